@@ -1,0 +1,147 @@
+//! What has happened to a campaign. Low-rate: outcomes of devices stay with the devices.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::spec::CampaignSpec;
+use crate::device::{Exclusion, FirmwareFacts};
+use crate::ids::{CampaignId, DeviceId};
+
+/// Most devices that a gate names as evidence.
+pub const EVIDENCE_DEVICES_MAX: usize = 20;
+
+/// What a gate saw: counts at a position of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Position that the view had reached.
+    pub position: u64,
+    pub enrolled: u32,
+    pub reached: u32,
+    pub settled: u32,
+    pub confirmed: u32,
+    pub failed: u32,
+    /// Failed devices, the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceId>,
+}
+
+/// Which gate closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateKind {
+    Failure,
+    Success,
+    TooFewReached,
+}
+
+/// What was asked when a gate closed, and can't be had yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateRollback {
+    NotWanted,
+    NotAvailable,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseCause {
+    Operator,
+    Gate,
+    FirmwareWithdrawn,
+}
+
+/// How a campaign came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignResult {
+    Completed,
+    CompletedWithFailures,
+    Failed,
+}
+
+/// What a plan came to; commits its chunks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    pub plan: Uuid,
+    pub chunks: u32,
+    /// Devices that take part.
+    pub devices: u32,
+    /// Devices left out, by reason.
+    pub excluded: BTreeMap<Exclusion, u32>,
+    /// Devices of each wave, in order.
+    pub waves: Vec<u32>,
+    pub seed: String,
+    pub algorithm: String,
+    /// Position of the devices as they were looked at.
+    pub at_position: u64,
+    /// SHA-256 over all entries in order, hex.
+    pub plan_hash: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum CampaignEvent {
+    #[serde(rename = "campaign.created")]
+    Created { id: CampaignId, spec: Box<CampaignSpec> },
+    #[serde(rename = "campaign.amended")]
+    Amended { spec: Box<CampaignSpec> },
+    #[serde(rename = "campaign.deleted")]
+    Deleted {},
+    #[serde(rename = "campaign.planning_started")]
+    PlanningStarted { plan: Uuid, firmware: Box<FirmwareFacts> },
+    #[serde(rename = "campaign.planned")]
+    Planned { summary: Box<PlanSummary> },
+    #[serde(rename = "campaign.started")]
+    Started {},
+    #[serde(rename = "campaign.wave_opened")]
+    WaveOpened { wave: u16, manual: bool },
+    /// The success gate of a wave holds; its soak begins.
+    #[serde(rename = "campaign.gate_passed")]
+    GatePassed { wave: u16, evidence: Evidence, soak_minutes: u32 },
+    /// A regression broke the gate while soaking.
+    #[serde(rename = "campaign.soak_broken")]
+    SoakBroken { wave: u16, evidence: Evidence },
+    #[serde(rename = "campaign.wave_completed")]
+    WaveCompleted { wave: u16, evidence: Evidence },
+    #[serde(rename = "campaign.gate_closed")]
+    GateClosed {
+        gate: GateKind,
+        /// Absent when the whole campaign was judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wave: Option<u16>,
+        threshold_percent: u8,
+        evidence: Evidence,
+        rollback: GateRollback,
+    },
+    #[serde(rename = "campaign.paused")]
+    Paused { cause: PauseCause },
+    #[serde(rename = "campaign.resumed")]
+    Resumed { accept_failures: bool },
+    #[serde(rename = "campaign.cancelling")]
+    Cancelling {},
+    #[serde(rename = "campaign.cancelled")]
+    Cancelled {},
+    #[serde(rename = "campaign.finished")]
+    Finished { result: CampaignResult, evidence: Evidence },
+}
+
+crate::event_types!(CampaignEvent {
+    Created => "campaign.created" v 1,
+    Amended => "campaign.amended" v 1,
+    Deleted => "campaign.deleted" v 1,
+    PlanningStarted => "campaign.planning_started" v 1,
+    Planned => "campaign.planned" v 1,
+    Started => "campaign.started" v 1,
+    WaveOpened => "campaign.wave_opened" v 1,
+    GatePassed => "campaign.gate_passed" v 1,
+    SoakBroken => "campaign.soak_broken" v 1,
+    WaveCompleted => "campaign.wave_completed" v 1,
+    GateClosed => "campaign.gate_closed" v 1,
+    Paused => "campaign.paused" v 1,
+    Resumed => "campaign.resumed" v 1,
+    Cancelling => "campaign.cancelling" v 1,
+    Cancelled => "campaign.cancelled" v 1,
+    Finished => "campaign.finished" v 1,
+});

@@ -1,0 +1,364 @@
+//! The Campaign aggregate: an operator's intent and the decisions of its gates. Which devices take part is in plan chunks
+//! ([`crate::plan`]), who may begin in the ledger ([`crate::ledger`]), how each fared with the devices.
+
+mod events;
+mod spec;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use events::{
+    CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
+};
+pub use spec::{
+    Advance, CONCURRENT_MAX, CampaignSpec, Preconditions, RETRIES_MAX, STAGED_PERCENTAGES, Strategy,
+    TARGET_DEVICES_MAX, TargetFilters, WAVES_MAX, WaveSpec,
+};
+
+use crate::decider::Decider;
+use crate::device::FirmwareFacts;
+use crate::ids::CampaignId;
+use crate::rejection::Rejection;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum CampaignCommand {
+    Create {
+        id: CampaignId,
+        spec: Box<CampaignSpec>,
+    },
+    /// Replaces the specification; only before planning.
+    Amend {
+        spec: Box<CampaignSpec>,
+    },
+    Delete,
+    Start {
+        plan: Uuid,
+        firmware: Box<FirmwareFacts>,
+    },
+    RecordPlan {
+        summary: Box<PlanSummary>,
+    },
+    PassGate {
+        wave: u16,
+        evidence: Evidence,
+    },
+    BreakSoak {
+        wave: u16,
+        evidence: Evidence,
+    },
+    /// The soak is over and the gate still holds.
+    CompleteWave {
+        wave: u16,
+        evidence: Evidence,
+    },
+    OpenWave {
+        wave: u16,
+    },
+    CloseGate {
+        gate: GateKind,
+        wave: Option<u16>,
+        threshold_percent: u8,
+        evidence: Evidence,
+    },
+    Pause {
+        cause: PauseCause,
+    },
+    Resume {
+        accept_failures: bool,
+    },
+    Cancel,
+    FinishCancel,
+    Finish {
+        result: CampaignResult,
+        evidence: Evidence,
+    },
+}
+
+impl CampaignCommand {
+    /// The word in "a campaign that is … can't be …".
+    fn participle(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "created",
+            Self::Amend { .. } => "amended",
+            Self::Delete => "deleted",
+            Self::Start { .. } => "started",
+            Self::RecordPlan { .. } => "planned",
+            Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
+            Self::BreakSoak { .. } => "soaked again",
+            Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
+            Self::Pause { .. } => "paused",
+            Self::Resume { .. } => "resumed",
+            Self::Cancel | Self::FinishCancel => "cancelled",
+            Self::Finish { .. } => "finished",
+        }
+    }
+}
+
+/// Where a campaign stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignStatus {
+    #[default]
+    Absent,
+    Draft,
+    Deleted,
+    Planning,
+    Running,
+    Paused,
+    Cancelling,
+    Cancelled,
+    Completed,
+    CompletedWithFailures,
+    Failed,
+}
+
+impl CampaignStatus {
+    pub const ALL: [Self; 11] = [
+        Self::Absent,
+        Self::Draft,
+        Self::Deleted,
+        Self::Planning,
+        Self::Running,
+        Self::Paused,
+        Self::Cancelling,
+        Self::Cancelled,
+        Self::Completed,
+        Self::CompletedWithFailures,
+        Self::Failed,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Draft => "draft",
+            Self::Deleted => "deleted",
+            Self::Planning => "planning",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Cancelling => "cancelling",
+            Self::Cancelled => "cancelled",
+            Self::Completed => "completed",
+            Self::CompletedWithFailures => "completed_with_failures",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.word() == word)
+    }
+
+    /// Nothing follows any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Deleted | Self::Cancelled | Self::Completed | Self::CompletedWithFailures | Self::Failed)
+    }
+
+    /// Under way: it pins its firmware.
+    pub fn is_live(self) -> bool {
+        matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling)
+    }
+}
+
+/// State of a campaign.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    pub status: CampaignStatus,
+    pub spec: Option<CampaignSpec>,
+    pub firmware: Option<FirmwareFacts>,
+    pub plan: Option<Uuid>,
+    pub summary: Option<PlanSummary>,
+    /// Number of the open wave, 0 before the first.
+    pub wave: u16,
+    /// The open wave's success gate has passed.
+    pub soaking: bool,
+    /// The open wave is completed; the next one may open.
+    pub wave_completed: bool,
+    pub paused_by_gate: bool,
+    /// Status to go back to at a resume.
+    before_pause: CampaignStatus,
+}
+
+crate::aggregate!(Campaign, "campaign", CampaignCommand, CampaignEvent);
+
+impl Decider for Campaign {
+    type Wish = CampaignCommand;
+    type Id = CampaignId;
+
+    fn decide(&self, _now: DateTime<Utc>, wish: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
+        use CampaignCommand as C;
+        use CampaignEvent as E;
+        use CampaignStatus as S;
+        let illegal = || {
+            let (command, status) = (wish.participle().to_owned(), self.status.word().to_owned());
+            Err(Rejection::IllegalInState { command, status })
+        };
+        match (self.status, wish) {
+            (S::Absent, C::Create { id, spec }) => {
+                spec.check()?;
+                Ok(vec![E::Created { id: *id, spec: spec.clone() }])
+            }
+            (_, C::Create { spec, .. }) if self.spec.as_ref() == Some(spec) => Ok(vec![]),
+            (_, C::Create { .. }) => Err(Rejection::CampaignExists),
+            (S::Absent | S::Deleted, _) => Err(Rejection::CampaignUnknown),
+
+            (S::Draft, C::Amend { spec }) => {
+                spec.check()?;
+                let same = self.spec.as_ref() == Some(spec);
+                Ok(if same { vec![] } else { vec![E::Amended { spec: spec.clone() }] })
+            }
+            (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
+            (S::Draft, C::Start { plan, firmware }) => {
+                Ok(vec![E::PlanningStarted { plan: *plan, firmware: firmware.clone() }])
+            }
+            (S::Planning, C::Start { .. }) => Ok(vec![]),
+            (S::Planning, C::RecordPlan { summary }) if self.plan == Some(summary.plan) => Ok(vec![
+                E::Planned { summary: summary.clone() },
+                E::Started {},
+                E::WaveOpened { wave: 1, manual: false },
+            ]),
+            (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
+            (_, C::RecordPlan { .. }) => Err(Rejection::PlanMismatch),
+
+            (S::Running, C::PassGate { wave, evidence }) if *wave == self.wave => {
+                if self.soaking || self.wave_completed {
+                    return Ok(vec![]);
+                }
+                let soak_minutes = self.spec.as_ref().map_or(0, |spec| spec.soak_minutes(*wave));
+                Ok(vec![E::GatePassed { wave: *wave, evidence: evidence.clone(), soak_minutes }])
+            }
+            (S::Running, C::BreakSoak { wave, evidence }) if *wave == self.wave => Ok(match self.soaking {
+                true => vec![E::SoakBroken { wave: *wave, evidence: evidence.clone() }],
+                false => vec![],
+            }),
+            (S::Running, C::CompleteWave { wave, evidence }) if *wave == self.wave && self.soaking => {
+                Ok(self.complete_wave(*wave, evidence))
+            }
+            (S::Running, C::OpenWave { wave }) => self.open_wave(*wave),
+            (S::Running, C::PassGate { .. } | C::BreakSoak { .. } | C::CompleteWave { .. }) => Ok(vec![]),
+            (S::Running, C::CloseGate { gate, wave, threshold_percent, evidence }) => {
+                let wanted = self.spec.as_ref().is_some_and(|spec| spec.auto_rollback);
+                let rollback = if wanted { GateRollback::NotAvailable } else { GateRollback::NotWanted };
+                Ok(vec![
+                    E::GateClosed {
+                        gate: *gate,
+                        wave: *wave,
+                        threshold_percent: *threshold_percent,
+                        evidence: evidence.clone(),
+                        rollback,
+                    },
+                    E::Paused { cause: PauseCause::Gate },
+                ])
+            }
+            (S::Paused, C::CloseGate { .. }) => Ok(vec![]),
+            (S::Planning | S::Running, C::Pause { cause }) => Ok(vec![E::Paused { cause: *cause }]),
+            (S::Paused, C::Pause { .. }) => Ok(vec![]),
+            (S::Paused, C::Resume { accept_failures }) if self.paused_by_gate && !accept_failures => {
+                Err(Rejection::GateStillClosed)
+            }
+            (S::Paused, C::Resume { accept_failures }) => Ok(vec![E::Resumed { accept_failures: *accept_failures }]),
+            (S::Running, C::Resume { .. }) => Ok(vec![]),
+
+            (S::Draft, C::Cancel) => Ok(vec![E::Cancelled {}]),
+            (S::Planning | S::Running | S::Paused, C::Cancel) => Ok(vec![E::Cancelling {}]),
+            (S::Cancelling | S::Cancelled, C::Cancel) | (S::Cancelled, C::FinishCancel) => Ok(vec![]),
+            (S::Cancelling, C::FinishCancel) => Ok(vec![E::Cancelled {}]),
+            (S::Running, C::Finish { result, evidence }) => {
+                Ok(vec![E::Finished { result: *result, evidence: evidence.clone() }])
+            }
+            (
+                S::Draft
+                | S::Planning
+                | S::Running
+                | S::Paused
+                | S::Cancelling
+                | S::Cancelled
+                | S::Completed
+                | S::CompletedWithFailures
+                | S::Failed,
+                _,
+            ) => illegal(),
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.status != CampaignStatus::Absent
+    }
+}
+
+impl Campaign {
+    fn complete_wave(&self, wave: u16, evidence: &Evidence) -> Vec<CampaignEvent> {
+        if self.wave_completed {
+            return vec![];
+        }
+        let mut events = vec![CampaignEvent::WaveCompleted { wave, evidence: evidence.clone() }];
+        let manual = self.spec.as_ref().and_then(|spec| spec.wave(wave)).map(|wave| wave.advance);
+        if !self.is_last_wave(wave) && manual == Some(Advance::Auto) {
+            events.push(CampaignEvent::WaveOpened { wave: wave + 1, manual: false });
+        }
+        events
+    }
+
+    /// By an operator, where a wave waits for one.
+    fn open_wave(&self, wave: u16) -> Result<Vec<CampaignEvent>, Rejection> {
+        if wave <= self.wave && wave > 0 {
+            return Ok(vec![]);
+        }
+        if wave != self.wave + 1 || self.is_last_wave(self.wave) || !self.wave_completed {
+            let command = format!("advanced to wave {wave}");
+            let status = format!("{} in wave {}", self.status.word(), self.wave);
+            return Err(Rejection::IllegalInState { command, status });
+        }
+        Ok(vec![CampaignEvent::WaveOpened { wave, manual: true }])
+    }
+
+    fn is_last_wave(&self, wave: u16) -> bool {
+        self.spec.as_ref().is_some_and(|spec| usize::from(wave) >= spec.waves.len())
+    }
+
+    pub fn evolve(&mut self, event: &CampaignEvent) {
+        use CampaignEvent as E;
+        match event {
+            E::Created { spec, .. } => {
+                self.status = CampaignStatus::Draft;
+                self.spec = Some((**spec).clone());
+            }
+            E::Amended { spec } => self.spec = Some((**spec).clone()),
+            E::Deleted {} => self.status = CampaignStatus::Deleted,
+            E::PlanningStarted { plan, firmware } => {
+                self.status = CampaignStatus::Planning;
+                self.plan = Some(*plan);
+                self.firmware = Some((**firmware).clone());
+            }
+            E::Planned { summary } => self.summary = Some((**summary).clone()),
+            E::Started {} => self.status = CampaignStatus::Running,
+            E::WaveOpened { wave, .. } => {
+                self.wave = *wave;
+                self.soaking = false;
+                self.wave_completed = false;
+            }
+            E::GatePassed { .. } => self.soaking = true,
+            E::SoakBroken { .. } => self.soaking = false,
+            E::WaveCompleted { .. } => self.wave_completed = true,
+            E::GateClosed { .. } => self.soaking = false,
+            E::Paused { cause } => {
+                self.before_pause = self.status;
+                self.status = CampaignStatus::Paused;
+                self.paused_by_gate = *cause == PauseCause::Gate;
+            }
+            E::Resumed { .. } => {
+                self.status = self.before_pause;
+                self.paused_by_gate = false;
+            }
+            E::Cancelling {} => self.status = CampaignStatus::Cancelling,
+            E::Cancelled {} => self.status = CampaignStatus::Cancelled,
+            E::Finished { result, .. } => {
+                self.status = match result {
+                    CampaignResult::Completed => CampaignStatus::Completed,
+                    CampaignResult::CompletedWithFailures => CampaignStatus::CompletedWithFailures,
+                    CampaignResult::Failed => CampaignStatus::Failed,
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What an operator wants of a campaign, checked once when it is created.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DeviceId, FirmwareId};
+use crate::rejection::Rejection;
+use crate::sealed::Sealed;
+use crate::values::{Percent, Priority};
+use crate::version::VersionRequirement;
+
+/// Most waves of a campaign.
+pub const WAVES_MAX: usize = 100;
+/// Most devices that a campaign can name one by one.
+pub const TARGET_DEVICES_MAX: usize = 10_000;
+/// Most updates of one campaign at a time.
+pub const CONCURRENT_MAX: u32 = 100_000;
+/// Most retries of one update.
+pub const RETRIES_MAX: u16 = 10;
+/// Cumulative percentages of a staged campaign that names no waves.
+pub const STAGED_PERCENTAGES: [u8; 3] = [10, 50, 100];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    Immediate,
+    Scheduled,
+    Staged,
+    Canary,
+    BlueGreen,
+}
+
+impl Strategy {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Immediate => "immediate",
+            Self::Scheduled => "scheduled",
+            Self::Staged => "staged",
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue_green",
+        }
+    }
+}
+
+/// What opens the wave after this one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advance {
+    #[default]
+    Auto,
+    Manual,
+}
+
+/// One wave: a cumulative share of the campaign's devices and its gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveSpec {
+    pub percentage: Percent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_minutes: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_threshold_percent: Option<Percent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_threshold_percent: Option<Percent>,
+    #[serde(default)]
+    pub advance: Advance,
+}
+
+impl WaveSpec {
+    pub fn at(percentage: Percent) -> Self {
+        Self {
+            percentage,
+            name: None,
+            soak_minutes: None,
+            success_threshold_percent: None,
+            failure_threshold_percent: None,
+            advance: Advance::Auto,
+        }
+    }
+}
+
+/// Which devices a campaign looks at; all parts that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFilters {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware_version: Option<String>,
+    /// A version requirement; a bare version means exactly that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_version: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl TargetFilters {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What must hold on a device before it begins.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preconditions {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_battery_percent: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_power: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_silence_minutes: Option<u32>,
+}
+
+/// A campaign's whole specification. Durations carry their unit in the name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignSpec {
+    pub name: Sealed<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Sealed<String>>,
+    pub firmware_id: FirmwareId,
+    pub strategy: Strategy,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_devices: Vec<DeviceId>,
+    #[serde(default, skip_serializing_if = "TargetFilters::is_empty")]
+    pub target_filters: TargetFilters,
+    #[serde(default)]
+    pub target_all: bool,
+    pub rollout_percentage: Percent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_seed: Option<String>,
+    pub max_concurrent_updates: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u32>,
+    /// Never empty: strategies are only ways to fill this.
+    pub waves: Vec<WaveSpec>,
+    pub soak_minutes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success_threshold_percent: Option<Percent>,
+    pub failure_threshold_percent: Percent,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_count: Option<u32>,
+    pub gate_min_settled: u32,
+    pub min_reached_percent: Percent,
+    pub wave_wait_minutes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_minute: Option<u32>,
+    #[serde(default)]
+    pub auto_rollback: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<DateTime<Utc>>,
+    pub timeout_minutes: u32,
+    pub wait_for_device_minutes: u32,
+    pub max_retries: u16,
+    pub priority: Priority,
+    #[serde(default)]
+    pub force_update: bool,
+    #[serde(default)]
+    pub allow_downgrade: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditions: Option<Preconditions>,
+}
+
+impl CampaignSpec {
+    /// Whether the parts agree with one another.
+    pub fn check(&self) -> Result<(), Rejection> {
+        let invalid = |field: &str, reason: String| Err(Rejection::Invalid { field: field.into(), reason });
+        if self.target_devices.is_empty() && self.target_filters.is_empty() && !self.target_all {
+            return invalid("target_devices", "no target: give target_devices, target_filters or target_all".into());
+        }
+        if self.target_devices.len() > TARGET_DEVICES_MAX {
+            return invalid("target_devices", format!("more than {TARGET_DEVICES_MAX}"));
+        }
+        if let Some(requirement) = &self.target_filters.firmware_version
+            && let Err(reason) = VersionRequirement::parse(requirement)
+        {
+            return invalid("target_filters.firmware_version", reason);
+        }
+        if self.waves.is_empty() || self.waves.len() > WAVES_MAX {
+            return invalid("waves", format!("between 1 and {WAVES_MAX} waves"));
+        }
+        if !self.waves.windows(2).all(|pair| pair[0].percentage < pair[1].percentage) {
+            return invalid("waves", "percentages must rise strictly".into());
+        }
+        if self.waves.last().map(|wave| wave.percentage) != Some(Percent::ALL) {
+            return invalid("waves", "the last wave must be 100".into());
+        }
+        let positive = [
+            ("max_concurrent_updates", Some(self.max_concurrent_updates)),
+            ("batch_size", self.batch_size),
+            ("failure_count", self.failure_count),
+            ("gate_min_settled", Some(self.gate_min_settled)),
+            ("rate_per_minute", self.rate_per_minute),
+            ("timeout_minutes", Some(self.timeout_minutes)),
+            ("wait_for_device_minutes", Some(self.wait_for_device_minutes)),
+        ];
+        if let Some((field, _)) = positive.iter().find(|(_, value)| *value == Some(0)) {
+            return invalid(field, "must be at least 1".into());
+        }
+        if self.max_concurrent_updates > CONCURRENT_MAX {
+            return invalid("max_concurrent_updates", format!("at most {CONCURRENT_MAX}"));
+        }
+        if self.max_retries > RETRIES_MAX {
+            return invalid("max_retries", format!("at most {RETRIES_MAX}"));
+        }
+        Ok(())
+    }
+
+    /// Wave by number, from 1.
+    pub fn wave(&self, number: u16) -> Option<&WaveSpec> {
+        self.waves.get(usize::from(number).checked_sub(1)?)
+    }
+
+    pub fn wave_percentages(&self) -> Vec<Percent> {
+        self.waves.iter().map(|wave| wave.percentage).collect()
+    }
+
+    pub fn failure_threshold(&self, wave: Option<u16>) -> Percent {
+        let own = wave.and_then(|number| self.wave(number)).and_then(|wave| wave.failure_threshold_percent);
+        own.unwrap_or(self.failure_threshold_percent)
+    }
+
+    /// 0 to 100.
+    pub fn success_threshold(&self, wave: u16) -> u8 {
+        let own = self.wave(wave).and_then(|wave| wave.success_threshold_percent);
+        match own.or(self.success_threshold_percent) {
+            Some(percent) => percent.get(),
+            None => 100 - self.failure_threshold(Some(wave)).get(),
+        }
+    }
+
+    pub fn soak_minutes(&self, wave: u16) -> u32 {
+        self.wave(wave).and_then(|wave| wave.soak_minutes).unwrap_or(self.soak_minutes)
+    }
+}

@@ -1,0 +1,112 @@
+//! What every aggregate is: a pure decision over the state that its own events left.
+//!
+//! The traits of `cqrs-es` are implemented on top (`aggregate!` writes the three-line adapter), so its test framework and its
+//! repositories work with our aggregates; `decide` itself knows nothing of them.
+
+use std::fmt::Display;
+use std::hash::Hash;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::rejection::Rejection;
+
+/// A command with the time at which it is decided: the domain has no clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timed<C> {
+    pub now: DateTime<Utc>,
+    pub command: C,
+}
+
+/// What the log knows of an event enum: stable names and schema versions. Written by [`event_types!`](crate::event_types).
+pub trait EventTypes: cqrs_es::DomainEvent {
+    /// Every event type of this aggregate with the schema version written today.
+    const TYPES: &'static [(&'static str, u16)];
+
+    /// Schema version of this event, as written today.
+    fn schema_version(&self) -> u16;
+}
+
+/// An aggregate whose rules are one pure function.
+pub trait Decider:
+    cqrs_es::Aggregate<Command = Timed<Self::Wish>, Error = Rejection, Services = (), Event: EventTypes> + Clone + 'static
+{
+    /// The commands of this aggregate. Serialized to tell a repeated command from another one with the same id.
+    type Wish: Clone + Serialize + Send + Sync + 'static;
+    /// The id's type; its text is a literal subject token.
+    type Id: Display + Clone + Eq + Hash + Send + Sync + 'static;
+
+    /// The facts that follow from the wish, none when it is already true, or why the rules refuse it.
+    fn decide(&self, now: DateTime<Utc>, wish: &Self::Wish) -> Result<Vec<Self::Event>, Rejection>;
+
+    /// Whether any event has been applied.
+    fn exists(&self) -> bool;
+}
+
+/// Implements `cqrs_es::Aggregate` for a [`Decider`] whose type has an inherent `fn evolve(&mut self, &Event)`.
+#[macro_export]
+macro_rules! aggregate {
+    ($state:ty, $kind:literal, $wish:ty, $event:ty) => {
+        impl cqrs_es::Aggregate for $state {
+            const TYPE: &'static str = $kind;
+            type Command = $crate::Timed<$wish>;
+            type Event = $event;
+            type Error = $crate::Rejection;
+            type Services = ();
+
+            async fn handle(
+                &mut self,
+                command: Self::Command,
+                _services: &(),
+                sink: &cqrs_es::event_sink::EventSink<Self>,
+            ) -> Result<(), Self::Error> {
+                for event in $crate::Decider::decide(self, command.now, &command.command)? {
+                    sink.write(event, self).await;
+                }
+                Ok(())
+            }
+
+            fn apply(&mut self, event: Self::Event) {
+                self.evolve(&event);
+            }
+        }
+    };
+}
+
+/// Implements `cqrs_es::DomainEvent` from a table of `variant => "stable.name", schema version`.
+#[macro_export]
+macro_rules! event_types {
+    ($event:ident { $($variant:ident => $name:literal v $schema:literal),+ $(,)? }) => {
+        impl $event {
+            /// Every event type of this aggregate with the schema version written today.
+            pub const TYPES: &'static [(&'static str, u16)] = &[$(($name, $schema)),+];
+
+            /// Stable name, as in the log.
+            pub fn type_name(&self) -> &'static str {
+                match self { $(Self::$variant { .. } => $name),+ }
+            }
+
+            /// Schema version written today.
+            pub fn schema(&self) -> u16 {
+                match self { $(Self::$variant { .. } => $schema),+ }
+            }
+        }
+
+        impl $crate::decider::EventTypes for $event {
+            const TYPES: &'static [(&'static str, u16)] = $event::TYPES;
+
+            fn schema_version(&self) -> u16 {
+                self.schema()
+            }
+        }
+
+        impl cqrs_es::DomainEvent for $event {
+            fn event_type(&self) -> String {
+                self.type_name().to_owned()
+            }
+            fn event_version(&self) -> String {
+                self.schema().to_string()
+            }
+        }
+    };
+}

@@ -1,0 +1,61 @@
+//! What operators do to a device itself: register, amend, hold, decommission.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::draft::Draft;
+use super::profile::{Profile, ProfilePatch};
+use super::{Device, DeviceEvent, Hold, Lifecycle};
+use crate::rejection::Rejection;
+
+impl Device {
+    pub(super) fn register(
+        &self,
+        profile: &Profile,
+        versions: &BTreeMap<String, String>,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
+        let (profile, versions) = (profile.clone(), versions.clone());
+        match self.lifecycle {
+            Lifecycle::Absent => Ok(vec![DeviceEvent::Registered { profile, versions }]),
+            Lifecycle::Decommissioned => Ok(vec![DeviceEvent::Recommissioned { profile, versions }]),
+            Lifecycle::Active if self.profile == profile && self.versions == versions => Ok(vec![]),
+            Lifecycle::Active => Err(Rejection::DeviceExists),
+        }
+    }
+
+    pub(super) fn amend(&self, patch: &ProfilePatch, versions: &BTreeMap<String, String>) -> Vec<DeviceEvent> {
+        let versions: BTreeMap<String, String> = versions
+            .iter()
+            .filter(|(component, version)| {
+                self.versions.get(*component).map(String::as_str).unwrap_or_default() != version.as_str()
+            })
+            .map(|(component, version)| (component.clone(), version.clone()))
+            .collect();
+        if !self.profile.patched(patch).1 && versions.is_empty() {
+            return vec![];
+        }
+        vec![DeviceEvent::Amended { patch: patch.clone(), versions }]
+    }
+
+    pub(super) fn decommission(&self) -> Vec<DeviceEvent> {
+        let open = self.updates.values().filter(|update| !update.phase.is_ended());
+        open.map(|update| DeviceEvent::UpdateCancelled { update: update.reference() })
+            .chain([DeviceEvent::Decommissioned {}])
+            .collect()
+    }
+
+    pub(super) fn hold(&self, until: Option<DateTime<Utc>>) -> Vec<DeviceEvent> {
+        if self.hold == Some(Hold { until }) { vec![] } else { vec![DeviceEvent::Held { until }] }
+    }
+
+    pub(super) fn release(&self, now: DateTime<Utc>) -> Vec<DeviceEvent> {
+        if self.hold.is_none() {
+            return vec![];
+        }
+        let mut draft = Draft::new(self, now);
+        draft.push(DeviceEvent::Released {});
+        draft.begin_next_own();
+        draft.finish()
+    }
+}

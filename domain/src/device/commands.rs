@@ -1,0 +1,179 @@
+//! What can be asked of a device. Reports of the device itself are wishes too: judged against state, never believed blindly.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::events::OfflineCause;
+use super::profile::{Profile, ProfilePatch};
+use super::update::{CampaignRef, FirmwareFacts, Limits, Phase, UpdateKind};
+use crate::ids::CampaignId;
+use crate::sealed::Sealed;
+use crate::values::{Priority, Sha256Digest};
+
+/// An update somebody wants a device to have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateRequest {
+    pub firmware: FirmwareFacts,
+    pub priority: Priority,
+    pub kind: UpdateKind,
+    pub limits: Limits,
+    pub max_attempts: u16,
+    pub activate: bool,
+    pub force_update: bool,
+    pub allow_downgrade: bool,
+    pub retry_of: Option<u32>,
+}
+
+/// A campaign's leave for a device to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub campaign: CampaignRef,
+    /// Version of the rollout ledger with this grant; later grants are higher.
+    pub number: u64,
+    /// The waiting clock ends then, whenever the update was queued.
+    pub wait_until: DateTime<Utc>,
+}
+
+/// The words a device uses in reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportStatus {
+    Received,
+    Deferred,
+    Downloading,
+    Verifying,
+    Installing,
+    Staged,
+    Rebooting,
+    Completed,
+    Failed,
+    Rejected,
+    Cancelled,
+    CancelRefused,
+}
+
+impl ReportStatus {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Deferred => "deferred",
+            Self::Downloading => "downloading",
+            Self::Verifying => "verifying",
+            Self::Installing => "installing",
+            Self::Staged => "staged",
+            Self::Rebooting => "rebooting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::CancelRefused => "cancel_refused",
+        }
+    }
+}
+
+/// A device's report on an update. Progress isn't part of it: that goes to telemetry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub ordinal: u32,
+    pub attempt: u16,
+    pub status: ReportStatus,
+    pub sha256: Option<Sha256Digest>,
+    pub code: Option<String>,
+    pub message: Option<Sealed<String>>,
+    pub retry_after_s: Option<u32>,
+}
+
+/// A device's `status` message while online.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Presence {
+    pub session: Option<String>,
+    pub boot_id: Option<String>,
+    pub versions: BTreeMap<String, String>,
+    pub trial: bool,
+    pub slot: Option<String>,
+    /// What the device remembers of its last update: a lost report heals.
+    pub last_update: Option<Report>,
+}
+
+/// What a device says of itself after boot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    pub versions: BTreeMap<String, String>,
+    pub hardware_version: Option<String>,
+    pub slots: Option<u8>,
+    pub contact_interval_s: Option<u32>,
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Which of an update's clocks has run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// The waiting clock: no `received` in time.
+    Wait,
+    /// The working clock over all attempts.
+    Total,
+    /// The limit of the present phase: silence, no answer to a dispatch or cancel, end of a deferral or of a pause.
+    Phase,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum DeviceCommand {
+    Register {
+        profile: Profile,
+        versions: BTreeMap<String, String>,
+    },
+    Amend {
+        patch: ProfilePatch,
+        versions: BTreeMap<String, String>,
+    },
+    Decommission,
+    Hold {
+        until: Option<DateTime<Utc>>,
+    },
+    Release,
+    /// An update of this device alone: sent as soon as the device can be reached.
+    RequestUpdate {
+        request: Box<UpdateRequest>,
+    },
+    /// A slot of a campaign for this device: queues the update when it isn't, and begins it if the device can.
+    GrantSlot {
+        request: Box<UpdateRequest>,
+        grant: Grant,
+    },
+    CancelUpdate {
+        ordinal: u32,
+    },
+    /// Takes back what the device hasn't answered; no attempt is used. For paused campaigns.
+    Withdraw {
+        campaign: CampaignId,
+    },
+    /// Takes back what the campaign has under way here, as far as it can be.
+    CancelForCampaign {
+        campaign: CampaignId,
+    },
+    /// A clock ran out, as far as the sender knows; refused silently when the update has moved on.
+    Expire {
+        ordinal: u32,
+        attempt: u16,
+        phase: Phase,
+        clock: Clock,
+    },
+    Report {
+        report: Report,
+    },
+    ReportPresence {
+        presence: Presence,
+    },
+    ReportInfo {
+        info: Info,
+    },
+    /// Any other sign of life.
+    SeenOnline,
+    MarkOffline {
+        cause: OfflineCause,
+    },
+}

@@ -1,0 +1,43 @@
+//! A decision in the making: events are applied to a copy as they are written, so each rule sees what the ones before it decided.
+
+use chrono::{DateTime, Utc};
+
+use super::events::DeviceEvent;
+use super::update::Update;
+use super::{Device, UpdateRef};
+
+pub(super) struct Draft {
+    pub(super) device: Device,
+    pub(super) now: DateTime<Utc>,
+    events: Vec<DeviceEvent>,
+}
+
+impl Draft {
+    pub(super) fn new(device: &Device, now: DateTime<Utc>) -> Self {
+        Self { device: device.clone(), now, events: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, event: DeviceEvent) {
+        self.device.evolve(&event);
+        self.events.push(event);
+    }
+
+    pub(super) fn finish(self) -> Vec<DeviceEvent> {
+        self.events
+    }
+
+    /// A copy of the update as it stands now.
+    pub(super) fn update(&self, ordinal: u32) -> Option<Update> {
+        self.device.updates.get(&ordinal).cloned()
+    }
+}
+
+impl Update {
+    pub(super) fn reference(&self) -> UpdateRef {
+        UpdateRef {
+            ordinal: self.ordinal,
+            attempt: self.attempt,
+            campaign: self.spec.campaign.map(|campaign| campaign.id),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Whether a device may have a firmware. Asked twice: by the planner of a campaign, as a forecast, and by the device when its turn comes.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::update::FirmwareFacts;
+use crate::version::{VersionRequirement, compare};
+
+/// Most updates that wait in one device.
+pub const QUEUE_MAX: usize = 8;
+
+/// Why a device is left out, in the order in which reasons win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    Decommissioned,
+    Held,
+    WrongModel,
+    WrongHardware,
+    ComponentUnsupported,
+    NoStandbySlot,
+    Unsigned,
+    AlreadyOnVersion,
+    AlreadyNewer,
+    VersionNotComparable,
+    FromVersionUnmet,
+    NotSampled,
+    QueueFull,
+    UpdateInProgress,
+}
+
+impl Exclusion {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decommissioned => "decommissioned",
+            Self::Held => "held",
+            Self::WrongModel => "wrong_model",
+            Self::WrongHardware => "wrong_hardware",
+            Self::ComponentUnsupported => "component_unsupported",
+            Self::NoStandbySlot => "no_standby_slot",
+            Self::Unsigned => "unsigned",
+            Self::AlreadyOnVersion => "already_on_version",
+            Self::AlreadyNewer => "already_newer",
+            Self::VersionNotComparable => "version_not_comparable",
+            Self::FromVersionUnmet => "from_version_unmet",
+            Self::NotSampled => "not_sampled",
+            Self::QueueFull => "queue_full",
+            Self::UpdateInProgress => "update_in_progress",
+        }
+    }
+}
+
+/// What is looked at in a device.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    pub decommissioned: bool,
+    pub held: bool,
+    pub device_model: Option<&'a str>,
+    pub hardware_version: Option<&'a str>,
+    pub versions: &'a BTreeMap<String, String>,
+    pub waiting_updates: usize,
+}
+
+/// Leave that an operator gave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leave {
+    pub force_update: bool,
+    pub allow_downgrade: bool,
+}
+
+/// The first reason against it, if any.
+pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
+    if device.decommissioned {
+        return Some(Exclusion::Decommissioned);
+    }
+    if device.held {
+        return Some(Exclusion::Held);
+    }
+    if device.device_model != Some(firmware.device_model.as_str()) {
+        return Some(Exclusion::WrongModel);
+    }
+    if !hardware_fits(device.hardware_version, firmware) {
+        return Some(Exclusion::WrongHardware);
+    }
+    let running = device.versions.get(&firmware.component).map(String::as_str);
+    if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, leave)) {
+        return Some(reason);
+    }
+    if let Some(requirement) = &firmware.requires_version {
+        let met = VersionRequirement::parse(requirement)
+            .is_ok_and(|requirement| running.is_some_and(|running| requirement.matches(running)));
+        if !met {
+            return Some(Exclusion::FromVersionUnmet);
+        }
+    }
+    (device.waiting_updates >= QUEUE_MAX).then_some(Exclusion::QueueFull)
+}
+
+fn version_exclusion(running: &str, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
+    if running == firmware.version {
+        return (!leave.force_update).then_some(Exclusion::AlreadyOnVersion);
+    }
+    match compare(running, &firmware.version) {
+        Some(Ordering::Equal) => (!leave.force_update).then_some(Exclusion::AlreadyOnVersion),
+        Some(Ordering::Greater) => (!leave.allow_downgrade).then_some(Exclusion::AlreadyNewer),
+        Some(Ordering::Less) => None,
+        None => (!leave.allow_downgrade && !leave.force_update).then_some(Exclusion::VersionNotComparable),
+    }
+}
+
+fn hardware_fits(hardware: Option<&str>, firmware: &FirmwareFacts) -> bool {
+    let listed = firmware.hardware_versions.is_empty()
+        || hardware.is_some_and(|hardware| firmware.hardware_versions.iter().any(|listed| listed == hardware));
+    let within = |bound: &Option<String>, refused: Ordering| match bound {
+        None => true,
+        Some(bound) => {
+            hardware.and_then(|hardware| compare_hardware(hardware, bound)).is_some_and(|order| order != refused)
+        }
+    };
+    listed
+        && within(&firmware.min_hardware_version, Ordering::Less)
+        && within(&firmware.max_hardware_version, Ordering::Greater)
+}
+
+/// Hardware versions are often a single number or letter: compared as versions, else as text of the same length.
+fn compare_hardware(left: &str, right: &str) -> Option<Ordering> {
+    let padded = |text: &str| if text.contains('.') { text.to_owned() } else { format!("{text}.0") };
+    compare(&padded(left), &padded(right)).or_else(|| (left.len() == right.len()).then(|| left.cmp(right)))
+}

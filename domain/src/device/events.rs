@@ -1,0 +1,270 @@
+//! What has happened to a device and its updates. Names and fields are the log's format: additive changes only, else a new schema.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::codes::CodeClass;
+use super::profile::{Profile, ProfilePatch};
+use super::update::{UpdateSpec, WaitReason};
+use crate::ids::CampaignId;
+use crate::sealed::Sealed;
+
+/// Which update, which try, and whose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateRef {
+    pub ordinal: u32,
+    /// 0 before the first dispatch.
+    pub attempt: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignId>,
+}
+
+/// Why a device went offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfflineCause {
+    /// The last will of its latest session.
+    Will,
+    /// Nothing heard for too long.
+    Silence,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum DeviceEvent {
+    #[serde(rename = "device.registered")]
+    Registered {
+        profile: Profile,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        versions: BTreeMap<String, String>,
+    },
+    #[serde(rename = "device.recommissioned")]
+    Recommissioned {
+        profile: Profile,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        versions: BTreeMap<String, String>,
+    },
+    #[serde(rename = "device.amended")]
+    Amended {
+        patch: ProfilePatch,
+        /// Versions as an operator states them; empty text removes.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        versions: BTreeMap<String, String>,
+    },
+    #[serde(rename = "device.decommissioned")]
+    Decommissioned {},
+    #[serde(rename = "device.held")]
+    Held {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<DateTime<Utc>>,
+    },
+    #[serde(rename = "device.released")]
+    Released {},
+    #[serde(rename = "device.came_online")]
+    CameOnline {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    #[serde(rename = "device.went_offline")]
+    WentOffline { cause: OfflineCause },
+    #[serde(rename = "device.info_reported")]
+    InfoReported {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hardware_version: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slots: Option<u8>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        contact_interval_s: Option<u32>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        attributes: BTreeMap<String, String>,
+    },
+    /// A new boot, or versions that differ from those known.
+    #[serde(rename = "device.versions_reported")]
+    VersionsReported {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        /// Only components that changed.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        versions: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
+        #[serde(default)]
+        trial: bool,
+    },
+    /// A confirmed device runs another version without a command.
+    #[serde(rename = "device.version_regressed")]
+    VersionRegressed { update: UpdateRef, component: String, from_version: String, to_version: String },
+
+    #[serde(rename = "update.queued")]
+    UpdateQueued {
+        update: UpdateRef,
+        spec: Box<UpdateSpec>,
+        /// End of the waiting clock.
+        wait_until: DateTime<Utc>,
+    },
+    #[serde(rename = "update.waiting")]
+    UpdateWaiting {
+        update: UpdateRef,
+        reason: WaitReason,
+        /// The grant that this gives back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<u64>,
+    },
+    #[serde(rename = "update.dispatched")]
+    UpdateDispatched {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<u64>,
+    },
+    #[serde(rename = "update.accepted")]
+    UpdateAccepted {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+    },
+    #[serde(rename = "update.deferred")]
+    UpdateDeferred {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        until: DateTime<Utc>,
+    },
+    #[serde(rename = "update.downloading")]
+    UpdateDownloading { update: UpdateRef },
+    #[serde(rename = "update.verifying")]
+    UpdateVerifying { update: UpdateRef },
+    #[serde(rename = "update.installing")]
+    UpdateInstalling { update: UpdateRef },
+    #[serde(rename = "update.staged")]
+    UpdateStaged { update: UpdateRef },
+    /// The device restarts into the new version, or claims to have done so.
+    #[serde(rename = "update.rebooting")]
+    UpdateRebooting { update: UpdateRef },
+    /// A try failed and another follows.
+    #[serde(rename = "update.attempt_failed")]
+    UpdateAttemptFailed {
+        update: UpdateRef,
+        code: String,
+        class: CodeClass,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+        retry_at: DateTime<Utc>,
+    },
+    #[serde(rename = "update.confirmed")]
+    UpdateConfirmed {
+        update: UpdateRef,
+        component: String,
+        version: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
+    },
+    #[serde(rename = "update.failed")]
+    UpdateFailed {
+        update: UpdateRef,
+        code: String,
+        class: CodeClass,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+    },
+    #[serde(rename = "update.timed_out")]
+    UpdateTimedOut { update: UpdateRef, phase: String },
+    #[serde(rename = "update.rejected")]
+    UpdateRejected {
+        update: UpdateRef,
+        code: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+    },
+    #[serde(rename = "update.expired")]
+    UpdateExpired { update: UpdateRef },
+    #[serde(rename = "update.superseded")]
+    UpdateSuperseded { update: UpdateRef, reason: String },
+    #[serde(rename = "update.cancelling")]
+    UpdateCancelling { update: UpdateRef },
+    #[serde(rename = "update.cancelled")]
+    UpdateCancelled { update: UpdateRef },
+    #[serde(rename = "update.cancel_refused")]
+    UpdateCancelRefused { update: UpdateRef },
+    /// A report for an update that had ended.
+    #[serde(rename = "update.reported_late")]
+    UpdateReportedLate { update: UpdateRef, status: String },
+}
+
+crate::event_types!(DeviceEvent {
+    Registered => "device.registered" v 1,
+    Recommissioned => "device.recommissioned" v 1,
+    Amended => "device.amended" v 1,
+    Decommissioned => "device.decommissioned" v 1,
+    Held => "device.held" v 1,
+    Released => "device.released" v 1,
+    CameOnline => "device.came_online" v 1,
+    WentOffline => "device.went_offline" v 1,
+    InfoReported => "device.info_reported" v 1,
+    VersionsReported => "device.versions_reported" v 1,
+    VersionRegressed => "device.version_regressed" v 1,
+    UpdateQueued => "update.queued" v 1,
+    UpdateWaiting => "update.waiting" v 1,
+    UpdateDispatched => "update.dispatched" v 1,
+    UpdateAccepted => "update.accepted" v 1,
+    UpdateDeferred => "update.deferred" v 1,
+    UpdateDownloading => "update.downloading" v 1,
+    UpdateVerifying => "update.verifying" v 1,
+    UpdateInstalling => "update.installing" v 1,
+    UpdateStaged => "update.staged" v 1,
+    UpdateRebooting => "update.rebooting" v 1,
+    UpdateAttemptFailed => "update.attempt_failed" v 1,
+    UpdateConfirmed => "update.confirmed" v 1,
+    UpdateFailed => "update.failed" v 1,
+    UpdateTimedOut => "update.timed_out" v 1,
+    UpdateRejected => "update.rejected" v 1,
+    UpdateExpired => "update.expired" v 1,
+    UpdateSuperseded => "update.superseded" v 1,
+    UpdateCancelling => "update.cancelling" v 1,
+    UpdateCancelled => "update.cancelled" v 1,
+    UpdateCancelRefused => "update.cancel_refused" v 1,
+    UpdateReportedLate => "update.reported_late" v 1,
+});
+
+impl DeviceEvent {
+    /// The update that the event is about.
+    pub fn update(&self) -> Option<&UpdateRef> {
+        match self {
+            Self::Registered { .. }
+            | Self::Recommissioned { .. }
+            | Self::Amended { .. }
+            | Self::Decommissioned {}
+            | Self::Held { .. }
+            | Self::Released {}
+            | Self::CameOnline { .. }
+            | Self::WentOffline { .. }
+            | Self::InfoReported { .. }
+            | Self::VersionsReported { .. } => None,
+            Self::VersionRegressed { update, .. }
+            | Self::UpdateQueued { update, .. }
+            | Self::UpdateWaiting { update, .. }
+            | Self::UpdateDispatched { update, .. }
+            | Self::UpdateAccepted { update, .. }
+            | Self::UpdateDeferred { update, .. }
+            | Self::UpdateDownloading { update }
+            | Self::UpdateVerifying { update }
+            | Self::UpdateInstalling { update }
+            | Self::UpdateStaged { update }
+            | Self::UpdateRebooting { update }
+            | Self::UpdateAttemptFailed { update, .. }
+            | Self::UpdateConfirmed { update, .. }
+            | Self::UpdateFailed { update, .. }
+            | Self::UpdateTimedOut { update, .. }
+            | Self::UpdateRejected { update, .. }
+            | Self::UpdateExpired { update }
+            | Self::UpdateSuperseded { update, .. }
+            | Self::UpdateCancelling { update }
+            | Self::UpdateCancelled { update }
+            | Self::UpdateCancelRefused { update }
+            | Self::UpdateReportedLate { update, .. } => Some(update),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Folding events into the state of a device. Never fails and never judges: what is in the log has happened.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::codes::CodeClass;
+use super::events::{DeviceEvent as E, UpdateRef};
+use super::update::{Outcome, Phase, Update, UpdateSpec, WaitReason};
+use super::{BOOTS_KEPT_MAX, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, Lifecycle, Reachability};
+
+impl Device {
+    /// Applies one event.
+    pub fn evolve(&mut self, event: &E) {
+        self.version += 1;
+        match event {
+            E::Registered { profile, versions } | E::Recommissioned { profile, versions } => {
+                self.lifecycle = Lifecycle::Active;
+                self.profile = profile.clone();
+                self.versions = versions.clone();
+                self.hold = None;
+            }
+            E::Amended { patch, versions } => {
+                self.profile = self.profile.patched(patch).0;
+                for (component, version) in versions {
+                    self.set_version(component, version);
+                }
+            }
+            E::Decommissioned {} => {
+                self.lifecycle = Lifecycle::Decommissioned;
+                self.reachability = Reachability::Offline;
+            }
+            E::Held { until } => self.hold = Some(Hold { until: *until }),
+            E::Released {} => self.hold = None,
+            E::CameOnline { session } => {
+                self.reachability = Reachability::Online;
+                self.session.clone_from(session);
+            }
+            E::WentOffline { .. } => self.reachability = Reachability::Offline,
+            E::InfoReported { hardware_version, slots, contact_interval_s, attributes } => {
+                self.boot_slots = slots.or(self.boot_slots);
+                self.profile.contact_interval_s = contact_interval_s.or(self.profile.contact_interval_s);
+                if hardware_version.is_some() {
+                    self.profile.hardware_version.clone_from(hardware_version);
+                }
+                self.attributes.clone_from(attributes);
+            }
+            E::VersionsReported { boot_id, versions, slot, trial } => {
+                self.remember_boot(boot_id.as_deref());
+                for (component, version) in versions {
+                    self.set_version(component, version);
+                }
+                self.active_slot = slot.clone().or(self.active_slot.take());
+                self.trial = *trial;
+            }
+            E::VersionRegressed { component, .. } => drop(self.confirmed.remove(component)),
+            E::UpdateQueued { update, spec, wait_until } => self.add_update(update, spec, *wait_until),
+            other => self.evolve_update(other),
+        }
+    }
+
+    fn set_version(&mut self, component: &str, version: &str) {
+        if version.is_empty() {
+            self.versions.remove(component);
+        } else {
+            self.versions.insert(component.to_owned(), version.to_owned());
+        }
+    }
+
+    fn remember_boot(&mut self, boot_id: Option<&str>) {
+        let Some(boot_id) = boot_id.filter(|boot_id| self.boot() != Some(*boot_id)) else { return };
+        self.boots.push_back(boot_id.to_owned());
+        if self.boots.len() > BOOTS_KEPT_MAX {
+            self.boots.pop_front();
+        }
+    }
+
+    fn add_update(&mut self, reference: &UpdateRef, spec: &UpdateSpec, wait_until: DateTime<Utc>) {
+        self.last_ordinal = self.last_ordinal.max(reference.ordinal);
+        if let Some(campaign) = reference.campaign {
+            self.campaigns.insert(campaign, reference.ordinal);
+        }
+        let update = Update {
+            ordinal: reference.ordinal,
+            spec: spec.clone(),
+            phase: Phase::Queued,
+            attempt: 0,
+            next_attempt: 1,
+            grant: 0,
+            image_failures: 0,
+            wait_until,
+            reached: false,
+            accepted_boot: None,
+            not_before: None,
+            command_seq: self.version,
+            before_cancel: None,
+            late: BTreeSet::new(),
+        };
+        self.updates.insert(reference.ordinal, update);
+    }
+
+    fn evolve_update(&mut self, event: &E) {
+        let Some(ordinal) = event.update().map(|update| update.ordinal) else { return };
+        if let E::UpdateConfirmed { component, version, boot_id, slot, .. } = event {
+            self.set_version(component, version);
+            self.remember_boot(boot_id.as_deref());
+            self.active_slot = slot.clone().or(self.active_slot.take());
+            self.trial = false;
+        }
+        let version = self.version;
+        let Some(update) = self.updates.get_mut(&ordinal) else { return };
+        update.evolve(event, version);
+        if update.phase == Phase::Ended(Outcome::Confirmed) {
+            let confirmed = ConfirmedFirmware {
+                update: update.reference(),
+                firmware_id: update.spec.firmware.firmware_id,
+                version: update.spec.firmware.version.clone(),
+            };
+            if matches!(event, E::UpdateConfirmed { .. }) {
+                self.confirmed.insert(update.spec.firmware.component.clone(), confirmed);
+            }
+        }
+        self.forget_old_ended();
+    }
+
+    fn forget_old_ended(&mut self) {
+        let ended = |update: &&Update| update.phase.is_ended();
+        while self.updates.values().filter(ended).count() > ENDED_KEPT_MAX {
+            let oldest = self.updates.values().find(ended).map(|update| update.ordinal);
+            oldest.map(|ordinal| self.updates.remove(&ordinal));
+        }
+    }
+}
+
+impl Update {
+    fn evolve(&mut self, event: &E, version: u64) {
+        match event {
+            E::UpdateWaiting { reason, grant, .. } => {
+                self.phase = Phase::Waiting(*reason);
+                self.grant = grant.unwrap_or(self.grant);
+                if *reason == WaitReason::Slot {
+                    self.not_before = None;
+                }
+            }
+            E::UpdateDispatched { update, grant } => {
+                self.phase = Phase::Dispatched;
+                self.attempt = update.attempt;
+                self.next_attempt = update.attempt;
+                self.grant = grant.unwrap_or(self.grant);
+                self.not_before = None;
+                self.accepted_boot = None;
+                self.command_seq = version;
+            }
+            E::UpdateAccepted { boot_id, .. } => {
+                self.phase = Phase::Accepted;
+                self.reached = true;
+                if self.accepted_boot.is_none() {
+                    self.accepted_boot.clone_from(boot_id);
+                }
+                self.not_before = None;
+            }
+            E::UpdateDeferred { until, .. } => {
+                self.phase = Phase::Deferred;
+                self.not_before = Some(*until);
+            }
+            E::UpdateDownloading { .. } => self.phase = Phase::Downloading,
+            E::UpdateVerifying { .. } => self.phase = Phase::Verifying,
+            E::UpdateInstalling { .. } => self.phase = Phase::Installing,
+            E::UpdateStaged { .. } => self.phase = Phase::Staged,
+            E::UpdateRebooting { .. } => self.phase = Phase::Rebooting,
+            E::UpdateAttemptFailed { class, retry_at, .. } => {
+                self.phase = Phase::Waiting(WaitReason::Backoff);
+                self.next_attempt = self.attempt + 1;
+                self.not_before = Some(*retry_at);
+                self.image_failures += u16::from(*class == CodeClass::Image);
+            }
+            E::UpdateConfirmed { .. } => self.phase = Phase::Ended(Outcome::Confirmed),
+            E::UpdateFailed { .. } => self.phase = Phase::Ended(Outcome::Failed),
+            E::UpdateTimedOut { .. } => self.phase = Phase::Ended(Outcome::TimedOut),
+            E::UpdateRejected { .. } => self.phase = Phase::Ended(Outcome::Rejected),
+            E::UpdateExpired { .. } => self.phase = Phase::Ended(Outcome::Expired),
+            E::UpdateSuperseded { .. } => self.phase = Phase::Ended(Outcome::Superseded),
+            E::UpdateCancelled { .. } => self.phase = Phase::Ended(Outcome::Cancelled),
+            E::UpdateCancelling { .. } => {
+                self.before_cancel = Some(self.phase);
+                self.phase = Phase::Cancelling;
+                self.command_seq = version;
+            }
+            E::UpdateCancelRefused { .. } => {
+                self.phase = self.before_cancel.take().unwrap_or(Phase::Accepted);
+                self.command_seq = version;
+            }
+            E::UpdateReportedLate { status, .. } => drop(self.late.insert(status.clone())),
+            E::Registered { .. }
+            | E::Recommissioned { .. }
+            | E::Amended { .. }
+            | E::Decommissioned {}
+            | E::Held { .. }
+            | E::Released {}
+            | E::CameOnline { .. }
+            | E::WentOffline { .. }
+            | E::InfoReported { .. }
+            | E::VersionsReported { .. }
+            | E::VersionRegressed { .. }
+            | E::UpdateQueued { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The life of an update from the server's side: queued, begun, granted, withdrawn, cancelled, expired, tried again.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::codes::{CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX};
+use super::commands::{Clock, Grant, UpdateRequest};
+use super::draft::Draft;
+use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
+use super::update::{CampaignRef, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
+use super::{Device, DeviceEvent, OfflineCause, Reachability, UpdateRef};
+use crate::ids::{CampaignId, ORDINAL_MAX};
+use crate::rejection::Rejection;
+use crate::sealed::Sealed;
+
+/// A try that didn't succeed.
+pub(super) struct Failure {
+    pub(super) code: String,
+    pub(super) class: CodeClass,
+    pub(super) message: Option<Sealed<String>>,
+}
+
+impl Device {
+    pub(super) fn request_update(
+        &self,
+        now: DateTime<Utc>,
+        request: &UpdateRequest,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
+        if let Some(ordinal) = self.under_way(request) {
+            return Err(Rejection::UpdateInProgress { ordinal });
+        }
+        let leave = Leave { force_update: request.force_update, allow_downgrade: request.allow_downgrade };
+        match exclusion(self.candidate(now), &request.firmware, leave) {
+            Some(Exclusion::QueueFull) => return Err(Rejection::QueueFull),
+            Some(reason) => return Err(not_eligible(reason, self, request)),
+            None => {}
+        }
+        if self.last_ordinal >= ORDINAL_MAX {
+            return Err(Rejection::OrdinalsExhausted);
+        }
+        let mut draft = Draft::new(self, now);
+        let wait_until = now + TimeDelta::seconds(request.limits.wait_s.into());
+        let ordinal = draft.queue(request, None, wait_until);
+        draft.begin(ordinal, None);
+        Ok(draft.finish())
+    }
+
+    pub(super) fn grant_slot(
+        &self,
+        now: DateTime<Utc>,
+        request: &UpdateRequest,
+        grant: Grant,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
+        let mut draft = Draft::new(self, now);
+        match self.campaigns.get(&grant.campaign.id).and_then(|ordinal| self.updates.get(ordinal)) {
+            Some(update) if grant.number <= update.grant => {}
+            Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
+                draft.begin(update.ordinal, Some(grant.number));
+            }
+            Some(_) => {}
+            None if self.campaigns.contains_key(&grant.campaign.id) => {}
+            None => draft.queue_granted(request, grant)?,
+        }
+        Ok(draft.finish())
+    }
+
+    pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
+        let Some(update) = self.updates.get(&ordinal) else {
+            return Err(Rejection::UpdateUnknown);
+        };
+        match update.phase {
+            Phase::Ended(Outcome::Cancelled) | Phase::Cancelling => Ok(vec![]),
+            Phase::Ended(Outcome::Confirmed) => Err(Rejection::UpdateSucceeded),
+            Phase::Ended(_) => Err(Rejection::UpdateEnded { phase: update.phase.word().to_owned() }),
+            Phase::Installing | Phase::Rebooting => {
+                Err(Rejection::CancelTooLate { phase: update.phase.word().to_owned() })
+            }
+            Phase::Queued
+            | Phase::Waiting(_)
+            | Phase::Dispatched
+            | Phase::Accepted
+            | Phase::Deferred
+            | Phase::Downloading
+            | Phase::Verifying
+            | Phase::Staged => {
+                let mut draft = Draft::new(self, now);
+                draft.cancel(update);
+                Ok(draft.finish())
+            }
+        }
+    }
+
+    pub(super) fn withdraw(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        if let Some(update) = self.of_campaign(campaign).filter(|update| update.phase == Phase::Dispatched) {
+            draft.wait(update, WaitReason::Withdrawn, None);
+            draft.begin_next_own();
+        }
+        draft.finish()
+    }
+
+    pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        let cancellable = |update: &&Update| {
+            !update.phase.is_ended()
+                && !matches!(update.phase, Phase::Installing | Phase::Rebooting | Phase::Cancelling)
+        };
+        if let Some(update) = self.of_campaign(campaign).filter(cancellable) {
+            draft.cancel(update);
+        }
+        draft.finish()
+    }
+
+    pub(super) fn expire(
+        &self,
+        now: DateTime<Utc>,
+        ordinal: u32,
+        attempt: u16,
+        phase: Phase,
+        clock: Clock,
+    ) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        if let Some(update) = self.updates.get(&ordinal)
+            && (update.attempt, update.phase) == (attempt, phase)
+        {
+            match clock {
+                Clock::Wait => draft.expire_waiting(update),
+                Clock::Total => draft.expire_total(update),
+                Clock::Phase => draft.expire_phase(update),
+            }
+        }
+        draft.finish()
+    }
+
+    fn of_campaign(&self, campaign: CampaignId) -> Option<&Update> {
+        self.updates.get(self.campaigns.get(&campaign)?)
+    }
+
+    /// Ordinal of the update that brings the same firmware already.
+    fn under_way(&self, request: &UpdateRequest) -> Option<u32> {
+        self.updates
+            .values()
+            .find(|update| {
+                !update.phase.is_ended()
+                    && update.spec.firmware.firmware_id == request.firmware.firmware_id
+                    && update.spec.kind == request.kind
+            })
+            .map(|update| update.ordinal)
+    }
+}
+
+impl Draft {
+    fn queue(&mut self, request: &UpdateRequest, campaign: Option<CampaignRef>, wait_until: DateTime<Utc>) -> u32 {
+        let device = &self.device;
+        let component = &request.firmware.component;
+        let from_version = device.versions.get(component).cloned();
+        let from_firmware_id = device
+            .confirmed
+            .get(component)
+            .filter(|confirmed| Some(&confirmed.version) == from_version.as_ref())
+            .map(|confirmed| confirmed.firmware_id);
+        let contact_interval_s = device.profile.contact_interval_s.unwrap_or(0);
+        let spec = UpdateSpec {
+            firmware: request.firmware.clone(),
+            campaign,
+            priority: request.priority,
+            kind: request.kind,
+            from_version,
+            from_firmware_id,
+            limits: request.limits.for_contact_interval(contact_interval_s),
+            max_attempts: request.max_attempts,
+            transport: device.profile.transport,
+            activate: request.activate,
+            force_update: request.force_update,
+            allow_downgrade: request.allow_downgrade,
+            retry_of: request.retry_of,
+        };
+        let ordinal = device.last_ordinal + 1;
+        let update = UpdateRef { ordinal, attempt: 0, campaign: campaign.map(|campaign| campaign.id) };
+        self.push(DeviceEvent::UpdateQueued { update, spec: Box::new(spec), wait_until });
+        ordinal
+    }
+
+    /// A campaign's update always gets an outcome of its own, also where the device can't take it.
+    fn queue_granted(&mut self, request: &UpdateRequest, grant: Grant) -> Result<(), Rejection> {
+        if self.device.last_ordinal >= ORDINAL_MAX {
+            return Err(Rejection::OrdinalsExhausted);
+        }
+        let full = self.device.waiting_updates() >= QUEUE_MAX;
+        let duplicate = self.device.under_way(request).is_some();
+        let ordinal = self.queue(request, Some(grant.campaign), grant.wait_until);
+        let refused = match (full, duplicate) {
+            (true, _) => Some(Exclusion::QueueFull),
+            (_, true) => Some(Exclusion::UpdateInProgress),
+            (false, false) => None,
+        };
+        match (refused, self.update(ordinal)) {
+            (Some(reason), Some(update)) => self.supersede(&update, reason),
+            (None, Some(update)) if self.now >= grant.wait_until => self.expire_waiting(&update),
+            _ => self.begin(ordinal, Some(grant.number)),
+        }
+        Ok(())
+    }
+
+    /// Sends an update out if the device can take it now; else says what it waits for.
+    pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
+        let Some(update) = self.update(ordinal) else { return };
+        let running = self.device.versions.get(&update.spec.firmware.component);
+        if update.attempt > 0 && running == Some(&update.spec.firmware.version) && !update.spec.force_update {
+            self.confirm(&update, None, None);
+            return;
+        }
+        if let Some(reason) = self.exclusion_of(&update) {
+            self.supersede(&update, reason);
+            return;
+        }
+        let busy = self.device.live().is_some_and(|live| live.ordinal != ordinal);
+        if self.device.is_held(self.now) {
+            self.wait(&update, WaitReason::Held, grant);
+        } else if busy {
+            self.wait(&update, WaitReason::Busy, grant);
+        } else if self.device.reachability != Reachability::Online {
+            self.wait(&update, WaitReason::Offline, grant);
+        } else {
+            let update = UpdateRef { attempt: update.next_attempt, ..update.reference() };
+            self.push(DeviceEvent::UpdateDispatched { update, grant });
+        }
+    }
+
+    /// The device re-decides when its turn comes. Holding and queueing only make it wait.
+    fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
+        if update.attempt > 0 || update.spec.kind == UpdateKind::Rollback {
+            return None;
+        }
+        let leave = Leave { force_update: update.spec.force_update, allow_downgrade: update.spec.allow_downgrade };
+        let mut candidate = self.device.candidate(self.now);
+        candidate.held = false;
+        candidate.waiting_updates = 0;
+        exclusion(candidate, &update.spec.firmware, leave)
+    }
+
+    /// Begins the next update that needs nobody's slot: rollbacks first, then by priority, then by age.
+    pub(super) fn begin_next_own(&mut self) {
+        for _ in 0..=QUEUE_MAX {
+            if self.device.live().is_some()
+                || self.device.reachability != Reachability::Online
+                || self.device.is_held(self.now)
+            {
+                return;
+            }
+            let ready = |update: &&Update| {
+                update.spec.campaign.is_none()
+                    && update.phase.is_waiting()
+                    && update.not_before.is_none_or(|not_before| not_before <= self.now)
+            };
+            let first = self.device.updates.values().filter(ready).min_by_key(|update| {
+                let rollback = update.spec.kind == UpdateKind::Rollback;
+                (std::cmp::Reverse(rollback), std::cmp::Reverse(update.spec.priority), update.ordinal)
+            });
+            let Some(ordinal) = first.map(|update| update.ordinal) else { return };
+            self.begin(ordinal, None);
+        }
+    }
+
+    pub(super) fn wait(&mut self, update: &Update, reason: WaitReason, grant: Option<u64>) {
+        self.push(DeviceEvent::UpdateWaiting { update: update.reference(), reason, grant });
+    }
+
+    fn supersede(&mut self, update: &Update, reason: Exclusion) {
+        self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: reason.word().to_owned() });
+    }
+
+    fn cancel(&mut self, update: &Update) {
+        let reference = update.reference();
+        if update.phase.is_waiting() {
+            self.push(DeviceEvent::UpdateCancelled { update: reference });
+            self.begin_next_own();
+        } else {
+            self.push(DeviceEvent::UpdateCancelling { update: reference });
+        }
+    }
+
+    fn expire_waiting(&mut self, update: &Update) {
+        let before_received = update.phase.is_waiting() || matches!(update.phase, Phase::Dispatched | Phase::Deferred);
+        if before_received && !update.reached {
+            self.push(DeviceEvent::UpdateExpired { update: update.reference() });
+            self.begin_next_own();
+        }
+    }
+
+    fn expire_total(&mut self, update: &Update) {
+        if !update.reached || update.phase.is_ended() || update.phase == Phase::Staged {
+            return;
+        }
+        self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase: update.phase.word().to_owned() });
+        self.begin_next_own();
+    }
+
+    fn expire_phase(&mut self, update: &Update) {
+        match update.phase {
+            Phase::Dispatched => {
+                self.wait(update, WaitReason::Unresponsive, None);
+                if self.device.reachability == Reachability::Online {
+                    self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
+                }
+            }
+            Phase::Deferred if update.spec.campaign.is_some() => self.wait(update, WaitReason::Slot, None),
+            Phase::Deferred => self.begin(update.ordinal, None),
+            Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
+            Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
+            Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
+            Phase::Cancelling => {
+                self.push(DeviceEvent::UpdateCancelled { update: update.reference() });
+                self.begin_next_own();
+            }
+            Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
+        }
+    }
+
+    fn fall_silent(&mut self, update: &Update, class: CodeClass) {
+        if retries_left(update, class) {
+            self.fail(update, Failure { code: CODE_SILENT.to_owned(), class, message: None });
+        } else {
+            let phase = update.phase.word().to_owned();
+            self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase });
+            self.begin_next_own();
+        }
+    }
+
+    /// Ends an attempt; the update with it when its class leaves no further one.
+    pub(super) fn fail(&mut self, update: &Update, failure: Failure) {
+        let Failure { code, class, message } = failure;
+        let reference = update.reference();
+        if retries_left(update, class) {
+            let pause = TimeDelta::seconds(update.spec.limits.backoff_after(update.attempt).into());
+            let retry_at = self.now + pause;
+            self.push(DeviceEvent::UpdateAttemptFailed { update: reference, code, class, message, retry_at });
+        } else {
+            self.push(DeviceEvent::UpdateFailed { update: reference, code, class, message });
+        }
+        self.begin_next_own();
+    }
+
+    pub(super) fn confirm(&mut self, update: &Update, boot_id: Option<String>, slot: Option<String>) {
+        self.push(DeviceEvent::UpdateConfirmed {
+            update: update.reference(),
+            component: update.spec.firmware.component.clone(),
+            version: update.spec.firmware.version.clone(),
+            boot_id,
+            slot,
+        });
+        self.begin_next_own();
+    }
+}
+
+fn retries_left(update: &Update, class: CodeClass) -> bool {
+    update.attempt < update.spec.max_attempts
+        && match class {
+            CodeClass::Defer | CodeClass::Transfer => true,
+            CodeClass::Image => update.image_failures + 1 < IMAGE_ATTEMPTS_MAX,
+            CodeClass::Final => false,
+        }
+}
+
+fn not_eligible(reason: Exclusion, device: &Device, request: &UpdateRequest) -> Rejection {
+    let firmware = &request.firmware;
+    let running = device.versions.get(&firmware.component).map_or("unknown", String::as_str);
+    let detail = match reason {
+        Exclusion::WrongModel => format!(
+            "the firmware is for model {}, the device is {}",
+            firmware.device_model,
+            device.profile.device_model.as_deref().unwrap_or("of unknown model")
+        ),
+        Exclusion::AlreadyOnVersion => format!("the device already runs {running}"),
+        Exclusion::AlreadyNewer => format!("the device runs {running}, which is newer than {}", firmware.version),
+        Exclusion::VersionNotComparable => {
+            format!("the device runs {running}, which can't be compared with {}", firmware.version)
+        }
+        other => format!("the device can't have this firmware: {}", other.word()),
+    };
+    Rejection::NotEligible { reason: reason.word().to_owned(), detail }
+}

@@ -1,0 +1,179 @@
+//! The Device aggregate: identity, versions, presence **and the device's updates**.
+//!
+//! Invariant: a device never has two live updates, and nobody but this aggregate guards that. Start at [`Device::decide`]; what a device
+//! should be told at any moment is [`Device::desired`].
+
+mod admin;
+mod codes;
+mod commands;
+mod desired;
+mod draft;
+mod eligibility;
+mod events;
+mod evolve;
+mod lifecycle;
+mod profile;
+mod proof;
+mod report;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+pub use codes::{CODE_MAX_BYTES, CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code};
+pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
+pub use desired::Desired;
+pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
+pub use events::{DeviceEvent, OfflineCause, UpdateRef};
+pub use profile::{Change, Profile, ProfilePatch};
+pub use update::{
+    BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
+};
+
+use crate::decider::Decider;
+use crate::ids::{CampaignId, DeviceId, FirmwareId};
+use crate::rejection::Rejection;
+
+/// Ended updates that stay in memory, for late reports.
+pub const ENDED_KEPT_MAX: usize = 16;
+/// Boots that are remembered, to tell a new one from a message that comes again.
+pub const BOOTS_KEPT_MAX: usize = 8;
+
+/// Whether a device can be heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reachability {
+    #[default]
+    NeverSeen,
+    Online,
+    Offline,
+}
+
+/// Where a device is in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifecycle {
+    #[default]
+    Absent,
+    Active,
+    Decommissioned,
+}
+
+/// An operator's wish that the device is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The firmware that a component was last confirmed to run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConfirmedFirmware {
+    pub update: UpdateRef,
+    pub firmware_id: FirmwareId,
+    pub version: String,
+}
+
+/// State of a device, folded from its events.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Device {
+    pub lifecycle: Lifecycle,
+    /// Number of events applied.
+    pub version: u64,
+    pub profile: Profile,
+    /// What runs, per component.
+    pub versions: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, String>,
+    pub boot_slots: Option<u8>,
+    pub active_slot: Option<String>,
+    pub trial: bool,
+    pub reachability: Reachability,
+    pub session: Option<String>,
+    /// Latest boots, the present one last.
+    pub boots: VecDeque<String>,
+    pub hold: Option<Hold>,
+    /// By ordinal: all that haven't ended and the latest that have.
+    pub updates: BTreeMap<u32, Update>,
+    pub last_ordinal: u32,
+    pub confirmed: BTreeMap<String, ConfirmedFirmware>,
+    /// The latest update of each campaign that reached this device.
+    pub campaigns: BTreeMap<CampaignId, u32>,
+}
+
+crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
+
+impl Decider for Device {
+    type Wish = DeviceCommand;
+    type Id = DeviceId;
+
+    fn decide(&self, now: DateTime<Utc>, wish: &DeviceCommand) -> Result<Vec<DeviceEvent>, Rejection> {
+        use DeviceCommand as C;
+        match (self.lifecycle, wish) {
+            (_, C::Register { profile, versions }) => self.register(profile, versions),
+            (Lifecycle::Absent, _) => Err(Rejection::DeviceUnknown),
+            (Lifecycle::Active | Lifecycle::Decommissioned, C::GrantSlot { request, grant }) => {
+                self.grant_slot(now, request, *grant)
+            }
+            (Lifecycle::Decommissioned, C::Decommission) => Ok(vec![]),
+            (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),
+            (Lifecycle::Active, C::Amend { patch, versions }) => Ok(self.amend(patch, versions)),
+            (Lifecycle::Active, C::Decommission) => Ok(self.decommission()),
+            (Lifecycle::Active, C::Hold { until }) => Ok(self.hold(*until)),
+            (Lifecycle::Active, C::Release) => Ok(self.release(now)),
+            (Lifecycle::Active, C::RequestUpdate { request }) => self.request_update(now, request),
+            (Lifecycle::Active, C::CancelUpdate { ordinal }) => self.cancel_update(now, *ordinal),
+            (Lifecycle::Active, C::Withdraw { campaign }) => Ok(self.withdraw(now, *campaign)),
+            (Lifecycle::Active, C::CancelForCampaign { campaign }) => Ok(self.cancel_for_campaign(now, *campaign)),
+            (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock }) => {
+                Ok(self.expire(now, *ordinal, *attempt, *phase, *clock))
+            }
+            (Lifecycle::Active, C::Report { report }) => Ok(self.report(now, report)),
+            (Lifecycle::Active, C::ReportPresence { presence }) => Ok(self.report_presence(now, presence)),
+            (Lifecycle::Active, C::ReportInfo { info }) => Ok(self.report_info(now, info)),
+            (Lifecycle::Active, C::SeenOnline) => Ok(self.seen_online(now)),
+            (Lifecycle::Active, C::MarkOffline { cause }) => Ok(self.mark_offline(*cause)),
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.lifecycle != Lifecycle::Absent
+    }
+}
+
+impl Device {
+    /// The update that has begun and not ended, if any.
+    pub fn live(&self) -> Option<&Update> {
+        self.updates.values().find(|update| update.phase.is_live())
+    }
+
+    pub fn update(&self, ordinal: u32) -> Option<&Update> {
+        self.updates.get(&ordinal)
+    }
+
+    pub fn waiting_updates(&self) -> usize {
+        self.updates.values().filter(|update| update.phase.is_waiting()).count()
+    }
+
+    pub fn is_held(&self, now: DateTime<Utc>) -> bool {
+        self.hold.is_some_and(|hold| hold.until.is_none_or(|until| now < until))
+    }
+
+    /// The boot the device last reported.
+    pub fn boot(&self) -> Option<&str> {
+        self.boots.back().map(String::as_str)
+    }
+
+    fn candidate(&self, now: DateTime<Utc>) -> Candidate<'_> {
+        Candidate {
+            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
+            held: self.is_held(now),
+            device_model: self.profile.device_model.as_deref(),
+            hardware_version: self.profile.hardware_version.as_deref(),
+            versions: &self.versions,
+            waiting_updates: self.waiting_updates(),
+        }
+    }
+}

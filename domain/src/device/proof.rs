@@ -1,0 +1,222 @@
+//! Presence, and what a device proves by it: that an update runs, that it silently fell back, that a confirmed version is gone again.
+//!
+//! "Completed" is only a claim. An update is confirmed when the device, after a new boot, says it runs the version and not on trial.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::codes::CodeClass;
+use super::commands::{Info, Presence};
+use super::draft::Draft;
+use super::lifecycle::Failure;
+use super::update::{Phase, Update};
+use super::{Device, DeviceEvent as E, OfflineCause, Reachability};
+
+/// What a device says of itself at this moment, with what was known before.
+struct Observation<'a> {
+    presence: &'a Presence,
+    new_boot: bool,
+    versions_before: BTreeMap<String, String>,
+}
+
+impl Device {
+    pub(super) fn seen_online(&self, now: DateTime<Utc>) -> Vec<E> {
+        let mut draft = Draft::new(self, now);
+        draft.contact(None);
+        draft.begin_next_own();
+        draft.finish()
+    }
+
+    pub(super) fn mark_offline(&self, cause: OfflineCause) -> Vec<E> {
+        if self.reachability == Reachability::Online { vec![E::WentOffline { cause }] } else { vec![] }
+    }
+
+    pub(super) fn report_presence(&self, now: DateTime<Utc>, presence: &Presence) -> Vec<E> {
+        let mut draft = Draft::new(self, now);
+        draft.contact(presence.session.as_deref());
+        if !self.is_old_boot(presence.boot_id.as_deref()) {
+            draft.observe(presence);
+        }
+        draft.begin_next_own();
+        draft.finish()
+    }
+
+    pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info) -> Vec<E> {
+        let mut draft = Draft::new(self, now);
+        draft.contact(None);
+        let differs = info.attributes != self.attributes
+            || (info.slots.is_some() && info.slots != self.boot_slots)
+            || (info.hardware_version.is_some() && info.hardware_version != self.profile.hardware_version)
+            || (info.contact_interval_s.is_some() && info.contact_interval_s != self.profile.contact_interval_s);
+        if differs {
+            draft.push(E::InfoReported {
+                hardware_version: info.hardware_version.clone(),
+                slots: info.slots,
+                contact_interval_s: info.contact_interval_s,
+                attributes: info.attributes.clone(),
+            });
+        }
+        draft.begin_next_own();
+        draft.finish()
+    }
+
+    /// A boot that others followed: the message comes again or late, and says nothing about now.
+    fn is_old_boot(&self, boot_id: Option<&str>) -> bool {
+        boot_id.is_some_and(|boot_id| self.boot() != Some(boot_id) && self.boots.iter().any(|known| known == boot_id))
+    }
+}
+
+impl Draft {
+    /// Any message makes a device online.
+    pub(super) fn contact(&mut self, session: Option<&str>) {
+        if self.device.reachability != Reachability::Online {
+            self.push(E::CameOnline { session: session.map(str::to_owned) });
+        }
+    }
+
+    fn observe(&mut self, presence: &Presence) {
+        let new_boot = presence.boot_id.is_some() && presence.boot_id.as_deref() != self.device.boot();
+        let seen = Observation { presence, new_boot, versions_before: self.device.versions.clone() };
+        if let Some(report) = &presence.last_update {
+            self.report(report);
+        }
+        let judged = self.judged_update(presence);
+        if let Some(update) = &judged
+            && seen.proves(update)
+        {
+            let rest = presence.versions.iter().filter(|(component, _)| **component != update.spec.firmware.component);
+            self.record_versions(presence, rest.map(|(k, v)| (k.clone(), v.clone())).collect(), true);
+            self.confirm(update, presence.boot_id.clone(), presence.slot.clone());
+            return;
+        }
+        self.record_versions(presence, presence.versions.clone(), false);
+        match judged {
+            Some(update) if seen.shows_fallback(&update) => {
+                let code = "version_regressed".to_owned();
+                self.fail(&update, Failure { code, class: CodeClass::Image, message: None });
+            }
+            Some(update) if seen.shows_trial(&update) => {
+                self.push(E::UpdateRebooting { update: update.reference() });
+            }
+            _ => {}
+        }
+        self.record_regressions(&seen);
+    }
+
+    /// The update that a status can prove: one that was sent out and hasn't ended.
+    fn judged_update(&self, presence: &Presence) -> Option<Update> {
+        let sent = |update: &&Update| {
+            update.attempt > 0
+                && !update.phase.is_ended()
+                && presence.versions.contains_key(&update.spec.firmware.component)
+        };
+        self.device.live().filter(sent).or_else(|| self.device.updates.values().find(sent)).cloned()
+    }
+
+    /// Writes what changed. A confirmation carries boot and version of its own component.
+    fn record_versions(&mut self, presence: &Presence, reported: BTreeMap<String, String>, confirming: bool) {
+        let versions: BTreeMap<String, String> = reported
+            .into_iter()
+            .filter(|(component, version)| self.device.versions.get(component) != Some(version))
+            .collect();
+        let new_boot = presence.boot_id.is_some() && presence.boot_id.as_deref() != self.device.boot();
+        let slot_moved = presence.slot.is_some() && presence.slot != self.device.active_slot;
+        let trial_moved = presence.trial != self.device.trial;
+        let beyond_confirmation = new_boot || slot_moved || trial_moved;
+        if !versions.is_empty() || (beyond_confirmation && !confirming) {
+            let (boot_id, slot) = (presence.boot_id.clone(), presence.slot.clone());
+            self.push(E::VersionsReported { boot_id, versions, slot, trial: presence.trial });
+        }
+    }
+
+    /// A claim may come after its proof: judges a completed update by what the device last said.
+    pub(super) fn prove_from_known(&mut self, ordinal: u32) {
+        let Some(update) = self.update(ordinal).filter(|update| update.phase == Phase::Rebooting) else { return };
+        let known = Presence {
+            boot_id: self.device.boot().map(str::to_owned),
+            versions: self.device.versions.clone(),
+            trial: self.device.trial,
+            ..Presence::default()
+        };
+        let rebooted = matches!((&update.accepted_boot, &known.boot_id), (Some(then), Some(now)) if then != now);
+        let seen = Observation { presence: &known, new_boot: false, versions_before: BTreeMap::new() };
+        if rebooted && seen.proves(&update) {
+            self.confirm(&update, known.boot_id.clone(), None);
+        }
+    }
+
+    fn record_regressions(&mut self, seen: &Observation<'_>) {
+        let gone = |component: &str, confirmed: &str| {
+            let before = seen.versions_before.get(component)?;
+            let now = seen.presence.versions.get(component)?;
+            let commanded = self.device.live().is_some_and(|live| live.spec.firmware.version == *now);
+            (before == confirmed && now != before && !commanded).then(|| now.clone())
+        };
+        let regressed: Vec<E> = self
+            .device
+            .confirmed
+            .iter()
+            .filter_map(|(component, confirmed)| {
+                Some(E::VersionRegressed {
+                    update: confirmed.update.clone(),
+                    component: component.clone(),
+                    from_version: confirmed.version.clone(),
+                    to_version: gone(component, &confirmed.version)?,
+                })
+            })
+            .collect();
+        regressed.into_iter().for_each(|event| self.push(event));
+    }
+}
+
+impl Observation<'_> {
+    fn reported(&self, update: &Update) -> Option<&str> {
+        self.presence.versions.get(&update.spec.firmware.component).map(String::as_str)
+    }
+
+    fn proves(&self, update: &Update) -> bool {
+        let target = update.spec.firmware.version.as_str();
+        if self.reported(update) != Some(target) || self.presence.trial {
+            return false;
+        }
+        let was_there_before = update.spec.from_version.as_deref() == Some(target);
+        let claims_done = update.phase == Phase::Rebooting;
+        match update.phase {
+            Phase::Accepted
+            | Phase::Downloading
+            | Phase::Verifying
+            | Phase::Installing
+            | Phase::Rebooting
+            | Phase::Cancelling => {
+                let rebooted = match (&update.accepted_boot, &self.presence.boot_id) {
+                    (Some(then), Some(now)) => then != now,
+                    (None, Some(_)) => self.new_boot || claims_done,
+                    (_, None) => claims_done,
+                };
+                let needs_no_boot = !update.spec.firmware.requires_reboot || was_there_before;
+                rebooted || (needs_no_boot && claims_done)
+            }
+            // The device went ahead although nobody heard of it: what it runs counts.
+            Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) | Phase::Queued => !was_there_before,
+            Phase::Staged | Phase::Ended(_) => false,
+        }
+    }
+
+    /// At or after installing, another version after a new boot.
+    fn shows_fallback(&self, update: &Update) -> bool {
+        let elsewhere = self.reported(update).is_some_and(|version| version != update.spec.firmware.version);
+        let booted = match &self.presence.boot_id {
+            Some(_) => self.new_boot && matches!(update.phase, Phase::Installing | Phase::Rebooting),
+            None => update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot,
+        };
+        elsewhere && booted
+    }
+
+    fn shows_trial(&self, update: &Update) -> bool {
+        self.presence.trial
+            && self.new_boot
+            && update.phase == Phase::Installing
+            && self.reported(update) == Some(update.spec.firmware.version.as_str())
+    }
+}

@@ -1,0 +1,170 @@
+//! A device's reports on its update, judged against state: repeated, reversed, late and foreign ones change nothing they shouldn't.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::codes::{CodeClass, class_of};
+use super::commands::{Report, ReportStatus as S};
+use super::draft::Draft;
+use super::lifecycle::Failure;
+use super::update::{Outcome, Phase, Update, WaitReason};
+use super::{Device, DeviceEvent as E};
+
+/// Deferral without the device's word, in seconds.
+pub(super) const DEFER_DEFAULT_S: u32 = 900;
+/// Shortest and longest deferral a device can ask for, in seconds.
+pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
+
+impl Device {
+    pub(super) fn report(&self, now: DateTime<Utc>, report: &Report) -> Vec<E> {
+        let mut draft = Draft::new(self, now);
+        draft.contact(None);
+        draft.report(report);
+        draft.begin_next_own();
+        draft.finish()
+    }
+}
+
+impl Draft {
+    pub(super) fn report(&mut self, report: &Report) {
+        let Some(update) = self.update(report.ordinal) else { return };
+        if update.phase.is_ended() {
+            return self.report_late(&update, report);
+        }
+        let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
+        if report.attempt != update.attempt || update.next_attempt != update.attempt || another_is_live {
+            return;
+        }
+        let digest_differs = report.sha256.is_some_and(|sha256| sha256 != update.spec.firmware.sha256);
+        if digest_differs && update.phase.is_live() {
+            let code = "digest_mismatch".to_owned();
+            return self.fail(&update, Failure { code, class: CodeClass::Transfer, message: report.message.clone() });
+        }
+        match report.status {
+            S::Received => drop(self.accept(&update)),
+            S::Deferred => self.defer(&update, report),
+            S::Downloading => self.advance(&update, Phase::Downloading),
+            S::Verifying => self.advance(&update, Phase::Verifying),
+            S::Installing => self.advance(&update, Phase::Installing),
+            S::Staged => self.stage(&update),
+            S::Rebooting => self.advance(&update, Phase::Rebooting),
+            S::Completed => {
+                self.advance(&update, Phase::Rebooting);
+                self.prove_from_known(update.ordinal);
+            }
+            S::Failed | S::Rejected => self.report_failure(&update, report),
+            S::Cancelled => {
+                if update.phase == Phase::Cancelling {
+                    self.push(E::UpdateCancelled { update: update.reference() });
+                }
+            }
+            S::CancelRefused => {
+                if update.phase == Phase::Cancelling {
+                    self.push(E::UpdateCancelRefused { update: update.reference() });
+                }
+            }
+        }
+    }
+
+    /// Makes the working clock run if it doesn't. Says whether the device is at work.
+    fn accept(&mut self, update: &Update) -> bool {
+        match update.phase {
+            Phase::Dispatched
+            | Phase::Deferred
+            | Phase::Waiting(
+                WaitReason::Unresponsive | WaitReason::Withdrawn | WaitReason::Offline | WaitReason::Slot,
+            ) => {
+                let boot_id = self.device.boot().map(str::to_owned);
+                self.push(E::UpdateAccepted { update: update.reference(), boot_id });
+                true
+            }
+            phase => phase.is_working(),
+        }
+    }
+
+    /// Takes an attempt forward to a working phase; a report that lags behind changes nothing.
+    fn advance(&mut self, update: &Update, to: Phase) {
+        let past_return = matches!(to, Phase::Installing | Phase::Rebooting);
+        if update.phase == Phase::Cancelling && past_return {
+            self.push(E::UpdateCancelRefused { update: update.reference() });
+        }
+        let Some(update) = self.update(update.ordinal) else { return };
+        if !self.accept(&update) && !(update.phase == Phase::Staged && to == Phase::Rebooting) {
+            return;
+        }
+        let present = self.update(update.ordinal).and_then(|update| update.phase.work_order());
+        if present.is_some_and(|present| Some(present) >= to.work_order()) {
+            return;
+        }
+        let update = update.reference();
+        match to {
+            Phase::Downloading => self.push(E::UpdateDownloading { update }),
+            Phase::Verifying => self.push(E::UpdateVerifying { update }),
+            Phase::Installing => self.push(E::UpdateInstalling { update }),
+            Phase::Rebooting => self.push(E::UpdateRebooting { update }),
+            Phase::Queued
+            | Phase::Waiting(_)
+            | Phase::Dispatched
+            | Phase::Accepted
+            | Phase::Deferred
+            | Phase::Staged
+            | Phase::Cancelling
+            | Phase::Ended(_) => {}
+        }
+    }
+
+    fn stage(&mut self, update: &Update) {
+        if !update.spec.activate && self.accept(update) {
+            self.push(E::UpdateStaged { update: update.reference() });
+        }
+    }
+
+    fn defer(&mut self, update: &Update, report: &Report) {
+        let past_return = matches!(
+            update.phase,
+            Phase::Installing | Phase::Rebooting | Phase::Staged | Phase::Cancelling | Phase::Waiting(_)
+        );
+        let already = update.phase == Phase::Deferred && update.not_before.is_some_and(|until| self.now < until);
+        if past_return || already {
+            return;
+        }
+        let (least, most) = DEFER_RANGE_S;
+        let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, most);
+        let until = self.now + TimeDelta::seconds(seconds.into());
+        self.push(E::UpdateDeferred { update: update.reference(), code: report.code.clone(), until });
+    }
+
+    fn report_failure(&mut self, update: &Update, report: &Report) {
+        if !update.phase.is_live() && !self.accept(update) {
+            return;
+        }
+        if update.phase == Phase::Cancelling {
+            return self.push(E::UpdateCancelled { update: update.reference() });
+        }
+        let rejected = report.status == S::Rejected;
+        let default = if rejected { "unsupported" } else { "install_failed" };
+        let code = report.code.clone().unwrap_or_else(|| default.to_owned());
+        let class = class_of(&code);
+        let Some(update) = self.update(update.ordinal) else { return };
+        if class == CodeClass::Defer {
+            self.defer(&update, report);
+        } else if rejected {
+            let message = report.message.clone();
+            self.push(E::UpdateRejected { update: update.reference(), code, message });
+        } else {
+            self.fail(&update, Failure { code, class, message: report.message.clone() });
+        }
+    }
+
+    /// An ended update stays ended; that the device says otherwise is kept, once per word.
+    fn report_late(&mut self, update: &Update, report: &Report) {
+        let agrees = match update.phase {
+            Phase::Ended(Outcome::Confirmed) => !matches!(report.status, S::Failed | S::Rejected),
+            Phase::Ended(Outcome::Failed | Outcome::Rejected) => report.status != S::Completed,
+            _ => !matches!(report.status, S::Completed | S::Failed | S::Rejected),
+        };
+        let word = report.status.word();
+        if !agrees && report.attempt <= update.attempt && !update.late.contains(word) {
+            self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Given/when/then tables and properties of the Device aggregate.

@@ -1,0 +1,274 @@
+//! One update: a device's way to one firmware, attempt by attempt.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CampaignId, FirmwareId};
+use crate::values::{Priority, Sha256Digest, Transport};
+
+/// The facts about a firmware that a device's decisions need. Taken from the Firmware aggregate when an update is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirmwareFacts {
+    pub firmware_id: FirmwareId,
+    pub device_model: String,
+    pub component: String,
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    pub sha256: Sha256Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardware_versions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_hardware_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_hardware_version: Option<String>,
+    /// Requirement on the version that runs before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_version: Option<String>,
+    pub requires_reboot: bool,
+}
+
+/// Where an update of a campaign stands in its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignRef {
+    pub id: CampaignId,
+    /// From 1.
+    pub wave: u16,
+    /// Place in the campaign's order, from 0.
+    pub rank: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateKind {
+    #[default]
+    Update,
+    Rollback,
+    Activate,
+}
+
+/// Bounds of one update, in seconds. Carried in `update.queued`, so a later change of defaults alters nothing under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// From the grant to the device's first `received`.
+    pub wait_s: u32,
+    /// From the first `received` to the outcome, over all attempts.
+    pub total_s: u32,
+    /// From dispatch to `received`, before the device counts as unreachable.
+    pub dispatch_s: u32,
+    /// Longest silence while downloading.
+    pub downloading_s: u32,
+    /// Longest silence in the other working phases.
+    pub phase_s: u32,
+    /// From the first cancel command to `cancelled` without the device's word.
+    pub cancel_s: u32,
+    /// Pause before the second attempt; doubled for each further one.
+    pub backoff_s: u32,
+}
+
+/// Longest pause between two attempts, in seconds.
+pub const BACKOFF_MAX_S: u32 = 3_600;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wait_s: 7 * 24 * 3_600,
+            total_s: 3_600,
+            dispatch_s: 120,
+            downloading_s: 600,
+            phase_s: 300,
+            cancel_s: 300,
+            backoff_s: 30,
+        }
+    }
+}
+
+impl Limits {
+    /// Pause before the attempt after `failed_attempt`, in seconds.
+    pub fn backoff_after(&self, failed_attempt: u16) -> u32 {
+        let doublings = u32::from(failed_attempt.saturating_sub(1)).min(16);
+        self.backoff_s.saturating_mul(1 << doublings).min(BACKOFF_MAX_S)
+    }
+
+    /// With every silence limit at least three contact intervals of the device.
+    #[must_use]
+    pub fn for_contact_interval(mut self, seconds: u32) -> Self {
+        let least = seconds.saturating_mul(3);
+        self.downloading_s = self.downloading_s.max(least);
+        self.phase_s = self.phase_s.max(least);
+        self.dispatch_s = self.dispatch_s.max(least);
+        self
+    }
+}
+
+/// Everything about an update that never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateSpec {
+    pub firmware: FirmwareFacts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignRef>,
+    pub priority: Priority,
+    pub kind: UpdateKind,
+    /// What the component ran when the update was queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_firmware_id: Option<FirmwareId>,
+    pub limits: Limits,
+    pub max_attempts: u16,
+    pub transport: Transport,
+    /// Install and run at once; otherwise stop at `staged`.
+    pub activate: bool,
+    #[serde(default)]
+    pub force_update: bool,
+    #[serde(default)]
+    pub allow_downgrade: bool,
+    /// Ordinal of the ended update that this one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<u32>,
+}
+
+/// Why an update waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The device isn't reachable by its transport.
+    Offline,
+    /// Another update of the device is live.
+    Busy,
+    /// Between two attempts.
+    Backoff,
+    /// The command was sent, but the device never answered.
+    Unresponsive,
+    /// Its campaign was paused before the device answered.
+    Withdrawn,
+    /// It may go on as soon as a slot is granted.
+    Slot,
+    /// The device is held.
+    Held,
+}
+
+/// How an update ended. Never changes afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Confirmed,
+    Failed,
+    TimedOut,
+    Rejected,
+    Expired,
+    Superseded,
+    Cancelled,
+}
+
+/// Where an update stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Queued,
+    Waiting(WaitReason),
+    Dispatched,
+    Accepted,
+    Deferred,
+    Downloading,
+    Verifying,
+    Installing,
+    Staged,
+    Rebooting,
+    Cancelling,
+    Ended(Outcome),
+}
+
+impl Phase {
+    /// The word for it in events, rows and replies.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Waiting(_) => "waiting",
+            Self::Dispatched => "dispatched",
+            Self::Accepted => "accepted",
+            Self::Deferred => "deferred",
+            Self::Downloading => "downloading",
+            Self::Verifying => "verifying",
+            Self::Installing => "installing",
+            Self::Staged => "staged",
+            Self::Rebooting => "rebooting",
+            Self::Cancelling => "cancelling",
+            Self::Ended(Outcome::Confirmed) => "confirmed",
+            Self::Ended(Outcome::Failed) => "failed",
+            Self::Ended(Outcome::TimedOut) => "timed_out",
+            Self::Ended(Outcome::Rejected) => "rejected",
+            Self::Ended(Outcome::Expired) => "expired",
+            Self::Ended(Outcome::Superseded) => "superseded",
+            Self::Ended(Outcome::Cancelled) => "cancelled",
+        }
+    }
+
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+
+    /// In the queue: neither begun nor ended.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::Queued | Self::Waiting(_))
+    }
+
+    /// Begun and not ended. A device has at most one such update.
+    pub fn is_live(self) -> bool {
+        !self.is_waiting() && !self.is_ended()
+    }
+
+    /// The device has answered and is at work: the working clock runs.
+    pub fn is_working(self) -> bool {
+        self.work_order().is_some()
+    }
+
+    /// Order of the working phases; a report never takes an attempt back.
+    pub fn work_order(self) -> Option<u8> {
+        match self {
+            Self::Accepted => Some(0),
+            Self::Downloading => Some(1),
+            Self::Verifying => Some(2),
+            Self::Installing => Some(3),
+            Self::Rebooting => Some(4),
+            Self::Queued
+            | Self::Waiting(_)
+            | Self::Dispatched
+            | Self::Deferred
+            | Self::Staged
+            | Self::Cancelling
+            | Self::Ended(_) => None,
+        }
+    }
+}
+
+/// The state of one update in its device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Update {
+    pub ordinal: u32,
+    pub spec: UpdateSpec,
+    pub phase: Phase,
+    /// 0 before the first dispatch.
+    pub attempt: u16,
+    /// Number of the next dispatch; the same as `attempt` while a try isn't used up.
+    pub next_attempt: u16,
+    /// The latest grant that was answered, so that the same one again changes nothing.
+    pub grant: u64,
+    pub image_failures: u16,
+    /// End of the waiting clock.
+    pub wait_until: DateTime<Utc>,
+    /// The device has answered `received` at least once.
+    pub reached: bool,
+    /// Boot at the first `received` of this attempt.
+    pub accepted_boot: Option<String>,
+    /// The pause before the next attempt, or the deferral, ends then.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Aggregate version of the event that last changed the command to the device.
+    pub command_seq: u64,
+    /// The phase before a cancel was sent.
+    pub before_cancel: Option<Phase>,
+    /// Words of reports that came after the end.
+    pub late: BTreeSet<String>,
+}

@@ -1,0 +1,259 @@
+//! The Firmware aggregate: one version for one device model and component. Its bytes live in the object store under their SHA-256.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::Decider;
+use crate::device::FirmwareFacts;
+use crate::ids::{CampaignId, FirmwareId};
+use crate::rejection::Rejection;
+use crate::sealed::Sealed;
+use crate::values::Sha256Digest;
+
+/// What an upload is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateType {
+    #[default]
+    Firmware,
+    Software,
+    Application,
+    Config,
+    Bootloader,
+    SecurityPatch,
+}
+
+impl UpdateType {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Firmware => "firmware",
+            Self::Software => "software",
+            Self::Application => "application",
+            Self::Config => "config",
+            Self::Bootloader => "bootloader",
+            Self::SecurityPatch => "security_patch",
+        }
+    }
+
+    /// The component that such an upload replaces unless it says otherwise.
+    pub fn component(self) -> &'static str {
+        match self {
+            Self::Firmware | Self::SecurityPatch => "firmware",
+            Self::Software => "software",
+            Self::Application => "application",
+            Self::Config => "config",
+            Self::Bootloader => "bootloader",
+        }
+    }
+
+    /// Whether a device restarts for it unless the upload says otherwise.
+    pub fn requires_reboot(self) -> bool {
+        !matches!(self, Self::Config | Self::Application)
+    }
+}
+
+/// What an operator says of a firmware.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FirmwareMetadata {
+    pub name: String,
+    pub version: String,
+    pub device_model: String,
+    pub component: String,
+    pub update_type: UpdateType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manufacturer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changelog: Option<Sealed<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardware_versions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_hardware_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_hardware_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires_version: Option<String>,
+    pub rollback_allowed: bool,
+    pub requires_reboot: bool,
+    #[serde(default)]
+    pub is_beta: bool,
+    #[serde(default)]
+    pub is_security_update: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// What was measured of the bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirmwareBytes {
+    pub size: u64,
+    /// Lower-case hex.
+    pub md5: String,
+    /// Lower-case hex.
+    pub sha1: String,
+    pub sha256: Sha256Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum FirmwareEvent {
+    #[serde(rename = "firmware.registered")]
+    Registered { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
+    /// The same bytes came back after deletion.
+    #[serde(rename = "firmware.restored")]
+    Restored { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
+    #[serde(rename = "firmware.deprecated")]
+    Deprecated {},
+    #[serde(rename = "firmware.withdrawn")]
+    Withdrawn {},
+    #[serde(rename = "firmware.pinned")]
+    Pinned { campaign: CampaignId },
+    #[serde(rename = "firmware.unpinned")]
+    Unpinned { campaign: CampaignId },
+    #[serde(rename = "firmware.deleted")]
+    Deleted {},
+}
+
+crate::event_types!(FirmwareEvent {
+    Registered => "firmware.registered" v 1,
+    Restored => "firmware.restored" v 1,
+    Deprecated => "firmware.deprecated" v 1,
+    Withdrawn => "firmware.withdrawn" v 1,
+    Pinned => "firmware.pinned" v 1,
+    Unpinned => "firmware.unpinned" v 1,
+    Deleted => "firmware.deleted" v 1,
+});
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum FirmwareCommand {
+    Register { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
+    Deprecate,
+    Withdraw,
+    Pin { campaign: CampaignId },
+    Unpin { campaign: CampaignId },
+    Delete,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirmwareStatus {
+    #[default]
+    Absent,
+    Active,
+    Deprecated,
+    Withdrawn,
+    Deleted,
+}
+
+impl FirmwareStatus {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Active => "active",
+            Self::Deprecated => "deprecated",
+            Self::Withdrawn => "withdrawn",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// State of a firmware.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Firmware {
+    pub status: FirmwareStatus,
+    pub content: Option<(FirmwareMetadata, FirmwareBytes)>,
+    pub pinned_by: BTreeSet<CampaignId>,
+}
+
+crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
+
+impl Firmware {
+    pub fn evolve(&mut self, event: &FirmwareEvent) {
+        match event {
+            FirmwareEvent::Registered { metadata, bytes } | FirmwareEvent::Restored { metadata, bytes } => {
+                self.status = FirmwareStatus::Active;
+                self.content = Some(((**metadata).clone(), bytes.clone()));
+            }
+            FirmwareEvent::Deprecated {} => self.status = FirmwareStatus::Deprecated,
+            FirmwareEvent::Withdrawn {} => self.status = FirmwareStatus::Withdrawn,
+            FirmwareEvent::Pinned { campaign } => drop(self.pinned_by.insert(*campaign)),
+            FirmwareEvent::Unpinned { campaign } => drop(self.pinned_by.remove(campaign)),
+            FirmwareEvent::Deleted {} => self.status = FirmwareStatus::Deleted,
+        }
+    }
+
+    /// What an update needs to know, unless the firmware may not be used for new work.
+    pub fn facts_for_new_work(&self, id: FirmwareId) -> Result<FirmwareFacts, Rejection> {
+        match (self.status, &self.content) {
+            (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => Ok(FirmwareFacts {
+                firmware_id: id,
+                device_model: metadata.device_model.clone(),
+                component: metadata.component.clone(),
+                version: metadata.version.clone(),
+                size: bytes.size,
+                sha256: bytes.sha256,
+                hardware_versions: metadata.hardware_versions.clone(),
+                min_hardware_version: metadata.min_hardware_version.clone(),
+                max_hardware_version: metadata.max_hardware_version.clone(),
+                requires_version: metadata.requires_version.clone(),
+                requires_reboot: metadata.requires_reboot,
+            }),
+            (FirmwareStatus::Withdrawn, _) => Err(Rejection::FirmwareWithdrawn),
+            (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),
+            (FirmwareStatus::Absent | FirmwareStatus::Active | FirmwareStatus::Deprecated, _) => {
+                Err(Rejection::FirmwareUnknown)
+            }
+        }
+    }
+
+    fn register(&self, metadata: &FirmwareMetadata, bytes: &FirmwareBytes) -> Result<Vec<FirmwareEvent>, Rejection> {
+        let Some((_, known)) = &self.content else {
+            return Ok(vec![FirmwareEvent::Registered { metadata: Box::new(metadata.clone()), bytes: bytes.clone() }]);
+        };
+        if known.sha256 != bytes.sha256 {
+            return Err(Rejection::FirmwareExists { sha256: known.sha256 });
+        }
+        if self.status == FirmwareStatus::Deleted {
+            return Ok(vec![FirmwareEvent::Restored { metadata: Box::new(metadata.clone()), bytes: bytes.clone() }]);
+        }
+        Ok(vec![])
+    }
+}
+
+impl Decider for Firmware {
+    type Wish = FirmwareCommand;
+    type Id = FirmwareId;
+
+    fn decide(&self, _now: DateTime<Utc>, wish: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
+        use FirmwareCommand as C;
+        use FirmwareStatus as S;
+        match (self.status, wish) {
+            (_, C::Register { metadata, bytes }) => self.register(metadata, bytes),
+            (S::Absent, _) => Err(Rejection::FirmwareUnknown),
+            (_, C::Unpin { campaign }) if self.pinned_by.contains(campaign) => {
+                Ok(vec![FirmwareEvent::Unpinned { campaign: *campaign }])
+            }
+            (_, C::Unpin { .. }) => Ok(vec![]),
+            (S::Deleted, C::Delete) => Ok(vec![]),
+            (S::Deleted, C::Deprecate | C::Withdraw | C::Pin { .. }) => Err(Rejection::FirmwareDeleted),
+            (S::Active, C::Deprecate) => Ok(vec![FirmwareEvent::Deprecated {}]),
+            (S::Deprecated, C::Deprecate) | (S::Withdrawn, C::Withdraw) => Ok(vec![]),
+            (S::Withdrawn, C::Deprecate | C::Pin { .. }) => Err(Rejection::FirmwareWithdrawn),
+            (S::Active | S::Deprecated, C::Withdraw) => Ok(vec![FirmwareEvent::Withdrawn {}]),
+            (S::Active | S::Deprecated, C::Pin { campaign }) if self.pinned_by.contains(campaign) => Ok(vec![]),
+            (S::Active | S::Deprecated, C::Pin { campaign }) => Ok(vec![FirmwareEvent::Pinned { campaign: *campaign }]),
+            (S::Active | S::Deprecated | S::Withdrawn, C::Delete) => match self.pinned_by.len() {
+                0 => Ok(vec![FirmwareEvent::Deleted {}]),
+                _ => Err(Rejection::FirmwarePinned { campaigns: self.pinned_by.iter().copied().collect() }),
+            },
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.status != FirmwareStatus::Absent
+    }
+}

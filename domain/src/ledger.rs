@@ -1,0 +1,122 @@
+//! The rollout ledger of a campaign: slots are granted by an event, never counted from rows that may lag.
+//!
+//! Invariant: a grant is made only by somebody whose view has reached the ledger's last record. Optimistic concurrency on this one
+//! aggregate makes that a fact, so `max_concurrent_updates` can't be overshot by two process managers or by a slow projection.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::Decider;
+use crate::ids::{CampaignId, DeviceId};
+use crate::rejection::Rejection;
+
+/// Most slots in one grant.
+pub const GRANT_DEVICES_MAX: usize = 500;
+
+/// Leave for one device to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotGrant {
+    #[serde(rename = "d")]
+    pub device: DeviceId,
+    #[serde(rename = "w")]
+    pub wave: u16,
+    #[serde(rename = "r")]
+    pub rank: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum LedgerEvent {
+    #[serde(rename = "slots.granted")]
+    Granted {
+        /// The ledger's version with this event: names the grant towards devices.
+        number: u64,
+        grants: Vec<SlotGrant>,
+        /// Over the whole campaign, this event included.
+        granted_total: u64,
+        /// Slots in use as the granter saw them, without these.
+        in_use: u32,
+        max_concurrent_updates: u32,
+    },
+}
+
+crate::event_types!(LedgerEvent { Granted => "slots.granted" v 1 });
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum LedgerCommand {
+    Grant {
+        /// The ledger's version that the granter's view has reached.
+        seen_version: u64,
+        in_use: u32,
+        max_concurrent_updates: u32,
+        grants: Vec<SlotGrant>,
+    },
+}
+
+/// State of a ledger: counters only, so that it stays small for any fleet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    pub version: u64,
+    pub granted_total: u64,
+}
+
+crate::aggregate!(Ledger, "rollout_ledger", LedgerCommand, LedgerEvent);
+
+impl Ledger {
+    pub fn evolve(&mut self, event: &LedgerEvent) {
+        let LedgerEvent::Granted { number, granted_total, .. } = event;
+        self.version = *number;
+        self.granted_total = *granted_total;
+    }
+}
+
+impl Decider for Ledger {
+    type Wish = LedgerCommand;
+    type Id = CampaignId;
+
+    fn decide(&self, _now: DateTime<Utc>, wish: &LedgerCommand) -> Result<Vec<LedgerEvent>, Rejection> {
+        let LedgerCommand::Grant { seen_version, in_use, max_concurrent_updates, grants } = wish;
+        if *seen_version != self.version {
+            return Err(Rejection::StaleView);
+        }
+        if grants.is_empty() {
+            return Ok(vec![]);
+        }
+        let free = max_concurrent_updates.saturating_sub(*in_use) as usize;
+        if grants.len() > free.min(GRANT_DEVICES_MAX) {
+            return Err(Rejection::NoFreeSlots);
+        }
+        Ok(vec![LedgerEvent::Granted {
+            number: self.version + 1,
+            grants: grants.clone(),
+            granted_total: self.granted_total + grants.len() as u64,
+            in_use: *in_use,
+            max_concurrent_updates: *max_concurrent_updates,
+        }])
+    }
+
+    fn exists(&self) -> bool {
+        self.version > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(seen_version: u64, in_use: u32, devices: usize) -> LedgerCommand {
+        let slot = SlotGrant { device: DeviceId::new("d").unwrap(), wave: 1, rank: 0 };
+        LedgerCommand::Grant { seen_version, in_use, max_concurrent_updates: 10, grants: vec![slot; devices] }
+    }
+
+    #[test]
+    fn a_view_that_lags_grants_nothing() {
+        let mut ledger = Ledger::default();
+        let first = ledger.decide(DateTime::UNIX_EPOCH, &grant(0, 0, 10)).unwrap();
+        ledger.evolve(&first[0]);
+        assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(0, 0, 10)), Err(Rejection::StaleView));
+        assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(1, 10, 1)), Err(Rejection::NoFreeSlots));
+        assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(1, 9, 1)).unwrap().len(), 1);
+    }
+}

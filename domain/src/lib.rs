@@ -1,0 +1,27 @@
+//! The rules of Waybill, and nothing else.
+//!
+//! Each aggregate is a pair of pure functions: `decide(state, command) -> events | rejection` and `apply(state, event)`, which never
+//! fails. There is no IO here, no clock and no randomness: time and ids come in with the command. Start at [`device::Device`], the
+//! aggregate that owns a device's updates; a campaign only decides who may begin ([`campaign`], [`rollout`]).
+
+pub mod campaign;
+pub mod claim;
+pub mod decider;
+pub mod device;
+pub mod events;
+pub mod firmware;
+pub mod ids;
+pub mod key;
+pub mod ledger;
+pub mod plan;
+pub mod rejection;
+pub mod rollout;
+pub mod sealed;
+pub mod values;
+pub mod version;
+
+pub use decider::{Decider, Timed};
+pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, TenantId, UpdateId};
+pub use key::{AggregateKey, Key};
+pub use rejection::{Rejection, RejectionKind};
+pub use sealed::Sealed;

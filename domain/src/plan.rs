@@ -1,0 +1,210 @@
+//! Plan chunks: who is in a campaign, in which order and wave, and who is left out and why. Written once, never changed.
+//!
+//! Chunks mean nothing until `campaign.planned` names their plan. The order is `sha256(seed ‖ device id)`, so it can be recomputed by
+//! anybody, and raising a sample only adds devices.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::decider::Decider;
+use crate::device::Exclusion;
+use crate::ids::{CampaignId, DeviceId};
+use crate::rejection::Rejection;
+use crate::values::Percent;
+
+/// Name of the ordering, in `campaign.planned`.
+pub const RANK_ALGORITHM: &str = "sha256-rank-v1";
+/// Most devices in one chunk: with the longest ids and versions it stays below the log's largest record.
+pub const CHUNK_DEVICES_MAX: usize = 2_500;
+
+/// One device of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanEntry {
+    #[serde(rename = "d")]
+    pub device: DeviceId,
+    /// Place in the order, from 0, over all that are not excluded; 0 for excluded ones.
+    #[serde(rename = "r")]
+    pub rank: u32,
+    /// From 1; 0 for excluded ones.
+    #[serde(rename = "w")]
+    pub wave: u16,
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<Exclusion>,
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub from_version: Option<String>,
+}
+
+/// `{plan}-{index}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PlanChunkId {
+    pub plan: Uuid,
+    pub index: u32,
+}
+
+impl fmt::Display for PlanChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.plan, self.index)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum PlanEvent {
+    #[serde(rename = "plan.chunk_written")]
+    ChunkWritten { campaign: CampaignId, plan: Uuid, index: u32, entries: Vec<PlanEntry> },
+}
+
+crate::event_types!(PlanEvent { ChunkWritten => "plan.chunk_written" v 1 });
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum PlanCommand {
+    Write { campaign: CampaignId, plan: Uuid, index: u32, entries: Vec<PlanEntry> },
+}
+
+/// State of a chunk: whether it has been written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanChunk {
+    written: Option<(Uuid, u32)>,
+}
+
+crate::aggregate!(PlanChunk, "campaign_plan", PlanCommand, PlanEvent);
+
+impl PlanChunk {
+    pub fn evolve(&mut self, event: &PlanEvent) {
+        let PlanEvent::ChunkWritten { plan, index, .. } = event;
+        self.written = Some((*plan, *index));
+    }
+}
+
+impl Decider for PlanChunk {
+    type Wish = PlanCommand;
+    type Id = PlanChunkId;
+
+    fn decide(&self, _now: DateTime<Utc>, wish: &PlanCommand) -> Result<Vec<PlanEvent>, Rejection> {
+        let PlanCommand::Write { campaign, plan, index, entries } = wish;
+        if self.written.is_some() {
+            return Ok(vec![]);
+        }
+        if entries.len() > CHUNK_DEVICES_MAX {
+            let reason = format!("more than {CHUNK_DEVICES_MAX} devices in one chunk");
+            return Err(Rejection::Invalid { field: "entries".into(), reason });
+        }
+        let (campaign, plan, index, entries) = (*campaign, *plan, *index, entries.clone());
+        Ok(vec![PlanEvent::ChunkWritten { campaign, plan, index, entries }])
+    }
+
+    fn exists(&self) -> bool {
+        self.written.is_some()
+    }
+}
+
+/// A device before its place is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanCandidate {
+    pub device: DeviceId,
+    pub excluded: Option<Exclusion>,
+    pub from_version: Option<String>,
+}
+
+/// Puts devices in order, takes the sample and cuts the waves.
+///
+/// `wave_percentages` are cumulative and end with 100. The sample is `ceil(eligible × percentage)`, at least one device.
+pub fn plan(
+    seed: &str,
+    candidates: Vec<PlanCandidate>,
+    sample: Percent,
+    wave_percentages: &[Percent],
+) -> Vec<PlanEntry> {
+    let mut keyed: Vec<([u8; 32], PlanCandidate)> =
+        candidates.into_iter().map(|candidate| (rank_key(seed, &candidate.device), candidate)).collect();
+    keyed.sort_by(|(left, a), (right, b)| left.cmp(right).then_with(|| a.device.cmp(&b.device)));
+    let eligible = keyed.iter().filter(|(_, candidate)| candidate.excluded.is_none()).count() as u64;
+    let sampled = sample.of_rounded_up(eligible);
+    let wave_ends: Vec<u64> = wave_percentages.iter().map(|percent| percent.of_rounded_up(sampled)).collect();
+    let mut rank: u64 = 0;
+    keyed
+        .into_iter()
+        .map(|(_, candidate)| {
+            let excluded = candidate.excluded.or((rank >= sampled).then_some(Exclusion::NotSampled));
+            let place = rank;
+            if excluded.is_none() {
+                rank += 1;
+            }
+            let wave = match excluded {
+                Some(_) => 0,
+                None => 1 + wave_ends.iter().take_while(|end| **end <= place).count() as u16,
+            };
+            let rank = if excluded.is_some() { 0 } else { place as u32 };
+            PlanEntry { device: candidate.device, rank, wave, excluded, from_version: candidate.from_version }
+        })
+        .collect()
+}
+
+fn rank_key(seed: &str, device: &DeviceId) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(seed.as_bytes());
+    hash.update(device.as_str().as_bytes());
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(count: usize) -> Vec<PlanCandidate> {
+        (0..count)
+            .map(|n| PlanCandidate {
+                device: DeviceId::new(format!("d-{n}")).unwrap(),
+                excluded: None,
+                from_version: None,
+            })
+            .collect()
+    }
+
+    fn percents(values: &[u8]) -> Vec<Percent> {
+        values.iter().map(|v| Percent::new(*v).unwrap()).collect()
+    }
+
+    #[test]
+    fn waves_are_cumulative_and_take_everybody() {
+        let entries = plan("seed", fleet(200), Percent::ALL, &percents(&[10, 50, 100]));
+        let of = |wave| entries.iter().filter(|entry| entry.wave == wave).count();
+        assert_eq!((of(1), of(2), of(3)), (20, 80, 100));
+    }
+
+    #[test]
+    fn a_larger_sample_only_adds() {
+        let small = plan("s", fleet(97), Percent::new(10).unwrap(), &percents(&[100]));
+        let large = plan("s", fleet(97), Percent::new(30).unwrap(), &percents(&[100]));
+        let taken = |entries: &[PlanEntry]| -> std::collections::BTreeSet<DeviceId> {
+            entries.iter().filter(|e| e.excluded.is_none()).map(|e| e.device.clone()).collect()
+        };
+        assert_eq!(taken(&small).len(), 10);
+        assert_eq!(taken(&large).len(), 30);
+        assert!(taken(&small).is_subset(&taken(&large)));
+    }
+
+    #[test]
+    fn one_device_is_always_taken() {
+        let entries = plan("s", fleet(1), Percent::new(1).unwrap(), &percents(&[10, 100]));
+        assert_eq!((entries[0].wave, entries[0].excluded), (1, None));
+    }
+
+    #[test]
+    fn the_longest_chunk_fits_a_record() {
+        let entry = PlanEntry {
+            device: DeviceId::new("x".repeat(64)).unwrap(),
+            rank: u32::MAX,
+            wave: 100,
+            excluded: None,
+            from_version: Some("v".repeat(64)),
+        };
+        let bytes = serde_json::to_vec(&vec![entry; CHUNK_DEVICES_MAX]).unwrap().len();
+        assert!(bytes < 500_000, "{bytes}");
+    }
+}

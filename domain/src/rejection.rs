@@ -1,0 +1,73 @@
+//! A wish refused by the rules. Not an error: nothing broke, and nothing was stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::CampaignId;
+use crate::values::Sha256Digest;
+
+/// What a refusal means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectionKind {
+    /// There is nothing of that name.
+    Unknown,
+    /// It could be right in another state.
+    Conflict,
+    /// It can never be right.
+    Invalid,
+}
+
+macro_rules! rejections {
+    ($( $(#[$doc:meta])* $variant:ident $({ $($field:ident : $type:ty),+ $(,)? })? => $kind:ident, $code:literal, $text:literal; )+) => {
+        /// Why a command was refused. Each states a fact.
+        #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+        #[serde(tag = "rejection", rename_all = "snake_case")]
+        pub enum Rejection {
+            $( $(#[$doc])* #[error($text)] $variant $({ $($field: $type),+ })?, )+
+        }
+
+        impl Rejection {
+            /// Stable name, last segment of the problem type in HTTP replies.
+            pub fn code(&self) -> &'static str {
+                match self { $( Self::$variant { .. } => $code, )+ }
+            }
+
+            pub fn kind(&self) -> RejectionKind {
+                match self { $( Self::$variant { .. } => RejectionKind::$kind, )+ }
+            }
+        }
+    };
+}
+
+rejections! {
+    Invalid { field: String, reason: String } => Invalid, "invalid", "{field}: {reason}";
+
+    DeviceUnknown => Unknown, "device_unknown", "no such device";
+    DeviceExists => Conflict, "device_exists", "the device is already registered with other data";
+    DeviceDecommissioned => Conflict, "device_decommissioned", "the device is decommissioned";
+    /// A new update was asked for, but the device can't take it.
+    NotEligible { reason: String, detail: String } => Conflict, "not_eligible", "{detail}";
+    UpdateInProgress { ordinal: u32 } => Conflict, "update_in_progress", "that firmware is already on its way to the device as its update {ordinal}";
+    QueueFull => Conflict, "queue_full", "the device has as many updates waiting as it may have";
+    UpdateUnknown => Unknown, "update_unknown", "no such update";
+    UpdateEnded { phase: String } => Conflict, "update_ended", "the update has ended: {phase}";
+    UpdateNotEnded { phase: String } => Conflict, "update_not_ended", "the update has not ended: {phase}";
+    UpdateSucceeded => Conflict, "update_succeeded", "the update is confirmed";
+    CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can't be cancelled any more";
+    OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
+
+    FirmwareUnknown => Unknown, "firmware_unknown", "no such firmware";
+    FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
+    FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
+    FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
+    FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {campaigns:?}";
+
+    CampaignUnknown => Unknown, "campaign_unknown", "no such campaign";
+    CampaignExists => Conflict, "campaign_exists", "a campaign with this id exists with other data";
+    IllegalInState { command: String, status: String } => Conflict, "illegal_in_state", "a campaign that is {status} can't be {command}";
+    GateStillClosed => Conflict, "gate_still_closed", "a gate stopped this campaign; resuming needs accept_failures: true and a reason";
+    PlanMismatch => Conflict, "plan_mismatch", "the plan belongs to another planning";
+
+    StaleView => Conflict, "stale_view", "slots were granted since the view was taken";
+    NoFreeSlots => Conflict, "no_free_slots", "the campaign has no free slots";
+    ClaimTaken { owner: String } => Conflict, "claim_taken", "the value already belongs to {owner}";
+}

@@ -1,0 +1,208 @@
+//! The rollout policy: what to do next with a campaign, from a view of the log's prefix. Pure, so it can be run against any history.
+//!
+//! Every decision goes to an aggregate that checks it again, and every counter only grows, so a view that lags makes decisions late,
+//! never wrong.
+
+mod gate;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind};
+use crate::ids::DeviceId;
+use crate::ledger::GRANT_DEVICES_MAX;
+
+/// Devices of one wave (or of all waves together), counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Its devices.
+    pub enrolled: u32,
+    /// Answered `received` at least once.
+    pub reached: u32,
+    pub confirmed: u32,
+    /// Failed, timed out, rejected or regressed.
+    pub failed: u32,
+    /// Count for the failure gate: ended in failure, or one try failed by the image's or the device's own fault. Only grows.
+    pub gate_failed: u32,
+    /// Confirmed at some time or counted as failed by the gate. Only grows.
+    pub gate_settled: u32,
+    /// Hold a slot.
+    pub in_use: u32,
+    /// Reached and neither ended nor deferred nor staged.
+    pub working: u32,
+    /// Could be granted a slot now.
+    pub ready: u32,
+    pub expired: u32,
+    pub cancelled: u32,
+    pub superseded: u32,
+    /// `gate_failed` and `gate_settled` when an operator accepted the failures.
+    pub accepted_failed: u32,
+    pub accepted_settled: u32,
+}
+
+impl Counts {
+    pub fn ended(&self) -> u32 {
+        self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            enrolled: self.enrolled + other.enrolled,
+            reached: self.reached + other.reached,
+            confirmed: self.confirmed + other.confirmed,
+            failed: self.failed + other.failed,
+            gate_failed: self.gate_failed + other.gate_failed,
+            gate_settled: self.gate_settled + other.gate_settled,
+            in_use: self.in_use + other.in_use,
+            working: self.working + other.working,
+            ready: self.ready + other.ready,
+            expired: self.expired + other.expired,
+            cancelled: self.cancelled + other.cancelled,
+            superseded: self.superseded + other.superseded,
+            accepted_failed: self.accepted_failed + other.accepted_failed,
+            accepted_settled: self.accepted_settled + other.accepted_settled,
+        }
+    }
+}
+
+/// A campaign as its read model shows it: always a prefix of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RolloutView {
+    pub spec: CampaignSpec,
+    pub status: CampaignStatus,
+    /// Position that the view has reached.
+    pub position: u64,
+    /// Number of the open wave, 0 before the first.
+    pub wave: u16,
+    /// When it opened, moved on by the time spent paused.
+    pub wave_opened_at: Option<DateTime<Utc>>,
+    /// When its soak began, moved on by the time spent paused.
+    pub soaking_since: Option<DateTime<Utc>>,
+    pub wave_completed: bool,
+    /// An operator accepted the failures while this wave was open.
+    pub accepted: bool,
+    /// Counts of each wave, in order.
+    pub waves: Vec<Counts>,
+    /// Slots granted within the last minute.
+    pub granted_last_minute: u32,
+    pub ends_at: Option<DateTime<Utc>>,
+    /// Devices that failed, the first of them, for evidence: of the open wave.
+    pub failed_devices: Vec<DeviceId>,
+}
+
+/// What should happen next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Grant slots to at most this many devices that are ready.
+    Grant {
+        devices_max: u32,
+    },
+    PassGate {
+        wave: u16,
+        evidence: Evidence,
+    },
+    BreakSoak {
+        wave: u16,
+        evidence: Evidence,
+    },
+    CompleteWave {
+        wave: u16,
+        evidence: Evidence,
+    },
+    CloseGate {
+        gate: GateKind,
+        wave: Option<u16>,
+        threshold_percent: u8,
+        evidence: Evidence,
+    },
+    /// Take back commands that devices haven't answered.
+    WithdrawUnanswered,
+    /// Cancel what can be cancelled in the devices.
+    CancelUpdates,
+    FinishCancel,
+    Finish {
+        result: CampaignResult,
+        evidence: Evidence,
+    },
+}
+
+/// Decides what to do next. Deciding again on the same view gives the same.
+pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
+    match view.status {
+        CampaignStatus::Running => decide_running(view, now),
+        CampaignStatus::Paused => vec![Decision::WithdrawUnanswered],
+        CampaignStatus::Cancelling => {
+            let total = view.total();
+            // Devices past the point of no return run to their end first.
+            if total.in_use == 0 && total.working == 0 {
+                vec![Decision::CancelUpdates, Decision::FinishCancel]
+            } else {
+                vec![Decision::CancelUpdates]
+            }
+        }
+        CampaignStatus::Absent
+        | CampaignStatus::Draft
+        | CampaignStatus::Deleted
+        | CampaignStatus::Planning
+        | CampaignStatus::Cancelled
+        | CampaignStatus::Completed
+        | CampaignStatus::CompletedWithFailures
+        | CampaignStatus::Failed => vec![],
+    }
+}
+
+fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
+    if let Some(closed) = view.failure_gate() {
+        return vec![closed];
+    }
+    let over = view.ends_at.is_some_and(|ends_at| now >= ends_at);
+    let total = view.total();
+    let last = usize::from(view.wave) == view.waves.len();
+    let everybody_ended = total.ended() >= total.enrolled;
+    if (over && total.in_use == 0 && total.working == 0) || (last && view.wave_completed && everybody_ended) {
+        return vec![Decision::Finish { result: view.result(), evidence: view.evidence(None) }];
+    }
+    if over {
+        return vec![];
+    }
+    let mut decisions = view.wave_decision(now).into_iter().collect::<Vec<_>>();
+    let devices_max = view.grantable();
+    if devices_max > 0 {
+        decisions.push(Decision::Grant { devices_max });
+    }
+    decisions
+}
+
+impl RolloutView {
+    pub fn total(&self) -> Counts {
+        self.waves.iter().copied().fold(Counts::default(), Counts::plus)
+    }
+
+    /// The limits in their order: rate, slots, batch.
+    fn grantable(&self) -> u32 {
+        let total = self.total();
+        let slots = self.spec.max_concurrent_updates.saturating_sub(total.in_use);
+        let batch = self.spec.batch_size.unwrap_or(u32::MAX).min(GRANT_DEVICES_MAX as u32);
+        let rate = self.spec.rate_per_minute.map_or(u32::MAX, |rate| rate.saturating_sub(self.granted_last_minute));
+        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
+        slots.min(batch).min(rate).min(ready)
+    }
+
+    fn result(&self) -> CampaignResult {
+        let total = self.total();
+        let unfinished = total.enrolled.saturating_sub(total.confirmed + total.superseded);
+        if unfinished == 0 {
+            CampaignResult::Completed
+        } else if total.confirmed == 0 && total.failed > 0 {
+            CampaignResult::Failed
+        } else {
+            CampaignResult::CompletedWithFailures
+        }
+    }
+
+    fn elapsed_minutes(since: Option<DateTime<Utc>>, now: DateTime<Utc>, minutes: u32) -> bool {
+        since.is_some_and(|since| now >= since + TimeDelta::minutes(minutes.into()))
+    }
+}

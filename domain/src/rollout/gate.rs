@@ -1,0 +1,120 @@
+//! The gates of a wave: failure, success, soak.
+
+use chrono::{DateTime, Utc};
+
+use super::{Counts, Decision, RolloutView};
+use crate::campaign::{EVIDENCE_DEVICES_MAX, Evidence, GateKind};
+
+/// What the success gate says of a wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SuccessGate {
+    Open,
+    /// Devices are still on their way, or may come.
+    Undecided,
+    TooFewReached,
+    TooFewConfirmed,
+}
+
+impl RolloutView {
+    /// Always on, for the open wave and for the whole campaign.
+    pub(super) fn failure_gate(&self) -> Option<Decision> {
+        let wave = self.open_wave().filter(|wave| self.is_failing(*wave, Some(self.wave)));
+        let scope = match wave {
+            Some(_) => Some(self.wave),
+            None if self.is_failing(self.total(), None) => None,
+            None => return None,
+        };
+        Some(Decision::CloseGate {
+            gate: GateKind::Failure,
+            wave: scope,
+            threshold_percent: self.spec.failure_threshold(scope).get(),
+            evidence: self.evidence(scope),
+        })
+    }
+
+    fn is_failing(&self, counts: Counts, wave: Option<u16>) -> bool {
+        let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
+        let settled = counts.gate_settled.saturating_sub(counts.accepted_settled);
+        let least = self.spec.gate_min_settled.min(counts.enrolled.saturating_sub(counts.accepted_settled)).max(1);
+        let threshold = u64::from(self.spec.failure_threshold(wave).get());
+        let by_share = settled >= least && u64::from(failed) * 100 > threshold * u64::from(settled);
+        let by_count = self.spec.failure_count.is_some_and(|count| failed >= count);
+        by_share || by_count
+    }
+
+    /// Success gate, soak, end of the open wave.
+    pub(super) fn wave_decision(&self, now: DateTime<Utc>) -> Option<Decision> {
+        let counts = self.open_wave().filter(|_| !self.wave_completed)?;
+        let (wave, evidence) = (self.wave, self.evidence(Some(self.wave)));
+        let gate = self.success_gate(counts, now);
+        match (self.soaking_since, gate) {
+            (None, SuccessGate::Open) => Some(Decision::PassGate { wave, evidence }),
+            (None, SuccessGate::Undecided) => None,
+            (Some(since), SuccessGate::Open) => {
+                let over = Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
+                over.then_some(Decision::CompleteWave { wave, evidence })
+            }
+            // An offline device that comes during the soak is no regression.
+            (Some(_), SuccessGate::Undecided) => None,
+            (Some(_), SuccessGate::TooFewConfirmed) => Some(Decision::BreakSoak { wave, evidence }),
+            (_, SuccessGate::TooFewReached) => Some(self.close(GateKind::TooFewReached, evidence)),
+            (None, SuccessGate::TooFewConfirmed) => Some(self.close(GateKind::Success, evidence)),
+        }
+    }
+
+    fn close(&self, gate: GateKind, evidence: Evidence) -> Decision {
+        let threshold_percent = match gate {
+            GateKind::TooFewReached => self.spec.min_reached_percent.get(),
+            GateKind::Failure | GateKind::Success => self.spec.success_threshold(self.wave),
+        };
+        Decision::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
+    }
+
+    fn success_gate(&self, counts: Counts, now: DateTime<Utc>) -> SuccessGate {
+        let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
+        if enrolled == 0 {
+            return SuccessGate::Open;
+        }
+        let everybody_ended = counts.ended() >= counts.enrolled;
+        let busy = counts.working > 0 || counts.in_use > 0 || counts.ready > 0;
+        let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
+        let reached = u64::from(counts.reached);
+        let enough = reached * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
+        let enough_late = counts.reached >= self.spec.gate_min_settled.min(enrolled);
+        if busy || (!enough && !waited) {
+            return SuccessGate::Undecided;
+        }
+        if !enough && !enough_late && !self.accepted {
+            return SuccessGate::TooFewReached;
+        }
+        // What an operator accepted at a resume doesn't count again.
+        let judged = reached.saturating_sub(u64::from(counts.accepted_failed));
+        let threshold = u64::from(self.spec.success_threshold(self.wave));
+        if u64::from(counts.confirmed) * 100 >= threshold * judged {
+            SuccessGate::Open
+        } else {
+            SuccessGate::TooFewConfirmed
+        }
+    }
+
+    fn open_wave(&self) -> Option<Counts> {
+        self.waves.get(usize::from(self.wave).checked_sub(1)?).copied()
+    }
+
+    /// The counts behind a decision; of the whole campaign without a wave.
+    pub(super) fn evidence(&self, wave: Option<u16>) -> Evidence {
+        let counts = match wave {
+            Some(_) => self.open_wave().unwrap_or_default(),
+            None => self.total(),
+        };
+        Evidence {
+            position: self.position,
+            enrolled: counts.enrolled,
+            reached: counts.reached,
+            settled: counts.gate_settled,
+            confirmed: counts.confirmed,
+            failed: counts.gate_failed,
+            devices: self.failed_devices.iter().take(EVIDENCE_DEVICES_MAX).cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Reading and comparing versions as they occur in the field.
+//!
+//! A leading `v`, two or four numbers are read leniently. Pre-releases compare by precedence, and a requirement without an operator
+//! means exactly that version: the common library reads `1.9.0` as `^1.9.0`, which in a fleet filter updates the wrong devices.
+
+use std::cmp::Ordering;
+
+use semver::Prerelease;
+
+const NUMBERS_MAX: usize = 4;
+/// Most comparators in one requirement.
+const COMPARATORS_MAX: usize = 8;
+
+/// A readable version: up to four numbers and a pre-release. Build metadata doesn't take part in comparison.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FirmwareVersion {
+    numbers: [u64; NUMBERS_MAX],
+    pre: Prerelease,
+}
+
+impl FirmwareVersion {
+    /// Reads a version; `None` when there is nothing to compare by.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (version, given) = Self::parse_prefix(text)?;
+        (given >= 2).then_some(version)
+    }
+
+    fn parse_prefix(text: &str) -> Option<(Self, usize)> {
+        let text = text.trim();
+        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let text = text.split_once('+').map_or(text, |(front, _build)| front);
+        let (core, pre) = text.split_once('-').map_or((text, ""), |(core, pre)| (core, pre));
+        let mut numbers = [0; NUMBERS_MAX];
+        let mut given = 0;
+        for part in core.split('.') {
+            if given == NUMBERS_MAX || part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            numbers[given] = part.parse().ok()?;
+            given += 1;
+        }
+        Some((Self { numbers, pre: Prerelease::new(pre).ok()? }, given))
+    }
+}
+
+/// The order of two version texts; `None` when either can't be read.
+pub fn compare(left: &str, right: &str) -> Option<Ordering> {
+    Some(FirmwareVersion::parse(left)?.cmp(&FirmwareVersion::parse(right)?))
+}
+
+/// A requirement such as `<2.0.0`, `>=1.2, <2`, `^1.4`, `~1.4.2`, `1.*`, or a bare version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRequirement(Vec<Comparator>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Comparator {
+    Exactly(FirmwareVersion),
+    Less(FirmwareVersion),
+    LessOrEqual(FirmwareVersion),
+    Greater(FirmwareVersion),
+    GreaterOrEqual(FirmwareVersion),
+    /// At least the version, with the first `kept` numbers below `ceiling`.
+    Within {
+        floor: FirmwareVersion,
+        ceiling: [u64; NUMBERS_MAX],
+    },
+    Any,
+}
+
+impl VersionRequirement {
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        if parts.len() > COMPARATORS_MAX {
+            return Err(format!("more than {COMPARATORS_MAX} comparators"));
+        }
+        parts
+            .into_iter()
+            .map(|part| Comparator::parse(part).ok_or_else(|| format!("{part:?} is not a version requirement")))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether a version text meets the requirement; one that can't be read meets none but `*`.
+    pub fn matches(&self, text: &str) -> bool {
+        match FirmwareVersion::parse(text) {
+            Some(version) => self.0.iter().all(|comparator| comparator.matches(&version)),
+            None => false,
+        }
+    }
+}
+
+impl Comparator {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        let end = text.find(|c: char| !"<>=^~".contains(c)).unwrap_or(text.len());
+        let (operator, rest) = text.split_at(end);
+        if operator.is_empty()
+            && let Some(prefix) = rest.strip_suffix(".*").or_else(|| rest.strip_suffix(".x"))
+        {
+            let (floor, given) = FirmwareVersion::parse_prefix(prefix)?;
+            return Some(Self::Within { ceiling: bump(floor.numbers, given.checked_sub(1)?), floor });
+        }
+        let (version, given) = FirmwareVersion::parse_prefix(rest)?;
+        Some(match operator {
+            "" | "=" | "==" => Self::Exactly(version),
+            "<" => Self::Less(version),
+            "<=" => Self::LessOrEqual(version),
+            ">" => Self::Greater(version),
+            ">=" => Self::GreaterOrEqual(version),
+            "^" => {
+                let first = version.numbers[..given].iter().position(|n| *n > 0).unwrap_or(given - 1);
+                Self::Within { ceiling: bump(version.numbers, first), floor: version }
+            }
+            "~" => Self::Within { ceiling: bump(version.numbers, (given - 1).min(1)), floor: version },
+            _ => return None,
+        })
+    }
+
+    fn matches(&self, version: &FirmwareVersion) -> bool {
+        match self {
+            Self::Exactly(wanted) => version == wanted,
+            Self::Less(bound) => version < bound,
+            Self::LessOrEqual(bound) => version <= bound,
+            Self::Greater(bound) => version > bound,
+            Self::GreaterOrEqual(bound) => version >= bound,
+            Self::Within { floor, ceiling } => version >= floor && version.numbers < *ceiling,
+            Self::Any => true,
+        }
+    }
+}
+
+/// The smallest numbers above every one that shares `numbers[..=index]`.
+fn bump(numbers: [u64; NUMBERS_MAX], index: usize) -> [u64; NUMBERS_MAX] {
+    let mut next = [0; NUMBERS_MAX];
+    next[..=index].copy_from_slice(&numbers[..=index]);
+    next[index] = next[index].saturating_add(1);
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meets(requirement: &str, version: &str) -> bool {
+        VersionRequirement::parse(requirement).unwrap().matches(version)
+    }
+
+    #[test]
+    fn a_bare_version_means_exactly_that_version() {
+        assert!(meets("1.9.0", "1.9.0"));
+        assert!(meets("1.9.0", "v1.9"));
+        assert!(!meets("1.9.0", "1.9.1"));
+        assert!(!meets("1.9.0", "1.10.0"));
+    }
+
+    #[test]
+    fn prereleases_compare_by_precedence() {
+        assert!(meets("<2.0.0", "1.9.0-beta"));
+        assert!(meets("<2.0.0", "2.0.0-rc.1"));
+        assert!(!meets("<2.0.0", "2.0.0"));
+        assert!(!meets("^1.2", "2.0.0-rc.1"), "a pre-release of the next major is not compatible");
+        assert_eq!(compare("2.0.0-rc.2", "2.0.0-rc.10"), Some(Ordering::Less));
+    }
+
+    #[test]
+    fn ranges_follow_the_usual_reading() {
+        for (requirement, yes, no) in [
+            ("^1.4", "1.9.3", "2.0.0"),
+            ("^0.3.1", "0.3.9", "0.4.0"),
+            ("~1.4.2", "1.4.9", "1.5.0"),
+            ("~1.4", "1.4.0", "1.5.0"),
+            ("1.*", "1.99.0", "2.0.0"),
+            ("1.2.x", "1.2.7", "1.3.0"),
+            (">=1.2, <2", "1.9.9.9", "2.0"),
+            ("*", "7.1", "garbage"),
+        ] {
+            assert!(meets(requirement, yes), "{requirement} takes {yes}");
+            assert!(!meets(requirement, no), "{requirement} leaves {no}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_compares_with_nothing() {
+        assert_eq!(compare("1.0.0", "nightly"), None);
+        assert_eq!(compare("5", "1.0"), None);
+        assert!(VersionRequirement::parse("").is_err());
+        assert!(VersionRequirement::parse("=>1").is_err());
+        assert!(!meets("<2.0.0", "latest"));
+    }
+}
