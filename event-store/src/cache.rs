@@ -1,0 +1,95 @@
+//! Aggregates kept in memory, least recently used out first.
+//!
+//! An entry may be older than the log, never wrong: the log is append-only, and every append names the sequence number it builds on.
+//! Each entry is a slot that an append updates in place, so that the usual command copies no aggregate.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{AggregateKey, Decider};
+
+use crate::context::Loaded;
+
+/// Most bytes of records behind cached aggregates. State folded from them is as a rule smaller.
+pub const CACHE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// What an entry costs beside its records and commands, in bytes.
+const ENTRY_BYTES: usize = 512;
+/// What one remembered command costs, in bytes.
+const COMMAND_BYTES: usize = 64;
+
+type Shared = Arc<dyn Any + Send + Sync>;
+
+#[derive(Clone)]
+struct Entry {
+    slot: Arc<Mutex<Option<Shared>>>,
+    /// What the cache was told the entry weighs.
+    weight: u32,
+}
+
+impl Entry {
+    fn slot(&self) -> MutexGuard<'_, Option<Shared>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A bounded cache of aggregates of any type.
+#[derive(Clone)]
+pub(crate) struct Cache(moka::sync::Cache<AggregateKey, Entry>);
+
+impl Cache {
+    pub(crate) fn new(max_bytes: u64) -> Self {
+        Self(moka::sync::Cache::builder().max_capacity(max_bytes).weigher(|_, entry: &Entry| entry.weight).build())
+    }
+
+    pub(crate) fn get<A: Decider>(&self, key: &AggregateKey) -> Option<Arc<Loaded<A>>> {
+        let shared = self.0.get(key)?.slot().clone()?;
+        shared.downcast().ok()
+    }
+
+    /// Keeps what was read, unless something newer is there.
+    pub(crate) fn put<A: Decider>(&self, key: &AggregateKey, loaded: &Arc<Loaded<A>>) {
+        self.update(key, loaded.clone(), |_| ());
+    }
+
+    /// Changes `loaded` and keeps it: in place when only the cache and the caller hold it.
+    pub(crate) fn update<A: Decider>(
+        &self,
+        key: &AggregateKey,
+        mut loaded: Arc<Loaded<A>>,
+        change: impl FnOnce(&mut Loaded<A>),
+    ) -> Arc<Loaded<A>> {
+        let known = self.0.get(key);
+        if let Some(entry) = &known {
+            let mut slot = entry.slot();
+            if newer_than(&slot, &loaded) {
+                drop(slot);
+                change(Arc::make_mut(&mut loaded));
+                return loaded;
+            }
+            *slot = None;
+            change(Arc::make_mut(&mut loaded));
+            *slot = Some(loaded.clone());
+        } else {
+            change(Arc::make_mut(&mut loaded));
+        }
+        let weight = weight(&loaded);
+        if known.is_none_or(|entry| weight / 2 > entry.weight) {
+            self.0.insert(key.clone(), Entry { slot: Arc::new(Mutex::new(Some(loaded.clone()))), weight });
+        }
+        loaded
+    }
+
+    pub(crate) fn remove(&self, key: &AggregateKey) {
+        self.0.invalidate(key);
+    }
+}
+
+fn newer_than<A: Decider>(slot: &Option<Shared>, loaded: &Loaded<A>) -> bool {
+    let held = slot.as_ref().and_then(|held| held.downcast_ref::<Loaded<A>>());
+    held.is_some_and(|held| held.last_sequence > loaded.last_sequence)
+}
+
+fn weight<A: Decider>(loaded: &Loaded<A>) -> u32 {
+    let bytes = ENTRY_BYTES + loaded.bytes + loaded.recent.len() * COMMAND_BYTES;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

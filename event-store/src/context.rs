@@ -1,0 +1,74 @@
+//! An aggregate as it was read: its state, where it stands in the log, and which commands made it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use domain::{CommandId, Decider};
+
+use crate::record::CommandHash;
+
+/// Commands remembered per aggregate. A command sent again later than that many others is judged as a new one.
+pub const RECENT_COMMANDS_MAX: usize = 1_024;
+
+/// An aggregate with its place in the log.
+#[derive(Debug, Clone)]
+pub struct Loaded<A: Decider> {
+    pub aggregate: Arc<A>,
+    /// Number of its events; 0 when it does not exist.
+    pub version: u64,
+    /// Sequence number of its last record; 0 when it does not exist.
+    pub last_sequence: u64,
+    pub recent: RecentCommands,
+    /// Bytes of its records, which is what the cache counts.
+    pub(crate) bytes: usize,
+}
+
+impl<A: Decider> Default for Loaded<A> {
+    fn default() -> Self {
+        Self {
+            aggregate: Arc::new(A::default()),
+            version: 0,
+            last_sequence: 0,
+            recent: RecentCommands::default(),
+            bytes: 0,
+        }
+    }
+}
+
+/// The last commands of an aggregate that stored events, oldest first.
+#[derive(Debug, Clone, Default)]
+pub struct RecentCommands(VecDeque<CommandOutcome>);
+
+/// What a command once stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandOutcome {
+    pub id: CommandId,
+    pub hash: CommandHash,
+    /// Sequence number of its record.
+    pub sequence: u64,
+    /// Number of events in the aggregate behind its record.
+    pub version: u64,
+    pub event_count: u32,
+}
+
+impl RecentCommands {
+    /// What the command with this id stored, if it is among the remembered ones.
+    pub fn find(&self, id: CommandId) -> Option<&CommandOutcome> {
+        self.0.iter().rev().find(|outcome| outcome.id == id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, outcome: CommandOutcome) {
+        if self.0.len() == RECENT_COMMANDS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(outcome);
+    }
+}

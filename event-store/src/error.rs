@@ -1,0 +1,68 @@
+//! What can go wrong with the log. A refusal by the rules is none of these, it is a `domain::Rejection`.
+
+use domain::Rejection;
+
+/// Why an append did not end with a sequence number.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The aggregate has moved. `last` is its last sequence number when the log named it.
+    #[error("the aggregate has moved on")]
+    Conflict { last: Option<u64> },
+    /// No answer in time: the record may be stored, now or later.
+    #[error("the event log gave no answer in time: {0}")]
+    Ambiguous(String),
+    /// Nothing was stored.
+    #[error("the event log is not available: {0}")]
+    Unavailable(String),
+    /// Nothing was stored, and never will be.
+    #[error("the record of {bytes} bytes is larger than {max_bytes}")]
+    TooLarge { bytes: usize, max_bytes: usize },
+    /// The log refuses for another reason: limits, permissions, configuration.
+    #[error("the event log refused the record: {0}")]
+    Refused(String),
+}
+
+/// Why the log could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The event log cannot be reached or has no leader. Trying again later is right.
+    #[error("the event log is not available: {0}")]
+    Unavailable(String),
+    /// The event log refuses: permissions, limits or a configuration that differs.
+    #[error("the event log refused: {0}")]
+    Refused(String),
+    /// The record would be larger than the log takes.
+    #[error("the record of {bytes} bytes is larger than {max_bytes}")]
+    TooLarge { bytes: usize, max_bytes: usize },
+    /// The record's event type, or its schema version, is newer than this program.
+    #[error("event type {event_type:?} with schema {schema} at {position} is not known to this program")]
+    UnknownEvent { event_type: String, schema: u16, position: u64 },
+    /// The record cannot be read, or does not follow the one before it.
+    #[error("the record at {position} is damaged: {reason}")]
+    Corrupt { position: u64, reason: String },
+    /// The stream is another one than at the start: restored, or deleted and created again.
+    #[error("the event log is another one: it was created at {found_ms} ms, not at {wanted_ms} ms")]
+    OtherIncarnation { wanted_ms: u64, found_ms: u64 },
+}
+
+impl StoreError {
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// Refused by the rules.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Others kept writing to the same aggregate; nothing was stored. Trying again is right.
+    #[error("the aggregate kept changing")]
+    Conflict,
+    /// The command id was used before on this aggregate, for another command.
+    #[error("the command id was used before for another command")]
+    CommandIdReused,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

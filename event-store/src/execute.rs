@@ -1,0 +1,200 @@
+//! The one executor: load, decide, append, bounded retry.
+//!
+//! Before a refusal or a command without effect is believed, the state it was decided on is compared with the leader. After a conflict
+//! or a time-out the aggregate is read anew and searched for the command's own id before anything else: that is how a command whose
+//! acknowledgement was lost finds its outcome, and why sending one twice is harmless.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{AggregateKey, Decider, Key};
+use tokio::time::{sleep, timeout};
+
+use crate::context::{CommandOutcome, Loaded};
+use crate::error::{AppendError, ExecuteError, StoreError};
+use crate::log::RECORD_MAX_BYTES;
+use crate::record::{self, CommandHash};
+use crate::request::{Checked, Committed, Request};
+use crate::store::EventStore;
+
+/// Times a command is decided and appended before it ends as a conflict.
+pub const TRIES_MAX: u32 = 5;
+/// Time in which a command gets an outcome.
+pub const EXECUTE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest pause before the second try, in microseconds; doubles with each further one.
+const RETRY_PAUSE_US: u64 = 2_000;
+
+impl EventStore {
+    /// Decides a command and stores what follows from it.
+    pub async fn execute<A: Decider>(
+        &self,
+        key: &Key<A>,
+        request: Request<A::Wish>,
+    ) -> Result<Committed<A>, ExecuteError> {
+        let outcome = timeout(EXECUTE_TIMEOUT, Execution::new(self, key.raw(), &request)?.run(key)).await;
+        outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("the command got no outcome in time".to_owned()).into()))
+    }
+
+    /// Decides a command on the newest state and stores nothing.
+    pub async fn check<A: Decider>(
+        &self,
+        key: &Key<A>,
+        request: &Request<A::Wish>,
+    ) -> Result<Checked<A>, ExecuteError> {
+        let loaded = self.load_fresh(key).await?;
+        let events = loaded.aggregate.decide(request.now, &request.wish)?;
+        let mut aggregate = A::clone(&loaded.aggregate);
+        for event in events.iter().cloned() {
+            aggregate.apply(event);
+        }
+        Ok(Checked { position: loaded.last_sequence, version: loaded.version, aggregate, events })
+    }
+}
+
+/// One command on its way.
+struct Execution<'a, A: Decider> {
+    store: &'a EventStore,
+    key: &'a AggregateKey,
+    request: &'a Request<A::Wish>,
+    hash: CommandHash,
+    /// Whether an append of this command got no answer and so may have been stored.
+    unanswered: bool,
+    /// Whether the state has been compared with the leader.
+    fresh: bool,
+}
+
+/// What one round came to.
+enum Round<A: Decider> {
+    Done(Committed<A>),
+    Again(Arc<Loaded<A>>),
+}
+
+impl<'a, A: Decider> Execution<'a, A> {
+    fn new(store: &'a EventStore, key: &'a AggregateKey, request: &'a Request<A::Wish>) -> Result<Self, StoreError> {
+        let hash = CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?;
+        Ok(Self { store, key, request, hash, unanswered: false, fresh: false })
+    }
+
+    async fn run(mut self, key: &Key<A>) -> Result<Committed<A>, ExecuteError> {
+        let mut loaded = self.store.load(key).await?;
+        for round in 0..TRIES_MAX {
+            if round > 0 {
+                pause_before(round).await;
+            }
+            if let Some(outcome) = loaded.recent.find(self.request.id) {
+                return self.first_outcome(&loaded, *outcome).await;
+            }
+            match self.decide(loaded).await? {
+                Round::Done(committed) => return Ok(committed),
+                Round::Again(newer) => loaded = newer,
+            }
+        }
+        Err(ExecuteError::Conflict)
+    }
+
+    async fn decide(&mut self, loaded: Arc<Loaded<A>>) -> Result<Round<A>, ExecuteError> {
+        let decision = loaded.aggregate.decide(self.request.now, &self.request.wish);
+        match decision {
+            Ok(events) if !events.is_empty() => self.append(loaded, events).await,
+            settled => {
+                if !self.fresh {
+                    self.fresh = true;
+                    let last = self.store.log.last_sequence(self.key).await?;
+                    if last != loaded.last_sequence {
+                        return Ok(Round::Again(self.store.advance_to(self.key, loaded, last).await?));
+                    }
+                }
+                settled?;
+                Ok(Round::Done(without_effect(&loaded)))
+            }
+        }
+    }
+
+    async fn append(&mut self, loaded: Arc<Loaded<A>>, events: Vec<A::Event>) -> Result<Round<A>, ExecuteError> {
+        let body = record::encode(self.request, &self.hash, loaded.version + 1, &events)
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        let bytes = body.len();
+        if bytes > RECORD_MAX_BYTES {
+            return Err(StoreError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES }.into());
+        }
+        match self.store.log.append(self.key, loaded.last_sequence, body).await {
+            Ok(sequence) => {
+                let outcome = CommandOutcome {
+                    id: self.request.id,
+                    hash: self.hash,
+                    sequence,
+                    version: loaded.version + events.len() as u64,
+                    event_count: events.len() as u32,
+                };
+                let applied = events.clone();
+                let now = self.store.cache.update(self.key, loaded, |held| held.apply_events(applied, outcome, bytes));
+                Ok(Round::Done(self.committed(&now, outcome, events, false)))
+            }
+            Err(error) => {
+                self.store.cache.remove(self.key);
+                self.after_failure(error).await.map(Round::Again)
+            }
+        }
+    }
+
+    /// The state to decide on anew, read from the beginning.
+    async fn after_failure(&mut self, error: AppendError) -> Result<Arc<Loaded<A>>, ExecuteError> {
+        let named = match error {
+            AppendError::Conflict { last } => last,
+            AppendError::Ambiguous(reason) => {
+                tracing::info!(aggregate = %self.key, command.id = %self.request.id, reason, "append unanswered; looking for it");
+                self.unanswered = true;
+                None
+            }
+            AppendError::Unavailable(reason) => return Err(StoreError::Unavailable(reason).into()),
+            AppendError::Refused(reason) => return Err(StoreError::Refused(reason).into()),
+            AppendError::TooLarge { bytes, max_bytes } => return Err(StoreError::TooLarge { bytes, max_bytes }.into()),
+        };
+        let last = match named {
+            Some(last) => last,
+            None => self.store.log.last_sequence(self.key).await?,
+        };
+        self.fresh = true;
+        Ok(self.store.advance_to(self.key, Arc::default(), last).await?)
+    }
+
+    /// The answer to a command whose id the aggregate knows.
+    async fn first_outcome(&self, loaded: &Loaded<A>, outcome: CommandOutcome) -> Result<Committed<A>, ExecuteError> {
+        if outcome.hash != self.hash {
+            return Err(ExecuteError::CommandIdReused);
+        }
+        let events = self.store.events_at::<A>(self.key, outcome.sequence).await?;
+        Ok(self.committed(loaded, outcome, events, !self.unanswered))
+    }
+
+    fn committed(
+        &self,
+        loaded: &Loaded<A>,
+        outcome: CommandOutcome,
+        events: Vec<A::Event>,
+        repeated: bool,
+    ) -> Committed<A> {
+        Committed {
+            position: outcome.sequence,
+            version: outcome.version,
+            aggregate: loaded.aggregate.clone(),
+            events,
+            repeated,
+        }
+    }
+}
+
+fn without_effect<A: Decider>(loaded: &Loaded<A>) -> Committed<A> {
+    Committed {
+        position: loaded.last_sequence,
+        version: loaded.version,
+        aggregate: loaded.aggregate.clone(),
+        events: Vec::new(),
+        repeated: false,
+    }
+}
+
+async fn pause_before(round: u32) {
+    let longest = RETRY_PAUSE_US << (round - 1);
+    sleep(Duration::from_micros(rand::random_range(0..=longest))).await;
+}

@@ -1,0 +1,60 @@
+//! Records into state: the one place that applies stored events.
+
+use std::sync::Arc;
+
+use domain::Decider;
+
+use crate::context::{CommandOutcome, Loaded};
+use crate::error::StoreError;
+use crate::log::RawRecord;
+use crate::record::{CommandHash, Record};
+
+/// Records of one aggregate above which loading it is worth a warning.
+const LONG_AGGREGATE_RECORDS: usize = 5_000;
+
+impl<A: Decider> Loaded<A> {
+    /// Applies further records. Those already applied are skipped; a version that does not follow is an error.
+    pub(crate) fn apply_records(&mut self, records: &[RawRecord]) -> Result<(), StoreError> {
+        if records.len() > LONG_AGGREGATE_RECORDS {
+            tracing::warn!(aggregate = %records[0].key, records = records.len(), "aggregate is long; loading it is slow");
+        }
+        let applied = self.last_sequence;
+        for raw in records.iter().filter(|raw| raw.position > applied) {
+            let record = Record::decode(raw.position, &raw.body)?;
+            let events = record.decode_events::<A::Event>(raw.position)?;
+            if record.version != self.version + 1 {
+                return Err(StoreError::Corrupt {
+                    position: raw.position,
+                    reason: format!("version {} follows version {}", record.version, self.version),
+                });
+            }
+            let hash = CommandHash::from_hex(&record.command_hash)
+                .ok_or_else(|| StoreError::Corrupt { position: raw.position, reason: "command_hash".to_owned() })?;
+            let outcome = outcome_of(raw.position, &record, hash);
+            self.apply_events(events, outcome, raw.body.len());
+        }
+        Ok(())
+    }
+
+    /// Applies what one command stored.
+    pub(crate) fn apply_events(&mut self, events: Vec<A::Event>, outcome: CommandOutcome, bytes: usize) {
+        let aggregate = Arc::make_mut(&mut self.aggregate);
+        for event in events {
+            aggregate.apply(event);
+        }
+        self.version = outcome.version;
+        self.last_sequence = outcome.sequence;
+        self.bytes += bytes;
+        self.recent.push(outcome);
+    }
+}
+
+fn outcome_of(sequence: u64, record: &Record, hash: CommandHash) -> CommandOutcome {
+    CommandOutcome {
+        id: record.command_id,
+        hash,
+        sequence,
+        version: record.last_version(),
+        event_count: record.events.len() as u32,
+    }
+}

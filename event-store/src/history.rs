@@ -1,0 +1,127 @@
+//! The past of an aggregate: its state at a position or a time, and its events one by one.
+//!
+//! Time is the log's own clock, the one that stamped the records when they were stored.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::{AggregateKey, CommandId, Decider, Key};
+use tokio::time::sleep;
+
+use crate::context::Loaded;
+use crate::error::StoreError;
+use crate::log::{ALL, RawRecord};
+use crate::position::Position;
+use crate::record::{Metadata, Record};
+use crate::store::EventStore;
+
+/// Records read at once when events are listed.
+const PAGE_RECORDS: usize = 500;
+/// Times a record is looked for that is known to be there: a replica may lack it for a moment.
+const LOOKS_MAX: u32 = 20;
+/// Pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(25);
+
+/// A moment in the life of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Everything up to this sequence number, included.
+    Position(u64),
+    /// Everything stored at or before this time.
+    Time(DateTime<Utc>),
+}
+
+impl At {
+    fn covers(self, record: &RawRecord) -> bool {
+        match self {
+            Self::Position(last) => record.position <= last,
+            Self::Time(last) => record.stored_at <= last,
+        }
+    }
+}
+
+/// One event with where, when and why it was stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded<E> {
+    pub position: Position,
+    /// Number of events in the aggregate behind this one.
+    pub version: u64,
+    /// When the command was decided.
+    pub recorded_at: DateTime<Utc>,
+    /// When the log stored the record.
+    pub stored_at: DateTime<Utc>,
+    pub command_id: CommandId,
+    pub meta: Metadata,
+    pub event: E,
+}
+
+impl EventStore {
+    /// An aggregate as it was. Version 0 when it did not exist yet.
+    pub async fn load_at<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Loaded<A>, StoreError> {
+        let mut records = self.log.read(key.raw(), 1, ALL).await?;
+        records.retain(|record| at.covers(record));
+        let mut loaded = Loaded::default();
+        loaded.apply_records(&records)?;
+        Ok(loaded)
+    }
+
+    /// The events of an aggregate from a version on (1 is its first event), at most `limit`.
+    pub async fn history<A: Decider>(
+        &self,
+        key: &Key<A>,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded<A::Event>>, StoreError> {
+        let mut listed = Vec::new();
+        let mut from_sequence = 1;
+        while listed.len() < limit {
+            let page = self.log.read(key.raw(), from_sequence, PAGE_RECORDS).await?;
+            for raw in &page {
+                let record = Record::decode(raw.position, &raw.body)?;
+                if record.last_version() >= from_version {
+                    listed.extend(recorded_events(raw, &record)?.into_iter().filter(|one| one.version >= from_version));
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE_RECORDS => from_sequence = last.position + 1,
+                _ => break,
+            }
+        }
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    /// The events of the record at a sequence number that is known to be the aggregate's.
+    pub(crate) async fn events_at<A: Decider>(
+        &self,
+        key: &AggregateKey,
+        sequence: u64,
+    ) -> Result<Vec<A::Event>, StoreError> {
+        for _ in 0..LOOKS_MAX {
+            let found = self.log.read(key, sequence, 1).await?;
+            if let Some(raw) = found.first().filter(|raw| raw.position == sequence) {
+                return Record::decode(sequence, &raw.body)?.decode_events(sequence);
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+        Err(StoreError::Unavailable(format!("no replica has position {sequence}")))
+    }
+}
+
+/// The events of one record, each with its place.
+pub fn recorded_events<E: domain::decider::EventTypes>(
+    raw: &RawRecord,
+    record: &Record,
+) -> Result<Vec<Recorded<E>>, StoreError> {
+    let events = record.decode_events::<E>(raw.position)?;
+    let recorded = events.into_iter().enumerate().map(|(index, event)| Recorded {
+        position: Position { sequence: raw.position, index: index as u16 },
+        version: record.version + index as u64,
+        recorded_at: record.meta.recorded_at,
+        stored_at: raw.stored_at,
+        command_id: record.command_id,
+        meta: record.meta.clone(),
+        event,
+    });
+    Ok(recorded.collect())
+}

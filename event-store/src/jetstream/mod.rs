@@ -1,0 +1,155 @@
+//! The log on NATS JetStream, stream EVENTS.
+//!
+//! Every request has a deadline, and none is started while the connection is down: the client would keep it and send it when the server
+//! is back, so commands would queue beside the log. Reads are one request to any replica ([`replies`]), everything that must be the
+//! newest truth asks the leader.
+
+pub(crate) mod append;
+mod read;
+pub(crate) mod reader;
+mod replies;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::client::Request;
+use async_nats::connection::State;
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::AggregateKey;
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+
+use crate::error::{AppendError, StoreError};
+use crate::lifecycle::Tasks;
+use crate::log::{Log, LogInfo, RawRecord, Subscription};
+use crate::{streams, subject};
+use replies::Replies;
+
+/// How long the leader may take to acknowledge an append before its outcome counts as unknown.
+pub const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long any other request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The log in the stream EVENTS. Clones share the connection.
+#[derive(Clone)]
+pub struct JetStreamLog {
+    client: Client,
+    replies: Arc<Replies>,
+}
+
+impl JetStreamLog {
+    /// The log behind a connection whose streams [`streams::ensure`] has checked. `tasks` owns the task that hands out replies.
+    pub async fn connect(client: Client, tasks: &Tasks) -> Result<Self, StoreError> {
+        let replies = Replies::start(&client, tasks).await?;
+        let log = Self { client, replies: Arc::new(replies) };
+        log.info().await?;
+        Ok(log)
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+#[async_trait]
+impl Log for JetStreamLog {
+    async fn append(&self, key: &AggregateKey, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
+        append::append(&self.client, subject::of(key), expected_last, body).await
+    }
+
+    async fn read(&self, key: &AggregateKey, from_sequence: u64, limit: usize) -> Result<Vec<RawRecord>, StoreError> {
+        connected(&self.client)?;
+        read::read(&self.client, &self.replies, key, from_sequence, limit).await
+    }
+
+    async fn last_sequence(&self, key: &AggregateKey) -> Result<u64, StoreError> {
+        read::last_sequence(&self.client, &subject::of(key)).await
+    }
+
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        let info = stream_info(&self.client, streams::EVENTS).await?;
+        Ok(LogInfo { incarnation_ms: info.incarnation_ms(), last_sequence: info.state.last_seq })
+    }
+
+    fn subscribe(&self, from_sequence: u64) -> Subscription {
+        let source =
+            reader::Source { stream: streams::EVENTS, filter: "ev.>".to_owned(), convert: read::from_delivery };
+        reader::subscribe(self.client.clone(), source, from_sequence).boxed()
+    }
+}
+
+/// Fails at once when there is no connection.
+pub(crate) fn connected(client: &Client) -> Result<(), StoreError> {
+    match client.connection_state() {
+        State::Connected => Ok(()),
+        State::Pending | State::Disconnected => Err(StoreError::Unavailable("not connected to NATS".to_owned())),
+    }
+}
+
+/// What JetStream's API answers: a result or an error, never both.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Answer<T> {
+    Err { error: ApiError },
+    Ok(T),
+}
+
+#[derive(Debug, Clone, serde::Deserialize)]
+pub(crate) struct ApiError {
+    pub(crate) code: u16,
+    #[serde(default)]
+    pub(crate) err_code: u64,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+impl ApiError {
+    pub(crate) fn into_store_error(self) -> StoreError {
+        let text = format!("{} ({})", self.description, self.err_code);
+        if self.code == 503 { StoreError::Unavailable(text) } else { StoreError::Refused(text) }
+    }
+}
+
+/// One request to JetStream's API, answered by the leader.
+pub(crate) async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    subject: String,
+    body: Bytes,
+) -> Result<Result<T, ApiError>, StoreError> {
+    connected(client)?;
+    let request = Request::new().payload(body).timeout(Some(REQUEST_TIMEOUT));
+    let answered = tokio::time::timeout(REQUEST_TIMEOUT, client.send_request(subject, request)).await;
+    let message = match answered {
+        Ok(Ok(message)) => message,
+        Ok(Err(error)) => return Err(StoreError::Unavailable(error.to_string())),
+        Err(_) => return Err(StoreError::Unavailable("JetStream gave no answer in time".to_owned())),
+    };
+    match serde_json::from_slice(&message.payload) {
+        Ok(Answer::Ok(answer)) => Ok(Ok(answer)),
+        Ok(Answer::Err { error }) => Ok(Err(error)),
+        Err(error) => Err(StoreError::Refused(format!("JetStream's answer makes no sense: {error}"))),
+    }
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct StreamInfo {
+    pub(crate) created: chrono::DateTime<chrono::Utc>,
+    pub(crate) state: StreamState,
+}
+
+#[derive(serde::Deserialize)]
+pub(crate) struct StreamState {
+    pub(crate) last_seq: u64,
+}
+
+impl StreamInfo {
+    pub(crate) fn incarnation_ms(&self) -> u64 {
+        u64::try_from(self.created.timestamp_millis()).unwrap_or(0)
+    }
+}
+
+pub(crate) async fn stream_info(client: &Client, stream: &str) -> Result<StreamInfo, StoreError> {
+    ask(client, format!("$JS.API.STREAM.INFO.{stream}"), Bytes::new()).await?.map_err(ApiError::into_store_error)
+}

@@ -1,0 +1,171 @@
+//! Records out of the stream: batch reads from any replica, the last sequence number from the leader.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap, Message};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::AggregateKey;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::reader::Delivered;
+use super::replies::Replies;
+use super::{ApiError, REQUEST_TIMEOUT, ask};
+use crate::error::StoreError;
+use crate::log::RawRecord;
+use crate::{streams, subject};
+
+/// Records asked for at once.
+const PAGE_RECORDS: usize = 1_000;
+/// Bytes asked for at once.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Most records one read returns: an aggregate that is longer is an error of design.
+const AGGREGATE_RECORDS_MAX: usize = 1_000_000;
+/// How long the next message of a batch may take.
+const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
+
+const NO_MESSAGE_FOUND: u64 = 10_037;
+const STATUS_END_OF_BATCH: u16 = 204;
+const STATUS_NOT_FOUND: u16 = 404;
+/// Headers that the server adds to what it reads out; not part of the record.
+const READ_HEADERS: [&str; 7] = [
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Nats-Time-Stamp",
+    "Nats-Num-Pending",
+    "Nats-Last-Sequence",
+    "Nats-UpTo-Sequence",
+];
+
+/// What one batch read gave, and whether there is more.
+struct Page {
+    records: Vec<RawRecord>,
+    more: bool,
+}
+
+pub(super) async fn read(
+    client: &Client,
+    replies: &Replies,
+    key: &AggregateKey,
+    from_sequence: u64,
+    limit: usize,
+) -> Result<Vec<RawRecord>, StoreError> {
+    let subject = subject::of(key);
+    let mut records: Vec<RawRecord> = Vec::new();
+    let mut next = from_sequence.max(1);
+    while records.len() < limit {
+        let batch = PAGE_RECORDS.min(limit - records.len());
+        let page = read_page(client, replies, &subject, next, batch).await?;
+        next = page.records.last().map_or(next, |last| last.position + 1);
+        let more = page.more && !page.records.is_empty();
+        records.extend(page.records);
+        if !more {
+            break;
+        }
+        if records.len() > AGGREGATE_RECORDS_MAX {
+            return Err(StoreError::Refused(format!("{key} has more than {AGGREGATE_RECORDS_MAX} records")));
+        }
+    }
+    Ok(records)
+}
+
+async fn read_page(
+    client: &Client,
+    replies: &Replies,
+    subject: &str,
+    from: u64,
+    batch: usize,
+) -> Result<Page, StoreError> {
+    let request = json!({ "seq": from, "next_by_subj": subject, "batch": batch, "max_bytes": PAGE_BYTES });
+    let api = format!("$JS.API.DIRECT.GET.{}", streams::EVENTS);
+    let mut incoming = replies.request(client, api, Bytes::from(request.to_string())).await?;
+    let mut records: Vec<RawRecord> = Vec::new();
+    loop {
+        let message = match timeout(MESSAGE_TIMEOUT, incoming.messages.recv()).await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Err(StoreError::Unavailable("the connection was closed".to_owned())),
+            Err(_) => return Err(StoreError::Unavailable("JetStream gave no answer in time".to_owned())),
+        };
+        match message.status.map(|status| status.as_u16()) {
+            None => records.push(from_batch(message)?),
+            Some(STATUS_NOT_FOUND) => return Ok(Page { records: Vec::new(), more: false }),
+            Some(STATUS_END_OF_BATCH) => return end_of(message, records),
+            Some(503) => return Err(StoreError::Unavailable("no replica of EVENTS answers".to_owned())),
+            Some(code) => {
+                let text = message.description.unwrap_or_default();
+                return Err(StoreError::Refused(format!("reading: {code} {text}")));
+            }
+        }
+    }
+}
+
+/// A batch is whole when its end names the last message that came.
+fn end_of(message: Message, records: Vec<RawRecord>) -> Result<Page, StoreError> {
+    let number = |name: &str| -> Option<u64> { message.headers.as_ref()?.get(name)?.as_str().parse().ok() };
+    let last = records.last().map(|record| record.position);
+    match number("Nats-Last-Sequence") {
+        Some(named) if Some(named) != last => {
+            Err(StoreError::Unavailable(format!("replies were lost: the batch ends at {named}, not at {last:?}")))
+        }
+        _ => Ok(Page { records, more: number("Nats-Num-Pending").unwrap_or(0) > 0 }),
+    }
+}
+
+pub(super) async fn last_sequence(client: &Client, subject: &str) -> Result<u64, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Found {
+        message: Sequence,
+    }
+    #[derive(serde::Deserialize)]
+    struct Sequence {
+        seq: u64,
+    }
+    let api = format!("$JS.API.STREAM.MSG.GET.{}", streams::EVENTS);
+    let request = Bytes::from(json!({ "last_by_subj": subject }).to_string());
+    match ask::<Found>(client, api, request).await? {
+        Ok(found) => Ok(found.message.seq),
+        Err(ApiError { err_code: NO_MESSAGE_FOUND, .. }) => Ok(0),
+        Err(error) => Err(error.into_store_error()),
+    }
+}
+
+/// A record out of a batch read: where and when it stands is in headers.
+fn from_batch(message: Message) -> Result<RawRecord, StoreError> {
+    let headers = message.headers.unwrap_or_default();
+    let text = |name: &str| headers.get(name).map(|value| value.as_str());
+    let position = text("Nats-Sequence").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let corrupt = |reason: &str| StoreError::Corrupt { position, reason: reason.to_owned() };
+    let subject = text("Nats-Subject").ok_or_else(|| corrupt("no subject"))?.to_owned();
+    let stored_at = text("Nats-Time-Stamp").and_then(|text| text.parse().ok()).ok_or_else(|| corrupt("no time"))?;
+    record(position, stored_at, subject, &headers, message.payload)
+}
+
+/// A record out of a subscription.
+pub(super) fn from_delivery(delivered: Delivered) -> Result<RawRecord, StoreError> {
+    let Delivered { position, stored_at, message } = delivered;
+    let headers = message.headers.unwrap_or_default();
+    record(position, stored_at, message.subject.into_string(), &headers, message.payload)
+}
+
+fn record(
+    position: u64,
+    stored_at: DateTime<Utc>,
+    subject: String,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<RawRecord, StoreError> {
+    let key = subject::parse(&subject).ok_or_else(|| StoreError::Corrupt {
+        position,
+        reason: format!("{subject:?} is no subject of an aggregate"),
+    })?;
+    Ok(RawRecord { position, stored_at, subject, key, headers: own_headers(headers), body })
+}
+
+/// The headers that were stored with a message.
+pub(super) fn own_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let own = headers.iter().filter(|(name, _)| !READ_HEADERS.contains(&AsRef::<str>::as_ref(name)));
+    own.filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string()))).collect()
+}

@@ -1,0 +1,161 @@
+//! One owner at a time, over all processes: a lease in a NATS key-value bucket.
+//!
+//! No clocks are compared. The owner writes the entry again and again; another takes it over only after it has itself seen the entry
+//! unchanged for the whole term. Every write names the revision it replaces, so of two that race one loses. The owner stops believing
+//! before the term ends: [`Lease::lost`] is cancelled when renewing fails. A lease keeps work from being done twice for long; whatever
+//! must never happen twice is guarded by the log.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::kv::{Entry, Operation, Store};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::StoreError;
+use crate::lifecycle::Tasks;
+use crate::streams::LEASES;
+
+/// A lease is renewed this many times in a term.
+const RENEWALS_PER_TERM: u32 = 4;
+/// The owner gives up after this part of a term without a renewal, so that it has stopped when another begins.
+const GIVE_UP_AFTER: f64 = 0.75;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Term {
+    owner: String,
+    term_ms: u64,
+}
+
+/// A lease that is held. Dropping it gives it back as soon as possible.
+#[derive(Debug)]
+pub struct Lease {
+    lost: CancellationToken,
+    _release: tokio_util::sync::DropGuard,
+}
+
+impl Lease {
+    /// Waits until `owner` holds the lease `name`, then keeps it. Interruptions of NATS are waited out; drop the future to give up.
+    pub async fn acquire(client: &Client, tasks: &Tasks, name: &str, owner: &str, term: Duration) -> Self {
+        let mut seen = None;
+        loop {
+            match Contender::open(client, name, owner, term).await {
+                Ok(contender) => match contender.try_take(&mut seen).await {
+                    Ok(Some(revision)) => return contender.keep(revision, tasks),
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(lease = name, %error, "lease can't be taken now"),
+                },
+                Err(error) => tracing::debug!(lease = name, %error, "leases can't be read now"),
+            }
+            sleep(term / RENEWALS_PER_TERM).await;
+        }
+    }
+
+    /// Cancelled when the lease is no longer held: whoever works under it must stop.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+}
+
+/// The entry as last seen, and since when it has not changed.
+struct Seen {
+    revision: u64,
+    since: Instant,
+}
+
+struct Contender {
+    store: Store,
+    name: String,
+    value: Term,
+    term: Duration,
+}
+
+impl Contender {
+    async fn open(client: &Client, name: &str, owner: &str, term: Duration) -> Result<Self, StoreError> {
+        crate::jetstream::connected(client)?;
+        let jetstream = async_nats::jetstream::new(client.clone());
+        let store = jetstream.get_key_value(LEASES).await.map_err(unavailable)?;
+        let value = Term { owner: owner.to_owned(), term_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX) };
+        Ok(Self { store, name: name.to_owned(), value, term })
+    }
+
+    /// The revision under which the lease was taken; `None` when somebody else has it.
+    async fn try_take(&self, seen: &mut Option<Seen>) -> Result<Option<u64>, StoreError> {
+        let Some(entry) = self.store.entry(self.name.clone()).await.map_err(unavailable)? else {
+            return Ok(self.store.create(&self.name, self.bytes()?).await.ok());
+        };
+        if entry.operation != Operation::Put || self.is_over(&entry, seen) {
+            return Ok(self.store.update(&self.name, self.bytes()?, entry.revision).await.ok());
+        }
+        Ok(None)
+    }
+
+    /// Whether the entry has stood unchanged for its whole term before our own eyes.
+    fn is_over(&self, entry: &Entry, seen: &mut Option<Seen>) -> bool {
+        let term =
+            serde_json::from_slice::<Term>(&entry.value).map_or(self.term, |held| Duration::from_millis(held.term_ms));
+        match seen {
+            Some(seen) if seen.revision == entry.revision => seen.since.elapsed() >= term,
+            _ => {
+                *seen = Some(Seen { revision: entry.revision, since: Instant::now() });
+                false
+            }
+        }
+    }
+
+    fn keep(self, revision: u64, tasks: &Tasks) -> Lease {
+        let lost = CancellationToken::new();
+        let released = CancellationToken::new();
+        tracing::info!(lease = self.name, owner = self.value.owner, "lease taken");
+        let stop = tasks.token().clone();
+        tasks.spawn("lease", renew(self, revision, lost.clone(), released.clone(), stop));
+        Lease { lost, _release: released.drop_guard() }
+    }
+
+    fn bytes(&self) -> Result<bytes::Bytes, StoreError> {
+        serde_json::to_vec(&self.value).map(Into::into).map_err(|error| StoreError::Refused(error.to_string()))
+    }
+}
+
+async fn renew(
+    holder: Contender,
+    mut revision: u64,
+    lost: CancellationToken,
+    released: CancellationToken,
+    stop: CancellationToken,
+) {
+    let _lost = lost.drop_guard();
+    let pause = holder.term / RENEWALS_PER_TERM;
+    let mut renewed = Instant::now();
+    loop {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = released.cancelled() => break,
+            () = stop.cancelled() => break,
+        }
+        let left = holder.term.mul_f64(GIVE_UP_AFTER).saturating_sub(renewed.elapsed());
+        let started = Instant::now();
+        let Ok(bytes) = holder.bytes() else { break };
+        match timeout(left, holder.store.update(&holder.name, bytes, revision)).await {
+            Ok(Ok(next)) => (revision, renewed) = (next, started),
+            Ok(Err(error)) if renewed.elapsed() < holder.term.mul_f64(GIVE_UP_AFTER) => {
+                tracing::debug!(lease = holder.name, %error, "lease not renewed; trying again");
+                if error.kind() == async_nats::jetstream::kv::UpdateErrorKind::WrongLastRevision {
+                    tracing::warn!(lease = holder.name, "lease lost to another owner");
+                    return;
+                }
+            }
+            _ => {
+                tracing::warn!(lease = holder.name, "lease lost: it could not be renewed in time");
+                return;
+            }
+        }
+    }
+    let release = holder.store.delete_expect_revision(&holder.name, Some(revision));
+    timeout(pause, release).await.ok();
+}
+
+fn unavailable(error: impl std::error::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

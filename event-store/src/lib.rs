@@ -1,0 +1,44 @@
+//! The event log: append, load, execute, subscribe.
+//!
+//! One command is one message (a [`Record`] of 1..n events) on the aggregate's own subject, appended only if the aggregate has not moved
+//! since it was read. [`EventStore`] is the one executor (load, decide, append, bounded retry) over a [`Log`], of which there are two:
+//! [`JetStreamLog`] and [`MemoryLog`]; one contract suite runs against both. Start at [`EventStore::execute`].
+//!
+//! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
+//! neither position nor version, and its snapshot stores apply events twice.
+//!
+//! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; no append goes without an expectation; a
+//! command that stored events answers with its first outcome when sent again.
+
+pub mod cache;
+pub mod clock;
+pub mod context;
+pub mod dead_letters;
+pub mod error;
+pub mod execute;
+mod fold;
+pub mod history;
+pub mod jetstream;
+pub mod lease;
+pub mod lifecycle;
+pub mod log;
+pub mod memory;
+pub mod position;
+pub mod record;
+pub mod request;
+pub mod store;
+pub mod streams;
+pub mod subject;
+pub mod telemetry;
+pub mod upcast;
+
+pub use context::{CommandOutcome, Loaded, RecentCommands};
+pub use error::{AppendError, ExecuteError, StoreError};
+pub use history::{At, Recorded};
+pub use jetstream::JetStreamLog;
+pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
+pub use memory::MemoryLog;
+pub use position::{Position, PositionToken};
+pub use record::{Metadata, Record, StoredEvent};
+pub use request::{Checked, Committed, Request};
+pub use store::EventStore;

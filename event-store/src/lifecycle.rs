@@ -1,0 +1,106 @@
+//! Every background task has a name and an owner.
+//!
+//! A [`Tasks`] hands out one cancellation token and keeps count of what it started. A task that ends by an error or a panic is logged
+//! here, once. Shutting down is: cancel, wait up to a deadline, then let go.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::time::Duration;
+
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The tasks of one process or of one part of it. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    token: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the process should stop. Long-running tasks end soon after.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Tasks that are stopped with these, and can be stopped alone.
+    pub fn child(&self) -> Self {
+        Self { token: self.token.child_token(), tracker: TaskTracker::new() }
+    }
+
+    /// Starts a task. Its error or panic is logged under its name and ends nothing else.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    pub fn spawn<F, O>(&self, name: &'static str, future: F) -> tokio::task::JoinHandle<()>
+    where
+        F: Future<Output = O> + Send + 'static,
+        O: Outcome,
+    {
+        let token = self.token.clone();
+        self.tracker.spawn(async move {
+            match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(outcome) => match outcome.failure() {
+                    Some(error) => tracing::error!(task.name = name, %error, "task ended with an error"),
+                    None => tracing::debug!(task.name = name, stopping = token.is_cancelled(), "task ended"),
+                },
+                Err(_) => tracing::error!(task.name = name, "task panicked"),
+            }
+        })
+    }
+
+    /// Cancels all tasks and waits for them; true when all ended before the deadline.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        self.token.cancel();
+        self.tracker.close();
+        let ended = tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok();
+        if !ended {
+            tracing::warn!(tasks.left = self.tracker.len(), "tasks did not end in time");
+        }
+        ended
+    }
+}
+
+/// What a task may end with.
+pub trait Outcome: Send + 'static {
+    /// The text of its failure, if it failed.
+    fn failure(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: Display + Send + 'static> Outcome for Result<(), E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|error| format!("{error:#}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shutdown_waits_for_tasks_and_survives_a_panic() {
+        let tasks = Tasks::new();
+        let token = tasks.token().clone();
+        tasks.spawn("waits", async move { token.cancelled().await });
+        tasks.spawn("panics", async { panic!("on purpose") });
+        tasks.spawn("fails", async { Err::<(), _>("an error") });
+        assert!(tasks.shutdown(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn shutdown_gives_up_at_its_deadline() {
+        let tasks = Tasks::new();
+        tasks.spawn("stuck", std::future::pending::<()>());
+        assert!(!tasks.shutdown(Duration::from_millis(10)).await);
+    }
+}

@@ -1,0 +1,73 @@
+//! The log as bytes: what the two implementations have in common.
+//!
+//! Nothing is decoded here. Positions rise, with gaps allowed; the records of one subject stand in the order in which they were accepted.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::AggregateKey;
+use futures::stream::BoxStream;
+
+use crate::error::{AppendError, StoreError};
+
+/// Largest record, in bytes: a command whose events are larger is wrong.
+pub const RECORD_MAX_BYTES: usize = 512 * 1024;
+
+/// No limit for [`Log::read`] but the log's own bound on the length of one aggregate.
+pub const ALL: usize = usize::MAX;
+
+/// An append-only log of records, one literal subject per aggregate.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Appends a record if `expected_last` is the sequence number of the aggregate's last record (0: it has none). Returns the new one.
+    async fn append(&self, key: &AggregateKey, expected_last: u64, body: Bytes) -> Result<u64, AppendError>;
+
+    /// Up to `limit` records of an aggregate from a sequence number on, in order. May lack the newest ones on a replicated log.
+    async fn read(&self, key: &AggregateKey, from_sequence: u64, limit: usize) -> Result<Vec<RawRecord>, StoreError>;
+
+    /// Sequence number of an aggregate's last record, from the leader; 0 when it has none.
+    async fn last_sequence(&self, key: &AggregateKey) -> Result<u64, StoreError>;
+
+    async fn info(&self) -> Result<LogInfo, StoreError>;
+
+    /// All records from a sequence number on, then each as it is stored; never ends. Interruptions of the log are waited out. An error
+    /// is something that waiting does not mend.
+    fn subscribe(&self, from_sequence: u64) -> Subscription;
+}
+
+/// Records as they come, each exactly once and in order.
+pub type Subscription<R = RawRecord> = BoxStream<'static, Result<Delivery<R>, StoreError>>;
+
+/// What a subscription gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delivery<R = RawRecord> {
+    Record(R),
+    /// Everything up to and including `position` has been delivered. Comes whenever the end is reached; 0 when the log is empty.
+    CaughtUp {
+        position: u64,
+    },
+}
+
+/// A record as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawRecord {
+    /// Sequence number in the stream.
+    pub position: u64,
+    /// When the log stored it, by the log's own clock.
+    pub stored_at: DateTime<Utc>,
+    pub subject: String,
+    pub key: AggregateKey,
+    pub headers: BTreeMap<String, String>,
+    pub body: Bytes,
+}
+
+/// The state of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogInfo {
+    /// When the log was created, in milliseconds since 1970: names its incarnation.
+    pub incarnation_ms: u64,
+    /// 0 when it is empty.
+    pub last_sequence: u64,
+}

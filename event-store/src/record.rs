@@ -1,0 +1,180 @@
+//! The commit record: what one command stored, as JSON.
+//!
+//! Events stand in it as the domain writes them, internally tagged with their stable name, each with its schema version. Metadata says
+//! who, why and since when. `v` is the version of this format; `enc` and `hash` are reserved for encryption and a hash chain. Golden
+//! files in `golden/record` hold every form ever written and are never edited.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::decider::EventTypes;
+use domain::{Actor, CommandId, Sealed};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::request::Request;
+use crate::upcast;
+
+/// Version of the record format written today.
+pub const FORMAT: u16 = 1;
+/// Bytes of a command's SHA-256 that are kept: it tells a repeated command from another one, it protects nothing.
+const COMMAND_HASH_BYTES: usize = 16;
+
+/// The events of one command, in order, none of them decoded.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of the format.
+    pub v: u16,
+    /// Version of the aggregate behind the first event: 1 for a new one.
+    pub version: u64,
+    pub command_id: CommandId,
+    /// Hexadecimal digest of the wish.
+    pub command_hash: String,
+    pub meta: Metadata,
+    pub events: Vec<StoredEvent>,
+    /// Reserved: how the events are encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enc: Option<String>,
+    /// Reserved: link to the record before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+/// Who, why, since when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    pub actor: Actor,
+    /// The same for everything that follows from one click.
+    pub correlation_id: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<Uuid>,
+    /// The time at which the command was decided.
+    pub recorded_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Sealed<String>>,
+}
+
+/// One event with the schema version it was written in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoredEvent {
+    pub schema: u16,
+    pub event: Box<RawValue>,
+}
+
+impl Record {
+    /// The record in a message's body; `position` names it in errors.
+    pub fn decode(position: u64, body: &[u8]) -> Result<Self, StoreError> {
+        let corrupt = |reason: String| StoreError::Corrupt { position, reason };
+        let record: Self = serde_json::from_slice(body).map_err(|error| corrupt(error.to_string()))?;
+        match &record {
+            Record { v, .. } if *v > FORMAT => {
+                Err(StoreError::UnknownEvent { event_type: "record".to_owned(), schema: *v, position })
+            }
+            Record { enc: Some(enc), .. } => {
+                Err(corrupt(format!("encrypted with {enc:?}, which this program cannot read")))
+            }
+            Record { events, .. } if events.is_empty() => Err(corrupt("no events".to_owned())),
+            _ => Ok(record),
+        }
+    }
+
+    /// The events of this record, brought to today's schemas.
+    pub fn decode_events<E: EventTypes>(&self, position: u64) -> Result<Vec<E>, StoreError> {
+        self.events.iter().map(|stored| upcast::decode(stored, position)).collect()
+    }
+
+    /// Version of the aggregate behind the last event.
+    pub fn last_version(&self) -> u64 {
+        self.version + self.events.len() as u64 - 1
+    }
+}
+
+/// What [`Record`] is, with the events still typed, so that writing goes straight to bytes.
+#[derive(Serialize)]
+#[serde(bound = "E: EventTypes")]
+struct Outgoing<'a, E> {
+    v: u16,
+    version: u64,
+    command_id: CommandId,
+    command_hash: &'a str,
+    meta: OutgoingMetadata<'a>,
+    events: OutgoingEvents<'a, E>,
+}
+
+#[derive(Serialize)]
+struct OutgoingMetadata<'a> {
+    actor: &'a Actor,
+    correlation_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation_id: Option<Uuid>,
+    recorded_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a Sealed<String>>,
+}
+
+struct OutgoingEvents<'a, E>(&'a [E]);
+
+impl<E: EventTypes> Serialize for OutgoingEvents<'_, E> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct One<'a, E> {
+            schema: u16,
+            event: &'a E,
+        }
+        serializer.collect_seq(self.0.iter().map(|event| One { schema: event.schema_version(), event }))
+    }
+}
+
+/// The body of the message that stores `events`, the first of which makes the aggregate's `version`.
+pub(crate) fn encode<W, E: EventTypes>(
+    request: &Request<W>,
+    command_hash: &CommandHash,
+    version: u64,
+    events: &[E],
+) -> Result<Bytes, serde_json::Error> {
+    let outgoing = Outgoing {
+        v: FORMAT,
+        version,
+        command_id: request.id,
+        command_hash: &command_hash.to_hex(),
+        meta: OutgoingMetadata {
+            actor: &request.actor,
+            correlation_id: request.correlation_id.unwrap_or(request.id.0),
+            causation_id: request.causation_id,
+            recorded_at: request.now,
+            traceparent: request.traceparent.as_deref(),
+            reason: request.reason.as_ref(),
+        },
+        events: OutgoingEvents(events),
+    };
+    serde_json::to_vec(&outgoing).map(Bytes::from)
+}
+
+/// Digest of a wish: the same command sent again has the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandHash([u8; COMMAND_HASH_BYTES]);
+
+impl CommandHash {
+    /// The digest of the wish's JSON.
+    pub fn of(wish: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let digest = Sha256::digest(serde_json::to_vec(wish)?);
+        let mut kept = [0; COMMAND_HASH_BYTES];
+        kept.copy_from_slice(&digest[..COMMAND_HASH_BYTES]);
+        Ok(Self(kept))
+    }
+
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let mut kept = [0; COMMAND_HASH_BYTES];
+        hex::decode_to_slice(text, &mut kept).ok().map(|()| Self(kept))
+    }
+}

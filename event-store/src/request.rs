@@ -1,0 +1,71 @@
+//! A command on its way in, and what came of it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::{Actor, CommandId, Decider, Sealed};
+use uuid::Uuid;
+
+use crate::clock;
+
+/// A wish with everything the log keeps about who wished it and why.
+#[derive(Debug, Clone)]
+pub struct Request<W> {
+    /// Sent again with the same wish, it is the same command.
+    pub id: CommandId,
+    pub actor: Actor,
+    /// Ties everything that follows from one click together; the command's own id when absent.
+    pub correlation_id: Option<Uuid>,
+    /// The command or event that led to this one.
+    pub causation_id: Option<Uuid>,
+    pub reason: Option<Sealed<String>>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// The time at which the wish is decided.
+    pub now: DateTime<Utc>,
+    pub wish: W,
+}
+
+impl<W> Request<W> {
+    /// A request decided now, with nothing optional.
+    pub fn new(id: CommandId, actor: Actor, wish: W) -> Self {
+        Self {
+            id,
+            actor,
+            correlation_id: None,
+            causation_id: None,
+            reason: None,
+            traceparent: None,
+            now: clock::now(),
+            wish,
+        }
+    }
+}
+
+/// The outcome of a command that was not refused.
+#[derive(Debug, Clone)]
+pub struct Committed<A: Decider> {
+    /// Sequence number of the record that holds the events; of the aggregate's last record when the command had no effect.
+    pub position: u64,
+    /// Number of events in the aggregate behind that record.
+    pub version: u64,
+    /// The aggregate as of now.
+    pub aggregate: Arc<A>,
+    /// What the command stored; empty when it had no effect.
+    pub events: Vec<A::Event>,
+    /// Whether this is the outcome of the same command sent earlier.
+    pub repeated: bool,
+}
+
+/// What a command would do.
+#[derive(Debug, Clone)]
+pub struct Checked<A: Decider> {
+    /// Sequence number of the aggregate's last record, 0 when it has none.
+    pub position: u64,
+    /// Number of events in the aggregate today.
+    pub version: u64,
+    /// The aggregate as the events would leave it.
+    pub aggregate: A,
+    /// What the command would store.
+    pub events: Vec<A::Event>,
+}

@@ -1,0 +1,257 @@
+//! The streams that must be there, and how they must be configured.
+//!
+//! What is missing is created, if the user may. What is there and differs is refused, naming the field: a stream that keeps less or lets
+//! more be deleted than this program believes is never corrected behind somebody's back.
+
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::{Context, kv};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use crate::error::StoreError;
+use crate::jetstream::{ApiError, ask};
+use crate::log::RECORD_MAX_BYTES;
+
+pub const EVENTS: &str = "EVENTS";
+pub const FEED: &str = "FEED";
+pub const TELEMETRY: &str = "TELEMETRY";
+pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
+/// Key-value bucket of the leases.
+pub const LEASES: &str = "LEASES";
+
+/// Oldest nats-server that does what is needed here.
+pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
+/// How long FEED keeps its messages.
+pub const FEED_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
+/// How long telemetry is kept.
+pub const TELEMETRY_MAX_AGE: Duration = Duration::from_secs(7 * DAY_S);
+/// Largest telemetry message, in bytes.
+pub const TELEMETRY_MAX_BYTES: usize = 64 * 1024;
+/// How long dead letters are kept.
+pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
+/// Most bytes of dead letters; the oldest go first.
+pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
+/// Largest lease, in bytes.
+const LEASE_MAX_BYTES: i32 = 1_024;
+/// How long to wait for JetStream to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const READY_PAUSE: Duration = Duration::from_millis(200);
+/// Room for headers beside the largest record, in bytes.
+const HEADERS_BYTES: usize = 4 * 1024;
+
+const DAY_S: u64 = 24 * 60 * 60;
+const STREAM_NOT_FOUND: u64 = 10_059;
+
+/// Why the streams are not as they must be.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("nats-server {found} is too old: {} or newer is needed", version_text(SERVER_VERSION_MIN))]
+    ServerTooOld { found: String },
+    #[error("nats-server takes messages of {found} bytes; set max_payload to {wanted} or more")]
+    PayloadTooSmall { found: usize, wanted: usize },
+    #[error(
+        "stream {stream}: {field} is {found}, must be {wanted}; refusing to start, change it or point to another NATS account"
+    )]
+    Differs { stream: String, field: &'static str, found: String, wanted: String },
+    #[error("stream {stream} is missing and can't be created: {reason}")]
+    CannotCreate { stream: String, reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks the server and all streams, and creates the missing ones with this many replicas. Waits, bounded, for JetStream to be ready.
+pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        match ensure_now(client, replicas).await {
+            Err(SetupError::Store(error)) if error.is_unavailable() && Instant::now() < deadline => {
+                sleep(READY_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn ensure_now(client: &Client, replicas: usize) -> Result<(), SetupError> {
+    crate::jetstream::connected(client)?;
+    check_server(client)?;
+    for wanted in [events(replicas), feed(replicas), telemetry(replicas), dead_letters(replicas)] {
+        match found(client, &wanted.name).await? {
+            Some(found) => compare(&wanted, &found)?,
+            None => create(client, wanted).await?,
+        }
+    }
+    ensure_leases(client, replicas).await
+}
+
+fn check_server(client: &Client) -> Result<(), SetupError> {
+    let info = client.server_info();
+    let numbers: Vec<u64> = info.version.split(['.', '-']).map_while(|part| part.parse().ok()).take(3).collect();
+    let (major, minor, patch) = SERVER_VERSION_MIN;
+    if numbers < vec![major, minor, patch] {
+        return Err(SetupError::ServerTooOld { found: info.version });
+    }
+    let wanted = RECORD_MAX_BYTES + HEADERS_BYTES;
+    if info.max_payload < wanted {
+        return Err(SetupError::PayloadTooSmall { found: info.max_payload, wanted });
+    }
+    Ok(())
+}
+
+fn base(name: &str, subject: &str, replicas: usize) -> Config {
+    Config {
+        name: name.to_owned(),
+        subjects: vec![subject.to_owned()],
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        discard: DiscardPolicy::Old,
+        num_replicas: replicas,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_bytes: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        allow_direct: true,
+        allow_rollup: false,
+        ..Config::default()
+    }
+}
+
+/// The event log: keeps everything, lets nothing be deleted one by one, refuses new records rather than lose old ones.
+pub fn events(replicas: usize) -> Config {
+    Config {
+        discard: DiscardPolicy::New,
+        deny_delete: true,
+        max_message_size: RECORD_MAX_BYTES as i32,
+        ..base(EVENTS, "ev.>", replicas)
+    }
+}
+
+/// The public language: retention by age.
+pub fn feed(replicas: usize) -> Config {
+    Config { max_age: FEED_MAX_AGE, deny_delete: true, ..base(FEED, "feed.>", replicas) }
+}
+
+/// Heartbeats, progress and measurements: retention by age.
+pub fn telemetry(replicas: usize) -> Config {
+    let max_message_size = TELEMETRY_MAX_BYTES as i32;
+    Config { max_age: TELEMETRY_MAX_AGE, max_message_size, ..base(TELEMETRY, "telemetry.>", replicas) }
+}
+
+/// Messages of devices that could not be understood: bounded by age and size.
+pub fn dead_letters(replicas: usize) -> Config {
+    Config {
+        max_age: DEAD_LETTERS_MAX_AGE,
+        max_bytes: DEAD_LETTERS_MAX_BYTES,
+        ..base(DEAD_LETTERS, "dead.>", replicas)
+    }
+}
+
+type Field = (&'static str, fn(&Config) -> String);
+
+/// The fields that are compared: those on which a promise of this crate rests.
+const FIELDS: [Field; 17] = [
+    ("subjects", |config| config.subjects.join(" ")),
+    ("retention", |config| format!("{:?}", config.retention)),
+    ("storage", |config| format!("{:?}", config.storage)),
+    ("discard", |config| format!("{:?}", config.discard)),
+    ("num_replicas", |config| config.num_replicas.to_string()),
+    ("max_msgs", |config| unlimited(config.max_messages)),
+    ("max_msgs_per_subject", |config| unlimited(config.max_messages_per_subject)),
+    ("max_bytes", |config| unlimited(config.max_bytes)),
+    ("max_msg_size", |config| unlimited(i64::from(config.max_message_size))),
+    ("max_age", |config| format!("{} s", config.max_age.as_secs())),
+    ("allow_direct", |config| config.allow_direct.to_string()),
+    ("allow_rollup_hdrs", |config| config.allow_rollup.to_string()),
+    ("deny_delete", |config| config.deny_delete.to_string()),
+    ("no_ack", |config| config.no_ack.to_string()),
+    ("sealed", |config| config.sealed.to_string()),
+    ("mirror", |config| config.mirror.is_some().to_string()),
+    ("subject_transform", |config| config.subject_transform.is_some().to_string()),
+];
+
+fn unlimited(limit: i64) -> String {
+    if limit <= 0 { "unlimited".to_owned() } else { limit.to_string() }
+}
+
+fn compare(wanted: &Config, found: &Config) -> Result<(), SetupError> {
+    for (field, text) in FIELDS {
+        let (found, wanted_text) = (text(found), text(wanted));
+        if found != wanted_text {
+            return Err(SetupError::Differs { stream: wanted.name.clone(), field, found, wanted: wanted_text });
+        }
+    }
+    Ok(())
+}
+
+async fn found(client: &Client, stream: &str) -> Result<Option<Config>, SetupError> {
+    #[derive(serde::Deserialize)]
+    struct Info {
+        config: Config,
+    }
+    match ask::<Info>(client, format!("$JS.API.STREAM.INFO.{stream}"), Bytes::new()).await? {
+        Ok(info) => Ok(Some(info.config)),
+        Err(ApiError { err_code: STREAM_NOT_FOUND, .. }) => Ok(None),
+        Err(error) => Err(error.into_store_error().into()),
+    }
+}
+
+async fn create(client: &Client, wanted: Config) -> Result<(), SetupError> {
+    let stream = wanted.name.clone();
+    let body = serde_json::to_vec(&wanted).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let answer = ask::<serde::de::IgnoredAny>(client, format!("$JS.API.STREAM.CREATE.{stream}"), body.into()).await;
+    match answer {
+        Ok(Ok(_)) => {
+            tracing::info!(stream, replicas = wanted.num_replicas, "stream created");
+            Ok(())
+        }
+        Ok(Err(error)) if error.code != 503 => Err(SetupError::CannotCreate { stream, reason: error.description }),
+        Ok(Err(error)) => Err(error.into_store_error().into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn ensure_leases(client: &Client, replicas: usize) -> Result<(), SetupError> {
+    if found(client, &format!("KV_{LEASES}")).await?.is_some() {
+        return Ok(());
+    }
+    let config = kv::Config {
+        bucket: LEASES.to_owned(),
+        history: 1,
+        max_value_size: LEASE_MAX_BYTES,
+        num_replicas: replicas,
+        ..kv::Config::default()
+    };
+    let jetstream: Context = async_nats::jetstream::new(client.clone());
+    match jetstream.create_key_value(config).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(SetupError::CannotCreate { stream: format!("KV_{LEASES}"), reason: error.to_string() }),
+    }
+}
+
+fn version_text((major, minor, patch): (u64, u64, u64)) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_keeps_less_is_refused() {
+        let found = Config { max_messages_per_subject: 10, ..events(1) };
+        let error = compare(&events(1), &found).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "stream EVENTS: max_msgs_per_subject is 10, must be unlimited; refusing to start, change it or point to another NATS account"
+        );
+    }
+
+    #[test]
+    fn zero_and_minus_one_are_both_unlimited() {
+        assert!(compare(&events(1), &Config { max_messages: 0, ..events(1) }).is_ok());
+    }
+}
