@@ -134,9 +134,8 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
         CampaignStatus::Running => decide_running(view, now),
         CampaignStatus::Paused => vec![Decision::WithdrawUnanswered],
         CampaignStatus::Cancelling => {
-            let total = view.total();
             // Devices past the point of no return run to their end first.
-            if total.in_use == 0 && total.working == 0 {
+            if view.total().working == 0 {
                 vec![Decision::CancelUpdates, Decision::FinishCancel]
             } else {
                 vec![Decision::CancelUpdates]

@@ -330,7 +330,10 @@ impl Campaign {
                 self.plan = Some(*plan);
                 self.firmware = Some((**firmware).clone());
             }
-            E::Planned { summary } => self.summary = Some((**summary).clone()),
+            E::Planned { summary } => {
+                self.plan = Some(summary.plan);
+                self.summary = Some((**summary).clone());
+            }
             E::Started {} => self.status = CampaignStatus::Running,
             E::WaveOpened { wave, .. } => {
                 self.wave = *wave;

@@ -63,6 +63,26 @@ impl Device {
         Ok(draft.finish())
     }
 
+    pub(super) fn cancel_granted(
+        &self,
+        now: DateTime<Utc>,
+        request: &UpdateRequest,
+        grant: Grant,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
+        if self.campaigns.contains_key(&grant.campaign.id) {
+            return Ok(self.cancel_for_campaign(now, grant.campaign.id));
+        }
+        if self.last_ordinal >= ORDINAL_MAX {
+            return Err(Rejection::OrdinalsExhausted);
+        }
+        let mut draft = Draft::new(self, now);
+        let ordinal = draft.queue(request, Some(grant.campaign), grant.wait_until);
+        if let Some(update) = draft.update(ordinal) {
+            draft.cancel(&update);
+        }
+        Ok(draft.finish())
+    }
+
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
         let Some(update) = self.updates.get(&ordinal) else {
             return Err(Rejection::UpdateUnknown);

@@ -117,6 +117,9 @@ impl Decider for Device {
             (Lifecycle::Active | Lifecycle::Decommissioned, C::GrantSlot { request, grant }) => {
                 self.grant_slot(now, request, *grant)
             }
+            (Lifecycle::Active | Lifecycle::Decommissioned, C::CancelGranted { request, grant }) => {
+                self.cancel_granted(now, request, *grant)
+            }
             (Lifecycle::Decommissioned, C::Decommission) => Ok(vec![]),
             (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),
             (Lifecycle::Active, C::Amend { patch, versions }) => Ok(self.amend(patch, versions)),

@@ -1,0 +1,48 @@
+//! Clocks of updates: tells a device's aggregate that a time has passed, together with what was believed when looking.
+//!
+//! The command names ordinal, attempt and phase, so a row that lags does no harm.
+
+use domain::device::{Device, DeviceCommand};
+use domain::{Actor, CommandId, Key};
+use event_store::{ExecuteError, Request, clock};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use projections::deadlines::{self, DueClock};
+
+use crate::Context;
+use crate::loops::{Progress, Tick, TickError};
+
+/// Most clocks handled in one tick.
+const DUE_MAX: usize = 500;
+/// Commands under way at the same time.
+const IN_FLIGHT_MAX: usize = 32;
+
+pub(crate) const TICK: Tick =
+    Tick { name: "deadlines", interval: |options| options.deadline_interval, woken_by_events: false, run };
+
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+    async move {
+        let due = deadlines::due(&context.db, clock::now(), DUE_MAX).await?;
+        let count = due.len();
+        let outcomes: Vec<Result<(), TickError>> =
+            futures::stream::iter(due).map(|due| expire(context, due)).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+        outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(Progress::of(count == DUE_MAX))
+    }
+    .boxed()
+}
+
+async fn expire(context: &Context, due: DueClock) -> Result<(), TickError> {
+    let key = Key::<Device>::new(&due.tenant, &due.device);
+    let wish = DeviceCommand::Expire { ordinal: due.ordinal, attempt: due.attempt, phase: due.phase, clock: due.clock };
+    // The state is the guard: the same belief may be right twice in the life of an attempt.
+    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    match context.store.execute(&key, request).await {
+        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn actor() -> Actor {
+    Actor::new("process-manager:deadlines").unwrap_or_else(|_| unreachable!("a valid actor"))
+}

@@ -1,0 +1,66 @@
+//! React to events with commands: plan campaigns, grant slots, judge gates, run clocks, notice silence.
+//!
+//! Each is a reconciler: a tick reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again.
+//! A tick may run twice, on two nodes, or on rows that lag: nothing happens twice, and the next tick is the retry. With PostgreSQL down
+//! they hold still. Start at [`rollout`].
+
+mod deadlines;
+mod loops;
+mod planner;
+mod presence;
+mod rollout;
+mod slots;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::EventStore;
+use event_store::lifecycle::Tasks;
+use projections::{Db, Projections};
+
+/// Times of the process managers; the defaults are for production.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Longest pause between two looks at all campaigns.
+    pub rollout_interval: Duration,
+    pub deadline_interval: Duration,
+    pub presence_interval: Duration,
+    /// A last will counts when nothing was heard for this long after it.
+    pub offline_debounce: Duration,
+    /// Silence after which a device that names no contact interval counts as offline.
+    pub silence: Duration,
+    /// Pause between the first and the second attempt of an update; later ones are longer.
+    pub retry_backoff: Duration,
+    /// From dispatch to `received`, before a device counts as unreachable.
+    pub dispatch_patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rollout_interval: Duration::from_secs(1),
+            deadline_interval: Duration::from_millis(500),
+            presence_interval: Duration::from_secs(5),
+            offline_debounce: Duration::from_secs(45),
+            silence: Duration::from_secs(24 * 3_600),
+            retry_backoff: Duration::from_secs(30),
+            dispatch_patience: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What every process manager works with.
+pub(crate) struct Context {
+    pub(crate) store: EventStore,
+    pub(crate) db: Db,
+    pub(crate) projections: Projections,
+    pub(crate) options: Options,
+}
+
+/// Starts all process managers as tasks of `tasks`.
+pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) {
+    let context = Arc::new(Context { store, db, projections, options });
+    tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
+    tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
+    tasks.spawn("presence process manager", loops::run(context, tasks.token().clone(), presence::TICK));
+}

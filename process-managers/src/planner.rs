@@ -1,0 +1,111 @@
+//! Plans a campaign: reads the devices once, writes plan chunks, commits them with one event.
+//!
+//! A plan is named after its own content, so a planner that comes second or starts anew after a crash either writes the very same chunks
+//! or another plan; chunks that no `campaign.planned` names mean nothing.
+
+use std::collections::BTreeMap;
+
+use domain::campaign::{Campaign, CampaignCommand, PlanSummary};
+use domain::ids::name_based_uuid;
+use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan};
+use domain::{CommandId, Key};
+use event_store::{ExecuteError, Request};
+use futures::{StreamExt, TryStreamExt};
+use projections::rollout::{self, WorkRow};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::Context;
+use crate::loops::TickError;
+use crate::rollout::actor;
+
+/// Chunks under way at the same time.
+const CHUNKS_IN_FLIGHT_MAX: usize = 4;
+
+/// Plans one campaign that is in planning.
+pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
+    let Some(firmware) = &row.firmware else { return Ok(()) };
+    let now = event_store::clock::now();
+    let (candidates, at_position) =
+        rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, now).await?;
+    let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
+    let percentages = row.spec.wave_percentages();
+    let entries = plan(&seed, candidates, row.spec.rollout_percentage, &percentages);
+    let plan_hash = hash_of(&entries);
+    let id = name_based_uuid(&["plan", &row.campaign.to_string(), &plan_hash]);
+    let chunks = write_chunks(context, row, id, &entries).await?;
+    let summary = summarize(id, chunks, &entries, percentages.len(), seed, at_position, plan_hash);
+    let (devices, position) = (summary.devices, summary.at_position);
+    let wish = CampaignCommand::RecordPlan { summary: Box::new(summary) };
+    let command = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
+    let mut request = Request::new(command, actor(), wish);
+    request.correlation_id = Some(row.campaign.0);
+    match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
+        Ok(_) => {
+            tracing::info!(campaign.id = %row.campaign, devices, position, "A campaign is planned.");
+            Ok(())
+        }
+        Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_chunks(context: &Context, row: &WorkRow, plan: Uuid, entries: &[PlanEntry]) -> Result<u32, TickError> {
+    let chunks = entries.chunks(CHUNK_DEVICES_MAX).enumerate();
+    let count = chunks.len() as u32;
+    futures::stream::iter(chunks)
+        .map(|(index, entries)| {
+            let index = index as u32;
+            let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
+            let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
+            let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
+            let mut request = Request::new(command, actor(), wish);
+            request.correlation_id = Some(row.campaign.0);
+            async move { context.store.execute(&key, request).await }
+        })
+        .buffer_unordered(CHUNKS_IN_FLIGHT_MAX)
+        .try_for_each(|_| async { Ok(()) })
+        .await?;
+    Ok(count)
+}
+
+fn summarize(
+    plan: Uuid,
+    chunks: u32,
+    entries: &[PlanEntry],
+    waves: usize,
+    seed: String,
+    at_position: u64,
+    plan_hash: String,
+) -> PlanSummary {
+    let mut excluded = BTreeMap::new();
+    let mut per_wave = vec![0; waves];
+    for entry in entries {
+        match entry.excluded {
+            Some(reason) => *excluded.entry(reason).or_insert(0) += 1,
+            None => per_wave[usize::from(entry.wave) - 1] += 1,
+        }
+    }
+    PlanSummary {
+        plan,
+        chunks,
+        devices: per_wave.iter().sum(),
+        excluded,
+        waves: per_wave,
+        seed,
+        algorithm: RANK_ALGORITHM.to_owned(),
+        at_position,
+        plan_hash,
+    }
+}
+
+/// SHA-256 over the entries in order, each as one line of JSON.
+fn hash_of(entries: &[PlanEntry]) -> String {
+    let mut hash = Sha256::new();
+    for entry in entries {
+        // An entry is made of strings and numbers: its JSON can't fail.
+        hash.update(serde_json::to_vec(entry).unwrap_or_default());
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

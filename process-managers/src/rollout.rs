@@ -1,0 +1,197 @@
+//! Carries campaigns forward: plans them, grants slots, judges gates, withdraws and cancels.
+//!
+//! What to do is [`domain::rollout::decide`]; this shell only reads the view and sends what was decided.
+
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
+use domain::device::{Device, DeviceCommand};
+use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
+use domain::rollout::{Decision, decide};
+use domain::{Actor, CommandId, DeviceId, Key};
+use event_store::{ExecuteError, Request, clock};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use projections::rollout::{self, View, WorkRow};
+
+use crate::loops::{Progress, Tick, TickError};
+use crate::{Context, planner, slots};
+
+/// Most campaigns looked at in one tick, over all tenants.
+const CAMPAIGNS_MAX: usize = 1_000;
+/// Most devices told to withdraw or cancel in one tick and campaign.
+const TAKEN_BACK_MAX: usize = 500;
+/// Device commands under way at the same time.
+const IN_FLIGHT_MAX: usize = 32;
+
+pub(crate) const TICK: Tick =
+    Tick { name: "rollout", interval: |options| options.rollout_interval, woken_by_events: true, run };
+
+pub(crate) fn actor() -> Actor {
+    Actor::new("process-manager:rollout").unwrap_or_else(|_| unreachable!("a valid actor"))
+}
+
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+    async move {
+        let mut moved = false;
+        for row in rollout::at_work(&context.db, CAMPAIGNS_MAX).await? {
+            // One campaign in trouble doesn't hold up the others.
+            match carry_forward(context, &row).await {
+                Ok(progress) => moved |= progress == Progress::Moved,
+                Err(TickError::Execute(error)) if !is_outage(&error) => {
+                    tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Progress::of(moved))
+    }
+    .boxed()
+}
+
+fn is_outage(error: &ExecuteError) -> bool {
+    matches!(error, ExecuteError::Store(error) if error.is_unavailable())
+}
+
+async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+    match row.status {
+        CampaignStatus::Planning => {
+            planner::plan_campaign(context, row).await?;
+            Ok(Progress::Idle)
+        }
+        CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling => roll(context, row).await,
+        CampaignStatus::Absent
+        | CampaignStatus::Draft
+        | CampaignStatus::Deleted
+        | CampaignStatus::Cancelled
+        | CampaignStatus::Completed
+        | CampaignStatus::CompletedWithFailures
+        | CampaignStatus::Failed => {
+            unpin(context, row).await?;
+            Ok(Progress::Idle)
+        }
+    }
+}
+
+async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+    let now = clock::now();
+    let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
+        return Ok(Progress::Idle);
+    };
+    if view.rollout.status == CampaignStatus::Running {
+        if firmware_is_withdrawn(context, row).await? {
+            let cause = PauseCause::FirmwareWithdrawn;
+            command(context, row, &view, "pause", CampaignCommand::Pause { cause }).await?;
+            return Ok(Progress::Idle);
+        }
+        slots::carry_again(context, row, &view).await?;
+    }
+    let mut moved = false;
+    for decision in decide(&view.rollout, now) {
+        moved |= carry_out(context, row, &view, decision).await?;
+    }
+    Ok(Progress::of(moved))
+}
+
+/// Carries one decision out; says whether more may follow at once.
+async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Decision) -> Result<bool, TickError> {
+    use CampaignCommand as C;
+    match decision {
+        Decision::Grant { devices_max } => return slots::grant(context, row, view, devices_max).await,
+        Decision::PassGate { wave, evidence } => {
+            command(context, row, view, "pass_gate", C::PassGate { wave, evidence }).await?;
+        }
+        Decision::BreakSoak { wave, evidence } => {
+            command(context, row, view, "break_soak", C::BreakSoak { wave, evidence }).await?;
+        }
+        Decision::CompleteWave { wave, evidence } => {
+            command(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }).await?;
+        }
+        Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+            let wish = C::CloseGate { gate, wave, threshold_percent, evidence };
+            command(context, row, view, "close_gate", wish).await?;
+        }
+        Decision::WithdrawUnanswered => {
+            let devices = rollout::dispatched(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
+            tell(context, row, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
+        }
+        Decision::CancelUpdates => {
+            let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
+            tell(context, row, devices, DeviceCommand::CancelForCampaign { campaign: row.campaign }).await?;
+            slots::take_back(context, row, view).await?;
+        }
+        Decision::FinishCancel => {
+            let left = rollout::cancellable(&context.db, &row.tenant, &row.campaign, 1).await?;
+            if left.is_empty() && view.rollout.total().in_use == 0 {
+                command(context, row, view, "finish_cancel", C::FinishCancel).await?;
+            }
+        }
+        Decision::Finish { result, evidence } => {
+            command(context, row, view, "finish", C::Finish { result, evidence }).await?;
+        }
+    }
+    Ok(false)
+}
+
+/// Sends a decision to the campaign, named by the view it was taken on.
+async fn command(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    name: &str,
+    wish: CampaignCommand,
+) -> Result<(), TickError> {
+    let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
+    let mut request = Request::new(CommandId::derive(&parts), actor(), wish);
+    request.correlation_id = Some(row.campaign.0);
+    match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
+        Ok(committed) => {
+            if !committed.events.is_empty() {
+                tracing::info!(campaign.id = %row.campaign, decision = name, position = committed.position, "A campaign moves on.");
+            }
+            Ok(())
+        }
+        Err(ExecuteError::Rejected(rejection)) => {
+            tracing::debug!(campaign.id = %row.campaign, decision = name, %rejection, "A decision came too late.");
+            Ok(())
+        }
+        Err(ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn tell(context: &Context, row: &WorkRow, devices: Vec<DeviceId>, wish: DeviceCommand) -> Result<(), TickError> {
+    futures::stream::iter(devices)
+        .map(|device| {
+            let mut request = Request::new(CommandId(clock::new_id()), actor(), wish.clone());
+            request.correlation_id = Some(row.campaign.0);
+            let key = Key::<Device>::new(&row.tenant, &device);
+            async move {
+                match context.store.execute(&key, request).await {
+                    Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+                    Err(error) => Err(TickError::from(error)),
+                }
+            }
+        })
+        .buffer_unordered(IN_FLIGHT_MAX)
+        .try_for_each(|()| async { Ok(()) })
+        .await
+}
+
+async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+    let firmware = context.store.load(&Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id)).await?;
+    Ok(firmware.aggregate.status == FirmwareStatus::Withdrawn)
+}
+
+async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
+    if !row.pinned {
+        return Ok(());
+    }
+    let key = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
+    let wish = FirmwareCommand::Unpin { campaign: row.campaign };
+    let command = CommandId::derive(&["unpin", &row.campaign.to_string()]);
+    let mut request = Request::new(command, actor(), wish);
+    request.correlation_id = Some(row.campaign.0);
+    match context.store.execute(&key, request).await {
+        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
