@@ -144,6 +144,11 @@ pub enum DeviceCommand {
         request: Box<UpdateRequest>,
         grant: Grant,
     },
+    /// Takes a granted slot back for good: the update ends cancelled, also where the device never heard of it.
+    CancelGranted {
+        request: Box<UpdateRequest>,
+        grant: Grant,
+    },
     CancelUpdate {
         ordinal: u32,
     },
