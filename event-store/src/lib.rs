@@ -32,6 +32,9 @@ pub mod subject;
 pub mod telemetry;
 pub mod upcast;
 
+#[cfg(test)]
+mod golden_tests;
+
 pub use context::{CommandOutcome, Loaded, RecentCommands};
 pub use error::{AppendError, ExecuteError, StoreError};
 pub use history::{At, Recorded};

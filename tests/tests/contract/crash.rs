@@ -1,0 +1,106 @@
+//! Writers at work while the only server is killed again and again. This shows the death of a process, not the loss of power.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use domain::CommandId;
+use event_store::{Log, Recorded, clock};
+
+use super::servers::Servers;
+use super::tally::{TallyEvent, add, insist, key, request_as, store};
+
+const WRITERS: usize = 8;
+const AGGREGATES: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_commands_survive_kill_9_and_take_effect_once() {
+    let mut servers = Servers::one();
+    let log = servers.log().await;
+    let writing = Writing::start(&log);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        servers.kill(0);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        servers.restart(0);
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    writing.stop_and_compare(&log).await;
+}
+
+/// Writers that go on whatever happens, each remembering what was acknowledged.
+pub(super) struct Writing {
+    stop: Arc<AtomicBool>,
+    writers: Vec<tokio::task::JoinHandle<Vec<Acknowledged>>>,
+}
+
+struct Acknowledged {
+    aggregate: usize,
+    id: CommandId,
+    position: u64,
+}
+
+impl Writing {
+    pub(super) fn start(log: &Arc<dyn Log>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stores = [store(log), store(log)];
+        let writers = (0..WRITERS).map(|writer| {
+            let (store, stop) = (stores[writer % stores.len()].clone(), stop.clone());
+            #[expect(clippy::disallowed_methods, reason = "the writers are joined below")]
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for n in writer.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let aggregate = n % AGGREGATES;
+                    let id = CommandId(clock::new_id());
+                    let key = key("crash", &format!("t-{aggregate}"));
+                    let position = insist(&store, &key, request_as(id, add(1))).await;
+                    acknowledged.push(Acknowledged { aggregate, id, position });
+                }
+                acknowledged
+            })
+        });
+        let writers = writers.collect();
+        Self { stop, writers }
+    }
+
+    /// Every acknowledged command is in the log once, where it was said to be, and nothing else is; versions have no gaps.
+    pub(super) async fn stop_and_compare(self, log: &Arc<dyn Log>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut acknowledged = Vec::new();
+        for writer in self.writers {
+            acknowledged.extend(writer.await.unwrap());
+        }
+        assert!(acknowledged.len() > AGGREGATES, "writers got nowhere: {}", acknowledged.len());
+        for aggregate in 0..AGGREGATES {
+            let history = whole_history(log, aggregate).await;
+            let mut stored: Vec<_> = history.iter().map(|one| (one.position.sequence, one.command_id)).collect();
+            let mut wanted: Vec<_> = acknowledged
+                .iter()
+                .filter(|one| one.aggregate == aggregate)
+                .map(|one| (one.position, one.id))
+                .collect();
+            stored.sort();
+            wanted.sort();
+            assert_eq!(stored, wanted, "aggregate {aggregate}");
+            let versions = history.iter().map(|one| one.version);
+            assert!(versions.eq(1..=history.len() as u64), "versions of {aggregate} have gaps");
+        }
+    }
+}
+
+/// The history with its newest records: a replica may lack them for a moment.
+async fn whole_history(log: &Arc<dyn Log>, aggregate: usize) -> Vec<Recorded<TallyEvent>> {
+    let key = key("crash", &format!("t-{aggregate}"));
+    let last = log.last_sequence(key.raw()).await.unwrap();
+    for _ in 0..100 {
+        let history = store(log).history(&key, 1, usize::MAX).await.unwrap();
+        if history.last().is_some_and(|one| one.position.sequence == last) {
+            return history;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no replica has position {last}");
+}

@@ -1,0 +1,186 @@
+//! What only a real server can show: refusing what differs, restarts, and what else lives beside the log.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use async_nats::jetstream::stream::Config;
+use bytes::Bytes;
+use domain::{DeviceId, TenantId};
+use event_store::dead_letters::{DeadLetter, DeadLetters, REASON_HEADER};
+use event_store::lease::Lease;
+use event_store::lifecycle::Tasks;
+use event_store::streams::{self, SetupError};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
+use event_store::{Delivery, ExecuteError, StoreError, clock};
+use futures::StreamExt;
+use tokio::time::timeout;
+
+use super::cases::until_caught_up;
+use super::servers::Servers;
+use super::tally::{add, insist, key, request, store};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_stream_that_differs_is_refused_and_left_alone() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1).await.expect("a second start finds all as it should be");
+
+    let context = jetstream::new(client.clone());
+    let limited = Config { max_messages_per_subject: 5, ..streams::events(1) };
+    context.update_stream(limited).await.unwrap();
+    match streams::ensure(&client, 1).await {
+        Err(SetupError::Differs { stream, field, found, wanted }) => {
+            assert_eq!((&*stream, field, &*found, &*wanted), ("EVENTS", "max_msgs_per_subject", "5", "unlimited"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let info = context.get_stream("EVENTS").await.unwrap().get_info().await.unwrap();
+    assert_eq!(info.config.max_messages_per_subject, 5, "it isn't corrected behind anybody's back");
+}
+
+#[tokio::test]
+async fn records_cannot_be_deleted_one_by_one() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    let log = servers.log_with(client.clone()).await;
+    let position = log.append(key("acme", "t-1").raw(), 0, Bytes::from_static(b"{}")).await.unwrap();
+    let stream = jetstream::new(client).get_stream("EVENTS").await.unwrap();
+    assert!(stream.delete_message(position).await.is_err());
+    assert!(stream.get_raw_message(position).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_server_commands_fail_fast_and_nothing_waits_beside_the_log() {
+    let mut servers = Servers::one();
+    let log = servers.log().await;
+    let store = store(&log);
+    let key = key("down", "t-1");
+    store.execute(&key, request(add(1))).await.unwrap();
+    servers.kill(0);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..10 {
+        let began = Instant::now();
+        let refused = store.execute(&key, request(add(1))).await;
+        assert!(matches!(refused, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{refused:?}");
+        assert!(began.elapsed() < Duration::from_millis(100), "took {:?}", began.elapsed());
+    }
+    servers.restart(0);
+    insist(&store, &key, request(add(10))).await;
+    assert_eq!(store.load_fresh(&key).await.unwrap().aggregate.total, 11, "no refused command took effect later");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
+    let mut servers = Servers::one();
+    let log = servers.log().await;
+    let store = store(&log);
+    let mut stream = log.subscribe(1);
+    let mut wanted = Vec::new();
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        for n in 0..50 {
+            wanted.push(insist(&store, &key("restart", &format!("t-{n}")), request(add(round))).await);
+        }
+        let (records, _) = until_caught_up(&mut stream, *wanted.last().unwrap()).await;
+        seen.extend(records.iter().map(|record| record.position));
+        servers.kill(0);
+        servers.restart(0);
+    }
+    let last = insist(&store, &key("restart", "last"), request(add(1))).await;
+    wanted.push(last);
+    let began = Instant::now();
+    let (records, _) = until_caught_up(&mut stream, last).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "went on only after {:?}", began.elapsed());
+    seen.extend(records.iter().map(|record| record.position));
+    assert_eq!(seen, wanted);
+}
+
+#[tokio::test]
+async fn telemetry_is_stored_and_followed() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let telemetry = Telemetry::new(client);
+    let (tenant, device) = (TenantId::new("acme").unwrap(), DeviceId::new("AA:BB").unwrap());
+    let mut stream = telemetry.subscribe(1);
+    let data = serde_json::value::RawValue::from_string(r#"{"t": 21.50}"#.into()).unwrap();
+    let record = TelemetryRecord {
+        v: TELEMETRY_FORMAT,
+        kind: TelemetryKind::Measurements,
+        received_at: clock::now(),
+        device_time: None,
+        data,
+    };
+    let position = telemetry.publish(&tenant, &device, &record).await.unwrap();
+    loop {
+        match timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap() {
+            Delivery::CaughtUp { .. } => {}
+            Delivery::Record(message) => {
+                assert_eq!((message.position, &message.tenant, &message.device), (position, &tenant, &device));
+                assert_eq!(message.decode().unwrap().data.get(), r#"{"t": 21.50}"#, "numbers stay as they were sent");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_are_cut_and_kept_with_their_reason() {
+    let servers = Servers::one();
+    let client = servers.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let letters = DeadLetters::new(client.clone());
+    let payload = vec![0xff; 100_000];
+    let letter = DeadLetter {
+        tenant: None,
+        source: "mqtt",
+        origin: "acme/devices/d\r\n1",
+        reason: "not JSON",
+        payload: &payload,
+    };
+    let position = letters.keep(letter).await.unwrap();
+    let stream = jetstream::new(client).get_stream("DEAD_LETTERS").await.unwrap();
+    let kept = stream.get_raw_message(position).await.unwrap();
+    assert_eq!(kept.subject.as_str(), "dead._.mqtt");
+    assert_eq!(kept.headers.get(REASON_HEADER).unwrap().as_str(), "not JSON");
+    assert!(kept.payload.len() < 5_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_has_one_owner_at_a_time() {
+    const TERM: Duration = Duration::from_millis(800);
+    let servers = Servers::one();
+    let client = servers.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let (one, other) = (Tasks::new(), Tasks::new());
+    let first = Lease::acquire(&client, &one, "outbound", "a", TERM).await;
+    let waiting = Lease::acquire(&client, &other, "outbound", "b", TERM);
+    assert!(timeout(TERM * 3, waiting).await.is_err(), "it is renewed as long as it is held");
+    assert!(!first.lost().is_cancelled());
+
+    drop(first);
+    let second = timeout(TERM, Lease::acquire(&client, &other, "outbound", "b", TERM)).await;
+    let second = second.expect("a lease given back is free at once");
+
+    drop(servers);
+    timeout(TERM * 2, second.lost().cancelled()).await.expect("an owner that can't renew stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_race_for_a_lease_one_wins() {
+    const TERM: Duration = Duration::from_secs(30);
+    let servers = Servers::one();
+    let client = servers.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let tasks = Tasks::new();
+    let owners: Vec<String> = (0..20).map(|n| format!("owner-{n}")).collect();
+    let racing = owners.iter().map(|owner| {
+        let racing = Lease::acquire(&client, &tasks, "race", owner, TERM);
+        timeout(Duration::from_secs(1), racing)
+    });
+    let won = futures::future::join_all(racing).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(won, 1);
+}

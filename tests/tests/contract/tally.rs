@@ -1,0 +1,115 @@
+//! A small aggregate of the tests' own: every kind of outcome can be had at will.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::{Actor, CommandId, Decider, Key, Rejection, TenantId};
+use event_store::{EventStore, ExecuteError, Log, Request, clock};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub(super) enum TallyEvent {
+    #[serde(rename = "tally.added")]
+    Added { by: u64, note: String },
+    #[serde(rename = "tally.closed")]
+    Closed {},
+    #[serde(rename = "tally.opened")]
+    Opened {},
+}
+
+domain::event_types!(TallyEvent {
+    Added => "tally.added" v 1,
+    Closed => "tally.closed" v 1,
+    Opened => "tally.opened" v 1,
+});
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub(super) enum TallyWish {
+    /// One event each; refused when closed.
+    Add {
+        by: Vec<u64>,
+        note: String,
+    },
+    Close,
+    Open,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    pub(super) total: u64,
+    pub(super) events: u64,
+    pub(super) closed: bool,
+}
+
+domain::aggregate!(Tally, "tally", TallyWish, TallyEvent);
+
+impl Tally {
+    fn evolve(&mut self, event: &TallyEvent) {
+        self.events += 1;
+        match event {
+            TallyEvent::Added { by, .. } => self.total += by,
+            TallyEvent::Closed {} => self.closed = true,
+            TallyEvent::Opened {} => self.closed = false,
+        }
+    }
+}
+
+impl Decider for Tally {
+    type Wish = TallyWish;
+    type Id = String;
+
+    fn decide(&self, _now: DateTime<Utc>, wish: &TallyWish) -> Result<Vec<TallyEvent>, Rejection> {
+        match wish {
+            TallyWish::Add { .. } if self.closed => {
+                Err(Rejection::Invalid { field: "tally".into(), reason: "is closed".into() })
+            }
+            TallyWish::Add { by, note } => {
+                Ok(by.iter().map(|by| TallyEvent::Added { by: *by, note: note.clone() }).collect())
+            }
+            TallyWish::Close if self.closed => Ok(vec![]),
+            TallyWish::Close => Ok(vec![TallyEvent::Closed {}]),
+            TallyWish::Open if self.closed => Ok(vec![TallyEvent::Opened {}]),
+            TallyWish::Open => Ok(vec![]),
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.events > 0
+    }
+}
+
+pub(super) fn key(tenant: &str, id: &str) -> Key<Tally> {
+    Key::new(&TenantId::new(tenant).unwrap(), &id.to_owned())
+}
+
+pub(super) fn add(by: u64) -> TallyWish {
+    TallyWish::Add { by: vec![by], note: String::new() }
+}
+
+pub(super) fn request(wish: TallyWish) -> Request<TallyWish> {
+    request_as(CommandId(clock::new_id()), wish)
+}
+
+pub(super) fn request_as(id: CommandId, wish: TallyWish) -> Request<TallyWish> {
+    Request::new(id, Actor::new("test").unwrap(), wish)
+}
+
+pub(super) fn store(log: &Arc<dyn Log>) -> EventStore {
+    EventStore::new(log.clone())
+}
+
+/// Executes until nothing but the rules stands in the way.
+pub(super) async fn insist(store: &EventStore, key: &Key<Tally>, request: Request<TallyWish>) -> u64 {
+    loop {
+        match store.execute(key, request.clone()).await {
+            Ok(committed) => return committed.position,
+            Err(ExecuteError::Conflict) => {}
+            Err(ExecuteError::Store(error)) if error.is_unavailable() => {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
