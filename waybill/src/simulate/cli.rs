@@ -1,0 +1,236 @@
+//! `waybill simulate`: a fleet from the command line.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::behaviour::Mix;
+use super::fleet::{DeviceSpec, Fleet, FleetOptions, FleetStatus};
+use super::pace::Pace;
+use super::register::register;
+
+/// Between two status lines.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs a fleet of simulated devices until Ctrl-C, then prints one JSON object.
+#[derive(Debug, Clone, Parser)]
+pub struct Args {
+    /// Number of devices
+    #[arg(long, default_value_t = 100)]
+    pub devices: usize,
+    /// MQTT broker
+    #[arg(long, default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
+    pub mqtt: String,
+    /// MQTT user name
+    #[arg(long, requires = "mqtt_password")]
+    pub mqtt_user: Option<String>,
+    /// MQTT password
+    #[arg(long, env = "WAYBILL_SIMULATE_MQTT_PASSWORD", hide_env_values = true)]
+    pub mqtt_password: Option<String>,
+    /// Tenant of the devices
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// Device ids are this and a number
+    #[arg(long, default_value = "sim-")]
+    pub prefix: String,
+    /// Number of the first device
+    #[arg(long, default_value_t = 1)]
+    pub first: usize,
+    /// Device model
+    #[arg(long, default_value = "sim-model")]
+    pub model: String,
+    /// Firmware version the devices run at first
+    #[arg(long, default_value = "1.0.0")]
+    pub version: String,
+    /// Decides which devices misbehave
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub mix: Mix,
+    /// Download from here, whatever scheme, host and port a link names
+    #[arg(long, value_name = "URL")]
+    pub http_base: Option<String>,
+    /// Register the devices with the server at this address first
+    #[arg(long, value_name = "URL")]
+    pub register: Option<String>,
+    /// Bearer token for --register
+    #[arg(long, env = "WAYBILL_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Stretch all work by this factor
+    #[arg(long, default_value_t = 1.0)]
+    pub pace: f64,
+    /// Milliseconds a new version is on trial
+    #[arg(long, default_value_t = 0)]
+    pub trial_ms: u64,
+    /// Milliseconds in which a cancel is still taken before installing (up to 10,000)
+    #[arg(long)]
+    pub cancel_window_ms: Option<u64>,
+    /// Milliseconds an install takes
+    #[arg(long)]
+    pub install_ms: Option<u64>,
+    /// Milliseconds a reboot takes
+    #[arg(long)]
+    pub reboot_ms: Option<u64>,
+    /// Milliseconds a whole download takes at least
+    #[arg(long)]
+    pub download_ms: Option<u64>,
+    /// Milliseconds a late device takes to answer
+    #[arg(long)]
+    pub late_ms: Option<u64>,
+    /// Connections that may be under way at once
+    #[arg(long, default_value_t = 128)]
+    pub max_connecting: usize,
+    /// Downloads that may run at once
+    #[arg(long, default_value_t = 256)]
+    pub max_downloads: usize,
+    /// Stop after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub for_seconds: Option<u64>,
+}
+
+impl Args {
+    /// The devices these arguments ask for.
+    pub fn specs(&self) -> Vec<DeviceSpec> {
+        (self.first..self.first.saturating_add(self.devices))
+            .map(|number| {
+                let device_id = format!("{}{number}", self.prefix);
+                DeviceSpec {
+                    behaviour: self.mix.behaviour(self.seed, &device_id),
+                    device_id,
+                    device_model: self.model.clone(),
+                    firmware_version: self.version.clone(),
+                }
+            })
+            .collect()
+    }
+
+    fn pace(&self) -> Pace {
+        let mut pace = Pace { trial: Duration::from_millis(self.trial_ms), ..Pace::default() };
+        let given = [
+            (&mut pace.cancel_window, self.cancel_window_ms),
+            (&mut pace.install, self.install_ms),
+            (&mut pace.reboot, self.reboot_ms),
+            (&mut pace.download, self.download_ms),
+            (&mut pace.late, self.late_ms),
+        ];
+        for (duration, milliseconds) in given {
+            if let Some(milliseconds) = milliseconds {
+                *duration = Duration::from_millis(milliseconds);
+            }
+        }
+        pace.scaled(self.pace)
+    }
+
+    fn options(&self) -> anyhow::Result<FleetOptions> {
+        if let Some(problem) = self.mix.problem() {
+            bail!(problem);
+        }
+        let (host, port) =
+            self.mqtt.rsplit_once(':').with_context(|| format!("--mqtt {} is not HOST:PORT", self.mqtt))?;
+        Ok(FleetOptions {
+            mqtt_host: host.trim_matches(['[', ']']).to_owned(),
+            mqtt_port: port.parse().with_context(|| format!("--mqtt {}: {port} is not a port", self.mqtt))?,
+            mqtt_credentials: self.mqtt_user.clone().zip(self.mqtt_password.clone()),
+            tenant: self.tenant.clone(),
+            devices: self.specs(),
+            pace: self.pace(),
+            seed: self.seed,
+            http_base: self.http_base.clone(),
+            max_connecting: self.max_connecting.max(1),
+            max_downloads: self.max_downloads.max(1),
+            ..FleetOptions::default()
+        })
+    }
+}
+
+/// Runs the fleet: a status line every second to stderr, the sums as JSON to stdout at the end.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let options = args.options()?;
+    if let Some(base) = &args.register {
+        let outcome = register(base, args.token.as_deref(), &options.devices).await?;
+        eprintln!("registered {} devices, {} refused", outcome.succeeded, outcome.failed);
+        if let Some(error) = outcome.first_error {
+            eprintln!("the first one refused: {error}");
+        }
+    }
+    let fleet = Fleet::start(options)?;
+    watch(&fleet, args.for_seconds.map(Duration::from_secs)).await;
+    let status = fleet.status();
+    fleet.stop().await;
+    println!("{}", serde_json::to_string(&status)?);
+    Ok(())
+}
+
+async fn watch(fleet: &Fleet, at_most: Option<Duration>) {
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(STATUS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let over = async {
+        match at_most {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return,
+            _ = tokio::signal::ctrl_c() => return,
+            _ = ticks.tick() => eprintln!("{}", line(began.elapsed(), &fleet.status())),
+        }
+    }
+}
+
+fn line(elapsed: Duration, status: &FleetStatus) -> String {
+    let list = |counts: Vec<String>| counts.join(" ");
+    format!(
+        "{:>5} s  connected {}/{}  working {} (most {})  installs {}  {} MB  [{}]  [{}]",
+        elapsed.as_secs(),
+        status.connected,
+        status.devices,
+        status.working,
+        status.working_peak,
+        status.installs,
+        status.downloaded_bytes / 1_000_000,
+        list(status.stages.iter().map(|(stage, count)| format!("{stage} {count}")).collect()),
+        list(status.versions.iter().map(|(version, count)| format!("{version}: {count}")).collect()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_make_a_fleet() {
+        let args = Args::parse_from([
+            "simulate",
+            "--devices",
+            "3",
+            "--prefix",
+            "d-",
+            "--fail",
+            "100",
+            "--install-ms",
+            "7",
+            "--pace",
+            "2",
+        ]);
+        let options = args.options().unwrap();
+        assert_eq!((options.mqtt_host.as_str(), options.mqtt_port), ("127.0.0.1", 1883));
+        assert_eq!(options.pace.install, Duration::from_millis(14));
+        let ids: Vec<_> = options.devices.iter().map(|device| device.device_id.as_str()).collect();
+        assert_eq!(ids, ["d-1", "d-2", "d-3"]);
+        assert!(options.devices.iter().all(|device| device.behaviour.fail));
+    }
+
+    #[test]
+    fn an_address_or_a_percentage_that_cannot_be_is_refused() {
+        for wrong in [["--mqtt", "nowhere"], ["--mqtt", "host:x"], ["--fail", "101"]] {
+            let args = Args::parse_from([&["simulate"], &wrong[..]].concat());
+            assert!(args.options().is_err(), "{wrong:?}");
+        }
+    }
+}

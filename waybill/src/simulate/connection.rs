@@ -1,0 +1,175 @@
+//! One connection of a device, from its turn to connect until it ends (rule 9: the last will carries the same session).
+
+use std::time::Duration;
+
+use rumqttc::{AsyncClient, ConnectionError, Event, Packet, QoS, SubscribeReasonCode};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use event_store::clock;
+
+use super::device::{Device, random_id};
+use super::link::{DISCONNECT_TIMEOUT, Link};
+use super::wire::{Absence, Command};
+
+/// From the first byte to the subscription; a broker that takes longer is given up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+enum Ended {
+    /// By the device itself; `clean` sends a DISCONNECT, so that the will is not published.
+    ByDevice {
+        clean: bool,
+    },
+    Lost,
+}
+
+impl Device {
+    /// Connects and serves one connection. Returns when it has ended, with the next try's time set.
+    pub(super) async fn connection(&mut self) {
+        let Some(permit) = self.turn_to_connect().await else { return };
+        let session = random_id();
+        let will = Absence { status: "offline", session: &session, boot_id: self.firmware.boot_id() };
+        let will = serde_json::to_vec(&will).unwrap_or_default();
+        let client_id = format!("{}:{}", self.shared.tenant, self.device_id);
+        let mut link = Link::new(&self.shared.broker, client_id, self.topic("status"), will);
+        let ended = self.serve(&mut link, &session, permit).await;
+        let was_up = self.session.take().is_some();
+        if was_up && matches!(ended, Ended::Lost) {
+            self.shared.gauges.lost_connections.add(1);
+        }
+        let unsent = self.outbox.take_unsent();
+        if self.wants_connection() {
+            self.outbox = unsent;
+        }
+        match ended {
+            Ended::ByDevice { clean: true } => link.disconnect().await,
+            Ended::ByDevice { clean: false } => {}
+            Ended::Lost => self.back_off(),
+        }
+        (self.cut, self.clean) = (false, false);
+        self.note();
+    }
+
+    /// Waits until few enough devices are connecting; none if the device no longer wants to.
+    async fn turn_to_connect(&mut self) -> Option<OwnedSemaphorePermit> {
+        let turn = std::sync::Arc::clone(&self.shared.connecting).acquire_owned();
+        tokio::pin!(turn);
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut turn => return permit.ok(),
+                local = self.locals.next(None) => self.on_local(local),
+            }
+            if !self.wants_connection() {
+                return None;
+            }
+        }
+    }
+
+    async fn serve(&mut self, link: &mut Link, session: &str, permit: OwnedSemaphorePermit) -> Ended {
+        let mut _connecting = Some(permit);
+        let mut deadline = Some(Instant::now() + CONNECT_TIMEOUT);
+        self.cut = false;
+        loop {
+            // One poll is always waited for to its end: dropping it half-way could lose a packet.
+            let poll = link.events.poll();
+            tokio::pin!(poll);
+            let polled = loop {
+                tokio::select! {
+                    biased;
+                    polled = &mut poll => break polled,
+                    local = self.locals.next(deadline) => self.on_local(local),
+                }
+                if let Some(ended) = self.is_over(&mut deadline) {
+                    return ended;
+                }
+                if self.session.is_some() {
+                    self.outbox.pump(&link.client);
+                }
+            };
+            match self.on_polled(polled, &link.client, session) {
+                Ok(true) => (_connecting, deadline) = (None, None),
+                Ok(false) => {}
+                Err(ended) => return ended,
+            }
+            if let Some(ended) = self.is_over(&mut deadline) {
+                return ended;
+            }
+        }
+    }
+
+    /// Whether the connection should end now. A clean end waits, a little, until everything queued is acknowledged.
+    fn is_over(&self, deadline: &mut Option<Instant>) -> Option<Ended> {
+        let now = Instant::now();
+        let late = deadline.is_some_and(|at| at <= now);
+        if self.cut || self.stopping {
+            return Some(Ended::ByDevice { clean: false });
+        }
+        if self.wants_connection() {
+            return (late && self.session.is_none()).then_some(Ended::Lost);
+        }
+        if !self.clean || self.session.is_none() {
+            return Some(Ended::ByDevice { clean: false });
+        }
+        if self.outbox.is_empty() || late {
+            return Some(Ended::ByDevice { clean: true });
+        }
+        deadline.get_or_insert(now + DISCONNECT_TIMEOUT);
+        None
+    }
+
+    /// Takes what the client library has to say; true when the connection is up just now.
+    fn on_polled(
+        &mut self,
+        polled: Result<Event, ConnectionError>,
+        client: &AsyncClient,
+        session: &str,
+    ) -> Result<bool, Ended> {
+        let mut up = false;
+        match polled {
+            Err(error) => {
+                tracing::debug!(device.id = %self.device_id, %error, "connection is lost");
+                return Err(Ended::Lost);
+            }
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                client.try_subscribe(self.topic("commands"), QoS::AtMostOnce).map_err(|_| Ended::Lost)?;
+            }
+            Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    tracing::warn!(device.id = %self.device_id, "broker refuses the subscription");
+                    return Err(Ended::Lost);
+                }
+                self.on_subscribed(session);
+                up = true;
+            }
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                self.shared.gauges.commands.add(1);
+                let actions = self.firmware.on_command(Command::parse(&publish.payload), clock::now());
+                self.perform(actions);
+            }
+            Ok(Event::Incoming(Packet::PubAck(ack))) => {
+                if self.outbox.acknowledged(ack.pkid) {
+                    self.shared.gauges.acknowledged.add(1);
+                }
+            }
+            Ok(Event::Outgoing(rumqttc::Outgoing::Publish(packet_id))) => self.outbox.sent(packet_id),
+            Ok(_) => {}
+        }
+        if self.session.is_some() {
+            self.outbox.pump(client);
+        }
+        Ok(up)
+    }
+
+    /// Presence first, then what was left over from before.
+    fn on_subscribed(&mut self, session: &str) {
+        self.session = Some(session.to_owned());
+        self.connected();
+        self.shared.gauges.connects.add(1);
+        let unsent = self.outbox.take_unsent();
+        let actions = self.firmware.on_connected();
+        self.perform(actions);
+        let dropped = self.outbox.append(unsent);
+        self.shared.gauges.dropped_messages.add(dropped);
+    }
+}

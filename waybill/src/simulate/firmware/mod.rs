@@ -1,0 +1,209 @@
+//! The firmware of a simulated device, as a pure state machine.
+//!
+//! Commands, timers, downloads, connections and boots go in with the time; [`Action`]s come out. It has no IO, clock or randomness, so
+//! every rule of the device protocol can be tested by itself. What survives a boot is in [`Flash`]; the rest of [`Firmware`] is memory.
+//!
+//! Invariant: one pair (ordinal, attempt) is installed at most once unless the power went in the middle of installing it.
+
+mod boot;
+mod orders;
+mod reports;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::behaviour::Behaviour;
+use super::flash::{Flash, Stage};
+use super::pace::Pace;
+use super::wire::{FIRMWARE, Info, Presence, Report};
+
+pub(super) const BOOT_FAILED: &str = "boot_failed";
+pub(super) const BUSY: &str = "busy";
+pub(super) const DIGEST_MISMATCH: &str = "digest_mismatch";
+pub(super) const DOWNLOAD_FAILED: &str = "download_failed";
+pub(super) const INSTALL_FAILED: &str = "install_failed";
+pub(super) const STANDBY_MISMATCH: &str = "standby_mismatch";
+pub(super) const UNSUPPORTED: &str = "unsupported";
+pub(super) const URL_EXPIRED: &str = "url_expired";
+pub(super) const VERSION_REGRESSED: &str = "version_regressed";
+
+/// What the firmware asks of the hardware around it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Report {
+        ordinal: u64,
+        report: Report,
+    },
+    /// Publish `status`, if connected; every connection begins with one anyway.
+    PublishStatus,
+    PublishInfo,
+    /// Publish `commands/get`, if connected.
+    AskCommand,
+    /// Set this timer, in place of an earlier one of its kind.
+    After {
+        timer: Timer,
+        delay: Duration,
+    },
+    /// Get the image, resuming what is there of the same digest; stop and say so at `stop_at`.
+    Download {
+        url: String,
+        size: u64,
+        sha256: String,
+        stop_at: Option<u64>,
+    },
+    AbortDownload,
+    ErasePartial,
+    /// Go down and boot again after a while; `clean` sends off what is queued first, otherwise the power just goes.
+    Reboot {
+        down: Duration,
+        clean: bool,
+    },
+    /// Lose the connection and make another.
+    Reconnect,
+}
+
+/// What a timer is for. One that fires when it no longer fits does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timer {
+    Answer,
+    AskAgain,
+    Progress,
+    Retry,
+    Verified,
+    WindowOver,
+    Installed,
+    MarkGood,
+    FallBack,
+    SendHeld,
+}
+
+/// How a download ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// All bytes are there; their digest in hex.
+    Complete {
+        sha256: String,
+    },
+    /// It came to `stop_at`.
+    Stopped,
+    /// The server answered with this status.
+    Refused {
+        status: u16,
+    },
+    Failed {
+        reason: String,
+    },
+}
+
+/// One device's firmware: what it keeps, and what it has in memory since its last boot.
+#[derive(Debug, Clone)]
+pub struct Firmware {
+    flash: Flash,
+    behaviour: Behaviour,
+    pace: Pace,
+    hardware_version: String,
+    // Memory from here on: gone at a boot.
+    boot_id: String,
+    /// The part that does updates no longer runs; only a boot helps.
+    hung: bool,
+    announced: bool,
+    /// A command came that could not be taken now; ask for it at the end.
+    missed: bool,
+    /// A deferred update has waited as long as it said it would.
+    waited: bool,
+    digest: Option<String>,
+    progress_bytes: u64,
+    held: Option<Action>,
+    garbage: u64,
+}
+
+impl Firmware {
+    /// A device that has not been switched on yet.
+    pub fn new(flash: Flash, behaviour: Behaviour, pace: Pace, hardware_version: String) -> Self {
+        Self {
+            flash,
+            behaviour,
+            pace,
+            hardware_version,
+            boot_id: String::new(),
+            hung: false,
+            announced: false,
+            missed: false,
+            waited: false,
+            digest: None,
+            progress_bytes: 0,
+            held: None,
+            garbage: 0,
+        }
+    }
+
+    pub fn flash(&self) -> &Flash {
+        &self.flash
+    }
+
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// Messages on the command topic that made no sense.
+    pub fn garbage(&self) -> u64 {
+        self.garbage
+    }
+
+    /// True while an update is answered for and has not ended, as far as the device knows.
+    pub fn is_working(&self) -> bool {
+        !self.hung && self.stage().is_some_and(Stage::is_working)
+    }
+
+    /// The name of where the device stands, for counting.
+    pub fn stage_name(&self) -> &'static str {
+        match self.stage() {
+            _ if self.hung => "hung",
+            None => "idle",
+            Some(stage) => stage.name(),
+        }
+    }
+
+    /// The payload of `status` for this connection.
+    pub fn presence(&self, session: &str) -> Presence {
+        let versions = &self.flash.versions;
+        let only_firmware = versions.len() == 1 && versions.contains_key(FIRMWARE);
+        Presence {
+            status: "online",
+            session: session.to_owned(),
+            boot_id: self.boot_id.clone(),
+            firmware_version: versions.get(FIRMWARE).filter(|_| only_firmware).cloned(),
+            versions: (!only_firmware).then(|| versions.clone()),
+            trial: self.flash.trial,
+            slot: if self.flash.second_slot { "b" } else { "a" },
+            battery_level: 100,
+            signal_strength: -60,
+            last_update: self.flash.last_update.clone(),
+        }
+    }
+
+    /// The payload of `info`.
+    pub fn info(&self) -> Info {
+        Info::new(self.flash.versions.clone(), self.hardware_version.clone())
+    }
+
+    /// Bytes of the image that are there, as far as the firmware was told.
+    pub fn on_progress(&mut self, bytes: u64, now: DateTime<Utc>) -> Vec<Action> {
+        self.progress_bytes = bytes;
+        self.on_timer(Timer::Progress, now)
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        self.flash.job.as_ref().map(|job| job.stage)
+    }
+
+    fn set_stage(&mut self, stage: Stage) {
+        if let Some(job) = &mut self.flash.job {
+            job.stage = stage;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! How reports leave the device: stamped, and for some devices doubled or swapped in pairs.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::super::flash::{Outcome, Stage};
+use super::super::wire::{LastUpdate, Report, ReportStatus, Target};
+use super::{Action, Firmware, Timer};
+
+impl Firmware {
+    /// Reports on the update in work, and remembers it as the last thing known.
+    pub(super) fn tell(
+        &mut self,
+        status: ReportStatus,
+        code: Option<&'static str>,
+        out: &mut Vec<Action>,
+        now: DateTime<Utc>,
+    ) {
+        let Some(Target { ordinal, attempt, .. }) = self.flash.target() else { return };
+        self.flash.last_update = Some(LastUpdate { ordinal, attempt, status, code });
+        self.repeat(status, code, out, now);
+    }
+
+    /// Reports on the update in work without taking it for news.
+    pub(super) fn repeat(
+        &mut self,
+        status: ReportStatus,
+        code: Option<&'static str>,
+        out: &mut Vec<Action>,
+        now: DateTime<Utc>,
+    ) {
+        let Some(job) = &self.flash.job else { return };
+        let (target, size) = (job.command.target, job.command.size);
+        let mut report = Report::new(target.attempt, status);
+        report.code = code;
+        match status {
+            ReportStatus::Downloading => {
+                report.bytes = Some(self.progress_bytes);
+                report.progress = Some(percent(self.progress_bytes, size));
+            }
+            ReportStatus::Verifying => report.sha256 = Some(job.command.sha256.clone()),
+            ReportStatus::Completed => report.version = Some(job.command.version.clone()),
+            ReportStatus::Deferred => report.retry_after_s = Some(self.pace.retry_after.as_secs().max(1)),
+            ReportStatus::Failed => report.message = Some(format!("simulated: {}", code.unwrap_or("no code"))),
+            _ => {}
+        }
+        self.send(target.ordinal, report, out, now);
+    }
+
+    /// Reports on an update which is not the one in work.
+    pub(super) fn answer_for(
+        &mut self,
+        target: Target,
+        status: ReportStatus,
+        code: Option<&'static str>,
+        out: &mut Vec<Action>,
+        now: DateTime<Utc>,
+    ) {
+        let mut report = Report::new(target.attempt, status);
+        report.code = code;
+        self.send(target.ordinal, report, out, now);
+    }
+
+    /// Ends the update in work.
+    pub(super) fn end(
+        &mut self,
+        status: ReportStatus,
+        code: Option<&'static str>,
+        out: &mut Vec<Action>,
+        now: DateTime<Utc>,
+    ) {
+        self.set_stage(Stage::Ended(Outcome { status, code }));
+        self.tell(status, code, out, now);
+        if std::mem::take(&mut self.missed) {
+            out.push(Action::AskCommand);
+        }
+    }
+
+    /// Sends off a report that was held back.
+    pub(super) fn send_held(&mut self, out: &mut Vec<Action>) {
+        if let Some(held) = self.held.take() {
+            self.emit(held, out);
+        }
+    }
+
+    fn send(&mut self, ordinal: u64, mut report: Report, out: &mut Vec<Action>, now: DateTime<Utc>) {
+        report.ts = (!self.behaviour.no_clock).then(|| now.to_rfc3339_opts(SecondsFormat::Millis, true));
+        let action = Action::Report { ordinal, report };
+        if !self.behaviour.reverse {
+            self.emit(action, out);
+        } else if self.held.is_some() {
+            self.emit(action, out);
+            self.send_held(out);
+        } else {
+            self.held = Some(action);
+            out.push(Action::After { timer: Timer::SendHeld, delay: self.pace.hold_back });
+        }
+    }
+
+    fn emit(&self, action: Action, out: &mut Vec<Action>) {
+        if self.behaviour.duplicate {
+            out.push(action.clone());
+        }
+        out.push(action);
+    }
+}
+
+fn percent(bytes: u64, size: u64) -> u8 {
+    let percent = bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
+    u8::try_from(percent).unwrap_or(100)
+}

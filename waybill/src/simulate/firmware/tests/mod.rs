@@ -1,0 +1,160 @@
+//! The rules of the device protocol, one sentence each, on the state machine alone: [`rules`] for a good device, [`mishaps`] for the
+//! others. A [`Bench`] does at once whatever the firmware asks for.
+
+mod mishaps;
+mod rules;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::super::behaviour::Behaviour;
+use super::super::flash::Flash;
+use super::super::pace::Pace;
+use super::super::wire::{Command, ReportStatus, Target, UpdateCommand};
+use super::*;
+use ReportStatus::{Completed, Downloading, Installing, Rebooting, Received, Verifying};
+
+const SHA: &str = "ab";
+const HAPPY: [ReportStatus; 6] = [Received, Downloading, Verifying, Installing, Rebooting, Completed];
+
+fn now() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+fn update(seq: u64, ordinal: u64, attempt: u32) -> UpdateCommand {
+    UpdateCommand {
+        target: Target { seq, ordinal, attempt },
+        kind: Some("update".to_owned()),
+        component: "firmware".to_owned(),
+        firmware_id: "f-2".to_owned(),
+        version: "2.0.0".to_owned(),
+        size: 1_000,
+        sha256: SHA.to_owned(),
+        url: "http://host/d/1".to_owned(),
+        activate: true,
+    }
+}
+
+fn command(seq: u64, ordinal: u64, attempt: u32) -> Command {
+    Command::Update(Box::new(update(seq, ordinal, attempt)))
+}
+
+/// A device on a bench: does at once what the firmware asks for, and writes down what it reports.
+struct Bench {
+    firmware: Firmware,
+    reports: Vec<(u64, u32, ReportStatus)>,
+    codes: Vec<&'static str>,
+    asked: usize,
+    downloads: Vec<Option<u64>>,
+    reconnects: usize,
+    /// Timers of this kind wait to be let go.
+    hold: Option<Timer>,
+    waiting: Option<Timer>,
+    fetch: Vec<Fetched>,
+    boots: u32,
+}
+
+impl Bench {
+    fn new(behaviour: Behaviour) -> Self {
+        Self::with_pace(behaviour, Pace::default())
+    }
+
+    fn with_pace(behaviour: Behaviour, pace: Pace) -> Self {
+        let flash = Flash::factory(BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]));
+        let mut bench = Self {
+            firmware: Firmware::new(flash, behaviour, pace, "1".to_owned()),
+            reports: Vec::new(),
+            codes: Vec::new(),
+            asked: 0,
+            downloads: Vec::new(),
+            reconnects: 0,
+            hold: None,
+            waiting: None,
+            fetch: Vec::new(),
+            boots: 0,
+        };
+        bench.boot();
+        bench
+    }
+
+    fn boot(&mut self) {
+        self.boots += 1;
+        self.waiting = None;
+        let actions = self.firmware.on_boot(format!("boot-{}", self.boots), now());
+        self.perform(actions);
+    }
+
+    fn gets(&mut self, command: Command) -> &mut Self {
+        let actions = self.firmware.on_command(command, now());
+        self.perform(actions);
+        self
+    }
+
+    /// Stops at the next timer of this kind.
+    fn holds(&mut self, timer: Timer) -> &mut Self {
+        self.hold = Some(timer);
+        self
+    }
+
+    fn lets_go(&mut self) {
+        self.hold = None;
+        let timer = self.waiting.take().expect("a timer was set");
+        let actions = self.firmware.on_timer(timer, now());
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Report { ordinal, report } => {
+                    self.codes.extend(report.code);
+                    self.reports.push((ordinal, report.attempt, report.status));
+                }
+                Action::AskCommand => self.asked += 1,
+                Action::After { timer, .. } if self.hold == Some(timer) => self.waiting = Some(timer),
+                // What only repeats itself, or is for later, is let go by the tests that are about it.
+                Action::After {
+                    timer: Timer::Progress | Timer::AskAgain | Timer::Answer | Timer::FallBack | Timer::SendHeld,
+                    ..
+                } => {}
+                Action::After { timer, .. } => {
+                    let actions = self.firmware.on_timer(timer, now());
+                    self.perform(actions);
+                }
+                Action::Download { stop_at, .. } => {
+                    self.downloads.push(stop_at);
+                    let complete = Fetched::Complete { sha256: SHA.to_owned() };
+                    let fetched =
+                        if stop_at.is_some() { Fetched::Stopped } else { self.fetch.pop().unwrap_or(complete) };
+                    let actions = self.firmware.on_fetched(fetched, now());
+                    self.perform(actions);
+                }
+                Action::Reboot { .. } => self.boot(),
+                Action::Reconnect => self.reconnects += 1,
+                Action::PublishStatus | Action::PublishInfo | Action::AbortDownload | Action::ErasePartial => {}
+            }
+        }
+    }
+
+    fn statuses(&self) -> Vec<ReportStatus> {
+        self.reports.iter().map(|(_, _, status)| *status).collect()
+    }
+
+    fn installs(&self) -> u32 {
+        self.firmware.flash().install_count
+    }
+
+    fn version(&self) -> String {
+        self.firmware.presence("s").firmware_version.expect("a device with firmware alone")
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        let actions = self.firmware.on_timer(timer, now());
+        self.perform(actions);
+    }
+}
+
+fn good() -> Bench {
+    Bench::new(Behaviour::default())
+}

@@ -1,0 +1,184 @@
+//! What a device keeps when the power goes: versions, and how far its update has come.
+//!
+//! Invariant: (ordinal, attempt) and `seq` only grow.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use super::wire::{LastUpdate, ReportStatus, Target, UpdateCommand};
+
+/// Installs that are remembered per device.
+const MAX_INSTALLS: usize = 64;
+
+/// How an update ended on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    pub status: ReportStatus,
+    pub code: Option<&'static str>,
+}
+
+/// Where the update stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Not answered yet (a late device).
+    Unanswered,
+    Deferred,
+    Downloading,
+    /// The link was refused; a fresh one is asked for.
+    AwaitingLink,
+    Verifying,
+    /// `installing` is reported, and a cancel is still taken.
+    CancelWindow,
+    Installing,
+    Staged,
+    Rebooting,
+    /// The new version runs, and is not marked good yet.
+    Trial,
+    Ended(Outcome),
+}
+
+impl Stage {
+    /// Past the point of no return, and not at its end yet.
+    pub(super) fn is_uninterruptible(self) -> bool {
+        matches!(self, Self::Installing | Self::Rebooting | Self::Trial)
+    }
+
+    /// Answered with `received`, and not at its end yet.
+    pub(super) fn is_working(self) -> bool {
+        match self {
+            Self::Downloading
+            | Self::AwaitingLink
+            | Self::Verifying
+            | Self::CancelWindow
+            | Self::Installing
+            | Self::Rebooting
+            | Self::Trial => true,
+            Self::Unanswered | Self::Deferred | Self::Staged | Self::Ended(_) => false,
+        }
+    }
+
+    /// The name under which devices are counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Deferred => "deferred",
+            Self::Downloading => "downloading",
+            Self::AwaitingLink => "awaiting_link",
+            Self::Verifying => "verifying",
+            Self::CancelWindow | Self::Installing => "installing",
+            Self::Staged => "staged",
+            Self::Rebooting => "rebooting",
+            Self::Trial => "trial",
+            Self::Ended(outcome) => match outcome.status {
+                ReportStatus::Completed => "completed",
+                ReportStatus::Cancelled => "cancelled",
+                ReportStatus::Rejected => "rejected",
+                _ => "failed",
+            },
+        }
+    }
+}
+
+/// What a device has already done wrong in this update; each happens once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mishaps {
+    pub(super) late: bool,
+    pub(super) deferred: bool,
+    pub(super) died: bool,
+    pub(super) stalled: bool,
+    pub(super) rebooted: bool,
+    pub(super) reconnected: bool,
+}
+
+/// The update a device is at, or the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub command: UpdateCommand,
+    pub stage: Stage,
+    pub mishaps: Mishaps,
+    /// Tries of the download since it last got anywhere.
+    pub download_tries: u32,
+    /// Links refused in this attempt.
+    pub refused_links: u32,
+}
+
+/// An image that was written and would be booted next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Install {
+    pub ordinal: u64,
+    pub attempt: u32,
+    pub component: String,
+    pub version: String,
+}
+
+/// What survives a power loss.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flash {
+    /// What runs now, by component.
+    pub versions: BTreeMap<String, String>,
+    /// Component and version in the other slot, to fall back to.
+    pub previous: Option<(String, String)>,
+    pub second_slot: bool,
+    pub trial: bool,
+    pub boots: u32,
+    /// The highest command number seen.
+    pub seq: u64,
+    pub job: Option<Job>,
+    pub last_update: Option<LastUpdate>,
+    pub installs: VecDeque<Install>,
+    pub install_count: u32,
+    /// Installs of a pair (ordinal, attempt) that had been installed before. A correct firmware has none.
+    pub repeated_installs: u32,
+    /// The firmware this device cannot run, if its behaviour is such.
+    pub spoiled: Option<String>,
+}
+
+impl Flash {
+    /// A device fresh from the factory.
+    pub fn factory(versions: BTreeMap<String, String>) -> Self {
+        Self { versions, ..Self::default() }
+    }
+
+    /// The update the device is at, or the last one.
+    pub fn target(&self) -> Option<Target> {
+        self.job.as_ref().map(|job| job.command.target)
+    }
+
+    pub(super) fn runs(&self, component: &str, version: &str) -> bool {
+        self.versions.get(component).is_some_and(|running| running == version)
+    }
+
+    pub(super) fn is_spoiled(&self, firmware_id: &str) -> bool {
+        self.spoiled.as_deref() == Some(firmware_id)
+    }
+
+    pub(super) fn record_install(&mut self, command: &UpdateCommand) {
+        let Target { ordinal, attempt, .. } = command.target;
+        if self.installs.iter().any(|install| (install.ordinal, install.attempt) == (ordinal, attempt)) {
+            self.repeated_installs += 1;
+        }
+        if self.installs.len() == MAX_INSTALLS {
+            self.installs.pop_front();
+        }
+        let (component, version) = (command.component.clone(), command.version.clone());
+        self.installs.push_back(Install { ordinal, attempt, component, version });
+        self.install_count += 1;
+    }
+
+    /// Makes `version` the running one and keeps the old one in the other slot.
+    pub(super) fn switch_to(&mut self, component: &str, version: &str) {
+        let old = self.versions.insert(component.to_owned(), version.to_owned());
+        self.previous = old.map(|old| (component.to_owned(), old));
+        self.second_slot = !self.second_slot;
+    }
+
+    /// Goes back to the other slot; false when there is nothing in it.
+    pub(super) fn switch_back(&mut self) -> bool {
+        let Some((component, version)) = self.previous.take() else { return false };
+        self.versions.insert(component, version);
+        self.second_slot = !self.second_slot;
+        self.trial = false;
+        true
+    }
+}

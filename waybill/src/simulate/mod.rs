@@ -1,0 +1,33 @@
+//! A fleet of real MQTT 3.1.1 devices: what a firmware does, so that a server can be tried against thousands of them.
+//!
+//! [`Firmware`] is the pure part: commands, timers and boots go in, [`Action`]s come out. A thin shell per device owns one MQTT
+//! connection and carries the actions out. [`Fleet`] starts and watches many of them; the command line is in [`Args`] and [`run`].
+//!
+//! Invariant: nothing here uses a type of the server. The device protocol is read a second time, on its own, so that both sides
+//! cannot be wrong together.
+
+mod behaviour;
+mod cli;
+mod connection;
+mod device;
+mod download;
+mod firmware;
+mod flash;
+mod fleet;
+mod gauges;
+mod link;
+mod local;
+mod outbox;
+mod pace;
+mod register;
+mod wire;
+
+pub use behaviour::{Behaviour, Mix};
+pub use cli::{Args, run};
+pub use firmware::{Action, Fetched, Firmware, Timer};
+pub use flash::{Flash, Install, Job, Outcome, Stage};
+pub use fleet::{DeviceHandle, DeviceSpec, Fleet, FleetOptions, FleetStatus};
+pub use gauges::DeviceStatus;
+pub use pace::Pace;
+pub use register::{Registration, register};
+pub use wire::{Command, Info, Presence, Report, ReportStatus, Target, UpdateCommand};

@@ -1,0 +1,71 @@
+//! Makes the devices of a fleet known to a server, over its REST API.
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::fleet::DeviceSpec;
+
+/// Devices per request; the server takes up to 10,000.
+const PAGE: usize = 1_000;
+/// Bytes of an error's text that are shown.
+const MAX_SHOWN_BYTES: usize = 500;
+/// What kind of device a simulated one says it is.
+const DEVICE_TYPE: &str = "simulated";
+
+/// What came of a registration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registration {
+    pub succeeded: u64,
+    pub failed: u64,
+    /// What the server said about the first device it refused.
+    pub first_error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct BulkReply {
+    succeeded: u64,
+    failed: u64,
+    #[serde(default)]
+    items: Vec<Value>,
+}
+
+/// Registers the devices with the server at `base`. Devices it refuses are counted; only a request that fails is an error.
+pub async fn register(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -> anyhow::Result<Registration> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("{}/api/v1/devices/bulk", base.trim_end_matches('/'));
+    let mut sum = Registration::default();
+    for page in devices.chunks(PAGE) {
+        let mut request = http.post(&url).json(&page.iter().map(body).collect::<Vec<_>>());
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "{url} answered {status}: {}", shown(&text));
+        let reply: BulkReply =
+            serde_json::from_str(&text).with_context(|| format!("{url} answered: {}", shown(&text)))?;
+        sum.succeeded += reply.succeeded;
+        sum.failed += reply.failed;
+        if sum.first_error.is_none() {
+            sum.first_error = reply.items.iter().find(|item| !item["error"].is_null()).map(Value::to_string);
+        }
+    }
+    Ok(sum)
+}
+
+fn body(device: &DeviceSpec) -> Value {
+    json!({
+        "device_id": device.device_id,
+        "name": device.device_id,
+        "device_type": DEVICE_TYPE,
+        "device_model": device.device_model,
+        "versions": { "firmware": device.firmware_version },
+    })
+}
+
+fn shown(text: &str) -> &str {
+    let end = (0..=text.len().min(MAX_SHOWN_BYTES)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
