@@ -28,6 +28,8 @@ const MAX_CONTROLS: usize = 16;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest a download may go without a byte, and the longest a TCP connection to the file server may take.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection to the file server is kept for the next download.
+const HTTP_IDLE: Duration = Duration::from_secs(5);
 /// How far a device's pace is from the fleet's, either way.
 const PACE_SPREAD: f64 = 0.25;
 
@@ -281,8 +283,12 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
         .map(|base| base.parse().with_context(|| format!("{base} is not a URL")))
         .transpose()?;
     // Devices have no proxy settings; those of this machine are not theirs.
-    let http =
-        reqwest::Client::builder().no_proxy().connect_timeout(HTTP_TIMEOUT).read_timeout(HTTP_TIMEOUT).build()?;
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .connect_timeout(HTTP_TIMEOUT)
+        .read_timeout(HTTP_TIMEOUT)
+        .pool_idle_timeout(HTTP_IDLE)
+        .build()?;
     Ok(Shared {
         tenant: options.tenant.as_str().into(),
         broker: Arc::new(Broker {
