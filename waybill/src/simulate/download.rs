@@ -120,8 +120,9 @@ impl Downloader {
                 Ok(None) => return failed("the body ended early"),
                 Err(error) => return failed(error),
             };
+            let chunk = &chunk[..room(order, standby.bytes()).min(chunk.len())];
             self.gauges.downloaded_bytes.add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-            let bytes = standby.write(&chunk);
+            let bytes = standby.write(chunk);
             if let Some(done) = progress(standby, order, bytes) {
                 if matches!(done, Fetched::Complete { .. }) {
                     self.gauges.downloads.add(1);
@@ -152,6 +153,12 @@ fn progress(standby: &Standby, order: &Order, bytes: u64) -> Option<Fetched> {
     } else {
         (bytes == order.size).then(|| Fetched::Complete { sha256: standby.sha256() })
     }
+}
+
+/// Bytes that may be written before `stop_at`.
+fn room(order: &Order, bytes: u64) -> usize {
+    let left = order.stop_at.map_or(u64::MAX, |stop| stop.saturating_sub(bytes));
+    usize::try_from(left).unwrap_or(usize::MAX)
 }
 
 fn share(spread: Duration, bytes: u64, size: u64) -> Duration {
