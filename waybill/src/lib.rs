@@ -1,2 +1,13 @@
-//! Placeholder head; see ARCHITECTURE.md.
+//! The one binary, as a library: wiring, the development stack, the demo, the fleet simulator, replay.
+//!
+//! Nothing here decides anything: it starts the parts and hands them to one another. Start at [`serve`].
+
+pub mod api_client;
+pub mod config;
+pub mod demo;
+pub mod logs;
+pub mod replay;
+pub mod serve;
 pub mod simulate;
+pub mod stack;
+pub mod up;

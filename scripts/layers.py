@@ -1,0 +1,49 @@
+"""Checks that dependencies between crates point one way, and that outside libraries stay in the crate that owns them."""
+
+import json
+import subprocess
+import sys
+
+BASE = {"domain", "event-store"}
+ALLOWED = {
+    "domain": set(),
+    "event-store": {"domain"},
+    "projections": BASE,
+    "process-managers": BASE | {"projections"},
+    "mqtt-bridge": BASE,
+    "command-api": BASE | {"projections"},
+    "waybill": BASE | {"projections", "process-managers", "mqtt-bridge", "command-api"},
+    "bench": None,
+    "tests": None,
+}
+# Library: the crates that may name it.
+OWNERS = {
+    "sqlx": {"projections"},
+    "postgres-es": {"projections"},
+    "axum": {"command-api"},
+    "async-nats": {"event-store", "mqtt-bridge", "waybill", "bench", "tests"},
+}
+NOT_IN_DOMAIN = {"tokio", "tokio-util", "futures", "async-trait", "rand", "reqwest", "rumqttc-v4-next", "tracing", "metrics"}
+
+
+def main() -> int:
+    metadata = json.loads(subprocess.check_output(["cargo", "metadata", "--no-deps", "--format-version", "1"]))
+    packages = {package["name"]: package for package in metadata["packages"]}
+    wrong = []
+    for name, package in packages.items():
+        for dependency in package["dependencies"]:
+            other = dependency["name"]
+            allowed = ALLOWED[name]
+            if other in packages and allowed is not None and other not in allowed:
+                wrong.append(f"{name} may not depend on {other}")
+            if other in OWNERS and name not in OWNERS[other]:
+                wrong.append(f"{name} may not name {other}: it belongs to {', '.join(sorted(OWNERS[other]))}")
+            if name == "domain" and dependency["kind"] is None and other in NOT_IN_DOMAIN:
+                wrong.append(f"domain is pure and may not name {other}")
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+//! All settings of `waybill serve`, as flags and environment variables. One struct; `--help` is its documentation.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// Which parts of Waybill a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    All,
+    Api,
+    Projections,
+    ProcessManagers,
+    Bridge,
+}
+
+impl Role {
+    /// Whether a process of this role runs a part.
+    pub fn runs(self, part: Self) -> bool {
+        self == Self::All || self == part
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Settings of a serving process.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
+    /// Which parts to run in this process
+    #[arg(long, value_enum, default_value = "all", env = "WAYBILL_ROLE")]
+    pub role: Role,
+    /// Address of the HTTP API
+    #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
+    pub http_listen: SocketAddr,
+    /// nats-server, account WAYBILL, the service's user
+    #[arg(long, default_value = "nats://waybill:waybill@127.0.0.1:4222", env = "WAYBILL_NATS_URL")]
+    pub nats_url: String,
+    /// nats-server, account DEVICES, the bridge's user
+    #[arg(long, default_value = "nats://bridge:bridge@127.0.0.1:4222", env = "WAYBILL_NATS_DEVICES_URL")]
+    pub nats_devices_url: String,
+    /// MQTT listener, the bridge's user
+    #[arg(long, default_value = "mqtt://bridge:bridge@127.0.0.1:1883", env = "WAYBILL_MQTT_URL")]
+    pub mqtt_url: String,
+    /// PostgreSQL
+    #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL")]
+    pub database_url: String,
+    /// Where firmware files and generated secrets are kept
+    #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Development mode: dev tokens are given out
+    #[arg(long, env = "WAYBILL_DEVELOPMENT")]
+    pub development: bool,
+    /// Secret of HS256 tokens, at least 32 bytes; generated and kept in the data directory when absent
+    #[arg(long, env = "WAYBILL_JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
+    /// Secret of download links, at least 32 bytes; generated and kept in the data directory when absent
+    #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
+    pub download_secret: Option<String>,
+    /// Origin of download links, as devices reach it [default: http://{http-listen}]
+    #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
+    pub download_base_url: Option<String>,
+    /// Replicas of the streams, when this process creates them
+    #[arg(long, default_value_t = 1, env = "WAYBILL_STREAM_REPLICAS")]
+    pub stream_replicas: usize,
+    /// Pause before an update's second attempt, in seconds; doubled for each further one
+    #[arg(long, default_value_t = 30, env = "WAYBILL_RETRY_BACKOFF_SECONDS")]
+    pub retry_backoff_seconds: u32,
+    /// From dispatch to the device's answer before it counts as unreachable, in seconds
+    #[arg(long, default_value_t = 120, env = "WAYBILL_DISPATCH_PATIENCE_SECONDS")]
+    pub dispatch_patience_seconds: u32,
+    /// How long a last will must stand before a device counts as offline, in seconds
+    #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
+    pub offline_debounce_seconds: u32,
+    /// Format of logs on standard error
+    #[arg(long, value_enum, default_value = "text", env = "WAYBILL_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// Shortest secret, in bytes.
+const SECRET_MIN_BYTES: usize = 32;
+
+impl ServeArgs {
+    /// Where download links point to.
+    pub fn download_origin(&self) -> String {
+        self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
+    }
+
+    pub fn process_manager_options(&self) -> process_managers::Options {
+        process_managers::Options {
+            retry_backoff: Duration::from_secs(self.retry_backoff_seconds.into()),
+            dispatch_patience: Duration::from_secs(self.dispatch_patience_seconds.into()),
+            offline_debounce: Duration::from_secs(self.offline_debounce_seconds.into()),
+            ..process_managers::Options::default()
+        }
+    }
+
+    /// A secret given by the operator, else the one kept in the data directory, made at the first start.
+    pub fn secret(&self, given: Option<&String>, file: &str) -> anyhow::Result<Vec<u8>> {
+        if let Some(secret) = given {
+            anyhow::ensure!(secret.len() >= SECRET_MIN_BYTES, "the secret for {file} is shorter than {SECRET_MIN_BYTES} bytes");
+            return Ok(secret.clone().into_bytes());
+        }
+        let path = self.data_dir.join("secrets").join(file);
+        if let Ok(secret) = std::fs::read(&path)
+            && secret.len() >= SECRET_MIN_BYTES
+        {
+            return Ok(secret);
+        }
+        let secret: [u8; SECRET_MIN_BYTES] = rand::random();
+        write_private(&path, &secret)?;
+        Ok(secret.to_vec())
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::Write;
+    let directory = path.parent().ok_or_else(|| anyhow::anyhow!("{} has no directory", path.display()))?;
+    std::fs::create_dir_all(directory)?;
+    let partial = path.with_extension("partial");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(partial, path)?)
+}

@@ -1,0 +1,123 @@
+//! Three nats-servers on loopback, for what must hold on a replicated log.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::nats::{NatsOptions, NatsServer};
+use super::ports::free_port;
+use super::spawner::Spawner;
+use super::tools::Tools;
+
+/// How long electing leaders may take.
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(60);
+const ELECTION_POLL: Duration = Duration::from_millis(100);
+
+/// A cluster of our own.
+pub struct NatsCluster {
+    pub servers: Vec<NatsServer>,
+}
+
+impl NatsCluster {
+    /// Starts `count` servers that know one another, and waits until they have a leader.
+    pub async fn start(tools: &Tools, directory: &Path, count: usize) -> Result<Self> {
+        let spawner = Spawner::start();
+        let routes: Vec<u16> = (0..count).map(|_| free_port()).collect::<Result<_>>()?;
+        let urls: Vec<String> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
+        let any = || -> Result<SocketAddr> { Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))) };
+        let mut servers = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let options = NatsOptions {
+                listen: any()?,
+                mqtt_listen: any()?,
+                monitor_listen: any()?,
+                server_name: format!("waybill-{index}"),
+                cluster: Some(format!(
+                    "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", routes: [{}] }}",
+                    urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ")
+                )),
+                ..NatsOptions::default()
+            };
+            let mut server = NatsServer::prepare(tools, &spawner, &directory.join(format!("nats-{index}")), options)?;
+            server.spawn()?;
+            servers.push(server);
+        }
+        let mut cluster = Self { servers };
+        for server in &mut cluster.servers {
+            server.ready().await?;
+        }
+        cluster.wait_for_meta_leader().await?;
+        Ok(cluster)
+    }
+
+    /// Addresses of all servers, as one list of a client.
+    pub fn waybill_urls(&self) -> Vec<String> {
+        self.servers.iter().map(NatsServer::waybill_url).collect()
+    }
+
+    /// Kills the leader of a stream with SIGKILL; returns its index, for [`Self::restart`].
+    pub async fn kill_leader(&mut self, stream: &str) -> Result<usize> {
+        let deadline = Instant::now() + ELECTION_TIMEOUT;
+        loop {
+            if let Some(name) = self.leader_of(stream).await
+                && let Some(index) = self.servers.iter().position(|server| server.server_name() == name)
+            {
+                self.servers[index].kill9();
+                return Ok(index);
+            }
+            if Instant::now() > deadline {
+                bail!("stream {stream} has no leader");
+            }
+            tokio::time::sleep(ELECTION_POLL).await;
+        }
+    }
+
+    pub async fn restart(&mut self, index: usize) -> Result<()> {
+        self.servers.get_mut(index).context("no such server")?.restart().await
+    }
+
+    async fn leader_of(&self, stream: &str) -> Option<String> {
+        for server in self.servers.iter().filter(|server| server.pid().is_some()) {
+            let Some(info) = self.monitor(server, "jsz?streams=true&accounts=true").await else { continue };
+            let streams = info["account_details"]
+                .as_array()?
+                .iter()
+                .flat_map(|account| account["stream_detail"].as_array().into_iter().flatten());
+            for detail in streams {
+                if detail["name"] == stream
+                    && let Some(leader) = detail["cluster"]["leader"].as_str().filter(|leader| !leader.is_empty())
+                {
+                    return Some(leader.to_owned());
+                }
+            }
+        }
+        None
+    }
+
+    async fn wait_for_meta_leader(&self) -> Result<()> {
+        let deadline = Instant::now() + ELECTION_TIMEOUT;
+        let first = self.servers.first().context("an empty cluster")?;
+        loop {
+            if let Some(info) = self.monitor(first, "jsz").await {
+                let leader = info["meta_cluster"]["leader"].as_str().unwrap_or_default();
+                let size = info["meta_cluster"]["cluster_size"].as_u64().unwrap_or(0);
+                if !leader.is_empty() && size as usize == self.servers.len() {
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the cluster has no leader");
+            }
+            tokio::time::sleep(ELECTION_POLL).await;
+        }
+    }
+
+    async fn monitor(&self, server: &NatsServer, path: &str) -> Option<Value> {
+        let url = format!("http://{}/{path}", server.monitor_listen());
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().ok()?;
+        http.get(url).send().await.ok()?.json().await.ok()
+    }
+}

@@ -1,0 +1,46 @@
+//! Real servers as child processes: nats-server and PostgreSQL for `waybill up`, the demo, the tests and the bench.
+//!
+//! Only own processes are ever stopped, and none outlives its parent: on Linux each child asks the kernel for a SIGKILL at the death of
+//! the thread that forked it, and one long-lived thread forks them all ([`spawner`]).
+
+mod cluster;
+mod nats;
+mod ports;
+mod postgres;
+mod process;
+mod spawner;
+mod tools;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+pub use cluster::NatsCluster;
+pub use nats::{NatsOptions, NatsServer, Passwords};
+pub use ports::free_port;
+pub use postgres::Postgres;
+pub use process::Process;
+pub use spawner::Spawner;
+pub use tools::Tools;
+
+/// The servers that one Waybill needs.
+pub struct Stack {
+    pub nats: NatsServer,
+    pub postgres: Postgres,
+}
+
+impl Stack {
+    /// Starts both servers with data under `data_dir`; data that is there is carried on with.
+    pub async fn start(tools: &Tools, data_dir: &Path, nats: NatsOptions) -> Result<Self> {
+        let spawner = Spawner::start();
+        let postgres = Postgres::start(tools, &spawner, &data_dir.join("postgres")).await?;
+        let nats = NatsServer::start(tools, &spawner, &data_dir.join("nats"), nats).await?;
+        Ok(Self { nats, postgres })
+    }
+
+    /// Stops both in order and waits for them.
+    pub async fn stop(&mut self) {
+        self.nats.terminate().await;
+        self.postgres.stop().await;
+    }
+}

@@ -1,0 +1,244 @@
+//! nats-server with the configuration of `nats.conf`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::ports::{ensure_free, settled};
+use super::process::Process;
+use super::spawner::{RunAs, Spawner, command};
+use super::tools::Tools;
+
+const TEMPLATE: &str = include_str!("../../../nats.conf");
+/// How long a server may take to be ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(50);
+/// Starts tried when a port that was free is taken meanwhile.
+const START_TRIES: u32 = 5;
+
+/// Passwords of the users in `nats.conf`.
+#[derive(Debug, Clone)]
+pub struct Passwords {
+    pub waybill: String,
+    pub analyst: String,
+    pub admin: String,
+    pub bridge: String,
+    pub device: String,
+}
+
+impl Default for Passwords {
+    /// Those of development: the users' own names.
+    fn default() -> Self {
+        let own = |name: &str| name.to_owned();
+        Self {
+            waybill: own("waybill"),
+            analyst: own("analyst"),
+            admin: own("admin"),
+            bridge: own("bridge"),
+            device: own("device"),
+        }
+    }
+}
+
+/// Where a server listens. Port 0 means any free one, kept over restarts.
+#[derive(Debug, Clone)]
+pub struct NatsOptions {
+    pub listen: SocketAddr,
+    pub mqtt_listen: SocketAddr,
+    pub monitor_listen: SocketAddr,
+    pub server_name: String,
+    pub passwords: Passwords,
+    /// A `cluster {}` block.
+    pub cluster: Option<String>,
+}
+
+impl Default for NatsOptions {
+    fn default() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: any,
+            mqtt_listen: any,
+            monitor_listen: any,
+            server_name: "waybill".to_owned(),
+            passwords: Passwords::default(),
+            cluster: None,
+        }
+    }
+}
+
+/// A nats-server of our own.
+pub struct NatsServer {
+    tools: Tools,
+    spawner: Spawner,
+    directory: PathBuf,
+    options: NatsOptions,
+    process: Option<Process>,
+}
+
+impl NatsServer {
+    /// Starts a server with its data in `directory` and waits until it is ready.
+    pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let directory = directory.canonicalize()?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut chosen = options.clone();
+            chosen.listen = settled(options.listen)?;
+            chosen.mqtt_listen = settled(options.mqtt_listen)?;
+            chosen.monitor_listen = settled(options.monitor_listen)?;
+            ensure_free(chosen.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
+            ensure_free(chosen.mqtt_listen, "the MQTT listener", "WAYBILL_MQTT_LISTEN")?;
+            let mut server = Self {
+                tools: tools.clone(),
+                spawner: spawner.clone(),
+                directory: directory.clone(),
+                options: chosen,
+                process: None,
+            };
+            match server.launch().await {
+                Ok(()) => return Ok(server),
+                Err(error) if tries >= START_TRIES || !error.to_string().contains("address already in use") => {
+                    return Err(error);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.ready().await
+    }
+
+    /// Starts the process without waiting until it is ready: members of a cluster wait for one another.
+    pub(super) fn spawn(&mut self) -> Result<()> {
+        let config = self.directory.join("nats.conf");
+        std::fs::write(&config, self.config()).context("nats.conf can't be written")?;
+        let mut command = command(&self.tools.nats_server, RunAs::Same);
+        command.arg("-c").arg(&config);
+        let log = self.directory.join("nats-server.log");
+        self.process = Some(Process::start("nats-server", &self.spawner, command, &log)?);
+        Ok(())
+    }
+
+    /// Prepares a server that isn't started yet.
+    pub(super) fn prepare(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let directory = directory.canonicalize()?;
+        Ok(Self { tools: tools.clone(), spawner: spawner.clone(), directory, options, process: None })
+    }
+
+    /// Waits until the server answers that it is well.
+    pub async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        let url = format!("http://{}/healthz", self.options.monitor_listen);
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
+        loop {
+            let process = self.process.as_mut().context("nats-server isn't started")?;
+            if let Some(status) = process.ended() {
+                bail!("nats-server ended with {status}:\n{}", process.log_tail());
+            }
+            if http.get(&url).send().await.is_ok_and(|reply| reply.status().is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("nats-server isn't ready after {READY_TIMEOUT:?}:\n{}", process.log_tail());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    /// The template with this server's own values.
+    fn config(&self) -> String {
+        let options = &self.options;
+        let passwords = &options.passwords;
+        let user = |name: &str, password: &str| format!("user: {name}, password: \"{password}\"");
+        TEMPLATE
+            .lines()
+            .map(|line| match line.split_once("#@") {
+                None => line.to_owned(),
+                Some((given, mark)) => match mark.trim() {
+                    "server_name" => format!("server_name: \"{}\"", options.server_name),
+                    "listen" => format!("listen: \"{}\"", options.listen),
+                    "http" => format!("http: \"{}\"", options.monitor_listen),
+                    "store_dir" => format!("store_dir: \"{}\"", self.directory.join("store").display()),
+                    "mqtt_listen" => format!("listen: \"{}\"", options.mqtt_listen),
+                    "user_waybill" => user("waybill", &passwords.waybill),
+                    "user_analyst" => user("analyst", &passwords.analyst),
+                    "user_admin" => format!("{{ {} }}", user("admin", &passwords.admin)),
+                    "user_bridge" => format!("{{ {} }}", user("bridge", &passwords.bridge)),
+                    "user_device" => user("device", &passwords.device),
+                    _ => given.to_owned(),
+                },
+            })
+            .chain(options.cluster.clone())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// `nats://user:password@host:port`.
+    pub fn url(&self, user: &str, password: &str) -> String {
+        format!("nats://{user}:{password}@{}", self.options.listen)
+    }
+
+    /// For the service, in account WAYBILL.
+    pub fn waybill_url(&self) -> String {
+        self.url("waybill", &self.options.passwords.waybill)
+    }
+
+    /// For the bridge, in account DEVICES.
+    pub fn devices_url(&self) -> String {
+        self.url("bridge", &self.options.passwords.bridge)
+    }
+
+    /// For the bridge's MQTT client.
+    pub fn mqtt_url(&self) -> String {
+        format!("mqtt://bridge:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
+    }
+
+    pub fn listen(&self) -> SocketAddr {
+        self.options.listen
+    }
+
+    pub fn mqtt_listen(&self) -> SocketAddr {
+        self.options.mqtt_listen
+    }
+
+    pub fn monitor_listen(&self) -> SocketAddr {
+        self.options.monitor_listen
+    }
+
+    pub fn server_name(&self) -> &str {
+        &self.options.server_name
+    }
+
+    pub fn passwords(&self) -> &Passwords {
+        &self.options.passwords
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// SIGKILL; data and ports stay.
+    pub fn kill9(&mut self) {
+        drop(self.process.take());
+    }
+
+    /// Asks the server to stop and waits.
+    pub async fn terminate(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::SIGTERM).await;
+        }
+    }
+
+    /// Starts again on the same ports and data.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill9();
+        self.launch().await
+    }
+}

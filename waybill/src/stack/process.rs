@@ -1,0 +1,81 @@
+//! A running child: its log, its death.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::spawner::Spawner;
+
+/// How long a server may take to stop by itself.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+const STOP_POLL: Duration = Duration::from_millis(20);
+/// Last lines of a log that go into an error.
+const LOG_TAIL_LINES: usize = 15;
+
+/// A child process. Killed when dropped.
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    // The forking thread must outlive the child.
+    _spawner: Spawner,
+}
+
+impl Process {
+    /// Starts a command with both outputs appended to `log`.
+    pub(super) fn start(name: &'static str, spawner: &Spawner, mut command: Command, log: &Path) -> Result<Self> {
+        let output = File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = spawner.spawn(command).with_context(|| format!("{name} can't be started"))?;
+        Ok(Self { name, child, log: log.to_owned(), _spawner: spawner.clone() })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The exit status, when it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// SIGKILL, and wait for the end.
+    pub fn kill9(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// A signal to ask for an end, then waiting; SIGKILL when it takes too long.
+    pub(super) async fn stop(&mut self, signal: Signal) {
+        if self.ended().is_some() {
+            return;
+        }
+        drop(kill(Pid::from_raw(self.child.id() as i32), signal));
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.ended().is_none() {
+            if Instant::now() > deadline {
+                tracing::warn!(process = self.name, "A server doesn't stop and is killed.");
+                return self.kill9();
+            }
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    }
+
+    /// The end of its log, for an error message.
+    pub(super) fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
