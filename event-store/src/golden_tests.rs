@@ -1,21 +1,28 @@
 //! Every form that was ever written can still be read, and what is written today has the form on file.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use domain::claim::{Claim, ClaimCommand, ClaimEvent};
 use domain::decider::EventTypes;
 use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
-use domain::{Actor, CommandId, Decider, Sealed};
-use serde_json::Value;
+use domain::{Actor, AggregateKey, CommandId, Decider, Sealed, TenantId};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use crate::feed;
+use crate::log::RawRecord;
 use crate::record::{self, CommandHash, Record, StoredEvent};
 use crate::request::Request;
-use crate::upcast;
+use crate::{subject, upcast};
+
+fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(path)
+}
 
 fn golden(path: &str) -> String {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(path);
+    let file = file(path);
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
@@ -85,4 +92,59 @@ fn a_record_is_written_as_on_file() {
 fn the_digest_of_a_command_is_fixed() {
     let wish = ClaimCommand::Make { owner: "d-1".to_owned() };
     assert_eq!(CommandHash::of(&wish).unwrap().to_hex(), "a3b10d419e04246f8b7b813d175ceb0a");
+}
+
+/// A record that stores the event on file.
+fn record_of(kind: &str, id: &str, event: &str) -> RawRecord {
+    let mut record = parsed(&golden("record/smallest.v1.json"));
+    record["version"] = 12.into();
+    record["meta"]["reason"] = "nobody's business".into();
+    record["events"] = json!([{ "schema": 1, "event": parsed(&golden(&format!("events/{event}.v1.json"))) }]);
+    let key = AggregateKey { tenant: TenantId::new("acme").unwrap(), kind: kind.into(), id: id.into() };
+    RawRecord {
+        position: 4_711,
+        stored_at: "2026-03-01T12:00:01Z".parse().unwrap(),
+        subject: subject::of(&key),
+        key,
+        headers: BTreeMap::new(),
+        body: serde_json::to_vec(&record).unwrap().into(),
+    }
+}
+
+/// What others read is as on file. A file that is missing is written when `WRITE_GOLDEN` is set; none is ever overwritten.
+fn check_feed(kind: &str, id: &str, types: &[(&str, u16)]) {
+    for (event, _) in types {
+        let messages = feed::messages(&record_of(kind, id, event)).unwrap();
+        let [message] = &messages[..] else { panic!("{event}: {} messages", messages.len()) };
+        let headers: BTreeMap<_, _> = message.headers.iter().cloned().collect();
+        let public = json!({
+            "subject": message.subject,
+            "headers": headers,
+            "body": serde_json::from_slice::<Value>(&message.body).unwrap(),
+        });
+        let version = headers["ce-type"].rsplit_once(".v").unwrap().1.to_owned();
+        let path = format!("feed/{event}.v{version}.json");
+        if !file(&path).exists() && std::env::var_os("WRITE_GOLDEN").is_some() {
+            fs::write(file(&path), format!("{}\n", serde_json::to_string_pretty(&public).unwrap())).unwrap();
+        }
+        assert_eq!(public, parsed(&golden(&path)), "{event}");
+        let text = public.to_string();
+        for inside in ["nobody", "2nd floor", "Spring", "clock", "reset", "not for me", "AAAA"] {
+            assert!(!text.contains(inside), "{event} lets {inside:?} out");
+        }
+    }
+}
+
+#[test]
+fn the_public_language_is_as_on_file_and_lets_no_free_text_out() {
+    check_feed("device", "d-1", DeviceEvent::TYPES);
+    check_feed("firmware", "7c9e6679-7425-5de3-944b-e07fc1f90ae7", FirmwareEvent::TYPES);
+    check_feed("campaign", "018f4e2a-0000-7000-8000-00000000c0de", CampaignEvent::TYPES);
+}
+
+#[test]
+fn machinery_stays_inside() {
+    for (kind, event) in [("campaign_plan", "plan.chunk_written"), ("claim", "claim.made")] {
+        assert_eq!(feed::messages(&record_of(kind, "x", event)).unwrap(), []);
+    }
 }

@@ -16,6 +16,7 @@ pub mod context;
 pub mod dead_letters;
 pub mod error;
 pub mod execute;
+pub mod feed;
 mod fold;
 pub mod history;
 pub mod jetstream;

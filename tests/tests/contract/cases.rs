@@ -8,7 +8,9 @@ use bytes::Bytes;
 use domain::{CommandId, Rejection};
 use event_store::context::RECENT_COMMANDS_MAX;
 use event_store::log::RECORD_MAX_BYTES;
-use event_store::{AppendError, At, Delivery, ExecuteError, Log, Position, RawRecord, Record, StoreError, Subscription, clock};
+use event_store::{
+    AppendError, At, Delivery, ExecuteError, Log, Position, RawRecord, Record, StoreError, Subscription, clock,
+};
 use futures::StreamExt;
 use tokio::time::timeout;
 

@@ -1,0 +1,49 @@
+//! Shapes that several events share. Names are those of the public language, not of the domain's types.
+
+use domain::campaign::Evidence;
+use domain::device::FirmwareFacts;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// Version of every form so far.
+pub(super) const V1: u16 = 1;
+
+/// The text of an enum as the domain writes it; golden files keep it from changing unseen.
+pub(super) fn word(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// An object without the fields that are null.
+pub(super) fn object(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
+/// What a firmware is, as far as others are concerned.
+pub(super) fn firmware(facts: &FirmwareFacts) -> Value {
+    json!({
+        "firmware_id": facts.firmware_id,
+        "device_model": facts.device_model,
+        "component": facts.component,
+        "version": facts.version,
+        "size": facts.size,
+        "sha256": facts.sha256.to_string(),
+    })
+}
+
+/// What a gate saw.
+pub(super) fn evidence(evidence: &Evidence) -> Value {
+    json!({
+        "position": evidence.position,
+        "enrolled": evidence.enrolled,
+        "reached": evidence.reached,
+        "settled": evidence.settled,
+        "confirmed": evidence.confirmed,
+        "failed": evidence.failed,
+        "devices": evidence.devices,
+    })
+}
