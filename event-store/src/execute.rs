@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{AggregateKey, Decider, Key};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::context::{CommandOutcome, Loaded};
 use crate::error::{AppendError, ExecuteError, StoreError};
@@ -31,8 +31,15 @@ impl EventStore {
         key: &Key<A>,
         request: Request<A::Wish>,
     ) -> Result<Committed<A>, ExecuteError> {
-        let outcome = timeout(EXECUTE_TIMEOUT, Execution::new(self, key.raw(), &request)?.run(key)).await;
-        outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("the command got no outcome in time".to_owned()).into()))
+        let began = Instant::now();
+        let execution = Execution::new(self, key.raw(), &request)?;
+        let outcome = match timeout(EXECUTE_TIMEOUT, execution.run(key)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unavailable("the command got no outcome in time".to_owned()).into()),
+        };
+        metrics::counter!("waybill_commands_total", "aggregate" => A::TYPE, "outcome" => word(&outcome)).increment(1);
+        metrics::histogram!("waybill_command_seconds", "aggregate" => A::TYPE).record(began.elapsed());
+        outcome
     }
 
     /// Decides a command on the newest state and stores nothing.
@@ -140,7 +147,10 @@ impl<'a, A: Decider> Execution<'a, A> {
     /// The state to decide on anew, read from the beginning.
     async fn after_failure(&mut self, error: AppendError) -> Result<Arc<Loaded<A>>, ExecuteError> {
         let named = match error {
-            AppendError::Conflict { last } => last,
+            AppendError::Conflict { last } => {
+                metrics::counter!("waybill_append_conflicts_total", "aggregate" => A::TYPE).increment(1);
+                last
+            }
             AppendError::Ambiguous(reason) => {
                 tracing::info!(aggregate = %self.key, command.id = %self.request.id, reason, "append unanswered; looking for it");
                 self.unanswered = true;
@@ -181,6 +191,20 @@ impl<'a, A: Decider> Execution<'a, A> {
             events,
             repeated,
         }
+    }
+}
+
+/// How a command came out, for the metrics.
+fn word<A: Decider>(outcome: &Result<Committed<A>, ExecuteError>) -> &'static str {
+    match outcome {
+        Ok(committed) if committed.repeated => "repeated",
+        Ok(committed) if committed.events.is_empty() => "no_effect",
+        Ok(_) => "stored",
+        Err(ExecuteError::Rejected(_)) => "rejected",
+        Err(ExecuteError::Conflict) => "conflict",
+        Err(ExecuteError::CommandIdReused) => "command_id_reused",
+        Err(ExecuteError::Store(error)) if error.is_unavailable() => "unavailable",
+        Err(ExecuteError::Store(_)) => "failed",
     }
 }
 

@@ -34,8 +34,7 @@ impl Tasks {
         Self { token: self.token.child_token(), tracker: TaskTracker::new() }
     }
 
-    /// Starts a task. Its error or panic is logged under its name and ends nothing else.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    /// Starts a task: the one place that does. Its error or panic is logged under its name and ends nothing else.
     pub fn spawn<F, O>(&self, name: &'static str, future: F) -> tokio::task::JoinHandle<()>
     where
         F: Future<Output = O> + Send + 'static,

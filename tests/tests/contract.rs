@@ -1,5 +1,7 @@
 //! The contract of the event log, the same for every implementation: in memory, on one server, and on a cluster of three.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 /// Hands the list of all cases to a macro.
 macro_rules! with_cases {
     ($then:ident $(, $argument:tt)*) => {

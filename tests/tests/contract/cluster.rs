@@ -1,20 +1,16 @@
 //! The same contract on three servers with three replicas, and the death of the leader in the middle.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use async_nats::jetstream;
-use event_store::Log;
 
 use super::cases::{self, until_caught_up};
 use super::crash::Writing;
-use super::servers::Servers;
+use super::servers::ThreeServers;
 use super::tally::{add, insist, key, request, store};
 
 /// One cluster for all cases: starting one takes seconds, and each case has a tenant of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_holds_on_a_cluster() {
-    let servers = Servers::three();
+    let servers = ThreeServers::start().await;
     let log = servers.log().await;
     macro_rules! each {
         ($($case:ident),+ $(,)?) => {
@@ -26,17 +22,15 @@ async fn the_contract_holds_on_a_cluster() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_death_of_the_leader_loses_nothing_and_doubles_nothing() {
-    let mut servers = Servers::three();
-    let client = servers.client().await;
-    let log: Arc<dyn Log> = servers.log_with(client.clone()).await;
+    let mut servers = ThreeServers::start().await;
+    let log = servers.log().await;
     let mut stream = log.subscribe(1);
     let writing = Writing::start(&log);
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let leader = servers.named(&leader_of_events(&client).await);
-        servers.kill(leader);
+        let killed = servers.cluster.kill_leader("EVENTS").await.unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        servers.restart(leader);
+        servers.cluster.restart(killed).await.unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
     writing.stop_and_compare(&log).await;
@@ -44,17 +38,4 @@ async fn the_death_of_the_leader_loses_nothing_and_doubles_nothing() {
     let last = insist(&store(&log), &key("cluster", "last"), request(add(1))).await;
     let (records, _) = until_caught_up(&mut stream, last).await;
     assert!(records.iter().map(|record| record.position).eq(1..=last), "the subscription missed or repeated records");
-}
-
-async fn leader_of_events(client: &async_nats::Client) -> String {
-    let context = jetstream::new(client.clone());
-    for _ in 0..50 {
-        if let Ok(stream) = context.get_stream("EVENTS").await
-            && let Some(leader) = stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone())
-        {
-            return leader;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("EVENTS has no leader");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::CommandId;
 use event_store::{Log, Recorded, clock};
 
-use super::servers::Servers;
+use super::servers::OneServer;
 use super::tally::{TallyEvent, add, insist, key, request_as, store};
 
 const WRITERS: usize = 8;
@@ -15,14 +15,14 @@ const AGGREGATES: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_commands_survive_kill_9_and_take_effect_once() {
-    let mut servers = Servers::one();
-    let log = servers.log().await;
+    let mut server = OneServer::start().await;
+    let log = server.log().await;
     let writing = Writing::start(&log);
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        servers.kill(0);
+        server.nats.kill9();
         tokio::time::sleep(Duration::from_millis(200)).await;
-        servers.restart(0);
+        server.nats.restart().await.unwrap();
     }
     tokio::time::sleep(Duration::from_millis(700)).await;
     writing.stop_and_compare(&log).await;

@@ -13,16 +13,16 @@ use event_store::{EventStore, Log, Request, clock};
 use futures::StreamExt;
 use tokio::time::timeout;
 
-use super::servers::Servers;
+use super::servers::OneServer;
 use super::tally::store;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_public_event_is_forwarded_once_and_in_order() {
-    let mut servers = Servers::one();
-    let client = servers.client().await;
-    let log: Arc<dyn Log> = servers.log_with(client.clone()).await;
+    let mut server = OneServer::start().await;
+    let client = server.client().await;
+    let log: Arc<dyn Log> = server.log_over(client.clone()).await;
     let store = store(&log);
     let tasks = Tasks::new();
     for _ in 0..2 {
@@ -33,8 +33,7 @@ async fn every_public_event_is_forwarded_once_and_in_order() {
         claim(&store, n).await;
         wanted.push(format!("{}-0", register(&store, n).await));
         if n == 150 {
-            servers.kill(0);
-            servers.restart(0);
+            server.kill_and_restart().await;
         }
     }
     let messages = messages(&client, wanted.len()).await;

@@ -16,19 +16,19 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use super::cases::until_caught_up;
-use super::servers::Servers;
+use super::servers::OneServer;
 use super::tally::{add, insist, key, request, store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_stream_that_differs_is_refused_and_left_alone() {
-    let servers = Servers::one();
-    let client = servers.client().await;
+    let server = OneServer::start().await;
+    let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
     streams::ensure(&client, 1).await.expect("a second start finds all as it should be");
 
-    let context = jetstream::new(client.clone());
+    let context = jetstream::new(server.admin().await);
     let limited = Config { max_messages_per_subject: 5, ..streams::events(1) };
     context.update_stream(limited).await.unwrap();
     match streams::ensure(&client, 1).await {
@@ -43,23 +43,22 @@ async fn a_stream_that_differs_is_refused_and_left_alone() {
 
 #[tokio::test]
 async fn records_cannot_be_deleted_one_by_one() {
-    let servers = Servers::one();
-    let client = servers.client().await;
-    let log = servers.log_with(client.clone()).await;
+    let server = OneServer::start().await;
+    let log = server.log().await;
     let position = log.append(key("acme", "t-1").raw(), 0, Bytes::from_static(b"{}")).await.unwrap();
-    let stream = jetstream::new(client).get_stream("EVENTS").await.unwrap();
-    assert!(stream.delete_message(position).await.is_err());
+    let stream = jetstream::new(server.admin().await).get_stream("EVENTS").await.unwrap();
+    assert!(stream.delete_message(position).await.is_err(), "not even an administrator can");
     assert!(stream.get_raw_message(position).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_server_commands_fail_fast_and_nothing_waits_beside_the_log() {
-    let mut servers = Servers::one();
-    let log = servers.log().await;
+    let mut server = OneServer::start().await;
+    let log = server.log().await;
     let store = store(&log);
     let key = key("down", "t-1");
     store.execute(&key, request(add(1))).await.unwrap();
-    servers.kill(0);
+    server.nats.kill9();
     tokio::time::sleep(Duration::from_millis(200)).await;
     for _ in 0..10 {
         let began = Instant::now();
@@ -67,15 +66,15 @@ async fn without_a_server_commands_fail_fast_and_nothing_waits_beside_the_log() 
         assert!(matches!(refused, Err(ExecuteError::Store(StoreError::Unavailable(_)))), "{refused:?}");
         assert!(began.elapsed() < Duration::from_millis(100), "took {:?}", began.elapsed());
     }
-    servers.restart(0);
+    server.nats.restart().await.unwrap();
     insist(&store, &key, request(add(10))).await;
     assert_eq!(store.load_fresh(&key).await.unwrap().aggregate.total, 11, "no refused command took effect later");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
-    let mut servers = Servers::one();
-    let log = servers.log().await;
+    let mut server = OneServer::start().await;
+    let log = server.log().await;
     let store = store(&log);
     let mut stream = log.subscribe(1);
     let mut wanted = Vec::new();
@@ -86,8 +85,7 @@ async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
         }
         let (records, _) = until_caught_up(&mut stream, *wanted.last().unwrap()).await;
         seen.extend(records.iter().map(|record| record.position));
-        servers.kill(0);
-        servers.restart(0);
+        server.kill_and_restart().await;
     }
     let last = insist(&store, &key("restart", "last"), request(add(1))).await;
     wanted.push(last);
@@ -100,8 +98,8 @@ async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
 
 #[tokio::test]
 async fn telemetry_is_stored_and_followed() {
-    let servers = Servers::one();
-    let client = servers.client().await;
+    let server = OneServer::start().await;
+    let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
     let telemetry = Telemetry::new(client);
     let (tenant, device) = (TenantId::new("acme").unwrap(), DeviceId::new("AA:BB").unwrap());
@@ -129,8 +127,8 @@ async fn telemetry_is_stored_and_followed() {
 
 #[tokio::test]
 async fn dead_letters_are_cut_and_kept_with_their_reason() {
-    let servers = Servers::one();
-    let client = servers.client().await;
+    let server = OneServer::start().await;
+    let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
     let letters = DeadLetters::new(client.clone());
     let payload = vec![0xff; 100_000];
@@ -152,8 +150,8 @@ async fn dead_letters_are_cut_and_kept_with_their_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_has_one_owner_at_a_time() {
     const TERM: Duration = Duration::from_millis(800);
-    let servers = Servers::one();
-    let client = servers.client().await;
+    let server = OneServer::start().await;
+    let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
     let (one, other) = (Tasks::new(), Tasks::new());
     let first = Lease::acquire(&client, &one, "outbound", "a", TERM).await;
@@ -165,15 +163,15 @@ async fn a_lease_has_one_owner_at_a_time() {
     let second = timeout(TERM, Lease::acquire(&client, &other, "outbound", "b", TERM)).await;
     let second = second.expect("a lease given back is free at once");
 
-    drop(servers);
+    drop(server);
     timeout(TERM * 2, second.lost().cancelled()).await.expect("an owner that can't renew stops");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_race_for_a_lease_one_wins() {
     const TERM: Duration = Duration::from_secs(30);
-    let servers = Servers::one();
-    let client = servers.client().await;
+    let server = OneServer::start().await;
+    let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
     let tasks = Tasks::new();
     let owners: Vec<String> = (0..20).map(|n| format!("owner-{n}")).collect();

@@ -1,0 +1,114 @@
+//! Logs to run the contract against, on servers of the test's own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, ServerAddr};
+use event_store::lifecycle::Tasks;
+use event_store::{JetStreamLog, Log, MemoryLog, streams};
+use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Spawner, Tools};
+
+/// Pause between two tries to connect again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+pub(super) async fn memory() -> (Arc<dyn Log>, ()) {
+    (Arc::new(MemoryLog::new()), ())
+}
+
+pub(super) async fn one_server() -> (Arc<dyn Log>, OneServer) {
+    let server = OneServer::start().await;
+    (server.log().await, server)
+}
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("waybill-contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// One nats-server. Stopped when dropped.
+pub(super) struct OneServer {
+    pub(super) nats: NatsServer,
+    tasks: Tasks,
+    _directory: Directory,
+}
+
+impl OneServer {
+    pub(super) async fn start() -> Self {
+        let directory = Directory::new();
+        let tools = Tools::locate().unwrap();
+        let nats = NatsServer::start(&tools, &Spawner::start(), &directory.0, NatsOptions::default()).await.unwrap();
+        Self { nats, tasks: Tasks::new(), _directory: directory }
+    }
+
+    /// A connection with the rights of the service.
+    pub(super) async fn client(&self) -> Client {
+        connect(&[self.nats.waybill_url()]).await
+    }
+
+    /// A connection that may do everything.
+    pub(super) async fn admin(&self) -> Client {
+        connect(&[self.nats.url("admin", &self.nats.passwords().admin)]).await
+    }
+
+    pub(super) async fn log(&self) -> Arc<dyn Log> {
+        self.log_over(self.client().await).await
+    }
+
+    pub(super) async fn log_over(&self, client: Client) -> Arc<dyn Log> {
+        open(client, 1, &self.tasks).await
+    }
+
+    /// SIGKILL, and a new start on the same ports and data.
+    pub(super) async fn kill_and_restart(&mut self) {
+        self.nats.kill9();
+        self.nats.restart().await.unwrap();
+    }
+}
+
+/// Three nats-servers; streams have three replicas. Stopped when dropped.
+pub(super) struct ThreeServers {
+    pub(super) cluster: NatsCluster,
+    tasks: Tasks,
+    _directory: Directory,
+}
+
+impl ThreeServers {
+    pub(super) async fn start() -> Self {
+        let directory = Directory::new();
+        let cluster = NatsCluster::start(&Tools::locate().unwrap(), &directory.0, 3).await.unwrap();
+        Self { cluster, tasks: Tasks::new(), _directory: directory }
+    }
+
+    pub(super) async fn log(&self) -> Arc<dyn Log> {
+        open(connect(&self.cluster.waybill_urls()).await, 3, &self.tasks).await
+    }
+}
+
+async fn open(client: Client, replicas: usize, tasks: &Tasks) -> Arc<dyn Log> {
+    streams::ensure(&client, replicas).await.unwrap();
+    Arc::new(JetStreamLog::connect(client, tasks).await.unwrap())
+}
+
+async fn connect(urls: &[String]) -> Client {
+    let addresses: Vec<ServerAddr> = urls.iter().map(|url| url.parse().unwrap()).collect();
+    let (user, password) = (addresses[0].username().unwrap(), addresses[0].password().unwrap());
+    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        .reconnect_delay_callback(|_| RECONNECT_PAUSE);
+    options.connect(&addresses[..]).await.unwrap()
+}
