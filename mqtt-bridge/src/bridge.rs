@@ -1,0 +1,56 @@
+//! The bridge as one thing to start.
+
+use std::sync::Arc;
+
+use async_nats::Client;
+use event_store::EventStore;
+use event_store::dead_letters::DeadLetters;
+use event_store::lifecycle::Tasks;
+use event_store::telemetry::Telemetry;
+use tokio::sync::watch;
+
+use crate::command::Links;
+use crate::inbound::{Answers, Handler, Queues, mqtt_msgs};
+use crate::link::{BrokerAddress, Link};
+use crate::outbound::{LiveDevices, Outbound};
+
+/// What the bridge needs.
+pub struct BridgeOptions {
+    /// A connection to the NATS account of the devices, as a user that may use JetStream there.
+    pub devices: Client,
+    /// A connection to the account of the log, for the lease.
+    pub waybill: Client,
+    /// The MQTT listener, with a user that may publish commands.
+    pub broker: BrokerAddress,
+    pub store: EventStore,
+    pub telemetry: Telemetry,
+    pub dead_letters: DeadLetters,
+    pub links: Arc<dyn Links>,
+    pub live_devices: Arc<dyn LiveDevices>,
+    pub tasks: Tasks,
+}
+
+/// The running bridge. Stops with the tasks it was given.
+pub struct Bridge {
+    /// True once nothing that a device publishes is lost any more.
+    pub ready: watch::Receiver<bool>,
+}
+
+impl Bridge {
+    pub fn start(options: BridgeOptions) -> Self {
+        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, tasks } =
+            options;
+        let (sender, ready) = watch::channel(false);
+        // The first MQTT connection also makes nats-server create the stream that inbound reads.
+        let answers = Answers {
+            store: store.clone(),
+            link: Arc::new(Link::open(broker.clone(), "answers", &tasks)),
+            links: Arc::clone(&links),
+        };
+        let queues = Queues::start(&Handler::new(telemetry, dead_letters, answers), &tasks);
+        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, sender, tasks.token().clone()));
+        let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
+        tasks.spawn("mqtt-outbound", outbound.run());
+        Self { ready }
+    }
+}

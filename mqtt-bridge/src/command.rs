@@ -1,0 +1,166 @@
+//! The command that should stand for a device, as bytes: a pure function of the device, the time and the link to its firmware.
+//!
+//! Invariant: no command is larger than [`COMMAND_MAX_BYTES`], with ids as long as they may be and a link within [`URL_MAX_BYTES`].
+
+use bytes::Bytes;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use domain::device::{Desired, Device, Update, UpdateKind};
+use domain::{DeviceId, TenantId, UpdateId};
+
+use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL};
+
+/// Largest command, in bytes: what the smallest devices can take.
+pub const COMMAND_MAX_BYTES: usize = 1_024;
+/// Longest link to a firmware, in bytes. Leaves room for two signatures.
+pub const URL_MAX_BYTES: usize = 200;
+/// How long a command, and the link in it, is good, in seconds.
+pub const COMMAND_TTL_S: i64 = 7 * 24 * 3_600;
+
+/// Whose download, of what, until when.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkRequest<'a> {
+    pub tenant: &'a TenantId,
+    pub device: &'a DeviceId,
+    pub update: &'a Update,
+    /// The link must be good until then.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Makes the links under which devices fetch their firmware: absolute, on one stable origin, without a character that JSON escapes.
+pub trait Links: Send + Sync + 'static {
+    fn link(&self, request: LinkRequest<'_>) -> String;
+}
+
+impl<F: Fn(LinkRequest<'_>) -> String + Send + Sync + 'static> Links for F {
+    fn link(&self, request: LinkRequest<'_>) -> String {
+        self(request)
+    }
+}
+
+/// What tells one command of a device from its next. Renewed links and times don't count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fingerprint {
+    Nothing,
+    Install { seq: u64, attempt: u16 },
+    Cancel { seq: u64, attempt: u16 },
+}
+
+/// A device's command in full.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    pub fingerprint: Fingerprint,
+    /// What goes over the wire; empty when there is nothing to do.
+    pub payload: Bytes,
+    /// End of the link in it.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A command that can't be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error("the link has {bytes} bytes, at most {URL_MAX_BYTES} fit into a command")]
+    LinkTooLong { bytes: usize },
+    #[error("the command has {bytes} bytes, at most {COMMAND_MAX_BYTES} are allowed")]
+    TooLarge { bytes: usize },
+    #[error("the command can't be written: {0}")]
+    Unwritable(String),
+}
+
+/// The command that should stand for a device now.
+pub fn desired(
+    tenant: &TenantId,
+    id: &DeviceId,
+    device: &Device,
+    links: &dyn Links,
+    now: DateTime<Utc>,
+) -> Result<Command, CommandError> {
+    let fingerprint = fingerprint(device);
+    match device.desired() {
+        Desired::Nothing => Ok(Command { fingerprint, payload: Bytes::new(), expires_at: None }),
+        Desired::Cancel(update) => {
+            Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Cancel))?, expires_at: None })
+        }
+        Desired::Install(update) if update.spec.kind == UpdateKind::Activate => {
+            Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Activate))?, expires_at: None })
+        }
+        Desired::Install(update) => {
+            let expires_at = now.trunc_subsecs(0) + TimeDelta::seconds(COMMAND_TTL_S);
+            let url = links.link(LinkRequest { tenant, device: id, update, expires_at });
+            if url.len() > URL_MAX_BYTES {
+                return Err(CommandError::LinkTooLong { bytes: url.len() });
+            }
+            let payload = encode(&install(id, update, url, now, expires_at))?;
+            Ok(Command { fingerprint, payload, expires_at: Some(expires_at) })
+        }
+    }
+}
+
+/// Which command should stand for a device now.
+pub fn fingerprint(device: &Device) -> Fingerprint {
+    match device.desired() {
+        Desired::Nothing => Fingerprint::Nothing,
+        Desired::Install(update) => Fingerprint::Install { seq: update.command_seq, attempt: update.attempt },
+        Desired::Cancel(update) => Fingerprint::Cancel { seq: update.command_seq, attempt: update.attempt },
+    }
+}
+
+/// The answer to a device that asks while there is nothing to do.
+pub fn none(now: DateTime<Utc>) -> Result<Bytes, CommandError> {
+    encode(&CommandMessage::none(now.trunc_subsecs(0)))
+}
+
+fn install(
+    id: &DeviceId,
+    update: &Update,
+    url: String,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> CommandMessage {
+    let firmware = &update.spec.firmware;
+    CommandMessage::Install {
+        v: PROTOCOL,
+        command: CommandName::OtaUpdate,
+        seq: update.command_seq,
+        update_id: update_id(id, update),
+        ordinal: update.ordinal,
+        attempt: update.attempt,
+        kind: if update.spec.kind == UpdateKind::Rollback { Kind::Rollback } else { Kind::Update },
+        component: firmware.component.clone(),
+        firmware_id: firmware.firmware_id.to_string(),
+        version: firmware.version.clone(),
+        size: firmware.size,
+        sha256: firmware.sha256.to_string(),
+        url,
+        signatures: vec![],
+        activate: update.spec.activate,
+        time: now.trunc_subsecs(0),
+        expires_at,
+        expires_in_s: COMMAND_TTL_S,
+    }
+}
+
+fn order(id: &DeviceId, update: &Update, command: CommandName) -> CommandMessage {
+    CommandMessage::Order {
+        v: PROTOCOL,
+        command,
+        seq: update.command_seq,
+        update_id: update_id(id, update),
+        ordinal: update.ordinal,
+        attempt: update.attempt,
+    }
+}
+
+fn update_id(id: &DeviceId, update: &Update) -> String {
+    UpdateId { device: id.clone(), ordinal: update.ordinal }.to_string()
+}
+
+fn encode(message: &CommandMessage) -> Result<Bytes, CommandError> {
+    let bytes = serde_json::to_vec(message).map_err(|error| CommandError::Unwritable(error.to_string()))?;
+    if bytes.len() > COMMAND_MAX_BYTES {
+        return Err(CommandError::TooLarge { bytes: bytes.len() });
+    }
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests;

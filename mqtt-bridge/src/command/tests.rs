@@ -1,0 +1,121 @@
+use domain::FirmwareId;
+use domain::device::{DeviceEvent, FirmwareFacts, Limits, Profile, UpdateRef, UpdateSpec};
+use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
+use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
+use serde_json::Value;
+
+use super::*;
+
+const NOW: DateTime<Utc> = DateTime::from_timestamp_nanos(1_790_000_000_123_456_789);
+
+fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
+    UpdateSpec {
+        firmware: FirmwareFacts {
+            firmware_id: FirmwareId(uuid::Uuid::from_u128(u128::MAX)),
+            device_model: "m".into(),
+            component,
+            version,
+            size: u64::MAX,
+            sha256: Sha256Digest::of(b"x"),
+            hardware_versions: vec![],
+            min_hardware_version: None,
+            max_hardware_version: None,
+            requires_version: None,
+            requires_reboot: true,
+        },
+        campaign: None,
+        priority: Priority::Normal,
+        kind,
+        from_version: None,
+        from_firmware_id: None,
+        limits: Limits::default(),
+        max_attempts: 3,
+        transport: Transport::Mqtt,
+        activate: false,
+        force_update: false,
+        allow_downgrade: false,
+        retry_of: None,
+    }
+}
+
+fn device(spec: UpdateSpec, ordinal: u32, attempt: u16) -> Device {
+    let update = |attempt| UpdateRef { ordinal, attempt, campaign: None };
+    let mut device = Device::default();
+    for event in [
+        DeviceEvent::Registered { profile: Profile::default(), versions: [].into() },
+        DeviceEvent::UpdateQueued { update: update(0), spec: Box::new(spec), wait_until: NOW },
+        DeviceEvent::UpdateDispatched { update: update(attempt), grant: None },
+    ] {
+        device.evolve(&event);
+    }
+    device
+}
+
+fn ids() -> (TenantId, DeviceId) {
+    (TenantId::new("a".repeat(TENANT_ID_MAX_BYTES)).unwrap(), DeviceId::new("D".repeat(DEVICE_ID_MAX_BYTES)).unwrap())
+}
+
+fn json(payload: &[u8]) -> Value {
+    serde_json::from_slice(payload).unwrap()
+}
+
+#[test]
+fn every_command_fits_with_the_longest_ids() {
+    let (tenant, id) = ids();
+    let longest = |kind| {
+        let mut device =
+            device(spec(kind, "c".repeat(COMPONENT_MAX_BYTES), "v".repeat(VERSION_MAX_BYTES)), ORDINAL_MAX, u16::MAX);
+        device.updates.values_mut().for_each(|update| update.command_seq = u64::MAX);
+        device
+    };
+    let links = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES);
+    for kind in [UpdateKind::Update, UpdateKind::Rollback, UpdateKind::Activate] {
+        let command = desired(&tenant, &id, &longest(kind), &links, NOW).unwrap();
+        assert!((1..=COMMAND_MAX_BYTES).contains(&command.payload.len()), "{}", command.payload.len());
+    }
+    let mut cancelling = longest(UpdateKind::Update);
+    cancelling.evolve(&DeviceEvent::UpdateCancelling {
+        update: UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None },
+    });
+    let command = desired(&tenant, &id, &cancelling, &links, NOW).unwrap();
+    assert_eq!(json(&command.payload)["command"], "cancel");
+    let too_long = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES + 1);
+    let error = desired(&tenant, &id, &longest(UpdateKind::Update), &too_long, NOW).unwrap_err();
+    assert_eq!(error, CommandError::LinkTooLong { bytes: URL_MAX_BYTES + 1 });
+}
+
+#[test]
+fn an_update_says_everything_a_device_needs() {
+    let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
+    let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
+    let links = |request: LinkRequest<'_>| format!("https://host/d/{}", request.expires_at.timestamp());
+    let command = desired(&tenant, &id, &device, &links, NOW).unwrap();
+    let wanted = serde_json::json!({
+        "v": 1, "command": "ota_update", "seq": 3, "update_id": "d-1~17", "ordinal": 17, "attempt": 1, "kind": "update",
+        "component": "firmware", "firmware_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "version": "2.1.0", "size": u64::MAX,
+        "sha256": Sha256Digest::of(b"x").to_string(), "url": "https://host/d/1790604800", "signatures": [], "activate": false,
+        "time": "2026-09-21T14:13:20Z", "expires_at": "2026-09-28T14:13:20Z", "expires_in_s": 604_800,
+    });
+    assert_eq!(json(&command.payload), wanted);
+    assert_eq!(command.fingerprint, Fingerprint::Install { seq: 3, attempt: 1 });
+}
+
+#[test]
+fn a_renewed_link_is_the_same_command() {
+    let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
+    let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
+    let links = |request: LinkRequest<'_>| request.expires_at.to_string();
+    let [first, second] =
+        [NOW, NOW + TimeDelta::days(1)].map(|now| desired(&tenant, &id, &device, &links, now).unwrap());
+    assert_ne!(first.payload, second.payload);
+    assert_eq!(first.fingerprint, second.fingerprint);
+}
+
+#[test]
+fn nothing_to_do_is_an_empty_payload_or_none_for_one_who_asks() {
+    let (tenant, id) = ids();
+    let command = desired(&tenant, &id, &Device::default(), &|_: LinkRequest<'_>| String::new(), NOW).unwrap();
+    assert_eq!((command.payload.len(), command.fingerprint), (0, Fingerprint::Nothing));
+    let wanted = serde_json::json!({"v": 1, "command": "none", "time": "2026-09-21T14:13:20Z"});
+    assert_eq!(json(&none(NOW).unwrap()), wanted);
+}

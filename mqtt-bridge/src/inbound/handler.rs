@@ -1,0 +1,284 @@
+//! One message of a device: read, judged, stored.
+//!
+//! The command's id follows from the broker's name for the message, so a message delivered again is the same command. What a message
+//! brings beside events (contact, progress, measurements) goes to TELEMETRY, limited per device.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::device::{Device, DeviceCommand, DeviceEvent, Lifecycle, Report, ReportStatus};
+use domain::{Actor, CommandId, Key, Rejection};
+use event_store::dead_letters::{DeadLetter, DeadLetters};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
+use event_store::{Committed, EventStore, Request, clock};
+use rand::Rng;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::answers::{Answers, WhenNothing};
+use super::limits::Limit;
+use super::trouble::Trouble;
+use super::{Delivery, Inbound, Verdict};
+use crate::topics::{Channel, DeviceTopic, tenant_of};
+use crate::wire::{Contact, InfoMessage, PresenceMessage, PresenceWord, StatusReport, read_measurements};
+
+/// Progress of one update is taken once in this time.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// A sign of life that says nothing else is noted once in this time.
+const CONTACT_INTERVAL: Duration = Duration::from_secs(10);
+/// A device that is mistaken about its update is corrected once in this time.
+const CORRECTION_INTERVAL: Duration = Duration::from_secs(5);
+/// Pause before a message is delivered again for the first time; doubles up to the longest, with jitter.
+const AGAIN_PAUSE: Duration = Duration::from_millis(250);
+const AGAIN_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) struct Handler {
+    store: EventStore,
+    telemetry: Telemetry,
+    dead_letters: DeadLetters,
+    answers: Answers,
+    actor: Actor,
+    progress: Limit,
+    contacts: Limit,
+    corrections: Limit,
+}
+
+impl Handler {
+    pub(crate) fn new(telemetry: Telemetry, dead_letters: DeadLetters, answers: Answers) -> Arc<Self> {
+        Arc::new(Self {
+            store: answers.store.clone(),
+            telemetry,
+            dead_letters,
+            answers,
+            actor: Actor::new("device").unwrap_or_else(|_| unreachable!("a valid actor")),
+            progress: Limit::once_in(PROGRESS_INTERVAL),
+            contacts: Limit::once_in(CONTACT_INTERVAL),
+            corrections: Limit::once_in(CORRECTION_INTERVAL),
+        })
+    }
+
+    /// Takes a message; says what the broker is told.
+    pub(crate) async fn handle(&self, message: &Inbound) -> Verdict {
+        let (kind, taken) = match &message.topic {
+            Ok(topic) => (kind(topic.channel), self.take(topic, message).await),
+            Err(unknown) => ("other", Err(Trouble::refused("unknown_topic", unknown.to_string()))),
+        };
+        let (outcome, verdict) = match taken {
+            Ok(()) => ("stored", Verdict::Done),
+            Err(Trouble::Refused { label, reason }) => (label, self.bury(message, &reason).await),
+            Err(Trouble::NotNow(reason)) => ("again", again(message, &reason)),
+        };
+        metrics::counter!("waybill_mqtt_messages_total", "kind" => kind, "outcome" => outcome).increment(1);
+        verdict
+    }
+
+    async fn take(&self, topic: &DeviceTopic, message: &Inbound) -> Result<(), Trouble> {
+        let (payload, delivery) = (message.payload.as_ref(), message.delivery);
+        match topic.channel {
+            Channel::UpdateStatus { ordinal } => self.report(topic, ordinal, payload, delivery).await,
+            Channel::Status => self.presence(topic, payload, delivery).await,
+            Channel::Info => {
+                let info = InfoMessage::read(payload)?.to_info()?;
+                self.execute(topic, delivery, DeviceCommand::ReportInfo { info }).await?;
+                self.note_contact(topic, delivery).await
+            }
+            Channel::Telemetry => self.measurements(topic, payload, delivery).await,
+            Channel::CommandsGet => {
+                self.seen_online(topic, delivery).await?;
+                Ok(self.answers.send(&topic.tenant, &topic.device, WhenNothing::SayNone).await?)
+            }
+            Channel::Commands | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. } => {
+                Err(Trouble::refused("unknown_topic", "not a topic that is read here"))
+            }
+        }
+    }
+
+    async fn report(
+        &self,
+        topic: &DeviceTopic,
+        ordinal: u32,
+        payload: &[u8],
+        delivery: Option<Delivery>,
+    ) -> Result<(), Trouble> {
+        let message = StatusReport::read(payload)?;
+        let report = message.to_report(ordinal)?;
+        let repeatable = report.status == ReportStatus::Downloading && message.has_progress();
+        let subject = (&topic.tenant, &topic.device, ordinal, report.attempt);
+        if repeatable && self.progress.is_over(&subject) {
+            metrics::counter!("waybill_mqtt_progress_dropped_total").increment(1);
+            return Ok(());
+        }
+        let wish = DeviceCommand::Report { report: report.clone() };
+        let committed = self.execute(topic, delivery, wish).await?;
+        if message.has_progress() || committed.events.is_empty() {
+            let progress = message.progress(&report);
+            self.publish(topic, TelemetryKind::Progress, message.device_time(), &progress).await?;
+        }
+        if repeatable {
+            self.progress.note(&subject);
+        }
+        self.note_contact(topic, delivery).await?;
+        if is_mistaken(&committed, &report) {
+            self.correct(topic).await?;
+        }
+        Ok(())
+    }
+
+    async fn presence(&self, topic: &DeviceTopic, payload: &[u8], delivery: Option<Delivery>) -> Result<(), Trouble> {
+        let message = PresenceMessage::read(payload)?;
+        let contact = message.to_contact(delivery.map(|delivery| delivery.number))?;
+        match message.status {
+            PresenceWord::Online => {
+                let presence = message.to_presence()?;
+                self.execute(topic, delivery, DeviceCommand::ReportPresence { presence }).await?;
+                self.contacts.note(&(&topic.tenant, &topic.device));
+            }
+            // Whether the device is gone is decided later, when it has had time to come back.
+            PresenceWord::Offline => self.require_active(topic).await?,
+        }
+        self.publish(topic, TelemetryKind::Contact, None, &contact).await
+    }
+
+    async fn measurements(
+        &self,
+        topic: &DeviceTopic,
+        payload: &[u8],
+        delivery: Option<Delivery>,
+    ) -> Result<(), Trouble> {
+        let (data, device_time) = read_measurements(payload)?;
+        self.seen_online(topic, delivery).await?;
+        self.publish_raw(topic, TelemetryKind::Measurements, device_time, data).await
+    }
+
+    /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
+    async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+        if self.contacts.is_over(&(&topic.tenant, &topic.device)) {
+            return self.require_active(topic).await;
+        }
+        self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
+        self.note_contact(topic, delivery).await
+    }
+
+    async fn note_contact(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+        let subject = (&topic.tenant, &topic.device);
+        if self.contacts.is_over(&subject) {
+            return Ok(());
+        }
+        let contact = Contact { delivery: delivery.map(|delivery| delivery.number), ..Contact::default() };
+        self.publish(topic, TelemetryKind::Contact, None, &contact).await?;
+        self.contacts.note(&subject);
+        Ok(())
+    }
+
+    async fn require_active(&self, topic: &DeviceTopic) -> Result<(), Trouble> {
+        let loaded = self.store.load(&key(topic)).await?;
+        let rejection = match loaded.aggregate.lifecycle {
+            Lifecycle::Active => return Ok(()),
+            Lifecycle::Absent => Rejection::DeviceUnknown,
+            Lifecycle::Decommissioned => Rejection::DeviceDecommissioned,
+        };
+        Err(Trouble::refused("rejected", rejection.to_string()))
+    }
+
+    async fn correct(&self, topic: &DeviceTopic) -> Result<(), Trouble> {
+        let subject = (&topic.tenant, &topic.device);
+        if !self.corrections.is_over(&subject) {
+            self.answers.send(&topic.tenant, &topic.device, WhenNothing::SayEmpty).await?;
+            self.corrections.note(&subject);
+        }
+        Ok(())
+    }
+
+    async fn execute(
+        &self,
+        topic: &DeviceTopic,
+        delivery: Option<Delivery>,
+        wish: DeviceCommand,
+    ) -> Result<Committed<Device>, Trouble> {
+        let request = Request::new(command_id(delivery), self.actor.clone(), wish);
+        Ok(self.store.execute(&key(topic), request).await?)
+    }
+
+    async fn publish(
+        &self,
+        topic: &DeviceTopic,
+        kind: TelemetryKind,
+        device_time: Option<DateTime<Utc>>,
+        data: &impl Serialize,
+    ) -> Result<(), Trouble> {
+        let data = to_raw_value(data).map_err(|error| Trouble::refused("broken", error.to_string()))?;
+        self.publish_raw(topic, kind, device_time, data).await
+    }
+
+    async fn publish_raw(
+        &self,
+        topic: &DeviceTopic,
+        kind: TelemetryKind,
+        device_time: Option<DateTime<Utc>>,
+        data: Box<RawValue>,
+    ) -> Result<(), Trouble> {
+        let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, data };
+        self.telemetry.publish(&topic.tenant, &topic.device, &record).await?;
+        Ok(())
+    }
+
+    async fn bury(&self, message: &Inbound, reason: &str) -> Verdict {
+        let tenant = match &message.topic {
+            Ok(topic) => Some(topic.tenant.clone()),
+            Err(unknown) => tenant_of(&unknown.0),
+        };
+        let letter = DeadLetter {
+            tenant: tenant.as_ref(),
+            source: "mqtt",
+            origin: &message.origin,
+            reason,
+            payload: &message.payload,
+        };
+        match self.dead_letters.keep(letter).await {
+            Ok(_) => Verdict::Done,
+            Err(error) => again(message, &error.to_string()),
+        }
+    }
+}
+
+fn key(topic: &DeviceTopic) -> Key<Device> {
+    Key::new(&topic.tenant, &topic.device)
+}
+
+fn command_id(delivery: Option<Delivery>) -> CommandId {
+    match delivery {
+        Some(delivery) => {
+            CommandId::derive(&["mqtt", &delivery.incarnation_ms.to_string(), &delivery.number.to_string()])
+        }
+        None => CommandId(clock::new_id()),
+    }
+}
+
+/// Whether a device reports on an update that wasn't live: it should hear what stands.
+fn is_mistaken(committed: &Committed<Device>, report: &Report) -> bool {
+    let ended_by_this = committed.events.iter().any(|event| {
+        event.update().is_some_and(|update| update.ordinal == report.ordinal)
+            && !matches!(event, DeviceEvent::UpdateReportedLate { .. })
+    });
+    let live = committed.aggregate.update(report.ordinal).is_some_and(|update| update.phase.is_live());
+    !live && !ended_by_this
+}
+
+fn again(message: &Inbound, reason: &str) -> Verdict {
+    let times = message.delivery.map_or(1, |delivery| delivery.times).clamp(1, 16);
+    let pause = AGAIN_PAUSE.saturating_mul(1 << (times - 1)).min(AGAIN_PAUSE_MAX);
+    tracing::debug!(reason, times, "a message can't be stored now");
+    Verdict::Again(pause.mul_f64(rand::rng().random_range(0.5..1.0)))
+}
+
+fn kind(channel: Channel) -> &'static str {
+    match channel {
+        Channel::UpdateStatus { .. } => "report",
+        Channel::Status => "presence",
+        Channel::Info => "info",
+        Channel::Telemetry => "telemetry",
+        Channel::CommandsGet => "commands_get",
+        Channel::Commands | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. } => "other",
+    }
+}

@@ -1,0 +1,71 @@
+//! Messages of devices on their way into the log.
+//!
+//! A source delivers, the queues keep the messages of one device in order of arrival, the handler turns each into a command, a telemetry
+//! message or a dead letter. Invariant: a message is acknowledged to the broker only after what follows from it is stored; whatever
+//! can't be stored now is asked for again later.
+
+mod answers;
+mod handler;
+mod limits;
+pub(crate) mod mqtt_msgs;
+mod queues;
+mod trouble;
+
+use std::time::Duration;
+
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::message::Acker;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub(crate) use answers::Answers;
+pub(crate) use handler::Handler;
+pub(crate) use queues::Queues;
+
+use crate::topics::{DeviceTopic, UnknownTopic};
+
+/// A message of a device, or of something that pretends to be one.
+pub(crate) struct Inbound {
+    /// Where it came from, as the source spells it.
+    pub(crate) origin: String,
+    pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
+    pub(crate) payload: Bytes,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) received: Instant,
+    pub(crate) ack: Ack,
+}
+
+/// Names a message for ever, however often it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// When the broker's store was created, in milliseconds since 1970: its numbers begin anew with it.
+    pub(crate) incarnation_ms: u64,
+    pub(crate) number: u64,
+    /// How often it has been delivered, this time included.
+    pub(crate) times: u32,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Everything that follows from it is stored.
+    Done,
+    /// It can't be stored now: it is wanted again after this time.
+    Again(Duration),
+}
+
+/// The way back to the source of a message.
+pub(crate) struct Ack(Acker);
+
+impl Ack {
+    pub(crate) async fn settle(&self, verdict: Verdict) {
+        let kind = match verdict {
+            Verdict::Done => AckKind::Ack,
+            Verdict::Again(pause) => AckKind::Nak(Some(pause)),
+        };
+        // Unsent, it is delivered again when its time is over.
+        if let Err(error) = self.0.ack_with(kind).await {
+            tracing::debug!(%error, "the broker can't be told what became of a message");
+        }
+    }
+}

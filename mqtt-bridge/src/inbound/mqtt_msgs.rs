@@ -1,0 +1,184 @@
+//! The nats-server source: one durable pull consumer on the stream in which the server keeps what MQTT clients publish with QoS 1.
+//!
+//! That stream is the server's own affair, so this is the only file that knows it, and it looks before it relies on it: a stream that is
+//! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
+//! nothing may be called ready before the durable exists.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::stream::{self, RetentionPolicy, StorageType};
+use async_nats::jetstream::{Context, Message};
+use async_nats::{Client, connection::State};
+use futures::{FutureExt, StreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ack, Delivery, Inbound, Queues, Verdict};
+use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
+
+const STREAM: &str = "$MQTT_msgs";
+/// The durable that all bridges of an installation share.
+pub(crate) const DURABLE: &str = "waybill-bridge";
+/// Messages delivered and not yet acknowledged, over all bridges.
+const ACK_PENDING_MAX: i64 = 20_000;
+/// After this long without an acknowledgement a message is delivered again. Longer than a message may wait here and be worked on.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(20);
+/// Messages fetched ahead.
+const FETCH_MESSAGES: usize = 2_000;
+/// A silence of twice this long means that the consumer is gone.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one fetch waits for messages.
+const FETCH_EXPIRES: Duration = Duration::from_secs(30);
+/// How long a request to the server may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after the first failure to open; doubles up to the longest.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
+const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Why there is nothing to read from.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// Waiting helps.
+    #[error("the broker's messages can't be read now: {0}")]
+    Unavailable(String),
+    /// Waiting doesn't help.
+    #[error(
+        "stream {STREAM}: {field} is {found}, must be {wanted}; this nats-server keeps MQTT messages in another way than Waybill knows"
+    )]
+    Unknown { field: &'static str, found: String, wanted: String },
+}
+
+/// Reads and hands on until stopped. `ready` becomes true once nothing published is lost any more.
+pub(crate) async fn run(
+    client: Client,
+    queues: Queues,
+    ready: watch::Sender<bool>,
+    stop: CancellationToken,
+) -> Result<(), SourceError> {
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        let opened = tokio::select! {
+            () = stop.cancelled() => break,
+            opened = timeout(4 * REQUEST_TIMEOUT, open(&client)) => opened,
+        };
+        match opened.unwrap_or_else(|_| Err(SourceError::Unavailable("no consumer in time".to_owned()))) {
+            Ok(open) => {
+                failures = 0;
+                ready.send_replace(true);
+                let reason = read(open, &queues, &stop).await;
+                tracing::debug!(reason, "reading of MQTT messages interrupted");
+            }
+            Err(error @ SourceError::Unknown { .. }) => return Err(error),
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                // At the very start the stream comes into being with the first MQTT connection.
+                if failures == 5 {
+                    tracing::warn!(%error, "waiting for the MQTT broker");
+                }
+                sleep(REOPEN_PAUSE.saturating_mul(1 << failures.min(8)).min(REOPEN_PAUSE_MAX)).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Open {
+    messages: pull::Stream,
+    incarnation_ms: u64,
+}
+
+async fn open(client: &Client) -> Result<Open, SourceError> {
+    if client.connection_state() != State::Connected {
+        return Err(SourceError::Unavailable("not connected to NATS".to_owned()));
+    }
+    let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+    let info = look(&jetstream).await?;
+    let consumer: PullConsumer = jetstream.create_consumer_on_stream(durable(), STREAM).await.map_err(unavailable)?;
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(FETCH_MESSAGES)
+        .heartbeat(HEARTBEAT)
+        .expires(FETCH_EXPIRES)
+        .messages()
+        .await
+        .map_err(unavailable)?;
+    let created_ms = info.created.timestamp_millis();
+    Ok(Open { messages, incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
+}
+
+/// The stream, if it is what this file believes.
+async fn look(jetstream: &Context) -> Result<stream::Info, SourceError> {
+    let stream = jetstream.get_stream(STREAM).await.map_err(unavailable)?;
+    let info = stream.cached_info().clone();
+    let fields = [
+        ("subjects", info.config.subjects.join(" "), format!("{STORED_PREFIX}>")),
+        ("retention", format!("{:?}", info.config.retention), format!("{:?}", RetentionPolicy::Interest)),
+        ("storage", format!("{:?}", info.config.storage), format!("{:?}", StorageType::File)),
+    ];
+    match fields.into_iter().find(|(_, found, wanted)| found != wanted) {
+        None => Ok(info),
+        Some((field, found, wanted)) => Err(SourceError::Unknown { field, found, wanted }),
+    }
+}
+
+fn durable() -> pull::Config {
+    pull::Config {
+        durable_name: Some(DURABLE.to_owned()),
+        description: Some("what devices send, on its way into the event log".to_owned()),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: ACK_PENDING_MAX,
+        filter_subjects: stored_filters(),
+        ..pull::Config::default()
+    }
+}
+
+/// Hands messages on until the consumer is gone or it is time to stop; returns why it ended.
+async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> String {
+    loop {
+        let next = tokio::select! {
+            () = stop.cancelled() => {
+                give_back(&mut open).await;
+                return "stopping".to_owned();
+            }
+            next = open.messages.next() => next,
+        };
+        match next {
+            Some(Ok(message)) => queues.push(inbound(message, open.incarnation_ms)).await,
+            Some(Err(error)) => return error.to_string(),
+            None => return "ended".to_owned(),
+        }
+    }
+}
+
+/// Messages fetched ahead go back at once, so that another bridge need not wait until their time is over.
+async fn give_back(open: &mut Open) {
+    while let Some(Some(Ok(message))) = open.messages.next().now_or_never() {
+        inbound(message, open.incarnation_ms).ack.settle(Verdict::Again(Duration::ZERO)).await;
+    }
+}
+
+fn inbound(message: Message, incarnation_ms: u64) -> Inbound {
+    let delivery = message.info().ok().map(|info| Delivery {
+        incarnation_ms,
+        number: info.stream_sequence,
+        times: u32::try_from(info.delivered).unwrap_or(1),
+    });
+    let (message, acker) = message.split();
+    Inbound {
+        topic: DeviceTopic::from_stored_subject(&message.subject),
+        origin: message.subject.to_string(),
+        payload: message.payload,
+        delivery,
+        received: Instant::now(),
+        ack: Ack(acker),
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> SourceError {
+    SourceError::Unavailable(error.to_string())
+}

@@ -1,0 +1,77 @@
+//! Messages of one device one after another, in order of arrival; those of different devices side by side.
+//!
+//! A fixed number of queues, chosen by a hash of tenant and device, each bounded and with one worker. When a queue stays full, the
+//! message goes back to the broker: one loud device doesn't hold up all others for long.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::execute::EXECUTE_TIMEOUT;
+use event_store::lifecycle::Tasks;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::mqtt_msgs::ACK_WAIT;
+use super::{Handler, Inbound, Verdict};
+
+/// Devices whose messages are worked on at the same time.
+pub(crate) const QUEUES: usize = 256;
+/// Messages that wait in one queue.
+const QUEUED_MAX: usize = 32;
+/// How long a full queue holds up the others.
+const FULL_WAIT: Duration = Duration::from_millis(250);
+/// After this long a message for a full queue is delivered again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+/// A message that waited longer is left to its redelivery, since working on it takes time too.
+const WAITED_MAX: Duration = Duration::from_secs(8);
+const _: () = assert!(WAITED_MAX.as_secs() + EXECUTE_TIMEOUT.as_secs() < ACK_WAIT.as_secs());
+
+/// Where messages wait for their turn. Dropping the last one ends the workers, once they have finished what waits.
+#[derive(Clone)]
+pub(crate) struct Queues {
+    senders: Arc<[mpsc::Sender<Inbound>]>,
+    hasher: RandomState,
+}
+
+impl Queues {
+    pub(crate) fn start(handler: &Arc<Handler>, tasks: &Tasks) -> Self {
+        let start = |_| {
+            let (sender, receiver) = mpsc::channel(QUEUED_MAX);
+            tasks.spawn("mqtt-reports", work(receiver, Arc::clone(handler)));
+            sender
+        };
+        Self { senders: (0..QUEUES).map(start).collect(), hasher: RandomState::new() }
+    }
+
+    /// Hands a message on, or back when there is no room for it.
+    pub(crate) async fn push(&self, message: Inbound) {
+        let hash = match &message.topic {
+            Ok(topic) => self.hasher.hash_one((&topic.tenant, &topic.device)),
+            Err(unknown) => self.hasher.hash_one(&unknown.0),
+        };
+        let queue = &self.senders[(hash % QUEUES as u64) as usize];
+        let message = match queue.try_send(message) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message)) => message,
+        };
+        match timeout(FULL_WAIT, queue.reserve()).await {
+            Ok(Ok(room)) => room.send(message),
+            Ok(Err(_)) | Err(_) => {
+                metrics::counter!("waybill_mqtt_queue_full_total").increment(1);
+                message.ack.settle(Verdict::Again(FULL_PAUSE)).await;
+            }
+        }
+    }
+}
+
+async fn work(mut queue: mpsc::Receiver<Inbound>, handler: Arc<Handler>) {
+    while let Some(message) = queue.recv().await {
+        if message.received.elapsed() > WAITED_MAX {
+            metrics::counter!("waybill_mqtt_waited_too_long_total").increment(1);
+            continue;
+        }
+        let verdict = handler.handle(&message).await;
+        message.ack.settle(verdict).await;
+    }
+}

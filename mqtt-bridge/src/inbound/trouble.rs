@@ -1,0 +1,62 @@
+//! Why a message had no effect: its own fault, or not now.
+
+use event_store::{AppendError, ExecuteError, StoreError};
+
+use crate::wire::Malformed;
+
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It can never be taken: kept as a dead letter under this reason. The label is one of a closed set.
+    Refused { label: &'static str, reason: String },
+    /// What it needs is not available. To be tried again.
+    NotNow(String),
+}
+
+impl Trouble {
+    pub(super) fn refused(label: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused { label, reason: reason.into() }
+    }
+}
+
+impl From<Malformed> for Trouble {
+    fn from(malformed: Malformed) -> Self {
+        Self::refused("malformed", malformed.0)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::OtherIncarnation { .. } => {
+                Self::NotNow(error.to_string())
+            }
+            StoreError::TooLarge { .. } | StoreError::UnknownEvent { .. } | StoreError::Corrupt { .. } => {
+                tracing::error!(%error, "a device's message can't be taken");
+                Self::refused("broken", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<ExecuteError> for Trouble {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Rejected(rejection) => Self::refused("rejected", rejection.to_string()),
+            ExecuteError::Conflict => Self::NotNow(error.to_string()),
+            ExecuteError::CommandIdReused => Self::refused("broken", error.to_string()),
+            ExecuteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AppendError> for Trouble {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::TooLarge { .. } => Self::refused("malformed", error.to_string()),
+            AppendError::Conflict { .. }
+            | AppendError::Ambiguous(_)
+            | AppendError::Unavailable(_)
+            | AppendError::Refused(_) => Self::NotNow(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One MQTT connection at a time, for publishing. The only file of this crate that names the client library.
+//!
+//! Invariant: nothing outlives its connection. When it breaks, whatever had no PUBACK fails and is forgotten here, so an old command can
+//! never come after a newer one; the sender, who looks at state, sends again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use event_store::clock;
+use event_store::lifecycle::Tasks;
+use rand::Rng;
+use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::command::COMMAND_MAX_BYTES;
+use crate::topics::DeviceTopic;
+
+/// Publishes without PUBACK at once, over all devices.
+pub(crate) const IN_FLIGHT_MAX: u16 = 512;
+/// Publishes that wait for their turn.
+const QUEUED_MAX: usize = 1_024;
+/// How long a publish may take up to its PUBACK.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Seconds of silence after which the broker is pinged.
+const KEEP_ALIVE_S: u16 = 15;
+/// Seconds for a TCP connection.
+const CONNECT_TIMEOUT_S: u64 = 5;
+/// Room for the topic and the head of a packet beside the largest command, in bytes.
+const PACKET_OVERHEAD_BYTES: usize = 1_024;
+/// Pause after the first failure; doubles up to the longest, with jitter.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Where the broker is and who the bridge is to it.
+#[derive(Clone)]
+pub struct BrokerAddress {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for BrokerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}:{}", self.user, self.host, self.port)
+    }
+}
+
+/// Why a message wasn't published, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotPublished {
+    #[error("not connected to the MQTT broker")]
+    Disconnected,
+    #[error("the MQTT broker gave no PUBACK in time")]
+    TimedOut,
+    #[error("the MQTT broker didn't take the message: {0}")]
+    Failed(String),
+}
+
+/// A connection that is made anew for as long as this exists. Dropping it closes the connection.
+pub(crate) struct Link {
+    client: watch::Receiver<Option<AsyncClient>>,
+    _closes: DropGuard,
+}
+
+impl Link {
+    pub(crate) fn open(address: BrokerAddress, name: &'static str, tasks: &Tasks) -> Self {
+        let (sender, client) = watch::channel(None);
+        let closed = tasks.token().child_token();
+        tasks.spawn("mqtt-link", keep_connected(address, name, sender, closed.clone()));
+        Self { client, _closes: closed.drop_guard() }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.borrow().is_some()
+    }
+
+    /// Tells of every connection made and lost from now on; holds whether there is one.
+    pub(crate) fn connections(&self) -> Connections {
+        Connections(self.client.clone())
+    }
+
+    /// Publishes with QoS 1 and waits for the PUBACK.
+    pub(crate) async fn publish(&self, topic: &DeviceTopic, payload: Bytes, retain: bool) -> Result<(), NotPublished> {
+        let client = self.client.borrow().clone().ok_or(NotPublished::Disconnected)?;
+        let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
+        let published = async {
+            let failed = |error: String| NotPublished::Failed(error);
+            let notice = client
+                .publish_tracked(topic.to_string(), payload, options)
+                .await
+                .map_err(|error| failed(error.to_string()))?;
+            notice.wait_completion_async().await.map_err(|error| failed(error.to_string()))
+        };
+        timeout(PUBLISH_TIMEOUT, published).await.unwrap_or(Err(NotPublished::TimedOut))
+    }
+}
+
+pub(crate) struct Connections(watch::Receiver<Option<AsyncClient>>);
+
+impl Connections {
+    /// Waits for the next connection or loss; true when there is a connection now.
+    pub(crate) async fn changed(&mut self) -> bool {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.0.borrow_and_update().is_some()
+    }
+
+    /// Waits until there is a connection.
+    pub(crate) async fn connected(&mut self) {
+        if self.0.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn keep_connected(
+    address: BrokerAddress,
+    name: &'static str,
+    sender: watch::Sender<Option<AsyncClient>>,
+    closed: CancellationToken,
+) {
+    let mut failures = 0_u32;
+    loop {
+        tokio::select! {
+            () = closed.cancelled() => return,
+            error = one_connection(&address, name, &sender) => {
+                let was_connected = sender.send_replace(None).is_some();
+                failures = if was_connected { 0 } else { failures.saturating_add(1) };
+                if failures <= 1 {
+                    tracing::warn!(mqtt.broker = ?address, mqtt.link = name, error, "MQTT connection is down");
+                }
+            }
+        }
+        let pause = RECONNECT_PAUSE.saturating_mul(1 << failures.min(10)).min(RECONNECT_PAUSE_MAX);
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::select! {
+            () = closed.cancelled() => return,
+            () = sleep(pause.mul_f64(jitter)) => {}
+        }
+    }
+}
+
+/// Serves one connection with a client of its own; returns why it ended.
+async fn one_connection(
+    address: &BrokerAddress,
+    name: &'static str,
+    sender: &watch::Sender<Option<AsyncClient>>,
+) -> String {
+    let max_packet_bytes = COMMAND_MAX_BYTES + PACKET_OVERHEAD_BYTES;
+    let mut options =
+        MqttOptions::new(format!("waybill-{name}-{}", clock::new_id()), (address.host.clone(), address.port));
+    options
+        .set_credentials(address.user.clone(), address.password.clone())
+        .set_keep_alive(KEEP_ALIVE_S)
+        .set_clean_session(true)
+        .set_max_packet_size(max_packet_bytes, max_packet_bytes)
+        .set_inflight(IN_FLIGHT_MAX);
+    let (client, mut events) = match AsyncClient::builder(options).capacity(QUEUED_MAX).try_build() {
+        Ok(built) => built,
+        Err(error) => return error.to_string(),
+    };
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(CONNECT_TIMEOUT_S);
+    network.set_tcp_nodelay(true);
+    events.set_network_options(network);
+    loop {
+        match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                tracing::info!(mqtt.broker = ?address, mqtt.link = name, "MQTT connection is up");
+                sender.send_replace(Some(client.clone()));
+            }
+            Ok(_) => {}
+            Err(error) => return error.to_string(),
+        }
+    }
+}

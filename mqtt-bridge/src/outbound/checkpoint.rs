@@ -1,0 +1,47 @@
+//! Up to where in EVENTS every hint has been followed: one entry beside the leases.
+//!
+//! Written only by the owner of outbound, so plain writes do. Without it, or with one of another log, all hints are followed again,
+//! which is only work.
+
+use async_nats::Client;
+use async_nats::jetstream::{self, kv};
+use event_store::{PositionToken, StoreError, streams};
+
+const KEY: &str = "mqtt-outbound-position";
+
+pub(super) struct Checkpoint {
+    entries: kv::Store,
+    incarnation_ms: u64,
+    saved: u64,
+}
+
+impl Checkpoint {
+    pub(super) async fn open(client: &Client, incarnation_ms: u64) -> Result<Self, StoreError> {
+        let entries = jetstream::new(client.clone()).get_key_value(streams::LEASES).await.map_err(unavailable)?;
+        let found = entries.get(KEY).await.map_err(unavailable)?;
+        let token = found.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse::<PositionToken>().ok());
+        let saved = token.filter(|token| token.incarnation_ms == incarnation_ms).map_or(0, |token| token.sequence);
+        Ok(Self { entries, incarnation_ms, saved })
+    }
+
+    /// Every record up to here has been followed.
+    pub(super) fn position(&self) -> u64 {
+        self.saved
+    }
+
+    /// Remembers that every record up to `position` has been followed. What can't be written now is written later.
+    pub(super) async fn save(&mut self, position: u64) {
+        if position <= self.saved {
+            return;
+        }
+        let token = PositionToken { incarnation_ms: self.incarnation_ms, sequence: position };
+        match self.entries.put(KEY, token.to_string().into()).await {
+            Ok(_) => self.saved = position,
+            Err(error) => tracing::debug!(%error, "position of outbound not written"),
+        }
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}

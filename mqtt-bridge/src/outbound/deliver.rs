@@ -1,0 +1,140 @@
+//! One device: load it, and publish its command if that isn't what was published last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::Key;
+use domain::device::{Desired, Device, Phase};
+use event_store::{EventStore, StoreError, clock};
+use moka::sync::Cache;
+
+use super::DeviceRef;
+use super::pending::Hint;
+use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
+use crate::link::{Link, NotPublished};
+use crate::topics::{Channel, DeviceTopic};
+
+/// Devices whose last command is remembered. Those forgotten get theirs once more when there is a hint.
+const REMEMBERED_MAX: u64 = 500_000;
+/// A link is renewed when less than half of its time is left.
+const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
+/// Pause after a failure.
+pub(super) const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What stands for a device, as far as this owner knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Published {
+    pub(super) fingerprint: Fingerprint,
+    expires_at: Option<DateTime<Utc>>,
+    /// How often it was sent.
+    pub(super) sent: u32,
+}
+
+/// What was published last, per device.
+pub(super) type Memory = Cache<DeviceRef, Published>;
+
+pub(super) fn memory() -> Memory {
+    Cache::new(REMEMBERED_MAX)
+}
+
+pub(super) struct Deliverer {
+    pub(super) store: EventStore,
+    pub(super) link: Arc<Link>,
+    pub(super) links: Arc<dyn Links>,
+    pub(super) memory: Memory,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivered {
+    /// What should stand stands. `awaited`: how often a command was sent that the device still has to answer.
+    Stands { awaited: Option<u32> },
+    /// To be tried again.
+    Failed,
+}
+
+impl Deliverer {
+    pub(super) async fn deliver(self: Arc<Self>, device: DeviceRef, hint: Hint) -> (DeviceRef, Delivered) {
+        let delivered = match self.load(&device, hint).await {
+            Ok(aggregate) => self.publish(&device, &aggregate, hint.force).await,
+            Err(error) if error.is_unavailable() => Delivered::Failed,
+            Err(error) => {
+                tracing::error!(device.id = %device.device, %error, "a device can't be loaded, so it gets no command");
+                Delivered::Stands { awaited: None }
+            }
+        };
+        (device, delivered)
+    }
+
+    /// The device with everything up to the hint.
+    async fn load(&self, device: &DeviceRef, hint: Hint) -> Result<Arc<Device>, StoreError> {
+        let key = Key::<Device>::new(&device.tenant, &device.device);
+        let known = self.store.load(&key).await?;
+        let loaded =
+            if hint.to > 0 && known.last_sequence >= hint.to { known } else { self.store.load_fresh(&key).await? };
+        Ok(Arc::clone(&loaded.aggregate))
+    }
+
+    async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: bool) -> Delivered {
+        let now = clock::now();
+        let last = self.memory.get(device);
+        let fingerprint = command::fingerprint(aggregate);
+        let same = last.filter(|last| last.fingerprint == fingerprint);
+        let is_awaited = is_awaited(aggregate);
+        // Only what is still unanswered is worth sending twice.
+        let again = force && is_awaited;
+        if let Some(same) = same.filter(|same| !again && !same.is_ending(now)) {
+            return Delivered::Stands { awaited: (is_awaited && !force).then_some(same.sent) };
+        }
+        let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, now) {
+            Ok(command) => command,
+            Err(error) => {
+                tracing::error!(device.id = %device.device, %error, "no command can be made for a device");
+                return Delivered::Stands { awaited: None };
+            }
+        };
+        let sent = same.map_or(1, |same| same.sent.saturating_add(1));
+        match self.send(device, &command).await {
+            Ok(()) => {
+                let published = Published { fingerprint, expires_at: command.expires_at, sent };
+                self.memory.insert(device.clone(), published);
+                Delivered::Stands { awaited: is_awaited.then_some(sent) }
+            }
+            Err(error) => {
+                // It may stand or not.
+                self.memory.invalidate(device);
+                tracing::debug!(device.id = %device.device, %error, "command not published");
+                Delivered::Failed
+            }
+        }
+    }
+
+    async fn send(&self, device: &DeviceRef, command: &Command) -> Result<(), NotPublished> {
+        let topic = DeviceTopic::new(&device.tenant, &device.device, Channel::Commands);
+        let published = self.link.publish(&topic, command.payload.clone(), true).await;
+        let outcome = if published.is_ok() { "sent" } else { "failed" };
+        let kind = match command.fingerprint {
+            Fingerprint::Nothing => "nothing",
+            Fingerprint::Install { .. } => "install",
+            Fingerprint::Cancel { .. } => "cancel",
+        };
+        metrics::counter!("waybill_mqtt_commands_total", "kind" => kind, "outcome" => outcome).increment(1);
+        published
+    }
+}
+
+impl Published {
+    fn is_ending(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at - now < RENEW_BEFORE)
+    }
+}
+
+/// Whether the device has still to answer its command.
+fn is_awaited(device: &Device) -> bool {
+    match device.desired() {
+        Desired::Install(update) => update.phase == Phase::Dispatched,
+        Desired::Cancel(_) => true,
+        Desired::Nothing => false,
+    }
+}

@@ -1,0 +1,200 @@
+//! The owner of outbound at work: reads hints, deals with devices, a bounded number at the same time, and remembers how far it is.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{Delivery, StoreError, Subscription};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::checkpoint::Checkpoint;
+use super::deliver::{Delivered, Deliverer, FAILURE_PAUSE, memory};
+use super::hints::hint;
+use super::pending::{Hint, Pending};
+use super::retries::Retries;
+use super::{DeviceRef, LiveDevices, Outbound};
+use crate::command::Fingerprint;
+use crate::link::{Connections, Link};
+
+/// Devices that are dealt with at the same time.
+const IN_WORK_MAX: usize = 256;
+/// How often the position is written.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often all devices with live updates are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// Pause after a sweep that could not be finished.
+const SWEEP_RETRY: Duration = Duration::from_secs(30);
+/// Devices asked for at once in a sweep.
+const SWEEP_PAGE: usize = 1_000;
+
+type Work = BoxFuture<'static, (DeviceRef, Delivered)>;
+type Page = Result<Vec<DeviceRef>, String>;
+
+pub(super) struct Owner {
+    deliverer: Arc<Deliverer>,
+    live_devices: Arc<dyn LiveDevices>,
+    connections: Connections,
+    records: Subscription,
+    checkpoint: Checkpoint,
+    pending: Pending,
+    in_work: FuturesUnordered<Work>,
+    retries: Retries,
+    sweep: Sweep,
+}
+
+/// A walk over the devices with live updates, page by page.
+enum Sweep {
+    Resting { until: Instant },
+    Asking(BoxFuture<'static, Page>),
+}
+
+impl Owner {
+    pub(super) async fn begin(outbound: &Outbound, link: Arc<Link>) -> Result<Self, StoreError> {
+        let mut connections = link.connections();
+        connections.connected().await;
+        let log = outbound.store.log();
+        let checkpoint = Checkpoint::open(&outbound.waybill, log.info().await?.incarnation_ms).await?;
+        let position = checkpoint.position();
+        tracing::info!(position, "publishing commands from here on");
+        Ok(Self {
+            deliverer: Arc::new(Deliverer {
+                store: outbound.store.clone(),
+                link,
+                links: Arc::clone(&outbound.links),
+                memory: memory(),
+            }),
+            live_devices: Arc::clone(&outbound.live_devices),
+            connections,
+            records: log.subscribe(position + 1),
+            checkpoint,
+            pending: Pending::reading_from(position),
+            in_work: FuturesUnordered::new(),
+            retries: Retries::default(),
+            sweep: Sweep::Resting { until: Instant::now() },
+        })
+    }
+
+    /// Works until stopped. Errs only if the log can't be followed any more.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut tick = interval(SAVE_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.take_work();
+            tokio::select! {
+                () = stop.cancelled() => {
+                    self.checkpoint.save(self.pending.followed()).await;
+                    return Ok(());
+                }
+                Some((device, delivered)) = self.in_work.next() => self.finish(device, delivered),
+                connected = self.connections.changed() => self.on_connection(connected),
+                page = self.sweep.page() => self.on_page(page),
+                record = self.records.next(), if self.pending.has_room() => match record {
+                    Some(delivery) => self.on_delivery(delivery?),
+                    None => return Err(StoreError::Unavailable("the log's subscription ended".to_owned())),
+                },
+                _ = tick.tick() => self.on_tick().await,
+            }
+        }
+    }
+
+    fn take_work(&mut self) {
+        while self.in_work.len() < IN_WORK_MAX && self.deliverer.link.is_connected() {
+            let Some((device, hint)) = self.pending.take() else { return };
+            self.in_work.push(Arc::clone(&self.deliverer).deliver(device, hint).boxed());
+        }
+    }
+
+    fn finish(&mut self, device: DeviceRef, delivered: Delivered) {
+        match delivered {
+            Delivered::Stands { awaited } => {
+                if let Some(sent) = awaited {
+                    self.retries.expect_answer(device.clone(), sent, Instant::now());
+                }
+                self.pending.done(device);
+            }
+            Delivered::Failed => self.pending.failed(device, Instant::now() + FAILURE_PAUSE),
+        }
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::CaughtUp { position } => self.pending.read_to(position),
+            Delivery::Record(raw) => {
+                if let Some(device) = hint(&raw) {
+                    self.pending.add(device, Hint::at(raw.position));
+                }
+                self.pending.read_to(raw.position);
+            }
+        }
+    }
+
+    /// A broker that was away may have lost what it had acknowledged: all commands known to stand are published once more.
+    fn on_connection(&mut self, connected: bool) {
+        if !connected {
+            return;
+        }
+        let memory = &self.deliverer.memory;
+        let standing: HashSet<DeviceRef> = memory
+            .iter()
+            .filter(|(_, published)| published.fingerprint != Fingerprint::Nothing)
+            .map(|(device, _)| DeviceRef::clone(&device))
+            .collect();
+        memory.invalidate_all();
+        tracing::info!(devices = standing.len(), "MQTT broker is back; publishing the commands that stand");
+        for device in standing {
+            self.pending.add(device, Hint::again(false));
+        }
+    }
+
+    fn on_page(&mut self, page: Page) {
+        let now = Instant::now();
+        self.sweep = match page {
+            Err(error) => {
+                tracing::info!(error, "no sweep over live updates now");
+                Sweep::Resting { until: now + SWEEP_RETRY }
+            }
+            Ok(devices) => {
+                let last = devices.last().filter(|_| devices.len() >= SWEEP_PAGE).cloned();
+                for device in devices {
+                    self.pending.add(device, Hint::again(false));
+                }
+                match last {
+                    Some(last) => self.ask(Some(last)),
+                    None => Sweep::Resting { until: now + SWEEP_INTERVAL },
+                }
+            }
+        };
+    }
+
+    fn ask(&self, after: Option<DeviceRef>) -> Sweep {
+        let live_devices = Arc::clone(&self.live_devices);
+        Sweep::Asking(async move { live_devices.live_devices(after.as_ref(), SWEEP_PAGE).await }.boxed())
+    }
+
+    async fn on_tick(&mut self) {
+        let now = Instant::now();
+        self.pending.wake(now);
+        while let Some(device) = self.retries.take_due(now) {
+            self.pending.add(device, Hint::again(true));
+        }
+        if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.pending.has_room() {
+            self.sweep = self.ask(None);
+        }
+        metrics::gauge!("waybill_mqtt_outbound_pending").set(self.pending.len() as f64);
+        self.checkpoint.save(self.pending.followed()).await;
+    }
+}
+
+impl Sweep {
+    /// The next page, once it is there.
+    async fn page(&mut self) -> Page {
+        match self {
+            Self::Resting { .. } => std::future::pending().await,
+            Self::Asking(page) => page.await,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Devices that are to be looked at: each at most once, with the oldest hint that is still to be followed.
+//!
+//! Invariant: [`Pending::followed`] never passes a hint whose device hasn't been dealt with since.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::DeviceRef;
+
+/// Devices that may wait at the same time; beyond that no hints are read.
+pub(super) const PENDING_MAX: usize = 20_000;
+/// Position of a hint that isn't from the log.
+pub(super) const NO_POSITION: u64 = u64::MAX;
+
+/// Why and how a device is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hint {
+    /// Oldest record to be followed.
+    pub(super) from: u64,
+    /// Newest record to be seen.
+    pub(super) to: u64,
+    /// Publish even what was published before.
+    pub(super) force: bool,
+}
+
+impl Hint {
+    pub(super) fn at(position: u64) -> Self {
+        Self { from: position, to: position, force: false }
+    }
+
+    /// A wish to look again, not from the log.
+    pub(super) fn again(force: bool) -> Self {
+        Self { from: NO_POSITION, to: 0, force }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.from = self.from.min(other.from);
+        self.to = self.to.max(other.to);
+        self.force |= other.force;
+    }
+}
+
+struct Entry {
+    hint: Hint,
+    /// What came in while the device was being dealt with.
+    newer: Option<Hint>,
+    in_work: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Pending {
+    entries: HashMap<DeviceRef, Entry>,
+    queue: VecDeque<DeviceRef>,
+    /// Devices that wait after a failure.
+    later: BTreeMap<(Instant, u64), DeviceRef>,
+    later_count: u64,
+    /// Newest position read.
+    read: u64,
+}
+
+impl Pending {
+    pub(super) fn reading_from(position: u64) -> Self {
+        Self { read: position, ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.len() < PENDING_MAX
+    }
+
+    /// Everything up to here has been read.
+    pub(super) fn read_to(&mut self, position: u64) {
+        self.read = self.read.max(position);
+    }
+
+    pub(super) fn add(&mut self, device: DeviceRef, hint: Hint) {
+        match self.entries.get_mut(&device) {
+            Some(entry) if entry.in_work => match &mut entry.newer {
+                Some(newer) => newer.merge(hint),
+                None => entry.newer = Some(hint),
+            },
+            Some(entry) => entry.hint.merge(hint),
+            None => {
+                self.queue.push_back(device.clone());
+                self.entries.insert(device, Entry { hint, newer: None, in_work: false });
+            }
+        }
+    }
+
+    /// The next device to be dealt with.
+    pub(super) fn take(&mut self) -> Option<(DeviceRef, Hint)> {
+        let device = self.queue.pop_front()?;
+        let entry = self.entries.get_mut(&device)?;
+        entry.in_work = true;
+        Some((device, entry.hint))
+    }
+
+    /// The device has been dealt with.
+    pub(super) fn done(&mut self, device: DeviceRef) {
+        let newer = self.entries.remove(&device).and_then(|entry| entry.newer);
+        if let Some(hint) = newer {
+            self.add(device, hint);
+        }
+    }
+
+    /// The device could not be dealt with and waits until then.
+    pub(super) fn failed(&mut self, device: DeviceRef, until: Instant) {
+        let Some(entry) = self.entries.get_mut(&device) else { return };
+        entry.in_work = false;
+        if let Some(newer) = entry.newer.take() {
+            entry.hint.merge(newer);
+        }
+        self.later_count += 1;
+        self.later.insert((until, self.later_count), device);
+    }
+
+    /// Devices whose wait is over stand in line again.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
+            self.queue.push_back(first.remove());
+        }
+    }
+
+    /// Every record up to here has been followed.
+    pub(super) fn followed(&self) -> u64 {
+        let oldest =
+            self.entries.values().map(|entry| entry.hint.from.min(entry.newer.map_or(NO_POSITION, |n| n.from)));
+        oldest.min().map_or(self.read, |oldest| self.read.min(oldest.saturating_sub(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::{DeviceId, TenantId};
+
+    use super::*;
+
+    fn device(id: &str) -> DeviceRef {
+        DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new(id).unwrap() }
+    }
+
+    fn hinted(pending: &mut Pending, id: &str, position: u64) {
+        pending.read_to(position);
+        pending.add(device(id), Hint::at(position));
+    }
+
+    #[test]
+    fn hints_of_one_device_are_one() {
+        let mut pending = Pending::default();
+        hinted(&mut pending, "d-1", 5);
+        hinted(&mut pending, "d-1", 9);
+        assert_eq!(pending.take(), Some((device("d-1"), Hint { from: 5, to: 9, force: false })));
+        assert_eq!(pending.take(), None);
+    }
+
+    #[test]
+    fn a_hint_during_the_work_makes_more_work_afterwards() {
+        let mut pending = Pending::default();
+        hinted(&mut pending, "d-1", 5);
+        pending.take();
+        hinted(&mut pending, "d-1", 7);
+        assert_eq!(pending.take(), None, "never two at once");
+        assert_eq!(pending.followed(), 4);
+        pending.done(device("d-1"));
+        assert_eq!(pending.followed(), 6);
+        assert_eq!(pending.take(), Some((device("d-1"), Hint::at(7))));
+        pending.done(device("d-1"));
+        assert_eq!(pending.followed(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_not_followed_and_comes_again() {
+        let mut pending = Pending::default();
+        hinted(&mut pending, "d-1", 5);
+        hinted(&mut pending, "d-2", 6);
+        pending.take();
+        pending.take();
+        let now = Instant::now();
+        pending.failed(device("d-1"), now + Duration::from_secs(1));
+        pending.done(device("d-2"));
+        assert_eq!(pending.followed(), 4);
+        pending.wake(now);
+        assert_eq!(pending.take(), None);
+        pending.wake(now + Duration::from_secs(1));
+        assert_eq!(pending.take(), Some((device("d-1"), Hint::at(5))));
+    }
+
+    #[test]
+    fn looking_again_holds_up_no_position() {
+        let mut pending = Pending::reading_from(10);
+        pending.add(device("d-1"), Hint::again(true));
+        assert_eq!(pending.followed(), 10);
+    }
+}

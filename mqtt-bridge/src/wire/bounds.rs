@@ -1,0 +1,111 @@
+//! Bounds and readings that the messages share.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::Sealed;
+use domain::values::{FIRMWARE_COMPONENT, TAGS_MAX, is_component, is_short_text, is_version_text};
+use serde_json::Value;
+
+use super::Malformed;
+
+/// Longest free text of a device, in characters; the rest is cut off.
+const MESSAGE_MAX_CHARS: usize = 256;
+/// Longest session or boot id, in bytes.
+const MARK_MAX_BYTES: usize = 64;
+/// Most components a device can name.
+const COMPONENTS_MAX: usize = 16;
+/// Numbers above this are milliseconds since 1970, below it seconds.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+/// Free text of a device, cut to the bound.
+pub(super) fn message(text: Option<String>) -> Option<Sealed<String>> {
+    text.filter(|text| !text.is_empty()).map(|text| Sealed::Plain(text.chars().take(MESSAGE_MAX_CHARS).collect()))
+}
+
+/// A session, a boot or a slot: a short text, or a number as devices count their boots.
+pub(super) fn mark(name: &str, value: &Value) -> Result<Option<String>, Malformed> {
+    let text = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            return Err(Malformed::new(format!("{name} is neither text nor number")));
+        }
+    };
+    let fits = text.len() <= MARK_MAX_BYTES && !text.chars().any(char::is_control);
+    if fits { Ok(Some(text)) } else { Err(Malformed::new(format!("{name} is longer than {MARK_MAX_BYTES} bytes"))) }
+}
+
+/// Versions per component; `firmware_version` stands for the component `firmware`.
+pub(super) fn versions(
+    versions: BTreeMap<String, String>,
+    firmware_version: Option<String>,
+) -> Result<BTreeMap<String, String>, Malformed> {
+    let mut all = versions;
+    if let Some(version) = firmware_version {
+        all.entry(FIRMWARE_COMPONENT.to_owned()).or_insert(version);
+    }
+    if all.len() > COMPONENTS_MAX {
+        return Err(Malformed::new(format!("more than {COMPONENTS_MAX} components")));
+    }
+    let wrong = all.iter().find(|(component, version)| !is_component(component) || !is_version_text(version));
+    match wrong {
+        None => Ok(all),
+        Some(_) => {
+            Err(Malformed::new("a component or version is empty, too long or has characters that are not allowed"))
+        }
+    }
+}
+
+/// Attributes: short texts; numbers and truth values are written as text.
+pub(super) fn attributes(found: BTreeMap<String, Value>) -> Result<BTreeMap<String, String>, Malformed> {
+    if found.len() > TAGS_MAX {
+        return Err(Malformed::new(format!("more than {TAGS_MAX} attributes")));
+    }
+    found
+        .into_iter()
+        .map(|(key, value)| {
+            let text = match value {
+                Value::String(text) => text,
+                Value::Number(number) => number.to_string(),
+                Value::Bool(truth) => truth.to_string(),
+                Value::Null | Value::Array(_) | Value::Object(_) => {
+                    return Err(Malformed::new("an attribute is neither text nor number"));
+                }
+            };
+            if is_short_text(&key) && is_short_text(&text) {
+                Ok((key, text))
+            } else {
+                Err(Malformed::new("an attribute is empty or too long"))
+            }
+        })
+        .collect()
+}
+
+/// A short text such as a hardware version; empty is absent.
+pub(super) fn short_text(name: &str, text: Option<String>) -> Result<Option<String>, Malformed> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) if !is_short_text(&text) => Err(Malformed::new(format!("{name} is too long"))),
+        text => Ok(text),
+    }
+}
+
+/// The time a device states: RFC 3339, or seconds or milliseconds since 1970. Devices have bad clocks: anything else is no time.
+pub(super) fn device_time(value: &Value) -> Option<DateTime<Utc>> {
+    match value {
+        Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),
+        Value::Number(number) => match number.as_i64()? {
+            milliseconds if milliseconds >= MILLISECONDS_FROM => DateTime::from_timestamp_millis(milliseconds),
+            seconds => DateTime::from_timestamp(seconds, 0),
+        },
+        _ => None,
+    }
+}
+
+/// A whole number from a range; anything else is absent, since nothing rests on it.
+pub(super) fn reading(value: &Value, least: i16, most: i16) -> Option<i16> {
+    let rounded = value.as_f64()?.round();
+    (f64::from(least)..=f64::from(most)).contains(&rounded).then_some(rounded as i16)
+}

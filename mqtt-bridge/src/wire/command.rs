@@ -1,0 +1,78 @@
+//! `commands`: what a device is told. Written here, read by firmware.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::PROTOCOL;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandName {
+    OtaUpdate,
+    Activate,
+    Cancel,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Update,
+    Rollback,
+}
+
+/// A signature over the firmware's manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signature {
+    pub scheme: String,
+    pub key: String,
+    pub sig: String,
+}
+
+/// A command as sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum CommandMessage {
+    Install {
+        v: u16,
+        command: CommandName,
+        seq: u64,
+        update_id: String,
+        ordinal: u32,
+        attempt: u16,
+        kind: Kind,
+        component: String,
+        firmware_id: String,
+        version: String,
+        /// Bytes.
+        size: u64,
+        sha256: String,
+        url: String,
+        signatures: Vec<Signature>,
+        activate: bool,
+        time: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+        expires_in_s: i64,
+    },
+    /// `cancel` or `activate`: of an update that the device knows.
+    Order {
+        v: u16,
+        command: CommandName,
+        seq: u64,
+        update_id: String,
+        ordinal: u32,
+        attempt: u16,
+    },
+    None {
+        v: u16,
+        command: CommandName,
+        time: DateTime<Utc>,
+    },
+}
+
+impl CommandMessage {
+    /// The answer to a device that asks while there is nothing to do.
+    pub fn none(time: DateTime<Utc>) -> Self {
+        Self::None { v: PROTOCOL, command: CommandName::None, time }
+    }
+}

@@ -1,0 +1,71 @@
+//! Payloads as devices write and read them: versioned wire types, never the domain's.
+//!
+//! Unknown fields are ignored. What cannot be understood, or goes beyond a bound, is [`Malformed`] with the reason, and ends as a dead
+//! letter. Each kind of message has a file that reads it and turns it into what the domain understands.
+
+mod bounds;
+mod command;
+mod info;
+mod presence;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use command::{CommandMessage, CommandName, Kind, Signature};
+pub use info::InfoMessage;
+pub use presence::{Contact, PresenceMessage, PresenceWord};
+pub use report::{CODE_UNKNOWN, Progress, StatusReport};
+
+/// Version of the protocol that is spoken.
+pub const PROTOCOL: u16 = 1;
+/// Largest message on any topic but `telemetry`, in bytes.
+pub const MESSAGE_MAX_BYTES: usize = 8 * 1024;
+/// Largest `telemetry` message, in bytes.
+pub const MEASUREMENTS_MAX_BYTES: usize = 32 * 1024;
+
+/// Why a message is not understood. The text says what is wrong and repeats nothing long.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+impl Malformed {
+    fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// The message in a payload, if it is one JSON object within the bound.
+fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Malformed> {
+    within(payload, MESSAGE_MAX_BYTES)?;
+    serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))
+}
+
+fn within(payload: &[u8], max_bytes: usize) -> Result<(), Malformed> {
+    if payload.len() > max_bytes {
+        return Err(Malformed::new(format!("{} bytes, at most {max_bytes} are taken", payload.len())));
+    }
+    Ok(())
+}
+
+/// A message on `telemetry`: the object as it was sent, and its own time.
+pub fn read_measurements(
+    payload: &[u8],
+) -> Result<(Box<serde_json::value::RawValue>, Option<DateTime<Utc>>), Malformed> {
+    #[derive(Deserialize)]
+    struct Stamp {
+        #[serde(default)]
+        ts: Value,
+    }
+    within(payload, MEASUREMENTS_MAX_BYTES)?;
+    let raw: Box<serde_json::value::RawValue> =
+        serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))?;
+    if !raw.get().starts_with('{') {
+        return Err(Malformed::new("not a JSON object"));
+    }
+    let stamp: Stamp = serde_json::from_str(raw.get()).map_err(|error| Malformed::new(error.to_string()))?;
+    Ok((raw, bounds::device_time(&stamp.ts)))
+}

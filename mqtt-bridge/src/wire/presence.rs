@@ -1,0 +1,114 @@
+//! `status`: presence and proof. The last will is one of these too.
+
+use std::collections::BTreeMap;
+
+use domain::device::{Presence, Report};
+use domain::ids::ORDINAL_MAX;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::report::{code_and_message, status_of};
+use super::{Malformed, bounds, read};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceWord {
+    Online,
+    Offline,
+}
+
+/// A device's `status` as sent.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct PresenceMessage {
+    pub status: PresenceWord,
+    #[serde(default)]
+    pub session: Value,
+    #[serde(default)]
+    pub boot_id: Value,
+    #[serde(default)]
+    pub firmware_version: Option<String>,
+    #[serde(default)]
+    pub versions: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub trial: Option<bool>,
+    #[serde(default)]
+    pub slot: Value,
+    /// Per cent.
+    #[serde(default)]
+    pub battery_level: Value,
+    /// dBm.
+    #[serde(default)]
+    pub signal_strength: Value,
+    /// An object; one that makes no sense doesn't take the rest with it.
+    #[serde(default)]
+    pub last_update: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct LastUpdate {
+    ordinal: u32,
+    attempt: u16,
+    status: String,
+    #[serde(default)]
+    code: Option<String>,
+}
+
+/// What of a sign of life goes to telemetry.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Contact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<PresenceWord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub battery_level: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal_strength: Option<i16>,
+    /// The broker's number for the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<u64>,
+}
+
+impl PresenceMessage {
+    pub fn read(payload: &[u8]) -> Result<Self, Malformed> {
+        read(payload)
+    }
+
+    pub fn to_presence(&self) -> Result<Presence, Malformed> {
+        Ok(Presence {
+            session: bounds::mark("session", &self.session)?,
+            boot_id: bounds::mark("boot_id", &self.boot_id)?,
+            versions: bounds::versions(self.versions.clone().unwrap_or_default(), self.firmware_version.clone())?,
+            trial: self.trial.unwrap_or(false),
+            slot: bounds::mark("slot", &self.slot)?,
+            last_update: last_update(&self.last_update),
+        })
+    }
+
+    pub fn to_contact(&self, delivery: Option<u64>) -> Result<Contact, Malformed> {
+        Ok(Contact {
+            status: Some(self.status),
+            session: bounds::mark("session", &self.session)?,
+            boot_id: bounds::mark("boot_id", &self.boot_id)?,
+            battery_level: bounds::reading(&self.battery_level, 0, 100),
+            signal_strength: bounds::reading(&self.signal_strength, -200, 50),
+            delivery,
+        })
+    }
+}
+
+fn last_update(value: &Value) -> Option<Report> {
+    let last = LastUpdate::deserialize(value).ok()?;
+    let (code, message) = code_and_message(last.code, None);
+    (1..=ORDINAL_MAX).contains(&last.ordinal).then_some(Report {
+        ordinal: last.ordinal,
+        attempt: last.attempt,
+        status: status_of(&last.status).ok()?,
+        sha256: None,
+        code,
+        message: bounds::message(message),
+        retry_after_s: None,
+    })
+}

@@ -1,0 +1,128 @@
+//! `updates/{ordinal}/status`: a device's report on an update.
+//!
+//! A `code` that is none of the protocol's becomes [`CODE_UNKNOWN`], so that the failure counts; what the device wrote stands in the
+//! message.
+
+use chrono::{DateTime, Utc};
+use domain::device::{Report, ReportStatus, is_code};
+use domain::values::Sha256Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Malformed, bounds, read};
+
+/// The code of a failure whose own code is none of the protocol's.
+pub const CODE_UNKNOWN: &str = "x_unknown";
+
+/// A report as sent.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct StatusReport {
+    pub attempt: u16,
+    pub status: String,
+    /// Per cent of the present phase.
+    #[serde(default)]
+    pub progress: Value,
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Bytes received so far.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub retry_after_s: Option<u32>,
+    #[serde(default)]
+    pub ts: Value,
+}
+
+/// What of a report goes to telemetry: where the device stands within a phase.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Progress {
+    pub ordinal: u32,
+    pub attempt: u16,
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl StatusReport {
+    pub fn read(payload: &[u8]) -> Result<Self, Malformed> {
+        read(payload)
+    }
+
+    pub fn device_time(&self) -> Option<DateTime<Utc>> {
+        bounds::device_time(&self.ts)
+    }
+
+    /// Whether the report says how far the device is.
+    pub fn has_progress(&self) -> bool {
+        self.bytes.is_some() || !self.progress.is_null()
+    }
+
+    pub fn progress(&self, report: &Report) -> Progress {
+        Progress {
+            ordinal: report.ordinal,
+            attempt: report.attempt,
+            status: report.status.word(),
+            progress: bounds::reading(&self.progress, 0, 100),
+            bytes: self.bytes,
+        }
+    }
+
+    /// The report in the domain's words.
+    pub fn to_report(&self, ordinal: u32) -> Result<Report, Malformed> {
+        let sha256 = match &self.sha256 {
+            Some(text) => Some(
+                Sha256Digest::from_hex(text).ok_or_else(|| Malformed::new("sha256 is not 64 hexadecimal digits"))?,
+            ),
+            None => None,
+        };
+        let (code, message) = code_and_message(self.code.clone(), self.message.clone());
+        Ok(Report {
+            ordinal,
+            attempt: self.attempt,
+            status: status_of(&self.status)?,
+            sha256,
+            code,
+            message: bounds::message(message),
+            retry_after_s: self.retry_after_s,
+        })
+    }
+}
+
+/// The status behind a word, words of older firmware included. Words that only a server can say are refused.
+pub(super) fn status_of(word: &str) -> Result<ReportStatus, Malformed> {
+    use ReportStatus as S;
+    Ok(match word {
+        "received" | "preparing" | "in_progress" => S::Received,
+        "deferred" => S::Deferred,
+        "downloading" => S::Downloading,
+        "verifying" => S::Verifying,
+        "installing" | "applying" => S::Installing,
+        "staged" => S::Staged,
+        "rebooting" => S::Rebooting,
+        "completed" | "complete" | "installed" => S::Completed,
+        "failed" => S::Failed,
+        "rejected" => S::Rejected,
+        "cancelled" => S::Cancelled,
+        "cancel_refused" => S::CancelRefused,
+        "created" | "scheduled" | "queued" | "rollback" => {
+            return Err(Malformed::new(format!("status {word} is not a device's to report")));
+        }
+        _ => return Err(Malformed::new("status is not known")),
+    })
+}
+
+pub(super) fn code_and_message(code: Option<String>, message: Option<String>) -> (Option<String>, Option<String>) {
+    match code.filter(|code| !code.is_empty()) {
+        Some(code) if !is_code(&code) => {
+            let message = message.map_or_else(|| format!("code {code}"), |message| format!("code {code}: {message}"));
+            (Some(CODE_UNKNOWN.to_owned()), Some(message))
+        }
+        code => (code, message),
+    }
+}
