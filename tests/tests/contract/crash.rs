@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::CommandId;
-use event_store::{Log, Recorded, clock};
+use event_store::{Log, clock};
 
 use super::servers::OneServer;
-use super::tally::{TallyEvent, add, insist, key, request_as, store};
+use super::tally::{add, insist, key, request_as, store};
 
 const WRITERS: usize = 8;
 const AGGREGATES: usize = 20;
@@ -75,7 +75,7 @@ impl Writing {
         }
         assert!(acknowledged.len() > AGGREGATES, "writers got nowhere: {}", acknowledged.len());
         for aggregate in 0..AGGREGATES {
-            let history = whole_history(log, aggregate).await;
+            let history = store(log).history(&key("crash", &format!("t-{aggregate}")), 1, usize::MAX).await.unwrap();
             let mut stored: Vec<_> = history.iter().map(|one| (one.position.sequence, one.command_id)).collect();
             let mut wanted: Vec<_> = acknowledged
                 .iter()
@@ -89,18 +89,4 @@ impl Writing {
             assert!(versions.eq(1..=history.len() as u64), "versions of {aggregate} have gaps");
         }
     }
-}
-
-/// The history with its newest records: a replica may lack them for a moment.
-async fn whole_history(log: &Arc<dyn Log>, aggregate: usize) -> Vec<Recorded<TallyEvent>> {
-    let key = key("crash", &format!("t-{aggregate}"));
-    let last = log.last_sequence(key.raw()).await.unwrap();
-    for _ in 0..100 {
-        let history = store(log).history(&key, 1, usize::MAX).await.unwrap();
-        if history.last().is_some_and(|one| one.position.sequence == last) {
-            return history;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("no replica has position {last}");
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::spawner::Spawner;
+use super::spawner::{RunAs, Spawner, command};
 
 /// How long a server may take to stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,6 +33,18 @@ impl Process {
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = spawner.spawn(command).with_context(|| format!("{name} can't be started"))?;
         Ok(Self { name, child, log: log.to_owned(), _spawner: spawner.clone() })
+    }
+
+    /// Starts any program as a child that dies with this process.
+    pub fn run(name: &'static str, spawner: &Spawner, program: &Path, args: &[String], log: &Path) -> Result<Self> {
+        let mut command = command(program, RunAs::Same);
+        command.args(args);
+        Self::start(name, spawner, command, log)
+    }
+
+    /// Asks it to stop by SIGTERM and waits.
+    pub async fn terminate(&mut self) {
+        self.stop(Signal::SIGTERM).await;
     }
 
     pub fn pid(&self) -> u32 {

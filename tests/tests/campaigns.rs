@@ -1,0 +1,128 @@
+//! Campaigns through the front door: waves, gates, exclusions, pause, cancel.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use waybill::simulate::{Behaviour, DeviceSpec, Pace};
+
+use crate::world::{World, device, devices};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_campaign_brings_every_device_to_the_new_version() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(30)).await;
+    let id = world.campaign(&api, &firmware, json!({"max_concurrent_updates": 5})).await;
+    let status = world.campaign_is(&api, &id, &["completed"]).await;
+
+    assert_eq!((&status["confirmed"], &status["failed"]), (&json!(30), &json!(0)), "{status}");
+    let enrolled: Vec<&Value> = status["waves"].as_array().unwrap().iter().map(|wave| &wave["enrolled"]).collect();
+    assert_eq!(enrolled, [&json!(3), &json!(12), &json!(15)]);
+    let devices = fleet.status();
+    assert_eq!((devices.installs, devices.repeated_installs), (30, 0));
+    assert_eq!(devices.versions.get("2.0.0"), Some(&30), "{:?}", devices.versions);
+    assert!(devices.working_peak <= 5, "{} devices at work at once", devices.working_peak);
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_firmware_stops_at_the_gate_with_evidence() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(40).into_iter().map(|device| DeviceSpec { behaviour: Behaviour { fail: true, ..device.behaviour }, ..device });
+    let fleet = world.online_fleet(&api, specs.collect()).await;
+    let created = json!({"auto_rollback": true, "gate_min_settled": 4});
+    let id = world.campaign(&api, &firmware, created).await;
+    let status = world.campaign_is(&api, &id, &["paused"]).await;
+    let untouched = status["waves"][2]["reached"].as_u64().unwrap();
+    assert_eq!(untouched, 0, "the last wave never opens: {status}");
+
+    let history = api.get(&format!("/campaigns/{id}/history?limit=200")).await.unwrap();
+    let closed = history["items"].as_array().unwrap().iter().find(|item| item["type"] == "campaign.gate_closed").unwrap();
+    let event = &closed["event"];
+    assert_eq!(event["gate"], "failure");
+    assert_eq!(event["rollback"], "not_available");
+    assert!(event["evidence"]["failed"].as_u64().unwrap() >= 1, "{event}");
+    assert!(!event["evidence"]["devices"].as_array().unwrap().is_empty(), "{event}");
+
+    let refused = api.send(Method::POST, &format!("/campaigns/{id}/resume"), Some(&json!({}))).await.unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body["type"].as_str().unwrap().contains("gate_still_closed"), "{}", refused.body);
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_do_not_fit_are_left_out_with_reasons() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let version = |id: &str, version: &str| DeviceSpec { firmware_version: version.to_owned(), ..device(id) };
+    world
+        .register(&api, &[version("old", "1.0.0"), version("same", "2.0.0"), version("newer", "2.1.0"), version("odd", "nightly")])
+        .await;
+    api.post("/devices", &json!({"device_id": "other", "device_model": "else", "firmware_version": "1.0.0"})).await.unwrap();
+    api.post("/devices", &json!({"device_id": "held", "device_model": "SF-2024-Pro", "firmware_version": "1.0.0"})).await.unwrap();
+    api.post("/devices/held/hold", &json!({"reason": "on a ship"})).await.unwrap();
+
+    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
+    world.campaign_is(&api, &id, &["running"]).await;
+    world.settles().await;
+    let page = api.get(&format!("/campaigns/{id}/devices?limit=100")).await.unwrap();
+    let reason = |device: &str| {
+        let items = page["items"].as_array().unwrap();
+        items.iter().find(|item| item["device_id"] == device).unwrap_or_else(|| panic!("{device} is missing: {page}"))["excluded"].clone()
+    };
+    assert_eq!(reason("old"), Value::Null);
+    assert_eq!(reason("same"), "already_on_version");
+    assert_eq!(reason("newer"), "already_newer");
+    assert_eq!(reason("odd"), "version_not_comparable");
+    assert_eq!(reason("other"), "wrong_model");
+    assert_eq!(reason("held"), "held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_campaign_leaves_nobody_under_way() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(20);
+    world.register(&api, &specs).await;
+    // Slow enough to be caught in the middle.
+    let fleet = world.fleet_at_pace(specs, Pace::default().scaled(10.0));
+    world.online(&api, 20).await;
+    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 10})).await;
+    world.until_get(&api, &format!("/campaigns/{id}/status"), "somebody is at work", |body| body["waves"][0]["reached"].as_u64() > Some(3)).await;
+    api.post(&format!("/campaigns/{id}/cancel"), &json!({"reason": "wrong file"})).await.unwrap();
+    let status = world.campaign_is(&api, &id, &["cancelled"]).await;
+    assert_eq!(status["waves"][0]["in_use"], 0, "{status}");
+    world.settles().await;
+    let open = api.get(&format!("/updates?campaign_id={id}&limit=200")).await.unwrap();
+    for update in open["items"].as_array().unwrap() {
+        let phase = update["phase"].as_str().unwrap();
+        assert!(["confirmed", "cancelled", "failed"].contains(&phase), "{update}");
+    }
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_campaign_grants_nothing_and_goes_on_when_resumed() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(20)).await;
+    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 2})).await;
+    world.until_get(&api, &format!("/campaigns/{id}/status"), "somebody is done", |body| body["confirmed"].as_u64() > Some(1)).await;
+    api.post(&format!("/campaigns/{id}/pause"), &json!({"reason": "lunch"})).await.unwrap();
+    let path = format!("/campaigns/{id}/status");
+    let at_rest = world.until_get(&api, &path, "nobody at work", |body| body["status"] == "paused" && body["waves"][0]["in_use"] == 0).await;
+    assert!(at_rest["confirmed"].as_u64() < Some(20), "{at_rest}");
+    world.settles().await;
+    let later = api.get(&path).await.unwrap();
+    assert_eq!(later["confirmed"], at_rest["confirmed"], "nothing moves while paused");
+    api.post(&format!("/campaigns/{id}/resume"), &json!({})).await.unwrap();
+    world.campaign_is(&api, &id, &["completed"]).await;
+    fleet.stop().await;
+}

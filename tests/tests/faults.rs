@@ -1,0 +1,143 @@
+//! Servers die in the middle of a campaign; PostgreSQL is away; the service stops and starts.
+//!
+//! SIGKILL proves the death of processes, not power loss.
+
+use reqwest::Method;
+use serde_json::json;
+use waybill::simulate::Pace;
+
+use crate::world::{MODEL, World, devices};
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Nats,
+    Postgres,
+    Waybill,
+}
+
+/// Kills a server when a third of the campaign is done, brings it back, and checks that everything comes out right.
+async fn survives(victim: Victim) {
+    const DEVICES: usize = 40;
+    const CONCURRENT: usize = 6;
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(DEVICES);
+    world.register(&api, &specs).await;
+    let fleet = world.fleet_at_pace(specs, Pace::default().scaled(2.0));
+    world.online(&api, DEVICES).await;
+    let more = json!({"deployment_strategy": "immediate", "max_concurrent_updates": CONCURRENT});
+    let id = world.campaign(&api, &firmware, more).await;
+    let path = format!("/campaigns/{id}/status");
+    let third = DEVICES as u64 / 3;
+    world.until_get(&api, &path, "a third is done", |body| body["confirmed"].as_u64() >= Some(third)).await;
+    match victim {
+        Victim::Nats => {
+            world.stack.nats.kill9();
+            world.stack.nats.restart().await.unwrap();
+        }
+        Victim::Postgres => {
+            world.stack.postgres.kill9();
+            world.stack.postgres.restart().await.unwrap();
+        }
+        Victim::Waybill => {
+            world.kill_waybill();
+            world.start_waybill().await;
+        }
+    }
+    let status = world.campaign_is(&api, &id, &["completed"]).await;
+    assert_eq!(status["confirmed"], DEVICES, "{victim:?}: {status}");
+    let devices = fleet.status();
+    assert_eq!(devices.repeated_installs, 0, "{victim:?}: an attempt was installed twice");
+    assert_eq!(devices.most_installs, 1, "{victim:?}: an update ran twice on a device");
+    assert!(devices.working_peak <= CONCURRENT, "{victim:?}: {} at work at once", devices.working_peak);
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_survives_the_death_of_nats_server() {
+    survives(Victim::Nats).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_survives_the_death_of_postgresql() {
+    survives(Victim::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_survives_the_death_of_waybill() {
+    survives(Victim::Waybill).await;
+}
+
+/// Invariant 3, row by row.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_postgresql_commands_go_on_and_reads_say_so() {
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(12)).await;
+    let draft = json!({"name": "later", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let draft = api.post("/campaigns", &draft).await.unwrap()["campaign_id"].as_str().unwrap().to_owned();
+    let running = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 1, "target_devices": ["d-0", "d-1", "d-2", "d-3"], "target_all": false})).await;
+    world.campaign_is(&api, &running, &["running"]).await;
+    world.stack.postgres.kill9();
+
+    // Goes on.
+    let registered = api.send(Method::POST, "/devices", Some(&json!({"device_id": "new", "device_model": MODEL}))).await.unwrap();
+    assert_eq!(registered.status, 201, "registration: {}", registered.body);
+    let update = json!({"firmware_id": firmware});
+    let updated = api.send(Method::POST, "/devices/d-11/update", Some(&update)).await.unwrap();
+    assert_eq!(updated.status, 201, "an update of one device: {}", updated.body);
+    let paused = api.send(Method::POST, &format!("/campaigns/{running}/pause"), Some(&json!({}))).await.unwrap();
+    assert_eq!(paused.status, 200, "pause: {}", paused.body);
+    world.until("d-11 installs it without PostgreSQL", async || fleet.device("d-11").unwrap().status().installs == 1).await;
+
+    // Answers 503 and names PostgreSQL.
+    for (method, path) in [
+        (Method::GET, "/devices".to_owned()),
+        (Method::GET, format!("/campaigns/{running}")),
+        (Method::POST, format!("/campaigns/{draft}/start")),
+    ] {
+        let body = (method == Method::POST).then(|| json!({}));
+        let reply = api.send(method.clone(), &path, body.as_ref()).await.unwrap();
+        assert_eq!(reply.status, 503, "{method} {path}: {}", reply.body);
+        assert!(reply.body.to_string().contains("PostgreSQL"), "{method} {path}: {}", reply.body);
+    }
+
+    // All of it continues.
+    world.stack.postgres.restart().await.unwrap();
+    world.settles().await;
+    let path = "/devices/d-11/updates/1";
+    world.until_get(&api, path, "d-11 is confirmed", |body| body["phase"] == "confirmed").await;
+    api.post(&format!("/campaigns/{running}/resume"), &json!({})).await.unwrap();
+    world.campaign_is(&api, &running, &["completed"]).await;
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    world.stack.nats.kill9();
+    let reply = api.send(Method::POST, "/devices", Some(&json!({"device_id": "lost", "device_model": MODEL}))).await.unwrap();
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    assert!(reply.body.to_string().contains("event log"), "{}", reply.body);
+    world.stack.nats.restart().await.unwrap();
+    world.until("commands work again", async || {
+        let device = json!({"device_id": "found", "device_model": MODEL});
+        api.send(Method::POST, "/devices", Some(&device)).await.is_ok_and(|reply| reply.status == 201)
+    }).await;
+    world.settles().await;
+    let lost = api.send(Method::GET, "/devices/lost", None).await.unwrap();
+    assert_eq!(lost.status, 404, "a refused command took effect: {}", lost.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_asked_to_stop_stops_soon() {
+    let mut world = World::start().await;
+    let took = world.stop_waybill().await;
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+    world.start_waybill().await;
+}

@@ -1,0 +1,14 @@
+//! System tests over real servers, in one binary.
+//!
+//! Each test starts its own nats-server and PostgreSQL on free ports ([`world::World`]), talks to Waybill through its front doors, and
+//! waits for conditions with deadlines.
+
+mod api;
+mod audit;
+mod campaigns;
+mod classics;
+mod contract;
+mod faults;
+mod isolation;
+mod read_models;
+mod world;

@@ -1,0 +1,44 @@
+//! Read models: rebuilt while serving, equal to a replay, readable after one's own writes.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::{MODEL, World, devices, waybill_binary};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_is_rebuilt_while_serving() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(10)).await;
+    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
+    world.campaign_is(&api, &id, &["completed"]).await;
+    world.settles().await;
+    for name in ["devices", "updates", "campaigns", "rollout"] {
+        let output = std::process::Command::new(waybill_binary())
+            .args(["rebuild", name, "--nats-url", &world.stack.nats.waybill_url(), "--database-url", &world.stack.postgres.url()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    api.post("/devices", &json!({"device_id": "after", "device_model": MODEL})).await.unwrap();
+    world.until_get(&api, "/devices/after", "the rebuilt model goes on", |body| body["device_id"] == "after").await;
+    let status = api.get(&format!("/campaigns/{id}/status")).await.unwrap();
+    assert_eq!(status["confirmed"], 10, "{status}");
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_waits_for_the_position_of_ones_own_write() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    for n in 0..20 {
+        let created = api.post("/devices", &json!({"device_id": format!("d-{n}"), "device_model": MODEL})).await.unwrap();
+        let position = created["position"].as_str().unwrap().to_owned();
+        let read = api.send(Method::GET, &format!("/devices/d-{n}?min_position={position}"), None).await.unwrap();
+        assert_eq!(read.status, 200, "{}", read.body);
+    }
+    let other = api.send(Method::GET, "/devices?min_position=1-1", None).await.unwrap();
+    assert_eq!(other.status, 409, "a token of another incarnation: {}", other.body);
+}

@@ -1,0 +1,250 @@
+//! The harness: a whole Waybill of a test's own, with operators, devices and accidents.
+
+mod fleet;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use waybill::api_client::{ApiClient, Reply};
+use waybill::stack::{NatsOptions, Process, Spawner, Stack, Tools, free_port};
+
+pub(crate) use fleet::{device, devices};
+
+/// Longest wait for anything in a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(50);
+pub(crate) const TENANT: &str = "default";
+pub(crate) const MODEL: &str = "SF-2024-Pro";
+
+/// A Waybill with its servers. Everything is stopped and removed when dropped.
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    waybill: Option<Process>,
+    spawner: Spawner,
+    http: SocketAddr,
+    directory: Directory,
+    extra: Vec<String>,
+}
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("waybill-world-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("logs are kept in {}", self.0.display());
+        } else {
+            std::fs::remove_dir_all(&self.0).ok();
+        }
+    }
+}
+
+impl World {
+    /// Starts everything, with short pauses between attempts and no patience with silent devices.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts everything with further flags of `waybill serve`.
+    pub(crate) async fn start_with(extra: &[&str]) -> Self {
+        let directory = Directory::new();
+        let tools = Tools::locate().unwrap();
+        let stack = Stack::start(&tools, &directory.0, NatsOptions::default()).await.unwrap();
+        let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let extra = extra.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut world = Self { stack, waybill: None, spawner: Spawner::start(), http, directory, extra };
+        world.start_waybill().await;
+        world
+    }
+
+    /// Starts the service and waits until it is ready.
+    pub(crate) async fn start_waybill(&mut self) {
+        self.spawn_waybill();
+        self.until("waybill is ready", async || self.http_get("/health/ready").await.is_some_and(|status| status == 200)).await;
+    }
+
+    /// Starts the service without waiting.
+    pub(crate) fn spawn_waybill(&mut self) {
+        let nats = &self.stack.nats;
+        let mut args: Vec<String> = [
+            "serve",
+            "--development",
+            "--http-listen",
+            &self.http.to_string(),
+            "--nats-url",
+            &nats.waybill_url(),
+            "--nats-devices-url",
+            &nats.devices_url(),
+            "--mqtt-url",
+            &nats.mqtt_url(),
+            "--database-url",
+            &self.stack.postgres.url(),
+            "--data-dir",
+            &self.directory.0.display().to_string(),
+            "--retry-backoff-seconds",
+            "1",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        args.extend(self.extra.iter().cloned());
+        let log = self.directory.0.join("waybill.log");
+        self.waybill = Some(Process::run("waybill", &self.spawner, &waybill_binary(), &args, &log).unwrap());
+    }
+
+    /// SIGKILL to the service.
+    pub(crate) fn kill_waybill(&mut self) {
+        drop(self.waybill.take());
+    }
+
+    /// SIGTERM to the service; the time it took to end.
+    pub(crate) async fn stop_waybill(&mut self) -> Duration {
+        let started = Instant::now();
+        if let Some(mut waybill) = self.waybill.take() {
+            waybill.terminate().await;
+        }
+        started.elapsed()
+    }
+
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    pub(crate) fn log_text(&self) -> String {
+        std::fs::read_to_string(self.directory.0.join("waybill.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory.0
+    }
+
+    /// An administrator of the default tenant.
+    pub(crate) async fn operator(&self) -> ApiClient {
+        self.operator_of(TENANT, &["admin"]).await
+    }
+
+    pub(crate) async fn operator_of(&self, tenant: &str, roles: &[&str]) -> ApiClient {
+        ApiClient::sign_in(&self.base(), tenant, roles).await.unwrap()
+    }
+
+    /// Status of a plain GET, without credentials.
+    pub(crate) async fn http_get(&self, path: &str) -> Option<u16> {
+        reqwest::get(format!("{}{path}", self.base())).await.ok().map(|reply| reply.status().as_u16())
+    }
+
+    /// Waits for a condition.
+    pub(crate) async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", tail(&self.log_text()));
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until a GET gives what is wanted; returns it.
+    pub(crate) async fn until_get(&self, api: &ApiClient, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reply = api.send(Method::GET, path, None).await;
+            if let Ok(Reply { status, body }) = &reply
+                && status.is_success()
+                && wanted(body)
+            {
+                return body.clone();
+            }
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; last {reply:?}\n{}", tail(&self.log_text()));
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until every read model has reached the end of the log, twice in a row at the same place.
+    pub(crate) async fn settles(&self) {
+        let db = projections::Db::connect(&self.stack.postgres.url()).unwrap();
+        let log = self.log().await;
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = 0;
+        loop {
+            let head = log.info().await.map(|info| info.last_sequence).unwrap_or(0);
+            let behind = db.positions().await.map(|all| all.iter().filter(|(_, position)| *position < head).count());
+            if head > 0 && head == last && behind.is_ok_and(|behind| behind == 0) {
+                return;
+            }
+            last = head;
+            assert!(Instant::now() < deadline, "the read models don't reach the end of the log\n{}", tail(&self.log_text()));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The log, read beside the service.
+    pub(crate) async fn log(&self) -> std::sync::Arc<dyn event_store::Log> {
+        let client = waybill::serve::connect(&self.stack.nats.waybill_url(), "waybill-test").await.unwrap();
+        let tasks = event_store::lifecycle::Tasks::new();
+        std::sync::Arc::new(event_store::JetStreamLog::connect(client, &tasks).await.unwrap())
+    }
+
+    /// Fails when any read model differs from a replay of the log into empty tables.
+    pub(crate) async fn read_models_equal_a_replay(&self) {
+        self.settles().await;
+        let db = projections::Db::connect(&self.stack.postgres.url()).unwrap();
+        let differences = projections::compare(&db, self.log().await).await.unwrap();
+        assert!(differences.is_empty(), "{differences:?}");
+    }
+
+    /// Uploads random bytes as a firmware of the test model; returns its id.
+    pub(crate) async fn firmware(&self, api: &ApiClient, version: &str) -> String {
+        let mut file = vec![0_u8; 64 * 1024];
+        rand::fill(&mut file[..]);
+        let metadata = json!({"name": "Firmware", "version": version, "device_model": MODEL});
+        let reply = api.upload(&metadata, file).await.unwrap().success().unwrap();
+        reply["firmware_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates and starts a campaign over all devices of the test model; `more` overrides any field.
+    pub(crate) async fn campaign(&self, api: &ApiClient, firmware_id: &str, more: Value) -> String {
+        let mut wanted = json!({
+            "name": "Test",
+            "firmware_id": firmware_id,
+            "deployment_strategy": "staged",
+            "target_all": true,
+        });
+        for (field, value) in more.as_object().unwrap() {
+            wanted[field] = value.clone();
+        }
+        let campaign = api.post("/campaigns", &wanted).await.unwrap();
+        let id = campaign["campaign_id"].as_str().unwrap().to_owned();
+        api.post(&format!("/campaigns/{id}/start"), &json!({})).await.unwrap();
+        id
+    }
+
+    /// Waits until a campaign has one of these statuses; returns its status reply.
+    pub(crate) async fn campaign_is(&self, api: &ApiClient, id: &str, statuses: &[&str]) -> Value {
+        let path = format!("/campaigns/{id}/status");
+        let what = format!("campaign is {statuses:?}");
+        self.until_get(api, &path, &what, |body| statuses.iter().any(|status| body["status"] == *status)).await
+    }
+}
+
+/// The service's binary, beside the test's own.
+pub(crate) fn waybill_binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let binary = test.ancestors().nth(2).unwrap().join("waybill");
+    assert!(binary.exists(), "{} is missing: run `make test`, or `cargo build -p waybill` first", binary.display());
+    binary
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}

@@ -1,0 +1,172 @@
+//! `waybill demo`: one staged campaign from upload to proof, on real servers and real MQTT clients.
+
+mod campaign;
+mod progress;
+mod report;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use event_store::{Delivery, Record};
+use futures::StreamExt;
+use serde_json::Value;
+
+use crate::api_client::ApiClient;
+use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions};
+use crate::up::{self, Running};
+use report::Totals;
+
+/// Bytes of the demo's firmware file.
+const FIRMWARE_BYTES: usize = 1024 * 1024;
+const DEVICE_MODEL: &str = "SF-2024-Pro";
+const TENANT: &str = "default";
+/// Where the demo keeps its data; made anew each time.
+const DATA_DIR: &str = ".waybill/demo";
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Devices in the fleet
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub devices: u32,
+    /// Percentage of devices whose installation fails
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub fail: u32,
+    /// Directory for the demo's data; what an earlier demo left there is removed
+    #[arg(long, default_value = DATA_DIR)]
+    pub data_dir: PathBuf,
+}
+
+/// Runs the demo; fails unless every device is confirmed (or, with failing devices, the gate stopped the campaign) and the read models
+/// agree with a replay of the log.
+pub async fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    if args.data_dir.exists() {
+        std::fs::remove_dir_all(&args.data_dir).context("what an earlier demo left can't be removed")?;
+    }
+    std::fs::create_dir_all(&args.data_dir)?;
+    eprintln!("Starting nats-server, PostgreSQL and Waybill …");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));
+    let places = up::Args { http_listen, mqtt_listen: any, nats_listen: any, data_dir: args.data_dir.clone() };
+    let running = up::start(&places, &["--retry-backoff-seconds", "1"]).await?;
+    let outcome = tokio::select! {
+        outcome = play(args, &running, started) => outcome,
+        stopped = crate::serve::stop_signal() => stopped.and_then(|()| bail!("interrupted")),
+    };
+    running.stop().await;
+    println!("{}", outcome?.line());
+    Ok(())
+}
+
+async fn play(args: &Args, running: &Running, started: Instant) -> Result<Totals> {
+    let api = ApiClient::sign_in(&format!("http://{}", running.serving.http), TENANT, &["admin"]).await?;
+    let devices = fleet_of(args);
+    eprintln!("Registering {} devices …", devices.len());
+    campaign::register(&api, &devices).await?;
+    eprintln!("Uploading a firmware of {} KiB …", FIRMWARE_BYTES / 1024);
+    let firmware_id = campaign::upload(&api, DEVICE_MODEL, FIRMWARE_BYTES).await?;
+    eprintln!("Starting {} MQTT clients …", devices.len());
+    let mqtt = running.stack.nats.mqtt_listen();
+    let options = FleetOptions {
+        mqtt_host: mqtt.ip().to_string(),
+        mqtt_port: mqtt.port(),
+        tenant: TENANT.to_owned(),
+        devices: devices.clone(),
+        ..FleetOptions::default()
+    };
+    let fleet = Fleet::start(options)?;
+    campaign::wait_until_online(&api, devices.len() as u64).await?;
+    let campaign_id = campaign::create_and_start(&api, &firmware_id, devices.len() as u32).await?;
+    let status = campaign::watch(&api, &campaign_id).await?;
+
+    let (confirmed, failed) = (status["confirmed"].as_u64().unwrap_or(0), status["failed"].as_u64().unwrap_or(0));
+    let waves = status["waves"].as_array().map_or(0, |waves| waves.iter().filter(|wave| !wave["opened_at"].is_null()).count());
+    let events = count_events(running).await?;
+    let totals = Totals {
+        devices: devices.len() as u64,
+        confirmed,
+        failed,
+        waves: waves as u64,
+        events: events.values().sum(),
+        duration_s: started.elapsed().as_secs_f64(),
+    };
+    report::print_summary(&status, &totals);
+    let shown = campaign::a_device_of(&api, &campaign_id).await?;
+    report::print_history(&shown, &api.get(&format!("/devices/{shown}/history?limit=50")).await?);
+    check_outcome(args, &status, &totals)?;
+    check_fleet(&fleet, &totals)?;
+    let differences = projections::compare(&running.serving.db, running.serving.store.log().clone()).await?;
+    ensure!(differences.is_empty(), "read models differ from a replay of the log: {differences:?}");
+    println!("\nEvery read model equals a fresh replay of the log ({} events).", totals.events);
+    fleet.stop().await;
+    Ok(totals)
+}
+
+fn fleet_of(args: &Args) -> Vec<DeviceSpec> {
+    (0..args.devices)
+        .map(|n| DeviceSpec {
+            device_id: format!("frame-{n:05}"),
+            device_model: DEVICE_MODEL.to_owned(),
+            firmware_version: "1.0.0".to_owned(),
+            // Evenly spread, so that any wave has its share.
+            behaviour: Behaviour { fail: (u64::from(n) * 61) % 100 < u64::from(args.fail), ..Behaviour::default() },
+        })
+        .collect()
+}
+
+/// Events in the log, by type.
+async fn count_events(running: &Running) -> Result<BTreeMap<String, u64>> {
+    let log = running.serving.store.log();
+    let head = log.info().await?.last_sequence;
+    let mut counts = BTreeMap::new();
+    let mut records = log.subscribe(1);
+    while let Some(delivery) = records.next().await {
+        match delivery? {
+            Delivery::Record(raw) => {
+                for stored in &Record::decode(raw.position, &raw.body)?.events {
+                    let event: Value = serde_json::from_str(stored.event.get())?;
+                    *counts.entry(event["type"].as_str().unwrap_or("?").to_owned()).or_insert(0) += 1;
+                }
+                if raw.position >= head {
+                    break;
+                }
+            }
+            Delivery::CaughtUp { position } if position >= head => break,
+            Delivery::CaughtUp { .. } => {}
+        }
+    }
+    Ok(counts)
+}
+
+fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
+    let campaign = status["status"].as_str().unwrap_or("?");
+    if args.fail == 0 {
+        ensure!(campaign == "completed", "the campaign ended {campaign}");
+        ensure!(totals.confirmed == totals.devices, "{} of {} devices are confirmed", totals.confirmed, totals.devices);
+        return Ok(());
+    }
+    match campaign {
+        "paused" => {
+            ensure!(
+                totals.confirmed + totals.failed < totals.devices,
+                "the gate stopped the campaign only after everybody"
+            );
+            println!("\nThe failure gate stopped the campaign: {} devices were never touched.", totals.devices - totals.confirmed - totals.failed);
+            Ok(())
+        }
+        // So few fail that the gate has no reason to close.
+        "completed_with_failures" | "completed" if args.fail <= 20 => Ok(()),
+        other => bail!("{} % of the devices fail, but the campaign is {other}", args.fail),
+    }
+}
+
+/// What the devices themselves say.
+fn check_fleet(fleet: &Fleet, totals: &Totals) -> Result<()> {
+    let fleet = fleet.status();
+    ensure!(fleet.repeated_installs == 0, "{} devices installed the same attempt twice", fleet.repeated_installs);
+    ensure!(fleet.installs as u64 >= totals.confirmed, "fewer installs than confirmed devices");
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `waybill`: firmware for fleets, with proof.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use waybill::config::{LogFormat, ServeArgs};
+use waybill::{demo, logs, openapi, rebuild, replay, serve, simulate, up};
+
+#[derive(Parser)]
+#[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and keeps the proof")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service against servers that are there
+    Serve(ServeArgs),
+    /// Run everything in the foreground for development, servers included
+    Up(up::Args),
+    /// Show a staged campaign over a simulated fleet, from upload to proof
+    Demo(demo::Args),
+    /// Run a fleet of MQTT devices
+    Simulate(simulate::Args),
+    /// Print history from the log
+    Replay {
+        #[command(flatten)]
+        connection: replay::Connection,
+        #[command(flatten)]
+        args: replay::Args,
+    },
+    /// Build a read model anew from the log while the service runs
+    Rebuild(rebuild::Args),
+    /// Print the OpenAPI description of the API
+    Openapi,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime can't be started")?;
+    runtime.block_on(run(cli.command))
+}
+
+async fn run(command: Command) -> Result<()> {
+    match &command {
+        Command::Serve(args) => logs::install(args.log_format, None),
+        Command::Demo(_) => logs::install(LogFormat::Text, Some("warn")),
+        Command::Replay { .. } | Command::Rebuild(_) | Command::Openapi => logs::install(LogFormat::Text, Some("warn")),
+        Command::Up(_) | Command::Simulate(_) => logs::install(LogFormat::Text, None),
+    }
+    match command {
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Up(args) => up::run(&args).await,
+        Command::Demo(args) => demo::run(&args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Replay { connection, args } => replay::run(&connection, &args).await,
+        Command::Rebuild(args) => rebuild::run(&args).await,
+        Command::Openapi => openapi::run(),
+    }
+}
