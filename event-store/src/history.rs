@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::context::Loaded;
 use crate::error::StoreError;
-use crate::log::{ALL, RawRecord};
+use crate::log::RawRecord;
 use crate::position::Position;
 use crate::record::{Metadata, Record};
 use crate::store::EventStore;
@@ -58,14 +58,19 @@ pub struct Recorded<E> {
 impl EventStore {
     /// An aggregate as it was. Version 0 when it did not exist yet.
     pub async fn load_at<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Loaded<A>, StoreError> {
-        let mut records = self.log.read(key.raw(), 1, ALL).await?;
-        records.retain(|record| at.covers(record));
         let mut loaded = Loaded::default();
-        loaded.apply_records(&records)?;
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while let Some(mut page) = pages.next().await? {
+            page.retain(|record| at.covers(record));
+            loaded.apply_records(&page)?;
+            if page.is_empty() {
+                break;
+            }
+        }
         Ok(loaded)
     }
 
-    /// The events of an aggregate from a version on (1 is its first event), at most `limit`.
+    /// The events of an aggregate from a version on (1 is its first event), at most `limit`. Lacks nothing that was stored before.
     pub async fn history<A: Decider>(
         &self,
         key: &Key<A>,
@@ -73,18 +78,15 @@ impl EventStore {
         limit: usize,
     ) -> Result<Vec<Recorded<A::Event>>, StoreError> {
         let mut listed = Vec::new();
-        let mut from_sequence = 1;
-        while listed.len() < limit {
-            let page = self.log.read(key.raw(), from_sequence, PAGE_RECORDS).await?;
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while listed.len() < limit
+            && let Some(page) = pages.next().await?
+        {
             for raw in &page {
                 let record = Record::decode(raw.position, &raw.body)?;
                 if record.last_version() >= from_version {
                     listed.extend(recorded_events(raw, &record)?.into_iter().filter(|one| one.version >= from_version));
                 }
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE_RECORDS => from_sequence = last.position + 1,
-                _ => break,
             }
         }
         listed.truncate(limit);
@@ -105,6 +107,36 @@ impl EventStore {
             sleep(LOOK_PAUSE).await;
         }
         Err(StoreError::Unavailable(format!("no replica has position {sequence}")))
+    }
+}
+
+/// The records of one aggregate up to the last one that the leader knew at the start, page by page.
+struct Pages<'a> {
+    store: &'a EventStore,
+    key: &'a AggregateKey,
+    next: u64,
+    last: u64,
+}
+
+impl<'a> Pages<'a> {
+    async fn to_the_end(store: &'a EventStore, key: &'a AggregateKey) -> Result<Self, StoreError> {
+        Ok(Self { store, key, next: 1, last: store.log.last_sequence(key).await? })
+    }
+
+    /// Records that follow, never an empty page; none at the end. Waits, bounded, for a replica that has them.
+    async fn next(&mut self) -> Result<Option<Vec<RawRecord>>, StoreError> {
+        if self.next > self.last {
+            return Ok(None);
+        }
+        for _ in 0..LOOKS_MAX {
+            let page = self.store.log.read(self.key, self.next, PAGE_RECORDS).await?;
+            if let Some(newest) = page.last() {
+                self.next = newest.position + 1;
+                return Ok(Some(page));
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+        Err(StoreError::Unavailable(format!("no replica has caught up with position {}", self.last)))
     }
 }
 
