@@ -1,6 +1,6 @@
 //! The public, stable language of Waybill: one CloudEvents 1.0 message per event that concerns the outside.
 //!
-//! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. What a message says is decided in [`data`], by hand, event by
+//! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. What a message says is decided in `data`, by hand, event by
 //! event: no free text, no names, no reasons, nothing internal (plans, slots, claims). The names and shapes here are a promise of their
 //! own; `golden/feed` holds one file per type and version, never edited. [`forwarder`] carries the messages into the stream.
 

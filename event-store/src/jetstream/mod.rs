@@ -1,7 +1,7 @@
 //! The log on NATS JetStream, stream EVENTS.
 //!
 //! Every request has a deadline, and none is started while the connection is down: the client would keep it and send it when the server
-//! is back, so commands would queue beside the log. Reads are one request to any replica ([`replies`]), everything that must be the
+//! is back, so commands would queue beside the log. Reads are one request to any replica (`replies`), everything that must be the
 //! newest truth asks the leader.
 
 pub(crate) mod append;
