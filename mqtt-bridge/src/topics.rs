@@ -47,12 +47,17 @@ pub struct DeviceTopic {
 #[error("{0:?} is no topic of the device protocol")]
 pub struct UnknownTopic(pub String);
 
-/// The subjects under which nats-server keeps what devices send, one filter per up-channel with QoS 1. No two of them match the same
-/// message, and none matches a command.
-pub fn stored_filters() -> Vec<String> {
-    ["status", "info", "telemetry", "commands.get", "updates.*.status"]
-        .map(|channel| format!("{STORED_PREFIX}*.{DEVICES}.*.{channel}"))
-        .into()
+/// The subjects under which nats-server keeps what devices send with QoS 1: a name and one filter per up-channel. No two of them match
+/// the same message, and none matches a command.
+pub fn stored_filters() -> [(&'static str, String); 5] {
+    [
+        ("status", "status"),
+        ("reports", "updates.*.status"),
+        ("info", "info"),
+        ("get", "commands.get"),
+        ("telemetry", "telemetry"),
+    ]
+    .map(|(name, channel)| (name, format!("{STORED_PREFIX}*.{DEVICES}.*.{channel}")))
 }
 
 impl DeviceTopic {
@@ -167,7 +172,7 @@ mod tests {
             let topic = DeviceTopic::new(&tenant, &device, channel);
             prop_assert_eq!(&DeviceTopic::parse(&topic.to_string()), &Ok(topic.clone()));
             prop_assert_eq!(&DeviceTopic::from_stored_subject(&topic.to_stored_subject()), &Ok(topic.clone()));
-            let caught = stored_filters().iter().filter(|filter| matches(filter, &topic.to_stored_subject())).count();
+            let caught = stored_filters().iter().filter(|(_, filter)| matches(filter, &topic.to_stored_subject())).count();
             let up = !matches!(
                 channel, Channel::Commands | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. }
             );

@@ -111,7 +111,7 @@ impl Handler {
         }
         let wish = DeviceCommand::Report { report: report.clone() };
         let committed = self.execute(topic, delivery, wish).await?;
-        if message.has_progress() || committed.events.is_empty() {
+        if is_live(&committed, ordinal) && (message.has_progress() || committed.events.is_empty()) {
             let progress = message.progress(&report);
             self.publish(topic, TelemetryKind::Progress, message.device_time(), &progress).await?;
         }
@@ -261,8 +261,11 @@ fn is_mistaken(committed: &Committed<Device>, report: &Report) -> bool {
         event.update().is_some_and(|update| update.ordinal == report.ordinal)
             && !matches!(event, DeviceEvent::UpdateReportedLate { .. })
     });
-    let live = committed.aggregate.update(report.ordinal).is_some_and(|update| update.phase.is_live());
-    !live && !ended_by_this
+    !is_live(committed, report.ordinal) && !ended_by_this
+}
+
+fn is_live(committed: &Committed<Device>, ordinal: u32) -> bool {
+    committed.aggregate.update(ordinal).is_some_and(|update| update.phase.is_live())
 }
 
 fn again(message: &Inbound, reason: &str) -> Verdict {

@@ -7,6 +7,7 @@
 mod answers;
 mod handler;
 mod limits;
+mod merge;
 pub(crate) mod mqtt_msgs;
 mod queues;
 mod trouble;

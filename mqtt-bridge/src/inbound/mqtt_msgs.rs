@@ -1,4 +1,5 @@
-//! The nats-server source: one durable pull consumer on the stream in which the server keeps what MQTT clients publish with QoS 1.
+//! The nats-server source: durable pull consumers on the stream in which the server keeps what MQTT clients publish with QoS 1, one per
+//! up-channel. One with all their filters would do, but reads a backlog seven times slower than a consumer with a single filter.
 //!
 //! That stream is the server's own affair, so this is the only file that knows it, and it looks before it relies on it: a stream that is
 //! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
@@ -11,23 +12,23 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{self, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, Message};
 use async_nats::{Client, connection::State};
-use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::merge::{InOrder, Merge};
 use super::{Ack, Delivery, Inbound, Queues, Verdict};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 const STREAM: &str = "$MQTT_msgs";
-/// The durable that all bridges of an installation share.
-pub(crate) const DURABLE: &str = "waybill-bridge";
-/// Messages delivered and not yet acknowledged, over all bridges.
-const ACK_PENDING_MAX: i64 = 20_000;
+/// Begin of the names of the durables, which all bridges of an installation share.
+const DURABLE_PREFIX: &str = "waybill-bridge-";
+/// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
+const ACK_PENDING_MAX: i64 = 4_000;
 /// After this long without an acknowledgement a message is delivered again. Longer than a message may wait here and be worked on.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(20);
-/// Messages fetched ahead.
-const FETCH_MESSAGES: usize = 2_000;
+/// Messages of one channel fetched ahead.
+const FETCH_MESSAGES: usize = 1_000;
 /// A silence of twice this long means that the consumer is gone.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one fetch waits for messages.
@@ -86,7 +87,7 @@ pub(crate) async fn run(
 }
 
 struct Open {
-    messages: pull::Stream,
+    messages: Merge<pull::Stream>,
     incarnation_ms: u64,
 }
 
@@ -96,17 +97,20 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
     }
     let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
     let info = look(&jetstream).await?;
-    let consumer: PullConsumer = jetstream.create_consumer_on_stream(durable(), STREAM).await.map_err(unavailable)?;
-    let messages = consumer
-        .stream()
-        .max_messages_per_batch(FETCH_MESSAGES)
-        .heartbeat(HEARTBEAT)
-        .expires(FETCH_EXPIRES)
-        .messages()
-        .await
-        .map_err(unavailable)?;
+    let mut consumers = Vec::new();
+    for (channel, filter) in stored_filters() {
+        let consumer: PullConsumer =
+            jetstream.create_consumer_on_stream(durable(channel, filter), STREAM).await.map_err(unavailable)?;
+        consumers.push(consumer);
+    }
+    let mut lanes = Vec::new();
+    for consumer in consumers {
+        let fetch =
+            consumer.stream().max_messages_per_batch(FETCH_MESSAGES).heartbeat(HEARTBEAT).expires(FETCH_EXPIRES);
+        lanes.push(fetch.messages().await.map_err(unavailable)?);
+    }
     let created_ms = info.created.timestamp_millis();
-    Ok(Open { messages, incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
+    Ok(Open { messages: Merge::new(lanes), incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
 }
 
 /// The stream, if it is what this file believes.
@@ -124,15 +128,15 @@ async fn look(jetstream: &Context) -> Result<stream::Info, SourceError> {
     }
 }
 
-fn durable() -> pull::Config {
+fn durable(channel: &str, filter: String) -> pull::Config {
     pull::Config {
-        durable_name: Some(DURABLE.to_owned()),
+        durable_name: Some(format!("{DURABLE_PREFIX}{channel}")),
         description: Some("what devices send, on its way into the event log".to_owned()),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
         max_ack_pending: ACK_PENDING_MAX,
-        filter_subjects: stored_filters(),
+        filter_subject: filter,
         ..pull::Config::default()
     }
 }
@@ -148,16 +152,15 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
             next = open.messages.next() => next,
         };
         match next {
-            Some(Ok(message)) => queues.push(inbound(message, open.incarnation_ms)).await,
-            Some(Err(error)) => return error.to_string(),
-            None => return "ended".to_owned(),
+            Ok(message) => queues.push(inbound(message, open.incarnation_ms)).await,
+            Err(reason) => return reason,
         }
     }
 }
 
 /// Messages fetched ahead go back at once, so that another bridge need not wait until their time is over.
 async fn give_back(open: &mut Open) {
-    while let Some(Some(Ok(message))) = open.messages.next().now_or_never() {
+    for message in open.messages.fetched() {
         inbound(message, open.incarnation_ms).ack.settle(Verdict::Again(Duration::ZERO)).await;
     }
 }
@@ -181,4 +184,10 @@ fn inbound(message: Message, incarnation_ms: u64) -> Inbound {
 
 fn unavailable(error: impl std::error::Error) -> SourceError {
     SourceError::Unavailable(error.to_string())
+}
+
+impl InOrder for Message {
+    fn place(&self) -> (u64, bool) {
+        self.info().map_or((0, false), |info| (info.stream_sequence, info.pending > 0))
+    }
 }

@@ -41,6 +41,7 @@ impl Malformed {
 /// The message in a payload, if it is one JSON object within the bound.
 fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Malformed> {
     within(payload, MESSAGE_MAX_BYTES)?;
+    must_be_object(payload)?;
     serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))
 }
 
@@ -49,6 +50,14 @@ fn within(payload: &[u8], max_bytes: usize) -> Result<(), Malformed> {
         return Err(Malformed::new(format!("{} bytes, at most {max_bytes} are taken", payload.len())));
     }
     Ok(())
+}
+
+/// An array would be read as the fields in order.
+fn must_be_object(payload: &[u8]) -> Result<(), Malformed> {
+    match payload.trim_ascii_start().first() {
+        Some(b'{') => Ok(()),
+        _ => Err(Malformed::new("not a JSON object")),
+    }
 }
 
 /// A message on `telemetry`: the object as it was sent, and its own time.
@@ -61,11 +70,9 @@ pub fn read_measurements(
         ts: Value,
     }
     within(payload, MEASUREMENTS_MAX_BYTES)?;
+    must_be_object(payload)?;
     let raw: Box<serde_json::value::RawValue> =
         serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))?;
-    if !raw.get().starts_with('{') {
-        return Err(Malformed::new("not a JSON object"));
-    }
     let stamp: Stamp = serde_json::from_str(raw.get()).map_err(|error| Malformed::new(error.to_string()))?;
     Ok((raw, bounds::device_time(&stamp.ts)))
 }

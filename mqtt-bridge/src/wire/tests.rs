@@ -65,6 +65,7 @@ fn wrong_reports_are_malformed() {
         "",
         "null",
         "[]",
+        r#"[1,"received"]"#,
         "{",
         r#"{"status":"failed"}"#,
         r#"{"attempt":1}"#,
