@@ -124,13 +124,15 @@ async fn keep_connected(
     closed: CancellationToken,
 ) {
     let mut failures = 0_u32;
+    let mut reported = false;
     loop {
         tokio::select! {
             () = closed.cancelled() => return,
             error = one_connection(&address, name, &sender) => {
                 let was_connected = sender.send_replace(None).is_some();
                 failures = if was_connected { 0 } else { failures.saturating_add(1) };
-                if failures <= 1 {
+                if was_connected || !reported {
+                    reported = true;
                     tracing::warn!(mqtt.broker = ?address, mqtt.link = name, error, "MQTT connection is down");
                 }
             }

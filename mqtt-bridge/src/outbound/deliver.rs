@@ -48,7 +48,7 @@ pub(super) struct Deliverer {
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivered {
-    /// What should stand stands. `awaited`: how often a command was sent that the device still has to answer.
+    /// What should stand stands. `awaited`: how often the command just sent was sent by now, if the device has still to answer it.
     Stands { awaited: Option<u32> },
     /// To be tried again.
     Failed,
@@ -84,8 +84,8 @@ impl Deliverer {
         let is_awaited = is_awaited(aggregate);
         // Only what is still unanswered is worth sending twice.
         let again = force && is_awaited;
-        if let Some(same) = same.filter(|same| !again && !same.is_ending(now)) {
-            return Delivered::Stands { awaited: (is_awaited && !force).then_some(same.sent) };
+        if same.is_some_and(|same| !again && !same.is_ending(now)) {
+            return Delivered::Stands { awaited: None };
         }
         let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, now) {
             Ok(command) => command,
