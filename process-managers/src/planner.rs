@@ -27,7 +27,7 @@ pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<()
     let Some(firmware) = &row.firmware else { return Ok(()) };
     let now = event_store::clock::now();
     let (candidates, at_position) =
-        rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, now).await?;
+        rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now).await?;
     let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
     let percentages = row.spec.wave_percentages();
     let entries = plan(&seed, candidates, row.spec.rollout_percentage, &percentages);

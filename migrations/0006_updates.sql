@@ -1,0 +1,41 @@
+-- Why: every update with its phase, and the times that its clocks need. A clock runs out when no event moves the row on.
+CREATE TABLE updates (
+    tenant text NOT NULL,
+    device_id text NOT NULL,
+    ordinal bigint NOT NULL,
+    campaign_id text,
+    wave bigint,
+    firmware_id text NOT NULL,
+    component text NOT NULL,
+    version text NOT NULL,
+    kind text NOT NULL,
+    priority text NOT NULL,
+    from_version text,
+    retry_of bigint,
+    max_attempts bigint NOT NULL,
+    phase text NOT NULL,
+    wait_reason text,
+    attempt bigint NOT NULL,
+    code text,
+    code_class text,
+    message text,
+    reason text,
+    queued_at timestamptz NOT NULL,
+    wait_until timestamptz NOT NULL,
+    reached_at timestamptz,
+    phase_since timestamptz NOT NULL,
+    not_before timestamptz,
+    idle_s double precision NOT NULL,
+    limits jsonb NOT NULL,
+    ended_at timestamptz,
+    regressed_at timestamptz,
+    late jsonb NOT NULL,
+    open boolean NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (tenant, device_id, ordinal)
+);
+CREATE INDEX updates_newest ON updates (tenant, queued_at DESC, device_id, ordinal);
+CREATE INDEX updates_campaign ON updates (tenant, campaign_id, device_id);
+CREATE INDEX updates_open ON updates (phase_since) WHERE open;
+CREATE INDEX updates_open_waiting ON updates (wait_until) WHERE open AND reached_at IS NULL;
+SELECT waybill_protect('updates');

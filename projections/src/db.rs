@@ -1,0 +1,148 @@
+//! Connections, roles and transactions.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use domain::TenantId;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Postgres, Row as _, Transaction};
+
+/// Connections of one process.
+const CONNECTIONS_MAX: u32 = 24;
+/// How long a request may wait for a connection before PostgreSQL counts as unavailable.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest statement of a request.
+const STATEMENT_TIMEOUT_MS: u32 = 30_000;
+/// Oldest PostgreSQL that will do, as `server_version_num`.
+const POSTGRES_VERSION_MIN: i32 = 150_000;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// Why the read models could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DbError {
+    /// PostgreSQL can't be reached or is starting. Trying again later is right.
+    #[error("PostgreSQL is not available: {0}")]
+    Unavailable(String),
+    /// PostgreSQL refused the statement.
+    #[error("PostgreSQL refused: {0}")]
+    Refused(String),
+    /// A row can't be read, or an event can't be applied.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl DbError {
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default().into_owned();
+                // Connection, resources, shutting down, serialization: another try may go through.
+                let passing = ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class));
+                if passing { Self::Unavailable(error.to_string()) } else { Self::Refused(error.to_string()) }
+            }
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
+                Self::Invalid(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for DbError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// The read models' database. Connects when it is first needed, so that a process starts while PostgreSQL is down.
+#[derive(Clone)]
+pub struct Db {
+    pool: PgPool,
+}
+
+/// A read transaction of one tenant: one snapshot, nothing of other tenants.
+pub struct ReadTx(pub(crate) Transaction<'static, Postgres>);
+
+impl Db {
+    pub fn connect(url: &str) -> Result<Self, DbError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| DbError::Invalid(format!("{url:?} is no address of PostgreSQL: {error}")))?
+            .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Brings the tables to this program's version.
+    pub async fn migrate(&self) -> Result<(), DbError> {
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+            .fetch_one(&self.pool)
+            .await?;
+        if version < POSTGRES_VERSION_MIN {
+            return Err(DbError::Invalid(format!(
+                "PostgreSQL {} is too old: {} or newer is needed",
+                version / 10_000,
+                POSTGRES_VERSION_MIN / 10_000
+            )));
+        }
+        MIGRATIONS.run(&self.pool).await.map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => DbError::Refused(other.to_string()),
+        })
+    }
+
+    /// Whether PostgreSQL answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A read transaction that sees only the tenant's rows. The one way to read on behalf of a caller.
+    pub async fn read(&self, tenant: &TenantId) -> Result<ReadTx, DbError> {
+        let mut tx = self.pool.begin().await?;
+        // A tenant id has no character that could end the text.
+        let setup = format!(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'"
+        );
+        sqlx::raw_sql(&setup).execute(&mut *tx).await?;
+        Ok(ReadTx(tx))
+    }
+
+    /// A snapshot over all tenants, for process managers.
+    pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
+        let mut tx = self.pool.begin().await?;
+        let setup = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector";
+        sqlx::raw_sql(setup).execute(&mut *tx).await?;
+        Ok(ReadTx(tx))
+    }
+
+    /// A transaction that writes read models, with unqualified tables looked up in `schema` first.
+    pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
+        let mut tx = self.pool.begin().await?;
+        let setup = format!("SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public");
+        sqlx::raw_sql(&setup).execute(&mut *tx).await?;
+        Ok(tx)
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The position of every projection over EVENTS.
+    pub async fn positions(&self) -> Result<Vec<(String, u64)>, DbError> {
+        let rows = sqlx::query("SELECT name, position FROM projection_checkpoints WHERE name <> $1 ORDER BY name")
+            .bind(crate::PRESENCE)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
+    }
+}

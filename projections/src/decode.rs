@@ -1,0 +1,67 @@
+//! Records with their events decoded, as models apply them.
+
+use chrono::{DateTime, Utc};
+use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use event_store::{RawRecord, Record, StoreError};
+
+/// The events of one record.
+pub(crate) enum Events {
+    Device(Vec<DeviceEvent>),
+    Firmware(Vec<FirmwareEvent>),
+    Campaign(Vec<CampaignEvent>),
+    Plan(Vec<PlanEvent>),
+    Ledger(Vec<LedgerEvent>),
+    Claim(Vec<ClaimEvent>),
+}
+
+/// One record, decoded.
+pub(crate) struct Decoded {
+    pub(crate) raw: RawRecord,
+    pub(crate) record: Record,
+    pub(crate) events: Events,
+}
+
+impl Decoded {
+    pub(crate) fn decode(raw: RawRecord) -> Result<Self, StoreError> {
+        let record = Record::decode(raw.position, &raw.body)?;
+        let events = match raw.key.kind.as_str() {
+            "device" => Events::Device(record.decode_events(raw.position)?),
+            "firmware" => Events::Firmware(record.decode_events(raw.position)?),
+            "campaign" => Events::Campaign(record.decode_events(raw.position)?),
+            "campaign_plan" => Events::Plan(record.decode_events(raw.position)?),
+            "rollout_ledger" => Events::Ledger(record.decode_events(raw.position)?),
+            "claim" => Events::Claim(record.decode_events(raw.position)?),
+            other => {
+                let event_type = format!("aggregate {other}");
+                return Err(StoreError::UnknownEvent { event_type, schema: 0, position: raw.position });
+            }
+        };
+        Ok(Self { raw, record, events })
+    }
+
+    pub(crate) fn tenant(&self) -> String {
+        self.raw.key.tenant.to_string()
+    }
+
+    pub(crate) fn id(&self) -> String {
+        self.raw.key.id.clone()
+    }
+
+    /// When the command was decided: the only clock of read models.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
+        self.record.meta.recorded_at
+    }
+
+    pub(crate) fn position(&self) -> i64 {
+        self.raw.position as i64
+    }
+
+    pub(crate) fn device_events(&self) -> &[DeviceEvent] {
+        if let Events::Device(events) = &self.events { events } else { &[] }
+    }
+
+    /// The aggregate, as it is named when it is parked.
+    pub(crate) fn aggregate(&self) -> String {
+        self.raw.key.to_string()
+    }
+}

@@ -1,0 +1,240 @@
+//! The projections of a process: starting them, waiting for them, asking how they are.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event_store::Log;
+use event_store::lifecycle::Tasks;
+use event_store::telemetry::Telemetry;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::db::{Db, DbError};
+use crate::{models, runner};
+
+/// Pause between two looks at the position of a projection.
+const WAIT_POLL: Duration = Duration::from_millis(4);
+/// Pause between two looks at projections of another process.
+const FOLLOW_POLL: Duration = Duration::from_millis(100);
+const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
+
+/// How a projection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectionState {
+    Starting,
+    Running,
+    CaughtUp,
+    /// Waits for PostgreSQL or for the log.
+    Unavailable,
+    /// Can't go on with this program.
+    Halted,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProjectionStatus {
+    pub name: String,
+    pub position: u64,
+    /// End of the log when it was last looked at.
+    pub head: u64,
+    /// Positions between the two.
+    pub lag: u64,
+    pub state: ProjectionState,
+    /// Aggregates that could not be applied.
+    pub parked: usize,
+    pub error: Option<String>,
+}
+
+/// Why a read model could not be waited for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum WaitError {
+    #[error("read model {name} has reached {position}, not yet {wanted}")]
+    Behind { name: String, position: u64, wanted: u64 },
+    #[error("PostgreSQL is not available: {0}")]
+    Unavailable(String),
+}
+
+/// What is known of each projection; written by the runners, read by everybody.
+#[derive(Clone)]
+pub(crate) struct Board {
+    entries: Arc<Mutex<BTreeMap<String, Entry>>>,
+    news: watch::Sender<u64>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    position: u64,
+    state: ProjectionState,
+    parked: usize,
+    error: Option<String>,
+    progressed: bool,
+}
+
+impl Board {
+    fn new() -> Self {
+        Self { entries: Arc::default(), news: watch::Sender::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.lock();
+        let entry = entries.entry(name.to_owned()).or_insert(Entry {
+            position: 0,
+            state: ProjectionState::Starting,
+            parked: 0,
+            error: None,
+            progressed: false,
+        });
+        change(entry);
+    }
+
+    pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {
+        self.change(name, |entry| (entry.state, entry.error) = (state, error));
+    }
+
+    pub(crate) fn set_running(&self, name: &str, position: u64, parked: usize) {
+        self.change(name, |entry| {
+            (entry.position, entry.parked, entry.error) = (position, parked, None);
+            entry.state = ProjectionState::Running;
+        });
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn advance(&self, name: &str, position: u64, parked: usize) {
+        self.change(name, |entry| (entry.position, entry.parked, entry.progressed) = (position, parked, true));
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn caught_up(&self, name: &str, position: u64) {
+        let mut moved = false;
+        self.change(name, |entry| {
+            moved = entry.position != position;
+            (entry.position, entry.state, entry.progressed) = (position, ProjectionState::CaughtUp, true);
+        });
+        if moved {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Whether the projection has moved since the last time this was asked.
+    pub(crate) fn made_progress(&self, name: &str) -> bool {
+        let mut progressed = false;
+        self.change(name, |entry| progressed = std::mem::take(&mut entry.progressed));
+        progressed
+    }
+}
+
+/// Handle to the projections. Clones share it.
+#[derive(Clone)]
+pub struct Projections {
+    board: Board,
+    log: Arc<dyn Log>,
+}
+
+impl Projections {
+    /// Runs all projections in this process. PostgreSQL may be down: then they wait for it.
+    pub fn start(db: Db, log: Arc<dyn Log>, telemetry: Option<Telemetry>, tasks: &Tasks) -> Self {
+        let board = Board::new();
+        for model in models::all() {
+            board.set_state(model.name(), ProjectionState::Starting, None);
+        }
+        let (starting, parts) = (tasks.clone(), (db, log.clone(), board.clone()));
+        tasks.spawn("migrations", async move {
+            let (db, log, board) = parts;
+            while let Err(error) = db.migrate().await {
+                tracing::warn!(%error, "The read models' tables can't be brought up to date yet.");
+                tokio::select! {
+                    () = starting.token().cancelled() => return,
+                    () = tokio::time::sleep(MIGRATION_PAUSE) => {}
+                }
+            }
+            for model in models::all() {
+                let run = runner::run(db.clone(), log.clone(), model, board.clone(), starting.token().clone());
+                starting.spawn(model.name(), run);
+            }
+            if let Some(telemetry) = telemetry {
+                // TELEMETRY has no incarnation of its own to compare: it may be made anew at any time.
+                let run = runner::telemetry::run(db, telemetry, 0, board, starting.token().clone());
+                starting.spawn(crate::PRESENCE, run);
+            }
+        });
+        Self { board, log }
+    }
+
+    /// Follows projections that another process runs.
+    pub fn follow(db: Db, log: Arc<dyn Log>, tasks: &Tasks) -> Self {
+        let board = Board::new();
+        let (stop, shown) = (tasks.token().clone(), board.clone());
+        tasks.spawn("projection followers", async move {
+            while !stop.is_cancelled() {
+                match db.positions().await {
+                    Ok(positions) => positions.iter().for_each(|(name, position)| shown.caught_up(name, *position)),
+                    Err(error) => {
+                        let names: Vec<String> = shown.lock().keys().cloned().collect();
+                        for name in names {
+                            shown.set_state(&name, ProjectionState::Unavailable, Some(error.to_string()));
+                        }
+                    }
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(FOLLOW_POLL) => {}
+                }
+            }
+        });
+        Self { board, log }
+    }
+
+    /// Waits until the named read models have reached a position.
+    pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let behind = names.iter().find_map(|name| {
+                let entries = self.board.lock();
+                let entry = entries.get(*name);
+                let position = entry.map_or(0, |entry| entry.position);
+                (position < wanted).then(|| ((*name).to_owned(), position, entry.and_then(|entry| entry.error.clone())))
+            });
+            let Some((name, position, error)) = behind else { return Ok(()) };
+            if tokio::time::Instant::now() >= deadline {
+                return Err(match error {
+                    Some(error) => WaitError::Unavailable(error),
+                    None => WaitError::Behind { name, position, wanted },
+                });
+            }
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+
+    /// How each projection is, measured against the end of the log.
+    pub async fn status(&self) -> Result<Vec<ProjectionStatus>, DbError> {
+        let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(0);
+        let entries = self.board.lock().clone();
+        Ok(entries
+            .into_iter()
+            .map(|(name, entry)| {
+                let head = if name == crate::PRESENCE { entry.position } else { head };
+                let lag = head.saturating_sub(entry.position);
+                metrics::gauge!("waybill_projection_lag_positions", "projection" => name.clone()).set(lag as f64);
+                ProjectionStatus {
+                    name,
+                    position: entry.position,
+                    head,
+                    lag,
+                    state: entry.state,
+                    parked: entry.parked,
+                    error: entry.error,
+                }
+            })
+            .collect())
+    }
+
+    /// Changes whenever a read model has moved.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.board.news.subscribe()
+    }
+}

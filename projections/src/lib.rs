@@ -1,0 +1,37 @@
+//! The read side: projectors, and the read models they own in PostgreSQL.
+//!
+//! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always stand for a
+//! prefix of the log ([`runner`]). Each read model is one file with its rows, its `apply` and its queries ([`models`], [`rollout`]); nobody
+//! else touches its tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), but for what comes from
+//! TELEMETRY ([`presence`]).
+//!
+//! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
+
+mod compare;
+mod db;
+mod decode;
+mod handle;
+mod models;
+pub mod presence;
+mod rebuild;
+pub mod rollout;
+mod runner;
+mod table;
+
+pub use compare::compare;
+pub use db::{Db, DbError, ReadTx};
+pub use handle::{ProjectionState, ProjectionStatus, Projections, WaitError};
+pub use models::{archive, campaigns, deadlines, devices, firmware, history, updates};
+pub use rebuild::rebuild;
+pub use table::Page;
+
+/// Names of the projections over EVENTS, as in checkpoints, health and `waybill rebuild`.
+pub const DEVICES: &str = "devices";
+pub const HISTORY: &str = "device_firmware_history";
+pub const FIRMWARE: &str = "firmware";
+pub const UPDATES: &str = "updates";
+pub const CAMPAIGNS: &str = "campaigns";
+pub const ROLLOUT: &str = "rollout";
+pub const ARCHIVE: &str = "archive";
+/// The projection over TELEMETRY.
+pub const PRESENCE: &str = "presence";

@@ -1,0 +1,194 @@
+//! Read model `campaigns`: campaigns as operators list them. Their numbers are in the rollout read model.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, PlanSummary};
+use domain::events::CampaignEvent as E;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::ReadModel;
+use crate::db::{DbError, ReadTx};
+use crate::decode::{Decoded, Events};
+use crate::table::{Page, Row, Rows, Select};
+
+/// A campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignRow {
+    pub tenant: String,
+    pub campaign_id: String,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub firmware_id: String,
+    pub strategy: String,
+    pub status: String,
+    pub before_pause: Option<String>,
+    pub spec: CampaignSpec,
+    pub summary: Option<PlanSummary>,
+    /// The latest gate that closed, as in its event.
+    pub gate: Option<Value>,
+    pub wave: u16,
+    pub result: Option<String>,
+    /// Version of the aggregate.
+    pub version: u64,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
+    pub position: u64,
+}
+
+impl Row for CampaignRow {
+    const TABLE: &'static str = "campaigns";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("campaign_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.campaign_id.clone()]
+    }
+}
+
+pub(crate) struct CampaignsModel;
+
+#[async_trait]
+impl ReadModel for CampaignsModel {
+    fn name(&self) -> &'static str {
+        crate::CAMPAIGNS
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["campaigns"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        let of_campaigns = || batch.iter().filter(|record| matches!(record.events, Events::Campaign(_)));
+        let keys = of_campaigns().map(|record| vec![record.tenant(), record.id()]);
+        let mut rows = Rows::<CampaignRow>::load(connection, keys).await?;
+        for record in of_campaigns() {
+            let Events::Campaign(events) = &record.events else { continue };
+            let key = vec![record.tenant(), record.id()];
+            for event in events {
+                if let E::Created { spec, .. } = event {
+                    rows.put(new_row(record, spec));
+                }
+                let row = rows
+                    .get_mut(&key)
+                    .ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
+                apply(row, event, record.at())?;
+                row.version = record.record.last_version();
+                row.updated_at = record.at();
+                row.position = record.raw.position;
+            }
+        }
+        rows.save(connection).await
+    }
+}
+
+fn new_row(record: &Decoded, spec: &CampaignSpec) -> CampaignRow {
+    CampaignRow {
+        tenant: record.tenant(),
+        campaign_id: record.id(),
+        name: None,
+        description: None,
+        firmware_id: String::new(),
+        strategy: String::new(),
+        status: CampaignStatus::Draft.word().to_owned(),
+        before_pause: None,
+        spec: spec.clone(),
+        summary: None,
+        gate: None,
+        wave: 0,
+        result: None,
+        version: 0,
+        created_by: record.record.meta.actor.to_string(),
+        created_at: record.at(),
+        started_at: None,
+        ended_at: None,
+        updated_at: record.at(),
+        position: record.raw.position,
+    }
+}
+
+fn set_spec(row: &mut CampaignRow, spec: &CampaignSpec) {
+    row.name = spec.name.plain().cloned();
+    row.description = spec.description.as_ref().and_then(|text| text.plain().cloned());
+    row.firmware_id = spec.firmware_id.to_string();
+    row.strategy = spec.strategy.word().to_owned();
+    row.spec = spec.clone();
+}
+
+fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbError> {
+    let status = |row: &mut CampaignRow, status: CampaignStatus| row.status = status.word().to_owned();
+    match event {
+        E::Created { spec, .. } | E::Amended { spec } => set_spec(row, spec),
+        E::Deleted {} => status(row, CampaignStatus::Deleted),
+        E::PlanningStarted { .. } => {
+            status(row, CampaignStatus::Planning);
+            row.started_at = Some(at);
+        }
+        E::Planned { summary } => row.summary = Some((**summary).clone()),
+        E::Started {} => status(row, CampaignStatus::Running),
+        E::WaveOpened { wave, .. } => row.wave = *wave,
+        E::GatePassed { .. } | E::SoakBroken { .. } | E::WaveCompleted { .. } => {}
+        E::GateClosed { .. } => row.gate = Some(serde_json::to_value(event)?),
+        E::Paused { .. } => {
+            row.before_pause = Some(std::mem::replace(&mut row.status, CampaignStatus::Paused.word().to_owned()));
+        }
+        E::Resumed { .. } => {
+            row.status = row.before_pause.take().unwrap_or_else(|| CampaignStatus::Running.word().to_owned());
+        }
+        E::Cancelling {} => status(row, CampaignStatus::Cancelling),
+        E::Cancelled {} => {
+            status(row, CampaignStatus::Cancelled);
+            row.ended_at = Some(at);
+        }
+        E::Finished { result, .. } => {
+            status(row, status_of(*result));
+            row.result = Some(row.status.clone());
+            row.ended_at = Some(at);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {
+    match result {
+        CampaignResult::Completed => CampaignStatus::Completed,
+        CampaignResult::CompletedWithFailures => CampaignStatus::CompletedWithFailures,
+        CampaignResult::Failed => CampaignStatus::Failed,
+    }
+}
+
+/// Which campaigns to list.
+#[derive(Debug, Clone, Default)]
+pub struct CampaignFilter {
+    pub id: Option<String>,
+    pub status: Option<String>,
+    pub firmware_id: Option<String>,
+    pub strategy: Option<String>,
+}
+
+/// Campaigns, newest first.
+pub async fn list(
+    tx: &mut ReadTx,
+    filter: &CampaignFilter,
+    after: Option<(&str, &str)>,
+    limit: usize,
+    count: bool,
+) -> Result<Page<CampaignRow>, DbError> {
+    let mut select = Select::from("campaigns t");
+    select.equals("t.campaign_id", filter.id.as_ref());
+    select.equals("t.status", filter.status.as_ref());
+    select.equals("t.firmware_id", filter.firmware_id.as_ref());
+    select.equals("t.strategy", filter.strategy.as_ref());
+    select.filter("t.status <> $ #>> '{}'", "deleted");
+    let after = after.map(|(created_at, id)| {
+        let condition = "(t.created_at, t.campaign_id) < (($ #>> '{}')::timestamptz, $ #>> '{}')".to_owned();
+        (condition, vec![json!(created_at), json!(id)])
+    });
+    let order = "t.created_at DESC, t.campaign_id DESC";
+    let (items, more, total) = select.page::<CampaignRow>(tx, "to_jsonb(t)", order, after, limit, count).await?;
+    let next = items.last().filter(|_| more).map(|row| vec![row.created_at.to_rfc3339(), row.campaign_id.clone()]);
+    Ok(Page { items, next, total })
+}

@@ -1,0 +1,166 @@
+//! Read model `firmware`.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::events::FirmwareEvent as E;
+use domain::firmware::{FirmwareBytes, FirmwareMetadata};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::ReadModel;
+use crate::db::{DbError, ReadTx};
+use crate::decode::{Decoded, Events};
+use crate::table::{Page, Row, Rows, Select};
+
+/// A firmware. `status` is `active`, `deprecated`, `withdrawn` or `deleted`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FirmwareRow {
+    pub tenant: String,
+    pub firmware_id: String,
+    pub status: String,
+    pub device_model: String,
+    pub manufacturer: Option<String>,
+    pub component: String,
+    pub version: String,
+    pub update_type: String,
+    pub is_beta: bool,
+    pub is_security_update: bool,
+    pub metadata: FirmwareMetadata,
+    pub bytes: FirmwareBytes,
+    /// Live campaigns that need it.
+    pub pinned_by: BTreeSet<String>,
+    /// Version of the aggregate.
+    pub events: u64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub position: u64,
+}
+
+impl Row for FirmwareRow {
+    const TABLE: &'static str = "firmware";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("firmware_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.firmware_id.clone()]
+    }
+}
+
+pub(crate) struct FirmwareModel;
+
+#[async_trait]
+impl ReadModel for FirmwareModel {
+    fn name(&self) -> &'static str {
+        crate::FIRMWARE
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["firmware"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        let of_firmware = || batch.iter().filter(|record| matches!(record.events, Events::Firmware(_)));
+        let keys = of_firmware().map(|record| vec![record.tenant(), record.id()]);
+        let mut rows = Rows::<FirmwareRow>::load(connection, keys).await?;
+        for record in of_firmware() {
+            let Events::Firmware(events) = &record.events else { continue };
+            let key = vec![record.tenant(), record.id()];
+            for event in events {
+                if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
+                    let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
+                    let pinned_by = rows.get(&key).map(|row| row.pinned_by.clone()).unwrap_or_default();
+                    rows.put(new_row(record, metadata, bytes, created_at, pinned_by));
+                }
+                let row = rows
+                    .get_mut(&key)
+                    .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
+                match event {
+                    E::Registered { .. } | E::Restored { .. } => {}
+                    E::Deprecated {} => row.status = "deprecated".to_owned(),
+                    E::Withdrawn {} => row.status = "withdrawn".to_owned(),
+                    E::Deleted {} => row.status = "deleted".to_owned(),
+                    E::Pinned { campaign } => drop(row.pinned_by.insert(campaign.to_string())),
+                    E::Unpinned { campaign } => drop(row.pinned_by.remove(&campaign.to_string())),
+                }
+                row.events = record.record.last_version();
+                row.updated_at = record.at();
+                row.position = record.raw.position;
+            }
+        }
+        rows.save(connection).await
+    }
+}
+
+fn new_row(
+    record: &Decoded,
+    metadata: &FirmwareMetadata,
+    bytes: &FirmwareBytes,
+    created_at: DateTime<Utc>,
+    pinned_by: BTreeSet<String>,
+) -> FirmwareRow {
+    FirmwareRow {
+        tenant: record.tenant(),
+        firmware_id: record.id(),
+        status: "active".to_owned(),
+        device_model: metadata.device_model.clone(),
+        manufacturer: metadata.manufacturer.clone(),
+        component: metadata.component.clone(),
+        version: metadata.version.clone(),
+        update_type: metadata.update_type.word().to_owned(),
+        is_beta: metadata.is_beta,
+        is_security_update: metadata.is_security_update,
+        metadata: metadata.clone(),
+        bytes: bytes.clone(),
+        pinned_by,
+        events: 0,
+        created_at,
+        updated_at: record.at(),
+        position: record.raw.position,
+    }
+}
+
+/// Which firmware to list; deleted ones only when asked for by id.
+#[derive(Debug, Clone, Default)]
+pub struct FirmwareFilter {
+    pub id: Option<String>,
+    pub device_model: Option<String>,
+    pub manufacturer: Option<String>,
+    pub update_type: Option<String>,
+    pub component: Option<String>,
+    pub version: Option<String>,
+    pub is_beta: Option<bool>,
+    pub is_security_update: Option<bool>,
+}
+
+/// Firmware by id.
+pub async fn list(
+    tx: &mut ReadTx,
+    filter: &FirmwareFilter,
+    after: Option<&str>,
+    limit: usize,
+    count: bool,
+) -> Result<Page<FirmwareRow>, DbError> {
+    let mut select = Select::from("firmware t");
+    select.equals("t.firmware_id", filter.id.as_ref());
+    select.equals("t.device_model", filter.device_model.as_ref());
+    select.equals("t.manufacturer", filter.manufacturer.as_ref());
+    select.equals("t.update_type", filter.update_type.as_ref());
+    select.equals("t.component", filter.component.as_ref());
+    select.equals("t.version", filter.version.as_ref());
+    if let Some(is_beta) = filter.is_beta {
+        select.filter("t.is_beta = ($)::boolean", is_beta);
+    }
+    if let Some(is_security_update) = filter.is_security_update {
+        select.filter("t.is_security_update = ($)::boolean", is_security_update);
+    }
+    if filter.id.is_none() {
+        select.filter("t.status <> $ #>> '{}'", "deleted");
+    }
+    let after = after.map(|id| ("t.firmware_id > $ #>> '{}'".to_owned(), vec![Value::from(id)]));
+    let (items, more, total) =
+        select.page::<FirmwareRow>(tx, "to_jsonb(t)", "t.firmware_id", after, limit, count).await?;
+    let next = items.last().filter(|_| more).map(|row| vec![row.firmware_id.clone()]);
+    Ok(Page { items, next, total })
+}

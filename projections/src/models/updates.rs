@@ -1,0 +1,292 @@
+//! Read model `updates`: every update with its phase, and the times that its clocks need.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::device::{DeviceEvent as E, Limits, UpdateSpec};
+use domain::sealed::Sealed;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::ReadModel;
+use super::devices::word;
+use crate::db::{DbError, ReadTx};
+use crate::decode::Decoded;
+use crate::table::{Page, Row, Rows, Select};
+
+/// An update. `phase` is the domain's word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateRow {
+    pub tenant: String,
+    pub device_id: String,
+    pub ordinal: u32,
+    pub campaign_id: Option<String>,
+    pub wave: Option<u16>,
+    pub firmware_id: String,
+    pub component: String,
+    pub version: String,
+    pub kind: String,
+    pub priority: String,
+    pub from_version: Option<String>,
+    pub retry_of: Option<u32>,
+    pub max_attempts: u16,
+    pub phase: String,
+    pub wait_reason: Option<String>,
+    pub attempt: u16,
+    pub code: Option<String>,
+    pub code_class: Option<String>,
+    pub message: Option<String>,
+    /// Why it was superseded, or in which phase it timed out.
+    pub reason: Option<String>,
+    pub queued_at: DateTime<Utc>,
+    pub wait_until: DateTime<Utc>,
+    /// The device's first `received`.
+    pub reached_at: Option<DateTime<Utc>>,
+    pub phase_since: DateTime<Utc>,
+    /// End of a deferral or of the pause before another attempt.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Seconds that the working clock stood still: staged or deferred.
+    pub idle_s: f64,
+    pub limits: Limits,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub regressed_at: Option<DateTime<Utc>>,
+    /// Words of reports that came after the end.
+    pub late: BTreeSet<String>,
+    /// Not ended.
+    pub open: bool,
+    pub position: u64,
+}
+
+impl Row for UpdateRow {
+    const TABLE: &'static str = "updates";
+    const KEY: &'static [(&'static str, &'static str)] =
+        &[("tenant", "text"), ("device_id", "text"), ("ordinal", "bigint")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone(), self.ordinal.to_string()]
+    }
+}
+
+/// An update with what the device last said of its progress.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateView {
+    #[serde(flatten)]
+    pub row: UpdateRow,
+    /// Percent of the present phase.
+    pub progress: Option<i64>,
+    pub bytes: Option<i64>,
+}
+
+pub(crate) struct UpdatesModel;
+
+#[async_trait]
+impl ReadModel for UpdatesModel {
+    fn name(&self) -> &'static str {
+        crate::UPDATES
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["updates"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        let key_of = |record: &Decoded, ordinal: u32| vec![record.tenant(), record.id(), ordinal.to_string()];
+        let keys = batch.iter().flat_map(|record| {
+            let events = record.device_events().iter();
+            events.filter_map(|event| event.update()).map(|update| key_of(record, update.ordinal)).collect::<Vec<_>>()
+        });
+        let mut rows = Rows::<UpdateRow>::load(connection, keys).await?;
+        for record in batch {
+            for event in record.device_events() {
+                let Some(update) = event.update() else { continue };
+                if let E::UpdateQueued { spec, wait_until, .. } = event {
+                    rows.put(new_row(record, update.ordinal, spec, *wait_until));
+                    continue;
+                }
+                let key = key_of(record, update.ordinal);
+                let row = rows.get_mut(&key).ok_or_else(|| {
+                    DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key))
+                })?;
+                row.attempt = row.attempt.max(update.attempt);
+                apply(row, event, record.at());
+                row.position = record.raw.position;
+            }
+        }
+        rows.save(connection).await
+    }
+}
+
+fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTime<Utc>) -> UpdateRow {
+    UpdateRow {
+        tenant: record.tenant(),
+        device_id: record.id(),
+        ordinal,
+        campaign_id: spec.campaign.map(|campaign| campaign.id.to_string()),
+        wave: spec.campaign.map(|campaign| campaign.wave),
+        firmware_id: spec.firmware.firmware_id.to_string(),
+        component: spec.firmware.component.clone(),
+        version: spec.firmware.version.clone(),
+        kind: word(&spec.kind),
+        priority: word(&spec.priority),
+        from_version: spec.from_version.clone(),
+        retry_of: spec.retry_of,
+        max_attempts: spec.max_attempts,
+        phase: "queued".to_owned(),
+        wait_reason: None,
+        attempt: 0,
+        code: None,
+        code_class: None,
+        message: None,
+        reason: None,
+        queued_at: record.at(),
+        wait_until,
+        reached_at: None,
+        phase_since: record.at(),
+        not_before: None,
+        idle_s: 0.0,
+        limits: spec.limits,
+        ended_at: None,
+        regressed_at: None,
+        late: BTreeSet::new(),
+        open: true,
+        position: record.raw.position,
+    }
+}
+
+fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
+    let text = |message: &Option<Sealed<String>>| message.as_ref().and_then(|message| message.plain().cloned());
+    match event {
+        E::UpdateWaiting { reason, .. } => {
+            enter(row, "waiting", at);
+            row.wait_reason = Some(word(reason));
+            if row.wait_reason.as_deref() == Some("slot") {
+                row.not_before = None;
+            }
+        }
+        E::UpdateDispatched { .. } => {
+            enter(row, "dispatched", at);
+            row.not_before = None;
+        }
+        E::UpdateAccepted { .. } => {
+            enter(row, "accepted", at);
+            row.reached_at = row.reached_at.or(Some(at));
+            row.not_before = None;
+        }
+        E::UpdateDeferred { code, until, .. } => {
+            enter(row, "deferred", at);
+            row.code.clone_from(code);
+            row.not_before = Some(*until);
+        }
+        E::UpdateDownloading { .. } => enter(row, "downloading", at),
+        E::UpdateVerifying { .. } => enter(row, "verifying", at),
+        E::UpdateInstalling { .. } => enter(row, "installing", at),
+        E::UpdateStaged { .. } => enter(row, "staged", at),
+        E::UpdateRebooting { .. } => enter(row, "rebooting", at),
+        E::UpdateAttemptFailed { code, class, message, retry_at, .. } => {
+            enter(row, "waiting", at);
+            row.wait_reason = Some("backoff".to_owned());
+            (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
+            row.not_before = Some(*retry_at);
+        }
+        E::UpdateConfirmed { .. } => end(row, "confirmed", at),
+        E::UpdateFailed { code, class, message, .. } => {
+            end(row, "failed", at);
+            (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
+        }
+        E::UpdateTimedOut { phase, .. } => {
+            end(row, "timed_out", at);
+            row.reason = Some(phase.clone());
+        }
+        E::UpdateRejected { code, message, .. } => {
+            end(row, "rejected", at);
+            (row.code, row.message) = (Some(code.clone()), text(message));
+        }
+        E::UpdateExpired { .. } => end(row, "expired", at),
+        E::UpdateSuperseded { reason, .. } => {
+            end(row, "superseded", at);
+            row.reason = Some(reason.clone());
+        }
+        E::UpdateCancelling { .. } => {
+            // Remembered for a refusal.
+            row.reason = Some(row.phase.clone());
+            enter(row, "cancelling", at);
+        }
+        E::UpdateCancelRefused { .. } => {
+            let before = row.reason.take().unwrap_or_else(|| "accepted".to_owned());
+            enter(row, &before, at);
+        }
+        E::UpdateCancelled { .. } => {
+            end(row, "cancelled", at);
+            row.reason = None;
+        }
+        E::UpdateReportedLate { status, .. } => drop(row.late.insert(status.clone())),
+        E::VersionRegressed { .. } => row.regressed_at = Some(at),
+        _ => {}
+    }
+}
+
+fn enter(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
+    if matches!(row.phase.as_str(), "staged" | "deferred") && row.reached_at.is_some() {
+        row.idle_s += (at - row.phase_since).num_milliseconds() as f64 / 1_000.0;
+    }
+    row.phase = phase.to_owned();
+    row.phase_since = at;
+    row.wait_reason = None;
+}
+
+fn end(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
+    enter(row, phase, at);
+    row.ended_at = Some(at);
+    row.not_before = None;
+    row.open = false;
+}
+
+/// Which updates to list; all parts that are given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateFilter {
+    pub device_id: Option<String>,
+    pub ordinal: Option<u32>,
+    pub campaign_id: Option<String>,
+    pub firmware_id: Option<String>,
+    /// Any of these; empty for all.
+    pub phases: Vec<String>,
+    pub kind: Option<String>,
+}
+
+const FROM: &str = "updates t LEFT JOIN update_progress p ON p.tenant = t.tenant AND p.device_id = t.device_id AND p.ordinal = t.ordinal AND p.attempt = t.attempt";
+const COLUMNS: &str = "to_jsonb(t) || jsonb_build_object('progress', p.progress, 'bytes', p.bytes)";
+
+/// Updates, newest first.
+pub async fn list(
+    tx: &mut ReadTx,
+    filter: &UpdateFilter,
+    after: Option<(&str, &str, u32)>,
+    limit: usize,
+    count: bool,
+) -> Result<Page<UpdateView>, DbError> {
+    let mut select = Select::from(FROM);
+    select.equals("t.device_id", filter.device_id.as_ref());
+    select.equals("t.campaign_id", filter.campaign_id.as_ref());
+    select.equals("t.firmware_id", filter.firmware_id.as_ref());
+    select.equals("t.kind", filter.kind.as_ref());
+    if let Some(ordinal) = filter.ordinal {
+        select.filter("t.ordinal = ($)::bigint", ordinal);
+    }
+    if !filter.phases.is_empty() {
+        select.filter("t.phase = ANY (SELECT jsonb_array_elements_text($))", json!(filter.phases));
+    }
+    let after = after.map(|(queued_at, device, ordinal)| {
+        let condition =
+            "(t.queued_at, t.device_id, t.ordinal) < (($ #>> '{}')::timestamptz, $ #>> '{}', ($)::bigint)".to_owned();
+        (condition, vec![json!(queued_at), json!(device), Value::from(ordinal)])
+    });
+    let order = "t.queued_at DESC, t.device_id DESC, t.ordinal DESC";
+    let (items, more, total) = select.page::<UpdateView>(tx, COLUMNS, order, after, limit, count).await?;
+    let next = items
+        .last()
+        .filter(|_| more)
+        .map(|update| vec![update.row.queued_at.to_rfc3339(), update.row.device_id.clone(), update.row.ordinal.to_string()]);
+    Ok(Page { items, next, total })
+}

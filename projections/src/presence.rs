@@ -1,0 +1,198 @@
+//! Read models `device_presence`, `update_progress` and `telemetry_latest`, filled from TELEMETRY: what is heard without being an event.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::device::OfflineCause;
+use domain::{DeviceId, TenantId};
+use event_store::telemetry::{TelemetryKind, TelemetryMessage};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _};
+
+use crate::db::{Db, DbError, ReadTx};
+use crate::models::deadlines::parse;
+use crate::table::{Row, Rows};
+
+/// Silence is judged only when telemetry was applied this recently.
+const UP_TO_DATE: Duration = Duration::from_secs(10);
+
+/// What was last heard of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct PresenceRow {
+    tenant: String,
+    device_id: String,
+    last_seen: DateTime<Utc>,
+    /// The latest session that said it is online.
+    session: Option<String>,
+    /// When that session's last will came.
+    will_at: Option<DateTime<Utc>>,
+    boot_id: Option<String>,
+    battery_level: Option<i64>,
+    signal_strength: Option<i64>,
+    /// The broker's number of the latest message: one that comes again never overrides.
+    delivery: u64,
+}
+
+impl Row for PresenceRow {
+    const TABLE: &'static str = "device_presence";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone()]
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct ProgressRow {
+    tenant: String,
+    device_id: String,
+    ordinal: u32,
+    attempt: u16,
+    progress: Option<i64>,
+    bytes: Option<i64>,
+    at: DateTime<Utc>,
+}
+
+impl Row for ProgressRow {
+    const TABLE: &'static str = "update_progress";
+    const KEY: &'static [(&'static str, &'static str)] =
+        &[("tenant", "text"), ("device_id", "text"), ("ordinal", "bigint")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone(), self.ordinal.to_string()]
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct LatestRow {
+    tenant: String,
+    device_id: String,
+    at: DateTime<Utc>,
+    data: Value,
+}
+
+impl Row for LatestRow {
+    const TABLE: &'static str = "telemetry_latest";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone()]
+    }
+}
+
+/// Applies telemetry in order. What can't be decoded is skipped: it was never worth an event.
+pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
+    let keys = || batch.iter().map(|message| vec![message.tenant.to_string(), message.device.to_string()]);
+    let mut presence = Rows::<PresenceRow>::load(connection, keys()).await?;
+    let mut progress = Rows::<ProgressRow>::load(connection, []).await?;
+    let mut latest = Rows::<LatestRow>::load(connection, []).await?;
+    for message in batch {
+        let Ok(record) = message.decode() else { continue };
+        let Ok(data) = serde_json::from_str::<Value>(record.data.get()) else { continue };
+        let row = hear(presence.get(&[message.tenant.to_string(), message.device.to_string()]), message, record.received_at, &data);
+        presence.put(row);
+        let (tenant, device_id, at) = (message.tenant.to_string(), message.device.to_string(), record.received_at);
+        match record.kind {
+            TelemetryKind::Contact => {}
+            TelemetryKind::Measurements => latest.put(LatestRow { tenant, device_id, at, data }),
+            TelemetryKind::Progress => {
+                let number = |name: &str| data[name].as_u64();
+                let (Some(ordinal), Some(attempt)) = (number("ordinal"), number("attempt")) else { continue };
+                progress.put(ProgressRow {
+                    tenant,
+                    device_id,
+                    ordinal: ordinal as u32,
+                    attempt: attempt as u16,
+                    progress: data["progress"].as_i64(),
+                    bytes: data["bytes"].as_i64(),
+                    at,
+                });
+            }
+        }
+    }
+    presence.save(connection).await?;
+    progress.save(connection).await?;
+    latest.save(connection).await
+}
+
+fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Utc>, data: &Value) -> PresenceRow {
+    let mut row = known.cloned().unwrap_or_else(|| PresenceRow {
+        tenant: message.tenant.to_string(),
+        device_id: message.device.to_string(),
+        last_seen: at,
+        session: None,
+        will_at: None,
+        boot_id: None,
+        battery_level: None,
+        signal_strength: None,
+        delivery: 0,
+    });
+    let delivery = data["delivery"].as_u64().unwrap_or(row.delivery);
+    if delivery < row.delivery {
+        return row;
+    }
+    row.delivery = delivery;
+    let session = data["session"].as_str();
+    if data["status"] == "offline" {
+        // The will of an old session says nothing about the present one.
+        if session.is_none() || session == row.session.as_deref() || row.session.is_none() {
+            row.will_at = Some(at);
+        }
+        return row;
+    }
+    row.last_seen = row.last_seen.max(at);
+    row.will_at = None;
+    let text = |name: &str| data[name].as_str().map(str::to_owned);
+    row.session = text("session").or(row.session);
+    row.boot_id = text("boot_id").or(row.boot_id);
+    row.battery_level = data["battery_level"].as_i64().or(row.battery_level);
+    row.signal_strength = data["signal_strength"].as_i64().or(row.signal_strength);
+    row
+}
+
+/// Whether telemetry has been applied up to a moment ago. The checkpoint's row is touched also while nothing comes.
+pub(crate) async fn is_up_to_date(tx: &mut ReadTx, now: DateTime<Utc>) -> Result<bool, DbError> {
+    let caught_up: Option<DateTime<Utc>> =
+        sqlx::query_scalar("SELECT caught_up_at FROM projection_checkpoints WHERE name = $1")
+            .bind(crate::PRESENCE)
+            .fetch_optional(&mut *tx.0)
+            .await?
+            .flatten();
+    Ok(caught_up.is_some_and(|at| now - at < TimeDelta::from_std(UP_TO_DATE).unwrap_or_default()))
+}
+
+/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long.
+pub async fn gone(
+    db: &Db,
+    now: DateTime<Utc>,
+    debounce: Duration,
+    silence: Duration,
+    limit: usize,
+) -> Result<Vec<(TenantId, DeviceId, OfflineCause)>, DbError> {
+    let mut tx = db.read_all().await?;
+    if !is_up_to_date(&mut tx, now).await? {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "SELECT d.tenant, d.device_id, p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1 AS by_will
+         FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
+         WHERE d.status = 'online' AND (
+           (p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1)
+           OR p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) <= $1
+         )
+         LIMIT $4",
+    )
+    .bind(now)
+    .bind(debounce.as_secs_f64())
+    .bind(silence.as_secs_f64())
+    .bind(limit as i64)
+    .fetch_all(&mut *tx.0)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let cause = if row.try_get("by_will")? { OfflineCause::Will } else { OfflineCause::Silence };
+            Ok((parse(row.try_get("tenant")?)?, parse(row.try_get("device_id")?)?, cause))
+        })
+        .collect()
+}

@@ -1,0 +1,460 @@
+//! Folding events into the rollout read model.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::CampaignStatus;
+use domain::device::{CodeClass, DeviceEvent};
+use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use sqlx::{PgConnection, Row as _};
+
+use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
+use crate::db::DbError;
+use crate::decode::{Decoded, Events};
+use crate::models::campaigns::status_of;
+use crate::models::devices::{Place, place_of, word};
+use crate::table::Rows;
+
+/// Days after which a campaign ends unless it says otherwise.
+const ENDS_AFTER_DAYS: i64 = 30;
+/// Grants that are remembered for the rate limit.
+const RECENT_GRANTS_MAX: usize = 600;
+
+/// The rows that a batch touches.
+pub(super) struct Fold {
+    campaigns: Rows<CampaignRow>,
+    progress: Rows<ProgressRow>,
+    members: Rows<MemberRow>,
+    devices: Rows<DeviceRow>,
+}
+
+impl Fold {
+    pub(super) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Self, DbError> {
+        let mut campaign_keys = BTreeSet::new();
+        let mut touched = BTreeSet::new();
+        let mut planned = BTreeSet::new();
+        for record in batch {
+            collect(record, &mut campaign_keys, &mut touched, &mut planned);
+        }
+        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.iter().cloned()).await?;
+        let mut member_keys = Vec::new();
+        for (campaign, device) in &touched {
+            let known = campaigns.get(campaign).and_then(|row| row.plan.clone());
+            let in_batch = planned.iter().filter(|(of, _)| of == campaign).map(|(_, plan)| plan.clone());
+            for plan in known.into_iter().chain(in_batch) {
+                member_keys.push(vec![campaign[0].clone(), campaign[1].clone(), plan, device.clone()]);
+            }
+        }
+        let progress_keys = Self::progress_keys(connection, &campaign_keys).await?;
+        let device_keys =
+            batch.iter().filter(|record| !record.device_events().is_empty()).map(|record| vec![record.tenant(), record.id()]);
+        Ok(Self {
+            progress: Rows::load(connection, progress_keys).await?,
+            members: Rows::load(connection, member_keys).await?,
+            devices: Rows::load(connection, device_keys).await?,
+            campaigns,
+        })
+    }
+
+    async fn progress_keys(
+        connection: &mut PgConnection,
+        campaigns: &BTreeSet<Vec<String>>,
+    ) -> Result<Vec<Vec<String>>, DbError> {
+        let ids: Vec<String> = campaigns.iter().map(|key| key[1].clone()).collect();
+        let rows = sqlx::query("SELECT tenant, campaign_id, wave FROM campaign_progress WHERE campaign_id = ANY ($1)")
+            .bind(ids)
+            .fetch_all(connection)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(vec![row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.to_string()]))
+            .collect()
+    }
+
+    pub(super) async fn save(self, connection: &mut PgConnection) -> Result<(), DbError> {
+        self.campaigns.save(connection).await?;
+        self.progress.save(connection).await?;
+        self.members.save(connection).await?;
+        self.devices.save(connection).await
+    }
+
+    pub(super) fn record(&mut self, record: &Decoded) -> Result<(), DbError> {
+        match &record.events {
+            Events::Campaign(events) => events.iter().try_for_each(|event| self.campaign(record, event)),
+            Events::Plan(events) => {
+                events.iter().for_each(|event| self.chunk(record, event));
+                Ok(())
+            }
+            Events::Ledger(events) => {
+                events.iter().for_each(|event| self.grant(record, event));
+                Ok(())
+            }
+            Events::Device(events) => {
+                events.iter().for_each(|event| self.device(record, event));
+                Ok(())
+            }
+            Events::Firmware(events) => {
+                events.iter().for_each(|event| self.firmware(record, event));
+                Ok(())
+            }
+            Events::Claim(_) => Ok(()),
+        }
+    }
+
+    fn campaign(&mut self, record: &Decoded, event: &CampaignEvent) -> Result<(), DbError> {
+        use CampaignEvent as E;
+        let key = vec![record.tenant(), record.id()];
+        let at = record.at();
+        if let E::Created { spec, .. } = event {
+            self.campaigns.put(CampaignRow {
+                tenant: record.tenant(),
+                campaign_id: record.id(),
+                status: CampaignStatus::Draft.word().to_owned(),
+                before_pause: None,
+                at_work: false,
+                spec: (**spec).clone(),
+                firmware: None,
+                plan: None,
+                planning_position: 0,
+                pinned: false,
+                wave: 0,
+                wave_completed: false,
+                soaking_since: None,
+                paused_at: None,
+                accepted: false,
+                ledger_version: 0,
+                granted_total: 0,
+                recent_grants: Vec::new(),
+                ends_at: None,
+                position: record.raw.position,
+            });
+        }
+        let row = self
+            .campaigns
+            .get_mut(&key)
+            .ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
+        row.position = record.raw.position;
+        match event {
+            E::Created { .. } => {}
+            E::Amended { spec } => row.spec = (**spec).clone(),
+            E::Deleted {} => set_status(row, CampaignStatus::Deleted),
+            E::PlanningStarted { firmware, .. } => {
+                set_status(row, CampaignStatus::Planning);
+                row.firmware = Some((**firmware).clone());
+                row.planning_position = record.raw.position;
+                row.ends_at = row.spec.ends_at.or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
+            }
+            E::Planned { summary } => {
+                row.plan = Some(summary.plan.to_string());
+                for (index, enrolled) in summary.waves.iter().enumerate() {
+                    self.progress.put(ProgressRow {
+                        tenant: record.tenant(),
+                        campaign_id: record.id(),
+                        wave: index as u16 + 1,
+                        enrolled: i64::from(*enrolled),
+                        ..ProgressRow::default()
+                    });
+                }
+            }
+            E::Started {} => set_status(row, CampaignStatus::Running),
+            E::WaveOpened { wave, .. } => {
+                row.wave = *wave;
+                (row.wave_completed, row.accepted, row.soaking_since) = (false, false, None);
+                if let Some(progress) = self.progress.get_mut(&wave_key(&key, *wave)) {
+                    progress.opened_at = Some(at);
+                }
+            }
+            E::GatePassed { .. } => row.soaking_since = Some(at),
+            E::SoakBroken { .. } | E::GateClosed { .. } => row.soaking_since = None,
+            E::WaveCompleted { wave, .. } => {
+                row.wave_completed = true;
+                if let Some(progress) = self.progress.get_mut(&wave_key(&key, *wave)) {
+                    progress.completed_at = Some(at);
+                }
+            }
+            E::Paused { .. } => {
+                row.before_pause = Some(row.status.clone());
+                set_status(row, CampaignStatus::Paused);
+                row.paused_at = Some(at);
+            }
+            E::Resumed { accept_failures } => self.resume(&key, at, *accept_failures),
+            E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
+            E::Cancelled {} => set_status(row, CampaignStatus::Cancelled),
+            E::Finished { result, .. } => set_status(row, status_of(*result)),
+        }
+        Ok(())
+    }
+
+    /// Soak and waiting clocks stood still while paused; accepted failures don't count again.
+    fn resume(&mut self, key: &[String], at: DateTime<Utc>, accept_failures: bool) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        let before = row.before_pause.take().and_then(|word| CampaignStatus::from_word(&word));
+        set_status(row, before.unwrap_or(CampaignStatus::Running));
+        let paused = row.paused_at.take().map_or(TimeDelta::zero(), |since| at - since);
+        row.soaking_since = row.soaking_since.map(|since| since + paused);
+        row.accepted |= accept_failures;
+        for wave in 1..=row.spec.waves.len() as u16 {
+            let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
+            progress.opened_at = progress.opened_at.map(|opened| opened + paused);
+            if accept_failures {
+                progress.accepted_failed = progress.gate_failed;
+                progress.accepted_settled = progress.gate_settled;
+            }
+        }
+    }
+
+    fn chunk(&mut self, record: &Decoded, event: &PlanEvent) {
+        let PlanEvent::ChunkWritten { campaign, plan, entries, .. } = event;
+        for entry in entries {
+            self.members.put(MemberRow {
+                tenant: record.tenant(),
+                campaign_id: campaign.to_string(),
+                plan: plan.to_string(),
+                device_id: entry.device.to_string(),
+                rank: entry.rank,
+                wave: entry.wave,
+                excluded: entry.excluded.map(|reason| reason.word().to_owned()),
+                from_version: entry.from_version.clone(),
+                phase: "planned".to_owned(),
+                wait_reason: None,
+                ordinal: None,
+                attempt: 0,
+                holds_slot: false,
+                grant_number: 0,
+                grant_seen: false,
+                reached_at: None,
+                ended_at: None,
+                not_before: None,
+                gate_failed: false,
+                confirmed_ever: false,
+                regressed_at: None,
+                late_confirmed: false,
+                code: None,
+            });
+        }
+    }
+
+    fn grant(&mut self, record: &Decoded, event: &LedgerEvent) {
+        let LedgerEvent::Granted { number, grants, granted_total, .. } = event;
+        let campaign = vec![record.tenant(), record.id()];
+        if let Some(row) = self.campaigns.get_mut(&campaign) {
+            row.ledger_version = *number;
+            row.granted_total = *granted_total;
+            row.recent_grants.push((record.at(), grants.len() as u32));
+            let surplus = row.recent_grants.len().saturating_sub(RECENT_GRANTS_MAX);
+            row.recent_grants.drain(..surplus);
+        }
+        for slot in grants {
+            self.member(&campaign, slot.device.as_str(), |member| {
+                member.holds_slot = !member.is_ended();
+                member.grant_number = *number;
+                member.grant_seen = member.is_live() || member.is_ended();
+            });
+        }
+    }
+
+    fn firmware(&mut self, record: &Decoded, event: &FirmwareEvent) {
+        let (campaign, pinned) = match event {
+            FirmwareEvent::Pinned { campaign } => (campaign, true),
+            FirmwareEvent::Unpinned { campaign } => (campaign, false),
+            _ => return,
+        };
+        if let Some(row) = self.campaigns.get_mut(&[record.tenant(), campaign.to_string()]) {
+            row.pinned = pinned;
+        }
+    }
+
+    fn device(&mut self, record: &Decoded, event: &DeviceEvent) {
+        let key = vec![record.tenant(), record.id()];
+        let mut device = self.devices.get(&key).cloned().unwrap_or_else(|| DeviceRow {
+            tenant: record.tenant(),
+            device_id: record.id(),
+            online: false,
+            held: false,
+            hold_until: None,
+            live_ordinal: None,
+        });
+        apply_to_device(&mut device, event);
+        self.devices.put(device);
+        let Some(update) = event.update() else { return };
+        let Some(campaign) = update.campaign else { return };
+        let campaign = vec![record.tenant(), campaign.to_string()];
+        // After its end a campaign's verdict stands.
+        let closed = self.campaigns.get(&campaign).is_none_or(|row| !row.at_work);
+        if closed && matches!(event, DeviceEvent::VersionRegressed { .. }) {
+            return;
+        }
+        let (ordinal, attempt, at) = (update.ordinal, update.attempt, record.at());
+        self.member(&campaign, &record.id(), |member| {
+            member.ordinal = Some(ordinal);
+            member.attempt = member.attempt.max(attempt);
+            member.grant_seen = true;
+            apply_to_member(member, event, at);
+        });
+    }
+
+    /// Changes a member of the campaign's plan, and the counts with it.
+    fn member(&mut self, campaign: &[String], device: &str, change: impl FnOnce(&mut MemberRow)) {
+        let Some(plan) = self.campaigns.get(campaign).and_then(|row| row.plan.clone()) else { return };
+        let key = vec![campaign[0].clone(), campaign[1].clone(), plan, device.to_owned()];
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let before = member.clone();
+        change(member);
+        if let Some(progress) = self.progress.get_mut(&wave_key(campaign, member.wave)) {
+            progress.change(&before, member);
+        }
+    }
+}
+
+fn collect(
+    record: &Decoded,
+    campaigns: &mut BTreeSet<Vec<String>>,
+    touched: &mut BTreeSet<(Vec<String>, String)>,
+    planned: &mut BTreeSet<(Vec<String>, String)>,
+) {
+    let tenant = record.tenant();
+    match &record.events {
+        Events::Campaign(events) => {
+            campaigns.insert(vec![tenant.clone(), record.id()]);
+            for event in events {
+                if let CampaignEvent::Planned { summary } = event {
+                    planned.insert((vec![tenant.clone(), record.id()], summary.plan.to_string()));
+                }
+            }
+        }
+        Events::Ledger(events) => {
+            let campaign = vec![tenant, record.id()];
+            for LedgerEvent::Granted { grants, .. } in events {
+                touched.extend(grants.iter().map(|slot| (campaign.clone(), slot.device.to_string())));
+            }
+            campaigns.insert(campaign);
+        }
+        Events::Device(events) => {
+            for campaign in events.iter().filter_map(|event| event.update()?.campaign) {
+                let campaign = vec![tenant.clone(), campaign.to_string()];
+                touched.insert((campaign.clone(), record.id()));
+                campaigns.insert(campaign);
+            }
+        }
+        Events::Firmware(events) => {
+            for event in events {
+                if let FirmwareEvent::Pinned { campaign } | FirmwareEvent::Unpinned { campaign } = event {
+                    campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
+                }
+            }
+        }
+        Events::Plan(_) | Events::Claim(_) => {}
+    }
+}
+
+fn wave_key(campaign: &[String], wave: u16) -> Vec<String> {
+    vec![campaign[0].clone(), campaign[1].clone(), wave.to_string()]
+}
+
+fn set_status(row: &mut CampaignRow, status: CampaignStatus) {
+    row.status = status.word().to_owned();
+    row.at_work = status.is_live();
+}
+
+fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
+    match event {
+        DeviceEvent::CameOnline { .. } => device.online = true,
+        DeviceEvent::WentOffline { .. } | DeviceEvent::Decommissioned {} => device.online = false,
+        DeviceEvent::Held { until } => (device.held, device.hold_until) = (true, *until),
+        DeviceEvent::Released {} | DeviceEvent::Recommissioned { .. } => (device.held, device.hold_until) = (false, None),
+        _ => {}
+    }
+    if let Some((ordinal, place)) = place_of(event) {
+        match place {
+            Place::Live => device.live_ordinal = Some(ordinal),
+            Place::Waiting | Place::Ended if device.live_ordinal == Some(ordinal) => device.live_ordinal = None,
+            Place::Waiting | Place::Ended => {}
+        }
+    }
+}
+
+fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
+    use DeviceEvent as E;
+    let enter = |member: &mut MemberRow, phase: &str, holds_slot: bool| {
+        member.phase = phase.to_owned();
+        member.holds_slot = holds_slot;
+        member.wait_reason = None;
+    };
+    let end = |member: &mut MemberRow, phase: &str| {
+        enter(member, phase, false);
+        member.ended_at = Some(at);
+        member.not_before = None;
+    };
+    let image_or_final = |class: &CodeClass| matches!(class, CodeClass::Image | CodeClass::Final);
+    match event {
+        E::UpdateQueued { .. } => {
+            let holds_slot = member.holds_slot;
+            enter(member, "queued", holds_slot);
+        }
+        E::UpdateWaiting { reason, .. } => {
+            enter(member, "waiting", false);
+            member.wait_reason = Some(word(reason));
+            if member.wait_reason.as_deref() == Some("slot") {
+                member.not_before = None;
+            }
+        }
+        E::UpdateDispatched { .. } => {
+            enter(member, "dispatched", true);
+            member.not_before = None;
+        }
+        E::UpdateAccepted { .. } => {
+            enter(member, "accepted", true);
+            member.reached_at = member.reached_at.or(Some(at));
+            member.not_before = None;
+        }
+        E::UpdateDeferred { until, .. } => {
+            enter(member, "deferred", false);
+            member.not_before = Some(*until);
+        }
+        E::UpdateDownloading { .. } => enter(member, "downloading", true),
+        E::UpdateVerifying { .. } => enter(member, "verifying", true),
+        E::UpdateInstalling { .. } => enter(member, "installing", true),
+        E::UpdateStaged { .. } => enter(member, "staged", false),
+        E::UpdateRebooting { .. } => enter(member, "rebooting", true),
+        E::UpdateAttemptFailed { code, class, retry_at, .. } => {
+            enter(member, "waiting", false);
+            member.wait_reason = Some("backoff".to_owned());
+            member.not_before = Some(*retry_at);
+            member.code = Some(code.clone());
+            member.gate_failed |= image_or_final(class);
+        }
+        E::UpdateConfirmed { .. } => {
+            end(member, "confirmed");
+            member.confirmed_ever = true;
+        }
+        E::UpdateFailed { code, .. } => {
+            end(member, "failed");
+            member.code = Some(code.clone());
+            member.gate_failed = true;
+        }
+        E::UpdateTimedOut { .. } => {
+            end(member, "timed_out");
+            member.code = Some("timed_out".to_owned());
+            member.gate_failed = true;
+        }
+        E::UpdateRejected { code, .. } => {
+            end(member, "rejected");
+            member.code = Some(code.clone());
+            member.gate_failed = true;
+        }
+        E::UpdateExpired { .. } => end(member, "expired"),
+        E::UpdateSuperseded { .. } => end(member, "superseded"),
+        E::UpdateCancelling { .. } => {
+            let holds_slot = member.holds_slot;
+            enter(member, "cancelling", holds_slot);
+        }
+        E::UpdateCancelRefused { .. } => enter(member, "installing", true),
+        E::UpdateCancelled { .. } => end(member, "cancelled"),
+        E::UpdateReportedLate { status, .. } => member.late_confirmed |= status == "completed",
+        E::VersionRegressed { .. } => {
+            member.regressed_at = Some(at);
+            member.gate_failed = true;
+            member.code = Some("version_regressed".to_owned());
+        }
+        _ => {}
+    }
+}

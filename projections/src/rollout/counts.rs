@@ -1,0 +1,58 @@
+//! What one member contributes to the counts of its wave.
+
+use super::rows::{MemberRow, ProgressRow};
+
+impl MemberRow {
+    /// Ended, or confirmed and since fallen back.
+    fn is_failed(&self) -> bool {
+        self.regressed_at.is_some() || matches!(self.phase.as_str(), "failed" | "timed_out" | "rejected")
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended_at.is_some()
+    }
+
+    /// Begun and not ended, as the device's one live update.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.is_ended() && !matches!(self.phase.as_str(), "planned" | "queued" | "waiting")
+    }
+
+    fn contribution(&self) -> [i64; 10] {
+        let resting = matches!(self.phase.as_str(), "deferred" | "staged");
+        [
+            self.reached_at.is_some(),
+            self.phase == "confirmed" && self.regressed_at.is_none(),
+            self.is_failed(),
+            self.gate_failed,
+            self.gate_failed || self.confirmed_ever,
+            self.holds_slot,
+            self.reached_at.is_some() && !self.is_ended() && !resting,
+            self.phase == "expired",
+            self.phase == "cancelled",
+            self.phase == "superseded",
+        ]
+        .map(i64::from)
+    }
+}
+
+impl ProgressRow {
+    /// Takes a member's change into the counts.
+    pub(crate) fn change(&mut self, before: &MemberRow, after: &MemberRow) {
+        let (before, after) = (before.contribution(), after.contribution());
+        let counters = [
+            &mut self.reached,
+            &mut self.confirmed,
+            &mut self.failed,
+            &mut self.gate_failed,
+            &mut self.gate_settled,
+            &mut self.in_use,
+            &mut self.working,
+            &mut self.expired,
+            &mut self.cancelled,
+            &mut self.superseded,
+        ];
+        for ((counter, before), after) in counters.into_iter().zip(before).zip(after) {
+            *counter += after - before;
+        }
+    }
+}

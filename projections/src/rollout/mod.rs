@@ -1,0 +1,46 @@
+//! Read model `rollout`: what the rollout policy sees and what operators see of a campaign's progress; one and the same.
+//!
+//! One projector, one checkpoint, so it is always a prefix of the log. Counters are changed by the difference that an event makes to its
+//! member ([`counts`]), in the same transaction. Times are those of the events, never the wall clock.
+
+mod apply;
+mod counts;
+mod planning;
+mod queries;
+mod rows;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+
+pub use planning::plan_candidates;
+pub use queries::{
+    Totals,
+    MemberFilter, MemberView, View, WorkRow, at_work, cancellable, dispatched, failures_by_code, granted_unseen, members,
+    progress, ready, view,
+};
+pub use rows::{CampaignRow, MemberRow, ProgressRow};
+
+use crate::db::DbError;
+use crate::decode::Decoded;
+use crate::models::ReadModel;
+
+pub(crate) struct RolloutModel;
+
+#[async_trait]
+impl ReadModel for RolloutModel {
+    fn name(&self) -> &'static str {
+        crate::ROLLOUT
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        &["rollout_campaigns", "campaign_progress", "rollout_members", "rollout_devices"]
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        let mut fold = apply::Fold::load(connection, batch).await?;
+        for record in batch {
+            fold.record(record)?;
+        }
+        fold.save(connection).await
+    }
+}

@@ -1,0 +1,111 @@
+//! Resolves a campaign's targets: the devices in question, and why some of them are left out.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::TenantId;
+use domain::campaign::CampaignSpec;
+use domain::device::{Candidate, Exclusion, FirmwareFacts, Leave, exclusion};
+use domain::plan::PlanCandidate;
+use domain::version::VersionRequirement;
+use futures::TryStreamExt;
+use serde_json::Value;
+use sqlx::Row as _;
+
+use crate::db::{Db, DbError};
+use crate::models::deadlines::parse;
+
+const SQL: &str = "
+SELECT t.device_id, t.device_model, t.hardware_version, t.firmware_version, t.versions, t.lifecycle, t.held, t.hold_until,
+       jsonb_array_length(t.waiting) AS waiting,
+       EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.open AND u.firmware_id = $6) AS under_way
+FROM devices t
+WHERE t.tenant = $1
+  AND ($2::text[] = '{}' OR t.device_id = ANY ($2))
+  AND ($3::text IS NULL OR t.device_type = $3)
+  AND ($4::text IS NULL OR t.device_model = $4)
+  AND ($5::text IS NULL OR t.hardware_version = $5)
+  AND t.tags @> $7
+  AND (t.lifecycle = 'active' OR t.device_id = ANY ($2))
+ORDER BY t.device_id";
+
+/// The devices of a campaign with their exclusions, as of one snapshot, and that snapshot's position.
+///
+/// The snapshot must have reached the position at which planning began; until then this says that it isn't available.
+pub async fn plan_candidates(
+    db: &Db,
+    tenant: &TenantId,
+    spec: &CampaignSpec,
+    firmware: &FirmwareFacts,
+    planning_position: u64,
+    now: DateTime<Utc>,
+) -> Result<(Vec<PlanCandidate>, u64), DbError> {
+    let mut tx = db.read_all().await?;
+    let position: i64 = sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
+        .bind(crate::DEVICES)
+        .bind(crate::UPDATES)
+        .fetch_one(&mut *tx.0)
+        .await?;
+    if (position as u64) < planning_position {
+        return Err(DbError::Unavailable("the devices' read model lags behind the start of the campaign".to_owned()));
+    }
+    let requirement = spec
+        .target_filters
+        .firmware_version
+        .as_deref()
+        .map(VersionRequirement::parse)
+        .transpose()
+        .map_err(DbError::Invalid)?;
+    let named: Vec<String> = spec.target_devices.iter().map(ToString::to_string).collect();
+    let filters = &spec.target_filters;
+    let mut rows = sqlx::query(SQL)
+        .bind(tenant.as_str())
+        .bind(&named)
+        .bind(&filters.device_type)
+        .bind(&filters.device_model)
+        .bind(&filters.hardware_version)
+        .bind(firmware.firmware_id.to_string())
+        .bind(serde_json::to_value(&filters.tags)?)
+        .fetch(&mut *tx.0);
+    let leave = Leave { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
+    let mut candidates = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let running: Option<String> = row.try_get("firmware_version")?;
+        if let Some(requirement) = &requirement
+            && !running.as_deref().is_some_and(|running| requirement.matches(running))
+        {
+            continue;
+        }
+        let candidate = candidate(&row, firmware, leave, now)?;
+        candidates.push(candidate);
+    }
+    Ok((candidates, position as u64))
+}
+
+fn candidate(
+    row: &sqlx::postgres::PgRow,
+    firmware: &FirmwareFacts,
+    leave: Leave,
+    now: DateTime<Utc>,
+) -> Result<PlanCandidate, DbError> {
+    let versions: BTreeMap<String, String> = serde_json::from_value(row.try_get::<Value, _>("versions")?)?;
+    let (model, hardware): (Option<String>, Option<String>) =
+        (row.try_get("device_model")?, row.try_get("hardware_version")?);
+    let hold_until: Option<DateTime<Utc>> = row.try_get("hold_until")?;
+    let held = row.try_get::<bool, _>("held")? && hold_until.is_none_or(|until| now < until);
+    let facts = Candidate {
+        decommissioned: row.try_get::<&str, _>("lifecycle")? == "decommissioned",
+        held,
+        device_model: model.as_deref(),
+        hardware_version: hardware.as_deref(),
+        versions: &versions,
+        waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
+    };
+    let under_way: bool = row.try_get("under_way")?;
+    let excluded = exclusion(facts, firmware, leave).or(under_way.then_some(Exclusion::UpdateInProgress));
+    Ok(PlanCandidate {
+        device: parse(row.try_get("device_id")?)?,
+        excluded,
+        from_version: versions.get(&firmware.component).cloned(),
+    })
+}

@@ -1,0 +1,365 @@
+//! What process managers and operators ask of the rollout read model.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::{CampaignSpec, CampaignStatus};
+use domain::device::FirmwareFacts;
+use domain::ledger::SlotGrant;
+use domain::rollout::{Counts, RolloutView};
+use domain::{CampaignId, DeviceId, TenantId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::rows::{CampaignRow, MemberRow, ProgressRow};
+use crate::db::{Db, DbError, ReadTx};
+use crate::models::deadlines::parse;
+use crate::table::{Page, Select};
+
+/// Devices that could begin are counted up to here: more makes no difference to any decision.
+const READY_COUNTED_MAX: i64 = 1_000;
+/// Failed devices that a view names.
+const FAILED_NAMED_MAX: i64 = 20;
+
+/// A campaign that wants attention.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkRow {
+    pub tenant: TenantId,
+    pub campaign: CampaignId,
+    pub status: CampaignStatus,
+    pub plan: Option<Uuid>,
+    pub firmware: Option<FirmwareFacts>,
+    pub spec: CampaignSpec,
+    /// Its firmware is still pinned.
+    pub pinned: bool,
+    /// Position at which planning began.
+    pub planning_position: u64,
+}
+
+/// A campaign as the policy sees it, in one snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    pub rollout: RolloutView,
+    pub ledger_version: u64,
+    pub firmware: FirmwareFacts,
+    /// When each wave opened.
+    pub wave_opened: Vec<Option<DateTime<Utc>>>,
+}
+
+/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware.
+pub async fn at_work(db: &Db, limit: usize) -> Result<Vec<WorkRow>, DbError> {
+    let mut tx = db.read_all().await?;
+    let rows = sqlx::query("SELECT to_jsonb(t) FROM rollout_campaigns t WHERE at_work OR pinned ORDER BY tenant, campaign_id LIMIT $1")
+        .bind(limit as i64)
+        .fetch_all(&mut *tx.0)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let row: CampaignRow = serde_json::from_value(row.try_get(0)?)?;
+            Ok(WorkRow {
+                tenant: parse(row.tenant)?,
+                campaign: CampaignId(uuid(&row.campaign_id)?),
+                status: status(&row.status)?,
+                plan: row.plan.as_deref().map(uuid).transpose()?,
+                firmware: row.firmware,
+                spec: row.spec,
+                pinned: row.pinned,
+                planning_position: row.planning_position,
+            })
+        })
+        // A draft pins nothing that should be let go: it is about to start.
+        .filter(|row| row.as_ref().map_or(true, |row| row.status != CampaignStatus::Draft))
+        .collect()
+}
+
+fn uuid(text: &str) -> Result<Uuid, DbError> {
+    text.parse().map_err(|_| DbError::Invalid(format!("{text:?} is no UUID")))
+}
+
+fn status(word: &str) -> Result<CampaignStatus, DbError> {
+    CampaignStatus::from_word(word).ok_or_else(|| DbError::Invalid(format!("{word:?} is no status of a campaign")))
+}
+
+/// The policy's view of a campaign that has been planned.
+pub async fn view(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    now: DateTime<Utc>,
+) -> Result<Option<View>, DbError> {
+    let mut tx = db.read_all().await?;
+    let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(None) };
+    let (Some(plan), Some(firmware)) = (row.plan.clone(), row.firmware.clone()) else { return Ok(None) };
+    let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
+        .bind(crate::ROLLOUT)
+        .fetch_one(&mut *tx.0)
+        .await?;
+    let waves = progress(&mut tx, tenant, campaign).await?;
+    let ready = ready_per_wave(&mut tx, &row, now).await?;
+    let failed = sqlx::query_scalar::<_, String>(
+        "SELECT device_id FROM rollout_members WHERE tenant = $1 AND campaign_id = $2 AND plan = $3 AND gate_failed ORDER BY wave DESC, device_id LIMIT $4",
+    )
+    .bind(tenant.as_str())
+    .bind(campaign.to_string())
+    .bind(&plan)
+    .bind(FAILED_NAMED_MAX)
+    .fetch_all(&mut *tx.0)
+    .await?;
+    let minute_ago = now - TimeDelta::minutes(1);
+    let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.opened_at);
+    let rollout = RolloutView {
+        status: status(&row.status)?,
+        position: position as u64,
+        wave: row.wave,
+        wave_opened_at: opened,
+        soaking_since: row.soaking_since,
+        wave_completed: row.wave_completed,
+        accepted: row.accepted,
+        waves: waves.iter().map(|wave| counts(wave, ready.get(&wave.wave).copied().unwrap_or(0))).collect(),
+        granted_last_minute: row.recent_grants.iter().filter(|(at, _)| *at > minute_ago).map(|(_, count)| count).sum(),
+        ends_at: row.ends_at,
+        failed_devices: failed.into_iter().map(parse::<DeviceId>).collect::<Result<_, _>>()?,
+        spec: row.spec,
+    };
+    let wave_opened = waves.iter().map(|wave| wave.opened_at).collect();
+    Ok(Some(View { rollout, ledger_version: row.ledger_version, firmware, wave_opened }))
+}
+
+async fn campaign_row(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+) -> Result<Option<CampaignRow>, DbError> {
+    let row = sqlx::query("SELECT to_jsonb(t) FROM rollout_campaigns t WHERE tenant = $1 AND campaign_id = $2")
+        .bind(tenant.as_str())
+        .bind(campaign.to_string())
+        .fetch_optional(&mut *tx.0)
+        .await?;
+    row.map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).transpose()
+}
+
+fn counts(row: &ProgressRow, ready: u32) -> Counts {
+    let count = |value: i64| u32::try_from(value).unwrap_or(0);
+    Counts {
+        enrolled: count(row.enrolled),
+        reached: count(row.reached),
+        confirmed: count(row.confirmed),
+        failed: count(row.failed),
+        gate_failed: count(row.gate_failed),
+        gate_settled: count(row.gate_settled),
+        in_use: count(row.in_use),
+        working: count(row.working),
+        ready,
+        expired: count(row.expired),
+        cancelled: count(row.cancelled),
+        superseded: count(row.superseded),
+        accepted_failed: count(row.accepted_failed),
+        accepted_settled: count(row.accepted_settled),
+    }
+}
+
+/// Counts of each wave, in order.
+pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId) -> Result<Vec<ProgressRow>, DbError> {
+    let rows = sqlx::query("SELECT to_jsonb(t) FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave")
+        .bind(tenant.as_str())
+        .bind(campaign.to_string())
+        .fetch_all(&mut *tx.0)
+        .await?;
+    rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
+}
+
+/// Members that may begin: reachable, idle, not held, their pause over; or whose waiting time is over, so that they end.
+const READY: &str = "
+FROM rollout_members m
+JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+JOIN campaign_progress w ON w.tenant = m.tenant AND w.campaign_id = m.campaign_id AND w.wave = m.wave
+LEFT JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
+WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.wave BETWEEN 1 AND c.wave
+  AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
+  AND (m.not_before IS NULL OR m.not_before <= $3)
+  AND ((d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3)))
+       OR (m.phase = 'planned'
+           AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3))";
+
+async fn ready_per_wave(
+    tx: &mut ReadTx,
+    row: &CampaignRow,
+    now: DateTime<Utc>,
+) -> Result<std::collections::HashMap<u16, u32>, DbError> {
+    let sql = format!("SELECT wave, count(*) FROM (SELECT m.wave {READY} LIMIT {READY_COUNTED_MAX}) r GROUP BY wave");
+    let rows = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u16, row.try_get::<i64, _>(1)? as u32))).collect()
+}
+
+/// The next devices that may be granted a slot, in the campaign's order.
+pub async fn ready(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<SlotGrant>, DbError> {
+    let mut tx = db.read_all().await?;
+    let sql = format!("SELECT m.device_id, m.wave, m.rank {READY} ORDER BY m.wave, m.rank LIMIT {limit}");
+    let rows = sqlx::query(&sql)
+        .bind(tenant.as_str())
+        .bind(campaign.to_string())
+        .bind(now)
+        .fetch_all(&mut *tx.0)
+        .await?;
+    rows.iter().map(slot).collect()
+}
+
+fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {
+    Ok(SlotGrant {
+        device: parse(row.try_get("device_id")?)?,
+        wave: row.try_get::<i64, _>("wave")? as u16,
+        rank: row.try_get::<i64, _>("rank")? as u32,
+    })
+}
+
+const OF_PLAN: &str = "
+FROM rollout_members m
+JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+WHERE m.tenant = $1 AND m.campaign_id = $2";
+
+/// Slots that were granted and not yet answered by the device, with the number of the grant.
+pub async fn granted_unseen(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    limit: usize,
+) -> Result<Vec<(SlotGrant, u64)>, DbError> {
+    let mut tx = db.read_all().await?;
+    let sql = format!(
+        "SELECT m.device_id, m.wave, m.rank, m.grant_number {OF_PLAN} AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
+    );
+    let rows =
+        sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(|row| Ok((slot(row)?, row.try_get::<i64, _>("grant_number")? as u64))).collect()
+}
+
+/// Devices whose command hasn't been answered.
+pub async fn dispatched(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    limit: usize,
+) -> Result<Vec<DeviceId>, DbError> {
+    devices_where(db, tenant, campaign, "m.phase = 'dispatched'", limit).await
+}
+
+/// Devices whose update can still be taken back or cancelled.
+pub async fn cancellable(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    limit: usize,
+) -> Result<Vec<DeviceId>, DbError> {
+    let phases = "m.ordinal IS NOT NULL AND m.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
+    devices_where(db, tenant, campaign, phases, limit).await
+}
+
+async fn devices_where(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    condition: &str,
+    limit: usize,
+) -> Result<Vec<DeviceId>, DbError> {
+    let mut tx = db.read_all().await?;
+    let sql = format!("SELECT m.device_id {OF_PLAN} AND {condition} ORDER BY m.rank LIMIT {limit}");
+    let ids: Vec<String> =
+        sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    ids.into_iter().map(parse).collect()
+}
+
+/// Which members to list.
+#[derive(Debug, Clone, Default)]
+pub struct MemberFilter {
+    pub phase: Option<String>,
+    pub wave: Option<u16>,
+    /// A reason, or `*` for all that are left out.
+    pub excluded: Option<String>,
+}
+
+/// A member as operators see it.
+pub type MemberView = MemberRow;
+
+/// A campaign's devices, in its order; those left out at the end.
+pub async fn members(
+    tx: &mut ReadTx,
+    campaign: &str,
+    filter: &MemberFilter,
+    after: Option<(u16, u32, &str)>,
+    limit: usize,
+    count: bool,
+) -> Result<Page<MemberView>, DbError> {
+    let mut select = Select::from(
+        "rollout_members t JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan",
+    );
+    select.filter("t.campaign_id = $ #>> '{}'", campaign);
+    select.equals("t.phase", filter.phase.as_ref());
+    if let Some(wave) = filter.wave {
+        select.filter("t.wave = ($)::bigint", wave);
+    }
+    match filter.excluded.as_deref() {
+        Some("*") => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", true),
+        Some(reason) => select.filter("t.excluded = $ #>> '{}'", reason),
+        None => {}
+    }
+    let after = after.map(|(wave, rank, device)| {
+        let condition = "(t.wave, t.rank, t.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
+        (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
+    });
+    let order = "t.wave, t.rank, t.device_id";
+    let (items, more, total) = select.page::<MemberRow>(tx, "to_jsonb(t)", order, after, limit, count).await?;
+    let next = items
+        .last()
+        .filter(|_| more)
+        .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
+    Ok(Page { items, next, total })
+}
+
+/// Totals over all members of a campaign.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    pub status_counts: std::collections::BTreeMap<String, u64>,
+    pub failures_by_code: std::collections::BTreeMap<String, u64>,
+    /// Attempts beyond the first of each update.
+    pub retries: u64,
+    /// Mean seconds from the first `received` to the confirmation.
+    pub average_update_seconds: Option<f64>,
+}
+
+/// Members by phase, failures by code, retries and mean duration.
+pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
+    let sql = "SELECT
+        CASE WHEN m.excluded IS NOT NULL THEN 'excluded' WHEN m.regressed_at IS NOT NULL THEN 'regressed' ELSE m.phase END AS phase,
+        CASE WHEN m.gate_failed THEN coalesce(m.code, 'unknown') END AS code,
+        count(*) AS members,
+        count(*) FILTER (WHERE m.late_confirmed) AS late,
+        coalesce(sum(greatest(m.attempt - 1, 0)), 0)::bigint AS retries,
+        sum(extract(epoch FROM m.ended_at - m.reached_at)) FILTER (WHERE m.phase = 'confirmed')::float8 AS seconds
+        FROM rollout_members m
+        JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+        WHERE m.campaign_id = $1 GROUP BY 1, 2";
+    let rows = sqlx::query(sql).bind(campaign).fetch_all(&mut *tx.0).await?;
+    let mut totals = Totals::default();
+    let (mut seconds, mut confirmed) = (0.0, 0_u64);
+    for row in &rows {
+        let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
+        *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
+        *totals.status_counts.entry("late_confirmed".to_owned()).or_insert(0) += row.try_get::<i64, _>("late")? as u64;
+        if let Some(code) = row.try_get::<Option<String>, _>("code")? {
+            *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
+        }
+        totals.retries += row.try_get::<i64, _>("retries")? as u64;
+        if phase == "confirmed" {
+            seconds += row.try_get::<Option<f64>, _>("seconds")?.unwrap_or(0.0);
+            confirmed += members as u64;
+        }
+    }
+    totals.average_update_seconds = (confirmed > 0).then(|| seconds / confirmed as f64);
+    Ok(totals)
+}

@@ -1,0 +1,141 @@
+//! Rows of the rollout read model.
+
+use chrono::{DateTime, Utc};
+use domain::campaign::CampaignSpec;
+use domain::device::FirmwareFacts;
+use serde::{Deserialize, Serialize};
+
+use crate::table::Row;
+
+/// A campaign as the policy needs it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignRow {
+    pub tenant: String,
+    pub campaign_id: String,
+    pub status: String,
+    pub before_pause: Option<String>,
+    /// Planning, running, paused or cancelling.
+    pub at_work: bool,
+    pub spec: CampaignSpec,
+    pub firmware: Option<FirmwareFacts>,
+    /// The plan that `campaign.planned` named.
+    pub plan: Option<String>,
+    /// Position at which planning began.
+    pub planning_position: u64,
+    /// Its firmware is pinned by it.
+    pub pinned: bool,
+    pub wave: u16,
+    pub wave_completed: bool,
+    pub soaking_since: Option<DateTime<Utc>>,
+    pub paused_at: Option<DateTime<Utc>>,
+    /// An operator accepted the failures while the present wave was open.
+    pub accepted: bool,
+    pub ledger_version: u64,
+    pub granted_total: u64,
+    /// Latest grants, time and devices, for the rate limit.
+    pub recent_grants: Vec<(DateTime<Utc>, u32)>,
+    pub ends_at: Option<DateTime<Utc>>,
+    pub position: u64,
+}
+
+impl Row for CampaignRow {
+    const TABLE: &'static str = "rollout_campaigns";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("campaign_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.campaign_id.clone()]
+    }
+}
+
+/// Counts of one wave; see [`domain::rollout::Counts`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProgressRow {
+    pub tenant: String,
+    pub campaign_id: String,
+    pub wave: u16,
+    /// Moved on by the time spent paused.
+    pub opened_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub enrolled: i64,
+    pub reached: i64,
+    pub confirmed: i64,
+    pub failed: i64,
+    pub gate_failed: i64,
+    pub gate_settled: i64,
+    pub in_use: i64,
+    pub working: i64,
+    pub expired: i64,
+    pub cancelled: i64,
+    pub superseded: i64,
+    pub accepted_failed: i64,
+    pub accepted_settled: i64,
+}
+
+impl Row for ProgressRow {
+    const TABLE: &'static str = "campaign_progress";
+    const KEY: &'static [(&'static str, &'static str)] =
+        &[("tenant", "text"), ("campaign_id", "text"), ("wave", "bigint")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.campaign_id.clone(), self.wave.to_string()]
+    }
+}
+
+/// A device in a campaign. `phase` is `planned` until its update is queued.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberRow {
+    pub tenant: String,
+    pub campaign_id: String,
+    pub plan: String,
+    pub device_id: String,
+    pub rank: u32,
+    pub wave: u16,
+    pub excluded: Option<String>,
+    pub from_version: Option<String>,
+    pub phase: String,
+    pub wait_reason: Option<String>,
+    pub ordinal: Option<u32>,
+    pub attempt: u16,
+    pub holds_slot: bool,
+    pub grant_number: u64,
+    /// The device has answered the latest grant.
+    pub grant_seen: bool,
+    pub reached_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub not_before: Option<DateTime<Utc>>,
+    pub gate_failed: bool,
+    pub confirmed_ever: bool,
+    pub regressed_at: Option<DateTime<Utc>>,
+    pub late_confirmed: bool,
+    pub code: Option<String>,
+}
+
+impl Row for MemberRow {
+    const TABLE: &'static str = "rollout_members";
+    const KEY: &'static [(&'static str, &'static str)] =
+        &[("tenant", "text"), ("campaign_id", "text"), ("plan", "text"), ("device_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.campaign_id.clone(), self.plan.clone(), self.device_id.clone()]
+    }
+}
+
+/// Whether a device could begin something.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeviceRow {
+    pub(crate) tenant: String,
+    pub(crate) device_id: String,
+    pub(crate) online: bool,
+    pub(crate) held: bool,
+    pub(crate) hold_until: Option<DateTime<Utc>>,
+    pub(crate) live_ordinal: Option<u32>,
+}
+
+impl Row for DeviceRow {
+    const TABLE: &'static str = "rollout_devices";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone()]
+    }
+}

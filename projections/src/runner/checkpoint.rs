@@ -1,0 +1,79 @@
+//! How far a projection has come, and who may move it.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::RunEnd;
+use crate::db::{Db, DbError};
+
+/// The checkpoint as this owner knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoint {
+    name: &'static str,
+    pub(crate) position: u64,
+    epoch: i64,
+}
+
+impl Checkpoint {
+    /// Takes a projection over: from now on the owner before can't move it.
+    pub(crate) async fn claim(
+        db: &Db,
+        name: &'static str,
+        version: i32,
+        incarnation_ms: u64,
+    ) -> Result<Self, RunEnd> {
+        let mut tx = db.write("public").await?;
+        let row = sqlx::query(
+            "INSERT INTO projection_checkpoints (name, version, incarnation_ms) VALUES ($1, $2, $3)
+             ON CONFLICT (name) DO UPDATE SET epoch = projection_checkpoints.epoch + 1
+             RETURNING position, epoch, version, incarnation_ms",
+        )
+        .bind(name)
+        .bind(version)
+        .bind(incarnation_ms as i64)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(DbError::from)?;
+        let read = |error: sqlx::Error| RunEnd::Again(DbError::from(error));
+        let (found_version, found_ms): (i32, i64) =
+            (row.try_get("version").map_err(read)?, row.try_get("incarnation_ms").map_err(read)?);
+        if found_ms != incarnation_ms as i64 {
+            return Err(RunEnd::Halted(format!(
+                "the read model stands for a log created at {found_ms} ms, this one was created at {incarnation_ms} ms; rebuild it"
+            )));
+        }
+        if found_version != version {
+            return Err(RunEnd::Halted(format!(
+                "the read model has version {found_version}, this program writes version {version}; rebuild it"
+            )));
+        }
+        tx.commit().await.map_err(DbError::from)?;
+        let position: i64 = row.try_get("position").map_err(read)?;
+        Ok(Self { name, position: position as u64, epoch: row.try_get("epoch").map_err(read)? })
+    }
+
+    /// Moves the checkpoint within a transaction, unless another owner has it; the checkpoint to use when that commits.
+    pub(crate) async fn write(&self, connection: &mut PgConnection, position: u64) -> Result<Self, DbError> {
+        let done = sqlx::query(
+            "UPDATE projection_checkpoints SET position = $4, caught_up_at = now() WHERE name = $1 AND epoch = $2 AND position = $3",
+        )
+        .bind(self.name)
+        .bind(self.epoch)
+        .bind(self.position as i64)
+        .bind(position as i64)
+        .execute(connection)
+        .await?;
+        if done.rows_affected() != 1 {
+            return Err(DbError::Unavailable(format!("projection {} has another owner", self.name)));
+        }
+        Ok(Self { position, ..self.clone() })
+    }
+
+    /// Moves the checkpoint alone: nothing of the records in between concerns the read model.
+    pub(crate) async fn advance(&mut self, db: &Db, position: u64) -> Result<(), DbError> {
+        let mut tx = db.write("public").await?;
+        let next = self.write(&mut tx, position).await?;
+        tx.commit().await?;
+        *self = next;
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! One projector: a subscription, a checkpoint, batches in one transaction each.
+//!
+//! Rows and checkpoint change together, and only if the checkpoint is still the one this owner knows: a second owner loses and starts
+//! over. Three kinds of trouble: the database's (waited out for ever), an unknown event (this program is too old: halt), and an event
+//! that can't be applied (its aggregate is parked with all that follows, the others go on).
+
+mod batch;
+mod checkpoint;
+mod parking;
+pub(crate) mod telemetry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_store::{Log, StoreError};
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use parking::Parked;
+
+use crate::db::{Db, DbError};
+use crate::decode::Decoded;
+use crate::handle::{Board, ProjectionState};
+use crate::models::ReadModel;
+use batch::{Batch, Batches};
+
+/// Pause after trouble with the database, doubled up to the longest.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Pause before a halted projection looks whether it may go on.
+const HALTED_PAUSE: Duration = Duration::from_secs(5);
+/// Tries for a record that can't be applied, alone, before its aggregate is parked.
+const APPLY_TRIES_MAX: u32 = 3;
+
+/// Why a run over the subscription ended.
+pub(crate) enum RunEnd {
+    /// Another owner has taken over, or the database is in trouble: start over.
+    Again(DbError),
+    /// This program can't go on.
+    Halted(String),
+}
+
+impl From<DbError> for RunEnd {
+    fn from(error: DbError) -> Self {
+        Self::Again(error)
+    }
+}
+
+/// Runs a projector until the token is cancelled.
+pub(crate) async fn run(
+    db: Db,
+    log: Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: Board,
+    stop: CancellationToken,
+) {
+    let mut pause = RETRY_PAUSE;
+    while !stop.is_cancelled() {
+        let end = tokio::select! {
+            () = stop.cancelled() => return,
+            end = run_once(&db, &log, model, &board) => end,
+        };
+        let waited = match end {
+            RunEnd::Again(error) => {
+                tracing::debug!(projection = model.name(), %error, "A projection starts over.");
+                board.set_state(model.name(), ProjectionState::Unavailable, Some(error.to_string()));
+                pause
+            }
+            RunEnd::Halted(reason) => {
+                tracing::error!(projection = model.name(), reason, "A projection is halted.");
+                board.set_state(model.name(), ProjectionState::Halted, Some(reason));
+                HALTED_PAUSE
+            }
+        };
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
+        if board.made_progress(model.name()) {
+            pause = RETRY_PAUSE;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(waited) => {}
+        }
+    }
+}
+
+async fn run_once(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> RunEnd {
+    match follow(db, log, model, board).await {
+        Ok(()) => RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned())),
+        Err(end) => end,
+    }
+}
+
+/// Boxed: the compiler can't see through the borrows of a spawned task otherwise.
+fn follow<'a>(
+    db: &'a Db,
+    log: &'a Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: &'a Board,
+) -> BoxFuture<'a, Result<(), RunEnd>> {
+    Box::pin(follow_log(db, log, model, board))
+}
+
+async fn follow_log(
+    db: &Db,
+    log: &Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: &Board,
+) -> Result<(), RunEnd> {
+    let incarnation_ms =
+        log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?.incarnation_ms;
+    let mut checkpoint = Checkpoint::claim(db, model.name(), model.version(), incarnation_ms).await?;
+    let mut parked = Parked::load(db, model.name()).await?;
+    board.set_running(model.name(), checkpoint.position, parked.count());
+    let mut batches = Batches::new(log.subscribe(checkpoint.position + 1));
+    loop {
+        match batches.next().await {
+            Ok(Batch::Records(raw)) => {
+                let last = raw.last().map_or(checkpoint.position, |raw| raw.position);
+                let mut decoded = Vec::with_capacity(raw.len());
+                for raw in raw {
+                    match Decoded::decode(raw) {
+                        Ok(record) if parked.holds(&record.aggregate()) => {
+                            parked.keep(db, &record, "its aggregate is parked").await?;
+                        }
+                        Ok(record) => decoded.push(record),
+                        Err(error) => return Err(halt(error)),
+                    }
+                }
+                apply(db, model, &mut checkpoint, &mut parked, decoded, last).await?;
+                board.advance(model.name(), checkpoint.position, parked.count());
+            }
+            Ok(Batch::CaughtUp(position)) => {
+                if position > checkpoint.position {
+                    checkpoint.advance(db, position).await?;
+                }
+                board.caught_up(model.name(), checkpoint.position);
+            }
+            Err(error) => return Err(halt(error)),
+        }
+    }
+}
+
+fn halt(error: StoreError) -> RunEnd {
+    match error {
+        StoreError::Unavailable(reason) => RunEnd::Again(DbError::Unavailable(reason)),
+        other => RunEnd::Halted(other.to_string()),
+    }
+}
+
+async fn apply(
+    db: &Db,
+    model: &'static dyn ReadModel,
+    checkpoint: &mut Checkpoint,
+    parked: &mut Parked,
+    records: Vec<Decoded>,
+    last: u64,
+) -> Result<(), RunEnd> {
+    match commit(db, model, checkpoint, &records, last).await {
+        Ok(()) => return Ok(()),
+        Err(error) if error.is_unavailable() => return Err(error.into()),
+        Err(error) => {
+            tracing::warn!(projection = model.name(), %error, "A batch can't be applied; its records are tried one by one.");
+        }
+    }
+    for record in records {
+        let position = record.raw.position;
+        if parked.holds(&record.aggregate()) {
+            parked.keep(db, &record, "its aggregate is parked").await?;
+            continue;
+        }
+        let one = [record];
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match commit(db, model, checkpoint, &one, position).await {
+                Ok(()) => break,
+                Err(error) if error.is_unavailable() => return Err(error.into()),
+                Err(error) if tries >= APPLY_TRIES_MAX => {
+                    tracing::error!(projection = model.name(), position, aggregate = one[0].aggregate(), %error, "An aggregate is parked.");
+                    parked.keep(db, &one[0], &error.to_string()).await?;
+                    break;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    checkpoint.advance(db, last).await?;
+    Ok(())
+}
+
+/// Rows and checkpoint in one transaction.
+async fn commit(
+    db: &Db,
+    model: &'static dyn ReadModel,
+    checkpoint: &mut Checkpoint,
+    records: &[Decoded],
+    last: u64,
+) -> Result<(), DbError> {
+    let mut tx = db.write("public").await?;
+    let next = checkpoint.write(&mut tx, last).await?;
+    if !records.is_empty() {
+        model.apply(&mut tx, records).await?;
+    }
+    tx.commit().await?;
+    *checkpoint = next;
+    metrics::counter!("waybill_projection_records_total", "projection" => model.name()).increment(records.len() as u64);
+    Ok(())
+}
