@@ -36,8 +36,13 @@ pub async fn compare(db: &Db, log: Arc<dyn Log>) -> Result<Vec<String>, DbError>
 async fn wait_for_live(db: &Db, position: u64) -> Result<(), DbError> {
     let deadline = tokio::time::Instant::now() + CATCH_UP_TIMEOUT;
     loop {
-        let behind: Vec<String> =
-            db.positions().await?.into_iter().filter(|(_, reached)| *reached < position).map(|(name, _)| name).collect();
+        let behind: Vec<String> = db
+            .positions()
+            .await?
+            .into_iter()
+            .filter(|(_, reached)| *reached < position)
+            .map(|(name, _)| name)
+            .collect();
         if behind.is_empty() {
             return Ok(());
         }

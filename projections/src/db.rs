@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Postgres, Row as _, Transaction};
+use sqlx::{Executor as _, Postgres, Row as _, Transaction};
 
 /// Connections of one process.
 const CONNECTIONS_MAX: u32 = 24;
@@ -84,9 +84,8 @@ impl Db {
 
     /// Brings the tables to this program's version.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
-            .fetch_one(&self.pool)
-            .await?;
+        let version: i32 =
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::integer").fetch_one(&self.pool).await?;
         if version < POSTGRES_VERSION_MIN {
             return Err(DbError::Invalid(format!(
                 "PostgreSQL {} is too old: {} or newer is needed",
@@ -113,7 +112,7 @@ impl Db {
         let setup = format!(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'"
         );
-        sqlx::raw_sql(&setup).execute(&mut *tx).await?;
+        (&mut *tx).execute(&*setup).await?;
         Ok(ReadTx(tx))
     }
 
@@ -121,7 +120,7 @@ impl Db {
     pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
         let mut tx = self.pool.begin().await?;
         let setup = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector";
-        sqlx::raw_sql(setup).execute(&mut *tx).await?;
+        (&mut *tx).execute(&*setup).await?;
         Ok(ReadTx(tx))
     }
 
@@ -129,7 +128,7 @@ impl Db {
     pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
         let mut tx = self.pool.begin().await?;
         let setup = format!("SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public");
-        sqlx::raw_sql(&setup).execute(&mut *tx).await?;
+        (&mut *tx).execute(&*setup).await?;
         Ok(tx)
     }
 

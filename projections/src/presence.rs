@@ -84,13 +84,18 @@ impl Row for LatestRow {
 /// Applies telemetry in order. What can't be decoded is skipped: it was never worth an event.
 pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
     let keys = || batch.iter().map(|message| vec![message.tenant.to_string(), message.device.to_string()]);
-    let mut presence = Rows::<PresenceRow>::load(connection, keys()).await?;
-    let mut progress = Rows::<ProgressRow>::load(connection, []).await?;
-    let mut latest = Rows::<LatestRow>::load(connection, []).await?;
+    let mut presence = Rows::<PresenceRow>::load(connection, keys().collect()).await?;
+    let mut progress = Rows::<ProgressRow>::load(connection, Vec::new()).await?;
+    let mut latest = Rows::<LatestRow>::load(connection, Vec::new()).await?;
     for message in batch {
         let Ok(record) = message.decode() else { continue };
         let Ok(data) = serde_json::from_str::<Value>(record.data.get()) else { continue };
-        let row = hear(presence.get(&[message.tenant.to_string(), message.device.to_string()]), message, record.received_at, &data);
+        let row = hear(
+            presence.get(&[message.tenant.to_string(), message.device.to_string()]),
+            message,
+            record.received_at,
+            &data,
+        );
         presence.put(row);
         let (tenant, device_id, at) = (message.tenant.to_string(), message.device.to_string(), record.received_at);
         match record.kind {

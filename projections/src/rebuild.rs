@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event_store::{Delivery, Log};
 use futures::StreamExt;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Executor as _, PgConnection, Postgres, Transaction};
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
@@ -30,7 +30,10 @@ pub async fn rebuild(
     let mut position = replay(db, &log, &[model], &schema, 0, &mut progress).await?;
     // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
     let mut tx = db.pool().begin().await?;
-    sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE").bind(name).execute(&mut *tx).await?;
+    sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
     position = replay(db, &log, &[model], &schema, position, &mut progress).await?;
     switch(&mut tx, model, &schema, position, log.info().await.map(|info| info.incarnation_ms).unwrap_or(0)).await?;
     tx.commit().await?;
@@ -46,12 +49,13 @@ pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) 
             "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
         ));
     }
-    sqlx::raw_sql(&sql).execute(db.pool()).await?;
+    db.pool().execute(&*sql).await?;
     Ok(())
 }
 
 pub(crate) async fn drop_schema(db: &Db, schema: &str) -> Result<(), DbError> {
-    sqlx::raw_sql(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE")).execute(db.pool()).await?;
+    let sql = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+    db.pool().execute(&*sql).await?;
     Ok(())
 }
 
@@ -109,7 +113,7 @@ async fn switch(
         sql.push_str(&format!("DROP TABLE public.{table}; ALTER TABLE {schema}.{table} SET SCHEMA public; SELECT waybill_protect('public.{table}');"));
     }
     let connection: &mut PgConnection = tx;
-    sqlx::raw_sql(&sql).execute(&mut *connection).await?;
+    connection.execute(&*sql).await?;
     sqlx::query(
         "UPDATE projection_checkpoints SET position = $2, epoch = epoch + 1, version = $3, incarnation_ms = $4, halted = NULL WHERE name = $1",
     )

@@ -38,10 +38,7 @@ struct Entry<R> {
 
 impl<R: Row> Rows<R> {
     /// Loads the rows with these keys; keys without a row are remembered as absent.
-    pub(crate) async fn load(
-        connection: &mut PgConnection,
-        keys: impl IntoIterator<Item = Vec<String>>,
-    ) -> Result<Self, DbError> {
+    pub(crate) async fn load(connection: &mut PgConnection, keys: Vec<Vec<String>>) -> Result<Self, DbError> {
         let mut rows: HashMap<Vec<String>, Entry<R>> =
             keys.into_iter().map(|key| (key, Entry { before: None, now: None })).collect();
         let wanted: Vec<Value> = rows.keys().map(|key| object(R::KEY, key)).collect();

@@ -108,11 +108,13 @@ pub type Archived = (u64, chrono::DateTime<chrono::Utc>, Record);
 /// The records of one aggregate from the archive, in order, each checked against its digest.
 pub async fn records(db: &Db, key: &AggregateKey) -> Result<Vec<Archived>, DbError> {
     let mut tx = db.read(&key.tenant).await?;
-    let rows = sqlx::query("SELECT position, stored_at, body, sha256 FROM records WHERE tenant = $1 AND subject = $2 ORDER BY position")
-        .bind(key.tenant.as_str())
-        .bind(event_store::subject::of(key))
-        .fetch_all(&mut *tx.0)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT position, stored_at, body, sha256 FROM records WHERE tenant = $1 AND subject = $2 ORDER BY position",
+    )
+    .bind(key.tenant.as_str())
+    .bind(event_store::subject::of(key))
+    .fetch_all(&mut *tx.0)
+    .await?;
     rows.iter()
         .map(|row| {
             let position = row.try_get::<i64, _>(0)? as u64;

@@ -64,7 +64,7 @@ impl ReadModel for CampaignsModel {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let of_campaigns = || batch.iter().filter(|record| matches!(record.events, Events::Campaign(_)));
         let keys = of_campaigns().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<CampaignRow>::load(connection, keys).await?;
+        let mut rows = Rows::<CampaignRow>::load(connection, keys.collect()).await?;
         for record in of_campaigns() {
             let Events::Campaign(events) = &record.events else { continue };
             let key = vec![record.tenant(), record.id()];

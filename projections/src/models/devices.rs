@@ -91,7 +91,7 @@ impl ReadModel for DevicesModel {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
         let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<DeviceRow>::load(connection, keys).await?;
+        let mut rows = Rows::<DeviceRow>::load(connection, keys.collect()).await?;
         for record in of_devices() {
             let key = vec![record.tenant(), record.id()];
             for event in record.device_events() {
@@ -313,11 +313,7 @@ pub async fn list(
     Ok(Page { items, next, total })
 }
 
-pub(crate) async fn apply_filter(
-    tx: &mut ReadTx,
-    select: &mut Select,
-    filter: &DeviceFilter,
-) -> Result<(), DbError> {
+pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &DeviceFilter) -> Result<(), DbError> {
     if !filter.ids.is_empty() {
         select.filter("t.device_id = ANY (SELECT jsonb_array_elements_text($))", json!(filter.ids));
     }
@@ -326,7 +322,10 @@ pub(crate) async fn apply_filter(
     select.equals("t.device_model", filter.device_model.as_ref());
     select.equals("t.hardware_version", filter.hardware_version.as_ref());
     if let Some(prefix) = &filter.prefix {
-        select.filter("(starts_with(t.device_id, $ #>> '{}') OR starts_with(lower(t.name), lower($ #>> '{}')))", prefix.as_str());
+        select.filter(
+            "(starts_with(t.device_id, $ #>> '{}') OR starts_with(lower(t.name), lower($ #>> '{}')))",
+            prefix.as_str(),
+        );
     }
     for (name, value) in &filter.tags {
         select.filter("t.tags @> $", json!({ name: value }));

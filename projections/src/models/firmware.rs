@@ -63,7 +63,7 @@ impl ReadModel for FirmwareModel {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let of_firmware = || batch.iter().filter(|record| matches!(record.events, Events::Firmware(_)));
         let keys = of_firmware().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<FirmwareRow>::load(connection, keys).await?;
+        let mut rows = Rows::<FirmwareRow>::load(connection, keys.collect()).await?;
         for record in of_firmware() {
             let Events::Firmware(events) = &record.events else { continue };
             let key = vec![record.tenant(), record.id()];

@@ -72,8 +72,8 @@ impl ReadModel for HistoryModel {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
         let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-        let mut known = Rows::<VersionsRow>::load(connection, keys).await?;
-        let mut history = Rows::<HistoryRow>::load(connection, []).await?;
+        let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
+        let mut history = Rows::<HistoryRow>::load(connection, Vec::new()).await?;
         for record in of_devices() {
             let key = vec![record.tenant(), record.id()];
             let mut versions = known.get(&key).map(|row| row.versions.clone()).unwrap_or_default();

@@ -97,7 +97,7 @@ impl ReadModel for UpdatesModel {
             let events = record.device_events().iter();
             events.filter_map(|event| event.update()).map(|update| key_of(record, update.ordinal)).collect::<Vec<_>>()
         });
-        let mut rows = Rows::<UpdateRow>::load(connection, keys).await?;
+        let mut rows = Rows::<UpdateRow>::load(connection, keys.collect()).await?;
         for record in batch {
             for event in record.device_events() {
                 let Some(update) = event.update() else { continue };
@@ -284,9 +284,8 @@ pub async fn list(
     });
     let order = "t.queued_at DESC, t.device_id DESC, t.ordinal DESC";
     let (items, more, total) = select.page::<UpdateView>(tx, COLUMNS, order, after, limit, count).await?;
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|update| vec![update.row.queued_at.to_rfc3339(), update.row.device_id.clone(), update.row.ordinal.to_string()]);
+    let next = items.last().filter(|_| more).map(|update| {
+        vec![update.row.queued_at.to_rfc3339(), update.row.device_id.clone(), update.row.ordinal.to_string()]
+    });
     Ok(Page { items, next, total })
 }

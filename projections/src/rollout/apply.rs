@@ -36,7 +36,7 @@ impl Fold {
         for record in batch {
             collect(record, &mut campaign_keys, &mut touched, &mut planned);
         }
-        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.iter().cloned()).await?;
+        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.iter().cloned().collect()).await?;
         let mut member_keys = Vec::new();
         for (campaign, device) in &touched {
             let known = campaigns.get(campaign).and_then(|row| row.plan.clone());
@@ -46,12 +46,14 @@ impl Fold {
             }
         }
         let progress_keys = Self::progress_keys(connection, &campaign_keys).await?;
-        let device_keys =
-            batch.iter().filter(|record| !record.device_events().is_empty()).map(|record| vec![record.tenant(), record.id()]);
+        let device_keys = batch
+            .iter()
+            .filter(|record| !record.device_events().is_empty())
+            .map(|record| vec![record.tenant(), record.id()]);
         Ok(Self {
             progress: Rows::load(connection, progress_keys).await?,
             members: Rows::load(connection, member_keys).await?,
-            devices: Rows::load(connection, device_keys).await?,
+            devices: Rows::load(connection, device_keys.collect()).await?,
             campaigns,
         })
     }
@@ -96,7 +98,7 @@ impl Fold {
                 events.iter().for_each(|event| self.firmware(record, event));
                 Ok(())
             }
-            Events::Claim(_) => Ok(()),
+            Events::Claim => Ok(()),
         }
     }
 
@@ -342,7 +344,7 @@ fn collect(
                 }
             }
         }
-        Events::Plan(_) | Events::Claim(_) => {}
+        Events::Plan(_) | Events::Claim => {}
     }
 }
 
@@ -360,7 +362,9 @@ fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
         DeviceEvent::CameOnline { .. } => device.online = true,
         DeviceEvent::WentOffline { .. } | DeviceEvent::Decommissioned {} => device.online = false,
         DeviceEvent::Held { until } => (device.held, device.hold_until) = (true, *until),
-        DeviceEvent::Released {} | DeviceEvent::Recommissioned { .. } => (device.held, device.hold_until) = (false, None),
+        DeviceEvent::Released {} | DeviceEvent::Recommissioned { .. } => {
+            (device.held, device.hold_until) = (false, None)
+        }
         _ => {}
     }
     if let Some((ordinal, place)) = place_of(event) {

@@ -14,9 +14,8 @@ use sqlx::PgConnection;
 
 pub use planning::plan_candidates;
 pub use queries::{
-    Totals,
-    MemberFilter, MemberView, View, WorkRow, at_work, cancellable, dispatched, failures_by_code, granted_unseen, members,
-    progress, ready, view,
+    MemberFilter, MemberView, Totals, View, WorkRow, at_work, cancellable, dispatched, failures_by_code,
+    granted_unseen, members, progress, ready, view,
 };
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 

@@ -49,10 +49,12 @@ pub struct View {
 /// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware.
 pub async fn at_work(db: &Db, limit: usize) -> Result<Vec<WorkRow>, DbError> {
     let mut tx = db.read_all().await?;
-    let rows = sqlx::query("SELECT to_jsonb(t) FROM rollout_campaigns t WHERE at_work OR pinned ORDER BY tenant, campaign_id LIMIT $1")
-        .bind(limit as i64)
-        .fetch_all(&mut *tx.0)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT to_jsonb(t) FROM rollout_campaigns t WHERE at_work OR pinned ORDER BY tenant, campaign_id LIMIT $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(&mut *tx.0)
+    .await?;
     rows.iter()
         .map(|row| {
             let row: CampaignRow = serde_json::from_value(row.try_get(0)?)?;
@@ -160,11 +162,12 @@ fn counts(row: &ProgressRow, ready: u32) -> Counts {
 
 /// Counts of each wave, in order.
 pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId) -> Result<Vec<ProgressRow>, DbError> {
-    let rows = sqlx::query("SELECT to_jsonb(t) FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave")
-        .bind(tenant.as_str())
-        .bind(campaign.to_string())
-        .fetch_all(&mut *tx.0)
-        .await?;
+    let rows =
+        sqlx::query("SELECT to_jsonb(t) FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave")
+            .bind(tenant.as_str())
+            .bind(campaign.to_string())
+            .fetch_all(&mut *tx.0)
+            .await?;
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
@@ -201,12 +204,8 @@ pub async fn ready(
 ) -> Result<Vec<SlotGrant>, DbError> {
     let mut tx = db.read_all().await?;
     let sql = format!("SELECT m.device_id, m.wave, m.rank {READY} ORDER BY m.wave, m.rank LIMIT {limit}");
-    let rows = sqlx::query(&sql)
-        .bind(tenant.as_str())
-        .bind(campaign.to_string())
-        .bind(now)
-        .fetch_all(&mut *tx.0)
-        .await?;
+    let rows =
+        sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now).fetch_all(&mut *tx.0).await?;
     rows.iter().map(slot).collect()
 }
 
@@ -234,8 +233,7 @@ pub async fn granted_unseen(
     let sql = format!(
         "SELECT m.device_id, m.wave, m.rank, m.grant_number {OF_PLAN} AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
     );
-    let rows =
-        sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
     rows.iter().map(|row| Ok((slot(row)?, row.try_get::<i64, _>("grant_number")? as u64))).collect()
 }
 

@@ -15,12 +15,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// Takes a projection over: from now on the owner before can't move it.
-    pub(crate) async fn claim(
-        db: &Db,
-        name: &'static str,
-        version: i32,
-        incarnation_ms: u64,
-    ) -> Result<Self, RunEnd> {
+    pub(crate) async fn claim(db: &Db, name: &'static str, version: i32, incarnation_ms: u64) -> Result<Self, RunEnd> {
         let mut tx = db.write("public").await?;
         let row = sqlx::query(
             "INSERT INTO projection_checkpoints (name, version, incarnation_ms) VALUES ($1, $2, $3)

@@ -101,14 +101,8 @@ fn follow<'a>(
     Box::pin(follow_log(db, log, model, board))
 }
 
-async fn follow_log(
-    db: &Db,
-    log: &Arc<dyn Log>,
-    model: &'static dyn ReadModel,
-    board: &Board,
-) -> Result<(), RunEnd> {
-    let incarnation_ms =
-        log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?.incarnation_ms;
+async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> Result<(), RunEnd> {
+    let incarnation_ms = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?.incarnation_ms;
     let mut checkpoint = Checkpoint::claim(db, model.name(), model.version(), incarnation_ms).await?;
     let mut parked = Parked::load(db, model.name()).await?;
     board.set_running(model.name(), checkpoint.position, parked.count());

@@ -49,12 +49,7 @@ fn follow<'a>(
     Box::pin(follow_telemetry(db, telemetry, incarnation_ms, board))
 }
 
-async fn follow_telemetry(
-    db: &Db,
-    telemetry: &Telemetry,
-    incarnation_ms: u64,
-    board: &Board,
-) -> Result<(), RunEnd> {
+async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, board: &Board) -> Result<(), RunEnd> {
     let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, 1, incarnation_ms).await?;
     board.set_running(crate::PRESENCE, checkpoint.position, 0);
     let mut source = telemetry.subscribe(checkpoint.position + 1);
@@ -78,9 +73,7 @@ async fn follow_telemetry(
 }
 
 /// Messages that are there, or come soon; the position of the end when it was reached.
-async fn gather(
-    source: &mut Subscription<TelemetryMessage>,
-) -> Result<(Vec<TelemetryMessage>, Option<u64>), RunEnd> {
+async fn gather(source: &mut Subscription<TelemetryMessage>) -> Result<(Vec<TelemetryMessage>, Option<u64>), RunEnd> {
     let mut messages = Vec::new();
     let mut patience = TOUCH_INTERVAL;
     while messages.len() < MESSAGES_MAX {
