@@ -135,7 +135,7 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
         CampaignStatus::Paused => vec![Decision::WithdrawUnanswered],
         CampaignStatus::Cancelling => {
             // Devices past the point of no return run to their end first.
-            if view.total().working == 0 {
+            if view.total().working == 0 && view.total().in_use == 0 {
                 vec![Decision::CancelUpdates, Decision::FinishCancel]
             } else {
                 vec![Decision::CancelUpdates]

@@ -212,7 +212,8 @@ impl Decider for Campaign {
                 Ok(vec![E::PlanningStarted { plan: *plan, firmware: firmware.clone() }])
             }
             (S::Planning, C::Start { .. }) => Ok(vec![]),
-            (S::Planning, C::RecordPlan { summary }) if self.plan == Some(summary.plan) => Ok(vec![
+            // A plan is named by its content, which nobody knows before the planning is done.
+            (S::Planning, C::RecordPlan { summary }) => Ok(vec![
                 E::Planned { summary: summary.clone() },
                 E::Started {},
                 E::WaveOpened { wave: 1, manual: false },

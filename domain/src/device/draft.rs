@@ -26,6 +26,14 @@ impl Draft {
         self.events
     }
 
+    /// Where something happened, the next update may have its turn: once, when everything else is written.
+    pub(super) fn finish_and_begin_next(mut self) -> Vec<DeviceEvent> {
+        if !self.events.is_empty() {
+            self.begin_next_own();
+        }
+        self.finish()
+    }
+
     /// A copy of the update as it stands now.
     pub(super) fn update(&self, ordinal: u32) -> Option<Update> {
         self.device.updates.get(&ordinal).cloned()

@@ -19,6 +19,9 @@ impl Device {
                 self.profile = profile.clone();
                 self.versions = versions.clone();
                 self.hold = None;
+                // What ran in an earlier life is no promise for this one.
+                self.confirmed.clear();
+                self.trial = false;
             }
             E::Amended { patch, versions } => {
                 self.profile = self.profile.patched(patch).0;

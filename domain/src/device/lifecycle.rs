@@ -2,22 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::codes::{CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX};
-use super::commands::{Clock, Grant, UpdateRequest};
+use super::commands::{Grant, UpdateRequest};
 use super::draft::Draft;
 use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
 use super::update::{CampaignRef, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
-use super::{Device, DeviceEvent, OfflineCause, Reachability, UpdateRef};
+use super::{Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::{CampaignId, ORDINAL_MAX};
 use crate::rejection::Rejection;
-use crate::sealed::Sealed;
-
-/// A try that didn't succeed.
-pub(super) struct Failure {
-    pub(super) code: String,
-    pub(super) class: CodeClass,
-    pub(super) message: Option<Sealed<String>>,
-}
 
 impl Device {
     pub(super) fn request_update(
@@ -28,8 +19,7 @@ impl Device {
         if let Some(ordinal) = self.under_way(request) {
             return Err(Rejection::UpdateInProgress { ordinal });
         }
-        let leave = Leave { force_update: request.force_update, allow_downgrade: request.allow_downgrade };
-        match exclusion(self.candidate(now), &request.firmware, leave) {
+        match exclusion(self.candidate(now), &request.firmware, leave_of(request)) {
             Some(Exclusion::QueueFull) => return Err(Rejection::QueueFull),
             Some(reason) => return Err(not_eligible(reason, self, request)),
             None => {}
@@ -54,13 +44,17 @@ impl Device {
         match self.campaigns.get(&grant.campaign.id).and_then(|ordinal| self.updates.get(ordinal)) {
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
-                draft.begin(update.ordinal, Some(grant.number));
+                if !update.reached && now >= update.wait_until {
+                    draft.expire_waiting(update);
+                } else {
+                    draft.begin(update.ordinal, Some(grant.number));
+                }
             }
             Some(_) => {}
             None if self.campaigns.contains_key(&grant.campaign.id) => {}
             None => draft.queue_granted(request, grant)?,
         }
-        Ok(draft.finish())
+        Ok(draft.finish_and_begin_next())
     }
 
     pub(super) fn cancel_granted(
@@ -80,7 +74,7 @@ impl Device {
         if let Some(update) = draft.update(ordinal) {
             draft.cancel(&update);
         }
-        Ok(draft.finish())
+        Ok(draft.finish_and_begin_next())
     }
 
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
@@ -104,7 +98,7 @@ impl Device {
             | Phase::Staged => {
                 let mut draft = Draft::new(self, now);
                 draft.cancel(update);
-                Ok(draft.finish())
+                Ok(draft.finish_and_begin_next())
             }
         }
     }
@@ -113,9 +107,8 @@ impl Device {
         let mut draft = Draft::new(self, now);
         if let Some(update) = self.of_campaign(campaign).filter(|update| update.phase == Phase::Dispatched) {
             draft.wait(update, WaitReason::Withdrawn, None);
-            draft.begin_next_own();
         }
-        draft.finish()
+        draft.finish_and_begin_next()
     }
 
     pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
@@ -127,28 +120,7 @@ impl Device {
         if let Some(update) = self.of_campaign(campaign).filter(cancellable) {
             draft.cancel(update);
         }
-        draft.finish()
-    }
-
-    pub(super) fn expire(
-        &self,
-        now: DateTime<Utc>,
-        ordinal: u32,
-        attempt: u16,
-        phase: Phase,
-        clock: Clock,
-    ) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
-        if let Some(update) = self.updates.get(&ordinal)
-            && (update.attempt, update.phase) == (attempt, phase)
-        {
-            match clock {
-                Clock::Wait => draft.expire_waiting(update),
-                Clock::Total => draft.expire_total(update),
-                Clock::Phase => draft.expire_phase(update),
-            }
-        }
-        draft.finish()
+        draft.finish_and_begin_next()
     }
 
     fn of_campaign(&self, campaign: CampaignId) -> Option<&Update> {
@@ -225,7 +197,8 @@ impl Draft {
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
         let running = self.device.versions.get(&update.spec.firmware.component);
-        if update.attempt > 0 && running == Some(&update.spec.firmware.version) && !update.spec.force_update {
+        let is_there = running == Some(&update.spec.firmware.version) && !update.spec.force_update;
+        if update.attempt > 0 && is_there && !self.device.trial {
             self.confirm(&update, None, None);
             return;
         }
@@ -248,10 +221,10 @@ impl Draft {
 
     /// The device re-decides when its turn comes. Holding and queueing only make it wait.
     fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
-        if update.attempt > 0 || update.spec.kind == UpdateKind::Rollback {
+        if update.attempt > 0 {
             return None;
         }
-        let leave = Leave { force_update: update.spec.force_update, allow_downgrade: update.spec.allow_downgrade };
+        let leave = leave(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
         let mut candidate = self.device.candidate(self.now);
         candidate.held = false;
         candidate.waiting_updates = 0;
@@ -293,71 +266,9 @@ impl Draft {
         let reference = update.reference();
         if update.phase.is_waiting() {
             self.push(DeviceEvent::UpdateCancelled { update: reference });
-            self.begin_next_own();
         } else {
             self.push(DeviceEvent::UpdateCancelling { update: reference });
         }
-    }
-
-    fn expire_waiting(&mut self, update: &Update) {
-        let before_received = update.phase.is_waiting() || matches!(update.phase, Phase::Dispatched | Phase::Deferred);
-        if before_received && !update.reached {
-            self.push(DeviceEvent::UpdateExpired { update: update.reference() });
-            self.begin_next_own();
-        }
-    }
-
-    fn expire_total(&mut self, update: &Update) {
-        if !update.reached || update.phase.is_ended() || update.phase == Phase::Staged {
-            return;
-        }
-        self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase: update.phase.word().to_owned() });
-        self.begin_next_own();
-    }
-
-    fn expire_phase(&mut self, update: &Update) {
-        match update.phase {
-            Phase::Dispatched => {
-                self.wait(update, WaitReason::Unresponsive, None);
-                if self.device.reachability == Reachability::Online {
-                    self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
-                }
-            }
-            Phase::Deferred if update.spec.campaign.is_some() => self.wait(update, WaitReason::Slot, None),
-            Phase::Deferred => self.begin(update.ordinal, None),
-            Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
-            Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
-            Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
-            Phase::Cancelling => {
-                self.push(DeviceEvent::UpdateCancelled { update: update.reference() });
-                self.begin_next_own();
-            }
-            Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
-        }
-    }
-
-    fn fall_silent(&mut self, update: &Update, class: CodeClass) {
-        if retries_left(update, class) {
-            self.fail(update, Failure { code: CODE_SILENT.to_owned(), class, message: None });
-        } else {
-            let phase = update.phase.word().to_owned();
-            self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase });
-            self.begin_next_own();
-        }
-    }
-
-    /// Ends an attempt; the update with it when its class leaves no further one.
-    pub(super) fn fail(&mut self, update: &Update, failure: Failure) {
-        let Failure { code, class, message } = failure;
-        let reference = update.reference();
-        if retries_left(update, class) {
-            let pause = TimeDelta::seconds(update.spec.limits.backoff_after(update.attempt).into());
-            let retry_at = self.now + pause;
-            self.push(DeviceEvent::UpdateAttemptFailed { update: reference, code, class, message, retry_at });
-        } else {
-            self.push(DeviceEvent::UpdateFailed { update: reference, code, class, message });
-        }
-        self.begin_next_own();
     }
 
     pub(super) fn confirm(&mut self, update: &Update, boot_id: Option<String>, slot: Option<String>) {
@@ -368,17 +279,16 @@ impl Draft {
             boot_id,
             slot,
         });
-        self.begin_next_own();
     }
 }
 
-fn retries_left(update: &Update, class: CodeClass) -> bool {
-    update.attempt < update.spec.max_attempts
-        && match class {
-            CodeClass::Defer | CodeClass::Transfer => true,
-            CodeClass::Image => update.image_failures + 1 < IMAGE_ATTEMPTS_MAX,
-            CodeClass::Final => false,
-        }
+fn leave_of(request: &UpdateRequest) -> Leave {
+    leave(request.kind, request.force_update, request.allow_downgrade)
+}
+
+/// A rollback goes down by its nature.
+fn leave(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Leave {
+    Leave { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
 }
 
 fn not_eligible(reason: Exclusion, device: &Device, request: &UpdateRequest) -> Rejection {

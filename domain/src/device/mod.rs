@@ -11,6 +11,7 @@ mod draft;
 mod eligibility;
 mod events;
 mod evolve;
+mod expiry;
 mod lifecycle;
 mod profile;
 mod proof;

@@ -9,14 +9,17 @@ use chrono::{DateTime, Utc};
 use super::codes::CodeClass;
 use super::commands::{Info, Presence};
 use super::draft::Draft;
-use super::lifecycle::Failure;
-use super::update::{Phase, Update};
+use super::expiry::Failure;
+use super::update::{Outcome, Phase, Update};
 use super::{Device, DeviceEvent as E, OfflineCause, Reachability};
 
 /// What a device says of itself at this moment, with what was known before.
 struct Observation<'a> {
     presence: &'a Presence,
+    /// The device has restarted since it was last heard.
     new_boot: bool,
+    /// No boot was known before, so nobody can tell whether this is a new one.
+    first_boot: bool,
     versions_before: BTreeMap<String, String>,
 }
 
@@ -45,6 +48,12 @@ impl Device {
     pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info) -> Vec<E> {
         let mut draft = Draft::new(self, now);
         draft.contact(None);
+        // Versions are proven by `status`; here they only tell of components that nothing is known of yet.
+        let unknown = info.versions.iter().filter(|(component, _)| !self.versions.contains_key(*component));
+        let versions: BTreeMap<String, String> = unknown.map(|(k, v)| (k.clone(), v.clone())).collect();
+        if !versions.is_empty() {
+            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial: self.trial });
+        }
         let differs = info.attributes != self.attributes
             || (info.slots.is_some() && info.slots != self.boot_slots)
             || (info.hardware_version.is_some() && info.hardware_version != self.profile.hardware_version)
@@ -76,8 +85,9 @@ impl Draft {
     }
 
     fn observe(&mut self, presence: &Presence) {
-        let new_boot = presence.boot_id.is_some() && presence.boot_id.as_deref() != self.device.boot();
-        let seen = Observation { presence, new_boot, versions_before: self.device.versions.clone() };
+        let first_boot = presence.boot_id.is_some() && self.device.boot().is_none();
+        let new_boot = presence.boot_id.is_some() && !first_boot && presence.boot_id.as_deref() != self.device.boot();
+        let seen = Observation { presence, new_boot, first_boot, versions_before: self.device.versions.clone() };
         if let Some(report) = &presence.last_update {
             self.report(report);
         }
@@ -140,7 +150,8 @@ impl Draft {
             ..Presence::default()
         };
         let rebooted = matches!((&update.accepted_boot, &known.boot_id), (Some(then), Some(now)) if then != now);
-        let seen = Observation { presence: &known, new_boot: false, versions_before: BTreeMap::new() };
+        let seen =
+            Observation { presence: &known, new_boot: false, first_boot: false, versions_before: BTreeMap::new() };
         if rebooted && seen.proves(&update) {
             self.confirm(&update, known.boot_id.clone(), None);
         }
@@ -150,23 +161,34 @@ impl Draft {
         let gone = |component: &str, confirmed: &str| {
             let before = seen.versions_before.get(component)?;
             let now = seen.presence.versions.get(component)?;
-            let commanded = self.device.live().is_some_and(|live| live.spec.firmware.version == *now);
-            (before == confirmed && now != before && !commanded).then(|| now.clone())
+            (before == confirmed && now != before).then(|| now.clone())
         };
         let regressed: Vec<E> = self
             .device
             .confirmed
             .iter()
             .filter_map(|(component, confirmed)| {
-                Some(E::VersionRegressed {
+                let to_version = gone(component, &confirmed.version)?;
+                let commanded = self.is_commanded(component, &to_version, confirmed.update.ordinal);
+                (!commanded).then(|| E::VersionRegressed {
                     update: confirmed.update.clone(),
                     component: component.clone(),
                     from_version: confirmed.version.clone(),
-                    to_version: gone(component, &confirmed.version)?,
+                    to_version,
                 })
             })
             .collect();
         regressed.into_iter().for_each(|event| self.push(event));
+    }
+
+    /// Whether an update sent after `since` leads there: one under way, or one that ended before the device was done.
+    fn is_commanded(&self, component: &str, version: &str, since: u32) -> bool {
+        self.device.updates.values().any(|update| {
+            let firmware = &update.spec.firmware;
+            let late = update.ordinal > since && update.phase != Phase::Ended(Outcome::Confirmed);
+            let leads_there = firmware.component == component && firmware.version == version;
+            update.attempt > 0 && leads_there && (late || !update.phase.is_ended())
+        })
     }
 }
 
@@ -191,11 +213,15 @@ impl Observation<'_> {
             | Phase::Cancelling => {
                 let rebooted = match (&update.accepted_boot, &self.presence.boot_id) {
                     (Some(then), Some(now)) => then != now,
-                    (None, Some(_)) => self.new_boot || claims_done,
+                    (None, Some(_)) => self.new_boot || self.first_boot || claims_done,
                     (_, None) => claims_done,
                 };
-                let needs_no_boot = !update.spec.firmware.requires_reboot || was_there_before;
-                rebooted || (needs_no_boot && claims_done)
+                if was_there_before {
+                    // The version is no evidence: only a boot at or after installing is, or the device's word.
+                    let at_return = update.phase == Phase::Installing;
+                    return claims_done || (at_return && rebooted && !self.first_boot);
+                }
+                rebooted || (!update.spec.firmware.requires_reboot && claims_done)
             }
             // The device went ahead although nobody heard of it: what it runs counts.
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) | Phase::Queued => !was_there_before,
@@ -206,16 +232,18 @@ impl Observation<'_> {
     /// At or after installing, another version after a new boot.
     fn shows_fallback(&self, update: &Update) -> bool {
         let elsewhere = self.reported(update).is_some_and(|version| version != update.spec.firmware.version);
+        let claims_boot = update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot;
         let booted = match &self.presence.boot_id {
+            Some(_) if self.first_boot => claims_boot,
             Some(_) => self.new_boot && matches!(update.phase, Phase::Installing | Phase::Rebooting),
-            None => update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot,
+            None => claims_boot,
         };
         elsewhere && booted
     }
 
     fn shows_trial(&self, update: &Update) -> bool {
         self.presence.trial
-            && self.new_boot
+            && (self.new_boot || self.first_boot)
             && update.phase == Phase::Installing
             && self.reported(update) == Some(update.spec.firmware.version.as_str())
     }

@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::codes::{CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
 use super::draft::Draft;
-use super::lifecycle::Failure;
-use super::update::{Outcome, Phase, Update, WaitReason};
+use super::expiry::Failure;
+use super::update::{Outcome, Phase, Update};
 use super::{Device, DeviceEvent as E};
 
 /// Deferral without the device's word, in seconds.
@@ -35,12 +35,14 @@ impl Draft {
             return;
         }
         let digest_differs = report.sha256.is_some_and(|sha256| sha256 != update.spec.firmware.sha256);
-        if digest_differs && update.phase.is_live() {
+        if digest_differs && update.phase.is_live() && update.phase != Phase::Cancelling {
+            let Some(update) = self.accepted(&update) else { return };
             let code = "digest_mismatch".to_owned();
             return self.fail(&update, Failure { code, class: CodeClass::Transfer, message: report.message.clone() });
         }
         match report.status {
             S::Received => drop(self.accept(&update)),
+            S::Deferred if past_return(update.phase) => {}
             S::Deferred => self.defer(&update, report),
             S::Downloading => self.advance(&update, Phase::Downloading),
             S::Verifying => self.advance(&update, Phase::Verifying),
@@ -68,11 +70,7 @@ impl Draft {
     /// Makes the working clock run if it doesn't. Says whether the device is at work.
     fn accept(&mut self, update: &Update) -> bool {
         match update.phase {
-            Phase::Dispatched
-            | Phase::Deferred
-            | Phase::Waiting(
-                WaitReason::Unresponsive | WaitReason::Withdrawn | WaitReason::Offline | WaitReason::Slot,
-            ) => {
+            Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) => {
                 let boot_id = self.device.boot().map(str::to_owned);
                 self.push(E::UpdateAccepted { update: update.reference(), boot_id });
                 true
@@ -81,10 +79,15 @@ impl Draft {
         }
     }
 
+    /// The update after its device has answered, in whatever order its words arrive.
+    fn accepted(&mut self, update: &Update) -> Option<Update> {
+        let goes_on = self.accept(update) || update.phase == Phase::Staged;
+        self.update(update.ordinal).filter(|_| goes_on)
+    }
+
     /// Takes an attempt forward to a working phase; a report that lags behind changes nothing.
     fn advance(&mut self, update: &Update, to: Phase) {
-        let past_return = matches!(to, Phase::Installing | Phase::Rebooting);
-        if update.phase == Phase::Cancelling && past_return {
+        if update.phase == Phase::Cancelling && past_return(to) {
             self.push(E::UpdateCancelRefused { update: update.reference() });
         }
         let Some(update) = self.update(update.ordinal) else { return };
@@ -119,12 +122,9 @@ impl Draft {
     }
 
     fn defer(&mut self, update: &Update, report: &Report) {
-        let past_return = matches!(
-            update.phase,
-            Phase::Installing | Phase::Rebooting | Phase::Staged | Phase::Cancelling | Phase::Waiting(_)
-        );
+        let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling | Phase::Waiting(_));
         let already = update.phase == Phase::Deferred && update.not_before.is_some_and(|until| self.now < until);
-        if past_return || already {
+        if impossible || already {
             return;
         }
         let (least, most) = DEFER_RANGE_S;
@@ -134,9 +134,6 @@ impl Draft {
     }
 
     fn report_failure(&mut self, update: &Update, report: &Report) {
-        if !update.phase.is_live() && !self.accept(update) {
-            return;
-        }
         if update.phase == Phase::Cancelling {
             return self.push(E::UpdateCancelled { update: update.reference() });
         }
@@ -144,10 +141,11 @@ impl Draft {
         let default = if rejected { "unsupported" } else { "install_failed" };
         let code = report.code.clone().unwrap_or_else(|| default.to_owned());
         let class = class_of(&code);
-        let Some(update) = self.update(update.ordinal) else { return };
         if class == CodeClass::Defer {
-            self.defer(&update, report);
-        } else if rejected {
+            return self.defer(update, report);
+        }
+        let Some(update) = self.accepted(update) else { return };
+        if rejected {
             let message = report.message.clone();
             self.push(E::UpdateRejected { update: update.reference(), code, message });
         } else {
@@ -167,4 +165,9 @@ impl Draft {
             self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }
+}
+
+/// From *installing* on a device can't go back.
+fn past_return(phase: Phase) -> bool {
+    matches!(phase, Phase::Installing | Phase::Rebooting)
 }

@@ -78,9 +78,10 @@ impl RolloutView {
         let everybody_ended = counts.ended() >= counts.enrolled;
         let busy = counts.working > 0 || counts.in_use > 0 || counts.ready > 0;
         let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
-        let reached = u64::from(counts.reached);
-        let enough = reached * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
-        let enough_late = counts.reached >= self.spec.gate_min_settled.min(enrolled);
+        // Nobody works any more, so who was reached has settled, or has deferred or left and counts on neither side.
+        let settled = counts.confirmed + counts.failed;
+        let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
+        let enough_late = settled >= self.spec.gate_min_settled.min(enrolled);
         if busy || (!enough && !waited) {
             return SuccessGate::Undecided;
         }
@@ -88,7 +89,7 @@ impl RolloutView {
             return SuccessGate::TooFewReached;
         }
         // What an operator accepted at a resume doesn't count again.
-        let judged = reached.saturating_sub(u64::from(counts.accepted_failed));
+        let judged = u64::from(counts.confirmed) + u64::from(counts.failed.saturating_sub(counts.accepted_failed));
         let threshold = u64::from(self.spec.success_threshold(self.wave));
         if u64::from(counts.confirmed) * 100 >= threshold * judged {
             SuccessGate::Open

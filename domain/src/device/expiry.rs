@@ -1,0 +1,125 @@
+//! What ends without anybody's wish: clocks that run out and tries that fail.
+//!
+//! A clock names what its owner believed; where the update has moved on since, nothing happens.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::codes::{CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX};
+use super::commands::Clock;
+use super::draft::Draft;
+use super::update::{Phase, Update, WaitReason};
+use super::{Device, DeviceEvent, OfflineCause, Reachability};
+use crate::sealed::Sealed;
+
+/// A try that didn't succeed.
+pub(super) struct Failure {
+    pub(super) code: String,
+    pub(super) class: CodeClass,
+    pub(super) message: Option<Sealed<String>>,
+}
+
+impl Device {
+    pub(super) fn expire(
+        &self,
+        now: DateTime<Utc>,
+        ordinal: u32,
+        attempt: u16,
+        phase: Phase,
+        clock: Clock,
+    ) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        if let Some(update) = self.updates.get(&ordinal)
+            && (update.attempt, update.phase) == (attempt, phase)
+        {
+            match clock {
+                Clock::Wait => draft.expire_waiting(update),
+                Clock::Total => draft.expire_total(update),
+                Clock::Phase => draft.expire_phase(update),
+            }
+        }
+        draft.finish_and_begin_next()
+    }
+}
+
+impl Draft {
+    pub(super) fn expire_waiting(&mut self, update: &Update) {
+        let before_received = update.phase.is_waiting() || matches!(update.phase, Phase::Dispatched | Phase::Deferred);
+        if before_received && !update.reached && self.now >= update.wait_until {
+            self.push(DeviceEvent::UpdateExpired { update: update.reference() });
+        }
+    }
+
+    /// The working clock stands still while staged or deferred; an update that is being cancelled doesn't turn into a failure.
+    fn expire_total(&mut self, update: &Update) {
+        if !update.reached || update.phase.is_ended() {
+            return;
+        }
+        match update.phase {
+            Phase::Staged | Phase::Deferred | Phase::Ended(_) => {}
+            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference() }),
+            Phase::Queued
+            | Phase::Waiting(_)
+            | Phase::Dispatched
+            | Phase::Accepted
+            | Phase::Downloading
+            | Phase::Verifying
+            | Phase::Installing
+            | Phase::Rebooting => self.time_out(update),
+        }
+    }
+
+    fn time_out(&mut self, update: &Update) {
+        let phase = update.phase.word().to_owned();
+        self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase });
+    }
+
+    fn expire_phase(&mut self, update: &Update) {
+        match update.phase {
+            Phase::Dispatched => {
+                self.wait(update, WaitReason::Unresponsive, None);
+                if self.device.reachability == Reachability::Online {
+                    self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
+                }
+            }
+            // Deferred anew since whoever asks has looked.
+            Phase::Deferred if update.not_before.is_some_and(|until| self.now < until) => {}
+            Phase::Deferred if update.spec.campaign.is_some() => self.wait(update, WaitReason::Slot, None),
+            Phase::Deferred => self.begin(update.ordinal, None),
+            Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
+            Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
+            Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
+            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference() }),
+            Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
+        }
+    }
+
+    fn fall_silent(&mut self, update: &Update, class: CodeClass) {
+        if retries_left(update, class) {
+            self.fail(update, Failure { code: CODE_SILENT.to_owned(), class, message: None });
+        } else {
+            self.time_out(update);
+        }
+    }
+
+    /// Ends an attempt; the update with it when its class leaves no further one.
+    pub(super) fn fail(&mut self, update: &Update, failure: Failure) {
+        let Failure { code, class, message } = failure;
+        let reference = update.reference();
+        if retries_left(update, class) {
+            let pause = TimeDelta::seconds(update.spec.limits.backoff_after(update.attempt).into());
+            let retry_at = self.now + pause;
+            self.push(DeviceEvent::UpdateAttemptFailed { update: reference, code, class, message, retry_at });
+        } else {
+            self.push(DeviceEvent::UpdateFailed { update: reference, code, class, message });
+        }
+    }
+}
+
+fn retries_left(update: &Update, class: CodeClass) -> bool {
+    update.attempt < update.spec.max_attempts
+        && match class {
+            CodeClass::Defer | CodeClass::Transfer => true,
+            CodeClass::Image => update.image_failures + 1 < IMAGE_ATTEMPTS_MAX,
+            CodeClass::Final => false,
+        }
+}
