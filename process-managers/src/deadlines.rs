@@ -6,11 +6,11 @@ use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, Key};
 use event_store::{ExecuteError, Request, clock};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use projections::deadlines::{self, DueClock};
 
 use crate::Context;
-use crate::loops::{Progress, Tick, TickError};
+use crate::loops::{self, Progress, Tick, TickError};
 
 /// Most clocks handled in one tick.
 const DUE_MAX: usize = 500;
@@ -24,9 +24,8 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     async move {
         let due = deadlines::due(&context.db, clock::now(), DUE_MAX).await?;
         let count = due.len();
-        let outcomes: Vec<Result<(), TickError>> =
-            futures::stream::iter(due).map(|due| expire(context, due)).buffer_unordered(IN_FLIGHT_MAX).collect().await;
-        outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let commands = due.into_iter().map(|due| expire(context, due).boxed()).collect();
+        loops::all(commands, IN_FLIGHT_MAX).await?;
         Ok(Progress::of(count == DUE_MAX))
     }
     .boxed()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use event_store::{ExecuteError, StoreError};
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use projections::DbError;
 use tokio_util::sync::CancellationToken;
 
@@ -75,4 +76,12 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
             }
         }
     }
+}
+
+/// Runs commands, at most `in_flight_max` at the same time; the first failure stops the rest.
+pub(crate) async fn all(
+    commands: Vec<BoxFuture<'_, Result<(), TickError>>>,
+    in_flight_max: usize,
+) -> Result<(), TickError> {
+    futures::stream::iter(commands).buffer_unordered(in_flight_max).try_for_each(|()| async { Ok(()) }).await
 }

@@ -10,13 +10,13 @@ use domain::ids::name_based_uuid;
 use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan};
 use domain::{CommandId, Key};
 use event_store::{ExecuteError, Request};
-use futures::{StreamExt, TryStreamExt};
+use futures::FutureExt;
 use projections::rollout::{self, WorkRow};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::Context;
-use crate::loops::TickError;
+use crate::loops::{self, TickError};
 use crate::rollout::actor;
 
 /// Chunks under way at the same time.
@@ -51,22 +51,27 @@ pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<()
 }
 
 async fn write_chunks(context: &Context, row: &WorkRow, plan: Uuid, entries: &[PlanEntry]) -> Result<u32, TickError> {
-    let chunks = entries.chunks(CHUNK_DEVICES_MAX).enumerate();
+    let chunks = entries.chunks(CHUNK_DEVICES_MAX);
     let count = chunks.len() as u32;
-    futures::stream::iter(chunks)
-        .map(|(index, entries)| {
-            let index = index as u32;
-            let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
-            let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
-            let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
-            let mut request = Request::new(command, actor(), wish);
-            request.correlation_id = Some(row.campaign.0);
-            async move { context.store.execute(&key, request).await }
-        })
-        .buffer_unordered(CHUNKS_IN_FLIGHT_MAX)
-        .try_for_each(|_| async { Ok(()) })
-        .await?;
+    let writes = (0..count).zip(chunks).map(|(index, entries)| write_chunk(context, row, plan, index, entries).boxed());
+    loops::all(writes.collect(), CHUNKS_IN_FLIGHT_MAX).await?;
     Ok(count)
+}
+
+async fn write_chunk(
+    context: &Context,
+    row: &WorkRow,
+    plan: Uuid,
+    index: u32,
+    entries: &[PlanEntry],
+) -> Result<(), TickError> {
+    let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
+    let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
+    let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
+    let mut request = Request::new(command, actor(), wish);
+    request.correlation_id = Some(row.campaign.0);
+    context.store.execute(&key, request).await?;
+    Ok(())
 }
 
 fn summarize(

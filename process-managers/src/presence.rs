@@ -6,11 +6,11 @@ use domain::device::{Device, DeviceCommand, OfflineCause};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
 use event_store::{ExecuteError, Request, clock};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use projections::presence;
 
 use crate::Context;
-use crate::loops::{Progress, Tick, TickError};
+use crate::loops::{self, Progress, Tick, TickError};
 
 /// Most devices marked in one tick.
 const GONE_MAX: usize = 500;
@@ -26,12 +26,11 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
         let gone =
             presence::gone(&context.db, clock::now(), options.offline_debounce, options.silence, GONE_MAX).await?;
         let count = gone.len();
-        let outcomes: Vec<Result<(), TickError>> = futures::stream::iter(gone)
-            .map(|(tenant, device, cause)| mark_offline(context, tenant, device, cause))
-            .buffer_unordered(IN_FLIGHT_MAX)
-            .collect()
-            .await;
-        outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
+        let commands = gone
+            .into_iter()
+            .map(|(tenant, device, cause)| mark_offline(context, tenant, device, cause).boxed())
+            .collect();
+        loops::all(commands, IN_FLIGHT_MAX).await?;
         Ok(Progress::of(count == GONE_MAX))
     }
     .boxed()

@@ -9,10 +9,10 @@ use domain::rollout::{Decision, decide};
 use domain::{Actor, CommandId, DeviceId, Key};
 use event_store::{ExecuteError, Request, clock};
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
 
-use crate::loops::{Progress, Tick, TickError};
+use crate::loops::{self, Progress, Tick, TickError};
 use crate::{Context, planner, slots};
 
 /// Most campaigns looked at in one tick, over all tenants.
@@ -159,21 +159,17 @@ async fn command(
 }
 
 async fn tell(context: &Context, row: &WorkRow, devices: Vec<DeviceId>, wish: DeviceCommand) -> Result<(), TickError> {
-    futures::stream::iter(devices)
-        .map(|device| {
-            let mut request = Request::new(CommandId(clock::new_id()), actor(), wish.clone());
-            request.correlation_id = Some(row.campaign.0);
-            let key = Key::<Device>::new(&row.tenant, &device);
-            async move {
-                match context.store.execute(&key, request).await {
-                    Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
-                    Err(error) => Err(TickError::from(error)),
-                }
-            }
-        })
-        .buffer_unordered(IN_FLIGHT_MAX)
-        .try_for_each(|()| async { Ok(()) })
-        .await
+    let commands = devices.into_iter().map(|device| tell_one(context, row, device, wish.clone()).boxed());
+    loops::all(commands.collect(), IN_FLIGHT_MAX).await
+}
+
+async fn tell_one(context: &Context, row: &WorkRow, device: DeviceId, wish: DeviceCommand) -> Result<(), TickError> {
+    let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    request.correlation_id = Some(row.campaign.0);
+    match context.store.execute(&Key::<Device>::new(&row.tenant, &device), request).await {
+        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool, TickError> {

@@ -9,11 +9,11 @@ use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareFacts, Grant, L
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
 use domain::{CommandId, Key};
 use event_store::{ExecuteError, Request, clock};
-use futures::{StreamExt, TryStreamExt};
+use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
 
 use crate::Context;
-use crate::loops::TickError;
+use crate::loops::{self, TickError};
 use crate::rollout::actor;
 
 /// Device commands under way at the same time.
@@ -61,15 +61,12 @@ pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -
 
 async fn carry(context: &Context, row: &WorkRow, view: &View, grants: Vec<(SlotGrant, u64)>) -> Result<(), TickError> {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
-    futures::stream::iter(grants)
-        .map(|(slot, number)| {
-            let grant = device_grant(row, view, &slot, number);
-            let wish = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
-            send(context, row, slot, number, wish)
-        })
-        .buffer_unordered(IN_FLIGHT_MAX)
-        .try_for_each(|()| async { Ok(()) })
-        .await
+    let commands = grants.into_iter().map(|(slot, number)| {
+        let grant = device_grant(row, view, &slot, number);
+        let wish = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
+        send(context, row, slot, number, wish).boxed()
+    });
+    loops::all(commands.collect(), IN_FLIGHT_MAX).await
 }
 
 /// Takes back grants that devices haven't answered, for a campaign that is cancelled. Says how many there were.
@@ -77,15 +74,12 @@ pub(crate) async fn take_back(context: &Context, row: &WorkRow, view: &View) -> 
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
     let count = unseen.len();
     let request = update_request(context, &view.rollout.spec, &view.firmware);
-    futures::stream::iter(unseen)
-        .map(|(slot, number)| {
-            let grant = device_grant(row, view, &slot, number);
-            let wish = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
-            send(context, row, slot, number, wish)
-        })
-        .buffer_unordered(IN_FLIGHT_MAX)
-        .try_for_each(|()| async { Ok(()) })
-        .await?;
+    let commands = unseen.into_iter().map(|(slot, number)| {
+        let grant = device_grant(row, view, &slot, number);
+        let wish = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
+        send(context, row, slot, number, wish).boxed()
+    });
+    loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
     Ok(count)
 }
 
