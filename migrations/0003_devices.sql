@@ -35,6 +35,7 @@ CREATE INDEX devices_type ON devices (tenant, device_type, device_id);
 CREATE INDEX devices_model ON devices (tenant, device_model, device_id);
 CREATE INDEX devices_firmware_version ON devices (tenant, firmware_version, device_id);
 CREATE INDEX devices_status ON devices (tenant, status, device_id);
+CREATE INDEX devices_live ON devices (tenant, device_id) WHERE live_ordinal IS NOT NULL;
 CREATE INDEX devices_tags ON devices USING gin (tags jsonb_path_ops);
 SELECT waybill_protect('devices');
 

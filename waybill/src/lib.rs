@@ -6,6 +6,8 @@ pub mod api_client;
 pub mod config;
 pub mod demo;
 pub mod logs;
+pub mod openapi;
+pub mod rebuild;
 pub mod replay;
 pub mod serve;
 pub mod simulate;

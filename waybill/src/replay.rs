@@ -1,5 +1,8 @@
 //! `waybill replay`: history from the log (or from the archive), to a position or a time.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use domain::campaign::Campaign;
@@ -7,9 +10,14 @@ use domain::device::Device;
 use domain::firmware::Firmware;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
-use event_store::{At, Delivery, EventStore, Record};
+use event_store::lifecycle::Tasks;
+use event_store::{At, Delivery, EventStore, JetStreamLog, Log, Record};
 use futures::StreamExt;
+use projections::Db;
 use serde_json::{Value, json};
+
+use crate::serve;
+use crate::up::DATABASE_URL_FILE;
 
 /// What to replay and how far.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,6 +43,33 @@ pub struct Args {
     /// Print the state that the events lead to, too (for one aggregate)
     #[arg(long)]
     pub state: bool,
+}
+
+/// Where the log and the archive are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Connection {
+    /// nats-server, account WAYBILL
+    #[arg(long, default_value = "nats://waybill:waybill@127.0.0.1:4222", env = "WAYBILL_NATS_URL")]
+    pub nats_url: String,
+    /// PostgreSQL, for the archive [default: the one of `waybill up`]
+    #[arg(long, env = "WAYBILL_DATABASE_URL")]
+    pub database_url: Option<String>,
+}
+
+impl Connection {
+    pub async fn log(&self) -> Result<Arc<dyn Log>> {
+        let client = serve::connect(&self.nats_url, "waybill-tool").await?;
+        Ok(Arc::new(JetStreamLog::connect(client, &Tasks::new()).await?))
+    }
+
+    pub fn db(&self) -> Result<Db> {
+        let url = match &self.database_url {
+            Some(url) => url.clone(),
+            None => std::fs::read_to_string(Path::new(".waybill").join(DATABASE_URL_FILE))
+                .context("say where PostgreSQL is: --database-url or WAYBILL_DATABASE_URL")?,
+        };
+        Ok(Db::connect(&url)?)
+    }
 }
 
 impl Args {
@@ -76,22 +111,53 @@ pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record:
 }
 
 /// Prints events as JSON lines, in the order of the log.
-pub async fn run(store: &EventStore, args: &Args) -> Result<()> {
+pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
     match (args.key()?, args.campaign) {
+        (Some(key), _) if args.from_archive => replay_archive(connection, args, &key).await,
         (Some(key), _) => {
-            for record in store.log().read(&key, 1, usize::MAX).await? {
+            let log = connection.log().await?;
+            for record in log.read(&key, 1, event_store::log::ALL).await? {
                 if args.admits(record.position, record.stored_at) {
                     print_record(record.position, record.stored_at, &key, &record.body)?;
                 }
             }
             if args.state {
-                println!("{}", json!({"state": state(store, &key, args.until()).await?}));
+                let store = EventStore::new(log);
+                println!("{}", json!({"state": state(&store, &key, args.until()).await?}));
             }
             Ok(())
         }
-        (None, Some(campaign)) => replay_campaign(store, args, &campaign.to_string()).await,
+        (None, Some(campaign)) => replay_campaign(&EventStore::new(connection.log().await?), args, &campaign.to_string()).await,
         (None, None) => bail!("say what to replay: --aggregate TYPE/ID or --campaign ID"),
     }
+}
+
+/// From PostgreSQL alone: the log may be gone.
+async fn replay_archive(connection: &Connection, args: &Args, key: &AggregateKey) -> Result<()> {
+    let db = connection.db()?;
+    for (position, stored_at, record) in projections::archive::records(&db, key).await? {
+        if args.admits(position, stored_at) {
+            for index in 0..record.events.len() {
+                println!("{}", line(position, stored_at, key, &record, index));
+            }
+        }
+    }
+    if args.state && args.until().is_none() {
+        let state = match key.kind.as_str() {
+            "device" => archived_state::<Device>(&db, key).await?,
+            "firmware" => archived_state::<Firmware>(&db, key).await?,
+            "campaign" => archived_state::<Campaign>(&db, key).await?,
+            other => bail!("--state isn't offered for {other} from the archive"),
+        };
+        println!("{}", json!({"state": state}));
+    }
+    Ok(())
+}
+
+/// The state as the repository of postgres-es folds it from the archived events.
+async fn archived_state<A: Decider + serde::Serialize>(db: &Db, key: &AggregateKey) -> Result<Value> {
+    let (aggregate, _events) = projections::archive::replay::<A>(db, &key.tenant, &key.id).await?;
+    Ok(serde_json::to_value(&aggregate)?)
 }
 
 /// Everything in the log that names the campaign.

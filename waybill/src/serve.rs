@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_nats::ConnectOptions;
+use command_api::links::DownloadLinks;
+use command_api::{ApiConfig, ApiState};
 use event_store::dead_letters::DeadLetters;
+use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
 use projections::{Db, Projections};
 
 use crate::config::{Role, ServeArgs};
@@ -20,6 +25,11 @@ use crate::config::{Role, ServeArgs};
 const NATS_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest pause between two attempts to connect again.
 const NATS_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long the bridge may take to be ready.
+const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A process that forwards FEED and dies is replaced after about this long.
+const FEED_LEASE_TERM: Duration = Duration::from_secs(5);
+const MQTT_PORT: u16 = 1883;
 /// How long tasks may take to end.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -72,7 +82,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
 
 async fn start_role(args: &ServeArgs, parts: &Parts) -> Result<()> {
     if args.role.runs(Role::Projections) {
-        event_store::feed::start(parts.waybill.clone(), parts.store.log().clone(), &parts.tasks);
+        let feed = forward_feed(parts.waybill.clone(), parts.store.log().clone(), parts.tasks.clone());
+        parts.tasks.spawn("feed", feed);
     }
     if args.role.runs(Role::ProcessManagers) {
         let options = args.process_manager_options();
@@ -88,6 +99,101 @@ async fn start_role(args: &ServeArgs, parts: &Parts) -> Result<()> {
         start_bridge(args, parts).await?;
     }
     Ok(())
+}
+
+/// Translates events for the public FEED; one process at a time.
+async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Tasks) {
+    let owner = event_store::clock::new_id().to_string();
+    while !tasks.token().is_cancelled() {
+        let lease = tokio::select! {
+            () = tasks.token().cancelled() => return,
+            lease = Lease::acquire(&client, &tasks, "feed", &owner, FEED_LEASE_TERM) => lease,
+        };
+        let stop = lease.lost().clone();
+        tokio::select! {
+            () = tasks.token().cancelled() => return,
+            () = event_store::feed::forwarder::run(client.clone(), log.clone(), stop) => {}
+        }
+    }
+}
+
+async fn start_bridge(args: &ServeArgs, parts: &Parts) -> Result<()> {
+    let devices = connect(&args.nats_devices_url, "bridge").await?;
+    let secret = args.secret(args.download_secret.as_ref(), "download-links")?;
+    let links = DownloadLinks::new(secret, args.download_origin());
+    let bridge = Bridge::start(BridgeOptions {
+        devices,
+        waybill: parts.waybill.clone(),
+        broker: broker_address(&args.mqtt_url)?,
+        store: parts.store.clone(),
+        telemetry: parts.telemetry.clone(),
+        dead_letters: DeadLetters::new(parts.waybill.clone()),
+        links: Arc::new(move |request: LinkRequest<'_>| {
+            let attempt = (request.device, request.update.ordinal, request.update.attempt);
+            let firmware = request.update.spec.firmware.firmware_id;
+            links.link(request.tenant, firmware, Some(attempt), request.expires_at)
+        }),
+        live_devices: Arc::new(LiveRows(parts.db.clone())),
+        tasks: parts.tasks.clone(),
+    });
+    let mut ready = bridge.ready;
+    tokio::time::timeout(BRIDGE_START_TIMEOUT, ready.wait_for(|ready| *ready))
+        .await
+        .context("the MQTT bridge isn't ready; is the MQTT listener of nats-server reachable?")?
+        .context("the MQTT bridge has stopped")?;
+    Ok(())
+}
+
+/// Devices with an update under way, from the read models.
+struct LiveRows(Db);
+
+#[async_trait::async_trait]
+impl LiveDevices for LiveRows {
+    async fn live_devices(&self, after: Option<&DeviceRef>, limit: usize) -> Result<Vec<DeviceRef>, String> {
+        let after = after.map(|after| (&after.tenant, &after.device));
+        let found = projections::devices::with_live_update(&self.0, after, limit).await;
+        let devices = found.map_err(|error| error.to_string())?;
+        Ok(devices.into_iter().map(|(tenant, device)| DeviceRef { tenant, device }).collect())
+    }
+}
+
+/// `mqtt://user:password@host:port`.
+fn broker_address(url: &str) -> Result<BrokerAddress> {
+    let url = reqwest::Url::parse(url).with_context(|| format!("{url:?} is no address of an MQTT broker"))?;
+    Ok(BrokerAddress {
+        host: url.host_str().context("the MQTT address has no host")?.to_owned(),
+        port: url.port().unwrap_or(MQTT_PORT),
+        user: url.username().to_owned(),
+        password: url.password().unwrap_or_default().to_owned(),
+    })
+}
+
+async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
+    let jwt_secret = args.secret(args.jwt_secret.as_ref(), "jwt")?;
+    let download_secret = args.secret(args.download_secret.as_ref(), "download-links")?;
+    let objects = args.data_dir.join("firmware");
+    std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
+    let config = ApiConfig {
+        development: args.development,
+        retry_backoff_s: args.retry_backoff_seconds,
+        dispatch_patience_s: args.dispatch_patience_seconds,
+        ..ApiConfig::new(jwt_secret, download_secret, args.download_origin())
+    };
+    let state = ApiState {
+        store: parts.store.clone(),
+        projections: parts.projections.clone(),
+        db: parts.db.clone(),
+        objects: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&objects)?),
+        config,
+        metrics: PrometheusBuilder::new().install_recorder().ok(),
+    };
+    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| {
+        format!("{} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
+    })?;
+    let address = listener.local_addr()?;
+    let (serving, tasks) = (command_api::serve(listener, state, parts.tasks.clone()), parts.tasks.clone());
+    tasks.spawn("http", serving);
+    Ok(address)
 }
 
 /// Runs until a signal asks for an end.

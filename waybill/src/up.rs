@@ -10,6 +10,9 @@ use crate::config::ServeArgs;
 use crate::serve::{self, Serving};
 use crate::stack::{NatsOptions, Passwords, Stack, Tools, free_port};
 
+/// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
+pub const DATABASE_URL_FILE: &str = "database-url";
+
 /// Where everything listens and keeps its data.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -74,6 +77,7 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
         ..NatsOptions::default()
     };
     let stack = Stack::start(&tools, &args.data_dir, nats).await?;
+    std::fs::write(args.data_dir.join(DATABASE_URL_FILE), stack.postgres.url())?;
     let serving = serve::start(&serve_args(args, &stack, extra)).await?;
     Ok(Running { stack, serving })
 }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::TenantId;
+use domain::{DeviceId, TenantId};
 use domain::device::{DeviceEvent as E, Profile};
 use domain::values::FIRMWARE_COMPONENT;
 use domain::version::VersionRequirement;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
 use super::ReadModel;
-use crate::db::{DbError, ReadTx};
+use super::deadlines::parse;
+use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::table::{Page, Row, Rows, Select};
 
@@ -350,4 +351,23 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
 pub async fn get(tx: &mut ReadTx, _tenant: &TenantId, device_id: &str) -> Result<Option<DeviceView>, DbError> {
     let filter = DeviceFilter { ids: vec![device_id.to_owned()], decommissioned: true, ..DeviceFilter::default() };
     Ok(list(tx, &filter, None, 1, false).await?.items.pop())
+}
+
+/// Devices of all tenants with an update that has begun, behind `after` in the order of tenant and id.
+pub async fn with_live_update(
+    db: &Db,
+    after: Option<(&TenantId, &DeviceId)>,
+    limit: usize,
+) -> Result<Vec<(TenantId, DeviceId)>, DbError> {
+    let mut tx = db.read_all().await?;
+    let (tenant, device) = after.map_or(("", ""), |(tenant, device)| (tenant.as_str(), device.as_str()));
+    let rows = sqlx::query(
+        "SELECT tenant, device_id FROM devices WHERE live_ordinal IS NOT NULL AND (tenant, device_id) > ($1, $2) ORDER BY tenant, device_id LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(device)
+    .bind(limit as i64)
+    .fetch_all(&mut *tx.0)
+    .await?;
+    rows.iter().map(|row| Ok((parse(row.try_get(0)?)?, parse(row.try_get(1)?)?))).collect()
 }

@@ -1,0 +1,9 @@
+//! `waybill openapi`: the description of the API, as it is committed in docs/openapi.json.
+
+use anyhow::Result;
+
+/// Prints it.
+pub fn run() -> Result<()> {
+    println!("{}", command_api::openapi_json());
+    Ok(())
+}
