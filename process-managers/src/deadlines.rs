@@ -5,8 +5,8 @@
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, Key};
 use event_store::{ExecuteError, Request, clock};
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use projections::deadlines::{self, DueClock};
 
 use crate::Context;

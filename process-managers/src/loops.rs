@@ -52,6 +52,10 @@ pub(crate) struct Tick {
 
 /// Runs a process manager until the token is cancelled.
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Tick) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = context.projections.started() => {}
+    }
     let mut news = context.projections.changed();
     let interval = (tick.interval)(&context.options);
     while !stop.is_cancelled() {

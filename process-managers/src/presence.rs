@@ -5,8 +5,8 @@
 use domain::device::{Device, DeviceCommand, OfflineCause};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
 use event_store::{ExecuteError, Request, clock};
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use projections::presence;
 
 use crate::Context;

@@ -8,8 +8,8 @@ use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{Decision, decide};
 use domain::{Actor, CommandId, DeviceId, Key};
 use event_store::{ExecuteError, Request, clock};
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use projections::rollout::{self, View, WorkRow};
 
 use crate::loops::{self, Progress, Tick, TickError};

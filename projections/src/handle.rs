@@ -210,6 +210,21 @@ impl Projections {
         }
     }
 
+    /// Waits until every projection has got hold of its tables.
+    pub async fn started(&self) {
+        let mut news = self.board.news.subscribe();
+        loop {
+            let starting = |entry: &Entry| entry.state == ProjectionState::Starting;
+            let waiting = {
+                let entries = self.board.lock();
+                entries.is_empty() || entries.values().any(starting)
+            };
+            if !waiting || news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// How each projection is, measured against the end of the log.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, DbError> {
         let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(0);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{DeviceId, TenantId};
 use domain::device::{DeviceEvent as E, Profile};
 use domain::values::FIRMWARE_COMPONENT;
 use domain::version::VersionRequirement;
+use domain::{DeviceId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
