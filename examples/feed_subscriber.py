@@ -1,0 +1,74 @@
+"""Follows Waybill's public feed: first what is stored, then what comes. Runs as written beside `make up`:
+
+    python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
+    .venv/bin/python examples/feed_subscriber.py --from 1
+
+Each message is one CloudEvents 1.0 event in NATS binary mode: its attributes are headers (ce-id, ce-type, ce-time, ...), its body is
+JSON. The subject is feed.{tenant}.{aggregate}.{event}, so `--subject 'feed.default.campaign.>'` follows one tenant's campaigns.
+
+Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue behind it.
+"""
+
+import argparse
+import asyncio
+import json
+
+import nats
+from nats.js.errors import NotFoundError
+
+# Pause when the end of the feed is reached and nothing new was announced, in seconds.
+IDLE_SECONDS = 5
+
+
+def show(sequence: int, subject: str, headers: dict, body: bytes) -> None:
+    event = json.loads(body) if body else {}
+    print(f"{sequence:>8} {headers.get('ce-time', ''):<32} {subject:<44} {headers.get('ce-subject', ''):<20} {json.dumps(event)}", flush=True)
+
+
+async def follow(args: argparse.Namespace) -> None:
+    client = await nats.connect(args.server, user=args.user, password=args.password)
+    stream = client.jetstream(domain="waybill")
+    # A live subscription only says that there is something new.
+    news = asyncio.Event()
+
+    async def announce(_message) -> None:
+        news.set()
+
+    await client.subscribe(args.subject, cb=announce)
+    sequence = args.start
+    shown = 0
+    while args.count is None or shown < args.count:
+        news.clear()
+        try:
+            message = await stream.get_msg("FEED", seq=sequence, subject=args.subject, direct=True, next=True)
+        except NotFoundError:
+            if args.once:
+                break
+            try:
+                await asyncio.wait_for(news.wait(), IDLE_SECONDS)
+            except asyncio.TimeoutError:
+                pass
+            continue
+        show(message.seq, message.subject, message.headers or {}, message.data)
+        sequence = message.seq + 1
+        shown += 1
+    await client.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Prints Waybill's public feed")
+    parser.add_argument("--server", default="nats://127.0.0.1:4222")
+    parser.add_argument("--user", default="analyst")
+    parser.add_argument("--password", default="analyst")
+    parser.add_argument("--subject", default="feed.>")
+    parser.add_argument("--from", dest="start", type=int, default=1, help="sequence number of the feed to begin at")
+    parser.add_argument("--count", type=int, help="stop after so many events")
+    parser.add_argument("--once", action="store_true", help="stop at the end of what is stored")
+    try:
+        asyncio.run(follow(parser.parse_args()))
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()
