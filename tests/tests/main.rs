@@ -11,4 +11,5 @@ mod contract;
 mod faults;
 mod isolation;
 mod read_models;
+mod stack;
 mod world;

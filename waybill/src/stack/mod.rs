@@ -4,6 +4,7 @@
 //! the thread that forked it, and one long-lived thread forks them all ([`spawner`]).
 
 mod cluster;
+mod data_dir;
 mod nats;
 mod ports;
 mod postgres;
@@ -16,8 +17,9 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use cluster::NatsCluster;
+pub use data_dir::DataDir;
 pub use nats::{NatsOptions, NatsServer, Passwords};
-pub use ports::free_port;
+pub use ports::{ensure_free, free_port};
 pub use postgres::Postgres;
 pub use process::Process;
 pub use spawner::Spawner;
@@ -27,18 +29,23 @@ pub use tools::Tools;
 pub struct Stack {
     pub nats: NatsServer,
     pub postgres: Postgres,
+    _data_dir: DataDir,
 }
 
 impl Stack {
     /// Starts both servers with data under `data_dir`; data that is there is carried on with.
     pub async fn start(tools: &Tools, data_dir: &Path, nats: NatsOptions) -> Result<Self> {
+        let data_dir = DataDir::open(data_dir)?;
         let spawner = Spawner::start();
-        let postgres = Postgres::start(tools, &spawner, &data_dir.join("postgres")).await?;
-        let nats = NatsServer::start(tools, &spawner, &data_dir.join("nats"), nats).await?;
-        Ok(Self { nats, postgres })
+        let (postgres, nats_dir) = (data_dir.path().join("postgres"), data_dir.path().join("nats"));
+        let (nats, postgres) = tokio::try_join!(
+            NatsServer::start(tools, &spawner, &nats_dir, nats),
+            Postgres::start(tools, &spawner, &postgres),
+        )?;
+        Ok(Self { nats, postgres, _data_dir: data_dir })
     }
 
-    /// Stops both in order and waits for them.
+    /// Stops both in order and waits for them. Whoever only drops it kills them.
     pub async fn stop(&mut self) {
         self.nats.terminate().await;
         self.postgres.stop().await;

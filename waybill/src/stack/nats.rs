@@ -1,6 +1,8 @@
 //! nats-server with the configuration of `nats.conf`.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,9 +17,11 @@ use super::tools::Tools;
 const TEMPLATE: &str = include_str!("../../../nats.conf");
 /// How long a server may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const READY_POLL: Duration = Duration::from_millis(50);
+const READY_POLL: Duration = Duration::from_millis(20);
 /// Starts tried when a port that was free is taken meanwhile.
 const START_TRIES: u32 = 5;
+/// Pause before a restart is tried again.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
 /// Passwords of the users in `nats.conf`.
 #[derive(Debug, Clone)]
@@ -80,33 +84,29 @@ pub struct NatsServer {
 
 impl NatsServer {
     /// Starts a server with its data in `directory` and waits until it is ready.
-    pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        let directory = directory.canonicalize()?;
+    pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path, wanted: NatsOptions) -> Result<Self> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut chosen = options.clone();
-            chosen.listen = settled(options.listen)?;
-            chosen.mqtt_listen = settled(options.mqtt_listen)?;
-            chosen.monitor_listen = settled(options.monitor_listen)?;
-            ensure_free(chosen.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
-            ensure_free(chosen.mqtt_listen, "the MQTT listener", "WAYBILL_MQTT_LISTEN")?;
-            let mut server = Self {
-                tools: tools.clone(),
-                spawner: spawner.clone(),
-                directory: directory.clone(),
-                options: chosen,
-                process: None,
-            };
+            let mut options = wanted.clone();
+            options.listen = settled(wanted.listen)?;
+            options.mqtt_listen = settled(wanted.mqtt_listen)?;
+            options.monitor_listen = settled(wanted.monitor_listen)?;
+            ensure_free(options.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
+            ensure_free(options.mqtt_listen, "the MQTT listener", "WAYBILL_MQTT_LISTEN")?;
+            let mut server = Self::prepare(tools, spawner, directory, options)?;
             match server.launch().await {
-                Ok(()) => return Ok(server),
-                Err(error) if tries >= START_TRIES || !error.to_string().contains("address already in use") => {
-                    return Err(error);
-                }
-                Err(_) => {}
+                Err(error) if tries < START_TRIES && is_port_taken(&error) => {}
+                launched => return launched.map(|()| server),
             }
         }
+    }
+
+    /// Prepares a server that isn't started yet.
+    pub(super) fn prepare(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
+        std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", directory.display()))?;
+        let directory = directory.canonicalize()?;
+        Ok(Self { tools: tools.clone(), spawner: spawner.clone(), directory, options, process: None })
     }
 
     async fn launch(&mut self) -> Result<()> {
@@ -117,7 +117,7 @@ impl NatsServer {
     /// Starts the process without waiting until it is ready: members of a cluster wait for one another.
     pub(super) fn spawn(&mut self) -> Result<()> {
         let config = self.directory.join("nats.conf");
-        std::fs::write(&config, self.config()).context("nats.conf can't be written")?;
+        write_private(&config, &self.config()).context("nats.conf can't be written")?;
         let mut command = command(&self.tools.nats_server, RunAs::Same);
         command.arg("-c").arg(&config);
         let log = self.directory.join("nats-server.log");
@@ -125,14 +125,7 @@ impl NatsServer {
         Ok(())
     }
 
-    /// Prepares a server that isn't started yet.
-    pub(super) fn prepare(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        let directory = directory.canonicalize()?;
-        Ok(Self { tools: tools.clone(), spawner: spawner.clone(), directory, options, process: None })
-    }
-
-    /// Waits until the server answers that it is well.
+    /// Waits until the server says that it is well and its listener takes devices.
     pub async fn ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let url = format!("http://{}/healthz", self.options.monitor_listen);
@@ -140,9 +133,12 @@ impl NatsServer {
         loop {
             let process = self.process.as_mut().context("nats-server isn't started")?;
             if let Some(status) = process.ended() {
-                bail!("nats-server ended with {status}:\n{}", process.log_tail());
+                let log = process.log_tail();
+                self.process = None;
+                bail!("nats-server ended with {status}:\n{log}");
             }
-            if http.get(&url).send().await.is_ok_and(|reply| reply.status().is_success()) {
+            let well = http.get(&url).send().await.is_ok_and(|reply| reply.status().is_success());
+            if well && tokio::net::TcpStream::connect(self.options.mqtt_listen).await.is_ok() {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -188,6 +184,16 @@ impl NatsServer {
     /// For the service, in account WAYBILL.
     pub fn waybill_url(&self) -> String {
         self.url("waybill", &self.options.passwords.waybill)
+    }
+
+    /// For consumers of FEED, in account ANALYTICS; JetStream domain `waybill`.
+    pub fn analyst_url(&self) -> String {
+        self.url("analyst", &self.options.passwords.analyst)
+    }
+
+    /// For people who change streams, in account WAYBILL.
+    pub fn admin_url(&self) -> String {
+        self.url("admin", &self.options.passwords.admin)
     }
 
     /// For the bridge, in account DEVICES.
@@ -239,6 +245,23 @@ impl NatsServer {
     /// Starts again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill9();
-        self.launch().await
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.launch().await {
+                Err(error) if tries < START_TRIES && is_port_taken(&error) => tokio::time::sleep(RESTART_PAUSE).await,
+                launched => return launched,
+            }
+        }
     }
+}
+
+fn is_port_taken(error: &anyhow::Error) -> bool {
+    error.to_string().contains("address already in use")
+}
+
+/// The configuration holds passwords: only its owner reads it.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::remove_file(path).ok();
+    std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }

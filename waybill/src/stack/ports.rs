@@ -1,13 +1,33 @@
 //! Free ports on loopback: bind, look, release. Somebody else may take one in between, so starters try again.
+//!
+//! They lie below the range from which systems take the local ports of outgoing connections. A client that keeps connecting to a dead
+//! server's port could otherwise be given that very port as its own, reach itself, and keep the server from coming back.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// Linux takes local ports from 32,768 on by default, macOS from 49,152.
+const PORTS: Range<u16> = 15_000..32_000;
+
+/// A TCP port of 127.0.0.1 that was free a moment ago. The same one isn't given twice in a row within a process.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
+    static FIRST: OnceLock<u32> = OnceLock::new();
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let span = u32::from(PORTS.end - PORTS.start);
+    let first = *FIRST.get_or_init(|| rand::random_range(0..span));
+    for _ in 0..span {
+        let offset = (first + COUNT.fetch_add(1, Ordering::Relaxed) % span) % span;
+        let port = PORTS.start + u16::try_from(offset).context("a port is a u16")?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port of 127.0.0.1 between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 /// The address itself, or one with a free port when its port is 0.
@@ -19,9 +39,15 @@ pub(super) fn settled(address: SocketAddr) -> Result<SocketAddr> {
     Ok(settled)
 }
 
-/// Fails with one sentence when somebody listens on the address already.
-pub(super) fn ensure_free(address: SocketAddr, what: &str, variable: &str) -> Result<()> {
-    TcpListener::bind(address)
-        .map(drop)
-        .with_context(|| format!("{what} can't listen on {address}: the port is in use; set {variable} to another one"))
+/// Fails with one sentence, naming the variable that moves it, when nobody can listen on the address.
+pub fn ensure_free(address: SocketAddr, what: &str, variable: &str) -> Result<()> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            bail!(
+                "{what} can't listen on {address}: the port is in use; stop what uses it or set {variable} to another address"
+            )
+        }
+        Err(error) => bail!("{what} can't listen on {address} ({error}); set {variable} to another address"),
+    }
 }

@@ -29,7 +29,8 @@ pub struct Process {
 impl Process {
     /// Starts a command with both outputs appended to `log`.
     pub(super) fn start(name: &'static str, spawner: &Spawner, mut command: Command, log: &Path) -> Result<Self> {
-        let output = File::options().create(true).append(true).open(log)?;
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.with_context(|| format!("{} can't be written to", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = spawner.spawn(command).with_context(|| format!("{name} can't be started"))?;
         Ok(Self { name, child, log: log.to_owned(), _spawner: spawner.clone() })
@@ -67,7 +68,7 @@ impl Process {
         if self.ended().is_some() {
             return;
         }
-        drop(kill(Pid::from_raw(self.child.id() as i32), signal));
+        kill(Pid::from_raw(self.child.id() as i32), signal).ok();
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.ended().is_none() {
             if Instant::now() > deadline {
@@ -76,6 +77,19 @@ impl Process {
             }
             tokio::time::sleep(STOP_POLL).await;
         }
+    }
+
+    /// The same for where nothing can be awaited.
+    pub(super) fn stop_blocking(&mut self, signal: Signal, timeout: Duration) {
+        if self.ended().is_some() {
+            return;
+        }
+        kill(Pid::from_raw(self.child.id() as i32), signal).ok();
+        let deadline = Instant::now() + timeout;
+        while self.ended().is_none() && Instant::now() < deadline {
+            std::thread::sleep(STOP_POLL);
+        }
+        self.kill9();
     }
 
     /// The end of its log, for an error message.

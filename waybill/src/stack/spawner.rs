@@ -3,10 +3,14 @@
 //! The kernel sends a child's death signal when the **thread** that forked it dies, so a thread of an async runtime's pool must not fork.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+
+/// Sets the death signal, and another user first.
+const SETPRIV: &str = "setpriv";
 
 /// Forks on its own thread. Clones share it; it lives as long as one of them, and so do the children.
 #[derive(Clone)]
@@ -31,7 +35,7 @@ impl Spawner {
         let (requests, inbox) = channel::<Request>();
         std::thread::spawn(move || {
             while let Ok(mut request) = inbox.recv() {
-                let child = request.command.spawn();
+                let child = request.command.spawn().map_err(|error| explained(&request.command, error));
                 // The asker may be gone; then the child is killed when it is dropped here unasked for.
                 if let Err(error) = request.reply.send(child)
                     && let Ok(mut child) = error.0
@@ -52,12 +56,28 @@ impl Spawner {
     }
 }
 
+/// Says what to do when the program isn't there.
+fn explained(command: &Command, error: io::Error) -> io::Error {
+    let program = command.get_program().display();
+    match error.kind() {
+        io::ErrorKind::NotFound if command.get_program() == SETPRIV => {
+            io::Error::other("setpriv is missing: install it, for example: apt-get install util-linux")
+        }
+        io::ErrorKind::NotFound => io::Error::other(format!("{program} is missing: run `make setup`")),
+        _ => error,
+    }
+}
+
 /// A command that dies with its parent, where the system can do that.
 pub(super) fn command(program: &Path, run_as: RunAs) -> Command {
     if !cfg!(target_os = "linux") {
-        return Command::new(program);
+        let mut command = Command::new(program);
+        if let RunAs::User { uid, gid } = run_as {
+            command.uid(uid).gid(gid);
+        }
+        return command;
     }
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new(SETPRIV);
     if let RunAs::User { uid, gid } = run_as {
         command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
     }

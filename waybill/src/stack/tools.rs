@@ -16,6 +16,8 @@ pub struct Tools {
     pub nats_server: PathBuf,
     /// Directory with initdb, postgres, createdb, psql.
     pub postgres_bin: PathBuf,
+    /// Major version.
+    pub postgres_version: u32,
 }
 
 impl Tools {
@@ -29,10 +31,10 @@ impl Tools {
                 .map(PathBuf::from)
                 .with_context(|| format!("{} doesn't name {name}: run `make setup`", file.display()))
         };
-        let tools =
-            Self { nats_server: value("WAYBILL_NATS_SERVER_BIN")?, postgres_bin: value("WAYBILL_POSTGRES_BIN")? };
-        tools.check()?;
-        Ok(tools)
+        let (nats_server, postgres_bin) = (value("WAYBILL_NATS_SERVER_BIN")?, value("WAYBILL_POSTGRES_BIN")?);
+        check_nats(&nats_server)?;
+        let postgres_version = check_postgres(&postgres_bin)?;
+        Ok(Self { nats_server, postgres_bin, postgres_version })
     }
 
     fn find_env_file() -> Option<PathBuf> {
@@ -42,25 +44,27 @@ impl Tools {
         let here = std::env::current_dir().ok()?;
         here.ancestors().map(|dir| dir.join(".waybill/tools/tools.env")).find(|file| file.exists())
     }
+}
 
-    fn check(&self) -> Result<()> {
-        let nats = version(&self.nats_server)?;
-        let nats = numbers(&nats);
-        ensure!(
-            (nats.first().copied().unwrap_or(0), nats.get(1).copied().unwrap_or(0)) >= NATS_VERSION_MIN,
-            "{} is too old: nats-server {}.{} or newer is needed; run `make setup`",
-            self.nats_server.display(),
-            NATS_VERSION_MIN.0,
-            NATS_VERSION_MIN.1
-        );
-        let postgres = version(&self.postgres_bin.join("postgres"))?;
-        ensure!(
-            numbers(&postgres).first().copied().unwrap_or(0) >= POSTGRES_VERSION_MIN,
-            "{} is too old: PostgreSQL {POSTGRES_VERSION_MIN} or newer is needed; run `make setup`",
-            self.postgres_bin.display()
-        );
-        Ok(())
-    }
+fn check_nats(program: &Path) -> Result<()> {
+    let numbers = numbers(&version(program)?);
+    let (major, minor) = NATS_VERSION_MIN;
+    ensure!(
+        (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(0)) >= NATS_VERSION_MIN,
+        "{} is too old: nats-server {major}.{minor} or newer is needed; run `make setup`",
+        program.display(),
+    );
+    Ok(())
+}
+
+fn check_postgres(bin: &Path) -> Result<u32> {
+    let major = numbers(&version(&bin.join("postgres"))?).first().copied().unwrap_or(0);
+    ensure!(
+        major >= POSTGRES_VERSION_MIN,
+        "the PostgreSQL in {} is too old: {POSTGRES_VERSION_MIN} or newer is needed; run `make setup`",
+        bin.display()
+    );
+    Ok(major)
 }
 
 fn version(program: &Path) -> Result<String> {
@@ -76,6 +80,18 @@ fn numbers(text: &str) -> Vec<u32> {
     text.split_whitespace()
         .map(|word| word.trim_start_matches('v'))
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-        .map(|word| word.split('.').map_while(|part| part.parse().ok()).collect())
+        .map(|word| word.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers;
+
+    #[test]
+    fn versions_are_found_in_what_programs_print() {
+        assert_eq!(numbers("nats-server: v2.15.1"), [2, 15, 1]);
+        assert_eq!(numbers("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), [15, 18]);
+        assert_eq!(numbers("postgres (PostgreSQL) 19beta1"), [19]);
+    }
 }

@@ -1,0 +1,192 @@
+//! The servers as child processes: they start, die, come back with their data, and never outlive us.
+
+mod permissions;
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use waybill::stack::{NatsOptions, Postgres, Spawner, Stack, Tools};
+
+/// Tells the test that plays a parent where to start its servers.
+const PARENT_DIRECTORY: &str = "WAYBILL_TEST_PARENT_DIRECTORY";
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A directory of a test's own, removed at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("waybill-stack-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+async fn start(directory: &Path) -> Stack {
+    Stack::start(&Tools::locate().unwrap(), directory, NatsOptions::default()).await.unwrap()
+}
+
+async fn nats(url: &str) -> async_nats::Client {
+    let address: async_nats::ServerAddr = url.parse().unwrap();
+    let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
+    let options = async_nats::ConnectOptions::with_user_and_password(user, password);
+    options.connect(format!("{}:{}", address.host(), address.port())).await.unwrap()
+}
+
+async fn ping(postgres: &Postgres) {
+    projections::Db::connect(&postgres.url()).unwrap().ping().await.unwrap();
+}
+
+/// Whether a process still runs: one that has ended may remain as a zombie until somebody waits for it.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    !matches!(state, Some("Z" | "X") | None)
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_come_back_with_their_data_after_sigkill() {
+    let directory = Directory::new();
+    let mut stack = start(&directory.0).await;
+    let log = async_nats::jetstream::new(nats(&stack.nats.waybill_url()).await);
+    let config = async_nats::jetstream::stream::Config {
+        name: "KEPT".into(),
+        subjects: vec!["kept.>".into()],
+        ..Default::default()
+    };
+    log.create_stream(config).await.unwrap();
+    log.publish("kept.1", "x".into()).await.unwrap().await.unwrap();
+    let (listen, url) = (stack.nats.listen(), stack.postgres.url());
+
+    for _ in 0..3 {
+        let (old_nats, old_postgres) = (stack.nats.pid().unwrap(), stack.postgres.pid().unwrap());
+        stack.nats.kill9();
+        stack.postgres.kill9();
+        assert!(!is_alive(old_nats) && !is_alive(old_postgres));
+        stack.nats.restart().await.unwrap();
+        stack.postgres.restart().await.unwrap();
+    }
+
+    assert_eq!((stack.nats.listen(), stack.postgres.url()), (listen, url), "addresses moved");
+    let log = async_nats::jetstream::new(nats(&stack.nats.waybill_url()).await);
+    assert_eq!(log.get_stream("KEPT").await.unwrap().cached_info().state.messages, 1);
+    stack.stop().await;
+    assert!(!stack.postgres.data().join("postmaster.pid").exists(), "PostgreSQL was stopped cleanly");
+}
+
+/// Not a test of its own: run as a child by the next one, it starts servers and waits to be killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parent_that_waits_to_be_killed() {
+    let Some(directory) = std::env::var_os(PARENT_DIRECTORY).map(PathBuf::from) else { return };
+    let stack = start(&directory).await;
+    let pids = format!("{} {}", stack.nats.pid().unwrap(), stack.postgres.pid().unwrap());
+    std::fs::write(directory.join("pids.partial"), pids).unwrap();
+    std::fs::rename(directory.join("pids.partial"), directory.join("pids")).unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_parent_leaves_no_orphans_and_the_next_start_carries_on() {
+    let directory = Directory::new();
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["stack::a_parent_that_waits_to_be_killed", "--exact"])
+        .env(PARENT_DIRECTORY, &directory.0)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let file = directory.0.join("pids");
+    until("the servers of the parent run", || file.exists()).await;
+    let pids: Vec<u32> = std::fs::read_to_string(&file).unwrap().split(' ').map(|pid| pid.parse().unwrap()).collect();
+    assert!(pids.iter().all(|pid| is_alive(*pid)));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    until("its servers are gone", || !pids.iter().any(|pid| is_alive(*pid))).await;
+    start(&directory.0).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_in_use_is_named_with_the_variable_that_moves_it() {
+    let directory = Directory::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let tools = Tools::locate().unwrap();
+    for (options, variable) in [
+        (NatsOptions { listen, ..NatsOptions::default() }, "WAYBILL_NATS_LISTEN"),
+        (NatsOptions { mqtt_listen: listen, ..NatsOptions::default() }, "WAYBILL_MQTT_LISTEN"),
+    ] {
+        let error = Stack::start(&tools, &directory.0, options).await.err().unwrap().to_string();
+        assert!(error.contains(&listen.to_string()) && error.contains(variable), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    let elsewhere = NatsOptions { listen: SocketAddr::from(([192, 0, 2, 1], 4222)), ..NatsOptions::default() };
+    let error = Stack::start(&tools, &directory.0, elsewhere).await.err().unwrap().to_string();
+    assert!(error.contains("192.0.2.1:4222") && !error.contains("in use"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stacks_dont_share_a_data_directory() {
+    let directory = Directory::new();
+    let first = start(&directory.0).await;
+    let second = Stack::start(&Tools::locate().unwrap(), &directory.0, NatsOptions::default()).await;
+    let error = second.err().unwrap().to_string();
+    assert!(error.contains("another Waybill uses") && error.contains("WAYBILL_DATA_DIR"), "{error}");
+    drop(first);
+    start(&directory.0).await.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_starts_wherever_the_data_directory_lies() {
+    let directory = Directory::new();
+    let closed = directory.0.join("closed");
+    let deep = directory.0.join("d".repeat(60)).join("e".repeat(60));
+    std::fs::create_dir_all(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+    for wanted in [closed.join("postgres"), deep, directory.0.join("with blank % and ümlaut")] {
+        let tools = Tools::locate().unwrap();
+        for _ in 0..2 {
+            let mut postgres = Postgres::start(&tools, &Spawner::start(), &wanted).await.unwrap();
+            ping(&postgres).await;
+            postgres.stop().await;
+        }
+        let postgres = Postgres::start(&tools, &Spawner::start(), &wanted).await.unwrap();
+        let data = postgres.data().to_owned();
+        drop(postgres);
+        if !data.starts_with(&directory.0) {
+            std::fs::remove_dir_all(data.parent().unwrap()).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_of_another_postgresql_is_refused_in_one_sentence() {
+    let directory = Directory::new();
+    let tools = Tools::locate().unwrap();
+    let postgres = Postgres::start(&tools, &Spawner::start(), &directory.0.join("postgres")).await.unwrap();
+    let version = postgres.data().join("PG_VERSION");
+    drop(postgres);
+    std::fs::write(version, "9\n").unwrap();
+    let error = Postgres::start(&tools, &Spawner::start(), &directory.0.join("postgres")).await.err().unwrap();
+    assert!(error.to_string().contains("made by PostgreSQL 9"), "{error}");
+}

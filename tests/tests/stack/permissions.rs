@@ -1,0 +1,185 @@
+//! What the users of nats.conf may do, tried from outside.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer, stream};
+use async_nats::{Client, HeaderMap};
+use futures::StreamExt;
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, SubscribeReasonCode};
+use waybill::stack::NatsServer;
+
+use super::{Directory, nats, start};
+
+/// How long to wait before nothing counts as nothing.
+const SILENCE: Duration = Duration::from_millis(300);
+/// Together more subscriptions with QoS 1 than a stream of nats-server takes by default; one session takes 63.
+const SESSIONS: usize = 20;
+const SUBSCRIPTIONS_PER_SESSION: usize = 60;
+
+async fn with_streams(server: &NatsServer) -> jetstream::Context {
+    let log = jetstream::new(nats(&server.waybill_url()).await);
+    for (name, subject) in [("EVENTS", "ev.>"), ("FEED", "feed.>")] {
+        let config = stream::Config {
+            name: name.into(),
+            subjects: vec![subject.into()],
+            allow_direct: true,
+            ..Default::default()
+        };
+        log.create_stream(config).await.unwrap();
+    }
+    for n in 0..3 {
+        log.publish(format!("feed.acme.campaign.e{n}"), "{}".into()).await.unwrap().await.unwrap();
+    }
+    log
+}
+
+async fn messages(log: &jetstream::Context, stream: &str) -> u64 {
+    log.get_stream(stream).await.unwrap().cached_info().state.messages
+}
+
+async fn ask(client: &Client, subject: &str, reply: &str, body: &'static str) {
+    client
+        .publish_with_reply_and_headers(subject.to_owned(), reply.to_owned(), HeaderMap::new(), body.into())
+        .await
+        .unwrap();
+    client.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_cannot_delete_history() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let log = with_streams(&stack.nats).await;
+    let client = nats(&stack.nats.waybill_url()).await;
+    for verb in ["PURGE", "DELETE", "UPDATE", "MSG.DELETE"] {
+        ask(&client, &format!("$JS.API.STREAM.{verb}.FEED"), "_INBOX.x", "{\"seq\":1}").await;
+    }
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(messages(&log, "FEED").await, 3);
+    let admin = jetstream::new(nats(&stack.nats.admin_url()).await);
+    admin.get_stream("FEED").await.unwrap().purge().await.unwrap();
+    assert_eq!(messages(&log, "FEED").await, 0, "an administrator can");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analyst_reads_feed_from_any_position_and_live() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let log = with_streams(&stack.nats).await;
+    let client = nats(&stack.nats.analyst_url()).await;
+    let mut live = client.subscribe("feed.acme.>").await.unwrap();
+    client.flush().await.unwrap();
+    log.publish("feed.acme.campaign.live", "{}".into()).await.unwrap().await.unwrap();
+    assert_eq!(live.next().await.unwrap().subject.as_str(), "feed.acme.campaign.live");
+
+    let feed = jetstream::with_domain(client, "waybill").get_stream("FEED").await.unwrap();
+    assert_eq!(feed.direct_get(2).await.unwrap().subject.as_str(), "feed.acme.campaign.e1");
+
+    // A durable consumer is made by an administrator, then read and acknowledged by the analyst.
+    let admin = jetstream::new(nats(&stack.nats.admin_url()).await).get_stream("FEED").await.unwrap();
+    let config = consumer::pull::Config { durable_name: Some("reports".into()), ..Default::default() };
+    let mut made = admin.create_consumer(config).await.unwrap();
+    let reports: consumer::PullConsumer = feed.get_consumer("reports").await.unwrap();
+    let mut batch = reports.fetch().max_messages(4).messages().await.unwrap();
+    while let Some(message) = batch.next().await {
+        message.unwrap().ack().await.unwrap();
+    }
+    tokio::time::sleep(SILENCE).await;
+    let info = made.info().await.unwrap();
+    assert_eq!((info.ack_floor.stream_sequence, info.num_ack_pending), (4, 0));
+}
+
+/// A reply subject isn't checked against a user's permissions, so whoever can make JetStream answer can make it answer into a stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
+    const VICTIM: &str = "ev.3.acme.device.d-1";
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let log = with_streams(&stack.nats).await;
+    let client = nats(&stack.nats.analyst_url()).await;
+    let push = "{\"stream_name\":\"FEED\",\"config\":{\"name\":\"x\",\"deliver_subject\":\"ev.3.acme.device.d-1\"}}";
+    for (subject, body) in [
+        (VICTIM, "{}"),
+        ("feed.acme.campaign.forged", "{}"),
+        ("$JS.waybill.API.STREAM.INFO.FEED", ""),
+        ("$JS.waybill.API.DIRECT.GET.FEED", "{\"seq\":1}"),
+        ("$JS.waybill.API.DIRECT.GET.FEED.feed.acme.campaign.e1", ""),
+        ("$JS.waybill.API.CONSUMER.CREATE.FEED.x", push),
+        ("$JS.waybill.API.STREAM.DELETE.FEED", ""),
+        ("$JS.waybill.API.STREAM.INFO.EVENTS", ""),
+        ("$JS.waybill.API.DIRECT.GET.EVENTS", "{\"seq\":1}"),
+        ("$JS.API.CONSUMER.CREATE.FEED.x", push),
+        ("$JS.API.STREAM.DELETE.EVENTS", ""),
+    ] {
+        ask(&client, subject, VICTIM, body).await;
+    }
+    let mut everything = client.subscribe(">").await.unwrap();
+    let mut events = client.subscribe("ev.>").await.unwrap();
+    client.flush().await.unwrap();
+    log.publish(VICTIM, "{}".into()).await.unwrap().await.unwrap();
+    let heard = async {
+        tokio::select! { heard = everything.next() => heard, heard = events.next() => heard }
+    };
+    assert!(!matches!(tokio::time::timeout(SILENCE, heard).await, Ok(Some(_))), "an analyst heard an event");
+    assert_eq!(messages(&log, "EVENTS").await, 1, "only the service's own record");
+    assert_eq!(messages(&log, "FEED").await, 3);
+}
+
+fn device(server: &NatsServer, id: &str) -> (AsyncClient, EventLoop) {
+    let address = server.mqtt_listen();
+    let options = MqttOptions::new(id, (address.ip().to_string(), address.port()));
+    AsyncClient::builder(options).capacity(SUBSCRIPTIONS_PER_SESSION).build()
+}
+
+/// The answers to `count` subscriptions, in order.
+async fn answers(events: &mut EventLoop, count: usize) -> Vec<bool> {
+    let mut granted = Vec::new();
+    while granted.len() < count {
+        if let Event::Incoming(Packet::SubAck(ack)) = events.poll().await.unwrap() {
+            granted.extend(ack.return_codes.iter().map(|code| !matches!(code, SubscribeReasonCode::Failure)));
+        }
+    }
+    granted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_may_subscribe_to_commands_and_chunks_only() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let (client, mut events) = device(&stack.nats, "d-1");
+    let filters = [
+        ("acme/devices/d-1/commands", true),
+        ("acme/devices/d-1/firmware/1/+", true),
+        ("acme/devices/d-1/status", false),
+        ("acme/devices/d-1/#", false),
+        ("acme/#", false),
+        ("#", false),
+        ("+/devices/+/+", false),
+        ("$MQTT/sub/#", false),
+        ("$JS/#", false),
+    ];
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        for (filter, _) in filters {
+            client.subscribe(filter, qos).await.unwrap();
+        }
+        let wanted: Vec<bool> = filters.iter().map(|(_, granted)| *granted).collect();
+        assert_eq!(answers(&mut events, filters.len()).await, wanted, "{qos:?} {filters:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_thousand_subscriptions_with_qos_1() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let mut sessions = Vec::new();
+    for session in 0..SESSIONS {
+        let (client, mut events) = device(&stack.nats, &format!("session-{session}"));
+        for n in 0..SUBSCRIPTIONS_PER_SESSION {
+            client.subscribe(format!("acme/devices/d-{session}-{n}/commands"), QoS::AtLeastOnce).await.unwrap();
+        }
+        let granted = answers(&mut events, SUBSCRIPTIONS_PER_SESSION).await;
+        assert!(granted.iter().all(|granted| *granted), "session {session}: {granted:?}");
+        // Kept, because a clean session's subscriptions end with its connection.
+        sessions.push((client, events));
+    }
+}

@@ -1,0 +1,198 @@
+//! PostgreSQL on a Unix socket only: no port to find, nothing to reach from elsewhere.
+//!
+//! Whoever may enter the socket's directory is let in without a password; that is the user it runs as, and root.
+
+mod places;
+mod stale;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use super::process::Process;
+use super::spawner::{RunAs, Spawner, command};
+use super::tools::Tools;
+use places::Places;
+
+/// How long starting may take, crash recovery included.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(20);
+/// How long an immediate shutdown may take before it is a kill.
+const DROP_TIMEOUT: Duration = Duration::from_secs(3);
+const DATABASE: &str = "waybill";
+const SUPERUSER: &str = "postgres";
+/// Connections for pools of several processes.
+const CONNECTIONS_MAX: u32 = 200;
+
+/// A PostgreSQL of our own.
+pub struct Postgres {
+    tools: Tools,
+    spawner: Spawner,
+    run_as: RunAs,
+    places: Places,
+    process: Option<Process>,
+}
+
+impl Postgres {
+    /// Starts PostgreSQL, with its data in `directory` where the user it runs as can reach that; makes data and database at the first start.
+    pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path) -> Result<Self> {
+        let run_as = places::user();
+        let places = Places::prepare(directory, run_as)?;
+        let mut postgres = Self { tools: tools.clone(), spawner: spawner.clone(), run_as, places, process: None };
+        postgres.init().await?;
+        postgres.launch().await?;
+        postgres.create_database().await?;
+        Ok(postgres)
+    }
+
+    /// For sqlx: the socket's directory stands in the place of a host.
+    pub fn url(&self) -> String {
+        format!("postgres://{SUPERUSER}@{}/{DATABASE}", percent_encoded(self.places.socket.as_os_str()))
+    }
+
+    /// Of the postmaster, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Where the data really is.
+    pub fn data(&self) -> &Path {
+        &self.places.data
+    }
+
+    /// SIGKILL to the postmaster; its children notice and end.
+    pub fn kill9(&mut self) {
+        drop(self.process.take());
+    }
+
+    /// A fast shutdown: connections are cut, everything is written.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::SIGINT).await;
+        }
+    }
+
+    /// Starts again on the same data and socket.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill9();
+        self.launch().await
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.tools.postgres_bin.join(name)
+    }
+
+    /// Makes the data directory, whole or not at all.
+    async fn init(&self) -> Result<()> {
+        let data = &self.places.data;
+        if let Ok(version) = std::fs::read_to_string(data.join("PG_VERSION")) {
+            let (made_by, ours) = (version.trim(), self.tools.postgres_version);
+            ensure!(
+                made_by == ours.to_string(),
+                "the data in {} was made by PostgreSQL {made_by}, but {} is {ours}: remove it (it is rebuilt from the log) or install PostgreSQL {made_by}",
+                data.display(),
+                self.tools.postgres_bin.display(),
+            );
+            return Ok(());
+        }
+        let partial = data.with_extension("partial");
+        if partial.exists() {
+            std::fs::remove_dir_all(&partial)?;
+        }
+        let mut initdb = command(&self.program("initdb"), self.run_as);
+        initdb.arg("-D").arg(&partial).args(["-U", SUPERUSER, "-A", "trust", "--locale=C", "-E", "UTF8"]);
+        initdb.current_dir("/");
+        let output = run(initdb).await?;
+        ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        std::fs::rename(&partial, data).context("the new data directory can't be put in its place")
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            stale::remove_lock_files(&self.places, deadline).await?;
+            let mut process = self.spawn()?;
+            if self.ready(&mut process, deadline).await? {
+                self.process = Some(process);
+                return Ok(());
+            }
+        }
+    }
+
+    fn spawn(&self) -> Result<Process> {
+        let mut postgres = command(&self.program("postgres"), self.run_as);
+        postgres.current_dir("/").arg("-D").arg(&self.places.data);
+        let settings = [
+            "listen_addresses=".to_owned(),
+            format!("unix_socket_directories={}", self.places.socket.display()),
+            format!("max_connections={CONNECTIONS_MAX}"),
+            "timezone=UTC".to_owned(),
+            "log_timezone=UTC".to_owned(),
+        ];
+        for setting in settings {
+            postgres.arg("-c").arg(setting);
+        }
+        Process::start("postgres", &self.spawner, postgres, &self.places.log)
+    }
+
+    /// True when it answers; false when it ended because what ran before isn't quite gone, which is worth another try.
+    async fn ready(&self, process: &mut Process, deadline: Instant) -> Result<bool> {
+        loop {
+            if let Some(status) = process.ended() {
+                let log = process.log_tail();
+                let left_over = ["lock file", "shared memory"].iter().any(|sign| log.contains(sign));
+                ensure!(left_over && Instant::now() < deadline, "PostgreSQL ended with {status}:\n{log}");
+                tokio::time::sleep(READY_POLL).await;
+                return Ok(false);
+            }
+            if self.query("template1", "select 1").await.is_ok() {
+                return Ok(true);
+            }
+            if Instant::now() > deadline {
+                bail!("PostgreSQL isn't ready after {READY_TIMEOUT:?}:\n{}", process.log_tail());
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    async fn create_database(&self) -> Result<()> {
+        let known = format!("select 1 from pg_database where datname = '{DATABASE}'");
+        if self.query("template1", &known).await?.is_empty() {
+            self.query("template1", &format!("create database {DATABASE}")).await?;
+        }
+        Ok(())
+    }
+
+    async fn query(&self, database: &str, sql: &str) -> Result<String> {
+        let mut psql = Command::new(self.program("psql"));
+        psql.arg("-h").arg(&self.places.socket).args(["-U", SUPERUSER, "-d", database, "-XAtc", sql]);
+        let output = run(psql).await?;
+        ensure!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop_blocking(Signal::SIGQUIT, DROP_TIMEOUT);
+        }
+        self.places.forget_socket();
+    }
+}
+
+async fn run(command: Command) -> Result<Output> {
+    let name = command.get_program().display().to_string();
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true).output().await.with_context(|| format!("{name} can't be run: run `make setup`"))
+}
+
+fn percent_encoded(text: &OsStr) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let encoded = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
+    text.as_encoded_bytes().iter().map(encoded).collect()
+}

@@ -1,0 +1,100 @@
+//! Where a PostgreSQL keeps its data and its socket.
+//!
+//! Three rules meet here: PostgreSQL refuses to run as root, another user must be able to walk to what it uses, and the path of a Unix
+//! socket is short.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::stack::data_dir::short_name;
+use crate::stack::spawner::RunAs;
+
+/// `nobody`, whom PostgreSQL runs as when we are root.
+const NOBODY: u32 = 65_534;
+/// Longest path of a socket that every system takes, in bytes.
+const SOCKET_PATH_MAX_BYTES: usize = 100;
+const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// Anybody may walk through.
+const OTHERS_MAY_ENTER: u32 = 0o001;
+
+/// The directories of one PostgreSQL.
+pub(super) struct Places {
+    pub(super) data: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) log: PathBuf,
+    /// The socket lies outside the data directory and has to be removed with it.
+    socket_apart: bool,
+}
+
+/// Whom PostgreSQL runs as.
+pub(super) fn user() -> RunAs {
+    if nix::unistd::geteuid().is_root() { RunAs::User { uid: NOBODY, gid: NOBODY } } else { RunAs::Same }
+}
+
+impl Places {
+    /// Settles the directories for data wanted in `directory`, and makes them.
+    pub(super) fn prepare(directory: &Path, run_as: RunAs) -> Result<Self> {
+        let wanted = absolute(directory)?;
+        let name = short_name(&wanted);
+        let home = if run_as == RunAs::Same || is_reachable(&wanted) {
+            wanted
+        } else {
+            PathBuf::from(format!("/var/tmp/waybill-{name}"))
+        };
+        let within = home.join("socket");
+        let socket_apart = within.join(SOCKET_NAME).as_os_str().len() > SOCKET_PATH_MAX_BYTES;
+        let socket = if socket_apart { PathBuf::from(format!("/tmp/waybill-{name}")) } else { within };
+        for directory in [&home, &socket] {
+            private_directory(directory, run_as)?;
+        }
+        Ok(Self { data: home.join("data"), log: home.join("postgres.log"), socket, socket_apart })
+    }
+
+    /// The lock file beside the socket.
+    pub(super) fn socket_lock(&self) -> PathBuf {
+        self.socket.join(format!("{SOCKET_NAME}.lock"))
+    }
+
+    /// Removes a socket directory that lies elsewhere.
+    pub(super) fn forget_socket(&self) {
+        if self.socket_apart {
+            std::fs::remove_dir_all(&self.socket).ok();
+        }
+    }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn absolute(directory: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", directory.display()))?;
+    Ok(directory.canonicalize()?)
+}
+
+/// Whether any user can walk to a directory's parents.
+fn is_reachable(directory: &Path) -> bool {
+    let open = |parent: &Path| parent.metadata().is_ok_and(|meta| meta.permissions().mode() & OTHERS_MAY_ENTER != 0);
+    directory.ancestors().skip(1).all(open)
+}
+
+/// Makes a directory that only PostgreSQL's user can enter. One that is there must be ours: its name can be guessed.
+fn private_directory(directory: &Path, run_as: RunAs) -> Result<()> {
+    let ours = nix::unistd::geteuid().as_raw();
+    let user = if let RunAs::User { uid, .. } = run_as { uid } else { ours };
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let found = std::fs::symlink_metadata(directory)?;
+            ensure!(
+                found.is_dir() && [ours, user].contains(&found.uid()),
+                "{} belongs to another user: remove it, or set WAYBILL_DATA_DIR to a directory of your own",
+                directory.display()
+            );
+        }
+        made => made.with_context(|| format!("{} can't be made", directory.display()))?,
+    }
+    if let RunAs::User { uid, gid } = run_as {
+        chown(directory, Some(uid), Some(gid))?;
+    }
+    Ok(std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?)
+}
