@@ -3,6 +3,8 @@
 
 mod events;
 mod spec;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -33,3 +33,6 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::claim::Claim::TYPE, ClaimEvent::TYPES),
     ]
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

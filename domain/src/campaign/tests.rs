@@ -1,0 +1,360 @@
+//! The state chart of a campaign: what each command does in each status, and the story of its gates.
+
+use cqrs_es::test::TestFramework;
+
+use super::*;
+use crate::Timed;
+use crate::events::tests::check_document;
+use crate::ids::FirmwareId;
+use crate::values::{Percent, Priority, Sha256Digest};
+use CampaignCommand as C;
+use CampaignStatus as S;
+
+pub(crate) fn percent(value: u8) -> Percent {
+    Percent::new(value).expect("1 to 100")
+}
+
+pub(crate) fn campaign_id() -> CampaignId {
+    CampaignId(Uuid::from_u128(0xca))
+}
+
+/// Staged in waves at these percentages, for the whole tenant.
+pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
+    CampaignSpec {
+        name: "Spring".to_owned().into(),
+        description: None,
+        firmware_id: FirmwareId(Uuid::from_u128(1)),
+        strategy: Strategy::Staged,
+        target_devices: vec![],
+        target_filters: TargetFilters::default(),
+        target_all: true,
+        rollout_percentage: Percent::ALL,
+        sample_seed: None,
+        max_concurrent_updates: 50,
+        batch_size: None,
+        waves: waves.iter().map(|value| WaveSpec::at(percent(*value))).collect(),
+        soak_minutes: 0,
+        success_threshold_percent: None,
+        failure_threshold_percent: percent(20),
+        failure_count: None,
+        gate_min_settled: 10,
+        min_reached_percent: percent(80),
+        wave_wait_minutes: 60,
+        rate_per_minute: None,
+        auto_rollback: false,
+        ends_at: None,
+        timeout_minutes: 60,
+        wait_for_device_minutes: 10_080,
+        max_retries: 2,
+        priority: Priority::Normal,
+        force_update: false,
+        allow_downgrade: false,
+        preconditions: None,
+    }
+}
+
+pub(crate) fn facts() -> FirmwareFacts {
+    FirmwareFacts {
+        firmware_id: FirmwareId(Uuid::from_u128(1)),
+        device_model: "wm-200".into(),
+        component: "firmware".into(),
+        version: "2.0.0".into(),
+        size: 1_000,
+        sha256: Sha256Digest::of(b"2.0.0"),
+        hardware_versions: vec![],
+        min_hardware_version: None,
+        max_hardware_version: None,
+        requires_version: None,
+        requires_reboot: true,
+    }
+}
+
+pub(crate) fn summary(waves: &[u32]) -> PlanSummary {
+    PlanSummary {
+        plan: Uuid::from_u128(7),
+        chunks: 1,
+        devices: waves.iter().sum(),
+        excluded: Default::default(),
+        waves: waves.to_vec(),
+        seed: "seed".into(),
+        algorithm: crate::plan::RANK_ALGORITHM.into(),
+        at_position: 1,
+        plan_hash: "00".into(),
+    }
+}
+
+fn create() -> C {
+    C::Create { id: campaign_id(), spec: Box::new(spec(&[10, 100])) }
+}
+
+fn start() -> C {
+    C::Start { plan: Uuid::from_u128(6), firmware: Box::new(facts()) }
+}
+
+fn record_plan() -> C {
+    C::RecordPlan { summary: Box::new(summary(&[1, 9])) }
+}
+
+fn close_gate() -> C {
+    let (gate, evidence) = (GateKind::Failure, Evidence::default());
+    C::CloseGate { gate, wave: Some(1), threshold_percent: 20, evidence }
+}
+
+fn pass(wave: u16) -> C {
+    C::PassGate { wave, evidence: Evidence::default() }
+}
+
+fn complete(wave: u16) -> C {
+    C::CompleteWave { wave, evidence: Evidence::default() }
+}
+
+fn finish(result: CampaignResult) -> C {
+    C::Finish { result, evidence: Evidence::default() }
+}
+
+fn pause() -> C {
+    C::Pause { cause: PauseCause::Operator }
+}
+
+fn resume(accept_failures: bool) -> C {
+    C::Resume { accept_failures }
+}
+
+/// Commands that lead to a status; the campaign is in its first wave where it has one.
+fn way_to(status: S) -> Vec<C> {
+    let running = || vec![create(), start(), record_plan()];
+    let and = |last: Vec<C>| [running(), last].concat();
+    match status {
+        S::Absent => vec![],
+        S::Draft => vec![create()],
+        S::Deleted => vec![create(), C::Delete],
+        S::Planning => vec![create(), start()],
+        S::Running => running(),
+        S::Paused => and(vec![pause()]),
+        S::Cancelling => and(vec![C::Cancel]),
+        S::Cancelled => and(vec![C::Cancel, C::FinishCancel]),
+        S::Completed => and(vec![finish(CampaignResult::Completed)]),
+        S::CompletedWithFailures => and(vec![finish(CampaignResult::CompletedWithFailures)]),
+        S::Failed => and(vec![finish(CampaignResult::Failed)]),
+    }
+}
+
+fn events_of(commands: &[C]) -> Vec<CampaignEvent> {
+    let mut campaign = Campaign::default();
+    let mut events = vec![];
+    for command in commands {
+        let decided = campaign.decide(DateTime::UNIX_EPOCH, command).unwrap_or_else(|no| panic!("{command:?}: {no}"));
+        decided.iter().for_each(|event| campaign.evolve(event));
+        events.extend(decided);
+    }
+    events
+}
+
+/// `+` with the names of the events, `=` for a wish that is already true, or the code of the rejection.
+fn answer(past: &[C], command: C) -> String {
+    let command = Timed { now: DateTime::UNIX_EPOCH, command };
+    let decided = TestFramework::<Campaign>::with(()).given(events_of(past)).when(command).inspect_result();
+    match decided {
+        Ok(events) if events.is_empty() => "=".into(),
+        Ok(events) => {
+            let names = events.iter().map(|event| event.type_name().trim_start_matches("campaign."));
+            names.collect::<Vec<_>>().join(" ")
+        }
+        Err(rejection) => format!("!{}", rejection.code()),
+    }
+}
+
+/// Every command under the name it has in the table.
+fn commands() -> Vec<(&'static str, C)> {
+    let amended = C::Amend { spec: Box::new(spec(&[50, 100])) };
+    vec![
+        ("create", create()),
+        ("amend", amended),
+        ("delete", C::Delete),
+        ("start", start()),
+        ("record_plan", record_plan()),
+        ("pass_gate", pass(1)),
+        ("break_soak", C::BreakSoak { wave: 1, evidence: Evidence::default() }),
+        ("complete_wave", complete(1)),
+        ("open_wave", C::OpenWave { wave: 2 }),
+        ("close_gate", close_gate()),
+        ("pause", pause()),
+        ("resume", resume(false)),
+        ("cancel", C::Cancel),
+        ("finish_cancel", C::FinishCancel),
+        ("finish", finish(CampaignResult::Completed)),
+    ]
+}
+
+/// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::ALL`]; `-` is `illegal_in_state`.
+const CHART: &str = "
+create        created           =         =         =                            =               =               =                =         =         =         =
+amend         !campaign_unknown amended   !campaign_unknown -                    -               -               -                -         -         -         -
+delete        !campaign_unknown deleted   !campaign_unknown -                    -               -               -                -         -         -         -
+start         !campaign_unknown planning_started !campaign_unknown =             -               -               -                -         -         -         -
+record_plan   !campaign_unknown !plan_mismatch !campaign_unknown planned+started+wave_opened =   =               =                =         =         =         =
+pass_gate     !campaign_unknown -         !campaign_unknown -                    gate_passed     -               -                -         -         -         -
+break_soak    !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
+complete_wave !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
+open_wave     !campaign_unknown -         !campaign_unknown -                    -               -               -                -         -         -         -
+close_gate    !campaign_unknown -         !campaign_unknown -                    gate_closed+paused =            -                -         -         -         -
+pause         !campaign_unknown -         !campaign_unknown paused               paused          =               -                -         -         -         -
+resume        !campaign_unknown -         !campaign_unknown -                    =               resumed         -                -         -         -         -
+cancel        !campaign_unknown cancelled !campaign_unknown cancelling           cancelling      cancelling      =                =         -         -         -
+finish_cancel !campaign_unknown -         !campaign_unknown -                    -               -               cancelled        =         -         -         -
+finish        !campaign_unknown -         !campaign_unknown -                    finished        -               -                -         -         -         -
+";
+
+#[test]
+fn each_command_does_in_each_status_what_the_chart_says() {
+    let rows: Vec<Vec<&str>> = CHART.trim().lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows.len(), commands().len());
+    for (row, (name, command)) in rows.iter().zip(commands()) {
+        assert_eq!((row[0], row.len()), (name, 1 + S::ALL.len()));
+        for (cell, status) in row[1..].iter().zip(S::ALL) {
+            let expected = cell.replace('+', " ");
+            let expected = if expected == "-" { "!illegal_in_state" } else { &expected };
+            assert_eq!(answer(&way_to(status), command.clone()), expected, "{name} while {status:?}");
+        }
+    }
+}
+
+#[test]
+fn the_ways_of_the_chart_lead_where_they_say() {
+    for status in S::ALL {
+        let mut campaign = Campaign::default();
+        events_of(&way_to(status)).iter().for_each(|event| campaign.evolve(event));
+        assert_eq!(campaign.status, status);
+    }
+}
+
+fn states_document() -> String {
+    let mut text = String::from(
+        "# What can be asked of a campaign in each state\n\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` \
+         writes it anew. *already* is a wish that is true already and changes\nnothing; an empty cell is refused. Commands of the \
+         process managers are in the second table.\n",
+    );
+    let operators = ["amend", "delete", "start", "open_wave", "pause", "resume", "cancel"];
+    for of_operators in [true, false] {
+        let (rows, title): (Vec<_>, _) = match of_operators {
+            true => (commands().into_iter().filter(|(name, _)| operators.contains(name)).collect(), "Operators"),
+            false => (
+                commands().into_iter().skip(1).filter(|(name, _)| !operators.contains(name)).collect(),
+                "Process managers",
+            ),
+        };
+        text.push_str(&format!("\n## {title}\n\n| state |"));
+        rows.iter().for_each(|(name, _)| text.push_str(&format!(" {name} |")));
+        text.push_str(&format!("\n|---|{}\n", "---|".repeat(rows.len())));
+        for status in S::ALL.into_iter().filter(|status| !matches!(status, S::Absent | S::Deleted)) {
+            text.push_str(&format!("| `{}` |", status.word()));
+            for (name, command) in &rows {
+                let past = if *name == "open_wave" { at_manual_gate(status) } else { way_to(status) };
+                text.push_str(&format!(" {} |", cell(&answer(&past, command.clone()))));
+            }
+            text.push('\n');
+        }
+    }
+    text.push_str(
+        "\nOpening a wave is shown for a campaign whose wave is completed and waits for an operator. A campaign that a gate paused \
+         is resumed only with `accept_failures`.\n",
+    );
+    text
+}
+
+fn cell(answer: &str) -> String {
+    match answer {
+        "=" => "already".into(),
+        refused if refused.starts_with('!') => String::new(),
+        events => events.split(' ').map(|event| format!("`{event}`")).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Where the status admits it, with a first wave that is completed and a second that waits for an operator.
+fn at_manual_gate(status: S) -> Vec<C> {
+    let mut waits = spec(&[10, 100]);
+    waits.waves[0].advance = Advance::Manual;
+    let mut way = way_to(status);
+    way[0] = C::Create { id: campaign_id(), spec: Box::new(waits) };
+    if way.len() >= 3 && way[2] == record_plan() {
+        way.splice(3..3, [pass(1), complete(1)]);
+    }
+    way
+}
+
+#[test]
+fn the_table_of_states_is_up_to_date() {
+    check_document("docs/campaign-states.md", &states_document());
+}
+
+#[test]
+fn any_plan_is_taken_while_planning_and_no_other_afterwards() {
+    let other = C::RecordPlan { summary: Box::new(PlanSummary { plan: Uuid::from_u128(99), ..summary(&[1, 9]) }) };
+    assert_eq!(answer(&way_to(S::Planning), other.clone()), "planned started wave_opened");
+    assert_eq!(answer(&way_to(S::Running), other), "!plan_mismatch");
+}
+
+#[test]
+fn a_specification_that_contradicts_itself_is_refused() {
+    let refuse = |change: fn(&mut CampaignSpec)| {
+        let mut bad = spec(&[10, 100]);
+        change(&mut bad);
+        assert_eq!(answer(&[], C::Create { id: campaign_id(), spec: Box::new(bad) }), "!invalid");
+    };
+    refuse(|spec| spec.target_all = false);
+    refuse(|spec| spec.waves.clear());
+    refuse(|spec| spec.waves.swap(0, 1));
+    refuse(|spec| spec.waves.truncate(1));
+    refuse(|spec| spec.max_concurrent_updates = 0);
+    refuse(|spec| spec.max_concurrent_updates = CONCURRENT_MAX + 1);
+    refuse(|spec| spec.max_retries = RETRIES_MAX + 1);
+    refuse(|spec| spec.target_filters.firmware_version = Some("=>1".into()));
+}
+
+#[test]
+fn a_wave_opens_the_next_after_its_soak() {
+    let running = way_to(S::Running);
+    assert_eq!(answer(&running, complete(1)), "=", "no soak has begun");
+    let soaking = [running, vec![pass(1)]].concat();
+    assert_eq!(answer(&soaking, pass(1)), "=");
+    assert_eq!(answer(&soaking, complete(1)), "wave_completed wave_opened");
+    let second = [soaking, vec![complete(1)]].concat();
+    assert_eq!(answer(&second, complete(1)), "=", "a decision on the wave before comes late");
+    assert_eq!(answer(&[second, vec![pass(2)]].concat(), complete(2)), "wave_completed");
+}
+
+#[test]
+fn a_broken_soak_begins_anew() {
+    let broken = [way_to(S::Running), vec![pass(1), C::BreakSoak { wave: 1, evidence: Evidence::default() }]].concat();
+    assert_eq!(answer(&broken, complete(1)), "=");
+    assert_eq!(answer(&broken, pass(1)), "gate_passed");
+}
+
+#[test]
+fn a_manual_wave_waits_for_an_operator() {
+    let waiting = at_manual_gate(S::Running);
+    assert_eq!(answer(&waiting, C::OpenWave { wave: 2 }), "wave_opened");
+    assert_eq!(answer(&waiting, C::OpenWave { wave: 1 }), "=");
+    assert_eq!(answer(&waiting, C::OpenWave { wave: 3 }), "!illegal_in_state");
+    assert_eq!(answer(&waiting, C::OpenWave { wave: 0 }), "!illegal_in_state");
+}
+
+#[test]
+fn a_closed_gate_opens_only_for_somebody_who_accepts_the_failures() {
+    let closed = [way_to(S::Running), vec![pass(1), close_gate()]].concat();
+    assert_eq!(answer(&closed, complete(1)), "!illegal_in_state");
+    assert_eq!(answer(&closed, resume(false)), "!gate_still_closed");
+    assert_eq!(answer(&closed, resume(true)), "resumed");
+    let resumed = [closed, vec![resume(true)]].concat();
+    assert_eq!(answer(&resumed, complete(1)), "=", "the soak begins anew");
+    assert_eq!(answer(&resumed, pass(1)), "gate_passed");
+    let by_operator = [way_to(S::Paused), vec![close_gate()]].concat();
+    assert_eq!(answer(&by_operator, resume(false)), "resumed", "an operator's pause isn't a gate's");
+}
+
+#[test]
+fn a_pause_while_planning_goes_back_to_planning() {
+    let paused = [way_to(S::Planning), vec![pause()]].concat();
+    assert_eq!(answer(&paused, record_plan()), "!plan_mismatch");
+    assert_eq!(answer(&[paused, vec![resume(false)]].concat(), record_plan()), "planned started wave_opened");
+}

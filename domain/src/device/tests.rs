@@ -1,1 +1,0 @@
-//! Given/when/then tables and properties of the Device aggregate.

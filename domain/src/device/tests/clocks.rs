@@ -1,0 +1,139 @@
+//! Cancelling in each phase, and each clock in each phase, with beliefs that are right and stale.
+
+use ReportStatus as S;
+
+use super::*;
+
+fn campaign_update() -> Vec<DeviceCommand> {
+    [online(), vec![grant(1)]].concat()
+}
+
+fn deferred() -> Vec<DeviceCommand> {
+    [dispatched(), vec![defers(1, 60)]].concat()
+}
+
+fn cancelling() -> Vec<DeviceCommand> {
+    [working(S::Downloading), vec![cancel(1)]].concat()
+}
+
+fn staged() -> Vec<DeviceCommand> {
+    let staging = ask(UpdateRequest { activate: false, ..wanted("2.0.0") });
+    [online(), vec![staging, says(S::Installing), says(S::Staged)]].concat()
+}
+
+#[test]
+fn cancelling_depends_on_how_far_the_device_is() {
+    given([registered(), vec![update_to("2.0.0")]].concat()).when(cancel(1)).then(&["update.cancelled 1/0"]);
+    for past in
+        [dispatched(), deferred(), working(S::Received), working(S::Downloading), working(S::Verifying), staged()]
+    {
+        given(past).when(cancel(1)).then(&["update.cancelling 1/1"]);
+    }
+    for past in [working(S::Installing), working(S::Rebooting)] {
+        given(past).when(cancel(1)).refused("cancel_too_late");
+    }
+    given(cancelling()).when(cancel(1)).then(&[]);
+    given([cancelling(), vec![says(S::Cancelled)]].concat()).when(cancel(1)).then(&[]);
+    given([working(S::Installing), vec![status("b2", "2.0.0")]].concat()).when(cancel(1)).refused("update_succeeded");
+    given([working(S::Verifying), vec![fails(1, "unsupported")]].concat()).when(cancel(1)).refused("update_ended");
+    given(online()).when(cancel(1)).refused("update_unknown");
+}
+
+#[test]
+fn a_cancelled_update_makes_room_for_the_next() {
+    given([cancelling(), vec![update_to("2.1.0")]].concat())
+        .when(says(S::Cancelled))
+        .then(&["update.cancelled 1/1", "update.dispatched 2/1"]);
+}
+
+#[test]
+fn while_cancelling_the_device_has_the_last_word() {
+    given(cancelling()).when(says(S::CancelRefused)).then(&["update.cancel_refused 1/1"]);
+    given(cancelling()).when(says(S::Installing)).then(&["update.cancel_refused 1/1", "update.installing 1/1"]);
+    given(cancelling()).when(says(S::Verifying)).then(&[]);
+    given(cancelling()).when(fails(1, "download_failed")).then(&["update.cancelled 1/1"]);
+    given(cancelling()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+    let refused = state_of(&[cancelling(), vec![says(S::CancelRefused)]].concat());
+    assert_eq!(refused.update(1).map(|update| update.phase), Some(Phase::Downloading));
+    given(working(S::Downloading)).when(says(S::CancelRefused)).then(&[]);
+    given(working(S::Downloading)).when(says(S::Cancelled)).then(&[]);
+}
+
+#[test]
+fn the_waiting_clock_ends_what_was_never_answered() {
+    let wait = |phase| expire(1, 1, phase, Clock::Wait);
+    let offline = Phase::Waiting(WaitReason::Offline);
+    given([registered(), vec![grant(1)]].concat())
+        .when_at(LATER_S, expire(1, 0, offline, Clock::Wait))
+        .then(&["update.expired 1/0"]);
+    given(dispatched()).when_at(LATER_S, wait(Phase::Dispatched)).then(&["update.expired 1/1"]);
+    given(deferred()).when_at(LATER_S, wait(Phase::Deferred)).then(&["update.expired 1/1"]);
+    for (until, phase) in [(S::Received, Phase::Accepted), (S::Installing, Phase::Installing)] {
+        given(working(until)).when_at(LATER_S, wait(phase)).then(&[]);
+    }
+    given(dispatched()).when_at(1, wait(Phase::Dispatched)).then(&[]);
+}
+
+#[test]
+fn the_working_clock_makes_a_failure_of_what_was_answered() {
+    let total = |phase| expire(1, 1, phase, Clock::Total);
+    for (until, phase) in [(S::Received, Phase::Accepted), (S::Rebooting, Phase::Rebooting)] {
+        let ended = format!("update.timed_out 1/1 in {}", phase.word());
+        given(working(until)).when(total(phase)).then(&[&ended]);
+    }
+    let backoff = Phase::Waiting(WaitReason::Backoff);
+    given([working(S::Downloading), vec![fails(1, "download_failed")]].concat())
+        .when(total(backoff))
+        .then(&["update.timed_out 1/1 in waiting"]);
+    given(dispatched()).when(total(Phase::Dispatched)).then(&[]);
+    given([working(S::Received), vec![defers(1, 60)]].concat()).when(total(Phase::Deferred)).then(&[]);
+    given(staged()).when(total(Phase::Staged)).then(&[]);
+    given(cancelling()).when(total(Phase::Cancelling)).then(&["update.cancelled 1/1"]);
+}
+
+#[test]
+fn silence_ends_an_attempt_and_without_further_ones_the_update() {
+    let silent = |attempt, phase| expire(1, attempt, phase, Clock::Phase);
+    for (until, phase) in
+        [(S::Received, Phase::Accepted), (S::Downloading, Phase::Downloading), (S::Installing, Phase::Installing)]
+    {
+        given(working(until)).when(silent(1, phase)).then(&["update.attempt_failed 1/1 x_silent"]);
+    }
+    let once = ask(UpdateRequest { max_attempts: 1, ..wanted("2.0.0") });
+    given([online(), vec![once, says(S::Downloading)]].concat())
+        .when(silent(1, Phase::Downloading))
+        .then(&["update.timed_out 1/1 in downloading"]);
+    given(staged()).when(silent(1, Phase::Staged)).then(&[]);
+    given(cancelling()).when(silent(1, Phase::Cancelling)).then(&["update.cancelled 1/1"]);
+}
+
+#[test]
+fn a_dispatch_without_an_answer_is_taken_back_and_the_device_counts_as_offline() {
+    given(campaign_update())
+        .when(expire(1, 1, Phase::Dispatched, Clock::Phase))
+        .then(&["update.waiting 1/1 unresponsive", "device.went_offline silence"]);
+    let silent = [dispatched(), vec![expire(1, 1, Phase::Dispatched, Clock::Phase)]].concat();
+    given(silent).when(DeviceCommand::SeenOnline).then(&["device.came_online", "update.dispatched 1/1"]);
+}
+
+#[test]
+fn after_a_deferral_an_own_update_goes_on_and_a_campaigns_waits_for_a_slot() {
+    let over = || expire(1, 1, Phase::Deferred, Clock::Phase);
+    given(deferred()).when_at(60, over()).then(&["update.dispatched 1/1"]);
+    given(deferred()).when_at(59, over()).then(&[]);
+    let campaigns = [campaign_update(), vec![defers(1, 60)]].concat();
+    given(campaigns.clone()).when_at(60, over()).then(&["update.waiting 1/1 slot"]);
+    given(campaigns).and(60, over()).when_at(60, grant(2)).then(&["update.dispatched 1/1"]);
+    given([deferred(), vec![lost()]].concat()).when_at(60, over()).then(&["update.waiting 1/1 offline"]);
+}
+
+#[test]
+fn a_stale_belief_changes_nothing() {
+    for clock in [Clock::Wait, Clock::Total, Clock::Phase] {
+        given(working(S::Installing)).when_at(LATER_S, expire(1, 1, Phase::Downloading, clock)).then(&[]);
+        given(working(S::Installing)).when_at(LATER_S, expire(1, 2, Phase::Installing, clock)).then(&[]);
+        given(working(S::Installing)).when_at(LATER_S, expire(9, 1, Phase::Installing, clock)).then(&[]);
+        let ended = [cancelling(), vec![says(S::Cancelled)]].concat();
+        given(ended).when_at(LATER_S, expire(1, 1, Phase::Ended(Outcome::Cancelled), clock)).then(&[]);
+    }
+}

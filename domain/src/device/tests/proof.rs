@@ -1,0 +1,167 @@
+//! Proof of running, silent rollback and regression.
+
+use ReportStatus as S;
+
+use super::*;
+
+const CONFIRMED: &str = "update.confirmed 1/1 2.0.0";
+const FELL_BACK: &str = "update.attempt_failed 1/1 version_regressed";
+
+fn without_reboot() -> Vec<DeviceCommand> {
+    let mut request = wanted("2.0.0");
+    request.firmware.requires_reboot = false;
+    [online(), vec![ask(request), says(S::Received), says(S::Installing)]].concat()
+}
+
+/// A device that has never named a boot.
+fn without_boots(until: S) -> Vec<DeviceCommand> {
+    [vec![register(), status_without_boot("1.0.0")], working(until)[2..].to_vec()].concat()
+}
+
+fn confirmed() -> Vec<DeviceCommand> {
+    [working(S::Installing), vec![status("b2", "2.0.0")]].concat()
+}
+
+#[test]
+fn an_update_is_confirmed_by_a_new_boot_with_its_version() {
+    given(working(S::Installing)).when(status("b2", "2.0.0")).then(&[CONFIRMED]);
+    given([working(S::Installing), vec![says(S::Completed)]].concat()).when(status("b2", "2.0.0")).then(&[CONFIRMED]);
+    given(working(S::Installing)).when(status("b1", "2.0.0")).then(&["device.versions_reported 2.0.0"]);
+    given(working(S::Rebooting)).when(status("b1", "1.0.0")).then(&[]);
+}
+
+#[test]
+fn completed_alone_proves_nothing() {
+    given(working(S::Installing)).when(says(S::Completed)).then(&["update.rebooting 1/1"]);
+    given(working(S::Rebooting)).when(says(S::Completed)).then(&[]);
+}
+
+#[test]
+fn the_proof_may_come_before_the_reports() {
+    given(dispatched()).when(status("b2", "2.0.0")).then(&[CONFIRMED]);
+    given(working(S::Downloading)).when(status("b2", "2.0.0")).then(&[CONFIRMED]);
+    given([working(S::Downloading), vec![status("b2", "2.0.0")]].concat()).when(says(S::Completed)).then(&[]);
+}
+
+#[test]
+fn an_image_on_trial_is_not_confirmed_until_it_is_marked_good() {
+    given(working(S::Installing))
+        .when(trial("b2", "2.0.0"))
+        .then(&["device.versions_reported 2.0.0", "update.rebooting 1/1"]);
+    let on_trial = [working(S::Installing), vec![trial("b2", "2.0.0")]].concat();
+    given(on_trial.clone()).when(trial("b2", "2.0.0")).then(&[]);
+    given(on_trial.clone()).when(says(S::Completed)).then(&[]);
+    given(on_trial.clone()).when(status("b2", "2.0.0")).then(&[CONFIRMED]);
+    given(on_trial).when(status("b3", "1.0.0")).then(&["device.versions_reported 1.0.0", FELL_BACK]);
+}
+
+#[test]
+fn a_trial_does_not_become_a_confirmation_by_a_retry() {
+    given([working(S::Installing), vec![trial("b2", "2.0.0")]].concat())
+        .and(0, fails(1, "health_check_failed"))
+        .when_at(30, DeviceCommand::SeenOnline)
+        .then(&["update.dispatched 1/2"]);
+}
+
+#[test]
+fn a_target_that_runs_already_is_confirmed_before_a_retry_is_sent() {
+    given([working(S::Installing), vec![status("b1", "2.0.0")]].concat())
+        .and(0, fails(1, "x_odd"))
+        .when_at(30, DeviceCommand::SeenOnline)
+        .then(&[CONFIRMED]);
+}
+
+#[test]
+fn without_boot_ids_a_status_after_the_claim_proves() {
+    given(without_boots(S::Installing)).when(status_without_boot("2.0.0")).then(&["device.versions_reported 2.0.0"]);
+    given(without_boots(S::Rebooting)).when(status_without_boot("2.0.0")).then(&[CONFIRMED]);
+    given(without_boots(S::Rebooting))
+        .when(status_without_boot("1.0.0"))
+        .then(&["update.attempt_failed 1/1 version_regressed"]);
+}
+
+#[test]
+fn without_a_reboot_the_status_after_the_claim_proves() {
+    given(without_reboot()).when(status("b1", "2.0.0")).then(&["device.versions_reported 2.0.0"]);
+    given([without_reboot(), vec![says(S::Completed)]].concat()).when(status("b1", "2.0.0")).then(&[CONFIRMED]);
+}
+
+#[test]
+fn a_silent_rollback_needs_a_new_boot_at_or_after_installing() {
+    for until in [S::Received, S::Downloading, S::Verifying] {
+        given(working(until)).when(status("b2", "1.0.0")).then(&["device.versions_reported"]);
+    }
+    for until in [S::Installing, S::Rebooting] {
+        given(working(until)).when(status("b1", "1.0.0")).then(&[]);
+        given(working(until)).when(status("b2", "1.0.0")).then(&["device.versions_reported", FELL_BACK]);
+    }
+}
+
+#[test]
+fn the_first_boot_ever_named_is_no_new_boot() {
+    given(without_boots(S::Installing)).when(status("b1", "1.0.0")).then(&["device.versions_reported"]);
+    given(without_boots(S::Installing)).when(status("b1", "2.0.0")).then(&[CONFIRMED]);
+    given(without_boots(S::Rebooting)).when(status("b1", "1.0.0")).then(&["device.versions_reported", FELL_BACK]);
+}
+
+#[test]
+fn a_boot_before_installing_resumes_the_attempt() {
+    let resumed = [working(S::Downloading), vec![status("b2", "1.0.0"), says(S::Installing)]].concat();
+    given(resumed.clone()).when(status("b2", "1.0.0")).then(&[]);
+    given(resumed).when(status("b3", "2.0.0")).then(&[CONFIRMED]);
+}
+
+#[test]
+fn a_status_of_an_old_boot_that_comes_again_says_nothing() {
+    let past = [working(S::Downloading), vec![status("b2", "1.0.0"), says(S::Installing)]].concat();
+    given(past).when(status("b1", "1.0.0")).then(&[]);
+    given(confirmed()).when(status("b1", "1.0.0")).then(&[]);
+}
+
+#[test]
+fn installing_what_runs_already_is_proven_only_from_installing_on() {
+    let again = ask(UpdateRequest { force_update: true, ..wanted("1.0.0") });
+    let past = [online(), vec![again, says(S::Downloading)]].concat();
+    given(past.clone()).when(status("b2", "1.0.0")).then(&["device.versions_reported"]);
+    given([past, vec![says(S::Installing)]].concat()).when(status("b2", "1.0.0")).then(&["update.confirmed 1/1 1.0.0"]);
+}
+
+#[test]
+fn a_device_that_claims_completion_and_runs_the_old_version_has_failed() {
+    let claimed = [working(S::Installing), vec![says(S::Completed)]].concat();
+    given(claimed).when(status("b2", "1.0.0")).then(&["device.versions_reported", FELL_BACK]);
+}
+
+#[test]
+fn a_confirmed_version_that_is_gone_is_a_regression_once() {
+    let gone = ["device.versions_reported 1.0.0", "device.version_regressed 1/1 2.0.0 to 1.0.0"];
+    given(confirmed()).when(status("b3", "1.0.0")).then(&gone);
+    given([confirmed(), vec![status("b3", "1.0.0")]].concat())
+        .when(status("b4", "1.0.0"))
+        .then(&["device.versions_reported"]);
+    given(confirmed()).when(status("b3", "2.0.0")).then(&["device.versions_reported"]);
+}
+
+#[test]
+fn a_regression_is_seen_also_while_another_update_is_live() {
+    given([confirmed(), vec![update_to("3.0.0"), report(2, 1, S::Downloading)]].concat())
+        .when(status("b3", "1.0.0"))
+        .then(&["device.versions_reported 1.0.0", "device.version_regressed 1/1 2.0.0 to 1.0.0"]);
+    given([confirmed(), vec![update_to("3.0.0"), report(2, 1, S::Installing)]].concat())
+        .when(status("b3", "2.0.0"))
+        .then(&["device.versions_reported", "update.attempt_failed 2/1 version_regressed"]);
+}
+
+#[test]
+fn an_update_that_finishes_after_its_end_is_no_regression_of_the_one_before() {
+    let over = expire(2, 1, Phase::Installing, Clock::Total);
+    given([confirmed(), vec![update_to("3.0.0"), report(2, 1, S::Installing), over]].concat())
+        .when(status("b3", "3.0.0"))
+        .then(&["device.versions_reported 3.0.0"]);
+}
+
+#[test]
+fn a_device_that_went_ahead_while_its_command_was_taken_back_is_confirmed() {
+    let past = [dispatched(), vec![expire(1, 1, Phase::Dispatched, Clock::Phase)]].concat();
+    given(past).when(status("b2", "2.0.0")).then(&["device.came_online", CONFIRMED]);
+}

@@ -1,0 +1,267 @@
+//! Arbitrary commands in arbitrary order: whatever happens, these hold.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+
+const CASES: u32 = 300;
+const COMMANDS_MAX: usize = 60;
+
+const VERSIONS: [&str; 4] = ["0.9.0", "1.0.0", "2.0.0", "2.1.0"];
+const BOOTS: [&str; 4] = ["b1", "b2", "b3", "b4"];
+const CODES: [&str; 6] = ["busy", "download_failed", "boot_failed", "unsupported", "x_odd", "nonsense"];
+const STATUSES: [ReportStatus; 12] = [
+    ReportStatus::Received,
+    ReportStatus::Deferred,
+    ReportStatus::Downloading,
+    ReportStatus::Verifying,
+    ReportStatus::Installing,
+    ReportStatus::Staged,
+    ReportStatus::Rebooting,
+    ReportStatus::Completed,
+    ReportStatus::Failed,
+    ReportStatus::Rejected,
+    ReportStatus::Cancelled,
+    ReportStatus::CancelRefused,
+];
+
+/// A wish that may depend on the state that it meets.
+#[derive(Debug, Clone)]
+enum Wish {
+    Plain(DeviceCommand),
+    /// A report on the update that is live, as its device would make it.
+    FromLive {
+        status: ReportStatus,
+        code: Option<&'static str>,
+        wrong_digest: bool,
+    },
+    /// A clock of the update with this place among those that haven't ended, as rightly believed.
+    ClockOf {
+        place: usize,
+        clock: Clock,
+    },
+}
+
+impl Wish {
+    fn against(&self, device: &Device) -> DeviceCommand {
+        match self {
+            Self::Plain(command) => command.clone(),
+            Self::FromLive { status, code, wrong_digest } => {
+                let (ordinal, attempt) = device.live().map_or((1, 1), |live| (live.ordinal, live.attempt));
+                let sha256 = wrong_digest.then(|| Sha256Digest::of(b"wrong"));
+                let code = code.map(str::to_owned);
+                DeviceCommand::Report { report: Report { code, sha256, ..plain_report(ordinal, attempt, *status) } }
+            }
+            Self::ClockOf { place, clock } => {
+                let open: Vec<&Update> = device.updates.values().filter(|update| !update.phase.is_ended()).collect();
+                match open.get(place % open.len().max(1)) {
+                    Some(update) => expire(update.ordinal, update.attempt, update.phase, *clock),
+                    None => DeviceCommand::SeenOnline,
+                }
+            }
+        }
+    }
+}
+
+fn clocks() -> impl Strategy<Value = Clock> {
+    select(vec![Clock::Wait, Clock::Total, Clock::Phase])
+}
+
+fn requests() -> impl Strategy<Value = UpdateRequest> {
+    let kinds = select(vec![UpdateKind::Update, UpdateKind::Rollback]);
+    let priorities = select(vec![Priority::Low, Priority::Normal, Priority::Critical]);
+    (select(VERSIONS.to_vec()), kinds, priorities, any::<[bool; 3]>(), 1..4u16).prop_map(
+        |(version, kind, priority, [activate, force_update, reboot], max_attempts)| {
+            let mut request = UpdateRequest { kind, priority, activate, force_update, max_attempts, ..wanted(version) };
+            request.firmware.requires_reboot = reboot;
+            request
+        },
+    )
+}
+
+fn presences() -> impl Strategy<Value = Presence> {
+    let last_update = proptest::option::of((1..4u32, 1..3u16, select(STATUSES.to_vec())));
+    (proptest::option::of(select(BOOTS.to_vec())), select(VERSIONS.to_vec()), any::<bool>(), last_update).prop_map(
+        |(boot, version, trial, last)| Presence {
+            boot_id: boot.map(str::to_owned),
+            versions: versions(version),
+            trial,
+            last_update: last.map(|(ordinal, attempt, status)| plain_report(ordinal, attempt, status)),
+            ..Presence::default()
+        },
+    )
+}
+
+fn operators_wishes() -> impl Strategy<Value = DeviceCommand> {
+    prop_oneof![
+        8 => requests().prop_map(ask),
+        2 => Just(register()),
+        1 => Just(DeviceCommand::Decommission),
+        1 => Just(DeviceCommand::Hold { until: None }),
+        2 => Just(DeviceCommand::Release),
+        3 => (1..6u32).prop_map(cancel),
+    ]
+}
+
+fn campaigns_wishes() -> impl Strategy<Value = DeviceCommand> {
+    let campaign = || select(vec![CAMPAIGN, OTHER_CAMPAIGN]);
+    prop_oneof![
+        6 => (requests(), campaign(), 1..6u64).prop_map(|(request, id, number)| {
+            let grant = Grant { campaign: CampaignRef { id, wave: 1, rank: 0 }, number, wait_until: at(LATER_S) };
+            DeviceCommand::GrantSlot { request: Box::new(request), grant }
+        }),
+        1 => campaign().prop_map(|campaign| DeviceCommand::Withdraw { campaign }),
+        1 => campaign().prop_map(|campaign| DeviceCommand::CancelForCampaign { campaign }),
+    ]
+}
+
+fn devices_wishes() -> impl Strategy<Value = Wish> {
+    let code = || proptest::option::of(select(CODES.to_vec()));
+    prop_oneof![
+        12 => (select(STATUSES.to_vec()), code(), proptest::bool::weighted(0.05))
+            .prop_map(|(status, code, wrong_digest)| Wish::FromLive { status, code, wrong_digest }),
+        3 => (1..5u32, 0..4u16, select(STATUSES.to_vec())).prop_map(|(o, a, s)| Wish::Plain(report(o, a, s))),
+        6 => presences().prop_map(|presence| Wish::Plain(DeviceCommand::ReportPresence { presence })),
+        2 => Just(Wish::Plain(DeviceCommand::SeenOnline)),
+        2 => Just(Wish::Plain(lost())),
+        4 => (0..4usize, clocks()).prop_map(|(place, clock)| Wish::ClockOf { place, clock }),
+    ]
+}
+
+/// Seconds that pass before a wish, and the wish.
+fn stories() -> impl Strategy<Value = Vec<(i64, Wish)>> {
+    let wish = prop_oneof![
+        2 => operators_wishes().prop_map(Wish::Plain),
+        2 => campaigns_wishes().prop_map(Wish::Plain),
+        6 => devices_wishes(),
+    ];
+    let pause = select(vec![0, 0, 1, 40, 1_000, LATER_S]);
+    proptest::collection::vec((pause, wish), 1..COMMANDS_MAX)
+}
+
+/// Tells a story and lets `look` see each step: state before, command, time, events.
+fn tell(story: &[(i64, Wish)], mut look: impl FnMut(&Device, &DeviceCommand, i64, &[DeviceEvent])) -> Vec<DeviceEvent> {
+    let mut device = Device::default();
+    let mut all = vec![];
+    let mut now = 0;
+    let opening = [(0, Wish::Plain(register())), (0, Wish::Plain(status("b1", "1.0.0")))];
+    for (pause, wish) in opening.iter().chain(story) {
+        now += pause;
+        let command = wish.against(&device);
+        let events = device.decide(at(now), &command).unwrap_or_default();
+        look(&device, &command, now, &events);
+        events.iter().for_each(|event| device.evolve(event));
+        all.extend(events);
+    }
+    all
+}
+
+fn after(device: &Device, events: &[DeviceEvent]) -> Device {
+    let mut next = device.clone();
+    events.iter().for_each(|event| next.evolve(event));
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_device_never_has_two_live_updates(story in stories()) {
+        tell(&story, |device, command, _, events| {
+            let mut next = device.clone();
+            for event in events {
+                next.evolve(event);
+                let live = next.updates.values().filter(|update| update.phase.is_live()).count();
+                assert!(live <= 1, "{live} live updates after {command:?}");
+                assert!(next.waiting_updates() <= QUEUE_MAX + 1, "too many wait after {command:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn an_ended_update_never_changes_its_phase(story in stories()) {
+        tell(&story, |device, command, _, events| {
+            let next = after(device, events);
+            for ended in device.updates.values().filter(|update| update.phase.is_ended()) {
+                if let Some(later) = next.update(ended.ordinal) {
+                    assert_eq!(later.phase, ended.phase, "after {command:?}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn ordinals_rise_by_one_and_each_update_has_at_most_one_outcome(story in stories()) {
+        let (mut last, mut ended) = (0, std::collections::BTreeSet::new());
+        for event in tell(&story, |_, _, _, _| {}) {
+            use DeviceEvent as E;
+            if let E::UpdateQueued { update, .. } = &event {
+                assert_eq!(update.ordinal, last + 1);
+                last = update.ordinal;
+            }
+            let outcome = matches!(
+                event,
+                E::UpdateConfirmed { .. } | E::UpdateFailed { .. } | E::UpdateTimedOut { .. } | E::UpdateRejected { .. }
+                    | E::UpdateExpired { .. } | E::UpdateSuperseded { .. } | E::UpdateCancelled { .. }
+            );
+            if let Some(update) = event.update().filter(|_| outcome) {
+                assert!(ended.insert(update.ordinal), "{} a second time", said(&event));
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_command_again_adds_nothing(story in stories()) {
+        tell(&story, |device, command, now, events| {
+            use DeviceCommand as C;
+            // Asking for an update is told apart by its command id; a clock by what it believes; presence of another boot, an
+            // own update that is sent again and a hold that a first release ended are other facts by then.
+            let by_state = matches!(command, C::Report { .. } | C::GrantSlot { .. } | C::Withdraw { .. } | C::CancelForCampaign { .. }
+                | C::Decommission | C::Register { .. } | C::Hold { .. } | C::MarkOffline { .. } | C::SeenOnline | C::Release);
+            let next = after(device, events);
+            if by_state && !events.is_empty() {
+                let again = next.decide(at(now), command).unwrap_or_default();
+                assert_eq!(again, vec![], "{command:?} again");
+            }
+        });
+    }
+
+    #[test]
+    fn a_clock_takes_effect_once(story in stories()) {
+        tell(&story, |device, command, now, events| {
+            if matches!(command, DeviceCommand::Expire { .. }) && !events.is_empty() {
+                let again = after(device, events).decide(at(now), command).unwrap_or_default();
+                assert_eq!(again, vec![], "{command:?} again");
+            }
+        });
+    }
+
+    #[test]
+    fn replay_from_json_equals_the_live_state(story in stories()) {
+        let mut live = Device::default();
+        let events = tell(&story, |device, _, _, events| live = after(device, events));
+        let mut replayed = Device::default();
+        for event in &events {
+            let json = serde_json::to_string(event).expect("JSON");
+            let read: DeviceEvent = serde_json::from_str(&json).expect("an event");
+            assert_eq!(&read, event);
+            replayed.evolve(&read);
+        }
+        assert_eq!(replayed, live);
+        let state = serde_json::to_string(&live).expect("JSON");
+        assert_eq!(serde_json::from_str::<Device>(&state).expect("a device"), live);
+    }
+
+    #[test]
+    fn events_in_any_order_never_break_the_fold(story in stories(), seed in any::<u64>()) {
+        let mut events = tell(&story, |_, _, _, _| {});
+        let length = events.len() as u64;
+        for n in 0..events.len() {
+            events.swap(n, (seed.wrapping_mul(n as u64 + 1) % length) as usize);
+        }
+        let mut device = Device::default();
+        events.iter().for_each(|event| device.evolve(event));
+        assert_eq!(device.version, length);
+    }
+}

@@ -1,0 +1,100 @@
+//! Asking for updates, and their order.
+
+use super::*;
+
+fn held() -> DeviceCommand {
+    DeviceCommand::Hold { until: None }
+}
+
+fn urgent(version: &str, priority: Priority) -> DeviceCommand {
+    ask(UpdateRequest { priority, ..wanted(version) })
+}
+
+fn rollback(version: &str) -> DeviceCommand {
+    ask(UpdateRequest { kind: UpdateKind::Rollback, ..wanted(version) })
+}
+
+#[test]
+fn an_update_is_sent_at_once_or_says_what_it_waits_for() {
+    given(online()).when(update_to("2.0.0")).then(&["update.queued 1/0 2.0.0", "update.dispatched 1/1"]);
+    given(registered()).when(update_to("2.0.0")).then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 offline"]);
+    given(dispatched()).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
+    given([online(), vec![held()]].concat()).when(update_to("2.0.0")).refused("not_eligible");
+}
+
+#[test]
+fn an_update_that_makes_no_sense_is_refused() {
+    let refuse = |change: fn(&mut UpdateRequest), code| {
+        let mut request = wanted("2.0.0");
+        change(&mut request);
+        given(online()).when(ask(request)).refused(code);
+    };
+    refuse(|r| r.firmware.version = "1.0.0".into(), "not_eligible");
+    refuse(|r| r.firmware.version = "0.9.0".into(), "not_eligible");
+    refuse(|r| r.firmware.version = "nightly".into(), "not_eligible");
+    refuse(|r| r.firmware.device_model = "other".into(), "not_eligible");
+    refuse(|r| r.firmware.hardware_versions = vec!["9".into()], "not_eligible");
+    refuse(|r| r.firmware.requires_version = Some(">=1.5".into()), "not_eligible");
+    given(dispatched()).when(update_to("2.0.0")).refused("update_in_progress");
+}
+
+#[test]
+fn at_most_eight_updates_wait() {
+    let many = (1..=QUEUE_MAX).map(|n| update_to(&format!("2.{n}.0"))).collect();
+    given([registered(), many].concat()).when(update_to("3.0.0")).refused("queue_full");
+}
+
+#[test]
+fn the_queue_goes_by_rollback_then_priority_then_age() {
+    let asked = vec![
+        urgent("2.1.0", Priority::Normal),
+        urgent("2.2.0", Priority::Critical),
+        urgent("2.3.0", Priority::Critical),
+        rollback("0.9.0"),
+    ];
+    let mut device = state_of(&[registered(), asked, vec![DeviceCommand::SeenOnline]].concat());
+    let mut order = vec![];
+    while let Some(ordinal) = device.live().map(|live| live.ordinal) {
+        order.push(ordinal);
+        for command in [cancel(ordinal), report(ordinal, 1, ReportStatus::Cancelled)] {
+            device.decide(at(0), &command).expect("taken").iter().for_each(|event| device.evolve(event));
+        }
+    }
+    assert_eq!(order, [4, 2, 3, 1]);
+}
+
+#[test]
+fn a_rollback_goes_down_without_further_leave_but_not_to_what_runs() {
+    given(online()).when(rollback("0.9.0")).then(&["update.queued 1/0 0.9.0", "update.dispatched 1/1"]);
+    given(online()).when(rollback("1.0.0")).refused("not_eligible");
+}
+
+#[test]
+fn an_older_version_queued_behind_a_newer_one_ends_superseded() {
+    let both = [online(), vec![update_to("2.1.0"), update_to("2.0.0"), says(ReportStatus::Received)]].concat();
+    given(both)
+        .when(status("b2", "2.1.0"))
+        .then(&["update.confirmed 1/1 2.1.0", "update.superseded 2/0 already_newer"]);
+}
+
+#[test]
+fn holding_lets_the_live_update_go_on_and_stops_the_next() {
+    let past = [working(ReportStatus::Installing), vec![update_to("2.1.0"), held()]].concat();
+    given(past.clone()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+    given([past, vec![status("b2", "2.0.0")]].concat())
+        .when(DeviceCommand::Release)
+        .then(&["device.released", "update.dispatched 2/1"]);
+}
+
+#[test]
+fn the_next_update_is_judged_by_what_the_device_says_now() {
+    let report = Report { code: Some("unsupported".into()), ..plain_report(1, 1, ReportStatus::Failed) };
+    let message = Presence { last_update: Some(report), ..presence("b2", "2.1.0") };
+    given([working(ReportStatus::Downloading), vec![update_to("2.1.0")]].concat())
+        .when(DeviceCommand::ReportPresence { presence: message })
+        .then(&[
+            "update.failed 1/1 unsupported",
+            "device.versions_reported 2.1.0",
+            "update.superseded 2/0 already_on_version",
+        ]);
+}

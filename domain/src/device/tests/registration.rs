@@ -1,0 +1,69 @@
+//! What operators do to a device itself, and what it says of itself.
+
+use super::*;
+
+#[test]
+fn a_device_is_registered_once() {
+    given(vec![]).when(register()).then(&["device.registered"]);
+    given(registered()).when(register()).then(&[]);
+    let other = DeviceCommand::Register { profile: Profile::default(), versions: versions("1.0.0") };
+    given(registered()).when(other).refused("device_exists");
+}
+
+#[test]
+fn nothing_is_asked_of_an_unknown_device() {
+    for command in [update_to("2.0.0"), grant(1), says(ReportStatus::Received), DeviceCommand::SeenOnline, lost()] {
+        given(vec![]).when(command).refused("device_unknown");
+    }
+}
+
+#[test]
+fn a_merge_patch_that_changes_nothing_is_no_fact() {
+    let patch = |name: &str| ProfilePatch { manufacturer: Change::Set(name.into()), ..ProfilePatch::default() };
+    let amend = |name| DeviceCommand::Amend { patch: patch(name), versions: BTreeMap::new() };
+    given(registered()).when(amend("Acme")).then(&["device.amended"]);
+    given([registered(), vec![amend("Acme")]].concat()).when(amend("Acme")).then(&[]);
+    let cleared = DeviceCommand::Amend { patch: ProfilePatch::default(), versions: versions("") };
+    let device = state_of(&[registered(), vec![cleared]].concat());
+    assert!(device.versions.is_empty(), "an empty version removes");
+}
+
+#[test]
+fn a_decommissioned_device_takes_nothing_but_registration() {
+    let gone = [dispatched(), vec![DeviceCommand::Decommission]].concat();
+    given(dispatched()).when(DeviceCommand::Decommission).then(&["update.cancelled 1/1", "device.decommissioned"]);
+    given(gone.clone()).when(DeviceCommand::Decommission).then(&[]);
+    given(gone.clone()).when(says(ReportStatus::Received)).refused("device_decommissioned");
+    given(gone.clone()).when(update_to("2.0.0")).refused("device_decommissioned");
+    given(gone.clone()).when(register()).then(&["device.recommissioned"]);
+    assert_eq!(state_of(&gone).desired(), Desired::Nothing);
+}
+
+#[test]
+fn what_was_confirmed_in_an_earlier_life_does_not_regress() {
+    let confirmed = [working(ReportStatus::Installing), vec![status("b2", "2.0.0")]].concat();
+    let again = DeviceCommand::Register { profile: profile(), versions: versions("2.0.0") };
+    given([confirmed, vec![DeviceCommand::Decommission, again]].concat())
+        .when(status("b9", "1.0.0"))
+        .then(&["device.came_online", "device.versions_reported 1.0.0"]);
+}
+
+#[test]
+fn presence_changes_are_facts_and_repeats_are_not() {
+    given(registered()).when(DeviceCommand::SeenOnline).then(&["device.came_online"]);
+    given(online()).when(DeviceCommand::SeenOnline).then(&[]);
+    given(online()).when(status("b1", "1.0.0")).then(&[]);
+    given(online()).when(lost()).then(&["device.went_offline will"]);
+    given(registered()).when(lost()).then(&[]);
+}
+
+#[test]
+fn info_tells_only_of_components_that_nothing_is_known_of() {
+    let info = |component: &str| DeviceCommand::ReportInfo {
+        info: Info { versions: BTreeMap::from([(component.into(), "9.9.9".into())]), ..Info::default() },
+    };
+    given(online()).when(info("bootloader")).then(&["device.versions_reported 9.9.9"]);
+    given(online()).when(info(FIRMWARE_COMPONENT)).then(&[]);
+    let attributes = Info { slots: Some(2), ..Info::default() };
+    given(online()).when(DeviceCommand::ReportInfo { info: attributes }).then(&["device.info_reported"]);
+}

@@ -1,0 +1,117 @@
+//! Grants of a campaign: each is answered, none is answered twice, and what can't begin gives its slot back.
+
+use super::*;
+
+fn granted() -> Vec<DeviceCommand> {
+    [online(), vec![grant(1)]].concat()
+}
+
+#[test]
+fn a_first_grant_queues_the_update_and_begins_it_if_the_device_can() {
+    given(online()).when(grant(1)).then(&["update.queued 1/0 2.0.0", "update.dispatched 1/1"]);
+    given(registered()).when(grant(1)).then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 offline"]);
+    given([online(), vec![update_to("1.5.0")]].concat())
+        .when(grant(1))
+        .then(&["update.queued 2/0 2.0.0", "update.waiting 2/0 busy"]);
+    given([online(), vec![DeviceCommand::Hold { until: None }]].concat())
+        .when(grant(1))
+        .then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 held"]);
+}
+
+#[test]
+fn the_same_grant_again_changes_nothing_and_a_later_one_does() {
+    given(granted()).when(grant(1)).then(&[]);
+    given(granted()).when(grant(2)).then(&[]);
+    let waiting = [registered(), vec![grant(3), status("b1", "1.0.0")]].concat();
+    given(waiting.clone()).when(grant(3)).then(&[]);
+    given(waiting.clone()).when(grant(2)).then(&[]);
+    given(waiting).when(grant(4)).then(&["update.dispatched 1/1"]);
+}
+
+#[test]
+fn every_granted_device_gets_an_outcome_of_its_own() {
+    let superseded = |past, reason: &str| {
+        let ended = format!("update.superseded 1/0 {reason}");
+        given(past).when(grant(1)).then(&["update.queued 1/0 2.0.0", &ended]);
+    };
+    superseded([registered(), vec![DeviceCommand::Decommission]].concat(), "decommissioned");
+    superseded(vec![register(), status("b1", "2.0.0")], "already_on_version");
+    superseded(vec![register(), status("b1", "2.0.1")], "already_newer");
+    given(dispatched()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.superseded 2/0 update_in_progress"]);
+    let full = (1..=QUEUE_MAX).map(|n| update_to(&format!("1.{n}.0"))).collect();
+    given([registered(), full].concat())
+        .when(grant(1))
+        .then(&["update.queued 9/0 2.0.0", "update.superseded 9/0 queue_full"]);
+}
+
+#[test]
+fn a_grant_past_the_waiting_clock_ends_expired() {
+    given(online()).when_at(LATER_S, grant(1)).then(&["update.queued 1/0 2.0.0", "update.expired 1/0"]);
+    given([registered(), vec![grant(1), DeviceCommand::SeenOnline]].concat())
+        .when_at(LATER_S, grant(2))
+        .then(&["update.expired 1/0"]);
+}
+
+#[test]
+fn an_ended_update_of_a_campaign_takes_no_further_grant() {
+    let ended = [granted(), vec![cancel(1), says(ReportStatus::Cancelled)]].concat();
+    given(ended).when(grant(2)).then(&[]);
+}
+
+#[test]
+fn a_campaigns_update_waits_for_its_slot_and_an_own_one_does_not() {
+    given([registered(), vec![grant(1)]].concat()).when(DeviceCommand::SeenOnline).then(&["device.came_online"]);
+    given([registered(), vec![update_to("2.0.0")]].concat())
+        .when(DeviceCommand::SeenOnline)
+        .then(&["device.came_online", "update.dispatched 1/1"]);
+}
+
+#[test]
+fn two_campaigns_take_turns() {
+    let second = grant_to("2.1.0", OTHER_CAMPAIGN, 1);
+    given(granted()).when(second).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
+}
+
+#[test]
+fn a_pause_takes_back_only_what_was_not_answered() {
+    let withdraw = || DeviceCommand::Withdraw { campaign: CAMPAIGN };
+    given(granted()).when(withdraw()).then(&["update.waiting 1/1 withdrawn"]);
+    given([granted(), vec![says(ReportStatus::Received)]].concat()).when(withdraw()).then(&[]);
+    given([granted(), vec![withdraw()]].concat()).when(withdraw()).then(&[]);
+    given([granted(), vec![withdraw()]].concat()).when(grant(2)).then(&["update.dispatched 1/1"]);
+    let other = DeviceCommand::Withdraw { campaign: OTHER_CAMPAIGN };
+    given(granted()).when(other).then(&[]);
+}
+
+#[test]
+fn an_answer_that_crosses_a_withdrawal_is_believed() {
+    let withdrawn = [granted(), vec![DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
+    given(withdrawn).when(says(ReportStatus::Downloading)).then(&["update.accepted 1/1", "update.downloading 1/1"]);
+}
+
+#[test]
+fn a_withdrawn_update_lets_the_devices_own_one_begin() {
+    given([granted(), vec![update_to("1.5.0")]].concat())
+        .when(DeviceCommand::Withdraw { campaign: CAMPAIGN })
+        .then(&["update.waiting 1/1 withdrawn", "update.dispatched 2/1"]);
+}
+
+#[test]
+fn a_slot_that_never_arrived_is_taken_back_for_good() {
+    let DeviceCommand::GrantSlot { request, grant: slot } = grant(1) else { unreachable!() };
+    let take_back = DeviceCommand::CancelGranted { request, grant: slot };
+    given(online()).when(take_back.clone()).then(&["update.queued 1/0 2.0.0", "update.cancelled 1/0"]);
+    given(granted()).when(take_back.clone()).then(&["update.cancelling 1/1"]);
+    given([online(), vec![take_back.clone()]].concat()).when(take_back.clone()).then(&[]);
+    given([online(), vec![take_back]].concat()).when(grant(1)).then(&[]);
+}
+
+#[test]
+fn a_cancelled_campaign_takes_back_what_can_be() {
+    let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
+    given([registered(), vec![grant(1)]].concat()).when(cancelled()).then(&["update.cancelled 1/0"]);
+    given(granted()).when(cancelled()).then(&["update.cancelling 1/1"]);
+    given([granted(), vec![says(ReportStatus::Installing)]].concat()).when(cancelled()).then(&[]);
+    given([granted(), vec![cancelled()]].concat()).when(cancelled()).then(&[]);
+    given(online()).when(cancelled()).then(&[]);
+}
