@@ -5,9 +5,8 @@ CREATE TABLE projection_checkpoints (
     version integer NOT NULL,
     position bigint NOT NULL DEFAULT 0,
     epoch bigint NOT NULL DEFAULT 0,
-    incarnation_ms bigint,
-    caught_up_at timestamptz,
-    halted text
+    incarnation_ms bigint NOT NULL,
+    caught_up_at timestamptz
 );
 CREATE TABLE parked_records (
     projection text NOT NULL,

@@ -56,11 +56,12 @@ CREATE TABLE device_firmware_history (
 );
 SELECT waybill_protect('device_firmware_history');
 
--- The versions that the history compares with.
+-- What the history compares with: the versions that run, and what updates brought or tried to bring.
 CREATE TABLE device_versions (
     tenant text NOT NULL,
     device_id text NOT NULL,
     versions jsonb NOT NULL,
+    sent jsonb NOT NULL,
     PRIMARY KEY (tenant, device_id)
 );
 SELECT waybill_protect('device_versions');

@@ -34,7 +34,7 @@ CREATE TABLE updates (
     position bigint NOT NULL,
     PRIMARY KEY (tenant, device_id, ordinal)
 );
-CREATE INDEX updates_newest ON updates (tenant, queued_at DESC, device_id, ordinal);
+CREATE INDEX updates_newest ON updates (tenant, queued_at, device_id, ordinal);
 CREATE INDEX updates_campaign ON updates (tenant, campaign_id, device_id);
 CREATE INDEX updates_open ON updates (phase_since) WHERE open;
 CREATE INDEX updates_open_waiting ON updates (wait_until) WHERE open AND reached_at IS NULL;

@@ -22,5 +22,5 @@ CREATE TABLE campaigns (
     position bigint NOT NULL,
     PRIMARY KEY (tenant, campaign_id)
 );
-CREATE INDEX campaigns_newest ON campaigns (tenant, created_at DESC, campaign_id);
+CREATE INDEX campaigns_newest ON campaigns (tenant, created_at, campaign_id);
 SELECT waybill_protect('campaigns');

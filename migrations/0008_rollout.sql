@@ -60,6 +60,7 @@ CREATE TABLE rollout_members (
     from_version text,
     phase text NOT NULL,
     wait_reason text,
+    before_cancel text,
     ordinal bigint,
     attempt bigint NOT NULL,
     holds_slot boolean NOT NULL,

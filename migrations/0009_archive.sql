@@ -1,15 +1,16 @@
 -- Why: the log, kept where SQL can reach it. `records` holds the original bytes, also of what can't be decoded; `events` has the layout
 -- that postgres-es reads, with columns of our own behind it, so an aggregate can be replayed from here alone.
 CREATE TABLE records (
-    position bigint NOT NULL PRIMARY KEY,
     tenant text NOT NULL,
+    position bigint NOT NULL,
     subject text NOT NULL,
     stored_at timestamptz NOT NULL,
     headers jsonb NOT NULL,
     body bytea NOT NULL,
-    sha256 bytea NOT NULL
+    sha256 bytea NOT NULL,
+    PRIMARY KEY (tenant, position)
 );
-CREATE INDEX records_tenant ON records (tenant, position);
+CREATE INDEX records_subject ON records (tenant, subject, position);
 SELECT waybill_protect('records');
 
 CREATE TABLE events (
@@ -25,7 +26,7 @@ CREATE TABLE events (
     index bigint NOT NULL,
     time timestamptz NOT NULL,
     actor text NOT NULL,
-    correlation_id text,
+    correlation_id text NOT NULL,
     causation_id text,
     PRIMARY KEY (aggregate_type, aggregate_id, sequence)
 );

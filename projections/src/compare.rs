@@ -6,7 +6,7 @@ use std::time::Duration;
 use event_store::Log;
 use sqlx::Row as _;
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, ReadTx};
 use crate::models::{self, ReadModel};
 use crate::rebuild::{create_tables, drop_schema, replay};
 
@@ -20,15 +20,18 @@ const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 /// What differs, in words; empty when nothing does. The log must be at rest.
 pub async fn compare(db: &Db, log: Arc<dyn Log>) -> Result<Vec<String>, DbError> {
     let all = models::all();
+    let _held = db.hold("comparing read models").await?;
     for model in &all {
         create_tables(db, *model, SCHEMA).await?;
     }
     let position = replay(db, &log, &all, SCHEMA, 0, &mut |_, _| {}).await?;
     wait_for_live(db, position).await?;
     let mut differences = Vec::new();
+    let mut tx = db.read_all().await?;
     for model in &all {
-        differences.extend(differences_of(db, *model).await?);
+        differences.extend(differences_of(&mut tx, *model).await?);
     }
+    drop(tx);
     drop_schema(db, SCHEMA).await?;
     Ok(differences)
 }
@@ -53,14 +56,14 @@ async fn wait_for_live(db: &Db, position: u64) -> Result<(), DbError> {
     }
 }
 
-async fn differences_of(db: &Db, model: &dyn ReadModel) -> Result<Vec<String>, DbError> {
+async fn differences_of(tx: &mut ReadTx, model: &dyn ReadModel) -> Result<Vec<String>, DbError> {
     let mut differences = Vec::new();
     for table in model.tables() {
         for (one, other, what) in [("public", SCHEMA, "only live"), (SCHEMA, "public", "only replayed")] {
             let sql = format!(
                 "SELECT to_jsonb(a)::text FROM {one}.{table} a EXCEPT SELECT to_jsonb(b)::text FROM {other}.{table} b LIMIT {NAMED_MAX}"
             );
-            for row in sqlx::query(&sql).fetch_all(db.pool()).await? {
+            for row in sqlx::query(&sql).fetch_all(&mut *tx.0).await? {
                 differences.push(format!("{table}, {what}: {}", row.try_get::<String, _>(0)?));
             }
         }

@@ -9,6 +9,8 @@ use sqlx::{Executor as _, Postgres, Row as _, Transaction};
 
 /// Connections of one process.
 const CONNECTIONS_MAX: u32 = 24;
+/// Connections of a pool that is bound to one tenant.
+const READER_CONNECTIONS_MAX: u32 = 2;
 /// How long a request may wait for a connection before PostgreSQL counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest statement of a request.
@@ -24,10 +26,10 @@ pub enum DbError {
     /// PostgreSQL can't be reached or is starting. Trying again later is right.
     #[error("PostgreSQL is not available: {0}")]
     Unavailable(String),
-    /// PostgreSQL refused the statement.
+    /// PostgreSQL refused the statement, whatever the values in it: rights, a missing table, a full disk.
     #[error("PostgreSQL refused: {0}")]
     Refused(String),
-    /// A row can't be read, or an event can't be applied.
+    /// A row can't be read, or an event can't be applied: its values are at fault.
     #[error("{0}")]
     Invalid(String),
 }
@@ -43,14 +45,21 @@ impl From<sqlx::Error> for DbError {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default().into_owned();
-                // Connection, resources, shutting down, serialization: another try may go through.
-                let passing = ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class));
-                if passing { Self::Unavailable(error.to_string()) } else { Self::Refused(error.to_string()) }
+                match code.get(..2).unwrap_or_default() {
+                    // Connection, resources, shutting down, serialization: another try may go through.
+                    "08" | "53" | "57" | "40" => Self::Unavailable(error.to_string()),
+                    // The values themselves, or a constraint on them.
+                    "22" | "23" => Self::Invalid(error.to_string()),
+                    _ => Self::Refused(error.to_string()),
+                }
             }
-            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::RowNotFound => {
-                Self::Invalid(error.to_string())
-            }
-            _ => Self::Unavailable(error.to_string()),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error.to_string()),
+            _ => Self::Invalid(error.to_string()),
         }
     }
 }
@@ -132,8 +141,30 @@ impl Db {
         Ok(tx)
     }
 
+    /// Connections of the owner of the tables, who sees no rows: row-level security is forced.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A few connections that see one tenant's rows and never anything else, for a library that takes a pool.
+    pub(crate) fn reader_pool(&self, tenant: &TenantId) -> PgPool {
+        let connect = self.pool.connect_options();
+        let options = PgConnectOptions::clone(&connect)
+            .options([("role", "waybill_reader"), ("waybill.tenant", tenant.as_str())]);
+        PgPoolOptions::new()
+            .max_connections(READER_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options)
+    }
+
+    /// Holds a name as long as the transaction lives; an error when somebody else holds it.
+    pub(crate) async fn hold(&self, name: &str) -> Result<Transaction<'static, Postgres>, DbError> {
+        let mut tx = self.pool.begin().await?;
+        let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(format!("waybill:{name}"))
+            .fetch_one(&mut *tx)
+            .await?;
+        if held { Ok(tx) } else { Err(DbError::Refused(format!("another process is at {name} already"))) }
     }
 
     /// The position of every projection over EVENTS.

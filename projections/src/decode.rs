@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 use event_store::{RawRecord, Record, StoreError};
 
+use crate::db::DbError;
+
 /// The events of one record.
 pub(crate) enum Events {
     Device(Vec<DeviceEvent>),
@@ -15,6 +17,18 @@ pub(crate) enum Events {
     Claim,
 }
 
+/// A record that this program can't decode, and why.
+pub(crate) struct Unreadable {
+    pub(crate) raw: RawRecord,
+    pub(crate) error: StoreError,
+}
+
+impl From<Box<Unreadable>> for DbError {
+    fn from(unreadable: Box<Unreadable>) -> Self {
+        Self::Invalid(unreadable.error.to_string())
+    }
+}
+
 /// One record, decoded.
 pub(crate) struct Decoded {
     pub(crate) raw: RawRecord,
@@ -23,9 +37,15 @@ pub(crate) struct Decoded {
 }
 
 impl Decoded {
-    pub(crate) fn decode(raw: RawRecord) -> Result<Self, StoreError> {
-        let record = Record::decode(raw.position, &raw.body)?;
-        let events = match raw.key.kind.as_str() {
+    pub(crate) fn decode(raw: RawRecord) -> Result<Self, Box<Unreadable>> {
+        match Record::decode(raw.position, &raw.body).and_then(|record| Ok((Self::events_of(&raw, &record)?, record))) {
+            Ok((events, record)) => Ok(Self { raw, record, events }),
+            Err(error) => Err(Box::new(Unreadable { raw, error })),
+        }
+    }
+
+    fn events_of(raw: &RawRecord, record: &Record) -> Result<Events, StoreError> {
+        Ok(match raw.key.kind.as_str() {
             "device" => Events::Device(record.decode_events(raw.position)?),
             "firmware" => Events::Firmware(record.decode_events(raw.position)?),
             "campaign" => Events::Campaign(record.decode_events(raw.position)?),
@@ -39,8 +59,7 @@ impl Decoded {
                 let event_type = format!("aggregate {other}");
                 return Err(StoreError::UnknownEvent { event_type, schema: 0, position: raw.position });
             }
-        };
-        Ok(Self { raw, record, events })
+        })
     }
 
     pub(crate) fn tenant(&self) -> String {
@@ -54,10 +73,6 @@ impl Decoded {
     /// When the command was decided: the only clock of read models.
     pub(crate) fn at(&self) -> DateTime<Utc> {
         self.record.meta.recorded_at
-    }
-
-    pub(crate) fn position(&self) -> i64 {
-        self.raw.position as i64
     }
 
     pub(crate) fn device_events(&self) -> &[DeviceEvent] {

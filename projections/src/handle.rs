@@ -11,10 +11,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::db::{Db, DbError};
+use crate::runner::telemetry::PRESENCE_VERSION;
 use crate::{models, runner};
 
-/// Pause between two looks at the position of a projection.
-const WAIT_POLL: Duration = Duration::from_millis(4);
 /// Pause between two looks at projections of another process.
 const FOLLOW_POLL: Duration = Duration::from_millis(100);
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +34,8 @@ pub enum ProjectionState {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProjectionStatus {
     pub name: String,
+    /// Version of the read model's form that this program writes.
+    pub version: i32,
     pub position: u64,
     /// End of the log when it was last looked at.
     pub head: u64,
@@ -96,6 +97,13 @@ impl Board {
         self.change(name, |entry| (entry.state, entry.error) = (state, error));
     }
 
+    /// The same for all projections that are known.
+    fn set_all(&self, state: ProjectionState, error: Option<String>) {
+        for entry in self.lock().values_mut() {
+            (entry.state, entry.error) = (state, error.clone());
+        }
+    }
+
     pub(crate) fn set_running(&self, name: &str, position: u64, parked: usize) {
         self.change(name, |entry| {
             (entry.position, entry.parked, entry.error) = (position, parked, None);
@@ -105,7 +113,10 @@ impl Board {
     }
 
     pub(crate) fn advance(&self, name: &str, position: u64, parked: usize) {
-        self.change(name, |entry| (entry.position, entry.parked, entry.progressed) = (position, parked, true));
+        self.change(name, |entry| {
+            (entry.position, entry.parked, entry.progressed) = (position, parked, true);
+            (entry.state, entry.error) = (ProjectionState::Running, None);
+        });
         self.news.send_modify(|count| *count += 1);
     }
 
@@ -113,7 +124,8 @@ impl Board {
         let mut moved = false;
         self.change(name, |entry| {
             moved = entry.position != position;
-            (entry.position, entry.state, entry.progressed) = (position, ProjectionState::CaughtUp, true);
+            (entry.position, entry.progressed) = (position, true);
+            (entry.state, entry.error) = (ProjectionState::CaughtUp, None);
         });
         if moved {
             self.news.send_modify(|count| *count += 1);
@@ -132,6 +144,7 @@ impl Board {
 #[derive(Clone)]
 pub struct Projections {
     board: Board,
+    db: Db,
     log: Arc<dyn Log>,
 }
 
@@ -142,11 +155,13 @@ impl Projections {
         for model in models::all() {
             board.set_state(model.name(), ProjectionState::Starting, None);
         }
-        let (starting, parts) = (tasks.clone(), (db, log.clone(), board.clone()));
+        let this = Self { board: board.clone(), db: db.clone(), log: log.clone() };
+        let (starting, parts) = (tasks.clone(), (db, log, board));
         tasks.spawn("migrations", async move {
             let (db, log, board) = parts;
             while let Err(error) = db.migrate().await {
                 tracing::warn!(%error, "The read models' tables can't be brought up to date yet.");
+                board.set_all(ProjectionState::Unavailable, Some(error.to_string()));
                 tokio::select! {
                     () = starting.token().cancelled() => return,
                     () = tokio::time::sleep(MIGRATION_PAUSE) => {}
@@ -162,23 +177,19 @@ impl Projections {
                 starting.spawn(crate::PRESENCE, run);
             }
         });
-        Self { board, log }
+        this
     }
 
     /// Follows projections that another process runs.
     pub fn follow(db: Db, log: Arc<dyn Log>, tasks: &Tasks) -> Self {
         let board = Board::new();
-        let (stop, shown) = (tasks.token().clone(), board.clone());
+        let this = Self { board: board.clone(), db: db.clone(), log };
+        let (stop, shown) = (tasks.token().clone(), board);
         tasks.spawn("projection followers", async move {
             while !stop.is_cancelled() {
                 match db.positions().await {
                     Ok(positions) => positions.iter().for_each(|(name, position)| shown.caught_up(name, *position)),
-                    Err(error) => {
-                        let names: Vec<String> = shown.lock().keys().cloned().collect();
-                        for name in names {
-                            shown.set_state(&name, ProjectionState::Unavailable, Some(error.to_string()));
-                        }
-                    }
+                    Err(error) => shown.set_all(ProjectionState::Unavailable, Some(error.to_string())),
                 }
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -186,28 +197,35 @@ impl Projections {
                 }
             }
         });
-        Self { board, log }
+        this
     }
 
     /// Waits until the named read models have reached a position.
     pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
-        let deadline = tokio::time::Instant::now() + timeout;
-        loop {
-            let behind = names.iter().find_map(|name| {
-                let entries = self.board.lock();
-                let entry = entries.get(*name);
-                let position = entry.map_or(0, |entry| entry.position);
-                (position < wanted).then(|| ((*name).to_owned(), position, entry.and_then(|entry| entry.error.clone())))
-            });
-            let Some((name, position, error)) = behind else { return Ok(()) };
-            if tokio::time::Instant::now() >= deadline {
-                return Err(match error {
-                    Some(error) => WaitError::Unavailable(error),
-                    None => WaitError::Behind { name, position, wanted },
-                });
-            }
-            tokio::time::sleep(WAIT_POLL).await;
+        let mut news = self.board.news.subscribe();
+        let arrival = async { while self.behind(names, wanted).is_some() && news.changed().await.is_ok() {} };
+        if tokio::time::timeout(timeout, arrival).await.is_ok() {
+            return Ok(());
         }
+        self.behind(names, wanted).map_or(Ok(()), Err)
+    }
+
+    /// The first of the named read models that hasn't reached a position.
+    fn behind(&self, names: &[&str], wanted: u64) -> Option<WaitError> {
+        let entries = self.board.lock();
+        names.iter().find_map(|name| {
+            let entry = entries.get(*name);
+            let position = entry.map_or(0, |entry| entry.position);
+            (position < wanted).then(|| match entry.and_then(|entry| entry.error.clone()) {
+                Some(error) => WaitError::Unavailable(error),
+                None => WaitError::Behind { name: (*name).to_owned(), position, wanted },
+            })
+        })
+    }
+
+    /// Tries the parked records of a projection again.
+    pub async fn unpark(&self, name: &str) -> Result<runner::Unparked, DbError> {
+        runner::unpark(&self.db, self.log.clone(), name).await
     }
 
     /// Waits until every projection has got hold of its tables.
@@ -236,6 +254,7 @@ impl Projections {
                 let lag = head.saturating_sub(entry.position);
                 metrics::gauge!("waybill_projection_lag_positions", "projection" => name.clone()).set(lag as f64);
                 ProjectionStatus {
+                    version: models::by_name(&name).map_or(PRESENCE_VERSION, |model| model.version()),
                     name,
                     position: entry.position,
                     head,

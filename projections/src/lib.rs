@@ -23,6 +23,7 @@ pub use db::{Db, DbError, ReadTx};
 pub use handle::{ProjectionState, ProjectionStatus, Projections, WaitError};
 pub use models::{archive, campaigns, deadlines, devices, firmware, history, updates};
 pub use rebuild::rebuild;
+pub use runner::{Unparked, unpark};
 pub use table::Page;
 
 /// Names of the projections over EVENTS, as in checkpoints, health and `waybill rebuild`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::OfflineCause;
 use domain::{DeviceId, TenantId};
-use event_store::telemetry::{TelemetryKind, TelemetryMessage};
+use event_store::telemetry::{TelemetryKind, TelemetryMessage, TelemetryRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
@@ -85,7 +85,11 @@ impl Row for LatestRow {
 pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
     let keys = || batch.iter().map(|message| vec![message.tenant.to_string(), message.device.to_string()]);
     let mut presence = Rows::<PresenceRow>::load(connection, keys().collect()).await?;
-    let mut progress = Rows::<ProgressRow>::load(connection, Vec::new()).await?;
+    let progress_keys = batch.iter().filter_map(|message| {
+        let row = progress_of(message, &message.decode().ok()?)?;
+        Some(row.key())
+    });
+    let mut progress = Rows::<ProgressRow>::load(connection, progress_keys.collect()).await?;
     let mut latest = Rows::<LatestRow>::load(connection, Vec::new()).await?;
     for message in batch {
         let Ok(record) = message.decode() else { continue };
@@ -102,23 +106,33 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
             TelemetryKind::Contact => {}
             TelemetryKind::Measurements => latest.put(LatestRow { tenant, device_id, at, data }),
             TelemetryKind::Progress => {
-                let number = |name: &str| data[name].as_u64();
-                let (Some(ordinal), Some(attempt)) = (number("ordinal"), number("attempt")) else { continue };
-                progress.put(ProgressRow {
-                    tenant,
-                    device_id,
-                    ordinal: ordinal as u32,
-                    attempt: attempt as u16,
-                    progress: data["progress"].as_i64(),
-                    bytes: data["bytes"].as_i64(),
-                    at,
-                });
+                let Some(row) = progress_of(message, &record) else { continue };
+                // The same report may be stored twice, with newer ones in between.
+                if progress.get(&row.key()).is_none_or(|known| (row.attempt, row.at) >= (known.attempt, known.at)) {
+                    progress.put(row);
+                }
             }
         }
     }
     presence.save(connection).await?;
     progress.save(connection).await?;
     latest.save(connection).await
+}
+
+fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<ProgressRow> {
+    if record.kind != TelemetryKind::Progress {
+        return None;
+    }
+    let data: Value = serde_json::from_str(record.data.get()).ok()?;
+    Some(ProgressRow {
+        tenant: message.tenant.to_string(),
+        device_id: message.device.to_string(),
+        ordinal: u32::try_from(data["ordinal"].as_u64()?).ok()?,
+        attempt: u16::try_from(data["attempt"].as_u64()?).ok()?,
+        progress: data["progress"].as_i64(),
+        bytes: data["bytes"].as_i64(),
+        at: record.received_at,
+    })
 }
 
 fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Utc>, data: &Value) -> PresenceRow {

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use event_store::{Delivery, Log};
+use event_store::{Delivery, Log, StoreError};
 use futures::StreamExt;
 use sqlx::{Executor as _, PgConnection, Postgres, Transaction};
 
 use crate::db::{Db, DbError};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Unreadable};
 use crate::models::{self, ReadModel};
 
 /// Records applied in one transaction.
@@ -21,11 +21,10 @@ pub async fn rebuild(
     name: &str,
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> Result<u64, DbError> {
-    let model = models::all().into_iter().find(|model| model.name() == name).ok_or_else(|| {
-        let names: Vec<&str> = models::all().iter().map(|model| model.name()).collect();
-        DbError::Invalid(format!("there is no read model {name}; there are {}", names.join(", ")))
-    })?;
+    let model = models::by_name(name)?;
     let schema = format!("rebuild_{name}");
+    let _held = db.hold(&format!("rebuilding {name}")).await?;
+    let incarnation_ms = log.info().await.map_err(unavailable)?.incarnation_ms;
     create_tables(db, model, &schema).await?;
     let mut position = replay(db, &log, &[model], &schema, 0, &mut progress).await?;
     // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
@@ -35,7 +34,7 @@ pub async fn rebuild(
         .execute(&mut *tx)
         .await?;
     position = replay(db, &log, &[model], &schema, position, &mut progress).await?;
-    switch(&mut tx, model, &schema, position, log.info().await.map(|info| info.incarnation_ms).unwrap_or(0)).await?;
+    switch(&mut tx, model, &schema, position, incarnation_ms).await?;
     tx.commit().await?;
     drop_schema(db, &schema).await?;
     Ok(position)
@@ -68,7 +67,6 @@ pub(crate) async fn replay(
     from: u64,
     progress: &mut (impl FnMut(u64, u64) + Send),
 ) -> Result<u64, DbError> {
-    let unavailable = |error: event_store::StoreError| DbError::Unavailable(error.to_string());
     let head = log.info().await.map_err(unavailable)?.last_sequence;
     if head <= from {
         return Ok(from);
@@ -80,7 +78,10 @@ pub(crate) async fn replay(
         match source.next().await {
             Some(Ok(Delivery::Record(raw))) if raw.position <= head => {
                 reached = raw.position;
-                batch.push(Decoded::decode(raw).map_err(|error| DbError::Invalid(error.to_string()))?);
+                match Decoded::decode(raw) {
+                    Ok(record) => batch.push(record),
+                    Err(unreadable) => keep_unreadable(db, models, schema, *unreadable).await?,
+                }
             }
             Some(Ok(Delivery::Record(_))) => reached = head,
             Some(Ok(Delivery::CaughtUp { position })) => reached = reached.max(position.min(head)),
@@ -100,6 +101,27 @@ pub(crate) async fn replay(
     Ok(head)
 }
 
+fn unavailable(error: StoreError) -> DbError {
+    DbError::Unavailable(error.to_string())
+}
+
+/// Only a model that keeps bytes can be built over a record that can't be decoded.
+async fn keep_unreadable(
+    db: &Db,
+    models: &[&dyn ReadModel],
+    schema: &str,
+    unreadable: Unreadable,
+) -> Result<(), DbError> {
+    let mut tx = db.write(schema).await?;
+    for model in models {
+        if !model.keep_unreadable(&mut tx, &unreadable.raw).await? {
+            return Err(DbError::Invalid(format!("{} can't be built: {}", model.name(), unreadable.error)));
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Puts the new tables in the old ones' place. Policies, grants and the checkpoint go with them.
 async fn switch(
     tx: &mut Transaction<'_, Postgres>,
@@ -115,7 +137,9 @@ async fn switch(
     let connection: &mut PgConnection = tx;
     connection.execute(&*sql).await?;
     sqlx::query(
-        "UPDATE projection_checkpoints SET position = $2, epoch = epoch + 1, version = $3, incarnation_ms = $4, halted = NULL WHERE name = $1",
+        "INSERT INTO projection_checkpoints (name, position, version, incarnation_ms) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version,
+           incarnation_ms = EXCLUDED.incarnation_ms, epoch = projection_checkpoints.epoch + 1",
     )
     .bind(model.name())
     .bind(position as i64)

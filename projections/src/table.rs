@@ -80,7 +80,7 @@ impl<R: Row> Rows<R> {
             .into_values()
             .filter(|entry| entry.now != entry.before)
             .filter_map(|entry| entry.now)
-            .map(|row| serde_json::to_value(row))
+            .map(|row| serde_json::to_value(row).map(storable))
             .collect::<Result<_, _>>()?;
         let Some(Value::Object(first)) = changed.first() else { return Ok(()) };
         let columns: Vec<&str> = first.keys().map(String::as_str).collect();
@@ -101,6 +101,18 @@ impl<R: Row> Rows<R> {
             sqlx::query(&sql).bind(Value::Array(page.to_vec())).execute(&mut *connection).await?;
         }
         Ok(())
+    }
+}
+
+/// PostgreSQL takes no NUL in texts; a device may well send one.
+fn storable(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), storable(value))).collect(),
+        ),
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => value,
     }
 }
 
@@ -133,7 +145,7 @@ impl Select {
 
     /// Adds a condition; `$` stands for the value's place, as `jsonb`.
     pub(crate) fn filter(&mut self, condition: &str, value: impl Into<Value>) {
-        self.values.push(value.into());
+        self.values.push(storable(value.into()));
         self.conditions.push(condition.replace('$', &format!("${}", self.values.len())));
     }
 
@@ -160,7 +172,7 @@ impl Select {
             let mut condition = condition;
             for (index, value) in values.into_iter().enumerate() {
                 condition = condition.replacen('$', &format!("\u{1}{}", first + index + 1), 1);
-                all.values.push(value);
+                all.values.push(storable(value));
             }
             all.conditions.push(condition.replace('\u{1}', "$"));
         }
@@ -191,5 +203,17 @@ impl Select {
 
     fn condition(&self) -> String {
         if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_postgresql_would_refuse_are_stored_without_the_offence() {
+        let told = serde_json::json!({"attributes": {"a\u{0}b": "c\u{0}"}, "n": [1, "x"]});
+        let kept = serde_json::json!({"attributes": {"a\u{fffd}b": "c\u{fffd}"}, "n": [1, "x"]});
+        assert_eq!(storable(told), kept);
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Works on raw records, so that what can't be decoded is kept, too.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use domain::{AggregateKey, TenantId};
 use event_store::{RawRecord, Record};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, Row as _};
 
@@ -28,7 +30,17 @@ impl ReadModel for ArchiveModel {
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let raw: Vec<&RawRecord> = batch.iter().map(|record| &record.raw).collect();
         store_records(connection, &raw).await?;
-        store_events(connection, batch).await
+        let events = batch.iter().map(|record| (&record.raw, &record.record));
+        store_events(connection, events.collect()).await
+    }
+
+    async fn keep_unreadable(&self, connection: &mut PgConnection, raw: &RawRecord) -> Result<bool, DbError> {
+        store_records(connection, &[raw]).await?;
+        // Unknown to this program, and yet of the record's form.
+        if let Ok(record) = Record::decode(raw.position, &raw.body) {
+            store_events(connection, vec![(raw, &record)]).await?;
+        }
+        Ok(true)
     }
 }
 
@@ -38,7 +50,7 @@ pub(crate) async fn store_records(connection: &mut PgConnection, batch: &[&RawRe
     sqlx::query(
         "INSERT INTO records (position, tenant, subject, stored_at, headers, body, sha256)
          SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::jsonb[], $6::bytea[], $7::bytea[])
-         ON CONFLICT (position) DO NOTHING",
+         ON CONFLICT (tenant, position) DO NOTHING",
     )
     .bind(batch.iter().map(|raw| raw.position as i64).collect::<Vec<_>>())
     .bind(batch.iter().map(|raw| raw.key.tenant.to_string()).collect::<Vec<_>>())
@@ -52,58 +64,102 @@ pub(crate) async fn store_records(connection: &mut PgConnection, batch: &[&RawRe
     Ok(())
 }
 
-async fn store_events(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+/// One row of `events` in the order of [`INSERT_EVENTS`]. JSON travels as text, so that it is stored as it was written.
+struct EventRow {
+    aggregate_type: String,
+    aggregate_id: String,
+    sequence: i64,
+    event_type: String,
+    event_version: String,
+    payload: String,
+    metadata: String,
+    tenant: String,
+    position: i64,
+    index: i64,
+    time: DateTime<Utc>,
+    actor: String,
+    correlation_id: String,
+    causation_id: Option<String>,
+}
+
+const INSERT_EVENTS: &str = "
+INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, tenant, position, index, time,
+  actor, correlation_id, causation_id)
+SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, tenant, position, index, time,
+  actor, correlation_id, causation_id
+FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
+  $11::timestamptz[], $12::text[], $13::text[], $14::text[])
+  AS t (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, tenant, position, index, time, actor,
+  correlation_id, causation_id)
+ON CONFLICT (aggregate_type, aggregate_id, sequence) DO NOTHING";
+
+async fn store_events(connection: &mut PgConnection, batch: Vec<(&RawRecord, &Record)>) -> Result<(), DbError> {
     let mut rows = Vec::new();
-    for record in batch {
-        for (index, stored) in record.record.events.iter().enumerate() {
-            let payload: Value = serde_json::from_str(stored.event.get())?;
-            rows.push(event_row(record, index, stored.schema, payload));
+    for (raw, record) in batch {
+        for index in 0..record.events.len() {
+            rows.push(event_row(raw, record, index)?);
         }
     }
-    sqlx::query(
-        "INSERT INTO events SELECT * FROM jsonb_populate_recordset(NULL::events, $1)
-         ON CONFLICT (aggregate_type, aggregate_id, sequence) DO NOTHING",
-    )
-    .bind(Value::Array(rows))
-    .execute(connection)
-    .await?;
+    let texts = |field: fn(&EventRow) -> &String| rows.iter().map(|row| field(row).clone()).collect::<Vec<_>>();
+    let numbers = |field: fn(&EventRow) -> i64| rows.iter().map(field).collect::<Vec<_>>();
+    sqlx::query(INSERT_EVENTS)
+        .bind(texts(|row| &row.aggregate_type))
+        .bind(texts(|row| &row.aggregate_id))
+        .bind(numbers(|row| row.sequence))
+        .bind(texts(|row| &row.event_type))
+        .bind(texts(|row| &row.event_version))
+        .bind(texts(|row| &row.payload))
+        .bind(texts(|row| &row.metadata))
+        .bind(texts(|row| &row.tenant))
+        .bind(numbers(|row| row.position))
+        .bind(numbers(|row| row.index))
+        .bind(rows.iter().map(|row| row.time).collect::<Vec<_>>())
+        .bind(texts(|row| &row.actor))
+        .bind(texts(|row| &row.correlation_id))
+        .bind(rows.iter().map(|row| row.causation_id.clone()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-fn event_row(record: &Decoded, index: usize, schema: u16, payload: Value) -> Value {
-    let meta = &record.record.meta;
-    let causation = meta.causation_id.map(|id| id.to_string());
+fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow, DbError> {
+    let stored = &record.events[index];
+    let event_type = event_store::upcast::type_of(stored, raw.position)
+        .map_err(|error| DbError::Invalid(error.to_string()))?
+        .into_owned();
+    let meta = &record.meta;
+    let causation_id = meta.causation_id.map(|id| id.to_string());
     // The framework reads metadata as a flat map of strings.
-    let mut metadata = json!({
-        "command_id": record.record.command_id.to_string(),
-        "actor": meta.actor.to_string(),
-        "correlation_id": meta.correlation_id.to_string(),
-        "recorded_at": meta.recorded_at.to_rfc3339(),
-        "position": format!("{}.{index}", record.raw.position),
-    });
-    if let Some(causation) = &causation {
-        metadata["causation_id"] = json!(causation);
+    let mut metadata = BTreeMap::from([
+        ("command_id", record.command_id.to_string()),
+        ("actor", meta.actor.to_string()),
+        ("correlation_id", meta.correlation_id.to_string()),
+        ("recorded_at", meta.recorded_at.to_rfc3339()),
+        ("position", format!("{}-{index}", raw.position)),
+    ]);
+    if let Some(causation_id) = &causation_id {
+        metadata.insert("causation_id", causation_id.clone());
     }
-    json!({
-        "aggregate_type": record.raw.key.kind,
-        "aggregate_id": format!("{}/{}", record.raw.key.tenant, record.raw.key.id),
-        "sequence": record.record.version + index as u64,
-        "event_type": payload["type"],
-        "event_version": schema.to_string(),
-        "payload": payload,
-        "metadata": metadata,
-        "tenant": record.raw.key.tenant,
-        "position": record.raw.position,
-        "index": index,
-        "time": meta.recorded_at,
-        "actor": meta.actor,
-        "correlation_id": meta.correlation_id,
-        "causation_id": causation,
+    Ok(EventRow {
+        aggregate_type: raw.key.kind.clone(),
+        aggregate_id: format!("{}/{}", raw.key.tenant, raw.key.id),
+        sequence: (record.version + index as u64) as i64,
+        event_type,
+        event_version: stored.schema.to_string(),
+        payload: stored.event.get().to_owned(),
+        metadata: serde_json::to_string(&metadata)?,
+        tenant: raw.key.tenant.to_string(),
+        position: raw.position as i64,
+        index: index as i64,
+        time: meta.recorded_at,
+        actor: meta.actor.to_string(),
+        correlation_id: meta.correlation_id.to_string(),
+        causation_id,
     })
 }
 
 /// An archived record: its position, when the log stored it, and the record itself.
-pub type Archived = (u64, chrono::DateTime<chrono::Utc>, Record);
+pub type Archived = (u64, DateTime<Utc>, Record);
 
 /// The records of one aggregate from the archive, in order, each checked against its digest.
 pub async fn records(db: &Db, key: &AggregateKey) -> Result<Vec<Archived>, DbError> {
@@ -136,11 +192,11 @@ where
     <A as cqrs_es::Aggregate>::Event: cqrs_es::DomainEvent,
 {
     use cqrs_es::persist::PersistedEventRepository;
-    let repository = postgres_es::PostgresEventRepository::new(db.pool().clone());
-    let events = repository
-        .get_events::<A>(&format!("{tenant}/{id}"))
-        .await
-        .map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let pool = db.reader_pool(tenant);
+    let repository = postgres_es::PostgresEventRepository::new(pool.clone());
+    let events = repository.get_events::<A>(&format!("{tenant}/{id}")).await;
+    pool.close().await;
+    let events = events.map_err(|error| DbError::Unavailable(error.to_string()))?;
     let count = events.len();
     let mut aggregate = A::default();
     for event in events {

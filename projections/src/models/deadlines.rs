@@ -44,9 +44,10 @@ WHERE t.open AND (
       AND greatest(t.phase_since, p.last_seen) + make_interval(secs => (t.limits->>'phase_s')::float8) <= $1)
   OR (t.phase = 'cancelling' AND t.phase_since + make_interval(secs => (t.limits->>'cancel_s')::float8) <= $1)
   OR (t.phase = 'deferred' AND t.not_before <= $1)
-  OR (t.phase = 'waiting' AND t.wait_reason = 'backoff' AND t.campaign_id IS NULL AND t.not_before <= $1
-      AND EXISTS (SELECT FROM devices d WHERE d.tenant = t.tenant AND d.device_id = t.device_id
-                  AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT d.held))
+  OR (t.phase = 'waiting' AND t.wait_reason IN ('backoff', 'held') AND t.campaign_id IS NULL
+      AND (t.not_before IS NULL OR t.not_before <= $1)
+      AND EXISTS (SELECT FROM devices d WHERE d.tenant = t.tenant AND d.device_id = t.device_id AND d.status = 'online'
+                  AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $1))))
 )
 ORDER BY t.phase_since
 LIMIT $3";

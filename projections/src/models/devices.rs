@@ -191,6 +191,7 @@ fn apply(row: &mut DeviceRow, event: &E) {
         E::Registered { versions, .. } => set_versions(row, versions),
         E::Recommissioned { profile, versions } => {
             set_profile(row, profile);
+            row.transport = word(&profile.transport);
             row.versions.clear();
             row.lifecycle = "active".to_owned();
             (row.held, row.hold_until) = (false, None);

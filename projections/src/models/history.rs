@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::device::{DeviceEvent as E, UpdateRef};
+use domain::CampaignId;
+use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::ReadModel;
+use super::devices::{Place, place_of};
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::table::{Page, Row, Rows, Select};
 
-/// One change. `cause` is `registered`, `operator`, `confirmed`, `reported`, `regressed` or `late`.
+/// One change. `cause` is `registered`, `operator`, `confirmed`, `reported`, `regressed`, or `late`: the version of an update that had
+/// ended without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryRow {
     pub tenant: String,
@@ -40,12 +43,23 @@ impl Row for HistoryRow {
     }
 }
 
-/// What a device runs, to compare with.
+/// What a device runs, and what was sent to it, to compare with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct VersionsRow {
     tenant: String,
     device_id: String,
     versions: BTreeMap<String, String>,
+    /// Updates that aren't confirmed, by ordinal.
+    sent: BTreeMap<u32, Sent>,
+}
+
+/// An update that may change what runs, also after it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Sent {
+    component: String,
+    version: String,
+    campaign: Option<CampaignId>,
+    ended: bool,
 }
 
 impl Row for VersionsRow {
@@ -75,78 +89,147 @@ impl ReadModel for HistoryModel {
         let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
         let mut history = Rows::<HistoryRow>::load(connection, Vec::new()).await?;
         for record in of_devices() {
-            let key = vec![record.tenant(), record.id()];
-            let mut versions = known.get(&key).map(|row| row.versions.clone()).unwrap_or_default();
-            let mut index = 0;
-            for event in record.device_events() {
-                for change in changes(event, &versions) {
-                    history.put(HistoryRow {
-                        tenant: record.tenant(),
-                        device_id: record.id(),
-                        position: record.raw.position,
-                        index,
-                        at: record.at(),
-                        component: change.component.clone(),
-                        from_version: versions.get(&change.component).cloned(),
-                        to_version: change.to.clone(),
-                        cause: change.cause.to_owned(),
-                        ordinal: change.update.map(|update| update.ordinal),
-                        campaign_id: change.update.and_then(|update| update.campaign).map(|id| id.to_string()),
-                    });
-                    index += 1;
-                    match change.to {
-                        Some(to) => versions.insert(change.component, to),
-                        None => versions.remove(&change.component),
-                    };
-                }
+            let (tenant, device_id) = (record.tenant(), record.id());
+            let mut row = known.get(&[tenant.clone(), device_id.clone()]).cloned().unwrap_or_else(|| VersionsRow {
+                tenant: tenant.clone(),
+                device_id: device_id.clone(),
+                versions: BTreeMap::new(),
+                sent: BTreeMap::new(),
+            });
+            for (change, index) in row.follow(record.device_events()).into_iter().zip(0..) {
+                history.put(HistoryRow {
+                    tenant: tenant.clone(),
+                    device_id: device_id.clone(),
+                    position: record.raw.position,
+                    index,
+                    at: record.at(),
+                    component: change.component,
+                    from_version: change.from,
+                    to_version: change.to,
+                    cause: change.cause.to_owned(),
+                    ordinal: change.update.as_ref().map(|(ordinal, _)| *ordinal),
+                    campaign_id: change.update.and_then(|(_, campaign)| campaign).map(|id| id.to_string()),
+                });
             }
-            known.put(VersionsRow { tenant: record.tenant(), device_id: record.id(), versions });
+            known.put(row);
         }
         known.save(connection).await?;
         history.save(connection).await
     }
 }
 
-struct VersionChange<'a> {
+/// One change of what a component runs.
+#[derive(Debug, PartialEq)]
+struct VersionChange {
     component: String,
+    from: Option<String>,
     to: Option<String>,
     cause: &'static str,
-    update: Option<&'a UpdateRef>,
+    /// The update behind it, with its campaign.
+    update: Option<(u32, Option<CampaignId>)>,
 }
 
-fn changes<'a>(event: &'a E, present: &BTreeMap<String, String>) -> Vec<VersionChange<'a>> {
-    let all = |versions: &BTreeMap<String, String>, cause: &'static str| {
-        versions
-            .iter()
-            .filter(|(component, version)| {
-                present.get(*component).map(String::as_str).unwrap_or_default() != version.as_str()
-            })
-            .map(|(component, version)| VersionChange {
-                component: component.clone(),
-                to: (!version.is_empty()).then(|| version.clone()),
-                cause,
-                update: None,
-            })
-            .collect()
-    };
-    match event {
-        E::Registered { versions, .. } | E::Recommissioned { versions, .. } => all(versions, "registered"),
-        E::Amended { versions, .. } => all(versions, "operator"),
-        E::VersionsReported { versions, .. } => all(versions, "reported"),
-        E::UpdateConfirmed { update, component, version, .. } => vec![VersionChange {
-            component: component.clone(),
-            to: Some(version.clone()),
-            cause: "confirmed",
-            update: Some(update),
-        }],
-        // The version has been reported with the event before; this says what it means.
-        E::VersionRegressed { update, component, to_version, .. } => vec![VersionChange {
-            component: component.clone(),
-            to: Some(to_version.clone()),
-            cause: "regressed",
-            update: Some(update),
-        }],
-        _ => vec![],
+impl VersionsRow {
+    /// Takes the events of one record in and says what changed.
+    fn follow(&mut self, events: &[E]) -> Vec<VersionChange> {
+        let regressed = |component: &str| {
+            events.iter().any(|event| matches!(event, E::VersionRegressed { component: of, .. } if of == component))
+        };
+        let mut changes = Vec::new();
+        for event in events {
+            match event {
+                E::Registered { versions, .. } | E::Amended { versions, .. } => {
+                    let cause = if matches!(event, E::Registered { .. }) { "registered" } else { "operator" };
+                    changes.extend(versions.iter().filter_map(|(of, version)| self.set(of, version, cause, None)));
+                }
+                E::Recommissioned { versions, .. } => changes.extend(self.begin_anew(versions)),
+                E::VersionsReported { versions, .. } => {
+                    // What a regression explains is told once, by the regression.
+                    for (component, version) in versions.iter().filter(|(component, _)| !regressed(component)) {
+                        let late = self.take_late(component, version);
+                        let cause = if late.is_some() { "late" } else { "reported" };
+                        changes.extend(self.set(component, version, cause, late));
+                    }
+                }
+                E::VersionRegressed { update, component, to_version, .. } => {
+                    changes.extend(self.set(
+                        component,
+                        to_version,
+                        "regressed",
+                        Some((update.ordinal, update.campaign)),
+                    ));
+                }
+                E::UpdateConfirmed { update, component, version, .. } => {
+                    changes.push(VersionChange {
+                        component: component.clone(),
+                        from: self.versions.insert(component.clone(), version.clone()),
+                        to: Some(version.clone()),
+                        cause: "confirmed",
+                        update: Some((update.ordinal, update.campaign)),
+                    });
+                    self.sent.remove(&update.ordinal);
+                }
+                other => self.follow_update(other),
+            }
+        }
+        changes
+    }
+
+    /// An empty version removes the component.
+    fn set(
+        &mut self,
+        component: &str,
+        version: &str,
+        cause: &'static str,
+        update: Option<(u32, Option<CampaignId>)>,
+    ) -> Option<VersionChange> {
+        let to = (!version.is_empty()).then(|| version.to_owned());
+        let from = match &to {
+            Some(version) => self.versions.insert(component.to_owned(), version.clone()),
+            None => self.versions.remove(component),
+        };
+        (from != to).then(|| VersionChange { component: component.to_owned(), from, to, cause, update })
+    }
+
+    /// What ran in an earlier life is forgotten.
+    fn begin_anew(&mut self, versions: &BTreeMap<String, String>) -> Vec<VersionChange> {
+        let gone: Vec<String> =
+            self.versions.keys().filter(|component| !versions.contains_key(*component)).cloned().collect();
+        let gone = gone.into_iter().map(|component| (component, String::new()));
+        let all: Vec<(String, String)> =
+            gone.chain(versions.iter().map(|(component, version)| (component.clone(), version.clone()))).collect();
+        all.iter().filter_map(|(component, version)| self.set(component, version, "registered", None)).collect()
+    }
+
+    fn follow_update(&mut self, event: &E) {
+        if let E::UpdateQueued { update, spec, .. } = event {
+            let sent = Sent {
+                component: spec.firmware.component.clone(),
+                version: spec.firmware.version.clone(),
+                campaign: update.campaign,
+                ended: false,
+            };
+            self.sent.insert(update.ordinal, sent);
+            return;
+        }
+        let (Some((ordinal, Place::Ended)), Some(update)) = (place_of(event), event.update()) else { return };
+        if update.attempt == 0 {
+            self.sent.remove(&ordinal);
+        } else if let Some(sent) = self.sent.get_mut(&ordinal) {
+            sent.ended = true;
+        }
+        while self.sent.values().filter(|sent| sent.ended).count() > ENDED_KEPT_MAX {
+            let oldest = self.sent.iter().find(|(_, sent)| sent.ended).map(|(ordinal, _)| *ordinal);
+            oldest.map(|ordinal| self.sent.remove(&ordinal));
+        }
+    }
+
+    /// The latest ended update that was to bring this version.
+    fn take_late(&mut self, component: &str, version: &str) -> Option<(u32, Option<CampaignId>)> {
+        let fits = |sent: &Sent| sent.ended && sent.component == component && sent.version == version;
+        let ordinal = *self.sent.iter().rev().find(|(_, sent)| fits(sent))?.0;
+        let sent = self.sent.remove(&ordinal)?;
+        Some((ordinal, sent.campaign))
     }
 }
 
@@ -167,4 +250,51 @@ pub async fn list(
         select.page::<HistoryRow>(tx, "to_jsonb(t)", "t.position, t.index", after, limit, false).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.position.to_string(), row.index.to_string()]);
     Ok(Page { items, next, total })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::device::UpdateRef;
+
+    use super::*;
+
+    fn row(versions: &[(&str, &str)]) -> VersionsRow {
+        let versions = versions.iter().map(|(of, version)| ((*of).to_owned(), (*version).to_owned())).collect();
+        VersionsRow { tenant: "t".into(), device_id: "d".into(), versions, sent: BTreeMap::new() }
+    }
+
+    fn reported(version: &str) -> E {
+        let versions = BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
+        E::VersionsReported { boot_id: None, versions, slot: None, trial: false }
+    }
+
+    fn update() -> UpdateRef {
+        UpdateRef { ordinal: 7, attempt: 1, campaign: None }
+    }
+
+    #[test]
+    fn a_regression_is_told_once() {
+        let regressed = E::VersionRegressed {
+            update: update(),
+            component: "firmware".into(),
+            from_version: "2.0.0".into(),
+            to_version: "1.0.0".into(),
+        };
+        let changes = row(&[("firmware", "2.0.0")]).follow(&[reported("1.0.0"), regressed]);
+        assert_eq!(changes.len(), 1);
+        assert_eq!((changes[0].cause, changes[0].from.as_deref()), ("regressed", Some("2.0.0")));
+        assert_eq!(changes[0].update, Some((7, None)));
+    }
+
+    #[test]
+    fn the_version_of_an_update_that_had_ended_is_a_late_truth() {
+        let mut row = row(&[("firmware", "1.0.0")]);
+        let sent = Sent { component: "firmware".into(), version: "2.0.0".into(), campaign: None, ended: false };
+        row.sent.insert(7, sent);
+        row.follow(&[E::UpdateTimedOut { update: update(), phase: "rebooting".into() }]);
+        let changes = row.follow(&[reported("2.0.0")]);
+        assert_eq!((changes[0].cause, changes[0].update), ("late", Some((7, None))));
+        assert!(row.follow(&[reported("2.0.0")]).is_empty(), "the same again is no change");
+        assert_eq!(row.follow(&[reported("3.0.0")])[0].cause, "reported");
+    }
 }

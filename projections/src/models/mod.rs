@@ -9,6 +9,7 @@ pub mod history;
 pub mod updates;
 
 use async_trait::async_trait;
+use event_store::RawRecord;
 use sqlx::PgConnection;
 
 use crate::db::DbError;
@@ -29,6 +30,19 @@ pub(crate) trait ReadModel: Send + Sync {
 
     /// Applies records in order. Table names are unqualified: the transaction says whether live or rebuilt ones are meant.
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError>;
+
+    /// Keeps a record that this program can't decode; false when the model can't go on without understanding it.
+    async fn keep_unreadable(&self, _connection: &mut PgConnection, _raw: &RawRecord) -> Result<bool, DbError> {
+        Ok(false)
+    }
+}
+
+/// The read model of this name.
+pub(crate) fn by_name(name: &str) -> Result<&'static dyn ReadModel, DbError> {
+    all().into_iter().find(|model| model.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = all().iter().map(|model| model.name()).collect();
+        DbError::Invalid(format!("there is no read model {name}; there are {}", names.join(", ")))
+    })
 }
 
 /// All read models over decoded events.

@@ -62,11 +62,15 @@ impl Fold {
         connection: &mut PgConnection,
         campaigns: &BTreeSet<Vec<String>>,
     ) -> Result<Vec<Vec<String>>, DbError> {
-        let ids: Vec<String> = campaigns.iter().map(|key| key[1].clone()).collect();
-        let rows = sqlx::query("SELECT tenant, campaign_id, wave FROM campaign_progress WHERE campaign_id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(connection)
-            .await?;
+        let column = |index: usize| campaigns.iter().map(|key| key[index].clone()).collect::<Vec<_>>();
+        let rows = sqlx::query(
+            "SELECT p.tenant, p.campaign_id, p.wave FROM campaign_progress p
+             JOIN UNNEST($1::text[], $2::text[]) AS k (tenant, campaign_id) ON k.tenant = p.tenant AND k.campaign_id = p.campaign_id",
+        )
+        .bind(column(0))
+        .bind(column(1))
+        .fetch_all(connection)
+        .await?;
         rows.iter()
             .map(|row| Ok(vec![row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.to_string()]))
             .collect()
@@ -218,6 +222,7 @@ impl Fold {
                 from_version: entry.from_version.clone(),
                 phase: "planned".to_owned(),
                 wait_reason: None,
+                before_cancel: None,
                 ordinal: None,
                 attempt: 0,
                 holds_slot: false,
@@ -449,9 +454,14 @@ fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc
         E::UpdateSuperseded { .. } => end(member, "superseded"),
         E::UpdateCancelling { .. } => {
             let holds_slot = member.holds_slot;
+            member.before_cancel = Some(member.phase.clone());
             enter(member, "cancelling", holds_slot);
         }
-        E::UpdateCancelRefused { .. } => enter(member, "installing", true),
+        E::UpdateCancelRefused { .. } => {
+            let holds_slot = member.holds_slot;
+            let before = member.before_cancel.take().unwrap_or_else(|| "accepted".to_owned());
+            enter(member, &before, holds_slot);
+        }
         E::UpdateCancelled { .. } => end(member, "cancelled"),
         E::UpdateReportedLate { status, .. } => member.late_confirmed |= status == "completed",
         E::VersionRegressed { .. } => {

@@ -41,11 +41,13 @@ pub async fn plan_candidates(
     now: DateTime<Utc>,
 ) -> Result<(Vec<PlanCandidate>, u64), DbError> {
     let mut tx = db.read_all().await?;
-    let position: i64 = sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
-        .bind(crate::DEVICES)
-        .bind(crate::UPDATES)
-        .fetch_one(&mut *tx.0)
-        .await?;
+    let position: Option<i64> =
+        sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
+            .bind(crate::DEVICES)
+            .bind(crate::UPDATES)
+            .fetch_one(&mut *tx.0)
+            .await?;
+    let position = position.unwrap_or(0);
     if (position as u64) < planning_position {
         return Err(DbError::Unavailable("the devices' read model lags behind the start of the campaign".to_owned()));
     }

@@ -82,7 +82,7 @@ fn status(word: &str) -> Result<CampaignStatus, DbError> {
     CampaignStatus::from_word(word).ok_or_else(|| DbError::Invalid(format!("{word:?} is no status of a campaign")))
 }
 
-/// The policy's view of a campaign that has been planned.
+/// The policy's view of a campaign whose planning has begun. Without a plan it has no waves, so that it can be cancelled.
 pub async fn view(
     db: &Db,
     tenant: &TenantId,
@@ -91,7 +91,7 @@ pub async fn view(
 ) -> Result<Option<View>, DbError> {
     let mut tx = db.read_all().await?;
     let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(None) };
-    let (Some(plan), Some(firmware)) = (row.plan.clone(), row.firmware.clone()) else { return Ok(None) };
+    let Some(firmware) = row.firmware.clone() else { return Ok(None) };
     let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
         .bind(crate::ROLLOUT)
         .fetch_one(&mut *tx.0)
@@ -103,7 +103,7 @@ pub async fn view(
     )
     .bind(tenant.as_str())
     .bind(campaign.to_string())
-    .bind(&plan)
+    .bind(&row.plan)
     .bind(FAILED_NAMED_MAX)
     .fetch_all(&mut *tx.0)
     .await?;

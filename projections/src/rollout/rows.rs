@@ -94,6 +94,8 @@ pub struct MemberRow {
     pub from_version: Option<String>,
     pub phase: String,
     pub wait_reason: Option<String>,
+    /// The phase before a cancel was sent.
+    pub before_cancel: Option<String>,
     pub ordinal: Option<u32>,
     pub attempt: u16,
     pub holds_slot: bool,

@@ -6,7 +6,7 @@ use event_store::{Delivery, RawRecord, StoreError, Subscription};
 use futures::StreamExt;
 
 /// Most records of a batch.
-const RECORDS_MAX: usize = 1_000;
+const RECORDS_MAX: usize = 2_000;
 /// Bytes after which a batch is closed.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a batch waits for more records.

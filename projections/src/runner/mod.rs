@@ -6,6 +6,7 @@
 
 mod batch;
 mod checkpoint;
+mod owner;
 mod parking;
 pub(crate) mod telemetry;
 
@@ -17,21 +18,21 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use parking::Parked;
+pub(crate) use parking::{Parked, ParkedRecord};
+pub use parking::{Unparked, unpark};
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
 use crate::handle::{Board, ProjectionState};
 use crate::models::ReadModel;
 use batch::{Batch, Batches};
+use owner::Owner;
 
 /// Pause after trouble with the database, doubled up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Pause before a halted projection looks whether it may go on.
 const HALTED_PAUSE: Duration = Duration::from_secs(5);
-/// Tries for a record that can't be applied, alone, before its aggregate is parked.
-const APPLY_TRIES_MAX: u32 = 3;
 
 /// Why a run over the subscription ended.
 pub(crate) enum RunEnd {
@@ -63,7 +64,11 @@ pub(crate) async fn run(
         };
         let waited = match end {
             RunEnd::Again(error) => {
-                tracing::debug!(projection = model.name(), %error, "A projection starts over.");
+                if error.is_unavailable() {
+                    tracing::debug!(projection = model.name(), %error, "A projection starts over.");
+                } else {
+                    tracing::error!(projection = model.name(), %error, "A projection can't write and tries again.");
+                }
                 board.set_state(model.name(), ProjectionState::Unavailable, Some(error.to_string()));
                 pause
             }
@@ -103,34 +108,33 @@ fn follow<'a>(
 
 async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> Result<(), RunEnd> {
     let incarnation_ms = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?.incarnation_ms;
-    let mut checkpoint = Checkpoint::claim(db, model.name(), model.version(), incarnation_ms).await?;
-    let mut parked = Parked::load(db, model.name()).await?;
-    board.set_running(model.name(), checkpoint.position, parked.count());
-    let mut batches = Batches::new(log.subscribe(checkpoint.position + 1));
+    let checkpoint = Checkpoint::claim(db, model.name(), model.version(), incarnation_ms).await?;
+    let parked = Parked::load(db, model.name()).await?;
+    let mut owner = Owner { db, model, checkpoint, parked };
+    board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
+    let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1));
     loop {
-        match batches.next().await {
-            Ok(Batch::Records(raw)) => {
-                let last = raw.last().map_or(checkpoint.position, |raw| raw.position);
-                let mut decoded = Vec::with_capacity(raw.len());
+        match batches.next().await.map_err(halt)? {
+            Batch::Records(raw) => {
+                let mut records = Vec::with_capacity(raw.len());
                 for raw in raw {
                     match Decoded::decode(raw) {
-                        Ok(record) if parked.holds(&record.aggregate()) => {
-                            parked.keep(db, &record, "its aggregate is parked").await?;
+                        Ok(record) => records.push(record),
+                        Err(unreadable) => {
+                            owner.take(std::mem::take(&mut records)).await?;
+                            owner.take_unreadable(*unreadable).await?;
                         }
-                        Ok(record) => decoded.push(record),
-                        Err(error) => return Err(halt(error)),
                     }
                 }
-                apply(db, model, &mut checkpoint, &mut parked, decoded, last).await?;
-                board.advance(model.name(), checkpoint.position, parked.count());
+                owner.take(records).await?;
+                board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
             }
-            Ok(Batch::CaughtUp(position)) => {
-                if position > checkpoint.position {
-                    checkpoint.advance(db, position).await?;
+            Batch::CaughtUp(position) => {
+                if position > owner.checkpoint.position {
+                    owner.checkpoint.advance(db, position).await?;
                 }
-                board.caught_up(model.name(), checkpoint.position);
+                board.caught_up(model.name(), owner.checkpoint.position);
             }
-            Err(error) => return Err(halt(error)),
         }
     }
 }
@@ -140,64 +144,4 @@ fn halt(error: StoreError) -> RunEnd {
         StoreError::Unavailable(reason) => RunEnd::Again(DbError::Unavailable(reason)),
         other => RunEnd::Halted(other.to_string()),
     }
-}
-
-async fn apply(
-    db: &Db,
-    model: &'static dyn ReadModel,
-    checkpoint: &mut Checkpoint,
-    parked: &mut Parked,
-    records: Vec<Decoded>,
-    last: u64,
-) -> Result<(), RunEnd> {
-    match commit(db, model, checkpoint, &records, last).await {
-        Ok(()) => return Ok(()),
-        Err(error) if error.is_unavailable() => return Err(error.into()),
-        Err(error) => {
-            tracing::warn!(projection = model.name(), %error, "A batch can't be applied; its records are tried one by one.");
-        }
-    }
-    for record in records {
-        let position = record.raw.position;
-        if parked.holds(&record.aggregate()) {
-            parked.keep(db, &record, "its aggregate is parked").await?;
-            continue;
-        }
-        let one = [record];
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match commit(db, model, checkpoint, &one, position).await {
-                Ok(()) => break,
-                Err(error) if error.is_unavailable() => return Err(error.into()),
-                Err(error) if tries >= APPLY_TRIES_MAX => {
-                    tracing::error!(projection = model.name(), position, aggregate = one[0].aggregate(), %error, "An aggregate is parked.");
-                    parked.keep(db, &one[0], &error.to_string()).await?;
-                    break;
-                }
-                Err(_) => {}
-            }
-        }
-    }
-    checkpoint.advance(db, last).await?;
-    Ok(())
-}
-
-/// Rows and checkpoint in one transaction.
-async fn commit(
-    db: &Db,
-    model: &'static dyn ReadModel,
-    checkpoint: &mut Checkpoint,
-    records: &[Decoded],
-    last: u64,
-) -> Result<(), DbError> {
-    let mut tx = db.write("public").await?;
-    let next = checkpoint.write(&mut tx, last).await?;
-    if !records.is_empty() {
-        model.apply(&mut tx, records).await?;
-    }
-    tx.commit().await?;
-    *checkpoint = next;
-    metrics::counter!("waybill_projection_records_total", "projection" => model.name()).increment(records.len() as u64);
-    Ok(())
 }

@@ -1,9 +1,25 @@
-//! Aggregates that a projection could not apply, with everything that came after, in order.
+//! Aggregates that a projection could not apply, with everything that came after, in order; and their way back.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use domain::{AggregateKey, TenantId};
+use event_store::Log;
+use sqlx::{Acquire as _, PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
+use crate::models::{self, ReadModel};
+
+/// Most records of one aggregate that are read to let it back in.
+const RECORDS_MAX: usize = 100_000;
+
+/// A record that is set aside.
+pub(crate) struct ParkedRecord {
+    pub(crate) aggregate: String,
+    pub(crate) position: u64,
+    pub(crate) error: String,
+}
 
 /// Parked aggregates of one projection.
 pub(crate) struct Parked {
@@ -13,10 +29,11 @@ pub(crate) struct Parked {
 
 impl Parked {
     pub(crate) async fn load(db: &Db, projection: &'static str) -> Result<Self, DbError> {
+        let mut tx = db.read_all().await?;
         let aggregates: Vec<String> =
             sqlx::query_scalar("SELECT DISTINCT aggregate FROM parked_records WHERE projection = $1")
                 .bind(projection)
-                .fetch_all(db.pool())
+                .fetch_all(&mut *tx.0)
                 .await?;
         Ok(Self { projection, aggregates: aggregates.into_iter().collect() })
     }
@@ -29,19 +46,111 @@ impl Parked {
         self.aggregates.contains(aggregate)
     }
 
-    /// Parks a record. Doing it again changes nothing.
-    pub(crate) async fn keep(&mut self, db: &Db, record: &Decoded, error: &str) -> Result<(), DbError> {
-        sqlx::query(
-            "INSERT INTO parked_records (projection, position, aggregate, error) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (projection, position) DO NOTHING",
-        )
-        .bind(self.projection)
-        .bind(record.position())
-        .bind(record.aggregate())
-        .bind(error)
-        .execute(db.pool())
-        .await?;
-        self.aggregates.insert(record.aggregate());
+    /// Writes records that are set aside, in the transaction that moves the checkpoint behind them.
+    pub(crate) async fn write(&self, connection: &mut PgConnection, records: &[ParkedRecord]) -> Result<(), DbError> {
+        for record in records {
+            sqlx::query("INSERT INTO parked_records (projection, position, aggregate, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+                .bind(self.projection)
+                .bind(record.position as i64)
+                .bind(&record.aggregate)
+                .bind(&record.error)
+                .execute(&mut *connection)
+                .await?;
+        }
         Ok(())
     }
+
+    /// To be called when that transaction has committed.
+    pub(crate) fn remember(&mut self, records: &[ParkedRecord]) {
+        self.aggregates.extend(records.iter().map(|record| record.aggregate.clone()));
+    }
+}
+
+/// What became of a projection's parked aggregates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unparked {
+    /// Aggregates that could be applied and are followed again.
+    pub released: Vec<String>,
+    /// Aggregates that stay parked, and why.
+    pub still_parked: Vec<(String, String)>,
+}
+
+/// Tries the parked records of a projection again, one aggregate at a time. The live projector stands still meanwhile and starts over.
+pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, DbError> {
+    let model = models::by_name(name)?;
+    let mut tx = db.write("public").await?;
+    let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
+        .bind(name)
+        .fetch_optional(&mut *tx)
+        .await?
+        .unwrap_or(0);
+    let rows = sqlx::query(
+        "SELECT aggregate, min(position), max(position) FROM parked_records WHERE projection = $1 GROUP BY 1 ORDER BY 2",
+    )
+    .bind(name)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut outcome = Unparked::default();
+    for row in rows {
+        let aggregate: String = row.try_get(0)?;
+        let (first, last): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
+        let mut savepoint = tx.begin().await?;
+        let applied = match records(&log, &aggregate, first as u64, last as u64, position as u64).await {
+            Ok(records) => model.apply(&mut savepoint, &records).await,
+            Err(error) => Err(error),
+        };
+        match applied {
+            Ok(()) => {
+                savepoint.commit().await?;
+                release(&mut tx, model, &aggregate).await?;
+                outcome.released.push(aggregate);
+            }
+            Err(DbError::Invalid(reason)) => {
+                savepoint.rollback().await?;
+                outcome.still_parked.push((aggregate, reason));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    sqlx::query("UPDATE projection_checkpoints SET epoch = epoch + 1 WHERE name = $1")
+        .bind(name)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+/// The records of an aggregate from its first parked one to the checkpoint.
+async fn records(
+    log: &Arc<dyn Log>,
+    aggregate: &str,
+    first: u64,
+    last: u64,
+    checkpoint: u64,
+) -> Result<Vec<Decoded>, DbError> {
+    let key = parse_key(aggregate)?;
+    let mut raw = log.read(&key, first, RECORDS_MAX).await.map_err(|error| DbError::Unavailable(error.to_string()))?;
+    raw.retain(|record| record.position <= checkpoint);
+    if raw.last().is_none_or(|record| record.position < last) {
+        return Err(DbError::Unavailable(format!("the log has not given all records of {aggregate}")));
+    }
+    raw.into_iter().map(|raw| Ok(Decoded::decode(raw)?)).collect()
+}
+
+async fn release(connection: &mut PgConnection, model: &dyn ReadModel, aggregate: &str) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM parked_records WHERE projection = $1 AND aggregate = $2")
+        .bind(model.name())
+        .bind(aggregate)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn parse_key(aggregate: &str) -> Result<AggregateKey, DbError> {
+    let mut parts = aggregate.splitn(3, '/');
+    let (Some(tenant), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(DbError::Invalid(format!("{aggregate:?} names no aggregate")));
+    };
+    let tenant = TenantId::new(tenant).map_err(|error| DbError::Invalid(error.to_string()))?;
+    Ok(AggregateKey { tenant, kind: kind.to_owned(), id: id.to_owned() })
 }

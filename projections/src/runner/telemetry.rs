@@ -13,6 +13,8 @@ use crate::db::{Db, DbError};
 use crate::handle::{Board, ProjectionState};
 use crate::presence;
 
+/// Version of the form of the rows from TELEMETRY.
+pub(crate) const PRESENCE_VERSION: i32 = 1;
 const MESSAGES_MAX: usize = 2_000;
 const LINGER: Duration = Duration::from_millis(20);
 /// While nothing comes the checkpoint's row is touched this often: silence is judged only when that is recent.
@@ -50,7 +52,7 @@ fn follow<'a>(
 }
 
 async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, board: &Board) -> Result<(), RunEnd> {
-    let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, 1, incarnation_ms).await?;
+    let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, PRESENCE_VERSION, incarnation_ms).await?;
     board.set_running(crate::PRESENCE, checkpoint.position, 0);
     let mut source = telemetry.subscribe(checkpoint.position + 1);
     let mut at_end = false;
