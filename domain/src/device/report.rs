@@ -27,18 +27,23 @@ impl Device {
 impl Draft {
     pub(super) fn report(&mut self, report: &Report) {
         let Some(update) = self.update(report.ordinal) else { return };
+        let digest_differs = report.sha256.is_some_and(|sha256| sha256 != update.spec.firmware.sha256);
         if update.phase.is_ended() {
-            return self.report_late(&update, report);
+            if !digest_differs {
+                self.report_late(&update, report);
+            }
+            return;
         }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
         if report.attempt != update.attempt || update.next_attempt != update.attempt || another_is_live {
             return;
         }
-        let digest_differs = report.sha256.is_some_and(|sha256| sha256 != update.spec.firmware.sha256);
-        if digest_differs && update.phase.is_live() && update.phase != Phase::Cancelling {
-            let Some(update) = self.accepted(&update) else { return };
-            let code = "digest_mismatch".to_owned();
-            return self.fail(&update, Failure { code, class: CodeClass::Transfer, message: report.message.clone() });
+        let of_bytes = matches!(
+            report.status,
+            S::Downloading | S::Verifying | S::Installing | S::Staged | S::Rebooting | S::Completed
+        );
+        if digest_differs && of_bytes {
+            return self.refuse_bytes(&update, report);
         }
         match report.status {
             S::Received => drop(self.accept(&update)),
@@ -64,6 +69,17 @@ impl Draft {
                     self.push(E::UpdateCancelRefused { update: update.reference() });
                 }
             }
+        }
+    }
+
+    /// The device is at work on other bytes than it was told to fetch.
+    fn refuse_bytes(&mut self, update: &Update, report: &Report) {
+        if update.phase == Phase::Cancelling {
+            return;
+        }
+        if let Some(update) = self.accepted(update) {
+            let (code, message) = ("digest_mismatch".to_owned(), report.message.clone());
+            self.fail(&update, Failure { code, class: CodeClass::Transfer, message });
         }
     }
 
@@ -122,7 +138,7 @@ impl Draft {
     }
 
     fn defer(&mut self, update: &Update, report: &Report) {
-        let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling | Phase::Waiting(_));
+        let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling);
         let already = update.phase == Phase::Deferred && update.not_before.is_some_and(|until| self.now < until);
         if impossible || already {
             return;
@@ -157,7 +173,7 @@ impl Draft {
     fn report_late(&mut self, update: &Update, report: &Report) {
         let agrees = match update.phase {
             Phase::Ended(Outcome::Confirmed) => !matches!(report.status, S::Failed | S::Rejected),
-            Phase::Ended(Outcome::Failed | Outcome::Rejected) => report.status != S::Completed,
+            Phase::Ended(Outcome::Failed | Outcome::Rejected | Outcome::Cancelled) => report.status != S::Completed,
             _ => !matches!(report.status, S::Completed | S::Failed | S::Rejected),
         };
         let word = report.status.word();
