@@ -3,17 +3,21 @@
 DEVICES ?= 200
 FAIL ?= 0
 
+# The last line on standard output is the program's own.
+MAKEFLAGS += --no-print-directory
+# A program in the foreground stops with make, also when make is killed.
+WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
+
 .PHONY: setup demo up test check bench
 
 setup:
 	@scripts/setup
 
 demo: setup
-	@cargo run --quiet -p waybill -- demo --devices $(DEVICES) --fail $(FAIL)
+	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- demo --devices $(DEVICES) --fail $(FAIL)
 
 up: setup
-	@cargo build --quiet -p waybill
-	@exec target/debug/waybill up
+	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- up
 
 test: setup
 	cargo build --quiet -p waybill

@@ -31,9 +31,11 @@ def main() -> int:
     packages = {package["name"]: package for package in metadata["packages"]}
     wrong = []
     for name, package in packages.items():
+        if name not in ALLOWED:
+            wrong.append(f"{name} has no place in the layers: add it to scripts/layers.py")
         for dependency in package["dependencies"]:
             other = dependency["name"]
-            allowed = ALLOWED[name]
+            allowed = ALLOWED.get(name, set())
             if other in packages and allowed is not None and other not in allowed:
                 wrong.append(f"{name} may not depend on {other}")
             if other in OWNERS and name not in OWNERS[other]:

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use crate::config::ServeArgs;
 use crate::serve::{self, Serving};
-use crate::stack::{NatsOptions, Passwords, Stack, Tools, free_port};
+use crate::stack::{NatsOptions, Passwords, Stack, Tools, ensure_free, free_port};
 
 /// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
 pub const DATABASE_URL_FILE: &str = "database-url";
@@ -66,9 +66,7 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
 /// Starts servers and service.
 pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     let tools = Tools::locate()?;
-    drop(std::net::TcpListener::bind(args.http_listen).map_err(|error| {
-        anyhow::anyhow!("{} can't be used for HTTP ({error}); set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
-    })?);
+    ensure_free(args.http_listen, "the HTTP API", "WAYBILL_HTTP_LISTEN")?;
     let nats = NatsOptions {
         listen: args.nats_listen,
         mqtt_listen: args.mqtt_listen,

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::api_client::ApiClient;
 use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions};
+use crate::stack::DataDir;
 use crate::up::{self, Running};
 use report::Totals;
 
@@ -43,10 +44,7 @@ pub struct Args {
 /// agree with a replay of the log.
 pub async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
-    if args.data_dir.exists() {
-        std::fs::remove_dir_all(&args.data_dir).context("what an earlier demo left can't be removed")?;
-    }
-    std::fs::create_dir_all(&args.data_dir)?;
+    DataDir::open(&args.data_dir)?.clear().context("what an earlier demo left can't be removed")?;
     eprintln!("Starting nats-server, PostgreSQL and Waybill …");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));

@@ -17,6 +17,8 @@ const NOBODY: u32 = 65_534;
 /// Longest path of a socket that every system takes, in bytes.
 const SOCKET_PATH_MAX_BYTES: usize = 100;
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// Says where the data is, when it can't be where it was wanted.
+const NOTE: &str = "moved-to";
 /// Anybody may walk through.
 const OTHERS_MAY_ENTER: u32 = 0o001;
 
@@ -42,7 +44,7 @@ impl Places {
         let home = if run_as == RunAs::Same || is_reachable(&wanted) {
             wanted
         } else {
-            PathBuf::from(format!("/var/tmp/waybill-{name}"))
+            elsewhere(&wanted, PathBuf::from(format!("/var/tmp/waybill-{name}")), run_as)?
         };
         let within = home.join("socket");
         let socket_apart = within.join(SOCKET_NAME).as_os_str().len() > SOCKET_PATH_MAX_BYTES;
@@ -70,6 +72,19 @@ impl Places {
 fn absolute(directory: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", directory.display()))?;
     Ok(directory.canonicalize()?)
+}
+
+/// Puts the data into `home`, and a note about it where it was wanted: without the note, what is there belonged to a directory that has
+/// been removed since, and is removed too.
+fn elsewhere(wanted: &Path, home: PathBuf, run_as: RunAs) -> Result<PathBuf> {
+    private_directory(&home, run_as)?;
+    let note = wanted.join(NOTE);
+    if !note.exists() {
+        std::fs::remove_dir_all(&home).with_context(|| format!("{} can't be removed", home.display()))?;
+        private_directory(&home, run_as)?;
+        std::fs::write(&note, home.as_os_str().as_encoded_bytes()).context("the data directory can't be written to")?;
+    }
+    Ok(home)
 }
 
 /// Whether any user can walk to a directory's parents.
