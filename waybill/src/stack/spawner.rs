@@ -72,12 +72,15 @@ fn explained(command: &Command, error: io::Error) -> io::Error {
 pub(super) fn command(program: &Path, run_as: RunAs) -> Command {
     if !cfg!(target_os = "linux") {
         let mut command = Command::new(program);
+        command.process_group(0);
         if let RunAs::User { uid, gid } = run_as {
             command.uid(uid).gid(gid);
         }
         return command;
     }
     let mut command = Command::new(SETPRIV);
+    // A Ctrl-C in the terminal is for the parent, which stops its servers in order.
+    command.process_group(0);
     if let RunAs::User { uid, gid } = run_as {
         command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
     }
