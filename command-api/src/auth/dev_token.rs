@@ -1,0 +1,87 @@
+//! `POST /auth/dev-token`: tokens for development.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::TenantId;
+use event_store::clock;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Role;
+use super::token::actor;
+use crate::http::{Body, Problem};
+use crate::state::App;
+
+/// Longest life of a dev token, in seconds.
+const EXPIRES_IN_MAX_S: u32 = 30 * 24 * 3_600;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DevTokenRequest {
+    /// An opaque id; stands in the audit as `user:{user_id}`.
+    #[serde(default = "default_user")]
+    user_id: String,
+    /// Accepted and not used.
+    #[serde(default)]
+    #[expect(dead_code, reason = "part of the request's form")]
+    email: Option<String>,
+    /// Seconds, at most 30 days.
+    #[serde(default = "default_expires_in")]
+    expires_in: u32,
+    #[serde(default = "default_tenant")]
+    tenant_id: String,
+    #[serde(default = "default_roles")]
+    roles: Vec<Role>,
+}
+
+fn default_user() -> String {
+    "developer".to_owned()
+}
+
+fn default_expires_in() -> u32 {
+    3_600
+}
+
+fn default_tenant() -> String {
+    "default".to_owned()
+}
+
+fn default_roles() -> Vec<Role> {
+    vec![Role::Admin]
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DevToken {
+    token: String,
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    expires_at: DateTime<Utc>,
+    tenant_id: String,
+}
+
+/// Get a token for development
+///
+/// Only in development mode; 404 otherwise.
+#[utoipa::path(
+    post, path = "/auth/dev-token", tag = "auth", request_body = DevTokenRequest, security(()),
+    responses((status = 200, body = DevToken), (status = 404, description = "Not in development mode"))
+)]
+pub(crate) async fn dev_token(
+    State(app): State<App>,
+    Body(wanted): Body<DevTokenRequest>,
+) -> Result<Json<DevToken>, Problem> {
+    if !app.config.development {
+        return Err(Problem::not_found("there is nothing at this path"));
+    }
+    let tenant = TenantId::new(wanted.tenant_id).map_err(|error| Problem::invalid("tenant_id", error.to_string()))?;
+    if actor(&wanted.user_id).is_none() {
+        return Err(Problem::invalid("user_id", "an opaque id without blanks, at most 123 characters"));
+    }
+    if wanted.expires_in > EXPIRES_IN_MAX_S {
+        return Err(Problem::invalid("expires_in", format!("at most {EXPIRES_IN_MAX_S}")));
+    }
+    let expires_at = clock::now() + TimeDelta::seconds(wanted.expires_in.into());
+    let token = app.tokens.sign(&wanted.user_id, &tenant, wanted.roles, expires_at)?;
+    Ok(Json(DevToken { token, token_type: "Bearer", expires_at, tenant_id: tenant.to_string() }))
+}

@@ -1,0 +1,116 @@
+//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp`.
+
+use chrono::{DateTime, Utc};
+use domain::{Actor, TenantId};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Role};
+use crate::http::Problem;
+
+/// How far clocks may be apart, in seconds.
+const LEEWAY_S: u64 = 5;
+/// Longest token, in bytes.
+const TOKEN_MAX_BYTES: usize = 4_096;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    tenant_id: String,
+    roles: Vec<Role>,
+    exp: i64,
+}
+
+/// Signs and verifies tokens.
+pub(crate) struct Tokens {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Tokens {
+    pub(crate) fn new(secret: &[u8]) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_S;
+        validation.validate_aud = false;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
+    }
+
+    /// The caller that a token stands for.
+    pub(crate) fn verify(&self, token: &str) -> Result<Caller, Problem> {
+        let refused = |reason: &str| Problem::unauthorized(format!("the token is not valid: {reason}"));
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(refused("too long"));
+        }
+        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
+            .map_err(|error| refused(reason(error.kind())))?;
+        let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is none"))?;
+        let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is no opaque id"))?;
+        Ok(Caller { tenant, actor, roles: data.claims.roles })
+    }
+
+    /// A token for a user.
+    pub(crate) fn sign(
+        &self,
+        user: &str,
+        tenant: &TenantId,
+        roles: Vec<Role>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Problem> {
+        let (sub, tenant_id) = (user.to_owned(), tenant.to_string());
+        let claims = Claims { sub, tenant_id, roles, exp: expires_at.timestamp() };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Problem::internal)
+    }
+}
+
+/// `user:{sub}`, as the log knows the caller.
+pub(crate) fn actor(sub: &str) -> Option<Actor> {
+    Actor::new(format!("user:{sub}")).ok()
+}
+
+/// Says nothing about the secret or the expected signature.
+fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
+    match kind {
+        jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",
+        _ => "it can't be verified",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use event_store::clock;
+
+    use super::*;
+
+    fn tokens() -> Tokens {
+        Tokens::new(&[7; 32])
+    }
+
+    fn acme() -> TenantId {
+        TenantId::new("acme").unwrap()
+    }
+
+    #[test]
+    fn a_token_leads_to_its_caller() {
+        let expires_at = clock::now() + TimeDelta::minutes(1);
+        let token = tokens().sign("42", &acme(), vec![Role::Operator], expires_at).unwrap();
+        let caller = tokens().verify(&token).unwrap();
+        assert_eq!((caller.tenant, caller.actor.as_str()), (acme(), "user:42"));
+        assert!(caller.roles.contains(&Role::Operator));
+    }
+
+    #[test]
+    fn other_tokens_are_refused() {
+        let later = clock::now() + TimeDelta::minutes(1);
+        let old = tokens().sign("42", &acme(), vec![], clock::now() - TimeDelta::minutes(1)).unwrap();
+        let foreign = Tokens::new(&[8; 32]).sign("42", &acme(), vec![], later).unwrap();
+        let blank = tokens().sign("a b", &acme(), vec![], later).unwrap();
+        // {"alg":"none","typ":"JWT"} with claims and no signature.
+        let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiI0MiIsInRlbmFudF9pZCI6ImFjbWUiLCJyb2xlcyI6WyJhZG1pbiJdLCJleHAiOjk5OTk5OTk5OTl9.";
+        for token in [old.as_str(), &foreign, &blank, unsigned, "", "x.y.z"] {
+            assert_eq!(tokens().verify(token).unwrap_err().status().as_u16(), 401, "{token}");
+        }
+    }
+}

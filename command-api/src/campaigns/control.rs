@@ -1,0 +1,128 @@
+//! Pause, resume, cancel, open the next wave: a campaign that is under way.
+
+use axum::extract::State;
+use domain::campaign::{Campaign, CampaignCommand, PauseCause};
+use domain::{CampaignId, Key};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::model::CampaignBody;
+use crate::auth::{Caller, Operator};
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::{CampaignPath, WavePath};
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// Pause a campaign
+///
+/// Nobody begins any more; devices that have answered go on. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn pause_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let wish = CampaignCommand::Pause { cause: PauseCause::Operator };
+    send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResumeRequest {
+    /// Needed, with a reason, when a gate closed: counting begins afresh.
+    #[serde(default)]
+    accept_failures: bool,
+    reason: Option<String>,
+}
+
+/// Resume a campaign
+///
+/// After a gate only with `accept_failures` and a reason. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns", request_body = ResumeRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, description = "gate_still_closed, or not paused", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn resume_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ResumeRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let accept_failures = wanted.accept_failures;
+    if accept_failures && wanted.reason.as_deref().unwrap_or_default().trim().is_empty() {
+        return Err(Problem::invalid("reason", "is needed with accept_failures"));
+    }
+    send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Resume { accept_failures }, wanted.reason).await
+}
+
+/// Cancel a campaign
+///
+/// What can be taken back is; installations that have begun run to their end. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn cancel_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Cancel, wanted.reason).await
+}
+
+/// Open a wave
+///
+/// The next one, where the wave before waits for an operator. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/waves/{wave}/open", tag = "campaigns", request_body = ReasonRequest,
+    params(WavePath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn open_wave(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<WavePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let wish = CampaignCommand::OpenWave { wave: path.wave };
+    send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await
+}
+
+async fn send(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: CampaignId,
+    wish: CampaignCommand,
+    reason: Option<String>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let done = app.command(caller, envelope, &Key::<Campaign>::new(&caller.tenant, &id), wish, reason).await?;
+    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?))
+}

@@ -1,0 +1,89 @@
+//! `POST /campaigns` and `POST /campaigns/{id}/clone`: a new draft.
+
+use axum::extract::State;
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec};
+use domain::{CampaignId, Key, Rejection, Sealed};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::model::{CampaignBody, location};
+use super::spec::CampaignRequest;
+use crate::auth::{Caller, Operator};
+use crate::fields::Checks;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::CampaignPath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+use crate::updates::usable_firmware;
+
+/// Create a campaign
+///
+/// It stays a draft until it is started. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns", tag = "campaigns", request_body = CampaignRequest, params(CommandHeaders),
+    responses(
+        (status = 201, body = WithPosition<CampaignBody>),
+        (status = 409, description = "The firmware is withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Body(wanted): Body<CampaignRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let reason = wanted.reason.clone();
+    let spec = wanted.into_spec()?;
+    create(&app, &caller, &envelope, spec, reason).await
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloneRequest {
+    /// By default the original's.
+    name: Option<String>,
+    reason: Option<String>,
+}
+
+/// Clone a campaign
+///
+/// A new draft with the same specification. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/clone", tag = "campaigns", request_body = CloneRequest,
+    params(CampaignPath, CommandHeaders), responses((status = 201, body = WithPosition<CampaignBody>))
+)]
+pub(crate) async fn clone_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<CloneRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let original = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &path.campaign_id)).await?;
+    let mut spec = original.aggregate.spec.clone().ok_or(Rejection::CampaignUnknown)?;
+    if let Some(name) = wanted.name {
+        let mut checks = Checks::default();
+        checks.short("name", Some(&name));
+        checks.finish()?;
+        spec.name = Sealed::Plain(name);
+    }
+    create(&app, &caller, &envelope, spec, wanted.reason).await
+}
+
+async fn create(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    spec: CampaignSpec,
+    reason: Option<String>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    usable_firmware(app, caller, spec.firmware_id).await?;
+    let id = CampaignId(envelope.new_id(caller));
+    let key = Key::<Campaign>::new(&caller.tenant, &id);
+    let wish = CampaignCommand::Create { id, spec: Box::new(spec) };
+    let done = app.command(caller, envelope, &key, wish, reason).await?;
+    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?).created(location(id)))
+}

@@ -1,0 +1,29 @@
+//! `GET /campaigns/{id}/history`: everything that happened to a campaign, from EVENTS.
+
+use axum::Json;
+use axum::extract::State;
+use domain::Key;
+use domain::campaign::Campaign;
+
+use crate::auth::Viewer;
+use crate::http::history::{self, HistoryItem};
+use crate::http::path::CampaignPath;
+use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// List a campaign's events
+///
+/// Oldest first, with who and why, and the evidence of its gates. Needs role viewer.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/history", tag = "campaigns", params(CampaignPath, PageParams),
+    responses((status = 200, body = List<HistoryItem>))
+)]
+pub(crate) async fn campaign_history(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignPath>,
+    paging: Paging,
+) -> Result<Json<List<HistoryItem>>, Problem> {
+    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
+    history::page(&app, &key, &paging, "no such campaign").await.map(Json)
+}

@@ -1,0 +1,31 @@
+//! Campaigns: an operator's intent, from draft to its end.
+
+mod amend;
+mod control;
+mod create;
+mod delete;
+mod get;
+mod history;
+mod list;
+mod members;
+mod model;
+mod spec;
+mod start;
+mod status;
+
+pub(crate) use amend::{__path_replace_campaign, replace_campaign};
+pub(crate) use control::{
+    __path_cancel_campaign, __path_open_wave, __path_pause_campaign, __path_resume_campaign, cancel_campaign,
+    open_wave, pause_campaign, resume_campaign,
+};
+pub(crate) use create::{__path_clone_campaign, __path_create_campaign, clone_campaign, create_campaign};
+pub(crate) use delete::{__path_delete_campaign, delete_campaign};
+pub(crate) use get::{__path_get_campaign, get_campaign};
+pub(crate) use history::{__path_campaign_history, campaign_history};
+pub(crate) use list::{__path_list_campaigns, list_campaigns};
+pub(crate) use members::{__path_campaign_devices, campaign_devices};
+pub(crate) use start::{__path_execute_campaign, __path_start_campaign, execute_campaign, start_campaign};
+pub(crate) use status::{
+    __path_campaign_stats, __path_campaign_status, __path_ota_campaign_status, campaign_stats, campaign_status,
+    ota_campaign_status,
+};

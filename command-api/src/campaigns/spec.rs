@@ -1,0 +1,329 @@
+//! What a campaign's body says, and the specification that follows from it: strategies are only ways to fill its waves.
+//!
+//! What this version can't do, and fields of another strategy, are refused by name, never ignored.
+
+use domain::campaign::{CampaignSpec, Preconditions, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use domain::values::{Percent, Priority};
+use domain::{DeviceId, FirmwareId, Sealed};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::fields::Checks;
+use crate::http::Problem;
+
+/// Share of devices that go first when a canary campaign names none.
+const CANARY_PERCENTAGE_DEFAULT: u8 = 5;
+/// Longest soak, waiting or working time: 1 year, in minutes.
+const MINUTES_MAX: u32 = 365 * 24 * 60;
+
+/// A campaign to create, or to put in the place of a draft.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CampaignRequest {
+    name: String,
+    #[schema(value_type = uuid::Uuid)]
+    pub(super) firmware_id: FirmwareId,
+    /// `immediate`, `staged` or `canary`; `scheduled` and `blue_green` are not available in this version.
+    #[schema(value_type = String, example = "staged")]
+    deployment_strategy: Strategy,
+    description: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    target_devices: Vec<DeviceId>,
+    #[schema(value_type = Option<Object>, example = json!({"device_type": "smart_frame", "firmware_version": "<2.0.0"}))]
+    target_filters: Option<TargetFilters>,
+    target_all: Option<bool>,
+    /// Share of the eligible devices, 1 to 100.
+    #[schema(value_type = Option<u8>, default = 100)]
+    rollout_percentage: Option<Percent>,
+    sample_seed: Option<String>,
+    #[schema(default = 100)]
+    max_concurrent_updates: Option<u32>,
+    batch_size: Option<u32>,
+    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100.
+    #[schema(value_type = Option<Vec<Object>>, example = json!([{"percentage": 10}, {"percentage": 100, "advance": "manual"}]))]
+    waves: Option<Vec<WaveSpec>>,
+    /// Canary only, 1 to 99.
+    #[schema(value_type = Option<u8>, default = 5)]
+    canary_percentage: Option<Percent>,
+    soak_minutes: Option<u32>,
+    #[schema(value_type = Option<u8>)]
+    success_threshold_percent: Option<Percent>,
+    #[schema(value_type = Option<u8>, default = 20)]
+    failure_threshold_percent: Option<Percent>,
+    failure_count: Option<u32>,
+    #[schema(default = 10)]
+    gate_min_settled: Option<u32>,
+    #[schema(value_type = Option<u8>, default = 80)]
+    min_reached_percent: Option<Percent>,
+    #[schema(default = 60)]
+    wave_wait_minutes: Option<u32>,
+    rate_per_minute: Option<u32>,
+    /// Accepted with a warning: a gate that closes pauses the campaign in this version.
+    #[serde(default)]
+    auto_rollback: bool,
+    ends_at: Option<chrono::DateTime<chrono::Utc>>,
+    #[schema(default = 60)]
+    timeout_minutes: Option<u32>,
+    #[schema(default = 10080)]
+    wait_for_device_minutes: Option<u32>,
+    #[schema(default = 3)]
+    max_retries: Option<u16>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "normal")]
+    priority: Priority,
+    #[serde(default)]
+    force_update: bool,
+    #[serde(default)]
+    allow_downgrade: bool,
+    pub(super) reason: Option<String>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    canary_size: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    target_groups: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    jitter_seconds: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    scheduled_start: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    requires_approval: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    maintenance_window: Option<Value>,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    preconditions: Option<Value>,
+}
+
+/// Absent, or what it would be anyway.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) | Value::String(_) => false,
+    }
+}
+
+impl CampaignRequest {
+    /// The specification, with every default filled in.
+    pub(super) fn into_spec(self) -> Result<CampaignSpec, Problem> {
+        self.check()?;
+        let waves = self.wave_specs();
+        let spec = CampaignSpec {
+            name: Sealed::Plain(self.name),
+            description: self.description.map(Sealed::Plain),
+            firmware_id: self.firmware_id,
+            strategy: self.deployment_strategy,
+            target_devices: self.target_devices,
+            target_filters: self.target_filters.unwrap_or_default(),
+            target_all: self.target_all.unwrap_or(false),
+            rollout_percentage: self.rollout_percentage.unwrap_or(Percent::ALL),
+            sample_seed: self.sample_seed,
+            max_concurrent_updates: self.max_concurrent_updates.unwrap_or(100),
+            batch_size: self.batch_size,
+            waves,
+            soak_minutes: self.soak_minutes.unwrap_or(0),
+            success_threshold_percent: self.success_threshold_percent,
+            failure_threshold_percent: self.failure_threshold_percent.unwrap_or(percent(20)),
+            failure_count: self.failure_count,
+            gate_min_settled: self.gate_min_settled.unwrap_or(10),
+            min_reached_percent: self.min_reached_percent.unwrap_or(percent(80)),
+            wave_wait_minutes: self.wave_wait_minutes.unwrap_or(60),
+            rate_per_minute: self.rate_per_minute,
+            auto_rollback: self.auto_rollback,
+            ends_at: self.ends_at,
+            timeout_minutes: self.timeout_minutes.unwrap_or(60),
+            wait_for_device_minutes: self.wait_for_device_minutes.unwrap_or(10_080),
+            max_retries: self.max_retries.unwrap_or(3),
+            priority: self.priority,
+            force_update: self.force_update,
+            allow_downgrade: self.allow_downgrade,
+            preconditions: None::<Preconditions>,
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        checks.short("name", Some(&self.name));
+        checks.long("description", self.description.as_deref());
+        checks.short("sample_seed", self.sample_seed.as_deref());
+        if matches!(self.deployment_strategy, Strategy::Scheduled | Strategy::BlueGreen) {
+            let word = self.deployment_strategy.word();
+            checks.fail("deployment_strategy", format!("{word} is not available in this version"));
+        }
+        let unavailable = [
+            ("canary_size", &self.canary_size),
+            ("target_groups", &self.target_groups),
+            ("jitter_seconds", &self.jitter_seconds),
+            ("scheduled_start", &self.scheduled_start),
+            ("requires_approval", &self.requires_approval),
+            ("maintenance_window", &self.maintenance_window),
+            ("preconditions", &self.preconditions),
+        ];
+        for (field, value) in unavailable {
+            if value.as_ref().is_some_and(|value| !is_nothing(value)) {
+                checks.fail(field, "not available in this version");
+            }
+        }
+        if self.waves.is_some() && self.deployment_strategy != Strategy::Staged {
+            checks.fail("waves", "belongs to the strategy staged");
+        }
+        if self.canary_percentage.is_some() && self.deployment_strategy != Strategy::Canary {
+            checks.fail("canary_percentage", "belongs to the strategy canary");
+        }
+        if self.canary_percentage == Some(Percent::ALL) {
+            checks.fail("canary_percentage", "1 to 99");
+        }
+        let minutes = [
+            ("soak_minutes", self.soak_minutes),
+            ("wave_wait_minutes", self.wave_wait_minutes),
+            ("timeout_minutes", self.timeout_minutes),
+            ("wait_for_device_minutes", self.wait_for_device_minutes),
+        ];
+        for (field, _) in minutes.iter().filter(|(_, value)| value.is_some_and(|value| value > MINUTES_MAX)) {
+            checks.fail(*field, format!("at most {MINUTES_MAX}"));
+        }
+        for (index, wave) in self.waves.iter().flatten().enumerate() {
+            checks.short(&format!("waves[{index}].name"), wave.name.as_deref());
+            if wave.soak_minutes.is_some_and(|minutes| minutes > MINUTES_MAX) {
+                checks.fail(format!("waves[{index}].soak_minutes"), format!("at most {MINUTES_MAX}"));
+            }
+        }
+        checks.finish()
+    }
+
+    fn wave_specs(&self) -> Vec<WaveSpec> {
+        let at = |percentages: &[u8]| percentages.iter().map(|value| WaveSpec::at(percent(*value))).collect();
+        match self.deployment_strategy {
+            Strategy::Staged => self.waves.clone().unwrap_or_else(|| at(&STAGED_PERCENTAGES)),
+            Strategy::Canary => {
+                let first = self.canary_percentage.unwrap_or(percent(CANARY_PERCENTAGE_DEFAULT));
+                vec![WaveSpec::at(first), WaveSpec::at(Percent::ALL)]
+            }
+            Strategy::Immediate | Strategy::Scheduled | Strategy::BlueGreen => at(&[100]),
+        }
+    }
+}
+
+/// A percentage that stands in this file.
+fn percent(value: u8) -> Percent {
+    Percent::new(value).unwrap_or(Percent::ALL)
+}
+
+/// What a creator should know although the campaign was accepted.
+pub(super) fn warnings(spec: &CampaignSpec) -> Vec<String> {
+    match spec.auto_rollback {
+        true => vec!["rollback is not available yet: a gate that closes pauses the campaign instead".to_owned()],
+        false => vec![],
+    }
+}
+
+/// The specification as replies show it: the fields of the request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SpecBody {
+    name: Option<String>,
+    description: Option<String>,
+    firmware_id: String,
+    deployment_strategy: &'static str,
+    #[schema(value_type = Object)]
+    #[serde(flatten)]
+    rest: Value,
+}
+
+impl SpecBody {
+    pub(super) fn of(spec: &CampaignSpec) -> Self {
+        let mut rest = serde_json::to_value(spec).unwrap_or_default();
+        if let Some(fields) = rest.as_object_mut() {
+            for named in ["name", "description", "firmware_id", "strategy"] {
+                fields.remove(named);
+            }
+        }
+        Self {
+            name: spec.name.plain().cloned(),
+            description: spec.description.as_ref().and_then(|description| description.plain().cloned()),
+            firmware_id: spec.firmware_id.to_string(),
+            deployment_strategy: spec.strategy.word(),
+            rest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(more: Value) -> Result<CampaignSpec, Problem> {
+        let mut all = json!({
+            "name": "Q4 2024 Update", "firmware_id": "00000000-0000-0000-0000-000000000001",
+            "deployment_strategy": "staged", "target_all": true,
+        });
+        for (field, value) in more.as_object().unwrap() {
+            all[field] = value.clone();
+        }
+        crate::http::body::parse::<CampaignRequest>(all.to_string().as_bytes())?.into_spec()
+    }
+
+    fn percentages(spec: &CampaignSpec) -> Vec<u8> {
+        spec.waves.iter().map(|wave| wave.percentage.get()).collect()
+    }
+
+    #[test]
+    fn strategies_fill_the_waves() {
+        assert_eq!(percentages(&request(json!({})).unwrap()), [10, 50, 100]);
+        assert_eq!(percentages(&request(json!({"deployment_strategy": "immediate"})).unwrap()), [100]);
+        let canary = json!({"deployment_strategy": "canary", "canary_percentage": 3});
+        assert_eq!(percentages(&request(canary).unwrap()), [3, 100]);
+        let waves = json!({"waves": [{"percentage": 1}, {"percentage": 100}]});
+        assert_eq!(percentages(&request(waves).unwrap()), [1, 100]);
+    }
+
+    #[test]
+    fn the_documented_example_is_accepted_with_a_warning() {
+        let spec = request(json!({
+            "target_filters": {"device_type": "smart_frame", "firmware_version": "<2.0.0"}, "target_all": false,
+            "rollout_percentage": 100, "max_concurrent_updates": 50, "batch_size": 10, "auto_rollback": true,
+            "failure_threshold_percent": 20,
+        }))
+        .unwrap();
+        assert_eq!(warnings(&spec).len(), 1);
+        assert!(warnings(&spec)[0].contains("rollback is not available"));
+    }
+
+    #[test]
+    fn nothing_is_ignored() {
+        for (more, field) in [
+            (json!({"deployment_strategy": "blue_green"}), "deployment_strategy"),
+            (json!({"deployment_strategy": "scheduled"}), "deployment_strategy"),
+            (json!({"deployment_strategy": "immediate", "waves": [{"percentage": 100}]}), "waves"),
+            (json!({"canary_percentage": 5}), "canary_percentage"),
+            (json!({"target_groups": ["g"]}), "target_groups"),
+            (json!({"requires_approval": true}), "requires_approval"),
+            (json!({"scheduled_start": "2030-01-01T00:00:00Z"}), "scheduled_start"),
+            (json!({"jitter_seconds": 5}), "jitter_seconds"),
+            (json!({"waves": [{"percentage": 50}]}), "waves"),
+            (json!({"waves": [{"percentage": 50, "colour": 1}]}), "waves[0].colour"),
+            (json!({"target_all": false}), "target_devices"),
+            (json!({"rollout_percentage": 0}), "rollout_percentage"),
+            (json!({"max_concurrent_updates": 0}), "max_concurrent_updates"),
+            (json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
+            (json!({"colour": "red"}), "colour"),
+        ] {
+            let problem = request(more.clone()).unwrap_err();
+            assert_eq!(problem.status().as_u16(), 422, "{more}");
+            assert_eq!(problem.errors()[0].field, field, "{more}");
+        }
+        assert!(request(json!({"requires_approval": false, "target_groups": [], "jitter_seconds": 0})).is_ok());
+    }
+}

@@ -1,0 +1,165 @@
+//! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: plan and begin.
+//!
+//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first: it can't be deleted from then on.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
+use domain::firmware::{Firmware, FirmwareCommand};
+use domain::ids::name_based_uuid;
+use domain::{CampaignId, Key, Rejection};
+use event_store::Loaded;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, Operator};
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::CampaignPath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+use crate::updates::usable_firmware;
+
+/// How long the reply waits for the plan.
+const PLAN_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Pause between two looks.
+const PLAN_POLL: Duration = Duration::from_millis(50);
+
+/// How a campaign began.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Started {
+    campaign_id: String,
+    status: String,
+    /// Devices that take part, once the plan is complete.
+    workflows_submitted: u32,
+    plan_complete: bool,
+}
+
+/// Start a campaign
+///
+/// Waits up to 5 s for the plan. 503 without PostgreSQL. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<Started>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn start_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<Started>, Problem> {
+    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+}
+
+/// Start a campaign (old spelling)
+///
+/// Needs role operator.
+#[utoipa::path(
+    post, path = "/ota/campaigns/{campaign_id}/execute", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders), responses((status = 200, body = WithPosition<Started>))
+)]
+pub(crate) async fn execute_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<Started>, Problem> {
+    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+}
+
+async fn start(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: CampaignId,
+    reason: Option<String>,
+) -> Result<Reply<Started>, Problem> {
+    let key = Key::<Campaign>::new(&caller.tenant, &id);
+    let loaded = app.store.load_fresh(&key).await?;
+    let wish = wish(app, caller, id, &loaded).await?;
+    app.db.ping().await?;
+    let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
+    if new {
+        pin(app, caller, envelope, id, &loaded.aggregate, FirmwareCommand::Pin { campaign: id }).await?;
+    }
+    let outcome = app.command(caller, envelope, &key, wish, reason).await;
+    if outcome.is_err() && new && !app.store.load_fresh(&key).await?.aggregate.status.is_live() {
+        pin(app, caller, envelope, id, &loaded.aggregate, FirmwareCommand::Unpin { campaign: id }).await?;
+    }
+    let done = outcome?;
+    if done.dry_run {
+        return Ok(done.reply(Started::of(id, &done.aggregate)));
+    }
+    let planned = planned(app, &key).await?;
+    Ok(Reply::ok(Started::of(id, &planned.aggregate), app.token(planned.last_sequence).await?).version(planned.version))
+}
+
+/// The command: the same for a campaign that has been started, so that it can be sent again.
+async fn wish(
+    app: &App,
+    caller: &Caller,
+    id: CampaignId,
+    loaded: &Loaded<Campaign>,
+) -> Result<CampaignCommand, Problem> {
+    let campaign = &loaded.aggregate;
+    let spec = campaign.spec.as_ref().ok_or(Rejection::CampaignUnknown)?;
+    if campaign.status == CampaignStatus::Deleted {
+        return Err(Rejection::CampaignUnknown.into());
+    }
+    if let (Some(plan), Some(firmware)) = (campaign.plan, &campaign.firmware) {
+        return Ok(CampaignCommand::Start { plan, firmware: Box::new(firmware.clone()) });
+    }
+    let firmware = Box::new(usable_firmware(app, caller, spec.firmware_id).await?);
+    let version = loaded.version.to_string();
+    let plan = name_based_uuid(&["plan", caller.tenant.as_str(), &id.to_string(), &version]);
+    Ok(CampaignCommand::Start { plan, firmware })
+}
+
+async fn pin(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: CampaignId,
+    campaign: &Campaign,
+    wish: FirmwareCommand,
+) -> Result<(), Problem> {
+    let Some(spec) = &campaign.spec else { return Ok(()) };
+    let key = Key::<Firmware>::new(&caller.tenant, &spec.firmware_id);
+    tracing::debug!(campaign.id = %id, firmware.id = %spec.firmware_id, "pinning or unpinning a firmware");
+    app.store.execute(&key, envelope.bare_request(caller, wish)).await?;
+    Ok(())
+}
+
+/// The campaign as soon as it is planned, or as it is when the wait is over.
+async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded<Campaign>>, Problem> {
+    let deadline = Instant::now() + PLAN_WAIT_MAX;
+    loop {
+        let loaded = app.store.load_fresh(key).await?;
+        if loaded.aggregate.status != CampaignStatus::Planning || Instant::now() >= deadline {
+            return Ok(loaded);
+        }
+        sleep(PLAN_POLL).await;
+    }
+}
+
+impl Started {
+    fn of(id: CampaignId, campaign: &Campaign) -> Self {
+        Self {
+            campaign_id: id.to_string(),
+            status: campaign.status.word().to_owned(),
+            workflows_submitted: campaign.summary.as_ref().map_or(0, |summary| summary.devices),
+            plan_complete: campaign.summary.is_some(),
+        }
+    }
+}

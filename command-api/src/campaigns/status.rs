@@ -1,0 +1,235 @@
+//! `GET /campaigns/{id}/status`, `GET /ota/campaigns/{id}/status` and `GET /stats/campaigns/{id}`: how far a campaign is.
+//!
+//! The counts are those that its gates judge: one table.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::CampaignId;
+use event_store::clock;
+use projections::campaigns::CampaignRow;
+use projections::rollout::{ProgressRow, Totals};
+use projections::{CAMPAIGNS, ROLLOUT};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::get;
+use crate::auth::{Caller, Viewer};
+use crate::http::path::CampaignPath;
+use crate::http::{MinPosition, Path, Problem};
+use crate::state::App;
+
+/// Settled devices below which no end is foretold.
+const ETA_MIN_SETTLED: u64 = 20;
+
+/// Counts of one wave.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WaveStatus {
+    /// From 1.
+    wave: u16,
+    opened_at: Option<DateTime<Utc>>,
+    completed_at: Option<DateTime<Utc>>,
+    /// Its devices.
+    enrolled: u64,
+    /// Of them, those that have answered.
+    reached: u64,
+    confirmed: u64,
+    failed: u64,
+    /// Slots that are taken.
+    in_use: u64,
+    working: u64,
+    expired: u64,
+    cancelled: u64,
+    superseded: u64,
+}
+
+/// How far a campaign is.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct CampaignStatusBody {
+    campaign_id: String,
+    status: String,
+    /// The open wave, 0 before the first.
+    wave: u16,
+    enrolled: u64,
+    reached: u64,
+    confirmed: u64,
+    failed: u64,
+    /// Confirmed and failed.
+    settled: u64,
+    /// settled / enrolled.
+    progress_percent: f64,
+    /// Devices by phase, with `planned`, `excluded` and `late_confirmed`.
+    status_counts: BTreeMap<String, u64>,
+    waves: Vec<WaveStatus>,
+    /// confirmed / settled, in percent; null while nothing is settled.
+    success_rate: Option<f64>,
+    failure_rate: Option<f64>,
+    average_update_seconds: Option<f64>,
+    retries: u64,
+    rollbacks: u64,
+    failures_by_code: BTreeMap<String, u64>,
+    /// Devices left out, by reason.
+    #[schema(value_type = Object)]
+    excluded: Value,
+    /// The latest gate that closed, with its evidence.
+    #[schema(value_type = Option<Object>)]
+    gate: Option<Value>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    /// When it will be through at the present pace; null until 20 devices are settled.
+    eta: Option<DateTime<Utc>>,
+}
+
+/// Get a campaign's progress
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath),
+    responses((status = 200, body = CampaignStatusBody))
+)]
+pub(crate) async fn campaign_status(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignPath>,
+    min_position: MinPosition,
+) -> Result<Json<CampaignStatusBody>, Problem> {
+    status(&app, &caller, path.campaign_id, min_position).await
+}
+
+/// Get a campaign's progress (old spelling)
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/ota/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath),
+    responses((status = 200, body = CampaignStatusBody))
+)]
+pub(crate) async fn ota_campaign_status(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignPath>,
+    min_position: MinPosition,
+) -> Result<Json<CampaignStatusBody>, Problem> {
+    status(&app, &caller, path.campaign_id, min_position).await
+}
+
+/// Get a campaign's statistics
+///
+/// The same as its progress. Needs role viewer.
+#[utoipa::path(
+    get, path = "/stats/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath),
+    responses((status = 200, body = CampaignStatusBody))
+)]
+pub(crate) async fn campaign_stats(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignPath>,
+    min_position: MinPosition,
+) -> Result<Json<CampaignStatusBody>, Problem> {
+    status(&app, &caller, path.campaign_id, min_position).await
+}
+
+async fn status(
+    app: &App,
+    caller: &Caller,
+    id: CampaignId,
+    min_position: MinPosition,
+) -> Result<Json<CampaignStatusBody>, Problem> {
+    min_position.wait(app, &[CAMPAIGNS, ROLLOUT]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let row = get::row(&mut tx, id).await?;
+    let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
+    let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
+    Ok(Json(body(row, &waves, totals, clock::now())))
+}
+
+fn body(row: CampaignRow, waves: &[ProgressRow], totals: Totals, now: DateTime<Utc>) -> CampaignStatusBody {
+    let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
+    let (enrolled, confirmed, failed) =
+        (sum(|wave| wave.enrolled), sum(|wave| wave.confirmed), sum(|wave| wave.failed));
+    let settled = confirmed + failed;
+    let excluded = row.summary.as_ref().and_then(|summary| serde_json::to_value(&summary.excluded).ok());
+    CampaignStatusBody {
+        campaign_id: row.campaign_id,
+        status: row.status,
+        wave: row.wave,
+        enrolled,
+        reached: sum(|wave| wave.reached),
+        confirmed,
+        failed,
+        settled,
+        progress_percent: percent(settled, enrolled).unwrap_or(0.0),
+        status_counts: totals.status_counts,
+        waves: waves.iter().map(WaveStatus::from).collect(),
+        success_rate: percent(confirmed, settled),
+        failure_rate: percent(failed, settled),
+        average_update_seconds: totals.average_update_seconds,
+        retries: totals.retries,
+        rollbacks: 0,
+        failures_by_code: totals.failures_by_code,
+        excluded: excluded.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+        gate: row.gate,
+        eta: eta(row.started_at.filter(|_| row.ended_at.is_none()), now, settled, enrolled),
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+    }
+}
+
+impl From<&ProgressRow> for WaveStatus {
+    fn from(row: &ProgressRow) -> Self {
+        let count = |value: i64| value.max(0) as u64;
+        Self {
+            wave: row.wave,
+            opened_at: row.opened_at,
+            completed_at: row.completed_at,
+            enrolled: count(row.enrolled),
+            reached: count(row.reached),
+            confirmed: count(row.confirmed),
+            failed: count(row.failed),
+            in_use: count(row.in_use),
+            working: count(row.working),
+            expired: count(row.expired),
+            cancelled: count(row.cancelled),
+            superseded: count(row.superseded),
+        }
+    }
+}
+
+/// With one decimal; none of nothing.
+fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 * 1_000.0 / whole as f64).round() / 10.0)
+}
+
+/// When everybody is settled if it goes on as since the start.
+fn eta(started_at: Option<DateTime<Utc>>, now: DateTime<Utc>, settled: u64, enrolled: u64) -> Option<DateTime<Utc>> {
+    let elapsed_s = (now - started_at?).num_seconds().max(0) as f64;
+    if settled < ETA_MIN_SETTLED || settled >= enrolled {
+        return None;
+    }
+    let left_s = elapsed_s * (enrolled - settled) as f64 / settled as f64;
+    now.checked_add_signed(TimeDelta::try_seconds(left_s as i64)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_nothing_are_unknown() {
+        assert_eq!(percent(1, 0), None);
+        assert_eq!(percent(1, 3), Some(33.3));
+        assert_eq!(percent(3, 3), Some(100.0));
+    }
+
+    #[test]
+    fn an_end_is_foretold_from_twenty_settled_devices_on() {
+        let start = DateTime::UNIX_EPOCH;
+        let now = start + TimeDelta::seconds(100);
+        assert_eq!(eta(Some(start), now, 19, 100), None);
+        assert_eq!(eta(Some(start), now, 50, 100), Some(now + TimeDelta::seconds(100)));
+        assert_eq!(eta(Some(start), now, 100, 100), None);
+        assert_eq!(eta(None, now, 50, 100), None);
+    }
+}

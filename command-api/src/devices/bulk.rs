@@ -1,0 +1,137 @@
+//! `POST /devices/bulk`: register up to 10,000 devices, each with an outcome of its own.
+//!
+//! Takes a JSON array or NDJSON. Each device is atomic; sent again, the request gives the same outcomes. Commands are pipelined,
+//! [`IN_FLIGHT_MAX`] at a time.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::create::{self, DeviceRequest};
+use crate::auth::{Caller, Operator};
+use crate::http::body;
+use crate::http::envelope::CommandHeaders;
+use crate::http::problem::{FieldError, ProblemBody};
+use crate::http::{Envelope, Problem};
+use crate::state::App;
+
+/// Most devices of one request.
+const ITEMS_MAX: usize = 10_000;
+/// Largest body, in bytes.
+pub(crate) const BULK_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Most commands under way at once.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// What came of one item.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BulkItem {
+    /// Place in the request, from 0.
+    index: usize,
+    id: Option<String>,
+    /// As if it had been sent alone.
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<BulkError>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BulkError {
+    #[serde(rename = "type")]
+    kind: String,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+/// What came of all items.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BulkReply {
+    succeeded: usize,
+    failed: usize,
+    items: Vec<BulkItem>,
+    /// Highest position of them; absent when nothing was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+}
+
+/// Register many devices
+///
+/// A JSON array, or one JSON object per line (`application/x-ndjson`); up to 10,000. Items without `device_id` need the
+/// `Idempotency-Key`, so that the request can be sent again. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/bulk", tag = "devices", request_body = Vec<DeviceRequest>, params(CommandHeaders),
+    responses(
+        (status = 200, description = "An outcome for each item", body = BulkReply),
+        (status = 413, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn register_devices(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    request: Request,
+) -> Result<Json<BulkReply>, Problem> {
+    let headers = request.headers().clone();
+    let bytes = body::read(request, &app).await?;
+    let items = split(&headers, &bytes)?;
+    if items.len() > ITEMS_MAX {
+        let detail = format!("at most {ITEMS_MAX} devices in one request");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, &envelope, index, item));
+    let outcomes: Vec<_> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
+    let position = match outcomes.iter().filter_map(|(_, position)| *position).max() {
+        Some(sequence) => Some(app.token(sequence).await?.to_string()),
+        None => None,
+    };
+    let items: Vec<BulkItem> = outcomes.into_iter().map(|(item, _)| item).collect();
+    let failed = items.iter().filter(|item| item.error.is_some()).count();
+    Ok(Json(BulkReply { succeeded: items.len() - failed, failed, items, position }))
+}
+
+/// The items as they were sent, none of them read.
+fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if media_type.contains("ndjson") {
+        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        return Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
+    }
+    if !body::is_json(headers) {
+        let detail = "the body must be application/json or application/x-ndjson";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    let items: Vec<Box<RawValue>> = body::parse(bytes)?;
+    Ok(items.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
+}
+
+async fn one(app: &App, caller: &Caller, envelope: &Envelope, index: usize, item: Vec<u8>) -> (BulkItem, Option<u64>) {
+    let mut given_id = None;
+    let outcome = async {
+        let wanted: DeviceRequest = body::parse(&item)?;
+        given_id.clone_from(&wanted.device_id);
+        if wanted.device_id.is_none() && !envelope.has_key() {
+            return Err(Problem::invalid("device_id", "is missing; without it the request needs an Idempotency-Key"));
+        }
+        create::register(app, caller, &envelope.item(index), wanted).await
+    };
+    match outcome.await {
+        Ok((id, done)) => {
+            let status = if done.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+            let item = BulkItem { index, id: Some(id.to_string()), status: status.as_u16(), error: None };
+            (item, Some(done.position.sequence))
+        }
+        Err(problem) => {
+            let error = BulkError {
+                kind: format!("/problems/{}", problem.code()),
+                detail: problem.detail().to_owned(),
+                errors: problem.errors().to_vec(),
+            };
+            (BulkItem { index, id: given_id, status: problem.status().as_u16(), error: Some(error) }, None)
+        }
+    }
+}

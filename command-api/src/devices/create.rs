@@ -1,0 +1,143 @@
+//! `POST /devices`: register a device.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use domain::device::{Device, DeviceCommand, Profile};
+use domain::values::Transport;
+use domain::{DeviceId, Key, Sealed};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::dev_eui;
+use super::model::{DeviceBody, location};
+use crate::auth::{Caller, Operator};
+use crate::fields::{self, Checks};
+use crate::http::envelope::CommandHeaders;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Done, Envelope, Problem, Reply};
+use crate::state::App;
+
+/// A device to register.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceRequest {
+    /// `[A-Za-z0-9][A-Za-z0-9_:-]{0,63}`; generated when absent.
+    pub(super) device_id: Option<String>,
+    name: Option<String>,
+    device_type: Option<String>,
+    device_model: Option<String>,
+    manufacturer: Option<String>,
+    hardware_version: Option<String>,
+    /// Another name for `versions.firmware`.
+    firmware_version: Option<String>,
+    #[serde(default)]
+    versions: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    /// IANA name.
+    timezone: Option<String>,
+    /// How often the device makes contact by itself, in seconds.
+    contact_interval_s: Option<u32>,
+    /// 16 hexadecimal digits, unique in the tenant.
+    #[schema(example = "0102030405060708")]
+    lorawan_dev_eui: Option<String>,
+    chirpstack_app_id: Option<String>,
+    device_profile_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// A request that has been checked.
+pub(super) struct Registration {
+    pub(super) profile: Profile,
+    pub(super) versions: BTreeMap<String, String>,
+    pub(super) reason: Option<String>,
+}
+
+impl DeviceRequest {
+    pub(super) fn checked(self) -> Result<Registration, Problem> {
+        let mut checks = Checks::default();
+        let shorts = [
+            ("name", &self.name),
+            ("device_type", &self.device_type),
+            ("device_model", &self.device_model),
+            ("manufacturer", &self.manufacturer),
+            ("hardware_version", &self.hardware_version),
+            ("device_profile_id", &self.device_profile_id),
+        ];
+        for (field, value) in shorts {
+            checks.short(field, value.as_deref());
+        }
+        checks.tags("tags", self.tags.iter().map(|(key, value)| (key, Some(value))));
+        checks.timezone(self.timezone.as_deref());
+        checks.contact_interval(self.contact_interval_s);
+        checks.application_id("chirpstack_app_id", self.chirpstack_app_id.as_deref());
+        let lorawan_dev_eui = self.lorawan_dev_eui.map(|eui| checks.dev_eui(&eui));
+        let versions = fields::merge_versions(self.versions, self.firmware_version, &mut checks);
+        checks.finish()?;
+        let transport = if lorawan_dev_eui.is_some() { Transport::Lorawan } else { Transport::Mqtt };
+        let profile = Profile {
+            name: self.name.map(Sealed::Plain),
+            device_type: self.device_type,
+            device_model: self.device_model,
+            manufacturer: self.manufacturer,
+            hardware_version: self.hardware_version,
+            tags: self.tags,
+            timezone: self.timezone,
+            contact_interval_s: self.contact_interval_s,
+            lorawan_dev_eui,
+            chirpstack_app_id: self.chirpstack_app_id,
+            device_profile_id: self.device_profile_id,
+            transport,
+        };
+        Ok(Registration { profile, versions, reason: self.reason })
+    }
+}
+
+/// Register a device
+///
+/// A decommissioned device is taken back into service. The same request again gives the first outcome. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices", tag = "devices", request_body = DeviceRequest, params(CommandHeaders),
+    responses(
+        (status = 201, body = WithPosition<DeviceBody>),
+        (status = 409, description = "Registered with other data, or the EUI is taken", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn register_device(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Body(wanted): Body<DeviceRequest>,
+) -> Result<Reply<DeviceBody>, Problem> {
+    let (id, done) = register(&app, &caller, &envelope, wanted).await?;
+    Ok(done.reply(DeviceBody::of(&id, &done.aggregate)).created(location(&id)))
+}
+
+/// Registers one device: claims its EUI, then makes it known.
+pub(super) async fn register(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    wanted: DeviceRequest,
+) -> Result<(DeviceId, Done<Device>), Problem> {
+    let id = match wanted.device_id.clone() {
+        Some(id) => fields::device_id(id)?,
+        None => fields::device_id(envelope.new_id(caller).to_string())?,
+    };
+    let Registration { profile, versions, reason } = wanted.checked()?;
+    let eui = profile.lorawan_dev_eui.clone();
+    if let Some(eui) = &eui {
+        dev_eui::claim(app, caller, envelope, eui, &id).await?;
+    }
+    let key = Key::<Device>::new(&caller.tenant, &id);
+    let outcome = app.command(caller, envelope, &key, DeviceCommand::Register { profile, versions }, reason).await;
+    if let (Err(problem), Some(eui)) = (&outcome, &eui)
+        && problem.status().is_client_error()
+    {
+        dev_eui::release_unless_used(app, caller, envelope, eui, &id).await;
+    }
+    Ok((id, outcome?))
+}

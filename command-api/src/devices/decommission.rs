@@ -1,0 +1,49 @@
+//! `DELETE /devices/{id}`: take a device out of service. Its history stays.
+
+use axum::extract::State;
+use domain::Key;
+use domain::device::{Device, DeviceCommand};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::dev_eui;
+use crate::auth::Operator;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::DevicePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// The id of what was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Deleted {
+    pub(crate) id: String,
+}
+
+/// Decommission a device
+///
+/// Its updates are cancelled; its history stays. Registering the id again takes it back into service. A reason may be given as
+/// `?reason=`. Needs role operator.
+#[utoipa::path(
+    delete, path = "/devices/{device_id}", tag = "devices", params(DevicePath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<Deleted>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn decommission_device(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<DevicePath>,
+) -> Result<Reply<Deleted>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
+    let done = app.command(&caller, &envelope, &key, DeviceCommand::Decommission, None).await?;
+    if let Some(eui) = &done.aggregate.profile.lorawan_dev_eui
+        && !done.dry_run
+    {
+        dev_eui::release_unless_used(&app, &caller, &envelope, eui, &path.device_id).await;
+    }
+    Ok(done.reply(Deleted { id: path.device_id.to_string() }))
+}

@@ -1,0 +1,75 @@
+//! `GET /devices/{id}/firmware-history`: what a device ran, since when and why.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use projections::history::HistoryRow;
+use projections::{DEVICES, HISTORY};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Viewer;
+use crate::http::path::DevicePath;
+use crate::http::{List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// A change of what a component runs, or is believed to run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FirmwareHistoryItem {
+    at: DateTime<Utc>,
+    component: String,
+    from_version: Option<String>,
+    to_version: Option<String>,
+    /// What brought it about, such as `update_confirmed`, `reported` or `regressed`; more may come.
+    cause: String,
+    update_id: Option<String>,
+    campaign_id: Option<String>,
+    /// `{sequence in the log}-{index in its record}`
+    position: String,
+}
+
+impl From<HistoryRow> for FirmwareHistoryItem {
+    fn from(row: HistoryRow) -> Self {
+        Self {
+            at: row.at,
+            component: row.component,
+            from_version: row.from_version,
+            to_version: row.to_version,
+            cause: row.cause,
+            update_id: row.ordinal.map(|ordinal| format!("{}~{ordinal}", row.device_id)),
+            campaign_id: row.campaign_id,
+            position: format!("{}-{}", row.position, row.index),
+        }
+    }
+}
+
+/// List what a device ran
+///
+/// Oldest first. Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/firmware-history", tag = "devices", params(DevicePath, PageParams),
+    responses((status = 200, body = List<FirmwareHistoryItem>))
+)]
+pub(crate) async fn firmware_history(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DevicePath>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
+    min_position.wait(&app, &[HISTORY, DEVICES]).await?;
+    let after = match paging.keys::<2>()? {
+        Some([position, index]) => {
+            let malformed = |_| Problem::bad_request("the cursor is none of ours");
+            Some((position.parse().map_err(malformed)?, index.parse().map_err(malformed)?))
+        }
+        None => None,
+    };
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let id = path.device_id.as_str();
+    if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
+        return Err(Problem::not_found("no such device"));
+    }
+    let page = projections::history::list(&mut tx, id, after, paging.limit).await?;
+    Ok(Json(paging.list(page, FirmwareHistoryItem::from)))
+}

@@ -1,0 +1,93 @@
+//! `GET /devices/{id}`: a device now, from the read model; or as it was, from EVENTS.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use domain::device::Device;
+use domain::{DeviceId, Key};
+use event_store::{At, PositionToken};
+use projections::DEVICES;
+use serde::Deserialize;
+use serde_json::json;
+use utoipa::IntoParams;
+
+use super::model::DeviceBody;
+use crate::auth::{Caller, Viewer};
+use crate::http::path::DevicePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::Found;
+use crate::http::{FilterSet, Filters, MinPosition, Path, Problem};
+use crate::state::App;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceMoment {
+    /// As it was at this time, by the log's clock.
+    at_time: Option<DateTime<Utc>>,
+    /// As it was at this position: a sequence number, or a position as replies give it.
+    at_position: Option<String>,
+}
+
+impl FilterSet for DeviceMoment {}
+
+/// Get a device
+///
+/// With `at_time` or `at_position` as it was then. Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}", tag = "devices", params(DevicePath, DeviceMoment),
+    responses(
+        (status = 200, body = DeviceBody),
+        (status = 404, description = "Unknown, or not yet registered then", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_device(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DevicePath>,
+    Filters(moment): Filters<DeviceMoment>,
+    min_position: MinPosition,
+) -> Result<Response, Problem> {
+    let id = path.device_id;
+    if let Some(at) = moment.at(&app).await? {
+        return Ok(device_at(&app, &caller, &id, at).await?.into_response());
+    }
+    min_position.wait(&app, &[DEVICES]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let view = projections::devices::get(&mut tx, &caller.tenant, id.as_str()).await?;
+    let view = view.ok_or_else(|| Problem::not_found("no such device"))?;
+    Ok(Found { version: view.row.version, resource: DeviceBody::from(view) }.into_response())
+}
+
+impl DeviceMoment {
+    async fn at(&self, app: &App) -> Result<Option<At>, Problem> {
+        match (self.at_time, &self.at_position) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(Problem::bad_request("at_time and at_position exclude each other")),
+            (Some(time), None) => Ok(Some(At::Time(time))),
+            (None, Some(text)) => match (text.parse::<u64>(), text.parse::<PositionToken>()) {
+                (Ok(sequence), _) => Ok(Some(At::Position(sequence))),
+                (_, Ok(token)) if token.incarnation_ms == app.incarnation_ms().await? => {
+                    Ok(Some(At::Position(token.sequence)))
+                }
+                _ => Err(Problem::bad_request("at_position is no position of this event log")),
+            },
+        }
+    }
+}
+
+async fn device_at(app: &App, caller: &Caller, id: &DeviceId, at: At) -> Result<Found<DeviceBody>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, id);
+    let loaded = app.store.load_at(&key, at).await?;
+    if loaded.version > 0 {
+        return Ok(Found { version: loaded.version, resource: DeviceBody::of(id, &loaded.aggregate) });
+    }
+    match app.store.history(&key, 1, 1).await?.first() {
+        Some(first) => {
+            let time = first.stored_at.to_rfc3339();
+            let detail = format!("the device was registered only at {time}");
+            Err(Problem::not_found(detail).with_facts(json!({"registered_at": first.stored_at})))
+        }
+        None => Err(Problem::not_found("no such device")),
+    }
+}

@@ -1,0 +1,29 @@
+//! `GET /devices/{id}/history`: everything that happened to a device, from EVENTS.
+
+use axum::Json;
+use axum::extract::State;
+use domain::Key;
+use domain::device::Device;
+
+use crate::auth::Viewer;
+use crate::http::history::{self, HistoryItem};
+use crate::http::path::DevicePath;
+use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// List a device's events
+///
+/// Oldest first, with who and why. Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/history", tag = "devices", params(DevicePath, PageParams),
+    responses((status = 200, body = List<HistoryItem>))
+)]
+pub(crate) async fn device_history(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DevicePath>,
+    paging: Paging,
+) -> Result<Json<List<HistoryItem>>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
+    history::page(&app, &key, &paging, "no such device").await.map(Json)
+}

@@ -1,0 +1,69 @@
+//! `POST /devices/{id}/hold` and `/release`: leave a device alone for a while.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::Key;
+use domain::device::{Device, DeviceCommand};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::model::DeviceBody;
+use crate::auth::Operator;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::DevicePath;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldRequest {
+    /// Until released when absent.
+    until: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReasonRequest {
+    pub(crate) reason: Option<String>,
+}
+
+/// Hold a device
+///
+/// It is never targeted while held; an update under way runs on. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/{device_id}/hold", tag = "devices", request_body = HoldRequest,
+    params(DevicePath, CommandHeaders), responses((status = 200, body = WithPosition<DeviceBody>))
+)]
+pub(crate) async fn hold_device(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<DevicePath>,
+    Body(wanted): Body<HoldRequest>,
+) -> Result<Reply<DeviceBody>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
+    let wish = DeviceCommand::Hold { until: wanted.until };
+    let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
+    Ok(done.reply(DeviceBody::of(&path.device_id, &done.aggregate)))
+}
+
+/// Release a held device
+///
+/// Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/{device_id}/release", tag = "devices", request_body = ReasonRequest,
+    params(DevicePath, CommandHeaders), responses((status = 200, body = WithPosition<DeviceBody>))
+)]
+pub(crate) async fn release_device(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<DevicePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<DeviceBody>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
+    let done = app.command(&caller, &envelope, &key, DeviceCommand::Release, wanted.reason).await?;
+    Ok(done.reply(DeviceBody::of(&path.device_id, &done.aggregate)))
+}

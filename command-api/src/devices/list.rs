@@ -1,0 +1,108 @@
+//! `GET /devices`: list and filter devices.
+
+use axum::Json;
+use axum::extract::State;
+use domain::version::VersionRequirement;
+use projections::DEVICES;
+use projections::devices::DeviceFilter;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::model::DeviceBody;
+use crate::auth::Viewer;
+use crate::http::problem::ProblemBody;
+use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::state::App;
+
+/// Most ids in one request.
+const IDS_MAX: usize = 200;
+/// Most tags in one request.
+const TAGS_MAX: usize = 16;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeviceFilters {
+    /// Repeatable, up to 200.
+    #[serde(skip)]
+    id: Vec<String>,
+    /// `online`, `offline` or `never_seen`.
+    status: Option<String>,
+    device_type: Option<String>,
+    device_model: Option<String>,
+    hardware_version: Option<String>,
+    /// Prefix of id or name.
+    q: Option<String>,
+    /// `key:value`, repeatable; all must hold.
+    #[serde(skip)]
+    tag: Vec<String>,
+    /// A version requirement such as `<2.0.0`; a bare version means exactly that one.
+    firmware_version: Option<String>,
+    /// Decommissioned devices, too.
+    #[serde(default)]
+    decommissioned: bool,
+}
+
+impl FilterSet for DeviceFilters {
+    const REPEATABLE: &'static [&'static str] = &["id", "tag"];
+
+    fn set(&mut self, name: &str, values: Vec<String>) {
+        match name {
+            "id" => self.id = values,
+            _ => self.tag = values,
+        }
+    }
+}
+
+impl DeviceFilters {
+    fn into_filter(self) -> Result<DeviceFilter, Problem> {
+        if self.id.len() > IDS_MAX || self.tag.len() > TAGS_MAX {
+            return Err(Problem::bad_request(format!("at most {IDS_MAX} ids and {TAGS_MAX} tags")));
+        }
+        let tags = self.tag.iter().map(|tag| match tag.split_once(':') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(Problem::bad_request("tag is key:value")),
+        });
+        let requirement = self.firmware_version.as_deref().map(VersionRequirement::parse).transpose();
+        if self.status.as_deref().is_some_and(|status| !["online", "offline", "never_seen"].contains(&status)) {
+            return Err(Problem::bad_request("status is online, offline or never_seen"));
+        }
+        Ok(DeviceFilter {
+            tags: tags.collect::<Result<_, _>>()?,
+            firmware_version: requirement
+                .map_err(|reason| Problem::bad_request(format!("firmware_version: {reason}")))?,
+            ids: self.id,
+            status: self.status,
+            device_type: self.device_type,
+            device_model: self.device_model,
+            hardware_version: self.hardware_version,
+            prefix: self.q,
+            decommissioned: self.decommissioned,
+        })
+    }
+}
+
+/// List devices
+///
+/// By id. Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices", tag = "devices", params(DeviceFilters, PageParams),
+    responses(
+        (status = 200, body = List<DeviceBody>),
+        (status = 400, description = "A filter or a cursor is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_devices(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Filters(filters): Filters<DeviceFilters>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<DeviceBody>>, Problem> {
+    let filter = filters.into_filter()?;
+    let after = paging.keys::<1>()?.map(|[id]| id);
+    min_position.wait(&app, &[DEVICES]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let page = projections::devices::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
+    Ok(Json(paging.list(page, DeviceBody::from)))
+}

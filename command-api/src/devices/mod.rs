@@ -1,0 +1,23 @@
+//! Devices: register, read, change, hold, decommission; their past.
+
+mod amend;
+mod bulk;
+mod create;
+mod decommission;
+mod dev_eui;
+mod firmware_history;
+mod get;
+mod history;
+mod hold;
+mod list;
+mod model;
+
+pub(crate) use amend::{__path_amend_device, __path_replace_device, amend_device, replace_device};
+pub(crate) use bulk::{__path_register_devices, BULK_MAX_BYTES, register_devices};
+pub(crate) use create::{__path_register_device, register_device};
+pub(crate) use decommission::{__path_decommission_device, Deleted, decommission_device};
+pub(crate) use firmware_history::{__path_firmware_history, firmware_history};
+pub(crate) use get::{__path_get_device, get_device};
+pub(crate) use history::{__path_device_history, device_history};
+pub(crate) use hold::{__path_hold_device, __path_release_device, ReasonRequest, hold_device, release_device};
+pub(crate) use list::{__path_list_devices, list_devices};

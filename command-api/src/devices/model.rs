@@ -1,0 +1,184 @@
+//! A device as replies show it, from its aggregate or from the read model.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::DeviceId;
+use domain::device::{Device, Lifecycle, Reachability};
+use domain::values::{FIRMWARE_COMPONENT, Transport};
+use projections::devices::DeviceView;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An update that a device has under way or in its queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UpdateLink {
+    #[schema(example = "d-1~17")]
+    update_id: String,
+    ordinal: u32,
+}
+
+impl UpdateLink {
+    fn new(device_id: &str, ordinal: u32) -> Self {
+        Self { update_id: format!("{device_id}~{ordinal}"), ordinal }
+    }
+}
+
+/// A device.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeviceBody {
+    pub(crate) device_id: String,
+    name: Option<String>,
+    device_type: Option<String>,
+    device_model: Option<String>,
+    manufacturer: Option<String>,
+    hardware_version: Option<String>,
+    /// The same as `versions.firmware`.
+    firmware_version: Option<String>,
+    /// What runs, by component.
+    versions: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
+    /// Reported by the device.
+    attributes: BTreeMap<String, String>,
+    timezone: Option<String>,
+    contact_interval_s: Option<u32>,
+    lorawan_dev_eui: Option<String>,
+    chirpstack_app_id: Option<String>,
+    device_profile_id: Option<String>,
+    /// `mqtt`, `lorawan` or `ddi`; more may come.
+    transport: String,
+    /// State of the copy in a LoRaWAN network server; `not_applicable` where none is kept.
+    sync_state: &'static str,
+    sync_error: Option<String>,
+    chirpstack_synced: bool,
+    /// `active` or `decommissioned`.
+    lifecycle: String,
+    /// `online`, `offline` or `never_seen`.
+    status: String,
+    /// Never targeted while held.
+    held: bool,
+    hold_until: Option<DateTime<Utc>>,
+    last_seen: Option<DateTime<Utc>>,
+    /// dBm
+    signal_strength: Option<i64>,
+    /// Percent
+    battery_level: Option<i64>,
+    groups: Vec<String>,
+    /// The update that has begun and not ended.
+    current_update: Option<UpdateLink>,
+    /// Updates that wait, by ordinal.
+    waiting_updates: Vec<UpdateLink>,
+    /// Number of the device's events: its `ETag`.
+    version: u64,
+    registered_at: Option<DateTime<Utc>>,
+}
+
+impl DeviceBody {
+    /// As the aggregate says. What was last heard of the device is no part of it.
+    pub(crate) fn of(id: &DeviceId, device: &Device) -> Self {
+        let profile = device.profile.clone();
+        let waiting = device.updates.values().filter(|update| update.phase.is_waiting());
+        Self {
+            device_id: id.to_string(),
+            name: profile.name.and_then(|name| name.plain().cloned()),
+            device_type: profile.device_type,
+            device_model: profile.device_model,
+            manufacturer: profile.manufacturer,
+            hardware_version: profile.hardware_version,
+            firmware_version: device.versions.get(FIRMWARE_COMPONENT).cloned(),
+            versions: device.versions.clone(),
+            tags: profile.tags,
+            attributes: device.attributes.clone(),
+            timezone: profile.timezone,
+            contact_interval_s: profile.contact_interval_s,
+            lorawan_dev_eui: profile.lorawan_dev_eui,
+            chirpstack_app_id: profile.chirpstack_app_id,
+            device_profile_id: profile.device_profile_id,
+            transport: transport_word(profile.transport).to_owned(),
+            sync_state: "not_applicable",
+            sync_error: None,
+            chirpstack_synced: false,
+            lifecycle: lifecycle_word(device.lifecycle).to_owned(),
+            status: reachability_word(device.reachability).to_owned(),
+            held: device.hold.is_some(),
+            hold_until: device.hold.and_then(|hold| hold.until),
+            last_seen: None,
+            signal_strength: None,
+            battery_level: None,
+            groups: vec![],
+            current_update: device.live().map(|update| UpdateLink::new(id.as_str(), update.ordinal)),
+            waiting_updates: waiting.map(|update| UpdateLink::new(id.as_str(), update.ordinal)).collect(),
+            version: device.version,
+            registered_at: None,
+        }
+    }
+}
+
+impl From<DeviceView> for DeviceBody {
+    fn from(view: DeviceView) -> Self {
+        let row = view.row;
+        let link = |ordinal: u32| UpdateLink::new(&row.device_id, ordinal);
+        Self {
+            current_update: row.live_ordinal.map(link),
+            waiting_updates: row.waiting.iter().map(|ordinal| link(*ordinal)).collect(),
+            device_id: row.device_id,
+            name: row.name,
+            device_type: row.device_type,
+            device_model: row.device_model,
+            manufacturer: row.manufacturer,
+            hardware_version: row.hardware_version,
+            firmware_version: row.firmware_version,
+            versions: row.versions,
+            tags: row.tags,
+            attributes: row.attributes,
+            timezone: row.timezone,
+            contact_interval_s: row.contact_interval_s,
+            lorawan_dev_eui: row.lorawan_dev_eui,
+            chirpstack_app_id: row.chirpstack_app_id,
+            device_profile_id: row.device_profile_id,
+            transport: row.transport,
+            sync_state: "not_applicable",
+            sync_error: None,
+            chirpstack_synced: false,
+            lifecycle: row.lifecycle,
+            status: row.status,
+            held: row.held,
+            hold_until: row.hold_until,
+            last_seen: view.last_seen,
+            signal_strength: view.signal_strength,
+            battery_level: view.battery_level,
+            groups: vec![],
+            version: row.version,
+            registered_at: Some(row.registered_at),
+        }
+    }
+}
+
+/// Where a device is found.
+pub(crate) fn location(id: &DeviceId) -> String {
+    format!("/api/v1/devices/{id}")
+}
+
+fn transport_word(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Mqtt => "mqtt",
+        Transport::Lorawan => "lorawan",
+        Transport::Ddi => "ddi",
+    }
+}
+
+fn lifecycle_word(lifecycle: Lifecycle) -> &'static str {
+    match lifecycle {
+        Lifecycle::Absent => "absent",
+        Lifecycle::Active => "active",
+        Lifecycle::Decommissioned => "decommissioned",
+    }
+}
+
+fn reachability_word(reachability: Reachability) -> &'static str {
+    match reachability {
+        Reachability::NeverSeen => "never_seen",
+        Reachability::Online => "online",
+        Reachability::Offline => "offline",
+    }
+}

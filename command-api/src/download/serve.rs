@@ -1,0 +1,151 @@
+//! `GET` and `HEAD /d/{token}`.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::Key;
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareStatus};
+use event_store::clock;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body;
+use super::ranges::{Selection, select};
+use crate::firmware::object_path;
+use crate::http::problem::ProblemBody;
+use crate::http::{Path, Problem};
+use crate::links::{Download, LinkError};
+use crate::state::App;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TokenPath {
+    token: String,
+}
+
+/// Download a firmware
+///
+/// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is ever compressed.
+#[utoipa::path(
+    get, path = "/d/{token}", tag = "firmware", params(TokenPath), security(()),
+    responses(
+        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "Some of the bytes"),
+        (status = 403, description = "Not a link of ours", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "Expired, withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 416, description = "No such bytes"),
+    )
+)]
+pub(crate) async fn download(
+    State(app): State<App>,
+    Path(path): Path<TokenPath>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let link = app.links.read(&path.token, clock::now()).map_err(refused)?;
+    let bytes = still_given_out(&app, &link).await?;
+    let etag = format!("\"{}\"", bytes.sha256);
+    if is_listed(&headers, header::IF_NONE_MATCH, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    let mut response = if method == Method::HEAD {
+        with_length(StatusCode::OK, bytes.size, Body::empty())
+    } else {
+        let wanted = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+        let fresh = !headers.contains_key(header::IF_RANGE) || is_listed(&headers, header::IF_RANGE, &etag);
+        send(&app, &link, &bytes, select(wanted.filter(|_| fresh), bytes.size)).await?
+    };
+    describe(response.headers_mut(), &etag, &bytes);
+    Ok(response)
+}
+
+fn refused(error: LinkError) -> Problem {
+    match error {
+        LinkError::Malformed | LinkError::Forged => Problem::forbidden(error.to_string()),
+        LinkError::Expired => Problem::new(StatusCode::GONE, "link_expired", error.to_string()),
+    }
+}
+
+async fn still_given_out(app: &App, link: &Download) -> Result<FirmwareBytes, Problem> {
+    let key = Key::<Firmware>::new(&link.tenant, &link.firmware);
+    let loaded = app.store.load_fresh(&key).await?;
+    match (loaded.aggregate.status, &loaded.aggregate.content) {
+        (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((_, bytes))) => Ok(bytes.clone()),
+        (FirmwareStatus::Withdrawn | FirmwareStatus::Deleted, _) => {
+            Err(Problem::new(StatusCode::GONE, "firmware_gone", "the firmware is no longer given out"))
+        }
+        (FirmwareStatus::Absent | FirmwareStatus::Active | FirmwareStatus::Deprecated, _) => {
+            Err(Problem::not_found("no such firmware"))
+        }
+    }
+}
+
+async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Selection) -> Result<Response, Problem> {
+    let path = object_path(&link.tenant, &bytes.sha256);
+    let size = bytes.size;
+    metrics::counter!("waybill_downloads_started_total").increment(1);
+    match selection {
+        Selection::Unsatisfiable => {
+            let range = format!("bytes */{size}");
+            Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response())
+        }
+        Selection::Whole => {
+            let chunks = body::open(&app.objects, &path, 0..size).await.map_err(missing)?;
+            Ok(with_length(StatusCode::OK, size, body::single(chunks, size)))
+        }
+        Selection::Parts(parts) if parts.len() == 1 => {
+            let part = parts[0].clone();
+            let chunks = body::open(&app.objects, &path, part.clone()).await.map_err(missing)?;
+            let length = part.end - part.start;
+            let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length));
+            let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            set(response.headers_mut(), header::CONTENT_RANGE, &range);
+            Ok(response)
+        }
+        Selection::Parts(parts) => {
+            let boundary = clock::new_id().simple().to_string();
+            let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary);
+            let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
+            set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
+            Ok(response)
+        }
+    }
+}
+
+fn missing(error: object_store::Error) -> Problem {
+    match error {
+        object_store::Error::NotFound { .. } => {
+            tracing::error!(%error, "the bytes of a firmware are not in the store");
+            Problem::not_found("the firmware's bytes are not in the store")
+        }
+        other => crate::firmware::broken_store(other),
+    }
+}
+
+fn with_length(status: StatusCode, length: u64, body: Body) -> Response {
+    (status, [(header::CONTENT_LENGTH, length)], body).into_response()
+}
+
+fn describe(headers: &mut HeaderMap, etag: &str, bytes: &FirmwareBytes) {
+    set(headers, header::ETAG, etag);
+    set(headers, header::ACCEPT_RANGES, "bytes");
+    set(headers, header::CACHE_CONTROL, "private, no-transform");
+    if !headers.contains_key(header::CONTENT_TYPE) {
+        set(headers, header::CONTENT_TYPE, "application/octet-stream");
+    }
+    let name = bytes.filename.as_deref().filter(|name| name.is_ascii()).unwrap_or("firmware.bin");
+    set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Whether a header names the tag. A date, as `If-Range` may have, never does.
+fn is_listed(headers: &HeaderMap, name: HeaderName, etag: &str) -> bool {
+    let listed = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    listed.split(',').any(|tag| tag.trim() == etag)
+}

@@ -1,0 +1,29 @@
+//! `GET /firmware/{id}/history`: everything that happened to a firmware, from EVENTS.
+
+use axum::Json;
+use axum::extract::State;
+use domain::Key;
+use domain::firmware::Firmware;
+
+use crate::auth::Viewer;
+use crate::http::history::{self, HistoryItem};
+use crate::http::path::FirmwarePath;
+use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// List a firmware's events
+///
+/// Oldest first, with who and why. Needs role viewer.
+#[utoipa::path(
+    get, path = "/firmware/{firmware_id}/history", tag = "firmware", params(FirmwarePath, PageParams),
+    responses((status = 200, body = List<HistoryItem>))
+)]
+pub(crate) async fn firmware_events(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<FirmwarePath>,
+    paging: Paging,
+) -> Result<Json<List<HistoryItem>>, Problem> {
+    let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
+    history::page(&app, &key, &paging, "no such firmware").await.map(Json)
+}

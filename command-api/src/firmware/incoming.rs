@@ -1,0 +1,204 @@
+//! Bytes on their way in: streamed to a temporary object while they are measured, then kept under their digest or dropped.
+//!
+//! An [`Incoming`] that isn't kept removes itself; what a crash leaves behind is swept at the next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::multipart::Field;
+use chrono::TimeDelta;
+use domain::TenantId;
+use domain::firmware::FirmwareBytes;
+use domain::values::Sha256Digest;
+use event_store::clock;
+use futures::StreamExt;
+use md5::Md5;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+
+use super::model::{INCOMING, incoming_path, object_path};
+use crate::http::Problem;
+use crate::http::body::too_large;
+
+/// Bytes of one part of a multipart write.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Parts that may be under way before reading stops.
+const PARTS_IN_FLIGHT_MAX: usize = 2;
+/// Longest silence of an uploader.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+/// Unfinished uploads that haven't grown for so long are nobody's any more, in minutes.
+const STALE_MINUTES: i64 = 60;
+
+/// Bytes that have been stored and measured, not yet kept.
+pub(super) struct Incoming {
+    objects: Arc<dyn ObjectStore>,
+    path: ObjectPath,
+    pub(super) bytes: FirmwareBytes,
+}
+
+/// Stores a part of the upload while measuring it.
+pub(super) async fn receive(
+    objects: &Arc<dyn ObjectStore>,
+    field: &mut Field<'_>,
+    max_bytes: u64,
+) -> Result<Incoming, Problem> {
+    let path = incoming_path(clock::new_id());
+    let filename = field.file_name().map(sane_filename);
+    let upload = objects.put_multipart(&path).await.map_err(broken_store)?;
+    let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+    match copy(&mut writer, field, max_bytes).await {
+        Ok(measured) => {
+            writer.finish().await.map_err(broken_store)?;
+            let bytes = measured.finish(filename);
+            Ok(Incoming { objects: Arc::clone(objects), path, bytes })
+        }
+        Err(problem) => {
+            writer.abort().await.map_err(broken_store)?;
+            Err(problem)
+        }
+    }
+}
+
+async fn copy(writer: &mut WriteMultipart, field: &mut Field<'_>, max_bytes: u64) -> Result<Measured, Problem> {
+    let mut measured = Measured::default();
+    loop {
+        let chunk = tokio::time::timeout(CHUNK_TIMEOUT, field.chunk()).await;
+        let chunk = chunk.map_err(|_| Problem::bad_request("the upload stopped half-way"))?;
+        let Some(chunk) = chunk.map_err(|error| unreadable(&error))? else { return Ok(measured) };
+        measured.update(&chunk);
+        if measured.size > max_bytes {
+            return Err(too_large());
+        }
+        writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(broken_store)?;
+        writer.put(chunk);
+    }
+}
+
+impl Incoming {
+    /// Moves the bytes to where they stay. Done again with the same bytes it changes nothing.
+    pub(super) async fn keep(self, tenant: &TenantId) -> Result<(), Problem> {
+        let to = object_path(tenant, &self.bytes.sha256);
+        if self.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size) {
+            self.drop_bytes().await;
+            return Ok(());
+        }
+        self.objects.rename(&self.path, &to).await.map_err(broken_store)
+    }
+
+    /// Removes the bytes.
+    pub(super) async fn drop_bytes(self) {
+        if let Err(error) = self.objects.delete(&self.path).await {
+            tracing::warn!(object = %self.path, %error, "an upload that isn't kept could not be removed");
+        }
+    }
+}
+
+/// Removes what uploads left behind when the process died: finished objects that nobody kept and, in a store on this machine, files
+/// that were never finished.
+pub(crate) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std::path::Path>) {
+    let prefix = ObjectPath::from(INCOMING);
+    let stale = clock::now() - TimeDelta::minutes(STALE_MINUTES);
+    let mut listed = objects.list(Some(&prefix));
+    while let Some(found) = listed.next().await {
+        match found {
+            Ok(object) if object.last_modified < stale => {
+                if let Err(error) = objects.delete(&object.location).await {
+                    tracing::warn!(object = %object.location, %error, "an unfinished upload could not be removed");
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return tracing::warn!(%error, "unfinished uploads could not be listed"),
+        }
+    }
+    if let Some(directory) = directory
+        && let Err(error) = sweep_files(&directory.join(INCOMING)).await
+    {
+        tracing::warn!(%error, "files of unfinished uploads could not be removed");
+    }
+}
+
+async fn sweep_files(directory: &std::path::Path) -> std::io::Result<()> {
+    if !directory.exists() {
+        return Ok(());
+    }
+    let stale = Duration::from_secs(STALE_MINUTES.unsigned_abs() * 60);
+    let mut entries = tokio::fs::read_dir(directory).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let age = entry.metadata().await?.modified()?.elapsed().unwrap_or_default();
+        if age > stale {
+            tokio::fs::remove_file(entry.path()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Digests and size of what has passed.
+#[derive(Default)]
+struct Measured {
+    size: u64,
+    md5: Md5,
+    sha1: Sha1,
+    sha256: Sha256,
+}
+
+impl Measured {
+    fn update(&mut self, chunk: &[u8]) {
+        self.size += chunk.len() as u64;
+        self.md5.update(chunk);
+        self.sha1.update(chunk);
+        self.sha256.update(chunk);
+    }
+
+    fn finish(self, filename: Option<String>) -> FirmwareBytes {
+        FirmwareBytes {
+            size: self.size,
+            md5: hex::encode(self.md5.finalize()),
+            sha1: hex::encode(self.sha1.finalize()),
+            sha256: Sha256Digest(self.sha256.finalize().into()),
+            filename,
+        }
+    }
+}
+
+/// The last part of a path, without what can't stand in a header.
+fn sane_filename(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let sane = |c: char| if c.is_control() || c == '"' { '_' } else { c };
+    last.chars().take(domain::values::SHORT_TEXT_MAX_CHARS).map(sane).collect()
+}
+
+/// What a client did wrong with its multipart body.
+pub(super) fn unreadable(error: &axum::extract::multipart::MultipartError) -> Problem {
+    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        return too_large();
+    }
+    Problem::bad_request(format!("the upload can't be read: {}", error.body_text()))
+}
+
+pub(crate) fn broken_store(error: object_store::Error) -> Problem {
+    tracing::error!(%error, "the firmware store failed");
+    Problem::unavailable("firmware_store_unavailable", "the firmware store is not available")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_can_stand_in_a_header() {
+        assert_eq!(sane_filename("../a/b\"\n.bin"), "b__.bin");
+        assert_eq!(sane_filename("C:\\x\\firmware_v2.1.0.bin"), "firmware_v2.1.0.bin");
+    }
+
+    #[test]
+    fn measuring_gives_the_known_digests() {
+        let mut measured = Measured::default();
+        measured.update(b"on");
+        measured.update(b"e");
+        let bytes = measured.finish(None);
+        assert_eq!((bytes.size, bytes.md5.as_str()), (3, "f97c5d29941bfb1b2fdab0874906ab82"));
+        assert_eq!(bytes.sha256, Sha256Digest::of(b"one"));
+    }
+}

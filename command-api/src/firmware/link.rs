@@ -1,0 +1,70 @@
+//! `GET /firmware/{id}/download`: a link to the bytes.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use domain::Key;
+use domain::firmware::{Firmware, FirmwareStatus};
+use event_store::clock;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::Viewer;
+use crate::http::path::FirmwarePath;
+use crate::http::problem::ProblemBody;
+use crate::http::{Path, Problem};
+use crate::state::App;
+
+/// How long a link to an operator is good, in seconds.
+const LINK_TTL_S: i64 = 3_600;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DownloadLink {
+    download_url: String,
+    expires_at: DateTime<Utc>,
+    /// Bytes
+    size: u64,
+    filename: Option<String>,
+    checksum_md5: String,
+    checksum_sha1: String,
+    checksum_sha256: String,
+}
+
+/// Get a link to a firmware's bytes
+///
+/// The link needs no credentials and ends after an hour. Needs role viewer.
+#[utoipa::path(
+    get, path = "/firmware/{firmware_id}/download", tag = "firmware", params(FirmwarePath),
+    responses(
+        (status = 200, body = DownloadLink),
+        (status = 409, description = "Withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn firmware_download(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<FirmwarePath>,
+) -> Result<Json<DownloadLink>, Problem> {
+    let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
+    let firmware = app.store.load_fresh(&key).await?.aggregate.clone();
+    let bytes = match (firmware.status, &firmware.content) {
+        (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((_, bytes))) => bytes.clone(),
+        _ => {
+            return Err(firmware
+                .facts_for_new_work(path.firmware_id)
+                .err()
+                .unwrap_or(domain::Rejection::FirmwareUnknown)
+                .into());
+        }
+    };
+    let expires_at = clock::now().trunc_subsecs(0) + TimeDelta::seconds(LINK_TTL_S);
+    Ok(Json(DownloadLink {
+        download_url: app.links.link(&caller.tenant, &path.firmware_id, None, expires_at),
+        expires_at,
+        size: bytes.size,
+        filename: bytes.filename,
+        checksum_md5: bytes.md5,
+        checksum_sha1: bytes.sha1,
+        checksum_sha256: bytes.sha256.to_string(),
+    }))
+}

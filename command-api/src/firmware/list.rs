@@ -1,0 +1,59 @@
+//! `GET /firmware`: list and filter firmware.
+
+use axum::Json;
+use axum::extract::State;
+use projections::FIRMWARE;
+use projections::firmware::FirmwareFilter;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::model::FirmwareBody;
+use crate::auth::Viewer;
+use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::state::App;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FirmwareFilters {
+    device_model: Option<String>,
+    manufacturer: Option<String>,
+    update_type: Option<String>,
+    component: Option<String>,
+    version: Option<String>,
+    is_beta: Option<bool>,
+    is_security_update: Option<bool>,
+}
+
+impl FilterSet for FirmwareFilters {}
+
+/// List firmware
+///
+/// By id, without deleted ones. Needs role viewer.
+#[utoipa::path(
+    get, path = "/firmware", tag = "firmware", params(FirmwareFilters, PageParams),
+    responses((status = 200, body = List<FirmwareBody>))
+)]
+pub(crate) async fn list_firmware(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Filters(filters): Filters<FirmwareFilters>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<FirmwareBody>>, Problem> {
+    let filter = FirmwareFilter {
+        id: None,
+        device_model: filters.device_model,
+        manufacturer: filters.manufacturer,
+        update_type: filters.update_type,
+        component: filters.component,
+        version: filters.version,
+        is_beta: filters.is_beta,
+        is_security_update: filters.is_security_update,
+    };
+    let after = paging.keys::<1>()?.map(|[id]| id);
+    min_position.wait(&app, &[FIRMWARE]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let page = projections::firmware::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
+    Ok(Json(paging.list(page, FirmwareBody::from)))
+}

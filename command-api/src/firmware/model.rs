@@ -1,0 +1,123 @@
+//! A firmware as replies show it, from its aggregate or from the read model.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus};
+use domain::values::Sha256Digest;
+use domain::{FirmwareId, TenantId};
+use object_store::path::Path as ObjectPath;
+use projections::firmware::FirmwareRow;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One version for one device model and component.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FirmwareBody {
+    pub(crate) firmware_id: String,
+    /// `active`, `deprecated`, `withdrawn` or `deleted`.
+    status: String,
+    name: String,
+    version: String,
+    device_model: String,
+    component: String,
+    update_type: String,
+    manufacturer: Option<String>,
+    changelog: Option<String>,
+    hardware_versions: Vec<String>,
+    min_hardware_version: Option<String>,
+    max_hardware_version: Option<String>,
+    /// Requirement on the version that runs before.
+    requires_version: Option<String>,
+    rollback_allowed: bool,
+    requires_reboot: bool,
+    is_beta: bool,
+    is_security_update: bool,
+    tags: BTreeMap<String, String>,
+    filename: Option<String>,
+    /// Bytes
+    file_size: u64,
+    checksum_md5: String,
+    checksum_sha1: String,
+    checksum_sha256: String,
+    /// Live campaigns that use it.
+    pinned_by: Vec<String>,
+    created_at: Option<DateTime<Utc>>,
+    /// What may surprise its users.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl FirmwareBody {
+    /// As the aggregate says; none when it has never been registered.
+    pub(crate) fn of(id: FirmwareId, firmware: &Firmware) -> Option<Self> {
+        let (metadata, bytes) = firmware.content.clone()?;
+        let pinned_by = firmware.pinned_by.iter().map(ToString::to_string).collect();
+        Some(Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, None))
+    }
+
+    fn new(
+        firmware_id: String,
+        status: &str,
+        metadata: FirmwareMetadata,
+        bytes: FirmwareBytes,
+        pinned_by: Vec<String>,
+        created_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        let deprecated = status == FirmwareStatus::Deprecated.word();
+        Self {
+            firmware_id,
+            status: status.to_owned(),
+            name: metadata.name,
+            version: metadata.version,
+            device_model: metadata.device_model,
+            component: metadata.component,
+            update_type: metadata.update_type.word().to_owned(),
+            manufacturer: metadata.manufacturer,
+            changelog: metadata.changelog.and_then(|changelog| changelog.plain().cloned()),
+            hardware_versions: metadata.hardware_versions,
+            min_hardware_version: metadata.min_hardware_version,
+            max_hardware_version: metadata.max_hardware_version,
+            requires_version: metadata.requires_version,
+            rollback_allowed: metadata.rollback_allowed,
+            requires_reboot: metadata.requires_reboot,
+            is_beta: metadata.is_beta,
+            is_security_update: metadata.is_security_update,
+            tags: metadata.tags,
+            filename: bytes.filename,
+            file_size: bytes.size,
+            checksum_md5: bytes.md5,
+            checksum_sha1: bytes.sha1,
+            checksum_sha256: bytes.sha256.to_string(),
+            pinned_by,
+            created_at,
+            warnings: if deprecated { vec!["the firmware is deprecated".to_owned()] } else { vec![] },
+        }
+    }
+}
+
+impl From<FirmwareRow> for FirmwareBody {
+    fn from(row: FirmwareRow) -> Self {
+        let pinned_by = row.pinned_by.into_iter().collect();
+        Self::new(row.firmware_id, &row.status, row.metadata, row.bytes, pinned_by, Some(row.created_at))
+    }
+}
+
+/// Where the bytes are: by tenant and content.
+pub(crate) fn object_path(tenant: &TenantId, sha256: &Sha256Digest) -> ObjectPath {
+    ObjectPath::from(format!("{tenant}/{sha256}"))
+}
+
+/// Where an upload stands until it is known to be what it says. No tenant has this name.
+pub(super) fn incoming_path(id: Uuid) -> ObjectPath {
+    ObjectPath::from(format!("{INCOMING}/{id}"))
+}
+
+/// Place of uploads that aren't finished.
+pub(super) const INCOMING: &str = "_incoming";
+
+/// Where a firmware is found.
+pub(super) fn location(id: FirmwareId) -> String {
+    format!("/api/v1/firmware/{id}")
+}

@@ -1,0 +1,67 @@
+//! `POST /firmware/{id}/deprecate` (warns) and `/withdraw` (refused for new work).
+
+use axum::extract::State;
+use domain::Key;
+use domain::firmware::{Firmware, FirmwareCommand};
+
+use super::model::FirmwareBody;
+use crate::auth::{Caller, Operator};
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::FirmwarePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// Deprecate a firmware
+///
+/// It can still be used; replies warn. Needs role operator.
+#[utoipa::path(
+    post, path = "/firmware/{firmware_id}/deprecate", tag = "firmware", request_body = ReasonRequest,
+    params(FirmwarePath, CommandHeaders), responses((status = 200, body = WithPosition<FirmwareBody>))
+)]
+pub(crate) async fn deprecate_firmware(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<FirmwarePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<FirmwareBody>, Problem> {
+    retire(&app, &caller, &envelope, path, FirmwareCommand::Deprecate, wanted.reason).await
+}
+
+/// Withdraw a firmware
+///
+/// Refused for new work from now on, and its bytes are no longer given out. Needs role operator.
+#[utoipa::path(
+    post, path = "/firmware/{firmware_id}/withdraw", tag = "firmware", request_body = ReasonRequest,
+    params(FirmwarePath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<FirmwareBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn withdraw_firmware(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<FirmwarePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<FirmwareBody>, Problem> {
+    retire(&app, &caller, &envelope, path, FirmwareCommand::Withdraw, wanted.reason).await
+}
+
+async fn retire(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    path: FirmwarePath,
+    wish: FirmwareCommand,
+    reason: Option<String>,
+) -> Result<Reply<FirmwareBody>, Problem> {
+    let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
+    let done = app.command(caller, envelope, &key, wish, reason).await?;
+    let body = FirmwareBody::of(path.firmware_id, &done.aggregate);
+    Ok(done.reply(body.ok_or_else(|| Problem::internal("a firmware without content"))?))
+}

@@ -1,0 +1,160 @@
+//! `POST /firmware`: upload a firmware as multipart, parts in any order.
+//!
+//! The bytes go to the store as they come. Then everything is checked, then they are moved to their place, then the event is stored: an
+//! upload that fails at any point leaves nothing that anybody could download.
+
+use axum::extract::State;
+use axum::extract::multipart::{Multipart, MultipartRejection};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::Key;
+use domain::firmware::{Firmware, FirmwareCommand};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::incoming::{Incoming, receive, unreadable};
+use super::metadata::UploadMetadata;
+use super::model::{FirmwareBody, location};
+use crate::auth::{Caller, Operator};
+use crate::http::envelope::CommandHeaders;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Done, Envelope, Problem, Reply, body};
+use crate::state::App;
+
+/// Largest `metadata` part, in bytes.
+const METADATA_MAX_BYTES: usize = 64 * 1024;
+
+/// The parts of an upload.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the multipart body")]
+pub(crate) struct UploadForm {
+    metadata: UploadMetadata,
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    file: String,
+}
+
+/// Upload a firmware
+///
+/// Multipart with the parts `metadata` (JSON) and `file`, in any order. The same bytes again: 200 with the existing firmware. Other bytes
+/// for the same model, component and version: 409. Sizes and digests that are given must match. Needs role operator.
+#[utoipa::path(
+    post, path = "/firmware", tag = "firmware", params(CommandHeaders),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, body = WithPosition<FirmwareBody>),
+        (status = 200, description = "The same bytes were there", body = WithPosition<FirmwareBody>),
+        (status = 409, description = "Other bytes are there", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A digest differs, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn upload_firmware(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<Response, Problem> {
+    let form = form.map_err(|rejection| {
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", rejection.body_text())
+    })?;
+    let mut parts = Parts::default();
+    let read = parts.read(&app, form).await;
+    let (metadata, incoming) = match (read, parts) {
+        (Ok(()), Parts { metadata: Some(metadata), file: Some(file) }) => (metadata, file),
+        (read, parts) => {
+            let missing = if parts.metadata.is_none() { "metadata" } else { "file" };
+            if let Some(file) = parts.file {
+                file.drop_bytes().await;
+            }
+            return Err(read.err().unwrap_or_else(|| Problem::invalid(missing, "this part is missing")));
+        }
+    };
+    store(&app, &caller, &envelope, metadata, incoming).await
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Parts {
+    metadata: Option<UploadMetadata>,
+    file: Option<Incoming>,
+}
+
+impl Parts {
+    async fn read(&mut self, app: &App, mut form: Multipart) -> Result<(), Problem> {
+        while let Some(mut field) = form.next_field().await.map_err(|error| unreadable(&error))? {
+            match field.name().unwrap_or_default() {
+                "metadata" if self.metadata.is_none() => {
+                    let mut text = Vec::new();
+                    while let Some(chunk) = field.chunk().await.map_err(|error| unreadable(&error))? {
+                        if text.len() + chunk.len() > METADATA_MAX_BYTES {
+                            return Err(Problem::invalid(
+                                "metadata",
+                                format!("larger than {METADATA_MAX_BYTES} bytes"),
+                            ));
+                        }
+                        text.extend_from_slice(&chunk);
+                    }
+                    let metadata: UploadMetadata = body::parse(&text)?;
+                    metadata.check()?;
+                    self.metadata = Some(metadata);
+                }
+                "file" if self.file.is_none() => {
+                    self.file = Some(receive(&app.objects, &mut field, app.config.max_firmware_bytes).await?);
+                }
+                name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
+                name => return Err(Problem::invalid(name, "there is no such part; there are metadata and file")),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn store(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    metadata: UploadMetadata,
+    incoming: Incoming,
+) -> Result<Response, Problem> {
+    let id = metadata.firmware_id(&caller.tenant);
+    let key = Key::<Firmware>::new(&caller.tenant, &id);
+    let bytes = incoming.bytes.clone();
+    let checked = metadata.check_bytes(&bytes);
+    let wish = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
+    let allowed = match checked {
+        Ok(()) => app.command(caller, &envelope.as_dry_run(), &key, wish.clone(), None).await,
+        Err(problem) => Err(problem),
+    };
+    let outcome = match allowed {
+        Ok(would_be) if envelope.dry_run => {
+            incoming.drop_bytes().await;
+            Ok(would_be)
+        }
+        Ok(_) => {
+            incoming.keep(&caller.tenant).await?;
+            app.command(caller, envelope, &key, wish, None).await
+        }
+        Err(problem) => {
+            incoming.drop_bytes().await;
+            Err(problem)
+        }
+    };
+    let done = outcome.map_err(|problem| name_existing(problem, id))?;
+    reply(id, &done)
+}
+
+fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Problem> {
+    let body = FirmwareBody::of(id, &done.aggregate).ok_or_else(|| Problem::internal("a firmware without content"))?;
+    let known = done.events.is_empty();
+    let reply: Reply<FirmwareBody> = done.reply(body);
+    Ok(if known { reply.into_response() } else { reply.created(location(id)).into_response() })
+}
+
+/// A conflict names the firmware that is there.
+fn name_existing(problem: Problem, id: domain::FirmwareId) -> Problem {
+    let sha256 = problem.facts().and_then(|facts| facts.get("sha256").cloned());
+    match sha256 {
+        Some(sha256) => problem.with_facts(json!({"firmware_id": id, "sha256": sha256})),
+        None => problem,
+    }
+}

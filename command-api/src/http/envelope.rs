@@ -1,0 +1,234 @@
+//! What surrounds a wish: who asks, why, under which key; and the one way in which endpoints send commands.
+//!
+//! `Idempotency-Key` makes the command's id a function of tenant, caller, route and key, so the same request sent again is the same
+//! command and gives the first outcome.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use domain::ids::name_based_uuid;
+use domain::{CommandId, Decider, Key, Sealed};
+use event_store::{PositionToken, Request, clock};
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::query;
+use super::reply::Reply;
+use crate::auth::Caller;
+use crate::state::App;
+
+/// Longest reason, in characters.
+const REASON_MAX_CHARS: usize = 1_000;
+/// Longest idempotency key, in bytes.
+const KEY_MAX_BYTES: usize = 255;
+
+/// Headers and parameters that every command takes.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
+pub(crate) struct CommandHeaders {
+    /// The same key with the same body gives the first outcome; with another body 422.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// Ties everything that follows together in the audit.
+    #[param(rename = "X-Correlation-Id")]
+    correlation_id: Option<Uuid>,
+    /// The resource's `ETag`; 412 when it has changed since.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
+/// What surrounds a wish.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope {
+    route: String,
+    key: Option<String>,
+    correlation_id: Option<Uuid>,
+    traceparent: Option<String>,
+    /// Versions, any of which the aggregate must have.
+    if_match: Option<Vec<String>>,
+    reason: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+/// A command that was not refused.
+pub(crate) struct Done<A: Decider> {
+    pub(crate) aggregate: Arc<A>,
+    pub(crate) events: Vec<A::Event>,
+    pub(crate) version: u64,
+    pub(crate) position: PositionToken,
+    pub(crate) dry_run: bool,
+}
+
+impl<A: Decider> Done<A> {
+    /// 200 with the resource.
+    pub(crate) fn reply<T>(&self, resource: T) -> Reply<T> {
+        Reply::ok(resource, self.position).version(self.version).dry_run(self.dry_run)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Envelope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let matched = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+        let route = matched.unwrap_or_else(|| parts.uri.path().to_owned());
+        let pairs = query::pairs(parts)?;
+        let find = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let dry_run = match find("dry_run") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
+        };
+        Ok(Self {
+            route: format!("{} {}", parts.method, without_tenant(&route)),
+            key: idempotency_key(&parts.headers)?,
+            correlation_id: correlation_id(&parts.headers)?,
+            traceparent: text(&parts.headers, "traceparent").filter(|text| text.len() <= 64),
+            if_match: if_match(&parts.headers),
+            reason: find("reason").map(str::to_owned),
+            dry_run,
+        })
+    }
+}
+
+impl Envelope {
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The envelope of one item of many.
+    #[must_use]
+    pub(crate) fn item(&self, index: usize) -> Self {
+        Self { key: self.key.as_ref().map(|key| format!("{key}#{index}")), if_match: None, ..self.clone() }
+    }
+
+    /// The same request, only asking.
+    #[must_use]
+    pub(crate) fn as_dry_run(&self) -> Self {
+        Self { dry_run: true, ..self.clone() }
+    }
+
+    /// An id for what a command creates: the same for the same key.
+    pub(crate) fn new_id(&self, caller: &Caller) -> Uuid {
+        match &self.key {
+            Some(key) => name_based_uuid(&["created", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
+            None => clock::new_id(),
+        }
+    }
+
+    fn command_id(&self, caller: &Caller) -> CommandId {
+        match &self.key {
+            Some(key) => CommandId::derive(&["http", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
+            None => CommandId(clock::new_id()),
+        }
+    }
+
+    /// A request to a helping aggregate, always a command of its own.
+    pub(crate) fn bare_request<W>(&self, caller: &Caller, wish: W) -> Request<W> {
+        Request {
+            correlation_id: self.correlation_id,
+            traceparent: self.traceparent.clone(),
+            ..Request::new(CommandId(clock::new_id()), caller.actor.clone(), wish)
+        }
+    }
+
+    fn request<W>(&self, caller: &Caller, wish: W, reason: Option<String>) -> Result<Request<W>, Problem> {
+        let reason = reason.or_else(|| self.reason.clone());
+        if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
+            return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
+        }
+        Ok(Request {
+            correlation_id: self.correlation_id,
+            reason: reason.map(Sealed::Plain),
+            traceparent: self.traceparent.clone(),
+            ..Request::new(self.command_id(caller), caller.actor.clone(), wish)
+        })
+    }
+}
+
+impl App {
+    /// Sends a caller's wish; on a dry run only asks what would come of it.
+    pub(crate) async fn command<A: Decider>(
+        &self,
+        caller: &Caller,
+        envelope: &Envelope,
+        key: &Key<A>,
+        wish: A::Wish,
+        reason: Option<String>,
+    ) -> Result<Done<A>, Problem> {
+        let request = envelope.request(caller, wish, reason)?;
+        self.match_version(envelope, key, &request).await?;
+        if envelope.dry_run {
+            let checked = self.store.check(key, &request).await?;
+            let position = self.token(checked.position).await?;
+            let aggregate = Arc::new(checked.aggregate);
+            return Ok(Done { aggregate, events: checked.events, version: checked.version, position, dry_run: true });
+        }
+        let done = self.store.execute(key, request).await?;
+        let position = self.token(done.position).await?;
+        Ok(Done { aggregate: done.aggregate, events: done.events, version: done.version, position, dry_run: false })
+    }
+
+    /// 412 when the caller has seen another version; a command that was sent before is not asked again.
+    async fn match_version<A: Decider>(
+        &self,
+        envelope: &Envelope,
+        key: &Key<A>,
+        request: &Request<A::Wish>,
+    ) -> Result<(), Problem> {
+        let Some(wanted) = &envelope.if_match else { return Ok(()) };
+        let loaded = self.store.load_fresh(key).await?;
+        let present = loaded.version.to_string();
+        let matches = wanted.iter().any(|tag| *tag == present || (tag == "*" && loaded.version > 0));
+        if matches || loaded.recent.find(request.id).is_some() {
+            return Ok(());
+        }
+        let detail = format!("it has changed: its version is {present}");
+        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "version_differs", detail))
+    }
+}
+
+/// `/api/v1/tenants/{tenant_id}/devices` and `/api/v1/devices` are one route.
+fn without_tenant(route: &str) -> &str {
+    let route = route.strip_prefix("/api/v1").unwrap_or(route);
+    route.strip_prefix("/tenants/{tenant_id}").unwrap_or(route)
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    match headers.get("idempotency-key").map(|value| value.to_str()) {
+        None => Ok(None),
+        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_MAX_BYTES => Ok(Some(key.to_owned())),
+        Some(_) => Err(Problem::bad_request(format!("Idempotency-Key is 1 to {KEY_MAX_BYTES} ASCII characters"))),
+    }
+}
+
+fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
+    match text(headers, "x-correlation-id") {
+        None => Ok(None),
+        Some(id) => id.parse().map(Some).map_err(|_| Problem::bad_request("X-Correlation-Id is a UUID")),
+    }
+}
+
+fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
+    let value = headers.get(header::IF_MATCH)?.to_str().ok()?;
+    Some(value.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_twin_of_a_route_is_the_same_route() {
+        assert_eq!(without_tenant("/api/v1/tenants/{tenant_id}/devices/{device_id}"), "/devices/{device_id}");
+        assert_eq!(without_tenant("/api/v1/devices"), "/devices");
+    }
+}

@@ -1,0 +1,82 @@
+//! The outermost layer: every failure leaves as a problem that names its path, nothing takes for ever, a panic is a 500.
+
+use std::any::Any;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Problem;
+
+/// Longest wait for a reply to any request but an upload.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Gives up on a request that takes too long.
+pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("timeout", "the service did not answer in time; the outcome is not known")
+            .into_response(),
+    }
+}
+
+/// Turns every failure into a problem with the request's path.
+pub(crate) async fn problems(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        return problem.respond(Some(&path));
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let problem =
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method");
+        let mut answer = problem.respond(Some(&path));
+        if let Some(allow) = response.headers().get(header::ALLOW) {
+            answer.headers_mut().insert(header::ALLOW, allow.clone());
+        }
+        return answer;
+    }
+    response
+}
+
+/// Counts requests and their times, by route and status.
+pub(crate) async fn measure(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = method_label(&request);
+    let response = next.run(request).await;
+    let route = route.unwrap_or_else(|| "other".to_owned());
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("waybill_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
+    metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route).record(began.elapsed());
+    response
+}
+
+/// A closed set: methods are text that anybody can send.
+fn method_label(request: &Request) -> &'static str {
+    match request.method().as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+/// No such path.
+pub(crate) async fn fallback() -> Problem {
+    Problem::not_found("there is nothing at this path")
+}
+
+/// The reply to a request whose handler panicked.
+pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Problem::internal(format!("a handler panicked: {text}")).into_response()
+}

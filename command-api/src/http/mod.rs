@@ -1,0 +1,22 @@
+//! What all endpoints share: problems, extractors, replies, cursors, positions.
+
+pub(crate) mod body;
+pub(crate) mod cursor;
+pub(crate) mod envelope;
+pub(crate) mod guard;
+pub(crate) mod history;
+pub(crate) mod paging;
+pub(crate) mod path;
+pub(crate) mod position;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod reply;
+
+pub(crate) use body::Body;
+pub(crate) use envelope::{Done, Envelope};
+pub(crate) use paging::{List, PageParams, Paging};
+pub(crate) use path::Path;
+pub(crate) use position::MinPosition;
+pub(crate) use problem::{FieldError, Problem};
+pub(crate) use query::{FilterSet, Filters};
+pub(crate) use reply::Reply;

@@ -1,0 +1,71 @@
+//! Ids in paths. One that can't be an id names nothing: 404.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use domain::{CampaignId, DeviceId, FirmwareId, UpdateId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::problem::Problem;
+
+/// Parameters of the path, by name: the twin routes under `/tenants/{tenant_id}` have one more.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(path) => Ok(Self(path.0)),
+            Err(_) => Err(Problem::not_found("nothing has an id of this form")),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DevicePath {
+    #[param(value_type = String, example = "d-1")]
+    pub(crate) device_id: DeviceId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DeviceUpdatePath {
+    #[param(value_type = String, example = "d-1")]
+    pub(crate) device_id: DeviceId,
+    /// The update's number within its device, from 1.
+    pub(crate) ordinal: u32,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct UpdatePath {
+    /// `{device_id}~{ordinal}`
+    #[param(value_type = String, example = "d-1~17")]
+    pub(crate) update_id: UpdateId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct FirmwarePath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) firmware_id: FirmwareId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CampaignPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) campaign_id: CampaignId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct WavePath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) campaign_id: CampaignId,
+    /// From 1.
+    pub(crate) wave: u16,
+}

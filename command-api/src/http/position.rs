@@ -1,0 +1,51 @@
+//! Reading one's own writes: `Waybill-Min-Position` or `?min_position=` makes a query wait, bounded, for the read models it joins.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use event_store::PositionToken;
+use projections::WaitError;
+
+use super::problem::Problem;
+use super::query;
+use crate::state::App;
+
+/// How long a query waits for its read models.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The position that a query's answer must include.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MinPosition(Option<PositionToken>);
+
+impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let header =
+            parts.headers.get("waybill-min-position").map(|value| value.to_str().unwrap_or_default().to_owned());
+        let text = match header {
+            Some(text) => Some(text),
+            None => query::pairs(parts)?.into_iter().find(|(name, _)| name == "min_position").map(|(_, value)| value),
+        };
+        let token =
+            text.map(|text| text.parse().map_err(|error| Problem::bad_request(format!("min_position: {error}"))));
+        token.transpose().map(Self)
+    }
+}
+
+impl MinPosition {
+    /// Waits until the read models, by name, have applied everything up to the position.
+    pub(crate) async fn wait(self, app: &App, read_models: &[&str]) -> Result<(), Problem> {
+        let Some(token) = self.0 else { return Ok(()) };
+        if token.incarnation_ms != app.incarnation_ms().await? {
+            let detail = "the position is of another event log: it was restored or made anew";
+            return Err(Problem::new(StatusCode::CONFLICT, "other_incarnation", detail));
+        }
+        app.projections.wait_for(read_models, token.sequence, WAIT_MAX).await.map_err(|error| match error {
+            WaitError::Behind { .. } => Problem::unavailable("read_model_behind", error.to_string()),
+            WaitError::Unavailable(_) => Problem::unavailable("postgresql_unavailable", error.to_string()),
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! Every reply that isn't what was asked for: RFC 9457 `application/problem+json`.
+//!
+//! `type` names the reason and is stable; `detail` is for people. A refusal by the rules keeps the code of its [`Rejection`]; what it
+//! says as data is under `facts`. Statuses: 404 only for the path's own id, 422 what can never be right, 409 what could be right in another
+//! state, 503 names the dependency that is away.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::{Rejection, RejectionKind};
+use event_store::{ExecuteError, StoreError};
+use projections::DbError;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// When a caller may try again after a 503, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 2;
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// Path of the field, such as `waves[1].percentage`.
+    pub(crate) field: String,
+    pub(crate) reason: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+}
+
+/// A problem on its way to the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: String,
+    errors: Vec<FieldError>,
+    facts: Option<Value>,
+    retry_after_s: Option<u32>,
+}
+
+/// The body of a problem.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProblemBody {
+    /// `/problems/{code}`: stable, for programs.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/illegal_in_state")]
+    kind: String,
+    title: String,
+    status: u16,
+    detail: String,
+    /// Path of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// What a refusal says as data; depends on `type`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        let (code, detail) = (code.into(), detail.into());
+        Self(Box::new(Inner { status, code, detail, errors: vec![], facts: None, retry_after_s: None }))
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", detail)
+    }
+
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// One field that can never be right.
+    pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError::new(field, reason)])
+    }
+
+    /// Fields that can never be right.
+    pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.reason)).collect();
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", texts.join("; "));
+        problem.0.errors = errors;
+        problem
+    }
+
+    /// A dependency is away; the caller may try again.
+    pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.0.retry_after_s = Some(RETRY_AFTER_S);
+        problem
+    }
+
+    /// Something broke here. The reason is for the log, not for the caller.
+    pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
+        tracing::error!(%reason, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the service failed; its log says why")
+    }
+
+    #[must_use]
+    pub(crate) fn with_facts(mut self, facts: Value) -> Self {
+        self.0.facts = Some(facts);
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    pub(crate) fn facts(&self) -> Option<&Value> {
+        self.0.facts.as_ref()
+    }
+
+    fn body(&self, instance: Option<&str>) -> ProblemBody {
+        let Inner { status, code, detail, errors, facts, .. } = &*self.0;
+        ProblemBody {
+            kind: format!("/problems/{code}"),
+            title: title(code),
+            status: status.as_u16(),
+            detail: detail.clone(),
+            instance: instance.map(str::to_owned),
+            errors: errors.clone(),
+            facts: facts.clone(),
+        }
+    }
+
+    /// The response, naming the request's path.
+    pub(crate) fn respond(&self, instance: Option<&str>) -> Response {
+        let mut response = (self.0.status, Json(self.body(instance))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.0.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// `update_in_progress` → `Update in progress`.
+fn title(code: &str) -> String {
+    let mut words = code.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.respond(None);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let status = match rejection.kind() {
+            RejectionKind::Unknown => StatusCode::NOT_FOUND,
+            RejectionKind::Conflict => StatusCode::CONFLICT,
+            RejectionKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut problem = Self::new(status, rejection.code(), rejection.to_string());
+        if let Rejection::Invalid { field, reason } = &rejection {
+            problem.0.errors = vec![FieldError::new(field, reason)];
+        } else if let Ok(Value::Object(mut facts)) = serde_json::to_value(&rejection) {
+            facts.remove("rejection");
+            problem.0.facts = (!facts.is_empty()).then_some(Value::Object(facts));
+        }
+        problem
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) => Self::unavailable("event_log_unavailable", error.to_string()),
+            StoreError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "record_too_large", error.to_string())
+            }
+            StoreError::OtherIncarnation { .. } => {
+                Self::new(StatusCode::CONFLICT, "other_incarnation", error.to_string())
+            }
+            StoreError::Refused(_) | StoreError::UnknownEvent { .. } | StoreError::Corrupt { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<ExecuteError> for Problem {
+    fn from(error: ExecuteError) -> Self {
+        match error {
+            ExecuteError::Rejected(rejection) => rejection.into(),
+            ExecuteError::Conflict => {
+                Self::new(StatusCode::CONFLICT, "conflict", "others kept changing it; nothing was stored, try again")
+            }
+            ExecuteError::CommandIdReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "the Idempotency-Key was used before with another body",
+            ),
+            ExecuteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match &error {
+            DbError::Unavailable(_) => Self::unavailable("postgresql_unavailable", error.to_string()),
+            DbError::Refused(_) | DbError::Invalid(_) => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_facts() {
+        let rejection = Rejection::IllegalInState { command: "paused".into(), status: "draft".into() };
+        let problem = Problem::from(rejection);
+        let body = serde_json::to_value(problem.body(Some("/x"))).unwrap();
+        assert_eq!(body["type"], "/problems/illegal_in_state");
+        assert_eq!(body["title"], "Illegal in state");
+        assert_eq!(body["status"], 409);
+        assert_eq!(body["facts"]["status"], "draft");
+        assert_eq!(body["instance"], "/x");
+    }
+
+    #[test]
+    fn an_absent_dependency_is_named() {
+        let log = Problem::from(StoreError::Unavailable("x".into()));
+        assert_eq!(log.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(log.detail().contains("event log"), "{}", log.detail());
+        let database = Problem::from(DbError::Unavailable("x".into()));
+        assert!(database.detail().contains("PostgreSQL"), "{}", database.detail());
+        assert!(database.respond(None).headers().contains_key(header::RETRY_AFTER));
+    }
+}

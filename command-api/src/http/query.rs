@@ -1,0 +1,89 @@
+//! Query strings. A parameter that an endpoint doesn't know is refused: a misspelt filter must not list everything.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// Parameters that belong to paging and positions, not to an endpoint's filters.
+pub(crate) const COMMON: [&str; 4] = ["limit", "cursor", "count", "min_position"];
+
+/// The parameters of a request, in order.
+pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
+    serde_urlencoded::from_str(parts.uri.query().unwrap_or_default())
+        .map_err(|error| Problem::bad_request(format!("the query can't be read: {error}")))
+}
+
+/// The parameters that an endpoint filters by.
+pub(crate) trait FilterSet: DeserializeOwned + Send {
+    /// Parameters that may be given more than once.
+    const REPEATABLE: &'static [&'static str] = &[];
+
+    /// Takes the values of a repeatable parameter.
+    fn set(&mut self, _name: &str, _values: Vec<String>) {}
+}
+
+/// An endpoint's filters, read from the query.
+pub(crate) struct Filters<T>(pub(crate) T);
+
+impl<T: FilterSet, S: Send + Sync> FromRequestParts<S> for Filters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        parse(pairs(parts)?).map(Self)
+    }
+}
+
+fn parse<T: FilterSet>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
+    let mut single = Vec::new();
+    let mut repeated: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in pairs {
+        if T::REPEATABLE.contains(&name.as_str()) {
+            repeated.entry(name).or_default().push(value);
+        } else if !COMMON.contains(&name.as_str()) {
+            single.push((name, value));
+        }
+    }
+    let text = serde_urlencoded::to_string(&single).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let mut filters: T =
+        serde_urlencoded::from_str(&text).map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
+    for (name, values) in repeated {
+        filters.set(&name, values);
+    }
+    Ok(filters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        wave: Option<u16>,
+        #[serde(skip)]
+        ids: Vec<String>,
+    }
+
+    impl FilterSet for Sample {
+        const REPEATABLE: &'static [&'static str] = &["id"];
+        fn set(&mut self, _name: &str, values: Vec<String>) {
+            self.ids = values;
+        }
+    }
+
+    fn read(query: &str) -> Result<Sample, Problem> {
+        parse(serde_urlencoded::from_str(query).unwrap())
+    }
+
+    #[test]
+    fn filters_repeat_where_they_may_and_unknown_ones_are_refused() {
+        let sample = read("id=a&wave=2&id=b&limit=3").unwrap();
+        assert_eq!((sample.wave, sample.ids), (Some(2), vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(read("colour=red").unwrap_err().status().as_u16(), 400);
+        assert_eq!(read("wave=x").unwrap_err().status().as_u16(), 400);
+    }
+}

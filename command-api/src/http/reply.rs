@@ -1,0 +1,107 @@
+//! Replies to commands: the resource as the command left it, its position, its version.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use event_store::PositionToken;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Header with the position of what a command stored.
+pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("waybill-position");
+
+/// A resource with the position that a command left it at.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WithPosition<T> {
+    #[serde(flatten)]
+    resource: T,
+    /// For `Waybill-Min-Position`: `{created_ms of the log}-{sequence}`.
+    #[schema(example = "1790000000123-42")]
+    position: String,
+    /// Present on a dry run: nothing was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
+}
+
+/// A successful reply to a command.
+#[derive(Debug)]
+pub(crate) struct Reply<T> {
+    status: StatusCode,
+    resource: T,
+    position: PositionToken,
+    version: Option<u64>,
+    location: Option<String>,
+    dry_run: bool,
+}
+
+impl<T> Reply<T> {
+    pub(crate) fn ok(resource: T, position: PositionToken) -> Self {
+        Self { status: StatusCode::OK, resource, position, version: None, location: None, dry_run: false }
+    }
+
+    #[must_use]
+    pub(crate) fn version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// The resource is new: 201 with its place. A dry run makes nothing and stays 200.
+    #[must_use]
+    pub(crate) fn created(mut self, location: String) -> Self {
+        if !self.dry_run {
+            self.status = StatusCode::CREATED;
+            self.location = Some(location);
+        }
+        self
+    }
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        let position = self.position.to_string();
+        let body =
+            WithPosition { resource: self.resource, position: position.clone(), dry_run: self.dry_run.then_some(true) };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        set(POSITION_HEADER, &position);
+        if let Some(version) = self.version {
+            set(header::ETAG, &etag(version));
+        }
+        if let Some(location) = &self.location {
+            set(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+/// The version of an aggregate as an entity tag.
+pub(crate) fn etag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// A resource from a read model, with the version of its aggregate as entity tag.
+pub(crate) struct Found<T> {
+    pub(crate) resource: T,
+    pub(crate) version: u64,
+}
+
+impl<T: Serialize> IntoResponse for Found<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.resource).into_response();
+        if let Ok(value) = HeaderValue::from_str(&etag(self.version)) {
+            response.headers_mut().insert(header::ETAG, value);
+        }
+        response
+    }
+}

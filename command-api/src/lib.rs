@@ -1,0 +1,33 @@
+//! The REST API: commands, queries, downloads.
+//!
+//! A request becomes a command to one aggregate ([`http::envelope`]) or a query of a read model. Every route stands in [`router`]; each
+//! endpoint is a file that reads from its documentation down to its handler. [`auth::Caller`] is the only way into a handler, failures
+//! leave as problems ([`http::problem`]).
+//!
+//! Invariants: accepting or refusing a command asks the event log only, with the one exception of starting a campaign; no bare id reaches
+//! the store, each key has the caller's tenant in it; a reply with 2xx follows what is stored.
+//!
+//! To add an endpoint: a file with its types and handler, its names in the module, its line in the router, then
+//! `cargo run -p waybill -- openapi > docs/openapi.json`.
+
+mod auth;
+mod campaigns;
+mod devices;
+mod download;
+mod fields;
+mod firmware;
+mod http;
+pub mod links;
+mod openapi;
+mod router;
+mod serve;
+mod service;
+mod state;
+#[cfg(test)]
+mod tests;
+mod updates;
+mod words;
+
+pub use links::DownloadLinks;
+pub use serve::{openapi_json, router, serve};
+pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};

@@ -1,0 +1,127 @@
+//! Every route, in one place.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::http::guard;
+use crate::state::App;
+use crate::{auth, campaigns, devices, download, firmware, openapi, service, updates};
+
+/// Largest body of an ordinary request, in bytes.
+const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// What an upload may have beside the file, in bytes.
+const UPLOAD_EXTRA_BYTES: u64 = 1024 * 1024;
+
+/// What belongs to a tenant: under `/api/v1` and, the same, under `/api/v1/tenants/{tenant_id}`.
+fn resources() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(devices::list_devices, devices::register_device))
+        .routes(routes!(
+            devices::get_device,
+            devices::amend_device,
+            devices::replace_device,
+            devices::decommission_device
+        ))
+        .routes(routes!(devices::device_history))
+        .routes(routes!(devices::firmware_history))
+        .routes(routes!(devices::hold_device))
+        .routes(routes!(devices::release_device))
+        .routes(routes!(firmware::list_firmware))
+        .routes(routes!(firmware::get_firmware, firmware::delete_firmware))
+        .routes(routes!(firmware::firmware_download))
+        .routes(routes!(firmware::firmware_events))
+        .routes(routes!(firmware::deprecate_firmware))
+        .routes(routes!(firmware::withdraw_firmware))
+        .routes(routes!(campaigns::list_campaigns, campaigns::create_campaign))
+        .routes(routes!(campaigns::get_campaign, campaigns::replace_campaign, campaigns::delete_campaign))
+        .routes(routes!(campaigns::clone_campaign))
+        .routes(routes!(campaigns::start_campaign))
+        .routes(routes!(campaigns::execute_campaign))
+        .routes(routes!(campaigns::pause_campaign))
+        .routes(routes!(campaigns::resume_campaign))
+        .routes(routes!(campaigns::cancel_campaign))
+        .routes(routes!(campaigns::open_wave))
+        .routes(routes!(campaigns::campaign_status))
+        .routes(routes!(campaigns::ota_campaign_status))
+        .routes(routes!(campaigns::campaign_stats))
+        .routes(routes!(campaigns::campaign_devices))
+        .routes(routes!(campaigns::campaign_history))
+        .routes(routes!(updates::request_update))
+        .routes(routes!(updates::put_ota_update))
+        .routes(routes!(updates::ota_status))
+        .routes(routes!(updates::list_device_updates))
+        .routes(routes!(updates::get_device_update))
+        .routes(routes!(updates::list_updates))
+        .routes(routes!(updates::get_update))
+        .routes(routes!(updates::cancel_update))
+        .routes(routes!(updates::retry_update))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+}
+
+/// Requests with large bodies.
+fn bulk() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(devices::register_devices))
+        .layer(DefaultBodyLimit::max(devices::BULK_MAX_BYTES))
+}
+
+/// Uploads take as long as they take.
+fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
+    let limit = usize::try_from(max_bytes.saturating_add(UPLOAD_EXTRA_BYTES)).unwrap_or(usize::MAX);
+    OpenApiRouter::new().routes(routes!(firmware::upload_firmware)).layer(DefaultBodyLimit::max(limit))
+}
+
+/// Under `/api/v1`, for everybody.
+fn public() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats))
+}
+
+/// Beside the API.
+fn root() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(download::download))
+        .routes(routes!(service::live))
+        .routes(routes!(service::ready))
+        .routes(routes!(service::detailed))
+        .routes(routes!(service::render_metrics))
+}
+
+/// The routes without what surrounds them, and their description.
+fn parts(max_upload_bytes: u64) -> (Router<App>, OpenApi) {
+    let timed = resources().merge(bulk()).layer(from_fn(guard::limit_time));
+    let (resources, resources_api) = timed.merge(uploads(max_upload_bytes)).split_for_parts();
+    let (public, public_api) = public().layer(from_fn(guard::limit_time)).split_for_parts();
+    let (root, root_api) = root().layer(from_fn(guard::limit_time)).split_for_parts();
+    let router = Router::new()
+        .nest("/api/v1/tenants/{tenant_id}", resources.clone())
+        .nest("/api/v1", resources.merge(public))
+        .merge(root)
+        .route("/auth/dev-token", post(auth::dev_token))
+        .route("/docs", get(async || Redirect::permanent("/api/docs/")));
+    (router, openapi::describe(resources_api, public_api, root_api))
+}
+
+/// The description of the API.
+pub(crate) fn description() -> OpenApi {
+    parts(0).1
+}
+
+/// The whole service.
+pub(crate) fn build(app: App) -> Router {
+    let (router, api) = parts(app.config.max_firmware_bytes);
+    router
+        .merge(SwaggerUi::new("/api/docs").url("/openapi.json", api))
+        .fallback(guard::fallback)
+        .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn(guard::problems))
+        .layer(from_fn(guard::measure))
+        .with_state(app)
+}

@@ -1,0 +1,32 @@
+//! The API as one thing to start.
+
+use axum::Router;
+use event_store::lifecycle::Tasks;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::firmware;
+use crate::state::{ApiState, App};
+
+/// The routes over a state; for tests and for other servers.
+pub fn router(state: ApiState) -> Router {
+    crate::router::build(App::new(state, CancellationToken::new()))
+}
+
+/// Serves until the tasks are stopped: not ready any more at once, then open requests are answered.
+pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std::io::Result<()> {
+    let stopping = tasks.token().clone();
+    let app = App::new(state, stopping.clone());
+    let swept = app.clone();
+    tasks.spawn("sweep of unfinished uploads", async move {
+        firmware::sweep(&swept.objects, swept.config.store_directory.as_deref()).await;
+    });
+    axum::serve(listener, crate::router::build(app)).with_graceful_shutdown(stopping.cancelled_owned()).await
+}
+
+/// The description of the API, as `docs/openapi.json` has it.
+pub fn openapi_json() -> String {
+    let mut text = crate::router::description().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,147 @@
+//! `/health` (the process runs), `/health/ready` (it can do its work), `/health/detailed` (what is up, and to admins how far behind).
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use projections::{ProjectionState, ProjectionStatus};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, Role};
+use crate::http::Problem;
+use crate::state::App;
+
+/// Longest wait for a dependency's answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// One thing that the service needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Component {
+    name: String,
+    up: bool,
+    /// Admins only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Admins only: how many positions a projection is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag: Option<u64>,
+    /// Admins only: the position that a projection has reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// Admins only: aggregates that a projection could not apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<usize>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DetailedHealth {
+    /// `ok`, or `degraded`.
+    status: &'static str,
+    components: Vec<Component>,
+}
+
+/// Is the process alive?
+#[utoipa::path(get, path = "/health", tag = "service", security(()), responses((status = 200, body = Health)))]
+pub(crate) async fn live() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Can the service do its work?
+///
+/// 503 names what is missing, also while it stops.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "service", security(()),
+    responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
+)]
+pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
+    if app.stopping.is_cancelled() {
+        return Err(Problem::unavailable("stopping", "the service is stopping"));
+    }
+    let missing: Vec<String> =
+        components(&app).await.into_iter().filter(|part| !part.up).map(|part| part.name).collect();
+    if missing.is_empty() {
+        return Ok(Json(Health { status: "ready" }));
+    }
+    Err(Problem::unavailable("not_ready", format!("not available: {}", missing.join(", "))))
+}
+
+/// Credentials where they don't have to be.
+pub(crate) struct MaybeAdmin(bool);
+
+impl FromRequestParts<App> for MaybeAdmin {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let caller = Caller::from_request_parts(parts, app).await;
+        Ok(Self(caller.is_ok_and(|caller| caller.has(Role::Admin))))
+    }
+}
+
+/// What is up and what isn't
+///
+/// Errors and lag are shown to admins only.
+#[utoipa::path(
+    get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
+    responses((status = 200, body = DetailedHealth))
+)]
+pub(crate) async fn detailed(State(app): State<App>, MaybeAdmin(admin): MaybeAdmin) -> Json<DetailedHealth> {
+    let mut components = components(&app).await;
+    if !admin {
+        for part in &mut components {
+            (part.error, part.lag, part.position, part.parked) = (None, None, None, None);
+        }
+    }
+    let degraded = components.iter().any(|part| !part.up || part.parked.is_some_and(|parked| parked > 0));
+    Json(DetailedHealth { status: if degraded { "degraded" } else { "ok" }, components })
+}
+
+async fn components(app: &App) -> Vec<Component> {
+    let (log, database, projections) = tokio::join!(
+        probe("event log", async { app.store.log().info().await.map(drop).map_err(|error| error.to_string()) }),
+        probe("PostgreSQL", async { app.db.ping().await.map_err(|error| error.to_string()) }),
+        tokio::time::timeout(PROBE_TIMEOUT, app.projections.status()),
+    );
+    let mut components = vec![log, database];
+    match projections {
+        Ok(Ok(statuses)) => components.extend(statuses.into_iter().map(Component::from)),
+        Ok(Err(error)) => components.push(Component::new("projections", Some(error.to_string()))),
+        Err(_) => components.push(Component::new("projections", Some("no answer in time".to_owned()))),
+    }
+    components
+}
+
+async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -> Component {
+    let error = match tokio::time::timeout(PROBE_TIMEOUT, question).await {
+        Ok(answer) => answer.err(),
+        Err(_) => Some("no answer in time".to_owned()),
+    };
+    Component::new(name, error)
+}
+
+impl Component {
+    fn new(name: &str, error: Option<String>) -> Self {
+        Self { name: name.to_owned(), up: error.is_none(), error, lag: None, position: None, parked: None }
+    }
+}
+
+impl From<ProjectionStatus> for Component {
+    fn from(status: ProjectionStatus) -> Self {
+        let up = matches!(status.state, ProjectionState::Running | ProjectionState::CaughtUp);
+        Self {
+            name: format!("projection {}", status.name),
+            up,
+            error: status.error,
+            lag: Some(status.lag),
+            position: Some(status.position),
+            parked: Some(status.parked),
+        }
+    }
+}

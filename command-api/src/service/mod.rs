@@ -1,0 +1,9 @@
+//! The service about itself: health, metrics, name and version.
+
+mod health;
+mod metrics;
+mod stats;
+
+pub(crate) use health::{__path_detailed, __path_live, __path_ready, detailed, live, ready};
+pub(crate) use metrics::{__path_render_metrics, render_metrics};
+pub(crate) use stats::{__path_service_stats, service_stats};

@@ -1,0 +1,138 @@
+//! What endpoints work with.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::device::Limits;
+use event_store::{EventStore, PositionToken, StoreError};
+use metrics_exporter_prometheus::PrometheusHandle;
+use object_store::ObjectStore;
+use projections::{Db, Projections};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Tokens;
+use crate::links::DownloadLinks;
+
+/// Largest firmware by default, in bytes.
+pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Settings of the API.
+#[derive(Clone)]
+pub struct ApiConfig {
+    /// Dev tokens are given out.
+    pub development: bool,
+    /// Secret of HS256 bearer tokens.
+    pub jwt_secret: Vec<u8>,
+    /// Secret of download links.
+    pub download_secret: Vec<u8>,
+    /// Origin of download links, without a slash at the end.
+    pub public_base_url: String,
+    /// Largest firmware, in bytes.
+    pub max_firmware_bytes: u64,
+    /// Pause before an update's second attempt, in seconds.
+    pub retry_backoff_s: u32,
+    /// From dispatch to the device's answer, in seconds.
+    pub dispatch_patience_s: u32,
+    /// Where a firmware store on this machine keeps its files, so that what a crash left there can be removed.
+    pub store_directory: Option<PathBuf>,
+}
+
+impl ApiConfig {
+    /// Defaults for everything but secrets and origin.
+    pub fn new(jwt_secret: Vec<u8>, download_secret: Vec<u8>, public_base_url: String) -> Self {
+        let limits = Limits::default();
+        Self {
+            development: false,
+            jwt_secret,
+            download_secret,
+            public_base_url,
+            max_firmware_bytes: FIRMWARE_MAX_BYTES,
+            retry_backoff_s: limits.backoff_s,
+            dispatch_patience_s: limits.dispatch_s,
+            store_directory: None,
+        }
+    }
+}
+
+/// Everything the API is given.
+#[derive(Clone)]
+pub struct ApiState {
+    pub store: EventStore,
+    pub projections: Projections,
+    pub db: Db,
+    /// Where the bytes of firmware are.
+    pub objects: Arc<dyn ObjectStore>,
+    pub config: ApiConfig,
+    /// What `/metrics` renders; none when this process has no recorder.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// The state behind all handlers. Clones share it.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+/// The parts of [`App`].
+pub(crate) struct Shared {
+    pub(crate) store: EventStore,
+    pub(crate) projections: Projections,
+    pub(crate) db: Db,
+    pub(crate) objects: Arc<dyn ObjectStore>,
+    pub(crate) config: ApiConfig,
+    pub(crate) metrics: Option<PrometheusHandle>,
+    pub(crate) tokens: Tokens,
+    pub(crate) links: DownloadLinks,
+    /// Cancelled when the process is about to stop.
+    pub(crate) stopping: CancellationToken,
+    started: Instant,
+    incarnation_ms: OnceCell<u64>,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(state: ApiState, stopping: CancellationToken) -> Self {
+        let ApiState { store, projections, db, objects, config, metrics } = state;
+        let tokens = Tokens::new(&config.jwt_secret);
+        let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
+        let started = Instant::now();
+        let incarnation_ms = OnceCell::new();
+        Self(Arc::new(Shared {
+            store,
+            projections,
+            db,
+            objects,
+            config,
+            metrics,
+            tokens,
+            links,
+            stopping,
+            started,
+            incarnation_ms,
+        }))
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When the log was created, in milliseconds since 1970. Asked once: another log needs another process.
+    pub(crate) async fn incarnation_ms(&self) -> Result<u64, StoreError> {
+        let info = async || self.store.log().info().await.map(|info| info.incarnation_ms);
+        self.incarnation_ms.get_or_try_init(info).await.copied()
+    }
+
+    /// A sequence number as clients see it.
+    pub(crate) async fn token(&self, sequence: u64) -> Result<PositionToken, StoreError> {
+        Ok(PositionToken { incarnation_ms: self.incarnation_ms().await?, sequence })
+    }
+}

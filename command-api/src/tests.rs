@@ -1,0 +1,1 @@
+//! The command side over a log in memory, through the router.

@@ -1,0 +1,40 @@
+//! `POST /updates/{id}/cancel`
+
+use axum::extract::State;
+use domain::Key;
+use domain::device::{Device, DeviceCommand};
+
+use super::model::UpdateBody;
+use crate::auth::Operator;
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::UpdatePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// Cancel an update
+///
+/// At once while it waits; before the installation the device is asked; from the installation on it is too late. Needs role operator.
+#[utoipa::path(
+    post, path = "/updates/{update_id}/cancel", tag = "updates", request_body = ReasonRequest,
+    params(UpdatePath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<UpdateBody>),
+        (status = 409, description = "Too late, or ended", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn cancel_update(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<UpdatePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<UpdateBody>, Problem> {
+    let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
+    let key = Key::<Device>::new(&caller.tenant, &device);
+    let wish = DeviceCommand::CancelUpdate { ordinal };
+    let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
+    Ok(done.reply(UpdateBody::in_device(&device, &done.aggregate, ordinal)?))
+}

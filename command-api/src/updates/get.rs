@@ -1,0 +1,65 @@
+//! `GET /updates/{id}` and `GET /devices/{id}/updates/{ordinal}`
+
+use axum::Json;
+use axum::extract::State;
+use domain::DeviceId;
+use projections::UPDATES;
+use projections::updates::UpdateFilter;
+
+use super::model::UpdateBody;
+use crate::auth::{Caller, Viewer};
+use crate::http::path::{DeviceUpdatePath, UpdatePath};
+use crate::http::problem::ProblemBody;
+use crate::http::{MinPosition, Path, Problem};
+use crate::state::App;
+
+/// Get an update
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/updates/{update_id}", tag = "updates", params(UpdatePath),
+    responses(
+        (status = 200, body = UpdateBody),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_update(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<UpdatePath>,
+    min_position: MinPosition,
+) -> Result<Json<UpdateBody>, Problem> {
+    get(&app, &caller, min_position, path.update_id.device, path.update_id.ordinal).await
+}
+
+/// Get an update of a device
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/updates/{ordinal}", tag = "updates", params(DeviceUpdatePath),
+    responses((status = 200, body = UpdateBody))
+)]
+pub(crate) async fn get_device_update(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DeviceUpdatePath>,
+    min_position: MinPosition,
+) -> Result<Json<UpdateBody>, Problem> {
+    get(&app, &caller, min_position, path.device_id, path.ordinal).await
+}
+
+async fn get(
+    app: &App,
+    caller: &Caller,
+    min_position: MinPosition,
+    device: DeviceId,
+    ordinal: u32,
+) -> Result<Json<UpdateBody>, Problem> {
+    min_position.wait(app, &[UPDATES]).await?;
+    let filter =
+        UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let page = projections::updates::list(&mut tx, &filter, None, 1, false).await?;
+    let view = page.items.into_iter().next().ok_or_else(|| Problem::not_found("no such update"))?;
+    Ok(Json(view.into()))
+}

@@ -1,0 +1,99 @@
+//! `GET /updates`: list and filter updates, newest first.
+
+use axum::Json;
+use axum::extract::State;
+use projections::UPDATES;
+use projections::updates::UpdateFilter;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::model::UpdateBody;
+use crate::auth::{Caller, Viewer};
+use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::state::App;
+use crate::words::phases_of;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateFilters {
+    device_id: Option<String>,
+    campaign_id: Option<String>,
+    firmware_id: Option<String>,
+    /// A phase.
+    phase: Option<String>,
+    /// A word of the old systems: stands for all its phases.
+    status: Option<String>,
+    /// A word of the old workflow engine.
+    workflow_status: Option<String>,
+    kind: Option<String>,
+}
+
+impl FilterSet for UpdateFilters {}
+
+impl UpdateFilters {
+    fn into_filter(self) -> Result<UpdateFilter, Problem> {
+        let mut phases: Option<Vec<&'static str>> = None;
+        for (name, word) in
+            [("phase", &self.phase), ("status", &self.status), ("workflow_status", &self.workflow_status)]
+        {
+            let Some(word) = word else { continue };
+            let meant =
+                phases_of(word).ok_or_else(|| Problem::bad_request(format!("{name}: no update is {word:?}")))?;
+            let meant = if name == "phase" { meant.into_iter().filter(|phase| phase == word).collect() } else { meant };
+            phases = Some(match phases {
+                Some(before) => before.into_iter().filter(|phase| meant.contains(phase)).collect(),
+                None => meant,
+            });
+        }
+        let phases = match phases {
+            Some(phases) if phases.is_empty() => vec!["none"],
+            phases => phases.unwrap_or_default(),
+        };
+        Ok(UpdateFilter {
+            device_id: self.device_id,
+            ordinal: None,
+            campaign_id: self.campaign_id,
+            firmware_id: self.firmware_id,
+            phases: phases.into_iter().map(str::to_owned).collect(),
+            kind: self.kind,
+        })
+    }
+}
+
+/// List updates
+///
+/// Newest first. Needs role viewer.
+#[utoipa::path(
+    get, path = "/updates", tag = "updates", params(UpdateFilters, PageParams),
+    responses((status = 200, body = List<UpdateBody>))
+)]
+pub(crate) async fn list_updates(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Filters(filters): Filters<UpdateFilters>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<UpdateBody>>, Problem> {
+    min_position.wait(&app, &[UPDATES]).await?;
+    page(&app, &caller, &filters.into_filter()?, &paging).await.map(Json)
+}
+
+/// A page of updates.
+pub(super) async fn page(
+    app: &App,
+    caller: &Caller,
+    filter: &UpdateFilter,
+    paging: &Paging,
+) -> Result<List<UpdateBody>, Problem> {
+    let after = match paging.keys::<3>()? {
+        Some([queued_at, device, ordinal]) => {
+            let ordinal = ordinal.parse().map_err(|_| Problem::bad_request("the cursor is none of ours"))?;
+            Some((queued_at, device, ordinal))
+        }
+        None => None,
+    };
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let page = projections::updates::list(&mut tx, filter, after, paging.limit, paging.count).await?;
+    Ok(paging.list(page, UpdateBody::from))
+}

@@ -1,0 +1,18 @@
+//! Updates: one device's way to one firmware. Asked for here, or by campaigns; read, cancelled, retried.
+
+mod cancel;
+mod get;
+mod list;
+mod model;
+mod of_device;
+mod order;
+mod request;
+mod retry;
+
+pub(crate) use cancel::{__path_cancel_update, cancel_update};
+pub(crate) use get::{__path_get_device_update, __path_get_update, get_device_update, get_update};
+pub(crate) use list::{__path_list_updates, list_updates};
+pub(crate) use of_device::{__path_list_device_updates, __path_ota_status, list_device_updates, ota_status};
+pub(crate) use order::usable_firmware;
+pub(crate) use request::{__path_put_ota_update, __path_request_update, put_ota_update, request_update};
+pub(crate) use retry::{__path_retry_update, retry_update};

@@ -1,0 +1,161 @@
+//! An update as replies show it, from its device's aggregate or from the read model.
+
+use chrono::{DateTime, Utc};
+use domain::device::{Device, Phase, Update, UpdateKind, WaitReason};
+use domain::{DeviceId, UpdateId};
+use projections::updates::UpdateView;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::Problem;
+use crate::words::{Words, words};
+
+/// An update of one device.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UpdateBody {
+    #[schema(example = "d-1~17")]
+    pub(crate) update_id: String,
+    device_id: String,
+    /// Number within the device, from 1.
+    ordinal: u32,
+    #[serde(flatten)]
+    words: Words,
+    firmware_id: String,
+    component: String,
+    version: String,
+    from_version: Option<String>,
+    /// `update` or `rollback`; more may come.
+    kind: String,
+    priority: String,
+    campaign_id: Option<String>,
+    wave: Option<u16>,
+    /// 0 before the first dispatch.
+    attempt: u16,
+    max_attempts: u16,
+    /// Why it waits.
+    wait_reason: Option<String>,
+    /// What the device said was wrong.
+    code: Option<String>,
+    message: Option<String>,
+    reason: Option<String>,
+    /// Percent of the present phase.
+    progress: Option<i64>,
+    bytes: Option<i64>,
+    retry_of: Option<String>,
+    queued_at: Option<DateTime<Utc>>,
+    /// End of the waiting clock.
+    wait_until: DateTime<Utc>,
+    reached_at: Option<DateTime<Utc>>,
+    phase_since: Option<DateTime<Utc>>,
+    /// End of a deferral, or of the pause before another attempt.
+    not_before: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    regressed_at: Option<DateTime<Utc>>,
+}
+
+impl UpdateBody {
+    /// As the device's aggregate says.
+    pub(crate) fn of(device: &DeviceId, update: &Update) -> Self {
+        let spec = &update.spec;
+        let kind = kind_word(spec.kind);
+        let id = |ordinal| UpdateId { device: device.clone(), ordinal }.to_string();
+        Self {
+            update_id: id(update.ordinal),
+            device_id: device.to_string(),
+            ordinal: update.ordinal,
+            words: words(update.phase.word(), kind),
+            firmware_id: spec.firmware.firmware_id.to_string(),
+            component: spec.firmware.component.clone(),
+            version: spec.firmware.version.clone(),
+            from_version: spec.from_version.clone(),
+            kind: kind.to_owned(),
+            priority: word(&spec.priority),
+            campaign_id: spec.campaign.map(|campaign| campaign.id.to_string()),
+            wave: spec.campaign.map(|campaign| campaign.wave),
+            attempt: update.attempt,
+            max_attempts: spec.max_attempts,
+            wait_reason: wait_reason(update.phase).map(|reason| word(&reason)),
+            code: None,
+            message: None,
+            reason: None,
+            progress: None,
+            bytes: None,
+            retry_of: spec.retry_of.map(id),
+            queued_at: None,
+            wait_until: update.wait_until,
+            reached_at: None,
+            phase_since: None,
+            not_before: update.not_before,
+            ended_at: None,
+            regressed_at: None,
+        }
+    }
+
+    /// The update with this ordinal in a device.
+    pub(crate) fn in_device(id: &DeviceId, device: &Device, ordinal: u32) -> Result<Self, Problem> {
+        let update = device.update(ordinal).ok_or_else(|| Problem::not_found("no such update"))?;
+        Ok(Self::of(id, update))
+    }
+}
+
+impl From<UpdateView> for UpdateBody {
+    fn from(view: UpdateView) -> Self {
+        let row = view.row;
+        let phase = if row.regressed_at.is_some() { "regressed" } else { &row.phase };
+        Self {
+            update_id: format!("{}~{}", row.device_id, row.ordinal),
+            ordinal: row.ordinal,
+            words: words(phase, &row.kind),
+            firmware_id: row.firmware_id,
+            component: row.component,
+            version: row.version,
+            from_version: row.from_version,
+            kind: row.kind,
+            priority: row.priority,
+            campaign_id: row.campaign_id,
+            wave: row.wave,
+            attempt: row.attempt,
+            max_attempts: row.max_attempts,
+            wait_reason: row.wait_reason,
+            code: row.code,
+            message: row.message,
+            reason: row.reason,
+            progress: view.progress,
+            bytes: view.bytes,
+            retry_of: row.retry_of.map(|ordinal| format!("{}~{ordinal}", row.device_id)),
+            queued_at: Some(row.queued_at),
+            wait_until: row.wait_until,
+            reached_at: row.reached_at,
+            phase_since: Some(row.phase_since),
+            not_before: row.not_before,
+            ended_at: row.ended_at,
+            regressed_at: row.regressed_at,
+            device_id: row.device_id,
+        }
+    }
+}
+
+fn kind_word(kind: UpdateKind) -> &'static str {
+    match kind {
+        UpdateKind::Update => "update",
+        UpdateKind::Rollback => "rollback",
+        UpdateKind::Activate => "activate",
+    }
+}
+
+fn wait_reason(phase: Phase) -> Option<WaitReason> {
+    match phase {
+        Phase::Waiting(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+/// A domain word as it stands in events.
+fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Where an update is found.
+pub(super) fn location(device: &DeviceId, ordinal: u32) -> String {
+    format!("/api/v1/devices/{device}/updates/{ordinal}")
+}

@@ -1,0 +1,79 @@
+//! `GET /devices/{id}/updates` and `GET /devices/{id}/ota/status`: the updates of one device.
+
+use axum::Json;
+use axum::extract::State;
+use projections::updates::UpdateFilter;
+use projections::{DEVICES, UPDATES};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::list::page;
+use super::model::UpdateBody;
+use crate::auth::Viewer;
+use crate::http::path::DevicePath;
+use crate::http::{List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// List a device's updates
+///
+/// Newest first. Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/updates", tag = "updates", params(DevicePath, PageParams),
+    responses((status = 200, body = List<UpdateBody>))
+)]
+pub(crate) async fn list_device_updates(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DevicePath>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<UpdateBody>>, Problem> {
+    min_position.wait(&app, &[UPDATES, DEVICES]).await?;
+    let id = path.device_id.as_str();
+    let mut tx = app.db.read(&caller.tenant).await?;
+    if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
+        return Err(Problem::not_found("no such device"));
+    }
+    drop(tx);
+    let filter = UpdateFilter { device_id: Some(id.to_owned()), ..UpdateFilter::default() };
+    page(&app, &caller, &filter, &paging).await.map(Json)
+}
+
+/// Where a device stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OtaStatus {
+    device_id: String,
+    /// `online`, `offline` or `never_seen`.
+    device_status: String,
+    firmware_version: Option<String>,
+    /// The update under way; else the one that was asked for last.
+    update: Option<UpdateBody>,
+}
+
+/// Get a device's update status
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/devices/{device_id}/ota/status", tag = "updates", params(DevicePath),
+    responses((status = 200, body = OtaStatus))
+)]
+pub(crate) async fn ota_status(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<DevicePath>,
+    min_position: MinPosition,
+) -> Result<Json<OtaStatus>, Problem> {
+    min_position.wait(&app, &[UPDATES, DEVICES]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    let device = projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await?;
+    let device = device.ok_or_else(|| Problem::not_found("no such device"))?.row;
+    let (device_id, ordinal) = (Some(device.device_id.clone()), device.live_ordinal);
+    let filter = UpdateFilter { device_id, ordinal, ..UpdateFilter::default() };
+    let page = projections::updates::list(&mut tx, &filter, None, 1, false).await?;
+    Ok(Json(OtaStatus {
+        device_id: device.device_id,
+        device_status: device.status,
+        firmware_version: device.firmware_version,
+        update: page.items.into_iter().next().map(UpdateBody::from),
+    }))
+}

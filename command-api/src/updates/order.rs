@@ -1,0 +1,107 @@
+//! From what an operator wants to what a device is asked: firmware, limits, attempts.
+
+use domain::device::{FirmwareFacts, Limits, UpdateKind, UpdateRequest};
+use domain::firmware::Firmware;
+use domain::values::Priority;
+use domain::{FirmwareId, Key, RejectionKind};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::auth::Caller;
+use crate::http::Problem;
+use crate::state::{ApiConfig, App};
+
+/// Retries unless somebody says otherwise.
+pub(crate) const RETRIES_DEFAULT: u16 = 3;
+/// Working time over all attempts, in minutes.
+pub(crate) const TIMEOUT_DEFAULT_MINUTES: u32 = 60;
+/// Waiting time: 7 days, in minutes.
+pub(crate) const WAIT_DEFAULT_MINUTES: u32 = 7 * 24 * 60;
+/// Longest working or waiting time: 1 year, in minutes.
+pub(crate) const MINUTES_MAX: u32 = 365 * 24 * 60;
+
+/// An update that somebody wants a device to have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateOrder {
+    #[schema(value_type = uuid::Uuid)]
+    pub(super) firmware_id: FirmwareId,
+    /// If given, the path's.
+    pub(super) device_id: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "normal")]
+    priority: Priority,
+    /// Working time over all attempts, from the device's first answer.
+    #[serde(default = "timeout_default")]
+    #[schema(default = 60)]
+    timeout_minutes: u32,
+    /// Waiting time until the device's first answer; 7 days by default.
+    #[serde(default = "wait_default")]
+    #[schema(default = 10080)]
+    wait_for_device_minutes: u32,
+    /// Install also when the version runs already.
+    #[serde(default)]
+    force_update: bool,
+    #[serde(default)]
+    allow_downgrade: bool,
+    /// Not available in this version.
+    #[schema(value_type = Option<Object>)]
+    preconditions: Option<Value>,
+    pub(super) reason: Option<String>,
+}
+
+fn timeout_default() -> u32 {
+    TIMEOUT_DEFAULT_MINUTES
+}
+
+fn wait_default() -> u32 {
+    WAIT_DEFAULT_MINUTES
+}
+
+impl UpdateOrder {
+    /// What the device is asked.
+    pub(super) fn request(&self, config: &ApiConfig, firmware: FirmwareFacts) -> Result<UpdateRequest, Problem> {
+        for (field, minutes) in
+            [("timeout_minutes", self.timeout_minutes), ("wait_for_device_minutes", self.wait_for_device_minutes)]
+        {
+            if !(1..=MINUTES_MAX).contains(&minutes) {
+                return Err(Problem::invalid(field, format!("1 to {MINUTES_MAX}")));
+            }
+        }
+        if self.preconditions.as_ref().is_some_and(|value| !value.is_null()) {
+            return Err(Problem::invalid("preconditions", "not available in this version"));
+        }
+        Ok(UpdateRequest {
+            firmware,
+            priority: self.priority,
+            kind: UpdateKind::Update,
+            limits: limits(config, self.timeout_minutes, self.wait_for_device_minutes),
+            max_attempts: RETRIES_DEFAULT + 1,
+            activate: true,
+            force_update: self.force_update,
+            allow_downgrade: self.allow_downgrade,
+            retry_of: None,
+        })
+    }
+}
+
+/// Bounds of an update.
+fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32) -> Limits {
+    Limits {
+        wait_s: wait_for_device_minutes.saturating_mul(60),
+        total_s: timeout_minutes.saturating_mul(60),
+        dispatch_s: config.dispatch_patience_s,
+        backoff_s: config.retry_backoff_s,
+        ..Limits::default()
+    }
+}
+
+/// The firmware that a body names, if it may be used for new work: 422 when there is none, 409 when it is withdrawn or deleted.
+pub(crate) async fn usable_firmware(app: &App, caller: &Caller, id: FirmwareId) -> Result<FirmwareFacts, Problem> {
+    let loaded = app.store.load_fresh(&Key::<Firmware>::new(&caller.tenant, &id)).await?;
+    loaded.aggregate.facts_for_new_work(id).map_err(|rejection| match rejection.kind() {
+        RejectionKind::Unknown => Problem::invalid("firmware_id", rejection.to_string()),
+        RejectionKind::Conflict | RejectionKind::Invalid => rejection.into(),
+    })
+}

@@ -1,0 +1,93 @@
+//! `POST /devices/{id}/update` and `PUT /devices/{id}/ota/update`: an update of one device.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::device::{Device, DeviceCommand, DeviceEvent};
+use domain::{DeviceId, Key};
+
+use super::model::{UpdateBody, location};
+use super::order::{UpdateOrder, usable_firmware};
+use crate::auth::{Caller, Operator};
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::DevicePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Done, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// Update a device
+///
+/// Sent as soon as the device can be reached. 409 when that firmware is on its way, or the device can't take it. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/{device_id}/update", tag = "updates", request_body = UpdateOrder,
+    params(DevicePath, CommandHeaders),
+    responses(
+        (status = 201, body = WithPosition<UpdateBody>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn request_update(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<DevicePath>,
+    Body(order): Body<UpdateOrder>,
+) -> Result<Reply<UpdateBody>, Problem> {
+    request(&app, &caller, &envelope, &path.device_id, order).await
+}
+
+/// Update a device (old spelling)
+///
+/// As `POST /devices/{device_id}/update`, but 200 with the update when that firmware is on its way. Needs role operator.
+#[utoipa::path(
+    put, path = "/devices/{device_id}/ota/update", tag = "updates", request_body = UpdateOrder,
+    params(DevicePath, CommandHeaders),
+    responses((status = 200, body = WithPosition<UpdateBody>), (status = 201, body = WithPosition<UpdateBody>))
+)]
+pub(crate) async fn put_ota_update(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<DevicePath>,
+    Body(order): Body<UpdateOrder>,
+) -> Result<Reply<UpdateBody>, Problem> {
+    let id = path.device_id;
+    match request(&app, &caller, &envelope, &id, order).await {
+        Err(problem) if problem.status() == StatusCode::CONFLICT && problem.code() == "update_in_progress" => {
+            let ordinal = problem.facts().and_then(|facts| facts["ordinal"].as_u64()).unwrap_or_default();
+            let loaded = app.store.load_fresh(&Key::<Device>::new(&caller.tenant, &id)).await?;
+            let body = UpdateBody::in_device(&id, &loaded.aggregate, ordinal as u32)?;
+            Ok(Reply::ok(body, app.token(loaded.last_sequence).await?).version(loaded.version))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn request(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: &DeviceId,
+    order: UpdateOrder,
+) -> Result<Reply<UpdateBody>, Problem> {
+    if order.device_id.as_ref().is_some_and(|given| given != id.as_str()) {
+        return Err(Problem::invalid("device_id", "differs from the path"));
+    }
+    let firmware = usable_firmware(app, caller, order.firmware_id).await?;
+    let request = Box::new(order.request(&app.config, firmware)?);
+    let key = Key::<Device>::new(&caller.tenant, id);
+    let done = app.command(caller, envelope, &key, DeviceCommand::RequestUpdate { request }, order.reason).await?;
+    queued(id, &done)
+}
+
+/// 201 with the update that a command queued.
+pub(super) fn queued(id: &DeviceId, done: &Done<Device>) -> Result<Reply<UpdateBody>, Problem> {
+    let ordinal = done.events.iter().find_map(|event| match event {
+        DeviceEvent::UpdateQueued { update, .. } => Some(update.ordinal),
+        _ => None,
+    });
+    let ordinal = ordinal.ok_or_else(|| Problem::internal("an update was asked for and none was queued"))?;
+    Ok(done.reply(UpdateBody::in_device(id, &done.aggregate, ordinal)?).created(location(id, ordinal)))
+}

@@ -1,0 +1,65 @@
+//! `POST /updates/{id}/retry`: a new update that tries an ended one again.
+
+use axum::extract::State;
+use domain::device::{Device, DeviceCommand, Outcome, Phase, Update, UpdateRequest};
+use domain::{Key, Rejection};
+
+use super::model::UpdateBody;
+use super::order::usable_firmware;
+use super::request::queued;
+use crate::auth::Operator;
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::UpdatePath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// Retry an update
+///
+/// Makes a new update with `retry_of`; 409 when the old one has not ended or succeeded. Needs role operator.
+#[utoipa::path(
+    post, path = "/updates/{update_id}/retry", tag = "updates", request_body = ReasonRequest,
+    params(UpdatePath, CommandHeaders),
+    responses(
+        (status = 201, body = WithPosition<UpdateBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn retry_update(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<UpdatePath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<UpdateBody>, Problem> {
+    let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
+    let key = Key::<Device>::new(&caller.tenant, &device);
+    let loaded = app.store.load_fresh(&key).await?;
+    let ended = loaded.aggregate.update(ordinal).ok_or(Rejection::UpdateUnknown)?;
+    may_be_retried(ended)?;
+    let firmware = usable_firmware(&app, &caller, ended.spec.firmware.firmware_id).await?;
+    let spec = ended.spec.clone();
+    let request = Box::new(UpdateRequest {
+        firmware,
+        priority: spec.priority,
+        kind: spec.kind,
+        limits: spec.limits,
+        max_attempts: spec.max_attempts,
+        activate: spec.activate,
+        force_update: spec.force_update,
+        allow_downgrade: spec.allow_downgrade,
+        retry_of: Some(ordinal),
+    });
+    let done = app.command(&caller, &envelope, &key, DeviceCommand::RequestUpdate { request }, wanted.reason).await?;
+    queued(&device, &done)
+}
+
+fn may_be_retried(update: &Update) -> Result<(), Rejection> {
+    match update.phase {
+        Phase::Ended(Outcome::Confirmed) => Err(Rejection::UpdateSucceeded),
+        Phase::Ended(_) => Ok(()),
+        phase => Err(Rejection::UpdateNotEnded { phase: phase.word().to_owned() }),
+    }
+}
