@@ -4,6 +4,6 @@ use anyhow::Result;
 
 /// Prints it.
 pub fn run() -> Result<()> {
-    println!("{}", command_api::openapi_json());
+    print!("{}", command_api::openapi_json());
     Ok(())
 }

@@ -131,7 +131,7 @@ async fn start_bridge(args: &ServeArgs, parts: &Parts) -> Result<()> {
         links: Arc::new(move |request: LinkRequest<'_>| {
             let attempt = (request.device, request.update.ordinal, request.update.attempt);
             let firmware = request.update.spec.firmware.firmware_id;
-            links.link(request.tenant, firmware, Some(attempt), request.expires_at)
+            links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
         tasks: parts.tasks.clone(),
@@ -177,6 +177,7 @@ async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
         development: args.development,
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
+        store_directory: Some(objects.clone()),
         ..ApiConfig::new(jwt_secret, download_secret, args.download_origin())
     };
     let state = ApiState {
