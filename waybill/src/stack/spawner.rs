@@ -25,7 +25,7 @@ struct Request {
 
 /// Whom a child runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunAs {
+pub(super) enum RunAs {
     Same,
     User { uid: u32, gid: u32 },
 }
