@@ -9,7 +9,7 @@ use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
 use event_store::{Delivery, Request, clock};
 use futures::{StreamExt, TryStreamExt};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 use waybill::stack::{Tools, free_port};
@@ -142,7 +142,7 @@ async fn publish(running: &Running, connection: usize, count: usize) -> Result<(
             let device = (sent * CONNECTIONS + connection) % DEVICES;
             let status = json!({"status": "online", "session": format!("s-{device}"), "boot_id": format!("b-{connection}-{sent}"), "firmware_version": "1.0.0"});
             let topic = format!("{TENANT}/devices/d-{device}/status");
-            client.try_publish(topic, QoS::AtLeastOnce, false, status.to_string())?;
+            client.try_publish(topic, status.to_string(), PublishOptions::new(QoS::AtLeastOnce))?;
             sent += 1;
         }
         if let Event::Incoming(Packet::PubAck(_)) = events.poll().await? {

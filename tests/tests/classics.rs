@@ -23,7 +23,7 @@ async fn outcome_of(behaviour: Behaviour, wanted: &str) -> (Value, u64) {
     let fleet = world.online_fleet(&api, vec![behaving("d-1", behaviour)]).await;
     let path = update(&api, "d-1", &firmware).await;
     let ended = world.until_get(&api, &path, wanted, |body| body["phase"] == wanted).await;
-    let installs = fleet.device("d-1").unwrap().status().installs as u64;
+    let installs = fleet.device("d-1").unwrap().status().installs.len() as u64;
     world.read_models_equal_a_replay().await;
     fleet.stop().await;
     (ended, installs)
@@ -68,7 +68,7 @@ async fn the_same_retained_command_after_a_reboot_installs_once() {
     world.until_get(&api, &path, "confirmed", |body| body["phase"] == "confirmed").await;
     handle.power_cycle().await;
     world.settles().await;
-    assert_eq!(handle.status().installs, 1);
+    assert_eq!(handle.status().installs.len(), 1);
     fleet.stop().await;
 }
 
@@ -162,9 +162,9 @@ async fn progress_adds_no_event() {
     let handle = fleet.device("d-0").unwrap();
     let before = api.get("/devices/d-0/history?limit=200").await.unwrap()["items"].as_array().unwrap().len();
     for progress in 0..20 {
-        handle.report(1, &json!({"attempt": 1, "status": "downloading", "progress": progress})).await.unwrap();
+        handle.report(1, &json!({"attempt": 1, "status": "downloading", "progress": progress})).await;
     }
-    handle.publish("telemetry", br#"{"temperature": 21}"#.to_vec()).await.unwrap();
+    handle.publish("telemetry", br#"{"temperature": 21}"#.to_vec()).await;
     world.settles().await;
     let history = api.get("/devices/d-0/history?limit=200").await.unwrap();
     let types: Vec<&str> = history["items"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
 use serde_json::json;
 
 use crate::world::{MODEL, World};
@@ -58,8 +58,8 @@ async fn a_device_can_neither_forge_nor_delete_nor_eavesdrop() {
         ("feed/default/device/x", "{}"),
         ("default/devices/d-1/commands", "{\"v\":1,\"command\":\"ota_update\"}"),
     ] {
-        client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
-        client.publish(topic, QoS::AtMostOnce, true, payload).await.unwrap();
+        client.publish(topic, payload, PublishOptions::new(QoS::AtLeastOnce).retain(false)).await.unwrap();
+        client.publish(topic, payload, PublishOptions::new(QoS::AtMostOnce).retain(true)).await.unwrap();
     }
     api.post("/devices", &json!({"device_id": "d-2", "device_model": MODEL})).await.unwrap();
     let heard = listen(&mut events).await;
@@ -90,14 +90,14 @@ async fn garbage_on_every_topic_does_no_harm() {
     ];
     for topic in topics {
         for payload in payloads {
-            client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+            client.publish(topic, payload, PublishOptions::new(QoS::AtLeastOnce).retain(false)).await.unwrap();
             listen_briefly(&mut events).await;
         }
     }
     let huge = format!("{{\"status\":\"online\",\"session\":\"{}\"}}", "x".repeat(200_000));
-    client.publish("default/devices/d-1/status", QoS::AtLeastOnce, false, huge).await.unwrap();
+    client.publish("default/devices/d-1/status", huge, PublishOptions::new(QoS::AtLeastOnce).retain(false)).await.unwrap();
     let good = json!({"status": "online", "session": "s1", "boot_id": "b1", "firmware_version": "1.2.3"}).to_string();
-    client.publish("default/devices/d-1/status", QoS::AtLeastOnce, false, good).await.unwrap();
+    client.publish("default/devices/d-1/status", good, PublishOptions::new(QoS::AtLeastOnce).retain(false)).await.unwrap();
     listen(&mut events).await;
     let device = world.until_get(&api, "/devices/d-1", "the good message counts", |body| body["firmware_version"] == "1.2.3").await;
     assert_eq!(device["status"], "online");

@@ -3,7 +3,7 @@
 mod fleet;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -124,10 +124,6 @@ impl World {
 
     pub(crate) fn log_text(&self) -> String {
         std::fs::read_to_string(self.directory.0.join("waybill.log")).unwrap_or_default()
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory.0
     }
 
     /// An administrator of the default tenant.
