@@ -1,1 +1,0 @@
-//! The command side over a log in memory, through the router.

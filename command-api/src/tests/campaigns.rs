@@ -1,0 +1,87 @@
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::Api;
+
+fn wanted(firmware: &str) -> Value {
+    json!({
+        "name": "Q4 2024 Update", "firmware_id": firmware, "deployment_strategy": "staged",
+        "target_filters": {"device_type": "smart_frame", "firmware_version": "<2.0.0"}, "rollout_percentage": 100,
+        "max_concurrent_updates": 50, "batch_size": 10, "auto_rollback": true, "failure_threshold_percent": 20,
+    })
+}
+
+#[tokio::test]
+async fn a_draft_is_created_changed_cloned_and_deleted() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let created = api.post("/campaigns", wanted(&firmware)).await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    let id = created.body["campaign_id"].as_str().unwrap().to_owned();
+    assert_eq!(created.header("location"), format!("/api/v1/campaigns/{id}"));
+    assert_eq!((&created.body["status"], &created.body["deployment_strategy"]), (&json!("draft"), &json!("staged")));
+    assert_eq!(created.body["waves"][0]["percentage"], 10);
+    assert!(created.body["warnings"][0].as_str().unwrap().contains("rollback is not available"));
+
+    let mut changed = wanted(&firmware);
+    changed["batch_size"] = json!(20);
+    changed["auto_rollback"] = json!(false);
+    let path = format!("/campaigns/{id}");
+    let amended = api.call(Method::PUT, &path, &[], changed).await;
+    assert_eq!((amended.status.as_u16(), &amended.body["batch_size"]), (200, &json!(20)));
+    assert_eq!(amended.body["warnings"], Value::Null);
+    let cloned = api.post(&format!("{path}/clone"), json!({"name": "again"})).await;
+    assert_eq!((cloned.status.as_u16(), &cloned.body["name"]), (201, &json!("again")));
+    assert_ne!(cloned.body["campaign_id"], created.body["campaign_id"]);
+    assert_eq!(api.call(Method::DELETE, &path, &[], Value::Null).await.status, 200);
+    assert_eq!(api.post(&format!("{path}/start"), json!({})).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_campaign_needs_a_firmware_that_may_be_used() {
+    let api = Api::new();
+    let unknown = api.post("/campaigns", wanted("8f9f7c9e-0000-0000-0000-000000000000")).await;
+    assert_eq!((unknown.status.as_u16(), &unknown.body["errors"][0]["field"]), (422, &json!("firmware_id")));
+    let firmware = api.firmware("2.0.0").await;
+    api.post(&format!("/firmware/{firmware}/withdraw"), Value::Null).await;
+    let withdrawn = api.post("/campaigns", wanted(&firmware)).await;
+    assert_eq!((withdrawn.status.as_u16(), withdrawn.problem()), (409, "firmware_withdrawn"));
+}
+
+#[tokio::test]
+async fn starting_needs_postgresql_and_says_so() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let created = api.post("/campaigns", wanted(&firmware)).await;
+    let id = created.body["campaign_id"].as_str().unwrap();
+    let before = api.stored().await;
+    for path in [format!("/campaigns/{id}/start"), format!("/ota/campaigns/{id}/execute")] {
+        let answer = api.post(&path, json!({})).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (503, "postgresql_unavailable"));
+    }
+    assert_eq!(api.stored().await, before, "nothing was pinned or planned");
+    let unknown = api.post("/campaigns/8f9f7c9e-0000-0000-0000-000000000000/start", json!({})).await;
+    assert_eq!((unknown.status.as_u16(), unknown.problem()), (404, "campaign_unknown"));
+}
+
+#[tokio::test]
+async fn what_a_draft_cannot_do_is_said() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let created = api.post("/campaigns", wanted(&firmware)).await;
+    let path = format!("/campaigns/{}", created.body["campaign_id"].as_str().unwrap());
+    for command in ["pause", "resume", "waves/2/open"] {
+        let answer = api.post(&format!("{path}/{command}"), Value::Null).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (409, "illegal_in_state"), "{command}");
+        assert_eq!(answer.body["facts"]["status"], "draft");
+    }
+    let silent = api.post(&format!("{path}/resume"), json!({"accept_failures": true})).await;
+    assert_eq!((silent.status.as_u16(), &silent.body["errors"][0]["field"]), (422, &json!("reason")));
+    for command in ["approve", "reject", "rollback", "retry"] {
+        assert_eq!(api.post(&format!("{path}/{command}"), Value::Null).await.status, 404, "{command}");
+    }
+    let cancelled = api.post(&format!("{path}/cancel"), json!({"reason": "never mind"})).await;
+    assert_eq!((cancelled.status.as_u16(), &cancelled.body["status"]), (200, &json!("cancelled")));
+    let history = api.get(&format!("{path}/history")).await;
+    assert_eq!(history.body["items"][1]["reason"], "never mind", "{}", history.body);
+}

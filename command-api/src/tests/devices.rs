@@ -1,0 +1,145 @@
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::{Api, MODEL};
+
+#[tokio::test]
+async fn a_registered_device_is_shown_with_its_place_and_position() {
+    let api = Api::new();
+    let wanted = json!({
+        "name": "Lab Sensor", "device_type": "lora_sensor", "lorawan_dev_eui": "0A02030405060708",
+        "chirpstack_app_id": "1", "device_profile_id": "abc-123", "versions": {"firmware": "1.0.0"},
+    });
+    let answer = api.post("/tenants/acme/devices", wanted).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let id = answer.body["device_id"].as_str().unwrap();
+    assert_eq!(answer.header("location"), format!("/api/v1/devices/{id}"));
+    assert_eq!(answer.header("waybill-position"), answer.body["position"]);
+    assert_eq!(answer.header("etag"), "\"1\"");
+    assert_eq!(answer.body["lorawan_dev_eui"], "0a02030405060708");
+    assert_eq!(answer.body["firmware_version"], "1.0.0");
+    assert_eq!(answer.body["status"], "never_seen");
+}
+
+#[tokio::test]
+async fn the_same_key_gives_the_same_device_and_another_body_is_refused() {
+    let api = Api::new();
+    let send = async |body: Value| api.call(Method::POST, "/devices", &[("Idempotency-Key", "k")], body).await;
+    let first = send(json!({"device_model": MODEL})).await;
+    let again = send(json!({"device_model": MODEL})).await;
+    assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 201));
+    assert_eq!(first.body["device_id"], again.body["device_id"]);
+    assert_eq!(first.body["position"], again.body["position"]);
+    let other = send(json!({"device_model": "else"})).await;
+    assert_eq!((other.status.as_u16(), other.problem()), (422, "idempotency_key_reused"));
+    assert_eq!(api.stored().await, 1);
+}
+
+#[tokio::test]
+async fn a_merge_patch_keeps_clears_and_sets() {
+    let api = Api::new();
+    let wanted = json!({"device_id": "d-1", "manufacturer": "A", "tags": {"site": "x", "row": "1"}, "firmware_version": "1.0.0"});
+    api.post("/devices", wanted).await;
+    for method in [Method::PATCH, Method::PUT] {
+        let patch =
+            json!({"manufacturer": null, "tags": {"site": null}, "hardware_version": "2", "firmware_version": null});
+        let answer = api.call(method, "/devices/d-1", &[], patch).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body["manufacturer"], Value::Null);
+        assert_eq!(answer.body["tags"], json!({"row": "1"}));
+        assert_eq!(answer.body["hardware_version"], "2");
+        assert_eq!(answer.body["versions"], json!({}));
+        assert_eq!(answer.body["version"], 2, "the second time nothing changes");
+    }
+    let unknown = api.call(Method::PATCH, "/devices/none", &[], json!({"name": "x"})).await;
+    assert_eq!((unknown.status.as_u16(), unknown.problem()), (404, "device_unknown"));
+}
+
+#[tokio::test]
+async fn an_eui_belongs_to_one_device_until_it_is_given_back() {
+    let api = Api::new();
+    let with = |id: &str| json!({"device_id": id, "lorawan_dev_eui": "0102030405060708"});
+    assert_eq!(api.post("/devices", with("d-1")).await.status, 201);
+    let taken = api.post("/devices", with("d-2")).await;
+    assert_eq!((taken.status.as_u16(), taken.problem()), (409, "claim_taken"));
+    api.device("d-3").await;
+    let patch = json!({"lorawan_dev_eui": "0102030405060708"});
+    assert_eq!(api.call(Method::PATCH, "/devices/d-3", &[], patch).await.status, 409);
+    let cleared = api.call(Method::PATCH, "/devices/d-1", &[], json!({"lorawan_dev_eui": null})).await;
+    assert_eq!(cleared.status, 200, "{}", cleared.body);
+    assert_eq!(api.post("/devices", with("d-2")).await.status, 201);
+    assert_eq!(api.call(Method::DELETE, "/devices/d-2", &[], Value::Null).await.status, 200);
+    assert_eq!(api.post("/devices", with("d-4")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_refused_registration_gives_its_eui_back() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let other = json!({"device_id": "d-1", "lorawan_dev_eui": "0102030405060708"});
+    assert_eq!(api.post("/devices", other).await.problem(), "device_exists");
+    let wanted = json!({"device_id": "d-2", "lorawan_dev_eui": "0102030405060708"});
+    assert_eq!(api.post("/devices", wanted).await.status, 201);
+}
+
+#[tokio::test]
+async fn bulk_gives_each_item_its_own_outcome() {
+    let api = Api::new();
+    let items = json!([{"device_id": "d-1"}, {"device_id": "bulk"}, {"device_id": "d-2", "colour": 1}, {"device_id": "d-3"}, {}]);
+    let answer = api.post("/devices/bulk", items).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!((&answer.body["succeeded"], &answer.body["failed"]), (&json!(2), &json!(3)));
+    let statuses: Vec<u64> =
+        answer.body["items"].as_array().unwrap().iter().map(|item| item["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [201, 422, 422, 201, 422]);
+    assert_eq!(answer.body["items"][4]["error"]["errors"][0]["field"], "device_id");
+    let key = [("Idempotency-Key", "k"), ("Content-Type", "application/x-ndjson")];
+    let lines = async || {
+        let mut request =
+            axum::http::Request::post("/api/v1/devices/bulk").header("Authorization", format!("Bearer {}", api.token));
+        for (name, value) in key {
+            request = request.header(name, value);
+        }
+        api.send(request.body("{\"name\":\"a\"}\n\n{\"name\":\"b\"}\n".into()).unwrap()).await
+    };
+    let (first, again) = (lines().await, lines().await);
+    assert_eq!(first.body["succeeded"], 2, "{}", first.body);
+    assert_eq!(first.body["items"], again.body["items"]);
+    assert_eq!(api.stored().await, 4);
+}
+
+#[tokio::test]
+async fn the_past_of_a_device_is_read_from_the_log() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let patch = json!({"hardware_version": "2", "reason": "refitted"});
+    api.call(Method::PATCH, "/devices/d-1", &[("X-Correlation-Id", "00000000-0000-0000-0000-00000000000a")], patch)
+        .await;
+    let then = api.get("/devices/d-1?at_position=1").await;
+    assert_eq!((then.status.as_u16(), &then.body["hardware_version"]), (200, &Value::Null));
+    let before = api.get("/devices/d-1?at_time=2020-01-01T00:00:00Z").await;
+    assert_eq!(before.status, 404);
+    assert!(before.body["facts"]["registered_at"].is_string(), "{}", before.body);
+
+    let page = api.get("/devices/d-1/history?limit=1").await;
+    assert_eq!(page.body["items"][0]["type"], "device.registered", "{}", page.body);
+    assert_eq!(page.body["items"][0]["actor"], "user:42");
+    let cursor = page.body["next_cursor"].as_str().unwrap();
+    let next = api.get(&format!("/devices/d-1/history?limit=1&cursor={cursor}")).await;
+    assert_eq!(next.body["items"][0]["reason"], "refitted", "{}", next.body);
+    assert_eq!(next.body["items"][0]["correlation_id"], "00000000-0000-0000-0000-00000000000a");
+    assert_eq!(next.body["next_cursor"], Value::Null);
+    let foreign = api.get(&format!("/firmware/00000000-0000-0000-0000-000000000001/history?cursor={cursor}")).await;
+    assert_eq!(foreign.status, 400);
+    assert_eq!(api.get("/devices/none/history").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_held_device_is_released_again() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let held = api.post("/devices/d-1/hold", json!({"reason": "on a ship"})).await;
+    assert_eq!((held.status.as_u16(), &held.body["held"]), (200, &json!(true)));
+    let released = api.post("/devices/d-1/release", Value::Null).await;
+    assert_eq!((released.status.as_u16(), &released.body["held"]), (200, &json!(false)));
+}

@@ -1,0 +1,100 @@
+use axum::body::Body;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+
+use super::{Answer, Api};
+
+impl Api {
+    async fn link(&self, firmware: &str) -> String {
+        let answer = self.get(&format!("/firmware/{firmware}/download")).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let url = answer.body["download_url"].as_str().unwrap();
+        url.strip_prefix("http://localhost:8240").unwrap().to_owned()
+    }
+
+    async fn fetch(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+}
+
+async fn uploaded() -> (Api, String, String) {
+    let api = Api::new();
+    let bytes: Vec<u8> = (0..=255).collect();
+    let answer = api.upload(&bytes, json!({})).await;
+    let id = answer.body["firmware_id"].as_str().unwrap().to_owned();
+    let link = api.link(&id).await;
+    (api, id, link)
+}
+
+#[tokio::test]
+async fn a_link_gives_the_bytes_without_credentials() {
+    let (api, _, link) = uploaded().await;
+    let whole = api.fetch(Method::GET, &link, &[("Accept-Encoding", "gzip")]).await;
+    assert_eq!((whole.status.as_u16(), whole.bytes.len()), (200, 256));
+    assert_eq!(whole.header("content-length"), "256");
+    assert_eq!(whole.header("content-encoding"), "");
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+    let head = api.fetch(Method::HEAD, &link, &[("Range", "bytes=0-1")]).await;
+    assert_eq!((head.status.as_u16(), head.bytes.len()), (200, 0));
+    assert_eq!((head.header("content-length"), head.header("etag")), ("256", whole.header("etag")));
+    let known = api.fetch(Method::GET, &link, &[("If-None-Match", whole.header("etag"))]).await;
+    assert_eq!(known.status, 304);
+}
+
+#[tokio::test]
+async fn ranges_give_what_was_asked_for() {
+    let (api, _, link) = uploaded().await;
+    let part = api.fetch(Method::GET, &link, &[("Range", "bytes=250-")]).await;
+    assert_eq!((part.status.as_u16(), part.bytes.as_slice()), (206, &[250, 251, 252, 253, 254, 255][..]));
+    assert_eq!(part.header("content-range"), "bytes 250-255/256");
+    assert_eq!(part.header("content-length"), "6");
+    let behind = api.fetch(Method::GET, &link, &[("Range", "bytes=256-")]).await;
+    assert_eq!((behind.status.as_u16(), behind.header("content-range")), (416, "bytes */256"));
+
+    let several = api.fetch(Method::GET, &link, &[("Range", "bytes=0-1,-2")]).await;
+    assert_eq!(several.status, 206);
+    assert_eq!(several.header("content-length"), several.bytes.len().to_string());
+    let boundary = several.header("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let text = String::from_utf8_lossy(&several.bytes).into_owned();
+    assert_eq!(text.matches(&format!("--{boundary}\r\n")).count(), 2);
+    assert!(text.contains("bytes 0-1/256") && text.contains("bytes 254-255/256"));
+    assert!(text.ends_with(&format!("--{boundary}--\r\n")));
+}
+
+#[tokio::test]
+async fn a_resumed_download_starts_anew_when_the_bytes_differ() {
+    let (api, _, link) = uploaded().await;
+    let etag = api.fetch(Method::HEAD, &link, &[]).await.header("etag").to_owned();
+    let same = api.fetch(Method::GET, &link, &[("Range", "bytes=0-0"), ("If-Range", &etag)]).await;
+    assert_eq!(same.status, 206);
+    let other = api.fetch(Method::GET, &link, &[("Range", "bytes=0-0"), ("If-Range", "\"x\"")]).await;
+    assert_eq!((other.status.as_u16(), other.bytes.len()), (200, 256));
+}
+
+#[tokio::test]
+async fn bad_links_and_withdrawn_firmware_give_nothing() {
+    let (api, id, link) = uploaded().await;
+    assert_eq!(api.fetch(Method::GET, &format!("{link}x"), &[]).await.status, 403);
+    assert_eq!(api.fetch(Method::GET, "/d/nonsense", &[]).await.status, 403);
+    let withdrawn = api.post(&format!("/firmware/{id}/withdraw"), json!({"reason": "bricks"})).await;
+    assert_eq!((withdrawn.status.as_u16(), &withdrawn.body["status"]), (200, &json!("withdrawn")));
+    let gone = api.fetch(Method::GET, &link, &[]).await;
+    assert_eq!((gone.status.as_u16(), gone.problem()), (410, "firmware_gone"));
+    assert_eq!(api.get(&format!("/firmware/{id}/download")).await.status, 409);
+}
+
+#[tokio::test]
+async fn deleted_bytes_may_return_and_others_never() {
+    let (api, id, link) = uploaded().await;
+    assert_eq!(api.call(Method::DELETE, &format!("/firmware/{id}"), &[], Value::Null).await.status, 200);
+    assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 410);
+    assert_eq!(api.upload(b"others", json!({})).await.status, 409);
+    let bytes: Vec<u8> = (0..=255).collect();
+    let back = api.upload(&bytes, json!({})).await;
+    assert_eq!((back.status.as_u16(), &back.body["status"]), (201, &json!("active")));
+    assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 200);
+}

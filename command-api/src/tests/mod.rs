@@ -1,0 +1,157 @@
+//! The command side through the router, over a log in memory and without PostgreSQL: what works here works while PostgreSQL is down.
+
+mod campaigns;
+mod conventions;
+mod devices;
+mod downloads;
+mod updates;
+mod uploads;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use chrono::TimeDelta;
+use domain::TenantId;
+use event_store::lifecycle::Tasks;
+use event_store::{EventStore, Log, MemoryLog, clock};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use projections::{Db, Projections};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::auth::{Role, Tokens};
+use crate::{ApiConfig, ApiState, router};
+
+const SECRET: [u8; 32] = [1; 32];
+/// Largest firmware in these tests, in bytes.
+const FIRMWARE_MAX_BYTES: u64 = 100_000;
+const MODEL: &str = "SF-2024-Pro";
+
+/// A service with one operator.
+struct Api {
+    router: Router,
+    store: EventStore,
+    objects: Arc<dyn ObjectStore>,
+    token: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    bytes: Vec<u8>,
+    body: Value,
+}
+
+fn token(tenant: &str, role: Role) -> String {
+    let expires_at = clock::now() + TimeDelta::minutes(5);
+    Tokens::new(&SECRET).sign("42", &TenantId::new(tenant).unwrap(), vec![role], expires_at).unwrap()
+}
+
+impl Api {
+    fn new() -> Self {
+        let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+        let store = EventStore::new(log.clone());
+        // Nobody listens there.
+        let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let projections = Projections::follow(db.clone(), log, &Tasks::new());
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let config = ApiConfig {
+            development: true,
+            max_firmware_bytes: FIRMWARE_MAX_BYTES,
+            ..ApiConfig::new(SECRET.to_vec(), vec![2; 32], "http://localhost:8240".to_owned())
+        };
+        let state = ApiState { store: store.clone(), projections, db, objects: objects.clone(), config, metrics: None };
+        Self { router: router(state), store, objects, token: token("acme", Role::Admin) }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, bytes, body }
+    }
+
+    /// A request with further headers; `path` begins behind `/api/v1`.
+    async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, &[], body).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, &[], Value::Null).await
+    }
+
+    /// Uploads bytes with metadata over the least that is needed.
+    async fn upload(&self, file: &[u8], more: Value) -> Answer {
+        let mut metadata = json!({"name": "F", "version": "2.0.0", "device_model": MODEL});
+        for (field, value) in more.as_object().unwrap() {
+            metadata[field] = value.clone();
+        }
+        let parts = [("metadata", metadata.to_string().into_bytes()), ("file", file.to_vec())];
+        self.multipart(&parts, true).await
+    }
+
+    async fn multipart(&self, parts: &[(&str, Vec<u8>)], complete: bool) -> Answer {
+        let mut body = Vec::new();
+        for (name, content) in parts {
+            let head = format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f.bin\"\r\n\r\n");
+            body.extend_from_slice(head.as_bytes());
+            body.extend_from_slice(content);
+            body.extend_from_slice(b"\r\n");
+        }
+        if complete {
+            body.extend_from_slice(b"--XX--\r\n");
+        } else {
+            body.truncate(body.len() - 3);
+        }
+        let request = Request::post("/api/v1/firmware")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "multipart/form-data; boundary=XX")
+            .body(Body::from(body))
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// A firmware to work with.
+    async fn firmware(&self, version: &str) -> String {
+        let answer = self.upload(version.as_bytes(), json!({"version": version})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body["firmware_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn device(&self, id: &str) {
+        let answer =
+            self.post("/devices", json!({"device_id": id, "device_model": MODEL, "firmware_version": "1.0.0"})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    }
+
+    async fn stored(&self) -> u64 {
+        self.store.log().info().await.unwrap().last_sequence
+    }
+}
+
+impl Answer {
+    fn problem(&self) -> &str {
+        self.body["type"].as_str().unwrap_or("no problem").trim_start_matches("/problems/")
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,86 @@
+use futures::TryStreamExt;
+use serde_json::json;
+
+use super::{Api, FIRMWARE_MAX_BYTES, MODEL};
+
+impl Api {
+    /// Everything in the store of the bytes.
+    async fn kept(&self) -> Vec<String> {
+        let objects: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
+        objects.into_iter().map(|object| object.location.to_string()).collect()
+    }
+}
+
+fn metadata() -> Vec<u8> {
+    json!({"name": "F", "version": "2.0.0", "device_model": MODEL}).to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn bytes_are_kept_under_their_digest() {
+    let api = Api::new();
+    let answer = api.upload(b"one", json!({"changelog": "Bug fixes", "manufacturer": "SmartTech"})).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let sha256 = answer.body["checksum_sha256"].as_str().unwrap();
+    assert_eq!((&answer.body["file_size"], &answer.body["filename"]), (&json!(3), &json!("f.bin")));
+    assert_eq!(answer.body["checksum_md5"], "f97c5d29941bfb1b2fdab0874906ab82");
+    assert_eq!(api.kept().await, [format!("acme/{sha256}")]);
+    let again = api.upload(b"one", json!({"name": "other name"})).await;
+    assert_eq!((again.status.as_u16(), &again.body["firmware_id"]), (200, &answer.body["firmware_id"]));
+    let other = api.upload(b"two", json!({})).await;
+    assert_eq!((other.status.as_u16(), other.problem()), (409, "firmware_exists"));
+    assert_eq!(other.body["facts"]["firmware_id"], answer.body["firmware_id"]);
+    assert_eq!(other.body["facts"]["sha256"], sha256);
+    assert_eq!(api.kept().await.len(), 1);
+}
+
+#[tokio::test]
+async fn parts_come_in_any_order() {
+    let api = Api::new();
+    let answer = api.multipart(&[("file", b"one".to_vec()), ("metadata", metadata())], true).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_an_upload_that_fails() {
+    let api = Api::new();
+    let file = || ("file", b"one".to_vec());
+    let wrong_digest =
+        json!({"name": "F", "version": "1", "device_model": MODEL, "checksum_md5": "d41d8cd98f00b204e9800998ecf8427e"});
+    let unknown_field = json!({"name": "F", "version": "1", "device_model": MODEL, "colour": "red"});
+    let cases: Vec<(Vec<(&str, Vec<u8>)>, bool, u16, &str)> = vec![
+        (vec![("metadata", wrong_digest.to_string().into_bytes()), file()], true, 422, "checksum_md5"),
+        (vec![file(), ("metadata", unknown_field.to_string().into_bytes())], true, 422, "colour"),
+        (vec![file()], true, 422, "metadata"),
+        (vec![("metadata", metadata())], true, 422, "file"),
+        (vec![file(), file(), ("metadata", metadata())], true, 422, "file"),
+        (vec![file(), ("other", vec![1])], true, 422, "other"),
+        (vec![("metadata", metadata()), ("file", vec![])], true, 422, "file"),
+        (vec![("metadata", metadata()), ("file", vec![7; FIRMWARE_MAX_BYTES as usize + 1])], true, 413, ""),
+        (vec![("metadata", metadata()), ("file", vec![7; 5_000])], false, 400, ""),
+        (vec![file(), ("metadata", b"{".to_vec())], true, 400, ""),
+    ];
+    for (parts, complete, status, field) in cases {
+        let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+        let answer = api.multipart(&parts, complete).await;
+        assert_eq!(answer.status, status, "{names:?}: {}", answer.body);
+        assert_eq!(answer.body["errors"][0]["field"].as_str().unwrap_or_default(), field, "{names:?}");
+        assert!(api.kept().await.is_empty(), "{names:?}: {:?}", api.kept().await);
+    }
+    assert_eq!(api.stored().await, 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_nothing() {
+    let api = Api::new();
+    let request = axum::http::Request::post("/api/v1/firmware?dry_run=true")
+        .header("Authorization", format!("Bearer {}", api.token))
+        .header("Content-Type", "multipart/form-data; boundary=XX");
+    let metadata = String::from_utf8(metadata()).unwrap();
+    let body = format!(
+        "--XX\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc\r\n--XX--\r\n"
+    );
+    let answer = api.send(request.body(body.into()).unwrap()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert!(api.kept().await.is_empty());
+    assert_eq!(api.stored().await, 0);
+}
