@@ -1,0 +1,53 @@
+//! How many slots a tick may grant.
+
+use super::*;
+
+fn ready(ready: u32, in_use: u32) -> Counts {
+    Counts { enrolled: 1_000, ready, in_use, ..Counts::default() }
+}
+
+#[test]
+fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
+    let table: [(u32, u32, Option<u32>, Option<u32>, u32, &[&str]); 8] = [
+        (100, 0, None, None, 0, &["grant 50"]),
+        (100, 45, None, None, 0, &["grant 5"]),
+        (100, 50, None, None, 0, &[]),
+        (100, 60, None, None, 0, &[]),
+        (3, 0, None, None, 0, &["grant 3"]),
+        (100, 0, Some(20), None, 0, &["grant 20"]),
+        (100, 0, Some(20), Some(30), 18, &["grant 12"]),
+        (100, 0, None, Some(30), 30, &[]),
+    ];
+    for (devices, in_use, batch_size, rate_per_minute, granted_last_minute, expected) in table {
+        let mut view = running(ready(devices, in_use), Counts::default());
+        (view.spec.batch_size, view.spec.rate_per_minute) = (batch_size, rate_per_minute);
+        view.granted_last_minute = granted_last_minute;
+        decides(&view, 1, expected);
+    }
+}
+
+#[test]
+fn one_grant_never_names_more_devices_than_a_record_takes() {
+    let mut view = running(ready(5_000, 0), Counts::default());
+    view.spec.max_concurrent_updates = 5_000;
+    decides(&view, 1, &["grant 500"]);
+}
+
+#[test]
+fn only_open_waves_are_granted_and_slots_are_counted_over_all() {
+    let mut view = running(ready(10, 30), ready(100, 15));
+    decides(&view, 1, &["grant 5"]);
+    view.waves[0].ready = 0;
+    decides(&view, 1, &[]);
+    view.wave = 2;
+    decides(&view, 1, &["grant 5"]);
+}
+
+#[test]
+fn nothing_is_granted_past_a_failed_gate_or_while_paused() {
+    let failing = Counts { ready: 50, enrolled: 100, ..settled(100, 5, 6) };
+    let mut view = running(failing, Counts::default());
+    decides(&view, 1, &["close Failure 1 at 20"]);
+    view.status = CampaignStatus::Paused;
+    decides(&view, 1, &["withdraw"]);
+}

@@ -1,0 +1,68 @@
+//! The rollout policy: tables of single decisions, and a simulation of whole rollouts with lag and crashes.
+
+mod gates;
+mod grants;
+mod simulation;
+mod view;
+
+use super::*;
+use crate::campaign::tests::{campaign_id, percent, spec};
+
+pub(super) fn at(minutes: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::minutes(30_000_000 + minutes)
+}
+
+/// A running campaign in its first of two waves, each of these counts.
+pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
+    RolloutView {
+        spec: spec(&[50, 100]),
+        status: CampaignStatus::Running,
+        position: 42,
+        wave: 1,
+        wave_opened_at: Some(at(0)),
+        soaking_since: None,
+        wave_completed: false,
+        accepted: false,
+        waves: vec![first, second],
+        granted_last_minute: 0,
+        ends_at: None,
+        failed_devices: vec![],
+    }
+}
+
+/// So many devices, of which so many were reached and settled: confirmed or failed.
+pub(super) fn settled(enrolled: u32, confirmed: u32, failed: u32) -> Counts {
+    Counts {
+        enrolled,
+        reached: confirmed + failed,
+        confirmed,
+        failed,
+        gate_failed: failed,
+        gate_settled: confirmed + failed,
+        ..Counts::default()
+    }
+}
+
+/// A decision in short.
+pub(super) fn said(decision: &Decision) -> String {
+    match decision {
+        Decision::Grant { devices_max } => format!("grant {devices_max}"),
+        Decision::PassGate { wave, .. } => format!("pass {wave}"),
+        Decision::BreakSoak { wave, .. } => format!("break {wave}"),
+        Decision::CompleteWave { wave, .. } => format!("complete {wave}"),
+        Decision::CloseGate { gate, wave, threshold_percent, .. } => {
+            let scope = wave.map_or("all".to_owned(), |wave| wave.to_string());
+            format!("close {gate:?} {scope} at {threshold_percent}")
+        }
+        Decision::WithdrawUnanswered => "withdraw".into(),
+        Decision::CancelUpdates => "cancel".into(),
+        Decision::FinishCancel => "finish cancel".into(),
+        Decision::Finish { result, .. } => format!("finish {result:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn decides(view: &RolloutView, minutes: i64, expected: &[&str]) {
+    let decided: Vec<String> = decide(view, at(minutes)).iter().map(said).collect();
+    assert_eq!(decided, expected);
+}

@@ -1,0 +1,281 @@
+//! What a process manager sees: a fold of a prefix of the log, in memory.
+
+use super::*;
+use crate::campaign::{CampaignEvent, PauseCause};
+use crate::device::{CodeClass, DeviceEvent, Outcome, Phase, WaitReason};
+use crate::ids::CampaignId;
+use crate::ledger::LedgerEvent;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Logged {
+    Campaign(CampaignEvent),
+    Ledger(LedgerEvent),
+    /// Of the device with this place in the fleet; its rank is the same.
+    Device(usize, DeviceEvent),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) wave: u16,
+    /// None before the device has the update.
+    pub(super) phase: Option<Phase>,
+    pub(super) holds_slot: bool,
+    pub(super) grant: u64,
+    pub(super) grant_seen: bool,
+    reached: bool,
+    gate_failed: bool,
+    confirmed_ever: bool,
+    regressed: bool,
+    not_before: Option<DateTime<Utc>>,
+    online: bool,
+    live: Option<u32>,
+}
+
+impl Member {
+    fn is_ended(&self) -> bool {
+        self.phase.is_some_and(Phase::is_ended)
+    }
+
+    pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
+        let waits = self.phase.is_none_or(Phase::is_waiting);
+        let rested = self.not_before.is_none_or(|not_before| not_before <= now);
+        waits && rested && !self.holds_slot && self.online && self.live.is_none()
+    }
+
+    pub(super) fn is_cancellable(&self) -> bool {
+        let past_return = matches!(self.phase, Some(Phase::Installing | Phase::Rebooting | Phase::Cancelling));
+        self.phase.is_some() && !self.is_ended() && !past_return
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    campaign: CampaignId,
+    spec: CampaignSpec,
+    pub(super) position: usize,
+    pub(super) status: CampaignStatus,
+    before_pause: CampaignStatus,
+    pub(super) wave: u16,
+    pub(super) opened: Vec<Option<DateTime<Utc>>>,
+    soaking_since: Option<DateTime<Utc>>,
+    paused_at: Option<DateTime<Utc>>,
+    wave_completed: bool,
+    accepted: bool,
+    accepted_counts: Vec<(u32, u32)>,
+    pub(super) ledger_version: u64,
+    pub(super) members: Vec<Member>,
+}
+
+impl View {
+    /// `waves` names the wave of each device.
+    pub(super) fn new(campaign: CampaignId, spec: CampaignSpec, waves: &[u16]) -> Self {
+        let member = |wave: &u16| Member {
+            wave: *wave,
+            phase: None,
+            holds_slot: false,
+            grant: 0,
+            grant_seen: true,
+            reached: false,
+            gate_failed: false,
+            confirmed_ever: false,
+            regressed: false,
+            not_before: None,
+            online: false,
+            live: None,
+        };
+        let count = spec.waves.len();
+        Self {
+            campaign,
+            spec,
+            position: 0,
+            status: CampaignStatus::Absent,
+            before_pause: CampaignStatus::Absent,
+            wave: 0,
+            opened: vec![None; count],
+            soaking_since: None,
+            paused_at: None,
+            wave_completed: false,
+            accepted: false,
+            accepted_counts: vec![(0, 0); count],
+            ledger_version: 0,
+            members: waves.iter().map(member).collect(),
+        }
+    }
+
+    pub(super) fn rollout(&self, now: DateTime<Utc>) -> RolloutView {
+        RolloutView {
+            spec: self.spec.clone(),
+            status: self.status,
+            position: self.position as u64,
+            wave: self.wave,
+            wave_opened_at: usize::from(self.wave).checked_sub(1).and_then(|index| self.opened[index]),
+            soaking_since: self.soaking_since,
+            wave_completed: self.wave_completed,
+            accepted: self.accepted,
+            waves: (1..=self.spec.waves.len() as u16).map(|wave| self.counts(wave, now)).collect(),
+            granted_last_minute: 0,
+            ends_at: None,
+            failed_devices: vec![],
+        }
+    }
+
+    fn counts(&self, wave: u16, now: DateTime<Utc>) -> Counts {
+        let (accepted_failed, accepted_settled) = self.accepted_counts[usize::from(wave) - 1];
+        let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
+        for member in self.members.iter().filter(|member| member.wave == wave) {
+            let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
+            counts.enrolled += 1;
+            counts.reached += u32::from(member.reached);
+            counts.gate_failed += u32::from(member.gate_failed);
+            counts.gate_settled += u32::from(member.gate_failed || member.confirmed_ever);
+            counts.in_use += u32::from(member.holds_slot);
+            counts.working += u32::from(member.reached && !member.is_ended() && !resting);
+            counts.ready += u32::from(member.is_ready(now));
+            match member.phase {
+                Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
+                Some(Phase::Ended(Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {
+                    counts.failed += 1
+                }
+                Some(Phase::Ended(Outcome::Expired)) => counts.expired += 1,
+                Some(Phase::Ended(Outcome::Cancelled)) => counts.cancelled += 1,
+                Some(Phase::Ended(Outcome::Superseded)) => counts.superseded += 1,
+                _ => {}
+            }
+        }
+        counts
+    }
+
+    pub(super) fn apply(&mut self, time: DateTime<Utc>, logged: &Logged) {
+        self.position += 1;
+        match logged {
+            Logged::Campaign(event) => self.apply_campaign(time, event),
+            Logged::Ledger(LedgerEvent::Granted { number, grants, .. }) => {
+                self.ledger_version = *number;
+                for slot in grants {
+                    let member = &mut self.members[slot.rank as usize];
+                    (member.grant, member.grant_seen) = (*number, member.is_ended());
+                    member.holds_slot = !member.is_ended();
+                }
+            }
+            Logged::Device(place, event) => self.apply_device(*place, event),
+        }
+    }
+
+    fn apply_campaign(&mut self, time: DateTime<Utc>, event: &CampaignEvent) {
+        use CampaignEvent as E;
+        match event {
+            E::Created { .. } => self.status = CampaignStatus::Draft,
+            E::PlanningStarted { .. } => self.status = CampaignStatus::Planning,
+            E::Started {} => self.status = CampaignStatus::Running,
+            E::WaveOpened { wave, .. } => {
+                self.wave = *wave;
+                self.opened[usize::from(*wave) - 1] = Some(time);
+                (self.soaking_since, self.wave_completed, self.accepted) = (None, false, false);
+            }
+            E::GatePassed { .. } => self.soaking_since = Some(time),
+            E::SoakBroken { .. } | E::GateClosed { .. } => self.soaking_since = None,
+            E::WaveCompleted { .. } => self.wave_completed = true,
+            E::Paused { cause: PauseCause::Operator | PauseCause::Gate | PauseCause::FirmwareWithdrawn } => {
+                self.before_pause = self.status;
+                self.status = CampaignStatus::Paused;
+                self.paused_at = Some(time);
+            }
+            E::Resumed { accept_failures } => self.resume(time, *accept_failures),
+            E::Cancelling {} => self.status = CampaignStatus::Cancelling,
+            E::Cancelled {} => self.status = CampaignStatus::Cancelled,
+            E::Finished { .. } => self.status = CampaignStatus::Completed,
+            E::Amended { .. } | E::Deleted {} | E::Planned { .. } => {}
+        }
+    }
+
+    /// Soak and waiting clocks stood still.
+    fn resume(&mut self, time: DateTime<Utc>, accept_failures: bool) {
+        self.status = self.before_pause;
+        let stood = self.paused_at.take().map_or(TimeDelta::zero(), |since| time - since);
+        self.soaking_since = self.soaking_since.map(|since| since + stood);
+        if let Some(opened) = usize::from(self.wave).checked_sub(1).and_then(|index| self.opened[index].as_mut()) {
+            *opened += stood;
+        }
+        if accept_failures {
+            self.accepted = true;
+            for wave in 1..=self.spec.waves.len() as u16 {
+                let counts = self.counts(wave, time);
+                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
+            }
+        }
+    }
+
+    fn apply_device(&mut self, place: usize, event: &DeviceEvent) {
+        use DeviceEvent as E;
+        let member = &mut self.members[place];
+        match event {
+            E::CameOnline { .. } => member.online = true,
+            E::WentOffline { .. } => member.online = false,
+            _ => {}
+        }
+        let Some(update) = event.update() else { return };
+        let phase = phase_after(event);
+        match phase {
+            Some(phase) if phase.is_live() => member.live = Some(update.ordinal),
+            Some(_) if member.live == Some(update.ordinal) => member.live = None,
+            _ => {}
+        }
+        if update.campaign != Some(self.campaign) {
+            return;
+        }
+        member.phase = phase.or(member.phase);
+        match event {
+            E::UpdateDispatched { .. } => {
+                (member.holds_slot, member.grant_seen, member.not_before) = (true, true, None);
+            }
+            E::UpdateAccepted { .. } => {
+                (member.holds_slot, member.reached, member.not_before) = (true, true, None);
+            }
+            E::UpdateWaiting { reason, grant, .. } => {
+                member.holds_slot = false;
+                member.grant_seen |= grant.is_some_and(|number| number >= member.grant);
+                member.not_before = member.not_before.filter(|_| *reason != WaitReason::Slot);
+            }
+            E::UpdateDeferred { until, .. } => (member.holds_slot, member.not_before) = (false, Some(*until)),
+            E::UpdateStaged { .. } => member.holds_slot = false,
+            E::UpdateAttemptFailed { class, retry_at, .. } => {
+                (member.holds_slot, member.not_before) = (false, Some(*retry_at));
+                member.gate_failed |= matches!(class, CodeClass::Image | CodeClass::Final);
+            }
+            E::UpdateFailed { .. } | E::UpdateTimedOut { .. } | E::UpdateRejected { .. } => member.gate_failed = true,
+            E::UpdateConfirmed { .. } => member.confirmed_ever = true,
+            E::VersionRegressed { .. } => (member.regressed, member.gate_failed) = (true, true),
+            _ => {}
+        }
+        if member.is_ended() {
+            (member.holds_slot, member.grant_seen) = (false, true);
+        }
+    }
+}
+
+/// The phase that an event leaves its update in; none where it doesn't say.
+fn phase_after(event: &DeviceEvent) -> Option<Phase> {
+    use DeviceEvent as E;
+    Some(match event {
+        E::UpdateQueued { .. } => Phase::Queued,
+        E::UpdateWaiting { reason, .. } => Phase::Waiting(*reason),
+        E::UpdateDispatched { .. } => Phase::Dispatched,
+        E::UpdateAccepted { .. } | E::UpdateCancelRefused { .. } => Phase::Accepted,
+        E::UpdateDeferred { .. } => Phase::Deferred,
+        E::UpdateDownloading { .. } => Phase::Downloading,
+        E::UpdateVerifying { .. } => Phase::Verifying,
+        E::UpdateInstalling { .. } => Phase::Installing,
+        E::UpdateStaged { .. } => Phase::Staged,
+        E::UpdateRebooting { .. } => Phase::Rebooting,
+        E::UpdateAttemptFailed { .. } => Phase::Waiting(WaitReason::Backoff),
+        E::UpdateCancelling { .. } => Phase::Cancelling,
+        E::UpdateConfirmed { .. } => Phase::Ended(Outcome::Confirmed),
+        E::UpdateFailed { .. } => Phase::Ended(Outcome::Failed),
+        E::UpdateTimedOut { .. } => Phase::Ended(Outcome::TimedOut),
+        E::UpdateRejected { .. } => Phase::Ended(Outcome::Rejected),
+        E::UpdateExpired { .. } => Phase::Ended(Outcome::Expired),
+        E::UpdateSuperseded { .. } => Phase::Ended(Outcome::Superseded),
+        E::UpdateCancelled { .. } => Phase::Ended(Outcome::Cancelled),
+        _ => return None,
+    })
+}
