@@ -61,7 +61,7 @@ async fn differences_of(tx: &mut ReadTx, model: &dyn ReadModel) -> Result<Vec<St
     for table in model.tables() {
         for (one, other, what) in [("public", SCHEMA, "only live"), (SCHEMA, "public", "only replayed")] {
             let sql = format!(
-                "SELECT to_jsonb(a)::text FROM {one}.{table} a EXCEPT SELECT to_jsonb(b)::text FROM {other}.{table} b LIMIT {NAMED_MAX}"
+                "SELECT row_to_json(a)::text FROM {one}.{table} a EXCEPT SELECT row_to_json(b)::text FROM {other}.{table} b LIMIT {NAMED_MAX}"
             );
             for row in sqlx::query(&sql).fetch_all(&mut *tx.0).await? {
                 differences.push(format!("{table}, {what}: {}", row.try_get::<String, _>(0)?));

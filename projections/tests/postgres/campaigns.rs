@@ -1,0 +1,214 @@
+//! Campaigns carried forward by nothing but the rollout read model.
+
+use domain::campaign::{CampaignCommand, CampaignStatus, PauseCause};
+use domain::device::{Device, DeviceCommand, OfflineCause, ReportStatus as S};
+use domain::firmware::Firmware;
+use domain::{CampaignId, Key};
+use event_store::clock;
+use projections::{campaigns, devices, history, rollout, updates};
+
+use crate::fleet::{World, device};
+
+/// Ticks after which a campaign must have moved.
+const TICKS_MAX: usize = 60;
+
+async fn fleet(world: &World, count: usize) -> Vec<String> {
+    let ids: Vec<String> = (0..count).map(|n| format!("d-{n:02}")).collect();
+    for id in &ids {
+        world.register(id).await;
+        world.boots(id, "b1", "1.0.0").await;
+    }
+    ids
+}
+
+async fn status(world: &World, id: &CampaignId) -> String {
+    world.settles().await;
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let filter = campaigns::CampaignFilter { id: Some(id.to_string()), ..Default::default() };
+    campaigns::list(&mut tx, &filter, None, 1, false).await.unwrap().items.remove(0).status
+}
+
+/// Counts of the view must be what the members' rows say, and never more in use than allowed.
+async fn check_counts(world: &World, id: &CampaignId, max: u32) {
+    let Some(view) = rollout::view(&world.db, &world.tenant, id, clock::now()).await.unwrap() else { return };
+    let total = view.rollout.total();
+    assert!(total.in_use <= max, "{} slots in use", total.in_use);
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let page = rollout::members(&mut tx, &id.to_string(), &Default::default(), None, 1_000, false).await.unwrap();
+    let count =
+        |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
+    assert_eq!(total.in_use, count(&|m| m.holds_slot));
+    assert_eq!(total.confirmed, count(&|m| m.phase == "confirmed" && m.regressed_at.is_none()));
+    assert_eq!(total.reached, count(&|m| m.reached_at.is_some()));
+    assert_eq!(total.gate_failed, count(&|m| m.gate_failed));
+    for member in page.items.iter().filter(|member| member.ordinal.is_some()) {
+        let key = Key::<Device>::new(&world.tenant, &device(&member.device_id));
+        let loaded = world.store.load_fresh(&key).await.unwrap();
+        let update = loaded.aggregate.update(member.ordinal.unwrap()).unwrap();
+        assert_eq!(member.phase, update.phase.word(), "{}", member.device_id);
+        assert_eq!((member.attempt, member.reached_at.is_some()), (update.attempt, update.reached));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_campaign_runs_to_its_end() {
+    let world = World::start().await;
+    let ids = fleet(&world, 10).await;
+    let firmware = world.firmware("2.0.0").await;
+    world.tell::<Device>(&device("d-09"), DeviceCommand::Hold { until: None }).await.unwrap();
+    let id = world.campaign(&firmware, |_| {}).await;
+    for _ in 0..TICKS_MAX {
+        world.tick().await;
+        check_counts(&world, &id, 4).await;
+        for device in &ids {
+            world.installs(device, "b2", "2.0.0").await;
+            world.settles().await;
+            check_counts(&world, &id, 4).await;
+        }
+        if status(&world, &id).await == "completed" {
+            break;
+        }
+    }
+    assert_eq!(status(&world, &id).await, "completed");
+    world.tick().await;
+    assert!(rollout::at_work(&world.db, 10).await.unwrap().is_empty(), "its firmware is let go");
+    let pinned = world.store.load_fresh(&Key::<Firmware>::new(&world.tenant, &firmware.firmware_id)).await.unwrap();
+    assert!(pinned.aggregate.pinned_by.is_empty());
+
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let waves = rollout::progress(&mut tx, &world.tenant, &id).await.unwrap();
+    assert_eq!(waves.iter().map(|wave| (wave.enrolled, wave.confirmed)).collect::<Vec<_>>(), [(2, 2), (7, 7)]);
+    let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
+    assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
+    assert!(totals.average_update_seconds.is_some());
+    let ran = history::list(&mut tx, "d-00", None, 10).await.unwrap().items;
+    assert_eq!(ran.iter().map(|row| row.cause.as_str()).collect::<Vec<_>>(), ["registered", "confirmed"]);
+    assert_eq!(ran[1].campaign_id, Some(id.to_string()));
+    let row = devices::get(&mut tx, &world.tenant, "d-00").await.unwrap().unwrap().row;
+    assert_eq!((row.firmware_version.as_deref(), row.live_ordinal), (Some("2.0.0"), None));
+    drop(tx);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_close_the_gate_and_accepted_ones_open_it() {
+    let world = World::start().await;
+    let ids = fleet(&world, 10).await;
+    let firmware = world.firmware("2.0.0").await;
+    let id = world.campaign(&firmware, |spec| spec.max_retries = 0).await;
+    for _ in 0..TICKS_MAX {
+        world.tick().await;
+        for device in &ids {
+            world.reports(device, S::Received, None).await;
+            world.reports(device, S::Failed, Some("signature_invalid")).await;
+        }
+        if status(&world, &id).await == "paused" {
+            break;
+        }
+    }
+    assert_eq!(status(&world, &id).await, "paused");
+    let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout;
+    assert_eq!((view.wave, view.total().failed, view.failed_devices.len()), (1, 2, 2));
+    world.tell::<domain::campaign::Campaign>(&id, CampaignCommand::Resume { accept_failures: true }).await.unwrap();
+    for _ in 0..TICKS_MAX {
+        world.tick().await;
+        check_counts(&world, &id, 4).await;
+        for device in &ids {
+            world.installs(device, "b2", "2.0.0").await;
+        }
+        if status(&world, &id).await == "completed_with_failures" {
+            break;
+        }
+    }
+    assert_eq!(status(&world, &id).await, "completed_with_failures");
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_withdraws_cancel_ends_and_a_refusal_puts_back() {
+    let world = World::start().await;
+    let ids = fleet(&world, 5).await;
+    let firmware = world.firmware("2.0.0").await;
+    let id = world.campaign(&firmware, |spec| spec.waves.drain(..1).for_each(drop)).await;
+    world.tick().await;
+    world.tick().await;
+    let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout;
+    assert_eq!(view.total().in_use, 4);
+    let pause = CampaignCommand::Pause { cause: PauseCause::Operator };
+    world.tell::<domain::campaign::Campaign>(&id, pause).await.unwrap();
+    world.tick().await;
+    let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout;
+    assert_eq!((view.total().in_use, view.total().ready), (0, 5), "withdrawn commands give their slots back");
+    world.tell::<domain::campaign::Campaign>(&id, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
+    world.tick().await;
+    for device in &ids {
+        world.reports(device, S::Downloading, None).await;
+    }
+    world.tell::<domain::campaign::Campaign>(&id, CampaignCommand::Cancel).await.unwrap();
+    world.tick().await;
+    let refusing = ids.iter().find(|id| {
+        let id = device(id);
+        futures::executor::block_on(world.store.load_fresh(&Key::<Device>::new(&world.tenant, &id)))
+            .is_ok_and(|loaded| loaded.aggregate.live().is_some())
+    });
+    let refusing = refusing.unwrap();
+    world.reports(refusing, S::CancelRefused, None).await;
+    world.settles().await;
+    check_counts(&world, &id, 4).await;
+    for device in ids.iter().filter(|id| *id != refusing) {
+        world.reports(device, S::Cancelled, None).await;
+    }
+    world.installs(refusing, "b2", "2.0.0").await;
+    for _ in 0..TICKS_MAX {
+        world.tick().await;
+        if status(&world, &id).await == CampaignStatus::Cancelled.word() {
+            break;
+        }
+    }
+    assert_eq!(status(&world, &id).await, "cancelled");
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let all = updates::list(&mut tx, &Default::default(), None, 100, true).await.unwrap();
+    assert!(all.items.iter().all(|update| !update.row.open), "{all:?}");
+    drop(tx);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_cancelled_before_its_plan_comes_to_an_end() {
+    let world = World::start().await;
+    let firmware = world.firmware("2.0.0").await;
+    let id = world.campaign(&firmware, |_| {}).await;
+    world.tell::<domain::campaign::Campaign>(&id, CampaignCommand::Cancel).await.unwrap();
+    world.tick().await;
+    assert_eq!(status(&world, &id).await, "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_devices_that_could_begin_are_ready() {
+    let world = World::start().await;
+    let ids = fleet(&world, 6).await;
+    let firmware = world.firmware("2.0.0").await;
+    let other = world.firmware("1.5.0").await;
+    let id = world
+        .campaign(&firmware, |spec| {
+            spec.waves.drain(..1).for_each(drop);
+            spec.max_concurrent_updates = 1;
+        })
+        .await;
+    world.tick().await;
+    let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
+    world.tell::<Device>(&device(&ids[0]), offline).await.unwrap();
+    world.tell::<Device>(&device(&ids[1]), DeviceCommand::Hold { until: None }).await.unwrap();
+    let busy = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&other)) };
+    world.tell::<Device>(&device(&ids[2]), busy).await.unwrap();
+    world.settles().await;
+    let now = clock::now();
+    let ready = rollout::ready(&world.db, &world.tenant, &id, now, 10).await.unwrap();
+    let mut names: Vec<&str> = ready.iter().map(|slot| slot.device.as_str()).collect();
+    assert!(ready.is_sorted_by_key(|slot| slot.rank));
+    names.sort_unstable();
+    assert_eq!(names, ["d-03", "d-04", "d-05"]);
+    let later = now + chrono::TimeDelta::minutes(600);
+    let ready = rollout::ready(&world.db, &world.tenant, &id, later, 10).await.unwrap();
+    assert_eq!(ready.len(), 6, "whose waiting time is over gets its end");
+}

@@ -1,0 +1,345 @@
+//! A fleet over a log in memory, and a small process manager that carries campaigns forward from the read models.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::campaign::*;
+use domain::device::*;
+use domain::firmware::*;
+use domain::ledger::{Ledger, LedgerCommand};
+use domain::plan::{PlanChunk, PlanChunkId, PlanCommand, plan};
+use domain::rollout::{Decision, decide};
+use domain::values::{Percent, Sha256Digest};
+use domain::{Actor, CampaignId, CommandId, Decider, DeviceId, FirmwareId, Key, TenantId};
+use event_store::lifecycle::Tasks;
+use event_store::{Committed, EventStore, ExecuteError, Log, MemoryLog, Request, clock};
+use projections::{Db, Projections, rollout};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::server::{Server, server};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Roles belong to the server: databases that are set up at the same moment would disturb one another.
+static MIGRATING: Mutex<()> = Mutex::const_new(());
+
+pub(crate) struct World {
+    pub(crate) server: Arc<Server>,
+    pub(crate) database: String,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) memory: MemoryLog,
+    pub(crate) store: EventStore,
+    pub(crate) db: Db,
+    pub(crate) projections: Projections,
+    pub(crate) tasks: Tasks,
+    pub(crate) tenant: TenantId,
+}
+
+pub(crate) fn device(id: &str) -> DeviceId {
+    DeviceId::new(id).unwrap()
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::owned_by("waybill").await
+    }
+
+    pub(crate) async fn owned_by(owner: &str) -> Self {
+        let server = server();
+        let database = server.database(owner).await;
+        let db = Db::connect(&server.url(owner, &database)).unwrap();
+        {
+            let _alone = MIGRATING.lock().await;
+            db.migrate().await.unwrap();
+        }
+        let memory = MemoryLog::new();
+        let log: Arc<dyn Log> = Arc::new(memory.clone());
+        let tasks = Tasks::new();
+        let projections = Projections::start(db.clone(), log.clone(), None, &tasks);
+        let store = EventStore::new(log.clone());
+        let tenant = TenantId::new("acme").unwrap();
+        Self { server, database, log, memory, store, db, projections, tasks, tenant }
+    }
+
+    /// A connection that may do anything.
+    pub(crate) async fn admin(&self) -> sqlx::PgPool {
+        sqlx::PgPool::connect(&self.server.url("waybill", &self.database)).await.unwrap()
+    }
+
+    pub(crate) async fn head(&self) -> u64 {
+        self.log.info().await.unwrap().last_sequence
+    }
+
+    pub(crate) async fn settles(&self) {
+        self.reaches(&ALL).await;
+    }
+
+    pub(crate) async fn reaches(&self, names: &[&str]) {
+        self.projections.wait_for(names, self.head().await, PATIENCE).await.unwrap();
+    }
+
+    pub(crate) async fn equals_a_replay(&self) {
+        self.settles().await;
+        let differences = projections::compare(&self.db, self.log.clone()).await.unwrap();
+        assert!(differences.is_empty(), "{differences:#?}");
+    }
+
+    pub(crate) async fn tell<A: Decider>(&self, id: &A::Id, wish: A::Wish) -> Result<Committed<A>, ExecuteError> {
+        self.tell_in(&self.tenant, id, wish).await
+    }
+
+    pub(crate) async fn tell_in<A: Decider>(
+        &self,
+        tenant: &TenantId,
+        id: &A::Id,
+        wish: A::Wish,
+    ) -> Result<Committed<A>, ExecuteError> {
+        let request = Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), wish);
+        self.store.execute(&Key::<A>::new(tenant, id), request).await
+    }
+
+    pub(crate) async fn register(&self, id: &str) {
+        let profile =
+            Profile { device_model: Some("M".into()), name: Some(id.to_uppercase().into()), ..Profile::default() };
+        let versions = BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]);
+        self.tell::<Device>(&device(id), DeviceCommand::Register { profile, versions }).await.unwrap();
+    }
+
+    pub(crate) async fn boots(&self, id: &str, boot: &str, version: &str) {
+        let presence = Presence {
+            session: Some(format!("{id}-{boot}")),
+            boot_id: Some(boot.to_owned()),
+            versions: BTreeMap::from([("firmware".to_owned(), version.to_owned())]),
+            ..Presence::default()
+        };
+        self.tell::<Device>(&device(id), DeviceCommand::ReportPresence { presence }).await.unwrap();
+    }
+
+    pub(crate) async fn reports(&self, id: &str, status: ReportStatus, code: Option<&str>) {
+        let loaded = self.store.load_fresh(&Key::<Device>::new(&self.tenant, &device(id))).await.unwrap();
+        let Some(live) = loaded.aggregate.live() else { return };
+        let report = Report {
+            ordinal: live.ordinal,
+            attempt: live.attempt,
+            status,
+            sha256: None,
+            code: code.map(str::to_owned),
+            message: None,
+            retry_after_s: None,
+        };
+        self.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
+    }
+
+    pub(crate) async fn firmware(&self, version: &str) -> FirmwareFacts {
+        let id = FirmwareId::derive(&self.tenant, "M", "firmware", version);
+        let metadata = serde_json::json!({
+            "name": "F", "version": version, "device_model": "M", "component": "firmware", "update_type": "firmware",
+            "rollback_allowed": true, "requires_reboot": true,
+        });
+        let bytes = FirmwareBytes {
+            size: 3,
+            md5: "0".repeat(32),
+            sha1: "0".repeat(40),
+            sha256: Sha256Digest::of(version.as_bytes()),
+            filename: None,
+        };
+        let metadata = Box::new(serde_json::from_value(metadata).unwrap());
+        let done = self.tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes }).await.unwrap();
+        done.aggregate.facts_for_new_work(id).unwrap()
+    }
+
+    /// A campaign over the whole tenant, started.
+    pub(crate) async fn campaign(
+        &self,
+        firmware: &FirmwareFacts,
+        change: impl FnOnce(&mut CampaignSpec),
+    ) -> CampaignId {
+        let id = CampaignId(clock::new_id());
+        let mut spec = spec(firmware.firmware_id);
+        change(&mut spec);
+        self.tell::<Campaign>(&id, CampaignCommand::Create { id, spec: Box::new(spec) }).await.unwrap();
+        self.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Pin { campaign: id }).await.unwrap();
+        let start = CampaignCommand::Start { plan: Uuid::nil(), firmware: Box::new(firmware.clone()) };
+        self.tell::<Campaign>(&id, start).await.unwrap();
+        id
+    }
+
+    /// One look at all campaigns, as process managers do. Devices answer as `answer` says.
+    pub(crate) async fn tick(&self) {
+        self.settles().await;
+        for row in rollout::at_work(&self.db, 100).await.unwrap() {
+            match row.status {
+                CampaignStatus::Planning => self.plan(&row).await,
+                status if status.is_terminal() => {
+                    let wish = FirmwareCommand::Unpin { campaign: row.campaign };
+                    self.tell::<Firmware>(&row.spec.firmware_id, wish).await.unwrap();
+                }
+                _ => self.roll(&row).await,
+            }
+        }
+        self.settles().await;
+    }
+
+    async fn plan(&self, row: &rollout::WorkRow) {
+        let firmware = row.firmware.clone().unwrap();
+        let now = clock::now();
+        let (candidates, at_position) =
+            rollout::plan_candidates(&self.db, &row.tenant, &row.spec, &firmware, row.planning_position, now)
+                .await
+                .unwrap();
+        assert_eq!(at_position, self.head().await);
+        let entries = plan("seed", candidates, row.spec.rollout_percentage, &row.spec.wave_percentages());
+        // A plan that nobody commits, as after a crash: it must not count.
+        for id in [Uuid::from_u128(1), Uuid::from_u128(2)] {
+            let wish = PlanCommand::Write { campaign: row.campaign, plan: id, index: 0, entries: entries.clone() };
+            self.tell::<PlanChunk>(&PlanChunkId { plan: id, index: 0 }, wish).await.unwrap();
+        }
+        let of_wave = |wave: usize| entries.iter().filter(|entry| usize::from(entry.wave) == wave).count() as u32;
+        let summary = PlanSummary {
+            plan: Uuid::from_u128(2),
+            chunks: 1,
+            devices: entries.iter().filter(|entry| entry.excluded.is_none()).count() as u32,
+            excluded: BTreeMap::new(),
+            waves: (1..=row.spec.waves.len()).map(of_wave).collect(),
+            seed: "seed".into(),
+            algorithm: "sha256-rank-v1".into(),
+            at_position,
+            plan_hash: String::new(),
+        };
+        self.tell::<Campaign>(&row.campaign, CampaignCommand::RecordPlan { summary: Box::new(summary) }).await.unwrap();
+    }
+
+    async fn roll(&self, row: &rollout::WorkRow) {
+        use CampaignCommand as C;
+        let now = clock::now();
+        let view = rollout::view(&self.db, &row.tenant, &row.campaign, now).await.unwrap().unwrap();
+        for decision in decide(&view.rollout, now) {
+            let wish = match decision {
+                Decision::Grant { devices_max } => {
+                    self.grant(row, &view, devices_max).await;
+                    continue;
+                }
+                Decision::PassGate { wave, evidence } => C::PassGate { wave, evidence },
+                Decision::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
+                Decision::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
+                Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+                    C::CloseGate { gate, wave, threshold_percent, evidence }
+                }
+                Decision::WithdrawUnanswered => {
+                    for device in rollout::dispatched(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
+                        let wish = DeviceCommand::Withdraw { campaign: row.campaign };
+                        self.tell::<Device>(&device, wish).await.unwrap();
+                    }
+                    continue;
+                }
+                Decision::CancelUpdates => {
+                    for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
+                        let wish = DeviceCommand::CancelForCampaign { campaign: row.campaign };
+                        self.tell::<Device>(&device, wish).await.unwrap();
+                    }
+                    continue;
+                }
+                Decision::FinishCancel => C::FinishCancel,
+                Decision::Finish { result, evidence } => C::Finish { result, evidence },
+            };
+            self.tell::<Campaign>(&row.campaign, wish).await.unwrap();
+        }
+    }
+
+    async fn grant(&self, row: &rollout::WorkRow, view: &rollout::View, devices_max: u32) {
+        let now = clock::now();
+        let ready = rollout::ready(&self.db, &row.tenant, &row.campaign, now, devices_max as usize).await.unwrap();
+        assert!(!ready.is_empty(), "the view counted devices that are ready");
+        let wish = LedgerCommand::Grant {
+            seen_version: view.ledger_version,
+            in_use: view.rollout.total().in_use,
+            max_concurrent_updates: row.spec.max_concurrent_updates,
+            grants: ready.clone(),
+        };
+        self.tell::<Ledger>(&row.campaign, wish).await.unwrap();
+        self.settles().await;
+        let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
+        assert_eq!(unseen.len(), ready.len(), "nobody has answered yet");
+        for (slot, number) in unseen {
+            let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank };
+            let wait_until = now + chrono::TimeDelta::days(1);
+            let request = Box::new(request(&view.firmware));
+            let wish = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
+            self.tell::<Device>(&slot.device, wish).await.unwrap();
+        }
+    }
+
+    /// The whole way of a device's live update, up to the new version running.
+    pub(crate) async fn installs(&self, id: &str, boot: &str, version: &str) {
+        use ReportStatus as S;
+        let loaded = self.store.load_fresh(&Key::<Device>::new(&self.tenant, &device(id))).await.unwrap();
+        if loaded.aggregate.live().is_none() {
+            return;
+        }
+        for status in [S::Received, S::Downloading, S::Verifying, S::Installing, S::Rebooting] {
+            self.reports(id, status, None).await;
+        }
+        self.boots(id, boot, version).await;
+    }
+}
+
+pub(crate) const ALL: [&str; 7] = [
+    projections::DEVICES,
+    projections::HISTORY,
+    projections::FIRMWARE,
+    projections::UPDATES,
+    projections::CAMPAIGNS,
+    projections::ROLLOUT,
+    projections::ARCHIVE,
+];
+
+pub(crate) fn request(firmware: &FirmwareFacts) -> UpdateRequest {
+    UpdateRequest {
+        firmware: firmware.clone(),
+        priority: Default::default(),
+        kind: UpdateKind::Update,
+        limits: Limits::default(),
+        max_attempts: 3,
+        activate: true,
+        force_update: false,
+        allow_downgrade: false,
+        retry_of: None,
+    }
+}
+
+fn spec(firmware_id: FirmwareId) -> CampaignSpec {
+    let percent = |value| Percent::new(value).unwrap();
+    CampaignSpec {
+        name: "Spring".to_owned().into(),
+        description: None,
+        firmware_id,
+        strategy: Strategy::Staged,
+        target_devices: vec![],
+        target_filters: TargetFilters::default(),
+        target_all: true,
+        rollout_percentage: Percent::ALL,
+        sample_seed: None,
+        max_concurrent_updates: 4,
+        batch_size: None,
+        waves: [20, 100].map(|value| WaveSpec::at(percent(value))).to_vec(),
+        soak_minutes: 0,
+        success_threshold_percent: None,
+        failure_threshold_percent: percent(20),
+        failure_count: None,
+        gate_min_settled: 2,
+        min_reached_percent: percent(80),
+        wave_wait_minutes: 60,
+        rate_per_minute: None,
+        auto_rollback: false,
+        ends_at: None::<DateTime<Utc>>,
+        timeout_minutes: 60,
+        wait_for_device_minutes: 600,
+        max_retries: 2,
+        priority: Default::default(),
+        force_update: false,
+        allow_downgrade: false,
+        preconditions: None,
+    }
+}

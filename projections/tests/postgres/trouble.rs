@@ -1,0 +1,234 @@
+//! Poison, owners that fight, connections that break, another log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::device::{Device, DeviceCommand, Info};
+use domain::firmware::Firmware;
+use domain::{AggregateKey, Key};
+use event_store::lifecycle::Tasks;
+use event_store::{Log, MemoryLog};
+use projections::{ProjectionState, ProjectionStatus, Projections, WaitError, archive, devices};
+use sqlx::Executor as _;
+
+use crate::fleet::{ALL, PATIENCE, World, device};
+
+async fn status_of(world: &World, name: &str) -> ProjectionStatus {
+    world.projections.status().await.unwrap().into_iter().find(|status| status.name == name).unwrap()
+}
+
+async fn until(world: &World, name: &str, wanted: impl Fn(&ProjectionStatus) -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let status = status_of(world, name).await;
+        if wanted(&status) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
+    let world = World::start().await;
+    world.register("good").await;
+    world.register("bad").await;
+    world.settles().await;
+    let admin = world.admin().await;
+    admin
+        .execute("ALTER TABLE devices ADD CONSTRAINT poison CHECK (device_id <> 'bad' OR status <> 'online')")
+        .await
+        .unwrap();
+    world.boots("bad", "b1", "1.0.0").await;
+    world.boots("good", "b1", "1.0.0").await;
+    world.settles().await;
+    world.boots("bad", "b2", "1.1.0").await;
+    world.boots("good", "b2", "1.1.0").await;
+    world.settles().await;
+    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 1);
+    let version = async |id: &str| {
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        devices::get(&mut tx, &world.tenant, id).await.unwrap().unwrap().row.firmware_version.unwrap()
+    };
+    assert_eq!((version("good").await.as_str(), version("bad").await.as_str()), ("1.1.0", "1.0.0"));
+    let still = world.projections.unpark(projections::DEVICES).await.unwrap();
+    assert_eq!((still.released.len(), still.still_parked.len()), (0, 1), "{still:?}");
+    admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
+    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    assert_eq!(back.released, ["acme/device/bad"]);
+    assert_eq!(version("bad").await, "1.1.0");
+    world.boots("bad", "b3", "1.2.0").await;
+    world.equals_a_replay().await;
+    assert_eq!(version("bad").await, "1.2.0");
+    until(&world, projections::DEVICES, |status| status.parked == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusing_database_parks_nobody() {
+    let world = World::start().await;
+    world.settles().await;
+    let admin = world.admin().await;
+    admin.execute("REVOKE INSERT ON devices FROM waybill_projector").await.unwrap();
+    world.register("d-1").await;
+    until(&world, projections::DEVICES, |status| status.state == ProjectionState::Unavailable).await;
+    admin.execute("GRANT INSERT ON devices TO waybill_projector").await.unwrap();
+    world.equals_a_replay().await;
+    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 0);
+}
+
+async fn append(log: &MemoryLog, key: &AggregateKey, body: String) {
+    let last = log.last_sequence(key).await.unwrap();
+    log.append(key, last, Bytes::from(body)).await.unwrap();
+}
+
+fn record(version: u64, event: &str) -> String {
+    format!(
+        r#"{{"v":1,"version":{version},"command_id":"{id}","command_hash":"00","meta":{{"actor":"user:1","correlation_id":"{id}","recorded_at":"2026-01-01T00:00:00Z"}},"events":[{{"schema":1,"event":{event}}}]}}"#,
+        id = uuid::Uuid::from_u128(7)
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_event_halts_projections_and_the_archive_keeps_it() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
+    append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported","to":"Mars"}"#)).await;
+    world.reaches(&[projections::ARCHIVE]).await;
+    for name in ALL.into_iter().filter(|name| *name != projections::ARCHIVE) {
+        until(&world, name, |status| status.state == ProjectionState::Halted).await;
+        assert!(status_of(&world, name).await.error.unwrap().contains("device.teleported"));
+    }
+    let kept = archive::records(&world.db, key.raw()).await.unwrap();
+    assert_eq!(kept.len(), 2);
+    let admin = world.admin().await;
+    let event: String =
+        sqlx::query_scalar("SELECT payload->>'to' FROM events WHERE aggregate_id = 'acme/d-1' AND sequence = 2")
+            .fetch_one(&admin)
+            .await
+            .unwrap();
+    assert_eq!(event, "Mars");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_bytes_park_their_aggregate_and_are_kept() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.register("d-2").await;
+    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
+    append(&world.memory, key.raw(), "no record at all".to_owned()).await;
+    world.boots("d-2", "b1", "1.1.0").await;
+    world.settles().await;
+    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 1);
+    assert_eq!(status_of(&world, projections::ARCHIVE).await.parked, 0);
+    let still = world.projections.unpark(projections::DEVICES).await.unwrap();
+    assert_eq!(still.still_parked.len(), 1);
+    let bytes: Vec<u8> = sqlx::query_scalar("SELECT body FROM records WHERE position = 3 AND sha256 = sha256(body)")
+        .fetch_one(&world.admin().await)
+        .await
+        .unwrap();
+    assert_eq!(bytes, b"no record at all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_that_postgresql_refuses_harm_nobody() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    let attributes = [("a\0".to_owned(), "\0b".to_owned())].into();
+    let info = Info { attributes, ..Info::default() };
+    world.tell::<Device>(&device("d-1"), DeviceCommand::ReportInfo { info }).await.unwrap();
+    world.equals_a_replay().await;
+    assert!(world.projections.status().await.unwrap().iter().all(|status| status.parked == 0));
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let filter = devices::DeviceFilter { prefix: Some("\0".into()), ..Default::default() };
+    assert!(devices::list(&mut tx, &filter, None, 5, false).await.unwrap().items.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_and_broken_connections_apply_everything_once() {
+    let world = World::start().await;
+    let second = Tasks::new();
+    let _other = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    let admin = world.admin().await;
+    for n in 0..150 {
+        world.register(&format!("d-{n}")).await;
+        world.boots(&format!("d-{n}"), "b1", "1.1.0").await;
+        if n % 50 == 20 {
+            admin
+                .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                .await
+                .unwrap();
+        }
+    }
+    world.equals_a_replay().await;
+    assert!(second.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_goes_on_while_events_come() {
+    let world = World::start().await;
+    for n in 0..50 {
+        world.register(&format!("a-{n}")).await;
+    }
+    let writing = async {
+        for n in 0..200 {
+            world.register(&format!("b-{n}")).await;
+        }
+    };
+    let rebuilding = async {
+        for name in ALL {
+            projections::rebuild(&world.db, world.log.clone(), name, |_, _| {}).await.unwrap();
+        }
+    };
+    tokio::join!(writing, rebuilding);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_halts_until_a_rebuild() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    assert!(world.tasks.shutdown(PATIENCE).await);
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+    let tasks = Tasks::new();
+    let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
+    let waited = projections.wait_for(&[projections::DEVICES], 1, std::time::Duration::from_secs(1)).await;
+    let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
+    assert!(reason.contains("rebuild"), "{reason}");
+    projections::rebuild(&world.db, log, projections::DEVICES, |_, _| {}).await.unwrap();
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_named_and_waited_for() {
+    let tasks = Tasks::new();
+    let db = projections::Db::connect("postgres://nobody@%2Fnowhere/x").unwrap();
+    assert!(db.ping().await.unwrap_err().is_unavailable());
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+    let projections = Projections::start(db, log, None, &tasks);
+    let waited = projections.wait_for(&[projections::DEVICES], 1, std::time::Duration::from_secs(3)).await;
+    assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
+    assert!(tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_es_replays_aggregates_from_the_archive() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.boots("d-1", "b1", "1.0.0").await;
+    let firmware = world.firmware("2.0.0").await;
+    let wish = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    world.installs("d-1", "b2", "2.0.0").await;
+    world.settles().await;
+    let live = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device("d-1"))).await.unwrap();
+    let (replayed, events) = archive::replay::<Device>(&world.db, &world.tenant, "d-1").await.unwrap();
+    assert_eq!((&replayed, events as u64), (&*live.aggregate, live.version));
+    let id = firmware.firmware_id.to_string();
+    let (replayed, _) = archive::replay::<Firmware>(&world.db, &world.tenant, &id).await.unwrap();
+    assert!(replayed.content.is_some());
+}
