@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::CampaignStatus;
-use domain::device::{CodeClass, DeviceEvent};
+use domain::device::DeviceEvent;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 use sqlx::{PgConnection, Row as _};
 
+use super::evolve::{apply_to_device, apply_to_member};
 use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
-use crate::models::devices::{Place, place_of, word};
 use crate::table::Rows;
 
 /// Days after which a campaign ends unless it says otherwise.
@@ -360,115 +360,4 @@ fn wave_key(campaign: &[String], wave: u16) -> Vec<String> {
 fn set_status(row: &mut CampaignRow, status: CampaignStatus) {
     row.status = status.word().to_owned();
     row.at_work = status.is_live();
-}
-
-fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
-    match event {
-        DeviceEvent::CameOnline { .. } => device.online = true,
-        DeviceEvent::WentOffline { .. } | DeviceEvent::Decommissioned {} => device.online = false,
-        DeviceEvent::Held { until } => (device.held, device.hold_until) = (true, *until),
-        DeviceEvent::Released {} | DeviceEvent::Recommissioned { .. } => {
-            (device.held, device.hold_until) = (false, None)
-        }
-        _ => {}
-    }
-    if let Some((ordinal, place)) = place_of(event) {
-        match place {
-            Place::Live => device.live_ordinal = Some(ordinal),
-            Place::Waiting | Place::Ended if device.live_ordinal == Some(ordinal) => device.live_ordinal = None,
-            Place::Waiting | Place::Ended => {}
-        }
-    }
-}
-
-fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
-    use DeviceEvent as E;
-    let enter = |member: &mut MemberRow, phase: &str, holds_slot: bool| {
-        member.phase = phase.to_owned();
-        member.holds_slot = holds_slot;
-        member.wait_reason = None;
-    };
-    let end = |member: &mut MemberRow, phase: &str| {
-        enter(member, phase, false);
-        member.ended_at = Some(at);
-        member.not_before = None;
-    };
-    let image_or_final = |class: &CodeClass| matches!(class, CodeClass::Image | CodeClass::Final);
-    match event {
-        E::UpdateQueued { .. } => {
-            let holds_slot = member.holds_slot;
-            enter(member, "queued", holds_slot);
-        }
-        E::UpdateWaiting { reason, .. } => {
-            enter(member, "waiting", false);
-            member.wait_reason = Some(word(reason));
-            if member.wait_reason.as_deref() == Some("slot") {
-                member.not_before = None;
-            }
-        }
-        E::UpdateDispatched { .. } => {
-            enter(member, "dispatched", true);
-            member.not_before = None;
-        }
-        E::UpdateAccepted { .. } => {
-            enter(member, "accepted", true);
-            member.reached_at = member.reached_at.or(Some(at));
-            member.not_before = None;
-        }
-        E::UpdateDeferred { until, .. } => {
-            enter(member, "deferred", false);
-            member.not_before = Some(*until);
-        }
-        E::UpdateDownloading { .. } => enter(member, "downloading", true),
-        E::UpdateVerifying { .. } => enter(member, "verifying", true),
-        E::UpdateInstalling { .. } => enter(member, "installing", true),
-        E::UpdateStaged { .. } => enter(member, "staged", false),
-        E::UpdateRebooting { .. } => enter(member, "rebooting", true),
-        E::UpdateAttemptFailed { code, class, retry_at, .. } => {
-            enter(member, "waiting", false);
-            member.wait_reason = Some("backoff".to_owned());
-            member.not_before = Some(*retry_at);
-            member.code = Some(code.clone());
-            member.gate_failed |= image_or_final(class);
-        }
-        E::UpdateConfirmed { .. } => {
-            end(member, "confirmed");
-            member.confirmed_ever = true;
-        }
-        E::UpdateFailed { code, .. } => {
-            end(member, "failed");
-            member.code = Some(code.clone());
-            member.gate_failed = true;
-        }
-        E::UpdateTimedOut { .. } => {
-            end(member, "timed_out");
-            member.code = Some("timed_out".to_owned());
-            member.gate_failed = true;
-        }
-        E::UpdateRejected { code, .. } => {
-            end(member, "rejected");
-            member.code = Some(code.clone());
-            member.gate_failed = true;
-        }
-        E::UpdateExpired { .. } => end(member, "expired"),
-        E::UpdateSuperseded { .. } => end(member, "superseded"),
-        E::UpdateCancelling { .. } => {
-            let holds_slot = member.holds_slot;
-            member.before_cancel = Some(member.phase.clone());
-            enter(member, "cancelling", holds_slot);
-        }
-        E::UpdateCancelRefused { .. } => {
-            let holds_slot = member.holds_slot;
-            let before = member.before_cancel.take().unwrap_or_else(|| "accepted".to_owned());
-            enter(member, &before, holds_slot);
-        }
-        E::UpdateCancelled { .. } => end(member, "cancelled"),
-        E::UpdateReportedLate { status, .. } => member.late_confirmed |= status == "completed",
-        E::VersionRegressed { .. } => {
-            member.regressed_at = Some(at);
-            member.gate_failed = true;
-            member.code = Some("version_regressed".to_owned());
-        }
-        _ => {}
-    }
 }

@@ -5,6 +5,7 @@
 
 mod apply;
 mod counts;
+mod evolve;
 mod planning;
 mod queries;
 mod rows;

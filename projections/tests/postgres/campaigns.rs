@@ -12,7 +12,7 @@ use crate::fleet::{World, device};
 /// Ticks after which a campaign must have moved.
 const TICKS_MAX: usize = 60;
 
-async fn fleet(world: &World, count: usize) -> Vec<String> {
+pub(crate) async fn fleet(world: &World, count: usize) -> Vec<String> {
     let ids: Vec<String> = (0..count).map(|n| format!("d-{n:02}")).collect();
     for id in &ids {
         world.register(id).await;
@@ -29,7 +29,7 @@ async fn status(world: &World, id: &CampaignId) -> String {
 }
 
 /// Counts of the view must be what the members' rows say, and never more in use than allowed.
-async fn check_counts(world: &World, id: &CampaignId, max: u32) {
+pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let Some(view) = rollout::view(&world.db, &world.tenant, id, clock::now()).await.unwrap() else { return };
     let total = view.rollout.total();
     assert!(total.in_use <= max, "{} slots in use", total.in_use);

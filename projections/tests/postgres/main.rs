@@ -1,9 +1,11 @@
 //! The read models over a real PostgreSQL, fed by the domain through a log in memory.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
 mod campaigns;
 mod fleet;
 mod isolation;
 mod lists;
-mod trouble;
-
+mod random;
 mod server;
+mod trouble;
