@@ -4,6 +4,7 @@ mod gates;
 mod grants;
 mod simulation;
 mod view;
+mod world;
 
 use super::*;
 use crate::campaign::tests::{campaign_id, percent, spec};

@@ -1,27 +1,20 @@
 //! Whole rollouts in memory: a fleet of devices, a campaign, its ledger, and two process managers that see different prefixes of one log
 //! and crash between any two commands, while devices fail, defer, lie and go away and an operator pauses, resumes and cancels.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::view::{Logged, View};
+use super::view::Logged;
+use super::view::View;
+use super::world::{Act, FLEET, SLOTS, World, request, slot_device};
 use super::*;
 use crate::Decider;
-use crate::campaign::tests::{facts, summary};
-use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent, PauseCause};
-use crate::device::{
-    CampaignRef, Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Grant, Limits, OfflineCause, Phase, Presence,
-    Profile, Report, ReportStatus, UpdateKind, UpdateRequest,
-};
-use crate::ledger::{Ledger, LedgerCommand, SlotGrant};
-use crate::values::Priority;
+use crate::campaign::{CampaignCommand as C, PauseCause};
+use crate::device::{CampaignRef, DeviceCommand as D, Grant, Phase};
+use crate::ledger::{LedgerCommand, SlotGrant};
 
-const CASES: u32 = 150;
+const CASES: u32 = 600;
 const STEPS_MAX: usize = 250;
-const FLEET: usize = 12;
-const SLOTS: u32 = 3;
 /// Rounds of a minute each in which a calm rollout must end: twice the working clocks of all devices.
 const CALM_ROUNDS_MAX: usize = 1_500;
 
@@ -47,155 +40,12 @@ enum Step {
     Wait {
         seconds: i64,
     },
+    /// Every device goes on as it should.
+    Together,
     Operator(C),
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Act {
-    GoOn,
-    Fail(&'static str),
-    Defer,
-    /// Boots what it ran before.
-    FallBack,
-    Vanish,
-    Return,
-    /// An operator wants another update for it alone.
-    OwnUpdate,
-}
-
-struct World {
-    now: DateTime<Utc>,
-    campaign: Campaign,
-    ledger: Ledger,
-    devices: Vec<Device>,
-    boots: usize,
-    log: Vec<(DateTime<Utc>, Logged)>,
-    /// When an update last had an event, and when it was first answered.
-    since: BTreeMap<(usize, u32), DateTime<Utc>>,
-    reached: BTreeMap<(usize, u32), DateTime<Utc>>,
-    managers: Vec<View>,
-    /// Sees everything.
-    truth: View,
-    gate_is_closed: bool,
-}
-
-fn request(version: &str) -> UpdateRequest {
-    let mut firmware = facts();
-    firmware.version = version.into();
-    firmware.firmware_id = crate::FirmwareId(crate::ids::name_based_uuid(&[version]));
-    UpdateRequest {
-        firmware,
-        priority: Priority::Normal,
-        kind: UpdateKind::Update,
-        limits: Limits::default(),
-        max_attempts: 3,
-        activate: true,
-        force_update: false,
-        allow_downgrade: false,
-        retry_of: None,
-    }
-}
-
-fn simulated_spec() -> CampaignSpec {
-    let mut spec = spec(&[25, 100]);
-    spec.max_concurrent_updates = SLOTS;
-    spec.gate_min_settled = 3;
-    spec.failure_threshold_percent = percent(50);
-    spec.soak_minutes = 2;
-    spec.wave_wait_minutes = 10;
-    spec
-}
-
-fn slot_device(place: usize) -> DeviceId {
-    DeviceId::new(format!("d-{place}")).expect("an id")
-}
-
 impl World {
-    fn new() -> Self {
-        let waves: Vec<u16> = (0..FLEET).map(|place| if place < FLEET / 4 { 1 } else { 2 }).collect();
-        let view = View::new(campaign_id(), simulated_spec(), &waves);
-        let mut world = Self {
-            now: at(0),
-            campaign: Campaign::default(),
-            ledger: Ledger::default(),
-            devices: vec![Device::default(); FLEET],
-            boots: 0,
-            log: vec![],
-            since: BTreeMap::new(),
-            reached: BTreeMap::new(),
-            managers: vec![view.clone(), view.clone()],
-            truth: view,
-            gate_is_closed: false,
-        };
-        for place in 0..FLEET {
-            let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
-            let versions = BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]);
-            world.tell_device(place, &D::Register { profile, versions });
-            world.boot(place, "1.0.0");
-        }
-        let plan = summary(&[FLEET as u32 / 4, FLEET as u32 - FLEET as u32 / 4]);
-        world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(simulated_spec()) });
-        world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()) });
-        world.tell_campaign(&C::RecordPlan { summary: Box::new(plan) });
-        world
-    }
-
-    fn append(&mut self, logged: Logged) {
-        self.truth.apply(self.now, &logged);
-        match &logged {
-            Logged::Campaign(CampaignEvent::GateClosed { .. }) => self.gate_is_closed = true,
-            Logged::Campaign(CampaignEvent::Resumed { .. }) => self.gate_is_closed = false,
-            Logged::Campaign(CampaignEvent::WaveOpened { .. }) => {
-                assert!(!self.gate_is_closed, "a wave opened past a failed gate");
-            }
-            Logged::Ledger(_) => assert!(!self.gate_is_closed, "slots were granted past a failed gate"),
-            Logged::Device(place, event) => {
-                if let Some(update) = event.update() {
-                    self.since.insert((*place, update.ordinal), self.now);
-                    if matches!(event, DeviceEvent::UpdateAccepted { .. }) {
-                        self.reached.entry((*place, update.ordinal)).or_insert(self.now);
-                    }
-                }
-            }
-            Logged::Campaign(_) => {}
-        }
-        self.log.push((self.now, logged));
-    }
-
-    fn tell_device(&mut self, place: usize, wish: &D) {
-        for event in self.devices[place].decide(self.now, wish).unwrap_or_default() {
-            self.devices[place].evolve(&event);
-            self.append(Logged::Device(place, event));
-        }
-    }
-
-    fn tell_campaign(&mut self, wish: &C) {
-        for event in self.campaign.decide(self.now, wish).unwrap_or_default() {
-            self.campaign.evolve(&event);
-            self.append(Logged::Campaign(event));
-        }
-    }
-
-    fn boot(&mut self, place: usize, version: &str) {
-        self.boots += 1;
-        let versions = BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
-        let presence = Presence { boot_id: Some(format!("b{}", self.boots)), versions, ..Presence::default() };
-        self.tell_device(place, &D::ReportPresence { presence });
-    }
-
-    /// The slots in use in truth: by the log, and by the devices themselves.
-    fn check_slots(&self) {
-        let by_log = self.truth.members.iter().filter(|member| member.holds_slot).count();
-        let at_work = |device: &&Device| {
-            device.live().is_some_and(|live| {
-                live.spec.campaign.is_some() && (live.phase.is_working() || live.phase == Phase::Dispatched)
-            })
-        };
-        let by_devices = self.devices.iter().filter(at_work).count();
-        assert!(by_log <= SLOTS as usize, "{by_log} slots in use by the log");
-        assert!(by_devices <= SLOTS as usize, "{by_devices} devices at work");
-    }
-
     fn take(&mut self, step: &Step) {
         match step {
             Step::Read { manager, events } => self.read(*manager, *events),
@@ -203,81 +53,10 @@ impl World {
             Step::Device { place, act } => self.act(*place, *act),
             Step::Clocks { place } => self.run_clocks(*place),
             Step::Wait { seconds } => self.now += TimeDelta::seconds(*seconds),
+            Step::Together => (0..FLEET).for_each(|place| self.act(place, Act::GoOn)),
             Step::Operator(wish) => self.tell_campaign(wish),
         }
         self.check_slots();
-    }
-
-    fn read(&mut self, manager: usize, events: usize) {
-        let view = &mut self.managers[manager];
-        for (time, logged) in self.log.iter().skip(view.position).take(events) {
-            view.apply(*time, logged);
-        }
-    }
-
-    fn act(&mut self, place: usize, act: Act) {
-        let device = &self.devices[place];
-        let live = device.live().cloned();
-        let hears = device.reachability == crate::device::Reachability::Online;
-        let told = device.desired() != Desired::Nothing;
-        match (act, live) {
-            (Act::Vanish, _) => self.tell_device(place, &D::MarkOffline { cause: OfflineCause::Will }),
-            (Act::Return, _) => self.tell_device(place, &D::SeenOnline),
-            (Act::OwnUpdate, _) => self.tell_device(place, &D::RequestUpdate { request: Box::new(request("1.5.0")) }),
-            (Act::FallBack, _) => self.boot(place, "1.0.0"),
-            (Act::GoOn | Act::Fail(_) | Act::Defer, Some(live)) if hears && told => {
-                let report = |status| Report {
-                    ordinal: live.ordinal,
-                    attempt: live.attempt,
-                    status,
-                    sha256: None,
-                    code: None,
-                    message: None,
-                    retry_after_s: Some(120),
-                };
-                let report = match (act, live.phase) {
-                    (Act::Fail(code), _) => Report { code: Some(code.into()), ..report(ReportStatus::Failed) },
-                    (Act::Defer, _) => report(ReportStatus::Deferred),
-                    (_, Phase::Dispatched) => report(ReportStatus::Received),
-                    (_, Phase::Accepted) => report(ReportStatus::Downloading),
-                    (_, Phase::Cancelling) => report(ReportStatus::Cancelled),
-                    (_, Phase::Installing | Phase::Rebooting) => {
-                        return self.boot(place, &live.spec.firmware.version.clone());
-                    }
-                    _ => report(ReportStatus::Installing),
-                };
-                self.tell_device(place, &D::Report { report });
-            }
-            (Act::GoOn | Act::Fail(_) | Act::Defer, _) => {}
-        }
-    }
-
-    fn run_clocks(&mut self, place: usize) {
-        let open: Vec<_> = self.devices[place].updates.values().filter(|u| !u.phase.is_ended()).cloned().collect();
-        for update in open {
-            let key = (place, update.ordinal);
-            let limits = update.spec.limits;
-            let over = |since: Option<&DateTime<Utc>>, seconds: u32| {
-                since.is_some_and(|since| self.now >= *since + TimeDelta::seconds(seconds.into()))
-            };
-            let silence_s = match update.phase {
-                Phase::Dispatched => limits.dispatch_s,
-                Phase::Downloading => limits.downloading_s,
-                Phase::Cancelling => limits.cancel_s,
-                _ => limits.phase_s,
-            };
-            let clock = if !update.reached && self.now >= update.wait_until {
-                Clock::Wait
-            } else if update.phase != Phase::Deferred && over(self.reached.get(&key), limits.total_s) {
-                Clock::Total
-            } else if over(self.since.get(&key), silence_s) {
-                Clock::Phase
-            } else {
-                continue;
-            };
-            let (ordinal, attempt, phase) = (update.ordinal, update.attempt, update.phase);
-            self.tell_device(place, &D::Expire { ordinal, attempt, phase, clock });
-        }
     }
 
     /// What a process manager does in one look at its view; it crashes when its commands are used up.
@@ -310,7 +89,12 @@ impl World {
 
     fn grant(&mut self, view: &View, devices_max: u32, budget: &mut usize) {
         let ready = view.members.iter().enumerate().filter(|(_, m)| m.wave <= view.wave && m.is_ready(self.now));
-        let places: Vec<usize> = ready.map(|(place, _)| place).take(devices_max as usize).collect();
+        // Which of them is nobody's promise: two managers may well choose different ones.
+        let mut places: Vec<usize> = ready.map(|(place, _)| place).collect();
+        if view.position % 2 == 1 {
+            places.reverse();
+        }
+        places.truncate(devices_max as usize);
         if self.campaign.status != CampaignStatus::Running || spent(budget) {
             return;
         }
@@ -448,6 +232,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         20 => (0..FLEET, acts()).prop_map(|(place, act)| Step::Device { place, act }),
         3 => (0..FLEET).prop_map(|place| Step::Clocks { place }),
         3 => select(vec![1, 30, 120, 300, 1_000]).prop_map(|seconds| Step::Wait { seconds }),
+        6 => Just(Step::Together),
         1 => select(wishes).prop_map(Step::Operator),
     ];
     proptest::collection::vec(step, 1..STEPS_MAX)

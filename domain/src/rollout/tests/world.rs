@@ -1,0 +1,240 @@
+//! The world of the simulation: devices with their behaviour, the log and what must always hold of it.
+
+use std::collections::BTreeMap;
+
+use super::view::{Logged, View};
+use super::*;
+use crate::Decider;
+use crate::campaign::tests::{facts, summary};
+use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent};
+use crate::device::{
+    Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Limits, OfflineCause, Phase, Presence, Profile,
+    Reachability, Report, ReportStatus, UpdateKind, UpdateRequest,
+};
+use crate::ledger::Ledger;
+use crate::values::Priority;
+
+pub(super) const FLEET: usize = 12;
+/// In the first wave.
+pub(super) const FIRST_WAVE: usize = 6;
+pub(super) const SLOTS: u32 = 2;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Act {
+    GoOn,
+    Fail(&'static str),
+    Defer,
+    /// Boots what it ran before.
+    FallBack,
+    Vanish,
+    Return,
+    /// An operator wants another update for it alone.
+    OwnUpdate,
+}
+
+pub(super) struct World {
+    pub(super) now: DateTime<Utc>,
+    pub(super) campaign: Campaign,
+    pub(super) ledger: Ledger,
+    pub(super) devices: Vec<Device>,
+    pub(super) boots: usize,
+    pub(super) log: Vec<(DateTime<Utc>, Logged)>,
+    /// When an update last had an event, and when it was first answered.
+    pub(super) since: BTreeMap<(usize, u32), DateTime<Utc>>,
+    pub(super) reached: BTreeMap<(usize, u32), DateTime<Utc>>,
+    pub(super) managers: Vec<View>,
+    /// Sees everything.
+    pub(super) truth: View,
+    pub(super) gate_is_closed: bool,
+}
+
+pub(super) fn request(version: &str) -> UpdateRequest {
+    let mut firmware = facts();
+    firmware.version = version.into();
+    firmware.firmware_id = crate::FirmwareId(crate::ids::name_based_uuid(&[version]));
+    UpdateRequest {
+        firmware,
+        priority: Priority::Normal,
+        kind: UpdateKind::Update,
+        limits: Limits::default(),
+        max_attempts: 3,
+        activate: true,
+        force_update: false,
+        allow_downgrade: false,
+        retry_of: None,
+    }
+}
+
+pub(super) fn simulated_spec() -> CampaignSpec {
+    let mut spec = spec(&[50, 100]);
+    spec.max_concurrent_updates = SLOTS;
+    spec.gate_min_settled = 3;
+    spec.failure_threshold_percent = percent(50);
+    spec.soak_minutes = 2;
+    spec.wave_wait_minutes = 10;
+    spec
+}
+
+pub(super) fn slot_device(place: usize) -> DeviceId {
+    DeviceId::new(format!("d-{place}")).expect("an id")
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
+        let view = View::new(campaign_id(), simulated_spec(), &waves);
+        let mut world = Self {
+            now: at(0),
+            campaign: Campaign::default(),
+            ledger: Ledger::default(),
+            devices: vec![Device::default(); FLEET],
+            boots: 0,
+            log: vec![],
+            since: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            managers: vec![view.clone(), view.clone()],
+            truth: view,
+            gate_is_closed: false,
+        };
+        for place in 0..FLEET {
+            let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
+            let versions = BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]);
+            world.tell_device(place, &D::Register { profile, versions });
+            world.boot(place, "1.0.0");
+        }
+        let plan = summary(&[FIRST_WAVE as u32, (FLEET - FIRST_WAVE) as u32]);
+        world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(simulated_spec()) });
+        world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()) });
+        world.tell_campaign(&C::RecordPlan { summary: Box::new(plan) });
+        (0..2).for_each(|manager| world.read(manager, usize::MAX));
+        world
+    }
+
+    pub(super) fn append(&mut self, logged: Logged) {
+        self.truth.apply(self.now, &logged);
+        match &logged {
+            Logged::Campaign(CampaignEvent::GateClosed { .. }) => self.gate_is_closed = true,
+            Logged::Campaign(CampaignEvent::Resumed { .. }) => self.gate_is_closed = false,
+            Logged::Campaign(CampaignEvent::WaveOpened { .. }) => {
+                assert!(!self.gate_is_closed, "a wave opened past a failed gate");
+            }
+            Logged::Ledger(_) => assert!(!self.gate_is_closed, "slots were granted past a failed gate"),
+            Logged::Device(place, event) => {
+                if let Some(update) = event.update() {
+                    self.since.insert((*place, update.ordinal), self.now);
+                    if matches!(event, DeviceEvent::UpdateAccepted { .. }) {
+                        self.reached.entry((*place, update.ordinal)).or_insert(self.now);
+                    }
+                }
+            }
+            Logged::Campaign(_) => {}
+        }
+        self.log.push((self.now, logged));
+    }
+
+    pub(super) fn tell_device(&mut self, place: usize, wish: &D) {
+        for event in self.devices[place].decide(self.now, wish).unwrap_or_default() {
+            self.devices[place].evolve(&event);
+            self.append(Logged::Device(place, event));
+        }
+    }
+
+    pub(super) fn tell_campaign(&mut self, wish: &C) {
+        for event in self.campaign.decide(self.now, wish).unwrap_or_default() {
+            self.campaign.evolve(&event);
+            self.append(Logged::Campaign(event));
+        }
+    }
+
+    pub(super) fn boot(&mut self, place: usize, version: &str) {
+        self.boots += 1;
+        let versions = BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
+        let presence = Presence { boot_id: Some(format!("b{}", self.boots)), versions, ..Presence::default() };
+        self.tell_device(place, &D::ReportPresence { presence });
+    }
+
+    /// The slots in use in truth: by the log, and by the devices themselves.
+    pub(super) fn check_slots(&self) {
+        let by_log = self.truth.members.iter().filter(|member| member.holds_slot).count();
+        let at_work = |device: &&Device| {
+            device.live().is_some_and(|live| {
+                live.spec.campaign.is_some() && (live.phase.is_working() || live.phase == Phase::Dispatched)
+            })
+        };
+        let by_devices = self.devices.iter().filter(at_work).count();
+        assert!(by_log <= SLOTS as usize, "{by_log} slots in use by the log");
+        assert!(by_devices <= SLOTS as usize, "{by_devices} devices at work");
+    }
+
+    pub(super) fn read(&mut self, manager: usize, events: usize) {
+        let view = &mut self.managers[manager];
+        for (time, logged) in self.log.iter().skip(view.position).take(events) {
+            view.apply(*time, logged);
+        }
+    }
+
+    pub(super) fn act(&mut self, place: usize, act: Act) {
+        let device = &self.devices[place];
+        let live = device.live().cloned();
+        let hears = device.reachability == Reachability::Online;
+        let told = device.desired() != Desired::Nothing;
+        match (act, live) {
+            (Act::Vanish, _) => self.tell_device(place, &D::MarkOffline { cause: OfflineCause::Will }),
+            (Act::Return, _) => self.tell_device(place, &D::SeenOnline),
+            (Act::OwnUpdate, _) => self.tell_device(place, &D::RequestUpdate { request: Box::new(request("1.5.0")) }),
+            (Act::FallBack, _) => self.boot(place, "1.0.0"),
+            (Act::GoOn | Act::Fail(_) | Act::Defer, Some(live)) if hears && told => {
+                let report = |status| Report {
+                    ordinal: live.ordinal,
+                    attempt: live.attempt,
+                    status,
+                    sha256: None,
+                    code: None,
+                    message: None,
+                    retry_after_s: Some(120),
+                };
+                let report = match (act, live.phase) {
+                    (Act::Fail(code), _) => Report { code: Some(code.into()), ..report(ReportStatus::Failed) },
+                    (Act::Defer, _) => report(ReportStatus::Deferred),
+                    (_, Phase::Dispatched) => report(ReportStatus::Received),
+                    (_, Phase::Accepted) => report(ReportStatus::Downloading),
+                    (_, Phase::Cancelling) => report(ReportStatus::Cancelled),
+                    (_, Phase::Installing | Phase::Rebooting) => {
+                        return self.boot(place, &live.spec.firmware.version.clone());
+                    }
+                    _ => report(ReportStatus::Installing),
+                };
+                self.tell_device(place, &D::Report { report });
+            }
+            (Act::GoOn | Act::Fail(_) | Act::Defer, _) => {}
+        }
+    }
+
+    pub(super) fn run_clocks(&mut self, place: usize) {
+        let open: Vec<_> = self.devices[place].updates.values().filter(|u| !u.phase.is_ended()).cloned().collect();
+        for update in open {
+            let key = (place, update.ordinal);
+            let limits = update.spec.limits;
+            let over = |since: Option<&DateTime<Utc>>, seconds: u32| {
+                since.is_some_and(|since| self.now >= *since + TimeDelta::seconds(seconds.into()))
+            };
+            let silence_s = match update.phase {
+                Phase::Dispatched => limits.dispatch_s,
+                Phase::Downloading => limits.downloading_s,
+                Phase::Cancelling => limits.cancel_s,
+                _ => limits.phase_s,
+            };
+            let clock = if !update.reached && self.now >= update.wait_until {
+                Clock::Wait
+            } else if update.phase != Phase::Deferred && over(self.reached.get(&key), limits.total_s) {
+                Clock::Total
+            } else if over(self.since.get(&key), silence_s) {
+                Clock::Phase
+            } else {
+                continue;
+            };
+            let (ordinal, attempt, phase) = (update.ordinal, update.attempt, update.phase);
+            self.tell_device(place, &D::Expire { ordinal, attempt, phase, clock });
+        }
+    }
+}
