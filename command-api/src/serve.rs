@@ -3,20 +3,19 @@
 use axum::Router;
 use event_store::lifecycle::Tasks;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use crate::firmware;
 use crate::state::{ApiState, App};
 
 /// The routes over a state; for tests and for other servers.
 pub fn router(state: ApiState) -> Router {
-    crate::router::build(App::new(state, CancellationToken::new()))
+    crate::router::build(App::new(state, Tasks::new()))
 }
 
 /// Serves until the tasks are stopped: not ready any more at once, then open requests are answered.
 pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std::io::Result<()> {
     let stopping = tasks.token().clone();
-    let app = App::new(state, stopping.clone());
+    let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of unfinished uploads", async move {
         firmware::sweep(&swept.objects, swept.config.store_directory.as_deref()).await;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::device::Limits;
+use event_store::lifecycle::Tasks;
 use event_store::{EventStore, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
 use crate::links::DownloadLinks;
@@ -85,8 +85,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) tokens: Tokens,
     pub(crate) links: DownloadLinks,
-    /// Cancelled when the process is about to stop.
-    pub(crate) stopping: CancellationToken,
+    /// What runs beside requests; stopped when the process is about to stop.
+    pub(crate) tasks: Tasks,
     started: Instant,
     incarnation_ms: OnceCell<u64>,
 }
@@ -100,7 +100,7 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(state: ApiState, stopping: CancellationToken) -> Self {
+    pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
         let ApiState { store, projections, db, objects, config, metrics } = state;
         let tokens = Tokens::new(&config.jwt_secret);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
@@ -115,7 +115,7 @@ impl App {
             metrics,
             tokens,
             links,
-            stopping,
+            tasks,
             started,
             incarnation_ms,
         }))

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Phase, old status, old workflow status.
-const TABLE: [(&str, &str, &str); 20] = [
+const TABLE: [(&str, &str, &str); 19] = [
     ("queued", "created", "QUEUED"),
     ("waiting", "scheduled", "QUEUED"),
     ("dispatched", "in_progress", "PREPARING"),
@@ -26,8 +26,12 @@ const TABLE: [(&str, &str, &str); 20] = [
     ("cancelled", "cancelled", "CANCELLED"),
     ("expired", "cancelled", "CANCELLED"),
     ("superseded", "cancelled", "CANCELLED"),
-    ("rolled_back", "rollback", "ROLLBACK"),
 ];
+
+/// Every phase of ours.
+pub(crate) fn phases() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(phase, _, _)| *phase)
+}
 
 /// What an update's phase is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

@@ -58,6 +58,8 @@ impl From<MemberView> for Member {
     fn from(member: MemberView) -> Self {
         let mut said = match member.regressed_at {
             Some(_) => words("regressed", "update"),
+            // It gets no update in this campaign.
+            None if member.excluded.is_some() => words("superseded", "update"),
             // Its update doesn't exist yet, which is what queued says too.
             None if member.phase == "planned" => words("queued", "update"),
             None => words(&member.phase, "update"),

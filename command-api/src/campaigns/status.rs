@@ -21,6 +21,7 @@ use crate::auth::{Caller, Viewer};
 use crate::http::path::CampaignPath;
 use crate::http::{MinPosition, Path, Problem};
 use crate::state::App;
+use crate::words::phases;
 
 /// Settled devices below which no end is foretold.
 const ETA_MIN_SETTLED: u64 = 20;
@@ -161,7 +162,7 @@ fn body(row: CampaignRow, waves: &[ProgressRow], totals: Totals, now: DateTime<U
         failed,
         settled,
         progress_percent: percent(settled, enrolled).unwrap_or(0.0),
-        status_counts: totals.status_counts,
+        status_counts: all_counts(totals.status_counts),
         waves: waves.iter().map(WaveStatus::from).collect(),
         success_rate: percent(confirmed, settled),
         failure_rate: percent(failed, settled),
@@ -195,6 +196,14 @@ impl From<&ProgressRow> for WaveStatus {
             superseded: count(row.superseded),
         }
     }
+}
+
+/// With a zero for every phase that nobody is in.
+fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let names = phases().chain(["planned", "excluded", "late_confirmed"]);
+    let mut all: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
+    all.extend(counts);
+    all
 }
 
 /// With one decimal; none of nothing.

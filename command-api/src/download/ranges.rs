@@ -92,7 +92,7 @@ mod tests {
         for header in ["bytes=", "bytes=a-b", "bytes=9-1", "bytes=1", "items=0-1", "bytes=0-1,x", "bytes=+1-2"] {
             assert_eq!(select(Some(header), 100), Selection::Whole, "{header}");
         }
-        let many = format!("bytes={}", vec!["0-0"; RANGES_MAX + 1].join(","));
+        let many = format!("bytes={}", ["0-0"; RANGES_MAX + 1].join(","));
         assert_eq!(select(Some(&many), 100), Selection::Whole);
         assert_eq!(select(Some("bytes=0-,0-"), 100), Selection::Whole);
         assert_eq!(select(None, 100), Selection::Whole);

@@ -1,6 +1,7 @@
 //! Bytes on their way in: streamed to a temporary object while they are measured, then kept under their digest or dropped.
 //!
-//! An [`Incoming`] that isn't kept removes itself; what a crash leaves behind is swept at the next start.
+//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way; what a crash leaves behind is swept at the
+//! next start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 use super::model::{INCOMING, incoming_path, object_path};
 use crate::http::Problem;
 use crate::http::body::too_large;
+use crate::state::App;
 
 /// Bytes of one part of a multipart write.
 const PART_BYTES: usize = 8 * 1024 * 1024;
@@ -33,26 +35,24 @@ const STALE_MINUTES: i64 = 60;
 
 /// Bytes that have been stored and measured, not yet kept.
 pub(super) struct Incoming {
-    objects: Arc<dyn ObjectStore>,
-    path: ObjectPath,
+    app: App,
+    /// None once the bytes are kept or removed.
+    path: Option<ObjectPath>,
     pub(super) bytes: FirmwareBytes,
 }
 
 /// Stores a part of the upload while measuring it.
-pub(super) async fn receive(
-    objects: &Arc<dyn ObjectStore>,
-    field: &mut Field<'_>,
-    max_bytes: u64,
-) -> Result<Incoming, Problem> {
+pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming, Problem> {
     let path = incoming_path(clock::new_id());
     let filename = field.file_name().map(sane_filename);
-    let upload = objects.put_multipart(&path).await.map_err(broken_store)?;
+    let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-    match copy(&mut writer, field, max_bytes).await {
+    match copy(&mut writer, field, app.config.max_firmware_bytes).await {
         Ok(measured) => {
-            writer.finish().await.map_err(broken_store)?;
             let bytes = measured.finish(filename);
-            Ok(Incoming { objects: Arc::clone(objects), path, bytes })
+            let incoming = Incoming { app: app.clone(), path: Some(path), bytes };
+            writer.finish().await.map_err(broken_store)?;
+            Ok(incoming)
         }
         Err(problem) => {
             writer.abort().await.map_err(broken_store)?;
@@ -78,20 +78,39 @@ async fn copy(writer: &mut WriteMultipart, field: &mut Field<'_>, max_bytes: u64
 
 impl Incoming {
     /// Moves the bytes to where they stay. Done again with the same bytes it changes nothing.
-    pub(super) async fn keep(self, tenant: &TenantId) -> Result<(), Problem> {
+    pub(super) async fn keep(mut self, tenant: &TenantId) -> Result<(), Problem> {
         let to = object_path(tenant, &self.bytes.sha256);
-        if self.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size) {
-            self.drop_bytes().await;
-            return Ok(());
+        let known = self.app.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size);
+        if !known && let Some(path) = &self.path {
+            self.app.objects.rename(path, &to).await.map_err(broken_store)?;
+            self.path = None;
         }
-        self.objects.rename(&self.path, &to).await.map_err(broken_store)
+        self.drop_bytes().await;
+        Ok(())
     }
 
     /// Removes the bytes.
-    pub(super) async fn drop_bytes(self) {
-        if let Err(error) = self.objects.delete(&self.path).await {
-            tracing::warn!(object = %self.path, %error, "an upload that isn't kept could not be removed");
+    pub(super) async fn drop_bytes(mut self) {
+        if let Some(path) = &self.path {
+            remove(&self.app.objects, path).await;
+            self.path = None;
         }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            let objects = Arc::clone(&self.app.objects);
+            self.app.tasks.spawn("removal of an unfinished upload", async move { remove(&objects, &path).await });
+        }
+    }
+}
+
+async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
+    match objects.delete(path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => tracing::warn!(object = %path, %error, "an upload that isn't kept could not be removed"),
     }
 }
 

@@ -99,7 +99,7 @@ impl Parts {
                     self.metadata = Some(metadata);
                 }
                 "file" if self.file.is_none() => {
-                    self.file = Some(receive(&app.objects, &mut field, app.config.max_firmware_bytes).await?);
+                    self.file = Some(receive(app, &mut field).await?);
                 }
                 name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
                 name => return Err(Problem::invalid(name, "there is no such part; there are metadata and file")),

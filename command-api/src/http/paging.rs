@@ -82,7 +82,7 @@ impl Paging {
         List {
             items: page.items.into_iter().map(convert).collect(),
             next_cursor: page.next.map(|keys| cursor::encode(self.binding, keys)),
-            total: page.total.map(|total| total as u64),
+            total: page.total,
         }
     }
 

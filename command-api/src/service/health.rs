@@ -62,7 +62,7 @@ pub(crate) async fn live() -> Json<Health> {
     responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
-    if app.stopping.is_cancelled() {
+    if app.tasks.token().is_cancelled() {
         return Err(Problem::unavailable("stopping", "the service is stopping"));
     }
     let missing: Vec<String> =

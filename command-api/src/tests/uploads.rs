@@ -1,4 +1,4 @@
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 
 use super::{Api, FIRMWARE_MAX_BYTES, MODEL};
@@ -10,6 +10,8 @@ impl Api {
         objects.into_iter().map(|object| object.location.to_string()).collect()
     }
 }
+
+type Form = Vec<(&'static str, Vec<u8>)>;
 
 fn metadata() -> Vec<u8> {
     json!({"name": "F", "version": "2.0.0", "device_model": MODEL}).to_string().into_bytes()
@@ -47,7 +49,7 @@ async fn nothing_is_kept_of_an_upload_that_fails() {
     let wrong_digest =
         json!({"name": "F", "version": "1", "device_model": MODEL, "checksum_md5": "d41d8cd98f00b204e9800998ecf8427e"});
     let unknown_field = json!({"name": "F", "version": "1", "device_model": MODEL, "colour": "red"});
-    let cases: Vec<(Vec<(&str, Vec<u8>)>, bool, u16, &str)> = vec![
+    let cases: Vec<(Form, bool, u16, &str)> = vec![
         (vec![("metadata", wrong_digest.to_string().into_bytes()), file()], true, 422, "checksum_md5"),
         (vec![file(), ("metadata", unknown_field.to_string().into_bytes())], true, 422, "colour"),
         (vec![file()], true, 422, "metadata"),
@@ -83,4 +85,24 @@ async fn a_dry_run_keeps_nothing() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(api.kept().await.is_empty());
     assert_eq!(api.stored().await, 0);
+}
+
+#[tokio::test]
+async fn an_uploader_who_leaves_half_way_leaves_nothing() {
+    let api = Api::new();
+    let head = "--XX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nabc\r\n--XX\r\n";
+    let silence = futures::stream::once(async move { Ok::<_, std::io::Error>(head) })
+        .chain(futures::stream::pending::<Result<&str, std::io::Error>>());
+    let request = axum::http::Request::post("/api/v1/firmware")
+        .header("Authorization", format!("Bearer {}", api.token))
+        .header("Content-Type", "multipart/form-data; boundary=XX")
+        .body(axum::body::Body::from_stream(silence))
+        .unwrap();
+    let left = tokio::time::timeout(std::time::Duration::from_millis(300), api.send(request)).await;
+    assert!(left.is_err(), "the request waits for more");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
+    while !api.kept().await.is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", api.kept().await);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }

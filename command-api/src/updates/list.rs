@@ -32,15 +32,19 @@ pub(crate) struct UpdateFilters {
 impl FilterSet for UpdateFilters {}
 
 impl UpdateFilters {
-    fn into_filter(self) -> Result<UpdateFilter, Problem> {
+    fn into_filter(mut self) -> Result<UpdateFilter, Problem> {
         let mut phases: Option<Vec<&'static str>> = None;
-        for (name, word) in
-            [("phase", &self.phase), ("status", &self.status), ("workflow_status", &self.workflow_status)]
+        for (name, word) in [("phase", self.phase), ("status", self.status), ("workflow_status", self.workflow_status)]
         {
             let Some(word) = word else { continue };
+            if name != "phase" && word.eq_ignore_ascii_case("rollback") {
+                self.kind = Some("rollback".to_owned());
+                continue;
+            }
             let meant =
-                phases_of(word).ok_or_else(|| Problem::bad_request(format!("{name}: no update is {word:?}")))?;
-            let meant = if name == "phase" { meant.into_iter().filter(|phase| phase == word).collect() } else { meant };
+                phases_of(&word).ok_or_else(|| Problem::bad_request(format!("{name}: no update is {word:?}")))?;
+            let meant =
+                if name == "phase" { meant.into_iter().filter(|phase| *phase == word).collect() } else { meant };
             phases = Some(match phases {
                 Some(before) => before.into_iter().filter(|phase| meant.contains(phase)).collect(),
                 None => meant,
