@@ -107,7 +107,8 @@ impl Draft {
             self.push(E::UpdateCancelRefused { update: update.reference() });
         }
         let Some(update) = self.update(update.ordinal) else { return };
-        if !self.accept(&update) && !(update.phase == Phase::Staged && to == Phase::Rebooting) {
+        let activates = update.phase == Phase::Staged && to == Phase::Rebooting;
+        if !self.accept(&update) && !activates {
             return;
         }
         let present = self.update(update.ordinal).and_then(|update| update.phase.work_order());

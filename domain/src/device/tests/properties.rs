@@ -27,6 +27,7 @@ const STATUSES: [ReportStatus; 12] = [
 ];
 
 /// A wish that may depend on the state that it meets.
+#[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone)]
 enum Wish {
     Plain(DeviceCommand),

@@ -6,9 +6,12 @@ fn ready(ready: u32, in_use: u32) -> Counts {
     Counts { enrolled: 1_000, ready, in_use, ..Counts::default() }
 }
 
+/// Ready, in use, batch, rate per minute, granted within the last minute, decision.
+type Row = (u32, u32, Option<u32>, Option<u32>, u32, &'static [&'static str]);
+
 #[test]
 fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
-    let table: [(u32, u32, Option<u32>, Option<u32>, u32, &[&str]); 8] = [
+    let table: [Row; 8] = [
         (100, 0, None, None, 0, &["grant 50"]),
         (100, 45, None, None, 0, &["grant 5"]),
         (100, 50, None, None, 0, &[]),

@@ -6,6 +6,7 @@ use crate::device::{CodeClass, DeviceEvent, Outcome, Phase, WaitReason};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
 
+#[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Logged {
     Campaign(CampaignEvent),
