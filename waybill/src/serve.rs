@@ -178,7 +178,6 @@ async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(objects.clone()),
-        store_directory: Some(objects.clone()),
         ..ApiConfig::new(jwt_secret, download_secret, args.download_origin())
     };
     let state = ApiState {
