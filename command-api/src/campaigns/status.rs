@@ -39,6 +39,10 @@ pub(crate) struct WaveStatus {
     reached: u64,
     confirmed: u64,
     failed: u64,
+    /// Count as failed for the failure gate: also while another try is due.
+    gate_failed: u64,
+    /// Confirmed at some time, or counted as failed by the gate.
+    gate_settled: u64,
     /// Slots that are taken.
     in_use: u64,
     working: u64,
@@ -189,6 +193,8 @@ impl From<&ProgressRow> for WaveStatus {
             reached: count(row.reached),
             confirmed: count(row.confirmed),
             failed: count(row.failed),
+            gate_failed: count(row.gate_failed),
+            gate_settled: count(row.gate_settled),
             in_use: count(row.in_use),
             working: count(row.working),
             expired: count(row.expired),

@@ -170,14 +170,14 @@ impl World {
         let db = projections::Db::connect(&self.stack.postgres.url()).unwrap();
         let log = self.log().await;
         let deadline = Instant::now() + PATIENCE;
-        let mut last = 0;
+        let mut last = None;
         loop {
-            let head = log.info().await.map(|info| info.last_sequence).unwrap_or(0);
+            let head = log.info().await.map(|info| info.last_sequence).unwrap_or(u64::MAX);
             let behind = db.positions().await.map(|all| all.iter().filter(|(_, position)| *position < head).count());
-            if head > 0 && head == last && behind.is_ok_and(|behind| behind == 0) {
+            if last == Some(head) && behind.is_ok_and(|behind| behind == 0) {
                 return;
             }
-            last = head;
+            last = Some(head);
             assert!(Instant::now() < deadline, "the read models don't reach the end of the log\n{}", tail(&self.log_text()));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -80,7 +80,12 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<Totals
     let campaign_id = campaign::create_and_start(&api, &firmware_id, devices.len() as u32).await?;
     let status = campaign::watch(&api, &campaign_id).await?;
 
-    let (confirmed, failed) = (status["confirmed"].as_u64().unwrap_or(0), status["failed"].as_u64().unwrap_or(0));
+    let sum = |name: &str| -> u64 {
+        status["waves"].as_array().into_iter().flatten().filter_map(|wave| wave[name].as_u64()).sum()
+    };
+    // A device has failed from its first try that the image spoiled, also while another try is due: as the gate counts.
+    let (confirmed, settled) = (sum("confirmed"), sum("gate_settled"));
+    let failed = settled.saturating_sub(confirmed);
     let waves = status["waves"].as_array().map_or(0, |waves| waves.iter().filter(|wave| !wave["opened_at"].is_null()).count());
     let events = count_events(running).await?;
     let totals = Totals {
