@@ -1,7 +1,7 @@
 //! Campaigns carried forward by nothing but the rollout read model.
 
 use domain::campaign::{CampaignCommand, CampaignStatus, PauseCause};
-use domain::device::{Device, DeviceCommand, OfflineCause, ReportStatus as S};
+use domain::device::{Device, DeviceCommand, OfflineCause, Phase, ReportStatus as S};
 use domain::firmware::Firmware;
 use domain::{CampaignId, Key};
 use event_store::clock;
@@ -41,12 +41,22 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     assert_eq!(total.confirmed, count(&|m| m.phase == "confirmed" && m.regressed_at.is_none()));
     assert_eq!(total.reached, count(&|m| m.reached_at.is_some()));
     assert_eq!(total.gate_failed, count(&|m| m.gate_failed));
+    assert_eq!(total.gate_settled, count(&|m| m.gate_failed || m.confirmed_ever));
+    let failed = ["failed", "timed_out", "rejected"];
+    assert_eq!(total.failed, count(&|m| m.regressed_at.is_some() || failed.contains(&m.phase.as_str())));
+    let rests = |m: &rollout::MemberView| ["deferred", "staged"].contains(&m.phase.as_str());
+    assert_eq!(total.working, count(&|m| m.reached_at.is_some() && m.ended_at.is_none() && !rests(m)));
     for member in page.items.iter().filter(|member| member.ordinal.is_some()) {
         let key = Key::<Device>::new(&world.tenant, &device(&member.device_id));
         let loaded = world.store.load_fresh(&key).await.unwrap();
         let update = loaded.aggregate.update(member.ordinal.unwrap()).unwrap();
         assert_eq!(member.phase, update.phase.word(), "{}", member.device_id);
         assert_eq!((member.attempt, member.reached_at.is_some()), (update.attempt, update.reached));
+        // Every grant has been answered here. A cancel keeps the slot that there was.
+        if update.phase != Phase::Cancelling {
+            let begun = update.phase == Phase::Dispatched || update.phase.is_working();
+            assert_eq!(member.holds_slot, begun, "{} {:?}", member.device_id, update.phase);
+        }
     }
 }
 

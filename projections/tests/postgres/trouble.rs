@@ -151,6 +151,21 @@ async fn two_owners_and_broken_connections_apply_everything_once() {
     let second = Tasks::new();
     let _other = Projections::start(world.db.clone(), world.log.clone(), None, &second);
     let admin = world.admin().await;
+    // Of two owners that both went on, the slower one would move the checkpoint to where it was or back.
+    admin
+        .execute(
+            "CREATE TABLE steps_back (name text, before bigint, after bigint);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+             BEGIN
+                 IF NEW.epoch = OLD.epoch AND NEW.position <= OLD.position THEN
+                     INSERT INTO public.steps_back VALUES (NEW.name, OLD.position, NEW.position);
+                 END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER note BEFORE UPDATE ON projection_checkpoints FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .await
+        .unwrap();
     for n in 0..150 {
         world.register(&format!("d-{n}")).await;
         world.boots(&format!("d-{n}"), "b1", "1.1.0").await;
@@ -163,6 +178,8 @@ async fn two_owners_and_broken_connections_apply_everything_once() {
     }
     world.equals_a_replay().await;
     assert!(second.shutdown(PATIENCE).await);
+    let back: i64 = sqlx::query_scalar("SELECT count(*) FROM steps_back").fetch_one(&admin).await.unwrap();
+    assert_eq!(back, 0, "both owners went on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
