@@ -1,5 +1,7 @@
 //! `waybill`: firmware for fleets, with proof.
 
+use std::process::ExitCode;
+
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use waybill::config::{LogFormat, ServeArgs};
@@ -35,10 +37,16 @@ enum Command {
     Openapi,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Runtime::new().context("the async runtime can't be started")?;
-    runtime.block_on(run(cli.command))
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime can't be started");
+    match runtime.and_then(|runtime| runtime.block_on(run(cli.command))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("waybill: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(command: Command) -> Result<()> {
