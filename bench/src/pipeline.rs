@@ -171,9 +171,8 @@ async fn report_to_rest(running: &Running, api: &ApiClient) -> Result<()> {
         let status =
             json!({"status": "online", "session": "s", "boot_id": format!("l-{n}"), "firmware_version": version});
         let started = Instant::now();
-        client
-            .publish(format!("{TENANT}/devices/d-{device}/status"), QoS::AtLeastOnce, false, status.to_string())
-            .await?;
+        let topic = format!("{TENANT}/devices/d-{device}/status");
+        client.publish(topic, status.to_string(), PublishOptions::new(QoS::AtLeastOnce)).await?;
         loop {
             let asked = Instant::now();
             let seen = api.get(&format!("/devices/d-{device}")).await?;

@@ -129,7 +129,7 @@ impl Db {
     pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
         let mut tx = self.pool.begin().await?;
         let setup = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector";
-        (&mut *tx).execute(&*setup).await?;
+        (&mut *tx).execute(setup).await?;
         Ok(ReadTx(tx))
     }
 

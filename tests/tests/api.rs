@@ -16,7 +16,12 @@ async fn bad_input_is_refused_with_a_reason() {
         (Method::POST, "/devices", json!({"device_id": 7}), 422),
         (Method::POST, "/devices", json!({"device_id": "d-1", "lorawan_dev_eui": "xyz"}), 422),
         (Method::POST, "/campaigns", json!({"name": "x"}), 422),
-        (Method::POST, "/campaigns", json!({"name": "x", "firmware_id": "8f9f7c9e-0000-0000-0000-000000000000", "deployment_strategy": "immediate", "target_all": true}), 422),
+        (
+            Method::POST,
+            "/campaigns",
+            json!({"name": "x", "firmware_id": "8f9f7c9e-0000-0000-0000-000000000000", "deployment_strategy": "immediate", "target_all": true}),
+            422,
+        ),
         (Method::POST, "/devices/nobody/update", json!({"firmware_id": "8f9f7c9e-0000-0000-0000-000000000000"}), 422),
         (Method::GET, "/devices/nobody", Value::Null, 404),
         (Method::GET, "/devices?limit=0", Value::Null, 400),
@@ -29,14 +34,23 @@ async fn bad_input_is_refused_with_a_reason() {
         let sent = (!body.is_null()).then_some(&body);
         let reply = api.send(method.clone(), path, sent).await.unwrap();
         assert_eq!(reply.status, status, "{method} {path} {body}: {}", reply.body);
-        assert!(reply.body["title"].is_string() && reply.body["type"].is_string(), "{method} {path}: no problem+json: {}", reply.body);
+        assert!(
+            reply.body["title"].is_string() && reply.body["type"].is_string(),
+            "{method} {path}: no problem+json: {}",
+            reply.body
+        );
     }
     let malformed = api.http().post(format!("{}/api/v1/devices", world.base())).bearer_auth(api.token());
     let reply = malformed.header("content-type", "application/json").body("{\"device_id\":").send().await.unwrap();
     assert_eq!(reply.status(), 400);
     let anonymous = reqwest::get(format!("{}/api/v1/devices", world.base())).await.unwrap();
     assert_eq!(anonymous.status(), 401);
-    let forged = reqwest::Client::new().get(format!("{}/api/v1/devices", world.base())).header("X-Internal-Call", "true").send().await.unwrap();
+    let forged = reqwest::Client::new()
+        .get(format!("{}/api/v1/devices", world.base()))
+        .header("X-Internal-Call", "true")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(forged.status(), 401);
 }
 

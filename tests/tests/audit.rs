@@ -35,7 +35,15 @@ async fn the_archive_replays_what_the_log_says() {
     assert_eq!(types(&from_log).last().map(String::as_str), Some("update.confirmed"));
     let campaign = replay(&world, &["--campaign", &id]);
     let names = types(&campaign);
-    for wanted in ["campaign.created", "plan.chunk_written", "campaign.planned", "slots.granted", "update.queued", "update.confirmed", "campaign.finished"] {
+    for wanted in [
+        "campaign.created",
+        "plan.chunk_written",
+        "campaign.planned",
+        "slots.granted",
+        "update.queued",
+        "update.confirmed",
+        "campaign.finished",
+    ] {
         assert!(names.iter().any(|name| name == wanted), "{wanted} is missing in {names:?}");
     }
     fleet.stop().await;
@@ -45,7 +53,10 @@ async fn the_archive_replays_what_the_log_says() {
 async fn a_device_can_be_seen_as_it_was() {
     let world = World::start().await;
     let api = world.operator().await;
-    let created = api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL, "hardware_version": "1"})).await.unwrap();
+    let created = api
+        .post("/devices", &json!({"device_id": "d-1", "device_model": MODEL, "hardware_version": "1"}))
+        .await
+        .unwrap();
     let (_, sequence) = created["position"].as_str().unwrap().split_once('-').unwrap();
     let changed = api.send(Method::PATCH, "/devices/d-1", Some(&json!({"hardware_version": "2"}))).await.unwrap();
     assert_eq!(changed.status, 200, "{}", changed.body);

@@ -31,7 +31,9 @@ async fn a_failing_firmware_stops_at_the_gate_with_evidence() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    let specs = devices(40).into_iter().map(|device| DeviceSpec { behaviour: Behaviour { fail: true, ..device.behaviour }, ..device });
+    let specs = devices(40)
+        .into_iter()
+        .map(|device| DeviceSpec { behaviour: Behaviour { fail: true, ..device.behaviour }, ..device });
     let fleet = world.online_fleet(&api, specs.collect()).await;
     let created = json!({"auto_rollback": true, "gate_min_settled": 4});
     let id = world.campaign(&api, &firmware, created).await;
@@ -40,7 +42,8 @@ async fn a_failing_firmware_stops_at_the_gate_with_evidence() {
     assert_eq!(untouched, 0, "the last wave never opens: {status}");
 
     let history = api.get(&format!("/campaigns/{id}/history?limit=200")).await.unwrap();
-    let closed = history["items"].as_array().unwrap().iter().find(|item| item["type"] == "campaign.gate_closed").unwrap();
+    let closed =
+        history["items"].as_array().unwrap().iter().find(|item| item["type"] == "campaign.gate_closed").unwrap();
     let event = &closed["event"];
     assert_eq!(event["gate"], "failure");
     assert_eq!(event["rollback"], "not_available");
@@ -60,10 +63,17 @@ async fn devices_that_do_not_fit_are_left_out_with_reasons() {
     let firmware = world.firmware(&api, "2.0.0").await;
     let version = |id: &str, version: &str| DeviceSpec { firmware_version: version.to_owned(), ..device(id) };
     world
-        .register(&api, &[version("old", "1.0.0"), version("same", "2.0.0"), version("newer", "2.1.0"), version("odd", "nightly")])
+        .register(
+            &api,
+            &[version("old", "1.0.0"), version("same", "2.0.0"), version("newer", "2.1.0"), version("odd", "nightly")],
+        )
         .await;
-    api.post("/devices", &json!({"device_id": "other", "device_model": "else", "firmware_version": "1.0.0"})).await.unwrap();
-    api.post("/devices", &json!({"device_id": "held", "device_model": "SF-2024-Pro", "firmware_version": "1.0.0"})).await.unwrap();
+    api.post("/devices", &json!({"device_id": "other", "device_model": "else", "firmware_version": "1.0.0"}))
+        .await
+        .unwrap();
+    api.post("/devices", &json!({"device_id": "held", "device_model": "SF-2024-Pro", "firmware_version": "1.0.0"}))
+        .await
+        .unwrap();
     api.post("/devices/held/hold", &json!({"reason": "on a ship"})).await.unwrap();
 
     let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
@@ -92,8 +102,14 @@ async fn a_cancelled_campaign_leaves_nobody_under_way() {
     // Slow enough to be caught in the middle.
     let fleet = world.fleet_at_pace(specs, Pace::default().scaled(10.0));
     world.online(&api, 20).await;
-    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 10})).await;
-    world.until_get(&api, &format!("/campaigns/{id}/status"), "somebody is at work", |body| body["waves"][0]["reached"].as_u64() > Some(3)).await;
+    let id = world
+        .campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 10}))
+        .await;
+    world
+        .until_get(&api, &format!("/campaigns/{id}/status"), "somebody is at work", |body| {
+            body["waves"][0]["reached"].as_u64() > Some(3)
+        })
+        .await;
     api.post(&format!("/campaigns/{id}/cancel"), &json!({"reason": "wrong file"})).await.unwrap();
     let status = world.campaign_is(&api, &id, &["cancelled"]).await;
     assert_eq!(status["waves"][0]["in_use"], 0, "{status}");
@@ -113,11 +129,18 @@ async fn a_paused_campaign_grants_nothing_and_goes_on_when_resumed() {
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
     let fleet = world.online_fleet(&api, devices(20)).await;
-    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 2})).await;
-    world.until_get(&api, &format!("/campaigns/{id}/status"), "somebody is done", |body| body["confirmed"].as_u64() > Some(1)).await;
+    let id =
+        world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 2})).await;
+    world
+        .until_get(&api, &format!("/campaigns/{id}/status"), "somebody is done", |body| {
+            body["confirmed"].as_u64() > Some(1)
+        })
+        .await;
     api.post(&format!("/campaigns/{id}/pause"), &json!({"reason": "lunch"})).await.unwrap();
     let path = format!("/campaigns/{id}/status");
-    let at_rest = world.until_get(&api, &path, "nobody at work", |body| body["status"] == "paused" && body["waves"][0]["in_use"] == 0).await;
+    let at_rest = world
+        .until_get(&api, &path, "nobody at work", |body| body["status"] == "paused" && body["waves"][0]["in_use"] == 0)
+        .await;
     assert!(at_rest["confirmed"].as_u64() < Some(20), "{at_rest}");
     world.settles().await;
     let later = api.get(&path).await.unwrap();

@@ -31,13 +31,19 @@ async fn outcome_of(behaviour: Behaviour, wanted: &str) -> (Value, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_and_reversed_reports_confirm_one_install() {
-    let (_, installs) = outcome_of(Behaviour { duplicate: true, reverse: true, ..Behaviour::default() }, "confirmed").await;
+    let (_, installs) =
+        outcome_of(Behaviour { duplicate: true, reverse: true, ..Behaviour::default() }, "confirmed").await;
     assert_eq!(installs, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reboot_mid_download_and_a_reconnect_mid_install_resume_the_attempt() {
-    let behaviour = Behaviour { reboot_mid_download: true, reconnect_mid_install: true, die_after_received: true, ..Behaviour::default() };
+    let behaviour = Behaviour {
+        reboot_mid_download: true,
+        reconnect_mid_install: true,
+        die_after_received: true,
+        ..Behaviour::default()
+    };
     let (ended, installs) = outcome_of(behaviour, "confirmed").await;
     assert_eq!(installs, 1);
     assert_eq!(ended["attempt"], 1, "no attempt was used up: {ended}");
@@ -138,7 +144,10 @@ async fn a_bare_version_in_a_filter_means_exactly_that_version() {
     let api = world.operator().await;
     let with = |id: &str, version: &str| DeviceSpec { firmware_version: version.to_owned(), ..device(id) };
     world
-        .register(&api, &[with("a", "1.9.0"), with("b", "1.9.1"), with("c", "1.10.0"), with("d", "2.0.0-rc.1"), with("e", "2.0.0")])
+        .register(
+            &api,
+            &[with("a", "1.9.0"), with("b", "1.9.1"), with("c", "1.10.0"), with("d", "2.0.0-rc.1"), with("e", "2.0.0")],
+        )
         .await;
     world.settles().await;
     let ids = async |filter: &str| -> Vec<String> {
@@ -167,7 +176,8 @@ async fn progress_adds_no_event() {
     handle.publish("telemetry", br#"{"temperature": 21}"#.to_vec()).await;
     world.settles().await;
     let history = api.get("/devices/d-0/history?limit=200").await.unwrap();
-    let types: Vec<&str> = history["items"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+    let types: Vec<&str> =
+        history["items"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
     assert_eq!(types.len(), before, "{types:?}");
     let of_update = types.iter().filter(|name| name.starts_with("update.")).count();
     assert!(of_update <= 8, "{types:?}");

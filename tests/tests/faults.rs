@@ -77,21 +77,27 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
     let fleet = world.online_fleet(&api, devices(12)).await;
-    let draft = json!({"name": "later", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let draft =
+        json!({"name": "later", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
     let draft = api.post("/campaigns", &draft).await.unwrap()["campaign_id"].as_str().unwrap().to_owned();
     let running = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 1, "target_devices": ["d-0", "d-1", "d-2", "d-3"], "target_all": false})).await;
     world.campaign_is(&api, &running, &["running"]).await;
     world.stack.postgres.kill9();
 
     // Goes on.
-    let registered = api.send(Method::POST, "/devices", Some(&json!({"device_id": "new", "device_model": MODEL}))).await.unwrap();
+    let registered =
+        api.send(Method::POST, "/devices", Some(&json!({"device_id": "new", "device_model": MODEL}))).await.unwrap();
     assert_eq!(registered.status, 201, "registration: {}", registered.body);
     let update = json!({"firmware_id": firmware});
     let updated = api.send(Method::POST, "/devices/d-11/update", Some(&update)).await.unwrap();
     assert_eq!(updated.status, 201, "an update of one device: {}", updated.body);
     let paused = api.send(Method::POST, &format!("/campaigns/{running}/pause"), Some(&json!({}))).await.unwrap();
     assert_eq!(paused.status, 200, "pause: {}", paused.body);
-    world.until("d-11 installs it without PostgreSQL", async || fleet.device("d-11").unwrap().status().installs.len() == 1).await;
+    world
+        .until("d-11 installs it without PostgreSQL", async || {
+            fleet.device("d-11").unwrap().status().installs.len() == 1
+        })
+        .await;
 
     // Answers 503 and names PostgreSQL.
     for (method, path) in [
@@ -121,14 +127,17 @@ async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
     let mut world = World::start().await;
     let api = world.operator().await;
     world.stack.nats.kill9();
-    let reply = api.send(Method::POST, "/devices", Some(&json!({"device_id": "lost", "device_model": MODEL}))).await.unwrap();
+    let reply =
+        api.send(Method::POST, "/devices", Some(&json!({"device_id": "lost", "device_model": MODEL}))).await.unwrap();
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert!(reply.body.to_string().contains("event log"), "{}", reply.body);
     world.stack.nats.restart().await.unwrap();
-    world.until("commands work again", async || {
-        let device = json!({"device_id": "found", "device_model": MODEL});
-        api.send(Method::POST, "/devices", Some(&device)).await.is_ok_and(|reply| reply.status == 201)
-    }).await;
+    world
+        .until("commands work again", async || {
+            let device = json!({"device_id": "found", "device_model": MODEL});
+            api.send(Method::POST, "/devices", Some(&device)).await.is_ok_and(|reply| reply.status == 201)
+        })
+        .await;
     world.settles().await;
     let lost = api.send(Method::GET, "/devices/lost", None).await.unwrap();
     assert_eq!(lost.status, 404, "a refused command took effect: {}", lost.body);

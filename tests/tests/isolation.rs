@@ -46,7 +46,9 @@ async fn a_device_can_neither_forge_nor_delete_nor_eavesdrop() {
     let log = world.log().await;
     let before = log.info().await.unwrap();
     let (client, mut events) = mqtt(&world, "attacker").await;
-    for filter in ["#", "ev/#", "feed/#", "$JS/#", "+/devices/+/status", "default/devices/d-1/status", "$MQTT/#", "_INBOX/#"] {
+    for filter in
+        ["#", "ev/#", "feed/#", "$JS/#", "+/devices/+/status", "default/devices/d-1/status", "$MQTT/#", "_INBOX/#"]
+    {
         client.subscribe(filter, QoS::AtMostOnce).await.unwrap();
     }
     listen(&mut events).await;
@@ -104,7 +106,9 @@ async fn garbage_on_every_topic_does_no_harm() {
     let good = json!({"status": "online", "session": "s1", "boot_id": "b1", "firmware_version": "1.2.3"}).to_string();
     good_client.publish("default/devices/d-1/status", good, PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
     listen(&mut good_events).await;
-    let device = world.until_get(&api, "/devices/d-1", "the good message counts", |body| body["firmware_version"] == "1.2.3").await;
+    let device = world
+        .until_get(&api, "/devices/d-1", "the good message counts", |body| body["firmware_version"] == "1.2.3")
+        .await;
     assert_eq!(device["status"], "online");
     assert!(!world.log_text().contains("panicked"), "{}", world.log_text());
 }
@@ -120,11 +124,17 @@ async fn a_tenant_sees_nothing_of_another() {
     let theirs = world.operator_of("rival", &["admin"]).await;
     ours.post("/devices", &json!({"device_id": "secret", "device_model": MODEL})).await.unwrap();
     let firmware = world.firmware(&ours, "2.0.0").await;
-    let draft = json!({"name": "ours", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let draft =
+        json!({"name": "ours", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
     let campaign = ours.post("/campaigns", &draft).await.unwrap()["campaign_id"].as_str().unwrap().to_owned();
     world.settles().await;
     assert_eq!(theirs.get("/devices?count=true").await.unwrap()["total"], 0);
-    for path in ["/devices/secret", &format!("/firmware/{firmware}"), &format!("/campaigns/{campaign}"), "/devices/secret/history"] {
+    for path in [
+        "/devices/secret",
+        &format!("/firmware/{firmware}"),
+        &format!("/campaigns/{campaign}"),
+        "/devices/secret/history",
+    ] {
         let reply = theirs.send(Method::GET, path, None).await.unwrap();
         assert_eq!(reply.status, 404, "{path}: {}", reply.body);
     }

@@ -3,6 +3,8 @@
 //! Each test starts its own nats-server and PostgreSQL on free ports ([`world::World`]), talks to Waybill through its front doors, and
 //! waits for conditions with deadlines.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 mod api;
 mod audit;
 mod campaigns;

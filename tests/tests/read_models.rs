@@ -16,7 +16,14 @@ async fn a_read_model_is_rebuilt_while_serving() {
     world.settles().await;
     for name in ["devices", "updates", "campaigns", "rollout"] {
         let output = std::process::Command::new(waybill_binary())
-            .args(["rebuild", name, "--nats-url", &world.stack.nats.waybill_url(), "--database-url", &world.stack.postgres.url()])
+            .args([
+                "rebuild",
+                name,
+                "--nats-url",
+                &world.stack.nats.waybill_url(),
+                "--database-url",
+                &world.stack.postgres.url(),
+            ])
             .output()
             .unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -34,7 +41,8 @@ async fn a_query_waits_for_the_position_of_ones_own_write() {
     let world = World::start().await;
     let api = world.operator().await;
     for n in 0..20 {
-        let created = api.post("/devices", &json!({"device_id": format!("d-{n}"), "device_model": MODEL})).await.unwrap();
+        let created =
+            api.post("/devices", &json!({"device_id": format!("d-{n}"), "device_model": MODEL})).await.unwrap();
         let position = created["position"].as_str().unwrap().to_owned();
         let read = api.send(Method::GET, &format!("/devices/d-{n}?min_position={position}"), None).await.unwrap();
         assert_eq!(read.status, 200, "{}", read.body);

@@ -103,7 +103,10 @@ impl ServeArgs {
     /// A secret given by the operator, else the one kept in the data directory, made at the first start.
     pub fn secret(&self, given: Option<&String>, file: &str) -> anyhow::Result<Vec<u8>> {
         if let Some(secret) = given {
-            anyhow::ensure!(secret.len() >= SECRET_MIN_BYTES, "the secret for {file} is shorter than {SECRET_MIN_BYTES} bytes");
+            anyhow::ensure!(
+                secret.len() >= SECRET_MIN_BYTES,
+                "the secret for {file} is shorter than {SECRET_MIN_BYTES} bytes"
+            );
             return Ok(secret.clone().into_bytes());
         }
         let path = self.data_dir.join("secrets").join(file);

@@ -17,13 +17,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service against servers that are there
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Run everything in the foreground for development, servers included
     Up(up::Args),
     /// Show a staged campaign over a simulated fleet, from upload to proof
     Demo(demo::Args),
     /// Run a fleet of MQTT devices
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Print history from the log
     Replay {
         #[command(flatten)]
@@ -60,7 +60,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Serve(args) => serve::run(&args).await,
         Command::Up(args) => up::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
-        Command::Simulate(args) => simulate::run(args).await,
+        Command::Simulate(args) => simulate::run(*args).await,
         Command::Replay { connection, args } => replay::run(&connection, &args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Openapi => openapi::run(),

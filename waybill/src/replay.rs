@@ -127,7 +127,9 @@ pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
             }
             Ok(())
         }
-        (None, Some(campaign)) => replay_campaign(&EventStore::new(connection.log().await?), args, &campaign.to_string()).await,
+        (None, Some(campaign)) => {
+            replay_campaign(&EventStore::new(connection.log().await?), args, &campaign.to_string()).await
+        }
         (None, None) => bail!("say what to replay: --aggregate TYPE/ID or --campaign ID"),
     }
 }
@@ -203,7 +205,9 @@ async fn state(store: &EventStore, key: &AggregateKey, at: Option<At>) -> Result
         "campaign" => state_of::<Campaign>(store, key, at, key.id.parse()?).await,
         "rollout_ledger" => state_of::<Ledger>(store, key, at, key.id.parse()?).await,
         "campaign_plan" | "claim" => bail!("--state isn't offered for {}: its events say everything", key.kind),
-        other => bail!("{other} is no aggregate type; there are device, firmware, campaign, rollout_ledger, campaign_plan, claim"),
+        other => bail!(
+            "{other} is no aggregate type; there are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
+        ),
     }
 }
 

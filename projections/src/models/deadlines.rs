@@ -33,7 +33,7 @@ SELECT t.tenant, t.device_id, t.ordinal, t.attempt, t.phase, t.wait_reason,
   END AS clock
 FROM updates t
 LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
-WHERE t.open AND (
+WHERE t.due_at <= $1 AND (
   (t.reached_at IS NULL AND t.wait_until <= $1 AND t.phase IN ('queued', 'waiting', 'dispatched', 'deferred'))
   OR (t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
       AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $1)
@@ -49,7 +49,7 @@ WHERE t.open AND (
       AND EXISTS (SELECT FROM devices d WHERE d.tenant = t.tenant AND d.device_id = t.device_id AND d.status = 'online'
                   AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $1))))
 )
-ORDER BY t.phase_since
+ORDER BY t.due_at
 LIMIT $3";
 
 /// Clocks that have run out, at most `limit`.

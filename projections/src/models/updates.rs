@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{DeviceEvent as E, Limits, UpdateSpec};
 use domain::sealed::Sealed;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub struct UpdateRow {
     pub late: BTreeSet<String>,
     /// Not ended.
     pub open: bool,
+    /// No clock runs out before; none runs without it.
+    pub due_at: Option<DateTime<Utc>>,
     pub position: u64,
 }
 
@@ -111,6 +113,7 @@ impl ReadModel for UpdatesModel {
                 })?;
                 row.attempt = row.attempt.max(update.attempt);
                 apply(row, event, record.at());
+                row.due_at = row.first_clock();
                 row.position = record.raw.position;
             }
         }
@@ -151,6 +154,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         regressed_at: None,
         late: BTreeSet::new(),
         open: true,
+        due_at: Some(wait_until),
         position: record.raw.position,
     }
 }
@@ -241,6 +245,38 @@ fn end(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
     row.ended_at = Some(at);
     row.not_before = None;
     row.open = false;
+}
+
+impl UpdateRow {
+    /// When the first of the clocks can run out. Whatever is heard of the device only makes it later.
+    fn first_clock(&self) -> Option<DateTime<Utc>> {
+        if !self.open {
+            return None;
+        }
+        let phase = self.phase.as_str();
+        let after = |seconds: u32| Some(self.phase_since + TimeDelta::seconds(seconds.into()));
+        let waits = self.reached_at.is_none() && matches!(phase, "queued" | "waiting" | "dispatched" | "deferred");
+        let works = !matches!(phase, "staged" | "deferred");
+        let total =
+            TimeDelta::seconds(self.limits.total_s.into()) + TimeDelta::milliseconds((self.idle_s * 1_000.0) as i64);
+        let begins_by_itself =
+            self.campaign_id.is_none() && matches!(self.wait_reason.as_deref(), Some("backoff" | "held"));
+        let of_phase = match phase {
+            "dispatched" => after(self.limits.dispatch_s),
+            "downloading" => after(self.limits.downloading_s),
+            "accepted" | "verifying" | "installing" | "rebooting" => after(self.limits.phase_s),
+            "cancelling" => after(self.limits.cancel_s),
+            "deferred" => self.not_before,
+            "waiting" if begins_by_itself => self.not_before.or(Some(self.phase_since)),
+            _ => None,
+        };
+        let clocks = [
+            waits.then_some(self.wait_until),
+            self.reached_at.filter(|_| works).map(|reached_at| reached_at + total),
+            of_phase,
+        ];
+        clocks.into_iter().flatten().min()
+    }
 }
 
 /// Which updates to list; all parts that are given must hold.

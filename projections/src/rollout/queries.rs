@@ -171,25 +171,43 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
-/// Members that may begin: reachable, idle, not held, their pause over; or whose waiting time is over, so that they end.
-const READY: &str = "
+/// Members of open waves that neither hold a slot nor have ended, their pause over.
+const FREE: &str = "
 FROM rollout_members m
-JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-JOIN campaign_progress w ON w.tenant = m.tenant AND w.campaign_id = m.campaign_id AND w.wave = m.wave
-LEFT JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
+JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan";
+const IS_FREE: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.wave BETWEEN 1 AND c.wave
   AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
-  AND (m.not_before IS NULL OR m.not_before <= $3)
-  AND ((d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3)))
-       OR (m.phase = 'planned'
-           AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3))";
+  AND (m.not_before IS NULL OR m.not_before <= $3)";
+
+/// The next free members whose device is reachable, idle and not held.
+const IDLE: (&str, &str) = (
+    "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id",
+    "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))",
+);
+/// Those whose waiting time is over: a slot lets them end.
+const OVERDUE: (&str, &str) = (
+    "JOIN campaign_progress w ON w.tenant = m.tenant AND w.campaign_id = m.campaign_id AND w.wave = m.wave",
+    "AND m.phase = 'planned' AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3",
+);
+
+/// Members that may begin, the first `limit` in the campaign's order. Two ways to be ready, asked for apart, so that either can start
+/// from the few rows it concerns.
+fn ready_sql(limit: i64) -> String {
+    let part = |(join, condition): (&str, &str)| {
+        format!(
+            "(SELECT m.device_id, m.wave, m.rank {FREE} {join} {IS_FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
+        )
+    };
+    format!("SELECT * FROM ({} UNION {}) r ORDER BY wave, rank LIMIT {limit}", part(IDLE), part(OVERDUE))
+}
 
 async fn ready_per_wave(
     tx: &mut ReadTx,
     row: &CampaignRow,
     now: DateTime<Utc>,
 ) -> Result<std::collections::HashMap<u16, u32>, DbError> {
-    let sql = format!("SELECT wave, count(*) FROM (SELECT m.wave {READY} LIMIT {READY_COUNTED_MAX}) r GROUP BY wave");
+    let sql = format!("SELECT wave, count(*) FROM ({}) r GROUP BY wave", ready_sql(READY_COUNTED_MAX));
     let rows = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now).fetch_all(&mut *tx.0).await?;
     rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u16, row.try_get::<i64, _>(1)? as u32))).collect()
 }
@@ -203,9 +221,12 @@ pub async fn ready(
     limit: usize,
 ) -> Result<Vec<SlotGrant>, DbError> {
     let mut tx = db.read_all().await?;
-    let sql = format!("SELECT m.device_id, m.wave, m.rank {READY} ORDER BY m.wave, m.rank LIMIT {limit}");
-    let rows =
-        sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now).fetch_all(&mut *tx.0).await?;
+    let rows = sqlx::query(&ready_sql(limit as i64))
+        .bind(tenant.as_str())
+        .bind(campaign.to_string())
+        .bind(now)
+        .fetch_all(&mut *tx.0)
+        .await?;
     rows.iter().map(slot).collect()
 }
 

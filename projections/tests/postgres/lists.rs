@@ -84,7 +84,10 @@ async fn updates_are_listed_newest_first() {
     assert!(updates::list(&mut tx, &filter, None, 2, false).await.unwrap().items.is_empty());
 }
 
-async fn hears(world: &World, caught_up: DateTime<Utc>, heard: &[(&str, DateTime<Utc>, Option<DateTime<Utc>>)]) {
+/// A device, when it was last heard, and when its will came.
+type Heard<'a> = (&'a str, DateTime<Utc>, Option<DateTime<Utc>>);
+
+async fn hears(world: &World, caught_up: DateTime<Utc>, heard: &[Heard<'_>]) {
     let admin = world.admin().await;
     sqlx::query(
         "INSERT INTO projection_checkpoints (name, version, incarnation_ms, caught_up_at) VALUES ('presence', 1, 0, $1)

@@ -73,7 +73,10 @@ impl World {
     /// Starts the service and waits until it is ready.
     pub(crate) async fn start_waybill(&mut self) {
         self.spawn_waybill();
-        self.until("waybill is ready", async || self.http_get("/health/ready").await.is_some_and(|status| status == 200)).await;
+        self.until("waybill is ready", async || {
+            self.http_get("/health/ready").await.is_some_and(|status| status == 200)
+        })
+        .await;
     }
 
     /// Starts the service without waiting.
@@ -150,7 +153,13 @@ impl World {
     }
 
     /// Waits until a GET gives what is wanted; returns it.
-    pub(crate) async fn until_get(&self, api: &ApiClient, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until_get(
+        &self,
+        api: &ApiClient,
+        path: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let reply = api.send(Method::GET, path, None).await;
@@ -160,7 +169,11 @@ impl World {
             {
                 return body.clone();
             }
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; last {reply:?}\n{}", tail(&self.log_text()));
+            assert!(
+                Instant::now() < deadline,
+                "not within {PATIENCE:?}: {what}; last {reply:?}\n{}",
+                tail(&self.log_text())
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -178,7 +191,11 @@ impl World {
                 return;
             }
             last = Some(head);
-            assert!(Instant::now() < deadline, "the read models don't reach the end of the log\n{}", tail(&self.log_text()));
+            assert!(
+                Instant::now() < deadline,
+                "the read models don't reach the end of the log\n{}",
+                tail(&self.log_text())
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -86,7 +86,8 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<Totals
     // A device has failed from its first try that the image spoiled, also while another try is due: as the gate counts.
     let (confirmed, settled) = (sum("confirmed"), sum("gate_settled"));
     let failed = settled.saturating_sub(confirmed);
-    let waves = status["waves"].as_array().map_or(0, |waves| waves.iter().filter(|wave| !wave["opened_at"].is_null()).count());
+    let waves =
+        status["waves"].as_array().map_or(0, |waves| waves.iter().filter(|wave| !wave["opened_at"].is_null()).count());
     let events = count_events(running).await?;
     let totals = Totals {
         devices: devices.len() as u64,
@@ -157,7 +158,10 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
                 totals.confirmed + totals.failed < totals.devices,
                 "the gate stopped the campaign only after everybody"
             );
-            println!("\nThe failure gate stopped the campaign: {} devices were never touched.", totals.devices - totals.confirmed - totals.failed);
+            println!(
+                "\nThe failure gate stopped the campaign: {} devices were never touched.",
+                totals.devices - totals.confirmed - totals.failed
+            );
             Ok(())
         }
         // So few fail that the gate has no reason to close.
@@ -170,6 +174,6 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
 fn check_fleet(fleet: &Fleet, totals: &Totals) -> Result<()> {
     let fleet = fleet.status();
     ensure!(fleet.repeated_installs == 0, "{} devices installed the same attempt twice", fleet.repeated_installs);
-    ensure!(fleet.installs as u64 >= totals.confirmed, "fewer installs than confirmed devices");
+    ensure!(fleet.installs >= totals.confirmed, "fewer installs than confirmed devices");
     Ok(())
 }
