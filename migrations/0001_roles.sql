@@ -20,7 +20,7 @@ $$;
 GRANT USAGE ON SCHEMA public TO waybill_projector, waybill_reader;
 
 -- Puts a table under the rules. Used by migrations, and again when a rebuilt table takes the place of the old one.
-CREATE FUNCTION waybill_protect(target regclass) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION waybill_protect(target regclass) RETURNS void LANGUAGE plpgsql SET client_min_messages = warning AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target);
     EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', target);

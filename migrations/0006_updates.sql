@@ -1,4 +1,5 @@
--- Why: every update with its phase, and the times that its clocks need. A clock runs out when no event moves the row on.
+-- Why: every update with its phase, and the times that its clocks need. `due_at` is when the
+-- first of them can run out: the only rows that are looked at for clocks are those behind it.
 CREATE TABLE updates (
     tenant text NOT NULL,
     device_id text NOT NULL,
@@ -31,11 +32,11 @@ CREATE TABLE updates (
     regressed_at timestamptz,
     late jsonb NOT NULL,
     open boolean NOT NULL,
+    due_at timestamptz,
     position bigint NOT NULL,
     PRIMARY KEY (tenant, device_id, ordinal)
 );
 CREATE INDEX updates_newest ON updates (tenant, queued_at, device_id, ordinal);
 CREATE INDEX updates_campaign ON updates (tenant, campaign_id, device_id);
-CREATE INDEX updates_open ON updates (phase_since) WHERE open;
-CREATE INDEX updates_open_waiting ON updates (wait_until) WHERE open AND reached_at IS NULL;
+CREATE INDEX updates_due ON updates (due_at) WHERE due_at IS NOT NULL;
 SELECT waybill_protect('updates');

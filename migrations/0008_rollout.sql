@@ -91,4 +91,5 @@ CREATE TABLE rollout_devices (
     live_ordinal bigint,
     PRIMARY KEY (tenant, device_id)
 );
+CREATE INDEX rollout_devices_idle ON rollout_devices (tenant, device_id) WHERE online AND live_ordinal IS NULL;
 SELECT waybill_protect('rollout_devices');

@@ -171,10 +171,11 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
-/// Members of open waves that neither hold a slot nor have ended, their pause over.
+/// Members of the committed plan.
 const FREE: &str = "
 FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan";
+/// In open waves, with neither a slot nor an end, and their pause over.
 const IS_FREE: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.wave BETWEEN 1 AND c.wave
   AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
@@ -188,7 +189,11 @@ const IDLE: (&str, &str) = (
 /// Those whose waiting time is over: a slot lets them end.
 const OVERDUE: (&str, &str) = (
     "JOIN campaign_progress w ON w.tenant = m.tenant AND w.campaign_id = m.campaign_id AND w.wave = m.wave",
-    "AND m.phase = 'planned' AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3",
+    // Whether any wave is as old as that is known before any member is looked at.
+    "AND m.phase = 'planned' AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3
+     AND EXISTS (SELECT FROM campaign_progress old JOIN rollout_campaigns of ON of.tenant = $1 AND of.campaign_id = $2
+                 WHERE old.tenant = $1 AND old.campaign_id = $2
+                   AND old.opened_at + make_interval(mins => (of.spec->>'wait_for_device_minutes')::integer) <= $3)",
 );
 
 /// Members that may begin, the first `limit` in the campaign's order. Two ways to be ready, asked for apart, so that either can start
