@@ -171,29 +171,30 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
-/// Members of the committed plan.
+/// Members in open waves of the committed plan, with neither a slot nor an end, and their pause over. The campaign's own values come by
+/// themselves, so that an index gives the members in their order.
 const FREE: &str = "
-FROM rollout_members m
-JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan";
-/// In open waves, with neither a slot nor an end, and their pause over.
-const IS_FREE: &str = "
-WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.wave BETWEEN 1 AND c.wave
+WHERE m.tenant = $1 AND m.campaign_id = $2
+  AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
+  AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
   AND (m.not_before IS NULL OR m.not_before <= $3)";
 
-/// The next free members whose device is reachable, idle and not held.
+/// Those whose device is reachable, idle and not held.
 const IDLE: (&str, &str) = (
     "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id",
     "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))",
 );
-/// Those whose waiting time is over: a slot lets them end.
+/// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
 const OVERDUE: (&str, &str) = (
-    "JOIN campaign_progress w ON w.tenant = m.tenant AND w.campaign_id = m.campaign_id AND w.wave = m.wave",
-    // Whether any wave is as old as that is known before any member is looked at.
-    "AND m.phase = 'planned' AND w.opened_at + make_interval(mins => (c.spec->>'wait_for_device_minutes')::integer) <= $3
-     AND EXISTS (SELECT FROM campaign_progress old JOIN rollout_campaigns of ON of.tenant = $1 AND of.campaign_id = $2
-                 WHERE old.tenant = $1 AND old.campaign_id = $2
-                   AND old.opened_at + make_interval(mins => (of.spec->>'wait_for_device_minutes')::integer) <= $3)",
+    "",
+    "AND m.phase = 'planned'
+     AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
+           SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
+           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
+     AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
+           SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
+           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))",
 );
 
 /// Members that may begin, the first `limit` in the campaign's order. Two ways to be ready, asked for apart, so that either can start
@@ -201,7 +202,7 @@ const OVERDUE: (&str, &str) = (
 fn ready_sql(limit: i64) -> String {
     let part = |(join, condition): (&str, &str)| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank {FREE} {join} {IS_FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {join} {FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
     format!("SELECT * FROM ({} UNION {}) r ORDER BY wave, rank LIMIT {limit}", part(IDLE), part(OVERDUE))
