@@ -1,7 +1,7 @@
 //! The read side: projectors, and the read models they own in PostgreSQL.
 //!
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always stand for a
-//! prefix of the log ([`runner`]). Each read model is one file with its rows, its `apply` and its queries ([`models`], [`rollout`]); nobody
+//! prefix of the log (`runner`). Each read model is one file with its rows, its `apply` and its queries (`models`, [`rollout`]); nobody
 //! else touches its tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), but for what comes from
 //! TELEMETRY ([`presence`]).
 //!
