@@ -17,8 +17,13 @@ use crate::record::{self, CommandHash, Record, StoredEvent};
 use crate::request::Request;
 use crate::{subject, upcast};
 
+/// Events have their files beside the domain that writes them, everything else here.
 fn file(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(path)
+    let crate_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    match path.strip_prefix("events/") {
+        Some(event) => crate_dir.join("../domain/golden").join(event),
+        None => crate_dir.join("golden").join(path),
+    }
 }
 
 fn golden(path: &str) -> String {
