@@ -161,7 +161,7 @@ impl Projections {
             let (db, log, board) = parts;
             while let Err(error) = db.migrate().await {
                 tracing::warn!(%error, "The read models' tables can't be brought up to date yet.");
-                board.set_all(ProjectionState::Unavailable, Some(error.to_string()));
+                board.set_all(ProjectionState::Starting, Some(error.to_string()));
                 tokio::select! {
                     () = starting.token().cancelled() => return,
                     () = tokio::time::sleep(MIGRATION_PAUSE) => {}

@@ -229,6 +229,8 @@ async fn a_database_that_is_away_is_named_and_waited_for() {
     let projections = Projections::start(db, log, None, &tasks);
     let waited = projections.wait_for(&[projections::DEVICES], 1, std::time::Duration::from_secs(3)).await;
     assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
+    let begun = tokio::time::timeout(std::time::Duration::from_millis(200), projections.started()).await;
+    assert!(begun.is_err(), "nothing has begun without tables");
     assert!(tasks.shutdown(PATIENCE).await);
 }
 
