@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use waybill::config::{LogFormat, ServeArgs};
-use waybill::{demo, logs, openapi, rebuild, replay, serve, simulate, up};
+use waybill::{demo, logs, openapi, projections, rebuild, replay, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and keeps the proof")]
@@ -33,6 +33,9 @@ enum Command {
     },
     /// Build a read model anew from the log while the service runs
     Rebuild(rebuild::Args),
+    /// Look after read models
+    #[command(subcommand)]
+    Projections(projections::Command),
     /// Print the OpenAPI description of the API
     Openapi,
 }
@@ -53,7 +56,9 @@ async fn run(command: Command) -> Result<()> {
     match &command {
         Command::Serve(args) => logs::install(args.log_format, None),
         Command::Demo(_) => logs::install(LogFormat::Text, Some("warn")),
-        Command::Replay { .. } | Command::Rebuild(_) | Command::Openapi => logs::install(LogFormat::Text, Some("warn")),
+        Command::Replay { .. } | Command::Rebuild(_) | Command::Projections(_) | Command::Openapi => {
+            logs::install(LogFormat::Text, Some("warn"))
+        }
         Command::Up(_) | Command::Simulate(_) => logs::install(LogFormat::Text, None),
     }
     match command {
@@ -63,6 +68,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(*args).await,
         Command::Replay { connection, args } => replay::run(&connection, &args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
+        Command::Projections(command) => projections::run(&command).await,
         Command::Openapi => openapi::run(),
     }
 }
