@@ -14,9 +14,11 @@ setup:
 	@scripts/setup
 
 demo: setup
+	@echo 'Building Waybill; the first time takes some minutes.' >&2
 	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- demo --devices $(DEVICES) --fail $(FAIL)
 
 up: setup
+	@echo 'Building Waybill; the first time takes some minutes.' >&2
 	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- up
 
 test: setup

@@ -311,7 +311,7 @@ pub async fn list(
         select.filter("t.ordinal = ($)::bigint", ordinal);
     }
     if !filter.phases.is_empty() {
-        select.filter("t.phase = ANY (SELECT jsonb_array_elements_text($))", json!(filter.phases));
+        select.filter("CASE WHEN t.regressed_at IS NULL THEN t.phase ELSE 'regressed' END = ANY (SELECT jsonb_array_elements_text($))", json!(filter.phases));
     }
     let after = after.map(|(queued_at, device, ordinal)| {
         let condition =

@@ -32,13 +32,10 @@ impl Bars {
     pub(super) fn show(&self, status: &Value) {
         for (bar, wave) in self.waves.iter().zip(status["waves"].as_array().into_iter().flatten()) {
             let count = |name: &str| wave[name].as_u64().unwrap_or(0);
-            bar.set_position(count("confirmed") + count("failed"));
-            bar.set_message(format!(
-                "confirmed {}, failed {}, at work {}",
-                count("confirmed"),
-                count("failed"),
-                count("in_use")
-            ));
+            let (confirmed, settled) = (count("confirmed"), count("gate_settled"));
+            bar.set_position(settled);
+            let failed = settled.saturating_sub(confirmed);
+            bar.set_message(format!("confirmed {confirmed}, failed {failed}, at work {}", count("in_use")));
         }
     }
 

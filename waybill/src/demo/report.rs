@@ -37,7 +37,7 @@ pub(super) fn print_summary(status: &Value, totals: &Totals) {
             count("enrolled"),
             count("reached"),
             count("confirmed"),
-            count("failed"),
+            count("gate_settled").saturating_sub(count("confirmed")),
             count("in_use")
         );
     }
