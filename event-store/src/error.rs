@@ -57,6 +57,9 @@ pub enum ExecuteError {
     /// Refused by the rules.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The aggregate isn't at a version that the sender has seen; nothing was stored.
+    #[error("the aggregate has changed: its version is {version}")]
+    VersionDiffers { version: u64 },
     /// Others kept writing to the same aggregate; nothing was stored. Trying again is right.
     #[error("the aggregate kept changing")]
     Conflict,

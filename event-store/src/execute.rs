@@ -49,7 +49,7 @@ impl EventStore {
         request: &Request<A::Wish>,
     ) -> Result<Checked<A>, ExecuteError> {
         let loaded = self.load_fresh(key).await?;
-        let events = loaded.aggregate.decide(request.now, &request.wish)?;
+        let events = decide_on(&loaded, request)?;
         let mut aggregate = A::clone(&loaded.aggregate);
         for event in events.iter().cloned() {
             aggregate.apply(event);
@@ -100,8 +100,7 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 
     async fn decide(&mut self, loaded: Arc<Loaded<A>>) -> Result<Round<A>, ExecuteError> {
-        let decision = loaded.aggregate.decide(self.request.now, &self.request.wish);
-        match decision {
+        match decide_on(&loaded, self.request) {
             Ok(events) if !events.is_empty() => self.append(loaded, events).await,
             settled => {
                 if !self.fresh {
@@ -194,6 +193,16 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 }
 
+/// What follows from a wish, if the sender has seen this version. Where there is nothing yet, the rules speak first.
+fn decide_on<A: Decider>(loaded: &Loaded<A>, request: &Request<A::Wish>) -> Result<Vec<A::Event>, ExecuteError> {
+    let differs = request.seen.as_ref().is_some_and(|seen| !seen.includes(loaded.version));
+    if differs && loaded.version > 0 {
+        return Err(ExecuteError::VersionDiffers { version: loaded.version });
+    }
+    let events = loaded.aggregate.decide(request.now, &request.wish)?;
+    if differs { Err(ExecuteError::VersionDiffers { version: loaded.version }) } else { Ok(events) }
+}
+
 /// How a command came out, for the metrics.
 fn word<A: Decider>(outcome: &Result<Committed<A>, ExecuteError>) -> &'static str {
     match outcome {
@@ -201,6 +210,7 @@ fn word<A: Decider>(outcome: &Result<Committed<A>, ExecuteError>) -> &'static st
         Ok(committed) if committed.events.is_empty() => "no_effect",
         Ok(_) => "stored",
         Err(ExecuteError::Rejected(_)) => "rejected",
+        Err(ExecuteError::VersionDiffers { .. }) => "version_differs",
         Err(ExecuteError::Conflict) => "conflict",
         Err(ExecuteError::CommandIdReused) => "command_id_reused",
         Err(ExecuteError::Store(error)) if error.is_unavailable() => "unavailable",

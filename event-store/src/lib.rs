@@ -44,5 +44,5 @@ pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
 pub use memory::MemoryLog;
 pub use position::{Position, PositionToken};
 pub use record::{Metadata, Record, StoredEvent};
-pub use request::{Checked, Committed, Request};
+pub use request::{Checked, Committed, Request, Seen};
 pub use store::EventStore;

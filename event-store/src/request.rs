@@ -23,7 +23,26 @@ pub struct Request<W> {
     pub traceparent: Option<String>,
     /// The time at which the wish is decided.
     pub now: DateTime<Utc>,
+    /// What the sender has seen of the aggregate; decided on that or not at all.
+    pub seen: Option<Seen>,
     pub wish: W,
+}
+
+/// Versions of an aggregate that a sender bases a wish on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Whatever its version, as long as it exists.
+    Existing,
+    OneOf(Vec<u64>),
+}
+
+impl Seen {
+    pub(crate) fn includes(&self, version: u64) -> bool {
+        match self {
+            Self::Existing => version > 0,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
 }
 
 impl<W> Request<W> {
@@ -37,6 +56,7 @@ impl<W> Request<W> {
             reason: None,
             traceparent: None,
             now: clock::now(),
+            seen: None,
             wish,
         }
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Decider, Key, Sealed};
-use event_store::{PositionToken, Request, clock};
+use event_store::{Loaded, PositionToken, Request, Seen, clock};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -48,8 +48,8 @@ pub(crate) struct Envelope {
     key: Option<String>,
     correlation_id: Option<Uuid>,
     traceparent: Option<String>,
-    /// Versions, any of which the aggregate must have.
-    if_match: Option<Vec<String>>,
+    /// Versions, one of which the aggregate must have.
+    if_match: Option<Seen>,
     reason: Option<String>,
     pub(crate) dry_run: bool,
 }
@@ -120,6 +120,11 @@ impl Envelope {
         }
     }
 
+    /// Whether this very command is among those that an aggregate has stored: its outcome stands.
+    pub(crate) fn is_stored<A: Decider>(&self, caller: &Caller, loaded: &Loaded<A>) -> bool {
+        self.key.is_some() && loaded.recent.find(self.command_id(caller)).is_some()
+    }
+
     fn command_id(&self, caller: &Caller) -> CommandId {
         match &self.key {
             Some(key) => CommandId::derive(&["http", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
@@ -145,6 +150,7 @@ impl Envelope {
             correlation_id: self.correlation_id,
             reason: reason.map(Sealed::Plain),
             traceparent: self.traceparent.clone(),
+            seen: self.if_match.clone(),
             ..Request::new(self.command_id(caller), caller.actor.clone(), wish)
         })
     }
@@ -161,7 +167,6 @@ impl App {
         reason: Option<String>,
     ) -> Result<Done<A>, Problem> {
         let request = envelope.request(caller, wish, reason)?;
-        self.match_version(envelope, key, &request).await?;
         if envelope.dry_run {
             let checked = self.store.check(key, &request).await?;
             let position = self.token(checked.position).await?;
@@ -171,24 +176,6 @@ impl App {
         let done = self.store.execute(key, request).await?;
         let position = self.token(done.position).await?;
         Ok(Done { aggregate: done.aggregate, events: done.events, version: done.version, position, dry_run: false })
-    }
-
-    /// 412 when the caller has seen another version; a command that was sent before is not asked again.
-    async fn match_version<A: Decider>(
-        &self,
-        envelope: &Envelope,
-        key: &Key<A>,
-        request: &Request<A::Wish>,
-    ) -> Result<(), Problem> {
-        let Some(wanted) = &envelope.if_match else { return Ok(()) };
-        let loaded = self.store.load_fresh(key).await?;
-        let present = loaded.version.to_string();
-        let matches = wanted.iter().any(|tag| *tag == present || (tag == "*" && loaded.version > 0));
-        if matches || loaded.recent.find(request.id).is_some() {
-            return Ok(());
-        }
-        let detail = format!("it has changed: its version is {present}");
-        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "version_differs", detail))
     }
 }
 
@@ -217,9 +204,16 @@ fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
     }
 }
 
-fn if_match(headers: &HeaderMap) -> Option<Vec<String>> {
-    let value = headers.get(header::IF_MATCH)?.to_str().ok()?;
-    Some(value.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"').to_owned()).collect())
+/// A tag that is none of ours matches nothing. A proxy may have made ours a weak one.
+fn if_match(headers: &HeaderMap) -> Option<Seen> {
+    let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
+    tags.peek()?;
+    let tags: Vec<&str> = tags.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
+    let version = |tag: &&str| tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok();
+    match tags.iter().any(|tag| tag.trim() == "*") {
+        true => Some(Seen::Existing),
+        false => Some(Seen::OneOf(tags.iter().filter_map(version).collect())),
+    }
 }
 
 #[cfg(test)]

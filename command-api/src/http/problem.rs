@@ -225,6 +225,9 @@ impl From<ExecuteError> for Problem {
     fn from(error: ExecuteError) -> Self {
         match error {
             ExecuteError::Rejected(rejection) => rejection.into(),
+            ExecuteError::VersionDiffers { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "version_differs", error.to_string())
+            }
             ExecuteError::Conflict => {
                 Self::new(StatusCode::CONFLICT, "conflict", "others kept changing it; nothing was stored, try again")
             }

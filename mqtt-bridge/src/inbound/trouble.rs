@@ -42,7 +42,7 @@ impl From<ExecuteError> for Trouble {
     fn from(error: ExecuteError) -> Self {
         match error {
             ExecuteError::Rejected(rejection) => Self::refused("rejected", rejection.to_string()),
-            ExecuteError::Conflict => Self::NotNow(error.to_string()),
+            ExecuteError::Conflict | ExecuteError::VersionDiffers { .. } => Self::NotNow(error.to_string()),
             ExecuteError::CommandIdReused => Self::refused("broken", error.to_string()),
             ExecuteError::Store(error) => error.into(),
         }
