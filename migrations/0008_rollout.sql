@@ -20,6 +20,8 @@ CREATE TABLE rollout_campaigns (
     granted_total bigint NOT NULL,
     recent_grants jsonb NOT NULL,
     ends_at timestamptz,
+    retry_round bigint NOT NULL,
+    version bigint NOT NULL,
     position bigint NOT NULL,
     PRIMARY KEY (tenant, campaign_id)
 );
@@ -62,6 +64,7 @@ CREATE TABLE rollout_members (
     wait_reason text,
     before_cancel text,
     ordinal bigint,
+    retry_of bigint,
     attempt bigint NOT NULL,
     holds_slot boolean NOT NULL,
     grant_number bigint NOT NULL,

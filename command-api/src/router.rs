@@ -41,13 +41,19 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(firmware::deprecate_firmware))
         .routes(routes!(firmware::withdraw_firmware))
         .routes(routes!(campaigns::list_campaigns, campaigns::create_campaign))
-        .routes(routes!(campaigns::get_campaign, campaigns::replace_campaign, campaigns::delete_campaign))
+        .routes(routes!(
+            campaigns::get_campaign,
+            campaigns::replace_campaign,
+            campaigns::adjust_campaign,
+            campaigns::delete_campaign
+        ))
         .routes(routes!(campaigns::clone_campaign))
         .routes(routes!(campaigns::start_campaign))
         .routes(routes!(campaigns::execute_campaign))
         .routes(routes!(campaigns::pause_campaign))
         .routes(routes!(campaigns::resume_campaign))
         .routes(routes!(campaigns::cancel_campaign))
+        .routes(routes!(campaigns::retry_campaign))
         .routes(routes!(campaigns::open_wave))
         .routes(routes!(campaigns::campaign_status))
         .routes(routes!(campaigns::ota_campaign_status))

@@ -5,6 +5,7 @@
 //! aggregate that owns a device's updates; a campaign only decides who may begin ([`campaign`], [`rollout`]).
 
 pub mod campaign;
+pub mod change;
 pub mod claim;
 pub mod decider;
 pub mod device;

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::campaign::CampaignSpec;
 use crate::decider::Decider;
 use crate::device::Exclusion;
 use crate::ids::{CampaignId, DeviceId};
 use crate::rejection::Rejection;
-use crate::values::Percent;
 
 /// Name of the ordering, in `campaign.planned`.
 pub const RANK_ALGORITHM: &str = "sha256-rank-v1";
@@ -26,7 +26,7 @@ pub const CHUNK_DEVICES_MAX: usize = 2_500;
 pub struct PlanEntry {
     #[serde(rename = "d")]
     pub device: DeviceId,
-    /// Place in the order, from 0, over all that are not excluded; 0 for excluded ones.
+    /// Place in the order, from 0, over all that are not excluded or only not sampled, so that a sample can be raised; else 0.
     #[serde(rename = "r")]
     pub rank: u32,
     /// From 1; 0 for excluded ones.
@@ -113,33 +113,31 @@ pub struct PlanCandidate {
 
 /// Puts devices in order, takes the sample and cuts the waves.
 ///
-/// `wave_percentages` are cumulative and end with 100. The sample is `ceil(eligible × percentage)`, at least one device.
-pub fn plan(
-    seed: &str,
-    candidates: Vec<PlanCandidate>,
-    sample: Percent,
-    wave_percentages: &[Percent],
-) -> Vec<PlanEntry> {
+/// The sample is `ceil(eligible × rollout_percentage)`, at least one device; the waves' percentages are cumulative over it and end with
+/// 100. The first wave may be given as a number of devices.
+pub fn plan(seed: &str, candidates: Vec<PlanCandidate>, spec: &CampaignSpec) -> Vec<PlanEntry> {
     let mut keyed: Vec<([u8; 32], PlanCandidate)> =
         candidates.into_iter().map(|candidate| (rank_key(seed, &candidate.device), candidate)).collect();
     keyed.sort_by(|(left, a), (right, b)| left.cmp(right).then_with(|| a.device.cmp(&b.device)));
     let eligible = keyed.iter().filter(|(_, candidate)| candidate.excluded.is_none()).count() as u64;
-    let sampled = sample.of_rounded_up(eligible);
-    let wave_ends: Vec<u64> = wave_percentages.iter().map(|percent| percent.of_rounded_up(sampled)).collect();
-    let mut rank: u64 = 0;
+    let sampled = spec.rollout_percentage.of_rounded_up(eligible);
+    let mut wave_ends: Vec<u64> = spec.waves.iter().map(|wave| wave.percentage.of_rounded_up(sampled)).collect();
+    if let (Some(size), Some(first)) = (spec.canary_size, wave_ends.first_mut()) {
+        *first = u64::from(size).min(sampled);
+    }
+    let mut next: u64 = 0;
     keyed
         .into_iter()
         .map(|(_, candidate)| {
-            let excluded = candidate.excluded.or((rank >= sampled).then_some(Exclusion::NotSampled));
-            let place = rank;
-            if excluded.is_none() {
-                rank += 1;
-            }
+            let eligible = candidate.excluded.is_none();
+            let excluded = candidate.excluded.or((next >= sampled).then_some(Exclusion::NotSampled));
+            let rank = if eligible { next } else { 0 };
+            next += u64::from(eligible);
             let wave = match excluded {
                 Some(_) => 0,
-                None => 1 + wave_ends.iter().take_while(|end| **end <= place).count() as u16,
+                None => 1 + wave_ends.iter().take_while(|end| **end <= rank).count() as u16,
             };
-            let rank = if excluded.is_some() { 0 } else { place as u32 };
+            let rank = rank as u32;
             PlanEntry { device: candidate.device, rank, wave, excluded, from_version: candidate.from_version }
         })
         .collect()
@@ -155,6 +153,8 @@ fn rank_key(seed: &str, device: &DeviceId) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::tests::spec;
+    use crate::values::Percent;
 
     fn fleet(count: usize) -> Vec<PlanCandidate> {
         (0..count)
@@ -166,32 +166,43 @@ mod tests {
             .collect()
     }
 
-    fn percents(values: &[u8]) -> Vec<Percent> {
-        values.iter().map(|v| Percent::new(*v).unwrap()).collect()
+    fn ranked(seed: &str, count: usize, sample: u8, waves: &[u8], canary_size: Option<u32>) -> Vec<PlanEntry> {
+        let rollout_percentage = Percent::new(sample).unwrap();
+        plan(seed, fleet(count), &CampaignSpec { rollout_percentage, canary_size, ..spec(waves) })
+    }
+
+    fn of_wave(entries: &[PlanEntry], wave: u16) -> usize {
+        entries.iter().filter(|entry| entry.wave == wave).count()
     }
 
     #[test]
     fn waves_are_cumulative_and_take_everybody() {
-        let entries = plan("seed", fleet(200), Percent::ALL, &percents(&[10, 50, 100]));
-        let of = |wave| entries.iter().filter(|entry| entry.wave == wave).count();
-        assert_eq!((of(1), of(2), of(3)), (20, 80, 100));
+        let entries = ranked("seed", 200, 100, &[10, 50, 100], None);
+        assert_eq!([1, 2, 3].map(|wave| of_wave(&entries, wave)), [20, 80, 100]);
+    }
+
+    #[test]
+    fn a_canary_of_a_size_is_the_first_wave() {
+        assert_eq!([1, 2].map(|wave| of_wave(&ranked("seed", 200, 100, &[1, 100], Some(7)), wave)), [7, 193]);
+        assert_eq!([1, 2].map(|wave| of_wave(&ranked("seed", 5, 100, &[1, 100], Some(7)), wave)), [5, 0]);
     }
 
     #[test]
     fn a_larger_sample_only_adds() {
-        let small = plan("s", fleet(97), Percent::new(10).unwrap(), &percents(&[100]));
-        let large = plan("s", fleet(97), Percent::new(30).unwrap(), &percents(&[100]));
         let taken = |entries: &[PlanEntry]| -> std::collections::BTreeSet<DeviceId> {
             entries.iter().filter(|e| e.excluded.is_none()).map(|e| e.device.clone()).collect()
         };
-        assert_eq!(taken(&small).len(), 10);
-        assert_eq!(taken(&large).len(), 30);
+        let (small, large) = (ranked("s", 97, 10, &[100], None), ranked("s", 97, 30, &[100], None));
+        assert_eq!((taken(&small).len(), taken(&large).len()), (10, 30));
         assert!(taken(&small).is_subset(&taken(&large)));
+        let raised: std::collections::BTreeSet<_> =
+            small.iter().filter(|entry| entry.rank < 30).map(|entry| entry.device.clone()).collect();
+        assert_eq!(raised, taken(&large));
     }
 
     #[test]
     fn one_device_is_always_taken() {
-        let entries = plan("s", fleet(1), Percent::new(1).unwrap(), &percents(&[10, 100]));
+        let entries = ranked("s", 1, 1, &[10, 100], None);
         assert_eq!((entries[0].wave, entries[0].excluded), (1, None));
     }
 

@@ -53,6 +53,34 @@ impl From<Percent> for u8 {
     }
 }
 
+/// A share that something is measured against: 0 to 100 percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Threshold(u8);
+
+impl Threshold {
+    pub fn new(value: u8) -> Option<Self> {
+        (value <= 100).then_some(Self(value))
+    }
+
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Threshold {
+    type Error = String;
+    fn try_from(value: u8) -> Result<Self, String> {
+        Self::new(value).ok_or_else(|| format!("{value} is not between 0 and 100"))
+    }
+}
+
+impl From<Threshold> for u8 {
+    fn from(threshold: Threshold) -> u8 {
+        threshold.0
+    }
+}
+
 /// A SHA-256, 64 lower-case hex digits in text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

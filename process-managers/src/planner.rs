@@ -29,12 +29,11 @@ pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<()
     let (candidates, at_position) =
         rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now).await?;
     let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
-    let percentages = row.spec.wave_percentages();
-    let entries = plan(&seed, candidates, row.spec.rollout_percentage, &percentages);
+    let entries = plan(&seed, candidates, &row.spec);
     let plan_hash = hash_of(&entries);
     let id = name_based_uuid(&["plan", &row.campaign.to_string(), &plan_hash]);
     let chunks = write_chunks(context, row, id, &entries).await?;
-    let summary = summarize(id, chunks, &entries, percentages.len(), seed, at_position, plan_hash);
+    let summary = summarize(id, chunks, &entries, row.spec.waves.len(), seed, at_position, plan_hash);
     let (devices, position) = (summary.devices, summary.at_position);
     let wish = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let command = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);

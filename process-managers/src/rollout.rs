@@ -7,7 +7,7 @@ use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{Decision, decide};
 use domain::{Actor, CommandId, DeviceId, Key};
-use event_store::{ExecuteError, Request, clock};
+use event_store::{ExecuteError, Request, Seen, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::rollout::{self, View, WorkRow};
@@ -142,6 +142,8 @@ async fn command(
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
     let mut request = Request::new(CommandId::derive(&parts), actor(), wish);
     request.correlation_id = Some(row.campaign.0);
+    // Whatever happened to the campaign since may have changed what is to be decided.
+    request.seen = Some(Seen::OneOf(vec![view.campaign_version]));
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(committed) => {
             if !committed.events.is_empty() {
@@ -153,7 +155,7 @@ async fn command(
             tracing::debug!(campaign.id = %row.campaign, decision = name, %rejection, "A decision came too late.");
             Ok(())
         }
-        Err(ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(()),
+        Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -177,14 +179,20 @@ async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool,
     Ok(firmware.aggregate.status == FirmwareStatus::Withdrawn)
 }
 
+/// As the log has it: rows may lag behind a retry that took an ended campaign up again.
+async fn campaign_is_live(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+    let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
+    Ok(campaign.aggregate.status.is_live())
+}
+
 async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
-    if !row.pinned {
+    if !row.pinned || campaign_is_live(context, row).await? {
         return Ok(());
     }
     let key = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
     let wish = FirmwareCommand::Unpin { campaign: row.campaign };
-    let command = CommandId::derive(&["unpin", &row.campaign.to_string()]);
-    let mut request = Request::new(command, actor(), wish);
+    // The firmware's state is the guard: a campaign that is retried is pinned and let go again.
+    let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
     request.correlation_id = Some(row.campaign.0);
     match context.store.execute(&key, request).await {
         Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),

@@ -25,7 +25,7 @@ pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices_max: u32) -> Result<bool, TickError> {
     let now = clock::now();
     let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, devices_max as usize).await?;
-    if ready.is_empty() || !is_running(context, row).await? {
+    if ready.is_empty() || !is_running(context, row, view).await? {
         return Ok(false);
     }
     let spec = &view.rollout.spec;
@@ -53,7 +53,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
 /// Carries grants that devices haven't answered once more.
 pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), TickError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
-    if unseen.is_empty() || !is_running(context, row).await? {
+    if unseen.is_empty() || !is_running(context, row, view).await? {
         return Ok(());
     }
     carry(context, row, view, unseen).await
@@ -106,14 +106,14 @@ async fn send(
     }
 }
 
-/// The campaign's own word, from the log: rows may lag behind a pause.
-async fn is_running(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+/// The campaign's own word, from the log: rows may lag behind a pause or a change of its limits.
+async fn is_running(context: &Context, row: &WorkRow, view: &View) -> Result<bool, TickError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    Ok(campaign.aggregate.status == CampaignStatus::Running)
+    Ok(campaign.aggregate.status == CampaignStatus::Running && campaign.version == view.campaign_version)
 }
 
 fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Grant {
-    let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank };
+    let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
     let opened = usize::from(slot.wave).checked_sub(1).and_then(|index| view.wave_opened.get(index).copied().flatten());
     Grant { campaign, number, wait_until: wait_until(&view.rollout.spec, opened, view.rollout.ends_at) }
 }

@@ -36,6 +36,12 @@ struct Entry<R> {
     now: Option<R>,
 }
 
+impl<R> Default for Rows<R> {
+    fn default() -> Self {
+        Self { rows: HashMap::new(), kind: PhantomData }
+    }
+}
+
 impl<R: Row> Rows<R> {
     /// Loads the rows with these keys; keys without a row are remembered as absent.
     pub(crate) async fn load(connection: &mut PgConnection, keys: Vec<Vec<String>>) -> Result<Self, DbError> {

@@ -149,3 +149,82 @@ async fn a_paused_campaign_grants_nothing_and_goes_on_when_resumed() {
     world.campaign_is(&api, &id, &["completed"]).await;
     fleet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_larger_sample_takes_more_devices_in_while_the_campaign_runs() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(20)).await;
+    let waves = json!([{"percentage": 50, "advance": "manual"}, {"percentage": 100}]);
+    let created = json!({"rollout_percentage": 20, "max_concurrent_updates": 1, "waves": waves});
+    let id = world.campaign(&api, &firmware, created).await;
+    let path = format!("/campaigns/{id}");
+    world
+        .until_get(&api, &format!("{path}/status"), "the first wave is through", |body| {
+            !body["waves"][0]["completed_at"].is_null()
+        })
+        .await;
+    let sampled_out = api.get(&format!("{path}/devices?excluded=not_sampled&count=true")).await.unwrap();
+    assert_eq!(sampled_out["total"], 16, "{sampled_out}");
+
+    let fall = api.send(Method::PATCH, &path, Some(&json!({"rollout_percentage": 10}))).await.unwrap();
+    assert_eq!((fall.status.as_u16(), &fall.body["errors"][0]["field"]), (422, &json!("rollout_percentage")));
+    let changes = json!({"rollout_percentage": 60, "max_concurrent_updates": 5, "reason": "it goes well"});
+    let changed = api.send(Method::PATCH, &path, Some(&changes)).await.unwrap().success().unwrap();
+    assert_eq!((&changed["plan"]["devices"], &changed["max_concurrent_updates"]), (&json!(12), &json!(5)));
+    assert_eq!(changed["plan"]["waves"], json!([2, 10]));
+
+    api.post(&format!("{path}/waves/2/open"), &json!({})).await.unwrap();
+    let status = world.campaign_is(&api, &id, &["completed"]).await;
+    assert_eq!((&status["enrolled"], &status["confirmed"]), (&json!(12), &json!(12)), "{status}");
+    assert_eq!(status["status_counts"]["excluded"], 8, "{status}");
+    let late = api.send(Method::PATCH, &path, Some(&json!({"max_concurrent_updates": 9}))).await.unwrap();
+    assert_eq!(late.status, 409, "{}", late.body);
+    let history = api.get(&format!("{path}/history?limit=200")).await.unwrap();
+    let adjusted =
+        history["items"].as_array().unwrap().iter().find(|item| item["type"] == "campaign.adjusted").unwrap();
+    assert_eq!(adjusted["reason"], "it goes well", "{adjusted}");
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_after_the_end_gives_failed_devices_new_updates() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs: Vec<DeviceSpec> = devices(12)
+        .into_iter()
+        .enumerate()
+        .map(|(n, device)| DeviceSpec { behaviour: Behaviour { fail: n == 0, ..device.behaviour }, ..device })
+        .collect();
+    let fleet = world.online_fleet(&api, specs).await;
+    let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
+    let ended = world.campaign_is(&api, &id, &["completed_with_failures"]).await;
+    assert_eq!((&ended["confirmed"], &ended["failed"]), (&json!(11), &json!(1)), "{ended}");
+    fleet.stop().await;
+
+    // Whatever was wrong with it is mended.
+    let mended = world.fleet(vec![device("d-0")]);
+    let retried = api.post(&format!("/campaigns/{id}/retry"), &json!({"reason": "mended"})).await.unwrap();
+    assert_eq!(retried["status"], "running", "{retried}");
+    let status = world.campaign_is(&api, &id, &["completed"]).await;
+    assert_eq!((&status["confirmed"], &status["failed"]), (&json!(12), &json!(0)), "{status}");
+    let updates = api.get("/devices/d-0/updates").await.unwrap();
+    let phases: Vec<_> =
+        updates["items"].as_array().unwrap().iter().map(|update| (&update["phase"], &update["retry_of"])).collect();
+    assert!(phases.contains(&(&json!("failed"), &Value::Null)), "{updates}");
+    assert!(phases.contains(&(&json!("confirmed"), &json!("d-0~1"))), "{updates}");
+    let again = api.send(Method::POST, &format!("/campaigns/{id}/retry"), Some(&json!({}))).await.unwrap();
+    assert_eq!(again.status, 409, "a completed campaign has nobody to retry: {}", again.body);
+    world.settles().await;
+    world
+        .until("the firmware is let go", async || {
+            let reply = api.send(Method::DELETE, &format!("/firmware/{firmware}"), None).await;
+            reply.is_ok_and(|reply| reply.status == 200)
+        })
+        .await;
+    world.read_models_equal_a_replay().await;
+    mended.stop().await;
+}

@@ -1,5 +1,6 @@
 //! Campaigns: an operator's intent, from draft to its end.
 
+mod adjust;
 mod amend;
 mod control;
 mod create;
@@ -9,10 +10,12 @@ mod history;
 mod list;
 mod members;
 mod model;
+mod retry;
 mod spec;
 mod start;
 mod status;
 
+pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};
 pub(crate) use control::{
     __path_cancel_campaign, __path_open_wave, __path_pause_campaign, __path_resume_campaign, cancel_campaign,
@@ -24,6 +27,7 @@ pub(crate) use get::{__path_get_campaign, get_campaign};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
 pub(crate) use members::{__path_campaign_devices, campaign_devices};
+pub(crate) use retry::{__path_retry_campaign, retry_campaign};
 pub(crate) use start::{__path_execute_campaign, __path_start_campaign, execute_campaign, start_campaign};
 pub(crate) use status::{
     __path_campaign_stats, __path_campaign_status, __path_ota_campaign_status, campaign_stats, campaign_status,

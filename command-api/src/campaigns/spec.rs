@@ -3,7 +3,7 @@
 //! What this version can't do, and fields of another strategy, are refused by name, never ignored.
 
 use domain::campaign::{CampaignSpec, Preconditions, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
-use domain::values::{Percent, Priority};
+use domain::values::{Percent, Priority, Threshold};
 use domain::{DeviceId, FirmwareId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -47,16 +47,18 @@ pub(crate) struct CampaignRequest {
     /// Canary only, 1 to 99.
     #[schema(value_type = Option<u8>, default = 5)]
     canary_percentage: Option<Percent>,
+    /// Canary only, in the place of a percentage: so many devices go first.
+    canary_size: Option<u32>,
     soak_minutes: Option<u32>,
     #[schema(value_type = Option<u8>)]
-    success_threshold_percent: Option<Percent>,
+    success_threshold_percent: Option<Threshold>,
     #[schema(value_type = Option<u8>, default = 20)]
-    failure_threshold_percent: Option<Percent>,
+    failure_threshold_percent: Option<Threshold>,
     failure_count: Option<u32>,
     #[schema(default = 10)]
     gate_min_settled: Option<u32>,
     #[schema(value_type = Option<u8>, default = 80)]
-    min_reached_percent: Option<Percent>,
+    min_reached_percent: Option<Threshold>,
     #[schema(default = 60)]
     wave_wait_minutes: Option<u32>,
     rate_per_minute: Option<u32>,
@@ -78,9 +80,6 @@ pub(crate) struct CampaignRequest {
     #[serde(default)]
     allow_downgrade: bool,
     pub(super) reason: Option<String>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    canary_size: Option<Value>,
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
     target_groups: Option<Value>,
@@ -130,12 +129,13 @@ impl CampaignRequest {
             max_concurrent_updates: self.max_concurrent_updates.unwrap_or(100),
             batch_size: self.batch_size,
             waves,
+            canary_size: self.canary_size,
             soak_minutes: self.soak_minutes.unwrap_or(0),
             success_threshold_percent: self.success_threshold_percent,
-            failure_threshold_percent: self.failure_threshold_percent.unwrap_or(percent(20)),
+            failure_threshold_percent: self.failure_threshold_percent.unwrap_or(threshold(20)),
             failure_count: self.failure_count,
             gate_min_settled: self.gate_min_settled.unwrap_or(10),
-            min_reached_percent: self.min_reached_percent.unwrap_or(percent(80)),
+            min_reached_percent: self.min_reached_percent.unwrap_or(threshold(80)),
             wave_wait_minutes: self.wave_wait_minutes.unwrap_or(60),
             rate_per_minute: self.rate_per_minute,
             auto_rollback: self.auto_rollback,
@@ -162,7 +162,6 @@ impl CampaignRequest {
             checks.fail("deployment_strategy", format!("{word} is not available in this version"));
         }
         let unavailable = [
-            ("canary_size", &self.canary_size),
             ("target_groups", &self.target_groups),
             ("jitter_seconds", &self.jitter_seconds),
             ("scheduled_start", &self.scheduled_start),
@@ -181,23 +180,22 @@ impl CampaignRequest {
         if self.canary_percentage.is_some() && self.deployment_strategy != Strategy::Canary {
             checks.fail("canary_percentage", "belongs to the strategy canary");
         }
+        if self.canary_size.is_some() && self.deployment_strategy != Strategy::Canary {
+            checks.fail("canary_size", "belongs to the strategy canary");
+        }
+        if self.canary_size.is_some() && self.canary_percentage.is_some() {
+            checks.fail("canary_size", "give canary_size or canary_percentage, not both");
+        }
         if self.canary_percentage == Some(Percent::ALL) {
             checks.fail("canary_percentage", "1 to 99");
         }
-        let minutes = [
-            ("soak_minutes", self.soak_minutes),
-            ("wave_wait_minutes", self.wave_wait_minutes),
-            ("timeout_minutes", self.timeout_minutes),
-            ("wait_for_device_minutes", self.wait_for_device_minutes),
-        ];
-        for (field, _) in minutes.iter().filter(|(_, value)| value.is_some_and(|value| value > MINUTES_MAX)) {
-            checks.fail(*field, format!("at most {MINUTES_MAX}"));
-        }
+        check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
+        check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
+        check_minutes(&mut checks, "timeout_minutes", self.timeout_minutes);
+        check_minutes(&mut checks, "wait_for_device_minutes", self.wait_for_device_minutes);
         for (index, wave) in self.waves.iter().flatten().enumerate() {
             checks.short(&format!("waves[{index}].name"), wave.name.as_deref());
-            if wave.soak_minutes.is_some_and(|minutes| minutes > MINUTES_MAX) {
-                checks.fail(format!("waves[{index}].soak_minutes"), format!("at most {MINUTES_MAX}"));
-            }
+            check_minutes(&mut checks, &format!("waves[{index}].soak_minutes"), wave.soak_minutes);
         }
         checks.finish()
     }
@@ -207,7 +205,9 @@ impl CampaignRequest {
         match self.deployment_strategy {
             Strategy::Staged => self.waves.clone().unwrap_or_else(|| at(&STAGED_PERCENTAGES)),
             Strategy::Canary => {
-                let first = self.canary_percentage.unwrap_or(percent(CANARY_PERCENTAGE_DEFAULT));
+                // A size takes the place of the share, which must only be below 100.
+                let share = if self.canary_size.is_some() { 1 } else { CANARY_PERCENTAGE_DEFAULT };
+                let first = self.canary_percentage.unwrap_or(percent(share));
                 vec![WaveSpec::at(first), WaveSpec::at(Percent::ALL)]
             }
             Strategy::Immediate | Strategy::Scheduled | Strategy::BlueGreen => at(&[100]),
@@ -218,6 +218,16 @@ impl CampaignRequest {
 /// A percentage that stands in this file.
 fn percent(value: u8) -> Percent {
     Percent::new(value).unwrap_or(Percent::ALL)
+}
+
+fn threshold(value: u8) -> Threshold {
+    Threshold::new(value).unwrap_or_else(|| unreachable!("at most 100"))
+}
+
+pub(super) fn check_minutes(checks: &mut Checks, field: &str, minutes: Option<u32>) {
+    if minutes.is_some_and(|minutes| minutes > MINUTES_MAX) {
+        checks.fail(field, format!("at most {MINUTES_MAX}"));
+    }
 }
 
 /// What a creator should know although the campaign was accepted.
@@ -285,6 +295,8 @@ mod tests {
         assert_eq!(percentages(&request(json!({"deployment_strategy": "immediate"})).unwrap()), [100]);
         let canary = json!({"deployment_strategy": "canary", "canary_percentage": 3});
         assert_eq!(percentages(&request(canary).unwrap()), [3, 100]);
+        let canary = json!({"deployment_strategy": "canary", "canary_size": 7});
+        assert_eq!(request(canary).unwrap().canary_size, Some(7));
         let waves = json!({"waves": [{"percentage": 1}, {"percentage": 100}]});
         assert_eq!(percentages(&request(waves).unwrap()), [1, 100]);
     }
@@ -308,6 +320,9 @@ mod tests {
             (json!({"deployment_strategy": "scheduled"}), "deployment_strategy"),
             (json!({"deployment_strategy": "immediate", "waves": [{"percentage": 100}]}), "waves"),
             (json!({"canary_percentage": 5}), "canary_percentage"),
+            (json!({"canary_size": 5}), "canary_size"),
+            (json!({"deployment_strategy": "canary", "canary_size": 5, "canary_percentage": 5}), "canary_size"),
+            (json!({"deployment_strategy": "canary", "canary_size": 0}), "canary_size"),
             (json!({"target_groups": ["g"]}), "target_groups"),
             (json!({"requires_approval": true}), "requires_approval"),
             (json!({"scheduled_start": "2030-01-01T00:00:00Z"}), "scheduled_start"),

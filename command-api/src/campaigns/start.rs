@@ -126,7 +126,7 @@ async fn wish(
     Ok(CampaignCommand::Start { plan, firmware })
 }
 
-async fn pin(
+pub(super) async fn pin(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,

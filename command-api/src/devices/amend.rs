@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use domain::device::{Change, Device, DeviceCommand, ProfilePatch};
+use domain::change::Change;
+use domain::device::{Device, DeviceCommand, ProfilePatch};
 use domain::values::FIRMWARE_COMPONENT;
 use domain::{DeviceId, Key, Sealed};
 use serde::Deserialize;

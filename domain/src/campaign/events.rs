@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::adjust::{Adjustments, Sample};
 use super::spec::CampaignSpec;
 use crate::device::{Exclusion, FirmwareFacts};
 use crate::ids::{CampaignId, DeviceId};
@@ -87,6 +89,14 @@ pub enum CampaignEvent {
     Created { id: CampaignId, spec: Box<CampaignSpec> },
     #[serde(rename = "campaign.amended")]
     Amended { spec: Box<CampaignSpec> },
+    /// New values while it is under way.
+    #[serde(rename = "campaign.adjusted")]
+    Adjusted {
+        changes: Box<Adjustments>,
+        /// Present when devices joined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sample: Option<Sample>,
+    },
     #[serde(rename = "campaign.deleted")]
     Deleted {},
     #[serde(rename = "campaign.planning_started")]
@@ -119,6 +129,15 @@ pub enum CampaignEvent {
     Paused { cause: PauseCause },
     #[serde(rename = "campaign.resumed")]
     Resumed { accept_failures: bool },
+    /// Devices that failed or expired so far may begin again, each with a new update.
+    #[serde(rename = "campaign.retried")]
+    Retried {
+        /// Counts from 1.
+        round: u16,
+        /// A new end, where the old one had passed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_at: Option<DateTime<Utc>>,
+    },
     #[serde(rename = "campaign.cancelling")]
     Cancelling {},
     #[serde(rename = "campaign.cancelled")]
@@ -130,6 +149,7 @@ pub enum CampaignEvent {
 crate::event_types!(CampaignEvent {
     Created => "campaign.created" v 1,
     Amended => "campaign.amended" v 1,
+    Adjusted => "campaign.adjusted" v 1,
     Deleted => "campaign.deleted" v 1,
     PlanningStarted => "campaign.planning_started" v 1,
     Planned => "campaign.planned" v 1,
@@ -141,6 +161,7 @@ crate::event_types!(CampaignEvent {
     GateClosed => "campaign.gate_closed" v 1,
     Paused => "campaign.paused" v 1,
     Resumed => "campaign.resumed" v 1,
+    Retried => "campaign.retried" v 1,
     Cancelling => "campaign.cancelling" v 1,
     Cancelled => "campaign.cancelled" v 1,
     Finished => "campaign.finished" v 1,

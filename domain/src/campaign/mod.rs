@@ -1,15 +1,17 @@
 //! The Campaign aggregate: an operator's intent and the decisions of its gates. Which devices take part is in plan chunks
 //! ([`crate::plan`]), who may begin in the ledger ([`crate::ledger`]), how each fared with the devices.
 
+mod adjust;
 mod events;
 mod spec;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use adjust::{Adjustments, Sample};
 pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
 };
@@ -23,6 +25,9 @@ use crate::device::FirmwareFacts;
 use crate::ids::CampaignId;
 use crate::rejection::Rejection;
 
+/// Days after which a campaign ends unless it says otherwise.
+pub const ENDS_AFTER_DAYS: i64 = 30;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum CampaignCommand {
@@ -33,6 +38,10 @@ pub enum CampaignCommand {
     /// Replaces the specification; only before planning.
     Amend {
         spec: Box<CampaignSpec>,
+    },
+    /// New values while it is under way.
+    Adjust {
+        changes: Box<Adjustments>,
     },
     Delete,
     Start {
@@ -70,6 +79,8 @@ pub enum CampaignCommand {
     Resume {
         accept_failures: bool,
     },
+    /// Lets devices that failed or expired begin again; an ended campaign goes on with them.
+    Retry,
     Cancel,
     FinishCancel,
     Finish {
@@ -84,6 +95,7 @@ impl CampaignCommand {
         match self {
             Self::Create { .. } => "created",
             Self::Amend { .. } => "amended",
+            Self::Adjust { .. } => "adjusted",
             Self::Delete => "deleted",
             Self::Start { .. } => "started",
             Self::RecordPlan { .. } => "planned",
@@ -92,6 +104,7 @@ impl CampaignCommand {
             Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
             Self::Pause { .. } => "paused",
             Self::Resume { .. } => "resumed",
+            Self::Retry => "retried",
             Self::Cancel | Self::FinishCancel => "cancelled",
             Self::Finish { .. } => "finished",
         }
@@ -177,6 +190,8 @@ pub struct Campaign {
     /// The open wave is completed; the next one may open.
     pub wave_completed: bool,
     pub paused_by_gate: bool,
+    /// How often its failed devices were let begin again.
+    pub retry_round: u16,
     /// Status to go back to at a resume.
     before_pause: CampaignStatus,
 }
@@ -187,7 +202,7 @@ impl Decider for Campaign {
     type Wish = CampaignCommand;
     type Id = CampaignId;
 
-    fn decide(&self, _now: DateTime<Utc>, wish: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
+    fn decide(&self, now: DateTime<Utc>, wish: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
         use CampaignCommand as C;
         use CampaignEvent as E;
         use CampaignStatus as S;
@@ -209,6 +224,7 @@ impl Decider for Campaign {
                 let same = self.spec.as_ref() == Some(spec);
                 Ok(if same { vec![] } else { vec![E::Amended { spec: spec.clone() }] })
             }
+            (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
             (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
             (S::Draft, C::Start { plan, firmware }) => {
                 Ok(vec![E::PlanningStarted { plan: *plan, firmware: firmware.clone() }])
@@ -261,6 +277,9 @@ impl Decider for Campaign {
             }
             (S::Paused, C::Resume { accept_failures }) => Ok(vec![E::Resumed { accept_failures: *accept_failures }]),
             (S::Running, C::Resume { .. }) => Ok(vec![]),
+
+            (S::Running | S::Paused, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
+            (S::CompletedWithFailures | S::Failed, C::Retry) => Ok(vec![self.retried(now)]),
 
             (S::Draft, C::Cancel) => Ok(vec![E::Cancelled {}]),
             (S::Planning | S::Running | S::Paused, C::Cancel) => Ok(vec![E::Cancelling {}]),
@@ -315,6 +334,13 @@ impl Campaign {
         Ok(vec![CampaignEvent::WaveOpened { wave, manual: true }])
     }
 
+    fn retried(&self, now: DateTime<Utc>) -> CampaignEvent {
+        let over =
+            !self.status.is_live() && self.spec.as_ref().and_then(|spec| spec.ends_at).is_none_or(|end| end <= now);
+        let ends_at = over.then(|| now + TimeDelta::days(ENDS_AFTER_DAYS));
+        CampaignEvent::Retried { round: self.retry_round.saturating_add(1), ends_at }
+    }
+
     fn is_last_wave(&self, wave: u16) -> bool {
         self.spec.as_ref().is_some_and(|spec| usize::from(wave) >= spec.waves.len())
     }
@@ -327,6 +353,12 @@ impl Campaign {
                 self.spec = Some((**spec).clone());
             }
             E::Amended { spec } => self.spec = Some((**spec).clone()),
+            E::Adjusted { changes, sample } => {
+                self.spec = self.spec.take().map(|spec| spec.adjusted(changes));
+                if let (Some(summary), Some(sample)) = (&mut self.summary, sample) {
+                    summary.resample(sample);
+                }
+            }
             E::Deleted {} => self.status = CampaignStatus::Deleted,
             E::PlanningStarted { plan, firmware } => {
                 self.status = CampaignStatus::Planning;
@@ -355,6 +387,15 @@ impl Campaign {
             E::Resumed { .. } => {
                 self.status = self.before_pause;
                 self.paused_by_gate = false;
+            }
+            E::Retried { round, ends_at } => {
+                self.retry_round = *round;
+                if self.status.is_terminal() {
+                    self.status = CampaignStatus::Running;
+                }
+                if let (Some(spec), Some(ends_at)) = (&mut self.spec, ends_at) {
+                    spec.ends_at = Some(*ends_at);
+                }
             }
             E::Cancelling {} => self.status = CampaignStatus::Cancelling,
             E::Cancelled {} => self.status = CampaignStatus::Cancelled,

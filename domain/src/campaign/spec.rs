@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DeviceId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
-use crate::values::{Percent, Priority};
+use crate::values::{Percent, Priority, Threshold};
 use crate::version::VersionRequirement;
 
 /// Most waves of a campaign.
@@ -63,9 +63,9 @@ pub struct WaveSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak_minutes: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub success_threshold_percent: Option<Percent>,
+    pub success_threshold_percent: Option<Threshold>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure_threshold_percent: Option<Percent>,
+    pub failure_threshold_percent: Option<Threshold>,
     #[serde(default)]
     pub advance: Advance,
 }
@@ -140,14 +140,17 @@ pub struct CampaignSpec {
     pub batch_size: Option<u32>,
     /// Never empty: strategies are only ways to fill this.
     pub waves: Vec<WaveSpec>,
+    /// Devices of the first wave, in the place of its percentage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary_size: Option<u32>,
     pub soak_minutes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub success_threshold_percent: Option<Percent>,
-    pub failure_threshold_percent: Percent,
+    pub success_threshold_percent: Option<Threshold>,
+    pub failure_threshold_percent: Threshold,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_count: Option<u32>,
     pub gate_min_settled: u32,
-    pub min_reached_percent: Percent,
+    pub min_reached_percent: Threshold,
     pub wave_wait_minutes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_minute: Option<u32>,
@@ -194,6 +197,7 @@ impl CampaignSpec {
         let positive = [
             ("max_concurrent_updates", Some(self.max_concurrent_updates)),
             ("batch_size", self.batch_size),
+            ("canary_size", self.canary_size),
             ("failure_count", self.failure_count),
             ("gate_min_settled", Some(self.gate_min_settled)),
             ("rate_per_minute", self.rate_per_minute),
@@ -217,11 +221,7 @@ impl CampaignSpec {
         self.waves.get(usize::from(number).checked_sub(1)?)
     }
 
-    pub fn wave_percentages(&self) -> Vec<Percent> {
-        self.waves.iter().map(|wave| wave.percentage).collect()
-    }
-
-    pub fn failure_threshold(&self, wave: Option<u16>) -> Percent {
+    pub fn failure_threshold(&self, wave: Option<u16>) -> Threshold {
         let own = wave.and_then(|number| self.wave(number)).and_then(|wave| wave.failure_threshold_percent);
         own.unwrap_or(self.failure_threshold_percent)
     }

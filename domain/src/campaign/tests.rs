@@ -3,15 +3,23 @@
 use cqrs_es::test::TestFramework;
 
 use super::*;
+use std::collections::BTreeMap;
+
 use crate::Timed;
+use crate::change::Change;
+use crate::device::Exclusion;
 use crate::events::tests::check_document;
 use crate::ids::FirmwareId;
-use crate::values::{Percent, Priority, Sha256Digest};
+use crate::values::{Percent, Priority, Sha256Digest, Threshold};
 use CampaignCommand as C;
 use CampaignStatus as S;
 
 pub(crate) fn percent(value: u8) -> Percent {
     Percent::new(value).expect("1 to 100")
+}
+
+pub(crate) fn threshold(value: u8) -> Threshold {
+    Threshold::new(value).unwrap()
 }
 
 pub(crate) fn campaign_id() -> CampaignId {
@@ -33,12 +41,13 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         max_concurrent_updates: 50,
         batch_size: None,
         waves: waves.iter().map(|value| WaveSpec::at(percent(*value))).collect(),
+        canary_size: None,
         soak_minutes: 0,
         success_threshold_percent: None,
-        failure_threshold_percent: percent(20),
+        failure_threshold_percent: threshold(20),
         failure_count: None,
         gate_min_settled: 10,
-        min_reached_percent: percent(80),
+        min_reached_percent: threshold(80),
         wave_wait_minutes: 60,
         rate_per_minute: None,
         auto_rollback: false,
@@ -112,6 +121,12 @@ fn finish(result: CampaignResult) -> C {
     C::Finish { result, evidence: Evidence::default() }
 }
 
+fn adjust(change: impl FnOnce(&mut Adjustments)) -> C {
+    let mut changes = Adjustments::default();
+    change(&mut changes);
+    C::Adjust { changes: Box::new(changes) }
+}
+
 fn pause() -> C {
     C::Pause { cause: PauseCause::Operator }
 }
@@ -170,6 +185,7 @@ fn commands() -> Vec<(&'static str, C)> {
     vec![
         ("create", create()),
         ("amend", amended),
+        ("adjust", adjust(|changes| changes.max_concurrent_updates = Some(7))),
         ("delete", C::Delete),
         ("start", start()),
         ("record_plan", record_plan()),
@@ -180,6 +196,7 @@ fn commands() -> Vec<(&'static str, C)> {
         ("close_gate", close_gate()),
         ("pause", pause()),
         ("resume", resume(false)),
+        ("retry", C::Retry),
         ("cancel", C::Cancel),
         ("finish_cancel", C::FinishCancel),
         ("finish", finish(CampaignResult::Completed)),
@@ -190,6 +207,7 @@ fn commands() -> Vec<(&'static str, C)> {
 const CHART: &str = "
 create        created           =         =         =                            =               =               =                =         =         =         =
 amend         !campaign_unknown amended   !campaign_unknown -                    -               -               -                -         -         -         -
+adjust        !campaign_unknown -         !campaign_unknown -                    adjusted        adjusted        -                -         -         -         -
 delete        !campaign_unknown deleted   !campaign_unknown -                    -               -               -                -         -         -         -
 start         !campaign_unknown planning_started !campaign_unknown =             -               -               -                -         -         -         -
 record_plan   !campaign_unknown !plan_mismatch !campaign_unknown planned+started+wave_opened =   =               =                =         =         =         =
@@ -200,6 +218,7 @@ open_wave     !campaign_unknown -         !campaign_unknown -                   
 close_gate    !campaign_unknown -         !campaign_unknown -                    gate_closed+paused =            -                -         -         -         -
 pause         !campaign_unknown -         !campaign_unknown paused               paused          =               -                -         -         -         -
 resume        !campaign_unknown -         !campaign_unknown -                    =               resumed         -                -         -         -         -
+retry         !campaign_unknown -         !campaign_unknown -                    retried         retried         -                -         -         retried   retried
 cancel        !campaign_unknown cancelled !campaign_unknown cancelling           cancelling      cancelling      =                =         -         -         -
 finish_cancel !campaign_unknown -         !campaign_unknown -                    -               -               cancelled        =         -         -         -
 finish        !campaign_unknown -         !campaign_unknown -                    finished        -               -                -         -         -         -
@@ -234,7 +253,7 @@ fn states_document() -> String {
          writes it anew. *already* is a wish that is true already and changes\nnothing; an empty cell is refused. Commands of the \
          process managers are in the second table.\n",
     );
-    let operators = ["amend", "delete", "start", "open_wave", "pause", "resume", "cancel"];
+    let operators = ["amend", "adjust", "delete", "start", "open_wave", "pause", "resume", "retry", "cancel"];
     for of_operators in [true, false] {
         let (rows, title): (Vec<_>, _) = match of_operators {
             true => (commands().into_iter().filter(|(name, _)| operators.contains(name)).collect(), "Operators"),
@@ -357,4 +376,58 @@ fn a_pause_while_planning_goes_back_to_planning() {
     let paused = [way_to(S::Planning), vec![pause()]].concat();
     assert_eq!(answer(&paused, record_plan()), "!plan_mismatch");
     assert_eq!(answer(&[paused, vec![resume(false)]].concat(), record_plan()), "planned started wave_opened");
+}
+
+#[test]
+fn what_runs_takes_new_values_and_checks_them() {
+    let running = way_to(S::Running);
+    assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(50))), "=", "as it was");
+    assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(0))), "!invalid");
+    assert_eq!(answer(&running, adjust(|changes| changes.ends_at = Change::Set(DateTime::UNIX_EPOCH))), "!invalid");
+    let commands = [running, vec![adjust(|changes| changes.rate_per_minute = Change::Set(9))]].concat();
+    let campaign = folded(&commands);
+    assert_eq!(campaign.spec.as_ref().unwrap().rate_per_minute, Some(9));
+    let cleared = folded(&[commands, vec![adjust(|changes| changes.rate_per_minute = Change::Clear)]].concat());
+    assert_eq!(cleared.spec.unwrap().rate_per_minute, None);
+    let unplanned = [way_to(S::Planning), vec![pause()]].concat();
+    assert_eq!(answer(&unplanned, adjust(|changes| changes.soak_minutes = Some(1))), "!illegal_in_state");
+}
+
+#[test]
+fn a_sample_only_rises_and_new_devices_join_the_last_wave() {
+    let mut sampled = spec(&[10, 100]);
+    sampled.rollout_percentage = percent(25);
+    let mut plan = summary(&[3, 22]);
+    plan.excluded = BTreeMap::from([(Exclusion::NotSampled, 75), (Exclusion::Held, 2)]);
+    let way = vec![
+        C::Create { id: campaign_id(), spec: Box::new(sampled) },
+        start(),
+        C::RecordPlan { summary: Box::new(plan) },
+    ];
+    let to = |value: u8| adjust(move |changes| changes.rollout_percentage = Some(percent(value)));
+    assert_eq!(answer(&way, to(24)), "!invalid");
+    assert_eq!(answer(&way, to(25)), "=");
+    let raised = folded(&[way.clone(), vec![to(50)]].concat()).summary.unwrap();
+    assert_eq!((raised.devices, raised.waves), (50, vec![3, 47]));
+    assert_eq!(raised.excluded, BTreeMap::from([(Exclusion::NotSampled, 50), (Exclusion::Held, 2)]));
+    let all = folded(&[way, vec![to(50), to(100)]].concat()).summary.unwrap();
+    assert_eq!((all.devices, all.excluded.get(&Exclusion::NotSampled)), (100, None));
+}
+
+#[test]
+fn a_retry_takes_an_ended_campaign_up_again_with_a_new_end() {
+    let running = folded(&[way_to(S::Running), vec![C::Retry]].concat());
+    assert_eq!((running.status, running.retry_round, running.spec.unwrap().ends_at), (S::Running, 1, None));
+    let ended = folded(&[way_to(S::CompletedWithFailures), vec![C::Retry]].concat());
+    assert_eq!((ended.status, ended.retry_round), (S::Running, 1));
+    let month = DateTime::UNIX_EPOCH + TimeDelta::days(ENDS_AFTER_DAYS);
+    assert_eq!(ended.spec.unwrap().ends_at, Some(month));
+    let unplanned = [way_to(S::Planning), vec![pause()]].concat();
+    assert_eq!(answer(&unplanned, C::Retry), "!illegal_in_state");
+}
+
+fn folded(commands: &[C]) -> Campaign {
+    let mut campaign = Campaign::default();
+    events_of(commands).iter().for_each(|event| campaign.evolve(event));
+    campaign
 }

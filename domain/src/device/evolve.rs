@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::codes::CodeClass;
 use super::events::{DeviceEvent as E, UpdateRef};
 use super::update::{Outcome, Phase, Update, UpdateSpec, WaitReason};
-use super::{BOOTS_KEPT_MAX, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, Lifecycle, Reachability};
+use super::{BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, Lifecycle, Reachability};
 
 impl Device {
     /// Applies one event.
@@ -80,8 +80,8 @@ impl Device {
 
     fn add_update(&mut self, reference: &UpdateRef, spec: &UpdateSpec, wait_until: DateTime<Utc>) {
         self.last_ordinal = self.last_ordinal.max(reference.ordinal);
-        if let Some(campaign) = reference.campaign {
-            self.campaigns.insert(campaign, reference.ordinal);
+        if let Some(campaign) = spec.campaign {
+            self.campaigns.insert(campaign.id, CampaignUpdate { ordinal: reference.ordinal, round: campaign.round });
         }
         let update = Update {
             ordinal: reference.ordinal,

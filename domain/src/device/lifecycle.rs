@@ -6,7 +6,7 @@ use super::commands::{Grant, UpdateRequest};
 use super::draft::Draft;
 use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
 use super::update::{CampaignRef, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
-use super::{Device, DeviceEvent, Reachability, UpdateRef};
+use super::{CampaignUpdate, Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::{CampaignId, ORDINAL_MAX};
 use crate::rejection::Rejection;
 
@@ -41,7 +41,12 @@ impl Device {
         grant: Grant,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
         let mut draft = Draft::new(self, now);
-        match self.campaigns.get(&grant.campaign.id).and_then(|ordinal| self.updates.get(ordinal)) {
+        let known = self.campaigns.get(&grant.campaign.id);
+        match self.of_campaign(grant.campaign.id) {
+            _ if known.is_some_and(|known| self.may_retry(*known, grant.campaign.round)) => {
+                let request = UpdateRequest { retry_of: known.map(|known| known.ordinal), ..request.clone() };
+                draft.queue_granted(&request, grant)?;
+            }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
                 if !update.reached && now >= update.wait_until {
@@ -51,7 +56,7 @@ impl Device {
                 }
             }
             Some(_) => {}
-            None if self.campaigns.contains_key(&grant.campaign.id) => {}
+            None if known.is_some() => {}
             None => draft.queue_granted(request, grant)?,
         }
         Ok(draft.finish_and_begin_next())
@@ -63,9 +68,11 @@ impl Device {
         request: &UpdateRequest,
         grant: Grant,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
-        if self.campaigns.contains_key(&grant.campaign.id) {
+        let known = self.campaigns.get(&grant.campaign.id);
+        if known.is_some_and(|known| !self.may_retry(*known, grant.campaign.round)) {
             return Ok(self.cancel_for_campaign(now, grant.campaign.id));
         }
+        let request = &UpdateRequest { retry_of: known.map(|known| known.ordinal), ..request.clone() };
         if self.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
@@ -124,7 +131,12 @@ impl Device {
     }
 
     fn of_campaign(&self, campaign: CampaignId) -> Option<&Update> {
-        self.updates.get(self.campaigns.get(&campaign)?)
+        self.updates.get(&self.campaigns.get(&campaign)?.ordinal)
+    }
+
+    /// The campaign's update has ended, here or so long ago that it is forgotten, and a later round of it asks for another.
+    fn may_retry(&self, known: CampaignUpdate, round: u16) -> bool {
+        round > known.round && self.updates.get(&known.ordinal).is_none_or(|update| update.phase.is_ended())
     }
 
     /// Ordinal of the update that brings the same firmware already.

@@ -30,7 +30,7 @@ pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportSt
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
-pub use profile::{Change, Profile, ProfilePatch};
+pub use profile::{Profile, ProfilePatch};
 pub use update::{
     BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
 };
@@ -78,6 +78,13 @@ pub struct ConfirmedFirmware {
     pub version: String,
 }
 
+/// A campaign's latest update in a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignUpdate {
+    pub ordinal: u32,
+    pub round: u16,
+}
+
 /// State of a device, folded from its events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Device {
@@ -101,7 +108,7 @@ pub struct Device {
     pub last_ordinal: u32,
     pub confirmed: BTreeMap<String, ConfirmedFirmware>,
     /// The latest update of each campaign that reached this device.
-    pub campaigns: BTreeMap<CampaignId, u32>,
+    pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,
 }
 
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);

@@ -38,6 +38,13 @@ pub struct CampaignRef {
     pub wave: u16,
     /// Place in the campaign's order, from 0.
     pub rank: u32,
+    /// How often the campaign had let its failed devices begin again.
+    #[serde(default, skip_serializing_if = "is_first_round")]
+    pub round: u16,
+}
+
+fn is_first_round(round: &u16) -> bool {
+    *round == 0
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -10,6 +10,12 @@ impl Public for CampaignEvent {
     fn public(&self, id: &str) -> Option<(u16, Value)> {
         let data = match self {
             Self::Created { spec, .. } | Self::Amended { spec } => specification(spec),
+            Self::Adjusted { changes, sample } => {
+                let sample =
+                    sample.as_ref().map(|sample| json!({ "devices": sample.devices, "wave_devices": sample.waves }));
+                object(json!({ "changes": changes, "sample": sample }))
+            }
+            Self::Retried { round, ends_at } => object(json!({ "round": round, "ends_at": ends_at })),
             Self::Deleted {} | Self::Started {} | Self::Cancelling {} | Self::Cancelled {} => json!({}),
             Self::PlanningStarted { firmware: facts, .. } => json!({ "firmware": firmware(facts) }),
             Self::Planned { summary } => plan(summary),

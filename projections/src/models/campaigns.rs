@@ -122,6 +122,19 @@ fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbEr
     let status = |row: &mut CampaignRow, status: CampaignStatus| row.status = status.word().to_owned();
     match event {
         E::Created { spec, .. } | E::Amended { spec } => set_spec(row, spec),
+        E::Adjusted { changes, sample } => {
+            row.spec = row.spec.adjusted(changes);
+            if let (Some(summary), Some(sample)) = (&mut row.summary, sample) {
+                summary.resample(sample);
+            }
+        }
+        E::Retried { ends_at, .. } => {
+            row.spec.ends_at = ends_at.or(row.spec.ends_at);
+            if row.ended_at.take().is_some() {
+                status(row, CampaignStatus::Running);
+                row.result = None;
+            }
+        }
         E::Deleted {} => status(row, CampaignStatus::Deleted),
         E::PlanningStarted { .. } => {
             status(row, CampaignStatus::Planning);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::CampaignStatus;
+use domain::campaign::{CampaignStatus, ENDS_AFTER_DAYS};
 use domain::device::DeviceEvent;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 use sqlx::{PgConnection, Row as _};
@@ -15,8 +15,6 @@ use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
 use crate::table::Rows;
 
-/// Days after which a campaign ends unless it says otherwise.
-const ENDS_AFTER_DAYS: i64 = 30;
 /// Grants that are remembered for the rate limit.
 const RECENT_GRANTS_MAX: usize = 600;
 
@@ -131,6 +129,8 @@ impl Fold {
                 granted_total: 0,
                 recent_grants: Vec::new(),
                 ends_at: None,
+                retry_round: 0,
+                version: 0,
                 position: record.raw.position,
             });
         }
@@ -139,9 +139,34 @@ impl Fold {
             .get_mut(&key)
             .ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
         row.position = record.raw.position;
+        row.version = record.record.last_version();
         match event {
             E::Created { .. } => {}
             E::Amended { spec } => row.spec = (**spec).clone(),
+            E::Adjusted { changes, sample } => {
+                row.spec = row.spec.adjusted(changes);
+                if !changes.ends_at.is_keep() {
+                    row.ends_at = row.spec.ends_at.or(row.ends_at);
+                }
+                for (index, enrolled) in sample.iter().flat_map(|sample| &sample.waves).enumerate() {
+                    if let Some(progress) = self.progress.get_mut(&wave_key(&key, index as u16 + 1)) {
+                        progress.enrolled = i64::from(*enrolled);
+                    }
+                }
+            }
+            E::Retried { round, ends_at } => {
+                row.retry_round = *round;
+                row.ends_at = ends_at.or(row.ends_at);
+                if !row.at_work {
+                    set_status(row, CampaignStatus::Running);
+                }
+                // Those who begin again wait from here.
+                for wave in 1..=row.wave {
+                    if let Some(progress) = self.progress.get_mut(&wave_key(&key, wave)) {
+                        progress.opened_at = Some(at);
+                    }
+                }
+            }
             E::Deleted {} => set_status(row, CampaignStatus::Deleted),
             E::PlanningStarted { firmware, .. } => {
                 set_status(row, CampaignStatus::Planning);
@@ -224,6 +249,7 @@ impl Fold {
                 wait_reason: None,
                 before_cancel: None,
                 ordinal: None,
+                retry_of: None,
                 attempt: 0,
                 holds_slot: false,
                 grant_number: 0,
@@ -292,6 +318,9 @@ impl Fold {
         }
         let (ordinal, attempt, at) = (update.ordinal, update.attempt, record.at());
         self.member(&campaign, &record.id(), |member| {
+            if member.retry_of.is_some_and(|old| ordinal <= old) {
+                return;
+            }
             member.ordinal = Some(ordinal);
             member.attempt = member.attempt.max(attempt);
             member.grant_seen = true;

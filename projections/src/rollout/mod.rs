@@ -1,7 +1,8 @@
 //! Read model `rollout`: what the rollout policy sees and what operators see of a campaign's progress; one and the same.
 //!
 //! One projector, one checkpoint, so it is always a prefix of the log. Counters are changed by the difference that an event makes to its
-//! member (`counts`), in the same transaction. Times are those of the events, never the wall clock.
+//! member (`counts`), in the same transaction; the few events that concern all members are `sweep`s. Times are those of the events, never
+//! the wall clock.
 
 mod apply;
 mod counts;
@@ -9,6 +10,7 @@ mod evolve;
 mod planning;
 mod queries;
 mod rows;
+mod sweep;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
@@ -16,7 +18,7 @@ use sqlx::PgConnection;
 pub use planning::plan_candidates;
 pub use queries::{
     MemberFilter, MemberView, Totals, View, WorkRow, at_work, cancellable, dispatched, failures_by_code,
-    granted_unseen, members, progress, ready, view,
+    granted_unseen, is_retryable, members, progress, ready, view,
 };
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 
@@ -37,10 +39,15 @@ impl ReadModel for RolloutModel {
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let mut fold = apply::Fold::load(connection, batch).await?;
-        for record in batch {
-            fold.record(record)?;
+        // What concerns all members of a campaign at once is done on saved rows, in its place in the log.
+        for part in batch.split_inclusive(sweep::ends_a_part) {
+            let mut fold = apply::Fold::load(connection, part).await?;
+            for record in part {
+                fold.record(record)?;
+            }
+            fold.save(connection).await?;
+            sweep::run(connection, part).await?;
         }
-        fold.save(connection).await
+        Ok(())
     }
 }

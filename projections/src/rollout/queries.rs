@@ -12,6 +12,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
+use super::sweep::RETRIED;
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
 use crate::table::{Page, Select};
@@ -40,6 +41,10 @@ pub struct WorkRow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     pub rollout: RolloutView,
+    /// Version of the campaign that the view has reached.
+    pub campaign_version: u64,
+    /// How often failed devices were let begin again.
+    pub retry_round: u16,
     pub ledger_version: u64,
     pub firmware: FirmwareFacts,
     /// When each wave opened.
@@ -124,7 +129,14 @@ pub async fn view(
         spec: row.spec,
     };
     let wave_opened = waves.iter().map(|wave| wave.opened_at).collect();
-    Ok(Some(View { rollout, ledger_version: row.ledger_version, firmware, wave_opened }))
+    Ok(Some(View {
+        rollout,
+        campaign_version: row.version,
+        retry_round: row.retry_round,
+        ledger_version: row.ledger_version,
+        firmware,
+        wave_opened,
+    }))
 }
 
 async fn campaign_row(
@@ -297,6 +309,16 @@ async fn devices_where(
     let ids: Vec<String> =
         sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
     ids.into_iter().map(parse).collect()
+}
+
+/// Whether a retry would find anybody.
+pub async fn is_retryable(tx: &mut ReadTx, campaign: &str) -> Result<bool, DbError> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM rollout_members m
+         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+         WHERE m.campaign_id = $1 AND {RETRIED})"
+    );
+    Ok(sqlx::query_scalar(&sql).bind(campaign).fetch_one(&mut *tx.0).await?)
 }
 
 /// Which members to list.

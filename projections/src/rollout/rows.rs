@@ -35,6 +35,10 @@ pub struct CampaignRow {
     /// Latest grants, time and devices, for the rate limit.
     pub recent_grants: Vec<(DateTime<Utc>, u32)>,
     pub ends_at: Option<DateTime<Utc>>,
+    /// How often failed devices were let begin again.
+    pub retry_round: u16,
+    /// Version of the aggregate.
+    pub version: u64,
     pub position: u64,
 }
 
@@ -97,6 +101,8 @@ pub struct MemberRow {
     /// The phase before a cancel was sent.
     pub before_cancel: Option<String>,
     pub ordinal: Option<u32>,
+    /// The ended update that a new one is to try again; what is heard of it changes nothing here any more.
+    pub retry_of: Option<u32>,
     pub attempt: u16,
     pub holds_slot: bool,
     pub grant_number: u64,
@@ -119,6 +125,17 @@ impl Row for MemberRow {
 
     fn key(&self) -> Vec<String> {
         vec![self.tenant.clone(), self.campaign_id.clone(), self.plan.clone(), self.device_id.clone()]
+    }
+}
+
+impl MemberRow {
+    /// As before its update was queued; what gates counted stays.
+    pub(crate) fn begin_again(&mut self) {
+        self.retry_of = self.ordinal;
+        self.phase = "planned".to_owned();
+        (self.holds_slot, self.attempt) = (false, 0);
+        (self.wait_reason, self.before_cancel, self.code) = (None, None, None);
+        (self.reached_at, self.ended_at, self.not_before, self.regressed_at) = (None, None, None, None);
     }
 }
 

@@ -11,7 +11,7 @@ use domain::firmware::*;
 use domain::ledger::{Ledger, LedgerCommand};
 use domain::plan::{PlanChunk, PlanChunkId, PlanCommand, plan};
 use domain::rollout::{Decision, decide};
-use domain::values::{Percent, Sha256Digest};
+use domain::values::{Percent, Sha256Digest, Threshold};
 use domain::{Actor, CampaignId, CommandId, Decider, DeviceId, FirmwareId, Key, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::{Committed, EventStore, ExecuteError, Log, MemoryLog, Request, clock};
@@ -190,7 +190,7 @@ impl World {
                 .await
                 .unwrap();
         assert_eq!(at_position, self.head().await);
-        let entries = plan("seed", candidates, row.spec.rollout_percentage, &row.spec.wave_percentages());
+        let entries = plan("seed", candidates, &row.spec);
         // A plan that nobody commits, as after a crash: it must not count.
         for id in [Uuid::from_u128(1), Uuid::from_u128(2)] {
             let wish = PlanCommand::Write { campaign: row.campaign, plan: id, index: 0, entries: entries.clone() };
@@ -263,7 +263,7 @@ impl World {
         let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
         assert_eq!(unseen.len(), ready.len(), "nobody has answered yet");
         for (slot, number) in unseen {
-            let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank };
+            let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
             let wait_until = now + chrono::TimeDelta::days(1);
             let request = Box::new(request(&view.firmware));
             let wish = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
@@ -311,6 +311,7 @@ pub(crate) fn request(firmware: &FirmwareFacts) -> UpdateRequest {
 
 fn spec(firmware_id: FirmwareId) -> CampaignSpec {
     let percent = |value| Percent::new(value).unwrap();
+    let threshold = |value| Threshold::new(value).unwrap();
     CampaignSpec {
         name: "Spring".to_owned().into(),
         description: None,
@@ -324,12 +325,13 @@ fn spec(firmware_id: FirmwareId) -> CampaignSpec {
         max_concurrent_updates: 4,
         batch_size: None,
         waves: [20, 100].map(|value| WaveSpec::at(percent(value))).to_vec(),
+        canary_size: None,
         soak_minutes: 0,
         success_threshold_percent: None,
-        failure_threshold_percent: percent(20),
+        failure_threshold_percent: threshold(20),
         failure_count: None,
         gate_min_settled: 2,
-        min_reached_percent: percent(80),
+        min_reached_percent: threshold(80),
         wave_wait_minutes: 60,
         rate_per_minute: None,
         auto_rollback: false,

@@ -1,7 +1,9 @@
 //! Arbitrary histories: rows say what the aggregates say, however the events came to be batched.
 
-use domain::Key;
+use domain::campaign::{Adjustments, Campaign, CampaignCommand};
 use domain::device::*;
+use domain::values::{Percent, Threshold};
+use domain::{CampaignId, Key};
 use event_store::ExecuteError;
 use projections::devices;
 
@@ -78,6 +80,20 @@ async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareFacts) {
     }
 }
 
+/// An operator takes a campaign's failed devices up again, or the rest of the fleet in.
+async fn interfere(world: &World, dice: &mut Dice, campaign: &CampaignId) {
+    let wish = if dice.roll(2) == 0 {
+        CampaignCommand::Retry
+    } else {
+        let rollout_percentage = Some(Percent::ALL);
+        CampaignCommand::Adjust { changes: Box::new(Adjustments { rollout_percentage, ..Adjustments::default() }) }
+    };
+    match world.tell::<Campaign>(campaign, wish).await {
+        Ok(_) | Err(ExecuteError::Rejected(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
 async fn check_device(world: &World, id: &str) {
     let loaded = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device(id))).await.unwrap();
     let aggregate = &loaded.aggregate;
@@ -99,13 +115,16 @@ async fn run(seed: u64) {
     let other = world.firmware("1.5.0").await;
     let id = world
         .campaign(&firmware, |spec| {
-            spec.failure_threshold_percent = domain::values::Percent::ALL;
+            spec.failure_threshold_percent = Threshold::new(100).unwrap();
             spec.waves.drain(..1).for_each(drop);
+            spec.rollout_percentage = Percent::new(50).unwrap();
         })
         .await;
     let mut dice = Dice(seed);
     for _ in 0..STEPS {
-        if dice.roll(8) == 0 {
+        if dice.roll(40) == 0 {
+            interfere(&world, &mut dice, &id).await;
+        } else if dice.roll(8) == 0 {
             world.tick().await;
             check_counts(&world, &id, 4).await;
         } else {

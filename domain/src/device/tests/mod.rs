@@ -78,7 +78,7 @@ pub(super) fn update_to(version: &str) -> DeviceCommand {
 }
 
 pub(super) fn grant_to(version: &str, campaign: CampaignId, number: u64) -> DeviceCommand {
-    let campaign = CampaignRef { id: campaign, wave: 1, rank: 0 };
+    let campaign = CampaignRef { id: campaign, wave: 1, rank: 0, round: 0 };
     let grant = Grant { campaign, number, wait_until: at(LATER_S) };
     DeviceCommand::GrantSlot { request: Box::new(wanted(version)), grant }
 }

@@ -109,7 +109,7 @@ fn campaigns_wishes() -> impl Strategy<Value = DeviceCommand> {
     let campaign = || select(vec![CAMPAIGN, OTHER_CAMPAIGN]);
     prop_oneof![
         6 => (requests(), campaign(), 1..6u64).prop_map(|(request, id, number)| {
-            let grant = Grant { campaign: CampaignRef { id, wave: 1, rank: 0 }, number, wait_until: at(LATER_S) };
+            let grant = Grant { campaign: CampaignRef { id, wave: 1, rank: 0, round: 0 }, number, wait_until: at(LATER_S) };
             DeviceCommand::GrantSlot { request: Box::new(request), grant }
         }),
         1 => campaign().prop_map(|campaign| DeviceCommand::Withdraw { campaign }),

@@ -19,7 +19,8 @@ fn nothing_is_asked_of_an_unknown_device() {
 
 #[test]
 fn a_merge_patch_that_changes_nothing_is_no_fact() {
-    let patch = |name: &str| ProfilePatch { manufacturer: Change::Set(name.into()), ..ProfilePatch::default() };
+    let patch =
+        |name: &str| ProfilePatch { manufacturer: crate::change::Change::Set(name.into()), ..ProfilePatch::default() };
     let amend = |name| DeviceCommand::Amend { patch: patch(name), versions: BTreeMap::new() };
     given(registered()).when(amend("Acme")).then(&["device.amended"]);
     given([registered(), vec![amend("Acme")]].concat()).when(amend("Acme")).then(&[]);

@@ -1,6 +1,7 @@
 //! Failure gate, success gate, soak, and the end of a campaign.
 
 use super::*;
+use crate::campaign::tests::threshold;
 
 fn none() -> Counts {
     Counts { enrolled: 20, ..Counts::default() }
@@ -42,7 +43,7 @@ fn the_whole_campaign_is_judged_beside_the_open_wave() {
 #[test]
 fn a_wave_may_have_a_threshold_of_its_own() {
     let mut view = running(in_use(settled(20, 9, 1), 5), none());
-    view.spec.waves[0].failure_threshold_percent = Some(percent(5));
+    view.spec.waves[0].failure_threshold_percent = Some(threshold(5));
     decides(&view, 1, &["close Failure 1 at 5"]);
 }
 
@@ -95,7 +96,7 @@ fn a_wave_whose_devices_all_fell_away_holds_nothing_up() {
 fn too_few_confirmed_closes_the_gate() {
     let mut view = running(settled(20, 17, 3), none());
     decides(&view, 1, &["pass 1"]);
-    view.spec.success_threshold_percent = Some(percent(90));
+    view.spec.success_threshold_percent = Some(threshold(90));
     decides(&view, 1, &["close Success 1 at 90"]);
 }
 
@@ -106,7 +107,7 @@ fn a_soak_lasts_its_minutes_and_a_broken_gate_ends_it() {
     view.soaking_since = Some(at(10));
     decides(&view, 39, &[]);
     decides(&view, 40, &["complete 1"]);
-    view.spec.success_threshold_percent = Some(percent(95));
+    view.spec.success_threshold_percent = Some(threshold(95));
     view.waves[0] = Counts { gate_settled: 20, ..settled(20, 18, 2) };
     decides(&view, 40, &["break 1"]);
     view.waves[0] = Counts { gate_settled: 20, ..settled(20, 15, 5) };
@@ -116,7 +117,7 @@ fn a_soak_lasts_its_minutes_and_a_broken_gate_ends_it() {
 #[test]
 fn a_completed_wave_is_not_judged_again_for_success() {
     let mut view = running(settled(20, 17, 3), none());
-    view.spec.success_threshold_percent = Some(percent(90));
+    view.spec.success_threshold_percent = Some(threshold(90));
     view.wave_completed = true;
     decides(&view, 1, &[]);
 }
@@ -159,7 +160,7 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
     decides(&last(settled(10, 9, 0)), 1, &[]);
     let mut failed = last(settled(1, 0, 1));
     failed.waves[0] = Counts::default();
-    failed.spec.failure_threshold_percent = percent(100);
+    failed.spec.failure_threshold_percent = threshold(100);
     decides(&failed, 1, &["finish Failed"]);
 }
 

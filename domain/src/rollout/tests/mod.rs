@@ -7,7 +7,7 @@ mod view;
 mod world;
 
 use super::*;
-use crate::campaign::tests::{campaign_id, percent, spec};
+use crate::campaign::tests::{campaign_id, spec};
 
 pub(super) fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(30_000_000 + minutes)

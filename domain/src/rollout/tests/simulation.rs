@@ -9,7 +9,7 @@ use super::view::View;
 use super::world::{Act, FLEET, SLOTS, World, request, slot_device};
 use super::*;
 use crate::Decider;
-use crate::campaign::{CampaignCommand as C, PauseCause};
+use crate::campaign::{Adjustments, CampaignCommand as C, PauseCause};
 use crate::device::{CampaignRef, DeviceCommand as D, Grant, Phase};
 use crate::ledger::{LedgerCommand, SlotGrant};
 
@@ -74,7 +74,7 @@ impl World {
     }
 
     fn carry(&mut self, view: &View, grants: &[(usize, u64)], budget: &mut usize) {
-        if self.campaign.status != CampaignStatus::Running {
+        if !self.is_seen(view) || self.campaign.status != CampaignStatus::Running {
             return;
         }
         for (place, number) in grants {
@@ -87,6 +87,11 @@ impl World {
         }
     }
 
+    /// Whether a view knows all that has happened to the campaign itself.
+    fn is_seen(&self, view: &View) -> bool {
+        view.campaign_version == self.truth.campaign_version
+    }
+
     fn grant(&mut self, view: &View, devices_max: u32, budget: &mut usize) {
         let ready = view.members.iter().enumerate().filter(|(_, m)| m.wave <= view.wave && m.is_ready(self.now));
         // Which of them is nobody's promise: two managers may well choose different ones.
@@ -95,7 +100,7 @@ impl World {
             places.reverse();
         }
         places.truncate(devices_max as usize);
-        if self.campaign.status != CampaignStatus::Running || spent(budget) {
+        if !self.is_seen(view) || self.campaign.status != CampaignStatus::Running || spent(budget) {
             return;
         }
         let slot = |place: &usize| SlotGrant {
@@ -106,7 +111,7 @@ impl World {
         let wish = LedgerCommand::Grant {
             seen_version: view.ledger_version,
             in_use: view.rollout(self.now).total().in_use,
-            max_concurrent_updates: SLOTS,
+            max_concurrent_updates: view.rollout(self.now).spec.max_concurrent_updates,
             grants: places.iter().map(slot).collect(),
         };
         let Ok(events) = self.ledger.decide(self.now, &wish) else { return };
@@ -149,7 +154,7 @@ impl World {
             }
             Decision::Finish { result, evidence } => C::Finish { result, evidence },
         };
-        if !spent(budget) {
+        if !spent(budget) && self.is_seen(view) {
             self.tell_campaign(&wish);
         }
     }
@@ -201,8 +206,13 @@ fn spent(budget: &mut usize) -> bool {
 fn grant_of(view: &View, place: usize, number: u64) -> Grant {
     let wave = view.members[place].wave;
     let opened = view.opened[usize::from(wave) - 1].unwrap_or(at(0));
-    let campaign = CampaignRef { id: campaign_id(), wave, rank: place as u32 };
+    let campaign = CampaignRef { id: campaign_id(), wave, rank: place as u32, round: view.round };
     Grant { campaign, number, wait_until: opened + TimeDelta::minutes(10_080) }
+}
+
+fn slots(max_concurrent_updates: u32) -> C {
+    let max_concurrent_updates = Some(max_concurrent_updates);
+    C::Adjust { changes: Box::new(Adjustments { max_concurrent_updates, ..Adjustments::default() }) }
 }
 
 fn acts() -> impl Strategy<Value = Act> {
@@ -224,6 +234,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         C::Resume { accept_failures: false },
         C::Resume { accept_failures: true },
         C::Resume { accept_failures: true },
+        C::Retry,
+        slots(1),
+        slots(SLOTS),
     ];
     let step = prop_oneof![
         6 => (0..2usize, 0..40usize).prop_map(|(manager, events)| Step::Read { manager, events }),
@@ -263,4 +276,27 @@ fn a_calm_rollout_confirms_everybody() {
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);
     assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
+}
+
+#[test]
+fn a_retry_gives_each_failed_device_a_new_update() {
+    let mut world = World::new();
+    while world.devices[0].live().is_none() {
+        (0..world.managers.len()).for_each(|manager| {
+            world.read(manager, usize::MAX);
+            world.tick(manager, usize::MAX);
+        });
+        (1..FLEET).for_each(|place| world.act(place, Act::GoOn));
+        world.act(0, Act::Return);
+    }
+    world.act(0, Act::Fail("unsupported"));
+    world.calm_down();
+    let ended = world.truth.rollout(world.now).total();
+    assert_eq!((ended.confirmed, ended.failed), (FLEET as u32 - 1, 1));
+    world.tell_campaign(&C::Retry);
+    world.calm_down();
+    let retried = world.truth.rollout(world.now).total();
+    assert_eq!((retried.confirmed, retried.failed, retried.gate_failed), (FLEET as u32, 0, 1));
+    let retry = &world.devices[0].updates[&world.devices[0].last_ordinal];
+    assert_eq!(retry.spec.retry_of, Some(retry.ordinal - 1));
 }

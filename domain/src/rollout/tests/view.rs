@@ -1,7 +1,7 @@
 //! What a process manager sees: a fold of a prefix of the log, in memory.
 
 use super::*;
-use crate::campaign::{CampaignEvent, PauseCause};
+use crate::campaign::{CampaignEvent, CampaignResult, PauseCause};
 use crate::device::{CodeClass, DeviceEvent, Outcome, Phase, WaitReason};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
@@ -30,9 +30,24 @@ pub(super) struct Member {
     not_before: Option<DateTime<Utc>>,
     online: bool,
     live: Option<u32>,
+    ordinal: Option<u32>,
+    /// The update that a new one is to try again.
+    retry_of: Option<u32>,
 }
 
 impl Member {
+    /// Failed or expired, so it may begin again; what the gates counted stays counted.
+    fn retry(&mut self) {
+        let ended_badly = matches!(
+            self.phase,
+            Some(Phase::Ended(Outcome::Failed | Outcome::TimedOut | Outcome::Rejected | Outcome::Expired))
+        );
+        if ended_badly || self.regressed {
+            self.retry_of = self.ordinal;
+            (self.phase, self.reached, self.regressed, self.not_before) = (None, false, false, None);
+        }
+    }
+
     fn is_ended(&self) -> bool {
         self.phase.is_some_and(Phase::is_ended)
     }
@@ -65,6 +80,9 @@ pub(super) struct View {
     accepted_counts: Vec<(u32, u32)>,
     pub(super) ledger_version: u64,
     pub(super) members: Vec<Member>,
+    /// Events of the campaign so far.
+    pub(super) campaign_version: usize,
+    pub(super) round: u16,
 }
 
 impl View {
@@ -83,6 +101,8 @@ impl View {
             not_before: None,
             online: false,
             live: None,
+            ordinal: None,
+            retry_of: None,
         };
         let count = spec.waves.len();
         Self {
@@ -100,6 +120,8 @@ impl View {
             accepted_counts: vec![(0, 0); count],
             ledger_version: 0,
             members: waves.iter().map(member).collect(),
+            campaign_version: 0,
+            round: 0,
         }
     }
 
@@ -164,8 +186,11 @@ impl View {
 
     fn apply_campaign(&mut self, time: DateTime<Utc>, event: &CampaignEvent) {
         use CampaignEvent as E;
+        self.campaign_version += 1;
         match event {
             E::Created { .. } => self.status = CampaignStatus::Draft,
+            E::Adjusted { changes, .. } => self.spec = self.spec.adjusted(changes),
+            E::Retried { round, .. } => self.retry(time, *round),
             E::PlanningStarted { .. } => self.status = CampaignStatus::Planning,
             E::Started {} => self.status = CampaignStatus::Running,
             E::WaveOpened { wave, .. } => {
@@ -184,9 +209,19 @@ impl View {
             E::Resumed { accept_failures } => self.resume(time, *accept_failures),
             E::Cancelling {} => self.status = CampaignStatus::Cancelling,
             E::Cancelled {} => self.status = CampaignStatus::Cancelled,
-            E::Finished { .. } => self.status = CampaignStatus::Completed,
+            E::Finished { result: CampaignResult::Completed, .. } => self.status = CampaignStatus::Completed,
+            E::Finished { .. } => self.status = CampaignStatus::Failed,
             E::Amended { .. } | E::Deleted {} | E::Planned { .. } => {}
         }
+    }
+
+    fn retry(&mut self, time: DateTime<Utc>, round: u16) {
+        self.round = round;
+        if self.status.is_terminal() {
+            self.status = CampaignStatus::Running;
+        }
+        self.members.iter_mut().for_each(Member::retry);
+        self.opened.iter_mut().flatten().for_each(|opened| *opened = time);
     }
 
     /// Soak and waiting clocks stood still.
@@ -221,9 +256,10 @@ impl View {
             Some(_) if member.live == Some(update.ordinal) => member.live = None,
             _ => {}
         }
-        if update.campaign != Some(self.campaign) {
+        if update.campaign != Some(self.campaign) || member.retry_of.is_some_and(|old| update.ordinal <= old) {
             return;
         }
+        member.ordinal = Some(update.ordinal);
         member.phase = phase.or(member.phase);
         match event {
             E::UpdateDispatched { .. } => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::view::{Logged, View};
 use super::*;
 use crate::Decider;
-use crate::campaign::tests::{facts, summary};
+use crate::campaign::tests::{facts, summary, threshold};
 use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent};
 use crate::device::{
     Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Limits, OfflineCause, Phase, Presence, Profile,
@@ -69,7 +69,7 @@ pub(super) fn simulated_spec() -> CampaignSpec {
     let mut spec = spec(&[50, 100]);
     spec.max_concurrent_updates = SLOTS;
     spec.gate_min_settled = 3;
-    spec.failure_threshold_percent = percent(50);
+    spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
     spec.wave_wait_minutes = 10;
     spec

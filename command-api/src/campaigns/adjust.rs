@@ -1,0 +1,99 @@
+//! `PATCH /campaigns/{id}`: new values for a campaign that is under way.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::Key;
+use domain::campaign::{Adjustments, Campaign, CampaignCommand};
+use domain::change::Change;
+use domain::values::{Percent, Threshold};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::model::CampaignBody;
+use super::spec::check_minutes;
+use crate::auth::Operator;
+use crate::fields::Checks;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::CampaignPath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+
+/// New values; what is absent stays, `null` clears what may be absent.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdjustRequest {
+    max_concurrent_updates: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    rate_per_minute: Change<u32>,
+    #[schema(value_type = Option<u32>)]
+    batch_size: Change<u32>,
+    /// Only up: devices that were not sampled join the last wave.
+    #[schema(value_type = Option<u8>)]
+    rollout_percentage: Option<Percent>,
+    #[schema(value_type = Option<u8>)]
+    success_threshold_percent: Change<Threshold>,
+    #[schema(value_type = Option<u8>)]
+    failure_threshold_percent: Option<Threshold>,
+    #[schema(value_type = Option<u32>)]
+    failure_count: Change<u32>,
+    gate_min_settled: Option<u32>,
+    #[schema(value_type = Option<u8>)]
+    min_reached_percent: Option<Threshold>,
+    wave_wait_minutes: Option<u32>,
+    /// Of waves that have none of their own.
+    soak_minutes: Option<u32>,
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    ends_at: Change<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+impl AdjustRequest {
+    fn into_changes(self) -> Result<Adjustments, Problem> {
+        let mut checks = Checks::default();
+        check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
+        check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
+        checks.finish()?;
+        Ok(Adjustments {
+            max_concurrent_updates: self.max_concurrent_updates,
+            rate_per_minute: self.rate_per_minute,
+            batch_size: self.batch_size,
+            rollout_percentage: self.rollout_percentage,
+            success_threshold_percent: self.success_threshold_percent,
+            failure_threshold_percent: self.failure_threshold_percent,
+            failure_count: self.failure_count,
+            gate_min_settled: self.gate_min_settled,
+            min_reached_percent: self.min_reached_percent,
+            wave_wait_minutes: self.wave_wait_minutes,
+            soak_minutes: self.soak_minutes,
+            ends_at: self.ends_at,
+        })
+    }
+}
+
+/// Change a campaign that is under way
+///
+/// Running or paused; a draft is replaced with `PUT`. Slots that are taken stay taken when limits fall. Needs role operator.
+#[utoipa::path(
+    patch, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = AdjustRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn adjust_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(mut wanted): Body<AdjustRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let reason = wanted.reason.take();
+    let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()?) };
+    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
+    let done = app.command(&caller, &envelope, &key, wish, reason).await?;
+    Ok(done.reply(CampaignBody::of(path.campaign_id, &done.aggregate, done.version)?))
+}

@@ -1,0 +1,71 @@
+//! `POST /campaigns/{id}/retry`: new updates for devices that failed or expired.
+//!
+//! An ended campaign goes on with them, so its firmware is pinned again: before, so that it can't go away, and behind, in case its end was
+//! just being tidied up.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::campaign::{Campaign, CampaignCommand};
+use domain::firmware::FirmwareCommand;
+use domain::{Key, Rejection};
+
+use super::model::CampaignBody;
+use super::start::pin;
+use crate::auth::Operator;
+use crate::devices::ReasonRequest;
+use crate::http::envelope::CommandHeaders;
+use crate::http::path::CampaignPath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::state::App;
+use crate::updates::usable_firmware;
+
+/// Retry a campaign's failed devices
+///
+/// Devices that failed, expired or fell back begin again, each with a new update; what gates counted stays counted. Also for a campaign
+/// that ended with failures: it runs again. 409 when there is nobody to retry. Needs role operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/retry", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn retry_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    envelope: Envelope,
+    Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    let id = path.campaign_id;
+    let key = Key::<Campaign>::new(&caller.tenant, &id);
+    let loaded = app.store.load_fresh(&key).await?;
+    if envelope.is_stored(&caller, &loaded) {
+        let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
+        return Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?));
+    }
+    let spec = loaded.aggregate.spec.as_ref().ok_or(Rejection::CampaignUnknown)?;
+    app.command(&caller, &envelope.as_dry_run(), &key, CampaignCommand::Retry, None).await?;
+    usable_firmware(&app, &caller, spec.firmware_id).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    if !projections::rollout::is_retryable(&mut tx, &id.to_string()).await? {
+        let detail = "no device of the campaign has failed or expired";
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
+    }
+    drop(tx);
+    let take_pin = async || {
+        let wish = FirmwareCommand::Pin { campaign: id };
+        pin(&app, &caller, &envelope, id, &loaded.aggregate, wish).await
+    };
+    if !envelope.dry_run {
+        take_pin().await?;
+    }
+    let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
+    if !done.dry_run {
+        take_pin().await?;
+    }
+    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?))
+}

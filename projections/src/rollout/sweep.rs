@@ -1,0 +1,94 @@
+//! Events that concern all members of a campaign at once: a sample that is raised, a retry of everybody who failed.
+//!
+//! They run on saved rows, page by page, so memory stays bounded for any fleet.
+
+use domain::campaign::{CampaignEvent, Sample};
+use sqlx::{PgConnection, Row as _};
+
+use super::rows::{MemberRow, ProgressRow};
+use crate::db::DbError;
+use crate::decode::{Decoded, Events};
+use crate::table::Rows;
+
+/// Members changed in one go.
+const PAGE_MEMBERS: i64 = 2_000;
+
+const OF_PLAN: &str = "
+FROM rollout_members m
+JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+WHERE m.tenant = $1 AND m.campaign_id = $2";
+
+/// Failed, expired, or fallen back since.
+pub(super) const RETRIED: &str =
+    "(m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)";
+
+fn is_sweep(event: &CampaignEvent) -> bool {
+    matches!(event, CampaignEvent::Retried { .. } | CampaignEvent::Adjusted { sample: Some(_), .. })
+}
+
+/// Whether the records behind this one must see its members as it leaves them.
+pub(super) fn ends_a_part(record: &Decoded) -> bool {
+    matches!(&record.events, Events::Campaign(events) if events.iter().any(is_sweep))
+}
+
+/// Does what the last record of a part asks of all members.
+pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Result<(), DbError> {
+    let Some(record) = part.last() else { return Ok(()) };
+    let Events::Campaign(events) = &record.events else { return Ok(()) };
+    let campaign = [record.tenant(), record.id()];
+    for event in events {
+        match event {
+            CampaignEvent::Retried { .. } => retry(connection, &campaign).await?,
+            CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The devices that a larger sample takes in join the last wave.
+async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sample) -> Result<(), DbError> {
+    let sql = "UPDATE rollout_members m SET excluded = NULL, wave = $4
+               FROM rollout_campaigns c
+               WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+                 AND m.tenant = $1 AND m.campaign_id = $2 AND m.excluded = 'not_sampled' AND m.rank < $3";
+    sqlx::query(sql)
+        .bind(&campaign[0])
+        .bind(&campaign[1])
+        .bind(i64::from(sample.devices))
+        .bind(sample.waves.len() as i64)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn retry(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
+    let sql = format!("SELECT to_jsonb(m) {OF_PLAN} AND {RETRIED} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
+    loop {
+        let found = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).fetch_all(&mut *connection).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let members: Vec<MemberRow> =
+            found.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect::<Result<_, DbError>>()?;
+        retry_page(connection, members).await?;
+    }
+}
+
+/// Back to the start; what the gates counted stays counted.
+async fn retry_page(connection: &mut PgConnection, members: Vec<MemberRow>) -> Result<(), DbError> {
+    let wave_key =
+        |member: &MemberRow| vec![member.tenant.clone(), member.campaign_id.clone(), member.wave.to_string()];
+    let mut progress = Rows::<ProgressRow>::load(connection, members.iter().map(wave_key).collect()).await?;
+    let mut rows = Rows::<MemberRow>::default();
+    for before in members {
+        let mut member = before.clone();
+        member.begin_again();
+        if let Some(progress) = progress.get_mut(&wave_key(&member)) {
+            progress.change(&before, &member);
+        }
+        rows.put(member);
+    }
+    rows.save(connection).await?;
+    progress.save(connection).await
+}
