@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::events::OfflineCause;
 use super::profile::{Profile, ProfilePatch};
 use super::update::{CampaignRef, FirmwareFacts, Limits, Phase, UpdateKind};
-use crate::ids::CampaignId;
+use crate::ids::{CampaignId, FirmwareId};
 use crate::sealed::Sealed;
 use crate::values::{Priority, Sha256Digest};
 
@@ -156,6 +156,10 @@ pub enum DeviceCommand {
     Withdraw {
         campaign: CampaignId,
     },
+    /// Takes out what waits for a firmware that was withdrawn.
+    WithdrawFirmware {
+        firmware_id: FirmwareId,
+    },
     /// Takes back what the campaign has under way here, as far as it can be.
     CancelForCampaign {
         campaign: CampaignId,
@@ -166,6 +170,8 @@ pub enum DeviceCommand {
         attempt: u16,
         phase: Phase,
         clock: Clock,
+        /// [`Update::seq`](super::Update::seq) as the sender knows it: whatever happened to the update since makes it out of date.
+        seq: u64,
     },
     Report {
         report: Report,

@@ -111,6 +111,9 @@ pub enum DeviceEvent {
         /// The grant that this gives back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grant: Option<u64>,
+        /// It isn't sent again before, although the device is heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<DateTime<Utc>>,
     },
     #[serde(rename = "update.dispatched")]
     UpdateDispatched {
@@ -141,7 +144,12 @@ pub enum DeviceEvent {
     UpdateStaged { update: UpdateRef },
     /// The device restarts into the new version, or claims to have done so.
     #[serde(rename = "update.rebooting")]
-    UpdateRebooting { update: UpdateRef },
+    UpdateRebooting {
+        update: UpdateRef,
+        /// The device says that it is done.
+        #[serde(default, skip_serializing_if = "is_false")]
+        claimed: bool,
+    },
     /// A try failed and another follows.
     #[serde(rename = "update.attempt_failed")]
     UpdateAttemptFailed {
@@ -192,6 +200,10 @@ pub enum DeviceEvent {
     /// A report for an update that had ended.
     #[serde(rename = "update.reported_late")]
     UpdateReportedLate { update: UpdateRef, status: String },
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 crate::event_types!(DeviceEvent {
@@ -253,7 +265,7 @@ impl DeviceEvent {
             | Self::UpdateVerifying { update }
             | Self::UpdateInstalling { update }
             | Self::UpdateStaged { update }
-            | Self::UpdateRebooting { update }
+            | Self::UpdateRebooting { update, .. }
             | Self::UpdateAttemptFailed { update, .. }
             | Self::UpdateConfirmed { update, .. }
             | Self::UpdateFailed { update, .. }

@@ -60,6 +60,9 @@ impl Device {
             E::UpdateQueued { update, spec, wait_until } => self.add_update(update, spec, *wait_until),
             other => self.evolve_update(other),
         }
+        if let Some(update) = event.update().and_then(|update| self.updates.get_mut(&update.ordinal)) {
+            update.seq = self.version;
+        }
     }
 
     fn set_version(&mut self, component: &str, version: &str) {
@@ -94,6 +97,12 @@ impl Device {
             wait_until,
             reached: false,
             accepted_boot: None,
+            installing_boot: None,
+            claimed: false,
+            deferrals: 0,
+            unanswered: 0,
+            cancel_refused: false,
+            seq: self.version,
             not_before: None,
             command_seq: self.version,
             before_cancel: None,
@@ -110,9 +119,12 @@ impl Device {
             self.active_slot = slot.clone().or(self.active_slot.take());
             self.trial = false;
         }
-        let version = self.version;
+        let (version, boot) = (self.version, self.boots.back());
         let Some(update) = self.updates.get_mut(&ordinal) else { return };
         update.evolve(event, version);
+        if matches!(event, E::UpdateInstalling { .. } | E::UpdateRebooting { .. }) && update.installing_boot.is_none() {
+            update.installing_boot = boot.cloned();
+        }
         if update.phase == Phase::Ended(Outcome::Confirmed) {
             let confirmed = ConfirmedFirmware {
                 update: update.reference(),
@@ -138,11 +150,15 @@ impl Device {
 impl Update {
     fn evolve(&mut self, event: &E, version: u64) {
         match event {
-            E::UpdateWaiting { reason, grant, .. } => {
+            E::UpdateWaiting { reason, grant, retry_at, .. } => {
                 self.phase = Phase::Waiting(*reason);
                 self.grant = grant.unwrap_or(self.grant);
-                if *reason == WaitReason::Slot {
-                    self.not_before = None;
+                self.unanswered += u16::from(*reason == WaitReason::Unresponsive);
+                self.cancel_refused = false;
+                match reason {
+                    WaitReason::Slot => self.not_before = None,
+                    WaitReason::Unresponsive => self.not_before = *retry_at,
+                    _ => {}
                 }
             }
             E::UpdateDispatched { update, grant } => {
@@ -151,12 +167,14 @@ impl Update {
                 self.next_attempt = update.attempt;
                 self.grant = grant.unwrap_or(self.grant);
                 self.not_before = None;
-                self.accepted_boot = None;
+                (self.accepted_boot, self.installing_boot) = (None, None);
+                (self.claimed, self.cancel_refused) = (false, false);
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {
                 self.phase = Phase::Accepted;
                 self.reached = true;
+                self.unanswered = 0;
                 if self.accepted_boot.is_none() {
                     self.accepted_boot.clone_from(boot_id);
                 }
@@ -164,16 +182,21 @@ impl Update {
             }
             E::UpdateDeferred { until, .. } => {
                 self.phase = Phase::Deferred;
+                self.deferrals += 1;
                 self.not_before = Some(*until);
             }
             E::UpdateDownloading { .. } => self.phase = Phase::Downloading,
             E::UpdateVerifying { .. } => self.phase = Phase::Verifying,
             E::UpdateInstalling { .. } => self.phase = Phase::Installing,
             E::UpdateStaged { .. } => self.phase = Phase::Staged,
-            E::UpdateRebooting { .. } => self.phase = Phase::Rebooting,
+            E::UpdateRebooting { claimed, .. } => {
+                self.phase = Phase::Rebooting;
+                self.claimed |= claimed;
+            }
             E::UpdateAttemptFailed { class, retry_at, .. } => {
                 self.phase = Phase::Waiting(WaitReason::Backoff);
                 self.next_attempt = self.attempt + 1;
+                self.cancel_refused = false;
                 self.not_before = Some(*retry_at);
                 self.image_failures += u16::from(*class == CodeClass::Image);
             }
@@ -191,6 +214,7 @@ impl Update {
             }
             E::UpdateCancelRefused { .. } => {
                 self.phase = self.before_cancel.take().unwrap_or(Phase::Accepted);
+                self.cancel_refused = true;
                 self.command_seq = version;
             }
             E::UpdateReportedLate { status, .. } => drop(self.late.insert(status.clone())),

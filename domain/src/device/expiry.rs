@@ -22,14 +22,12 @@ impl Device {
     pub(super) fn expire(
         &self,
         now: DateTime<Utc>,
-        ordinal: u32,
-        attempt: u16,
-        phase: Phase,
+        believed: (u32, u16, Phase, u64),
         clock: Clock,
     ) -> Vec<DeviceEvent> {
         let mut draft = Draft::new(self, now);
-        if let Some(update) = self.updates.get(&ordinal)
-            && (update.attempt, update.phase) == (attempt, phase)
+        if let Some(update) = self.updates.get(&believed.0)
+            && (update.ordinal, update.attempt, update.phase, update.seq) == believed
         {
             match clock {
                 Clock::Wait => draft.expire_waiting(update),
@@ -76,7 +74,7 @@ impl Draft {
     fn expire_phase(&mut self, update: &Update) {
         match update.phase {
             Phase::Dispatched => {
-                self.wait(update, WaitReason::Unresponsive, None);
+                self.wait_for_answer(update);
                 if self.device.reachability == Reachability::Online {
                     self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
                 }

@@ -7,8 +7,11 @@ use super::draft::Draft;
 use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
 use super::update::{CampaignRef, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
 use super::{CampaignUpdate, Device, DeviceEvent, Reachability, UpdateRef};
-use crate::ids::{CampaignId, ORDINAL_MAX};
+use crate::ids::{CampaignId, FirmwareId, ORDINAL_MAX};
 use crate::rejection::Rejection;
+
+/// Why an update was superseded whose firmware was withdrawn while it waited.
+pub const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
 
 impl Device {
     pub(super) fn request_update(
@@ -49,7 +52,8 @@ impl Device {
             }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
-                if !update.reached && now >= update.wait_until {
+                // The campaign's clock may have stood still since.
+                if !update.reached && now >= update.wait_until.max(grant.wait_until) {
                     draft.expire_waiting(update);
                 } else {
                     draft.begin(update.ordinal, Some(grant.number));
@@ -118,10 +122,21 @@ impl Device {
         draft.finish_and_begin_next()
     }
 
+    /// Takes out what waits for a firmware that was withdrawn; what devices have begun is up to their campaign or operator.
+    pub(super) fn withdraw_firmware(&self, now: DateTime<Utc>, firmware_id: FirmwareId) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        let waits = |update: &&Update| update.phase.is_waiting() && update.spec.firmware.firmware_id == firmware_id;
+        for update in self.updates.values().filter(waits) {
+            draft.supersede_withdrawn(update);
+        }
+        draft.finish_and_begin_next()
+    }
+
     pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
         let mut draft = Draft::new(self, now);
         let cancellable = |update: &&Update| {
             !update.phase.is_ended()
+                && !update.cancel_refused
                 && !matches!(update.phase, Phase::Installing | Phase::Rebooting | Phase::Cancelling)
         };
         if let Some(update) = self.of_campaign(campaign).filter(cancellable) {
@@ -233,7 +248,11 @@ impl Draft {
 
     /// The device re-decides when its turn comes. Holding and queueing only make it wait.
     fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
-        if update.attempt > 0 {
+        let firmware = &update.spec.firmware;
+        let running = self.device.versions.get(&firmware.component);
+        // Between two attempts what ran before still runs, or the target on trial.
+        let as_it_was = running == update.spec.from_version.as_ref() || running == Some(&firmware.version);
+        if update.attempt > 0 && as_it_was {
             return None;
         }
         let leave = leave(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
@@ -261,13 +280,31 @@ impl Draft {
                 let rollback = update.spec.kind == UpdateKind::Rollback;
                 (std::cmp::Reverse(rollback), std::cmp::Reverse(update.spec.priority), update.ordinal)
             });
-            let Some(ordinal) = first.map(|update| update.ordinal) else { return };
-            self.begin(ordinal, None);
+            let Some(update) = first.cloned() else { return };
+            if !update.reached && self.now >= update.wait_until {
+                self.expire_waiting(&update);
+            } else {
+                self.begin(update.ordinal, None);
+            }
         }
     }
 
     pub(super) fn wait(&mut self, update: &Update, reason: WaitReason, grant: Option<u64>) {
-        self.push(DeviceEvent::UpdateWaiting { update: update.reference(), reason, grant });
+        self.push(DeviceEvent::UpdateWaiting { update: update.reference(), reason, grant, retry_at: None });
+    }
+
+    /// The device was told and didn't answer: it is told again when it is heard, and the more often that was for nothing, the later.
+    pub(super) fn wait_for_answer(&mut self, update: &Update) {
+        let pause_s = update.spec.limits.pause_after_unanswered(update.unanswered + 1);
+        let retry_at = (pause_s > 0).then(|| self.now + TimeDelta::seconds(pause_s.into()));
+        let (update, reason) = (update.reference(), WaitReason::Unresponsive);
+        self.push(DeviceEvent::UpdateWaiting { update, reason, grant: None, retry_at });
+    }
+
+    /// Takes a waiting update out because its firmware is not to be used any more.
+    pub(super) fn supersede_withdrawn(&mut self, update: &Update) {
+        let (update, reason) = (update.reference(), FIRMWARE_WITHDRAWN.to_owned());
+        self.push(DeviceEvent::UpdateSuperseded { update, reason });
     }
 
     fn supersede(&mut self, update: &Update, reason: Exclusion) {

@@ -30,6 +30,7 @@ pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportSt
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
+pub use lifecycle::FIRMWARE_WITHDRAWN;
 pub use profile::{Profile, ProfilePatch};
 pub use update::{
     BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
@@ -138,8 +139,9 @@ impl Decider for Device {
             (Lifecycle::Active, C::CancelUpdate { ordinal }) => self.cancel_update(now, *ordinal),
             (Lifecycle::Active, C::Withdraw { campaign }) => Ok(self.withdraw(now, *campaign)),
             (Lifecycle::Active, C::CancelForCampaign { campaign }) => Ok(self.cancel_for_campaign(now, *campaign)),
-            (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock }) => {
-                Ok(self.expire(now, *ordinal, *attempt, *phase, *clock))
+            (Lifecycle::Active, C::WithdrawFirmware { firmware_id }) => Ok(self.withdraw_firmware(now, *firmware_id)),
+            (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock, seq }) => {
+                Ok(self.expire(now, (*ordinal, *attempt, *phase, *seq), *clock))
             }
             (Lifecycle::Active, C::Report { report }) => Ok(self.report(now, report)),
             (Lifecycle::Active, C::ReportPresence { presence }) => Ok(self.report_presence(now, presence)),

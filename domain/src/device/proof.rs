@@ -97,6 +97,7 @@ impl Draft {
         {
             let rest = presence.versions.iter().filter(|(component, _)| **component != update.spec.firmware.component);
             self.record_versions(presence, rest.map(|(k, v)| (k.clone(), v.clone())).collect(), true);
+            self.record_regressions(&seen);
             self.confirm(update, presence.boot_id.clone(), presence.slot.clone());
             return;
         }
@@ -107,7 +108,7 @@ impl Draft {
                 self.fail(&update, Failure { code, class: CodeClass::Image, message: None });
             }
             Some(update) if seen.shows_trial(&update) => {
-                self.push(E::UpdateRebooting { update: update.reference() });
+                self.push(E::UpdateRebooting { update: update.reference(), claimed: false });
             }
             _ => {}
         }
@@ -217,15 +218,24 @@ impl Observation<'_> {
                     (_, None) => claims_done,
                 };
                 if was_there_before {
-                    // The version is no evidence: only a boot at or after installing is, or the device's word.
-                    let at_return = update.phase == Phase::Installing;
-                    return claims_done || (at_return && rebooted && !self.first_boot);
+                    // The version is no evidence: only a boot since installing is, or the device's word.
+                    let installed = matches!(update.phase, Phase::Installing | Phase::Rebooting);
+                    return installed && (update.claimed || self.is_boot_since_installing(update));
                 }
                 rebooted || (!update.spec.firmware.requires_reboot && claims_done)
             }
             // The device went ahead although nobody heard of it: what it runs counts.
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) | Phase::Queued => !was_there_before,
             Phase::Staged | Phase::Ended(_) => false,
+        }
+    }
+
+    /// Without boot ids a status behind `rebooting` is as good.
+    fn is_boot_since_installing(&self, update: &Update) -> bool {
+        match (&update.installing_boot, &self.presence.boot_id) {
+            (Some(then), Some(now)) => then != now,
+            (None, Some(_)) => self.new_boot,
+            (_, None) => update.phase == Phase::Rebooting,
         }
     }
 

@@ -6,13 +6,19 @@ use super::codes::{CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
 use super::draft::Draft;
 use super::expiry::Failure;
-use super::update::{Outcome, Phase, Update};
+use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
 use super::{Device, DeviceEvent as E};
 
 /// Deferral without the device's word, in seconds.
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
 /// Shortest and longest deferral a device can ask for, in seconds.
 pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
+/// Deferrals that are as short as the device asks; each further one is at least twice as long as the one before could be.
+const DEFERRALS_FREE: u16 = 3;
+/// Least deferral behind the free ones, in seconds.
+const DEFER_LEAST_S: u32 = 60;
+/// Deferrals of one update; the next one ends it, as a device that never came.
+pub(super) const DEFERRALS_MAX: u16 = 64;
 
 impl Device {
     pub(super) fn report(&self, now: DateTime<Utc>, report: &Report) -> Vec<E> {
@@ -55,7 +61,7 @@ impl Draft {
             S::Staged => self.stage(&update),
             S::Rebooting => self.advance(&update, Phase::Rebooting),
             S::Completed => {
-                self.advance(&update, Phase::Rebooting);
+                self.claim(&update);
                 self.prove_from_known(update.ordinal);
             }
             S::Failed | S::Rejected => self.report_failure(&update, report),
@@ -120,7 +126,7 @@ impl Draft {
             Phase::Downloading => self.push(E::UpdateDownloading { update }),
             Phase::Verifying => self.push(E::UpdateVerifying { update }),
             Phase::Installing => self.push(E::UpdateInstalling { update }),
-            Phase::Rebooting => self.push(E::UpdateRebooting { update }),
+            Phase::Rebooting => self.push(E::UpdateRebooting { update, claimed: false }),
             Phase::Queued
             | Phase::Waiting(_)
             | Phase::Dispatched
@@ -129,6 +135,16 @@ impl Draft {
             | Phase::Staged
             | Phase::Cancelling
             | Phase::Ended(_) => {}
+        }
+    }
+
+    /// The device says that it is done. Where its version is no evidence, its word is kept.
+    fn claim(&mut self, update: &Update) {
+        let word_counts = update.spec.from_version.as_ref() == Some(&update.spec.firmware.version);
+        self.advance(update, Phase::Rebooting);
+        let now = self.update(update.ordinal).filter(|now| now.phase == Phase::Rebooting && !now.claimed);
+        if let Some(now) = now.filter(|_| word_counts) {
+            self.push(E::UpdateRebooting { update: now.reference(), claimed: true });
         }
     }
 
@@ -144,7 +160,14 @@ impl Draft {
         if impossible || already {
             return;
         }
-        let (least, most) = DEFER_RANGE_S;
+        if update.deferrals >= DEFERRALS_MAX {
+            return self.push(E::UpdateExpired { update: update.reference() });
+        }
+        let (shortest, most) = DEFER_RANGE_S;
+        let least = match update.deferrals.checked_sub(DEFERRALS_FREE) {
+            None => shortest,
+            Some(more) => DEFER_LEAST_S.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
+        };
         let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, most);
         let until = self.now + TimeDelta::seconds(seconds.into());
         self.push(E::UpdateDeferred { update: update.reference(), code: report.code.clone(), until });

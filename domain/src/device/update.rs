@@ -77,6 +77,8 @@ pub struct Limits {
 
 /// Longest pause between two attempts, in seconds.
 pub const BACKOFF_MAX_S: u32 = 3_600;
+/// Longest pause before a device that never answers is told again, and least pause that many deferrals lead to, in seconds.
+pub(super) const PATIENCE_MAX_S: u32 = 6 * 3_600;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -97,6 +99,14 @@ impl Limits {
     pub fn backoff_after(&self, failed_attempt: u16) -> u32 {
         let doublings = u32::from(failed_attempt.saturating_sub(1)).min(16);
         self.backoff_s.saturating_mul(1 << doublings).min(BACKOFF_MAX_S)
+    }
+
+    /// Pause before the dispatch after so many unanswered ones, in seconds; the first comes as soon as the device is heard.
+    pub fn pause_after_unanswered(&self, unanswered: u16) -> u32 {
+        match unanswered {
+            0 | 1 => 0,
+            more => self.dispatch_s.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
+        }
     }
 
     /// With every silence limit at least three contact intervals of the device.
@@ -270,6 +280,18 @@ pub struct Update {
     pub reached: bool,
     /// Boot at the first `received` of this attempt.
     pub accepted_boot: Option<String>,
+    /// Boot at which this attempt reached the point of no return.
+    pub installing_boot: Option<String>,
+    /// The device said `completed` in this attempt.
+    pub claimed: bool,
+    /// Deferrals so far.
+    pub deferrals: u16,
+    /// Dispatches in a row that got no answer.
+    pub unanswered: u16,
+    /// The device has refused to cancel this attempt.
+    pub cancel_refused: bool,
+    /// Aggregate version of its latest event.
+    pub seq: u64,
     /// The pause before the next attempt, or the deferral, ends then.
     pub not_before: Option<DateTime<Utc>>,
     /// Aggregate version of the event that last changed the command to the device.

@@ -137,3 +137,66 @@ fn a_stale_belief_changes_nothing() {
         given(ended).when_at(LATER_S, expire(1, 1, Phase::Ended(Outcome::Cancelled), clock)).then(&[]);
     }
 }
+
+#[test]
+fn a_belief_that_something_has_happened_to_since_changes_nothing() {
+    let past = || given(dispatched()).and(0, expire(1, 1, Phase::Dispatched, Clock::Phase));
+    let stale = DeviceCommand::Expire { ordinal: 1, attempt: 1, phase: Phase::Dispatched, clock: Clock::Phase, seq: 4 };
+    past().and(1, DeviceCommand::SeenOnline).when_at(2, stale).then(&[]);
+}
+
+#[test]
+fn a_device_that_is_heard_and_never_answers_is_told_ever_less_often() {
+    let mut device = state_of(&online());
+    let (mut now, mut events) = (0, 0);
+    for command in [grant(1)] {
+        device.decide(at(0), &command).unwrap().iter().for_each(|event| device.evolve(event));
+    }
+    let mut number = 1;
+    while now < WEEK_S {
+        now += 120;
+        let decide = |device: &mut Device, command: DeviceCommand| {
+            let decided = device.decide(at(now), &informed(device, command)).unwrap();
+            decided.iter().for_each(|event| device.evolve(event));
+            decided.len()
+        };
+        let update = device.update(1).unwrap().clone();
+        if update.phase == Phase::Dispatched {
+            events += decide(&mut device, expire(1, 1, Phase::Dispatched, Clock::Phase));
+        }
+        events += decide(&mut device, DeviceCommand::SeenOnline);
+        if device.update(1).unwrap().not_before.is_none_or(|not_before| not_before <= at(now)) {
+            number += 1;
+            events += decide(&mut device, grant(number));
+        }
+    }
+    assert!((30..200).contains(&events), "{events} events in a week");
+}
+
+#[test]
+fn deferrals_without_end_come_to_one() {
+    let mut device = state_of(&dispatched());
+    let (mut now, mut count) = (0, 0);
+    while !device.update(1).unwrap().phase.is_ended() {
+        count += 1;
+        for command in [defers(1, 1), expire(1, 1, Phase::Deferred, Clock::Phase), says(S::Received)] {
+            let decided = device.decide(at(now), &informed(&device, command)).unwrap();
+            decided.iter().for_each(|event| device.evolve(event));
+            now = device.update(1).unwrap().not_before.map_or(now, |until| (until - at(0)).num_seconds());
+        }
+        assert!(count < 100);
+    }
+    assert_eq!(device.update(1).unwrap().phase, Phase::Ended(Outcome::Expired));
+    assert!(now > WEEK_S, "the pauses grow: {now} s");
+}
+
+#[test]
+fn an_own_update_past_its_waiting_time_is_not_sent() {
+    given([registered(), vec![update_to("2.0.0")]].concat()).when_at(LATER_S, status("b1", "1.0.0")).then(&[
+        "device.came_online",
+        "device.versions_reported",
+        "update.expired 1/0",
+    ]);
+}
+
+const WEEK_S: i64 = 7 * 24 * 3_600;

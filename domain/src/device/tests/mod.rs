@@ -136,8 +136,21 @@ pub(super) fn cancel(ordinal: u32) -> DeviceCommand {
     DeviceCommand::CancelUpdate { ordinal }
 }
 
+/// Of somebody who knows the update as it is when this is told.
 pub(super) fn expire(ordinal: u32, attempt: u16, phase: Phase, clock: Clock) -> DeviceCommand {
-    DeviceCommand::Expire { ordinal, attempt, phase, clock }
+    DeviceCommand::Expire { ordinal, attempt, phase, clock, seq: AS_IT_IS }
+}
+
+const AS_IT_IS: u64 = u64::MAX;
+
+/// The command with what its sender is to know of the device.
+pub(super) fn informed(device: &Device, mut command: DeviceCommand) -> DeviceCommand {
+    if let DeviceCommand::Expire { ordinal, seq, .. } = &mut command
+        && *seq == AS_IT_IS
+    {
+        *seq = device.update(*ordinal).map_or(0, |update| update.seq);
+    }
+    command
 }
 
 /// A device that was registered with 1.0.0.
@@ -168,7 +181,8 @@ pub(super) fn events_of(commands: &[DeviceCommand]) -> Vec<DeviceEvent> {
     let mut device = Device::default();
     let mut events = vec![];
     for command in commands {
-        let decided = device.decide(at(0), command).unwrap_or_else(|no| panic!("{command:?} is refused: {no}"));
+        let command = informed(&device, command.clone());
+        let decided = device.decide(at(0), &command).unwrap_or_else(|no| panic!("{command:?} is refused: {no}"));
         decided.iter().for_each(|event| device.evolve(event));
         events.extend(decided);
     }
@@ -193,6 +207,7 @@ impl Given {
     pub(super) fn and(mut self, seconds: i64, command: DeviceCommand) -> Self {
         let mut device = Device::default();
         self.0.iter().for_each(|event| device.evolve(event));
+        let command = informed(&device, command);
         self.0.extend(device.decide(at(seconds), &command).expect("the past is allowed"));
         self
     }
@@ -202,7 +217,9 @@ impl Given {
     }
 
     pub(super) fn when_at(self, seconds: i64, command: DeviceCommand) -> Then {
-        let command = Timed { now: at(seconds), command };
+        let mut device = Device::default();
+        self.0.iter().for_each(|event| device.evolve(event));
+        let command = Timed { now: at(seconds), command: informed(&device, command) };
         Then(TestFramework::<Device>::with(()).given(self.0).when(command).inspect_result())
     }
 }

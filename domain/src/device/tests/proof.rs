@@ -165,3 +165,16 @@ fn a_device_that_went_ahead_while_its_command_was_taken_back_is_confirmed() {
     let past = [dispatched(), vec![expire(1, 1, Phase::Dispatched, Clock::Phase)]].concat();
     given(past).when(status("b2", "2.0.0")).then(&["device.came_online", CONFIRMED]);
 }
+
+#[test]
+fn a_forced_reinstallation_is_proven_by_a_boot_since_installing_only() {
+    let force = ask(UpdateRequest { force_update: true, ..wanted("1.0.0") });
+    let begun = [online(), vec![force, says(S::Received), status("b2", "1.0.0"), says(S::Installing)]].concat();
+    given(begun.clone()).when(status("b2", "1.0.0")).then(&[]);
+    given(begun.clone()).when(status("b3", "1.0.0")).then(&["update.confirmed 1/1 1.0.0"]);
+    let rebooting = [begun.clone(), vec![says(S::Rebooting)]].concat();
+    given(rebooting.clone()).when(status("b2", "1.0.0")).then(&[]);
+    given(rebooting).when(status("b3", "1.0.0")).then(&["update.confirmed 1/1 1.0.0"]);
+    let claimed = [begun, vec![says(S::Rebooting)]].concat();
+    given(claimed).when(says(S::Completed)).then(&["update.rebooting 1/1", "update.confirmed 1/1 1.0.0"]);
+}

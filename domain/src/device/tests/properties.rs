@@ -57,7 +57,7 @@ impl Wish {
             Self::ClockOf { place, clock } => {
                 let open: Vec<&Update> = device.updates.values().filter(|update| !update.phase.is_ended()).collect();
                 match open.get(place % open.len().max(1)) {
-                    Some(update) => expire(update.ordinal, update.attempt, update.phase, *clock),
+                    Some(update) => informed(device, expire(update.ordinal, update.attempt, update.phase, *clock)),
                     None => DeviceCommand::SeenOnline,
                 }
             }

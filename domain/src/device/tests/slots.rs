@@ -115,3 +115,31 @@ fn a_cancelled_campaign_takes_back_what_can_be() {
     given([granted(), vec![cancelled()]].concat()).when(cancelled()).then(&[]);
     given(online()).when(cancelled()).then(&[]);
 }
+
+#[test]
+fn what_waits_between_attempts_is_judged_anew_when_the_device_runs_something_else() {
+    let withdrawn = [online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
+    given(withdrawn.clone()).when(grant(2)).then(&["update.dispatched 1/1"]);
+    let newer = [withdrawn, vec![status("b2", "2.1.0")]].concat();
+    given(newer).when(grant(2)).then(&["update.superseded 1/1 already_newer"]);
+}
+
+#[test]
+fn what_waits_for_a_withdrawn_firmware_is_taken_out() {
+    let firmware_id = wanted("2.0.0").firmware.firmware_id;
+    let gone = DeviceCommand::WithdrawFirmware { firmware_id };
+    given([registered(), vec![update_to("2.0.0")]].concat())
+        .when(gone.clone())
+        .then(&["update.superseded 1/0 firmware_withdrawn"]);
+    given(dispatched()).when(gone).then(&[]);
+}
+
+#[test]
+fn a_refused_cancel_is_not_asked_again_in_the_same_attempt() {
+    let cancel = DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
+    let past = [online(), vec![grant(1), says(ReportStatus::Downloading), cancel.clone()]].concat();
+    let refused = [past, vec![says(ReportStatus::CancelRefused)]].concat();
+    given(refused.clone()).when(cancel.clone()).then(&[]);
+    let failed = [refused, vec![fails(1, "download_failed")]].concat();
+    given(failed).when(cancel).then(&["update.cancelled 1/1"]);
+}
