@@ -30,7 +30,7 @@ pub struct Counts {
     pub gate_settled: u32,
     /// Hold a slot.
     pub in_use: u32,
-    /// Reached and neither ended nor deferred nor staged.
+    /// Reached and neither ended nor deferred nor staged, or being cancelled.
     pub working: u32,
     /// Could be granted a slot now.
     pub ready: u32,
@@ -40,6 +40,8 @@ pub struct Counts {
     /// `gate_failed` and `gate_settled` when an operator accepted the failures.
     pub accepted_failed: u32,
     pub accepted_settled: u32,
+    /// `failed` at that time.
+    pub accepted_ended: u32,
 }
 
 impl Counts {
@@ -63,6 +65,7 @@ impl Counts {
             superseded: self.superseded + other.superseded,
             accepted_failed: self.accepted_failed + other.accepted_failed,
             accepted_settled: self.accepted_settled + other.accepted_settled,
+            accepted_ended: self.accepted_ended + other.accepted_ended,
         }
     }
 }
@@ -163,10 +166,8 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     if (over && total.in_use == 0 && total.working == 0) || (last && view.wave_completed && everybody_ended) {
         return vec![Decision::Finish { result: view.result(), evidence: view.evidence(None) }];
     }
-    if over {
-        return vec![];
-    }
-    let mut decisions = view.wave_decision(now).into_iter().collect::<Vec<_>>();
+    // Behind the end only those are ready that go on with what they began.
+    let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
     let devices_max = view.grantable();
     if devices_max > 0 {
         decisions.push(Decision::Grant { devices_max });

@@ -215,6 +215,7 @@ impl Decider for Campaign {
                 spec.check()?;
                 Ok(vec![E::Created { id: *id, spec: spec.clone() }])
             }
+            (S::Deleted, C::Create { .. }) => Err(Rejection::CampaignExists),
             (_, C::Create { spec, .. }) if self.spec.as_ref() == Some(spec) => Ok(vec![]),
             (_, C::Create { .. }) => Err(Rejection::CampaignExists),
             (S::Absent | S::Deleted, _) => Err(Rejection::CampaignUnknown),
@@ -357,6 +358,10 @@ impl Campaign {
                 self.spec = self.spec.take().map(|spec| spec.adjusted(changes));
                 if let (Some(summary), Some(sample)) = (&mut self.summary, sample) {
                     summary.resample(sample);
+                    // The last wave has new devices: it is judged anew.
+                    if usize::from(self.wave) == summary.waves.len() {
+                        (self.soaking, self.wave_completed) = (false, false);
+                    }
                 }
             }
             E::Deleted {} => self.status = CampaignStatus::Deleted,

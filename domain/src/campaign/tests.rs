@@ -205,7 +205,7 @@ fn commands() -> Vec<(&'static str, C)> {
 
 /// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::ALL`]; `-` is `illegal_in_state`.
 const CHART: &str = "
-create        created           =         =         =                            =               =               =                =         =         =         =
+create        created           =         !campaign_exists         =                            =               =               =                =         =         =         =
 amend         !campaign_unknown amended   !campaign_unknown -                    -               -               -                -         -         -         -
 adjust        !campaign_unknown -         !campaign_unknown -                    adjusted        adjusted        -                -         -         -         -
 delete        !campaign_unknown deleted   !campaign_unknown -                    -               -               -                -         -         -         -

@@ -51,7 +51,8 @@ impl RolloutView {
             (None, SuccessGate::Open) => Some(Decision::PassGate { wave, evidence }),
             (None, SuccessGate::Undecided) => None,
             (Some(since), SuccessGate::Open) => {
-                let over = Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
+                let over =
+                    counts.enrolled == 0 || Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
                 over.then_some(Decision::CompleteWave { wave, evidence })
             }
             // An offline device that comes during the soak is no regression.
@@ -76,23 +77,28 @@ impl RolloutView {
             return SuccessGate::Open;
         }
         let everybody_ended = counts.ended() >= counts.enrolled;
-        let busy = counts.working > 0 || counts.in_use > 0 || counts.ready > 0;
+        // Late-comers trickle in for days: behind the wait a wave may open as if all that are at work now were to fail.
+        let at_work = counts.working + counts.in_use;
         let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
         // Nobody works any more, so who was reached has settled, or has deferred or left and counts on neither side.
         let settled = counts.confirmed + counts.failed;
         let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
         let enough_late = settled >= self.spec.gate_min_settled.min(enrolled);
-        if busy || (!enough && !waited) {
+        if counts.ready > 0 || (at_work > 0 && !waited) || (!enough && !waited) {
             return SuccessGate::Undecided;
         }
-        if !enough && !enough_late && !self.accepted {
+        let is_enough = enough || enough_late || self.accepted;
+        if !is_enough && at_work == 0 {
             return SuccessGate::TooFewReached;
         }
         // What an operator accepted at a resume doesn't count again.
-        let judged = u64::from(counts.confirmed) + u64::from(counts.failed.saturating_sub(counts.accepted_failed));
+        let failed = counts.failed.saturating_sub(counts.accepted_ended);
+        let judged = u64::from(counts.confirmed) + u64::from(failed) + u64::from(at_work);
         let threshold = u64::from(self.spec.success_threshold(self.wave));
-        if u64::from(counts.confirmed) * 100 >= threshold * judged {
+        if is_enough && u64::from(counts.confirmed) * 100 >= threshold * judged {
             SuccessGate::Open
+        } else if at_work > 0 {
+            SuccessGate::Undecided
         } else {
             SuccessGate::TooFewConfirmed
         }

@@ -57,9 +57,16 @@ fn devices_that_are_offline_are_no_failures() {
 
 #[test]
 fn the_success_gate_says_nothing_while_devices_work_or_could() {
-    decides(&running(in_use(settled(20, 19, 0), 1), none()), 120, &[]);
+    decides(&running(in_use(settled(20, 19, 0), 1), none()), 59, &[]);
     let ready = Counts { ready: 1, ..settled(20, 19, 0) };
     decides(&running(ready, none()), 120, &["grant 1"]);
+}
+
+#[test]
+fn late_comers_at_work_hold_a_wave_only_while_their_failing_would_matter() {
+    decides(&running(in_use(settled(20, 19, 0), 1), none()), 60, &["pass 1"]);
+    decides(&running(in_use(settled(20, 14, 1), 3), none()), 60, &[]);
+    decides(&running(in_use(settled(20, 5, 0), 1), none()), 60, &[]);
 }
 
 #[test]
@@ -124,8 +131,12 @@ fn a_completed_wave_is_not_judged_again_for_success() {
 
 #[test]
 fn accepted_failures_count_afresh() {
-    let accepted =
-        |confirmed, failed| Counts { accepted_failed: 4, accepted_settled: 10, ..settled(40, confirmed, failed) };
+    let accepted = |confirmed, failed| Counts {
+        accepted_failed: 4,
+        accepted_settled: 10,
+        accepted_ended: 4,
+        ..settled(40, confirmed, failed)
+    };
     let mut view = running(in_use(accepted(6, 4), 5), none());
     view.accepted = true;
     decides(&view, 1, &[]);
@@ -165,10 +176,12 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
 }
 
 #[test]
-fn after_its_end_a_campaign_grants_nothing_and_finishes_when_nobody_works() {
+fn after_its_end_a_campaign_only_goes_on_with_what_it_began() {
     let mut view = running(Counts { ready: 5, ..in_use(settled(20, 10, 0), 2) }, none());
     view.ends_at = Some(at(100));
     decides(&view, 99, &["grant 5"]);
+    decides(&view, 100, &["grant 5"]);
+    view.waves[0].ready = 0;
     decides(&view, 100, &[]);
     view.waves[0] = settled(20, 10, 0);
     decides(&view, 100, &["finish CompletedWithFailures"]);

@@ -77,7 +77,7 @@ pub(super) struct View {
     paused_at: Option<DateTime<Utc>>,
     wave_completed: bool,
     accepted: bool,
-    accepted_counts: Vec<(u32, u32)>,
+    accepted_counts: Vec<(u32, u32, u32)>,
     pub(super) ledger_version: u64,
     pub(super) members: Vec<Member>,
     /// Events of the campaign so far.
@@ -117,7 +117,7 @@ impl View {
             paused_at: None,
             wave_completed: false,
             accepted: false,
-            accepted_counts: vec![(0, 0); count],
+            accepted_counts: vec![(0, 0, 0); count],
             ledger_version: 0,
             members: waves.iter().map(member).collect(),
             campaign_version: 0,
@@ -143,8 +143,8 @@ impl View {
     }
 
     fn counts(&self, wave: u16, now: DateTime<Utc>) -> Counts {
-        let (accepted_failed, accepted_settled) = self.accepted_counts[usize::from(wave) - 1];
-        let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
+        let (accepted_failed, accepted_settled, accepted_ended) = self.accepted_counts[usize::from(wave) - 1];
+        let mut counts = Counts { accepted_failed, accepted_settled, accepted_ended, ..Counts::default() };
         for member in self.members.iter().filter(|member| member.wave == wave) {
             let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
             counts.enrolled += 1;
@@ -152,7 +152,8 @@ impl View {
             counts.gate_failed += u32::from(member.gate_failed);
             counts.gate_settled += u32::from(member.gate_failed || member.confirmed_ever);
             counts.in_use += u32::from(member.holds_slot);
-            counts.working += u32::from(member.reached && !member.is_ended() && !resting);
+            let is_cancelling = member.phase == Some(Phase::Cancelling);
+            counts.working += u32::from(is_cancelling || (member.reached && !member.is_ended() && !resting));
             counts.ready += u32::from(member.is_ready(now));
             match member.phase {
                 Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
@@ -236,7 +237,7 @@ impl View {
             self.accepted = true;
             for wave in 1..=self.spec.waves.len() as u16 {
                 let counts = self.counts(wave, time);
-                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
+                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled, counts.failed);
             }
         }
     }
@@ -268,10 +269,14 @@ impl View {
             E::UpdateAccepted { .. } => {
                 (member.holds_slot, member.reached, member.not_before) = (true, true, None);
             }
-            E::UpdateWaiting { reason, grant, .. } => {
+            E::UpdateWaiting { reason, grant, retry_at, .. } => {
                 member.holds_slot = false;
                 member.grant_seen |= grant.is_some_and(|number| number >= member.grant);
-                member.not_before = member.not_before.filter(|_| *reason != WaitReason::Slot);
+                match reason {
+                    WaitReason::Slot => member.not_before = None,
+                    WaitReason::Unresponsive => member.not_before = *retry_at,
+                    _ => {}
+                }
             }
             E::UpdateDeferred { until, .. } => (member.holds_slot, member.not_before) = (false, Some(*until)),
             E::UpdateStaged { .. } => member.holds_slot = false,

@@ -233,8 +233,8 @@ impl World {
             } else {
                 continue;
             };
-            let (ordinal, attempt, phase) = (update.ordinal, update.attempt, update.phase);
-            self.tell_device(place, &D::Expire { ordinal, attempt, phase, clock });
+            let (ordinal, attempt, phase, seq) = (update.ordinal, update.attempt, update.phase, update.seq);
+            self.tell_device(place, &D::Expire { ordinal, attempt, phase, clock, seq });
         }
     }
 }
