@@ -33,10 +33,21 @@ CREATE TABLE updates (
     late jsonb NOT NULL,
     open boolean NOT NULL,
     due_at timestamptz,
+    seq bigint NOT NULL,
     position bigint NOT NULL,
     PRIMARY KEY (tenant, device_id, ordinal)
 );
 CREATE INDEX updates_newest ON updates (tenant, queued_at, device_id, ordinal);
 CREATE INDEX updates_campaign ON updates (tenant, campaign_id, device_id);
 CREATE INDEX updates_due ON updates (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX updates_waiting ON updates (firmware_id) WHERE open AND phase IN ('queued', 'waiting');
 SELECT waybill_protect('updates');
+
+-- Campaigns that stand still: the clocks of what waits in them stand still, too.
+CREATE TABLE update_pauses (
+    tenant text NOT NULL,
+    campaign_id text NOT NULL,
+    paused_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, campaign_id)
+);
+SELECT waybill_protect('update_pauses');

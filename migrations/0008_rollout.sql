@@ -47,6 +47,7 @@ CREATE TABLE campaign_progress (
     superseded bigint NOT NULL,
     accepted_failed bigint NOT NULL,
     accepted_settled bigint NOT NULL,
+    accepted_ended bigint NOT NULL,
     PRIMARY KEY (tenant, campaign_id, wave)
 );
 SELECT waybill_protect('campaign_progress');
@@ -91,8 +92,10 @@ CREATE TABLE rollout_devices (
     online boolean NOT NULL,
     held boolean NOT NULL,
     hold_until timestamptz,
+    decommissioned boolean NOT NULL,
     live_ordinal bigint,
     PRIMARY KEY (tenant, device_id)
 );
 CREATE INDEX rollout_devices_idle ON rollout_devices (tenant, device_id) WHERE online AND live_ordinal IS NULL;
+CREATE INDEX rollout_devices_gone ON rollout_devices (tenant, device_id) WHERE decommissioned;
 SELECT waybill_protect('rollout_devices');

@@ -87,6 +87,11 @@ impl Record {
         self.events.iter().map(|stored| upcast::decode(stored, position)).collect()
     }
 
+    /// Version of the aggregate behind the first event.
+    pub fn first_version(&self) -> u64 {
+        self.version
+    }
+
     /// Version of the aggregate behind the last event.
     pub fn last_version(&self) -> u64 {
         self.version + self.events.len() as u64 - 1

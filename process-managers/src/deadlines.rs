@@ -4,7 +4,7 @@
 
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, Key};
-use event_store::{ExecuteError, Request, clock};
+use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::deadlines::{self, DueClock};
@@ -33,13 +33,11 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
 
 async fn expire(context: &Context, due: DueClock) -> Result<(), TickError> {
     let key = Key::<Device>::new(&due.tenant, &due.device);
-    let wish = DeviceCommand::Expire { ordinal: due.ordinal, attempt: due.attempt, phase: due.phase, clock: due.clock };
+    let DueClock { ordinal, attempt, phase, clock, seq, .. } = due;
+    let wish = DeviceCommand::Expire { ordinal, attempt, phase, clock, seq };
     // The state is the guard: the same belief may be right twice in the life of an attempt.
     let request = Request::new(CommandId(clock::new_id()), actor(), wish);
-    match context.store.execute(&key, request).await {
-        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    loops::alone(context.store.execute(&key, request).await, key.raw())
 }
 
 fn actor() -> Actor {

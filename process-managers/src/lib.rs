@@ -10,6 +10,7 @@ mod planner;
 mod presence;
 mod rollout;
 mod slots;
+mod withdrawals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,5 +63,6 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
     let context = Arc::new(Context { store, db, projections, options });
     tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
     tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
+    tasks.spawn("withdrawal process manager", loops::run(context.clone(), tasks.token().clone(), withdrawals::TICK));
     tasks.spawn("presence process manager", loops::run(context, tasks.token().clone(), presence::TICK));
 }

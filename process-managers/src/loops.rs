@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::{ExecuteError, StoreError};
+use domain::{AggregateKey, Decider};
+use event_store::{Committed, ExecuteError, StoreError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use projections::DbError;
@@ -25,6 +26,17 @@ pub(crate) enum TickError {
     Store(#[from] StoreError),
     #[error("a command failed: {0}")]
     Execute(#[from] ExecuteError),
+}
+
+impl TickError {
+    /// A server is away: nothing can be done for anybody.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Db(error) => matches!(error, DbError::Unavailable(_)),
+            Self::Store(error) | Self::Execute(ExecuteError::Store(error)) => error.is_unavailable(),
+            Self::Execute(_) => false,
+        }
+    }
 }
 
 /// Whether there may be more to do at once.
@@ -79,6 +91,30 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
                 tokio::time::sleep(TICK_GAP).await;
             }
         }
+    }
+}
+
+/// What came of a command that concerns one aggregate alone. Only when the log itself is away the tick ends: what is wrong with one
+/// aggregate must not hold up the others.
+pub(crate) fn alone<A: Decider>(
+    outcome: Result<Committed<A>, ExecuteError>,
+    key: &AggregateKey,
+) -> Result<(), TickError> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(ExecuteError::Store(error)) if error.is_unavailable() => Err(error.into()),
+        Err(ExecuteError::Store(error)) => {
+            tracing::error!(aggregate = %key, %error, "A command can't be carried out.");
+            metrics::counter!("waybill_process_manager_errors_total", "process_manager" => "aggregate").increment(1);
+            Ok(())
+        }
+        // Refused, out of date, or others were faster: the next tick looks again.
+        Err(
+            ExecuteError::Rejected(_)
+            | ExecuteError::VersionDiffers { .. }
+            | ExecuteError::Conflict
+            | ExecuteError::CommandIdReused,
+        ) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::campaign::{Campaign, CampaignCommand, PlanSummary};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::ids::name_based_uuid;
 use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan};
 use domain::{CommandId, Key};
@@ -25,9 +25,15 @@ const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 /// Plans one campaign that is in planning.
 pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
+    if !is_planning(context, row).await? {
+        return Ok(());
+    }
     let now = event_store::clock::now();
-    let (candidates, at_position) =
-        rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now).await?;
+    let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
+    let Some((candidates, at_position)) = found.await? else {
+        tracing::debug!(campaign.id = %row.campaign, "The devices' read model lags behind the start of a campaign.");
+        return Ok(());
+    };
     let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
     let entries = plan(&seed, candidates, &row.spec);
     let plan_hash = hash_of(&entries);
@@ -47,6 +53,12 @@ pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<()
         Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The campaign's own word, from the log: rows may lag behind a plan that is made already.
+async fn is_planning(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+    let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
+    Ok(campaign.aggregate.status == CampaignStatus::Planning)
 }
 
 async fn write_chunks(context: &Context, row: &WorkRow, plan: Uuid, entries: &[PlanEntry]) -> Result<u32, TickError> {

@@ -4,7 +4,7 @@
 
 use domain::device::{Device, DeviceCommand, OfflineCause};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{ExecuteError, Request, clock};
+use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::presence;
@@ -44,10 +44,7 @@ async fn mark_offline(
 ) -> Result<(), TickError> {
     let key = Key::<Device>::new(&tenant, &device);
     let request = Request::new(CommandId(clock::new_id()), actor(), DeviceCommand::MarkOffline { cause });
-    match context.store.execute(&key, request).await {
-        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    loops::alone(context.store.execute(&key, request).await, key.raw())
 }
 
 fn actor() -> Actor {

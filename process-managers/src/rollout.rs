@@ -15,8 +15,8 @@ use projections::rollout::{self, View, WorkRow};
 use crate::loops::{self, Progress, Tick, TickError};
 use crate::{Context, planner, slots};
 
-/// Most campaigns looked at in one tick, over all tenants.
-const CAMPAIGNS_MAX: usize = 1_000;
+/// Campaigns read at a time; a tick looks at all.
+const PAGE_CAMPAIGNS: usize = 500;
 /// Most devices told to withdraw or cancel in one tick and campaign.
 const TAKEN_BACK_MAX: usize = 500;
 /// Device commands under way at the same time.
@@ -32,23 +32,27 @@ pub(crate) fn actor() -> Actor {
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     async move {
         let mut moved = false;
-        for row in rollout::at_work(&context.db, CAMPAIGNS_MAX).await? {
-            // One campaign in trouble doesn't hold up the others.
-            match carry_forward(context, &row).await {
-                Ok(progress) => moved |= progress == Progress::Moved,
-                Err(TickError::Execute(error)) if !is_outage(&error) => {
-                    tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
+        let mut last = None;
+        loop {
+            let page = rollout::at_work(&context.db, last.as_ref(), PAGE_CAMPAIGNS).await?;
+            for row in &page {
+                // One campaign in trouble doesn't hold up the others.
+                match carry_forward(context, row).await {
+                    Ok(progress) => moved |= progress == Progress::Moved,
+                    Err(error) if !error.is_outage() => {
+                        tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
+            }
+            let full = page.len() == PAGE_CAMPAIGNS;
+            last = page.into_iter().next_back();
+            if !full {
+                return Ok(Progress::of(moved));
             }
         }
-        Ok(Progress::of(moved))
     }
     .boxed()
-}
-
-fn is_outage(error: &ExecuteError) -> bool {
-    matches!(error, ExecuteError::Store(error) if error.is_unavailable())
 }
 
 async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
@@ -168,14 +172,12 @@ async fn tell(context: &Context, row: &WorkRow, devices: Vec<DeviceId>, wish: De
 async fn tell_one(context: &Context, row: &WorkRow, device: DeviceId, wish: DeviceCommand) -> Result<(), TickError> {
     let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
     request.correlation_id = Some(row.campaign.0);
-    match context.store.execute(&Key::<Device>::new(&row.tenant, &device), request).await {
-        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    let key = Key::<Device>::new(&row.tenant, &device);
+    loops::alone(context.store.execute(&key, request).await, key.raw())
 }
 
 async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
-    let firmware = context.store.load(&Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id)).await?;
+    let firmware = context.store.load_fresh(&Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id)).await?;
     Ok(firmware.aggregate.status == FirmwareStatus::Withdrawn)
 }
 
@@ -194,8 +196,5 @@ async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
     // The firmware's state is the guard: a campaign that is retried is pinned and let go again.
     let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
     request.correlation_id = Some(row.campaign.0);
-    match context.store.execute(&key, request).await {
-        Ok(_) | Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    loops::alone(context.store.execute(&key, request).await, key.raw())
 }

@@ -46,6 +46,10 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
         Err(error) => return Err(error.into()),
     }
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
+    // Granting took its time: what was decided for the campaign meanwhile comes first.
+    if !is_running(context, row, view).await? {
+        return Ok(false);
+    }
     carry(context, row, view, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
     Ok(true)
 }
@@ -96,13 +100,13 @@ async fn send(
     request.correlation_id = Some(row.campaign.0);
     let cause = CommandId::derive(&["grant", &row.campaign.to_string(), &number.to_string()]);
     request.causation_id = Some(cause.0);
-    match context.store.execute(&Key::<Device>::new(&row.tenant, &slot.device), request).await {
-        Ok(_) | Err(ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(()),
+    let key = Key::<Device>::new(&row.tenant, &slot.device);
+    match context.store.execute(&key, request).await {
         Err(ExecuteError::Rejected(rejection)) => {
             tracing::warn!(campaign.id = %row.campaign, device.id = %slot.device, %rejection, "A device refused a slot.");
             Ok(())
         }
-        Err(error) => Err(error.into()),
+        other => loops::alone(other, key.raw()),
     }
 }
 

@@ -181,7 +181,8 @@ pub(crate) async fn is_up_to_date(tx: &mut ReadTx, now: DateTime<Utc>) -> Result
     Ok(caught_up.is_some_and(|at| now - at < TimeDelta::from_std(UP_TO_DATE).unwrap_or_default()))
 }
 
-/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long.
+/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long. A will is judged
+/// when all that was heard within the debouncing after it has been applied.
 pub async fn gone(
     db: &Db,
     now: DateTime<Utc>,
@@ -197,7 +198,8 @@ pub async fn gone(
         "SELECT d.tenant, d.device_id, p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1 AS by_will
          FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
          WHERE d.status = 'online' AND (
-           (p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1)
+           (p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1
+            AND p.will_at + make_interval(secs => $2) <= (SELECT caught_up_at FROM projection_checkpoints WHERE name = $5))
            OR p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) <= $1
          )
          LIMIT $4",
@@ -206,6 +208,7 @@ pub async fn gone(
     .bind(debounce.as_secs_f64())
     .bind(silence.as_secs_f64())
     .bind(limit as i64)
+    .bind(crate::PRESENCE)
     .fetch_all(&mut *tx.0)
     .await?;
     rows.iter()

@@ -6,6 +6,7 @@ pub mod deadlines;
 pub mod devices;
 pub mod firmware;
 pub mod history;
+pub(crate) mod pauses;
 pub mod updates;
 
 use async_trait::async_trait;

@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{DeviceEvent as E, Limits, UpdateSpec};
+use domain::device::{DeviceEvent as E, Limits, UpdateSpec, WaitReason};
 use domain::sealed::Sealed;
+use domain::{DeviceId, FirmwareId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
-use super::ReadModel;
+use super::deadlines::parse;
 use super::devices::word;
-use crate::db::{DbError, ReadTx};
+use super::{ReadModel, pauses};
+use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::table::{Page, Row, Rows, Select};
 
@@ -58,6 +60,8 @@ pub struct UpdateRow {
     pub open: bool,
     /// No clock runs out before; none runs without it.
     pub due_at: Option<DateTime<Utc>>,
+    /// Version of the device at the update's latest event.
+    pub seq: u64,
     pub position: u64,
 }
 
@@ -90,35 +94,45 @@ impl ReadModel for UpdatesModel {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["updates"]
+        &["updates", "update_pauses"]
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let key_of = |record: &Decoded, ordinal: u32| vec![record.tenant(), record.id(), ordinal.to_string()];
-        let keys = batch.iter().flat_map(|record| {
-            let events = record.device_events().iter();
-            events.filter_map(|event| event.update()).map(|update| key_of(record, update.ordinal)).collect::<Vec<_>>()
-        });
-        let mut rows = Rows::<UpdateRow>::load(connection, keys.collect()).await?;
-        for record in batch {
-            for event in record.device_events() {
-                let Some(update) = event.update() else { continue };
-                if let E::UpdateQueued { spec, wait_until, .. } = event {
-                    rows.put(new_row(record, update.ordinal, spec, *wait_until));
-                    continue;
-                }
-                let key = key_of(record, update.ordinal);
-                let row = rows.get_mut(&key).ok_or_else(|| {
-                    DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key))
-                })?;
-                row.attempt = row.attempt.max(update.attempt);
-                apply(row, event, record.at());
-                row.due_at = row.first_clock();
-                row.position = record.raw.position;
-            }
+        // A pause concerns all waiting updates of a campaign at once, in its place in the log.
+        for part in batch.split_inclusive(pauses::ends_a_part) {
+            apply_part(connection, part).await?;
+            pauses::run(connection, part).await?;
         }
-        rows.save(connection).await
+        Ok(())
     }
+}
+
+async fn apply_part(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    let key_of = |record: &Decoded, ordinal: u32| vec![record.tenant(), record.id(), ordinal.to_string()];
+    let keys = batch.iter().flat_map(|record| {
+        let events = record.device_events().iter();
+        events.filter_map(|event| event.update()).map(|update| key_of(record, update.ordinal)).collect::<Vec<_>>()
+    });
+    let mut rows = Rows::<UpdateRow>::load(connection, keys.collect()).await?;
+    for record in batch {
+        for (seq, event) in (record.record.first_version()..).zip(record.device_events()) {
+            let Some(update) = event.update() else { continue };
+            if let E::UpdateQueued { spec, wait_until, .. } = event {
+                rows.put(UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) });
+                continue;
+            }
+            let key = key_of(record, update.ordinal);
+            let row = rows.get_mut(&key).ok_or_else(|| {
+                DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key))
+            })?;
+            row.attempt = row.attempt.max(update.attempt);
+            apply(row, event, record.at());
+            row.due_at = row.first_clock();
+            row.seq = seq;
+            row.position = record.raw.position;
+        }
+    }
+    rows.save(connection).await
 }
 
 fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTime<Utc>) -> UpdateRow {
@@ -155,6 +169,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         late: BTreeSet::new(),
         open: true,
         due_at: Some(wait_until),
+        seq: 0,
         position: record.raw.position,
     }
 }
@@ -162,11 +177,13 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
 fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
     let text = |message: &Option<Sealed<String>>| message.as_ref().and_then(|message| message.plain().cloned());
     match event {
-        E::UpdateWaiting { reason, .. } => {
+        E::UpdateWaiting { reason, retry_at, .. } => {
             enter(row, "waiting", at);
             row.wait_reason = Some(word(reason));
-            if row.wait_reason.as_deref() == Some("slot") {
-                row.not_before = None;
+            match reason {
+                WaitReason::Slot => row.not_before = None,
+                WaitReason::Unresponsive => row.not_before = *retry_at,
+                _ => {}
             }
         }
         E::UpdateDispatched { .. } => {
@@ -221,10 +238,7 @@ fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
             let before = row.reason.take().unwrap_or_else(|| "accepted".to_owned());
             enter(row, &before, at);
         }
-        E::UpdateCancelled { .. } => {
-            end(row, "cancelled", at);
-            row.reason = None;
-        }
+        E::UpdateCancelled { .. } => end(row, "cancelled", at),
         E::UpdateReportedLate { status, .. } => drop(row.late.insert(status.clone())),
         E::VersionRegressed { .. } => row.regressed_at = Some(at),
         _ => {}
@@ -241,6 +255,9 @@ fn enter(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
 }
 
 fn end(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
+    if row.phase == "cancelling" {
+        row.reason = None;
+    }
     enter(row, phase, at);
     row.ended_at = Some(at);
     row.not_before = None;
@@ -259,8 +276,8 @@ impl UpdateRow {
         let works = !matches!(phase, "staged" | "deferred");
         let total =
             TimeDelta::seconds(self.limits.total_s.into()) + TimeDelta::milliseconds((self.idle_s * 1_000.0) as i64);
-        let begins_by_itself =
-            self.campaign_id.is_none() && matches!(self.wait_reason.as_deref(), Some("backoff" | "held"));
+        let begins_by_itself = self.campaign_id.is_none()
+            && matches!(self.wait_reason.as_deref(), Some("backoff" | "held" | "unresponsive"));
         let of_phase = match phase {
             "dispatched" => after(self.limits.dispatch_s),
             "downloading" => after(self.limits.downloading_s),
@@ -277,6 +294,26 @@ impl UpdateRow {
         ];
         clocks.into_iter().flatten().min()
     }
+}
+
+/// Devices in whose queue an update waits for a firmware that was withdrawn, with that firmware.
+pub async fn withdrawn(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {
+    let mut tx = db.read_all().await?;
+    let rows = sqlx::query(
+        "SELECT t.tenant, t.device_id, t.firmware_id FROM firmware f
+         JOIN updates t ON t.tenant = f.tenant AND t.firmware_id = f.firmware_id
+         WHERE f.status = 'withdrawn' AND t.open AND t.phase IN ('queued', 'waiting') LIMIT $1",
+    )
+    .bind(limit as i64)
+    .fetch_all(&mut *tx.0)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let firmware: String = row.try_get("firmware_id")?;
+            let firmware = firmware.parse().map_err(|_| DbError::Invalid(format!("{firmware:?} is no UUID")))?;
+            Ok((parse(row.try_get("tenant")?)?, parse(row.try_get("device_id")?)?, FirmwareId(firmware)))
+        })
+        .collect()
 }
 
 /// Which updates to list; all parts that are given must hold.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::campaign::{CampaignStatus, ENDS_AFTER_DAYS};
 use domain::device::DeviceEvent;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
@@ -15,8 +15,8 @@ use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
 use crate::table::Rows;
 
-/// Grants that are remembered for the rate limit.
-const RECENT_GRANTS_MAX: usize = 600;
+/// Seconds whose grants are remembered for the rate limit.
+const RECENT_GRANTS_MAX: usize = 61;
 
 /// The rows that a batch touches.
 pub(super) struct Fold {
@@ -148,6 +148,10 @@ impl Fold {
                 if !changes.ends_at.is_keep() {
                     row.ends_at = row.spec.ends_at.or(row.ends_at);
                 }
+                // The last wave has new devices: it is judged anew.
+                if sample.is_some() && usize::from(row.wave) == row.spec.waves.len() {
+                    (row.wave_completed, row.soaking_since) = (false, None);
+                }
                 for (index, enrolled) in sample.iter().flat_map(|sample| &sample.waves).enumerate() {
                     if let Some(progress) = self.progress.get_mut(&wave_key(&key, index as u16 + 1)) {
                         progress.enrolled = i64::from(*enrolled);
@@ -229,6 +233,7 @@ impl Fold {
             if accept_failures {
                 progress.accepted_failed = progress.gate_failed;
                 progress.accepted_settled = progress.gate_settled;
+                progress.accepted_ended = progress.failed;
             }
         }
     }
@@ -272,7 +277,11 @@ impl Fold {
         if let Some(row) = self.campaigns.get_mut(&campaign) {
             row.ledger_version = *number;
             row.granted_total = *granted_total;
-            row.recent_grants.push((record.at(), grants.len() as u32));
+            let second = record.at().trunc_subsecs(0);
+            match row.recent_grants.last_mut() {
+                Some((at, count)) if *at == second => *count += grants.len() as u32,
+                _ => row.recent_grants.push((second, grants.len() as u32)),
+            }
             let surplus = row.recent_grants.len().saturating_sub(RECENT_GRANTS_MAX);
             row.recent_grants.drain(..surplus);
         }
@@ -304,6 +313,7 @@ impl Fold {
             online: false,
             held: false,
             hold_until: None,
+            decommissioned: false,
             live_ordinal: None,
         });
         apply_to_device(&mut device, event);

@@ -26,7 +26,7 @@ impl MemberRow {
             self.gate_failed,
             self.gate_failed || self.confirmed_ever,
             self.holds_slot,
-            self.reached_at.is_some() && !self.is_ended() && !resting,
+            self.phase == "cancelling" || (self.reached_at.is_some() && !self.is_ended() && !resting),
             self.phase == "expired",
             self.phase == "cancelled",
             self.phase == "superseded",

@@ -1,7 +1,7 @@
 //! What one event changes in the row of a device and of a campaign's member. Pure.
 
 use chrono::{DateTime, Utc};
-use domain::device::{CodeClass, DeviceEvent};
+use domain::device::{CodeClass, DeviceEvent, WaitReason};
 
 use super::rows::{DeviceRow, MemberRow};
 use crate::models::devices::{Place, place_of, word};
@@ -10,10 +10,12 @@ use crate::models::devices::{Place, place_of, word};
 pub(super) fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
     match event {
         DeviceEvent::CameOnline { .. } => device.online = true,
-        DeviceEvent::WentOffline { .. } | DeviceEvent::Decommissioned {} => device.online = false,
+        DeviceEvent::WentOffline { .. } => device.online = false,
+        DeviceEvent::Decommissioned {} => (device.online, device.decommissioned) = (false, true),
         DeviceEvent::Held { until } => (device.held, device.hold_until) = (true, *until),
-        DeviceEvent::Released {} | DeviceEvent::Recommissioned { .. } => {
-            (device.held, device.hold_until) = (false, None)
+        DeviceEvent::Released {} => (device.held, device.hold_until) = (false, None),
+        DeviceEvent::Recommissioned { .. } => {
+            (device.held, device.hold_until, device.decommissioned) = (false, None, false);
         }
         _ => {}
     }
@@ -45,11 +47,13 @@ pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: D
             let holds_slot = member.holds_slot;
             enter(member, "queued", holds_slot);
         }
-        E::UpdateWaiting { reason, .. } => {
+        E::UpdateWaiting { reason, retry_at, .. } => {
             enter(member, "waiting", false);
             member.wait_reason = Some(word(reason));
-            if member.wait_reason.as_deref() == Some("slot") {
-                member.not_before = None;
+            match reason {
+                WaitReason::Slot => member.not_before = None,
+                WaitReason::Unresponsive => member.not_before = *retry_at,
+                _ => {}
             }
         }
         E::UpdateDispatched { .. } => {

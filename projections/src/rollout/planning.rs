@@ -31,7 +31,7 @@ ORDER BY t.device_id";
 
 /// The devices of a campaign with their exclusions, as of one snapshot, and that snapshot's position.
 ///
-/// The snapshot must have reached the position at which planning began; until then this says that it isn't available.
+/// None while the snapshot hasn't reached the position at which planning began.
 pub async fn plan_candidates(
     db: &Db,
     tenant: &TenantId,
@@ -39,7 +39,7 @@ pub async fn plan_candidates(
     firmware: &FirmwareFacts,
     planning_position: u64,
     now: DateTime<Utc>,
-) -> Result<(Vec<PlanCandidate>, u64), DbError> {
+) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
     let mut tx = db.read_all().await?;
     let position: Option<i64> =
         sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
@@ -49,7 +49,7 @@ pub async fn plan_candidates(
             .await?;
     let position = position.unwrap_or(0);
     if (position as u64) < planning_position {
-        return Err(DbError::Unavailable("the devices' read model lags behind the start of the campaign".to_owned()));
+        return Ok(None);
     }
     let requirement = spec
         .target_filters
@@ -81,7 +81,7 @@ pub async fn plan_candidates(
         let candidate = candidate(&row, firmware, leave, now)?;
         candidates.push(candidate);
     }
-    Ok((candidates, position as u64))
+    Ok(Some((candidates, position as u64)))
 }
 
 fn candidate(

@@ -15,6 +15,7 @@ use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use super::sweep::RETRIED;
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
+use crate::models::devices::word;
 use crate::table::{Page, Select};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
@@ -51,15 +52,27 @@ pub struct View {
     pub wave_opened: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware.
-pub async fn at_work(db: &Db, limit: usize) -> Result<Vec<WorkRow>, DbError> {
+/// Place of a campaign in the order of work: the most urgent first.
+const URGENCY: &str = "array_position(ARRAY['critical', 'high', 'normal', 'low'], t.spec->>'priority')";
+
+/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware: a page of at most `limit` behind
+/// `after`, the most urgent first. A draft that pins its firmware is about to start, and let be.
+pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<Vec<WorkRow>, DbError> {
     let mut tx = db.read_all().await?;
-    let rows = sqlx::query(
-        "SELECT to_jsonb(t) FROM rollout_campaigns t WHERE at_work OR pinned ORDER BY tenant, campaign_id LIMIT $1",
-    )
-    .bind(limit as i64)
-    .fetch_all(&mut *tx.0)
-    .await?;
+    let sql = format!(
+        "SELECT to_jsonb(t) FROM rollout_campaigns t
+         WHERE (at_work OR pinned) AND status <> 'draft'
+           AND ($2::text IS NULL OR ({URGENCY}, t.tenant, t.campaign_id) >
+                (array_position(ARRAY['critical', 'high', 'normal', 'low'], $2), $3, $4))
+         ORDER BY {URGENCY}, t.tenant, t.campaign_id LIMIT $1"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(limit as i64)
+        .bind(after.map(|row| word(&row.spec.priority)))
+        .bind(after.map(|row| row.tenant.to_string()))
+        .bind(after.map(|row| row.campaign.to_string()))
+        .fetch_all(&mut *tx.0)
+        .await?;
     rows.iter()
         .map(|row| {
             let row: CampaignRow = serde_json::from_value(row.try_get(0)?)?;
@@ -74,8 +87,6 @@ pub async fn at_work(db: &Db, limit: usize) -> Result<Vec<WorkRow>, DbError> {
                 planning_position: row.planning_position,
             })
         })
-        // A draft pins nothing that should be let go: it is about to start.
-        .filter(|row| row.as_ref().map_or(true, |row| row.status != CampaignStatus::Draft))
         .collect()
 }
 
@@ -169,6 +180,7 @@ fn counts(row: &ProgressRow, ready: u32) -> Counts {
         superseded: count(row.superseded),
         accepted_failed: count(row.accepted_failed),
         accepted_settled: count(row.accepted_settled),
+        accepted_ended: count(row.accepted_ended),
     }
 }
 
@@ -183,20 +195,24 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
-/// Members in open waves of the committed plan, with neither a slot nor an end, and their pause over. The campaign's own values come by
-/// themselves, so that an index gives the members in their order.
+/// Members in open waves of the committed plan, with neither a slot nor an end, and their pause over; behind the campaign's end only
+/// those that have begun. The campaign's own values come by themselves, so that an index gives the members in their order.
 const FREE: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2
   AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
-  AND (m.not_before IS NULL OR m.not_before <= $3)";
+  AND (m.not_before IS NULL OR m.not_before <= $3)
+  AND (m.reached_at IS NOT NULL OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
 /// Those whose device is reachable, idle and not held.
 const IDLE: (&str, &str) = (
     "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id",
     "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))",
 );
+/// Those whose device is gone for good: a slot lets them end.
+const GONE: (&str, &str) =
+    ("JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id", "AND d.decommissioned");
 /// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
 const OVERDUE: (&str, &str) = (
     "",
@@ -209,15 +225,16 @@ const OVERDUE: (&str, &str) = (
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))",
 );
 
-/// Members that may begin, the first `limit` in the campaign's order. Two ways to be ready, asked for apart, so that either can start
-/// from the few rows it concerns.
+/// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is asked for apart, so that it can start from
+/// the few rows it concerns.
 fn ready_sql(limit: i64) -> String {
     let part = |(join, condition): (&str, &str)| {
         format!(
             "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {join} {FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    format!("SELECT * FROM ({} UNION {}) r ORDER BY wave, rank LIMIT {limit}", part(IDLE), part(OVERDUE))
+    let parts = [IDLE, GONE, OVERDUE].map(part).join(" UNION ");
+    format!("SELECT * FROM ({parts}) r ORDER BY wave, rank LIMIT {limit}")
 }
 
 async fn ready_per_wave(

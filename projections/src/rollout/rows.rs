@@ -73,6 +73,7 @@ pub struct ProgressRow {
     pub superseded: i64,
     pub accepted_failed: i64,
     pub accepted_settled: i64,
+    pub accepted_ended: i64,
 }
 
 impl Row for ProgressRow {
@@ -147,6 +148,7 @@ pub(crate) struct DeviceRow {
     pub(crate) online: bool,
     pub(crate) held: bool,
     pub(crate) hold_until: Option<DateTime<Utc>>,
+    pub(crate) decommissioned: bool,
     pub(crate) live_ordinal: Option<u32>,
 }
 

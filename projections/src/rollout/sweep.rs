@@ -1,7 +1,8 @@
-//! Events that concern all members of a campaign at once: a sample that is raised, a retry of everybody who failed.
+//! Events that concern all members of a campaign at once: a sample that is raised, a retry of everybody who failed, the end.
 //!
 //! They run on saved rows, page by page, so memory stays bounded for any fleet.
 
+use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignEvent, Sample};
 use sqlx::{PgConnection, Row as _};
 
@@ -23,7 +24,8 @@ pub(super) const RETRIED: &str =
     "(m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)";
 
 fn is_sweep(event: &CampaignEvent) -> bool {
-    matches!(event, CampaignEvent::Retried { .. } | CampaignEvent::Adjusted { sample: Some(_), .. })
+    use CampaignEvent as E;
+    matches!(event, E::Retried { .. } | E::Adjusted { sample: Some(_), .. } | E::Finished { .. } | E::Cancelled {})
 }
 
 /// Whether the records behind this one must see its members as it leaves them.
@@ -40,6 +42,8 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
         match event {
             CampaignEvent::Retried { .. } => retry(connection, &campaign).await?,
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
+            CampaignEvent::Finished { .. } => end(connection, &campaign, "expired", record.at()).await?,
+            CampaignEvent::Cancelled {} => end(connection, &campaign, "cancelled", record.at()).await?,
             _ => {}
         }
     }
@@ -59,6 +63,28 @@ async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sa
         .bind(sample.waves.len() as i64)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Devices that never had their turn get their outcome with the campaign's. `outcome` is a count's name, too.
+async fn end(
+    connection: &mut PgConnection,
+    campaign: &[String; 2],
+    outcome: &'static str,
+    at: DateTime<Utc>,
+) -> Result<(), DbError> {
+    let sql = format!(
+        "WITH ended AS (
+           UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false
+           FROM rollout_campaigns c
+           WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+             AND m.tenant = $1 AND m.campaign_id = $2 AND m.phase = 'planned' AND m.excluded IS NULL AND NOT m.holds_slot
+           RETURNING m.wave)
+         UPDATE campaign_progress p SET {outcome} = p.{outcome} + n.members
+         FROM (SELECT wave, count(*) AS members FROM ended GROUP BY wave) n
+         WHERE p.tenant = $1 AND p.campaign_id = $2 AND p.wave = n.wave"
+    );
+    sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).bind(at).execute(connection).await?;
     Ok(())
 }
 

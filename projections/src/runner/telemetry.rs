@@ -61,7 +61,9 @@ async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, b
         at_end = caught_up.is_some() || (at_end && messages.is_empty());
         if let Some(last) = messages.last() {
             let mut tx = db.write("public").await?;
-            let next = checkpoint.write(&mut tx, last.position).await?;
+            // Behind the end what was heard lately is still to come.
+            let heard_until = last.decode().ok().map(|record| record.received_at).filter(|_| caught_up.is_none());
+            let next = checkpoint.write(&mut tx, last.position, heard_until).await?;
             presence::apply(&mut tx, &messages).await?;
             tx.commit().await.map_err(DbError::from)?;
             checkpoint = next;

@@ -169,7 +169,7 @@ impl World {
     /// One look at all campaigns, as process managers do. Devices answer as `answer` says.
     pub(crate) async fn tick(&self) {
         self.settles().await;
-        for row in rollout::at_work(&self.db, 100).await.unwrap() {
+        for row in rollout::at_work(&self.db, None, 100).await.unwrap() {
             match row.status {
                 CampaignStatus::Planning => self.plan(&row).await,
                 status if status.is_terminal() => {
@@ -188,6 +188,7 @@ impl World {
         let (candidates, at_position) =
             rollout::plan_candidates(&self.db, &row.tenant, &row.spec, &firmware, row.planning_position, now)
                 .await
+                .unwrap()
                 .unwrap();
         assert_eq!(at_position, self.head().await);
         let entries = plan("seed", candidates, &row.spec);

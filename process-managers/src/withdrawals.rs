@@ -1,0 +1,46 @@
+//! Takes updates out of the queues of devices whose firmware was withdrawn. What devices have begun is up to campaigns and operators.
+
+use domain::device::{Device, DeviceCommand};
+use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
+use event_store::{Request, clock};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use projections::updates;
+
+use crate::Context;
+use crate::loops::{self, Progress, Tick, TickError};
+
+/// Most devices told in one tick.
+const DEVICES_MAX: usize = 500;
+/// Commands under way at the same time.
+const IN_FLIGHT_MAX: usize = 32;
+
+pub(crate) const TICK: Tick =
+    Tick { name: "withdrawals", interval: |options| options.rollout_interval, woken_by_events: false, run };
+
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+    async move {
+        let waiting = updates::withdrawn(&context.db, DEVICES_MAX).await?;
+        let count = waiting.len();
+        let commands = waiting.into_iter().map(|(tenant, device, id)| take_out(context, tenant, device, id).boxed());
+        loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
+        Ok(Progress::of(count == DEVICES_MAX))
+    }
+    .boxed()
+}
+
+async fn take_out(
+    context: &Context,
+    tenant: TenantId,
+    device: DeviceId,
+    firmware_id: FirmwareId,
+) -> Result<(), TickError> {
+    let key = Key::<Device>::new(&tenant, &device);
+    let wish = DeviceCommand::WithdrawFirmware { firmware_id };
+    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    loops::alone(context.store.execute(&key, request).await, key.raw())
+}
+
+fn actor() -> Actor {
+    Actor::new("process-manager:withdrawals").unwrap_or_else(|_| unreachable!("a valid actor"))
+}
