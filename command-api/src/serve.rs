@@ -3,9 +3,10 @@
 use axum::Router;
 use event_store::lifecycle::Tasks;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
-use crate::firmware;
 use crate::state::{ApiState, App};
+use crate::{download, firmware};
 
 /// The routes over a state; for tests and for other servers.
 pub fn router(state: ApiState) -> Router {
@@ -20,6 +21,9 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std:
     tasks.spawn("sweep of unfinished uploads", async move {
         firmware::sweep(&swept.objects, swept.config.store_directory.as_deref()).await;
     });
+    // Ends with this function: open downloads are still counted while the process drains.
+    let (_serving, served) = oneshot::channel();
+    tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
     axum::serve(listener, crate::router::build(app)).with_graceful_shutdown(stopping.cancelled_owned()).await
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::auth::Tokens;
+use crate::download::Counters;
 use crate::links::DownloadLinks;
 
 /// Largest firmware by default, in bytes.
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) tokens: Tokens,
     pub(crate) links: DownloadLinks,
+    /// What was downloaded and isn't in PostgreSQL yet.
+    pub(crate) downloads: Counters,
     /// What runs beside requests; stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
     started: Instant,
@@ -115,6 +118,7 @@ impl App {
             metrics,
             tokens,
             links,
+            downloads: Counters::default(),
             tasks,
             started,
             incarnation_ms,

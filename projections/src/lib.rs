@@ -3,13 +3,14 @@
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always stand for a
 //! prefix of the log (`runner`). Each read model is one file with its rows, its `apply` and its queries (`models`, [`rollout`]); nobody
 //! else touches its tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), but for what comes from
-//! TELEMETRY ([`presence`]).
+//! TELEMETRY ([`presence`]) and the counters of [`downloads`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
 mod compare;
 mod db;
 mod decode;
+pub mod downloads;
 mod handle;
 mod models;
 pub mod presence;
@@ -21,7 +22,7 @@ mod table;
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use handle::{ProjectionState, ProjectionStatus, Projections, WaitError};
-pub use models::{archive, campaigns, deadlines, devices, firmware, history, updates};
+pub use models::{archive, campaigns, deadlines, devices, firmware, history, preconditions, updates};
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};
 pub use table::Page;

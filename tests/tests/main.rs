@@ -10,6 +10,7 @@ mod audit;
 mod campaigns;
 mod classics;
 mod contract;
+mod downloads;
 mod faults;
 mod isolation;
 mod read_models;

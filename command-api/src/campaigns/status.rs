@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 
 use super::get;
 use crate::auth::{Caller, Viewer};
+use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
 use crate::http::{MinPosition, Path, Problem};
 use crate::state::App;
@@ -73,6 +74,9 @@ pub(crate) struct CampaignStatusBody {
     success_rate: Option<f64>,
     failure_rate: Option<f64>,
     average_update_seconds: Option<f64>,
+    /// Bytes that its devices have downloaded; the same as `downloads.bytes`.
+    bytes: u64,
+    downloads: DownloadsBody,
     retries: u64,
     rollbacks: u64,
     failures_by_code: BTreeMap<String, u64>,
@@ -147,10 +151,17 @@ async fn status(
     let row = get::row(&mut tx, id).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
     let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
-    Ok(Json(body(row, &waves, totals, clock::now())))
+    let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();
+    Ok(Json(body(row, &waves, totals, downloads, clock::now())))
 }
 
-fn body(row: CampaignRow, waves: &[ProgressRow], totals: Totals, now: DateTime<Utc>) -> CampaignStatusBody {
+fn body(
+    row: CampaignRow,
+    waves: &[ProgressRow],
+    totals: Totals,
+    downloads: DownloadsBody,
+    now: DateTime<Utc>,
+) -> CampaignStatusBody {
     let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
     let (enrolled, confirmed, failed) =
         (sum(|wave| wave.enrolled), sum(|wave| wave.confirmed), sum(|wave| wave.failed));
@@ -171,6 +182,8 @@ fn body(row: CampaignRow, waves: &[ProgressRow], totals: Totals, now: DateTime<U
         success_rate: percent(confirmed, settled),
         failure_rate: percent(failed, settled),
         average_update_seconds: totals.average_update_seconds,
+        bytes: downloads.bytes,
+        downloads,
         retries: totals.retries,
         rollbacks: 0,
         failures_by_code: totals.failures_by_code,

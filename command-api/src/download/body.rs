@@ -10,6 +10,8 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, GetRange, ObjectStore};
 
+use super::counters::Tally;
+
 type Chunks = BoxStream<'static, Result<Bytes, object_store::Error>>;
 
 /// An object's bytes in a range, as they are read. Fails at once when the object isn't there.
@@ -22,9 +24,24 @@ pub(super) async fn open(
     Ok(objects.get_opts(path, options).await?.into_stream())
 }
 
+/// What an answer means for the counts: the parts of the file in it, and where they are counted.
+pub(super) struct Share {
+    tally: Arc<Tally>,
+    from_start: bool,
+    to_end: bool,
+}
+
+impl Share {
+    pub(super) fn new(tally: Arc<Tally>, parts: &[Range<u64>], size: u64) -> Self {
+        let from_start = parts.iter().any(|part| part.start == 0);
+        let to_end = parts.iter().any(|part| part.end == size);
+        Self { tally, from_start, to_end }
+    }
+}
+
 /// One range as a body.
-pub(super) fn single(chunks: Chunks, bytes: u64) -> Body {
-    Body::from_stream(counted(chunks, bytes))
+pub(super) fn single(chunks: Chunks, bytes: u64, share: Share) -> Body {
+    Body::from_stream(counted(chunks, bytes, share))
 }
 
 /// Several ranges as `multipart/byteranges`; opened one by one. Returns the body and its length.
@@ -34,6 +51,7 @@ pub(super) fn multipart(
     size: u64,
     parts: Vec<Range<u64>>,
     boundary: &str,
+    share: Share,
 ) -> (Body, u64) {
     let heads = parts.iter().map(|part| {
         let (first, last) = (part.start, part.end - 1);
@@ -51,18 +69,26 @@ pub(super) fn multipart(
         }
     });
     let all = sections.try_flatten().chain(stream::iter([Ok(Bytes::from(tail))])).boxed();
-    (Body::from_stream(counted(all, length)), length)
+    (Body::from_stream(counted(all, length, share)), length)
 }
 
 /// Counts what leaves, and whether all of it left.
-fn counted(chunks: Chunks, expected: u64) -> impl futures::Stream<Item = Result<Bytes, object_store::Error>> {
+fn counted(
+    chunks: Chunks,
+    expected: u64,
+    share: Share,
+) -> impl futures::Stream<Item = Result<Bytes, object_store::Error>> {
+    if share.from_start {
+        share.tally.started();
+    }
     let mut sent = 0;
     chunks.inspect(move |chunk| match chunk {
         Ok(chunk) => {
-            sent += chunk.len() as u64;
-            metrics::counter!("waybill_download_bytes_total").increment(chunk.len() as u64);
-            if sent == expected {
-                metrics::counter!("waybill_downloads_completed_total").increment(1);
+            let bytes = chunk.len() as u64;
+            sent += bytes;
+            share.tally.sent(bytes);
+            if share.to_end && bytes > 0 && sent == expected {
+                share.tally.completed();
             }
         }
         Err(error) => tracing::error!(%error, "a download broke off"),

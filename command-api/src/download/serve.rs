@@ -1,5 +1,7 @@
 //! `GET` and `HEAD /d/{token}`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -10,7 +12,9 @@ use event_store::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::body;
+use super::body::{self, Share};
+use super::campaign::campaign_of;
+use super::counters::{CountedBy, Tally};
 use super::ranges::{Selection, select};
 use crate::firmware::object_path;
 use crate::http::problem::ProblemBody;
@@ -84,7 +88,6 @@ async fn still_given_out(app: &App, link: &Download) -> Result<FirmwareBytes, Pr
 async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Selection) -> Result<Response, Problem> {
     let path = object_path(&link.tenant, &bytes.sha256);
     let size = bytes.size;
-    metrics::counter!("waybill_downloads_started_total").increment(1);
     match selection {
         Selection::Unsatisfiable => {
             let range = format!("bytes */{size}");
@@ -92,25 +95,34 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
         }
         Selection::Whole => {
             let chunks = body::open(&app.objects, &path, 0..size).await.map_err(missing)?;
-            Ok(with_length(StatusCode::OK, size, body::single(chunks, size)))
+            let share = Share::new(tally(app, link).await, &[0..size], size);
+            Ok(with_length(StatusCode::OK, size, body::single(chunks, size, share)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
             let part = parts[0].clone();
             let chunks = body::open(&app.objects, &path, part.clone()).await.map_err(missing)?;
+            let share = Share::new(tally(app, link).await, &parts, size);
             let length = part.end - part.start;
-            let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length));
+            let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length, share));
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
             set(response.headers_mut(), header::CONTENT_RANGE, &range);
             Ok(response)
         }
         Selection::Parts(parts) => {
             let boundary = clock::new_id().simple().to_string();
-            let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary);
+            let share = Share::new(tally(app, link).await, &parts, size);
+            let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary, share);
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
             set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
             Ok(response)
         }
     }
+}
+
+/// Where this download is counted.
+async fn tally(app: &App, link: &Download) -> Arc<Tally> {
+    let campaign = campaign_of(app, link).await;
+    app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign })
 }
 
 fn missing(error: object_store::Error) -> Problem {

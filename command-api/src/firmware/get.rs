@@ -33,5 +33,6 @@ pub(crate) async fn get_firmware(
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, None, 1, false).await?;
     let row = page.items.into_iter().next().ok_or_else(|| Problem::not_found("no such firmware"))?;
-    Ok(Found { version: row.events, resource: FirmwareBody::from(row) })
+    let downloads = projections::downloads::of_firmware(&mut tx, &path.firmware_id).await?;
+    Ok(Found { version: row.events, resource: FirmwareBody::from(row).with_downloads(downloads.into()) })
 }

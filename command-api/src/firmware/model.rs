@@ -12,6 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::download::DownloadsBody;
+
 /// One version for one device model and component.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FirmwareBody {
@@ -44,6 +46,9 @@ pub(crate) struct FirmwareBody {
     /// Live campaigns that use it.
     pinned_by: Vec<String>,
     created_at: Option<DateTime<Utc>>,
+    /// Only in the reply to `GET` of one firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downloads: Option<DownloadsBody>,
     /// What may surprise its users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -92,8 +97,14 @@ impl FirmwareBody {
             checksum_sha256: bytes.sha256.to_string(),
             pinned_by,
             created_at,
+            downloads: None,
             warnings: if deprecated { vec!["the firmware is deprecated".to_owned()] } else { vec![] },
         }
+    }
+
+    #[must_use]
+    pub(super) fn with_downloads(self, downloads: DownloadsBody) -> Self {
+        Self { downloads: Some(downloads), ..self }
     }
 }
 

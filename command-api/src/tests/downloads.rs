@@ -1,6 +1,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use super::{Answer, Api};
 
@@ -18,6 +19,13 @@ impl Api {
             request = request.header(*name, *value);
         }
         self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// Started, completed and bytes of the one firmware since the last time.
+    fn counted(&self) -> (u64, u64, u64) {
+        let counted = self.app.downloads.take();
+        assert!(counted.len() <= 1, "{counted:?}");
+        counted.first().map_or((0, 0, 0), |row| (row.downloads.started, row.downloads.completed, row.downloads.bytes))
     }
 }
 
@@ -97,4 +105,40 @@ async fn deleted_bytes_may_return_and_others_never() {
     let back = api.upload(&bytes, json!({})).await;
     assert_eq!((back.status.as_u16(), &back.body["status"]), (201, &json!("active")));
     assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn downloads_are_counted_by_what_was_sent() {
+    let (api, id, link) = uploaded().await;
+    api.fetch(Method::HEAD, &link, &[]).await;
+    let etag = api.fetch(Method::HEAD, &link, &[("Range", "bytes=0-1")]).await.header("etag").to_owned();
+    api.fetch(Method::GET, &link, &[("If-None-Match", &etag)]).await;
+    api.fetch(Method::GET, &link, &[("Range", "bytes=256-")]).await;
+    api.fetch(Method::GET, &format!("{link}x"), &[]).await;
+    assert_eq!(api.counted(), (0, 0, 0), "none of these brings bytes");
+
+    api.fetch(Method::GET, &link, &[]).await;
+    assert_eq!(api.counted(), (1, 1, 256), "a whole file");
+    api.fetch(Method::GET, &link, &[("Range", "bytes=0-127")]).await;
+    assert_eq!(api.counted(), (1, 0, 128), "the first half");
+    api.fetch(Method::GET, &link, &[("Range", "bytes=100-199")]).await;
+    assert_eq!(api.counted(), (0, 0, 100), "a part in the middle");
+    api.fetch(Method::GET, &link, &[("Range", "bytes=128-")]).await;
+    assert_eq!(api.counted(), (0, 1, 128), "the second half");
+    let several = api.fetch(Method::GET, &link, &[("Range", "bytes=0-1,-2")]).await;
+    assert_eq!(api.counted(), (1, 1, several.bytes.len() as u64), "several parts");
+
+    api.fetch(Method::GET, &link, &[]).await;
+    let counted = api.app.downloads.take();
+    assert_eq!((counted[0].tenant.as_str(), counted[0].firmware.to_string()), ("acme", id));
+    assert_eq!(counted[0].campaign, None);
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_is_not_completed() {
+    let (api, _, link) = uploaded().await;
+    let request = Request::get(&link).body(Body::empty()).unwrap();
+    let response = api.router.clone().oneshot(request).await.unwrap();
+    drop(response);
+    assert_eq!(api.counted(), (1, 0, 0));
 }

@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::auth::{Role, Tokens};
-use crate::{ApiConfig, ApiState, router};
+use crate::state::App;
+use crate::{ApiConfig, ApiState};
 
 const SECRET: [u8; 32] = [1; 32];
 /// Largest firmware in these tests, in bytes.
@@ -31,7 +32,8 @@ const FIRMWARE_MAX_BYTES: u64 = 100_000;
 const MODEL: &str = "SF-2024-Pro";
 
 /// A service with one operator.
-struct Api {
+pub(crate) struct Api {
+    pub(crate) app: App,
     router: Router,
     store: EventStore,
     objects: Arc<dyn ObjectStore>,
@@ -51,7 +53,7 @@ fn token(tenant: &str, role: Role) -> String {
 }
 
 impl Api {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let store = EventStore::new(log.clone());
         // Nobody listens there.
@@ -64,7 +66,9 @@ impl Api {
             ..ApiConfig::new(SECRET.to_vec(), vec![2; 32], "http://localhost:8240".to_owned())
         };
         let state = ApiState { store: store.clone(), projections, db, objects: objects.clone(), config, metrics: None };
-        Self { router: router(state), store, objects, token: token("acme", Role::Admin) }
+        let app = App::new(state, Tasks::new());
+        let router = crate::router::build(app.clone());
+        Self { app, router, store, objects, token: token("acme", Role::Admin) }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
