@@ -94,8 +94,9 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
             Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response())
         }
         Selection::Whole => {
-            let chunks = body::open(&app.objects, &path, 0..size).await.map_err(missing)?;
-            let share = Share::new(tally(app, link).await, &[0..size], size);
+            let whole = 0..size;
+            let chunks = body::open(&app.objects, &path, whole.clone()).await.map_err(missing)?;
+            let share = Share::new(tally(app, link).await, std::slice::from_ref(&whole), size);
             Ok(with_length(StatusCode::OK, size, body::single(chunks, size, share)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
