@@ -8,6 +8,7 @@ CREATE TABLE device_presence (
     boot_id text,
     battery_level bigint,
     signal_strength bigint,
+    external_power boolean,
     delivery bigint NOT NULL,
     PRIMARY KEY (tenant, device_id)
 );

@@ -28,6 +28,7 @@ CREATE TABLE updates (
     not_before timestamptz,
     idle_s double precision NOT NULL,
     limits jsonb NOT NULL,
+    preconditions jsonb,
     ended_at timestamptz,
     regressed_at timestamptz,
     late jsonb NOT NULL,
@@ -40,6 +41,7 @@ CREATE TABLE updates (
 CREATE INDEX updates_newest ON updates (tenant, queued_at, device_id, ordinal);
 CREATE INDEX updates_campaign ON updates (tenant, campaign_id, device_id);
 CREATE INDEX updates_due ON updates (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX updates_conditional ON updates (tenant, device_id) WHERE open AND wait_reason = 'precondition';
 CREATE INDEX updates_waiting ON updates (firmware_id) WHERE open AND phase IN ('queued', 'waiting');
 SELECT waybill_protect('updates');
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::DeviceId;
 use domain::ids::RESERVED_DEVICE_IDS;
+use domain::preconditions::Preconditions;
 use domain::values::{FIRMWARE_COMPONENT, LONG_TEXT_MAX_CHARS, TAGS_MAX, is_component, is_short_text, is_version_text};
 
 use crate::http::{FieldError, Problem};
@@ -14,6 +15,9 @@ const APPLICATION_ID_MAX_BYTES: usize = 100;
 const DEV_EUI_DIGITS: usize = 16;
 /// Longest contact interval: 31 days, in seconds.
 const CONTACT_INTERVAL_MAX_S: u32 = 31 * 24 * 3_600;
+
+/// Longest silence that a precondition allows: 31 days, in minutes.
+const SILENCE_MAX_MINUTES: u32 = 31 * 24 * 60;
 
 const SHORT_RULE: &str = "1 to 128 characters without control characters";
 const VERSION_RULE: &str = "1 to 64 printable ASCII characters without quotes and backslashes";
@@ -66,6 +70,18 @@ impl Checks {
             }
             self.short(&format!("{field}.{key}"), value.map(String::as_str));
         }
+    }
+
+    /// Nothing that was asked for is nothing.
+    pub(crate) fn preconditions(&mut self, given: Option<Preconditions>) -> Option<Preconditions> {
+        let wanted = given.filter(|given| !given.is_empty())?;
+        if wanted.min_battery_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+            self.fail("preconditions.min_battery_percent", "1 to 100");
+        }
+        if wanted.max_silence_minutes.is_some_and(|minutes| !(1..=SILENCE_MAX_MINUTES).contains(&minutes)) {
+            self.fail("preconditions.max_silence_minutes", format!("1 to {SILENCE_MAX_MINUTES}"));
+        }
+        Some(wanted)
     }
 
     pub(crate) fn contact_interval(&mut self, value: Option<u32>) {

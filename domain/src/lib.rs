@@ -15,6 +15,7 @@ pub mod ids;
 pub mod key;
 pub mod ledger;
 pub mod plan;
+pub mod preconditions;
 pub mod rejection;
 pub mod rollout;
 pub mod sealed;

@@ -7,6 +7,7 @@
 mod deadlines;
 mod loops;
 mod planner;
+mod preconditions;
 mod presence;
 mod rollout;
 mod slots;
@@ -63,6 +64,8 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
     let context = Arc::new(Context { store, db, projections, options });
     tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
     tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
+    tasks
+        .spawn("precondition process manager", loops::run(context.clone(), tasks.token().clone(), preconditions::TICK));
     tasks.spawn("withdrawal process manager", loops::run(context.clone(), tasks.token().clone(), withdrawals::TICK));
     tasks.spawn("presence process manager", loops::run(context, tasks.token().clone(), presence::TICK));
 }

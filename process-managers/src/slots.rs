@@ -151,6 +151,7 @@ fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareFac
         activate: true,
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
+        preconditions: spec.preconditions,
         retry_of: None,
     }
 }

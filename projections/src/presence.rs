@@ -30,6 +30,7 @@ struct PresenceRow {
     boot_id: Option<String>,
     battery_level: Option<i64>,
     signal_strength: Option<i64>,
+    external_power: Option<bool>,
     /// The broker's number of the latest message: one that comes again never overrides.
     delivery: u64,
 }
@@ -145,6 +146,7 @@ fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Ut
         boot_id: None,
         battery_level: None,
         signal_strength: None,
+        external_power: None,
         delivery: 0,
     });
     let delivery = data["delivery"].as_u64().unwrap_or(row.delivery);
@@ -167,6 +169,7 @@ fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Ut
     row.boot_id = text("boot_id").or(row.boot_id);
     row.battery_level = data["battery_level"].as_i64().or(row.battery_level);
     row.signal_strength = data["signal_strength"].as_i64().or(row.signal_strength);
+    row.external_power = data["external_power"].as_bool().or(row.external_power);
     row
 }
 

@@ -2,7 +2,8 @@
 //!
 //! What this version can't do, and fields of another strategy, are refused by name, never ignored.
 
-use domain::campaign::{CampaignSpec, Preconditions, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use domain::preconditions::Preconditions;
 use domain::values::{Percent, Priority, Threshold};
 use domain::{DeviceId, FirmwareId, Sealed};
 use serde::{Deserialize, Serialize};
@@ -95,9 +96,10 @@ pub(crate) struct CampaignRequest {
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
     maintenance_window: Option<Value>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    preconditions: Option<Value>,
+    /// What must hold before a device is told: `min_battery_percent`, `external_power`, `max_silence_minutes`, by what was last heard of
+    /// it.
+    #[schema(value_type = Option<Object>, example = json!({"min_battery_percent": 30}))]
+    preconditions: Option<Preconditions>,
 }
 
 /// Absent, or what it would be anyway.
@@ -146,7 +148,7 @@ impl CampaignRequest {
             priority: self.priority,
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
-            preconditions: None::<Preconditions>,
+            preconditions: self.preconditions.filter(|wanted| !wanted.is_empty()),
         };
         spec.check()?;
         Ok(spec)
@@ -167,7 +169,6 @@ impl CampaignRequest {
             ("scheduled_start", &self.scheduled_start),
             ("requires_approval", &self.requires_approval),
             ("maintenance_window", &self.maintenance_window),
-            ("preconditions", &self.preconditions),
         ];
         for (field, value) in unavailable {
             if value.as_ref().is_some_and(|value| !is_nothing(value)) {
@@ -189,6 +190,7 @@ impl CampaignRequest {
         if self.canary_percentage == Some(Percent::ALL) {
             checks.fail("canary_percentage", "1 to 99");
         }
+        checks.preconditions(self.preconditions);
         check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
         check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
         check_minutes(&mut checks, "timeout_minutes", self.timeout_minutes);

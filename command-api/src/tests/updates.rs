@@ -34,7 +34,7 @@ async fn an_update_that_cannot_be_right_is_refused() {
         ("/devices/nobody/update", json!({"firmware_id": firmware}), 404, ""),
         ("/devices/d-1/update", json!({"firmware_id": firmware, "device_id": "d-2"}), 422, "device_id"),
         ("/devices/d-1/update", json!({"firmware_id": firmware, "timeout_minutes": 0}), 422, "timeout_minutes"),
-        ("/devices/d-1/update", json!({"firmware_id": firmware, "preconditions": {}}), 422, "preconditions"),
+        ("/devices/d-1/update", json!({"firmware_id": firmware, "preconditions": {"min_battery_percent": 0}}), 422, "preconditions.min_battery_percent"),
         ("/devices/d-1/update", json!({}), 422, "firmware_id"),
     ];
     for (path, body, status, field) in cases {

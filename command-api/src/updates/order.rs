@@ -2,13 +2,14 @@
 
 use domain::device::{FirmwareFacts, Limits, UpdateKind, UpdateRequest};
 use domain::firmware::Firmware;
+use domain::preconditions::Preconditions;
 use domain::values::Priority;
 use domain::{FirmwareId, Key, RejectionKind};
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
+use crate::fields::Checks;
 use crate::http::Problem;
 use crate::state::{ApiConfig, App};
 
@@ -45,9 +46,10 @@ pub(crate) struct UpdateOrder {
     force_update: bool,
     #[serde(default)]
     allow_downgrade: bool,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    preconditions: Option<Value>,
+    /// What must hold before the device is told: `min_battery_percent`, `external_power`, `max_silence_minutes`, by what was last heard
+    /// of it.
+    #[schema(value_type = Option<Object>, example = json!({"min_battery_percent": 30}))]
+    preconditions: Option<Preconditions>,
     pub(super) reason: Option<String>,
 }
 
@@ -69,9 +71,9 @@ impl UpdateOrder {
                 return Err(Problem::invalid(field, format!("1 to {MINUTES_MAX}")));
             }
         }
-        if self.preconditions.as_ref().is_some_and(|value| !value.is_null()) {
-            return Err(Problem::invalid("preconditions", "not available in this version"));
-        }
+        let mut checks = Checks::default();
+        let preconditions = checks.preconditions(self.preconditions);
+        checks.finish()?;
         Ok(UpdateRequest {
             firmware,
             priority: self.priority,
@@ -81,6 +83,7 @@ impl UpdateOrder {
             activate: true,
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
+            preconditions,
             retry_of: None,
         })
     }

@@ -50,6 +50,7 @@ pub(crate) async fn retry_update(
         activate: spec.activate,
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
+        preconditions: spec.preconditions,
         retry_of: Some(ordinal),
     });
     let done = app.command(&caller, &envelope, &key, DeviceCommand::RequestUpdate { request }, wanted.reason).await?;

@@ -16,8 +16,8 @@ pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
 };
 pub use spec::{
-    Advance, CONCURRENT_MAX, CampaignSpec, Preconditions, RETRIES_MAX, STAGED_PERCENTAGES, Strategy,
-    TARGET_DEVICES_MAX, TargetFilters, WAVES_MAX, WaveSpec,
+    Advance, CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX,
+    TargetFilters, WAVES_MAX, WaveSpec,
 };
 
 use crate::decider::Decider;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeviceId, FirmwareId};
+use crate::preconditions::Preconditions;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::values::{Percent, Priority, Threshold};
@@ -104,18 +105,6 @@ impl TargetFilters {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// What must hold on a device before it begins.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Preconditions {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_battery_percent: Option<u8>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_power: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_silence_minutes: Option<u32>,
 }
 
 /// A campaign's whole specification. Durations carry their unit in the name.

@@ -9,6 +9,7 @@ use super::events::OfflineCause;
 use super::profile::{Profile, ProfilePatch};
 use super::update::{CampaignRef, FirmwareFacts, Limits, Phase, UpdateKind};
 use crate::ids::{CampaignId, FirmwareId};
+use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
 use crate::values::{Priority, Sha256Digest};
 
@@ -23,6 +24,7 @@ pub struct UpdateRequest {
     pub activate: bool,
     pub force_update: bool,
     pub allow_downgrade: bool,
+    pub preconditions: Option<Preconditions>,
     pub retry_of: Option<u32>,
 }
 
@@ -143,6 +145,12 @@ pub enum DeviceCommand {
     GrantSlot {
         request: Box<UpdateRequest>,
         grant: Grant,
+    },
+    /// The preconditions of an update of this device alone hold at this moment.
+    Proceed {
+        ordinal: u32,
+        /// [`Update::seq`](super::Update::seq) as the sender knows it.
+        seq: u64,
     },
     /// Takes a granted slot back for good: the update ends cancelled, also where the device never heard of it.
     CancelGranted {

@@ -9,12 +9,14 @@ use super::{Device, UpdateRef};
 pub(super) struct Draft {
     pub(super) device: Device,
     pub(super) now: DateTime<Utc>,
+    /// An update whose preconditions hold.
+    pub(super) cleared: Option<u32>,
     events: Vec<DeviceEvent>,
 }
 
 impl Draft {
     pub(super) fn new(device: &Device, now: DateTime<Utc>) -> Self {
-        Self { device: device.clone(), now, events: Vec::new() }
+        Self { device: device.clone(), now, cleared: None, events: Vec::new() }
     }
 
     pub(super) fn push(&mut self, event: DeviceEvent) {

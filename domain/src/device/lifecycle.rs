@@ -66,6 +66,17 @@ impl Device {
         Ok(draft.finish_and_begin_next())
     }
 
+    /// Begins what waits for its preconditions.
+    pub(super) fn proceed(&self, now: DateTime<Utc>, ordinal: u32, seq: u64) -> Vec<DeviceEvent> {
+        let mut draft = Draft::new(self, now);
+        let waits = Phase::Waiting(WaitReason::Precondition);
+        if let Some(update) = self.updates.get(&ordinal).filter(|update| update.phase == waits && update.seq == seq) {
+            draft.cleared = Some(ordinal);
+            draft.begin(update.ordinal, None);
+        }
+        draft.finish()
+    }
+
     pub(super) fn cancel_granted(
         &self,
         now: DateTime<Utc>,
@@ -191,6 +202,7 @@ impl Draft {
             activate: request.activate,
             force_update: request.force_update,
             allow_downgrade: request.allow_downgrade,
+            preconditions: request.preconditions,
             retry_of: request.retry_of,
         };
         let ordinal = device.last_ordinal + 1;
@@ -240,10 +252,17 @@ impl Draft {
             self.wait(&update, WaitReason::Busy, grant);
         } else if self.device.reachability != Reachability::Online {
             self.wait(&update, WaitReason::Offline, grant);
+        } else if self.is_conditional(&update) {
+            self.wait(&update, WaitReason::Precondition, grant);
         } else {
             let update = UpdateRef { attempt: update.next_attempt, ..update.reference() };
             self.push(DeviceEvent::UpdateDispatched { update, grant });
         }
+    }
+
+    /// An update of its own that nobody has cleared yet; whoever grants slots has looked at the preconditions.
+    fn is_conditional(&self, update: &Update) -> bool {
+        update.spec.campaign.is_none() && update.spec.preconditions.is_some() && self.cleared != Some(update.ordinal)
     }
 
     /// The device re-decides when its turn comes. Holding and queueing only make it wait.
@@ -274,6 +293,7 @@ impl Draft {
             let ready = |update: &&Update| {
                 update.spec.campaign.is_none()
                     && update.phase.is_waiting()
+                    && update.phase != Phase::Waiting(WaitReason::Precondition)
                     && update.not_before.is_none_or(|not_before| not_before <= self.now)
             };
             let first = self.device.updates.values().filter(ready).min_by_key(|update| {

@@ -136,6 +136,7 @@ impl Decider for Device {
             (Lifecycle::Active, C::Hold { until }) => Ok(self.hold(*until)),
             (Lifecycle::Active, C::Release) => Ok(self.release(now)),
             (Lifecycle::Active, C::RequestUpdate { request }) => self.request_update(now, request),
+            (Lifecycle::Active, C::Proceed { ordinal, seq }) => Ok(self.proceed(now, *ordinal, *seq)),
             (Lifecycle::Active, C::CancelUpdate { ordinal }) => self.cancel_update(now, *ordinal),
             (Lifecycle::Active, C::Withdraw { campaign }) => Ok(self.withdraw(now, *campaign)),
             (Lifecycle::Active, C::CancelForCampaign { campaign }) => Ok(self.cancel_for_campaign(now, *campaign)),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CampaignId, FirmwareId};
+use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
 
 /// The facts about a firmware that a device's decisions need. Taken from the Firmware aggregate when an update is asked for.
@@ -142,6 +143,8 @@ pub struct UpdateSpec {
     pub force_update: bool,
     #[serde(default)]
     pub allow_downgrade: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preconditions: Option<Preconditions>,
     /// Ordinal of the ended update that this one tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u32>,
@@ -165,6 +168,8 @@ pub enum WaitReason {
     Slot,
     /// The device is held.
     Held,
+    /// Its preconditions don't hold, as far as is known.
+    Precondition,
 }
 
 /// How an update ended. Never changes afterwards.

@@ -34,6 +34,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
         activate: false,
         force_update: false,
         allow_downgrade: false,
+        preconditions: None,
         retry_of: None,
     }
 }

@@ -39,6 +39,8 @@ pub struct PresenceMessage {
     /// dBm.
     #[serde(default)]
     pub signal_strength: Value,
+    #[serde(default)]
+    pub external_power: Value,
     /// An object; one that makes no sense doesn't take the rest with it.
     #[serde(default)]
     pub last_update: Value,
@@ -66,6 +68,8 @@ pub struct Contact {
     pub battery_level: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal_strength: Option<i16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_power: Option<bool>,
     /// The broker's number for the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<u64>,
@@ -94,6 +98,7 @@ impl PresenceMessage {
             boot_id: bounds::mark("boot_id", &self.boot_id)?,
             battery_level: bounds::reading(&self.battery_level, 0, 100),
             signal_strength: bounds::reading(&self.signal_strength, -200, 50),
+            external_power: self.external_power.as_bool(),
             delivery,
         })
     }

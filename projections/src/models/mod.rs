@@ -7,6 +7,7 @@ pub mod devices;
 pub mod firmware;
 pub mod history;
 pub(crate) mod pauses;
+pub mod preconditions;
 pub mod updates;
 
 use async_trait::async_trait;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{DeviceEvent as E, Limits, UpdateSpec, WaitReason};
+use domain::preconditions::Preconditions;
 use domain::sealed::Sealed;
 use domain::{DeviceId, FirmwareId, TenantId};
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,7 @@ pub struct UpdateRow {
     /// Seconds that the working clock stood still: staged or deferred.
     pub idle_s: f64,
     pub limits: Limits,
+    pub preconditions: Option<Preconditions>,
     pub ended_at: Option<DateTime<Utc>>,
     pub regressed_at: Option<DateTime<Utc>>,
     /// Words of reports that came after the end.
@@ -164,6 +166,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         not_before: None,
         idle_s: 0.0,
         limits: spec.limits,
+        preconditions: spec.preconditions,
         ended_at: None,
         regressed_at: None,
         late: BTreeSet::new(),

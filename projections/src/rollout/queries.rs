@@ -16,6 +16,7 @@ use super::sweep::RETRIED;
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
 use crate::models::devices::word;
+use crate::models::preconditions;
 use crate::table::{Page, Select};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
@@ -205,25 +206,27 @@ WHERE m.tenant = $1 AND m.campaign_id = $2
   AND (m.not_before IS NULL OR m.not_before <= $3)
   AND (m.reached_at IS NOT NULL OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
-/// Those whose device is reachable, idle and not held.
-const IDLE: (&str, &str) = (
-    "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id",
-    "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))",
-);
+/// Those whose device is reachable, idle and not held, and fulfils the campaign's preconditions.
+fn idle() -> String {
+    const OF: &str = "(SELECT spec->'preconditions' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    format!(
+        "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))
+         AND ({OF} IS NULL OR EXISTS (
+               SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {}))",
+        preconditions::hold(OF)
+    )
+}
+const DEVICE: &str = "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id";
 /// Those whose device is gone for good: a slot lets them end.
-const GONE: (&str, &str) =
-    ("JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id", "AND d.decommissioned");
+const GONE: &str = "AND d.decommissioned";
 /// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
-const OVERDUE: (&str, &str) = (
-    "",
-    "AND m.phase = 'planned'
+const OVERDUE: &str = "AND m.phase = 'planned'
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
      AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
-           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))",
-);
+           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
 /// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is asked for apart, so that it can start from
 /// the few rows it concerns.
@@ -233,7 +236,7 @@ fn ready_sql(limit: i64) -> String {
             "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {join} {FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let parts = [IDLE, GONE, OVERDUE].map(part).join(" UNION ");
+    let parts = [(DEVICE, idle().as_str()), (DEVICE, GONE), ("", OVERDUE)].map(part).join(" UNION ");
     format!("SELECT * FROM ({parts}) r ORDER BY wave, rank LIMIT {limit}")
 }
 

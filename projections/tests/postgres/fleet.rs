@@ -306,6 +306,7 @@ pub(crate) fn request(firmware: &FirmwareFacts) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        preconditions: None,
         retry_of: None,
     }
 }

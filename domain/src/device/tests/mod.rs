@@ -65,6 +65,7 @@ pub(super) fn wanted(version: &str) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        preconditions: None,
         retry_of: None,
     }
 }

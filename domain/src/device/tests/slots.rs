@@ -1,6 +1,7 @@
 //! Grants of a campaign: each is answered, none is answered twice, and what can't begin gives its slot back.
 
 use super::*;
+use crate::preconditions::Preconditions;
 
 fn granted() -> Vec<DeviceCommand> {
     [online(), vec![grant(1)]].concat()
@@ -142,4 +143,20 @@ fn a_refused_cancel_is_not_asked_again_in_the_same_attempt() {
     given(refused.clone()).when(cancel.clone()).then(&[]);
     let failed = [refused, vec![fails(1, "download_failed")]].concat();
     given(failed).when(cancel).then(&["update.cancelled 1/1"]);
+}
+
+#[test]
+fn an_own_update_with_preconditions_waits_until_somebody_says_that_they_hold() {
+    let preconditions = Some(Preconditions { min_battery_percent: Some(30), ..Preconditions::default() });
+    let asked = ask(UpdateRequest { preconditions, ..wanted("2.0.0") });
+    let proceed = |seq| DeviceCommand::Proceed { ordinal: 1, seq };
+    given(online()).when(asked.clone()).then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 precondition"]);
+    let waiting = [online(), vec![asked]].concat();
+    given(waiting.clone()).when(DeviceCommand::SeenOnline).then(&[]);
+    let seq = state_of(&waiting).update(1).unwrap().seq;
+    given(waiting.clone()).when(proceed(seq - 1)).then(&[]);
+    given(waiting.clone()).when(proceed(seq)).then(&["update.dispatched 1/1"]);
+    given([waiting.clone(), vec![lost()]].concat()).when(proceed(seq)).then(&["update.waiting 1/0 offline"]);
+    // Another one that waits for nothing goes first.
+    given(waiting).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.dispatched 2/1"]);
 }

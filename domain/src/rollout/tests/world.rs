@@ -61,6 +61,7 @@ pub(super) fn request(version: &str) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        preconditions: None,
         retry_of: None,
     }
 }

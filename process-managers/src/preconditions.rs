@@ -1,0 +1,48 @@
+//! Tells devices that the preconditions of an update hold. Campaigns look at theirs when they grant slots.
+
+use domain::device::{Device, DeviceCommand};
+use domain::{Actor, CommandId, Key};
+use event_store::{Request, clock};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use projections::preconditions::{self, Cleared};
+
+use crate::Context;
+use crate::loops::{self, Progress, Tick, TickError};
+
+/// Devices read at a time; a tick looks at all.
+const PAGE_DEVICES: usize = 500;
+/// Commands under way at the same time.
+const IN_FLIGHT_MAX: usize = 32;
+
+pub(crate) const TICK: Tick =
+    Tick { name: "preconditions", interval: |options| options.rollout_interval, woken_by_events: false, run };
+
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+    async move {
+        let now = clock::now();
+        let mut last = None;
+        loop {
+            let page = preconditions::cleared(&context.db, last.as_ref(), now, PAGE_DEVICES).await?;
+            let commands = page.iter().cloned().map(|cleared| proceed(context, cleared).boxed());
+            loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
+            let full = page.len() == PAGE_DEVICES;
+            last = page.into_iter().next_back();
+            if !full {
+                return Ok(Progress::Idle);
+            }
+        }
+    }
+    .boxed()
+}
+
+async fn proceed(context: &Context, cleared: Cleared) -> Result<(), TickError> {
+    let key = Key::<Device>::new(&cleared.tenant, &cleared.device);
+    let wish = DeviceCommand::Proceed { ordinal: cleared.ordinal, seq: cleared.seq };
+    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    loops::alone(context.store.execute(&key, request).await, key.raw())
+}
+
+fn actor() -> Actor {
+    Actor::new("process-manager:preconditions").unwrap_or_else(|_| unreachable!("a valid actor"))
+}
