@@ -13,6 +13,7 @@ mod contract;
 mod downloads;
 mod faults;
 mod isolation;
+mod protocol;
 mod read_models;
 mod stack;
 mod world;

@@ -1,6 +1,7 @@
 //! The harness: a whole Waybill of a test's own, with operators, devices and accidents.
 
 mod fleet;
+mod hand;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,6 +78,12 @@ impl World {
             self.http_get("/health/ready").await.is_some_and(|status| status == 200)
         })
         .await;
+    }
+
+    /// Starts the service with other flags than before.
+    pub(crate) async fn restart_with(&mut self, extra: &[&str]) {
+        self.extra = extra.iter().map(|flag| (*flag).to_owned()).collect();
+        self.start_waybill().await;
     }
 
     /// Starts the service without waiting.

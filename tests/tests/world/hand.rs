@@ -1,0 +1,105 @@
+//! A device played by hand: one MQTT connection, said and heard word by word.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use event_store::lifecycle::Tasks;
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
+use serde_json::{Value, json};
+
+use super::{PATIENCE, TENANT, World};
+
+/// What came on the device's command topic, in order: the payload and whether it was a retained copy.
+type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
+
+/// A device's connection; ends when dropped.
+pub(crate) struct Hand {
+    client: AsyncClient,
+    device: String,
+    heard: Heard,
+    tasks: Tasks,
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
+    }
+}
+
+impl World {
+    /// Connects as a device that listens to its commands and says nothing yet.
+    pub(crate) async fn hand(&self, device: &str) -> Hand {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let address = self.stack.nats.mqtt_listen();
+        let mut options =
+            MqttOptions::new(format!("hand-{device}-{number}"), (address.ip().to_string(), address.port()));
+        options.set_keep_alive(5);
+        let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
+        let topic = format!("{TENANT}/devices/{device}/commands");
+        client.subscribe(topic, QoS::AtMostOnce).await.unwrap();
+        let (heard, tasks) = (Heard::default(), Tasks::new());
+        let (sink, stop) = (heard.clone(), tasks.token().clone());
+        tasks.spawn("hand", async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    event = events.poll() => match event {
+                        Ok(Event::Incoming(Packet::Publish(publish))) => {
+                            sink.lock().unwrap().push((publish.payload.to_vec(), publish.retain));
+                        }
+                        Ok(_) => {}
+                        Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                    }
+                }
+            }
+        });
+        Hand { client, device: device.to_owned(), heard, tasks }
+    }
+}
+
+impl Hand {
+    pub(crate) async fn says(&self, topic: &str, message: &Value) {
+        let topic = format!("{TENANT}/devices/{}/{topic}", self.device);
+        self.client.publish(topic, message.to_string(), PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
+    }
+
+    /// A `status` message after that boot.
+    pub(crate) async fn boots(&self, boot: &str, version: &str) {
+        let status =
+            json!({"status": "online", "session": format!("s-{boot}"), "boot_id": boot, "firmware_version": version});
+        self.says("status", &status).await;
+    }
+
+    pub(crate) async fn reports(&self, ordinal: u64, attempt: u64, status: &str) {
+        self.says(&format!("updates/{ordinal}/status"), &json!({"attempt": attempt, "status": status})).await;
+    }
+
+    /// Everything a device says on its way to a version, up to the boot that proves it.
+    pub(crate) async fn installs(&self, ordinal: u64, attempt: u64, boot: &str, version: &str) {
+        for word in ["received", "downloading", "verifying", "installing", "rebooting"] {
+            self.reports(ordinal, attempt, word).await;
+        }
+        self.boots(boot, version).await;
+    }
+
+    /// Forgets what came so far.
+    pub(crate) fn forgets(&self) {
+        self.heard.lock().unwrap().clear();
+    }
+
+    /// Waits for a command that is wanted among those that came; says whether it was a retained copy, too.
+    pub(crate) async fn hears(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.heard.lock().unwrap().clone();
+            let commands =
+                heard.iter().map(|(bytes, retained)| (serde_json::from_slice(bytes).unwrap_or(Value::Null), *retained));
+            if let Some(found) = commands.into_iter().find(|(command, _)| wanted(command)) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "{} never heard {what}; it heard {heard:?}", self.device);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
