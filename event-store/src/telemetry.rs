@@ -3,6 +3,7 @@
 //! Stream TELEMETRY, subject `telemetry.{tenant}.{device}`. No optimistic concurrency: a message stored twice does no harm.
 
 use async_nats::{Client, HeaderMap};
+use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::{DeviceId, TenantId};
@@ -63,6 +64,13 @@ impl TelemetryMessage {
     }
 }
 
+/// What is followed of telemetry: the stream TELEMETRY, or a test's own messages.
+#[async_trait]
+pub trait TelemetryLog: Send + Sync + 'static {
+    /// All messages from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage>;
+}
+
 /// The stream TELEMETRY.
 #[derive(Clone)]
 pub struct Telemetry {
@@ -85,9 +93,11 @@ impl Telemetry {
         let subject = format!("telemetry.{tenant}.{device}");
         publish(&self.client, TELEMETRY, subject, HeaderMap::new(), body.into(), TELEMETRY_MAX_BYTES).await
     }
+}
 
-    /// All messages from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
-    pub fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
+#[async_trait]
+impl TelemetryLog for Telemetry {
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
         let source = reader::Source { stream: TELEMETRY, filter: "telemetry.>".to_owned(), convert };
         reader::subscribe(self.client.clone(), source, from_sequence).boxed()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use event_store::Log;
 use event_store::lifecycle::Tasks;
-use event_store::telemetry::Telemetry;
+use event_store::telemetry::TelemetryLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -150,7 +150,7 @@ pub struct Projections {
 
 impl Projections {
     /// Runs all projections in this process. PostgreSQL may be down: then they wait for it.
-    pub fn start(db: Db, log: Arc<dyn Log>, telemetry: Option<Telemetry>, tasks: &Tasks) -> Self {
+    pub fn start(db: Db, log: Arc<dyn Log>, telemetry: Option<Arc<dyn TelemetryLog>>, tasks: &Tasks) -> Self {
         let board = Board::new();
         for model in models::all() {
             board.set_state(model.name(), ProjectionState::Starting, None);

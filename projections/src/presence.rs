@@ -1,5 +1,6 @@
 //! Read models `device_presence`, `update_progress` and `telemetry_latest`, filled from TELEMETRY: what is heard without being an event.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +17,9 @@ use crate::table::{Row, Rows};
 
 /// Silence is judged only when telemetry was applied this recently.
 const UP_TO_DATE: Duration = Duration::from_secs(10);
+/// Readings outside of these are none.
+const BATTERY_PERCENT: RangeInclusive<i64> = 0..=100;
+const SIGNAL_DBM: RangeInclusive<i64> = -200..=50;
 
 /// What was last heard of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,13 +99,8 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
     for message in batch {
         let Ok(record) = message.decode() else { continue };
         let Ok(data) = serde_json::from_str::<Value>(record.data.get()) else { continue };
-        let row = hear(
-            presence.get(&[message.tenant.to_string(), message.device.to_string()]),
-            message,
-            record.received_at,
-            &data,
-        );
-        presence.put(row);
+        let known = presence.get(&[message.tenant.to_string(), message.device.to_string()]);
+        presence.put(hear(known, message, &record, &data));
         let (tenant, device_id, at) = (message.tenant.to_string(), message.device.to_string(), record.received_at);
         match record.kind {
             TelemetryKind::Contact => {}
@@ -136,7 +135,15 @@ fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<P
     })
 }
 
-fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Utc>, data: &Value) -> PresenceRow {
+/// What a message says of the device's presence. Contacts are written by the bridge; measurements are the device's own object, whose
+/// fields mean nothing here but for readings in range.
+fn hear(
+    known: Option<&PresenceRow>,
+    message: &TelemetryMessage,
+    record: &TelemetryRecord,
+    data: &Value,
+) -> PresenceRow {
+    let at = record.received_at;
     let mut row = known.cloned().unwrap_or_else(|| PresenceRow {
         tenant: message.tenant.to_string(),
         device_id: message.device.to_string(),
@@ -149,28 +156,46 @@ fn hear(known: Option<&PresenceRow>, message: &TelemetryMessage, at: DateTime<Ut
         external_power: None,
         delivery: 0,
     });
-    let delivery = data["delivery"].as_u64().unwrap_or(row.delivery);
+    let nothing = Value::Null;
+    let contact = if record.kind == TelemetryKind::Contact { data } else { &nothing };
+    let delivery = contact["delivery"].as_u64().map_or(row.delivery, |number| number.min(i64::MAX as u64));
     if delivery < row.delivery {
         return row;
     }
     row.delivery = delivery;
+    note_contact(&mut row, contact, at);
+    if record.kind != TelemetryKind::Progress && row.will_at.is_none() {
+        note_readings(&mut row, data);
+    }
+    row
+}
+
+fn note_contact(row: &mut PresenceRow, data: &Value, at: DateTime<Utc>) {
     let session = data["session"].as_str();
     if data["status"] == "offline" {
         // The will of an old session says nothing about the present one.
         if session.is_none() || session == row.session.as_deref() || row.session.is_none() {
             row.will_at = Some(at);
         }
-        return row;
+        return;
     }
     row.last_seen = row.last_seen.max(at);
     row.will_at = None;
     let text = |name: &str| data[name].as_str().map(str::to_owned);
-    row.session = text("session").or(row.session);
-    row.boot_id = text("boot_id").or(row.boot_id);
-    row.battery_level = data["battery_level"].as_i64().or(row.battery_level);
-    row.signal_strength = data["signal_strength"].as_i64().or(row.signal_strength);
+    row.session = text("session").or_else(|| row.session.take());
+    row.boot_id = text("boot_id").or_else(|| row.boot_id.take());
+}
+
+fn note_readings(row: &mut PresenceRow, data: &Value) {
+    row.battery_level = reading(&data["battery_level"], BATTERY_PERCENT).or(row.battery_level);
+    row.signal_strength = reading(&data["signal_strength"], SIGNAL_DBM).or(row.signal_strength);
     row.external_power = data["external_power"].as_bool().or(row.external_power);
-    row
+}
+
+/// A whole number from a range; anything else is absent.
+fn reading(value: &Value, range: RangeInclusive<i64>) -> Option<i64> {
+    let rounded = value.as_f64()?.round() as i64;
+    range.contains(&rounded).then_some(rounded)
 }
 
 /// Whether telemetry has been applied up to a moment ago. The checkpoint's row is touched also while nothing comes.

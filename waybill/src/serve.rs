@@ -69,7 +69,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     let telemetry = Telemetry::new(waybill.clone());
     let db = Db::connect(&args.database_url)?;
     let projections = if args.role.runs(Role::Projections) {
-        Projections::start(db.clone(), log, Some(telemetry.clone()), &tasks)
+        Projections::start(db.clone(), log, Some(Arc::new(telemetry.clone())), &tasks)
     } else {
         Projections::follow(db.clone(), log, &tasks)
     };

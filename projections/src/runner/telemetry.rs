@@ -1,11 +1,13 @@
 //! The projector over TELEMETRY: the same shape, another source. What TELEMETRY has forgotten stays as it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::telemetry::{Telemetry, TelemetryMessage};
+use event_store::telemetry::{TelemetryLog, TelemetryMessage};
 use event_store::{Delivery, Subscription};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use sqlx::{Acquire as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
@@ -21,11 +23,17 @@ const LINGER: Duration = Duration::from_millis(20);
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the projector until the token is cancelled.
-pub(crate) async fn run(db: Db, telemetry: Telemetry, incarnation_ms: u64, board: Board, stop: CancellationToken) {
+pub(crate) async fn run(
+    db: Db,
+    telemetry: Arc<dyn TelemetryLog>,
+    incarnation_ms: u64,
+    board: Board,
+    stop: CancellationToken,
+) {
     loop {
         let end = tokio::select! {
             () = stop.cancelled() => return,
-            end = follow(&db, &telemetry, incarnation_ms, &board) => end,
+            end = follow(&db, &*telemetry, incarnation_ms, &board) => end,
         };
         if let Err(RunEnd::Again(error)) = &end {
             board.set_state(crate::PRESENCE, ProjectionState::Unavailable, Some(error.to_string()));
@@ -44,14 +52,19 @@ pub(crate) async fn run(db: Db, telemetry: Telemetry, incarnation_ms: u64, board
 /// Boxed: the compiler can't see through the borrows of a spawned task otherwise.
 fn follow<'a>(
     db: &'a Db,
-    telemetry: &'a Telemetry,
+    telemetry: &'a dyn TelemetryLog,
     incarnation_ms: u64,
     board: &'a Board,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
     Box::pin(follow_telemetry(db, telemetry, incarnation_ms, board))
 }
 
-async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, board: &Board) -> Result<(), RunEnd> {
+async fn follow_telemetry(
+    db: &Db,
+    telemetry: &dyn TelemetryLog,
+    incarnation_ms: u64,
+    board: &Board,
+) -> Result<(), RunEnd> {
     let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, PRESENCE_VERSION, incarnation_ms).await?;
     board.set_running(crate::PRESENCE, checkpoint.position, 0);
     let mut source = telemetry.subscribe(checkpoint.position + 1);
@@ -64,7 +77,7 @@ async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, b
             // Behind the end what was heard lately is still to come.
             let heard_until = last.decode().ok().map(|record| record.received_at).filter(|_| caught_up.is_none());
             let next = checkpoint.write(&mut tx, last.position, heard_until).await?;
-            presence::apply(&mut tx, &messages).await?;
+            apply(&mut tx, &messages).await?;
             tx.commit().await.map_err(DbError::from)?;
             checkpoint = next;
             board.advance(crate::PRESENCE, checkpoint.position, 0);
@@ -73,6 +86,44 @@ async fn follow_telemetry(db: &Db, telemetry: &Telemetry, incarnation_ms: u64, b
             checkpoint.advance(db, position).await?;
             board.caught_up(crate::PRESENCE, checkpoint.position);
         }
+    }
+}
+
+/// Applies messages together; if that fails by their values, one by one, leaving out those at fault: a device can send anything.
+async fn apply(connection: &mut PgConnection, messages: &[TelemetryMessage]) -> Result<(), DbError> {
+    if try_apply(connection, messages).await?.is_ok() {
+        return Ok(());
+    }
+    for message in messages {
+        if let Err(error) = try_apply(connection, std::slice::from_ref(message)).await? {
+            metrics::counter!("waybill_telemetry_skipped_total").increment(1);
+            tracing::warn!(
+                position = message.position,
+                device.id = %message.device,
+                error,
+                "A telemetry message can't be applied and is left out."
+            );
+        }
+    }
+    Ok(())
+}
+
+/// All of the messages or none. The inner error is the messages' own fault.
+async fn try_apply(
+    connection: &mut PgConnection,
+    messages: &[TelemetryMessage],
+) -> Result<Result<(), String>, DbError> {
+    let mut savepoint = connection.begin().await?;
+    match presence::apply(&mut savepoint, messages).await {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(Ok(()))
+        }
+        Err(DbError::Invalid(error)) => {
+            savepoint.rollback().await?;
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -9,4 +9,5 @@ mod isolation;
 mod lists;
 mod random;
 mod server;
+mod telemetry;
 mod trouble;

@@ -10,7 +10,7 @@ use event_store::dead_letters::{DeadLetter, DeadLetters, REASON_HEADER};
 use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::streams::{self, SetupError};
-use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryLog, TelemetryRecord};
 use event_store::{Delivery, ExecuteError, StoreError, clock};
 use futures::StreamExt;
 use tokio::time::timeout;

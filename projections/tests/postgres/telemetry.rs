@@ -1,0 +1,144 @@
+//! What is heard without being an event, from messages in memory instead of TELEMETRY.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use domain::{AggregateKey, TenantId};
+use event_store::lifecycle::Tasks;
+use event_store::telemetry::{TELEMETRY_FORMAT, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord};
+use event_store::{Delivery, Log, MemoryLog, RawRecord, Subscription, clock};
+use futures::StreamExt;
+use projections::Projections;
+use serde_json::Value;
+use sqlx::Row as _;
+
+use crate::fleet::{PATIENCE, World, device};
+
+/// Telemetry in a log in memory: one aggregate per device.
+#[derive(Clone, Default)]
+struct Heard(MemoryLog);
+
+impl Heard {
+    async fn say(&self, id: &str, kind: TelemetryKind, data: &str) -> u64 {
+        let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
+        let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time: None, data };
+        let tenant = TenantId::new("acme").unwrap();
+        let key = AggregateKey { tenant, kind: "telemetry".to_owned(), id: id.to_owned() };
+        let last = self.0.last_sequence(&key).await.unwrap();
+        self.0.append(&key, last, Bytes::from(serde_json::to_vec(&record).unwrap())).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl TelemetryLog for Heard {
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
+        let message = |raw: RawRecord| TelemetryMessage {
+            position: raw.position,
+            tenant: raw.key.tenant,
+            device: device(&raw.key.id),
+            stored_at: raw.stored_at,
+            body: raw.body,
+        };
+        let converted = self.0.subscribe(from_sequence).map(move |delivery| {
+            Ok(match delivery? {
+                Delivery::Record(raw) => Delivery::Record(message(raw)),
+                Delivery::CaughtUp { position } => Delivery::CaughtUp { position },
+            })
+        });
+        converted.boxed()
+    }
+}
+
+/// A world whose devices are heard.
+struct Hearing {
+    world: World,
+    heard: Heard,
+    tasks: Tasks,
+    projections: Projections,
+}
+
+impl Hearing {
+    async fn start() -> Self {
+        let world = World::start().await;
+        world.settles().await;
+        assert!(world.tasks.shutdown(PATIENCE).await);
+        let heard = Heard::default();
+        let (tasks, projections) = Self::listen(&world, &heard);
+        Self { world, heard, tasks, projections }
+    }
+
+    fn listen(world: &World, heard: &Heard) -> (Tasks, Projections) {
+        let tasks = Tasks::new();
+        let telemetry: Arc<dyn TelemetryLog> = Arc::new(heard.clone());
+        let projections = Projections::start(world.db.clone(), world.log.clone(), Some(telemetry), &tasks);
+        (tasks, projections)
+    }
+
+    /// Says it and waits until it is applied.
+    async fn hears(&self, id: &str, kind: TelemetryKind, data: &str) {
+        let position = self.heard.say(id, kind, data).await;
+        self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
+    }
+
+    async fn row(&self, id: &str) -> Presence {
+        let admin = self.world.admin().await;
+        let row = sqlx::query("SELECT * FROM device_presence WHERE device_id = $1").bind(id).fetch_one(&admin).await;
+        let row = row.unwrap();
+        Presence {
+            session: row.get("session"),
+            will_at: row.get("will_at"),
+            battery_level: row.get("battery_level"),
+            delivery: row.get("delivery"),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Presence {
+    session: Option<String>,
+    will_at: Option<DateTime<Utc>>,
+    battery_level: Option<i64>,
+    delivery: i64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_measures_says_nothing_of_its_presence() {
+    let hearing = Hearing::start().await;
+    hearing.hears("d-1", TelemetryKind::Contact, r#"{"status":"online","session":"s1","delivery":5}"#).await;
+    for data in [
+        r#"{"delivery":18446744073709551615}"#,
+        r#"{"delivery":9223372036854775807,"session":"s9","boot_id":"b9"}"#,
+        r#"{"status":"offline","battery_level":9223372036854775807,"signal_strength":-1e300}"#,
+        r#"{"battery_level":40.6,"t":21.5}"#,
+    ] {
+        hearing.hears("d-1", TelemetryKind::Measurements, data).await;
+    }
+    let row = hearing.row("d-1").await;
+    assert_eq!((row.session.as_deref(), row.will_at, row.battery_level, row.delivery), (Some("s1"), None, Some(41), 5));
+    hearing.hears("d-1", TelemetryKind::Contact, r#"{"status":"offline","session":"s1","delivery":6}"#).await;
+    assert!(hearing.row("d-1").await.will_at.is_some());
+    hearing.hears("d-2", TelemetryKind::Contact, r#"{"status":"online","delivery":18446744073709551615}"#).await;
+    assert_eq!(hearing.row("d-2").await.delivery, i64::MAX);
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cant_be_applied_holds_up_nobody() {
+    let hearing = Hearing::start().await;
+    let admin = hearing.world.admin().await;
+    sqlx::query("ALTER TABLE telemetry_latest ADD CONSTRAINT poison CHECK (NOT data ? 'poison')")
+        .execute(&admin)
+        .await
+        .unwrap();
+    for (id, data) in [("d-1", r#"{"t":1}"#), ("d-2", r#"{"poison":1}"#), ("d-3", r#"{"t":3}"#)] {
+        hearing.heard.say(id, TelemetryKind::Measurements, data).await;
+    }
+    hearing.hears("d-2", TelemetryKind::Measurements, r#"{"t":2}"#).await;
+    let rows: Vec<(String, Value)> =
+        sqlx::query_as("SELECT device_id, data->'t' FROM telemetry_latest ORDER BY 1").fetch_all(&admin).await.unwrap();
+    let heard: Vec<String> = rows.iter().map(|(id, value)| format!("{id}:{value}")).collect();
+    assert_eq!(heard, ["d-1:1", "d-2:2", "d-3:3"]);
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
