@@ -49,6 +49,17 @@ impl StoreError {
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Whether no program will ever succeed: the record itself is at fault. Everything else may pass, an event that is newer than this
+    /// program included: another one knows it.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::Corrupt { .. } => true,
+            Self::Unavailable(_) | Self::Refused(_) | Self::UnknownEvent { .. } | Self::OtherIncarnation { .. } => {
+                false
+            }
+        }
+    }
 }
 
 /// Why a command did not succeed.

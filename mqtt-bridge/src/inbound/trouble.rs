@@ -26,14 +26,11 @@ impl From<Malformed> for Trouble {
 
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) | StoreError::Refused(_) | StoreError::OtherIncarnation { .. } => {
-                Self::NotNow(error.to_string())
-            }
-            StoreError::TooLarge { .. } | StoreError::UnknownEvent { .. } | StoreError::Corrupt { .. } => {
-                tracing::error!(%error, "a device's message can't be taken");
-                Self::refused("broken", error.to_string())
-            }
+        if error.is_final() {
+            tracing::error!(%error, "a device's message can't be taken");
+            Self::refused("broken", error.to_string())
+        } else {
+            Self::NotNow(error.to_string())
         }
     }
 }
@@ -58,5 +55,19 @@ impl From<AppendError> for Trouble {
             | AppendError::Unavailable(_)
             | AppendError::Refused(_) => Self::NotNow(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_no_program_can_take_is_buried() {
+        let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
+        assert!(matches!(Trouble::from(newer), Trouble::NotNow(_)), "a newer bridge can take it");
+        assert!(matches!(Trouble::from(StoreError::Unavailable(String::new())), Trouble::NotNow(_)));
+        let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
+        assert!(matches!(Trouble::from(damaged), Trouble::Refused { .. }));
     }
 }

@@ -58,11 +58,7 @@ impl Deliverer {
     pub(super) async fn deliver(self: Arc<Self>, device: DeviceRef, hint: Hint) -> (DeviceRef, Delivered) {
         let delivered = match self.load(&device, hint).await {
             Ok(aggregate) => self.publish(&device, &aggregate, hint.force).await,
-            Err(error) if error.is_unavailable() => Delivered::Failed,
-            Err(error) => {
-                tracing::error!(device.id = %device.device, %error, "a device can't be loaded, so it gets no command");
-                Delivered::Stands { awaited: None }
-            }
+            Err(error) => not_loaded(&device, &error),
         };
         (device, delivered)
     }
@@ -124,6 +120,18 @@ impl Deliverer {
     }
 }
 
+/// What can pass is waited for: a device whose events are newer than this program gets its command from a newer one, which finds the
+/// hint still to be followed.
+fn not_loaded(device: &DeviceRef, error: &StoreError) -> Delivered {
+    if error.is_final() {
+        tracing::error!(device.id = %device.device, %error, "a device can't be loaded, so it gets no command");
+        return Delivered::Stands { awaited: None };
+    }
+    metrics::counter!("waybill_mqtt_devices_not_loaded_total").increment(1);
+    tracing::debug!(device.id = %device.device, %error, "a device can't be loaded now");
+    Delivered::Failed
+}
+
 impl Published {
     fn is_ending(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at - now < RENEW_BEFORE)
@@ -136,5 +144,21 @@ fn is_awaited(device: &Device) -> bool {
         Desired::Install(update) => update.phase == Phase::Dispatched,
         Desired::Cancel(_) => true,
         Desired::Nothing => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{DeviceId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn a_device_with_events_of_a_newer_program_is_looked_at_again() {
+        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() };
+        let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
+        assert_eq!(not_loaded(&device, &newer), Delivered::Failed);
+        let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
+        assert_eq!(not_loaded(&device, &damaged), Delivered::Stands { awaited: None });
     }
 }
