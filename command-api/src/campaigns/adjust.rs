@@ -17,7 +17,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Envelope, Patch, Path, Problem, Reply};
 use crate::state::App;
 
 /// New values; what is absent stays, `null` clears what may be absent.
@@ -89,7 +89,7 @@ pub(crate) async fn adjust_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(mut wanted): Body<AdjustRequest>,
+    Patch(mut wanted): Patch<AdjustRequest>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let reason = wanted.reason.take();
     let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()?) };

@@ -18,7 +18,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Envelope, Patch, Path, Problem, Reply};
 use crate::state::App;
 
 /// What to change: absent fields stay, `null` clears.
@@ -165,7 +165,7 @@ pub(crate) async fn amend_device(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(patch): Body<DevicePatch>,
+    Patch(patch): Patch<DevicePatch>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     amend(&app, &caller, &envelope, &path.device_id, patch).await
 }
@@ -182,7 +182,7 @@ pub(crate) async fn replace_device(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(patch): Body<DevicePatch>,
+    Patch(patch): Patch<DevicePatch>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     amend(&app, &caller, &envelope, &path.device_id, patch).await
 }

@@ -9,7 +9,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::create::{self, DeviceRequest};
@@ -24,6 +23,8 @@ use crate::state::App;
 const ITEMS_MAX: usize = 10_000;
 /// Largest body, in bytes.
 pub(crate) const BULK_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Largest item, in bytes.
+const ITEM_MAX_BYTES: usize = 256 * 1024;
 /// Most commands under way at once.
 const IN_FLIGHT_MAX: usize = 256;
 
@@ -105,13 +106,15 @@ fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
         let detail = "the body must be application/json or application/x-ndjson";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     }
-    let items: Vec<Box<RawValue>> = body::parse(bytes)?;
-    Ok(items.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
+    Ok(body::items(bytes)?.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
 }
 
 async fn one(app: &App, caller: &Caller, envelope: &Envelope, index: usize, item: Vec<u8>) -> (BulkItem, Option<u64>) {
     let mut given_id = None;
     let outcome = async {
+        if item.len() > ITEM_MAX_BYTES {
+            return Err(body::too_large());
+        }
         let wanted: DeviceRequest = body::parse(&item)?;
         given_id.clone_from(&wanted.device_id);
         if wanted.device_id.is_none() && !envelope.has_key() {

@@ -1,31 +1,50 @@
 //! The JSON body of a command. An absent body is `{}`; what is wrong with it is named by its field's path.
+//!
+//! [`Body`] takes `null` for an absent field; only in a [`Patch`] it says something of its own.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
+use super::json::{Json, Nulls, Reader};
 use super::problem::Problem;
 
 /// A body that has been read.
 pub(crate) struct Body<T>(pub(crate) T);
 
+/// A merge-patch that has been read.
+pub(crate) struct Patch<T>(pub(crate) T);
+
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let json = is_json(request.headers());
-        let bytes = read(request, state).await?;
-        if bytes.is_empty() {
-            return parse(b"{}").map(Self);
-        }
-        if !json {
-            let detail = "the body must be application/json";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
-        }
-        parse(&bytes).map(Self)
+        parse_as(&json_of(request, state).await?, Nulls::Absent).map(Self)
     }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Patch<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        parse_as(&json_of(request, state).await?, Nulls::Kept).map(Self)
+    }
+}
+
+async fn json_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let json = is_json(request.headers());
+    let bytes = read(request, state).await?;
+    if bytes.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    if !json {
+        let detail = "the body must be application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    }
+    Ok(bytes)
 }
 
 /// The whole body, within the limit of its route.
@@ -49,33 +68,73 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
 
 /// Reads JSON: 400 when it is none, 422 with the field when it has the wrong shape.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let field = error.path().to_string();
-        let inner = error.into_inner();
-        if inner.is_data() { wrong_shape(field, &inner) } else { Problem::bad_request(format!("no JSON: {inner}")) }
-    })?;
-    deserializer.end().map_err(|error| Problem::bad_request(format!("no JSON: {error}")))?;
-    Ok(value)
+    parse_as(bytes, Nulls::Absent)
 }
 
-fn wrong_shape(path: String, error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
-    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(front, _)| front);
-    let named = ["missing field `", "unknown field `"]
+/// The items of a list as they were sent, none of them read.
+pub(crate) fn items(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| if error.is_data() { Problem::invalid("body", "is no list") } else { no_json(&error) })
+}
+
+fn parse_as<T: DeserializeOwned>(bytes: &[u8], nulls: Nulls) -> Result<T, Problem> {
+    let json: Json = serde_json::from_slice(bytes).map_err(|error| no_json(&error))?;
+    serde_path_to_error::deserialize(Reader(json, nulls)).map_err(|error| {
+        let field = error.path().to_string();
+        wrong_shape(&field, &error.into_inner().to_string())
+    })
+}
+
+fn no_json(error: &serde_json::Error) -> Problem {
+    Problem::bad_request(format!("no JSON: {error}"))
+}
+
+fn wrong_shape(path: &str, reason: &str) -> Problem {
+    let named = ["missing field `", "unknown field `", "duplicate field `"]
         .iter()
         .find_map(|start| reason.strip_prefix(start)?.split_once('`').map(|(name, _)| name));
-    let field = match (path.as_str(), named) {
+    let field = match (path, named) {
         (".", Some(name)) => name.to_owned(),
         (".", None) => "body".to_owned(),
         (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
         (path, _) => path.to_owned(),
     };
-    Problem::invalid(field, reason)
+    Problem::invalid(field, in_words_of_json(reason))
+}
+
+/// What serde says, without the words of the language it is written in.
+fn in_words_of_json(reason: &str) -> String {
+    let Some((found, expected)) = reason.strip_prefix("invalid ").and_then(|text| text.rsplit_once(", expected "))
+    else {
+        return reason.replace("unknown variant", "unknown word");
+    };
+    let found = found.split_once(": ").map_or(found, |(_, found)| found);
+    let found = match found {
+        "sequence" => "a list",
+        "map" => "an object",
+        "unit value" => "null",
+        other => other,
+    };
+    let whole = |max: u64| format!("a whole number from 0 to {max}");
+    let expected = match expected {
+        "u8" => whole(u8::MAX.into()),
+        "u16" => whole(u16::MAX.into()),
+        "u32" => whole(u32::MAX.into()),
+        "u64" | "usize" => whole(u64::MAX),
+        "a string" => "a text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a map" => "an object".to_owned(),
+        other => other.to_owned(),
+    };
+    format!("expected {expected}, found {found}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use domain::change::Change;
     use serde::Deserialize;
 
     use super::*;
@@ -97,6 +156,23 @@ mod tests {
         percentage: u8,
     }
 
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Word {
+        Low,
+        High,
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields, default)]
+    struct Loose {
+        word: Option<Word>,
+        list: Vec<String>,
+        minutes: u32,
+        inner: BTreeMap<String, String>,
+        change: Change<u32>,
+    }
+
     fn problem(text: &str) -> (u16, String) {
         let problem = parse::<Sample>(text.as_bytes()).unwrap_err();
         (problem.status().as_u16(), problem.errors().first().map(|error| error.field.clone()).unwrap_or_default())
@@ -110,6 +186,46 @@ mod tests {
         assert_eq!(problem("{}"), (422, "number".into()));
         assert_eq!(problem("{\"number\":1,\"colour\":2}"), (422, "colour".into()));
         assert_eq!(problem("{\"number\":1,\"list\":[{\"percentage\":300}]}"), (422, "list[0].percentage".into()));
-        assert_eq!(problem("[]").0, 422);
+        assert_eq!(problem("{\"number\":1,\"list\":[[1]]}"), (422, "list[0]".into()));
+        assert_eq!(problem("{\"number\":1,\"number\":1}"), (422, "number".into()));
+        assert_eq!(problem("{\"number\":1e999}"), (400, String::new()));
+        assert_eq!(problem(&"[".repeat(1_000)), (400, String::new()));
+        for text in ["[]", "[1]", "[1,[]]", "7", "null", "\"\""] {
+            assert_eq!(problem(text), (422, "body".into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_texts_and_texts_have_no_nul() {
+        let read = |text: &str| parse::<Loose>(text.as_bytes());
+        assert_eq!(read("{\"word\":\"high\"}").unwrap().word, Some(Word::High));
+        for text in ["1", "true", "[]", "[\"low\"]", "{\"low\":null}", "\"else\"", "{}"] {
+            let problem = read(&format!("{{\"word\":{text}}}")).unwrap_err();
+            assert_eq!((problem.status().as_u16(), problem.errors()[0].field.as_str()), (422, "word"), "{text}");
+        }
+        for (text, field) in [("{\"list\":[\"\\u0000\"]}", "list[0]"), ("{\"inner\":{\"a\":\"b\\u0000\"}}", "inner.a")]
+        {
+            assert_eq!(read(text).unwrap_err().errors()[0].field, field);
+        }
+        assert!(read("{\"inner\":{\"\\u0000\":\"a\"}}").is_err());
+    }
+
+    #[test]
+    fn null_is_absent_but_in_a_patch() {
+        let text = b"{\"word\":null,\"list\":null,\"minutes\":null,\"inner\":null,\"change\":null}";
+        assert_eq!(parse::<Loose>(text).unwrap(), Loose::default());
+        let patch: Loose = parse_as(b"{\"change\":null}", Nulls::Kept).unwrap();
+        assert_eq!(patch.change, Change::Clear);
+        assert_eq!(parse::<Sample>(b"{\"number\":null}").unwrap_err().errors()[0].field, "number");
+        assert_eq!(parse::<Loose>(b"{\"colour\":null}").unwrap_err().errors()[0].field, "colour");
+    }
+
+    #[test]
+    fn reasons_speak_of_json() {
+        let reason = |text: &str| parse::<Loose>(text.as_bytes()).unwrap_err().errors()[0].reason.clone();
+        assert_eq!(reason("[]"), "expected an object, found a list");
+        assert_eq!(reason("{\"minutes\":-1}"), "expected a whole number from 0 to 4294967295, found integer `-1`");
+        assert_eq!(reason("{\"list\":{}}"), "expected a list, found an object");
+        assert_eq!(reason("{\"word\":7}"), "expected a text, found number");
     }
 }

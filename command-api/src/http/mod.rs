@@ -5,6 +5,7 @@ pub(crate) mod cursor;
 pub(crate) mod envelope;
 pub(crate) mod guard;
 pub(crate) mod history;
+mod json;
 pub(crate) mod paging;
 pub(crate) mod path;
 pub(crate) mod position;
@@ -12,7 +13,7 @@ pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod reply;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, Patch};
 pub(crate) use envelope::{Done, Envelope};
 pub(crate) use paging::{List, PageParams, Paging};
 pub(crate) use path::Path;

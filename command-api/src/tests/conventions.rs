@@ -33,6 +33,42 @@ async fn every_failure_is_a_problem() {
 }
 
 #[tokio::test]
+async fn what_has_the_wrong_shape_names_its_field() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let campaign = |field: &str, value: Value| {
+        let mut body = json!({"name": "c", "firmware_id": "8f9f7c9e-0000-0000-0000-000000000000", "deployment_strategy": "staged",
+            "target_all": true});
+        body[field] = value;
+        (Method::POST, "/campaigns", body, field.to_owned())
+    };
+    let named = |method: Method, path: &'static str, body: Value, field: &str| (method, path, body, field.to_owned());
+    let positional: Vec<Value> = std::iter::repeat_n(Value::Null, 15).collect();
+    let cases = [
+        named(Method::POST, "/devices", positional.into(), "body"),
+        named(Method::POST, "/devices/d-1/hold", json!([null, "because"]), "body"),
+        named(Method::PATCH, "/devices/d-1", json!([]), "body"),
+        campaign("target_filters", json!(["a"])),
+        campaign("deployment_strategy", json!({"immediate": null})),
+        campaign("deployment_strategy", json!(["immediate"])),
+        campaign("deployment_strategy", Value::Null),
+        campaign("priority", json!({"high": null})),
+        campaign("priority", json!(1)),
+        campaign("priority", json!([])),
+        campaign("description", json!("a\u{0}b")),
+        named(Method::POST, "/devices/d-1/update", json!({"firmware_id": "x", "priority": 5}), "firmware_id"),
+        named(Method::POST, "/campaigns", json!({"waves": [[100]]}), "waves[0]"),
+    ];
+    for (method, path, body, field) in cases {
+        let answer = api.call(method, path, &[], body.clone()).await;
+        let shown = (answer.status.as_u16(), &answer.body["errors"][0]["field"]);
+        assert_eq!(shown, (422, &json!(field)), "{path} {body}: {}", answer.body);
+        assert!(!answer.body["detail"].as_str().unwrap().contains("struct"), "{}", answer.body);
+    }
+    assert_eq!(api.stored().await, 1);
+}
+
+#[tokio::test]
 async fn malformed_oversized_and_foreign_bodies_are_told_apart() {
     let api = Api::new();
     let send = async |content_type: &str, body: Vec<u8>| {
