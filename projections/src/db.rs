@@ -82,7 +82,8 @@ pub struct ReadTx(pub(crate) Transaction<'static, Postgres>);
 impl Db {
     pub fn connect(url: &str) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|error| DbError::Invalid(format!("{url:?} is no address of PostgreSQL: {error}")))?
+            // Never the address itself: there is a password in it.
+            .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
             .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)

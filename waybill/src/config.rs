@@ -39,16 +39,31 @@ pub struct ServeArgs {
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
     /// nats-server, account WAYBILL, the service's user
-    #[arg(long, default_value = "nats://waybill:waybill@127.0.0.1:4222", env = "WAYBILL_NATS_URL")]
+    #[arg(
+        long,
+        default_value = "nats://waybill:waybill@127.0.0.1:4222",
+        env = "WAYBILL_NATS_URL",
+        hide_env_values = true
+    )]
     pub nats_url: String,
     /// nats-server, account DEVICES, the bridge's user
-    #[arg(long, default_value = "nats://bridge:bridge@127.0.0.1:4222", env = "WAYBILL_NATS_DEVICES_URL")]
+    #[arg(
+        long,
+        default_value = "nats://bridge:bridge@127.0.0.1:4222",
+        env = "WAYBILL_NATS_DEVICES_URL",
+        hide_env_values = true
+    )]
     pub nats_devices_url: String,
     /// MQTT listener, the bridge's user
-    #[arg(long, default_value = "mqtt://bridge:bridge@127.0.0.1:1883", env = "WAYBILL_MQTT_URL")]
+    #[arg(
+        long,
+        default_value = "mqtt://bridge:bridge@127.0.0.1:1883",
+        env = "WAYBILL_MQTT_URL",
+        hide_env_values = true
+    )]
     pub mqtt_url: String,
     /// PostgreSQL
-    #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL")]
+    #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
     /// Where firmware files and generated secrets are kept
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
@@ -135,4 +150,30 @@ fn write_private(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(std::fs::rename(partial, path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command};
+
+    use super::ServeArgs;
+    use crate::replay::Connection;
+
+    #[test]
+    fn help_shows_no_passwords() {
+        for command in
+            [ServeArgs::augment_args(Command::new("serve")), Connection::augment_args(Command::new("replay"))]
+        {
+            let private = ["nats_url", "nats_devices_url", "mqtt_url", "database_url", "jwt_secret", "download_secret"];
+            for arg in command.get_arguments().filter(|arg| private.contains(&arg.get_id().as_str())) {
+                assert!(arg.is_hide_env_values_set(), "{}", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_that_makes_no_sense_is_not_repeated() {
+        let error = projections::Db::connect("postgres//user:geheim@host/waybill").map(drop).unwrap_err();
+        assert!(!error.to_string().contains("geheim"), "{error}");
+    }
 }

@@ -49,10 +49,15 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Connection {
     /// nats-server, account WAYBILL
-    #[arg(long, default_value = "nats://waybill:waybill@127.0.0.1:4222", env = "WAYBILL_NATS_URL")]
+    #[arg(
+        long,
+        default_value = "nats://waybill:waybill@127.0.0.1:4222",
+        env = "WAYBILL_NATS_URL",
+        hide_env_values = true
+    )]
     pub nats_url: String,
     /// PostgreSQL, for the archive [default: the one of `waybill up`]
-    #[arg(long, env = "WAYBILL_DATABASE_URL")]
+    #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 }
 
