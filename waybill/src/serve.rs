@@ -15,7 +15,7 @@ use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
 use projections::{Db, Projections};
 
@@ -30,6 +30,8 @@ const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A process that forwards FEED and dies is replaced after about this long.
 const FEED_LEASE_TERM: Duration = Duration::from_secs(5);
 const MQTT_PORT: u16 = 1883;
+/// How often the histograms of `/metrics` are summed up; what comes in between is kept one by one.
+const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long tasks may take to end.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,12 +64,12 @@ struct Parts {
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
     let tasks = Tasks::new();
-    let waybill = connect(&args.nats_url, "waybill").await?;
+    let waybill = connect(&args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
     streams::ensure(&waybill, args.stream_replicas).await?;
     let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &tasks).await?);
     let store = EventStore::new(log.clone());
     let telemetry = Telemetry::new(waybill.clone());
-    let db = Db::connect(&args.database_url)?;
+    let db = Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?;
     let projections = if args.role.runs(Role::Projections) {
         Projections::start(db.clone(), log, Some(Arc::new(telemetry.clone())), &tasks)
     } else {
@@ -118,7 +120,7 @@ async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Task
 }
 
 async fn start_bridge(args: &ServeArgs, parts: &Parts) -> Result<()> {
-    let devices = connect(&args.nats_devices_url, "bridge").await?;
+    let devices = connect(&args.nats_devices_url, "bridge").await.context("WAYBILL_NATS_DEVICES_URL")?;
     let secret = args.secret(args.download_secret.as_ref(), "download-links")?;
     let links = DownloadLinks::new(secret, args.download_origin());
     let bridge = Bridge::start(BridgeOptions {
@@ -159,7 +161,9 @@ impl LiveDevices for LiveRows {
 
 /// `mqtt://user:password@host:port`.
 fn broker_address(url: &str) -> Result<BrokerAddress> {
-    let url = reqwest::Url::parse(url).with_context(|| format!("{url:?} is no address of an MQTT broker"))?;
+    // The value has a password in it: the setting is named, not its value.
+    let url =
+        reqwest::Url::parse(url).context("WAYBILL_MQTT_URL is no address, such as mqtt://user:password@host:1883")?;
     Ok(BrokerAddress {
         host: url.host_str().context("the MQTT address has no host")?.to_owned(),
         port: url.port().unwrap_or(MQTT_PORT),
@@ -186,7 +190,7 @@ async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
         db: parts.db.clone(),
         objects: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&objects)?),
         config,
-        metrics: PrometheusBuilder::new().install_recorder().ok(),
+        metrics: metrics(&parts.tasks),
     };
     let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| {
         format!("{} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
@@ -195,6 +199,19 @@ async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
     let (serving, tasks) = (command_api::serve(listener, state, parts.tasks.clone()), parts.tasks.clone());
     tasks.spawn("http", serving);
     Ok(address)
+}
+
+/// The recorder of the process's metrics; none when there is one already.
+fn metrics(tasks: &Tasks) -> Option<PrometheusHandle> {
+    let handle = PrometheusBuilder::new().install_recorder().ok()?;
+    let (kept, stop) = (handle.clone(), tasks.token().clone());
+    tasks.spawn("metrics upkeep", async move {
+        let mut tick = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            kept.run_upkeep();
+        }
+    });
+    Some(handle)
 }
 
 /// Runs until a signal asks for an end.
@@ -220,7 +237,7 @@ pub async fn stop_signal() -> Result<()> {
 /// Connects to nats-server and keeps connecting again when it goes away. `name` also keeps its replies apart from other users'.
 pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client> {
     let address: async_nats::ServerAddr =
-        url.parse().with_context(|| format!("{url:?} is no address of nats-server"))?;
+        url.parse().context("the address of nats-server is none, such as nats://user:password@host:4222")?;
     let place = format!("nats://{}:{}", address.host(), address.port());
     let deadline = tokio::time::Instant::now() + NATS_START_TIMEOUT;
     loop {
