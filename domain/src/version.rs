@@ -43,6 +43,11 @@ impl FirmwareVersion {
     }
 }
 
+/// Whether two texts name the same version: a leading `v` is no difference, anything else is.
+pub fn is_same(left: &str, right: &str) -> bool {
+    left.strip_prefix(['v', 'V']).unwrap_or(left) == right.strip_prefix(['v', 'V']).unwrap_or(right)
+}
+
 /// The order of two version texts; `None` when either can't be read.
 pub fn compare(left: &str, right: &str) -> Option<Ordering> {
     Some(FirmwareVersion::parse(left)?.cmp(&FirmwareVersion::parse(right)?))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::codes::CodeClass;
+use super::codes::{CODE_WRONG_BYTES, CodeClass};
 use super::events::{DeviceEvent as E, UpdateRef};
 use super::update::{Outcome, Phase, Update, UpdateSpec, WaitReason};
 use super::{BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, Lifecycle, Reachability};
@@ -101,6 +101,7 @@ impl Device {
             claimed: false,
             deferrals: 0,
             unanswered: 0,
+            wrong_bytes: false,
             cancel_refused: false,
             seq: self.version,
             not_before: None,
@@ -168,7 +169,7 @@ impl Update {
                 self.grant = grant.unwrap_or(self.grant);
                 self.not_before = None;
                 (self.accepted_boot, self.installing_boot) = (None, None);
-                (self.claimed, self.cancel_refused) = (false, false);
+                (self.claimed, self.cancel_refused, self.wrong_bytes) = (false, false, false);
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {
@@ -193,7 +194,8 @@ impl Update {
                 self.phase = Phase::Rebooting;
                 self.claimed |= claimed;
             }
-            E::UpdateAttemptFailed { class, retry_at, .. } => {
+            E::UpdateAttemptFailed { code, class, retry_at, .. } => {
+                self.wrong_bytes = code == CODE_WRONG_BYTES;
                 self.phase = Phase::Waiting(WaitReason::Backoff);
                 self.next_attempt = self.attempt + 1;
                 self.cancel_refused = false;

@@ -114,7 +114,9 @@ impl Draft {
 }
 
 fn retries_left(update: &Update, class: CodeClass) -> bool {
+    // Somebody wanted it cancelled: what the device went on with isn't begun anew.
     update.attempt < update.spec.max_attempts
+        && !update.cancel_refused
         && match class {
             CodeClass::Defer | CodeClass::Transfer => true,
             CodeClass::Image => update.image_failures + 1 < IMAGE_ATTEMPTS_MAX,

@@ -12,6 +12,7 @@ use super::draft::Draft;
 use super::expiry::Failure;
 use super::update::{Outcome, Phase, Update};
 use super::{Device, DeviceEvent as E, OfflineCause, Reachability};
+use crate::version::is_same;
 
 /// What a device says of itself at this moment, with what was known before.
 struct Observation<'a> {
@@ -162,7 +163,7 @@ impl Draft {
         let gone = |component: &str, confirmed: &str| {
             let before = seen.versions_before.get(component)?;
             let now = seen.presence.versions.get(component)?;
-            (before == confirmed && now != before).then(|| now.clone())
+            (is_same(before, confirmed) && !is_same(now, before)).then(|| now.clone())
         };
         let regressed: Vec<E> = self
             .device
@@ -198,12 +199,17 @@ impl Observation<'_> {
         self.presence.versions.get(&update.spec.firmware.component).map(String::as_str)
     }
 
+    /// The device says that it runs the update's version.
+    fn reports(&self, update: &Update) -> bool {
+        self.reported(update).is_some_and(|version| is_same(version, &update.spec.firmware.version))
+    }
+
     fn proves(&self, update: &Update) -> bool {
-        let target = update.spec.firmware.version.as_str();
-        if self.reported(update) != Some(target) || self.presence.trial {
+        if !self.reports(update) || self.presence.trial || update.wrong_bytes {
             return false;
         }
-        let was_there_before = update.spec.from_version.as_deref() == Some(target);
+        let target = update.spec.firmware.version.as_str();
+        let was_there_before = update.spec.from_version.as_deref().is_some_and(|from| is_same(from, target));
         let claims_done = update.phase == Phase::Rebooting;
         match update.phase {
             Phase::Accepted
@@ -241,7 +247,7 @@ impl Observation<'_> {
 
     /// At or after installing, another version after a new boot.
     fn shows_fallback(&self, update: &Update) -> bool {
-        let elsewhere = self.reported(update).is_some_and(|version| version != update.spec.firmware.version);
+        let elsewhere = self.reported(update).is_some() && !self.reports(update);
         let claims_boot = update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot;
         let booted = match &self.presence.boot_id {
             Some(_) if self.first_boot => claims_boot,
@@ -255,6 +261,6 @@ impl Observation<'_> {
         self.presence.trial
             && (self.new_boot || self.first_boot)
             && update.phase == Phase::Installing
-            && self.reported(update) == Some(update.spec.firmware.version.as_str())
+            && self.reports(update)
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::codes::{CodeClass, class_of};
+use super::codes::{CODE_WRONG_BYTES, CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
 use super::draft::Draft;
 use super::expiry::Failure;
@@ -41,6 +41,9 @@ impl Draft {
             return;
         }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
+        if (1..update.next_attempt).contains(&report.attempt) && !another_is_live && !digest_differs {
+            self.report_old_attempt(&update, report);
+        }
         if report.attempt != update.attempt || update.next_attempt != update.attempt || another_is_live {
             return;
         }
@@ -84,7 +87,7 @@ impl Draft {
             return;
         }
         if let Some(update) = self.accepted(update) {
-            let (code, message) = ("digest_mismatch".to_owned(), report.message.clone());
+            let (code, message) = (CODE_WRONG_BYTES.to_owned(), report.message.clone());
             self.fail(&update, Failure { code, class: CodeClass::Transfer, message });
         }
     }
@@ -190,6 +193,14 @@ impl Draft {
             self.push(E::UpdateRejected { update: update.reference(), code, message });
         } else {
             self.fail(&update, Failure { code, class, message: report.message.clone() });
+        }
+    }
+
+    /// An attempt that has ended stays ended; that it came to something else after all is kept, once per word.
+    fn report_old_attempt(&mut self, update: &Update, report: &Report) {
+        let word = report.status.word();
+        if report.status == S::Completed && !update.late.contains(word) {
+            self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }
 

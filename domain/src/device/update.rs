@@ -293,6 +293,8 @@ pub struct Update {
     pub deferrals: u16,
     /// Dispatches in a row that got no answer.
     pub unanswered: u16,
+    /// The latest attempt ended with other bytes than were to be installed: the version alone proves nothing.
+    pub wrong_bytes: bool,
     /// The device has refused to cancel this attempt.
     pub cancel_refused: bool,
     /// Aggregate version of its latest event.

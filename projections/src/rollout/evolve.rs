@@ -113,7 +113,9 @@ pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: D
             enter(member, &before, holds_slot);
         }
         E::UpdateCancelled { .. } => end(member, "cancelled"),
-        E::UpdateReportedLate { status, .. } => member.late_confirmed |= status == "completed",
+        E::UpdateReportedLate { status, .. } => {
+            member.late_confirmed |= status == "completed" && member.ended_at.is_some();
+        }
         E::VersionRegressed { .. } => {
             member.regressed_at = Some(at);
             member.gate_failed = true;

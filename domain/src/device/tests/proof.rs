@@ -178,3 +178,24 @@ fn a_forced_reinstallation_is_proven_by_a_boot_since_installing_only() {
     let claimed = [begun, vec![says(S::Rebooting)]].concat();
     given(claimed).when(says(S::Completed)).then(&["update.rebooting 1/1", "update.confirmed 1/1 1.0.0"]);
 }
+
+#[test]
+fn a_leading_v_is_no_other_version() {
+    given(working(S::Rebooting)).when(status("b2", "v2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+    let confirmed = [working(S::Rebooting), vec![status("b2", "2.0.0")]].concat();
+    given(confirmed).when(status("b3", "v2.0.0")).then(&["device.versions_reported v2.0.0"]);
+}
+
+#[test]
+fn a_version_proves_nothing_behind_wrong_bytes() {
+    let wrong = Report { sha256: Some(Sha256Digest::of(b"else")), ..plain_report(1, 1, S::Installing) };
+    let past = [working(S::Downloading), vec![DeviceCommand::Report { report: wrong }]].concat();
+    given(past).when(status("b2", "2.0.0")).then(&["device.versions_reported 2.0.0"]);
+}
+
+#[test]
+fn a_completion_of_an_attempt_that_has_ended_is_kept_as_late() {
+    let past = [working(S::Downloading), vec![fails(1, "download_failed")]].concat();
+    given(past.clone()).when(says(S::Completed)).then(&["update.reported_late 1/1 completed"]);
+    given([past, vec![says(S::Completed)]].concat()).when(says(S::Completed)).then(&[]);
+}
