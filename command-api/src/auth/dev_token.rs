@@ -76,7 +76,7 @@ pub(crate) async fn dev_token(
     }
     let tenant = TenantId::new(wanted.tenant_id).map_err(|error| Problem::invalid("tenant_id", error.to_string()))?;
     if actor(&wanted.user_id).is_none() {
-        return Err(Problem::invalid("user_id", "an opaque id without blanks, at most 123 characters"));
+        return Err(Problem::invalid("user_id", "an opaque id without blanks, 1 to 123 characters"));
     }
     if wanted.expires_in > EXPIRES_IN_MAX_S {
         return Err(Problem::invalid("expires_in", format!("at most {EXPIRES_IN_MAX_S}")));

@@ -32,6 +32,7 @@ impl Tokens {
     pub(crate) fn new(secret: &[u8]) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_S;
+        validation.validate_nbf = true;
         validation.validate_aud = false;
         validation.set_required_spec_claims(&["exp", "sub"]);
         Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
@@ -45,6 +46,10 @@ impl Tokens {
         }
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| refused(reason(error.kind())))?;
+        // Whoever names extensions there wants a token refused by those who don't know them; none is known here.
+        if data.header.crit.is_some() {
+            return Err(refused("its crit is not understood"));
+        }
         let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is none"))?;
         let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is no opaque id"))?;
         Ok(Caller { tenant, actor, roles: data.claims.roles })
@@ -64,15 +69,16 @@ impl Tokens {
     }
 }
 
-/// `user:{sub}`, as the log knows the caller.
+/// `user:{sub}`, as the log knows the caller; somebody without a name is nobody.
 pub(crate) fn actor(sub: &str) -> Option<Actor> {
-    Actor::new(format!("user:{sub}")).ok()
+    if sub.is_empty() { None } else { Actor::new(format!("user:{sub}")).ok() }
 }
 
 /// Says nothing about the secret or the expected signature.
 fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
     match kind {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",
+        jsonwebtoken::errors::ErrorKind::ImmatureSignature => "it is not valid yet",
         _ => "it can't be verified",
     }
 }
@@ -109,8 +115,26 @@ mod tests {
         let blank = tokens().sign("a b", &acme(), vec![], later).unwrap();
         // {"alg":"none","typ":"JWT"} with claims and no signature.
         let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiI0MiIsInRlbmFudF9pZCI6ImFjbWUiLCJyb2xlcyI6WyJhZG1pbiJdLCJleHAiOjk5OTk5OTk5OTl9.";
-        for token in [old.as_str(), &foreign, &blank, unsigned, "", "x.y.z"] {
+        let nameless = tokens().sign("", &acme(), vec![], later).unwrap();
+        for token in [old.as_str(), &foreign, &blank, &nameless, unsigned, "", "x.y.z"] {
             assert_eq!(tokens().verify(token).unwrap_err().status().as_u16(), 401, "{token}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_begin_later_or_want_more_than_is_known_are_refused() {
+        let now = clock::now();
+        let token = |header: &Header, begins: DateTime<Utc>| {
+            let exp = (now + TimeDelta::minutes(1)).timestamp();
+            let claims = serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": [], "exp": exp, "nbf": begins.timestamp()});
+            jsonwebtoken::encode(header, &claims, &tokens().encoding).unwrap()
+        };
+        let plain = Header::new(Algorithm::HS256);
+        let critical = Header { crit: Some(vec!["b64".to_owned()]), ..plain.clone() };
+        let early = now - TimeDelta::minutes(1);
+        assert!(tokens().verify(&token(&plain, early)).is_ok());
+        for refused in [token(&plain, now + TimeDelta::minutes(1)), token(&critical, early)] {
+            assert_eq!(tokens().verify(&refused).unwrap_err().status().as_u16(), 401);
         }
     }
 }
