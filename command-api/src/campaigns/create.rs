@@ -1,20 +1,21 @@
 //! `POST /campaigns` and `POST /campaigns/{id}/clone`: a new draft.
 
 use axum::extract::State;
-use domain::campaign::{Campaign, CampaignCommand, CampaignSpec};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, CampaignStatus};
 use domain::{CampaignId, Key, Rejection, Sealed};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::{CampaignBody, location};
 use super::spec::CampaignRequest;
+use super::targets::known_targets;
 use crate::auth::{Caller, Operator};
 use crate::fields::Checks;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Done, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -33,10 +34,15 @@ pub(crate) async fn create_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
     envelope: Envelope,
-    Body(wanted): Body<CampaignRequest>,
+    Said(Body(wanted), said): Said<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
+    let envelope = envelope.saying(said);
+    if let Some(first) = created_before(&app, &caller, &envelope).await? {
+        return Ok(first);
+    }
     let reason = wanted.reason.clone();
     let spec = wanted.into_spec()?;
+    known_targets(&app, &caller, &spec).await?;
     create(&app, &caller, &envelope, spec, reason).await
 }
 
@@ -60,10 +66,15 @@ pub(crate) async fn clone_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<CloneRequest>,
+    Said(Body(wanted), said): Said<Body<CloneRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
+    let envelope = envelope.saying(said);
+    if let Some(first) = created_before(&app, &caller, &envelope).await? {
+        return Ok(first);
+    }
     let original = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &path.campaign_id)).await?;
-    let mut spec = original.aggregate.spec.clone().ok_or(Rejection::CampaignUnknown)?;
+    let spec = original.aggregate.spec.clone().filter(|_| original.aggregate.status != CampaignStatus::Deleted);
+    let mut spec = spec.ok_or(Rejection::CampaignUnknown)?;
     if let Some(name) = wanted.name {
         let mut checks = Checks::default();
         checks.short("name", Some(&name));
@@ -71,6 +82,24 @@ pub(crate) async fn clone_campaign(
         spec.name = Sealed::Plain(name);
     }
     create(&app, &caller, &envelope, spec, wanted.reason).await
+}
+
+/// The campaign that this request has made already.
+async fn created_before(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+) -> Result<Option<Reply<CampaignBody>>, Problem> {
+    if !envelope.has_key() {
+        return Ok(None);
+    }
+    let id = CampaignId(envelope.new_id(caller));
+    let first = app.repeated(caller, envelope, &Key::<Campaign>::new(&caller.tenant, &id)).await?;
+    first.map(|done| created(id, &done)).transpose()
+}
+
+fn created(id: CampaignId, done: &Done<Campaign>) -> Result<Reply<CampaignBody>, Problem> {
+    Ok(done.reply(CampaignBody::done(id, done)?).created(location(id)))
 }
 
 async fn create(
@@ -85,5 +114,5 @@ async fn create(
     let key = Key::<Campaign>::new(&caller.tenant, &id);
     let wish = CampaignCommand::Create { id, spec: Box::new(spec) };
     let done = app.command(caller, envelope, &key, wish, reason).await?;
-    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?).created(location(id)))
+    created(id, &done)
 }

@@ -34,7 +34,9 @@ async fn a_draft_is_created_changed_cloned_and_deleted() {
     assert_eq!((cloned.status.as_u16(), &cloned.body["name"]), (201, &json!("again")));
     assert_ne!(cloned.body["campaign_id"], created.body["campaign_id"]);
     assert_eq!(api.call(Method::DELETE, &path, &[], Value::Null).await.status, 200);
-    assert_eq!(api.post(&format!("{path}/start"), json!({})).await.status, 404);
+    for command in ["start", "clone"] {
+        assert_eq!(api.post(&format!("{path}/{command}"), json!({})).await.status, 404, "{command}");
+    }
 }
 
 #[tokio::test]
