@@ -17,12 +17,12 @@ pub enum RejectionKind {
 }
 
 macro_rules! rejections {
-    ($( $(#[$doc:meta])* $variant:ident $({ $($field:ident : $type:ty),+ $(,)? })? => $kind:ident, $code:literal, $text:literal; )+) => {
+    ($( $(#[$doc:meta])* $variant:ident $({ $($field:ident : $type:ty),+ $(,)? })? => $kind:ident, $code:literal, $text:literal $(($($shown:tt)+))?; )+) => {
         /// Why a command was refused. Each states a fact.
         #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
         #[serde(tag = "rejection", rename_all = "snake_case")]
         pub enum Rejection {
-            $( $(#[$doc])* #[error($text)] $variant $({ $($field: $type),+ })?, )+
+            $( $(#[$doc])* #[error($text $(, $($shown)+)?)] $variant $({ $($field: $type),+ })?, )+
         }
 
         impl Rejection {
@@ -36,6 +36,10 @@ macro_rules! rejections {
             }
         }
     };
+}
+
+fn listed(ids: &[CampaignId]) -> String {
+    ids.iter().map(CampaignId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 rejections! {
@@ -59,7 +63,7 @@ rejections! {
     FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
-    FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {campaigns:?}";
+    FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {}" (listed(.campaigns));
 
     CampaignUnknown => Unknown, "campaign_unknown", "no such campaign";
     CampaignExists => Conflict, "campaign_exists", "a campaign with this id exists with other data";
@@ -70,4 +74,16 @@ rejections! {
     StaleView => Conflict, "stale_view", "slots were granted since the view was taken";
     NoFreeSlots => Conflict, "no_free_slots", "the campaign has no free slots";
     ClaimTaken { owner: String } => Conflict, "claim_taken", "the value already belongs to {owner}";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn campaigns_are_named_by_their_ids() {
+        let ids = [CampaignId(uuid::Uuid::nil()), CampaignId(uuid::Uuid::max())];
+        let text = Rejection::FirmwarePinned { campaigns: ids.to_vec() }.to_string();
+        assert_eq!(text, format!("the firmware is in use by live campaigns: {}, {}", ids[0], ids[1]));
+    }
 }
