@@ -167,6 +167,8 @@ pub struct Firmware {
     pub status: FirmwareStatus,
     pub content: Option<(FirmwareMetadata, FirmwareBytes)>,
     pub pinned_by: BTreeSet<CampaignId>,
+    /// It was withdrawn; deleting it doesn't take that back.
+    pub withdrawn: bool,
 }
 
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
@@ -176,10 +178,14 @@ impl Firmware {
         match event {
             FirmwareEvent::Registered { metadata, bytes } | FirmwareEvent::Restored { metadata, bytes } => {
                 self.status = FirmwareStatus::Active;
+                self.withdrawn = false;
                 self.content = Some(((**metadata).clone(), bytes.clone()));
             }
             FirmwareEvent::Deprecated {} => self.status = FirmwareStatus::Deprecated,
-            FirmwareEvent::Withdrawn {} => self.status = FirmwareStatus::Withdrawn,
+            FirmwareEvent::Withdrawn {} => {
+                self.status = FirmwareStatus::Withdrawn;
+                self.withdrawn = true;
+            }
             FirmwareEvent::Pinned { campaign } => drop(self.pinned_by.insert(*campaign)),
             FirmwareEvent::Unpinned { campaign } => drop(self.pinned_by.remove(campaign)),
             FirmwareEvent::Deleted {} => self.status = FirmwareStatus::Deleted,
@@ -216,6 +222,9 @@ impl Firmware {
         };
         if known.sha256 != bytes.sha256 {
             return Err(Rejection::FirmwareExists { sha256: known.sha256 });
+        }
+        if self.status == FirmwareStatus::Deleted && self.withdrawn {
+            return Err(Rejection::FirmwareWithdrawn);
         }
         if self.status == FirmwareStatus::Deleted {
             return Ok(vec![FirmwareEvent::Restored { metadata: Box::new(metadata.clone()), bytes: bytes.clone() }]);
@@ -255,5 +264,57 @@ impl Decider for Firmware {
 
     fn exists(&self) -> bool {
         self.status != FirmwareStatus::Absent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registered() -> FirmwareEvent {
+        let metadata = FirmwareMetadata {
+            name: "F".into(),
+            version: "2.0.0".into(),
+            device_model: "M".into(),
+            component: "firmware".into(),
+            update_type: UpdateType::Firmware,
+            manufacturer: None,
+            changelog: None,
+            hardware_versions: vec![],
+            min_hardware_version: None,
+            max_hardware_version: None,
+            requires_version: None,
+            rollback_allowed: true,
+            requires_reboot: true,
+            is_beta: false,
+            is_security_update: false,
+            tags: BTreeMap::new(),
+        };
+        let bytes = FirmwareBytes {
+            size: 3,
+            md5: String::new(),
+            sha1: String::new(),
+            sha256: Sha256Digest::of(b"one"),
+            filename: None,
+        };
+        FirmwareEvent::Registered { metadata: Box::new(metadata), bytes }
+    }
+
+    fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, Rejection> {
+        let mut firmware = Firmware::default();
+        let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
+        firmware.evolve(&registered());
+        events.iter().for_each(|event| firmware.evolve(event));
+        firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes })
+    }
+
+    #[test]
+    fn a_deleted_firmware_comes_back_with_the_same_bytes_but_not_when_it_was_withdrawn() {
+        use FirmwareEvent as E;
+        assert!(matches!(uploaded_again_after(&[E::Deleted {}]).as_deref(), Ok([E::Restored { .. }])));
+        assert_eq!(uploaded_again_after(&[E::Withdrawn {}]), Ok(vec![]));
+        assert_eq!(uploaded_again_after(&[E::Withdrawn {}, E::Deleted {}]), Err(Rejection::FirmwareWithdrawn));
+        let deprecated = [E::Deprecated {}, E::Deleted {}];
+        assert!(matches!(uploaded_again_after(&deprecated).as_deref(), Ok([E::Restored { .. }])));
     }
 }

@@ -86,7 +86,7 @@ async fn still_given_out(app: &App, link: &Download) -> Result<FirmwareBytes, Pr
 }
 
 async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Selection) -> Result<Response, Problem> {
-    let path = object_path(&link.tenant, &bytes.sha256);
+    let path = object_path(&link.tenant, &link.firmware, &bytes.sha256);
     let size = bytes.size;
     match selection {
         Selection::Unsatisfiable => {

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use axum::extract::multipart::Field;
 use chrono::TimeDelta;
-use domain::TenantId;
-use domain::firmware::FirmwareBytes;
+use domain::firmware::{Firmware, FirmwareBytes};
 use domain::values::Sha256Digest;
+use domain::{FirmwareId, Key, TenantId};
 use event_store::clock;
 use futures::StreamExt;
 use md5::Md5;
@@ -78,8 +78,8 @@ async fn copy(writer: &mut WriteMultipart, field: &mut Field<'_>, max_bytes: u64
 
 impl Incoming {
     /// Moves the bytes to where they stay. Done again with the same bytes it changes nothing.
-    pub(super) async fn keep(mut self, tenant: &TenantId) -> Result<(), Problem> {
-        let to = object_path(tenant, &self.bytes.sha256);
+    pub(super) async fn keep(mut self, tenant: &TenantId, id: &FirmwareId) -> Result<(), Problem> {
+        let to = object_path(tenant, id, &self.bytes.sha256);
         let known = self.app.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size);
         if !known && let Some(path) = &self.path {
             self.app.objects.rename(path, &to).await.map_err(broken_store)?;
@@ -104,6 +104,18 @@ impl Drop for Incoming {
             let objects = Arc::clone(&self.app.objects);
             self.app.tasks.spawn("removal of an unfinished upload", async move { remove(&objects, &path).await });
         }
+    }
+}
+
+/// Removes bytes that were kept for a firmware which then got others: it can never have these. Whether it is so is asked of the log, for
+/// a firmware that has no bytes yet may be about to get them from another upload.
+pub(super) async fn discard(app: &App, tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Digest) {
+    let firmware = match app.store.load_fresh(&Key::<Firmware>::new(tenant, id)).await {
+        Ok(loaded) => loaded.aggregate.clone(),
+        Err(error) => return tracing::warn!(firmware.id = %id, %error, "bytes of a refused upload may have stayed"),
+    };
+    if firmware.content.as_ref().is_some_and(|(_, bytes)| bytes.sha256 != *sha256) {
+        remove(&app.objects, &object_path(tenant, id, sha256)).await;
     }
 }
 

@@ -116,8 +116,8 @@ impl From<FirmwareRow> for FirmwareBody {
 }
 
 /// Where the bytes are: by tenant and content.
-pub(crate) fn object_path(tenant: &TenantId, sha256: &Sha256Digest) -> ObjectPath {
-    ObjectPath::from(format!("{tenant}/{sha256}"))
+pub(crate) fn object_path(tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Digest) -> ObjectPath {
+    ObjectPath::from(format!("{tenant}/{id}/{sha256}"))
 }
 
 /// Where an upload stands until it is known to be what it says. No tenant has this name.

@@ -12,7 +12,7 @@ use domain::firmware::{Firmware, FirmwareCommand};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::incoming::{Incoming, receive, unreadable};
+use super::incoming::{Incoming, discard, receive, unreadable};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use crate::auth::{Caller, Operator};
@@ -119,6 +119,7 @@ async fn store(
     let id = metadata.firmware_id(&caller.tenant);
     let key = Key::<Firmware>::new(&caller.tenant, &id);
     let bytes = incoming.bytes.clone();
+    let sha256 = bytes.sha256;
     let checked = metadata.check_bytes(&bytes);
     let wish = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
     let allowed = match checked {
@@ -131,8 +132,12 @@ async fn store(
             Ok(would_be)
         }
         Ok(_) => {
-            incoming.keep(&caller.tenant).await?;
-            app.command(caller, envelope, &key, wish, None).await
+            incoming.keep(&caller.tenant, &id).await?;
+            let outcome = app.command(caller, envelope, &key, wish, None).await;
+            if outcome.as_ref().is_err_and(|problem| problem.status().is_client_error()) {
+                discard(app, &caller.tenant, &id, &sha256).await;
+            }
+            outcome
         }
         Err(problem) => {
             incoming.drop_bytes().await;

@@ -25,7 +25,8 @@ async fn bytes_are_kept_under_their_digest() {
     let sha256 = answer.body["checksum_sha256"].as_str().unwrap();
     assert_eq!((&answer.body["file_size"], &answer.body["filename"]), (&json!(3), &json!("f.bin")));
     assert_eq!(answer.body["checksum_md5"], "f97c5d29941bfb1b2fdab0874906ab82");
-    assert_eq!(api.kept().await, [format!("acme/{sha256}")]);
+    let id = answer.body["firmware_id"].as_str().unwrap();
+    assert_eq!(api.kept().await, [format!("acme/{id}/{sha256}")]);
     let again = api.upload(b"one", json!({"name": "other name"})).await;
     assert_eq!((again.status.as_u16(), &again.body["firmware_id"]), (200, &answer.body["firmware_id"]));
     let other = api.upload(b"two", json!({})).await;
@@ -33,6 +34,32 @@ async fn bytes_are_kept_under_their_digest() {
     assert_eq!(other.body["facts"]["firmware_id"], answer.body["firmware_id"]);
     assert_eq!(other.body["facts"]["sha256"], sha256);
     assert_eq!(api.kept().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_uploads_at_once_one_wins_and_nothing_is_kept_of_the_others() {
+    for _ in 0..10 {
+        let api = Api::new();
+        let files: Vec<Vec<u8>> = (0..10).map(|number| vec![number; 30_000]).collect();
+        let answers = futures::future::join_all(files.iter().map(|file| api.upload(file, json!({})))).await;
+        let won: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+        assert_eq!(won.len(), 1);
+        assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 409));
+        let sha256 = won[0].body["checksum_sha256"].as_str().unwrap();
+        let kept = api.kept().await;
+        assert!(kept.len() == 1 && kept[0].ends_with(sha256), "{kept:?}");
+    }
+}
+
+#[tokio::test]
+async fn deleting_does_not_take_a_withdrawal_back() {
+    let api = Api::new();
+    let id = api.firmware("2.0.0").await;
+    api.post(&format!("/firmware/{id}/withdraw"), serde_json::Value::Null).await;
+    let path = format!("/firmware/{id}");
+    assert_eq!(api.call(axum::http::Method::DELETE, &path, &[], serde_json::Value::Null).await.status, 200);
+    let again = api.upload(b"2.0.0", json!({})).await;
+    assert_eq!((again.status.as_u16(), again.problem()), (409, "firmware_withdrawn"), "{}", again.body);
 }
 
 #[tokio::test]
