@@ -8,10 +8,10 @@ use super::DeviceRef;
 
 /// The aggregate that commands come from.
 const DEVICE: &str = "device";
-/// Events after which the command is the same as before, whatever they say.
-const WITHOUT_EFFECT: [&str; 7] = [
+/// Events after which the command is the same as before, whatever they say. `update.accepted` isn't one of them: a device that goes on by
+/// itself, behind a deferral or a command that was taken back, has a command again.
+const WITHOUT_EFFECT: [&str; 6] = [
     "update.queued",
-    "update.accepted",
     "update.downloading",
     "update.verifying",
     "update.installing",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::Sealed;
 use domain::values::{FIRMWARE_COMPONENT, TAGS_MAX, is_component, is_short_text, is_version_text};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Malformed;
@@ -108,4 +109,30 @@ pub(super) fn device_time(value: &Value) -> Option<DateTime<Utc>> {
 pub(super) fn reading(value: &Value, least: i16, most: i16) -> Option<i16> {
     let rounded = value.as_f64()?.round();
     (f64::from(least)..=f64::from(most)).contains(&rounded).then_some(rounded as i16)
+}
+
+/// A whole number that isn't negative, fractions cut off; anything else is nothing.
+pub(super) fn whole_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let fraction =
+        || value.as_f64().filter(|number| (0.0..u64::MAX as f64).contains(number)).map(|number| number as u64);
+    Ok(value.as_u64().or_else(fraction))
+}
+
+/// A text; anything else is nothing.
+pub(super) fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
+}
+
+/// Whether a flag is set, in whatever way a device writes that.
+pub(super) fn is_yes(value: &Value) -> bool {
+    match value {
+        Value::Bool(yes) => *yes,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => matches!(text.as_str(), "true" | "1" | "yes"),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
 }

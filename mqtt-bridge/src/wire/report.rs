@@ -14,7 +14,7 @@ use super::{Malformed, bounds, read};
 /// The code of a failure whose own code is none of the protocol's.
 pub const CODE_UNKNOWN: &str = "x_unknown";
 
-/// A report as sent.
+/// A report as sent. What goes with the status may make no sense: it doesn't take the status with it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct StatusReport {
     pub attempt: u16,
@@ -25,14 +25,14 @@ pub struct StatusReport {
     #[serde(default)]
     pub sha256: Option<String>,
     /// Bytes received so far.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::whole_or_none")]
     pub bytes: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::text_or_none")]
     pub code: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounds::text_or_none")]
     pub message: Option<String>,
-    #[serde(default)]
-    pub retry_after_s: Option<u32>,
+    #[serde(default, deserialize_with = "bounds::whole_or_none")]
+    pub retry_after_s: Option<u64>,
     #[serde(default)]
     pub ts: Value,
 }
@@ -89,7 +89,7 @@ impl StatusReport {
             sha256,
             code,
             message: bounds::message(message),
-            retry_after_s: self.retry_after_s,
+            retry_after_s: self.retry_after_s.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         })
     }
 }
