@@ -19,7 +19,8 @@ impl Device {
                 self.profile = profile.clone();
                 self.versions = versions.clone();
                 self.hold = None;
-                // What ran in an earlier life is no promise for this one.
+                // What was heard and what ran in an earlier life is no promise for this one.
+                (self.reachability, self.session) = (Reachability::NeverSeen, None);
                 self.confirmed.clear();
                 self.trial = false;
             }

@@ -194,6 +194,7 @@ fn apply(row: &mut DeviceRow, event: &E) {
             row.transport = word(&profile.transport);
             row.versions.clear();
             row.lifecycle = "active".to_owned();
+            row.status = "never_seen".to_owned();
             (row.held, row.hold_until) = (false, None);
             set_versions(row, versions);
         }

@@ -41,6 +41,14 @@ fn a_decommissioned_device_takes_nothing_but_registration() {
 }
 
 #[test]
+fn a_device_taken_back_was_never_seen_in_this_life() {
+    let again = vec![DeviceCommand::Decommission, register()];
+    let device = state_of(&[online(), again.clone()].concat());
+    assert_eq!((device.reachability, device.session), (Reachability::NeverSeen, None));
+    given([online(), again].concat()).when(DeviceCommand::SeenOnline).then(&["device.came_online"]);
+}
+
+#[test]
 fn what_was_confirmed_in_an_earlier_life_does_not_regress() {
     let confirmed = [working(ReportStatus::Installing), vec![status("b2", "2.0.0")]].concat();
     let again = DeviceCommand::Register { profile: profile(), versions: versions("2.0.0") };
