@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use crate::error::{AppendError, StoreError};
 use crate::jetstream::append::publish;
 use crate::jetstream::reader::{self, Delivered};
-use crate::log::Subscription;
+use crate::jetstream::stream_info;
+use crate::log::{LogInfo, Subscription};
 use crate::streams::{TELEMETRY, TELEMETRY_MAX_BYTES};
 
 /// What a telemetry message is about.
@@ -67,6 +68,9 @@ impl TelemetryMessage {
 /// What is followed of telemetry: the stream TELEMETRY, or a test's own messages.
 #[async_trait]
 pub trait TelemetryLog: Send + Sync + 'static {
+    /// Which stream it is, and where it ends: it may have been made anew, since its messages aren't kept for ever.
+    async fn info(&self) -> Result<LogInfo, StoreError>;
+
     /// All messages from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
     fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage>;
 }
@@ -97,6 +101,11 @@ impl Telemetry {
 
 #[async_trait]
 impl TelemetryLog for Telemetry {
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        let info = stream_info(&self.client, TELEMETRY).await?;
+        Ok(LogInfo { incarnation_ms: info.incarnation_ms(), last_sequence: info.state.last_seq })
+    }
+
     fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
         let source = reader::Source { stream: TELEMETRY, filter: "telemetry.>".to_owned(), convert };
         reader::subscribe(self.client.clone(), source, from_sequence).boxed()

@@ -7,12 +7,15 @@ use domain::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor as _, Postgres, Row as _, Transaction};
 
-/// Connections of one process.
-const CONNECTIONS_MAX: u32 = 24;
+/// Connections of one process, with one per projection that holds its lock.
+const CONNECTIONS_MAX: u32 = 32;
 /// Connections of a pool that is bound to one tenant.
 const READER_CONNECTIONS_MAX: u32 = 2;
 /// How long a request may wait for a connection before PostgreSQL counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that has vanished is noticed after about 25 seconds, and the locks of its connections are free.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 /// Longest statement of a request.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// Oldest PostgreSQL that will do, as `server_version_num`.
@@ -76,6 +79,35 @@ pub struct Db {
     pool: PgPool,
 }
 
+/// A projection as its owner has stored it beside the checkpoint.
+pub(crate) struct StoredStatus {
+    pub(crate) name: String,
+    pub(crate) position: u64,
+    pub(crate) incarnation_ms: u64,
+    /// `running`, `unavailable` or `halted`.
+    pub(crate) state: String,
+    pub(crate) error: Option<String>,
+    pub(crate) parked: usize,
+}
+
+/// Ends a savepoint by what happened within: kept, or all of it undone when the values were at fault, which the inner error says.
+pub(crate) async fn settle(
+    savepoint: Transaction<'_, Postgres>,
+    done: Result<(), DbError>,
+) -> Result<Result<(), String>, DbError> {
+    match done {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(Ok(()))
+        }
+        Err(DbError::Invalid(error)) => {
+            savepoint.rollback().await?;
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A read transaction of one tenant: one snapshot, nothing of other tenants.
 pub struct ReadTx(pub(crate) Transaction<'static, Postgres>);
 
@@ -84,7 +116,8 @@ impl Db {
         let options = PgConnectOptions::from_str(url)
             // Never the address itself: there is a password in it.
             .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
-            .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())]);
+            .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())])
+            .options(KEEPALIVES);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -160,12 +193,42 @@ impl Db {
 
     /// Holds a name as long as the transaction lives; an error when somebody else holds it.
     pub(crate) async fn hold(&self, name: &str) -> Result<Transaction<'static, Postgres>, DbError> {
+        let held = self.try_hold(name).await?;
+        held.ok_or_else(|| DbError::Refused(format!("another process is at {name} already")))
+    }
+
+    /// The same; none when somebody else holds it.
+    pub(crate) async fn try_hold(&self, name: &str) -> Result<Option<Transaction<'static, Postgres>>, DbError> {
         let mut tx = self.pool.begin().await?;
+        (&mut *tx).execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(format!("waybill:{name}"))
             .fetch_one(&mut *tx)
             .await?;
-        if held { Ok(tx) } else { Err(DbError::Refused(format!("another process is at {name} already"))) }
+        Ok(held.then_some(tx))
+    }
+
+    /// How every projection is, as its owner has stored it.
+    pub(crate) async fn projections(&self) -> Result<Vec<StoredStatus>, DbError> {
+        let rows = sqlx::query(
+            "SELECT c.name, c.position, c.incarnation_ms, c.state, c.error,
+               (SELECT count(DISTINCT aggregate) FROM parked_records p WHERE p.projection = c.name) AS parked
+             FROM projection_checkpoints c",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredStatus {
+                    name: row.try_get("name")?,
+                    position: row.try_get::<i64, _>("position")? as u64,
+                    incarnation_ms: row.try_get::<i64, _>("incarnation_ms")? as u64,
+                    state: row.try_get("state")?,
+                    error: row.try_get("error")?,
+                    parked: row.try_get::<i64, _>("parked")? as usize,
+                })
+            })
+            .collect()
     }
 
     /// The position of every projection over EVENTS.

@@ -1,7 +1,6 @@
 //! The projections of a process: starting them, waiting for them, asking how they are.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::Log;
@@ -10,12 +9,11 @@ use event_store::telemetry::TelemetryLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use crate::board::{Board, Entry, show_others};
 use crate::db::{Db, DbError};
 use crate::runner::telemetry::PRESENCE_VERSION;
 use crate::{models, runner};
 
-/// Pause between two looks at projections of another process.
-const FOLLOW_POLL: Duration = Duration::from_millis(100);
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a projection is.
@@ -56,90 +54,6 @@ pub enum WaitError {
     Unavailable(String),
 }
 
-/// What is known of each projection; written by the runners, read by everybody.
-#[derive(Clone)]
-pub(crate) struct Board {
-    entries: Arc<Mutex<BTreeMap<String, Entry>>>,
-    news: watch::Sender<u64>,
-}
-
-#[derive(Clone)]
-struct Entry {
-    position: u64,
-    state: ProjectionState,
-    parked: usize,
-    error: Option<String>,
-    progressed: bool,
-}
-
-impl Board {
-    fn new() -> Self {
-        Self { entries: Arc::default(), news: watch::Sender::new(0) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
-        let mut entries = self.lock();
-        let entry = entries.entry(name.to_owned()).or_insert(Entry {
-            position: 0,
-            state: ProjectionState::Starting,
-            parked: 0,
-            error: None,
-            progressed: false,
-        });
-        change(entry);
-    }
-
-    pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {
-        self.change(name, |entry| (entry.state, entry.error) = (state, error));
-    }
-
-    /// The same for all projections that are known.
-    fn set_all(&self, state: ProjectionState, error: Option<String>) {
-        for entry in self.lock().values_mut() {
-            (entry.state, entry.error) = (state, error.clone());
-        }
-    }
-
-    pub(crate) fn set_running(&self, name: &str, position: u64, parked: usize) {
-        self.change(name, |entry| {
-            (entry.position, entry.parked, entry.error) = (position, parked, None);
-            entry.state = ProjectionState::Running;
-        });
-        self.news.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn advance(&self, name: &str, position: u64, parked: usize) {
-        self.change(name, |entry| {
-            (entry.position, entry.parked, entry.progressed) = (position, parked, true);
-            (entry.state, entry.error) = (ProjectionState::Running, None);
-        });
-        self.news.send_modify(|count| *count += 1);
-    }
-
-    pub(crate) fn caught_up(&self, name: &str, position: u64) {
-        let mut moved = false;
-        self.change(name, |entry| {
-            moved = entry.position != position;
-            (entry.position, entry.progressed) = (position, true);
-            (entry.state, entry.error) = (ProjectionState::CaughtUp, None);
-        });
-        if moved {
-            self.news.send_modify(|count| *count += 1);
-        }
-    }
-
-    /// Whether the projection has moved since the last time this was asked.
-    pub(crate) fn made_progress(&self, name: &str) -> bool {
-        let mut progressed = false;
-        self.change(name, |entry| progressed = std::mem::take(&mut entry.progressed));
-        progressed
-    }
-}
-
 /// Handle to the projections. Clones share it.
 #[derive(Clone)]
 pub struct Projections {
@@ -167,13 +81,16 @@ impl Projections {
                     () = tokio::time::sleep(MIGRATION_PAUSE) => {}
                 }
             }
+            starting.spawn(
+                "projection followers",
+                show_others(db.clone(), log.clone(), board.clone(), starting.token().clone()),
+            );
             for model in models::all() {
                 let run = runner::run(db.clone(), log.clone(), model, board.clone(), starting.token().clone());
                 starting.spawn(model.name(), run);
             }
             if let Some(telemetry) = telemetry {
-                // TELEMETRY has no incarnation of its own to compare: it may be made anew at any time.
-                let run = runner::telemetry::run(db, telemetry, 0, board, starting.token().clone());
+                let run = runner::telemetry::run(db, telemetry, board, starting.token().clone());
                 starting.spawn(crate::PRESENCE, run);
             }
         });
@@ -183,20 +100,11 @@ impl Projections {
     /// Follows projections that another process runs.
     pub fn follow(db: Db, log: Arc<dyn Log>, tasks: &Tasks) -> Self {
         let board = Board::new();
-        let this = Self { board: board.clone(), db: db.clone(), log };
-        let (stop, shown) = (tasks.token().clone(), board);
-        tasks.spawn("projection followers", async move {
-            while !stop.is_cancelled() {
-                match db.positions().await {
-                    Ok(positions) => positions.iter().for_each(|(name, position)| shown.caught_up(name, *position)),
-                    Err(error) => shown.set_all(ProjectionState::Unavailable, Some(error.to_string())),
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(FOLLOW_POLL) => {}
-                }
-            }
-        });
+        for model in models::all() {
+            board.set_state(model.name(), ProjectionState::Starting, None);
+        }
+        let this = Self { board: board.clone(), db: db.clone(), log: log.clone() };
+        tasks.spawn("projection followers", show_others(db, log, board, tasks.token().clone()));
         this
     }
 
@@ -212,7 +120,7 @@ impl Projections {
 
     /// The first of the named read models that hasn't reached a position.
     fn behind(&self, names: &[&str], wanted: u64) -> Option<WaitError> {
-        let entries = self.board.lock();
+        let entries = self.board.entries();
         names.iter().find_map(|name| {
             let entry = entries.get(*name);
             let position = entry.map_or(0, |entry| entry.position);
@@ -234,7 +142,7 @@ impl Projections {
         loop {
             let starting = |entry: &Entry| entry.state == ProjectionState::Starting;
             let waiting = {
-                let entries = self.board.lock();
+                let entries = self.board.entries();
                 entries.is_empty() || entries.values().any(starting)
             };
             if !waiting || news.changed().await.is_err() {
@@ -246,12 +154,13 @@ impl Projections {
     /// How each projection is, measured against the end of the log.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, DbError> {
         let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(0);
-        let entries = self.board.lock().clone();
+        let entries = self.board.entries().clone();
         Ok(entries
             .into_iter()
             .map(|(name, entry)| {
                 let head = if name == crate::PRESENCE { entry.position } else { head };
                 let lag = head.saturating_sub(entry.position);
+                let at_end = !entry.owned && entry.state == ProjectionState::Running && lag == 0;
                 metrics::gauge!("waybill_projection_lag_positions", "projection" => name.clone()).set(lag as f64);
                 ProjectionStatus {
                     version: models::by_name(&name).map_or(PRESENCE_VERSION, |model| model.version()),
@@ -259,7 +168,7 @@ impl Projections {
                     position: entry.position,
                     head,
                     lag,
-                    state: entry.state,
+                    state: if at_end { ProjectionState::CaughtUp } else { entry.state },
                     parked: entry.parked,
                     error: entry.error,
                 }

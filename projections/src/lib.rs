@@ -7,6 +7,7 @@
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
+mod board;
 mod compare;
 mod db;
 mod decode;

@@ -35,6 +35,8 @@ struct PresenceRow {
     battery_level: Option<i64>,
     signal_strength: Option<i64>,
     external_power: Option<bool>,
+    /// When the broker's store was made that counts messages, in milliseconds since 1970; 0: not known.
+    broker_ms: u64,
     /// The broker's number of the latest message: one that comes again never overrides.
     delivery: u64,
 }
@@ -154,15 +156,19 @@ fn hear(
         battery_level: None,
         signal_strength: None,
         external_power: None,
+        broker_ms: 0,
         delivery: 0,
     });
     let nothing = Value::Null;
     let contact = if record.kind == TelemetryKind::Contact { data } else { &nothing };
-    let delivery = contact["delivery"].as_u64().map_or(row.delivery, |number| number.min(i64::MAX as u64));
-    if delivery < row.delivery {
-        return row;
+    let number = |name: &str| contact[name].as_u64().map(|number| number.min(i64::MAX as u64));
+    if let Some(delivery) = number("delivery") {
+        let place = (number("broker_ms").unwrap_or(0), delivery);
+        if place < (row.broker_ms, row.delivery) {
+            return row;
+        }
+        (row.broker_ms, row.delivery) = place;
     }
-    row.delivery = delivery;
     note_contact(&mut row, contact, at);
     if record.kind != TelemetryKind::Progress && row.will_at.is_none() {
         note_readings(&mut row, data);

@@ -20,7 +20,7 @@ impl Checkpoint {
         let mut tx = db.write("public").await?;
         let row = sqlx::query(
             "INSERT INTO projection_checkpoints (name, version, incarnation_ms) VALUES ($1, $2, $3)
-             ON CONFLICT (name) DO UPDATE SET epoch = projection_checkpoints.epoch + 1
+             ON CONFLICT (name) DO UPDATE SET epoch = projection_checkpoints.epoch + 1, state = 'running', error = NULL
              RETURNING position, epoch, version, incarnation_ms",
         )
         .bind(name)
@@ -45,6 +45,15 @@ impl Checkpoint {
         tx.commit().await.map_err(DbError::from)?;
         let position: i64 = row.try_get("position").map_err(read)?;
         Ok(Self { name, position: position as u64, epoch: row.try_get("epoch").map_err(read)? })
+    }
+
+    /// Tells other processes that the projection stands still, and why. As far as that can be written.
+    pub(crate) async fn note_trouble(db: &Db, name: &str, state: &str, error: &str) {
+        let note = "UPDATE projection_checkpoints SET state = $2, error = $3 WHERE name = $1";
+        let noted = sqlx::query(note).bind(name).bind(state).bind(error.replace('\0', "")).execute(db.pool()).await;
+        if let Err(error) = noted {
+            tracing::debug!(projection = name, %error, "The state of a projection can't be written.");
+        }
     }
 
     /// Moves the checkpoint within a transaction, unless another owner has it; the checkpoint to use when that commits. `heard_until` is

@@ -7,6 +7,7 @@
 mod batch;
 mod checkpoint;
 mod owner;
+mod ownership;
 mod parking;
 pub(crate) mod telemetry;
 
@@ -21,12 +22,14 @@ pub(crate) use checkpoint::Checkpoint;
 pub(crate) use parking::{Parked, ParkedRecord};
 pub use parking::{Unparked, unpark};
 
+use crate::board::Board;
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
-use crate::handle::{Board, ProjectionState};
+use crate::handle::ProjectionState;
 use crate::models::ReadModel;
 use batch::{Batch, Batches};
 use owner::Owner;
+use ownership::Ownership;
 
 /// Pause after trouble with the database, doubled up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -56,11 +59,12 @@ pub(crate) async fn run(
     board: Board,
     stop: CancellationToken,
 ) {
+    let mut ownership = Ownership::none(model.name());
     let mut pause = RETRY_PAUSE;
     while !stop.is_cancelled() {
         let end = tokio::select! {
             () = stop.cancelled() => return,
-            end = run_once(&db, &log, model, &board) => end,
+            end = run_once(&db, &log, model, &board, &mut ownership) => end,
         };
         let waited = match end {
             RunEnd::Again(error) => {
@@ -70,11 +74,16 @@ pub(crate) async fn run(
                     tracing::error!(projection = model.name(), %error, "A projection can't write and tries again.");
                 }
                 board.set_state(model.name(), ProjectionState::Unavailable, Some(error.to_string()));
+                if !error.is_unavailable() {
+                    Checkpoint::note_trouble(&db, model.name(), "unavailable", &error.to_string()).await;
+                }
                 pause
             }
             RunEnd::Halted(reason) => {
                 tracing::error!(projection = model.name(), reason, "A projection is halted.");
+                Checkpoint::note_trouble(&db, model.name(), "halted", &reason).await;
                 board.set_state(model.name(), ProjectionState::Halted, Some(reason));
+                ownership.give_up(&board);
                 HALTED_PAUSE
             }
         };
@@ -89,7 +98,16 @@ pub(crate) async fn run(
     }
 }
 
-async fn run_once(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> RunEnd {
+async fn run_once(
+    db: &Db,
+    log: &Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: &Board,
+    ownership: &mut Ownership,
+) -> RunEnd {
+    if let Err(error) = ownership.take(db, board).await {
+        return RunEnd::Again(error);
+    }
     match follow(db, log, model, board).await {
         Ok(()) => RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned())),
         Err(end) => end,
@@ -107,8 +125,14 @@ fn follow<'a>(
 }
 
 async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> Result<(), RunEnd> {
-    let incarnation_ms = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?.incarnation_ms;
-    let checkpoint = Checkpoint::claim(db, model.name(), model.version(), incarnation_ms).await?;
+    let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let checkpoint = Checkpoint::claim(db, model.name(), model.version(), info.incarnation_ms).await?;
+    if checkpoint.position > info.last_sequence {
+        return Err(RunEnd::Halted(format!(
+            "the read model stands for position {}, but the log ends at {}: it was cut off or restored; rebuild the read model",
+            checkpoint.position, info.last_sequence
+        )));
+    }
     let parked = Parked::load(db, model.name()).await?;
     let mut owner = Owner { db, model, checkpoint, parked };
     board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::telemetry::{TelemetryLog, TelemetryMessage};
-use event_store::{Delivery, Subscription};
+use event_store::{Delivery, LogInfo, StoreError, Subscription};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use sqlx::{Acquire as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
+use super::ownership::Ownership;
 use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
-use crate::db::{Db, DbError};
-use crate::handle::{Board, ProjectionState};
+use crate::board::Board;
+use crate::db::{Db, DbError, settle};
+use crate::handle::ProjectionState;
 use crate::presence;
 
 /// Version of the form of the rows from TELEMETRY.
@@ -23,24 +25,21 @@ const LINGER: Duration = Duration::from_millis(20);
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the projector until the token is cancelled.
-pub(crate) async fn run(
-    db: Db,
-    telemetry: Arc<dyn TelemetryLog>,
-    incarnation_ms: u64,
-    board: Board,
-    stop: CancellationToken,
-) {
+pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, stop: CancellationToken) {
+    let mut ownership = Ownership::none(crate::PRESENCE);
     loop {
         let end = tokio::select! {
             () = stop.cancelled() => return,
-            end = follow(&db, &*telemetry, incarnation_ms, &board) => end,
+            end = follow(&db, &*telemetry, &board, &mut ownership) => end,
         };
         if let Err(RunEnd::Again(error)) = &end {
             board.set_state(crate::PRESENCE, ProjectionState::Unavailable, Some(error.to_string()));
         }
         if let Err(RunEnd::Halted(reason)) = &end {
             tracing::error!(projection = crate::PRESENCE, reason, "A projection is halted.");
+            Checkpoint::note_trouble(&db, crate::PRESENCE, "halted", reason).await;
             board.set_state(crate::PRESENCE, ProjectionState::Halted, Some(reason.clone()));
+            ownership.give_up(&board);
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -53,19 +52,22 @@ pub(crate) async fn run(
 fn follow<'a>(
     db: &'a Db,
     telemetry: &'a dyn TelemetryLog,
-    incarnation_ms: u64,
     board: &'a Board,
+    ownership: &'a mut Ownership,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
-    Box::pin(follow_telemetry(db, telemetry, incarnation_ms, board))
+    Box::pin(follow_telemetry(db, telemetry, board, ownership))
 }
 
 async fn follow_telemetry(
     db: &Db,
     telemetry: &dyn TelemetryLog,
-    incarnation_ms: u64,
     board: &Board,
+    ownership: &mut Ownership,
 ) -> Result<(), RunEnd> {
-    let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, PRESENCE_VERSION, incarnation_ms).await?;
+    ownership.take(db, board).await?;
+    let info = telemetry.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
+    begin_anew(db, info).await?;
+    let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, PRESENCE_VERSION, info.incarnation_ms).await?;
     board.set_running(crate::PRESENCE, checkpoint.position, 0);
     let mut source = telemetry.subscribe(checkpoint.position + 1);
     let mut at_end = false;
@@ -87,6 +89,30 @@ async fn follow_telemetry(
             board.caught_up(crate::PRESENCE, checkpoint.position);
         }
     }
+}
+
+/// TELEMETRY forgets, and nothing is lost when it is made anew or restored: its messages are counted from the beginning again, the
+/// broker's too. What was heard before stands.
+async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
+    let mut tx = db.write("public").await?;
+    let anew = sqlx::query(
+        "UPDATE projection_checkpoints SET position = 0, incarnation_ms = $2, epoch = epoch + 1
+         WHERE name = $1 AND (incarnation_ms <> $2 OR position > $3)",
+    )
+    .bind(crate::PRESENCE)
+    .bind(info.incarnation_ms as i64)
+    .bind(info.last_sequence as i64)
+    .execute(&mut *tx)
+    .await?;
+    if anew.rows_affected() > 0 {
+        tracing::info!(
+            incarnation_ms = info.incarnation_ms,
+            "TELEMETRY is another one than before; it is read from its beginning."
+        );
+        sqlx::query("UPDATE device_presence SET broker_ms = 0, delivery = 0").execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Applies messages together; if that fails by their values, one by one, leaving out those at fault: a device can send anything.
@@ -114,17 +140,8 @@ async fn try_apply(
     messages: &[TelemetryMessage],
 ) -> Result<Result<(), String>, DbError> {
     let mut savepoint = connection.begin().await?;
-    match presence::apply(&mut savepoint, messages).await {
-        Ok(()) => {
-            savepoint.commit().await?;
-            Ok(Ok(()))
-        }
-        Err(DbError::Invalid(error)) => {
-            savepoint.rollback().await?;
-            Ok(Err(error))
-        }
-        Err(error) => Err(error),
-    }
+    let done = presence::apply(&mut savepoint, messages).await;
+    settle(savepoint, done).await
 }
 
 /// Messages that are there, or come soon; the position of the end when it was reached.
@@ -135,6 +152,9 @@ async fn gather(source: &mut Subscription<TelemetryMessage>) -> Result<(Vec<Tele
         match tokio::time::timeout(patience, source.next()).await {
             Err(_) => break,
             Ok(None) => return Err(RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned()))),
+            Ok(Some(Err(error @ (StoreError::OtherIncarnation { .. } | StoreError::Refused(_))))) => {
+                return Err(RunEnd::Again(DbError::Unavailable(error.to_string())));
+            }
             Ok(Some(Err(error))) => return Err(super::halt(error)),
             Ok(Some(Ok(Delivery::CaughtUp { position }))) => return Ok((messages, Some(position))),
             Ok(Some(Ok(Delivery::Record(message)))) => {

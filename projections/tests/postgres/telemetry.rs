@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use domain::{AggregateKey, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::{TELEMETRY_FORMAT, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord};
-use event_store::{Delivery, Log, MemoryLog, RawRecord, Subscription, clock};
+use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
 use projections::Projections;
 use serde_json::Value;
@@ -33,6 +33,10 @@ impl Heard {
 
 #[async_trait]
 impl TelemetryLog for Heard {
+    async fn info(&self) -> Result<LogInfo, StoreError> {
+        self.0.info().await
+    }
+
     fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
         let message = |raw: RawRecord| TelemetryMessage {
             position: raw.position,
@@ -121,6 +125,39 @@ async fn what_a_device_measures_says_nothing_of_its_presence() {
     assert!(hearing.row("d-1").await.will_at.is_some());
     hearing.hears("d-2", TelemetryKind::Contact, r#"{"status":"online","delivery":18446744073709551615}"#).await;
     assert_eq!(hearing.row("d-2").await.delivery, i64::MAX);
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telemetry_that_is_made_anew_is_heard() {
+    let mut hearing = Hearing::start().await;
+    for number in 1..=5 {
+        let contact = format!(r#"{{"status":"online","session":"s{number}","broker_ms":1000,"delivery":{number}}}"#);
+        hearing.hears("d-1", TelemetryKind::Contact, &contact).await;
+    }
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    hearing.heard = Heard::default();
+    (hearing.tasks, hearing.projections) = Hearing::listen(&hearing.world, &hearing.heard);
+    hearing.heard.say("d-1", TelemetryKind::Contact, r#"{"status":"online","session":"new","delivery":1}"#).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while hearing.row("d-1").await.session.as_deref() != Some("new") {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", hearing.row("d-1").await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_counts_anew_is_heard_and_its_past_is_not() {
+    let hearing = Hearing::start().await;
+    let session = async |data: &str| {
+        hearing.hears("d-1", TelemetryKind::Contact, data).await;
+        hearing.row("d-1").await.session.unwrap()
+    };
+    assert_eq!(session(r#"{"session":"a","broker_ms":1000,"delivery":90}"#).await, "a");
+    assert_eq!(session(r#"{"session":"b","broker_ms":2000,"delivery":1}"#).await, "b");
+    assert_eq!(session(r#"{"session":"late","broker_ms":1000,"delivery":91}"#).await, "b");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 

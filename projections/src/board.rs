@@ -1,0 +1,171 @@
+//! What is known of each projection in this process: written by its runners, and from what other processes have stored.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event_store::Log;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{Db, StoredStatus};
+use crate::handle::ProjectionState;
+
+/// Pause between two looks at projections of another process.
+const FOLLOW_POLL: Duration = Duration::from_millis(100);
+/// How often it is looked whether the log is still the same one.
+const LOG_POLL: Duration = Duration::from_secs(5);
+
+/// What is known of each projection; written by the runners, read by everybody.
+#[derive(Clone)]
+pub(crate) struct Board {
+    entries: Arc<Mutex<BTreeMap<String, Entry>>>,
+    pub(crate) news: watch::Sender<u64>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) position: u64,
+    pub(crate) state: ProjectionState,
+    pub(crate) parked: usize,
+    pub(crate) error: Option<String>,
+    progressed: bool,
+    /// Run by this process. What others run is shown as they have stored it.
+    pub(crate) owned: bool,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { entries: Arc::default(), news: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.entries();
+        let entry = entries.entry(name.to_owned()).or_insert(Entry {
+            position: 0,
+            state: ProjectionState::Starting,
+            parked: 0,
+            error: None,
+            progressed: false,
+            owned: false,
+        });
+        change(entry);
+    }
+
+    pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {
+        self.change(name, |entry| (entry.state, entry.error) = (state, error));
+    }
+
+    /// The same for all projections that are known.
+    pub(crate) fn set_all(&self, state: ProjectionState, error: Option<String>) {
+        for entry in self.entries().values_mut() {
+            (entry.state, entry.error) = (state, error.clone());
+        }
+    }
+
+    /// Whether this process runs the projection.
+    pub(crate) fn own(&self, name: &str, owned: bool) {
+        self.change(name, |entry| entry.owned = owned);
+    }
+
+    fn owns_all(&self) -> bool {
+        self.entries().values().all(|entry| entry.owned)
+    }
+
+    /// Shows a projection of another process as that has stored it. `incarnation_ms`: of the log that positions are measured against.
+    fn show(&self, status: StoredStatus, incarnation_ms: u64) {
+        let mut moved = false;
+        let of_this_log = status.name == crate::PRESENCE || status.incarnation_ms == incarnation_ms;
+        self.change(&status.name, |entry| {
+            if entry.owned {
+                return;
+            }
+            let position = if of_this_log { status.position } else { 0 };
+            let state = match status.state.as_str() {
+                "halted" => ProjectionState::Halted,
+                "unavailable" => ProjectionState::Unavailable,
+                _ if of_this_log => ProjectionState::Running,
+                _ => ProjectionState::Starting,
+            };
+            moved = entry.position != position || entry.state != state;
+            (entry.position, entry.state, entry.parked, entry.error) = (position, state, status.parked, status.error);
+        });
+        if moved {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// The same for all projections of other processes.
+    fn set_others(&self, state: ProjectionState, error: &str) {
+        for entry in self.entries().values_mut().filter(|entry| !entry.owned) {
+            (entry.state, entry.error) = (state, Some(error.to_owned()));
+        }
+    }
+
+    pub(crate) fn set_running(&self, name: &str, position: u64, parked: usize) {
+        self.change(name, |entry| {
+            (entry.position, entry.parked, entry.error) = (position, parked, None);
+            entry.state = ProjectionState::Running;
+        });
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn advance(&self, name: &str, position: u64, parked: usize) {
+        self.change(name, |entry| {
+            (entry.position, entry.parked, entry.progressed) = (position, parked, true);
+            (entry.state, entry.error) = (ProjectionState::Running, None);
+        });
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn caught_up(&self, name: &str, position: u64) {
+        let mut moved = false;
+        self.change(name, |entry| {
+            moved = entry.position != position;
+            (entry.position, entry.progressed) = (position, true);
+            (entry.state, entry.error) = (ProjectionState::CaughtUp, None);
+        });
+        if moved {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Whether the projection has moved since the last time this was asked.
+    pub(crate) fn made_progress(&self, name: &str) -> bool {
+        let mut progressed = false;
+        self.change(name, |entry| progressed = std::mem::take(&mut entry.progressed));
+        progressed
+    }
+}
+
+/// Shows the projections that other processes run, as long as there are any.
+pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: Board, stop: CancellationToken) {
+    let mut log_seen: Option<(Instant, u64)> = None;
+    let show = async {
+        loop {
+            if !board.owns_all() {
+                show_once(&db, &log, &board, &mut log_seen).await;
+            }
+            tokio::time::sleep(FOLLOW_POLL).await;
+        }
+    };
+    stop.run_until_cancelled(show).await;
+}
+
+async fn show_once(db: &Db, log: &Arc<dyn Log>, board: &Board, log_seen: &mut Option<(Instant, u64)>) {
+    if log_seen.is_none_or(|(at, _)| at.elapsed() >= LOG_POLL)
+        && let Ok(info) = log.info().await
+    {
+        *log_seen = Some((Instant::now(), info.incarnation_ms));
+    }
+    let Some((_, incarnation_ms)) = *log_seen else { return };
+    match db.projections().await {
+        Ok(found) => found.into_iter().for_each(|status| board.show(status, incarnation_ms)),
+        Err(error) => board.set_others(ProjectionState::Unavailable, &error.to_string()),
+    }
+}

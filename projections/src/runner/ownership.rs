@@ -1,0 +1,50 @@
+//! Which process runs a projection: one at a time, by a lock in PostgreSQL that ends with its connection.
+//!
+//! The lock keeps owners from taking turns; what makes two of them harmless is the checkpoint's epoch, which holds also when the
+//! connection with the lock breaks unnoticed.
+
+use std::time::Duration;
+
+use sqlx::{Postgres, Transaction};
+
+use crate::board::Board;
+use crate::db::{Db, DbError};
+
+/// Pause before a lock that another process has is sought again.
+const STAND_BY_PAUSE: Duration = Duration::from_secs(1);
+
+/// This process's hold on a projection, or none.
+pub(super) struct Ownership {
+    projection: &'static str,
+    held: Option<Transaction<'static, Postgres>>,
+}
+
+impl Ownership {
+    pub(super) fn none(projection: &'static str) -> Self {
+        Self { projection, held: None }
+    }
+
+    /// Waits until the projection is this process's. Meanwhile the board shows what its owner has stored.
+    pub(super) async fn take(&mut self, db: &Db, board: &Board) -> Result<(), DbError> {
+        if let Some(held) = &mut self.held
+            && sqlx::query("SELECT 1").execute(&mut **held).await.is_ok()
+        {
+            return Ok(());
+        }
+        self.give_up(board);
+        loop {
+            self.held = db.try_hold(&format!("projection {}", self.projection)).await?;
+            if self.held.is_some() {
+                board.own(self.projection, true);
+                return Ok(());
+            }
+            tokio::time::sleep(STAND_BY_PAUSE).await;
+        }
+    }
+
+    /// Lets another process try, one with a newer program perhaps.
+    pub(super) fn give_up(&mut self, board: &Board) {
+        self.held = None;
+        board.own(self.projection, false);
+    }
+}
