@@ -146,7 +146,7 @@ impl<R> Reader<R> {
         };
         let error = match opened {
             Ok(()) => return Ok(()),
-            Err(error @ StoreError::OtherIncarnation { .. }) => return Err(error),
+            Err(error @ (StoreError::OtherIncarnation { .. } | StoreError::Refused(_))) => return Err(error),
             Err(error) => error,
         };
         self.failures += 1;
@@ -162,6 +162,7 @@ impl<R> Reader<R> {
         connected(&self.client)?;
         let info = stream_info(&self.client, self.source.stream).await?;
         self.check_incarnation(&info)?;
+        self.check_end(&info)?;
         let jetstream = context::ContextBuilder::new().timeout(OPEN_TIMEOUT).build(self.client.clone());
         let unavailable = |error: &dyn std::error::Error| StoreError::Unavailable(error.to_string());
         let consumer = jetstream
@@ -182,7 +183,7 @@ impl<R> Reader<R> {
             tracing::info!(stream = self.source.stream, next = self.next, "subscription goes on");
         }
         self.open = Some(Open { messages, delivered: 0 });
-        self.caught_up = (pending == 0).then(|| info.state.last_seq.max(self.next - 1));
+        self.caught_up = (pending == 0).then_some(info.state.last_seq);
         Ok(())
     }
 
@@ -190,6 +191,18 @@ impl<R> Reader<R> {
         let found_ms = info.incarnation_ms();
         let wanted_ms = *self.incarnation_ms.get_or_insert(found_ms);
         if wanted_ms == found_ms { Ok(()) } else { Err(StoreError::OtherIncarnation { wanted_ms, found_ms }) }
+    }
+
+    /// A stream that ends before what was read already has lost its end: whatever comes next would be taken for known.
+    fn check_end(&self, info: &StreamInfo) -> Result<(), StoreError> {
+        let (read, last) = (self.next - 1, info.state.last_seq);
+        if read <= last {
+            return Ok(());
+        }
+        let stream = self.source.stream;
+        Err(StoreError::Refused(format!(
+            "{stream} ends at {last}, but was read up to {read}: it was cut off or restored"
+        )))
     }
 
     fn consumer_config(&self) -> pull::Config {

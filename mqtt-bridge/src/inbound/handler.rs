@@ -127,7 +127,7 @@ impl Handler {
 
     async fn presence(&self, topic: &DeviceTopic, payload: &[u8], delivery: Option<Delivery>) -> Result<(), Trouble> {
         let message = PresenceMessage::read(payload)?;
-        let contact = message.to_contact(delivery.map(|delivery| delivery.number))?;
+        let contact = numbered(message.to_contact()?, delivery);
         match message.status {
             PresenceWord::Online => {
                 let presence = message.to_presence()?;
@@ -165,7 +165,7 @@ impl Handler {
         if self.contacts.is_over(&subject) {
             return Ok(());
         }
-        let contact = Contact { delivery: delivery.map(|delivery| delivery.number), ..Contact::default() };
+        let contact = numbered(Contact::default(), delivery);
         self.publish(topic, TelemetryKind::Contact, None, &contact).await?;
         self.contacts.note(&subject);
         Ok(())
@@ -244,6 +244,13 @@ impl Handler {
 
 fn key(topic: &DeviceTopic) -> Key<Device> {
     Key::new(&topic.tenant, &topic.device)
+}
+
+fn numbered(contact: Contact, delivery: Option<Delivery>) -> Contact {
+    match delivery {
+        Some(Delivery { incarnation_ms, number, .. }) => contact.numbered(incarnation_ms, number),
+        None => contact,
+    }
 }
 
 fn command_id(delivery: Option<Delivery>) -> CommandId {

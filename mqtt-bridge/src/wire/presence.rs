@@ -30,7 +30,7 @@ pub struct PresenceMessage {
     #[serde(default)]
     pub versions: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    pub trial: Option<bool>,
+    pub trial: Value,
     #[serde(default)]
     pub slot: Value,
     /// Per cent.
@@ -70,6 +70,9 @@ pub struct Contact {
     pub signal_strength: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_power: Option<bool>,
+    /// When the broker's store was made that counts messages, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_ms: Option<u64>,
     /// The broker's number for the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<u64>,
@@ -85,13 +88,13 @@ impl PresenceMessage {
             session: bounds::mark("session", &self.session)?,
             boot_id: bounds::mark("boot_id", &self.boot_id)?,
             versions: bounds::versions(self.versions.clone().unwrap_or_default(), self.firmware_version.clone())?,
-            trial: self.trial.unwrap_or(false),
+            trial: bounds::is_yes(&self.trial),
             slot: bounds::mark("slot", &self.slot)?,
             last_update: last_update(&self.last_update),
         })
     }
 
-    pub fn to_contact(&self, delivery: Option<u64>) -> Result<Contact, Malformed> {
+    pub fn to_contact(&self) -> Result<Contact, Malformed> {
         Ok(Contact {
             status: Some(self.status),
             session: bounds::mark("session", &self.session)?,
@@ -99,8 +102,15 @@ impl PresenceMessage {
             battery_level: bounds::reading(&self.battery_level, 0, 100),
             signal_strength: bounds::reading(&self.signal_strength, -200, 50),
             external_power: self.external_power.as_bool(),
-            delivery,
+            ..Contact::default()
         })
+    }
+}
+
+impl Contact {
+    /// The contact as the broker has numbered it.
+    pub fn numbered(self, broker_ms: u64, delivery: u64) -> Self {
+        Self { broker_ms: Some(broker_ms), delivery: Some(delivery), ..self }
     }
 }
 

@@ -106,8 +106,8 @@ fn a_last_update_without_sense_does_not_take_the_rest_with_it() {
 #[test]
 fn contact_keeps_readings_that_make_sense() {
     let message = br#"{"status":"offline","session":"s","battery_level":250,"signal_strength":-71.4}"#;
-    let contact = PresenceMessage::read(message).unwrap().to_contact(Some(9)).unwrap();
-    let wanted = serde_json::json!({"status":"offline","session":"s","signal_strength":-71,"delivery":9});
+    let contact = PresenceMessage::read(message).unwrap().to_contact().unwrap().numbered(1_000, 9);
+    let wanted = serde_json::json!({"status":"offline","session":"s","signal_strength":-71,"broker_ms":1000,"delivery":9});
     assert_eq!(serde_json::to_value(contact).unwrap(), wanted);
 }
 
@@ -140,6 +140,18 @@ fn info_is_bounded() {
 }
 
 #[test]
+fn what_goes_with_a_status_never_takes_it_along() {
+    let odd = br#"{"attempt":1,"status":"failed","code":7,"message":5,"bytes":-1,"retry_after_s":10.5,"progress":{}}"#;
+    let report = StatusReport::read(odd).unwrap().to_report(1).unwrap();
+    assert_eq!((report.status, report.code, report.retry_after_s), (ReportStatus::Failed, None, Some(10)));
+    let trial = |value: &str| {
+        let json = format!(r#"{{"status":"online","firmware_version":"1","trial":{value}}}"#);
+        PresenceMessage::read(json.as_bytes()).unwrap().to_presence().unwrap().trial
+    };
+    assert_eq!(["true", "1", "\"yes\"", "0", "null", "[]"].map(trial), [true, true, true, false, false, false]);
+}
+
+#[test]
 fn measurements_are_an_object_with_an_optional_time() {
     let (raw, time) = read_measurements(br#"{"t": 21.5, "ts": 1790000000}"#).unwrap();
     assert_eq!(raw.get(), r#"{"t": 21.5, "ts": 1790000000}"#);
@@ -153,7 +165,7 @@ proptest! {
     #[test]
     fn nothing_that_comes_in_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         drop(StatusReport::read(&bytes).map(|m| m.to_report(1)));
-        drop(PresenceMessage::read(&bytes).map(|m| (m.to_presence(), m.to_contact(None))));
+        drop(PresenceMessage::read(&bytes).map(|m| (m.to_presence(), m.to_contact())));
         drop(InfoMessage::read(&bytes).map(|m| m.to_info()));
         drop(read_measurements(&bytes));
     }
@@ -164,7 +176,7 @@ proptest! {
             r#"{{"status":"online","attempt":1,"battery_level":{number:e},"signal_strength":{whole},"boot_id":{whole},"ts":{whole},"progress":{whole}}}"#
         );
         if let Ok(message) = PresenceMessage::read(json.as_bytes()) {
-            drop((message.to_presence(), message.to_contact(None)));
+            drop((message.to_presence(), message.to_contact()));
         }
         drop(read_measurements(json.as_bytes()));
     }
