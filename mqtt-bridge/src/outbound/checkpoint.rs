@@ -5,7 +5,7 @@
 
 use async_nats::Client;
 use async_nats::jetstream::{self, kv};
-use event_store::{PositionToken, StoreError, streams};
+use event_store::{LogInfo, PositionToken, StoreError, streams};
 
 const KEY: &str = "mqtt-outbound-position";
 
@@ -16,11 +16,15 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) async fn open(client: &Client, incarnation_ms: u64) -> Result<Self, StoreError> {
+    pub(super) async fn open(client: &Client, log: LogInfo) -> Result<Self, StoreError> {
+        let incarnation_ms = log.incarnation_ms;
         let entries = jetstream::new(client.clone()).get_key_value(streams::LEASES).await.map_err(unavailable)?;
         let found = entries.get(KEY).await.map_err(unavailable)?;
         let token = found.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse::<PositionToken>().ok());
-        let saved = token.filter(|token| token.incarnation_ms == incarnation_ms).map_or(0, |token| token.sequence);
+        // A log that ends before it has lost its end.
+        let of_this_log =
+            |token: &PositionToken| token.incarnation_ms == incarnation_ms && token.sequence <= log.last_sequence;
+        let saved = token.filter(of_this_log).map_or(0, |token| token.sequence);
         Ok(Self { entries, incarnation_ms, saved })
     }
 

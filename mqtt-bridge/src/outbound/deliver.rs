@@ -8,6 +8,7 @@ use domain::Key;
 use domain::device::{Desired, Device, Phase};
 use event_store::{EventStore, StoreError, clock};
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 use super::DeviceRef;
 use super::pending::Hint;
@@ -29,6 +30,8 @@ pub(super) struct Published {
     expires_at: Option<DateTime<Utc>>,
     /// How often it was sent.
     pub(super) sent: u32,
+    /// When it was sent last.
+    pub(super) at: Instant,
 }
 
 /// What was published last, per device.
@@ -93,7 +96,7 @@ impl Deliverer {
         let sent = same.map_or(1, |same| same.sent.saturating_add(1));
         match self.send(device, &command).await {
             Ok(()) => {
-                let published = Published { fingerprint, expires_at: command.expires_at, sent };
+                let published = Published { fingerprint, expires_at: command.expires_at, sent, at: Instant::now() };
                 self.memory.insert(device.clone(), published);
                 Delivered::Stands { awaited: is_awaited.then_some(sent) }
             }

@@ -15,7 +15,7 @@ use super::checkpoint::Checkpoint;
 use super::deliver::{Delivered, Deliverer, FAILURE_PAUSE, memory};
 use super::hints::hint;
 use super::pending::{Hint, Pending};
-use super::retries::Retries;
+use super::retries::{Awaited, Retries};
 use super::{DeviceRef, LiveDevices, Outbound};
 use crate::command::Fingerprint;
 use crate::link::{Connections, Link};
@@ -26,6 +26,8 @@ const IN_WORK_MAX: usize = 256;
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often all devices with live updates are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// What the broker acknowledged within this time it may not have on disk; nats-server writes every two minutes by default.
+const LOSABLE: Duration = Duration::from_secs(300);
 /// Pause after a sweep that could not be finished.
 const SWEEP_RETRY: Duration = Duration::from_secs(30);
 /// Devices asked for at once in a sweep.
@@ -57,7 +59,7 @@ impl Owner {
         let mut connections = link.connections();
         connections.connected().await;
         let log = outbound.store.log();
-        let checkpoint = Checkpoint::open(&outbound.waybill, log.info().await?.incarnation_ms).await?;
+        let checkpoint = Checkpoint::open(&outbound.waybill, log.info().await?).await?;
         let position = checkpoint.position();
         tracing::info!(position, "publishing commands from here on");
         Ok(Self {
@@ -86,7 +88,7 @@ impl Owner {
             self.take_work();
             tokio::select! {
                 () = stop.cancelled() => {
-                    self.checkpoint.save(self.pending.followed()).await;
+                    self.save().await;
                     return Ok(());
                 }
                 Some((device, delivered)) = self.in_work.next() => self.finish(device, delivered),
@@ -111,10 +113,10 @@ impl Owner {
     fn finish(&mut self, device: DeviceRef, delivered: Delivered) {
         match delivered {
             Delivered::Stands { awaited } => {
+                let from = self.pending.done(device.clone());
                 if let Some(sent) = awaited {
-                    self.retries.expect_answer(device.clone(), sent, Instant::now());
+                    self.retries.expect_answer(Awaited { device, from }, sent, Instant::now());
                 }
-                self.pending.done(device);
             }
             Delivered::Failed => self.pending.failed(device, Instant::now() + FAILURE_PAUSE),
         }
@@ -132,7 +134,8 @@ impl Owner {
         }
     }
 
-    /// A broker that was away may have lost what it had acknowledged: all commands known to stand are published once more.
+    /// A broker that was away may have lost what it had acknowledged: all commands known to stand are published once more, and what took
+    /// others away lately, since these may be back.
     fn on_connection(&mut self, connected: bool) {
         if !connected {
             return;
@@ -140,13 +143,13 @@ impl Owner {
         let memory = &self.deliverer.memory;
         let standing: HashSet<DeviceRef> = memory
             .iter()
-            .filter(|(_, published)| published.fingerprint != Fingerprint::Nothing)
+            .filter(|(_, published)| published.fingerprint != Fingerprint::Nothing || published.at.elapsed() < LOSABLE)
             .map(|(device, _)| DeviceRef::clone(&device))
             .collect();
         memory.invalidate_all();
         tracing::info!(devices = standing.len(), "MQTT broker is back; publishing the commands that stand");
         for device in standing {
-            self.pending.add(device, Hint::again(false));
+            self.pending.add(device, Hint::again());
         }
     }
 
@@ -160,7 +163,7 @@ impl Owner {
             Ok(devices) => {
                 let last = devices.last().filter(|_| devices.len() >= SWEEP_PAGE).cloned();
                 for device in devices {
-                    self.pending.add(device, Hint::again(false));
+                    self.pending.add(device, Hint::again());
                 }
                 match last {
                     Some(last) => self.ask(Some(last)),
@@ -178,14 +181,19 @@ impl Owner {
     async fn on_tick(&mut self) {
         let now = Instant::now();
         self.pending.wake(now);
-        while let Some(device) = self.retries.take_due(now) {
-            self.pending.add(device, Hint::again(true));
+        while let Some(Awaited { device, from }) = self.retries.take_due(now) {
+            self.pending.add(device, Hint::repeat(from));
         }
         if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.pending.has_room() {
             self.sweep = self.ask(None);
         }
         metrics::gauge!("waybill_mqtt_outbound_pending").set(self.pending.len() as f64);
-        self.checkpoint.save(self.pending.followed()).await;
+        self.save().await;
+    }
+
+    /// Remembers how far the next owner need not look: what is unanswered is the next one's to send again.
+    async fn save(&mut self) {
+        self.checkpoint.save(self.retries.followed(self.pending.followed())).await;
     }
 }
 

@@ -30,8 +30,13 @@ impl Hint {
     }
 
     /// A wish to look again, not from the log.
-    pub(super) fn again(force: bool) -> Self {
-        Self { from: NO_POSITION, to: 0, force }
+    pub(super) fn again() -> Self {
+        Self { from: NO_POSITION, to: 0, force: false }
+    }
+
+    /// A wish to publish again what followed a record.
+    pub(super) fn repeat(from: u64) -> Self {
+        Self { from, to: 0, force: true }
     }
 
     fn merge(&mut self, other: Self) {
@@ -99,12 +104,13 @@ impl Pending {
         Some((device, entry.hint))
     }
 
-    /// The device has been dealt with.
-    pub(super) fn done(&mut self, device: DeviceRef) {
-        let newer = self.entries.remove(&device).and_then(|entry| entry.newer);
-        if let Some(hint) = newer {
-            self.add(device, hint);
+    /// The device has been dealt with; the oldest record that was followed.
+    pub(super) fn done(&mut self, device: DeviceRef) -> u64 {
+        let Some(entry) = self.entries.remove(&device) else { return NO_POSITION };
+        if let Some(newer) = entry.newer {
+            self.add(device, newer);
         }
+        entry.hint.from
     }
 
     /// The device could not be dealt with and waits until then.
@@ -194,7 +200,7 @@ mod tests {
     #[test]
     fn looking_again_holds_up_no_position() {
         let mut pending = Pending::reading_from(10);
-        pending.add(device("d-1"), Hint::again(true));
+        pending.add(device("d-1"), Hint::again());
         assert_eq!(pending.followed(), 10);
     }
 }

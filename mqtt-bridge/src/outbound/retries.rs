@@ -1,4 +1,6 @@
 //! Commands that a device should have answered by now: sent again, each time after a longer wait.
+//!
+//! Invariant: [`Retries::followed`] never passes a record whose command may still have to be sent again, so that the next owner finds it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,28 +12,43 @@ use super::DeviceRef;
 /// First wait for an answer; doubles up to the longest.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(600);
-/// Commands whose answer is waited for. Beyond that the sweep has to do.
+/// Commands whose answer is waited for. Those beyond are sent once: the copy that the broker retains, and the device's own asking after
+/// each connect, have to do.
 const WAITING_MAX: usize = 200_000;
+
+/// A device that has still to answer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Awaited {
+    pub(super) device: DeviceRef,
+    /// Oldest record that its command follows.
+    pub(super) from: u64,
+}
 
 #[derive(Default)]
 pub(super) struct Retries {
-    due: BTreeMap<(Instant, u64), DeviceRef>,
+    due: BTreeMap<(Instant, u64), Awaited>,
     count: u64,
 }
 
 impl Retries {
     /// Looks at the device again if it has not answered in time. `sent` counts how often this command was sent.
-    pub(super) fn expect_answer(&mut self, device: DeviceRef, sent: u32, now: Instant) {
+    pub(super) fn expect_answer(&mut self, awaited: Awaited, sent: u32, now: Instant) {
         if self.due.len() < WAITING_MAX {
             let wait = ANSWER_WAIT.saturating_mul(1 << sent.saturating_sub(1).min(8)).min(ANSWER_WAIT_MAX);
             self.count += 1;
-            self.due.insert((now + wait, self.count), device);
+            self.due.insert((now + wait, self.count), awaited);
         }
     }
 
     /// The next device whose time is over.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<DeviceRef> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Awaited> {
         Some(self.due.first_entry().filter(|first| first.key().0 <= now)?.remove())
+    }
+
+    /// Up to where the log need not be followed again, of all that is followed up to `position`.
+    pub(super) fn followed(&self, position: u64) -> u64 {
+        let oldest = self.due.values().map(|awaited| awaited.from).min();
+        oldest.map_or(position, |oldest| position.min(oldest.saturating_sub(1)))
     }
 }
 
@@ -39,17 +56,32 @@ impl Retries {
 mod tests {
     use domain::{DeviceId, TenantId};
 
+    use super::super::pending::NO_POSITION;
     use super::*;
 
     #[tokio::test]
     async fn each_wait_is_longer() {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
+        let awaited = Awaited { device, from: 7 };
         let (mut retries, now) = (Retries::default(), Instant::now());
-        retries.expect_answer(device.clone(), 1, now);
-        retries.expect_answer(device.clone(), 2, now);
+        retries.expect_answer(awaited.clone(), 1, now);
+        retries.expect_answer(awaited.clone(), 2, now);
         assert_eq!(retries.take_due(now + Duration::from_secs(29)), None);
-        assert_eq!(retries.take_due(now + Duration::from_secs(31)), Some(device));
+        assert_eq!(retries.take_due(now + Duration::from_secs(31)), Some(awaited));
         assert_eq!(retries.take_due(now + Duration::from_secs(59)), None);
         assert!(retries.take_due(now + Duration::from_secs(60)).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_next_owner_finds_what_is_unanswered() {
+        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        assert_eq!(retries.followed(20), 20);
+        retries.expect_answer(Awaited { device: device.clone(), from: NO_POSITION }, 1, now);
+        assert_eq!(retries.followed(20), 20, "what the log didn't hint at, a sweep finds again");
+        retries.expect_answer(Awaited { device, from: 7 }, 1, now);
+        assert_eq!(retries.followed(20), 6);
+        while retries.take_due(now + ANSWER_WAIT).is_some() {}
+        assert_eq!(retries.followed(20), 20);
     }
 }
