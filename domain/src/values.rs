@@ -1,7 +1,9 @@
 //! Small values with fallible constructors; nothing behind a constructor checks again.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -15,6 +17,8 @@ pub const SHORT_TEXT_MAX_CHARS: usize = 128;
 pub const LONG_TEXT_MAX_CHARS: usize = 4_096;
 /// Most tags or attributes of one thing.
 pub const TAGS_MAX: usize = 64;
+/// Years of times that somebody names: all of them can be stored, compared and counted with everywhere.
+pub const YEARS: RangeInclusive<i32> = 1970..=9999;
 /// The component that `firmware_version` stands for.
 pub const FIRMWARE_COMPONENT: &str = "firmware";
 
@@ -143,6 +147,11 @@ pub fn is_version_text(text: &str) -> bool {
 /// Whether a text is short enough for a name and has no control characters.
 pub fn is_short_text(text: &str) -> bool {
     (1..=SHORT_TEXT_MAX_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+/// Whether a time that somebody names lies in [`YEARS`].
+pub fn is_usable_time(time: DateTime<Utc>) -> bool {
+    YEARS.contains(&time.year())
 }
 
 /// How urgent an update is among those of its device.

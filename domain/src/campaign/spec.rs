@@ -9,7 +9,7 @@ use crate::ids::{DeviceId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
-use crate::values::{Percent, Priority, Threshold};
+use crate::values::{Percent, Priority, Threshold, YEARS, is_usable_time};
 use crate::version::VersionRequirement;
 
 /// Most waves of a campaign.
@@ -34,6 +34,12 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    pub const ALL: [Self; 5] = [Self::Immediate, Self::Scheduled, Self::Staged, Self::Canary, Self::BlueGreen];
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strategy| strategy.word() == word)
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Immediate => "immediate",
@@ -201,6 +207,9 @@ impl CampaignSpec {
         }
         if self.max_retries > RETRIES_MAX {
             return invalid("max_retries", format!("at most {RETRIES_MAX}"));
+        }
+        if self.ends_at.is_some_and(|ends_at| !is_usable_time(ends_at)) {
+            return invalid("ends_at", format!("a year from {} to {}", YEARS.start(), YEARS.end()));
         }
         Ok(())
     }

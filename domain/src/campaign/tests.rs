@@ -384,6 +384,9 @@ fn what_runs_takes_new_values_and_checks_them() {
     assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(50))), "=", "as it was");
     assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(0))), "!invalid");
     assert_eq!(answer(&running, adjust(|changes| changes.ends_at = Change::Set(DateTime::UNIX_EPOCH))), "!invalid");
+    let odd = "+10000-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(answer(&running, adjust(|changes| changes.ends_at = Change::Set(odd))), "!invalid");
+    assert!(CampaignSpec { ends_at: Some(odd), ..spec(&[100]) }.check().is_err());
     let commands = [running, vec![adjust(|changes| changes.rate_per_minute = Change::Set(9))]].concat();
     let campaign = folded(&commands);
     assert_eq!(campaign.spec.as_ref().unwrap().rate_per_minute, Some(9));

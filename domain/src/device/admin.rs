@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::profile::{Profile, ProfilePatch};
 use super::{Device, DeviceEvent, Hold, Lifecycle};
 use crate::rejection::Rejection;
+use crate::values::{YEARS, is_usable_time};
 
 impl Device {
     pub(super) fn register(
@@ -45,8 +46,12 @@ impl Device {
             .collect()
     }
 
-    pub(super) fn hold(&self, until: Option<DateTime<Utc>>) -> Vec<DeviceEvent> {
-        if self.hold == Some(Hold { until }) { vec![] } else { vec![DeviceEvent::Held { until }] }
+    pub(super) fn hold(&self, until: Option<DateTime<Utc>>) -> Result<Vec<DeviceEvent>, Rejection> {
+        if until.is_some_and(|until| !is_usable_time(until)) {
+            let reason = format!("a year from {} to {}", YEARS.start(), YEARS.end());
+            return Err(Rejection::Invalid { field: "until".to_owned(), reason });
+        }
+        Ok(if self.hold == Some(Hold { until }) { vec![] } else { vec![DeviceEvent::Held { until }] })
     }
 
     pub(super) fn release(&self, now: DateTime<Utc>) -> Vec<DeviceEvent> {

@@ -9,6 +9,7 @@ use super::update::{CampaignRef, Outcome, Phase, Update, UpdateKind, UpdateSpec,
 use super::{CampaignUpdate, Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::{CampaignId, FirmwareId, ORDINAL_MAX};
 use crate::rejection::Rejection;
+use crate::version::is_same;
 
 /// Why an update was superseded whose firmware was withdrawn while it waited.
 pub const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
@@ -101,7 +102,11 @@ impl Device {
 
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
         let Some(update) = self.updates.get(&ordinal) else {
-            return Err(Rejection::UpdateUnknown);
+            // Only what has ended is forgotten.
+            return Err(match (1..=self.last_ordinal).contains(&ordinal) {
+                true => Rejection::UpdateEnded { phase: "ended".to_owned() },
+                false => Rejection::UpdateUnknown,
+            });
         };
         match update.phase {
             Phase::Ended(Outcome::Cancelled) | Phase::Cancelling => Ok(vec![]),
@@ -236,8 +241,9 @@ impl Draft {
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
         let running = self.device.versions.get(&update.spec.firmware.component);
-        let is_there = running == Some(&update.spec.firmware.version) && !update.spec.force_update;
-        if update.attempt > 0 && is_there && !self.device.trial {
+        let target = &update.spec.firmware.version;
+        let is_there = running.is_some_and(|running| is_same(running, target)) && !update.spec.force_update;
+        if update.attempt > 0 && is_there && !self.device.trial && !update.wrong_bytes {
             self.confirm(&update, None, None);
             return;
         }
@@ -270,7 +276,8 @@ impl Draft {
         let firmware = &update.spec.firmware;
         let running = self.device.versions.get(&firmware.component);
         // Between two attempts what ran before still runs, or the target on trial.
-        let as_it_was = running == update.spec.from_version.as_ref() || running == Some(&firmware.version);
+        let as_it_was = running == update.spec.from_version.as_ref()
+            || running.is_some_and(|running| is_same(running, &firmware.version));
         if update.attempt > 0 && as_it_was {
             return None;
         }

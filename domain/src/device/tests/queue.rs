@@ -98,3 +98,23 @@ fn the_next_update_is_judged_by_what_the_device_says_now() {
             "update.superseded 2/0 already_on_version",
         ]);
 }
+
+#[test]
+fn an_update_that_is_forgotten_has_ended_all_the_same() {
+    let mut past = registered();
+    for ordinal in 1..=ENDED_KEPT_MAX as u32 + 1 {
+        past.extend([update_to("2.0.0"), cancel(ordinal)]);
+    }
+    given(past.clone()).when(cancel(1)).refused("update_ended");
+    given(past.clone()).when(cancel(2)).then(&[]);
+    given(past).when(cancel(99)).refused("update_unknown");
+}
+
+#[test]
+fn a_hold_ends_in_a_year_that_everybody_knows() {
+    let until = |text: &str| DeviceCommand::Hold { until: Some(text.parse().unwrap()) };
+    for odd in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "-0044-03-15T00:00:00Z"] {
+        given(registered()).when(until(odd)).refused("invalid");
+    }
+    given(registered()).when(until("9999-12-31T23:59:59Z")).then(&["device.held"]);
+}
