@@ -8,7 +8,8 @@ use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::{self, ReadModel};
-use crate::rebuild::{create_tables, drop_schema, replay};
+use crate::rebuild::{create_tables, drop_schema};
+use crate::replay::Replay;
 
 const SCHEMA: &str = "replayed";
 /// Differences that are named.
@@ -24,7 +25,7 @@ pub async fn compare(db: &Db, log: Arc<dyn Log>) -> Result<Vec<String>, DbError>
     for model in &all {
         create_tables(db, *model, SCHEMA).await?;
     }
-    let position = replay(db, &log, &all, SCHEMA, 0, &mut |_, _| {}).await?;
+    let position = Replay::new(db, &log, SCHEMA, &all).run(&mut |_, _| {}).await?;
     wait_for_live(db, position).await?;
     let mut differences = Vec::new();
     let mut tx = db.read_all().await?;

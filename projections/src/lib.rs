@@ -16,6 +16,7 @@ mod handle;
 mod models;
 pub mod presence;
 mod rebuild;
+mod replay;
 pub mod rollout;
 mod runner;
 mod table;

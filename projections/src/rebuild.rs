@@ -3,16 +3,12 @@
 
 use std::sync::Arc;
 
-use event_store::{Delivery, Log, StoreError};
-use futures::StreamExt;
-use sqlx::{Executor as _, PgConnection, Postgres, Transaction};
+use event_store::Log;
+use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
 
 use crate::db::{Db, DbError};
-use crate::decode::{Decoded, Unreadable};
 use crate::models::{self, ReadModel};
-
-/// Records applied in one transaction.
-const BATCH_RECORDS: usize = 2_000;
+use crate::replay::{Replay, unavailable};
 
 /// Rebuilds a read model by name; `progress` is told the position reached and the end.
 pub async fn rebuild(
@@ -26,15 +22,17 @@ pub async fn rebuild(
     let _held = db.hold(&format!("rebuilding {name}")).await?;
     let incarnation_ms = log.info().await.map_err(unavailable)?.incarnation_ms;
     create_tables(db, model, &schema).await?;
-    let mut position = replay(db, &log, &[model], &schema, 0, &mut progress).await?;
+    let mut replay = Replay::new(db, &log, &schema, &[model]);
+    replay.run(&mut progress).await?;
     // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
     let mut tx = db.pool().begin().await?;
     sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
         .bind(name)
         .execute(&mut *tx)
         .await?;
-    position = replay(db, &log, &[model], &schema, position, &mut progress).await?;
+    let position = replay.run(&mut progress).await?;
     switch(&mut tx, model, &schema, position, incarnation_ms).await?;
+    replay.park(&mut tx).await?;
     tx.commit().await?;
     drop_schema(db, &schema).await?;
     Ok(position)
@@ -58,70 +56,6 @@ pub(crate) async fn drop_schema(db: &Db, schema: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Applies the log from behind `from` to its present end; returns that.
-pub(crate) async fn replay(
-    db: &Db,
-    log: &Arc<dyn Log>,
-    models: &[&dyn ReadModel],
-    schema: &str,
-    from: u64,
-    progress: &mut (impl FnMut(u64, u64) + Send),
-) -> Result<u64, DbError> {
-    let head = log.info().await.map_err(unavailable)?.last_sequence;
-    if head <= from {
-        return Ok(from);
-    }
-    let mut source = log.subscribe(from + 1);
-    let mut batch = Vec::new();
-    let mut reached = from;
-    while reached < head {
-        match source.next().await {
-            Some(Ok(Delivery::Record(raw))) if raw.position <= head => {
-                reached = raw.position;
-                match Decoded::decode(raw) {
-                    Ok(record) => batch.push(record),
-                    Err(unreadable) => keep_unreadable(db, models, schema, *unreadable).await?,
-                }
-            }
-            Some(Ok(Delivery::Record(_))) => reached = head,
-            Some(Ok(Delivery::CaughtUp { position })) => reached = reached.max(position.min(head)),
-            Some(Err(error)) => return Err(unavailable(error)),
-            None => return Err(DbError::Unavailable("the subscription ended".to_owned())),
-        }
-        if batch.len() >= BATCH_RECORDS || (reached >= head && !batch.is_empty()) {
-            let mut tx = db.write(schema).await?;
-            for model in models {
-                model.apply(&mut tx, &batch).await?;
-            }
-            tx.commit().await?;
-            batch.clear();
-            progress(reached, head);
-        }
-    }
-    Ok(head)
-}
-
-fn unavailable(error: StoreError) -> DbError {
-    DbError::Unavailable(error.to_string())
-}
-
-/// Only a model that keeps bytes can be built over a record that can't be decoded.
-async fn keep_unreadable(
-    db: &Db,
-    models: &[&dyn ReadModel],
-    schema: &str,
-    unreadable: Unreadable,
-) -> Result<(), DbError> {
-    let mut tx = db.write(schema).await?;
-    for model in models {
-        if !model.keep_unreadable(&mut tx, &unreadable.raw).await? {
-            return Err(DbError::Invalid(format!("{} can't be built: {}", model.name(), unreadable.error)));
-        }
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
 /// Puts the new tables in the old ones' place. Policies, grants and the checkpoint go with them.
 async fn switch(
     tx: &mut Transaction<'_, Postgres>,
@@ -132,6 +66,7 @@ async fn switch(
 ) -> Result<(), DbError> {
     let mut sql = String::new();
     for table in model.tables() {
+        sql.push_str(&keep_index_names(tx, schema, table).await?);
         sql.push_str(&format!("DROP TABLE public.{table}; ALTER TABLE {schema}.{table} SET SCHEMA public; SELECT waybill_protect('public.{table}');"));
     }
     let connection: &mut PgConnection = tx;
@@ -149,4 +84,23 @@ async fn switch(
     .await?;
     sqlx::query("DELETE FROM parked_records WHERE projection = $1").bind(model.name()).execute(connection).await?;
     Ok(())
+}
+
+/// Statements that give the indexes of a new table the names of the old one's, by which migrations know them.
+async fn keep_index_names(connection: &mut PgConnection, schema: &str, table: &str) -> Result<String, DbError> {
+    let definition = r"regexp_replace(indexdef, '^CREATE (UNIQUE )?INDEX \S+ ON \S+ ', '\1')";
+    let sql = format!(
+        "SELECT n.indexname, o.indexname
+         FROM (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = 'public' AND tablename = $2) o
+         JOIN (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = $1 AND tablename = $2) n USING (definition)"
+    );
+    let pairs = sqlx::query(&sql).bind(schema).bind(table).fetch_all(connection).await?;
+    let (mut aside, mut named) = (String::new(), String::new());
+    for (number, pair) in pairs.iter().enumerate() {
+        let (new, old): (String, String) = (pair.try_get(0)?, pair.try_get(1)?);
+        // By way of a name that none has: the old name of one may be the new name of another.
+        aside.push_str(&format!("ALTER INDEX {schema}.{new} RENAME TO {table}_renamed_{number};"));
+        named.push_str(&format!("ALTER INDEX {schema}.{table}_renamed_{number} RENAME TO {old};"));
+    }
+    Ok(aside + &named)
 }

@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use domain::{AggregateKey, TenantId};
 use event_store::{RawRecord, Record};
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, Row as _};
+use sqlx::{Acquire as _, PgConnection, Row as _};
 
 use super::ReadModel;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, settle};
 use crate::decode::Decoded;
 
 pub(crate) struct ArchiveModel;
@@ -38,7 +38,11 @@ impl ReadModel for ArchiveModel {
         store_records(connection, &[raw]).await?;
         // Unknown to this program, and yet of the record's form.
         if let Ok(record) = Record::decode(raw.position, &raw.body) {
-            store_events(connection, vec![(raw, &record)]).await?;
+            let mut savepoint = connection.begin().await?;
+            let done = store_events(&mut savepoint, vec![(raw, &record)]).await;
+            if let Err(error) = settle(savepoint, done).await? {
+                tracing::warn!(position = raw.position, error, "Of a record nothing but its bytes is archived.");
+            }
         }
         Ok(true)
     }
@@ -143,7 +147,7 @@ fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow,
     Ok(EventRow {
         aggregate_type: raw.key.kind.clone(),
         aggregate_id: format!("{}/{}", raw.key.tenant, raw.key.id),
-        sequence: (record.version + index as u64) as i64,
+        sequence: sequence(raw.position, record.version, index)?,
         event_type,
         event_version: stored.schema.to_string(),
         payload: stored.event.get().to_owned(),
@@ -156,6 +160,12 @@ fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow,
         correlation_id: meta.correlation_id.to_string(),
         causation_id,
     })
+}
+
+/// The version that the event brings its aggregate to.
+fn sequence(position: u64, version: u64, index: usize) -> Result<i64, DbError> {
+    let sequence = version.checked_add(index as u64).and_then(|sequence| i64::try_from(sequence).ok());
+    sequence.ok_or_else(|| DbError::Invalid(format!("the record at {position} has version {version}")))
 }
 
 /// An archived record: its position, when the log stored it, and the record itself.

@@ -7,12 +7,12 @@ use domain::{AggregateKey, TenantId};
 use event_store::Log;
 use sqlx::{Acquire as _, PgConnection, Row as _};
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, settle};
 use crate::decode::Decoded;
 use crate::models::{self, ReadModel};
 
-/// Most records of one aggregate that are read to let it back in.
-const RECORDS_MAX: usize = 100_000;
+/// Records of a parked aggregate that are read and applied at once, each up to [`event_store::log::RECORD_MAX_BYTES`].
+const PAGE_RECORDS: usize = 64;
 
 /// A record that is set aside.
 pub(crate) struct ParkedRecord {
@@ -28,6 +28,11 @@ pub(crate) struct Parked {
 }
 
 impl Parked {
+    /// Nothing parked, as at the beginning of the log.
+    pub(crate) fn none(projection: &'static str) -> Self {
+        Self { projection, aggregates: HashSet::new() }
+    }
+
     pub(crate) async fn load(db: &Db, projection: &'static str) -> Result<Self, DbError> {
         let mut tx = db.read_all().await?;
         let aggregates: Vec<String> =
@@ -95,21 +100,14 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
         let aggregate: String = row.try_get(0)?;
         let (first, last): (i64, i64) = (row.try_get(1)?, row.try_get(2)?);
         let mut savepoint = tx.begin().await?;
-        let applied = match records(&log, &aggregate, first as u64, last as u64, position as u64).await {
-            Ok(records) => model.apply(&mut savepoint, &records).await,
-            Err(error) => Err(error),
-        };
-        match applied {
+        let stretch = (first as u64, last as u64, position as u64);
+        let done = apply_from_log(&mut savepoint, &log, model, &aggregate, stretch).await;
+        match settle(savepoint, done).await? {
             Ok(()) => {
-                savepoint.commit().await?;
                 release(&mut tx, model, &aggregate).await?;
                 outcome.released.push(aggregate);
             }
-            Err(DbError::Invalid(reason)) => {
-                savepoint.rollback().await?;
-                outcome.still_parked.push((aggregate, reason));
-            }
-            Err(error) => return Err(error),
+            Err(reason) => outcome.still_parked.push((aggregate, reason)),
         }
     }
     sqlx::query("UPDATE projection_checkpoints SET epoch = epoch + 1 WHERE name = $1")
@@ -120,21 +118,32 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
     Ok(outcome)
 }
 
-/// The records of an aggregate from its first parked one to the checkpoint.
-async fn records(
+/// Applies the records of an aggregate from its first parked one to the checkpoint, page by page. It must come by the last parked one.
+async fn apply_from_log(
+    connection: &mut PgConnection,
     log: &Arc<dyn Log>,
+    model: &dyn ReadModel,
     aggregate: &str,
-    first: u64,
-    last: u64,
-    checkpoint: u64,
-) -> Result<Vec<Decoded>, DbError> {
+    (first, last, checkpoint): (u64, u64, u64),
+) -> Result<(), DbError> {
     let key = parse_key(aggregate)?;
-    let mut raw = log.read(&key, first, RECORDS_MAX).await.map_err(|error| DbError::Unavailable(error.to_string()))?;
-    raw.retain(|record| record.position <= checkpoint);
-    if raw.last().is_none_or(|record| record.position < last) {
+    let (mut next, mut reached) = (first, 0);
+    while next <= checkpoint {
+        let read = log.read(&key, next, PAGE_RECORDS).await;
+        let mut raw = read.map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let Some(end) = raw.last().map(|record| record.position) else { break };
+        raw.retain(|record| record.position <= checkpoint);
+        reached = raw.last().map_or(reached, |record| record.position);
+        let records: Vec<Decoded> = raw.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
+        if !records.is_empty() {
+            model.apply(connection, &records).await?;
+        }
+        next = end + 1;
+    }
+    if reached < last {
         return Err(DbError::Unavailable(format!("the log has not given all records of {aggregate}")));
     }
-    raw.into_iter().map(|raw| Ok(Decoded::decode(raw)?)).collect()
+    Ok(())
 }
 
 async fn release(connection: &mut PgConnection, model: &dyn ReadModel, aggregate: &str) -> Result<(), DbError> {

@@ -112,6 +112,20 @@ async fn an_unknown_event_halts_projections_and_the_archive_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_a_record_without_an_event_type_the_archive_keeps_the_bytes() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
+    append(&world.memory, key.raw(), record(2, r#"{"to":"Mars"}"#)).await;
+    append(&world.memory, key.raw(), record(u64::MAX, r#"{"type":"device.teleported"}"#)).await;
+    world.register("d-2").await;
+    world.reaches(&[projections::ARCHIVE]).await;
+    assert_eq!(archive::records(&world.db, key.raw()).await.unwrap().len(), 3);
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(&world.admin().await).await.unwrap();
+    assert_eq!(events, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_bytes_park_their_aggregate_and_are_kept() {
     let world = World::start().await;
     world.register("d-1").await;
@@ -199,6 +213,110 @@ async fn a_rebuild_goes_on_while_events_come() {
         }
     };
     tokio::join!(writing, rebuilding);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    let (second, third) = (Tasks::new(), Tasks::new());
+    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    let follower = Projections::follow(world.db.clone(), world.log.clone(), &third);
+    for n in 0..20 {
+        world.register(&format!("e-{n}")).await;
+        world.boots(&format!("e-{n}"), "b1", "1.1.0").await;
+    }
+    for projections in [&world.projections, &standby, &follower] {
+        projections.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
+    }
+    let admin = world.admin().await;
+    let epochs = "SELECT max(epoch) FROM projection_checkpoints";
+    let taken: i64 = sqlx::query_scalar(epochs).fetch_one(&admin).await.unwrap();
+    assert_eq!(taken, 0, "nobody has taken anything over");
+
+    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
+    append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported"}"#)).await;
+    for projections in [&world.projections, &standby, &follower] {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let all = projections.status().await.unwrap();
+            let devices = all.iter().find(|status| status.name == projections::DEVICES).unwrap();
+            if devices.state == ProjectionState::Halted && devices.error.as_ref().unwrap().contains("teleported") {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{devices:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+    assert!(second.shutdown(PATIENCE).await && third.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stops_is_followed_by_the_one_that_stands_by() {
+    let world = World::start().await;
+    world.settles().await;
+    let second = Tasks::new();
+    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    assert!(world.tasks.shutdown(PATIENCE).await);
+    world.register("d-1").await;
+    standby.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
+    assert!(second.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_parks_what_cant_be_applied_and_keeps_the_names_of_indexes() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let names =
+        "SELECT indexname::text FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'devices' ORDER BY 1";
+    let before: Vec<String> = sqlx::query_scalar(names).fetch_all(&admin).await.unwrap();
+    for id in ["bad", "good", "broken"] {
+        world.register(id).await;
+    }
+    let key = Key::<Device>::new(&world.tenant, &device("broken"));
+    append(&world.memory, key.raw(), "no record at all".to_owned()).await;
+    world.settles().await;
+    admin
+        .execute("ALTER TABLE devices ADD CONSTRAINT poison CHECK (device_id <> 'bad' OR status <> 'online')")
+        .await
+        .unwrap();
+    for version in ["1.1.0", "1.2.0"] {
+        world.boots("bad", version, version).await;
+        world.boots("good", version, version).await;
+    }
+    world.settles().await;
+    projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {}).await.unwrap();
+    let parked =
+        "SELECT aggregate || ' ' || position FROM parked_records WHERE projection = 'devices' ORDER BY position";
+    let parked: Vec<String> = sqlx::query_scalar(parked).fetch_all(&admin).await.unwrap();
+    assert_eq!(parked, ["acme/device/broken 4", "acme/device/bad 5", "acme/device/bad 7"]);
+    let after: Vec<String> = sqlx::query_scalar(names).fetch_all(&admin).await.unwrap();
+    assert_eq!(after, before);
+    until(&world, projections::DEVICES, |status| status.parked == 2).await;
+    admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
+    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    assert_eq!(back.released, ["acme/device/bad"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_parked_aggregate_comes_back_page_by_page() {
+    let world = World::start().await;
+    world.register("bad").await;
+    world.settles().await;
+    let admin = world.admin().await;
+    admin
+        .execute("ALTER TABLE devices ADD CONSTRAINT poison CHECK (device_id <> 'bad' OR status <> 'online')")
+        .await
+        .unwrap();
+    for n in 0..150 {
+        world.boots("bad", &format!("b{n}"), &format!("1.{n}.0")).await;
+    }
+    world.settles().await;
+    admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
+    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    assert_eq!(back.released, ["acme/device/bad"]);
     world.equals_a_replay().await;
 }
 

@@ -1,0 +1,182 @@
+//! The log applied to empty tables, from its beginning to its present end: for a rebuild, and to compare.
+//!
+//! What can't be applied is set aside like the live projector does: the aggregate with everything that follows, in order; the others go on.
+
+use std::sync::Arc;
+
+use event_store::{Delivery, Log, StoreError};
+use futures::StreamExt;
+use sqlx::{Acquire as _, PgConnection};
+
+use crate::db::{Db, DbError, settle};
+use crate::decode::{Decoded, Unreadable};
+use crate::models::ReadModel;
+use crate::runner::{Parked, ParkedRecord};
+
+/// Records applied in one transaction.
+const BATCH_RECORDS: usize = 2_000;
+/// Bytes of records after which they are applied.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Most records set aside: where more can't be applied, it isn't the records' fault.
+const ASIDE_MAX: usize = 100_000;
+
+/// A replay into the tables of one schema.
+pub(crate) struct Replay<'a> {
+    db: &'a Db,
+    log: &'a Arc<dyn Log>,
+    schema: &'a str,
+    models: Vec<Target>,
+    position: u64,
+}
+
+/// One read model in the making.
+struct Target {
+    model: &'static dyn ReadModel,
+    parked: Parked,
+    aside: Vec<ParkedRecord>,
+}
+
+impl<'a> Replay<'a> {
+    pub(crate) fn new(db: &'a Db, log: &'a Arc<dyn Log>, schema: &'a str, models: &[&'static dyn ReadModel]) -> Self {
+        let target = |model: &&'static dyn ReadModel| Target {
+            model: *model,
+            parked: Parked::none(model.name()),
+            aside: Vec::new(),
+        };
+        Self { db, log, schema, models: models.iter().map(target).collect(), position: 0 }
+    }
+
+    /// Goes on to the present end of the log; returns that. `progress` is told the position reached and the end.
+    pub(crate) async fn run(&mut self, progress: &mut (impl FnMut(u64, u64) + Send)) -> Result<u64, DbError> {
+        let head = self.log.info().await.map_err(unavailable)?.last_sequence;
+        if head <= self.position {
+            return Ok(self.position);
+        }
+        let mut source = self.log.subscribe(self.position + 1);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while self.position < head {
+            match source.next().await {
+                Some(Ok(Delivery::Record(raw))) if raw.position <= head => {
+                    self.position = raw.position;
+                    bytes += raw.body.len();
+                    match Decoded::decode(raw) {
+                        Ok(record) => batch.push(record),
+                        Err(unreadable) => {
+                            self.apply(std::mem::take(&mut batch)).await?;
+                            self.take_unreadable(*unreadable).await?;
+                        }
+                    }
+                }
+                Some(Ok(Delivery::Record(_))) => self.position = head,
+                Some(Ok(Delivery::CaughtUp { position })) => self.position = self.position.max(position.min(head)),
+                Some(Err(error)) => return Err(unavailable(error)),
+                None => return Err(DbError::Unavailable("the subscription ended".to_owned())),
+            }
+            if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES || self.position >= head {
+                self.apply(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+                progress(self.position, head);
+            }
+        }
+        Ok(head)
+    }
+
+    async fn apply(&mut self, batch: Vec<Decoded>) -> Result<(), DbError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.write(self.schema).await?;
+        for target in &mut self.models {
+            target.apply(&mut tx, &batch).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A record that can't be decoded: kept by a model that keeps bytes, set aside when it is damaged. One that is newer than this program
+    /// ends the replay.
+    async fn take_unreadable(&mut self, unreadable: Unreadable) -> Result<(), DbError> {
+        let Unreadable { raw, error } = unreadable;
+        let mut tx = self.db.write(self.schema).await?;
+        for target in &mut self.models {
+            if target.model.keep_unreadable(&mut tx, &raw).await? {
+                continue;
+            }
+            let StoreError::Corrupt { reason, .. } = &error else {
+                return Err(DbError::Invalid(format!("{} can't be built: {error}", target.model.name())));
+            };
+            target.set_aside(raw.key.to_string(), raw.position, reason)?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Writes what was set aside, in the transaction that puts the new tables in the old ones' place.
+    pub(crate) async fn park(&self, connection: &mut PgConnection) -> Result<(), DbError> {
+        for target in &self.models {
+            target.parked.write(connection, &target.aside).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    async fn apply(&mut self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        let stretches: Vec<&[Decoded]> = batch.split(|record| self.parked.holds(&record.aggregate())).collect();
+        let held: Vec<&Decoded> = batch.iter().filter(|record| self.parked.holds(&record.aggregate())).collect();
+        for record in held {
+            self.hold_back(record)?;
+        }
+        for stretch in stretches.into_iter().filter(|stretch| !stretch.is_empty()) {
+            if self.try_apply(connection, stretch).await?.is_ok() {
+                continue;
+            }
+            for record in stretch {
+                self.apply_alone(connection, record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply_alone(&mut self, connection: &mut PgConnection, record: &Decoded) -> Result<(), DbError> {
+        if self.parked.holds(&record.aggregate()) {
+            return self.hold_back(record);
+        }
+        match self.try_apply(connection, std::slice::from_ref(record)).await? {
+            Ok(()) => Ok(()),
+            Err(error) => self.set_aside(record.aggregate(), record.raw.position, &error),
+        }
+    }
+
+    /// All of the records or none. The inner error is the records' own fault.
+    async fn try_apply(
+        &self,
+        connection: &mut PgConnection,
+        records: &[Decoded],
+    ) -> Result<Result<(), String>, DbError> {
+        let mut savepoint = connection.begin().await?;
+        let done = self.model.apply(&mut savepoint, records).await;
+        settle(savepoint, done).await
+    }
+
+    fn set_aside(&mut self, aggregate: String, position: u64, error: &str) -> Result<(), DbError> {
+        if !self.parked.holds(&aggregate) {
+            tracing::warn!(projection = self.model.name(), position, aggregate, error, "An aggregate is parked.");
+        }
+        if self.aside.len() >= ASIDE_MAX {
+            return Err(DbError::Invalid(format!("more than {ASIDE_MAX} records can't be applied, the last: {error}")));
+        }
+        let record = ParkedRecord { aggregate, position, error: error.to_owned() };
+        self.parked.remember(std::slice::from_ref(&record));
+        self.aside.push(record);
+        Ok(())
+    }
+
+    fn hold_back(&mut self, record: &Decoded) -> Result<(), DbError> {
+        self.set_aside(record.aggregate(), record.raw.position, "its aggregate is parked")
+    }
+}
+
+pub(crate) fn unavailable(error: StoreError) -> DbError {
+    DbError::Unavailable(error.to_string())
+}
