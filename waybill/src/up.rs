@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 use crate::config::ServeArgs;
@@ -12,6 +13,9 @@ use crate::stack::{NatsOptions, Passwords, Stack, Tools, ensure_free, free_port}
 
 /// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
 pub const DATABASE_URL_FILE: &str = "database-url";
+
+/// How often it is looked whether the servers still run.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Where everything listens and keeps its data.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +32,27 @@ pub struct Args {
     /// Where all data is kept
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
+}
+
+impl Args {
+    /// No two of the addresses are the same.
+    fn check(&self) -> Result<()> {
+        let places = [
+            (self.http_listen, "WAYBILL_HTTP_LISTEN"),
+            (self.mqtt_listen, "WAYBILL_MQTT_LISTEN"),
+            (self.nats_listen, "WAYBILL_NATS_LISTEN"),
+        ];
+        for (n, (one, name)) in places.iter().enumerate() {
+            for (other, other_name) in &places[n + 1..] {
+                let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+                ensure!(
+                    one.port() == 0 || one.port() != other.port() || !same_host,
+                    "{name} and {other_name} are the same address, {one}: give each a port of its own"
+                );
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A whole Waybill on this machine: its servers and its service.
@@ -66,6 +91,7 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
 /// Starts servers and service.
 pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     let tools = Tools::locate()?;
+    args.check()?;
     ensure_free(args.http_listen, "the HTTP API", "WAYBILL_HTTP_LISTEN")?;
     let nats = NatsOptions {
         listen: args.nats_listen,
@@ -82,7 +108,7 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
 
 /// Runs until Ctrl-C or SIGTERM.
 pub async fn run(args: &Args) -> Result<()> {
-    let running = start(args, &[]).await?;
+    let mut running = start(args, &[]).await?;
     let nats = &running.stack.nats;
     println!("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
     println!("  API   http://{}/api/docs", running.serving.http);
@@ -90,8 +116,21 @@ pub async fn run(args: &Args) -> Result<()> {
     println!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen());
     println!("  data  {}", args.data_dir.display());
     println!("Ctrl-C stops it; the next start carries on.");
-    serve::stop_signal().await?;
+    tokio::select! {
+        stopped = serve::stop_signal() => stopped?,
+        () = keep_running(&mut running.stack) => {}
+    }
     println!("Stopping.");
     running.stop().await;
     Ok(())
+}
+
+/// Starts servers again that have ended, for ever.
+async fn keep_running(stack: &mut Stack) {
+    loop {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        if let Err(error) = stack.mend().await {
+            tracing::error!(error = format!("{error:#}"), "A server can't be started again; it is tried anew.");
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub struct Args {
     /// Percentage of devices whose installation fails
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fail: u32,
-    /// Directory for the demo's data; what an earlier demo left there is removed
+    /// Directory for the demo's data: empty, or left by an earlier demo and then emptied
     #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
 }
@@ -44,7 +44,7 @@ pub struct Args {
 /// agree with a replay of the log.
 pub async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
-    DataDir::open(&args.data_dir)?.clear().context("what an earlier demo left can't be removed")?;
+    drop(DataDir::open_disposable(&args.data_dir).context("the demo needs a directory of its own (--data-dir)")?);
     eprintln!("Starting nats-server, PostgreSQL and Waybill …");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));
@@ -55,11 +55,13 @@ pub async fn run(args: &Args) -> Result<()> {
         stopped = crate::serve::stop_signal() => stopped.and_then(|()| bail!("interrupted")),
     };
     running.stop().await;
-    println!("{}", outcome?.line());
-    Ok(())
+    let (totals, verdict) = outcome?;
+    println!("{}", totals.line());
+    verdict
 }
 
-async fn play(args: &Args, running: &Running, started: Instant) -> Result<Totals> {
+/// What the campaign came to, and whether that is as it should be.
+async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Totals, Result<()>)> {
     let api = ApiClient::sign_in(&format!("http://{}", running.serving.http), TENANT, &["admin"]).await?;
     let devices = fleet_of(args);
     eprintln!("Registering {} devices …", devices.len());
@@ -100,13 +102,18 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<Totals
     report::print_summary(&status, &totals);
     let shown = campaign::a_device_of(&api, &campaign_id).await?;
     report::print_history(&shown, &api.get(&format!("/devices/{shown}/history?limit=50")).await?);
-    check_outcome(args, &status, &totals)?;
-    check_fleet(&fleet, &totals)?;
+    let verdict = check(args, running, &status, &fleet, &totals).await;
+    fleet.stop().await;
+    Ok((totals, verdict))
+}
+
+async fn check(args: &Args, running: &Running, status: &Value, fleet: &Fleet, totals: &Totals) -> Result<()> {
+    check_outcome(args, status, totals)?;
+    check_fleet(fleet, totals)?;
     let differences = projections::compare(&running.serving.db, running.serving.store.log().clone()).await?;
     ensure!(differences.is_empty(), "read models differ from a replay of the log: {differences:?}");
     println!("\nEvery read model equals a fresh replay of the log ({} events).", totals.events);
-    fleet.stop().await;
-    Ok(totals)
+    Ok(())
 }
 
 fn fleet_of(args: &Args) -> Vec<DeviceSpec> {

@@ -1,5 +1,6 @@
 //! `waybill simulate`: a fleet from the command line.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -18,8 +19,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Parser)]
 pub struct Args {
     /// Number of devices
-    #[arg(long, default_value_t = 100)]
-    pub devices: usize,
+    #[arg(long, default_value = "100")]
+    pub devices: NonZeroUsize,
     /// MQTT broker
     #[arg(long, default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
     pub mqtt: String,
@@ -93,7 +94,7 @@ pub struct Args {
 impl Args {
     /// The devices these arguments ask for.
     pub fn specs(&self) -> Vec<DeviceSpec> {
-        (self.first..self.first.saturating_add(self.devices))
+        (self.first..self.first.saturating_add(self.devices.get()))
             .map(|number| {
                 let device_id = format!("{}{number}", self.prefix);
                 DeviceSpec {

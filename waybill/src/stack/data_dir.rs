@@ -1,12 +1,14 @@
 //! A data directory belongs to one process at a time: a lock that the kernel drops with its holder, however that ends.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
 const LOCK_FILE: &str = "lock";
+/// Marks a directory that may be emptied: nothing in it is meant to last.
+const DISPOSABLE_FILE: &str = "disposable";
 /// Hex digits of a path's short name.
 const SHORT_NAME_LEN: usize = 16;
 
@@ -34,17 +36,33 @@ impl DataDir {
         }
     }
 
+    /// Makes the directory empty, for something that isn't meant to last. One that holds anything else is left as it is.
+    pub fn open_disposable(path: &Path) -> Result<Self> {
+        let directory = Self::open(path)?;
+        let marker = directory.path.join(DISPOSABLE_FILE);
+        let is_empty = directory.entries()?.is_empty();
+        ensure!(
+            is_empty || marker.exists(),
+            "{} holds something else already: name a directory that is empty or not there",
+            directory.path.display()
+        );
+        directory.clear()?;
+        std::fs::write(marker, "Emptied at each start.\n")?;
+        Ok(directory)
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes everything in it. Servers must not run in it any more.
-    pub fn clear(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if entry.file_name() == LOCK_FILE {
-                continue;
-            }
+    /// What is in it, but for the lock.
+    fn entries(&self) -> Result<Vec<DirEntry>> {
+        let entries = std::fs::read_dir(&self.path)?.collect::<std::io::Result<Vec<_>>>()?;
+        Ok(entries.into_iter().filter(|entry| entry.file_name() != LOCK_FILE).collect())
+    }
+
+    fn clear(&self) -> Result<()> {
+        for entry in self.entries()? {
             let removed = if entry.file_type()?.is_dir() {
                 std::fs::remove_dir_all(entry.path())
             } else {
@@ -60,4 +78,25 @@ impl DataDir {
 pub(super) fn short_name(path: &Path) -> String {
     let digest = format!("{:x}", Sha256::digest(path.as_os_str().as_encoded_bytes()));
     digest[..SHORT_NAME_LEN].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_disposable_directory_holds_is_removed() {
+        let path = std::env::temp_dir().join(format!("waybill-data-dir-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("precious"), "keep").unwrap();
+        assert!(DataDir::open_disposable(&path).unwrap_err().to_string().contains("holds something else"));
+        assert!(path.join("precious").exists());
+        std::fs::remove_file(path.join("precious")).unwrap();
+        for _ in 0..2 {
+            let directory = DataDir::open_disposable(&path).unwrap();
+            assert_eq!(directory.entries().unwrap().len(), 1);
+            std::fs::write(path.join("left-over"), "x").unwrap();
+        }
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

@@ -45,6 +45,19 @@ impl Stack {
         Ok(Self { nats, postgres, _data_dir: data_dir })
     }
 
+    /// Starts again what has ended by itself.
+    pub async fn mend(&mut self) -> Result<()> {
+        if self.nats.is_down() {
+            tracing::warn!("nats-server has ended and is started again.");
+            self.nats.restart().await?;
+        }
+        if self.postgres.is_down() {
+            tracing::warn!("PostgreSQL has ended and is started again.");
+            self.postgres.restart().await?;
+        }
+        Ok(())
+    }
+
     /// Stops both in order and waits for them. Whoever only drops it kills them.
     pub async fn stop(&mut self) {
         self.nats.terminate().await;

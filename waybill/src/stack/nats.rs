@@ -230,6 +230,11 @@ impl NatsServer {
         self.process.as_ref().map(Process::pid)
     }
 
+    /// Whether it runs no more, and should.
+    pub(super) fn is_down(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+    }
+
     /// SIGKILL; data and ports stay.
     pub fn kill9(&mut self) {
         drop(self.process.take());

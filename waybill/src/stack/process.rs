@@ -13,6 +13,8 @@ use super::spawner::{RunAs, Spawner, command};
 
 /// How long a server may take to stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// A log that is larger when a server starts is put aside, in the place of the one put aside before.
+const LOG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 const STOP_POLL: Duration = Duration::from_millis(20);
 /// Last lines of a log that go into an error.
 const LOG_TAIL_LINES: usize = 15;
@@ -29,6 +31,7 @@ pub struct Process {
 impl Process {
     /// Starts a command with both outputs appended to `log`.
     pub(super) fn start(name: &'static str, spawner: &Spawner, mut command: Command, log: &Path) -> Result<Self> {
+        put_aside(log);
         let output = File::options().create(true).append(true).open(log);
         let output = output.with_context(|| format!("{} can't be written to", log.display()))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -100,8 +103,36 @@ impl Process {
     }
 }
 
+/// Keeps what is logged bounded over restarts. What can't be moved is written to as it is.
+fn put_aside(log: &Path) {
+    if std::fs::metadata(log).is_ok_and(|found| found.len() > LOG_MAX_BYTES) {
+        let mut aside = log.as_os_str().to_owned();
+        aside.push(".1");
+        std::fs::rename(log, aside).ok();
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_has_grown_is_put_aside() {
+        let directory = std::env::temp_dir().join(format!("waybill-logs-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let log = directory.join("server.log");
+        let aside = directory.join("server.log.1");
+        for (bytes, moved) in [(LOG_MAX_BYTES, false), (LOG_MAX_BYTES + 1, true)] {
+            File::create(&log).unwrap().set_len(bytes).unwrap();
+            put_aside(&log);
+            assert_eq!((log.exists(), aside.exists()), (!moved, moved));
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

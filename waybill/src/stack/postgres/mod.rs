@@ -64,6 +64,11 @@ impl Postgres {
         &self.places.data
     }
 
+    /// Whether it runs no more, and should.
+    pub(super) fn is_down(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+    }
+
     /// SIGKILL to the postmaster; its children notice and end.
     pub fn kill9(&mut self) {
         drop(self.process.take());
