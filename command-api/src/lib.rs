@@ -29,5 +29,5 @@ mod updates;
 mod words;
 
 pub use links::DownloadLinks;
-pub use serve::{openapi_json, router, serve};
+pub use serve::{openapi_json, router, serve, serve_about};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};

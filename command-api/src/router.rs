@@ -92,8 +92,12 @@ fn public() -> OpenApiRouter<App> {
 
 /// Beside the API.
 fn root() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(download::download)).merge(about())
+}
+
+/// The process about itself.
+fn about() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(download::download))
         .routes(routes!(service::live))
         .routes(routes!(service::ready))
         .routes(routes!(service::detailed))
@@ -123,8 +127,16 @@ pub(crate) fn description() -> OpenApi {
 /// The whole service.
 pub(crate) fn build(app: App) -> Router {
     let (router, api) = parts(app.config.max_firmware_bytes);
+    surrounded(app, router.merge(SwaggerUi::new("/api/docs").url("/openapi.json", api)))
+}
+
+/// Health and metrics of a process that serves no API.
+pub(crate) fn build_about(app: App) -> Router {
+    surrounded(app, about().layer(from_fn(guard::limit_time)).split_for_parts().0)
+}
+
+fn surrounded(app: App, router: Router<App>) -> Router {
     router
-        .merge(SwaggerUi::new("/api/docs").url("/openapi.json", api))
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn(guard::problems))

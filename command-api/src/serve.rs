@@ -27,6 +27,13 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std:
     axum::serve(listener, crate::router::build(app)).with_graceful_shutdown(stopping.cancelled_owned()).await
 }
 
+/// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
+pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) -> std::io::Result<()> {
+    let stopping = tasks.token().clone();
+    let router = crate::router::build_about(App::new(state, tasks));
+    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
+}
+
 /// The description of the API, as `docs/openapi.json` has it.
 pub fn openapi_json() -> String {
     let mut text = crate::router::description().to_pretty_json().unwrap_or_default();

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::origin;
+
 /// Which parts of Waybill a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
@@ -106,6 +108,24 @@ impl ServeArgs {
         self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
     }
 
+    /// What can be seen to be wrong before anything is started.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let both_secrets = self.jwt_secret.is_some() && self.download_secret.is_some();
+        anyhow::ensure!(
+            self.role == Role::All || both_secrets,
+            "processes that share the work share their secrets: with --role set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET, to the same values in each"
+        );
+        if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            self.download_base_url.is_some() || (self.role.runs(Role::Api) && !self.http_listen.ip().is_unspecified()),
+            "set WAYBILL_DOWNLOAD_BASE_URL to where devices reach the API, such as https://downloads.example.com: {} isn't such a place",
+            self.http_listen
+        );
+        origin::check(&self.download_origin())
+    }
+
     pub fn process_manager_options(&self) -> process_managers::Options {
         process_managers::Options {
             retry_backoff: Duration::from_secs(self.retry_backoff_seconds.into()),
@@ -175,5 +195,29 @@ mod tests {
     fn an_address_that_makes_no_sense_is_not_repeated() {
         let error = projections::Db::connect("postgres//user:geheim@host/waybill").map(drop).unwrap_err();
         assert!(!error.to_string().contains("geheim"), "{error}");
+    }
+
+    fn serve_args(given: &[&str]) -> ServeArgs {
+        #[derive(clap::Parser)]
+        struct Only {
+            #[command(flatten)]
+            serve: ServeArgs,
+        }
+        let only: Only = clap::Parser::parse_from([&["waybill"], given].concat());
+        only.serve
+    }
+
+    #[test]
+    fn processes_that_share_the_work_are_given_what_they_must_share() {
+        let secrets = ["--jwt-secret", "one", "--download-secret", "two"];
+        let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
+        assert_eq!(check(&[]), Ok(()));
+        assert!(check(&["--role", "bridge"]).unwrap_err().contains("WAYBILL_JWT_SECRET"));
+        assert_eq!(check(&[&["--role", "api"][..], &secrets].concat()), Ok(()));
+        assert_eq!(check(&[&["--role", "projections"][..], &secrets].concat()), Ok(()));
+        let bridge = [&["--role", "bridge"][..], &secrets].concat();
+        assert!(check(&bridge).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
+        assert_eq!(check(&[&bridge[..], &["--download-base-url", "https://d.example.com"]].concat()), Ok(()));
+        assert!(check(&["--http-listen", "0.0.0.0:8240"]).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod demo;
 pub mod logs;
 pub mod openapi;
+pub mod origin;
 pub mod projections;
 pub mod rebuild;
 pub mod replay;

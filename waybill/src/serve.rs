@@ -63,6 +63,7 @@ struct Parts {
 
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
+    args.check()?;
     let tasks = Tasks::new();
     let waybill = connect(&args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
     streams::ensure(&waybill, args.stream_replicas).await?;
@@ -77,7 +78,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     };
     let parts = Parts { waybill, store, telemetry, db, projections, tasks };
     start_role(args, &parts).await?;
-    let http = start_api(args, &parts).await?;
+    let http = start_http(args, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
     Ok(Serving { http, store, db, projections, tasks })
 }
@@ -172,7 +173,22 @@ fn broker_address(url: &str) -> Result<BrokerAddress> {
     })
 }
 
-async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
+/// The API where the role has it; health and metrics always.
+async fn start_http(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
+    let state = api_state(args, parts)?;
+    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| {
+        format!("{} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
+    })?;
+    let address = listener.local_addr()?;
+    if args.role.runs(Role::Api) {
+        parts.tasks.spawn("http", command_api::serve(listener, state, parts.tasks.clone()));
+    } else {
+        parts.tasks.spawn("http", command_api::serve_about(listener, state, parts.tasks.clone()));
+    }
+    Ok(address)
+}
+
+fn api_state(args: &ServeArgs, parts: &Parts) -> Result<ApiState> {
     let jwt_secret = args.secret(args.jwt_secret.as_ref(), "jwt")?;
     let download_secret = args.secret(args.download_secret.as_ref(), "download-links")?;
     let objects = args.data_dir.join("firmware");
@@ -184,21 +200,14 @@ async fn start_api(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
         store_directory: Some(objects.clone()),
         ..ApiConfig::new(jwt_secret, download_secret, args.download_origin())
     };
-    let state = ApiState {
+    Ok(ApiState {
         store: parts.store.clone(),
         projections: parts.projections.clone(),
         db: parts.db.clone(),
         objects: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&objects)?),
         config,
         metrics: metrics(&parts.tasks),
-    };
-    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| {
-        format!("{} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
-    })?;
-    let address = listener.local_addr()?;
-    let (serving, tasks) = (command_api::serve(listener, state, parts.tasks.clone()), parts.tasks.clone());
-    tasks.spawn("http", serving);
-    Ok(address)
+    })
 }
 
 /// The recorder of the process's metrics; none when there is one already.
