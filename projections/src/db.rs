@@ -231,6 +231,13 @@ impl Db {
             .collect()
     }
 
+    /// Creation time, in milliseconds since 1970, of the log that a read model stands for; none before it was ever filled.
+    pub async fn incarnation(&self, name: &str) -> Result<Option<u64>, DbError> {
+        let found = sqlx::query_scalar("SELECT incarnation_ms FROM projection_checkpoints WHERE name = $1");
+        let found: Option<i64> = found.bind(name).fetch_optional(&self.pool).await?;
+        Ok(found.map(|found| found as u64))
+    }
+
     /// The position of every projection over EVENTS.
     pub async fn positions(&self) -> Result<Vec<(String, u64)>, DbError> {
         let rows = sqlx::query("SELECT name, position FROM projection_checkpoints WHERE name <> $1 ORDER BY name")

@@ -1,6 +1,6 @@
 //! `waybill rebuild`: a read model anew from the log, while the service runs.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::replay::Connection;
 
@@ -8,6 +8,9 @@ use crate::replay::Connection;
 pub struct Args {
     /// Name of the read model: devices, device_firmware_history, firmware, updates, campaigns, rollout, archive
     pub name: String,
+    /// Rebuild from a log that is another one than the read model stands for
+    #[arg(long)]
+    pub new_log: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
@@ -16,6 +19,15 @@ pub struct Args {
 pub async fn run(args: &Args) -> Result<()> {
     let log = args.connection.log().await?;
     let db = args.connection.db()?;
+    let (known, found) = (db.incarnation(&args.name).await?, log.info().await?.incarnation_ms);
+    if let Some(known) = known.filter(|known| *known != found) {
+        ensure!(
+            args.new_log,
+            "read model {} stands for a log created at {known} ms, this one was created at {found} ms: \
+             point to the right servers, or say --new-log when the log was made anew",
+            args.name
+        );
+    }
     let started = std::time::Instant::now();
     let position = projections::rebuild(&db, log, &args.name, |position, head| {
         let seconds = started.elapsed().as_secs_f64();

@@ -1,6 +1,6 @@
 //! `waybill replay`: history from the log (or from the archive), to a position or a time.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -59,6 +59,9 @@ pub struct Connection {
     /// PostgreSQL, for the archive [default: the one of `waybill up`]
     #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// Where `waybill up` keeps its data, and with it where its PostgreSQL is
+    #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
+    pub data_dir: PathBuf,
 }
 
 impl Connection {
@@ -70,7 +73,7 @@ impl Connection {
     pub fn db(&self) -> Result<Db> {
         let url = match &self.database_url {
             Some(url) => url.clone(),
-            None => std::fs::read_to_string(Path::new(".waybill").join(DATABASE_URL_FILE))
+            None => std::fs::read_to_string(self.data_dir.join(DATABASE_URL_FILE))
                 .context("say where PostgreSQL is: --database-url or WAYBILL_DATABASE_URL")?,
         };
         Ok(Db::connect(&url)?)

@@ -34,7 +34,7 @@ impl Checkpoint {
             (row.try_get("version").map_err(read)?, row.try_get("incarnation_ms").map_err(read)?);
         if found_ms != incarnation_ms as i64 {
             return Err(RunEnd::Halted(format!(
-                "the read model stands for a log created at {found_ms} ms, this one was created at {incarnation_ms} ms; rebuild it"
+                "the read model stands for a log created at {found_ms} ms, this one was created at {incarnation_ms} ms; rebuild it with --new-log"
             )));
         }
         if found_version != version {
