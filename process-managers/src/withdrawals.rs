@@ -1,4 +1,5 @@
-//! Takes updates out of the queues of devices whose firmware was withdrawn. What devices have begun is up to campaigns and operators.
+//! Takes updates out of the queues of devices whose firmware was withdrawn or deleted. What devices have begun is up to campaigns and
+//! operators.
 
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};

@@ -299,13 +299,13 @@ impl UpdateRow {
     }
 }
 
-/// Devices in whose queue an update waits for a firmware that was withdrawn, with that firmware.
+/// Devices in whose queue an update waits for a firmware that was withdrawn or deleted, with that firmware.
 pub async fn withdrawn(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(
         "SELECT t.tenant, t.device_id, t.firmware_id FROM firmware f
          JOIN updates t ON t.tenant = f.tenant AND t.firmware_id = f.firmware_id
-         WHERE f.status = 'withdrawn' AND t.open AND t.phase IN ('queued', 'waiting') LIMIT $1",
+         WHERE f.status IN ('withdrawn', 'deleted') AND t.open AND t.phase IN ('queued', 'waiting') LIMIT $1",
     )
     .bind(limit as i64)
     .fetch_all(&mut *tx.0)

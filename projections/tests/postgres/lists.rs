@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::*;
+use domain::firmware::{Firmware, FirmwareCommand};
 use domain::version::VersionRequirement;
 use event_store::clock;
 use projections::{deadlines, devices, presence, updates};
@@ -56,6 +57,15 @@ async fn devices_are_filtered_and_paged() {
     assert_eq!(ids(devices::DeviceFilter { status: Some("never_seen".into()), ..filter() }).await, ["x-1"]);
     let named = devices::DeviceFilter { ids: vec!["d-3".into(), "none".into()], ..filter() };
     assert_eq!(ids(named).await, ["d-3"]);
+    let synced = |is: bool| devices::DeviceFilter { synced: Some(is), ..filter() };
+    assert_eq!((ids(synced(true)).await.len(), ids(synced(false)).await.len()), (0, 5));
+
+    world.boots("x-1", "b1", "nightly").await;
+    world.register("d-4").await;
+    world.settles().await;
+    assert_eq!(ids(devices::DeviceFilter { unreadable_version: true, ..filter() }).await, ["x-1"]);
+    let unseen = devices::DeviceFilter { status: Some("never_seen".into()), ..filter() };
+    assert_eq!(ids(unseen).await, ["d-4"], "who was taken back wasn't seen since");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,6 +92,13 @@ async fn updates_are_listed_newest_first() {
     assert_eq!(found, ["d-4", "d-3", "d-2", "d-1", "d-0"]);
     let filter = updates::UpdateFilter { phases: vec!["confirmed".into()], ..Default::default() };
     assert!(updates::list(&mut tx, &filter, None, 2, false).await.unwrap().items.is_empty());
+
+    assert!(updates::withdrawn(&world.db, 10).await.unwrap().is_empty());
+    world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete).await.unwrap();
+    world.settles().await;
+    let gone = updates::withdrawn(&world.db, 10).await.unwrap();
+    assert_eq!(gone.len(), 5, "nobody waits for what is deleted");
+    assert!(gone.iter().all(|(_, _, id)| *id == firmware.firmware_id));
 }
 
 /// A device, when it was last heard, and when its will came.
