@@ -26,6 +26,13 @@ pub enum UpdateType {
 }
 
 impl UpdateType {
+    pub const ALL: [Self; 6] =
+        [Self::Firmware, Self::Software, Self::Application, Self::Config, Self::Bootloader, Self::SecurityPatch];
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.word() == word)
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Firmware => "firmware",

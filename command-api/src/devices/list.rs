@@ -16,6 +16,8 @@ use crate::state::App;
 
 /// Most ids in one request.
 const IDS_MAX: usize = 200;
+/// Finds versions that can't be read.
+const UNREADABLE: &str = "unreadable";
 /// Most tags in one request.
 const TAGS_MAX: usize = 16;
 
@@ -36,11 +38,25 @@ pub(crate) struct DeviceFilters {
     /// `key:value`, repeatable; all must hold.
     #[serde(skip)]
     tag: Vec<String>,
-    /// A version requirement such as `<2.0.0`; a bare version means exactly that one.
+    /// A version requirement such as `<2.0.0`; a bare version means exactly that one. `unreadable` finds versions that can't be compared,
+    /// which no requirement finds.
     firmware_version: Option<String>,
+    /// Whether the copy in a LoRaWAN network server is up to date. None is kept in this version: `true` finds nothing.
+    synced: Option<bool>,
     /// Decommissioned devices, too.
     #[serde(default)]
     decommissioned: bool,
+}
+
+/// Filters that may be given more than once.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `DeviceFilters` is set with")]
+pub(crate) struct RepeatableFilters {
+    /// Repeatable, up to 200.
+    id: Option<Vec<String>>,
+    /// `key:value`, repeatable, up to 16; all must hold.
+    tag: Option<Vec<String>>,
 }
 
 impl FilterSet for DeviceFilters {
@@ -63,7 +79,9 @@ impl DeviceFilters {
             Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
             None => Err(Problem::bad_request("tag is key:value")),
         });
-        let requirement = self.firmware_version.as_deref().map(VersionRequirement::parse).transpose();
+        let unreadable = self.firmware_version.as_deref() == Some(UNREADABLE);
+        let requirement = self.firmware_version.as_deref().filter(|_| !unreadable);
+        let requirement = requirement.map(VersionRequirement::parse).transpose();
         if self.status.as_deref().is_some_and(|status| !["online", "offline", "never_seen"].contains(&status)) {
             return Err(Problem::bad_request("status is online, offline or never_seen"));
         }
@@ -71,6 +89,8 @@ impl DeviceFilters {
             tags: tags.collect::<Result<_, _>>()?,
             firmware_version: requirement
                 .map_err(|reason| Problem::bad_request(format!("firmware_version: {reason}")))?,
+            unreadable_version: unreadable,
+            synced: self.synced,
             ids: self.id,
             status: self.status,
             device_type: self.device_type,
@@ -86,7 +106,7 @@ impl DeviceFilters {
 ///
 /// By id. Needs role viewer.
 #[utoipa::path(
-    get, path = "/devices", tag = "devices", params(DeviceFilters, PageParams),
+    get, path = "/devices", tag = "devices", params(RepeatableFilters, DeviceFilters, PageParams),
     responses(
         (status = 200, body = List<DeviceBody>),
         (status = 400, description = "A filter or a cursor is wrong", body = ProblemBody, content_type = "application/problem+json"),

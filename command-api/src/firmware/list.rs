@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::firmware::UpdateType;
 use projections::FIRMWARE;
 use projections::firmware::FirmwareFilter;
 use serde::Deserialize;
@@ -41,6 +42,9 @@ pub(crate) async fn list_firmware(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<FirmwareBody>>, Problem> {
+    if filters.update_type.as_deref().is_some_and(|word| UpdateType::from_word(word).is_none()) {
+        return Err(Problem::bad_request("no firmware has this update_type"));
+    }
     let filter = FirmwareFilter {
         id: None,
         device_model: filters.device_model,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::device::{DeviceEvent as E, Profile};
 use domain::values::FIRMWARE_COMPONENT;
-use domain::version::VersionRequirement;
+use domain::version::{FirmwareVersion, VersionRequirement};
 use domain::{DeviceId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -293,6 +293,10 @@ pub struct DeviceFilter {
     pub prefix: Option<String>,
     pub tags: Vec<(String, String)>,
     pub firmware_version: Option<VersionRequirement>,
+    /// Only devices whose version can't be read.
+    pub unreadable_version: bool,
+    /// Whether the copy in a LoRaWAN network server is up to date; none is kept yet.
+    pub synced: Option<bool>,
     /// Decommissioned devices, too.
     pub decommissioned: bool,
 }
@@ -333,15 +337,22 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
     for (name, value) in &filter.tags {
         select.filter("t.tags @> $", json!({ name: value }));
     }
-    if let Some(requirement) = &filter.firmware_version {
+    if filter.firmware_version.is_some() || filter.unreadable_version {
         let versions: Vec<String> = sqlx::query_scalar(
             "SELECT DISTINCT firmware_version FROM devices WHERE firmware_version IS NOT NULL ORDER BY 1 LIMIT $1",
         )
         .bind(VERSIONS_MAX)
         .fetch_all(&mut *tx.0)
         .await?;
-        let fitting: Vec<String> = versions.into_iter().filter(|version| requirement.matches(version)).collect();
+        let fits = |version: &String| match &filter.firmware_version {
+            Some(requirement) => requirement.matches(version),
+            None => FirmwareVersion::parse(version).is_none(),
+        };
+        let fitting: Vec<String> = versions.into_iter().filter(fits).collect();
         select.filter("t.firmware_version = ANY (SELECT jsonb_array_elements_text($))", json!(fitting));
+    }
+    if filter.synced == Some(true) {
+        select.filter("($)::text::boolean", false);
     }
     if !filter.decommissioned {
         select.filter("(t.lifecycle = $ #>> '{}')", "active");
