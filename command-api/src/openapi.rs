@@ -1,10 +1,13 @@
 //! The description of the API, generated from the endpoints.
 //!
-//! Each operation stands in it once: its twin under `/tenants/{tenant_id}` is the second server.
+//! Each operation stands in it once: its twin under `/tenants/{tenant_id}` is the second server. What all commands take beside their
+//! headers is added here, and old spellings are marked.
 
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
-use utoipa::openapi::{InfoBuilder, OpenApi, SecurityRequirement, Server};
+use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, SecurityRequirement, Server};
 
 /// What stands before the first endpoint.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps the proof.
@@ -26,11 +29,52 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         .description(Some("The same, naming the tenant"))
         .parameter("tenant_id", tenant)
         .build();
+    for (path, item) in &mut api.paths.paths {
+        for operation in operations(item) {
+            complete(operation, is_old_spelling(path));
+        }
+    }
     api.servers = Some(vec![Server::new("/api/v1"), twin]);
     api.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
     api
+}
+
+/// Ways of an older service that lead to what stands elsewhere.
+fn is_old_spelling(path: &str) -> bool {
+    path.starts_with("/ota/") || path.starts_with("/stats/campaigns/") || path.ends_with("/ota/update")
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+/// Adds what every command takes in its query; a command is what takes an idempotency key.
+fn complete(operation: &mut Operation, old: bool) {
+    if old {
+        operation.deprecated = Some(Deprecated::True);
+    }
+    let parameters = operation.parameters.get_or_insert_default();
+    let is_command = parameters.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
+    if is_command {
+        let dry_run = "Check and change nothing: the reply says what would be.";
+        parameters.push(RefOr::T(query("dry_run", Type::Boolean, dry_run)));
+        parameters.push(RefOr::T(query(
+            "reason",
+            Type::String,
+            "Why, for the history; a reason in the body goes before it.",
+        )));
+    }
+}
+
+fn query(name: &str, of: Type, description: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .description(Some(description))
+        .schema(Some(ObjectBuilder::new().schema_type(of)))
+        .build()
 }
 
 /// Paths that are at one server only.
