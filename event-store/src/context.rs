@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use domain::{CommandId, Decider};
+use chrono::{DateTime, Utc};
+use domain::{Actor, CommandId, Decider};
 
 use crate::record::CommandHash;
 
@@ -18,6 +19,8 @@ pub struct Loaded<A: Decider> {
     pub version: u64,
     /// Sequence number of its last record; 0 when it does not exist.
     pub last_sequence: u64,
+    /// How it began; none when it does not exist.
+    pub origin: Option<Arc<Origin>>,
     pub recent: RecentCommands,
     /// Bytes of its records, which is what the cache counts.
     pub(crate) bytes: usize,
@@ -29,10 +32,19 @@ impl<A: Decider> Default for Loaded<A> {
             aggregate: Arc::new(A::default()),
             version: 0,
             last_sequence: 0,
+            origin: None,
             recent: RecentCommands::default(),
             bytes: 0,
         }
     }
+}
+
+/// Who stored the first record of an aggregate, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The time at which its command was decided.
+    pub at: DateTime<Utc>,
+    pub by: Actor,
 }
 
 /// The last commands of an aggregate that stored events, oldest first.

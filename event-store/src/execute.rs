@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{AggregateKey, Decider, Key};
+use domain::{AggregateKey, CommandId, Decider, Key};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::context::{CommandOutcome, Loaded};
+use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::{AppendError, ExecuteError, StoreError};
 use crate::log::RECORD_MAX_BYTES;
 use crate::record::{self, CommandHash};
@@ -54,7 +54,39 @@ impl EventStore {
         for event in events.iter().cloned() {
             aggregate.apply(event);
         }
-        Ok(Checked { position: loaded.last_sequence, version: loaded.version, aggregate, events })
+        let (position, version, origin) = (loaded.last_sequence, loaded.version, loaded.origin.clone());
+        Ok(Checked { position, version, aggregate, origin, events })
+    }
+
+    /// What a command stored when it was sent earlier, if the aggregate remembers it: for senders that look at more than the aggregate
+    /// before they send.
+    pub async fn repeated<A: Decider>(
+        &self,
+        key: &Key<A>,
+        id: CommandId,
+        said: CommandHash,
+    ) -> Result<Option<Committed<A>>, ExecuteError> {
+        let loaded = self.load_fresh(key).await?;
+        match loaded.recent.find(id) {
+            Some(outcome) => self.stored(key.raw(), &loaded, *outcome, said, true).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The answer to a command whose id the aggregate knows.
+    async fn stored<A: Decider>(
+        &self,
+        key: &AggregateKey,
+        loaded: &Loaded<A>,
+        outcome: CommandOutcome,
+        hash: CommandHash,
+        repeated: bool,
+    ) -> Result<Committed<A>, ExecuteError> {
+        if outcome.hash != hash {
+            return Err(ExecuteError::CommandIdReused);
+        }
+        let events = self.events_at::<A>(key, outcome.sequence).await?;
+        Ok(committed(loaded, outcome, events, repeated))
     }
 }
 
@@ -78,7 +110,10 @@ enum Round<A: Decider> {
 
 impl<'a, A: Decider> Execution<'a, A> {
     fn new(store: &'a EventStore, key: &'a AggregateKey, request: &'a Request<A::Wish>) -> Result<Self, StoreError> {
-        let hash = CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let hash = match request.said {
+            Some(said) => said,
+            None => CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?,
+        };
         Ok(Self { store, key, request, hash, unanswered: false, fresh: false })
     }
 
@@ -88,8 +123,9 @@ impl<'a, A: Decider> Execution<'a, A> {
             if round > 0 {
                 pause_before(round).await;
             }
-            if let Some(outcome) = loaded.recent.find(self.request.id) {
-                return self.first_outcome(&loaded, *outcome).await;
+            if let Some(outcome) = loaded.recent.find(self.request.id).copied() {
+                let now = self.store.load_fresh(key).await?;
+                return self.store.stored(self.key, &now, outcome, self.hash, !self.unanswered).await;
             }
             match self.decide(loaded).await? {
                 Round::Done(committed) => return Ok(committed),
@@ -133,8 +169,11 @@ impl<'a, A: Decider> Execution<'a, A> {
                     event_count: events.len() as u32,
                 };
                 let applied = events.clone();
-                let now = self.store.cache.update(self.key, loaded, |held| held.apply_events(applied, outcome, bytes));
-                Ok(Round::Done(self.committed(&now, outcome, events, false)))
+                let now = self.store.cache.update(self.key, loaded, |held| {
+                    held.apply_events(applied, outcome, bytes);
+                    held.begins_with(|| Origin { at: self.request.now, by: self.request.actor.clone() });
+                });
+                Ok(Round::Done(committed(&now, outcome, events, false)))
             }
             Err(error) => {
                 self.store.cache.remove(self.key);
@@ -166,30 +205,21 @@ impl<'a, A: Decider> Execution<'a, A> {
         self.fresh = true;
         Ok(self.store.advance_to(self.key, Arc::default(), last).await?)
     }
+}
 
-    /// The answer to a command whose id the aggregate knows.
-    async fn first_outcome(&self, loaded: &Loaded<A>, outcome: CommandOutcome) -> Result<Committed<A>, ExecuteError> {
-        if outcome.hash != self.hash {
-            return Err(ExecuteError::CommandIdReused);
-        }
-        let events = self.store.events_at::<A>(self.key, outcome.sequence).await?;
-        Ok(self.committed(loaded, outcome, events, !self.unanswered))
-    }
-
-    fn committed(
-        &self,
-        loaded: &Loaded<A>,
-        outcome: CommandOutcome,
-        events: Vec<A::Event>,
-        repeated: bool,
-    ) -> Committed<A> {
-        Committed {
-            position: outcome.sequence,
-            version: outcome.version,
-            aggregate: loaded.aggregate.clone(),
-            events,
-            repeated,
-        }
+fn committed<A: Decider>(
+    loaded: &Loaded<A>,
+    outcome: CommandOutcome,
+    events: Vec<A::Event>,
+    repeated: bool,
+) -> Committed<A> {
+    Committed {
+        position: outcome.sequence,
+        version: loaded.version,
+        aggregate: loaded.aggregate.clone(),
+        origin: loaded.origin.clone(),
+        events,
+        repeated,
     }
 }
 
@@ -223,6 +253,7 @@ fn without_effect<A: Decider>(loaded: &Loaded<A>) -> Committed<A> {
         position: loaded.last_sequence,
         version: loaded.version,
         aggregate: loaded.aggregate.clone(),
+        origin: loaded.origin.clone(),
         events: Vec::new(),
         repeated: false,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::Decider;
 
-use crate::context::{CommandOutcome, Loaded};
+use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::StoreError;
 use crate::log::RawRecord;
 use crate::record::{CommandHash, Record};
@@ -32,6 +32,7 @@ impl<A: Decider> Loaded<A> {
                 .ok_or_else(|| StoreError::Corrupt { position: raw.position, reason: "command_hash".to_owned() })?;
             let outcome = outcome_of(raw.position, &record, hash);
             self.apply_events(events, outcome, raw.body.len());
+            self.begins_with(|| Origin { at: record.meta.recorded_at, by: record.meta.actor });
         }
         Ok(())
     }
@@ -46,6 +47,13 @@ impl<A: Decider> Loaded<A> {
         self.last_sequence = outcome.sequence;
         self.bytes += bytes;
         self.recent.push(outcome);
+    }
+
+    /// Says how the aggregate began, unless that is known.
+    pub(crate) fn begins_with(&mut self, origin: impl FnOnce() -> Origin) {
+        if self.origin.is_none() {
+            self.origin = Some(Arc::new(origin()));
+        }
     }
 }
 

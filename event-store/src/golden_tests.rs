@@ -83,6 +83,8 @@ fn a_record_is_written_as_on_file() {
         reason: Some(Sealed::Plain("rain".to_owned())),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         now,
+        seen: None,
+        said: None,
         wish: ClaimCommand::Make { owner: "d-1".to_owned() },
     };
     let hash = CommandHash::from_hex("00112233445566778899aabbccddeeff").unwrap();

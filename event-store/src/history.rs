@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::{AggregateKey, CommandId, Decider, Key};
 use tokio::time::sleep;
@@ -70,6 +71,23 @@ impl EventStore {
         Ok(loaded)
     }
 
+    /// An aggregate as one event left it: of the event's record nothing behind it counts. Version 0 when it did not exist yet.
+    pub async fn load_behind<A: Decider>(&self, key: &Key<A>, event: Position) -> Result<Loaded<A>, StoreError> {
+        let mut loaded = Loaded::default();
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while let Some(mut page) = pages.next().await? {
+            page.retain(|record| record.position <= event.sequence);
+            if let Some(last) = page.last_mut().filter(|last| last.position == event.sequence) {
+                last.body = up_to(last, event.index)?;
+            }
+            loaded.apply_records(&page)?;
+            if page.is_empty() {
+                break;
+            }
+        }
+        Ok(loaded)
+    }
+
     /// The events of an aggregate from a version on (1 is its first event), at most `limit`. Lacks nothing that was stored before.
     pub async fn history<A: Decider>(
         &self,
@@ -91,6 +109,21 @@ impl EventStore {
         }
         listed.truncate(limit);
         Ok(listed)
+    }
+
+    /// Shows every event of an aggregate, oldest first. Lacks nothing that was stored before.
+    pub async fn walk<A: Decider>(
+        &self,
+        key: &Key<A>,
+        mut visit: impl FnMut(Recorded<A::Event>) + Send,
+    ) -> Result<(), StoreError> {
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while let Some(page) = pages.next().await? {
+            for raw in &page {
+                recorded_events(raw, &Record::decode(raw.position, &raw.body)?)?.into_iter().for_each(&mut visit);
+            }
+        }
+        Ok(())
     }
 
     /// The events of the record at a sequence number that is known to be the aggregate's.
@@ -138,6 +171,14 @@ impl<'a> Pages<'a> {
         }
         Err(StoreError::Unavailable(format!("no replica has caught up with position {}", self.last)))
     }
+}
+
+/// A record's body without the events behind one of them.
+fn up_to(raw: &RawRecord, index: u16) -> Result<Bytes, StoreError> {
+    let mut record = Record::decode(raw.position, &raw.body)?;
+    record.events.truncate(usize::from(index) + 1);
+    let corrupt = |error: serde_json::Error| StoreError::Corrupt { position: raw.position, reason: error.to_string() };
+    serde_json::to_vec(&record).map(Bytes::from).map_err(corrupt)
 }
 
 /// The events of one record, each with its place.

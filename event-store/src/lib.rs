@@ -36,13 +36,13 @@ pub mod upcast;
 #[cfg(test)]
 mod golden_tests;
 
-pub use context::{CommandOutcome, Loaded, RecentCommands};
+pub use context::{CommandOutcome, Loaded, Origin, RecentCommands};
 pub use error::{AppendError, ExecuteError, StoreError};
 pub use history::{At, Recorded};
 pub use jetstream::JetStreamLog;
 pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
 pub use memory::MemoryLog;
 pub use position::{Position, PositionToken};
-pub use record::{Metadata, Record, StoredEvent};
+pub use record::{CommandHash, Metadata, Record, StoredEvent};
 pub use request::{Checked, Committed, Request, Seen};
 pub use store::EventStore;

@@ -7,6 +7,8 @@ use domain::{Actor, CommandId, Decider, Sealed};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::context::Origin;
+use crate::record::CommandHash;
 
 /// A wish with everything the log keeps about who wished it and why.
 #[derive(Debug, Clone)]
@@ -25,6 +27,9 @@ pub struct Request<W> {
     pub now: DateTime<Utc>,
     /// What the sender has seen of the aggregate; decided on that or not at all.
     pub seen: Option<Seen>,
+    /// Digest of what the sender said, where the wish follows from more than that. It stands for the wish when the same command comes
+    /// again.
+    pub said: Option<CommandHash>,
     pub wish: W,
 }
 
@@ -57,6 +62,7 @@ impl<W> Request<W> {
             traceparent: None,
             now: clock::now(),
             seen: None,
+            said: None,
             wish,
         }
     }
@@ -67,10 +73,12 @@ impl<W> Request<W> {
 pub struct Committed<A: Decider> {
     /// Sequence number of the record that holds the events; of the aggregate's last record when the command had no effect.
     pub position: u64,
-    /// Number of events in the aggregate behind that record.
+    /// Number of events in the aggregate as of now: more than behind that record when a repeated command is answered.
     pub version: u64,
     /// The aggregate as of now.
     pub aggregate: Arc<A>,
+    /// How the aggregate began; none when it does not exist.
+    pub origin: Option<Arc<Origin>>,
     /// What the command stored; empty when it had no effect.
     pub events: Vec<A::Event>,
     /// Whether this is the outcome of the same command sent earlier.
@@ -86,6 +94,8 @@ pub struct Checked<A: Decider> {
     pub version: u64,
     /// The aggregate as the events would leave it.
     pub aggregate: A,
+    /// How the aggregate began; none when it does not exist.
+    pub origin: Option<Arc<Origin>>,
     /// What the command would store.
     pub events: Vec<A::Event>,
 }
