@@ -18,6 +18,8 @@ const LITERAL_MAX_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimKind {
     LorawanDevEui,
+    /// What a client created under an idempotency key.
+    IdempotencyKey,
 }
 
 /// `{kind}-{value}`, or a hash of the value where it is no literal subject token.
@@ -28,6 +30,7 @@ impl ClaimId {
     pub fn new(kind: ClaimKind, value: &str) -> Self {
         let kind = match kind {
             ClaimKind::LorawanDevEui => "dev_eui",
+            ClaimKind::IdempotencyKey => "idem",
         };
         let literal = !value.is_empty()
             && value.len() <= LITERAL_MAX_BYTES
