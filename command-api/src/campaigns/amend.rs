@@ -6,12 +6,13 @@ use domain::campaign::{Campaign, CampaignCommand};
 
 use super::model::CampaignBody;
 use super::spec::CampaignRequest;
+use super::targets::known_targets;
 use crate::auth::Operator;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -31,12 +32,17 @@ pub(crate) async fn replace_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<CampaignRequest>,
+    Said(Body(wanted), said): Said<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
+    let envelope = envelope.saying(said);
+    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?));
+    }
     let reason = wanted.reason.clone();
     let spec = Box::new(wanted.into_spec()?);
     usable_firmware(&app, &caller, spec.firmware_id).await?;
-    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
+    known_targets(&app, &caller, &spec).await?;
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Amend { spec }, reason).await?;
-    Ok(done.reply(CampaignBody::of(path.campaign_id, &done.aggregate, done.version)?))
+    Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?))
 }

@@ -124,5 +124,5 @@ async fn send(
     reason: Option<String>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let done = app.command(caller, envelope, &Key::<Campaign>::new(&caller.tenant, &id), wish, reason).await?;
-    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?))
+    Ok(done.reply(CampaignBody::done(id, &done)?))
 }

@@ -8,7 +8,7 @@ use domain::campaign::Campaign;
 use crate::auth::Viewer;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::CampaignPath;
-use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
 /// List a campaign's events
@@ -22,8 +22,10 @@ pub(crate) async fn campaign_history(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<CampaignPath>,
+    Filters(_): Filters<NoFilters>,
+    min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<HistoryItem>>, Problem> {
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
-    history::page(&app, &key, &paging, "no such campaign").await.map(Json)
+    history::page(&app, &key, min_position, &paging, "no such campaign").await.map(Json)
 }

@@ -14,6 +14,7 @@ mod retry;
 mod spec;
 mod start;
 mod status;
+mod targets;
 
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};

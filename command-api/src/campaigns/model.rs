@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::spec::{SpecBody, warnings};
-use crate::http::Problem;
+use crate::http::{Done, Problem};
 
 /// A campaign.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,8 +40,9 @@ pub(crate) struct CampaignBody {
 }
 
 impl CampaignBody {
-    /// As the aggregate says.
-    pub(crate) fn of(id: CampaignId, campaign: &Campaign, version: u64) -> Result<Self, Problem> {
+    /// As a command left it.
+    pub(super) fn done(id: CampaignId, done: &Done<Campaign>) -> Result<Self, Problem> {
+        let (campaign, origin) = (&done.aggregate, done.origin.as_deref());
         let spec = campaign.spec.as_ref().ok_or_else(|| Problem::internal("a campaign without specification"))?;
         Ok(Self {
             campaign_id: id.to_string(),
@@ -50,11 +51,11 @@ impl CampaignBody {
             wave: campaign.wave,
             plan: plan(campaign.summary.as_ref()),
             gate: None,
-            created_by: None,
-            created_at: None,
+            created_by: origin.map(|origin| origin.by.to_string()),
+            created_at: origin.map(|origin| origin.at),
             started_at: None,
             ended_at: None,
-            version,
+            version: done.version,
             warnings: warnings(spec),
         })
     }

@@ -17,7 +17,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -38,15 +38,15 @@ pub(crate) async fn retry_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let id = path.campaign_id;
     let key = Key::<Campaign>::new(&caller.tenant, &id);
-    let loaded = app.store.load_fresh(&key).await?;
-    if envelope.is_stored(&caller, &loaded) {
-        let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
-        return Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?));
+    let envelope = envelope.saying(said);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return Ok(done.reply(CampaignBody::done(id, &done)?));
     }
+    let loaded = app.store.load_fresh(&key).await?;
     let spec = loaded.aggregate.spec.as_ref().ok_or(Rejection::CampaignUnknown)?;
     app.command(&caller, &envelope.as_dry_run(), &key, CampaignCommand::Retry, None).await?;
     usable_firmware(&app, &caller, spec.firmware_id).await?;
@@ -67,5 +67,5 @@ pub(crate) async fn retry_campaign(
     if !done.dry_run {
         take_pin().await?;
     }
-    Ok(done.reply(CampaignBody::of(id, &done.aggregate, done.version)?))
+    Ok(done.reply(CampaignBody::done(id, &done)?))
 }

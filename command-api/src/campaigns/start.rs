@@ -1,6 +1,7 @@
 //! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: plan and begin.
 //!
-//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first: it can't be deleted from then on.
+//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted from
+//! then on; and once more behind, because another request that failed may have let it go again.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -56,9 +57,9 @@ pub(crate) async fn start_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope.saying(said), path.campaign_id, wanted.reason).await
 }
 
 /// Start a campaign (old spelling)
@@ -73,9 +74,9 @@ pub(crate) async fn execute_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope.saying(said), path.campaign_id, wanted.reason).await
 }
 
 async fn start(
@@ -86,22 +87,35 @@ async fn start(
     reason: Option<String>,
 ) -> Result<Reply<Started>, Problem> {
     let key = Key::<Campaign>::new(&caller.tenant, &id);
+    if app.repeated(caller, envelope, &key).await?.is_some() {
+        return started(app, &key, id).await;
+    }
     let loaded = app.store.load_fresh(&key).await?;
     let wish = wish(app, caller, id, &loaded).await?;
     app.db.ping().await?;
     let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
+    let pinning = async |wish: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, wish).await;
     if new {
-        pin(app, caller, envelope, id, &loaded.aggregate, FirmwareCommand::Pin { campaign: id }).await?;
+        pinning(FirmwareCommand::Pin { campaign: id }).await?;
     }
     let outcome = app.command(caller, envelope, &key, wish, reason).await;
-    if outcome.is_err() && new && !app.store.load_fresh(&key).await?.aggregate.status.is_live() {
-        pin(app, caller, envelope, id, &loaded.aggregate, FirmwareCommand::Unpin { campaign: id }).await?;
+    if outcome.is_err() && new && !is_live(app, &key).await? {
+        pinning(FirmwareCommand::Unpin { campaign: id }).await?;
+    }
+    // Another request may have started it in between, and either have let go what the other one needs.
+    if new && is_live(app, &key).await? {
+        pinning(FirmwareCommand::Pin { campaign: id }).await?;
     }
     let done = outcome?;
-    if done.dry_run {
-        return Ok(done.reply(Started::of(id, &done.aggregate)));
-    }
-    let planned = planned(app, &key).await?;
+    if done.dry_run { Ok(done.reply(Started::of(id, &done.aggregate))) } else { started(app, &key, id).await }
+}
+
+async fn is_live(app: &App, key: &Key<Campaign>) -> Result<bool, Problem> {
+    Ok(app.store.load_fresh(key).await?.aggregate.status.is_live())
+}
+
+async fn started(app: &App, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
+    let planned = planned(app, key).await?;
     Ok(Reply::ok(Started::of(id, &planned.aggregate), app.token(planned.last_sequence).await?).version(planned.version))
 }
 

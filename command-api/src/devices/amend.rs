@@ -18,7 +18,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Patch, Path, Problem, Reply};
+use crate::http::{Envelope, Patch, Path, Problem, Reply, Said};
 use crate::state::App;
 
 /// What to change: absent fields stay, `null` clears.
@@ -165,9 +165,9 @@ pub(crate) async fn amend_device(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Patch(patch): Patch<DevicePatch>,
+    Said(Patch(patch), said): Said<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    amend(&app, &caller, &envelope, &path.device_id, patch).await
+    amend(&app, &caller, &envelope.saying(said), &path.device_id, patch).await
 }
 
 /// Change a device (the same as PATCH)
@@ -182,9 +182,9 @@ pub(crate) async fn replace_device(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Patch(patch): Patch<DevicePatch>,
+    Said(Patch(patch), said): Said<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    amend(&app, &caller, &envelope, &path.device_id, patch).await
+    amend(&app, &caller, &envelope.saying(said), &path.device_id, patch).await
 }
 
 async fn amend(
@@ -195,6 +195,9 @@ async fn amend(
     patch: DevicePatch,
 ) -> Result<Reply<DeviceBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, id);
+    if let Some(done) = app.repeated(caller, envelope, &key).await? {
+        return Ok(done.reply(DeviceBody::done(id, &done)));
+    }
     let before = app.store.load_fresh(&key).await?;
     let reason = patch.reason.clone();
     let (patch, versions) = patch.checked(id, &before.aggregate)?;
@@ -208,10 +211,13 @@ async fn amend(
     let outcome = app.command(caller, envelope, &key, DeviceCommand::Amend { patch, versions }, reason).await;
     if !envelope.dry_run {
         // Whichever of the two the device doesn't have now.
-        for eui in [wanted_eui, old_eui].into_iter().flatten() {
-            dev_eui::release_unless_used(app, caller, envelope, &eui, id).await;
+        for eui in [&wanted_eui, &old_eui].into_iter().flatten() {
+            dev_eui::release_unless_used(app, caller, envelope, eui, id).await;
         }
     }
     let done = outcome?;
-    Ok(done.reply(DeviceBody::of(id, &done.aggregate)))
+    if let Some(eui) = &wanted_eui {
+        dev_eui::keep(app, caller, envelope, eui, id).await?;
+    }
+    Ok(done.reply(DeviceBody::done(id, &done)))
 }

@@ -6,16 +6,18 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use futures::StreamExt;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::create::{self, DeviceRequest};
+use super::key;
 use crate::auth::{Caller, Operator};
 use crate::http::body;
-use crate::http::envelope::CommandHeaders;
 use crate::http::problem::{FieldError, ProblemBody};
+use crate::http::reply::POSITION_HEADER;
 use crate::http::{Envelope, Problem};
 use crate::state::App;
 
@@ -27,6 +29,26 @@ pub(crate) const BULK_MAX_BYTES: usize = 32 * 1024 * 1024;
 const ITEM_MAX_BYTES: usize = 256 * 1024;
 /// Most commands under way at once.
 const IN_FLIGHT_MAX: usize = 256;
+
+/// Headers of a command that is about many devices, none of which could be meant by an `If-Match`.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
+pub(crate) struct BulkHeaders {
+    /// The same key with the same devices gives the first outcomes; with others 422.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// Ties everything that follows together in the audit.
+    #[param(rename = "X-Correlation-Id")]
+    correlation_id: Option<Uuid>,
+}
+
+/// What an item says of its id; nothing where it says nothing readable.
+#[derive(Default, Deserialize)]
+struct GivenId {
+    #[serde(default)]
+    device_id: Option<String>,
+}
 
 /// What came of one item.
 #[derive(Debug, Serialize, ToSchema)]
@@ -65,7 +87,7 @@ pub(crate) struct BulkReply {
 /// A JSON array, or one JSON object per line (`application/x-ndjson`); up to 10,000. Items without `device_id` need the
 /// `Idempotency-Key`, so that the request can be sent again. Needs role operator.
 #[utoipa::path(
-    post, path = "/devices/bulk", tag = "devices", request_body = Vec<DeviceRequest>, params(CommandHeaders),
+    post, path = "/devices/bulk", tag = "devices", request_body = Vec<DeviceRequest>, params(BulkHeaders),
     responses(
         (status = 200, description = "An outcome for each item", body = BulkReply),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
@@ -76,14 +98,20 @@ pub(crate) async fn register_devices(
     Operator(caller): Operator,
     envelope: Envelope,
     request: Request,
-) -> Result<Json<BulkReply>, Problem> {
+) -> Result<(HeaderMap, Json<BulkReply>), Problem> {
     let headers = request.headers().clone();
+    if headers.contains_key(header::IF_MATCH) {
+        return Err(Problem::bad_request("If-Match can't be said of many devices"));
+    }
     let bytes = body::read(request, &app).await?;
     let items = split(&headers, &bytes)?;
     if items.len() > ITEMS_MAX {
         let detail = format!("at most {ITEMS_MAX} devices in one request");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
+    let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
+    let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
+    key::claim_all(&app, &caller, &envelope, &ids).await?;
     let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, &envelope, index, item));
     let outcomes: Vec<_> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
     let position = match outcomes.iter().filter_map(|(_, position)| *position).max() {
@@ -92,7 +120,9 @@ pub(crate) async fn register_devices(
     };
     let items: Vec<BulkItem> = outcomes.into_iter().map(|(item, _)| item).collect();
     let failed = items.iter().filter(|item| item.error.is_some()).count();
-    Ok(Json(BulkReply { succeeded: items.len() - failed, failed, items, position }))
+    let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
+    let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
+    Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))
 }
 
 /// The items as they were sent, none of them read.

@@ -6,11 +6,12 @@ use axum::extract::State;
 use domain::device::{Device, DeviceCommand, Profile};
 use domain::values::Transport;
 use domain::{DeviceId, Key, Sealed};
+use event_store::CommandHash;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::dev_eui;
 use super::model::{DeviceBody, location};
+use super::{dev_eui, key};
 use crate::auth::{Caller, Operator};
 use crate::fields::{self, Checks};
 use crate::http::envelope::CommandHeaders;
@@ -112,8 +113,19 @@ pub(crate) async fn register_device(
     envelope: Envelope,
     Body(wanted): Body<DeviceRequest>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    let (id, done) = register(&app, &caller, &envelope, wanted).await?;
-    Ok(done.reply(DeviceBody::of(&id, &done.aggregate)).created(location(&id)))
+    let chosen = wanted.device_id.clone().map(fields::device_id).transpose()?;
+    match &chosen {
+        Some(id) => key::claim(&app, &caller, &envelope, id).await?,
+        None => key::is_free(&app, &caller, &envelope).await?,
+    }
+    let outcome = register(&app, &caller, &envelope, wanted).await;
+    if let (Err(problem), Some(id)) = (&outcome, &chosen)
+        && problem.status().is_client_error()
+    {
+        key::release(&app, &caller, &envelope, id).await;
+    }
+    let (id, done) = outcome?;
+    Ok(done.reply(DeviceBody::done(&id, &done)).created(location(&id)))
 }
 
 /// Registers one device: claims its EUI, then makes it known.
@@ -125,19 +137,28 @@ pub(super) async fn register(
 ) -> Result<(DeviceId, Done<Device>), Problem> {
     let id = match wanted.device_id.clone() {
         Some(id) => fields::device_id(id)?,
-        None => fields::device_id(envelope.new_id(caller).to_string())?,
+        None => key::generated_id(caller, envelope)?,
     };
     let Registration { profile, versions, reason } = wanted.checked()?;
     let eui = profile.lorawan_dev_eui.clone();
-    if let Some(eui) = &eui {
-        dev_eui::claim(app, caller, envelope, eui, &id).await?;
-    }
     let key = Key::<Device>::new(&caller.tenant, &id);
-    let outcome = app.command(caller, envelope, &key, DeviceCommand::Register { profile, versions }, reason).await;
-    if let (Err(problem), Some(eui)) = (&outcome, &eui)
-        && problem.status().is_client_error()
-    {
-        dev_eui::release_unless_used(app, caller, envelope, eui, &id).await;
+    let wish = DeviceCommand::Register { profile, versions };
+    let Some(eui) = eui else {
+        let done = app.command(caller, envelope, &key, wish, reason).await?;
+        return Ok((id, done));
+    };
+    let envelope = &envelope.clone().saying(CommandHash::of(&wish).map_err(Problem::internal)?);
+    if let Some(done) = app.repeated(caller, envelope, &key).await? {
+        return Ok((id, done));
+    }
+    dev_eui::claim(app, caller, envelope, &eui, &id).await?;
+    let outcome = app.command(caller, envelope, &key, wish, reason).await;
+    match &outcome {
+        Err(problem) if problem.status().is_client_error() => {
+            dev_eui::release_unless_used(app, caller, envelope, &eui, &id).await;
+        }
+        Err(_) => {}
+        Ok(_) => dev_eui::keep(app, caller, envelope, &eui, &id).await?,
     }
     Ok((id, outcome?))
 }

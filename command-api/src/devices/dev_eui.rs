@@ -1,9 +1,14 @@
 //! LoRaWAN device EUIs are unique in a tenant, by a claim per EUI: claim, create, on failure release.
 //!
-//! A claim whose owner doesn't name the EUI (a request died half-way) may be taken over after a while.
+//! A claim whose owner doesn't name the EUI (a request died half-way) may be taken over after a while. Two requests for one device share its
+//! claim: one that is refused may release what the other one is about to need, so the claim is made again once the device has the EUI, and
+//! the device loses the EUI where another one was faster.
 
+use std::collections::BTreeMap;
+
+use domain::change::Change;
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
-use domain::device::{Device, Lifecycle};
+use domain::device::{Device, DeviceCommand, Lifecycle, ProfilePatch};
 use domain::{DeviceId, Key, Rejection};
 use event_store::{ExecuteError, StoreError};
 
@@ -40,16 +45,44 @@ pub(super) async fn claim(
     Err(Rejection::ClaimTaken { owner: format!("device {taken_by}") }.into())
 }
 
+/// Makes sure of the claim of an EUI that a device has got. Whoever else owns it by now keeps it.
+pub(super) async fn keep(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    eui: &str,
+    id: &DeviceId,
+) -> Result<(), Problem> {
+    let Err(problem) = claim(app, caller, envelope, eui, id).await else { return Ok(()) };
+    if problem.code() != "claim_taken" || envelope.dry_run {
+        return Err(problem);
+    }
+    if names(app, caller, eui, id).await? {
+        let patch = ProfilePatch { lorawan_dev_eui: Change::Clear, ..ProfilePatch::default() };
+        let wish = DeviceCommand::Amend { patch, versions: BTreeMap::new() };
+        let key = Key::<Device>::new(&caller.tenant, id);
+        app.store.execute(&key, envelope.bare_request(caller, wish)).await?;
+    }
+    Err(problem)
+}
+
 /// Gives an EUI back that a device doesn't have. A failure is left to the take-over.
 pub(super) async fn release_unless_used(app: &App, caller: &Caller, envelope: &Envelope, eui: &str, id: &DeviceId) {
     let outcome = match names(app, caller, eui, id).await {
         Ok(true) => return,
-        Ok(false) => send(app, caller, envelope, eui, ClaimCommand::Release { owner: id.to_string() }).await,
+        Ok(false) => let_go(app, caller, envelope, eui, id).await,
         Err(error) => Err(error.into()),
     };
-    if let Err(error) = outcome {
+    if let Err(problem) = outcome {
+        let error = problem.detail();
         tracing::warn!(device.id = %id, %error, "a claim that is not used could not be released");
     }
+}
+
+/// Releases a claim; the device may have got the EUI by another request since it was looked at.
+async fn let_go(app: &App, caller: &Caller, envelope: &Envelope, eui: &str, id: &DeviceId) -> Result<(), Problem> {
+    send(app, caller, envelope, eui, ClaimCommand::Release { owner: id.to_string() }).await?;
+    if names(app, caller, eui, id).await? { keep(app, caller, envelope, eui, id).await } else { Ok(()) }
 }
 
 /// Whether a device in service has this EUI.
@@ -73,4 +106,56 @@ async fn send(
         return app.store.check(&key, &request).await.map(drop);
     }
     app.store.execute(&key, request).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::FromRequestParts;
+    use axum::http::Request;
+    use domain::{Actor, TenantId};
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::Api;
+
+    const EUI: &str = "0102030405060708";
+
+    async fn world() -> (Api, Caller, Envelope) {
+        let (mut parts, ()) = Request::post("/devices").body(()).unwrap().into_parts();
+        let envelope = Envelope::from_request_parts(&mut parts, &()).await.unwrap();
+        let (tenant, actor) = (TenantId::new("acme").unwrap(), Actor::new("user:42").unwrap());
+        (Api::new(), Caller { tenant, actor, roles: vec![] }, envelope)
+    }
+
+    async fn register(api: &Api, id: &str) -> DeviceId {
+        let answer = api.post("/devices", json!({"device_id": id, "lorawan_dev_eui": EUI})).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        DeviceId::new(id).unwrap()
+    }
+
+    async fn owner(api: &Api, caller: &Caller) -> Option<String> {
+        let key = Key::<Claim>::new(&caller.tenant, &ClaimId::new(ClaimKind::LorawanDevEui, EUI));
+        api.app.store.load_fresh(&key).await.unwrap().aggregate.owner().map(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_does_not_let_go_what_another_one_has_got() {
+        let (api, caller, envelope) = world().await;
+        let id = register(&api, "d-1").await;
+        // The refused one looked before the device had the EUI.
+        let_go(&api.app, &caller, &envelope, EUI, &id).await.unwrap();
+        assert_eq!(owner(&api, &caller).await.as_deref(), Some("d-1"));
+    }
+
+    #[tokio::test]
+    async fn of_two_devices_with_one_eui_the_owner_keeps_it() {
+        let (api, caller, envelope) = world().await;
+        let first = register(&api, "d-1").await;
+        send(&api.app, &caller, &envelope, EUI, ClaimCommand::Release { owner: "d-1".to_owned() }).await.unwrap();
+        let second = register(&api, "d-2").await;
+        let problem = keep(&api.app, &caller, &envelope, EUI, &first).await.unwrap_err();
+        assert_eq!(problem.code(), "claim_taken");
+        assert!(!names(&api.app, &caller, EUI, &first).await.unwrap());
+        assert!(names(&api.app, &caller, EUI, &second).await.unwrap());
+    }
 }

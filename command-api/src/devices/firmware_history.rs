@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
-use crate::http::{List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
 /// A change of what a component runs, or is believed to run.
@@ -54,15 +54,13 @@ pub(crate) async fn firmware_history(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<DevicePath>,
+    Filters(_): Filters<NoFilters>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
     min_position.wait(&app, &[HISTORY, DEVICES]).await?;
     let after = match paging.keys::<2>()? {
-        Some([position, index]) => {
-            let malformed = |_| Problem::bad_request("the cursor is none of ours");
-            Some((position.parse().map_err(malformed)?, index.parse().map_err(malformed)?))
-        }
+        Some([position, index]) => Some((Paging::number(position)?, Paging::number(index)?)),
         None => None,
     };
     let mut tx = app.db.read(&caller.tenant).await?;
@@ -70,6 +68,6 @@ pub(crate) async fn firmware_history(
     if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
         return Err(Problem::not_found("no such device"));
     }
-    let page = projections::history::list(&mut tx, id, after, paging.limit).await?;
+    let page = projections::history::list(&mut tx, id, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, FirmwareHistoryItem::from)))
 }

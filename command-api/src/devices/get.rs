@@ -2,10 +2,10 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::device::Device;
 use domain::{DeviceId, Key};
-use event_store::{At, PositionToken};
+use event_store::{At, Position, PositionToken};
 use projections::DEVICES;
 use serde::Deserialize;
 use serde_json::json;
@@ -14,10 +14,14 @@ use utoipa::IntoParams;
 use super::model::DeviceBody;
 use crate::auth::{Caller, Viewer};
 use crate::http::path::DevicePath;
+use crate::http::position::same_log;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
 use crate::http::{FilterSet, Filters, MinPosition, Path, Problem};
 use crate::state::App;
+
+/// Earliest log there can be, in milliseconds since 1970: September 2001.
+const INCARNATION_MIN_MS: u64 = 1_000_000_000_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -25,7 +29,7 @@ use crate::state::App;
 pub(crate) struct DeviceMoment {
     /// As it was at this time, by the log's clock.
     at_time: Option<DateTime<Utc>>,
-    /// As it was at this position: a sequence number, or a position as replies give it.
+    /// As it was at this position: a sequence number, or a position as replies or histories give it.
     at_position: Option<String>,
 }
 
@@ -49,7 +53,7 @@ pub(crate) async fn get_device(
     min_position: MinPosition,
 ) -> Result<Response, Problem> {
     let id = path.device_id;
-    if let Some(at) = moment.at(&app).await? {
+    if let Some(at) = moment.moment(&app).await? {
         return Ok(device_at(&app, &caller, &id, at).await?.into_response());
     }
     min_position.wait(&app, &[DEVICES]).await?;
@@ -60,31 +64,59 @@ pub(crate) async fn get_device(
 }
 
 impl DeviceMoment {
-    async fn at(&self, app: &App) -> Result<Option<At>, Problem> {
+    async fn moment(&self, app: &App) -> Result<Option<Moment>, Problem> {
         match (self.at_time, &self.at_position) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err(Problem::bad_request("at_time and at_position exclude each other")),
-            (Some(time), None) => Ok(Some(At::Time(time))),
-            (None, Some(text)) => match (text.parse::<u64>(), text.parse::<PositionToken>()) {
-                (Ok(sequence), _) => Ok(Some(At::Position(sequence))),
-                (_, Ok(token)) if token.incarnation_ms == app.incarnation_ms().await? => {
-                    Ok(Some(At::Position(token.sequence)))
-                }
-                _ => Err(Problem::bad_request("at_position is no position of this event log")),
-            },
+            (Some(time), None) => Ok(Some(Moment::Time(time))),
+            (None, Some(text)) => position(text, app).await.map(Some),
         }
     }
 }
 
-async fn device_at(app: &App, caller: &Caller, id: &DeviceId, at: At) -> Result<Found<DeviceBody>, Problem> {
+/// A point in a device's life.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    Time(DateTime<Utc>),
+    /// Behind a whole record.
+    Record(u64),
+    /// Behind one event of a record.
+    Event(Position),
+}
+
+/// A sequence number, an event's place as histories show it, or a position as replies give it. The latter begins with a time in
+/// milliseconds, which no sequence number comes near.
+async fn position(text: &str, app: &App) -> Result<Moment, Problem> {
+    let malformed = || Problem::bad_request("at_position is no position of this event log");
+    if let Ok(sequence) = text.parse() {
+        return Ok(Moment::Record(sequence));
+    }
+    let token: PositionToken = text.parse().map_err(|_| malformed())?;
+    if token.incarnation_ms < INCARNATION_MIN_MS {
+        return text.parse().map(Moment::Event).map_err(|_| malformed());
+    }
+    same_log(app, token).await?;
+    Ok(Moment::Record(token.sequence))
+}
+
+async fn device_at(app: &App, caller: &Caller, id: &DeviceId, at: Moment) -> Result<Found<DeviceBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, id);
-    let loaded = app.store.load_at(&key, at).await?;
+    let loaded = match at {
+        Moment::Time(time) => app.store.load_at(&key, At::Time(time)).await?,
+        Moment::Record(sequence) => app.store.load_at(&key, At::Position(sequence)).await?,
+        Moment::Event(event) => app.store.load_behind(&key, event).await?,
+    };
+    // At a position a hold that stood is shown, however late it was.
+    let then = if let Moment::Time(time) = at { time } else { DateTime::<Utc>::MIN_UTC };
     if loaded.version > 0 {
-        return Ok(Found { version: loaded.version, resource: DeviceBody::of(id, &loaded.aggregate) });
+        return Ok(Found {
+            version: loaded.version,
+            resource: DeviceBody::of(id, &loaded.aggregate, loaded.origin.as_deref()).held_at(&loaded.aggregate, then),
+        });
     }
     match app.store.history(&key, 1, 1).await?.first() {
         Some(first) => {
-            let time = first.stored_at.to_rfc3339();
+            let time = first.stored_at.to_rfc3339_opts(SecondsFormat::Millis, true);
             let detail = format!("the device was registered only at {time}");
             Err(Problem::not_found(detail).with_facts(json!({"registered_at": first.stored_at})))
         }

@@ -8,7 +8,7 @@ use domain::device::Device;
 use crate::auth::Viewer;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::DevicePath;
-use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
 /// List a device's events
@@ -22,8 +22,10 @@ pub(crate) async fn device_history(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<DevicePath>,
+    Filters(_): Filters<NoFilters>,
+    min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<HistoryItem>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    history::page(&app, &key, &paging, "no such device").await.map(Json)
+    history::page(&app, &key, min_position, &paging, "no such device").await.map(Json)
 }

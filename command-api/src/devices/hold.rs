@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::model::DeviceBody;
 use crate::auth::Operator;
+use crate::fields::Checks;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::reply::WithPosition;
@@ -43,10 +44,13 @@ pub(crate) async fn hold_device(
     Path(path): Path<DevicePath>,
     Body(wanted): Body<HoldRequest>,
 ) -> Result<Reply<DeviceBody>, Problem> {
+    let mut checks = Checks::default();
+    checks.time("until", wanted.until);
+    checks.finish()?;
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let wish = DeviceCommand::Hold { until: wanted.until };
     let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
-    Ok(done.reply(DeviceBody::of(&path.device_id, &done.aggregate)))
+    Ok(done.reply(DeviceBody::done(&path.device_id, &done)))
 }
 
 /// Release a held device
@@ -65,5 +69,5 @@ pub(crate) async fn release_device(
 ) -> Result<Reply<DeviceBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let done = app.command(&caller, &envelope, &key, DeviceCommand::Release, wanted.reason).await?;
-    Ok(done.reply(DeviceBody::of(&path.device_id, &done.aggregate)))
+    Ok(done.reply(DeviceBody::done(&path.device_id, &done)))
 }

@@ -9,6 +9,7 @@ mod firmware_history;
 mod get;
 mod history;
 mod hold;
+mod key;
 mod list;
 mod model;
 

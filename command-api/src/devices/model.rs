@@ -6,9 +6,12 @@ use chrono::{DateTime, Utc};
 use domain::DeviceId;
 use domain::device::{Device, Lifecycle, Reachability};
 use domain::values::{FIRMWARE_COMPONENT, Transport};
+use event_store::{Origin, clock};
 use projections::devices::DeviceView;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::http::Done;
 
 /// An update that a device has under way or in its queue.
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,8 +77,13 @@ pub(crate) struct DeviceBody {
 }
 
 impl DeviceBody {
+    /// As a command left it.
+    pub(crate) fn done(id: &DeviceId, done: &Done<Device>) -> Self {
+        Self::of(id, &done.aggregate, done.origin.as_deref())
+    }
+
     /// As the aggregate says. What was last heard of the device is no part of it.
-    pub(crate) fn of(id: &DeviceId, device: &Device) -> Self {
+    pub(crate) fn of(id: &DeviceId, device: &Device, origin: Option<&Origin>) -> Self {
         let profile = device.profile.clone();
         let waiting = device.updates.values().filter(|update| update.phase.is_waiting());
         Self {
@@ -100,8 +108,8 @@ impl DeviceBody {
             chirpstack_synced: false,
             lifecycle: lifecycle_word(device.lifecycle).to_owned(),
             status: reachability_word(device.reachability).to_owned(),
-            held: device.hold.is_some(),
-            hold_until: device.hold.and_then(|hold| hold.until),
+            held: false,
+            hold_until: None,
             last_seen: None,
             signal_strength: None,
             battery_level: None,
@@ -109,8 +117,16 @@ impl DeviceBody {
             current_update: device.live().map(|update| UpdateLink::new(id.as_str(), update.ordinal)),
             waiting_updates: waiting.map(|update| UpdateLink::new(id.as_str(), update.ordinal)).collect(),
             version: device.version,
-            registered_at: None,
+            registered_at: origin.map(|origin| origin.at),
         }
+        .held_at(device, clock::now())
+    }
+
+    /// Shows a hold, unless it has ended by then.
+    pub(crate) fn held_at(mut self, device: &Device, now: DateTime<Utc>) -> Self {
+        self.held = device.is_held(now);
+        self.hold_until = device.hold.filter(|_| self.held).and_then(|hold| hold.until);
+        self
     }
 }
 
@@ -118,6 +134,7 @@ impl From<DeviceView> for DeviceBody {
     fn from(view: DeviceView) -> Self {
         let row = view.row;
         let link = |ordinal: u32| UpdateLink::new(&row.device_id, ordinal);
+        let held = row.held && row.hold_until.is_none_or(|until| clock::now() < until);
         Self {
             current_update: row.live_ordinal.map(link),
             waiting_updates: row.waiting.iter().map(|ordinal| link(*ordinal)).collect(),
@@ -142,8 +159,8 @@ impl From<DeviceView> for DeviceBody {
             chirpstack_synced: false,
             lifecycle: row.lifecycle,
             status: row.status,
-            held: row.held,
-            hold_until: row.hold_until,
+            held,
+            hold_until: row.hold_until.filter(|_| held),
             last_seen: view.last_seen,
             signal_strength: view.signal_strength,
             battery_level: view.battery_level,

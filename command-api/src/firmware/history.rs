@@ -8,7 +8,7 @@ use domain::firmware::Firmware;
 use crate::auth::Viewer;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::FirmwarePath;
-use crate::http::{List, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
 /// List a firmware's events
@@ -22,8 +22,10 @@ pub(crate) async fn firmware_events(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<FirmwarePath>,
+    Filters(_): Filters<NoFilters>,
+    min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<HistoryItem>>, Problem> {
     let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
-    history::page(&app, &key, &paging, "no such firmware").await.map(Json)
+    history::page(&app, &key, min_position, &paging, "no such firmware").await.map(Json)
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::download::DownloadsBody;
+use crate::http::Done;
 
 /// One version for one device model and component.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,11 +56,13 @@ pub(crate) struct FirmwareBody {
 }
 
 impl FirmwareBody {
-    /// As the aggregate says; none when it has never been registered.
-    pub(crate) fn of(id: FirmwareId, firmware: &Firmware) -> Option<Self> {
+    /// As a command left it; none when it has never been registered.
+    pub(super) fn done(id: FirmwareId, done: &Done<Firmware>) -> Option<Self> {
+        let firmware = &done.aggregate;
+        let created_at = done.origin.as_ref().map(|origin| origin.at);
         let (metadata, bytes) = firmware.content.clone()?;
         let pinned_by = firmware.pinned_by.iter().map(ToString::to_string).collect();
-        Some(Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, None))
+        Some(Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, created_at))
     }
 
     fn new(

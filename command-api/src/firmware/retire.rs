@@ -62,6 +62,6 @@ async fn retire(
 ) -> Result<Reply<FirmwareBody>, Problem> {
     let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
     let done = app.command(caller, envelope, &key, wish, reason).await?;
-    let body = FirmwareBody::of(path.firmware_id, &done.aggregate);
+    let body = FirmwareBody::done(path.firmware_id, &done);
     Ok(done.reply(body.ok_or_else(|| Problem::internal("a firmware without content"))?))
 }

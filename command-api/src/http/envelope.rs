@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Decider, Key, Sealed};
-use event_store::{Loaded, PositionToken, Request, Seen, clock};
+use event_store::{CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, clock};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ use crate::state::App;
 const REASON_MAX_CHARS: usize = 1_000;
 /// Longest idempotency key, in bytes.
 const KEY_MAX_BYTES: usize = 255;
+/// Parameters that a command takes.
+const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 
 /// Headers and parameters that every command takes.
 #[derive(Debug, IntoParams)]
@@ -51,12 +53,16 @@ pub(crate) struct Envelope {
     /// Versions, one of which the aggregate must have.
     if_match: Option<Seen>,
     reason: Option<String>,
+    /// What the request said, where the command follows from more.
+    said: Option<CommandHash>,
     pub(crate) dry_run: bool,
 }
 
 /// A command that was not refused.
 pub(crate) struct Done<A: Decider> {
     pub(crate) aggregate: Arc<A>,
+    /// How the aggregate began; none when nothing was stored.
+    pub(crate) origin: Option<Arc<Origin>>,
     pub(crate) events: Vec<A::Event>,
     pub(crate) version: u64,
     pub(crate) position: PositionToken,
@@ -77,6 +83,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Envelope {
         let matched = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
         let route = matched.unwrap_or_else(|| parts.uri.path().to_owned());
         let pairs = query::pairs(parts)?;
+        if let Some((name, _)) = pairs.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
+            let known = PARAMETERS.join(" and ");
+            return Err(Problem::bad_request(format!("a command has no parameter {name:?}; there are {known}")));
+        }
         let find = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let dry_run = match find("dry_run") {
             None | Some("false") => false,
@@ -90,6 +100,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Envelope {
             traceparent: text(&parts.headers, "traceparent").filter(|text| text.len() <= 64),
             if_match: if_match(&parts.headers),
             reason: find("reason").map(str::to_owned),
+            said: None,
             dry_run,
         })
     }
@@ -104,6 +115,12 @@ impl Envelope {
     #[must_use]
     pub(crate) fn item(&self, index: usize) -> Self {
         Self { key: self.key.as_ref().map(|key| format!("{key}#{index}")), if_match: None, ..self.clone() }
+    }
+
+    /// The same request, with the digest of what it said in the place of the command that follows from it.
+    #[must_use]
+    pub(crate) fn saying(self, said: CommandHash) -> Self {
+        Self { said: Some(said), ..self }
     }
 
     /// The same request, only asking.
@@ -125,7 +142,8 @@ impl Envelope {
         self.key.is_some() && loaded.recent.find(self.command_id(caller)).is_some()
     }
 
-    fn command_id(&self, caller: &Caller) -> CommandId {
+    /// The id of the request's command: the same for the same key.
+    pub(crate) fn command_id(&self, caller: &Caller) -> CommandId {
         match &self.key {
             Some(key) => CommandId::derive(&["http", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
             None => CommandId(clock::new_id()),
@@ -146,11 +164,15 @@ impl Envelope {
         if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
             return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
         }
+        if reason.as_ref().is_some_and(|reason| reason.contains('\0')) {
+            return Err(Problem::invalid("reason", "has a NUL character"));
+        }
         Ok(Request {
             correlation_id: self.correlation_id,
             reason: reason.map(Sealed::Plain),
             traceparent: self.traceparent.clone(),
             seen: self.if_match.clone(),
+            said: self.said,
             ..Request::new(self.command_id(caller), caller.actor.clone(), wish)
         })
     }
@@ -170,12 +192,31 @@ impl App {
         if envelope.dry_run {
             let checked = self.store.check(key, &request).await?;
             let position = self.token(checked.position).await?;
-            let aggregate = Arc::new(checked.aggregate);
-            return Ok(Done { aggregate, events: checked.events, version: checked.version, position, dry_run: true });
+            let (aggregate, origin) = (Arc::new(checked.aggregate), checked.origin);
+            let (events, version) = (checked.events, checked.version);
+            return Ok(Done { aggregate, origin, events, version, position, dry_run: true });
         }
-        let done = self.store.execute(key, request).await?;
-        let position = self.token(done.position).await?;
-        Ok(Done { aggregate: done.aggregate, events: done.events, version: done.version, position, dry_run: false })
+        self.done(self.store.execute(key, request).await?).await
+    }
+
+    /// The outcome of this very request when it came earlier: it stands, whatever has become of all that it needed then.
+    pub(crate) async fn repeated<A: Decider>(
+        &self,
+        caller: &Caller,
+        envelope: &Envelope,
+        key: &Key<A>,
+    ) -> Result<Option<Done<A>>, Problem> {
+        let Some(said) = envelope.said.filter(|_| envelope.has_key() && !envelope.dry_run) else { return Ok(None) };
+        match self.store.repeated(key, envelope.command_id(caller), said).await? {
+            Some(committed) => self.done(committed).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn done<A: Decider>(&self, committed: Committed<A>) -> Result<Done<A>, Problem> {
+        let position = self.token(committed.position).await?;
+        let Committed { aggregate, origin, events, version, .. } = committed;
+        Ok(Done { aggregate, origin, events, version, position, dry_run: false })
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::paging::{List, Paging};
+use super::position::MinPosition;
 use super::problem::Problem;
 use crate::state::App;
 
@@ -62,9 +63,11 @@ impl HistoryItem {
 pub(crate) async fn page<A: Decider>(
     app: &App,
     key: &Key<A>,
+    min_position: MinPosition,
     paging: &Paging,
     unknown: &str,
 ) -> Result<List<HistoryItem>, Problem> {
+    min_position.of_this_log(app).await?;
     let first = paging.first_number()?;
     let mut events = app.store.history(key, first, paging.limit + 1).await?;
     if events.is_empty() && first == 1 {
@@ -73,5 +76,6 @@ pub(crate) async fn page<A: Decider>(
     let next = (events.len() > paging.limit).then(|| first + paging.limit as u64);
     events.truncate(paging.limit);
     let items = events.into_iter().map(HistoryItem::of).collect::<Result<_, _>>()?;
-    Ok(paging.numbered(items, next))
+    let total = if paging.count { Some(app.store.load_fresh(key).await?.version) } else { None };
+    Ok(paging.numbered(items, next, total))
 }

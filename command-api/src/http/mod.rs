@@ -12,6 +12,7 @@ pub(crate) mod position;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod reply;
+mod said;
 
 pub(crate) use body::{Body, Patch};
 pub(crate) use envelope::{Done, Envelope};
@@ -19,5 +20,6 @@ pub(crate) use paging::{List, PageParams, Paging};
 pub(crate) use path::Path;
 pub(crate) use position::MinPosition;
 pub(crate) use problem::{FieldError, Problem};
-pub(crate) use query::{FilterSet, Filters};
+pub(crate) use query::{FilterSet, Filters, NoFilters};
 pub(crate) use reply::Reply;
+pub(crate) use said::Said;

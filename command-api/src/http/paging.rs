@@ -2,6 +2,8 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use domain::values::is_usable_time;
 use projections::Page;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -14,6 +16,7 @@ use super::query::{self, COMMON};
 pub(crate) const LIMIT_MAX: usize = 200;
 /// Items of a page that names no limit.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
+const FOREIGN_CURSOR: &str = "the cursor is none of ours";
 
 /// Parameters of every list.
 #[derive(Debug, IntoParams)]
@@ -87,26 +90,37 @@ impl Paging {
     }
 
     /// A page that is numbered: the cursor is the number of the next item.
-    pub(crate) fn numbered<T>(&self, items: Vec<T>, next: Option<u64>) -> List<T> {
+    pub(crate) fn numbered<T>(&self, items: Vec<T>, next: Option<u64>, total: Option<u64>) -> List<T> {
         let next_cursor = next.map(|next| cursor::encode(self.binding, vec![next.to_string()]));
-        List { items, next_cursor, total: None }
+        List { items, next_cursor, total }
     }
 
     /// Number of the first item of a numbered page, from 1.
     pub(crate) fn first_number(&self) -> Result<u64, Problem> {
         match &self.after {
             None => Ok(1),
-            Some(keys) => keys
-                .first()
-                .and_then(|number| number.parse().ok())
-                .ok_or_else(|| Problem::bad_request("the cursor is none of ours")),
+            Some(keys) => {
+                keys.first().and_then(|number| number.parse().ok()).ok_or_else(|| Problem::bad_request(FOREIGN_CURSOR))
+            }
         }
+    }
+
+    /// A number in the cursor, as PostgreSQL can compare it.
+    pub(crate) fn number<T: TryFrom<i64>>(text: &str) -> Result<T, Problem> {
+        let number = text.parse::<i64>().ok().and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| Problem::bad_request(FOREIGN_CURSOR))
+    }
+
+    /// A time in the cursor, as PostgreSQL can compare it.
+    pub(crate) fn time(text: &str) -> Result<String, Problem> {
+        let time = text.parse::<DateTime<Utc>>().ok().filter(|time| is_usable_time(*time));
+        time.map(|time| time.to_rfc3339()).ok_or_else(|| Problem::bad_request(FOREIGN_CURSOR))
     }
 
     /// The keys of the cursor, when it has as many as the list sorts by.
     pub(crate) fn keys<const N: usize>(&self) -> Result<Option<[&str; N]>, Problem> {
         let Some(keys) = &self.after else { return Ok(None) };
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        keys.try_into().map(Some).map_err(|_| Problem::bad_request("the cursor is none of ours"))
+        keys.try_into().map(Some).map_err(|_| Problem::bad_request(FOREIGN_CURSOR))
     }
 }

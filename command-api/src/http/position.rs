@@ -35,14 +35,28 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     }
 }
 
+/// Refuses a position of another log.
+pub(crate) async fn same_log(app: &App, token: PositionToken) -> Result<(), Problem> {
+    if token.incarnation_ms == app.incarnation_ms().await? {
+        return Ok(());
+    }
+    let detail = "the position is of another event log: it was restored or made anew";
+    Err(Problem::new(StatusCode::CONFLICT, "other_incarnation", detail))
+}
+
 impl MinPosition {
+    /// For what is read from EVENTS itself, which lacks nothing: only a position of another log is refused.
+    pub(crate) async fn of_this_log(self, app: &App) -> Result<(), Problem> {
+        match self.0 {
+            Some(token) => same_log(app, token).await,
+            None => Ok(()),
+        }
+    }
+
     /// Waits until the read models, by name, have applied everything up to the position.
     pub(crate) async fn wait(self, app: &App, read_models: &[&str]) -> Result<(), Problem> {
         let Some(token) = self.0 else { return Ok(()) };
-        if token.incarnation_ms != app.incarnation_ms().await? {
-            let detail = "the position is of another event log: it was restored or made anew";
-            return Err(Problem::new(StatusCode::CONFLICT, "other_incarnation", detail));
-        }
+        same_log(app, token).await?;
         app.projections.wait_for(read_models, token.sequence, WAIT_MAX).await.map_err(|error| match error {
             WaitError::Behind { .. } => Problem::unavailable("read_model_behind", error.to_string()),
             WaitError::Unavailable(_) => Problem::unavailable("postgresql_unavailable", error.to_string()),

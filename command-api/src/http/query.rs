@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -36,6 +37,13 @@ impl<T: FilterSet, S: Send + Sync> FromRequestParts<S> for Filters<T> {
         parse(pairs(parts)?).map(Self)
     }
 }
+
+/// For lists that have no filters: a parameter that they don't know is refused all the same.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoFilters {}
+
+impl FilterSet for NoFilters {}
 
 fn parse<T: FilterSet>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
     let mut single = Vec::new();
@@ -85,5 +93,8 @@ mod tests {
         assert_eq!((sample.wave, sample.ids), (Some(2), vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(read("colour=red").unwrap_err().status().as_u16(), 400);
         assert_eq!(read("wave=x").unwrap_err().status().as_u16(), 400);
+        let none = |query: &str| parse::<NoFilters>(serde_urlencoded::from_str(query).unwrap());
+        assert!(none("limit=3&min_position=1-1").is_ok());
+        assert_eq!(none("phase=failed").unwrap_err().status().as_u16(), 400);
     }
 }

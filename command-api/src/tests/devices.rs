@@ -1,4 +1,7 @@
 use axum::http::Method;
+use domain::device::Device;
+use domain::{DeviceId, Key, TenantId};
+use event_store::EventStore;
 use serde_json::{Value, json};
 
 use super::{Api, MODEL};
@@ -33,6 +36,63 @@ async fn the_same_key_gives_the_same_device_and_another_body_is_refused() {
     let other = send(json!({"device_model": "else"})).await;
     assert_eq!((other.status.as_u16(), other.problem()), (422, "idempotency_key_reused"));
     assert_eq!(api.stored().await, 1);
+}
+
+#[tokio::test]
+async fn a_repeated_command_shows_the_device_as_it_is_by_now() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let hold = async || api.call(Method::POST, "/devices/d-1/hold", &[("Idempotency-Key", "k")], json!({})).await;
+    let first = hold().await;
+    assert_eq!((&first.body["held"], first.header("etag")), (&json!(true), "\"2\""));
+    assert_eq!(api.post("/devices/d-1/release", Value::Null).await.status, 200);
+    let again = hold().await;
+    assert_eq!((again.status.as_u16(), &again.body["position"]), (200, &first.body["position"]));
+    assert_eq!(
+        (&again.body["held"], &again.body["version"], again.header("etag")),
+        (&json!(false), &json!(3), "\"3\"")
+    );
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_itself_and_never_in_the_past() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let until = |milliseconds: i64| {
+        let time = event_store::clock::now() + chrono::TimeDelta::milliseconds(milliseconds);
+        json!({"until": time.to_rfc3339()})
+    };
+    let past = api.post("/devices/d-1/hold", until(-1_000)).await;
+    assert_eq!((past.status.as_u16(), &past.body["errors"][0]["field"]), (422, &json!("until")), "{}", past.body);
+    assert_eq!(api.post("/devices/d-1/hold", until(300)).await.body["held"], true);
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let shown = api.call(Method::PATCH, "/devices/d-1", &[], json!({"name": "a"})).await;
+    assert_eq!((&shown.body["held"], &shown.body["hold_until"]), (&json!(false), &Value::Null), "{}", shown.body);
+}
+
+#[tokio::test]
+async fn a_device_is_shown_as_it_was_at_any_position_that_replies_name() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let held = api.post("/devices/d-1/hold", json!({})).await;
+    api.post("/devices/d-1/release", Value::Null).await;
+    let token = held.body["position"].as_str().unwrap();
+    let (incarnation, sequence) = token.split_once('-').unwrap();
+    for position in [sequence.to_owned(), format!("{sequence}-0"), token.to_owned()] {
+        let then = api.get(&format!("/devices/d-1?at_position={position}")).await;
+        assert_eq!((then.status.as_u16(), &then.body["held"]), (200, &json!(true)), "{position}: {}", then.body);
+    }
+    for bad in ["x".to_owned(), format!("{sequence}-70000"), "1-2-3".to_owned(), format!("{sequence}-")] {
+        assert_eq!(api.get(&format!("/devices/d-1?at_position={bad}")).await.status, 400, "{bad}");
+    }
+    let foreign = incarnation.parse::<u64>().unwrap() + 1;
+    assert_eq!(api.get(&format!("/devices/d-1?at_position={foreign}-{sequence}")).await.status, 409);
+    let history = api.get("/devices/d-1/history?count=true&limit=1").await;
+    assert_eq!((history.body["items"].as_array().unwrap().len(), &history.body["total"]), (1, &json!(3)));
+    for (position, status) in [("garbage".to_owned(), 400), (format!("{foreign}-1"), 409), (token.to_owned(), 200)] {
+        let path = format!("/devices/d-1/history?min_position={position}");
+        assert_eq!(api.get(&path).await.status, status, "{position}");
+    }
 }
 
 #[tokio::test]
@@ -105,7 +165,7 @@ async fn bulk_gives_each_item_its_own_outcome() {
     let (first, again) = (lines().await, lines().await);
     assert_eq!(first.body["succeeded"], 2, "{}", first.body);
     assert_eq!(first.body["items"], again.body["items"]);
-    assert_eq!(api.stored().await, 4);
+    assert_eq!(api.stored().await, 5, "four devices and what the key stands for");
 }
 
 #[tokio::test]
@@ -120,6 +180,7 @@ async fn the_past_of_a_device_is_read_from_the_log() {
     let before = api.get("/devices/d-1?at_time=2020-01-01T00:00:00Z").await;
     assert_eq!(before.status, 404);
     assert!(before.body["facts"]["registered_at"].is_string(), "{}", before.body);
+    assert!(before.body["detail"].as_str().unwrap().ends_with('Z'), "{}", before.body);
 
     let page = api.get("/devices/d-1/history?limit=1").await;
     assert_eq!(page.body["items"][0]["type"], "device.registered", "{}", page.body);
@@ -132,6 +193,33 @@ async fn the_past_of_a_device_is_read_from_the_log() {
     let foreign = api.get(&format!("/firmware/00000000-0000-0000-0000-000000000001/history?cursor={cursor}")).await;
     assert_eq!(foreign.status, 400);
     assert_eq!(api.get("/devices/none/history").await.status, 404);
+}
+
+#[tokio::test]
+async fn replies_to_commands_say_since_when_a_thing_is_there() {
+    let api = Api::new();
+    let created = api.post("/devices", json!({"device_id": "d-1", "device_model": MODEL})).await;
+    let since = created.body["registered_at"].clone();
+    assert!(since.is_string(), "{}", created.body);
+    let patched = api.call(Method::PATCH, "/devices/d-1", &[], json!({"name": "a"})).await;
+    assert_eq!((&patched.body["registered_at"], &patched.body["version"]), (&since, &json!(2)));
+    assert_eq!(api.get("/devices/d-1?at_position=1").await.body["registered_at"], since);
+    let key = Key::<Device>::new(&TenantId::new("acme").unwrap(), &DeviceId::new("d-1").unwrap());
+    let written = api.store.load(&key).await.unwrap();
+    let read = EventStore::new(api.store.log().clone()).load(&key).await.unwrap();
+    assert!(written.origin.is_some());
+    assert_eq!(written.origin, read.origin);
+}
+
+#[tokio::test]
+async fn a_time_that_nobody_can_keep_is_refused() {
+    let api = Api::new();
+    api.device("d-1").await;
+    for odd in ["0000-01-01T00:00:00Z", "+10000-01-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+        let held = api.post("/devices/d-1/hold", json!({"until": odd})).await;
+        assert_eq!((held.status.as_u16(), &held.body["errors"][0]["field"]), (422, &json!("until")), "{odd}");
+    }
+    assert_eq!(api.post("/devices/d-1/hold", json!({"until": "2100-01-01T00:00:00Z"})).await.status, 200);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ async fn an_update_is_queued_for_a_device() {
     assert_eq!((&answer.body["update_id"], &answer.body["ordinal"]), (&json!("d-1~1"), &json!(1)));
     assert_eq!((&answer.body["phase"], &answer.body["status"]), (&json!("waiting"), &json!("scheduled")));
     assert_eq!((&answer.body["workflow_status"], &answer.body["wait_reason"]), (&json!("QUEUED"), &json!("offline")));
+    assert!(answer.body["queued_at"].is_string(), "{}", answer.body);
     assert_eq!((&answer.body["from_version"], &answer.body["priority"]), (&json!("1.0.0"), &json!("high")));
 
     let again = api.post("/devices/d-1/update", order.clone()).await;
@@ -34,7 +35,12 @@ async fn an_update_that_cannot_be_right_is_refused() {
         ("/devices/nobody/update", json!({"firmware_id": firmware}), 404, ""),
         ("/devices/d-1/update", json!({"firmware_id": firmware, "device_id": "d-2"}), 422, "device_id"),
         ("/devices/d-1/update", json!({"firmware_id": firmware, "timeout_minutes": 0}), 422, "timeout_minutes"),
-        ("/devices/d-1/update", json!({"firmware_id": firmware, "preconditions": {"min_battery_percent": 0}}), 422, "preconditions.min_battery_percent"),
+        (
+            "/devices/d-1/update",
+            json!({"firmware_id": firmware, "preconditions": {"min_battery_percent": 0}}),
+            422,
+            "preconditions.min_battery_percent",
+        ),
         ("/devices/d-1/update", json!({}), 422, "firmware_id"),
     ];
     for (path, body, status, field) in cases {
@@ -63,4 +69,22 @@ async fn a_cancelled_update_can_be_tried_again() {
     assert_eq!((&retried.body["update_id"], &retried.body["retry_of"]), (&json!("d-1~2"), &json!("d-1~1")));
     assert_eq!(api.post("/updates/d-1~9/cancel", Value::Null).await.status, 404);
     assert_eq!(api.post("/updates/nonsense/cancel", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_update_that_its_device_has_forgotten_is_in_the_log() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    api.device("d-1").await;
+    for ordinal in 1..=17 {
+        let queued = api.post("/devices/d-1/update", json!({"firmware_id": firmware})).await;
+        assert_eq!(queued.body["ordinal"], ordinal, "{}", queued.body);
+        assert_eq!(api.post(&format!("/updates/d-1~{ordinal}/cancel"), Value::Null).await.status, 200);
+    }
+    let ended = api.post("/updates/d-1~1/cancel", Value::Null).await;
+    assert_eq!((ended.status.as_u16(), ended.problem()), (409, "update_ended"));
+    let retried = api.post("/updates/d-1~1/retry", Value::Null).await;
+    assert_eq!((retried.status.as_u16(), &retried.body["retry_of"]), (201, &json!("d-1~1")), "{}", retried.body);
+    assert_eq!(api.post("/updates/d-1~19/retry", Value::Null).await.status, 404);
+    assert_eq!(api.post("/updates/d-1~19/cancel", Value::Null).await.status, 404);
 }

@@ -5,6 +5,7 @@ use domain::Key;
 use domain::device::{Device, DeviceCommand};
 
 use super::model::UpdateBody;
+use super::past;
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
 use crate::http::envelope::CommandHeaders;
@@ -36,5 +37,5 @@ pub(crate) async fn cancel_update(
     let key = Key::<Device>::new(&caller.tenant, &device);
     let wish = DeviceCommand::CancelUpdate { ordinal };
     let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
-    Ok(done.reply(UpdateBody::in_device(&device, &done.aggregate, ordinal)?))
+    Ok(done.reply(past::body(&app, &key, &device, &done.aggregate, ordinal).await?))
 }

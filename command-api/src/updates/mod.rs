@@ -6,6 +6,7 @@ mod list;
 mod model;
 mod of_device;
 mod order;
+mod past;
 mod request;
 mod retry;
 

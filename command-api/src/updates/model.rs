@@ -1,13 +1,12 @@
 //! An update as replies show it, from its device's aggregate or from the read model.
 
-use chrono::{DateTime, Utc};
-use domain::device::{Device, Phase, Update, UpdateKind, WaitReason};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::device::{Phase, Update, UpdateKind, WaitReason};
 use domain::{DeviceId, UpdateId};
 use projections::updates::UpdateView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::Problem;
 use crate::words::{Words, words};
 
 /// An update of one device.
@@ -42,7 +41,7 @@ pub(crate) struct UpdateBody {
     progress: Option<i64>,
     bytes: Option<i64>,
     retry_of: Option<String>,
-    queued_at: Option<DateTime<Utc>>,
+    pub(super) queued_at: Option<DateTime<Utc>>,
     /// End of the waiting clock.
     wait_until: DateTime<Utc>,
     reached_at: Option<DateTime<Utc>>,
@@ -59,6 +58,9 @@ impl UpdateBody {
         let spec = &update.spec;
         let kind = kind_word(spec.kind);
         let id = |ordinal| UpdateId { device: device.clone(), ordinal }.to_string();
+        // Of a campaign's update the waiting clock began earlier, with the wave.
+        let waited = TimeDelta::seconds(spec.limits.wait_s.into());
+        let queued_at = spec.campaign.is_none().then(|| update.wait_until - waited);
         Self {
             update_id: id(update.ordinal),
             device_id: device.to_string(),
@@ -81,7 +83,7 @@ impl UpdateBody {
             progress: None,
             bytes: None,
             retry_of: spec.retry_of.map(id),
-            queued_at: None,
+            queued_at,
             wait_until: update.wait_until,
             reached_at: None,
             phase_since: None,
@@ -89,12 +91,6 @@ impl UpdateBody {
             ended_at: None,
             regressed_at: None,
         }
-    }
-
-    /// The update with this ordinal in a device.
-    pub(crate) fn in_device(id: &DeviceId, device: &Device, ordinal: u32) -> Result<Self, Problem> {
-        let update = device.update(ordinal).ok_or_else(|| Problem::not_found("no such update"))?;
-        Ok(Self::of(id, update))
     }
 }
 

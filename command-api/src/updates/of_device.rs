@@ -11,7 +11,7 @@ use super::list::page;
 use super::model::UpdateBody;
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
-use crate::http::{List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
 /// List a device's updates
@@ -25,6 +25,7 @@ pub(crate) async fn list_device_updates(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<DevicePath>,
+    Filters(_): Filters<NoFilters>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {

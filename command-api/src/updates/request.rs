@@ -7,12 +7,13 @@ use domain::{DeviceId, Key};
 
 use super::model::{UpdateBody, location};
 use super::order::{UpdateOrder, usable_firmware};
+use super::past;
 use crate::auth::{Caller, Operator};
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Done, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Done, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 
 /// Update a device
@@ -33,9 +34,9 @@ pub(crate) async fn request_update(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(order): Body<UpdateOrder>,
+    Said(Body(order), said): Said<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
-    request(&app, &caller, &envelope, &path.device_id, order).await
+    request(&app, &caller, &envelope.saying(said), &path.device_id, order).await
 }
 
 /// Update a device (old spelling)
@@ -51,14 +52,15 @@ pub(crate) async fn put_ota_update(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(order): Body<UpdateOrder>,
+    Said(Body(order), said): Said<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
     let id = path.device_id;
-    match request(&app, &caller, &envelope, &id, order).await {
+    match request(&app, &caller, &envelope.saying(said), &id, order).await {
         Err(problem) if problem.status() == StatusCode::CONFLICT && problem.code() == "update_in_progress" => {
             let ordinal = problem.facts().and_then(|facts| facts["ordinal"].as_u64()).unwrap_or_default();
-            let loaded = app.store.load_fresh(&Key::<Device>::new(&caller.tenant, &id)).await?;
-            let body = UpdateBody::in_device(&id, &loaded.aggregate, ordinal as u32)?;
+            let key = Key::<Device>::new(&caller.tenant, &id);
+            let loaded = app.store.load_fresh(&key).await?;
+            let body = past::body(&app, &key, &id, &loaded.aggregate, ordinal as u32).await?;
             Ok(Reply::ok(body, app.token(loaded.last_sequence).await?).version(loaded.version))
         }
         outcome => outcome,
@@ -75,19 +77,27 @@ async fn request(
     if order.device_id.as_ref().is_some_and(|given| given != id.as_str()) {
         return Err(Problem::invalid("device_id", "differs from the path"));
     }
+    let key = Key::<Device>::new(&caller.tenant, id);
+    if let Some(done) = app.repeated(caller, envelope, &key).await? {
+        return queued(app, &key, id, &done).await;
+    }
     let firmware = usable_firmware(app, caller, order.firmware_id).await?;
     let request = Box::new(order.request(&app.config, firmware)?);
-    let key = Key::<Device>::new(&caller.tenant, id);
     let done = app.command(caller, envelope, &key, DeviceCommand::RequestUpdate { request }, order.reason).await?;
-    queued(id, &done)
+    queued(app, &key, id, &done).await
 }
 
 /// 201 with the update that a command queued.
-pub(super) fn queued(id: &DeviceId, done: &Done<Device>) -> Result<Reply<UpdateBody>, Problem> {
+pub(super) async fn queued(
+    app: &App,
+    key: &Key<Device>,
+    id: &DeviceId,
+    done: &Done<Device>,
+) -> Result<Reply<UpdateBody>, Problem> {
     let ordinal = done.events.iter().find_map(|event| match event {
         DeviceEvent::UpdateQueued { update, .. } => Some(update.ordinal),
         _ => None,
     });
     let ordinal = ordinal.ok_or_else(|| Problem::internal("an update was asked for and none was queued"))?;
-    Ok(done.reply(UpdateBody::in_device(id, &done.aggregate, ordinal)?).created(location(id, ordinal)))
+    Ok(done.reply(past::body(app, key, id, &done.aggregate, ordinal).await?).created(location(id, ordinal)))
 }

@@ -6,6 +6,7 @@ use domain::{Key, Rejection};
 
 use super::model::UpdateBody;
 use super::order::usable_firmware;
+use super::past;
 use super::request::queued;
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
@@ -13,7 +14,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::UpdatePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
 use crate::state::App;
 
 /// Retry an update
@@ -32,15 +33,19 @@ pub(crate) async fn retry_update(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<UpdatePath>,
-    Body(wanted): Body<ReasonRequest>,
+    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
     let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
     let key = Key::<Device>::new(&caller.tenant, &device);
+    let envelope = envelope.saying(said);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return queued(&app, &key, &device, &done).await;
+    }
     let loaded = app.store.load_fresh(&key).await?;
-    let ended = loaded.aggregate.update(ordinal).ok_or(Rejection::UpdateUnknown)?;
-    may_be_retried(ended)?;
+    let ended = past::find(&app, &key, &loaded.aggregate, ordinal).await?.ok_or(Rejection::UpdateUnknown)?;
+    may_be_retried(&ended)?;
     let firmware = usable_firmware(&app, &caller, ended.spec.firmware.firmware_id).await?;
-    let spec = ended.spec.clone();
+    let spec = ended.spec;
     let request = Box::new(UpdateRequest {
         firmware,
         priority: spec.priority,
@@ -54,7 +59,7 @@ pub(crate) async fn retry_update(
         retry_of: Some(ordinal),
     });
     let done = app.command(&caller, &envelope, &key, DeviceCommand::RequestUpdate { request }, wanted.reason).await?;
-    queued(&device, &done)
+    queued(&app, &key, &device, &done).await
 }
 
 fn may_be_retried(update: &Update) -> Result<(), Rejection> {

@@ -1,0 +1,81 @@
+//! An `Idempotency-Key` stands for one request, also where clients choose the ids: what it was used for is a claim of its own.
+//!
+//! Otherwise the same key with another `device_id` would be another aggregate, which knows nothing of the first one.
+
+use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
+use domain::device::Device;
+use domain::{DeviceId, Key, Rejection};
+use event_store::{CommandHash, ExecuteError};
+
+use crate::auth::Caller;
+use crate::http::{Envelope, Problem};
+use crate::state::App;
+
+/// Makes the key belong to a device whose id the client chose, or refuses it: it belongs to another one.
+pub(super) async fn claim(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) -> Result<(), Problem> {
+    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
+    let generated = Key::<Device>::new(&caller.tenant, &generated_id(caller, envelope)?);
+    if app.store.load_fresh(&generated).await?.version > 0 {
+        return Err(ExecuteError::CommandIdReused.into());
+    }
+    make(app, caller, envelope, &key, id.to_string()).await
+}
+
+/// Refuses a key that belongs to a device whose id a client chose.
+pub(super) async fn is_free(app: &App, caller: &Caller, envelope: &Envelope) -> Result<(), Problem> {
+    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
+    match app.store.load_fresh(&key).await?.aggregate.owner() {
+        Some(_) => Err(ExecuteError::CommandIdReused.into()),
+        None => Ok(()),
+    }
+}
+
+/// Makes the key belong to a list of devices, some of which have no id yet.
+pub(super) async fn claim_all(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    ids: &[Option<&str>],
+) -> Result<(), Problem> {
+    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
+    let owner = CommandHash::of(&ids).map_err(Problem::internal)?.to_hex();
+    make(app, caller, envelope, &key, owner).await
+}
+
+/// Gives the key back after a refusal, unless the device has this very request to show for it.
+pub(super) async fn release(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) {
+    let Some(key) = claim_of(caller, envelope) else { return };
+    let outcome = async {
+        let device = app.store.load_fresh(&Key::<Device>::new(&caller.tenant, id)).await?;
+        if envelope.dry_run || envelope.is_stored(caller, &device) {
+            return Ok(());
+        }
+        let wish = ClaimCommand::Release { owner: id.to_string() };
+        app.store.execute(&key, envelope.bare_request(caller, wish)).await.map(drop)
+    };
+    if let Err(error) = outcome.await {
+        tracing::warn!(device.id = %id, %error, "the idempotency key of a refused request could not be released");
+    }
+}
+
+/// The id of a device that names none: the same for the same key.
+pub(super) fn generated_id(caller: &Caller, envelope: &Envelope) -> Result<DeviceId, Problem> {
+    crate::fields::device_id(envelope.new_id(caller).to_string())
+}
+
+fn claim_of(caller: &Caller, envelope: &Envelope) -> Option<Key<Claim>> {
+    let value = envelope.has_key().then(|| envelope.command_id(caller).0.simple().to_string())?;
+    Some(Key::new(&caller.tenant, &ClaimId::new(ClaimKind::IdempotencyKey, &value)))
+}
+
+async fn make(app: &App, caller: &Caller, envelope: &Envelope, key: &Key<Claim>, owner: String) -> Result<(), Problem> {
+    let request = envelope.bare_request(caller, ClaimCommand::Make { owner });
+    let outcome = match envelope.dry_run {
+        true => app.store.check(key, &request).await.map(drop),
+        false => app.store.execute(key, request).await.map(drop),
+    };
+    outcome.map_err(|error| match error {
+        ExecuteError::Rejected(Rejection::ClaimTaken { .. }) => ExecuteError::CommandIdReused.into(),
+        other => other.into(),
+    })
+}

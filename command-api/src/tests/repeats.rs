@@ -1,0 +1,147 @@
+//! A request sent again with its key: the first outcome, whatever has become of what it needed.
+
+use axum::http::Method;
+use domain::campaign::{Campaign, CampaignCommand};
+use domain::firmware::Firmware;
+use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
+use event_store::{CommandHash, Request};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Answer, Api};
+
+const KEY: [(&str, &str); 1] = [("Idempotency-Key", "k")];
+
+impl Api {
+    async fn keyed(&self, method: Method, path: &str, body: Value) -> Answer {
+        self.call(method, path, &KEY, body).await
+    }
+
+    async fn withdrawn(&self, firmware: &str) {
+        assert_eq!(self.post(&format!("/firmware/{firmware}/withdraw"), Value::Null).await.status, 200);
+    }
+}
+
+fn is_refused(answer: &Answer) {
+    assert_eq!((answer.status.as_u16(), answer.problem()), (422, "idempotency_key_reused"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_patch_that_depends_on_the_device() {
+    let api = Api::new();
+    api.device("d-1").await;
+    for method in [Method::PATCH, Method::PUT] {
+        let first = api.keyed(method.clone(), "/devices/d-1", json!({"versions": null, "name": "a"})).await;
+        assert_eq!(first.status, 200, "{}", first.body);
+        api.call(Method::PATCH, "/devices/d-1", &[], json!({"versions": {"firmware": "3"}})).await;
+        let stored = api.stored().await;
+        let again = api.keyed(method.clone(), "/devices/d-1", json!({"name": "a", "versions": null})).await;
+        assert_eq!((again.status.as_u16(), &again.body["position"]), (200, &first.body["position"]), "{}", again.body);
+        is_refused(&api.keyed(method, "/devices/d-1", json!({"versions": null})).await);
+        assert_eq!(api.stored().await, stored);
+    }
+}
+
+#[tokio::test]
+async fn updates_and_campaigns_of_a_firmware_that_was_withdrawn_since() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    api.device("d-1").await;
+    let order = json!({"firmware_id": firmware});
+    let wanted =
+        json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_devices": ["d-1"]});
+    let update = api.keyed(Method::POST, "/devices/d-1/update", order.clone()).await;
+    let campaign = api.keyed(Method::POST, "/campaigns", wanted.clone()).await;
+    assert_eq!((update.status.as_u16(), campaign.status.as_u16()), (201, 201), "{} {}", update.body, campaign.body);
+    let path = format!("/campaigns/{}", campaign.body["campaign_id"].as_str().unwrap());
+    let cloned = api.keyed(Method::POST, &format!("{path}/clone"), json!({})).await;
+    let mut changed = wanted.clone();
+    changed["batch_size"] = json!(3);
+    let replaced = api.keyed(Method::PUT, &path, changed.clone()).await;
+    api.post("/updates/d-1~1/cancel", Value::Null).await;
+    let retried = api.keyed(Method::POST, "/updates/d-1~1/retry", json!({})).await;
+    assert_eq!((cloned.status.as_u16(), replaced.status.as_u16(), retried.status.as_u16()), (201, 200, 201));
+    api.withdrawn(&firmware).await;
+    let stored = api.stored().await;
+    for (method, path, body, first) in [
+        (Method::POST, "/devices/d-1/update", order, update),
+        (Method::POST, "/campaigns", wanted, campaign),
+        (Method::POST, &format!("{path}/clone"), json!({}), cloned),
+        (Method::PUT, &path, changed, replaced),
+        (Method::POST, "/updates/d-1~1/retry", json!({}), retried),
+    ] {
+        let again = api.keyed(method.clone(), path, body.clone()).await;
+        assert_eq!(again.status, first.status, "{method} {path}: {}", again.body);
+        assert_eq!(again.body["position"], first.body["position"], "{method} {path}");
+        let mut other = body;
+        other["reason"] = json!("another one");
+        is_refused(&api.keyed(method, path, other).await);
+    }
+    is_refused(&api.keyed(Method::POST, "/updates/d-1~2/retry", json!({})).await);
+    assert_eq!(api.stored().await, stored);
+}
+
+/// PostgreSQL is away, so the first request is stored by hand.
+#[tokio::test]
+async fn a_start_although_its_plan_is_another_by_now() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let wanted = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let id = api.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned();
+    let path = format!("/campaigns/{id}/start");
+    let tenant = TenantId::new("acme").unwrap();
+    let firmware_id: FirmwareId = firmware.parse().unwrap();
+    let facts = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
+    let facts = Box::new(facts.aggregate.facts_for_new_work(firmware_id).unwrap());
+    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
+    let route = "POST /campaigns/{campaign_id}/start";
+    let command = CommandId::derive(&["http", "acme", "user:42", route, "k"]);
+    let said = CommandHash::of(&(&path, json!({"reason": "now"}))).unwrap();
+    let request = Request { said: Some(said), ..Request::new(command, Actor::new("user:42").unwrap(), wish) };
+    let key = Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap());
+    api.store.execute(&key, request).await.unwrap();
+    api.post(&format!("/campaigns/{id}/cancel"), json!({})).await;
+    let again = api.keyed(Method::POST, &path, json!({"reason": "now"})).await;
+    assert_eq!((again.status.as_u16(), &again.body["campaign_id"]), (200, &json!(id)), "{}", again.body);
+    is_refused(&api.keyed(Method::POST, &path, json!({"reason": "later"})).await);
+}
+
+#[tokio::test]
+async fn a_registration_whose_eui_has_gone_elsewhere() {
+    let api = Api::new();
+    let wanted = json!({"device_id": "d-1", "lorawan_dev_eui": "0102030405060708"});
+    let first = api.keyed(Method::POST, "/devices", wanted.clone()).await;
+    api.call(Method::PATCH, "/devices/d-1", &[], json!({"lorawan_dev_eui": null})).await;
+    api.post("/devices", json!({"device_id": "d-2", "lorawan_dev_eui": "0102030405060708"})).await;
+    let again = api.keyed(Method::POST, "/devices", wanted).await;
+    assert_eq!((again.status.as_u16(), &again.body["position"]), (201, &first.body["position"]), "{}", again.body);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_device_also_with_ids_of_the_clients() {
+    let api = Api::new();
+    let send = async |body: Value| api.keyed(Method::POST, "/devices", body).await;
+    api.device("there").await;
+    assert_eq!(send(json!({"device_id": "there"})).await.problem(), "device_exists");
+    let would_be = api.call(Method::POST, "/devices?dry_run=true", &KEY, json!({"device_id": "d-0"})).await;
+    assert_eq!(would_be.status, 200, "{}", would_be.body);
+    assert_eq!(send(json!({"device_id": "d-1"})).await.status, 201, "what was refused or only asked leaves nothing");
+    assert_eq!(send(json!({"device_id": "d-1"})).await.status, 201);
+    is_refused(&send(json!({"device_id": "d-2"})).await);
+    is_refused(&send(json!({"device_id": "d-1", "name": "x"})).await);
+    is_refused(&send(json!({"device_id": "d-2"})).await);
+    is_refused(&send(json!({})).await);
+    let none = api.call(Method::POST, "/devices", &[("Idempotency-Key", "other")], json!({})).await;
+    assert_eq!(none.status, 201);
+    is_refused(&api.call(Method::POST, "/devices", &[("Idempotency-Key", "other")], json!({"device_id": "d-3"})).await);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_list_of_devices() {
+    let api = Api::new();
+    let send = async |body: Value| api.keyed(Method::POST, "/devices/bulk", body).await;
+    assert_eq!(send(json!([{"device_id": "d-1"}, {}])).await.body["succeeded"], 2);
+    assert_eq!(send(json!([{"device_id": "d-1"}, {}])).await.body["succeeded"], 2);
+    is_refused(&send(json!([{"device_id": "d-2"}, {}])).await);
+    is_refused(&send(json!([{"device_id": "d-1"}])).await);
+}
