@@ -95,6 +95,22 @@ async fn servers_come_back_with_their_data_after_sigkill() {
     assert!(!stack.postgres.data().join("postmaster.pid").exists(), "PostgreSQL was stopped cleanly");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_somebody_else_killed_are_started_again() {
+    let directory = Directory::new();
+    let mut stack = start(&directory.0).await;
+    let pids = [stack.nats.pid().unwrap(), stack.postgres.pid().unwrap()];
+    for pid in pids {
+        assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    }
+    until("both are dead", || pids.iter().all(|pid| !is_alive(*pid))).await;
+    stack.mend().await.unwrap();
+    nats(&stack.nats.waybill_url()).await;
+    ping(&stack.postgres).await;
+    assert!(stack.nats.pid() != Some(pids[0]) && stack.postgres.pid() != Some(pids[1]));
+    stack.stop().await;
+}
+
 /// Not a test of its own: run as a child by the next one, it starts servers and waits to be killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parent_that_waits_to_be_killed() {
