@@ -36,7 +36,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Waits until `owner` holds the lease `name`, then keeps it. Interruptions of NATS are waited out; drop the future to give up.
+    /// Waits until `owner` holds the lease `name`, then keeps it. An owner's name is used by one contender at a time; who has lost a lease
+    /// and asks for it under the same name has it back at once, unless another took it. Interruptions of NATS are waited out; drop the future to give up.
     pub async fn acquire(client: &Client, tasks: &Tasks, name: &str, owner: &str, term: Duration) -> Self {
         let mut seen = None;
         loop {
@@ -91,10 +92,13 @@ impl Contender {
         Ok(None)
     }
 
-    /// Whether the entry has stood unchanged for its whole term before our own eyes.
+    /// Whether the entry has stood unchanged for its whole term before our own eyes, or is our own: whoever asks again renews it no more.
     fn is_over(&self, entry: &Entry, seen: &mut Option<Seen>) -> bool {
-        let term =
-            serde_json::from_slice::<Term>(&entry.value).map_or(self.term, |held| Duration::from_millis(held.term_ms));
+        let held = serde_json::from_slice::<Term>(&entry.value).ok();
+        if held.as_ref().is_some_and(|held| held.owner == self.value.owner) {
+            return true;
+        }
+        let term = held.map_or(self.term, |held| Duration::from_millis(held.term_ms));
         match seen {
             Some(seen) if seen.revision == entry.revision => seen.since.elapsed() >= term,
             _ => {

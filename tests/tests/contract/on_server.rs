@@ -167,6 +167,21 @@ async fn a_lease_has_one_owner_at_a_time() {
     timeout(TERM * 2, second.lost().cancelled()).await.expect("an owner that can't renew stops");
 }
 
+#[tokio::test]
+async fn a_lease_that_was_lost_comes_back_to_its_owner_at_once() {
+    const TERM: Duration = Duration::from_secs(30);
+    let server = OneServer::start().await;
+    let client = server.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let leases = jetstream::new(client.clone()).get_key_value(streams::LEASES).await.unwrap();
+    leases.put("outbound", r#"{"owner":"a","term_ms":30000}"#.into()).await.unwrap();
+    let tasks = Tasks::new();
+    let others = timeout(TERM / 10, Lease::acquire(&client, &tasks, "outbound", "b", TERM)).await;
+    assert!(others.is_err(), "others wait for the end of its term");
+    let own = timeout(TERM / 10, Lease::acquire(&client, &tasks, "outbound", "a", TERM)).await;
+    assert!(own.is_ok(), "its owner need not");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_race_for_a_lease_one_wins() {
     const TERM: Duration = Duration::from_secs(30);
