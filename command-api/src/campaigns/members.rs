@@ -14,13 +14,13 @@ use crate::auth::Viewer;
 use crate::http::path::CampaignPath;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem};
 use crate::state::App;
-use crate::words::{Words, words};
+use crate::words::{Words, phases, phases_of, words};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFilters {
-    /// A phase, or `planned`.
+    /// A phase, `planned` or `excluded`; a word of the old systems stands for all its phases.
     phase: Option<String>,
     /// From 1.
     wave: Option<u16>,
@@ -29,6 +29,32 @@ pub(crate) struct MemberFilters {
 }
 
 impl FilterSet for MemberFilters {}
+
+/// Phases of members whose update doesn't exist, with an update's phase that is told in the same old words.
+const WITHOUT_UPDATE: [(&str, &str); 2] = [(PLANNED, "queued"), (EXCLUDED, "superseded")];
+/// Its update doesn't exist yet, which is what queued says too.
+const PLANNED: &str = "planned";
+/// It gets no update in this campaign.
+const EXCLUDED: &str = "excluded";
+
+impl MemberFilters {
+    fn into_filter(self) -> Result<MemberFilter, Problem> {
+        let phases = self.phase.as_deref().map(phases_said).transpose()?;
+        let excluded = self.excluded.map(|reason| if reason == "true" { "*".to_owned() } else { reason });
+        Ok(MemberFilter { phases: phases.unwrap_or_default(), wave: self.wave, excluded })
+    }
+}
+
+/// The members' phases that a word means.
+fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
+    let own = phases().chain([PLANNED, EXCLUDED]).find(|phase| *phase == word);
+    if let Some(phase) = own {
+        return Ok(vec![phase.to_owned()]);
+    }
+    let meant = phases_of(word).ok_or_else(|| Problem::bad_request(format!("phase: no device is {word:?}")))?;
+    let without = WITHOUT_UPDATE.iter().filter(|(_, like)| meant.contains(like)).map(|(phase, _)| *phase);
+    Ok(meant.iter().copied().chain(without).map(str::to_owned).collect())
+}
 
 /// A device in a campaign.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,17 +82,13 @@ pub(crate) struct Member {
 
 impl From<MemberView> for Member {
     fn from(member: MemberView) -> Self {
-        let mut said = match member.regressed_at {
-            Some(_) => words("regressed", "update"),
-            // It gets no update in this campaign.
-            None if member.excluded.is_some() => words("superseded", "update"),
-            // Its update doesn't exist yet, which is what queued says too.
-            None if member.phase == "planned" => words("queued", "update"),
-            None => words(&member.phase, "update"),
+        let phase = match member.regressed_at {
+            _ if member.excluded.is_some() => EXCLUDED,
+            Some(_) => "regressed",
+            None => &member.phase,
         };
-        if member.regressed_at.is_none() {
-            said.phase = if member.excluded.is_some() { "excluded".to_owned() } else { member.phase };
-        }
+        let like = WITHOUT_UPDATE.iter().find(|(own, _)| *own == phase).map_or(phase, |(_, like)| *like);
+        let said = Words { phase: phase.to_owned(), ..words(like, "update") };
         Self {
             words: said,
             update_id: member.ordinal.map(|ordinal| format!("{}~{ordinal}", member.device_id)),
@@ -102,14 +124,10 @@ pub(crate) async fn campaign_devices(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<Member>>, Problem> {
+    let filter = filters.into_filter()?;
     min_position.wait(&app, &[CAMPAIGNS, ROLLOUT]).await?;
-    let excluded = filters.excluded.map(|reason| if reason == "true" { "*".to_owned() } else { reason });
-    let filter = MemberFilter { phase: filters.phase, wave: filters.wave, excluded };
     let after = match paging.keys::<3>()? {
-        Some([wave, rank, device]) => {
-            let malformed = |_| Problem::bad_request("the cursor is none of ours");
-            Some((wave.parse().map_err(malformed)?, rank.parse().map_err(malformed)?, device))
-        }
+        Some([wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
     };
     let mut tx = app.db.read(&caller.tenant).await?;
@@ -117,4 +135,27 @@ pub(crate) async fn campaign_devices(
     let id = campaign.campaign_id.as_str();
     let page = projections::rollout::members(&mut tx, id, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, Member::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(word: &str) -> Vec<String> {
+        phases_said(word).unwrap()
+    }
+
+    #[test]
+    fn every_word_that_replies_say_can_be_asked_for() {
+        assert_eq!(said("confirmed"), ["confirmed"]);
+        assert_eq!(said("cancelled"), ["cancelled"]);
+        assert_eq!(said("regressed"), ["regressed"]);
+        assert_eq!((said("planned"), said("excluded")), (vec!["planned".to_owned()], vec!["excluded".to_owned()]));
+        assert_eq!(said("completed"), ["confirmed"]);
+        assert_eq!(said("in_progress"), ["dispatched", "accepted", "deferred", "cancelling"]);
+        assert_eq!(said("created"), ["queued", "planned"]);
+        assert_eq!(said("QUEUED"), ["queued", "waiting", "planned"]);
+        assert_eq!(said("CANCELLED"), ["cancelled", "expired", "superseded", "excluded"]);
+        assert_eq!(phases_said("nonsense").unwrap_err().status().as_u16(), 400);
+    }
 }

@@ -341,10 +341,18 @@ pub async fn is_retryable(tx: &mut ReadTx, campaign: &str) -> Result<bool, DbErr
     Ok(sqlx::query_scalar(&sql).bind(campaign).fetch_one(&mut *tx.0).await?)
 }
 
+/// A member's phase as operators see it: where replies, counts and filters agree.
+fn phase_of(member: &str) -> String {
+    format!(
+        "CASE WHEN {member}.excluded IS NOT NULL THEN 'excluded' WHEN {member}.regressed_at IS NOT NULL THEN 'regressed' ELSE {member}.phase END"
+    )
+}
+
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
 pub struct MemberFilter {
-    pub phase: Option<String>,
+    /// Any of them; all when empty.
+    pub phases: Vec<String>,
     pub wave: Option<u16>,
     /// A reason, or `*` for all that are left out.
     pub excluded: Option<String>,
@@ -366,7 +374,10 @@ pub async fn members(
         "rollout_members t JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan",
     );
     select.filter("t.campaign_id = $ #>> '{}'", campaign);
-    select.equals("t.phase", filter.phase.as_ref());
+    if !filter.phases.is_empty() {
+        let condition = format!("({}) = ANY (SELECT jsonb_array_elements_text($))", phase_of("t"));
+        select.filter(&condition, Value::from(filter.phases.clone()));
+    }
     if let Some(wave) = filter.wave {
         select.filter("t.wave = ($)::bigint", wave);
     }
@@ -401,8 +412,9 @@ pub struct Totals {
 
 /// Members by phase, failures by code, retries and mean duration.
 pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
-    let sql = "SELECT
-        CASE WHEN m.excluded IS NOT NULL THEN 'excluded' WHEN m.regressed_at IS NOT NULL THEN 'regressed' ELSE m.phase END AS phase,
+    let sql = format!(
+        "SELECT
+        {phase} AS phase,
         CASE WHEN m.gate_failed THEN coalesce(m.code, 'unknown') END AS code,
         count(*) AS members,
         count(*) FILTER (WHERE m.late_confirmed) AS late,
@@ -410,8 +422,10 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
         sum(extract(epoch FROM m.ended_at - m.reached_at)) FILTER (WHERE m.phase = 'confirmed')::float8 AS seconds
         FROM rollout_members m
         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-        WHERE m.campaign_id = $1 GROUP BY 1, 2";
-    let rows = sqlx::query(sql).bind(campaign).fetch_all(&mut *tx.0).await?;
+        WHERE m.campaign_id = $1 GROUP BY 1, 2",
+        phase = phase_of("m")
+    );
+    let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
     let mut totals = Totals::default();
     let (mut seconds, mut confirmed) = (0.0, 0_u64);
     for row in &rows {
