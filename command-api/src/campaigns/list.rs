@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::campaign::CampaignStatus;
+use domain::campaign::{CampaignStatus, Strategy};
 use projections::CAMPAIGNS;
 use projections::campaigns::CampaignFilter;
 use serde::Deserialize;
@@ -41,13 +41,20 @@ pub(crate) async fn list_campaigns(
     if filters.status.as_deref().is_some_and(|word| CampaignStatus::from_word(word).is_none()) {
         return Err(Problem::bad_request("no campaign has this status"));
     }
+    if filters.deployment_strategy.as_deref().is_some_and(|word| Strategy::from_word(word).is_none()) {
+        return Err(Problem::bad_request("no campaign has this deployment_strategy"));
+    }
     let filter = CampaignFilter {
         id: None,
         status: filters.status,
         firmware_id: filters.firmware_id,
         strategy: filters.deployment_strategy,
     };
-    let after = paging.keys::<2>()?.map(|[created_at, id]| (created_at, id));
+    let after = match paging.keys::<2>()? {
+        Some([created_at, id]) => Some((Paging::time(created_at)?, id)),
+        None => None,
+    };
+    let after = after.as_ref().map(|(created_at, id)| (created_at.as_str(), *id));
     min_position.wait(&app, &[CAMPAIGNS]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::campaigns::list(&mut tx, &filter, after, paging.limit, paging.count).await?;

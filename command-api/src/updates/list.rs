@@ -13,6 +13,9 @@ use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Pro
 use crate::state::App;
 use crate::words::phases_of;
 
+/// What updates are for.
+const KINDS: [&str; 3] = ["update", "rollback", "activate"];
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,9 @@ impl FilterSet for UpdateFilters {}
 
 impl UpdateFilters {
     fn into_filter(mut self) -> Result<UpdateFilter, Problem> {
+        if self.kind.as_deref().is_some_and(|kind| !KINDS.contains(&kind)) {
+            return Err(Problem::bad_request(format!("kind is one of {}", KINDS.join(", "))));
+        }
         let mut phases: Option<Vec<&'static str>> = None;
         for (name, word) in [("phase", self.phase), ("status", self.status), ("workflow_status", self.workflow_status)]
         {
@@ -91,12 +97,10 @@ pub(super) async fn page(
     paging: &Paging,
 ) -> Result<List<UpdateBody>, Problem> {
     let after = match paging.keys::<3>()? {
-        Some([queued_at, device, ordinal]) => {
-            let ordinal = ordinal.parse().map_err(|_| Problem::bad_request("the cursor is none of ours"))?;
-            Some((queued_at, device, ordinal))
-        }
+        Some([queued_at, device, ordinal]) => Some((Paging::time(queued_at)?, device, Paging::number(ordinal)?)),
         None => None,
     };
+    let after = after.as_ref().map(|(queued_at, device, ordinal)| (queued_at.as_str(), *device, *ordinal));
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::updates::list(&mut tx, filter, after, paging.limit, paging.count).await?;
     Ok(paging.list(page, UpdateBody::from))
