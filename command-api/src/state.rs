@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::device::Limits;
@@ -21,6 +22,9 @@ use crate::links::DownloadLinks;
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
+/// Longest silence of an uploader by default.
+const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Settings of the API.
 #[derive(Clone)]
 pub struct ApiConfig {
@@ -34,6 +38,8 @@ pub struct ApiConfig {
     pub public_base_url: String,
     /// Largest firmware, in bytes.
     pub max_firmware_bytes: u64,
+    /// Longest silence of an uploader.
+    pub upload_silence_max: Duration,
     /// Pause before an update's second attempt, in seconds.
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
@@ -52,6 +58,7 @@ impl ApiConfig {
             download_secret,
             public_base_url,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
+            upload_silence_max: UPLOAD_SILENCE_MAX,
             retry_backoff_s: limits.backoff_s,
             dispatch_patience_s: limits.dispatch_s,
             store_directory: None,
@@ -90,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) downloads: Counters,
     /// What runs beside requests; stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
+    /// Whether the read models have been there once.
+    pub(crate) read_models_seen: AtomicBool,
     started: Instant,
     incarnation_ms: OnceCell<u64>,
 }
@@ -120,6 +129,7 @@ impl App {
             links,
             downloads: Counters::default(),
             tasks,
+            read_models_seen: AtomicBool::new(false),
             started,
             incarnation_ms,
         }))

@@ -8,8 +8,8 @@ use event_store::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Role;
 use super::token::actor;
+use super::{DEFAULT_TENANT, Role};
 use crate::http::{Body, Problem};
 use crate::state::App;
 
@@ -44,7 +44,7 @@ fn default_expires_in() -> u32 {
 }
 
 fn default_tenant() -> String {
-    "default".to_owned()
+    DEFAULT_TENANT.to_owned()
 }
 
 fn default_roles() -> Vec<Role> {

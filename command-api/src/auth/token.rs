@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{Actor, TenantId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Caller, Role};
 use crate::http::Problem;
@@ -17,7 +18,8 @@ const TOKEN_MAX_BYTES: usize = 4_096;
 struct Claims {
     sub: String,
     tenant_id: String,
-    roles: Vec<Role>,
+    /// Those that aren't known here give no rights.
+    roles: Vec<Value>,
     exp: i64,
 }
 
@@ -52,7 +54,8 @@ impl Tokens {
         }
         let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is none"))?;
         let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is no opaque id"))?;
-        Ok(Caller { tenant, actor, roles: data.claims.roles })
+        let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
+        Ok(Caller { tenant, actor, roles })
     }
 
     /// A token for a user.
@@ -64,6 +67,7 @@ impl Tokens {
         expires_at: DateTime<Utc>,
     ) -> Result<String, Problem> {
         let (sub, tenant_id) = (user.to_owned(), tenant.to_string());
+        let roles = roles.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Problem::internal)?;
         let claims = Claims { sub, tenant_id, roles, exp: expires_at.timestamp() };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Problem::internal)
     }
@@ -105,6 +109,23 @@ mod tests {
         let caller = tokens().verify(&token).unwrap();
         assert_eq!((caller.tenant, caller.actor.as_str()), (acme(), "user:42"));
         assert!(caller.roles.contains(&Role::Operator));
+    }
+
+    #[test]
+    fn unknown_roles_give_no_rights_and_no_role_includes_the_platforms() {
+        let expires_at = clock::now() + TimeDelta::minutes(1);
+        let roles = |given: Value| {
+            let claims =
+                serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": given, "exp": expires_at.timestamp()});
+            let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &tokens().encoding).unwrap();
+            tokens().verify(&token).unwrap()
+        };
+        let mixed = roles(serde_json::json!(["wizard", 7, {"a": 1}, "viewer"]));
+        assert!(mixed.has(Role::Viewer) && !mixed.has(Role::Operator));
+        let admin = roles(serde_json::json!(["admin"]));
+        assert!(admin.has(Role::Approver) && !admin.has(Role::PlatformAdmin));
+        let platform = roles(serde_json::json!(["platform_admin"]));
+        assert!(platform.has(Role::PlatformAdmin) && !platform.has(Role::Viewer));
     }
 
     #[test]

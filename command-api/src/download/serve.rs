@@ -38,7 +38,7 @@ pub(crate) struct TokenPath {
         (status = 206, description = "Some of the bytes"),
         (status = 403, description = "Not a link of ours", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "Expired, withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 416, description = "No such bytes"),
+        (status = 416, description = "No such bytes", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn download(
@@ -90,8 +90,8 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
     let size = bytes.size;
     match selection {
         Selection::Unsatisfiable => {
-            let range = format!("bytes */{size}");
-            Ok((StatusCode::RANGE_NOT_SATISFIABLE, [(header::CONTENT_RANGE, range)]).into_response())
+            let detail = format!("the firmware has {size} bytes");
+            Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail).with_size(size))
         }
         Selection::Whole => {
             let whole = 0..size;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::multipart::Field;
+use axum::extract::multipart::{Field, MultipartError};
 use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareBytes};
 use domain::values::Sha256Digest;
@@ -28,8 +28,6 @@ use crate::state::App;
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts that may be under way before reading stops.
 const PARTS_IN_FLIGHT_MAX: usize = 2;
-/// Longest silence of an uploader.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 /// Unfinished uploads that haven't grown for so long are nobody's any more, in minutes.
 const STALE_MINUTES: i64 = 60;
 
@@ -47,7 +45,7 @@ pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming
     let filename = field.file_name().map(sane_filename);
     let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-    match copy(&mut writer, field, app.config.max_firmware_bytes).await {
+    match copy(app, &mut writer, field).await {
         Ok(measured) => {
             let bytes = measured.finish(filename);
             let incoming = Incoming { app: app.clone(), path: Some(path), bytes };
@@ -61,14 +59,12 @@ pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming
     }
 }
 
-async fn copy(writer: &mut WriteMultipart, field: &mut Field<'_>, max_bytes: u64) -> Result<Measured, Problem> {
+async fn copy(app: &App, writer: &mut WriteMultipart, field: &mut Field<'_>) -> Result<Measured, Problem> {
     let mut measured = Measured::default();
     loop {
-        let chunk = tokio::time::timeout(CHUNK_TIMEOUT, field.chunk()).await;
-        let chunk = chunk.map_err(|_| Problem::bad_request("the upload stopped half-way"))?;
-        let Some(chunk) = chunk.map_err(|error| unreadable(&error))? else { return Ok(measured) };
+        let Some(chunk) = arriving(app, field.chunk()).await? else { return Ok(measured) };
         measured.update(&chunk);
-        if measured.size > max_bytes {
+        if measured.size > app.config.max_firmware_bytes {
             return Err(too_large());
         }
         writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(broken_store)?;
@@ -200,8 +196,17 @@ fn sane_filename(name: &str) -> String {
     last.chars().take(domain::values::SHORT_TEXT_MAX_CHARS).map(sane).collect()
 }
 
+/// The next piece of an upload; whoever sends nothing for too long has given up.
+pub(super) async fn arriving<T>(
+    app: &App,
+    piece: impl Future<Output = Result<T, MultipartError>>,
+) -> Result<T, Problem> {
+    let piece = tokio::time::timeout(app.config.upload_silence_max, piece).await;
+    piece.map_err(|_| Problem::bad_request("the upload stopped half-way"))?.map_err(|error| unreadable(&error))
+}
+
 /// What a client did wrong with its multipart body.
-pub(super) fn unreadable(error: &axum::extract::multipart::MultipartError) -> Problem {
+fn unreadable(error: &MultipartError) -> Problem {
     if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         return too_large();
     }

@@ -12,7 +12,7 @@ use domain::firmware::{Firmware, FirmwareCommand};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::incoming::{Incoming, discard, receive, unreadable};
+use super::incoming::{Incoming, arriving, discard, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use crate::auth::{Caller, Operator};
@@ -81,11 +81,11 @@ struct Parts {
 
 impl Parts {
     async fn read(&mut self, app: &App, mut form: Multipart) -> Result<(), Problem> {
-        while let Some(mut field) = form.next_field().await.map_err(|error| unreadable(&error))? {
+        while let Some(mut field) = arriving(app, form.next_field()).await? {
             match field.name().unwrap_or_default() {
                 "metadata" if self.metadata.is_none() => {
                     let mut text = Vec::new();
-                    while let Some(chunk) = field.chunk().await.map_err(|error| unreadable(&error))? {
+                    while let Some(chunk) = arriving(app, field.chunk()).await? {
                         if text.len() + chunk.len() > METADATA_MAX_BYTES {
                             return Err(Problem::invalid(
                                 "metadata",
@@ -149,7 +149,7 @@ async fn store(
 }
 
 fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Problem> {
-    let body = FirmwareBody::of(id, &done.aggregate).ok_or_else(|| Problem::internal("a firmware without content"))?;
+    let body = FirmwareBody::done(id, done).ok_or_else(|| Problem::internal("a firmware without content"))?;
     let known = done.events.is_empty();
     let reply: Reply<FirmwareBody> = done.reply(body);
     Ok(if known { reply.into_response() } else { reply.created(location(id)).into_response() })

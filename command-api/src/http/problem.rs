@@ -45,6 +45,8 @@ struct Inner {
     errors: Vec<FieldError>,
     facts: Option<Value>,
     retry_after_s: Option<u32>,
+    /// Bytes of what was asked for a part that it doesn't have.
+    size: Option<u64>,
 }
 
 /// The body of a problem.
@@ -70,7 +72,7 @@ pub(crate) struct ProblemBody {
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         let (code, detail) = (code.into(), detail.into());
-        Self(Box::new(Inner { status, code, detail, errors: vec![], facts: None, retry_after_s: None }))
+        Self(Box::new(Inner { status, code, detail, errors: vec![], facts: None, retry_after_s: None, size: None }))
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
@@ -121,6 +123,13 @@ impl Problem {
         self
     }
 
+    /// For a range that can't be given: how many bytes there are.
+    #[must_use]
+    pub(crate) fn with_size(mut self, size: u64) -> Self {
+        self.0.size = Some(size);
+        self
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -161,6 +170,12 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(size) = self.0.size
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
+            headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

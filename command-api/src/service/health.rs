@@ -1,15 +1,21 @@
-//! `/health` (the process runs), `/health/ready` (it can do its work), `/health/detailed` (what is up, and to admins how far behind).
+//! `/health` (the process runs), `/health/ready` (it can take commands), `/health/detailed` (what is up, and to platform admins how far
+//! behind).
+//!
+//! Commands need the event log only, so a service that has once got hold of its read models stays ready without them: otherwise a load
+//! balancer would take away with all its processes what works without PostgreSQL.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
+use futures::FutureExt;
 use projections::{ProjectionState, ProjectionStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{Caller, Role};
+use crate::auth::Caller;
 use crate::http::Problem;
 use crate::state::App;
 
@@ -27,16 +33,16 @@ pub(crate) struct Health {
 pub(crate) struct Component {
     name: String,
     up: bool,
-    /// Admins only.
+    /// Platform admins only.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Admins only: how many positions a projection is behind.
+    /// Platform admins only: how many positions a projection is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag: Option<u64>,
-    /// Admins only: the position that a projection has reached.
+    /// Platform admins only: the position that a projection has reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
-    /// Admins only: aggregates that a projection could not apply.
+    /// Platform admins only: aggregates that a projection could not apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     parked: Option<usize>,
 }
@@ -54,9 +60,9 @@ pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Can the service do its work?
+/// Can the service take commands?
 ///
-/// 503 names what is missing, also while it stops.
+/// 503 names what is missing: the event log; after a start also the read models, until they have been there once. Also while it stops.
 #[utoipa::path(
     get, path = "/health/ready", tag = "service", security(()),
     responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
@@ -65,34 +71,45 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Proble
     if app.tasks.token().is_cancelled() {
         return Err(Problem::unavailable("stopping", "the service is stopping"));
     }
-    let missing: Vec<String> =
-        components(&app).await.into_iter().filter(|part| !part.up).map(|part| part.name).collect();
+    let log = event_log(&app).await;
+    let missing = [(!log.up, log.name.as_str()), (!has_read_models(&app), "read models")];
+    let missing: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, name)| *name).collect();
     if missing.is_empty() {
         return Ok(Json(Health { status: "ready" }));
     }
     Err(Problem::unavailable("not_ready", format!("not available: {}", missing.join(", "))))
 }
 
-/// Credentials where they don't have to be.
-pub(crate) struct MaybeAdmin(bool);
+/// Whether the read models have been there since the process started.
+fn has_read_models(app: &App) -> bool {
+    let seen = app.read_models_seen.load(Ordering::Relaxed) || app.projections.started().now_or_never().is_some();
+    app.read_models_seen.store(seen, Ordering::Relaxed);
+    seen
+}
 
-impl FromRequestParts<App> for MaybeAdmin {
+/// Credentials where they don't have to be.
+pub(crate) struct MaybePlatformAdmin(bool);
+
+impl FromRequestParts<App> for MaybePlatformAdmin {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let caller = Caller::from_request_parts(parts, app).await;
-        Ok(Self(caller.is_ok_and(|caller| caller.has(Role::Admin))))
+        Ok(Self(caller.is_ok_and(|caller| caller.sees_platform(app.config.development))))
     }
 }
 
 /// What is up and what isn't
 ///
-/// Errors and lag are shown to admins only.
+/// Errors and lag are shown to those with role platform_admin only; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
     responses((status = 200, body = DetailedHealth))
 )]
-pub(crate) async fn detailed(State(app): State<App>, MaybeAdmin(admin): MaybeAdmin) -> Json<DetailedHealth> {
+pub(crate) async fn detailed(
+    State(app): State<App>,
+    MaybePlatformAdmin(admin): MaybePlatformAdmin,
+) -> Json<DetailedHealth> {
     let mut components = components(&app).await;
     if !admin {
         for part in &mut components {
@@ -105,7 +122,7 @@ pub(crate) async fn detailed(State(app): State<App>, MaybeAdmin(admin): MaybeAdm
 
 async fn components(app: &App) -> Vec<Component> {
     let (log, database, projections) = tokio::join!(
-        probe("event log", async { app.store.log().info().await.map(drop).map_err(|error| error.to_string()) }),
+        event_log(app),
         probe("PostgreSQL", async { app.db.ping().await.map_err(|error| error.to_string()) }),
         tokio::time::timeout(PROBE_TIMEOUT, app.projections.status()),
     );
@@ -116,6 +133,10 @@ async fn components(app: &App) -> Vec<Component> {
         Err(_) => components.push(Component::new("projections", Some("no answer in time".to_owned()))),
     }
     components
+}
+
+async fn event_log(app: &App) -> Component {
+    probe("event log", async { app.store.log().info().await.map(drop).map_err(|error| error.to_string()) }).await
 }
 
 async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -> Component {

@@ -51,6 +51,30 @@ async fn a_campaign_needs_a_firmware_that_may_be_used() {
 }
 
 #[tokio::test]
+async fn devices_that_are_named_must_be_known() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    api.device("d-1").await;
+    api.device("gone").await;
+    api.call(Method::DELETE, "/devices/gone", &[], Value::Null).await;
+    let mut named = wanted(&firmware);
+    named["target_devices"] = json!(["d-1", "gone"]);
+    let created = api.post("/campaigns", named.clone()).await;
+    assert_eq!(created.status, 201, "{}", created.body);
+    assert_eq!(created.body["created_by"], "user:42");
+    assert!(created.body["created_at"].is_string(), "{}", created.body);
+    let path = format!("/campaigns/{}", created.body["campaign_id"].as_str().unwrap());
+    let strangers: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
+    let ids: Vec<String> = ["d-1".to_owned()].into_iter().chain(strangers).collect();
+    named["target_devices"] = json!(ids);
+    for answer in [api.post("/campaigns", named.clone()).await, api.call(Method::PUT, &path, &[], named).await] {
+        assert_eq!(answer.status, 422, "{}", answer.body);
+        let errors = answer.body["errors"].as_array().unwrap();
+        assert_eq!((errors.len(), &errors[0]["field"]), (20, &json!("target_devices[1]")));
+    }
+}
+
+#[tokio::test]
 async fn starting_needs_postgresql_and_says_so() {
     let api = Api::new();
     let firmware = api.firmware("2.0.0").await;

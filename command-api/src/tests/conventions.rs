@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Api, MODEL, token};
 use crate::auth::Role;
+use crate::http::cursor::{self, Binding};
 
 #[tokio::test]
 async fn every_failure_is_a_problem() {
@@ -21,6 +22,12 @@ async fn every_failure_is_a_problem() {
         (Method::GET, "/devices?min_position=x", Value::Null, 400),
         (Method::GET, "/campaigns/no-uuid", Value::Null, 404),
         (Method::GET, "/devices?firmware_version=%3C%3C1", Value::Null, 400),
+        (Method::GET, "/devices?firmware_version=unreadable", Value::Null, 503),
+        (Method::GET, "/devices?synced=true", Value::Null, 503),
+        (Method::GET, "/devices?synced=maybe", Value::Null, 400),
+        (Method::GET, "/firmware?update_type=bogus", Value::Null, 400),
+        (Method::GET, "/updates?kind=bogus", Value::Null, 400),
+        (Method::GET, "/campaigns?deployment_strategy=bogus", Value::Null, 400),
     ];
     for (method, path, body, status) in cases {
         let answer = api.call(method.clone(), path, &[], body.clone()).await;
@@ -83,6 +90,67 @@ async fn malformed_oversized_and_foreign_bodies_are_told_apart() {
     assert_eq!(send("text/plain", b"{}".to_vec()).await, 415);
     assert_eq!(send("application/json", vec![b' '; 3 * 1024 * 1024]).await, 413);
     assert_eq!(send("application/merge-patch+json; charset=utf-8", b"{}".to_vec()).await, 201);
+}
+
+#[tokio::test]
+async fn a_parameter_that_nobody_knows_is_refused() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let cases = [
+        (Method::DELETE, "/devices/d-1?dryrun=true"),
+        (Method::POST, "/devices/d-1/hold?until=2030-01-01T00:00:00Z"),
+        (Method::PATCH, "/devices/d-1?if_match=1"),
+        (Method::GET, "/devices/d-1/history?type=device.held"),
+        (Method::GET, "/devices/d-1/updates?phase=failed"),
+        (Method::GET, "/devices/d-1/firmware-history?component=firmware"),
+        (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/history?from=1"),
+        (Method::GET, "/firmware/00000000-0000-0000-0000-000000000001/history?from=1"),
+        (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?phase=nonsense"),
+    ];
+    for (method, path) in cases {
+        let answer = api.call(method.clone(), path, &[], Value::Null).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.problem()),
+            (400, "bad_request"),
+            "{method} {path}: {}",
+            answer.body
+        );
+    }
+    assert_eq!(api.stored().await, 1);
+    let known = api.call(Method::DELETE, "/devices/d-1?dry_run=true&reason=sold", &[], Value::Null).await;
+    assert_eq!(known.status, 200, "{}", known.body);
+}
+
+#[tokio::test]
+async fn a_cursor_made_by_hand_is_refused() {
+    let api = Api::new();
+    let list = async |path: &str, keys: &[&str]| {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let cursor = cursor::encode(Binding::of(path, vec![]), keys);
+        let answer = api.get(&format!("{path}?cursor={cursor}")).await;
+        (answer.status.as_u16(), answer.body["detail"].as_str().unwrap_or_default().contains("none of ours"))
+    };
+    let (campaign, history) =
+        ("/campaigns/00000000-0000-0000-0000-000000000001/devices", "/devices/d-1/firmware-history");
+    let now = "2026-01-01T00:00:00.123456+00:00";
+    for (path, keys) in [
+        ("/updates", vec![now, "d", "1"]),
+        ("/campaigns", vec![now, "c"]),
+        (history, vec!["9223372036854775807", "0"]),
+        (campaign, vec!["1", "1", "d"]),
+    ] {
+        assert_eq!(list(path, &keys).await, (503, false), "{path} {keys:?}");
+    }
+    for (path, keys) in [
+        ("/updates", vec!["x", "d", "1"]),
+        ("/updates", vec!["+262142-01-01T00:00:00Z", "d", "1"]),
+        ("/updates", vec![now, "d", "-1"]),
+        ("/campaigns", vec!["0000-01-01T00:00:00Z", "c"]),
+        (history, vec!["9223372036854775808", "0"]),
+        (campaign, vec!["70000", "1", "d"]),
+    ] {
+        assert_eq!(list(path, &keys).await, (400, true), "{path} {keys:?}");
+    }
 }
 
 #[tokio::test]
@@ -169,6 +237,14 @@ async fn the_description_lists_every_operation_once() {
                 continue;
             }
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            let named = |name: &str| {
+                operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name))
+            };
+            assert_eq!(named("Idempotency-Key"), named("dry_run") && named("reason"), "{method} {path}");
+            assert!(path != "/devices" || method != "get" || (named("id") && named("tag")), "{path}");
+            let old =
+                path.contains("/ota/campaigns/") || path.contains("/stats/campaigns/") || path.ends_with("/ota/update");
+            assert_eq!(operation["deprecated"] == true, old, "{method} {path}");
             ids.push(operation["operationId"].as_str().unwrap());
         }
     }

@@ -62,6 +62,10 @@ async fn ranges_give_what_was_asked_for() {
     assert_eq!(part.header("content-length"), "6");
     let behind = api.fetch(Method::GET, &link, &[("Range", "bytes=256-")]).await;
     assert_eq!((behind.status.as_u16(), behind.header("content-range")), (416, "bytes */256"));
+    assert_eq!(
+        (behind.header("content-type"), behind.problem()),
+        ("application/problem+json", "range_not_satisfiable")
+    );
 
     let several = api.fetch(Method::GET, &link, &[("Range", "bytes=0-1,-2")]).await;
     assert_eq!(several.status, 206);

@@ -4,10 +4,13 @@ mod campaigns;
 mod conventions;
 mod devices;
 mod downloads;
+mod health;
+mod repeats;
 mod updates;
 mod uploads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -40,11 +43,11 @@ pub(crate) struct Api {
     token: String,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
     bytes: Vec<u8>,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 fn token(tenant: &str, role: Role) -> String {
@@ -63,6 +66,7 @@ impl Api {
         let config = ApiConfig {
             development: true,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
+            upload_silence_max: Duration::from_secs(1),
             ..ApiConfig::new(SECRET.to_vec(), vec![2; 32], "http://localhost:8240".to_owned())
         };
         let state = ApiState { store: store.clone(), projections, db, objects: objects.clone(), config, metrics: None };
@@ -93,7 +97,7 @@ impl Api {
         self.send(request.body(body).unwrap()).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.call(Method::POST, path, &[], body).await
     }
 

@@ -133,3 +133,25 @@ async fn an_uploader_who_leaves_half_way_leaves_nothing() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }
+
+#[tokio::test]
+async fn an_uploader_that_falls_silent_is_not_waited_for() {
+    let api = Api::new();
+    let head = |name: &str| format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");
+    let metadata = format!("{}{}\r\n", head("metadata"), String::from_utf8(metadata()).unwrap());
+    let cases =
+        [String::new(), "--X".to_owned(), head("metadata"), metadata.clone(), format!("{metadata}{}abc", head("file"))];
+    let answers = cases.iter().map(async |sent| {
+        let stream = futures::stream::iter([Ok::<_, std::io::Error>(sent.clone())]).chain(futures::stream::pending());
+        let request = axum::http::Request::post("/api/v1/firmware")
+            .header("Authorization", format!("Bearer {}", api.token))
+            .header("Content-Type", "multipart/form-data; boundary=XX")
+            .body(axum::body::Body::from_stream(stream))
+            .unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(10), api.send(request)).await
+    });
+    for (sent, answer) in cases.iter().zip(futures::future::join_all(answers).await) {
+        assert_eq!(answer.expect("an answer").status, 400, "{sent:?}");
+    }
+    assert!(api.kept().await.is_empty());
+}
