@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use domain::DeviceId;
 use domain::ids::RESERVED_DEVICE_IDS;
 use domain::preconditions::Preconditions;
-use domain::values::{FIRMWARE_COMPONENT, LONG_TEXT_MAX_CHARS, TAGS_MAX, is_component, is_short_text, is_version_text};
+use domain::values::{
+    FIRMWARE_COMPONENT, LONG_TEXT_MAX_CHARS, TAGS_MAX, YEARS, is_component, is_short_text, is_usable_time,
+    is_version_text,
+};
 
 use crate::http::{FieldError, Problem};
 
@@ -45,6 +50,13 @@ impl Checks {
     pub(crate) fn long(&mut self, field: &str, value: Option<&str>) {
         if value.is_some_and(|value| value.chars().count() > LONG_TEXT_MAX_CHARS) {
             self.fail(field, format!("at most {LONG_TEXT_MAX_CHARS} characters"));
+        }
+    }
+
+    /// A time that everything can keep.
+    pub(crate) fn time(&mut self, field: &str, value: Option<DateTime<Utc>>) {
+        if value.is_some_and(|time| !is_usable_time(time)) {
+            self.fail(field, format!("a year from {} to {}", YEARS.start(), YEARS.end()));
         }
     }
 
@@ -106,15 +118,9 @@ impl Checks {
         value.to_ascii_lowercase()
     }
 
-    /// An IANA name by its form; which names exist differs between systems.
+    /// A name that the IANA database has.
     pub(crate) fn timezone(&mut self, value: Option<&str>) {
-        let fits = |name: &str| {
-            is_short_text(name)
-                && name.split('/').all(|part| {
-                    !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b))
-                })
-        };
-        if value.is_some_and(|name| !fits(name)) {
+        if value.is_some_and(|name| name.parse::<Tz>().is_err()) {
             self.fail("timezone", "an IANA name such as Europe/Berlin");
         }
     }
@@ -190,8 +196,15 @@ mod tests {
     fn odd_texts_are_refused() {
         assert!(failing(|checks| checks.short("name", Some(""))));
         assert!(failing(|checks| checks.short("name", Some("a\u{0}"))));
-        assert!(failing(|checks| checks.timezone(Some("Europe/"))));
-        assert!(!failing(|checks| checks.timezone(Some("America/Argentina/Buenos_Aires"))));
+        for known in ["America/Argentina/Buenos_Aires", "Europe/Berlin", "UTC", "Etc/GMT+5"] {
+            assert!(!failing(|checks| checks.timezone(Some(known))), "{known}");
+        }
+        for unknown in ["Mars/X", "Europe/", "europe", "", "UTC+1"] {
+            assert!(failing(|checks| checks.timezone(Some(unknown))), "{unknown}");
+        }
+        let time = |text: &str| Some(text.parse().unwrap());
+        assert!(failing(|checks| checks.time("until", time("0000-01-01T00:00:00Z"))));
+        assert!(!failing(|checks| checks.time("until", time("2030-01-01T00:00:00+14:00"))));
         assert!(failing(|checks| checks.tags("tags", [(&"a:b".to_owned(), None)])));
     }
 }

@@ -54,6 +54,9 @@ impl AdjustRequest {
         let mut checks = Checks::default();
         check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
         check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
+        if let Change::Set(ends_at) = self.ends_at {
+            checks.time("ends_at", Some(ends_at));
+        }
         checks.finish()?;
         Ok(Adjustments {
             max_concurrent_updates: self.max_concurrent_updates,
@@ -95,5 +98,5 @@ pub(crate) async fn adjust_campaign(
     let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()?) };
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
     let done = app.command(&caller, &envelope, &key, wish, reason).await?;
-    Ok(done.reply(CampaignBody::of(path.campaign_id, &done.aggregate, done.version)?))
+    Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?))
 }

@@ -191,6 +191,7 @@ impl CampaignRequest {
             checks.fail("canary_percentage", "1 to 99");
         }
         checks.preconditions(self.preconditions);
+        checks.time("ends_at", self.ends_at);
         check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
         check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
         check_minutes(&mut checks, "timeout_minutes", self.timeout_minutes);
@@ -334,6 +335,7 @@ mod tests {
             (json!({"target_all": false}), "target_devices"),
             (json!({"rollout_percentage": 0}), "rollout_percentage"),
             (json!({"max_concurrent_updates": 0}), "max_concurrent_updates"),
+            (json!({"ends_at": "+10000-01-01T00:00:00Z"}), "ends_at"),
             (json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
             (json!({"colour": "red"}), "colour"),
         ] {
