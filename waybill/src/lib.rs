@@ -3,6 +3,7 @@
 //! Nothing here decides anything: it starts the parts and hands them to one another. Start at [`serve`].
 
 pub mod api_client;
+pub mod asyncapi;
 pub mod config;
 pub mod demo;
 pub mod logs;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use waybill::config::{LogFormat, ServeArgs};
-use waybill::{demo, logs, openapi, projections, rebuild, replay, serve, simulate, up};
+use waybill::{asyncapi, demo, logs, openapi, projections, rebuild, replay, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and keeps the proof")]
@@ -38,6 +38,8 @@ enum Command {
     Projections(projections::Command),
     /// Print the OpenAPI description of the API
     Openapi,
+    /// Print the AsyncAPI description of the device protocol and of FEED
+    Asyncapi,
 }
 
 fn main() -> ExitCode {
@@ -56,9 +58,11 @@ async fn run(command: Command) -> Result<()> {
     match &command {
         Command::Serve(args) => logs::install(args.log_format, None),
         Command::Demo(_) => logs::install(LogFormat::Text, Some("warn")),
-        Command::Replay { .. } | Command::Rebuild(_) | Command::Projections(_) | Command::Openapi => {
-            logs::install(LogFormat::Text, Some("warn"))
-        }
+        Command::Replay { .. }
+        | Command::Rebuild(_)
+        | Command::Projections(_)
+        | Command::Openapi
+        | Command::Asyncapi => logs::install(LogFormat::Text, Some("warn")),
         Command::Up(_) | Command::Simulate(_) => logs::install(LogFormat::Text, None),
     }
     match command {
@@ -70,5 +74,6 @@ async fn run(command: Command) -> Result<()> {
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Projections(command) => projections::run(&command).await,
         Command::Openapi => openapi::run(),
+        Command::Asyncapi => asyncapi::run(),
     }
 }

@@ -1,0 +1,20 @@
+//! Puts the golden files of FEED into the program, so that `waybill asyncapi` knows a new event type without being told of it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../event-store/golden/feed").canonicalize()?;
+    println!("cargo::rerun-if-changed={}", golden.display());
+    let mut files = fs::read_dir(&golden)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    files.sort();
+    let mut table = String::from("&[\n");
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        writeln!(table, "    ({name:?}, include_str!({file:?})),").map_err(io::Error::other)?;
+    }
+    table.push(']');
+    let directory = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("no OUT_DIR"))?;
+    fs::write(Path::new(&directory).join("feed_golden.rs"), table)
+}

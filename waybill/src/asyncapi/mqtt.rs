@@ -1,0 +1,182 @@
+//! The device protocol: a channel for each topic, its operation, and the messages on it.
+//!
+//! Addresses are built by the bridge's own [`DeviceTopic`]; the match in [`describe`] makes the compiler ask for every new channel.
+
+use std::iter::successors;
+
+use anyhow::Result;
+use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
+use domain::{DeviceId, TenantId};
+use mqtt_bridge::topics::{Channel, DeviceTopic};
+use mqtt_bridge::wire::{MEASUREMENTS_MAX_BYTES, MESSAGE_MAX_BYTES};
+use serde_json::{Map, Value, json};
+
+use super::{Part, in_channel, messages_of, mqtt_commands, mqtt_reports};
+
+/// Ids of the topics from which addresses are made.
+const TENANT: &str = "tenant";
+const DEVICE: &str = "device";
+const ORDINAL: u32 = 17;
+const OFFSET: u64 = 4_096;
+
+/// Who sends on a channel, if anybody does today.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToDevice,
+    FromDevice,
+    Reserved,
+}
+
+/// What stands in the description about one channel.
+struct Described {
+    /// Name of the channel.
+    name: &'static str,
+    way: Way,
+    /// Name of the operation; empty for a reserved channel.
+    operation: &'static str,
+    text: String,
+    messages: &'static [&'static str],
+}
+
+pub(super) fn part() -> Result<Part> {
+    let mut part = Part::default();
+    for channel in channels() {
+        let Described { name, way, operation, text, messages } = describe(channel);
+        let address = address(channel)?;
+        let described = json!({
+            "address": address,
+            "description": text,
+            "servers": [{ "$ref": "#/servers/mqtt" }],
+            "parameters": parameters(&address),
+            "messages": messages_of(messages),
+        });
+        part.channels.insert(name.to_owned(), described);
+        if way != Way::Reserved {
+            part.operations.insert(operation.to_owned(), operation_on(channel, name, way, messages));
+        }
+    }
+    part.messages = mqtt_commands::messages();
+    part.messages.extend(mqtt_reports::messages());
+    part.schemas = mqtt_commands::schemas();
+    part.schemas.extend(mqtt_reports::schemas());
+    Ok(part)
+}
+
+/// Every channel of the protocol once.
+pub(super) fn channels() -> impl Iterator<Item = Channel> {
+    use Channel as C;
+    successors(Some(C::Commands), |channel| match channel {
+        C::Commands => Some(C::CommandsGet),
+        C::CommandsGet => Some(C::UpdateStatus { ordinal: ORDINAL }),
+        C::UpdateStatus { .. } => Some(C::Status),
+        C::Status => Some(C::Info),
+        C::Info => Some(C::Telemetry),
+        C::Telemetry => Some(C::FirmwareGet { ordinal: ORDINAL }),
+        C::FirmwareGet { .. } => Some(C::FirmwareChunk { ordinal: ORDINAL, offset: OFFSET }),
+        C::FirmwareChunk { .. } => None,
+    })
+}
+
+/// The topic with its variable levels in braces.
+pub(super) fn address(channel: Channel) -> Result<String> {
+    let topic = DeviceTopic::new(&TenantId::new(TENANT)?, &DeviceId::new(DEVICE)?, channel).to_string();
+    let (ordinal, offset) = (ORDINAL.to_string(), OFFSET.to_string());
+    let level = |level: &str| match level {
+        TENANT | DEVICE => format!("{{{level}}}"),
+        number if number == ordinal => "{ordinal}".to_owned(),
+        number if number == offset => "{offset}".to_owned(),
+        other => other.to_owned(),
+    };
+    Ok(topic.split('/').map(level).collect::<Vec<_>>().join("/"))
+}
+
+fn describe(channel: Channel) -> Described {
+    let reserved = |name, what: &str| Described {
+        name,
+        way: Way::Reserved,
+        operation: "",
+        text: format!("{what} Reserved for devices without HTTP: not read, and not answered, by this version."),
+        messages: &[],
+    };
+    match channel {
+        Channel::Commands => Described {
+            name: "commands",
+            way: Way::ToDevice,
+            operation: "command",
+            text: "What the device should be doing now: state, not a queue. Retained; empty when there is nothing to do. Subscribe with \
+                   QoS 0 in a clean session, once after each connect, and then ask with `commands/get`. QoS 1 works too, and costs a \
+                   JetStream consumer per device."
+                .to_owned(),
+            messages: &["install", "order", "none", "cleared"],
+        },
+        Channel::CommandsGet => Described {
+            name: "commandsGet",
+            way: Way::FromDevice,
+            operation: "askForCommand",
+            text: "Asks for the command once more, with a fresh link. The answer comes on `commands`, not retained.".to_owned(),
+            messages: &["commandsGet"],
+        },
+        Channel::UpdateStatus { .. } => from_device(
+            "updateStatus",
+            "report",
+            "How an update is going. A report is judged against what Waybill knows of (ordinal, attempt); one on an update that isn't \
+             under way is answered with the command that stands.",
+            &["report"],
+        ),
+        Channel::Status => from_device(
+            "status",
+            "presence",
+            "That the device is there and what it runs: the proof of an update. Published after every boot; also the last will, with the \
+             same `session`.",
+            &["presence"],
+        ),
+        Channel::Info => from_device("info", "info", "What the device is. Published after a boot or a change.", &["info"]),
+        Channel::Telemetry => Described {
+            text: format!("Measurements. At most {MEASUREMENTS_MAX_BYTES} bytes. QoS 1, never retained."),
+            ..from_device("telemetry", "telemetry", "", &["telemetry"])
+        },
+        Channel::FirmwareGet { .. } => reserved("firmwareGet", "Asks for pieces of a firmware."),
+        Channel::FirmwareChunk { .. } => reserved("firmwareChunk", "A piece of a firmware, from `offset` on."),
+    }
+}
+
+fn from_device(
+    name: &'static str,
+    operation: &'static str,
+    what: &str,
+    messages: &'static [&'static str],
+) -> Described {
+    let text =
+        format!("{what} At most {MESSAGE_MAX_BYTES} bytes. QoS 1, never retained; messages with QoS 0 are not read.");
+    Described { name, way: Way::FromDevice, operation, text, messages }
+}
+
+fn operation_on(channel: Channel, name: &str, way: Way, messages: &[&str]) -> Value {
+    let sent = way == Way::ToDevice;
+    let mut operation = json!({
+        "action": if sent { "send" } else { "receive" },
+        "channel": { "$ref": format!("#/channels/{name}") },
+        "messages": in_channel(name, messages),
+        "bindings": { "mqtt": { "qos": 1, "retain": sent, "bindingVersion": "0.2.0" } },
+    });
+    if channel == Channel::CommandsGet {
+        let answers = in_channel("commands", &["install", "order", "none"]);
+        operation["reply"] = json!({ "channel": { "$ref": "#/channels/commands" }, "messages": answers });
+    }
+    operation
+}
+
+/// The parameters that occur in an address.
+fn parameters(address: &str) -> Map<String, Value> {
+    let known = [
+        ("tenant", format!("`[a-z0-9][a-z0-9-]*`, at most {TENANT_ID_MAX_BYTES} bytes."), "acme"),
+        ("device", format!("`[A-Za-z0-9][A-Za-z0-9_:-]*`, at most {DEVICE_ID_MAX_BYTES} bytes; case matters."), "d-1"),
+        ("ordinal", format!("Number of the update, counted per device from 1 to {ORDINAL_MAX}."), "17"),
+        ("offset", "First byte of the piece.".to_owned(), "4096"),
+    ];
+    known
+        .into_iter()
+        .filter(|(name, _, _)| address.contains(&format!("{{{name}}}")))
+        .map(|(name, text, example)| (name.to_owned(), json!({ "description": text, "examples": [example] })))
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! What a device is told. Examples are written by the bridge's own wire types; a test holds the schemas to them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::ORDINAL_MAX;
+use domain::values::VERSION_MAX_BYTES;
+use mqtt_bridge::command::{COMMAND_MAX_BYTES, COMMAND_TTL_S, URL_MAX_BYTES};
+use mqtt_bridge::wire::{CommandMessage, CommandName, Kind, PROTOCOL, Signature};
+use serde_json::{Map, Value, json};
+
+use super::schema_ref;
+
+/// When the examples were sent, in seconds since 1970.
+const EXAMPLE_SENT_S: i64 = 1_769_860_800;
+
+pub(super) fn messages() -> Map<String, Value> {
+    let bound = format!("At most {COMMAND_MAX_BYTES} bytes.");
+    let message = |schema: &str, summary: &str, examples: &[CommandMessage]| {
+        let examples: Vec<_> = examples.iter().map(|example| json!({ "payload": example })).collect();
+        json!({
+            "summary": summary,
+            "description": bound,
+            "contentType": "application/json",
+            "payload": schema_ref(schema),
+            "examples": examples,
+        })
+    };
+    let none = message("None", "Answers `commands/get` when there is nothing to do; never retained.", &[none()]);
+    let cleared = json!({
+        "summary": "An empty payload: there is nothing to do. What a live subscriber sees when the retained command is cleared.",
+        "contentType": "application/octet-stream",
+        "payload": { "type": "string", "maxLength": 0 },
+    });
+    let orders = [order(CommandName::Cancel), order(CommandName::Activate)];
+    [
+        ("install", message("Install", "Install this firmware.", &[install()])),
+        ("order", message("Order", "Take an update back, or let a staged one go on.", &orders)),
+        ("none", none),
+        ("cleared", cleared),
+    ]
+    .map(|(name, message)| (name.to_owned(), message))
+    .into_iter()
+    .collect()
+}
+
+pub(super) fn schemas() -> Map<String, Value> {
+    [("Install", install_schema()), ("Order", order_schema()), ("None", none_schema())]
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .into_iter()
+        .collect()
+}
+
+/// An object all of whose fields are always there.
+fn object(properties: Value) -> Value {
+    let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn protocol() -> Value {
+    json!({ "type": "integer", "const": PROTOCOL, "description": "Version of the protocol." })
+}
+
+/// What names a command, in both of its forms.
+fn named(commands: &[&str], mut more: Value) -> Value {
+    more["v"] = protocol();
+    more["command"] = json!({ "type": "string", "enum": commands });
+    more["seq"] = json!({ "type": "integer", "minimum": 1, "description": "Rises with every change of a device's command; ignore a lower one." });
+    more["update_id"] = json!({ "type": "string", "description": "`{device}~{ordinal}`." });
+    more["ordinal"] = json!({ "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX, "description": "Number of the update on this device." });
+    more["attempt"] = json!({ "type": "integer", "minimum": 1, "description": "The try within the update; a higher one means: start over." });
+    object(more)
+}
+
+fn install_schema() -> Value {
+    let instant = |text: &str| json!({ "type": "string", "format": "date-time", "description": text });
+    named(
+        &["ota_update"],
+        json!({
+            "kind": { "type": "string", "enum": ["update", "rollback"] },
+            "component": { "type": "string", "description": "What is to be replaced, `firmware` if nothing else was said." },
+            "firmware_id": { "type": "string", "format": "uuid" },
+            "version": { "type": "string", "maxLength": VERSION_MAX_BYTES, "description": "Compared as text with what the device reports." },
+            "size": { "type": "integer", "description": "Bytes." },
+            "sha256": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+            "url": { "type": "string", "format": "uri", "maxLength": URL_MAX_BYTES, "description": "Good until `expires_at`; when it is refused, ask with `commands/get`." },
+            "signatures": {
+                "type": "array",
+                "items": object(json!({
+                    "scheme": { "type": "string" },
+                    "key": { "type": "string" },
+                    "sig": { "type": "string" },
+                })),
+            },
+            "activate": { "type": "boolean", "description": "False: install, then stop at `staged`." },
+            "time": instant("The server's clock."),
+            "expires_at": instant("End of the link."),
+            "expires_in_s": { "type": "integer", "description": "The same for a device without a clock, in seconds." },
+        }),
+    )
+}
+
+fn order_schema() -> Value {
+    named(&["cancel", "activate"], json!({}))
+}
+
+fn none_schema() -> Value {
+    object(json!({
+        "v": protocol(),
+        "command": { "type": "string", "const": "none" },
+        "time": { "type": "string", "format": "date-time", "description": "The server's clock." },
+    }))
+}
+
+pub(super) fn install() -> CommandMessage {
+    let time = sent_at();
+    CommandMessage::Install {
+        v: PROTOCOL,
+        command: CommandName::OtaUpdate,
+        seq: 42,
+        update_id: "d-1~17".to_owned(),
+        ordinal: 17,
+        attempt: 1,
+        kind: Kind::Update,
+        component: "firmware".to_owned(),
+        firmware_id: "0bc86773-8f6b-5691-81a9-f9043c1594ad".to_owned(),
+        version: "2.1.0".to_owned(),
+        size: 1_048_576,
+        sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+        url: "https://updates.example.com/d/pJrX0c2eQ".to_owned(),
+        signatures: vec![Signature {
+            scheme: "waybill-manifest-v1".to_owned(),
+            key: "1f2e3d4c".to_owned(),
+            sig: "bm90IGEgc2lnbmF0dXJl".to_owned(),
+        }],
+        activate: true,
+        time,
+        expires_at: time + TimeDelta::seconds(COMMAND_TTL_S),
+        expires_in_s: COMMAND_TTL_S,
+    }
+}
+
+pub(super) fn order(command: CommandName) -> CommandMessage {
+    CommandMessage::Order { v: PROTOCOL, command, seq: 43, update_id: "d-1~17".to_owned(), ordinal: 17, attempt: 1 }
+}
+
+pub(super) fn none() -> CommandMessage {
+    CommandMessage::none(sent_at())
+}
+
+fn sent_at() -> DateTime<Utc> {
+    DateTime::from_timestamp(EXAMPLE_SENT_S, 0).unwrap_or_default()
+}

@@ -1,0 +1,208 @@
+//! What a device says. Schemas and examples by hand; a test reads every example, word and code with the bridge's own wire types.
+
+use domain::device::CODE_MAX_BYTES;
+use domain::ids::ORDINAL_MAX;
+use domain::values::{SHORT_TEXT_MAX_CHARS, TAGS_MAX, VERSION_MAX_BYTES};
+use serde_json::{Map, Value, json};
+
+use super::schema_ref;
+
+/// What a device may say of an update.
+pub(super) const STATUSES: [&str; 12] = [
+    "received",
+    "deferred",
+    "downloading",
+    "verifying",
+    "installing",
+    "staged",
+    "rebooting",
+    "completed",
+    "failed",
+    "rejected",
+    "cancelled",
+    "cancel_refused",
+];
+/// The protocol's own codes; makers have theirs under `x_`.
+pub(super) const CODES: [&str; 16] = [
+    "no_space",
+    "busy",
+    "low_battery",
+    "user_postponed",
+    "download_failed",
+    "url_expired",
+    "digest_mismatch",
+    "install_failed",
+    "boot_failed",
+    "health_check_failed",
+    "version_regressed",
+    "signature_invalid",
+    "unsupported",
+    "wrong_model",
+    "downgrade_refused",
+    "standby_mismatch",
+];
+
+pub(super) fn messages() -> Map<String, Value> {
+    let asks = "Asks for the command. The payload doesn't matter.";
+    [
+        ("commandsGet", message(asks, json!({ "description": "Anything; by custom an empty object." }), &[json!({})])),
+        ("report", message("How an update is going.", schema_ref("Report"), &report_examples())),
+        ("presence", message("Presence and proof.", schema_ref("Presence"), &presence_examples())),
+        ("info", message("What the device is.", schema_ref("Info"), &info_examples())),
+        ("telemetry", message("Measurements.", schema_ref("Telemetry"), &telemetry_examples())),
+    ]
+    .map(|(name, message)| (name.to_owned(), message))
+    .into_iter()
+    .collect()
+}
+
+pub(super) fn schemas() -> Map<String, Value> {
+    [("Report", report()), ("Presence", presence()), ("Info", info()), ("Telemetry", telemetry()), ("Code", code())]
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .into_iter()
+        .collect()
+}
+
+fn message(summary: &str, payload: Value, examples: &[Value]) -> Value {
+    let examples: Vec<_> = examples.iter().map(|example| json!({ "payload": example })).collect();
+    json!({ "summary": summary, "contentType": "application/json", "payload": payload, "examples": examples })
+}
+
+pub(super) fn report_examples() -> Vec<Value> {
+    vec![
+        json!({ "attempt": 1, "status": "received" }),
+        json!({ "attempt": 1, "status": "downloading", "progress": 40, "bytes": 419_430 }),
+        json!({ "attempt": 1, "status": "deferred", "code": "low_battery", "retry_after_s": 3_600 }),
+        json!({ "attempt": 2, "status": "failed", "code": "digest_mismatch", "message": "after 1048576 bytes", "ts": 1_769_860_900 }),
+    ]
+}
+
+pub(super) fn presence_examples() -> Vec<Value> {
+    vec![
+        json!({
+            "status": "online", "session": "9f3c", "boot_id": "77", "firmware_version": "2.1.0", "trial": false, "battery_level": 81,
+            "last_update": { "ordinal": 17, "attempt": 1, "status": "completed" },
+        }),
+        json!({ "status": "online", "session": 4_242, "boot_id": 78, "versions": { "firmware": "2.1.0", "radio": "1.4" }, "slot": "b" }),
+        json!({ "status": "offline", "session": "9f3c" }),
+    ]
+}
+
+pub(super) fn info_examples() -> Vec<Value> {
+    vec![json!({
+        "protocol": 1, "versions": { "firmware": "2.1.0" }, "hardware_version": "B", "slots": 2, "contact_interval_s": 0,
+        "attributes": { "ram_kb": 512, "region": "eu" },
+    })]
+}
+
+pub(super) fn telemetry_examples() -> Vec<Value> {
+    vec![json!({ "ts": "2026-01-31T12:00:00Z", "temperature_c": 21.5 })]
+}
+
+fn code() -> Value {
+    let own = "Why: one of the protocol's, or the maker's own. Anything else is kept as `x_unknown`, with the text in front of the message.";
+    json!({
+        "type": "string",
+        "maxLength": CODE_MAX_BYTES,
+        "description": own,
+        "anyOf": [{ "enum": CODES }, { "pattern": "^x_[a-z0-9_]+$" }],
+    })
+}
+
+fn instant() -> Value {
+    json!({ "type": ["string", "number"], "description": "The device's clock: RFC 3339, or seconds or milliseconds since 1970." })
+}
+
+fn versions() -> Value {
+    json!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "maxLength": VERSION_MAX_BYTES },
+        "description": "What runs, per component.",
+    })
+}
+
+fn firmware_version() -> Value {
+    json!({ "type": "string", "maxLength": VERSION_MAX_BYTES, "description": "The same as `versions.firmware`." })
+}
+
+fn mark(text: &str) -> Value {
+    json!({ "type": ["string", "number"], "maxLength": 64, "description": text })
+}
+
+fn report() -> Value {
+    json!({
+        "type": "object",
+        "required": ["attempt", "status"],
+        "properties": {
+            "attempt": { "type": "integer", "minimum": 0, "maximum": u16::MAX, "description": "As in the command." },
+            "status": {
+                "type": "string",
+                "enum": STATUSES,
+                "description": "`completed` is a claim: an update is confirmed by `status` after the reboot. Words of older firmware are taken too: `complete`, `installed`, `preparing`, `in_progress`, `applying`.",
+            },
+            "progress": { "type": "number", "minimum": 0, "maximum": 100, "description": "Per cent of the present phase." },
+            "bytes": { "type": "integer", "minimum": 0, "description": "Received so far." },
+            "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of what was received." },
+            "code": schema_ref("Code"),
+            "message": { "type": "string", "description": "Cut to 256 characters. Nothing personal." },
+            "retry_after_s": { "type": "integer", "minimum": 0, "description": "With `deferred`." },
+            "ts": instant(),
+        },
+    })
+}
+
+fn presence() -> Value {
+    json!({
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": { "type": "string", "enum": ["online", "offline"], "description": "`offline` in the last will." },
+            "session": mark("New for each connection; the will of an older session is ignored."),
+            "boot_id": mark("New after each boot: an update is confirmed by another one than at `received`."),
+            "firmware_version": firmware_version(),
+            "versions": versions(),
+            "trial": { "type": "boolean", "description": "True until the running image is marked good." },
+            "slot": mark("The boot slot that runs."),
+            "battery_level": { "type": "number", "minimum": 0, "maximum": 100, "description": "Per cent." },
+            "signal_strength": { "type": "number", "minimum": -200, "maximum": 50, "description": "dBm." },
+            "external_power": { "type": "boolean" },
+            "last_update": {
+                "type": "object",
+                "required": ["ordinal", "attempt", "status"],
+                "description": "The last thing the device knows of an update, in case a report was lost.",
+                "properties": {
+                    "ordinal": { "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX },
+                    "attempt": { "type": "integer", "minimum": 0, "maximum": u16::MAX },
+                    "status": { "type": "string", "enum": STATUSES },
+                    "code": schema_ref("Code"),
+                },
+            },
+        },
+    })
+}
+
+fn info() -> Value {
+    json!({
+        "type": "object",
+        "description": "`protocol`, `transports`, `max_payload`, `redirects` and `signature_schemes` are reserved.",
+        "properties": {
+            "protocol": { "type": "integer" },
+            "versions": versions(),
+            "firmware_version": firmware_version(),
+            "hardware_version": { "type": "string", "maxLength": SHORT_TEXT_MAX_CHARS },
+            "slots": { "type": "integer", "minimum": 1, "maximum": 8, "description": "Boot slots." },
+            "contact_interval_s": { "type": "integer", "minimum": 0, "maximum": 31 * 24 * 3_600, "description": "How long the device may be silent." },
+            "attributes": {
+                "type": "object",
+                "maxProperties": TAGS_MAX,
+                "additionalProperties": { "type": ["string", "number", "boolean"] },
+                "description": "Kept as text.",
+            },
+        },
+    })
+}
+
+fn telemetry() -> Value {
+    json!({ "type": "object", "properties": { "ts": instant() }, "additionalProperties": true })
+}
