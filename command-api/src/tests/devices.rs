@@ -146,7 +146,10 @@ async fn a_refused_registration_gives_its_eui_back() {
 async fn bulk_gives_each_item_its_own_outcome() {
     let api = Api::new();
     let items = json!([{"device_id": "d-1"}, {"device_id": "bulk"}, {"device_id": "d-2", "colour": 1}, {"device_id": "d-3"}, {}]);
-    let answer = api.post("/devices/bulk", items).await;
+    let answer = api.post("/devices/bulk", items.clone()).await;
+    assert_eq!(answer.header("waybill-position"), answer.body["position"]);
+    let judged = api.call(Method::POST, "/devices/bulk", &[("If-Match", "\"1\"")], items).await;
+    assert_eq!(judged.status, 400, "{}", judged.body);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!((&answer.body["succeeded"], &answer.body["failed"]), (&json!(2), &json!(3)));
     let statuses: Vec<u64> =

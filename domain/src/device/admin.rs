@@ -46,10 +46,13 @@ impl Device {
             .collect()
     }
 
-    pub(super) fn hold(&self, until: Option<DateTime<Utc>>) -> Result<Vec<DeviceEvent>, Rejection> {
+    pub(super) fn hold(&self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Result<Vec<DeviceEvent>, Rejection> {
         if until.is_some_and(|until| !is_usable_time(until)) {
             let reason = format!("a year from {} to {}", YEARS.start(), YEARS.end());
             return Err(Rejection::Invalid { field: "until".to_owned(), reason });
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Err(Rejection::Invalid { field: "until".to_owned(), reason: "is over".to_owned() });
         }
         Ok(if self.hold == Some(Hold { until }) { vec![] } else { vec![DeviceEvent::Held { until }] })
     }

@@ -133,7 +133,7 @@ impl Decider for Device {
             (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),
             (Lifecycle::Active, C::Amend { patch, versions }) => Ok(self.amend(patch, versions)),
             (Lifecycle::Active, C::Decommission) => Ok(self.decommission()),
-            (Lifecycle::Active, C::Hold { until }) => self.hold(*until),
+            (Lifecycle::Active, C::Hold { until }) => self.hold(now, *until),
             (Lifecycle::Active, C::Release) => Ok(self.release(now)),
             (Lifecycle::Active, C::RequestUpdate { request }) => self.request_update(now, request),
             (Lifecycle::Active, C::Proceed { ordinal, seq }) => Ok(self.proceed(now, *ordinal, *seq)),

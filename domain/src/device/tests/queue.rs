@@ -116,5 +116,6 @@ fn a_hold_ends_in_a_year_that_everybody_knows() {
     for odd in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "-0044-03-15T00:00:00Z"] {
         given(registered()).when(until(odd)).refused("invalid");
     }
+    given(registered()).when(until("1970-01-01T00:00:00Z")).refused("invalid");
     given(registered()).when(until("9999-12-31T23:59:59Z")).then(&["device.held"]);
 }
