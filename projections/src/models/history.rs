@@ -239,6 +239,7 @@ pub async fn list(
     device_id: &str,
     after: Option<(u64, u32)>,
     limit: usize,
+    count: bool,
 ) -> Result<Page<HistoryRow>, DbError> {
     let mut select = Select::from("device_firmware_history t");
     select.filter("t.device_id = $ #>> '{}'", device_id);
@@ -247,7 +248,7 @@ pub async fn list(
         (condition, vec![Value::from(position), Value::from(index)])
     });
     let (items, more, total) =
-        select.page::<HistoryRow>(tx, "to_jsonb(t)", "t.position, t.index", after, limit, false).await?;
+        select.page::<HistoryRow>(tx, "to_jsonb(t)", "t.position, t.index", after, limit, count).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.position.to_string(), row.index.to_string()]);
     Ok(Page { items, next, total })
 }

@@ -38,6 +38,12 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let count =
         |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
     assert_eq!(total.in_use, count(&|m| m.holds_slot));
+    let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
+    for (phase, count) in totals.status_counts.into_iter().filter(|(phase, _)| phase != "late_confirmed") {
+        let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
+        let found = rollout::members(&mut tx, &id.to_string(), &filter, None, 1_000, false).await.unwrap().items;
+        assert_eq!(found.len() as u64, count, "{phase}");
+    }
     assert_eq!(total.confirmed, count(&|m| m.phase == "confirmed" && m.regressed_at.is_none()));
     assert_eq!(total.reached, count(&|m| m.reached_at.is_some()));
     assert_eq!(total.gate_failed, count(&|m| m.gate_failed));
@@ -99,7 +105,7 @@ async fn a_staged_campaign_runs_to_its_end() {
     let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
     assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
     assert!(totals.average_update_seconds.is_some());
-    let ran = history::list(&mut tx, "d-00", None, 10).await.unwrap().items;
+    let ran = history::list(&mut tx, "d-00", None, 10, false).await.unwrap().items;
     assert_eq!(ran.iter().map(|row| row.cause.as_str()).collect::<Vec<_>>(), ["registered", "confirmed"]);
     assert_eq!(ran[1].campaign_id, Some(id.to_string()));
     let row = devices::get(&mut tx, &world.tenant, "d-00").await.unwrap().unwrap().row;
