@@ -37,8 +37,13 @@ pub(super) async fn claim_all(
     envelope: &Envelope,
     ids: &[Option<&str>],
 ) -> Result<(), Problem> {
-    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
     let owner = CommandHash::of(&ids).map_err(Problem::internal)?.to_hex();
+    claim_for(app, caller, envelope, owner).await
+}
+
+/// Makes the key belong to whatever the owner's name stands for, or refuses it: it belongs to something else.
+pub(crate) async fn claim_for(app: &App, caller: &Caller, envelope: &Envelope, owner: String) -> Result<(), Problem> {
+    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
     make(app, caller, envelope, &key, owner).await
 }
 

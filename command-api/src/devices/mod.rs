@@ -9,7 +9,7 @@ mod firmware_history;
 mod get;
 mod history;
 mod hold;
-mod key;
+pub(crate) mod key;
 mod list;
 mod model;
 

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
 use domain::firmware::{Firmware, FirmwareCommand};
+use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
 
@@ -16,6 +17,7 @@ use super::incoming::{Incoming, arriving, discard, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use crate::auth::{Caller, Operator};
+use crate::devices::key::claim_for;
 use crate::http::envelope::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -123,7 +125,7 @@ async fn store(
     let checked = metadata.check_bytes(&bytes);
     let wish = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
     let allowed = match checked {
-        Ok(()) => app.command(caller, &envelope.as_dry_run(), &key, wish.clone(), None).await,
+        Ok(()) => allow(app, caller, envelope, &key, &wish).await,
         Err(problem) => Err(problem),
     };
     let outcome = match allowed {
@@ -146,6 +148,22 @@ async fn store(
     };
     let done = outcome.map_err(|problem| name_existing(problem, id))?;
     reply(id, &done)
+}
+
+/// What would come of it. The key then belongs to this upload; a refusal leaves it as it was.
+async fn allow(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    key: &Key<Firmware>,
+    wish: &FirmwareCommand,
+) -> Result<Done<Firmware>, Problem> {
+    let asking = envelope.as_dry_run();
+    let owner = CommandHash::of(wish).map_err(Problem::internal)?.to_hex();
+    claim_for(app, caller, &asking, owner.clone()).await?;
+    let would_be = app.command(caller, &asking, key, wish.clone(), None).await?;
+    claim_for(app, caller, envelope, owner).await?;
+    Ok(would_be)
 }
 
 fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Problem> {

@@ -52,6 +52,30 @@ async fn of_uploads_at_once_one_wins_and_nothing_is_kept_of_the_others() {
 }
 
 #[tokio::test]
+async fn a_key_belongs_to_one_upload() {
+    let api = Api::new();
+    let send = async |file: &str, version: &str, name: &str| {
+        let metadata = json!({"name": name, "version": version, "device_model": MODEL});
+        let form = |part: &str, text: &str| {
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{part}\"\r\n\r\n{text}\r\n")
+        };
+        let body = format!("{}{}--XX--\r\n", form("metadata", &metadata.to_string()), form("file", file));
+        let request = axum::http::Request::post("/api/v1/firmware")
+            .header("Authorization", format!("Bearer {}", api.token))
+            .header("Content-Type", "multipart/form-data; boundary=XX")
+            .header("Idempotency-Key", "k");
+        api.send(request.body(body.into()).unwrap()).await
+    };
+    assert_eq!(send("one", "1", "F").await.status, 201);
+    assert_eq!(send("one", "1", "F").await.status, 201, "the first outcome");
+    for (file, version, name) in [("one", "2", "F"), ("two", "1", "F"), ("one", "1", "G")] {
+        let other = send(file, version, name).await;
+        assert_eq!((other.status.as_u16(), other.problem()), (422, "idempotency_key_reused"), "{}", other.body);
+    }
+    assert_eq!(api.kept().await.len(), 1);
+}
+
+#[tokio::test]
 async fn deleting_does_not_take_a_withdrawal_back() {
     let api = Api::new();
     let id = api.firmware("2.0.0").await;
