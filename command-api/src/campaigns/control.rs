@@ -1,7 +1,7 @@
 //! Pause, resume, cancel, open the next wave: a campaign that is under way.
 
 use axum::extract::State;
-use domain::campaign::{Campaign, CampaignCommand, PauseCause};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
 use domain::{CampaignId, Key};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
 use crate::http::{Body, Envelope, Path, Problem, Reply};
 use crate::state::App;
+use crate::updates::usable_firmware;
 
 /// Pause a campaign
 ///
@@ -55,7 +56,7 @@ pub(crate) struct ResumeRequest {
     params(CampaignPath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<CampaignBody>),
-        (status = 409, description = "gate_still_closed, or not paused", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "gate_still_closed, the firmware is withdrawn, or not paused", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn resume_campaign(
@@ -69,7 +70,19 @@ pub(crate) async fn resume_campaign(
     if accept_failures && wanted.reason.as_deref().unwrap_or_default().trim().is_empty() {
         return Err(Problem::invalid("reason", "is needed with accept_failures"));
     }
+    may_go_on(&app, &caller, &envelope, path.campaign_id).await?;
     send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Resume { accept_failures }, wanted.reason).await
+}
+
+/// A campaign whose firmware was withdrawn would only be paused again. Once it was resumed, the same request isn't judged anew.
+async fn may_go_on(app: &App, caller: &Caller, envelope: &Envelope, id: CampaignId) -> Result<(), Problem> {
+    let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
+    match &loaded.aggregate.spec {
+        Some(spec) if loaded.aggregate.status == CampaignStatus::Paused && !envelope.is_stored(caller, &loaded) => {
+            usable_firmware(app, caller, spec.firmware_id).await.map(drop)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Cancel a campaign

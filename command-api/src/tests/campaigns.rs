@@ -1,5 +1,10 @@
 use axum::http::Method;
+use domain::campaign::{Campaign, CampaignCommand};
+use domain::firmware::Firmware;
+use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
+use event_store::Request;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Api;
 
@@ -88,6 +93,34 @@ async fn starting_needs_postgresql_and_says_so() {
     assert_eq!(api.stored().await, before, "nothing was pinned or planned");
     let unknown = api.post("/campaigns/8f9f7c9e-0000-0000-0000-000000000000/start", json!({})).await;
     assert_eq!((unknown.status.as_u16(), unknown.problem()), (404, "campaign_unknown"));
+}
+
+/// PostgreSQL is away, so the campaign is started by hand.
+#[tokio::test]
+async fn a_campaign_does_not_go_on_with_a_withdrawn_firmware() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let id = api.post("/campaigns", wanted(&firmware)).await.body["campaign_id"].as_str().unwrap().to_owned();
+    let tenant = TenantId::new("acme").unwrap();
+    let firmware_id: FirmwareId = firmware.parse().unwrap();
+    let loaded = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
+    let facts = Box::new(loaded.aggregate.facts_for_new_work(firmware_id).unwrap());
+    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
+    let key = Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap());
+    let start = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), wish);
+    api.store.execute(&key, start).await.unwrap();
+    let path = format!("/campaigns/{id}");
+    let send = async |command: &str| {
+        api.call(Method::POST, &format!("{path}/{command}"), &[("Idempotency-Key", command)], json!({})).await
+    };
+    assert_eq!(send("pause").await.status, 200);
+    assert_eq!(send("resume").await.status, 200);
+    assert_eq!(api.post(&format!("{path}/pause"), json!({})).await.status, 200);
+    api.post(&format!("/firmware/{firmware}/withdraw"), Value::Null).await;
+    let refused = api.post(&format!("{path}/resume"), json!({})).await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (409, "firmware_withdrawn"), "{}", refused.body);
+    let repeated = send("resume").await;
+    assert_eq!((repeated.status.as_u16(), &repeated.body["status"]), (200, &json!("paused")), "{}", repeated.body);
 }
 
 #[tokio::test]
