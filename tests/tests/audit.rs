@@ -5,13 +5,17 @@ use serde_json::{Value, json};
 
 use crate::world::{MODEL, World, devices, waybill_binary};
 
-fn replay(world: &World, args: &[&str]) -> Vec<Value> {
-    let output = std::process::Command::new(waybill_binary())
+fn run_replay(world: &World, args: &[&str]) -> std::process::Output {
+    std::process::Command::new(waybill_binary())
         .arg("replay")
         .args(["--nats-url", &world.stack.nats.waybill_url(), "--database-url", &world.stack.postgres.url()])
         .args(args)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+fn replay(world: &World, args: &[&str]) -> Vec<Value> {
+    let output = run_replay(world, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -34,6 +38,10 @@ async fn the_archive_replays_what_the_log_says() {
     assert_eq!(types(&from_log), types(&from_archive));
     assert_eq!(types(&from_log).last().map(String::as_str), Some("update.confirmed"));
     let campaign = replay(&world, &["--campaign", &id]);
+    assert!(campaign == replay(&world, &["--campaign", &id, "--from-archive"]), "log and archive differ");
+    let half = from_log[4]["position"].as_str().unwrap().split_once('-').unwrap().0.to_owned();
+    let then = ["--aggregate", "device/d-0", "--state", "--at-position", &half];
+    assert!(replay(&world, &then) == replay(&world, &[&then[..], &["--from-archive"]].concat()), "the states differ");
     let names = types(&campaign);
     for wanted in [
         "campaign.created",
@@ -66,4 +74,24 @@ async fn a_device_can_be_seen_as_it_was() {
     assert_eq!(before.status, 404, "{}", before.body);
     let lines = replay(&world, &["--aggregate", "device/d-1", "--at-position", sequence]);
     assert_eq!(types(&lines), ["device.registered"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_nothing_is_an_error_and_no_pattern_is_an_id() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
+    for (args, said) in [
+        (&["--aggregate", "device/>"][..], "is no id of a device"),
+        (&["--aggregate", "device/*"], "is no id of a device"),
+        (&["--aggregate", "nope/d-1"], "is no aggregate type"),
+        (&["--aggregate", "device/d-2"], "there is nothing of device/d-2"),
+        (&["--aggregate", "device/d-1", "--tenant", "other"], "in tenant other"),
+        (&["--aggregate", "device/d-1", "--at", "2020-01-01T00:00:00Z"], "until then"),
+        (&["--campaign", "00000000-0000-0000-0000-000000000001"], "there is nothing of campaign"),
+    ] {
+        let output = run_replay(&world, args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(said), "{args:?}: {error}");
+    }
 }

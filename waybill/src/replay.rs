@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, SubsecRound, Utc};
 use domain::campaign::Campaign;
 use domain::device::Device;
 use domain::firmware::Firmware;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
 use event_store::lifecycle::Tasks;
-use event_store::{At, Delivery, EventStore, JetStreamLog, Log, Record};
+use event_store::{At, Delivery, EventStore, JetStreamLog, Log, RawRecord, Record};
 use futures::StreamExt;
 use projections::Db;
+use projections::archive::{self, Archived};
 use serde_json::{Value, json};
 
 use crate::serve;
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(long)]
     pub from_archive: bool,
     /// Print the state that the events lead to, too (for one aggregate)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "campaign")]
     pub state: bool,
 }
 
@@ -96,8 +97,38 @@ impl Args {
     fn key(&self) -> Result<Option<AggregateKey>> {
         let Some(text) = &self.aggregate else { return Ok(None) };
         let (kind, id) = text.split_once('/').context("--aggregate takes TYPE/ID, such as device/d-1")?;
-        Ok(Some(AggregateKey { tenant: TenantId::new(&*self.tenant)?, kind: kind.to_owned(), id: id.to_owned() }))
+        check_id(kind, id).with_context(|| format!("{id:?} is no id of a {kind}"))?;
+        Ok(Some(AggregateKey { tenant: self.tenant_id()?, kind: kind.to_owned(), id: id.to_owned() }))
     }
+
+    fn tenant_id(&self) -> Result<TenantId> {
+        TenantId::new(&*self.tenant).with_context(|| format!("{:?} is no tenant", self.tenant))
+    }
+}
+
+/// An id is one literal token of a subject, of the form that its type has.
+fn check_id(kind: &str, id: &str) -> Result<()> {
+    match kind {
+        "device" => {
+            id.parse::<domain::DeviceId>()?;
+        }
+        "firmware" | "campaign" | "rollout_ledger" => {
+            id.parse::<uuid::Uuid>()?;
+        }
+        "campaign_plan" => {
+            let (plan, index) = id.rsplit_once('-').context("a plan chunk is PLAN-INDEX")?;
+            plan.parse::<uuid::Uuid>()?;
+            index.parse::<u32>()?;
+        }
+        "claim" => {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_:".contains(&b);
+            ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
+        }
+        other => bail!(
+            "{other} is no aggregate type; there are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
+        ),
+    }
+    Ok(())
 }
 
 /// One line of a replay: an event with where it stands and who caused it.
@@ -105,8 +136,9 @@ pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record:
     let stored = &record.events[index];
     let event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
     json!({
-        "position": format!("{position}.{index}"),
-        "time": stored_at,
+        "position": format!("{position}-{index}"),
+        // As precise as PostgreSQL keeps it, so that log and archive say the same.
+        "time": stored_at.trunc_subsecs(6),
         "aggregate": format!("{}/{}", key.kind, key.id),
         "version": record.version + index as u64,
         "actor": record.meta.actor,
@@ -118,91 +150,159 @@ pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record:
     })
 }
 
-/// Prints events as JSON lines, in the order of the log.
-pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
-    match (args.key()?, args.campaign) {
-        (Some(key), _) if args.from_archive => replay_archive(connection, args, &key).await,
-        (Some(key), _) => {
-            let log = connection.log().await?;
-            for record in log.read(&key, 1, event_store::log::ALL).await? {
-                if args.admits(record.position, record.stored_at) {
-                    print_record(record.position, record.stored_at, &key, &record.body)?;
-                }
-            }
-            if args.state {
-                let store = EventStore::new(log);
-                println!("{}", json!({"state": state(&store, &key, args.until()).await?}));
-            }
-            Ok(())
-        }
-        (None, Some(campaign)) => {
-            replay_campaign(&EventStore::new(connection.log().await?), args, &campaign.to_string()).await
-        }
-        (None, None) => bail!("say what to replay: --aggregate TYPE/ID or --campaign ID"),
+/// A record with where it stands, from the log or from the archive.
+struct Entry {
+    position: u64,
+    stored_at: DateTime<Utc>,
+    key: AggregateKey,
+    record: Record,
+}
+
+impl From<Archived> for Entry {
+    fn from(archived: Archived) -> Self {
+        let Archived { position, stored_at, key, record } = archived;
+        Self { position, stored_at, key, record }
     }
 }
 
-/// From PostgreSQL alone: the log may be gone.
-async fn replay_archive(connection: &Connection, args: &Args, key: &AggregateKey) -> Result<()> {
-    let db = connection.db()?;
-    for (position, stored_at, record) in projections::archive::records(&db, key).await? {
-        if args.admits(position, stored_at) {
-            for index in 0..record.events.len() {
-                println!("{}", line(position, stored_at, key, &record, index));
-            }
+impl Entry {
+    fn of(raw: RawRecord) -> Result<Self> {
+        let record = Record::decode(raw.position, &raw.body)?;
+        Ok(Self { position: raw.position, stored_at: raw.stored_at, key: raw.key, record })
+    }
+
+    fn print(&self) {
+        for index in 0..self.record.events.len() {
+            println!("{}", line(self.position, self.stored_at, &self.key, &self.record, index));
         }
     }
-    if args.state && args.until().is_none() {
-        let state = match key.kind.as_str() {
-            "device" => archived_state::<Device>(&db, key).await?,
-            "firmware" => archived_state::<Firmware>(&db, key).await?,
-            "campaign" => archived_state::<Campaign>(&db, key).await?,
-            other => bail!("--state isn't offered for {other} from the archive"),
-        };
-        println!("{}", json!({"state": state}));
-    }
+}
+
+/// Prints events as JSON lines, in the order of the log. Nothing to print is an error: an auditor's typing mistake isn't an empty history.
+pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
+    let (what, printed) = match (args.key()?, args.campaign) {
+        (Some(key), _) => (format!("{}/{}", key.kind, key.id), replay_aggregate(connection, args, &key).await?),
+        (None, Some(campaign)) => {
+            let printed = match args.from_archive {
+                true => archived_campaign(&connection.db()?, args, &campaign.to_string()).await?,
+                false => logged_campaign(&*connection.log().await?, args, &campaign.to_string()).await?,
+            };
+            (format!("campaign {campaign}"), printed)
+        }
+        (None, None) => bail!("say what to replay: --aggregate TYPE/ID or --campaign ID"),
+    };
+    let until = if args.until().is_some() { " until then" } else { "" };
+    ensure!(printed > 0, "there is nothing of {what} in tenant {}{until}", args.tenant);
     Ok(())
 }
 
-/// The state as the repository of postgres-es folds it from the archived events.
-async fn archived_state<A: Decider + serde::Serialize>(db: &Db, key: &AggregateKey) -> Result<Value> {
-    let (aggregate, _events) = projections::archive::replay::<A>(db, &key.tenant, &key.id).await?;
-    Ok(serde_json::to_value(&aggregate)?)
+async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateKey) -> Result<usize> {
+    let admits = |entry: &Entry| args.admits(entry.position, entry.stored_at);
+    // From PostgreSQL alone where the archive is asked: the log may be gone.
+    if args.from_archive {
+        let db = connection.db()?;
+        let found = archive::records(&db, key).await?;
+        let entries: Vec<Entry> = found.into_iter().map(Entry::from).filter(admits).collect();
+        entries.iter().for_each(Entry::print);
+        if args.state && !entries.is_empty() {
+            println!("{}", json!({"state": archived_state(&db, key, args, &entries).await?}));
+        }
+        return Ok(entries.len());
+    }
+    let log = connection.log().await?;
+    let found = log.read(key, 1, event_store::log::ALL).await?;
+    let entries: Vec<Entry> = found
+        .into_iter()
+        .map(|stored| {
+            let record = Record::decode(stored.position, &stored.body)?;
+            anyhow::Ok(Entry { position: stored.position, stored_at: stored.stored_at, key: key.clone(), record })
+        })
+        .collect::<Result<_>>()?;
+    let entries: Vec<Entry> = entries.into_iter().filter(admits).collect();
+    entries.iter().for_each(Entry::print);
+    if args.state && !entries.is_empty() {
+        println!("{}", json!({"state": state(&EventStore::new(log), key, args.until()).await?}));
+    }
+    Ok(entries.len())
 }
 
 /// Everything in the log that names the campaign.
-async fn replay_campaign(store: &EventStore, args: &Args, campaign: &str) -> Result<()> {
-    let head = store.log().info().await?.last_sequence;
-    let mut records = store.log().subscribe(1);
+async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<usize> {
+    let head = log.info().await?.last_sequence;
+    let mut records = log.subscribe(1);
+    let mut printed = 0;
     while let Some(delivery) = records.next().await {
-        match delivery? {
+        let position = match delivery? {
             Delivery::Record(record) => {
+                let position = record.position;
                 let of_tenant = record.key.tenant.as_str() == args.tenant;
                 let names_it = record.key.id == campaign || contains(&record.body, campaign.as_bytes());
-                if of_tenant && names_it && args.admits(record.position, record.stored_at) {
-                    print_record(record.position, record.stored_at, &record.key, &record.body)?;
+                if of_tenant && names_it && args.admits(position, record.stored_at) {
+                    Entry::of(record)?.print();
+                    printed += 1;
                 }
-                if record.position >= head {
-                    return Ok(());
-                }
+                position
             }
-            Delivery::CaughtUp { position } if position >= head => return Ok(()),
-            Delivery::CaughtUp { .. } => {}
+            Delivery::CaughtUp { position } => position,
+        };
+        if position >= head {
+            break;
         }
     }
-    Ok(())
+    Ok(printed)
+}
+
+/// The same from PostgreSQL.
+async fn archived_campaign(db: &Db, args: &Args, campaign: &str) -> Result<usize> {
+    let tenant = args.tenant_id()?;
+    let (mut printed, mut after) = (0, 0);
+    loop {
+        let page = archive::records_of_campaign(db, &tenant, campaign, after).await?;
+        let Some(last) = page.last() else { return Ok(printed) };
+        after = last.position;
+        for entry in page.into_iter().map(Entry::from).filter(|entry| args.admits(entry.position, entry.stored_at)) {
+            entry.print();
+            printed += 1;
+        }
+    }
 }
 
 fn contains(body: &[u8], needle: &[u8]) -> bool {
     body.windows(needle.len()).any(|window| window == needle)
 }
 
-fn print_record(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, body: &[u8]) -> Result<()> {
-    let record = Record::decode(position, body)?;
-    for index in 0..record.events.len() {
-        println!("{}", line(position, stored_at, key, &record, index));
+/// What to say of types that have no state worth printing.
+fn stateless(kind: &str) -> Result<Value> {
+    bail!("--state isn't offered for {kind}: its events say everything")
+}
+
+/// The state that archived events lead to: all of them through the repository of postgres-es, or those until a moment.
+async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Entry]) -> Result<Value> {
+    async fn of<A: Decider + serde::Serialize>(
+        db: &Db,
+        key: &AggregateKey,
+        entries: Option<&[Entry]>,
+    ) -> Result<Value> {
+        let Some(entries) = entries else {
+            let (aggregate, _events) = archive::replay::<A>(db, &key.tenant, &key.id).await?;
+            return Ok(serde_json::to_value(&aggregate)?);
+        };
+        let mut aggregate = A::default();
+        for entry in entries {
+            for event in entry.record.decode_events::<A::Event>(entry.position)? {
+                aggregate.apply(event);
+            }
+        }
+        Ok(serde_json::to_value(&aggregate)?)
     }
-    Ok(())
+    let entries = args.until().map(|_| entries);
+    match key.kind.as_str() {
+        "device" => of::<Device>(db, key, entries).await,
+        "firmware" => of::<Firmware>(db, key, entries).await,
+        "campaign" => of::<Campaign>(db, key, entries).await,
+        "rollout_ledger" => of::<Ledger>(db, key, entries).await,
+        other => stateless(other),
+    }
 }
 
 /// The state of any aggregate, at any moment.
@@ -212,10 +312,7 @@ async fn state(store: &EventStore, key: &AggregateKey, at: Option<At>) -> Result
         "firmware" => state_of::<Firmware>(store, key, at, key.id.parse()?).await,
         "campaign" => state_of::<Campaign>(store, key, at, key.id.parse()?).await,
         "rollout_ledger" => state_of::<Ledger>(store, key, at, key.id.parse()?).await,
-        "campaign_plan" | "claim" => bail!("--state isn't offered for {}: its events say everything", key.kind),
-        other => bail!(
-            "{other} is no aggregate type; there are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
-        ),
+        other => stateless(other),
     }
 }
 

@@ -168,31 +168,67 @@ fn sequence(position: u64, version: u64, index: usize) -> Result<i64, DbError> {
     sequence.ok_or_else(|| DbError::Invalid(format!("the record at {position} has version {version}")))
 }
 
-/// An archived record: its position, when the log stored it, and the record itself.
-pub type Archived = (u64, DateTime<Utc>, Record);
+/// A record from the archive, checked against its digest.
+#[derive(Debug)]
+pub struct Archived {
+    pub position: u64,
+    /// When the log stored it.
+    pub stored_at: DateTime<Utc>,
+    pub key: AggregateKey,
+    pub record: Record,
+}
 
-/// The records of one aggregate from the archive, in order, each checked against its digest.
+/// Most records read in one go.
+const PAGE_RECORDS: i64 = 1_000;
+
+/// The records of one aggregate, in order.
 pub async fn records(db: &Db, key: &AggregateKey) -> Result<Vec<Archived>, DbError> {
-    let mut tx = db.read(&key.tenant).await?;
-    let rows = sqlx::query(
-        "SELECT position, stored_at, body, sha256 FROM records WHERE tenant = $1 AND subject = $2 ORDER BY position",
-    )
-    .bind(key.tenant.as_str())
-    .bind(event_store::subject::of(key))
-    .fetch_all(&mut *tx.0)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let position = row.try_get::<i64, _>(0)? as u64;
-            let body: Vec<u8> = row.try_get(2)?;
-            let digest: Vec<u8> = row.try_get(3)?;
-            if Sha256::digest(&body)[..] != digest[..] {
-                return Err(DbError::Invalid(format!("the archived record at {position} was changed")));
-            }
-            let record = Record::decode(position, &body).map_err(|error| DbError::Invalid(error.to_string()))?;
-            Ok((position, row.try_get(1)?, record))
-        })
-        .collect()
+    let subject = event_store::subject::of(key);
+    select(db, &key.tenant, "subject = $2", &subject, i64::MAX).await
+}
+
+/// The records behind `after` that are a campaign's own or name it, a page of them in order; empty at the end.
+pub async fn records_of_campaign(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &str,
+    after: u64,
+) -> Result<Vec<Archived>, DbError> {
+    let condition =
+        format!("position > {after} AND (position(convert_to($2, 'UTF8') IN body) > 0 OR subject LIKE '%.' || $2)");
+    select(db, tenant, &condition, campaign, PAGE_RECORDS).await
+}
+
+/// Those of a tenant that fulfil a condition on `$2`.
+async fn select(
+    db: &Db,
+    tenant: &TenantId,
+    condition: &str,
+    value: &str,
+    limit: i64,
+) -> Result<Vec<Archived>, DbError> {
+    let mut tx = db.read(tenant).await?;
+    let sql = format!(
+        "SELECT position, stored_at, subject, body, sha256 FROM records WHERE tenant = $1 AND {condition} ORDER BY position LIMIT $3"
+    );
+    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(value).bind(limit).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(archived).collect()
+}
+
+fn archived(row: &sqlx::postgres::PgRow) -> Result<Archived, DbError> {
+    let position = row.try_get::<i64, _>("position")? as u64;
+    let (body, digest): (Vec<u8>, Vec<u8>) = (row.try_get("body")?, row.try_get("sha256")?);
+    if Sha256::digest(&body)[..] != digest[..] {
+        return Err(DbError::Invalid(format!("the archived record at {position} was changed")));
+    }
+    let subject: &str = row.try_get("subject")?;
+    let invalid = |what: &dyn std::fmt::Display| DbError::Invalid(format!("the archived record at {position}: {what}"));
+    Ok(Archived {
+        position,
+        stored_at: row.try_get("stored_at")?,
+        key: event_store::subject::parse(subject).ok_or_else(|| invalid(&"no subject of the log"))?,
+        record: Record::decode(position, &body).map_err(|error| invalid(&error))?,
+    })
 }
 
 /// An aggregate folded from the archive by the repository of postgres-es.
