@@ -92,8 +92,13 @@ impl NatsServer {
             options.listen = settled(wanted.listen)?;
             options.mqtt_listen = settled(wanted.mqtt_listen)?;
             options.monitor_listen = settled(wanted.monitor_listen)?;
-            ensure_free(options.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
-            ensure_free(options.mqtt_listen, "the MQTT listener", "WAYBILL_MQTT_LISTEN")?;
+            // A port of our own choice that somebody else takes meanwhile is no reason to give up: see below.
+            if wanted.listen.port() != 0 {
+                ensure_free(options.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
+            }
+            if wanted.mqtt_listen.port() != 0 {
+                ensure_free(options.mqtt_listen, "the MQTT listener", "WAYBILL_MQTT_LISTEN")?;
+            }
             let mut server = Self::prepare(tools, spawner, directory, options)?;
             match server.launch().await {
                 Err(error) if tries < START_TRIES && is_port_taken(&error) => {}
