@@ -35,7 +35,8 @@ async fn a_patch_that_depends_on_the_device() {
         assert_eq!(first.status, 200, "{}", first.body);
         api.call(Method::PATCH, "/devices/d-1", &[], json!({"versions": {"firmware": "3"}})).await;
         let stored = api.stored().await;
-        let again = api.keyed(method.clone(), "/devices/d-1", json!({"name": "a", "versions": null})).await;
+        let twin = "/tenants/acme/devices/d-1";
+        let again = api.keyed(method.clone(), twin, json!({"name": "a", "versions": null})).await;
         assert_eq!((again.status.as_u16(), &again.body["position"]), (200, &first.body["position"]), "{}", again.body);
         is_refused(&api.keyed(method, "/devices/d-1", json!({"versions": null})).await);
         assert_eq!(api.stored().await, stored);
