@@ -107,3 +107,27 @@ async fn a_command_sent_again_gives_the_first_outcome() {
     let (reused, reply) = send("k-1", json!({"device_model": "else"})).await;
     assert_eq!(reused, 422, "{reply}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_at_once_keep_the_firmware_and_a_start_can_be_sent_again() {
+    const ROUNDS: usize = 10;
+    let world = World::start().await;
+    let api = world.operator().await;
+    api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
+    for round in 1..=ROUNDS {
+        let firmware = world.firmware(&api, &format!("{round}.0.0")).await;
+        let wanted = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_devices": ["d-1"]});
+        let campaign = api.post("/campaigns", &wanted).await.unwrap();
+        let path = format!("/campaigns/{}/start", campaign["campaign_id"].as_str().unwrap());
+        let start = async |header: &'static str, value: &'static str| {
+            let request = api.http().post(format!("{}/api/v1{path}", world.base())).bearer_auth(api.token());
+            request.header(header, value).json(&json!({})).send().await.unwrap().status().as_u16()
+        };
+        let late = || start("If-Match", "\"99\"");
+        let outcomes = tokio::join!(late(), late(), start("Idempotency-Key", "k"), late(), late());
+        assert_eq!(outcomes, (412, 412, 200, 412, 412));
+        let deleted = api.send(Method::DELETE, &format!("/firmware/{firmware}"), None).await.unwrap();
+        assert_eq!(deleted.status, 409, "round {round}: a live campaign's firmware was deleted: {}", deleted.body);
+        assert_eq!(start("Idempotency-Key", "k").await, 200, "round {round}: the same start again");
+    }
+}
