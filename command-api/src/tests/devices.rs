@@ -82,13 +82,22 @@ async fn a_device_is_shown_as_it_was_at_any_position_that_replies_name() {
         let then = api.get(&format!("/devices/d-1?at_position={position}")).await;
         assert_eq!((then.status.as_u16(), &then.body["held"]), (200, &json!(true)), "{position}: {}", then.body);
     }
+    let firmware = api.firmware("2.0.0").await;
+    api.post("/devices/d-1/update", json!({"firmware_id": firmware})).await;
+    let gone = api.call(Method::DELETE, "/devices/d-1", &[], Value::Null).await;
+    let last = gone.body["position"].as_str().unwrap().split_once('-').unwrap().1;
+    for (index, lifecycle) in [(0, "active"), (1, "decommissioned"), (9, "decommissioned")] {
+        let then = api.get(&format!("/devices/d-1?at_position={last}-{index}")).await;
+        assert_eq!(then.body["lifecycle"], lifecycle, "{index}: {}", then.body);
+    }
     for bad in ["x".to_owned(), format!("{sequence}-70000"), "1-2-3".to_owned(), format!("{sequence}-")] {
         assert_eq!(api.get(&format!("/devices/d-1?at_position={bad}")).await.status, 400, "{bad}");
     }
     let foreign = incarnation.parse::<u64>().unwrap() + 1;
     assert_eq!(api.get(&format!("/devices/d-1?at_position={foreign}-{sequence}")).await.status, 409);
     let history = api.get("/devices/d-1/history?count=true&limit=1").await;
-    assert_eq!((history.body["items"].as_array().unwrap().len(), &history.body["total"]), (1, &json!(3)));
+    let shown = history.body["items"].as_array().unwrap().len();
+    assert_eq!((shown, &history.body["total"]), (1, &json!(7)));
     for (position, status) in [("garbage".to_owned(), 400), (format!("{foreign}-1"), 409), (token.to_owned(), 200)] {
         let path = format!("/devices/d-1/history?min_position={position}");
         assert_eq!(api.get(&path).await.status, status, "{position}");

@@ -57,12 +57,15 @@ fn token(tenant: &str, role: Role) -> String {
 
 impl Api {
     pub(crate) fn new() -> Self {
+        Self::with_objects(Arc::new(InMemory::new()))
+    }
+
+    fn with_objects(objects: Arc<dyn ObjectStore>) -> Self {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let store = EventStore::new(log.clone());
         // Nobody listens there.
         let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
         let projections = Projections::follow(db.clone(), log, &Tasks::new());
-        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let config = ApiConfig {
             development: true,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
