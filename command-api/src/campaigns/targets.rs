@@ -17,9 +17,12 @@ const NAMED_MAX: usize = 20;
 
 /// 422 naming devices that were never registered.
 pub(super) async fn known_targets(app: &App, caller: &Caller, spec: &CampaignSpec) -> Result<(), Problem> {
-    let looks = spec.target_devices.iter().cloned().enumerate().map(async |(index, id)| {
-        Ok::<_, StoreError>((!is_known(app, caller, &id).await?).then_some((index, id)))
-    });
+    let looks = spec
+        .target_devices
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(async |(index, id)| Ok::<_, StoreError>((!is_known(app, caller, &id).await?).then_some((index, id))));
     let unknown: Vec<FieldError> = futures::stream::iter(looks)
         .buffered(IN_FLIGHT_MAX)
         .try_filter_map(|found| std::future::ready(Ok(found)))

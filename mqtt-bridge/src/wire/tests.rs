@@ -107,7 +107,8 @@ fn a_last_update_without_sense_does_not_take_the_rest_with_it() {
 fn contact_keeps_readings_that_make_sense() {
     let message = br#"{"status":"offline","session":"s","battery_level":250,"signal_strength":-71.4}"#;
     let contact = PresenceMessage::read(message).unwrap().to_contact().unwrap().numbered(1_000, 9);
-    let wanted = serde_json::json!({"status":"offline","session":"s","signal_strength":-71,"broker_ms":1000,"delivery":9});
+    let wanted =
+        serde_json::json!({"status":"offline","session":"s","signal_strength":-71,"broker_ms":1000,"delivery":9});
     assert_eq!(serde_json::to_value(contact).unwrap(), wanted);
 }
 
