@@ -149,9 +149,7 @@ fn a_belief_that_something_has_happened_to_since_changes_nothing() {
 fn a_device_that_is_heard_and_never_answers_is_told_ever_less_often() {
     let mut device = state_of(&online());
     let (mut now, mut events) = (0, 0);
-    for command in [grant(1)] {
-        device.decide(at(0), &command).unwrap().iter().for_each(|event| device.evolve(event));
-    }
+    device.decide(at(0), &grant(1)).unwrap().iter().for_each(|event| device.evolve(event));
     let mut number = 1;
     while now < WEEK_S {
         now += 120;
