@@ -6,7 +6,7 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -44,7 +44,8 @@ pub struct Args {
 /// agree with a replay of the log.
 pub async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
-    drop(DataDir::open_disposable(&args.data_dir).context("the demo needs a directory of its own (--data-dir)")?);
+    let ours = args.data_dir == Path::new(DATA_DIR);
+    drop(DataDir::open_disposable(&args.data_dir, ours).context("the demo needs a directory of its own (--data-dir)")?);
     eprintln!("Starting nats-server, PostgreSQL and Waybill …");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));

@@ -36,13 +36,14 @@ impl DataDir {
         }
     }
 
-    /// Makes the directory empty, for something that isn't meant to last. One that holds anything else is left as it is.
-    pub fn open_disposable(path: &Path) -> Result<Self> {
+    /// Makes the directory empty, for something that isn't meant to last. One that holds anything else is left as it is, unless it is
+    /// known to be `ours`.
+    pub fn open_disposable(path: &Path, ours: bool) -> Result<Self> {
         let directory = Self::open(path)?;
         let marker = directory.path.join(DISPOSABLE_FILE);
         let is_empty = directory.entries()?.is_empty();
         ensure!(
-            is_empty || marker.exists(),
+            ours || is_empty || marker.exists(),
             "{} holds something else already: name a directory that is empty or not there",
             directory.path.display()
         );
@@ -89,11 +90,11 @@ mod tests {
         let path = std::env::temp_dir().join(format!("waybill-data-dir-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("precious"), "keep").unwrap();
-        assert!(DataDir::open_disposable(&path).unwrap_err().to_string().contains("holds something else"));
+        assert!(DataDir::open_disposable(&path, false).unwrap_err().to_string().contains("holds something else"));
         assert!(path.join("precious").exists());
         std::fs::remove_file(path.join("precious")).unwrap();
         for _ in 0..2 {
-            let directory = DataDir::open_disposable(&path).unwrap();
+            let directory = DataDir::open_disposable(&path, false).unwrap();
             assert_eq!(directory.entries().unwrap().len(), 1);
             std::fs::write(path.join("left-over"), "x").unwrap();
         }
