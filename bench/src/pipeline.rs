@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
-use waybill::stack::{Tools, free_port};
+use waybill::stack::{NatsOptions, NatsServer, Spawner, Tools, free_port};
 use waybill::up::{self, Running};
 
 use crate::report::{per_second, percentile, ratio};
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 const IN_FLIGHT: usize = 256;
 
 /// Runs the scenario on a whole Waybill of its own.
-pub(crate) async fn run(_tools: &Tools, count: usize) -> Result<()> {
+pub(crate) async fn run(tools: &Tools, count: usize) -> Result<()> {
     let data_dir = std::env::temp_dir().join(format!("waybill-bench-pipeline-{}", std::process::id()));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -38,7 +38,7 @@ pub(crate) async fn run(_tools: &Tools, count: usize) -> Result<()> {
         (0..DEVICES).map(|n| json!({"device_id": format!("d-{n}"), "device_model": "SF-2024-Pro"})).collect();
     api.post("/devices/bulk", &Value::Array(devices)).await?;
     into_read_models(&running, count).await?;
-    mqtt_to_log(&running, count).await?;
+    mqtt_to_log(tools, &running, count).await?;
     report_to_rest(&running, &api).await?;
     running.stop().await;
     std::fs::remove_dir_all(data_dir).ok();
@@ -90,20 +90,12 @@ async fn into_read_models(running: &Running, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Publishes presence with new boots: each message becomes an event. A bare consumer of the same stream is the ceiling.
-async fn mqtt_to_log(running: &Running, count: usize) -> Result<()> {
-    let devices = waybill::serve::connect(&running.stack.nats.devices_url(), "bench-devices").await?;
-    let stream = jetstream::new(devices).get_stream("$MQTT_msgs").await?;
-    let config = consumer::pull::Config {
-        filter_subject: "$MQTT.msgs.*.devices.*.status".to_owned(),
-        ack_policy: consumer::AckPolicy::None,
-        ..consumer::pull::Config::default()
-    };
-    let bare = stream.create_consumer(config).await?;
+/// Publishes presence with new boots: each message becomes an event. The ceiling are the same clients on a nats-server of their own, with
+/// a consumer that only counts.
+async fn mqtt_to_log(tools: &Tools, running: &Running, count: usize) -> Result<()> {
     let from = running.serving.store.log().info().await?.last_sequence;
     let started = Instant::now();
-    let publishers = (0..CONNECTIONS).map(|connection| publish(running, connection, count / CONNECTIONS));
-    let publishing = futures::future::try_join_all(publishers);
+    let publishing = publish_all(running.stack.nats.mqtt_listen(), count);
     let wanted = (count / CONNECTIONS * CONNECTIONS) as u64;
     let storing = async {
         loop {
@@ -116,25 +108,55 @@ async fn mqtt_to_log(running: &Running, count: usize) -> Result<()> {
         }
     };
     let (_, elapsed) = tokio::try_join!(publishing, storing)?;
-    let started = Instant::now();
-    let mut messages = bare.messages().await?;
-    for _ in 0..wanted {
-        tokio::time::timeout(TIMEOUT, messages.next()).await?.context("the bare consumer ended")??;
-    }
-    let ceiling = per_second(wanted as usize, started.elapsed());
     let rate = per_second(wanted as usize, elapsed);
+    let ceiling = bare_consumer(tools, count).await?;
     ratio(
         "MQTT reports into the log",
         rate,
-        "a bare consumer",
+        "the same clients and a bare consumer",
         ceiling,
-        "publishers, bridge and server on the same cores",
+        "one event a report beside publishers and server on the same cores",
     );
     Ok(())
 }
 
-async fn publish(running: &Running, connection: usize, count: usize) -> Result<()> {
-    let (client, mut events) = connect(running, &format!("bench-{connection}"));
+/// Reports per second that a consumer gets which does nothing with them, from a nats-server of its own.
+async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
+    let directory = std::env::temp_dir().join(format!("waybill-bench-bare-{}", std::process::id()));
+    std::fs::create_dir_all(&directory)?;
+    let mut nats = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
+    // The first client makes the streams of the MQTT listener.
+    let (_client, mut events) = connect(nats.mqtt_listen(), "bench-first");
+    while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
+    let devices = waybill::serve::connect(&nats.devices_url(), "bench-devices").await?;
+    let stream = jetstream::new(devices).get_stream("$MQTT_msgs").await?;
+    let config = consumer::pull::Config {
+        filter_subject: "$MQTT.msgs.*.devices.*.status".to_owned(),
+        ack_policy: consumer::AckPolicy::None,
+        ..consumer::pull::Config::default()
+    };
+    let mut messages = stream.create_consumer(config).await?.messages().await?;
+    let wanted = count / CONNECTIONS * CONNECTIONS;
+    let started = Instant::now();
+    let counting = async {
+        for _ in 0..wanted {
+            tokio::time::timeout(TIMEOUT, messages.next()).await?.context("the bare consumer ended")??;
+        }
+        anyhow::Ok(started.elapsed())
+    };
+    let (_, elapsed) = tokio::try_join!(publish_all(nats.mqtt_listen(), count), counting)?;
+    nats.terminate().await;
+    std::fs::remove_dir_all(directory).ok();
+    Ok(per_second(wanted, elapsed))
+}
+
+async fn publish_all(mqtt: SocketAddr, count: usize) -> Result<()> {
+    let publishers = (0..CONNECTIONS).map(|connection| publish(mqtt, connection, count / CONNECTIONS));
+    futures::future::try_join_all(publishers).await.map(drop)
+}
+
+async fn publish(mqtt: SocketAddr, connection: usize, count: usize) -> Result<()> {
+    let (client, mut events) = connect(mqtt, &format!("bench-{connection}"));
     let mut sent = 0;
     let mut acknowledged = 0;
     while acknowledged < count {
@@ -152,15 +174,14 @@ async fn publish(running: &Running, connection: usize, count: usize) -> Result<(
     Ok(())
 }
 
-fn connect(running: &Running, id: &str) -> (AsyncClient, rumqttc::EventLoop) {
-    let address = running.stack.nats.mqtt_listen();
-    let options = MqttOptions::new(id, (address.ip().to_string(), address.port()));
+fn connect(mqtt: SocketAddr, id: &str) -> (AsyncClient, rumqttc::EventLoop) {
+    let options = MqttOptions::new(id, (mqtt.ip().to_string(), mqtt.port()));
     AsyncClient::builder(options).capacity(256).build()
 }
 
 /// From publishing a report to seeing it in a reply of the API.
 async fn report_to_rest(running: &Running, api: &ApiClient) -> Result<()> {
-    let (client, mut events) = connect(running, "bench-latency");
+    let (client, mut events) = connect(running.stack.nats.mqtt_listen(), "bench-latency");
     let driver = event_store::lifecycle::Tasks::new();
     driver.spawn("mqtt driver", async move { while events.poll().await.is_ok() {} });
     let mut samples = Vec::with_capacity(LATENCY_SAMPLES);

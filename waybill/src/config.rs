@@ -40,7 +40,7 @@ pub struct ServeArgs {
     /// Address of the HTTP API
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
-    /// nats-server, account WAYBILL, the service's user
+    /// nats-server, account WAYBILL, the service's user; commas between several servers of a cluster
     #[arg(
         long,
         default_value = "nats://waybill:waybill@127.0.0.1:4222",
@@ -48,7 +48,7 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub nats_url: String,
-    /// nats-server, account DEVICES, the bridge's user
+    /// nats-server, account DEVICES, the bridge's user; commas between several servers of a cluster
     #[arg(
         long,
         default_value = "nats://bridge:bridge@127.0.0.1:4222",

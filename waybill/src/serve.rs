@@ -243,15 +243,28 @@ pub async fn stop_signal() -> Result<()> {
     Ok(())
 }
 
-/// Connects to nats-server and keeps connecting again when it goes away. `name` also keeps its replies apart from other users'.
-pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client> {
-    let address: async_nats::ServerAddr =
-        url.parse().context("the address of nats-server is none, such as nats://user:password@host:4222")?;
-    let place = format!("nats://{}:{}", address.host(), address.port());
+/// Connects to nats-server and keeps connecting again when it goes away. `urls` names any servers of a cluster, with commas between them;
+/// the first one's user and password count. `name` also keeps its replies apart from other users'.
+pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
+    let addresses = urls
+        .split(',')
+        .map(|url| url.trim().parse::<async_nats::ServerAddr>())
+        .collect::<std::io::Result<Vec<_>>>()
+        .context("the address of nats-server is none, such as nats://user:password@host:4222")?;
+    let places: Vec<async_nats::ServerAddr> = addresses
+        .iter()
+        .map(|address| format!("nats://{}:{}", address.host(), address.port()).parse())
+        .collect::<std::io::Result<_>>()?;
+    let first = addresses.first().context("no address of nats-server")?;
+    let place =
+        addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect::<Vec<_>>().join(", ");
     let deadline = tokio::time::Instant::now() + NATS_START_TIMEOUT;
     loop {
-        match connect_options(&address, name).connect(&place).await {
+        match connect_options(first, name).connect(&places[..]).await {
             Ok(client) => return Ok(client),
+            Err(error) if is_refused(&error) => {
+                return Err(error).with_context(|| format!("nats-server at {place} refuses this user and password"));
+            }
             Err(error) if tokio::time::Instant::now() > deadline => {
                 return Err(error).with_context(|| format!("nats-server at {place} can't be reached"));
             }
@@ -261,6 +274,12 @@ pub async fn connect(url: &str, name: &str) -> Result<async_nats::Client> {
             }
         }
     }
+}
+
+/// Trying again won't help.
+fn is_refused(error: &async_nats::ConnectError) -> bool {
+    use async_nats::ConnectErrorKind as Kind;
+    matches!(error.kind(), Kind::Authentication | Kind::AuthorizationViolation)
 }
 
 fn connect_options(address: &async_nats::ServerAddr, name: &str) -> ConnectOptions {
