@@ -2,8 +2,10 @@
 //! ([`crate::plan`]), who may begin in the ledger ([`crate::ledger`]), how each fared with the devices.
 
 mod adjust;
+mod commands;
 mod events;
 mod spec;
+mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use adjust::{Adjustments, Sample};
+pub use commands::CampaignCommand;
 pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
 };
@@ -19,6 +22,7 @@ pub use spec::{
     Advance, CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX,
     TargetFilters, WAVES_MAX, WaveSpec,
 };
+pub use status::CampaignStatus;
 
 use crate::decider::Decider;
 use crate::device::FirmwareFacts;
@@ -27,153 +31,6 @@ use crate::rejection::Rejection;
 
 /// Days after which a campaign ends unless it says otherwise.
 pub const ENDS_AFTER_DAYS: i64 = 30;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
-pub enum CampaignCommand {
-    Create {
-        id: CampaignId,
-        spec: Box<CampaignSpec>,
-    },
-    /// Replaces the specification; only before planning.
-    Amend {
-        spec: Box<CampaignSpec>,
-    },
-    /// New values while it is under way.
-    Adjust {
-        changes: Box<Adjustments>,
-    },
-    Delete,
-    Start {
-        plan: Uuid,
-        firmware: Box<FirmwareFacts>,
-    },
-    RecordPlan {
-        summary: Box<PlanSummary>,
-    },
-    PassGate {
-        wave: u16,
-        evidence: Evidence,
-    },
-    BreakSoak {
-        wave: u16,
-        evidence: Evidence,
-    },
-    /// The soak is over and the gate still holds.
-    CompleteWave {
-        wave: u16,
-        evidence: Evidence,
-    },
-    OpenWave {
-        wave: u16,
-    },
-    CloseGate {
-        gate: GateKind,
-        wave: Option<u16>,
-        threshold_percent: u8,
-        evidence: Evidence,
-    },
-    Pause {
-        cause: PauseCause,
-    },
-    Resume {
-        accept_failures: bool,
-    },
-    /// Lets devices that failed or expired begin again; an ended campaign goes on with them.
-    Retry,
-    Cancel,
-    FinishCancel,
-    Finish {
-        result: CampaignResult,
-        evidence: Evidence,
-    },
-}
-
-impl CampaignCommand {
-    /// The word in "a campaign that is … can't be …".
-    fn participle(&self) -> &'static str {
-        match self {
-            Self::Create { .. } => "created",
-            Self::Amend { .. } => "amended",
-            Self::Adjust { .. } => "adjusted",
-            Self::Delete => "deleted",
-            Self::Start { .. } => "started",
-            Self::RecordPlan { .. } => "planned",
-            Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
-            Self::BreakSoak { .. } => "soaked again",
-            Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
-            Self::Pause { .. } => "paused",
-            Self::Resume { .. } => "resumed",
-            Self::Retry => "retried",
-            Self::Cancel | Self::FinishCancel => "cancelled",
-            Self::Finish { .. } => "finished",
-        }
-    }
-}
-
-/// Where a campaign stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CampaignStatus {
-    #[default]
-    Absent,
-    Draft,
-    Deleted,
-    Planning,
-    Running,
-    Paused,
-    Cancelling,
-    Cancelled,
-    Completed,
-    CompletedWithFailures,
-    Failed,
-}
-
-impl CampaignStatus {
-    pub const ALL: [Self; 11] = [
-        Self::Absent,
-        Self::Draft,
-        Self::Deleted,
-        Self::Planning,
-        Self::Running,
-        Self::Paused,
-        Self::Cancelling,
-        Self::Cancelled,
-        Self::Completed,
-        Self::CompletedWithFailures,
-        Self::Failed,
-    ];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Draft => "draft",
-            Self::Deleted => "deleted",
-            Self::Planning => "planning",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-            Self::Completed => "completed",
-            Self::CompletedWithFailures => "completed_with_failures",
-            Self::Failed => "failed",
-        }
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.word() == word)
-    }
-
-    /// Nothing follows any more.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Deleted | Self::Cancelled | Self::Completed | Self::CompletedWithFailures | Self::Failed)
-    }
-
-    /// Under way: it pins its firmware.
-    pub fn is_live(self) -> bool {
-        matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling)
-    }
-}
 
 /// State of a campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

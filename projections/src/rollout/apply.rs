@@ -10,6 +10,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::evolve::{apply_to_device, apply_to_member};
 use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
+use super::touched::Touched;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
@@ -28,22 +29,10 @@ pub(super) struct Fold {
 
 impl Fold {
     pub(super) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Self, DbError> {
-        let mut campaign_keys = BTreeSet::new();
-        let mut touched = BTreeSet::new();
-        let mut planned = BTreeSet::new();
-        for record in batch {
-            collect(record, &mut campaign_keys, &mut touched, &mut planned);
-        }
-        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.iter().cloned().collect()).await?;
-        let mut member_keys = Vec::new();
-        for (campaign, device) in &touched {
-            let known = campaigns.get(campaign).and_then(|row| row.plan.clone());
-            let in_batch = planned.iter().filter(|(of, _)| of == campaign).map(|(_, plan)| plan.clone());
-            for plan in known.into_iter().chain(in_batch) {
-                member_keys.push(vec![campaign[0].clone(), campaign[1].clone(), plan, device.clone()]);
-            }
-        }
-        let progress_keys = Self::progress_keys(connection, &campaign_keys).await?;
+        let touched = Touched::by(batch);
+        let campaigns = Rows::<CampaignRow>::load(connection, touched.campaigns.iter().cloned().collect()).await?;
+        let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
+        let progress_keys = Self::progress_keys(connection, &touched.campaigns).await?;
         let device_keys = batch
             .iter()
             .filter(|record| !record.device_events().is_empty())
@@ -348,47 +337,6 @@ impl Fold {
         if let Some(progress) = self.progress.get_mut(&wave_key(campaign, member.wave)) {
             progress.change(&before, member);
         }
-    }
-}
-
-fn collect(
-    record: &Decoded,
-    campaigns: &mut BTreeSet<Vec<String>>,
-    touched: &mut BTreeSet<(Vec<String>, String)>,
-    planned: &mut BTreeSet<(Vec<String>, String)>,
-) {
-    let tenant = record.tenant();
-    match &record.events {
-        Events::Campaign(events) => {
-            campaigns.insert(vec![tenant.clone(), record.id()]);
-            for event in events {
-                if let CampaignEvent::Planned { summary } = event {
-                    planned.insert((vec![tenant.clone(), record.id()], summary.plan.to_string()));
-                }
-            }
-        }
-        Events::Ledger(events) => {
-            let campaign = vec![tenant, record.id()];
-            for LedgerEvent::Granted { grants, .. } in events {
-                touched.extend(grants.iter().map(|slot| (campaign.clone(), slot.device.to_string())));
-            }
-            campaigns.insert(campaign);
-        }
-        Events::Device(events) => {
-            for campaign in events.iter().filter_map(|event| event.update()?.campaign) {
-                let campaign = vec![tenant.clone(), campaign.to_string()];
-                touched.insert((campaign.clone(), record.id()));
-                campaigns.insert(campaign);
-            }
-        }
-        Events::Firmware(events) => {
-            for event in events {
-                if let FirmwareEvent::Pinned { campaign } | FirmwareEvent::Unpinned { campaign } = event {
-                    campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
-                }
-            }
-        }
-        Events::Plan(_) | Events::Claim => {}
     }
 }
 

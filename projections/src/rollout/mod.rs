@@ -7,19 +7,19 @@
 mod apply;
 mod counts;
 mod evolve;
+mod members;
 mod planning;
 mod queries;
 mod rows;
 mod sweep;
+mod touched;
 
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
+pub use members::{MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
 pub use planning::plan_candidates;
-pub use queries::{
-    MemberFilter, MemberView, Totals, View, WorkRow, at_work, cancellable, dispatched, failures_by_code,
-    granted_unseen, is_retryable, members, progress, ready, view,
-};
+pub use queries::{View, WorkRow, at_work, cancellable, dispatched, granted_unseen, progress, ready, view};
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 
 use crate::db::DbError;

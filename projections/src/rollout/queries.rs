@@ -1,4 +1,4 @@
-//! What process managers and operators ask of the rollout read model.
+//! What process managers ask of the rollout read model; and the counts, which operators ask for, too.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
@@ -6,18 +6,14 @@ use domain::device::FirmwareFacts;
 use domain::ledger::SlotGrant;
 use domain::rollout::{Counts, RolloutView};
 use domain::{CampaignId, DeviceId, TenantId};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::rows::{CampaignRow, MemberRow, ProgressRow};
-use super::sweep::RETRIED;
+use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
 use crate::models::devices::word;
 use crate::models::preconditions;
-use crate::table::{Page, Select};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;
@@ -329,118 +325,4 @@ async fn devices_where(
     let ids: Vec<String> =
         sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
     ids.into_iter().map(parse).collect()
-}
-
-/// Whether a retry would find anybody.
-pub async fn is_retryable(tx: &mut ReadTx, campaign: &str) -> Result<bool, DbError> {
-    let sql = format!(
-        "SELECT EXISTS (SELECT FROM rollout_members m
-         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-         WHERE m.campaign_id = $1 AND {RETRIED})"
-    );
-    Ok(sqlx::query_scalar(&sql).bind(campaign).fetch_one(&mut *tx.0).await?)
-}
-
-/// A member's phase as operators see it: where replies, counts and filters agree.
-fn phase_of(member: &str) -> String {
-    format!(
-        "CASE WHEN {member}.excluded IS NOT NULL THEN 'excluded' WHEN {member}.regressed_at IS NOT NULL THEN 'regressed' ELSE {member}.phase END"
-    )
-}
-
-/// Which members to list.
-#[derive(Debug, Clone, Default)]
-pub struct MemberFilter {
-    /// Any of them; all when empty.
-    pub phases: Vec<String>,
-    pub wave: Option<u16>,
-    /// A reason, or `*` for all that are left out.
-    pub excluded: Option<String>,
-}
-
-/// A member as operators see it.
-pub type MemberView = MemberRow;
-
-/// A campaign's devices, in its order; those left out at the end.
-pub async fn members(
-    tx: &mut ReadTx,
-    campaign: &str,
-    filter: &MemberFilter,
-    after: Option<(u16, u32, &str)>,
-    limit: usize,
-    count: bool,
-) -> Result<Page<MemberView>, DbError> {
-    let mut select = Select::from(
-        "rollout_members t JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan",
-    );
-    select.filter("t.campaign_id = $ #>> '{}'", campaign);
-    if !filter.phases.is_empty() {
-        let condition = format!("({}) = ANY (SELECT jsonb_array_elements_text($))", phase_of("t"));
-        select.filter(&condition, Value::from(filter.phases.clone()));
-    }
-    if let Some(wave) = filter.wave {
-        select.filter("t.wave = ($)::bigint", wave);
-    }
-    match filter.excluded.as_deref() {
-        Some("*") => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", true),
-        Some(reason) => select.filter("t.excluded = $ #>> '{}'", reason),
-        None => {}
-    }
-    let after = after.map(|(wave, rank, device)| {
-        let condition = "(t.wave, t.rank, t.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
-        (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
-    });
-    let order = "t.wave, t.rank, t.device_id";
-    let (items, more, total) = select.page::<MemberRow>(tx, "to_jsonb(t)", order, after, limit, count).await?;
-    let next = items
-        .last()
-        .filter(|_| more)
-        .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
-    Ok(Page { items, next, total })
-}
-
-/// Totals over all members of a campaign.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
-    pub status_counts: std::collections::BTreeMap<String, u64>,
-    pub failures_by_code: std::collections::BTreeMap<String, u64>,
-    /// Attempts beyond the first of each update.
-    pub retries: u64,
-    /// Mean seconds from the first `received` to the confirmation.
-    pub average_update_seconds: Option<f64>,
-}
-
-/// Members by phase, failures by code, retries and mean duration.
-pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
-    let sql = format!(
-        "SELECT
-        {phase} AS phase,
-        CASE WHEN m.gate_failed THEN coalesce(m.code, 'unknown') END AS code,
-        count(*) AS members,
-        count(*) FILTER (WHERE m.late_confirmed) AS late,
-        coalesce(sum(greatest(m.attempt - 1, 0)), 0)::bigint AS retries,
-        sum(extract(epoch FROM m.ended_at - m.reached_at)) FILTER (WHERE m.phase = 'confirmed')::float8 AS seconds
-        FROM rollout_members m
-        JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-        WHERE m.campaign_id = $1 GROUP BY 1, 2",
-        phase = phase_of("m")
-    );
-    let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
-    let mut totals = Totals::default();
-    let (mut seconds, mut confirmed) = (0.0, 0_u64);
-    for row in &rows {
-        let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
-        *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
-        *totals.status_counts.entry("late_confirmed".to_owned()).or_insert(0) += row.try_get::<i64, _>("late")? as u64;
-        if let Some(code) = row.try_get::<Option<String>, _>("code")? {
-            *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
-        }
-        totals.retries += row.try_get::<i64, _>("retries")? as u64;
-        if phase == "confirmed" {
-            seconds += row.try_get::<Option<f64>, _>("seconds")?.unwrap_or(0.0);
-            confirmed += members as u64;
-        }
-    }
-    totals.average_update_seconds = (confirmed > 0).then(|| seconds / confirmed as f64);
-    Ok(totals)
 }

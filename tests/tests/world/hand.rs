@@ -83,6 +83,20 @@ impl Hand {
         self.boots(boot, version).await;
     }
 
+    /// Waits until somebody who subscribes anew gets a wanted command.
+    pub(crate) async fn hears_retained(&self, world: &World, what: &str, wanted: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let newcomer = world.hand(&self.device).await;
+            let (command, _) = newcomer.hears("any retained command", |_| true).await;
+            if wanted(&command) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{what} isn't retained, but {command}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Forgets what came so far.
     pub(crate) fn forgets(&self) {
         self.heard.lock().unwrap().clear();

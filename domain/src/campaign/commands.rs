@@ -1,0 +1,93 @@
+//! What can be asked of a campaign, by operators and by process managers.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::adjust::Adjustments;
+use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary};
+use super::spec::CampaignSpec;
+use crate::device::FirmwareFacts;
+use crate::ids::CampaignId;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum CampaignCommand {
+    Create {
+        id: CampaignId,
+        spec: Box<CampaignSpec>,
+    },
+    /// Replaces the specification; only before planning.
+    Amend {
+        spec: Box<CampaignSpec>,
+    },
+    /// New values while it is under way.
+    Adjust {
+        changes: Box<Adjustments>,
+    },
+    Delete,
+    Start {
+        plan: Uuid,
+        firmware: Box<FirmwareFacts>,
+    },
+    RecordPlan {
+        summary: Box<PlanSummary>,
+    },
+    PassGate {
+        wave: u16,
+        evidence: Evidence,
+    },
+    BreakSoak {
+        wave: u16,
+        evidence: Evidence,
+    },
+    /// The soak is over and the gate still holds.
+    CompleteWave {
+        wave: u16,
+        evidence: Evidence,
+    },
+    OpenWave {
+        wave: u16,
+    },
+    CloseGate {
+        gate: GateKind,
+        wave: Option<u16>,
+        threshold_percent: u8,
+        evidence: Evidence,
+    },
+    Pause {
+        cause: PauseCause,
+    },
+    Resume {
+        accept_failures: bool,
+    },
+    /// Lets devices that failed or expired begin again; an ended campaign goes on with them.
+    Retry,
+    Cancel,
+    FinishCancel,
+    Finish {
+        result: CampaignResult,
+        evidence: Evidence,
+    },
+}
+
+impl CampaignCommand {
+    /// The word in "a campaign that is … can't be …".
+    pub(super) fn participle(&self) -> &'static str {
+        match self {
+            Self::Create { .. } => "created",
+            Self::Amend { .. } => "amended",
+            Self::Adjust { .. } => "adjusted",
+            Self::Delete => "deleted",
+            Self::Start { .. } => "started",
+            Self::RecordPlan { .. } => "planned",
+            Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
+            Self::BreakSoak { .. } => "soaked again",
+            Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
+            Self::Pause { .. } => "paused",
+            Self::Resume { .. } => "resumed",
+            Self::Retry => "retried",
+            Self::Cancel | Self::FinishCancel => "cancelled",
+            Self::Finish { .. } => "finished",
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Which rows a batch touches, so that they are loaded in sets.
+
+use std::collections::BTreeSet;
+
+use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent};
+
+use crate::decode::{Decoded, Events};
+
+/// Campaigns by tenant and id, their devices, and the plans that are committed.
+#[derive(Default)]
+pub(super) struct Touched {
+    pub(super) campaigns: BTreeSet<Vec<String>>,
+    devices: BTreeSet<(Vec<String>, String)>,
+    plans: BTreeSet<(Vec<String>, String)>,
+}
+
+impl Touched {
+    pub(super) fn by(batch: &[Decoded]) -> Self {
+        let mut touched = Self::default();
+        batch.iter().for_each(|record| touched.add(record));
+        touched
+    }
+
+    fn add(&mut self, record: &Decoded) {
+        let tenant = record.tenant();
+        match &record.events {
+            Events::Campaign(events) => {
+                let campaign = vec![tenant, record.id()];
+                for event in events {
+                    if let CampaignEvent::Planned { summary } = event {
+                        self.plans.insert((campaign.clone(), summary.plan.to_string()));
+                    }
+                }
+                self.campaigns.insert(campaign);
+            }
+            Events::Ledger(events) => {
+                let campaign = vec![tenant, record.id()];
+                for LedgerEvent::Granted { grants, .. } in events {
+                    self.devices.extend(grants.iter().map(|slot| (campaign.clone(), slot.device.to_string())));
+                }
+                self.campaigns.insert(campaign);
+            }
+            Events::Device(events) => {
+                for campaign in events.iter().filter_map(|event| event.update()?.campaign) {
+                    let campaign = vec![tenant.clone(), campaign.to_string()];
+                    self.devices.insert((campaign.clone(), record.id()));
+                    self.campaigns.insert(campaign);
+                }
+            }
+            Events::Firmware(events) => {
+                for event in events {
+                    if let FirmwareEvent::Pinned { campaign } | FirmwareEvent::Unpinned { campaign } = event {
+                        self.campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
+                    }
+                }
+            }
+            Events::Plan(_) | Events::Claim => {}
+        }
+    }
+
+    /// Keys of members: of the plan that a campaign has, and of one that is committed in this very batch.
+    pub(super) fn members(&self, plan_of: impl Fn(&[String]) -> Option<String>) -> Vec<Vec<String>> {
+        let mut keys = Vec::new();
+        for (campaign, device) in &self.devices {
+            let in_batch = self.plans.iter().filter(|(of, _)| of == campaign).map(|(_, plan)| plan.clone());
+            for plan in plan_of(campaign).into_iter().chain(in_batch) {
+                keys.push(vec![campaign[0].clone(), campaign[1].clone(), plan, device.clone()]);
+            }
+        }
+        keys
+    }
+}
