@@ -32,7 +32,8 @@ impl Device {
 
 impl Draft {
     pub(super) fn report(&mut self, report: &Report) {
-        let Some(update) = self.update(report.ordinal) else { return };
+        let told = |update: &Update| (1..=update.attempt).contains(&report.attempt);
+        let Some(update) = self.update(report.ordinal).filter(told) else { return };
         let digest_differs = report.sha256.is_some_and(|sha256| sha256 != update.spec.firmware.sha256);
         if update.phase.is_ended() {
             if !digest_differs {
@@ -41,7 +42,7 @@ impl Draft {
             return;
         }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
-        if (1..update.next_attempt).contains(&report.attempt) && !another_is_live && !digest_differs {
+        if report.attempt < update.next_attempt && !another_is_live && !digest_differs {
             self.report_old_attempt(&update, report);
         }
         if report.attempt != update.attempt || update.next_attempt != update.attempt || another_is_live {
@@ -206,13 +207,15 @@ impl Draft {
 
     /// An ended update stays ended; that the device says otherwise is kept, once per word.
     fn report_late(&mut self, update: &Update, report: &Report) {
+        let failed_before = report.attempt < update.next_attempt;
         let agrees = match update.phase {
+            _ if failed_before && matches!(report.status, S::Failed | S::Rejected) => true,
             Phase::Ended(Outcome::Confirmed) => !matches!(report.status, S::Failed | S::Rejected),
             Phase::Ended(Outcome::Failed | Outcome::Rejected | Outcome::Cancelled) => report.status != S::Completed,
             _ => !matches!(report.status, S::Completed | S::Failed | S::Rejected),
         };
         let word = report.status.word();
-        if !agrees && report.attempt <= update.attempt && !update.late.contains(word) {
+        if !agrees && !update.late.contains(word) {
             self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }

@@ -154,3 +154,21 @@ fn a_device_stages_only_what_it_was_told_to_stage() {
     given(past.clone()).when(says(S::Staged)).then(&["update.staged 1/1"]);
     given([past, vec![says(S::Staged)]].concat()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
 }
+
+#[test]
+fn a_failure_said_again_is_no_news_where_the_update_found_another_end() {
+    let failed = fails(1, "download_failed");
+    for (runs, end) in [("3.0.0", "update.superseded 1/1 already_newer"), ("2.0.0", "update.confirmed 1/1 2.0.0")] {
+        let past = [working(S::Downloading), vec![status_without_boot(runs), failed.clone()]].concat();
+        given(past.clone()).when_at(LATER_S, failed.clone()).then(&[end]);
+        given(past).and(LATER_S, failed.clone()).when_at(LATER_S, failed.clone()).then(&[]);
+    }
+}
+
+#[test]
+fn nobody_speaks_of_an_attempt_before_the_first() {
+    let waits = [online(), vec![DeviceCommand::Hold { until: None }]].concat();
+    for past in [waits, [dispatched(), vec![cancel(1), says(S::Cancelled)]].concat()] {
+        given(past).when(report(1, 0, S::Completed)).then(&[]);
+    }
+}
