@@ -59,7 +59,7 @@ pub struct ServeArgs {
     /// MQTT listener, the bridge's user
     #[arg(
         long,
-        default_value = "mqtt://bridge:bridge@127.0.0.1:1883",
+        default_value = "mqtt://bridge-mqtt:bridge@127.0.0.1:1883",
         env = "WAYBILL_MQTT_URL",
         hide_env_values = true
     )]

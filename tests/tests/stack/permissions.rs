@@ -5,13 +5,15 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Client, HeaderMap};
 use futures::StreamExt;
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS, SubscribeReasonCode};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
 use waybill::stack::NatsServer;
 
 use super::{Directory, nats, start};
 
 /// How long to wait before nothing counts as nothing.
 const SILENCE: Duration = Duration::from_millis(300);
+/// Longest wait for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Together more subscriptions with QoS 1 than a stream of nats-server takes by default; one session takes 63.
 const SESSIONS: usize = 20;
 const SUBSCRIPTIONS_PER_SESSION: usize = 60;
@@ -126,9 +128,72 @@ async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
 }
 
 fn device(server: &NatsServer, id: &str) -> (AsyncClient, EventLoop) {
+    AsyncClient::builder(listener(server, id)).capacity(SUBSCRIPTIONS_PER_SESSION).build()
+}
+
+fn listener(server: &NatsServer, id: &str) -> MqttOptions {
     let address = server.mqtt_listen();
-    let options = MqttOptions::new(id, (address.ip().to_string(), address.port()));
-    AsyncClient::builder(options).capacity(SUBSCRIPTIONS_PER_SESSION).build()
+    MqttOptions::new(id, (address.ip().to_string(), address.port()))
+}
+
+/// Topics are subjects, so a user of the log's account who got in by MQTT could write events.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_mqtt_only_users_made_for_it_get_in() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    for user in ["waybill", "admin", "analyst", "bridge"] {
+        let mut options = listener(&stack.nats, user);
+        options.set_credentials(user, user);
+        let (_client, mut events) = AsyncClient::builder(options).build();
+        let refused = loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(ack))) => break format!("{:?}", ack.code),
+                Ok(_) => {}
+                Err(error) => break format!("{error:?}"),
+            }
+        };
+        assert!(refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"), "{user}: {refused}");
+    }
+    let by_nats = stack.nats.url("device", &stack.nats.passwords().device);
+    assert!(async_nats::connect(by_nats).await.is_err(), "a device got in by NATS");
+}
+
+/// What goes out to devices, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
+    let directory = Directory::new();
+    let stack = start(&directory.0).await;
+    let log = with_streams(&stack.nats).await;
+    let inside = nats(&stack.nats.devices_url()).await;
+    let mut heard = inside.subscribe(">").await.unwrap();
+    inside.flush().await.unwrap();
+    let mut options = listener(&stack.nats, "bridge");
+    options.set_credentials("bridge-mqtt", stack.nats.passwords().bridge.clone());
+    let (client, mut events) = AsyncClient::builder(options).capacity(SUBSCRIPTIONS_PER_SESSION).build();
+    let topics = [
+        "ev/3/acme/device/d-1",
+        "$JS/API/STREAM/DELETE/$MQTT_msgs",
+        "acme/devices/d-1/status",
+        "acme/devices/d-1/commands",
+    ];
+    for topic in topics {
+        client.publish(topic, "x", PublishOptions::new(QoS::AtMostOnce)).await.unwrap();
+    }
+    let filters = ["#", "+/devices/+/status", "acme/devices/d-1/commands"];
+    for filter in filters {
+        client.subscribe(filter, QoS::AtMostOnce).await.unwrap();
+    }
+    assert_eq!(answers(&mut events, filters.len()).await, [false; 3]);
+    let of_devices = async {
+        loop {
+            let subject = heard.next().await.unwrap().subject;
+            if !subject.starts_with("$") && !subject.starts_with("_") {
+                break subject;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, of_devices).await.unwrap().as_str(), "acme.devices.d-1.commands");
+    assert_eq!(messages(&log, "EVENTS").await, 0);
 }
 
 /// The answers to `count` subscriptions, in order.

@@ -170,8 +170,9 @@ impl NatsServer {
                     "mqtt_listen" => format!("listen: \"{}\"", options.mqtt_listen),
                     "user_waybill" => user("waybill", &passwords.waybill),
                     "user_analyst" => user("analyst", &passwords.analyst),
-                    "user_admin" => format!("{{ {} }}", user("admin", &passwords.admin)),
-                    "user_bridge" => format!("{{ {} }}", user("bridge", &passwords.bridge)),
+                    "user_admin" => user("admin", &passwords.admin),
+                    "user_bridge" => user("bridge", &passwords.bridge),
+                    "user_bridge_mqtt" => user("bridge-mqtt", &passwords.bridge),
                     "user_device" => user("device", &passwords.device),
                     _ => given.to_owned(),
                 },
@@ -208,7 +209,7 @@ impl NatsServer {
 
     /// For the bridge's MQTT client.
     pub fn mqtt_url(&self) -> String {
-        format!("mqtt://bridge:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
+        format!("mqtt://bridge-mqtt:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
     }
 
     pub fn listen(&self) -> SocketAddr {
