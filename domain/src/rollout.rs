@@ -135,10 +135,10 @@ pub enum Decision {
 pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     match view.status {
         CampaignStatus::Running => decide_running(view, now),
-        CampaignStatus::Paused => vec![Decision::WithdrawUnanswered],
+        CampaignStatus::Paused => decide_paused(view, now),
         CampaignStatus::Cancelling => {
             // Devices past the point of no return run to their end first.
-            if view.total().working == 0 && view.total().in_use == 0 {
+            if view.is_at_rest() {
                 vec![Decision::CancelUpdates, Decision::FinishCancel]
             } else {
                 vec![Decision::CancelUpdates]
@@ -155,16 +155,21 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     }
 }
 
+/// Nothing begins; but a pause doesn't put off the campaign's end.
+fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
+    if view.is_over(now) && view.is_at_rest() { vec![view.finish()] } else { vec![Decision::WithdrawUnanswered] }
+}
+
 fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     if let Some(closed) = view.failure_gate() {
         return vec![closed];
     }
-    let over = view.ends_at.is_some_and(|ends_at| now >= ends_at);
+    let over = view.is_over(now);
     let total = view.total();
     let last = usize::from(view.wave) == view.waves.len();
     let everybody_ended = total.ended() >= total.enrolled;
-    if (over && total.in_use == 0 && total.working == 0) || (last && view.wave_completed && everybody_ended) {
-        return vec![Decision::Finish { result: view.result(), evidence: view.evidence(None) }];
+    if (over && view.is_at_rest()) || (last && view.wave_completed && everybody_ended) {
+        return vec![view.finish()];
     }
     // Behind the end only those are ready that go on with what they began.
     let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
@@ -180,6 +185,21 @@ impl RolloutView {
         self.waves.iter().copied().fold(Counts::default(), Counts::plus)
     }
 
+    /// Its end has passed: what waits expires, what is under way goes on.
+    pub fn is_over(&self, now: DateTime<Utc>) -> bool {
+        self.ends_at.is_some_and(|ends_at| now >= ends_at)
+    }
+
+    /// No device has anything to do with a slot.
+    fn is_at_rest(&self) -> bool {
+        let total = self.total();
+        total.in_use == 0 && total.working == 0
+    }
+
+    fn finish(&self) -> Decision {
+        Decision::Finish { result: self.result(), evidence: self.evidence(None) }
+    }
+
     /// The limits in their order: rate, slots, batch.
     fn grantable(&self) -> u32 {
         let total = self.total();
@@ -191,6 +211,10 @@ impl RolloutView {
     }
 
     fn result(&self) -> CampaignResult {
+        // It never came to a plan.
+        if self.waves.is_empty() {
+            return CampaignResult::Failed;
+        }
         let total = self.total();
         let unfinished = total.enrolled.saturating_sub(total.confirmed + total.superseded);
         if unfinished == 0 {

@@ -137,13 +137,13 @@ impl Decider for Campaign {
             (S::Running, C::Resume { .. }) => Ok(vec![]),
 
             (S::Running | S::Paused, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
-            (S::CompletedWithFailures | S::Failed, C::Retry) => Ok(vec![self.retried(now)]),
+            (S::CompletedWithFailures | S::Failed, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
 
             (S::Draft, C::Cancel) => Ok(vec![E::Cancelled {}]),
             (S::Planning | S::Running | S::Paused, C::Cancel) => Ok(vec![E::Cancelling {}]),
             (S::Cancelling | S::Cancelled, C::Cancel) | (S::Cancelled, C::FinishCancel) => Ok(vec![]),
             (S::Cancelling, C::FinishCancel) => Ok(vec![E::Cancelled {}]),
-            (S::Running, C::Finish { result, evidence }) => {
+            (S::Running | S::Paused, C::Finish { result, evidence }) => {
                 Ok(vec![E::Finished { result: *result, evidence: evidence.clone() }])
             }
             (
@@ -262,6 +262,7 @@ impl Campaign {
             E::Cancelling {} => self.status = CampaignStatus::Cancelling,
             E::Cancelled {} => self.status = CampaignStatus::Cancelled,
             E::Finished { result, .. } => {
+                self.paused_by_gate = false;
                 self.status = match result {
                     CampaignResult::Completed => CampaignStatus::Completed,
                     CampaignResult::CompletedWithFailures => CampaignStatus::CompletedWithFailures,

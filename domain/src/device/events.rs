@@ -242,6 +242,14 @@ crate::event_types!(DeviceEvent {
 });
 
 impl DeviceEvent {
+    /// The grant that the event answers.
+    pub fn grant(&self) -> Option<u64> {
+        match self {
+            Self::UpdateWaiting { grant, .. } | Self::UpdateDispatched { grant, .. } => *grant,
+            _ => None,
+        }
+    }
+
     /// The update that the event is about.
     pub fn update(&self) -> Option<&UpdateRef> {
         match self {

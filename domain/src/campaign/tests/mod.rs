@@ -219,7 +219,7 @@ resume        !campaign_unknown -         !campaign_unknown -                   
 retry         !campaign_unknown -         !campaign_unknown -                    retried         retried         -                -         -         retried   retried
 cancel        !campaign_unknown cancelled !campaign_unknown cancelling           cancelling      cancelling      =                =         -         -         -
 finish_cancel !campaign_unknown -         !campaign_unknown -                    -               -               cancelled        =         -         -         -
-finish        !campaign_unknown -         !campaign_unknown -                    finished        -               -                -         -         -         -
+finish        !campaign_unknown -         !campaign_unknown -                    finished        finished        -                -         -         -         -
 ";
 
 #[test]

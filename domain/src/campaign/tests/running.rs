@@ -56,3 +56,13 @@ fn a_retry_takes_an_ended_campaign_up_again_with_a_new_end() {
     let unplanned = [way_to(S::Planning), vec![pause()]].concat();
     assert_eq!(answer(&unplanned, C::Retry), "!illegal_in_state");
 }
+
+#[test]
+fn a_campaign_that_ends_while_it_is_paused_can_be_retried_if_it_had_a_plan() {
+    let end = || finish(CampaignResult::CompletedWithFailures);
+    let ended = folded(&[way_to(S::Running), vec![close_gate(), end()]].concat());
+    assert_eq!((ended.status, ended.paused_by_gate), (S::CompletedWithFailures, false));
+    assert_eq!(answer(&[way_to(S::Paused), vec![end()]].concat(), C::Retry), "retried");
+    let unplanned = [way_to(S::Planning), vec![pause(), finish(CampaignResult::Failed)]].concat();
+    assert_eq!(answer(&unplanned, C::Retry), "!illegal_in_state");
+}

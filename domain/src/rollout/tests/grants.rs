@@ -54,3 +54,18 @@ fn nothing_is_granted_past_a_failed_gate_or_while_paused() {
     view.status = CampaignStatus::Paused;
     decides(&view, 1, &["withdraw"]);
 }
+
+#[test]
+fn a_pause_doesnt_put_off_the_end() {
+    let mut view = running(Counts { ready: 5, ..settled(10, 4, 1) }, Counts { enrolled: 10, ..Counts::default() });
+    (view.status, view.ends_at) = (CampaignStatus::Paused, Some(at(5)));
+    decides(&view, 4, &["withdraw"]);
+    decides(&view, 5, &["finish CompletedWithFailures"]);
+    (view.waves[0].in_use, view.waves[0].working) = (1, 0);
+    decides(&view, 5, &["withdraw"]);
+    (view.waves[0].in_use, view.waves[0].working) = (0, 1);
+    decides(&view, 5, &["withdraw"]);
+    view.waves.clear();
+    view.wave = 0;
+    decides(&view, 5, &["finish Failed"]);
+}

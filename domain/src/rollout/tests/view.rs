@@ -262,16 +262,16 @@ impl View {
         }
         member.ordinal = Some(update.ordinal);
         member.phase = phase.or(member.phase);
+        let is_unanswered = member.holds_slot && !member.grant_seen;
         match event {
             E::UpdateDispatched { .. } => {
-                (member.holds_slot, member.grant_seen, member.not_before) = (true, true, None);
+                (member.holds_slot, member.not_before) = (true, None);
             }
             E::UpdateAccepted { .. } => {
                 (member.holds_slot, member.reached, member.not_before) = (true, true, None);
             }
-            E::UpdateWaiting { reason, grant, retry_at, .. } => {
+            E::UpdateWaiting { reason, retry_at, .. } => {
                 member.holds_slot = false;
-                member.grant_seen |= grant.is_some_and(|number| number >= member.grant);
                 match reason {
                     WaitReason::Slot => member.not_before = None,
                     WaitReason::Unresponsive => member.not_before = *retry_at,
@@ -291,6 +291,10 @@ impl View {
         }
         if member.is_ended() {
             (member.holds_slot, member.grant_seen) = (false, true);
+        } else if is_unanswered {
+            // Whatever else is heard of the device: the grant is still under way to it.
+            member.grant_seen = event.grant().is_some_and(|number| number >= member.grant);
+            member.holds_slot |= !member.grant_seen;
         }
     }
 }
