@@ -119,13 +119,17 @@ impl<'a, A: Decider> Execution<'a, A> {
 
     async fn run(mut self, key: &Key<A>) -> Result<Committed<A>, ExecuteError> {
         let mut loaded = self.store.load(key).await?;
-        for round in 0..TRIES_MAX {
-            if round > 0 {
+        // The round behind the last try only looks whether that one was stored after all.
+        for round in 0..=TRIES_MAX {
+            if (1..TRIES_MAX).contains(&round) {
                 pause_before(round).await;
             }
             if let Some(outcome) = loaded.recent.find(self.request.id).copied() {
                 let now = self.store.load_fresh(key).await?;
                 return self.store.stored(self.key, &now, outcome, self.hash, !self.unanswered).await;
+            }
+            if round == TRIES_MAX {
+                break;
             }
             match self.decide(loaded).await? {
                 Round::Done(committed) => return Ok(committed),

@@ -1,6 +1,8 @@
 //! What devices say that changes no rule: contact, progress within a phase, measurements. Kept for days, not for ever.
 //!
-//! Stream TELEMETRY, subject `telemetry.{tenant}.{device}`. No optimistic concurrency: a message stored twice does no harm.
+//! Stream TELEMETRY, subject `telemetry.{tenant}.{device}`. No optimistic concurrency: a message stored twice does no harm. Between the
+//! messages stand marks (`telemetry.heard`): a mark says up to which time devices have been heard, and what follows from all that was
+//! heard until then is stored before it.
 
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
@@ -44,7 +46,10 @@ pub struct TelemetryRecord {
     pub data: Box<RawValue>,
 }
 
-/// Version of [`TelemetryRecord`] written today.
+/// Subject of the marks: one token less than that of any device.
+const MARKS: &str = "telemetry.heard";
+
+/// Version of [`TelemetryRecord`] and [`HeardMark`] written today.
 pub const TELEMETRY_FORMAT: u16 = 1;
 
 /// A telemetry message as stored. The body is a [`TelemetryRecord`], not yet decoded.
@@ -56,6 +61,38 @@ pub struct TelemetryMessage {
     pub device: DeviceId,
     pub stored_at: DateTime<Utc>,
     pub body: Bytes,
+}
+
+/// Body of a mark: until when devices have been heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardMark {
+    /// Version of this form.
+    pub v: u16,
+    /// When whoever hears the devices looked, by its clock.
+    pub at: DateTime<Utc>,
+    /// Everything that devices had said by then is heard and stored; by the same clock.
+    pub heard_until: DateTime<Utc>,
+}
+
+/// What stands in TELEMETRY.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TelemetryEntry {
+    Message(TelemetryMessage),
+    /// None: written by another program, in a form that isn't known here.
+    Mark {
+        position: u64,
+        mark: Option<HeardMark>,
+    },
+}
+
+impl TelemetryEntry {
+    /// Sequence number in TELEMETRY.
+    pub fn position(&self) -> u64 {
+        match self {
+            Self::Message(message) => message.position,
+            Self::Mark { position, .. } => *position,
+        }
+    }
 }
 
 impl TelemetryMessage {
@@ -71,8 +108,8 @@ pub trait TelemetryLog: Send + Sync + 'static {
     /// Which stream it is, and where it ends: it may have been made anew, since its messages aren't kept for ever.
     async fn info(&self) -> Result<LogInfo, StoreError>;
 
-    /// All messages from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
-    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage>;
+    /// All entries from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryEntry>;
 }
 
 /// The stream TELEMETRY.
@@ -93,8 +130,16 @@ impl Telemetry {
         device: &DeviceId,
         record: &TelemetryRecord,
     ) -> Result<u64, AppendError> {
-        let body = serde_json::to_vec(record).map_err(|error| AppendError::Refused(error.to_string()))?;
-        let subject = format!("telemetry.{tenant}.{device}");
+        self.store(format!("telemetry.{tenant}.{device}"), record).await
+    }
+
+    /// Stores a mark behind the messages that it speaks of.
+    pub async fn mark(&self, mark: HeardMark) -> Result<u64, AppendError> {
+        self.store(MARKS.to_owned(), &mark).await
+    }
+
+    async fn store(&self, subject: String, body: &impl Serialize) -> Result<u64, AppendError> {
+        let body = serde_json::to_vec(body).map_err(|error| AppendError::Refused(error.to_string()))?;
         publish(&self.client, TELEMETRY, subject, HeaderMap::new(), body.into(), TELEMETRY_MAX_BYTES).await
     }
 }
@@ -106,19 +151,22 @@ impl TelemetryLog for Telemetry {
         Ok(LogInfo { incarnation_ms: info.incarnation_ms(), last_sequence: info.state.last_seq })
     }
 
-    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryEntry> {
         let source = reader::Source { stream: TELEMETRY, filter: "telemetry.>".to_owned(), convert };
         reader::subscribe(self.client.clone(), source, from_sequence).boxed()
     }
 }
 
-fn convert(delivered: Delivered) -> Result<TelemetryMessage, StoreError> {
+fn convert(delivered: Delivered) -> Result<TelemetryEntry, StoreError> {
     let Delivered { position, stored_at, message } = delivered;
+    if message.subject.as_str() == MARKS {
+        return Ok(TelemetryEntry::Mark { position, mark: serde_json::from_slice(&message.payload).ok() });
+    }
     let (tenant, device) = parse(&message.subject).ok_or_else(|| StoreError::Corrupt {
         position,
         reason: format!("{:?} is no subject of telemetry", message.subject.as_str()),
     })?;
-    Ok(TelemetryMessage { position, tenant, device, stored_at, body: message.payload })
+    Ok(TelemetryEntry::Message(TelemetryMessage { position, tenant, device, stored_at, body: message.payload }))
 }
 
 fn parse(subject: &str) -> Option<(TenantId, DeviceId)> {
@@ -134,7 +182,7 @@ mod tests {
     fn subjects_name_tenant_and_device() {
         let (tenant, device) = parse("telemetry.acme.AA:BB").unwrap();
         assert_eq!((tenant.as_str(), device.as_str()), ("acme", "AA:BB"));
-        for wrong in ["telemetry.acme", "telemetry.acme.a.b", "feed.acme.a"] {
+        for wrong in ["telemetry.acme", "telemetry.acme.a.b", "feed.acme.a", MARKS] {
             assert!(parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -91,9 +91,6 @@ impl Forwarder {
                 delivery = deliveries.next(), if self.unacknowledged.len() < IN_FLIGHT_MAX => match delivery {
                     Some(Ok(Delivery::Record(record))) => self.send_all(&record).await?,
                     Some(Ok(Delivery::CaughtUp { .. })) => {}
-                    Some(Err(StoreError::Corrupt { position, reason })) => {
-                        tracing::error!(position, reason, "damaged record left out of FEED");
-                    }
                     Some(Err(error)) => return Err(error),
                     None => return Ok(()),
                 },

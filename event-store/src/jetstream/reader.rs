@@ -97,8 +97,20 @@ impl<R> Reader<R> {
             };
             match open.messages.next().await {
                 Some(Ok(message)) => {
-                    if let Some(delivered) = self.accept(message) {
-                        return (self.source.convert)(delivered).map(Delivery::Record);
+                    let Some(delivered) = self.accept(message) else { continue };
+                    match (self.source.convert)(delivered) {
+                        // Somebody else's: it says nothing of any aggregate, and whoever stopped at it would stop for good.
+                        Err(StoreError::Corrupt { position, reason }) => {
+                            tracing::error!(
+                                stream = self.source.stream,
+                                position,
+                                reason,
+                                "A stray message is passed over."
+                            );
+                            metrics::counter!("waybill_stray_messages_total", "stream" => self.source.stream)
+                                .increment(1);
+                        }
+                        converted => return converted.map(Delivery::Record),
                     }
                 }
                 interrupted => {
