@@ -44,6 +44,7 @@ pub async fn run(client: Client, log: std::sync::Arc<dyn Log>, stop: Cancellatio
             None => return,
             Some(Ok(())) => {}
             Some(Err(error)) => {
+                metrics::counter!("waybill_feed_interruptions_total").increment(1);
                 tracing::warn!(%error, "forwarding to FEED interrupted; starting again behind its last message")
             }
         }
@@ -90,7 +91,7 @@ impl Forwarder {
                 acknowledged = first(&mut self.unacknowledged) => acknowledged?,
                 delivery = deliveries.next(), if self.unacknowledged.len() < IN_FLIGHT_MAX => match delivery {
                     Some(Ok(Delivery::Record(record))) => self.send_all(&record).await?,
-                    Some(Ok(Delivery::CaughtUp { .. })) => {}
+                    Some(Ok(Delivery::CaughtUp { position })) => note_position(position),
                     Some(Err(error)) => return Err(error),
                     None => return Ok(()),
                 },
@@ -133,8 +134,14 @@ impl Forwarder {
         self.unacknowledged.push_back(acknowledgement.into_future());
         self.last_sequence += 1;
         self.after = Some(message.position);
+        note_position(message.position.sequence);
         Ok(())
     }
+}
+
+/// Up to where events have been sent on.
+fn note_position(position: u64) {
+    metrics::gauge!("waybill_feed_position").set(position as f64);
 }
 
 /// Waits for the oldest acknowledgement; for ever when there is none. Losing the race against something else loses nothing.
