@@ -14,7 +14,11 @@ const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps 
 
 Errors are RFC 9457 problems; `type` names the reason. Every command takes `Idempotency-Key`, `?dry_run=true` and `If-Match`; its reply has \
 the `position` of what it stored (also header `Waybill-Position`), which any query takes as `Waybill-Min-Position`. Words in replies \
-(statuses, phases, causes) may get more values; be ready for unknown ones. A reason for a command without a body goes into `?reason=`.";
+(statuses, phases, causes) may get more values; be ready for unknown ones. A reason goes into the body or into `?reason=`; both may be given if they \
+agree.
+
+Queries see what their caller has stored: after a command its caller's queries wait, up to a second, until what they read has come to it, and \
+then answer with what is there. Where several processes serve the API, `Waybill-Min-Position` does the same across them.";
 
 /// Finishes the description of all endpoints: `resources` with twins, `public` without, `root` beside the API.
 pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> OpenApi {
@@ -63,7 +67,7 @@ fn complete(operation: &mut Operation, old: bool) {
         parameters.push(RefOr::T(query(
             "reason",
             Type::String,
-            "Why, for the history; a reason in the body goes before it.",
+            "Why, for the history; the same as `reason` in the body.",
         )));
     }
 }

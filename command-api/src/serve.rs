@@ -18,9 +18,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std:
     let stopping = tasks.token().clone();
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
-    tasks.spawn("sweep of unfinished uploads", async move {
-        firmware::sweep(&swept.objects, swept.config.store_directory.as_deref()).await;
-    });
+    tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
     // Ends with this function: open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));

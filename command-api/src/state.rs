@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::auth::Tokens;
 use crate::download::Counters;
+use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 
 /// Largest firmware by default, in bytes.
@@ -95,6 +96,7 @@ pub(crate) struct Shared {
     pub(crate) links: DownloadLinks,
     /// What was downloaded and isn't in PostgreSQL yet.
     pub(crate) downloads: Counters,
+    pub(crate) own_writes: OwnWrites,
     /// What runs beside requests; stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
     /// Whether the read models have been there once.
@@ -128,6 +130,7 @@ impl App {
             tokens,
             links,
             downloads: Counters::default(),
+            own_writes: OwnWrites::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),
             started,

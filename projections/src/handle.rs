@@ -15,6 +15,8 @@ use crate::runner::telemetry::PRESENCE_VERSION;
 use crate::{models, runner};
 
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time until it is noticed that a read model which is waited for doesn't move.
+const TROUBLE_POLL: Duration = Duration::from_millis(20);
 
 /// How a projection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -116,6 +118,17 @@ impl Projections {
             return Ok(());
         }
         self.behind(names, wanted).map_or(Ok(()), Err)
+    }
+
+    /// Waits until the named read models have reached a position, at most for so long, and not for one that is known not to move.
+    pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) {
+        let mut news = self.board.news.subscribe();
+        let arrival = async {
+            while matches!(self.behind(names, wanted), Some(WaitError::Behind { .. })) {
+                let _ = tokio::time::timeout(TROUBLE_POLL, news.changed()).await;
+            }
+        };
+        let _ = tokio::time::timeout(timeout, arrival).await;
     }
 
     /// The first of the named read models that hasn't reached a position.

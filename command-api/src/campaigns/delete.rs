@@ -5,19 +5,20 @@ use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
 
 use crate::auth::Operator;
-use crate::devices::Deleted;
+use crate::devices::{Deleted, ReasonRequest};
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply};
 use crate::state::App;
 
 /// Delete a draft
 ///
 /// Needs role operator.
 #[utoipa::path(
-    delete, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, CommandHeaders),
+    delete, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = Option<ReasonRequest>,
+    params(CampaignPath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),
         (status = 409, description = "It has been started", body = ProblemBody, content_type = "application/problem+json"),
@@ -28,8 +29,9 @@ pub(crate) async fn delete_campaign(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<CampaignPath>,
+    Body(wanted): Body<ReasonRequest>,
 ) -> Result<Reply<Deleted>, Problem> {
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
-    let done = app.command(&caller, &envelope, &key, CampaignCommand::Delete, None).await?;
+    let done = app.command(&caller, &envelope, &key, CampaignCommand::Delete, wanted.reason).await?;
     Ok(done.reply(Deleted { id: path.campaign_id.to_string() }))
 }

@@ -29,7 +29,7 @@ pub(crate) async fn get_campaign(
     Path(path): Path<CampaignPath>,
     min_position: MinPosition,
 ) -> Result<Found<CampaignBody>, Problem> {
-    min_position.wait(&app, &[CAMPAIGNS]).await?;
+    min_position.wait(&app, &caller, &[CAMPAIGNS]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let row = row(&mut tx, path.campaign_id).await?;
     Ok(Found { version: row.version, resource: CampaignBody::from(row) })

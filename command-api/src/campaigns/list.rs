@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::model::CampaignBody;
 use crate::auth::Viewer;
+use crate::http::query::either;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
@@ -18,11 +19,31 @@ use crate::state::App;
 #[serde(deny_unknown_fields)]
 pub(crate) struct CampaignFilters {
     status: Option<String>,
+    /// Id of a firmware.
+    firmware: Option<String>,
+    /// The same as `firmware`.
     firmware_id: Option<String>,
+    strategy: Option<String>,
+    /// The same as `strategy`.
     deployment_strategy: Option<String>,
 }
 
 impl FilterSet for CampaignFilters {}
+
+impl CampaignFilters {
+    fn into_filter(self) -> Result<CampaignFilter, Problem> {
+        if self.status.as_deref().is_some_and(|word| CampaignStatus::from_word(word).is_none()) {
+            return Err(Problem::bad_request("no campaign has this status"));
+        }
+        let names = ["strategy", "deployment_strategy"];
+        let strategy = either(names, [self.strategy, self.deployment_strategy])?;
+        if strategy.as_deref().is_some_and(|word| Strategy::from_word(word).is_none()) {
+            return Err(Problem::bad_request("no campaign has this deployment_strategy"));
+        }
+        let firmware_id = either(["firmware", "firmware_id"], [self.firmware, self.firmware_id])?;
+        Ok(CampaignFilter { id: None, status: self.status, firmware_id, strategy })
+    }
+}
 
 /// List campaigns
 ///
@@ -38,25 +59,42 @@ pub(crate) async fn list_campaigns(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<CampaignBody>>, Problem> {
-    if filters.status.as_deref().is_some_and(|word| CampaignStatus::from_word(word).is_none()) {
-        return Err(Problem::bad_request("no campaign has this status"));
-    }
-    if filters.deployment_strategy.as_deref().is_some_and(|word| Strategy::from_word(word).is_none()) {
-        return Err(Problem::bad_request("no campaign has this deployment_strategy"));
-    }
-    let filter = CampaignFilter {
-        id: None,
-        status: filters.status,
-        firmware_id: filters.firmware_id,
-        strategy: filters.deployment_strategy,
-    };
+    let filter = filters.into_filter()?;
     let after = match paging.keys::<2>()? {
         Some([created_at, id]) => Some((Paging::time(created_at)?, id)),
         None => None,
     };
     let after = after.as_ref().map(|(created_at, id)| (created_at.as_str(), *id));
-    min_position.wait(&app, &[CAMPAIGNS]).await?;
+    min_position.wait(&app, &caller, &[CAMPAIGNS]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::campaigns::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, CampaignBody::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(query: &str) -> Result<CampaignFilter, u16> {
+        let filters: CampaignFilters = serde_urlencoded::from_str(query).map_err(|_| 400_u16)?;
+        filters.into_filter().map_err(|problem| problem.status().as_u16())
+    }
+
+    #[test]
+    fn campaigns_are_filtered_by_either_name() {
+        for query in [
+            "firmware=f&strategy=canary",
+            "firmware_id=f&deployment_strategy=canary",
+            "firmware=f&firmware_id=f&strategy=canary",
+        ] {
+            let filter = filter(query).unwrap();
+            let told = (filter.firmware_id.as_deref(), filter.strategy.as_deref());
+            assert_eq!(told, (Some("f"), Some("canary")), "{query}");
+        }
+        for query in
+            ["firmware=f&firmware_id=g", "strategy=canary&deployment_strategy=staged", "strategy=x", "status=x"]
+        {
+            assert_eq!(filter(query).unwrap_err(), 400, "{query}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use projections::rollout::{MemberFilter, MemberView};
+use domain::device::Exclusion;
+use projections::rollout::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView};
 use projections::{CAMPAIGNS, ROLLOUT};
 use serde::Deserialize;
 use serde::Serialize;
@@ -20,11 +21,11 @@ use crate::words::{Words, phases, phases_of, words};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFilters {
-    /// A phase, `planned` or `excluded`; a word of the old systems stands for all its phases.
+    /// A word of `status_counts`: a phase, `planned`, `excluded` or `late_confirmed`. A word of the old systems stands for all its phases.
     phase: Option<String>,
     /// From 1.
     wave: Option<u16>,
-    /// A reason, or `true` for all that are left out.
+    /// `true` for all that are left out, `false` for all others, or a reason.
     excluded: Option<String>,
 }
 
@@ -36,18 +37,31 @@ const WITHOUT_UPDATE: [(&str, &str); 2] = [(PLANNED, "queued"), (EXCLUDED, "supe
 const PLANNED: &str = "planned";
 /// It gets no update in this campaign.
 const EXCLUDED: &str = "excluded";
+/// What is said of members alone, beside the phases of updates.
+pub(super) const MEMBERS_OWN: [&str; 3] = [PLANNED, EXCLUDED, LATE_CONFIRMED];
 
 impl MemberFilters {
     fn into_filter(self) -> Result<MemberFilter, Problem> {
         let phases = self.phase.as_deref().map(phases_said).transpose()?;
-        let excluded = self.excluded.map(|reason| if reason == "true" { "*".to_owned() } else { reason });
+        let excluded = self.excluded.as_deref().map(left_out).transpose()?;
         Ok(MemberFilter { phases: phases.unwrap_or_default(), wave: self.wave, excluded })
+    }
+}
+
+/// The members that a word of `excluded` means.
+fn left_out(word: &str) -> Result<LeftOut, Problem> {
+    match word {
+        "true" => Ok(LeftOut::Yes),
+        "false" => Ok(LeftOut::No),
+        reason => Exclusion::from_word(reason)
+            .map(LeftOut::For)
+            .ok_or_else(|| Problem::bad_request(format!("excluded: {word:?} is neither true nor false nor a reason"))),
     }
 }
 
 /// The members' phases that a word means.
 fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
-    let own = phases().chain([PLANNED, EXCLUDED]).find(|phase| *phase == word);
+    let own = phases().chain(MEMBERS_OWN).find(|phase| *phase == word);
     if let Some(phase) = own {
         return Ok(vec![phase.to_owned()]);
     }
@@ -125,7 +139,7 @@ pub(crate) async fn campaign_devices(
     paging: Paging,
 ) -> Result<Json<List<Member>>, Problem> {
     let filter = filters.into_filter()?;
-    min_position.wait(&app, &[CAMPAIGNS, ROLLOUT]).await?;
+    min_position.wait(&app, &caller, &[CAMPAIGNS, ROLLOUT]).await?;
     let after = match paging.keys::<3>()? {
         Some([wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
@@ -156,6 +170,20 @@ mod tests {
         assert_eq!(said("created"), ["queued", "planned"]);
         assert_eq!(said("QUEUED"), ["queued", "waiting", "planned"]);
         assert_eq!(said("CANCELLED"), ["cancelled", "expired", "superseded", "excluded"]);
+        assert_eq!(said("late_confirmed"), ["late_confirmed"]);
         assert_eq!(phases_said("nonsense").unwrap_err().status().as_u16(), 400);
+    }
+
+    #[test]
+    fn left_out_is_said_by_yes_no_or_a_reason() {
+        assert_eq!((left_out("true").unwrap(), left_out("false").unwrap()), (LeftOut::Yes, LeftOut::No));
+        for reason in Exclusion::ALL {
+            assert_eq!(left_out(reason.word()).unwrap(), LeftOut::For(reason));
+        }
+        for word in ["", "TRUE", "nonsense", "*"] {
+            let problem = left_out(word).unwrap_err();
+            assert_eq!(problem.status().as_u16(), 400, "{word}");
+            assert!(problem.detail().starts_with("excluded"), "{}", problem.detail());
+        }
     }
 }

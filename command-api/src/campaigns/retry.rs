@@ -10,7 +10,7 @@ use domain::firmware::FirmwareCommand;
 use domain::{Key, Rejection};
 
 use super::model::CampaignBody;
-use super::start::pin;
+use super::start::{pin, take_pin};
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
 use crate::http::envelope::CommandHeaders;
@@ -56,16 +56,13 @@ pub(crate) async fn retry_campaign(
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
     }
     drop(tx);
-    let take_pin = async || {
-        let wish = FirmwareCommand::Pin { campaign: id };
-        pin(&app, &caller, &envelope, id, &loaded.aggregate, wish).await
-    };
     if !envelope.dry_run {
-        take_pin().await?;
+        take_pin(&app, &caller, &envelope, id, &loaded.aggregate).await?;
     }
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
     if !done.dry_run {
-        take_pin().await?;
+        let wish = FirmwareCommand::Pin { campaign: id };
+        pin(&app, &caller, &envelope, id, &loaded.aggregate, wish).await?;
     }
     Ok(done.reply(CampaignBody::done(id, &done)?))
 }

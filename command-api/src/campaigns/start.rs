@@ -10,13 +10,14 @@ use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
 use domain::{CampaignId, Key, Rejection};
-use event_store::Loaded;
+use event_store::{Loaded, clock};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
+use crate::firmware::release_stale;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -88,7 +89,7 @@ async fn start(
 ) -> Result<Reply<Started>, Problem> {
     let key = Key::<Campaign>::new(&caller.tenant, &id);
     if app.repeated(caller, envelope, &key).await?.is_some() {
-        return started(app, &key, id).await;
+        return started(app, caller, &key, id).await;
     }
     let loaded = app.store.load_fresh(&key).await?;
     let wish = wish(app, caller, id, &loaded).await?;
@@ -96,7 +97,7 @@ async fn start(
     let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
     let pinning = async |wish: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, wish).await;
     if new {
-        pinning(FirmwareCommand::Pin { campaign: id }).await?;
+        take_pin(app, caller, envelope, id, &loaded.aggregate).await?;
     }
     let outcome = app.command(caller, envelope, &key, wish, reason).await;
     if outcome.is_err() && new && !is_live(app, &key).await? {
@@ -107,15 +108,16 @@ async fn start(
         pinning(FirmwareCommand::Pin { campaign: id }).await?;
     }
     let done = outcome?;
-    if done.dry_run { Ok(done.reply(Started::of(id, &done.aggregate))) } else { started(app, &key, id).await }
+    if done.dry_run { Ok(done.reply(Started::of(id, &done.aggregate))) } else { started(app, caller, &key, id).await }
 }
 
 async fn is_live(app: &App, key: &Key<Campaign>) -> Result<bool, Problem> {
     Ok(app.store.load_fresh(key).await?.aggregate.status.is_live())
 }
 
-async fn started(app: &App, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
+async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
     let planned = planned(app, key).await?;
+    app.own_writes.remember(caller, planned.last_sequence);
     Ok(Reply::ok(Started::of(id, &planned.aggregate), app.token(planned.last_sequence).await?).version(planned.version))
 }
 
@@ -138,6 +140,20 @@ async fn wish(
     let version = loaded.version.to_string();
     let plan = name_based_uuid(&["plan", caller.tenant.as_str(), &id.to_string(), &version]);
     Ok(CampaignCommand::Start { plan, firmware })
+}
+
+/// Pins the campaign's firmware now, whatever an earlier request may have left.
+pub(super) async fn take_pin(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: CampaignId,
+    campaign: &Campaign,
+) -> Result<(), Problem> {
+    if let Some(spec) = &campaign.spec {
+        release_stale(app, caller, envelope, spec.firmware_id, clock::now()).await?;
+    }
+    pin(app, caller, envelope, id, campaign, FirmwareCommand::Pin { campaign: id }).await
 }
 
 pub(super) async fn pin(

@@ -17,6 +17,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::get;
+use super::members::MEMBERS_OWN;
 use crate::auth::{Caller, Viewer};
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
@@ -146,7 +147,7 @@ async fn status(
     id: CampaignId,
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {
-    min_position.wait(app, &[CAMPAIGNS, ROLLOUT]).await?;
+    min_position.wait(app, caller, &[CAMPAIGNS, ROLLOUT]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let row = get::row(&mut tx, id).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
@@ -219,7 +220,7 @@ impl From<&ProgressRow> for WaveStatus {
 
 /// With a zero for every phase that nobody is in.
 fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let names = phases().chain(["planned", "excluded", "late_confirmed"]);
+    let names = phases().chain(MEMBERS_OWN);
     let mut all: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
     all.extend(counts);
     all

@@ -7,12 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::dev_eui;
+use super::hold::ReasonRequest;
 use crate::auth::Operator;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply};
 use crate::state::App;
 
 /// The id of what was deleted.
@@ -23,10 +24,10 @@ pub(crate) struct Deleted {
 
 /// Decommission a device
 ///
-/// Its updates are cancelled; its history stays. Registering the id again takes it back into service. A reason may be given as
-/// `?reason=`. Needs role operator.
+/// Its updates are cancelled; its history stays. Registering the id again takes it back into service. Needs role operator.
 #[utoipa::path(
-    delete, path = "/devices/{device_id}", tag = "devices", params(DevicePath, CommandHeaders),
+    delete, path = "/devices/{device_id}", tag = "devices", request_body = Option<ReasonRequest>,
+    params(DevicePath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -37,9 +38,10 @@ pub(crate) async fn decommission_device(
     Operator(caller): Operator,
     envelope: Envelope,
     Path(path): Path<DevicePath>,
+    Body(wanted): Body<ReasonRequest>,
 ) -> Result<Reply<Deleted>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    let done = app.command(&caller, &envelope, &key, DeviceCommand::Decommission, None).await?;
+    let done = app.command(&caller, &envelope, &key, DeviceCommand::Decommission, wanted.reason).await?;
     if let Some(eui) = &done.aggregate.profile.lorawan_dev_eui
         && !done.dry_run
     {

@@ -58,7 +58,7 @@ pub(crate) async fn firmware_history(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
-    min_position.wait(&app, &[HISTORY, DEVICES]).await?;
+    min_position.wait(&app, &caller, &[HISTORY, DEVICES]).await?;
     let after = match paging.keys::<2>()? {
         Some([position, index]) => Some((Paging::number(position)?, Paging::number(index)?)),
         None => None,

@@ -56,7 +56,7 @@ pub(crate) async fn get_device(
     if let Some(at) = moment.moment(&app).await? {
         return Ok(device_at(&app, &caller, &id, at).await?.into_response());
     }
-    min_position.wait(&app, &[DEVICES]).await?;
+    min_position.wait(&app, &caller, &[DEVICES]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let view = projections::devices::get(&mut tx, &caller.tenant, id.as_str()).await?;
     let view = view.ok_or_else(|| Problem::not_found("no such device"))?;

@@ -121,7 +121,7 @@ pub(crate) async fn list_devices(
 ) -> Result<Json<List<DeviceBody>>, Problem> {
     let filter = filters.into_filter()?;
     let after = paging.keys::<1>()?.map(|[id]| id);
-    min_position.wait(&app, &[DEVICES]).await?;
+    min_position.wait(&app, &caller, &[DEVICES]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::devices::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DeviceBody::from)))

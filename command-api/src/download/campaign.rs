@@ -1,38 +1,31 @@
-//! The campaign that a download belongs to.
+//! The update that a download is for.
 //!
-//! A link names the device and the ordinal of its update; the device's aggregate knows the update's campaign. The aggregate is nearly
-//! always in the cache, and the link stays short.
+//! A link names the device and the ordinal of its update; the device's aggregate knows whether that has ended, and its campaign. The
+//! aggregate is nearly always in the cache, and the link stays short.
 
+use std::sync::Arc;
+
+use axum::http::StatusCode;
 use domain::device::Device;
 use domain::{CampaignId, Key};
-use event_store::StoreError;
 
+use crate::http::Problem;
 use crate::links::Download;
 use crate::state::App;
 
-/// None for a link that wasn't made for a campaign's update, and when the log can't be asked: counting stops no download.
-pub(super) async fn campaign_of(app: &App, link: &Download) -> Option<CampaignId> {
-    find(app, link).await.unwrap_or_else(|error| {
-        metrics::counter!("waybill_downloads_without_campaign_total").increment(1);
-        tracing::warn!(%error, "The campaign of a download can't be found; it is counted for its firmware alone.");
-        None
-    })
-}
-
-async fn find(app: &App, link: &Download) -> Result<Option<CampaignId>, StoreError> {
+/// The device that a link was made for, if it was made for one; refused when the link's update has ended. Whatever attempt of an update
+/// that goes on: the bytes are the same.
+pub(super) async fn device_under_way(app: &App, link: &Download) -> Result<Option<Arc<Device>>, Problem> {
     let Some(attempt) = &link.attempt else { return Ok(None) };
-    let key = Key::<Device>::new(&link.tenant, &attempt.device);
-    let mut device = app.store.load(&key).await?;
-    if device.aggregate.last_ordinal < attempt.ordinal {
-        device = app.store.load_fresh(&key).await?;
+    let device = app.store.load_fresh(&Key::<Device>::new(&link.tenant, &attempt.device)).await?.aggregate.clone();
+    if device.updates.get(&attempt.ordinal).is_some_and(|update| !update.phase.is_ended()) {
+        return Ok(Some(device));
     }
-    Ok(campaign_in(&device.aggregate, attempt.ordinal))
+    Err(Problem::new(StatusCode::GONE, "update_ended", "the update that the link was made for has ended"))
 }
 
-/// An update that ended long ago is known by its campaign alone.
-fn campaign_in(device: &Device, ordinal: u32) -> Option<CampaignId> {
-    match device.updates.get(&ordinal) {
-        Some(update) => update.spec.campaign.as_ref().map(|campaign| campaign.id),
-        None => device.campaigns.iter().find(|(_, update)| update.ordinal == ordinal).map(|(id, _)| *id),
-    }
+/// None for a link that wasn't made for a campaign's update.
+pub(super) fn campaign_of(device: Option<&Device>, link: &Download) -> Option<CampaignId> {
+    let update = device?.updates.get(&link.attempt.as_ref()?.ordinal)?;
+    update.spec.campaign.as_ref().map(|campaign| campaign.id)
 }

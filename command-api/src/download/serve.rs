@@ -7,13 +7,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::Key;
+use domain::device::Device;
 use domain::firmware::{Firmware, FirmwareBytes, FirmwareStatus};
 use event_store::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::body::{self, Share};
-use super::campaign::campaign_of;
+use super::campaign::{campaign_of, device_under_way};
 use super::counters::{CountedBy, Tally};
 use super::ranges::{Selection, select};
 use crate::firmware::object_path;
@@ -37,7 +38,7 @@ pub(crate) struct TokenPath {
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "Some of the bytes"),
         (status = 403, description = "Not a link of ours", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 410, description = "Expired, withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "Expired, withdrawn or deleted, or its update has ended", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "No such bytes", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -48,7 +49,7 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let link = app.links.read(&path.token, clock::now()).map_err(refused)?;
-    let bytes = still_given_out(&app, &link).await?;
+    let (bytes, device) = tokio::try_join!(still_given_out(&app, &link), device_under_way(&app, &link))?;
     let etag = format!("\"{}\"", bytes.sha256);
     if is_listed(&headers, header::IF_NONE_MATCH, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
@@ -58,7 +59,8 @@ pub(crate) async fn download(
     } else {
         let wanted = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
         let fresh = !headers.contains_key(header::IF_RANGE) || is_listed(&headers, header::IF_RANGE, &etag);
-        send(&app, &link, &bytes, select(wanted.filter(|_| fresh), bytes.size)).await?
+        let tally = tally(&app, &link, device.as_deref());
+        send(&app, &link, &bytes, select(wanted.filter(|_| fresh), bytes.size), tally).await?
     };
     describe(response.headers_mut(), &etag, &bytes);
     Ok(response)
@@ -85,7 +87,13 @@ async fn still_given_out(app: &App, link: &Download) -> Result<FirmwareBytes, Pr
     }
 }
 
-async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Selection) -> Result<Response, Problem> {
+async fn send(
+    app: &App,
+    link: &Download,
+    bytes: &FirmwareBytes,
+    selection: Selection,
+    tally: Arc<Tally>,
+) -> Result<Response, Problem> {
     let path = object_path(&link.tenant, &link.firmware, &bytes.sha256);
     let size = bytes.size;
     match selection {
@@ -96,13 +104,13 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
         Selection::Whole => {
             let whole = 0..size;
             let chunks = body::open(&app.objects, &path, whole.clone()).await.map_err(missing)?;
-            let share = Share::new(tally(app, link).await, std::slice::from_ref(&whole), size);
+            let share = Share::new(tally, std::slice::from_ref(&whole), size);
             Ok(with_length(StatusCode::OK, size, body::single(chunks, size, share)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
             let part = parts[0].clone();
             let chunks = body::open(&app.objects, &path, part.clone()).await.map_err(missing)?;
-            let share = Share::new(tally(app, link).await, &parts, size);
+            let share = Share::new(tally, &parts, size);
             let length = part.end - part.start;
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length, share));
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
@@ -111,7 +119,7 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
         }
         Selection::Parts(parts) => {
             let boundary = clock::new_id().simple().to_string();
-            let share = Share::new(tally(app, link).await, &parts, size);
+            let share = Share::new(tally, &parts, size);
             let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary, share);
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
             set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
@@ -121,8 +129,8 @@ async fn send(app: &App, link: &Download, bytes: &FirmwareBytes, selection: Sele
 }
 
 /// Where this download is counted.
-async fn tally(app: &App, link: &Download) -> Arc<Tally> {
-    let campaign = campaign_of(app, link).await;
+fn tally(app: &App, link: &Download, device: Option<&Device>) -> Arc<Tally> {
+    let campaign = campaign_of(device, link);
     app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign })
 }
 

@@ -1,23 +1,32 @@
-//! `DELETE /firmware/{id}`: not while a live campaign uses it.
+//! `DELETE /firmware/{id}`: not while a live campaign uses it. Its bytes go with it.
+
+use std::time::Duration;
 
 use axum::extract::State;
 use domain::Key;
 use domain::firmware::{Firmware, FirmwareCommand};
+use event_store::clock;
 
+use super::pins::release_stale;
+use super::removal::{self, Kept};
 use crate::auth::Admin;
-use crate::devices::Deleted;
+use crate::devices::{Deleted, ReasonRequest};
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Path, Problem, Reply};
+use crate::http::{Body, Envelope, Path, Problem, Reply};
 use crate::state::App;
+
+/// How long the reply waits for the bytes to go; they go all the same.
+const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Delete a firmware
 ///
-/// Its bytes are no longer given out; the same bytes may be uploaded again, others never. Needs role admin.
+/// Its bytes are removed and no longer given out; the same bytes may be uploaded again, others never. Needs role admin.
 #[utoipa::path(
-    delete, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath, CommandHeaders),
+    delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = Option<ReasonRequest>,
+    params(FirmwarePath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),
         (status = 409, description = "In use by a live campaign", body = ProblemBody, content_type = "application/problem+json"),
@@ -28,8 +37,23 @@ pub(crate) async fn delete_firmware(
     Admin(caller): Admin,
     envelope: Envelope,
     Path(path): Path<FirmwarePath>,
+    Body(wanted): Body<ReasonRequest>,
 ) -> Result<Reply<Deleted>, Problem> {
-    let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
-    let done = app.command(&caller, &envelope, &key, FirmwareCommand::Delete, None).await?;
-    Ok(done.reply(Deleted { id: path.firmware_id.to_string() }))
+    let id = path.firmware_id;
+    let key = Key::<Firmware>::new(&caller.tenant, &id);
+    if !envelope.dry_run {
+        release_stale(&app, &caller, &envelope, id, clock::now()).await?;
+    }
+    let done = app.command(&caller, &envelope, &key, FirmwareCommand::Delete, wanted.reason).await?;
+    if let Some((_, bytes)) = &done.aggregate.content
+        && !done.dry_run
+    {
+        let (app, kept) = (app.clone(), Kept { tenant: caller.tenant.clone(), id, sha256: bytes.sha256 });
+        let tasks = app.tasks.clone();
+        let removal =
+            tasks.spawn("removal of a deleted firmware's bytes", async move { removal::remove(&app, &kept).await });
+        // Whatever comes of it: the firmware is deleted.
+        let _ = tokio::time::timeout(REMOVAL_WAIT_MAX, removal).await;
+    }
+    Ok(done.reply(Deleted { id: id.to_string() }))
 }

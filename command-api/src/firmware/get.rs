@@ -28,7 +28,7 @@ pub(crate) async fn get_firmware(
     Path(path): Path<FirmwarePath>,
     min_position: MinPosition,
 ) -> Result<Found<FirmwareBody>, Problem> {
-    min_position.wait(&app, &[FIRMWARE]).await?;
+    min_position.wait(&app, &caller, &[FIRMWARE]).await?;
     let filter = FirmwareFilter { id: Some(path.firmware_id.to_string()), ..FirmwareFilter::default() };
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, None, 1, false).await?;

@@ -124,7 +124,7 @@ async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
 
 /// Removes what uploads left behind when the process died: finished objects that nobody kept and, in a store on this machine, files
 /// that were never finished.
-pub(crate) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std::path::Path>) {
+pub(super) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std::path::Path>) {
     let prefix = ObjectPath::from(INCOMING);
     let stale = clock::now() - TimeDelta::minutes(STALE_MINUTES);
     let mut listed = objects.list(Some(&prefix));

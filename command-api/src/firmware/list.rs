@@ -56,7 +56,7 @@ pub(crate) async fn list_firmware(
         is_security_update: filters.is_security_update,
     };
     let after = paging.keys::<1>()?.map(|[id]| id);
-    min_position.wait(&app, &[FIRMWARE]).await?;
+    min_position.wait(&app, &caller, &[FIRMWARE]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, FirmwareBody::from)))

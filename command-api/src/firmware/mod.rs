@@ -8,15 +8,26 @@ mod link;
 mod list;
 mod metadata;
 mod model;
+mod pins;
+mod removal;
 mod retire;
 mod upload;
 
 pub(crate) use delete::{__path_delete_firmware, delete_firmware};
 pub(crate) use get::{__path_get_firmware, get_firmware};
 pub(crate) use history::{__path_firmware_events, firmware_events};
-pub(crate) use incoming::{broken_store, sweep};
+pub(crate) use incoming::broken_store;
 pub(crate) use link::{__path_firmware_download, firmware_download};
 pub(crate) use list::{__path_list_firmware, list_firmware};
 pub(crate) use model::object_path;
+pub(crate) use pins::release_stale;
 pub(crate) use retire::{__path_deprecate_firmware, __path_withdraw_firmware, deprecate_firmware, withdraw_firmware};
 pub(crate) use upload::{__path_upload_firmware, upload_firmware};
+
+use crate::state::App;
+
+/// Clears away what uploads and deletions left behind when the process died.
+pub(crate) async fn sweep(app: &App) {
+    incoming::sweep(&app.objects, app.config.store_directory.as_deref()).await;
+    removal::sweep(app).await;
+}

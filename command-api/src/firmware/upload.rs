@@ -8,14 +8,15 @@ use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
-use domain::firmware::{Firmware, FirmwareCommand};
+use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::incoming::{Incoming, arriving, discard, receive};
+use super::incoming::{Incoming, arriving, broken_store, discard, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
+use super::removal::{self, Kept};
 use crate::auth::{Caller, Operator};
 use crate::devices::key::claim_for;
 use crate::http::envelope::CommandHeaders;
@@ -139,6 +140,9 @@ async fn store(
             if outcome.as_ref().is_err_and(|problem| problem.status().is_client_error()) {
                 discard(app, &caller.tenant, &id, &sha256).await;
             }
+            if outcome.is_ok() {
+                has_its_bytes(app, caller, envelope, &key, Kept { tenant: caller.tenant.clone(), id, sha256 }).await?;
+            }
             outcome
         }
         Err(problem) => {
@@ -148,6 +152,26 @@ async fn store(
     };
     let done = outcome.map_err(|problem| name_existing(problem, id))?;
     reply(id, &done)
+}
+
+/// A deletion under way may have taken the bytes away before the firmware came back: then it isn't back.
+async fn has_its_bytes(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    key: &Key<Firmware>,
+    kept: Kept,
+) -> Result<(), Problem> {
+    if removal::are_there(app, &kept).await.map_err(broken_store)? {
+        return Ok(());
+    }
+    let firmware = app.store.load_fresh(key).await?;
+    if !matches!(firmware.aggregate.status, FirmwareStatus::Active | FirmwareStatus::Deprecated) {
+        return Ok(());
+    }
+    app.store.execute(key, envelope.bare_request(caller, FirmwareCommand::Delete)).await?;
+    removal::remove(app, &kept).await;
+    Err(Problem::unavailable("firmware_being_deleted", "the firmware was just being deleted; upload it again"))
 }
 
 /// What would come of it. The key then belongs to this upload; a refusal leaves it as it was.

@@ -160,7 +160,7 @@ impl Envelope {
     }
 
     fn request<W>(&self, caller: &Caller, wish: W, reason: Option<String>) -> Result<Request<W>, Problem> {
-        let reason = reason.or_else(|| self.reason.clone());
+        let reason = one_reason(reason, self.reason.clone())?;
         if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
             return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
         }
@@ -196,7 +196,7 @@ impl App {
             let (events, version) = (checked.events, checked.version);
             return Ok(Done { aggregate, origin, events, version, position, dry_run: true });
         }
-        self.done(self.store.execute(key, request).await?).await
+        self.done(caller, self.store.execute(key, request).await?).await
     }
 
     /// The outcome of this very request when it came earlier: it stands, whatever has become of all that it needed then.
@@ -208,15 +208,24 @@ impl App {
     ) -> Result<Option<Done<A>>, Problem> {
         let Some(said) = envelope.said.filter(|_| envelope.has_key() && !envelope.dry_run) else { return Ok(None) };
         match self.store.repeated(key, envelope.command_id(caller), said).await? {
-            Some(committed) => self.done(committed).await.map(Some),
+            Some(committed) => self.done(caller, committed).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn done<A: Decider>(&self, committed: Committed<A>) -> Result<Done<A>, Problem> {
+    async fn done<A: Decider>(&self, caller: &Caller, committed: Committed<A>) -> Result<Done<A>, Problem> {
+        self.own_writes.remember(caller, committed.position);
         let position = self.token(committed.position).await?;
         let Committed { aggregate, origin, events, version, .. } = committed;
         Ok(Done { aggregate, origin, events, version, position, dry_run: false })
+    }
+}
+
+/// Either place will do; what is said in both must be the same.
+fn one_reason(body: Option<String>, query: Option<String>) -> Result<Option<String>, Problem> {
+    match (body, query) {
+        (Some(body), Some(query)) if body != query => Err(Problem::invalid("reason", "differs from ?reason=")),
+        (body, query) => Ok(body.or(query)),
     }
 }
 

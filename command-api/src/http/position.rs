@@ -1,4 +1,6 @@
-//! Reading one's own writes: `Waybill-Min-Position` or `?min_position=` makes a query wait, bounded, for the read models it joins.
+//! Reading one's own writes: a query waits, bounded, for the read models it joins. `Waybill-Min-Position` or `?min_position=` says for
+//! which position, and then nothing older is answered; who says nothing waits a little for what the caller has stored last, and is
+//! answered with what is there.
 
 use std::time::Duration;
 
@@ -10,10 +12,13 @@ use projections::WaitError;
 
 use super::problem::Problem;
 use super::query;
+use crate::auth::Caller;
 use crate::state::App;
 
-/// How long a query waits for its read models.
+/// How long a query waits for its read models to reach the position that it names.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a query that names none waits for what its caller has stored last.
+const OWN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The position that a query's answer must include.
 #[derive(Debug, Clone, Copy)]
@@ -53,9 +58,14 @@ impl MinPosition {
         }
     }
 
-    /// Waits until the read models, by name, have applied everything up to the position.
-    pub(crate) async fn wait(self, app: &App, read_models: &[&str]) -> Result<(), Problem> {
-        let Some(token) = self.0 else { return Ok(()) };
+    /// Waits until the read models, by name, have applied everything up to the position; without one, for the caller's own writes.
+    pub(crate) async fn wait(self, app: &App, caller: &Caller, read_models: &[&str]) -> Result<(), Problem> {
+        let Some(token) = self.0 else {
+            if let Some(own) = app.own_writes.of(caller) {
+                app.projections.wait_if_running(read_models, own, OWN_WAIT_MAX).await;
+            }
+            return Ok(());
+        };
         same_log(app, token).await?;
         app.projections.wait_for(read_models, token.sequence, WAIT_MAX).await.map_err(|error| match error {
             WaitError::Behind { .. } => Problem::unavailable("read_model_behind", error.to_string()),

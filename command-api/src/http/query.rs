@@ -18,6 +18,17 @@ pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
         .map_err(|error| Problem::bad_request(format!("the query can't be read: {error}")))
 }
 
+/// The value of a parameter that has two names. Both may be given if they agree.
+pub(crate) fn either(names: [&str; 2], values: [Option<String>; 2]) -> Result<Option<String>, Problem> {
+    match values {
+        [Some(one), Some(other)] if one != other => {
+            let [name, other_name] = names;
+            Err(Problem::bad_request(format!("{name} differs from {other_name}, which means the same")))
+        }
+        [one, other] => Ok(one.or(other)),
+    }
+}
+
 /// The parameters that an endpoint filters by.
 pub(crate) trait FilterSet: DeserializeOwned + Send {
     /// Parameters that may be given more than once.
@@ -96,5 +107,19 @@ mod tests {
         let none = |query: &str| parse::<NoFilters>(serde_urlencoded::from_str(query).unwrap());
         assert!(none("limit=3&min_position=1-1").is_ok());
         assert_eq!(none("phase=failed").unwrap_err().status().as_u16(), 400);
+    }
+
+    #[test]
+    fn two_names_of_one_parameter_must_agree() {
+        let either = |one: Option<&str>, other: Option<&str>| {
+            super::either(["firmware", "firmware_id"], [one.map(str::to_owned), other.map(str::to_owned)])
+        };
+        assert_eq!(either(None, None).unwrap(), None);
+        for (one, other) in [(Some("a"), None), (None, Some("a")), (Some("a"), Some("a"))] {
+            assert_eq!(either(one, other).unwrap().as_deref(), Some("a"));
+        }
+        let problem = either(Some("a"), Some("b")).unwrap_err();
+        assert_eq!(problem.status().as_u16(), 400);
+        assert!(problem.detail().contains("firmware_id"), "{}", problem.detail());
     }
 }

@@ -55,7 +55,7 @@ async fn get(
     device: DeviceId,
     ordinal: u32,
 ) -> Result<Json<UpdateBody>, Problem> {
-    min_position.wait(app, &[UPDATES]).await?;
+    min_position.wait(app, caller, &[UPDATES]).await?;
     let filter =
         UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
     let mut tx = app.db.read(&caller.tenant).await?;

@@ -85,7 +85,7 @@ pub(crate) async fn list_updates(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
-    min_position.wait(&app, &[UPDATES]).await?;
+    min_position.wait(&app, &caller, &[UPDATES]).await?;
     page(&app, &caller, &filters.into_filter()?, &paging).await.map(Json)
 }
 

@@ -29,7 +29,7 @@ pub(crate) async fn list_device_updates(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
-    min_position.wait(&app, &[UPDATES, DEVICES]).await?;
+    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
     let id = path.device_id.as_str();
     let mut tx = app.db.read(&caller.tenant).await?;
     if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
@@ -64,7 +64,7 @@ pub(crate) async fn ota_status(
     Path(path): Path<DevicePath>,
     min_position: MinPosition,
 ) -> Result<Json<OtaStatus>, Problem> {
-    min_position.wait(&app, &[UPDATES, DEVICES]).await?;
+    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let device = projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await?;
     let device = device.ok_or_else(|| Problem::not_found("no such device"))?.row;

@@ -32,6 +32,27 @@ pub enum Exclusion {
 }
 
 impl Exclusion {
+    pub const ALL: [Self; 14] = [
+        Self::Decommissioned,
+        Self::Held,
+        Self::WrongModel,
+        Self::WrongHardware,
+        Self::ComponentUnsupported,
+        Self::NoStandbySlot,
+        Self::Unsigned,
+        Self::AlreadyOnVersion,
+        Self::AlreadyNewer,
+        Self::VersionNotComparable,
+        Self::FromVersionUnmet,
+        Self::NotSampled,
+        Self::QueueFull,
+        Self::UpdateInProgress,
+    ];
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.word() == word)
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Decommissioned => "decommissioned",

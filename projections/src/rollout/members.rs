@@ -1,5 +1,6 @@
 //! What operators ask of a campaign's members.
 
+use domain::device::Exclusion;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
@@ -26,14 +27,24 @@ fn phase_of(member: &str) -> String {
     )
 }
 
+/// Members that replies count beside their phase: ended without success, and yet seen with the campaign's version since.
+pub const LATE_CONFIRMED: &str = "late_confirmed";
+
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
 pub struct MemberFilter {
-    /// Any of them; all when empty.
+    /// Any of them, or [`LATE_CONFIRMED`]; all when empty.
     pub phases: Vec<String>,
     pub wave: Option<u16>,
-    /// A reason, or `*` for all that are left out.
-    pub excluded: Option<String>,
+    pub excluded: Option<LeftOut>,
+}
+
+/// Members by whether they are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftOut {
+    Yes,
+    No,
+    For(Exclusion),
 }
 
 /// A member as operators see it.
@@ -53,15 +64,19 @@ pub async fn members(
     );
     select.filter("t.campaign_id = $ #>> '{}'", campaign);
     if !filter.phases.is_empty() {
-        let condition = format!("({}) = ANY (SELECT jsonb_array_elements_text($))", phase_of("t"));
+        let condition = format!(
+            "ARRAY[{}, CASE WHEN t.late_confirmed THEN '{LATE_CONFIRMED}' END] && ARRAY(SELECT jsonb_array_elements_text($))",
+            phase_of("t")
+        );
         select.filter(&condition, Value::from(filter.phases.clone()));
     }
     if let Some(wave) = filter.wave {
         select.filter("t.wave = ($)::bigint", wave);
     }
-    match filter.excluded.as_deref() {
-        Some("*") => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", true),
-        Some(reason) => select.filter("t.excluded = $ #>> '{}'", reason),
+    match filter.excluded {
+        Some(LeftOut::Yes) => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", true),
+        Some(LeftOut::No) => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", false),
+        Some(LeftOut::For(reason)) => select.filter("t.excluded = $ #>> '{}'", reason.word()),
         None => {}
     }
     let after = after.map(|(wave, rank, device)| {
@@ -109,7 +124,7 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
     for row in &rows {
         let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
         *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
-        *totals.status_counts.entry("late_confirmed".to_owned()).or_insert(0) += row.try_get::<i64, _>("late")? as u64;
+        *totals.status_counts.entry(LATE_CONFIRMED.to_owned()).or_insert(0) += row.try_get::<i64, _>("late")? as u64;
         if let Some(code) = row.try_get::<Option<String>, _>("code")? {
             *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
         }

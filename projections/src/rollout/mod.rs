@@ -17,7 +17,7 @@ mod touched;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-pub use members::{MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
+pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
 pub use planning::plan_candidates;
 pub use queries::{View, WorkRow, at_work, cancellable, dispatched, granted_unseen, progress, ready, view};
 pub use rows::{CampaignRow, MemberRow, ProgressRow};

@@ -39,10 +39,16 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
     assert_eq!(total.in_use, count(&|m| m.holds_slot));
     let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
-    for (phase, count) in totals.status_counts.into_iter().filter(|(phase, _)| phase != "late_confirmed") {
+    for (phase, count) in totals.status_counts {
         let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
         let found = rollout::members(&mut tx, &id.to_string(), &filter, None, 1_000, false).await.unwrap().items;
         assert_eq!(found.len() as u64, count, "{phase}");
+    }
+    for (left_out, is) in [(rollout::LeftOut::Yes, true), (rollout::LeftOut::No, false)] {
+        let filter = rollout::MemberFilter { excluded: Some(left_out), ..Default::default() };
+        let found = rollout::members(&mut tx, &id.to_string(), &filter, None, 1_000, false).await.unwrap().items;
+        assert!(found.iter().all(|member| member.excluded.is_some() == is), "{left_out:?}");
+        assert_eq!(found.len() as u32, count(&|m| m.excluded.is_some() == is), "{left_out:?}");
     }
     assert_eq!(total.confirmed, count(&|m| m.phase == "confirmed" && m.regressed_at.is_none()));
     assert_eq!(total.reached, count(&|m| m.reached_at.is_some()));

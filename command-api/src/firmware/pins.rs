@@ -1,0 +1,77 @@
+//! Pins that nobody needs any more.
+//!
+//! A campaign pins its firmware before it starts or is retried. Where the process ends in between, the pin stays with a campaign that isn't
+//! live. Invariant: what was pinned a moment ago is let be, for its campaign may be about to start; so whoever pins lets an old pin of
+//! that kind go first, and has a new one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::Campaign;
+use domain::firmware::{Firmware, FirmwareCommand, FirmwareEvent};
+use domain::{CampaignId, FirmwareId, Key};
+use event_store::{ExecuteError, Request, Seen};
+
+use crate::auth::Caller;
+use crate::http::{Envelope, Problem};
+use crate::state::App;
+
+/// Within this time whoever pinned a firmware has started its campaign or failed, in seconds.
+const START_MAX_S: i64 = 60;
+
+/// Lets go the pins of campaigns that don't need this firmware and aren't about to.
+pub(crate) async fn release_stale(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: FirmwareId,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let key = Key::<Firmware>::new(&caller.tenant, &id);
+    let loaded = app.store.load_fresh(&key).await?;
+    let mut stale = Vec::new();
+    for campaign in &loaded.aggregate.pinned_by {
+        if !needs(app, caller, *campaign, id).await? {
+            stale.push(*campaign);
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let pinned_at = pinned_at(app, &key).await?;
+    let old =
+        |campaign: &CampaignId| pinned_at.get(campaign).is_none_or(|at| now - *at > TimeDelta::seconds(START_MAX_S));
+    stale.retain(old);
+    let mut version = loaded.version;
+    for campaign in stale {
+        tracing::info!(campaign.id = %campaign, firmware.id = %id, "A campaign that isn't live had a firmware pinned; it is let go.");
+        let wish = FirmwareCommand::Unpin { campaign };
+        // Judged as it was seen: a pin that was renewed since stays.
+        let seen = Some(Seen::OneOf(vec![version]));
+        match app.store.execute(&key, Request { seen, ..envelope.bare_request(caller, wish) }).await {
+            Ok(done) => version = done.version,
+            Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a campaign is under way with this firmware. A draft may have been given another one since it pinned this.
+async fn needs(app: &App, caller: &Caller, campaign: CampaignId, firmware: FirmwareId) -> Result<bool, Problem> {
+    let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &campaign)).await?;
+    let uses = loaded.aggregate.spec.as_ref().is_some_and(|spec| spec.firmware_id == firmware);
+    Ok(uses && loaded.aggregate.status.is_live())
+}
+
+/// When each campaign pinned a firmware last.
+async fn pinned_at(app: &App, key: &Key<Firmware>) -> Result<BTreeMap<CampaignId, DateTime<Utc>>, Problem> {
+    let mut pinned_at = BTreeMap::new();
+    let visit = |recorded: event_store::Recorded<FirmwareEvent>| {
+        if let FirmwareEvent::Pinned { campaign } = recorded.event {
+            pinned_at.insert(campaign, recorded.stored_at);
+        }
+    };
+    app.store.walk(key, visit).await?;
+    Ok(pinned_at)
+}

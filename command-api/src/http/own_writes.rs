@@ -1,0 +1,65 @@
+//! What each caller has stored last, so that the caller's queries include it without being told to.
+//!
+//! Known to this process alone, for a short while and for so many callers: whoever is forgotten reads what is there.
+
+use std::time::Duration;
+
+use domain::{Actor, TenantId};
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+
+use crate::auth::Caller;
+
+/// Most callers that are remembered, about 2 MiB.
+const CALLERS_MAX: u64 = 10_000;
+/// How long a caller's last command is remembered: far longer than read models are behind.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// Positions of the last commands, by caller.
+pub(crate) struct OwnWrites(Cache<(TenantId, Actor), u64>);
+
+impl Default for OwnWrites {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(CALLERS_MAX).time_to_live(REMEMBERED).build())
+    }
+}
+
+impl OwnWrites {
+    /// A command of this caller left its aggregate at this sequence number. An earlier one takes nothing back.
+    pub(crate) fn remember(&self, caller: &Caller, sequence: u64) {
+        self.0.entry(key(caller)).and_compute_with(|known| match known {
+            Some(known) if known.value() >= &sequence => Op::Nop,
+            _ => Op::Put(sequence),
+        });
+    }
+
+    /// What this caller's queries should include.
+    pub(crate) fn of(&self, caller: &Caller) -> Option<u64> {
+        self.0.get(&key(caller))
+    }
+}
+
+fn key(caller: &Caller) -> (TenantId, Actor) {
+    (caller.tenant.clone(), caller.actor.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_position_of_each_caller_is_known() {
+        let caller = |tenant: &str, user: &str| Caller {
+            tenant: TenantId::new(tenant).unwrap(),
+            actor: Actor::new(format!("user:{user}")).unwrap(),
+            roles: vec![],
+        };
+        let writes = OwnWrites::default();
+        let ann = caller("acme", "ann");
+        for sequence in [7, 9, 8] {
+            writes.remember(&ann, sequence);
+        }
+        assert_eq!(writes.of(&ann), Some(9));
+        assert_eq!((writes.of(&caller("acme", "bob")), writes.of(&caller("other", "ann"))), (None, None));
+    }
+}
