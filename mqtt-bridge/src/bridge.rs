@@ -47,8 +47,8 @@ impl Bridge {
             link: Arc::new(Link::open(broker.clone(), "answers", &tasks)),
             links: Arc::clone(&links),
         };
-        let queues = Queues::start(&Handler::new(telemetry, dead_letters, answers), &tasks);
-        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, sender, tasks.token().clone()));
+        let queues = Queues::start(&Handler::new(telemetry.clone(), dead_letters, answers), &tasks);
+        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
         Self { ready }

@@ -8,6 +8,7 @@ use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::deadlines::{self, DueClock};
+use projections::hearing::Hearing;
 
 use crate::Context;
 use crate::loops::{self, Progress, Tick, TickError};
@@ -22,7 +23,10 @@ pub(crate) const TICK: Tick =
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     async move {
-        let due = deadlines::due(&context.db, clock::now(), DUE_MAX).await?;
+        let now = clock::now();
+        let hearing = Hearing::read(&context.db).await?;
+        context.lag.note(&hearing, now);
+        let due = deadlines::due(&context.db, &hearing, now, DUE_MAX).await?;
         let count = due.len();
         let commands = due.into_iter().map(|due| expire(context, due).boxed()).collect();
         loops::all(commands, IN_FLIGHT_MAX).await?;

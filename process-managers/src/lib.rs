@@ -5,6 +5,7 @@
 //! they hold still. Start at [`rollout`].
 
 mod deadlines;
+mod lag;
 mod loops;
 mod planner;
 mod preconditions;
@@ -57,12 +58,14 @@ pub(crate) struct Context {
     pub(crate) db: Db,
     pub(crate) projections: Projections,
     pub(crate) options: Options,
+    pub(crate) lag: lag::Lag,
 }
 
 /// Starts all process managers as tasks of `tasks`.
 pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) {
-    let context = Arc::new(Context { store, db, projections, options });
+    let context = Arc::new(Context { store, db, projections, options, lag: lag::Lag::default() });
     tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
+    tasks.spawn("planning process manager", loops::run(context.clone(), tasks.token().clone(), planner::TICK));
     tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
     tasks
         .spawn("precondition process manager", loops::run(context.clone(), tasks.token().clone(), preconditions::TICK));

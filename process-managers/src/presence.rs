@@ -1,12 +1,15 @@
 //! Notices devices that are gone: by the last will of their latest session, debounced, or by silence.
 //!
-//! A broker that restarts makes every device say goodbye and hello again; debouncing keeps that out of the log.
+//! A broker that restarts makes every device say goodbye and hello again; debouncing keeps that out of the log. Presence is no event, so
+//! a device may come back between the look and the command and its aggregate doesn't know: whoever was marked by mistake is found by the
+//! next look and made online again.
 
-use domain::device::{Device, DeviceCommand, OfflineCause};
+use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{Request, clock};
+use event_store::{Request, Seen, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use projections::hearing::Hearing;
 use projections::presence;
 
 use crate::Context;
@@ -22,28 +25,34 @@ pub(crate) const TICK: Tick =
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     async move {
-        let options = &context.options;
+        let (options, now) = (&context.options, clock::now());
+        let hearing = Hearing::read(&context.db).await?;
+        let mistaken = presence::mistaken(&context.db, now, options.silence, GONE_MAX).await?;
         let gone =
-            presence::gone(&context.db, clock::now(), options.offline_debounce, options.silence, GONE_MAX).await?;
-        let count = gone.len();
-        let commands = gone
-            .into_iter()
-            .map(|(tenant, device, cause)| mark_offline(context, tenant, device, cause).boxed())
-            .collect();
-        loops::all(commands, IN_FLIGHT_MAX).await?;
-        Ok(Progress::of(count == GONE_MAX))
+            presence::gone(&context.db, &hearing, now, options.offline_debounce, options.silence, GONE_MAX).await?;
+        let moved = gone.len() == GONE_MAX || mistaken.len() == GONE_MAX;
+        let back = mistaken.into_iter().map(|(tenant, device, version)| {
+            // Whatever happened to the device since is for others to judge.
+            ask(context, tenant, device, DeviceCommand::SeenOnline, Some(Seen::OneOf(vec![version]))).boxed()
+        });
+        let away = gone.into_iter().map(|(tenant, device, cause)| {
+            ask(context, tenant, device, DeviceCommand::MarkOffline { cause }, None).boxed()
+        });
+        loops::all(back.chain(away).collect(), IN_FLIGHT_MAX).await?;
+        Ok(Progress::of(moved))
     }
     .boxed()
 }
 
-async fn mark_offline(
+async fn ask(
     context: &Context,
     tenant: TenantId,
     device: DeviceId,
-    cause: OfflineCause,
+    wish: DeviceCommand,
+    seen: Option<Seen>,
 ) -> Result<(), TickError> {
     let key = Key::<Device>::new(&tenant, &device);
-    let request = Request::new(CommandId(clock::new_id()), actor(), DeviceCommand::MarkOffline { cause });
+    let request = Request { seen, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
     loops::alone(context.store.execute(&key, request).await, key.raw())
 }
 

@@ -13,6 +13,7 @@ mod db;
 mod decode;
 pub mod downloads;
 mod handle;
+pub mod hearing;
 mod models;
 pub mod presence;
 mod rebuild;

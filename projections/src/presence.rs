@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
-use crate::db::{Db, DbError, ReadTx};
+use crate::db::{Db, DbError};
+use crate::hearing::Hearing;
 use crate::models::deadlines::parse;
 use crate::table::{Row, Rows};
 
-/// Silence is judged only when telemetry was applied this recently.
-const UP_TO_DATE: Duration = Duration::from_secs(10);
+/// Only devices heard this recently are looked at for having been marked offline by mistake.
+const MISTAKE_AGE_MAX: TimeDelta = TimeDelta::minutes(5);
 /// Readings outside of these are none.
 const BATTERY_PERCENT: RangeInclusive<i64> = 0..=100;
 const SIGNAL_DBM: RangeInclusive<i64> = -200..=50;
@@ -39,6 +40,9 @@ struct PresenceRow {
     broker_ms: u64,
     /// The broker's number of the latest message: one that comes again never overrides.
     delivery: u64,
+    /// The same of the latest that told of a session, and of the latest with readings: topics overtake one another.
+    status_delivery: u64,
+    readings_delivery: u64,
 }
 
 impl Row for PresenceRow {
@@ -158,44 +162,80 @@ fn hear(
         external_power: None,
         broker_ms: 0,
         delivery: 0,
+        status_delivery: 0,
+        readings_delivery: 0,
     });
     let nothing = Value::Null;
     let contact = if record.kind == TelemetryKind::Contact { data } else { &nothing };
     let number = |name: &str| contact[name].as_u64().map(|number| number.min(i64::MAX as u64));
-    if let Some(delivery) = number("delivery") {
-        let place = (number("broker_ms").unwrap_or(0), delivery);
-        if place < (row.broker_ms, row.delivery) {
-            return row;
-        }
-        (row.broker_ms, row.delivery) = place;
+    // What has no number counts as the latest.
+    let delivery = number("delivery");
+    let broker_ms = delivery.map_or(row.broker_ms, |_| number("broker_ms").unwrap_or(0));
+    if broker_ms < row.broker_ms {
+        return row;
     }
-    note_contact(&mut row, contact, at);
-    if record.kind != TelemetryKind::Progress && row.will_at.is_none() {
-        note_readings(&mut row, data);
+    if broker_ms > row.broker_ms {
+        row.broker_ms = broker_ms;
+        (row.delivery, row.status_delivery, row.readings_delivery) = (0, 0, 0);
+    }
+    let delivery = delivery.unwrap_or(row.delivery);
+    let is_latest = delivery >= row.delivery;
+    row.delivery = row.delivery.max(delivery);
+    if contact["status"] == "offline" {
+        if is_latest {
+            note_will(&mut row, contact, at);
+        }
+        return row;
+    }
+    if is_latest {
+        note_contact(&mut row, at);
+    }
+    if delivery >= row.status_delivery {
+        note_session(&mut row, contact, delivery);
+    }
+    if delivery >= row.readings_delivery && row.will_at.is_none() && note_readings(&mut row, record, data) {
+        row.readings_delivery = delivery;
     }
     row
 }
 
-fn note_contact(row: &mut PresenceRow, data: &Value, at: DateTime<Utc>) {
+/// The will of an old session says nothing about the present one.
+fn note_will(row: &mut PresenceRow, data: &Value, at: DateTime<Utc>) {
     let session = data["session"].as_str();
-    if data["status"] == "offline" {
-        // The will of an old session says nothing about the present one.
-        if session.is_none() || session == row.session.as_deref() || row.session.is_none() {
-            row.will_at = Some(at);
-        }
-        return;
+    if session.is_none() || session == row.session.as_deref() || row.session.is_none() {
+        row.will_at = Some(at);
     }
-    row.last_seen = row.last_seen.max(at);
-    row.will_at = None;
-    let text = |name: &str| data[name].as_str().map(str::to_owned);
-    row.session = text("session").or_else(|| row.session.take());
-    row.boot_id = text("boot_id").or_else(|| row.boot_id.take());
 }
 
-fn note_readings(row: &mut PresenceRow, data: &Value) {
-    row.battery_level = reading(&data["battery_level"], BATTERY_PERCENT).or(row.battery_level);
-    row.signal_strength = reading(&data["signal_strength"], SIGNAL_DBM).or(row.signal_strength);
-    row.external_power = data["external_power"].as_bool().or(row.external_power);
+fn note_contact(row: &mut PresenceRow, at: DateTime<Utc>) {
+    row.last_seen = row.last_seen.max(at);
+    row.will_at = None;
+}
+
+fn note_session(row: &mut PresenceRow, data: &Value, delivery: u64) {
+    let text = |name: &str| data[name].as_str().map(str::to_owned);
+    if let Some(session) = text("session") {
+        row.session = Some(session);
+        row.status_delivery = delivery;
+    }
+    if let Some(boot_id) = text("boot_id") {
+        row.boot_id = Some(boot_id);
+        row.status_delivery = delivery;
+    }
+}
+
+/// Whether there were any. Progress has none.
+fn note_readings(row: &mut PresenceRow, record: &TelemetryRecord, data: &Value) -> bool {
+    if record.kind == TelemetryKind::Progress {
+        return false;
+    }
+    let battery_level = reading(&data["battery_level"], BATTERY_PERCENT);
+    let signal_strength = reading(&data["signal_strength"], SIGNAL_DBM);
+    let external_power = data["external_power"].as_bool();
+    row.battery_level = battery_level.or(row.battery_level);
+    row.signal_strength = signal_strength.or(row.signal_strength);
+    row.external_power = external_power.or(row.external_power);
+    battery_level.is_some() || signal_strength.is_some() || external_power.is_some()
 }
 
 /// A whole number from a range; anything else is absent.
@@ -204,51 +244,71 @@ fn reading(value: &Value, range: RangeInclusive<i64>) -> Option<i64> {
     range.contains(&rounded).then_some(rounded)
 }
 
-/// Whether telemetry has been applied up to a moment ago. The checkpoint's row is touched also while nothing comes.
-pub(crate) async fn is_up_to_date(tx: &mut ReadTx, now: DateTime<Utc>) -> Result<bool, DbError> {
-    let caught_up: Option<DateTime<Utc>> =
-        sqlx::query_scalar("SELECT caught_up_at FROM projection_checkpoints WHERE name = $1")
-            .bind(crate::PRESENCE)
-            .fetch_optional(&mut *tx.0)
-            .await?
-            .flatten();
-    Ok(caught_up.is_some_and(|at| now - at < TimeDelta::from_std(UP_TO_DATE).unwrap_or_default()))
-}
-
-/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long. A will is judged
-/// when all that was heard within the debouncing after it has been applied.
+/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long; both held against
+/// what has been heard until then.
 pub async fn gone(
     db: &Db,
+    hearing: &Hearing,
     now: DateTime<Utc>,
     debounce: Duration,
     silence: Duration,
     limit: usize,
 ) -> Result<Vec<(TenantId, DeviceId, OfflineCause)>, DbError> {
+    let Some(heard) = hearing.heard(now) else { return Ok(Vec::new()) };
     let mut tx = db.read_all().await?;
-    if !is_up_to_date(&mut tx, now).await? {
-        return Ok(Vec::new());
-    }
     let rows = sqlx::query(
-        "SELECT d.tenant, d.device_id, p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1 AS by_will
+        "SELECT d.tenant, d.device_id, p.will_at IS NOT NULL AND greatest(p.will_at, $5) + make_interval(secs => $2) <= $1 AS by_will
          FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
          WHERE d.status = 'online' AND (
-           (p.will_at IS NOT NULL AND p.will_at + make_interval(secs => $2) <= $1
-            AND p.will_at + make_interval(secs => $2) <= (SELECT caught_up_at FROM projection_checkpoints WHERE name = $5))
-           OR p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) <= $1
+           (p.will_at IS NOT NULL AND greatest(p.will_at, $5) + make_interval(secs => $2) <= $1)
+           OR greatest(p.last_seen, $5)
+              + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) <= $1
          )
          LIMIT $4",
     )
-    .bind(now)
+    .bind(heard)
     .bind(debounce.as_secs_f64())
     .bind(silence.as_secs_f64())
     .bind(limit as i64)
-    .bind(crate::PRESENCE)
+    .bind(hearing.since())
     .fetch_all(&mut *tx.0)
     .await?;
     rows.iter()
         .map(|row| {
             let cause = if row.try_get("by_will")? { OfflineCause::Will } else { OfflineCause::Silence };
             Ok((parse(row.try_get("tenant")?)?, parse(row.try_get("device_id")?)?, cause))
+        })
+        .collect()
+}
+
+/// Devices that were marked offline by their last will although they were heard again before that was stored, with their version: the
+/// will doesn't stand any more. One that doesn't answer a command is offline for that, whatever else it says.
+pub async fn mistaken(
+    db: &Db,
+    now: DateTime<Utc>,
+    silence: Duration,
+    limit: usize,
+) -> Result<Vec<(TenantId, DeviceId, u64)>, DbError> {
+    let mut tx = db.read_all().await?;
+    let rows = sqlx::query(
+        "SELECT d.tenant, d.device_id, d.version
+         FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
+         WHERE d.status = 'offline' AND d.lifecycle = 'active' AND p.will_at IS NULL AND p.last_seen > $1
+           AND p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) > $4
+           AND NOT EXISTS (SELECT FROM updates t WHERE t.tenant = d.tenant AND t.device_id = d.device_id AND t.open
+                           AND (t.phase = 'dispatched' OR t.wait_reason = 'unresponsive'))
+         LIMIT $2",
+    )
+    .bind(now - MISTAKE_AGE_MAX)
+    .bind(limit as i64)
+    .bind(silence.as_secs_f64())
+    .bind(now)
+    .fetch_all(&mut *tx.0)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let version = row.try_get::<i64, _>("version")? as u64;
+            Ok((parse(row.try_get("tenant")?)?, parse(row.try_get("device_id")?)?, version))
         })
         .collect()
 }

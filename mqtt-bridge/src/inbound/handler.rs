@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::device::{Device, DeviceCommand, DeviceEvent, Lifecycle, Report, ReportStatus};
+use domain::device::{Device, DeviceCommand, DeviceEvent, Lifecycle, Reachability, Report, ReportStatus};
 use domain::{Actor, CommandId, Key, Rejection};
 use event_store::dead_letters::{DeadLetter, DeadLetters};
 use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
@@ -135,7 +135,7 @@ impl Handler {
                 self.contacts.note(&(&topic.tenant, &topic.device));
             }
             // Whether the device is gone is decided later, when it has had time to come back.
-            PresenceWord::Offline => self.require_active(topic).await?,
+            PresenceWord::Offline => drop(self.require_active(topic).await?),
         }
         self.publish(topic, TelemetryKind::Contact, None, &contact).await
     }
@@ -153,8 +153,11 @@ impl Handler {
 
     /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
     async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
-        if self.contacts.is_over(&(&topic.tenant, &topic.device)) {
-            return self.require_active(topic).await;
+        // Whoever counts as offline is let through: it was marked so just now.
+        if self.contacts.is_over(&(&topic.tenant, &topic.device))
+            && self.require_active(topic).await? == Reachability::Online
+        {
+            return Ok(());
         }
         self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
         self.note_contact(topic, delivery).await
@@ -171,10 +174,10 @@ impl Handler {
         Ok(())
     }
 
-    async fn require_active(&self, topic: &DeviceTopic) -> Result<(), Trouble> {
+    async fn require_active(&self, topic: &DeviceTopic) -> Result<Reachability, Trouble> {
         let loaded = self.store.load(&key(topic)).await?;
         let rejection = match loaded.aggregate.lifecycle {
-            Lifecycle::Active => return Ok(()),
+            Lifecycle::Active => return Ok(loaded.aggregate.reachability),
             Lifecycle::Absent => Rejection::DeviceUnknown,
             Lifecycle::Decommissioned => Rejection::DeviceDecommissioned,
         };

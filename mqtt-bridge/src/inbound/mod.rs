@@ -6,6 +6,7 @@
 
 mod answers;
 mod handler;
+mod heard;
 mod limits;
 mod merge;
 pub(crate) mod mqtt_msgs;

@@ -1,7 +1,7 @@
 //! The nats-server source: durable pull consumers on the stream in which the server keeps what MQTT clients publish with QoS 1, one per
 //! up-channel. One with all their filters would do, but reads a backlog seven times slower than a consumer with a single filter.
 //!
-//! That stream is the server's own affair, so this is the only file that knows it, and it looks before it relies on it: a stream that is
+//! That stream is the server's own affair, so only this file and `heard` know it, and it is looked at before it is relied on: a stream that is
 //! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
 //! nothing may be called ready before the durable exists.
 
@@ -12,15 +12,16 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{self, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, Message};
 use async_nats::{Client, connection::State};
+use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
-use super::{Ack, Delivery, Inbound, Queues, Verdict};
+use super::{Ack, Delivery, Inbound, Queues, Verdict, heard};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
-const STREAM: &str = "$MQTT_msgs";
+pub(super) const STREAM: &str = "$MQTT_msgs";
 /// Begin of the names of the durables, which all bridges of an installation share.
 const DURABLE_PREFIX: &str = "waybill-bridge-";
 /// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
@@ -56,6 +57,7 @@ pub(crate) enum SourceError {
 pub(crate) async fn run(
     client: Client,
     queues: Queues,
+    telemetry: Telemetry,
     ready: watch::Sender<bool>,
     stop: CancellationToken,
 ) -> Result<(), SourceError> {
@@ -69,7 +71,11 @@ pub(crate) async fn run(
             Ok(open) => {
                 failures = 0;
                 ready.send_replace(true);
-                let reason = read(open, &queues, &stop).await;
+                let jetstream = open.jetstream.clone();
+                let reason = tokio::select! {
+                    reason = read(open, &queues, &stop) => reason,
+                    never = heard::run(&jetstream, &telemetry) => match never {},
+                };
                 tracing::debug!(reason, "reading of MQTT messages interrupted");
             }
             Err(error @ SourceError::Unknown { .. }) => return Err(error),
@@ -87,6 +93,7 @@ pub(crate) async fn run(
 }
 
 struct Open {
+    jetstream: Context,
     messages: Merge<pull::Stream>,
     incarnation_ms: u64,
 }
@@ -110,7 +117,7 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
         lanes.push(fetch.messages().await.map_err(unavailable)?);
     }
     let created_ms = info.created.timestamp_millis();
-    Ok(Open { messages: Merge::new(lanes), incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
+    Ok(Open { jetstream, messages: Merge::new(lanes), incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
 }
 
 /// The stream, if it is what this file believes.
@@ -128,9 +135,13 @@ async fn look(jetstream: &Context) -> Result<stream::Info, SourceError> {
     }
 }
 
+pub(super) fn durable_name(channel: &str) -> String {
+    format!("{DURABLE_PREFIX}{channel}")
+}
+
 fn durable(channel: &str, filter: String) -> pull::Config {
     pull::Config {
-        durable_name: Some(format!("{DURABLE_PREFIX}{channel}")),
+        durable_name: Some(durable_name(channel)),
         description: Some("what devices send, on its way into the event log".to_owned()),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,

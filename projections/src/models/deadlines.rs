@@ -1,16 +1,17 @@
 //! Which clocks of updates have run out, as far as the rows know.
 //!
-//! Silence is measured from the phase's event or from the last thing heard of the device, whichever is later, so it is only judged while
-//! what is heard is up to date.
+//! Silence is measured from the phase's event, from the last thing heard of the device or from the end of an outage, whichever is latest,
+//! and judged only once everything has been heard that devices said before the deadline ([`Hearing`]). Clocks of waiting don't hang on it.
 
 use chrono::{DateTime, Utc};
 use domain::device::{Clock, Outcome, Phase, WaitReason};
 use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
+use crate::hearing::Hearing;
 use crate::models::pauses::STANDS_STILL;
-use crate::presence;
 
 /// A clock that has run out, with what was believed when looking.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,28 +26,30 @@ pub struct DueClock {
     pub seq: u64,
 }
 
-/// Seconds of the limit of a phase, and of the clocks over phases. `$1` is now.
+/// `$1` is now; `$2` and `$3` the time to hold deadlines against that hang on hearing, `$2` where nobody listens too; since `$4` devices
+/// are heard.
 fn sql() -> String {
-    format!("
+    let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
+      AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $2";
+    let wait =
+        "t.reached_at IS NULL AND t.wait_until <= $1 AND t.phase IN ('queued', 'waiting', 'dispatched', 'deferred')";
+    let silent = |limit: &str| format!("make_interval(secs => (t.limits->>'{limit}')::float8)");
+    let (dispatch, downloading) = (silent("dispatch_s"), silent("downloading_s"));
+    let (phase, cancel) = (silent("phase_s"), silent("cancel_s"));
+    format!(
+        "
 SELECT t.tenant, t.device_id, t.ordinal, t.attempt, t.phase, t.wait_reason, t.seq,
-  CASE
-    WHEN t.reached_at IS NULL AND t.wait_until <= $1 AND t.phase IN ('queued', 'waiting', 'dispatched', 'deferred') THEN 'wait'
-    WHEN t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
-      AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $1 THEN 'total'
-    ELSE 'phase'
-  END AS clock
+  CASE WHEN {wait} THEN 'wait' WHEN {total} THEN 'total' ELSE 'phase' END AS clock
 FROM updates t
 LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
 WHERE t.due_at <= $1 AND NOT ({STANDS_STILL}) AND (
-  (t.reached_at IS NULL AND t.wait_until <= $1 AND t.phase IN ('queued', 'waiting', 'dispatched', 'deferred'))
-  OR (t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
-      AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $1)
-  OR ($2 AND t.phase = 'dispatched' AND t.phase_since + make_interval(secs => (t.limits->>'dispatch_s')::float8) <= $1)
-  OR ($2 AND t.phase = 'downloading'
-      AND greatest(t.phase_since, p.last_seen) + make_interval(secs => (t.limits->>'downloading_s')::float8) <= $1)
-  OR ($2 AND t.phase IN ('accepted', 'verifying', 'installing', 'rebooting')
-      AND greatest(t.phase_since, p.last_seen) + make_interval(secs => (t.limits->>'phase_s')::float8) <= $1)
-  OR (t.phase = 'cancelling' AND t.phase_since + make_interval(secs => (t.limits->>'cancel_s')::float8) <= $1)
+  ({wait})
+  OR ({total})
+  OR (t.phase = 'dispatched' AND greatest(t.phase_since, $4) + {dispatch} <= $3)
+  OR (t.phase = 'downloading' AND greatest(t.phase_since, p.last_seen, $4) + {downloading} <= $3)
+  OR (t.phase IN ('accepted', 'verifying', 'installing', 'rebooting')
+      AND greatest(t.phase_since, p.last_seen, $4) + {phase} <= $3)
+  OR (t.phase = 'cancelling' AND greatest(t.phase_since, $4) + {cancel} <= $2)
   OR (t.phase = 'deferred' AND t.not_before <= $1)
   OR (t.phase = 'waiting' AND t.wait_reason IN ('backoff', 'held', 'unresponsive') AND t.campaign_id IS NULL
       AND (t.not_before IS NULL OR t.not_before <= $1)
@@ -54,32 +57,52 @@ WHERE t.due_at <= $1 AND NOT ({STANDS_STILL}) AND (
                   AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $1))))
 )
 ORDER BY t.due_at
-LIMIT $3")
+LIMIT $5"
+    )
 }
 
-/// Clocks that have run out, at most `limit`.
-pub async fn due(db: &Db, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
+/// What waits for its device alone while a timed hold lapses on it: it came back, or had its other update ended, during the hold. Beginning
+/// is what ends the condition.
+const HELD_UP: &str = "
+SELECT t.tenant, t.device_id, t.ordinal, t.attempt, t.phase, t.wait_reason, t.seq, 'phase' AS clock
+FROM devices d JOIN updates t ON t.tenant = d.tenant AND t.device_id = d.device_id
+WHERE d.held AND d.hold_until <= $1 AND d.status = 'online' AND d.live_ordinal IS NULL
+  AND t.open AND t.phase = 'waiting' AND t.wait_reason IN ('offline', 'busy') AND t.campaign_id IS NULL
+  AND (t.not_before IS NULL OR t.not_before <= $1)
+ORDER BY d.hold_until
+LIMIT $2";
+
+/// Clocks that have run out by what has been heard, at most `limit`.
+pub async fn due(db: &Db, hearing: &Hearing, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
     let mut tx = db.read_all().await?;
-    let hears = presence::is_up_to_date(&mut tx, now).await?;
-    let rows = sqlx::query(&sql()).bind(now).bind(hears).bind(limit as i64).fetch_all(&mut *tx.0).await?;
-    rows.iter()
-        .map(|row| {
-            let reason: Option<String> = row.try_get("wait_reason")?;
-            Ok(DueClock {
-                tenant: parse(row.try_get("tenant")?)?,
-                device: parse(row.try_get("device_id")?)?,
-                ordinal: row.try_get::<i64, _>("ordinal")? as u32,
-                attempt: row.try_get::<i64, _>("attempt")? as u16,
-                phase: phase(row.try_get("phase")?, reason.as_deref())?,
-                clock: match row.try_get("clock")? {
-                    "wait" => Clock::Wait,
-                    "total" => Clock::Total,
-                    _ => Clock::Phase,
-                },
-                seq: row.try_get::<i64, _>("seq")? as u64,
-            })
-        })
-        .collect()
+    let mut rows = sqlx::query(&sql())
+        .bind(now)
+        .bind(hearing.heard_or_absent(now))
+        .bind(hearing.heard(now))
+        .bind(hearing.since())
+        .bind(limit as i64)
+        .fetch_all(&mut *tx.0)
+        .await?;
+    let left = limit - rows.len().min(limit);
+    rows.extend(sqlx::query(HELD_UP).bind(now).bind(left as i64).fetch_all(&mut *tx.0).await?);
+    rows.iter().map(clock_of).collect()
+}
+
+fn clock_of(row: &PgRow) -> Result<DueClock, DbError> {
+    let reason: Option<String> = row.try_get("wait_reason")?;
+    Ok(DueClock {
+        tenant: parse(row.try_get("tenant")?)?,
+        device: parse(row.try_get("device_id")?)?,
+        ordinal: row.try_get::<i64, _>("ordinal")? as u32,
+        attempt: row.try_get::<i64, _>("attempt")? as u16,
+        phase: phase(row.try_get("phase")?, reason.as_deref())?,
+        clock: match row.try_get("clock")? {
+            "wait" => Clock::Wait,
+            "total" => Clock::Total,
+            _ => Clock::Phase,
+        },
+        seq: row.try_get::<i64, _>("seq")? as u64,
+    })
 }
 
 pub(crate) fn parse<T: TryFrom<String, Error: std::fmt::Display>>(text: String) -> Result<T, DbError> {

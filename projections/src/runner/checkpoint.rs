@@ -1,6 +1,5 @@
 //! How far a projection has come, and who may move it.
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row as _};
 
 use super::RunEnd;
@@ -56,22 +55,15 @@ impl Checkpoint {
         }
     }
 
-    /// Moves the checkpoint within a transaction, unless another owner has it; the checkpoint to use when that commits. `heard_until` is
-    /// the time up to which everything is applied; none stands for now.
-    pub(crate) async fn write(
-        &self,
-        connection: &mut PgConnection,
-        position: u64,
-        heard_until: Option<DateTime<Utc>>,
-    ) -> Result<Self, DbError> {
+    /// Moves the checkpoint within a transaction, unless another owner has it; the checkpoint to use when that commits.
+    pub(crate) async fn write(&self, connection: &mut PgConnection, position: u64) -> Result<Self, DbError> {
         let done = sqlx::query(
-            "UPDATE projection_checkpoints SET position = $4, caught_up_at = coalesce($5, now()) WHERE name = $1 AND epoch = $2 AND position = $3",
+            "UPDATE projection_checkpoints SET position = $4, caught_up_at = now() WHERE name = $1 AND epoch = $2 AND position = $3",
         )
         .bind(self.name)
         .bind(self.epoch)
         .bind(self.position as i64)
         .bind(position as i64)
-        .bind(heard_until)
         .execute(connection)
         .await?;
         if done.rows_affected() != 1 {
@@ -83,7 +75,7 @@ impl Checkpoint {
     /// Moves the checkpoint alone: nothing of the records in between concerns the read model.
     pub(crate) async fn advance(&mut self, db: &Db, position: u64) -> Result<(), DbError> {
         let mut tx = db.write("public").await?;
-        let next = self.write(&mut tx, position, None).await?;
+        let next = self.write(&mut tx, position).await?;
         tx.commit().await?;
         *self = next;
         Ok(())

@@ -88,7 +88,7 @@ impl Owner<'_> {
     pub(super) async fn take_unreadable(&mut self, unreadable: Unreadable) -> Result<(), RunEnd> {
         let Unreadable { raw, error } = unreadable;
         let mut tx = self.db.write("public").await?;
-        let next = self.checkpoint.write(&mut tx, raw.position, None).await?;
+        let next = self.checkpoint.write(&mut tx, raw.position).await?;
         if self.model.keep_unreadable(&mut tx, &raw).await? {
             tx.commit().await.map_err(DbError::from)?;
             self.checkpoint = next;
@@ -108,7 +108,7 @@ impl Owner<'_> {
 
     async fn commit(&mut self, records: &[Decoded], parked: &[ParkedRecord], last: u64) -> Result<(), DbError> {
         let mut tx = self.db.write("public").await?;
-        let next = self.checkpoint.write(&mut tx, last, None).await?;
+        let next = self.checkpoint.write(&mut tx, last).await?;
         if !records.is_empty() {
             self.model.apply(&mut tx, records).await?;
         }

@@ -1,9 +1,10 @@
-//! The projector over TELEMETRY: the same shape, another source. What TELEMETRY has forgotten stays as it is.
+//! The projector over TELEMETRY: the same shape, another source. What TELEMETRY has forgotten stays as it is. Marks of how far devices have
+//! been heard are noted with the checkpoint, in one transaction with what stands before them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::telemetry::{TelemetryLog, TelemetryMessage};
+use event_store::telemetry::{HeardMark, TelemetryEntry, TelemetryLog, TelemetryMessage};
 use event_store::{Delivery, LogInfo, StoreError, Subscription};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -15,13 +16,13 @@ use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
 use crate::board::Board;
 use crate::db::{Db, DbError, settle};
 use crate::handle::ProjectionState;
-use crate::presence;
+use crate::{hearing, presence};
 
 /// Version of the form of the rows from TELEMETRY.
 pub(crate) const PRESENCE_VERSION: i32 = 1;
-const MESSAGES_MAX: usize = 2_000;
+const ENTRIES_MAX: usize = 2_000;
 const LINGER: Duration = Duration::from_millis(20);
-/// While nothing comes the checkpoint's row is touched this often: silence is judged only when that is recent.
+/// While nothing comes the checkpoint's row is touched this often, which also shows that it is still this owner's.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the projector until the token is cancelled.
@@ -72,14 +73,14 @@ async fn follow_telemetry(
     let mut source = telemetry.subscribe(checkpoint.position + 1);
     let mut at_end = false;
     loop {
-        let (messages, caught_up) = gather(&mut source).await?;
-        at_end = caught_up.is_some() || (at_end && messages.is_empty());
-        if let Some(last) = messages.last() {
+        let (entries, caught_up) = gather(&mut source).await?;
+        at_end = caught_up.is_some() || (at_end && entries.is_empty());
+        if let Some(last) = entries.last().map(TelemetryEntry::position) {
             let mut tx = db.write("public").await?;
-            // Behind the end what was heard lately is still to come.
-            let heard_until = last.decode().ok().map(|record| record.received_at).filter(|_| caught_up.is_none());
-            let next = checkpoint.write(&mut tx, last.position, heard_until).await?;
+            let next = checkpoint.write(&mut tx, last).await?;
+            let (messages, marks) = sort(entries);
             apply(&mut tx, &messages).await?;
+            hearing::note(&mut tx, &marks).await?;
             tx.commit().await.map_err(DbError::from)?;
             checkpoint = next;
             board.advance(crate::PRESENCE, checkpoint.position, 0);
@@ -89,6 +90,17 @@ async fn follow_telemetry(
             board.caught_up(crate::PRESENCE, checkpoint.position);
         }
     }
+}
+
+fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<HeardMark>) {
+    let (mut messages, mut marks) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            TelemetryEntry::Message(message) => messages.push(message),
+            TelemetryEntry::Mark { mark, .. } => marks.extend(mark),
+        }
+    }
+    (messages, marks)
 }
 
 /// TELEMETRY forgets, and nothing is lost when it is made anew or restored: its messages are counted from the beginning again, the
@@ -109,7 +121,12 @@ async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
             incarnation_ms = info.incarnation_ms,
             "TELEMETRY is another one than before; it is read from its beginning."
         );
-        sqlx::query("UPDATE device_presence SET broker_ms = 0, delivery = 0").execute(&mut *tx).await?;
+        sqlx::query(
+            "UPDATE device_presence SET broker_ms = 0, delivery = 0, status_delivery = 0, readings_delivery = 0",
+        )
+        .execute(&mut *tx)
+        .await?;
+        hearing::forget(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -144,11 +161,11 @@ async fn try_apply(
     settle(savepoint, done).await
 }
 
-/// Messages that are there, or come soon; the position of the end when it was reached.
-async fn gather(source: &mut Subscription<TelemetryMessage>) -> Result<(Vec<TelemetryMessage>, Option<u64>), RunEnd> {
-    let mut messages = Vec::new();
+/// Entries that are there, or come soon; the position of the end when it was reached.
+async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<TelemetryEntry>, Option<u64>), RunEnd> {
+    let mut entries = Vec::new();
     let mut patience = TOUCH_INTERVAL;
-    while messages.len() < MESSAGES_MAX {
+    while entries.len() < ENTRIES_MAX {
         match tokio::time::timeout(patience, source.next()).await {
             Err(_) => break,
             Ok(None) => return Err(RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned()))),
@@ -156,12 +173,12 @@ async fn gather(source: &mut Subscription<TelemetryMessage>) -> Result<(Vec<Tele
                 return Err(RunEnd::Again(DbError::Unavailable(error.to_string())));
             }
             Ok(Some(Err(error))) => return Err(super::halt(error)),
-            Ok(Some(Ok(Delivery::CaughtUp { position }))) => return Ok((messages, Some(position))),
-            Ok(Some(Ok(Delivery::Record(message)))) => {
-                messages.push(message);
+            Ok(Some(Ok(Delivery::CaughtUp { position }))) => return Ok((entries, Some(position))),
+            Ok(Some(Ok(Delivery::Record(entry)))) => {
+                entries.push(entry);
                 patience = LINGER;
             }
         }
     }
-    Ok((messages, None))
+    Ok((entries, None))
 }

@@ -8,6 +8,8 @@ use domain::device::*;
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::version::VersionRequirement;
 use event_store::clock;
+use projections::deadlines::DueClock;
+use projections::hearing::Hearing;
 use projections::{deadlines, devices, presence, updates};
 use sqlx::Executor as _;
 
@@ -104,16 +106,8 @@ async fn updates_are_listed_newest_first() {
 /// A device, when it was last heard, and when its will came.
 type Heard<'a> = (&'a str, DateTime<Utc>, Option<DateTime<Utc>>);
 
-async fn hears(world: &World, caught_up: DateTime<Utc>, heard: &[Heard<'_>]) {
+async fn hears(world: &World, heard: &[Heard<'_>]) {
     let admin = world.admin().await;
-    sqlx::query(
-        "INSERT INTO projection_checkpoints (name, version, incarnation_ms, caught_up_at) VALUES ('presence', 1, 0, $1)
-         ON CONFLICT (name) DO UPDATE SET caught_up_at = $1",
-    )
-    .bind(caught_up)
-    .execute(&admin)
-    .await
-    .unwrap();
     admin.execute("DELETE FROM device_presence").await.unwrap();
     for (id, seen, will) in heard {
         sqlx::query("INSERT INTO device_presence (tenant, device_id, last_seen, will_at, delivery) VALUES ('acme', $1, $2, $3, 0)")
@@ -142,18 +136,57 @@ async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
         ("silent", ago(4_000), None),
         ("seen", ago(10), None),
     ];
-    let gone = async || {
-        let found =
-            presence::gone(&world.db, now, Duration::from_secs(30), Duration::from_secs(3_600), 10).await.unwrap();
+    let gone = async |hearing: Hearing| {
+        let (debounce, silence) = (Duration::from_secs(30), Duration::from_secs(3_600));
+        let found = presence::gone(&world.db, &hearing, now, debounce, silence, 10).await.unwrap();
         found
             .into_iter()
             .map(|(_, device, cause)| (device.to_string(), cause == OfflineCause::Will))
             .collect::<BTreeSet<_>>()
     };
-    hears(&world, now, &heard).await;
-    assert_eq!(gone().await, [("silent".to_owned(), false), ("will".to_owned(), true)].into());
-    hears(&world, ago(60), &heard).await;
-    assert!(gone().await.is_empty(), "telemetry lags");
+    hears(&world, &heard).await;
+    let all = || [("silent".to_owned(), false), ("will".to_owned(), true)].into();
+    let long_ago = ago(10_000);
+    assert_eq!(gone(Hearing::Until { until: now, since: long_ago }).await, all());
+    assert_eq!(gone(Hearing::Until { until: ago(-60), since: long_ago }).await, all(), "the bridge's clock is ahead");
+    assert!(gone(Hearing::Unknown).await.is_empty() && gone(Hearing::Absent).await.is_empty());
+    assert!(gone(Hearing::Until { until: ago(2_000), since: long_ago }).await.is_empty(), "a backlog is unread");
+    assert!(gone(Hearing::Until { until: now, since: ago(20) }).await.is_empty(), "just back from an outage");
+    let debounced = gone(Hearing::Until { until: now, since: ago(31) }).await;
+    assert_eq!(debounced, [("will".to_owned(), true)].into(), "a will counts again when it is debounced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_back_while_it_was_marked_offline_is_found() {
+    let world = World::start().await;
+    let firmware = world.firmware("2.0.0").await;
+    let offline = async |id: &str, cause| {
+        world.tell::<Device>(&device(id), DeviceCommand::MarkOffline { cause }).await.unwrap();
+    };
+    for id in ["back", "away", "silent", "mute", "online", "scrapped"] {
+        world.register(id).await;
+        world.boots(id, "b1", "1.0.0").await;
+    }
+    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("mute"), wish).await.unwrap();
+    for id in ["back", "away"] {
+        offline(id, OfflineCause::Will).await;
+    }
+    for id in ["silent", "mute"] {
+        offline(id, OfflineCause::Silence).await;
+    }
+    world.tell::<Device>(&device("scrapped"), DeviceCommand::Decommission).await.unwrap();
+    world.settles().await;
+    let now = clock::now();
+    let ago = |seconds| now - TimeDelta::seconds(seconds);
+    let seen = |id, seconds| (id, ago(seconds), None);
+    let all =
+        [seen("back", 1), ("away", ago(50), Some(ago(45))), seen("silent", 61), seen("mute", 1), seen("online", 1)];
+    hears(&world, &[&all[..], &[seen("scrapped", 1)]].concat()).await;
+    let found = presence::mistaken(&world.db, now, Duration::from_secs(60), 10).await.unwrap();
+    let found: Vec<(String, u64)> = found.into_iter().map(|(_, id, version)| (id.to_string(), version)).collect();
+    let row = devices::get(&mut world.db.read(&world.tenant).await.unwrap(), &world.tenant, "back").await;
+    assert_eq!(found, [("back".to_owned(), row.unwrap().unwrap().row.version)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,12 +205,15 @@ async fn clocks_run_out_when_they_should() {
     world.reports("deferred", ReportStatus::Deferred, None).await;
     world.settles().await;
     let start = clock::now();
-    let due = async |after_s: i64, heard_s: i64, listens: bool| {
-        let now = start + TimeDelta::seconds(after_s);
-        let caught_up = if listens { now } else { start - TimeDelta::hours(1) };
-        hears(&world, caught_up, &[("loading", start + TimeDelta::seconds(heard_s), None)]).await;
-        let found = deadlines::due(&world.db, now, 100).await.unwrap();
+    let at = |second: i64| start + TimeDelta::seconds(second);
+    let due_by = async |after_s: i64, heard_s: i64, hearing: Hearing| {
+        hears(&world, &[("loading", at(heard_s), None)]).await;
+        let found = deadlines::due(&world.db, &hearing, at(after_s), 100).await.unwrap();
         found.into_iter().map(|due| (due.device.to_string(), due.clock)).collect::<Vec<_>>()
+    };
+    let due = async |after_s: i64, heard_s: i64, listens: bool| {
+        let hearing = if listens { Hearing::Until { until: at(after_s), since: at(-3_600) } } else { Hearing::Absent };
+        due_by(after_s, heard_s, hearing).await
     };
     let has = |found: &[(String, Clock)], id: &str, clock| found.iter().any(|due| *due == (id.to_owned(), clock));
     assert!(due(60, 0, true).await.is_empty());
@@ -191,4 +227,40 @@ async fn clocks_run_out_when_they_should() {
     let found = due(8 * 24 * 3_600, 0, false).await;
     assert!(has(&found, "offline", Clock::Wait) && has(&found, "dispatched", Clock::Wait), "{found:?}");
     assert!(!has(&found, "deferred", Clock::Total), "a deferral doesn't use up the working clock");
+
+    let until = |until: i64, since: i64| Hearing::Until { until: at(until), since: at(since) };
+    for hearing in [until(500, -3_600), Hearing::Unknown] {
+        let found = due_by(3_700, 0, hearing).await;
+        assert!(!found.iter().any(|(id, _)| id == "loading"), "what it said lies unread: {found:?}");
+    }
+    assert!(has(&due_by(3_700, 0, until(3_650, -3_600)).await, "loading", Clock::Total));
+    assert!(has(&due_by(700, 0, until(650, -3_600)).await, "loading", Clock::Phase));
+    assert!(due_by(700, 0, until(700, 650)).await.is_empty(), "the limits begin anew behind an outage");
+    assert!(has(&due_by(780, 0, until(780, 650)).await, "dispatched", Clock::Phase));
+    assert!(has(&due_by(700, 0, until(9_999, -3_600)).await, "loading", Clock::Phase), "the bridge's clock is ahead");
+    assert!(has(&due_by(950, 940, until(0, 0)).await, "deferred", Clock::Phase), "its end is no silence");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
+    let world = World::start().await;
+    let firmware = world.firmware("2.0.0").await;
+    world.register("d-1").await;
+    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    let until = clock::now() + TimeDelta::milliseconds(500);
+    world.tell::<Device>(&device("d-1"), DeviceCommand::Hold { until: Some(until) }).await.unwrap();
+    world.boots("d-1", "b1", "1.0.0").await;
+    world.settles().await;
+    let due = async |now| deadlines::due(&world.db, &Hearing::Absent, now, 10).await.unwrap();
+    assert!(due(until - TimeDelta::milliseconds(1)).await.is_empty());
+    let found = due(until).await;
+    assert_eq!((found.len(), found[0].phase), (1, Phase::Waiting(WaitReason::Offline)));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let DueClock { ordinal, attempt, phase, clock, seq, .. } = found[0];
+    let events =
+        world.tell::<Device>(&device("d-1"), DeviceCommand::Expire { ordinal, attempt, phase, clock, seq }).await;
+    events.unwrap();
+    world.settles().await;
+    assert!(due(until + TimeDelta::seconds(1)).await.is_empty(), "it has begun and isn't asked again");
 }

@@ -7,16 +7,21 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::{AggregateKey, TenantId};
 use event_store::lifecycle::Tasks;
-use event_store::telemetry::{TELEMETRY_FORMAT, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord};
+use event_store::telemetry::{
+    HeardMark, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord,
+};
 use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
 use projections::Projections;
+use projections::hearing::Hearing as Heeded;
 use serde_json::Value;
 use sqlx::Row as _;
 
 use crate::fleet::{PATIENCE, World, device};
 
-/// Telemetry in a log in memory: one aggregate per device.
+const MARKS: &str = "marks";
+
+/// Telemetry in a log in memory: one aggregate per device, and one for the marks.
 #[derive(Clone, Default)]
 struct Heard(MemoryLog);
 
@@ -24,10 +29,19 @@ impl Heard {
     async fn say(&self, id: &str, kind: TelemetryKind, data: &str) -> u64 {
         let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
         let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time: None, data };
+        self.store(id, serde_json::to_vec(&record).unwrap()).await
+    }
+
+    async fn mark(&self, at: DateTime<Utc>, heard_until: DateTime<Utc>) -> u64 {
+        let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until };
+        self.store(MARKS, serde_json::to_vec(&mark).unwrap()).await
+    }
+
+    async fn store(&self, id: &str, body: Vec<u8>) -> u64 {
         let tenant = TenantId::new("acme").unwrap();
         let key = AggregateKey { tenant, kind: "telemetry".to_owned(), id: id.to_owned() };
         let last = self.0.last_sequence(&key).await.unwrap();
-        self.0.append(&key, last, Bytes::from(serde_json::to_vec(&record).unwrap())).await.unwrap()
+        self.0.append(&key, last, Bytes::from(body)).await.unwrap()
     }
 }
 
@@ -37,17 +51,20 @@ impl TelemetryLog for Heard {
         self.0.info().await
     }
 
-    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryMessage> {
-        let message = |raw: RawRecord| TelemetryMessage {
-            position: raw.position,
-            tenant: raw.key.tenant,
-            device: device(&raw.key.id),
-            stored_at: raw.stored_at,
-            body: raw.body,
+    fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryEntry> {
+        let entry = |raw: RawRecord| match raw.key.id == MARKS {
+            true => TelemetryEntry::Mark { position: raw.position, mark: serde_json::from_slice(&raw.body).ok() },
+            false => TelemetryEntry::Message(TelemetryMessage {
+                position: raw.position,
+                tenant: raw.key.tenant,
+                device: device(&raw.key.id),
+                stored_at: raw.stored_at,
+                body: raw.body,
+            }),
         };
         let converted = self.0.subscribe(from_sequence).map(move |delivery| {
             Ok(match delivery? {
-                Delivery::Record(raw) => Delivery::Record(message(raw)),
+                Delivery::Record(raw) => Delivery::Record(entry(raw)),
                 Delivery::CaughtUp { position } => Delivery::CaughtUp { position },
             })
         });
@@ -128,6 +145,30 @@ async fn what_a_device_measures_says_nothing_of_its_presence() {
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
+/// Topics have queues of their own, so a device's messages overtake one another.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_overtaken_still_counts_for_what_it_alone_says() {
+    let hearing = Hearing::start().await;
+    let contact = |data: &'static str| hearing.hears("d-1", TelemetryKind::Contact, data);
+    contact(r#"{"status":"online","session":"s1","battery_level":90,"delivery":1}"#).await;
+    contact(r#"{"delivery":9}"#).await;
+    contact(r#"{"status":"online","session":"s2","battery_level":80,"delivery":7}"#).await;
+    let row = hearing.row("d-1").await;
+    assert_eq!((row.session.as_deref(), row.battery_level, row.delivery), (Some("s2"), Some(80), 9));
+    contact(r#"{"status":"online","session":"s1","battery_level":90,"delivery":1}"#).await;
+    contact(r#"{"status":"offline","session":"s2","delivery":8}"#).await;
+    let row = hearing.row("d-1").await;
+    assert_eq!(
+        (row.session.as_deref(), row.battery_level, row.will_at),
+        (Some("s2"), Some(80), None),
+        "it spoke later"
+    );
+    contact(r#"{"status":"offline","session":"s2","delivery":10}"#).await;
+    contact(r#"{"battery_level":70,"delivery":6}"#).await;
+    assert!(hearing.row("d-1").await.will_at.is_some(), "the session that was overtaken can end");
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_telemetry_that_is_made_anew_is_heard() {
     let mut hearing = Hearing::start().await;
@@ -177,5 +218,33 @@ async fn a_message_that_cant_be_applied_holds_up_nobody() {
         sqlx::query_as("SELECT device_id, data->'t' FROM telemetry_latest ORDER BY 1").fetch_all(&admin).await.unwrap();
     let heard: Vec<String> = rows.iter().map(|(id, value)| format!("{id}:{value}")).collect();
     assert_eq!(heard, ["d-1:1", "d-2:2", "d-3:3"]);
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn marks_say_how_far_devices_are_heard() {
+    let mut hearing = Hearing::start().await;
+    let start = clock::now();
+    let at = |second: i64| DateTime::from_timestamp_millis(start.timestamp_millis() + 1_000 * second).unwrap();
+    let marked = async |hearing: &Hearing, second: i64, heard_until: i64| {
+        let position = hearing.heard.mark(at(second), at(heard_until)).await;
+        hearing.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
+        Heeded::read(&hearing.world.db).await.unwrap()
+    };
+    hearing.hears("d-1", TelemetryKind::Contact, r#"{"status":"online","delivery":5}"#).await;
+    assert_eq!(Heeded::read(&hearing.world.db).await.unwrap(), Heeded::Unknown);
+    let known = |until: i64, since: i64| Heeded::Until { until: at(until), since: at(since) };
+    assert_eq!(marked(&hearing, 0, -600).await, known(-600, 0), "a backlog of ten minutes");
+    assert_eq!(marked(&hearing, 20, 20).await, known(20, 0));
+    assert_eq!(marked(&hearing, 22, 10).await, known(20, 0), "never less");
+    hearing.heard.store(MARKS, b"of another program".to_vec()).await;
+    assert_eq!(marked(&hearing, 620, 30).await, known(30, 620), "away for ten minutes");
+
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+    assert_eq!(Heeded::read(&hearing.world.db).await.unwrap(), known(30, 620), "kept over a restart");
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    hearing.heard = Heard::default();
+    (hearing.tasks, hearing.projections) = Hearing::listen(&hearing.world, &hearing.heard);
+    assert_eq!(marked(&hearing, 5, 5).await, known(5, 5), "another TELEMETRY may lack what was said");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }

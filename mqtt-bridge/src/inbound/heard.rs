@@ -1,0 +1,121 @@
+//! Marks in TELEMETRY of how far devices have been heard: clocks that measure silence wait for them.
+//!
+//! A message counts as heard when it is acknowledged, thus when all that follows from it is stored; so a mark published after looking
+//! stands behind everything that it speaks of. The broker's times are taken as ages, by the broker's clock alone, and subtracted from this
+//! process's: the two clocks needn't agree. All bridges share the durables, so each may speak for all.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
+use event_store::clock;
+use event_store::telemetry::{HeardMark, TELEMETRY_FORMAT, Telemetry};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::mqtt_msgs::{STREAM, durable_name};
+use crate::topics::stored_filters;
+
+/// How often a mark is made: one request per durable, and one more for each that has something unfinished.
+const MARK_INTERVAL: Duration = Duration::from_secs(2);
+const NO_MESSAGE_FOUND: u64 = 10_037;
+
+/// What of a consumer's state matters here.
+#[derive(Debug, Deserialize)]
+struct ConsumerState {
+    /// The server's time of the answer.
+    ts: DateTime<Utc>,
+    ack_floor: AckFloor,
+    num_ack_pending: u64,
+    num_pending: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct AckFloor {
+    /// Up to this number of the stream everything is acknowledged.
+    stream_seq: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    message: Stored,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stored {
+    seq: u64,
+    subject: String,
+    time: DateTime<Utc>,
+}
+
+/// What holds up the mark.
+#[derive(Debug)]
+struct Oldest {
+    age: TimeDelta,
+    number: u64,
+    subject: String,
+}
+
+/// Makes marks for ever. What fails is tried again with the next one.
+pub(super) async fn run(jetstream: &Context, telemetry: &Telemetry) -> Infallible {
+    let mut ticks = interval(MARK_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(reason) = mark(jetstream, telemetry).await {
+            tracing::debug!(reason, "how far devices have been heard can't be marked");
+        }
+    }
+}
+
+async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<(), String> {
+    // Taken before asking: what comes while the answers are on their way isn't spoken of.
+    let at = clock::now();
+    let mut age_max = TimeDelta::zero();
+    for (channel, filter) in stored_filters() {
+        let Some(oldest) = oldest_unfinished(jetstream, channel, &filter).await? else { continue };
+        tracing::trace!(number = oldest.number, subject = oldest.subject, "a message isn't worked off yet");
+        age_max = age_max.max(oldest.age);
+    }
+    let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until: at - age_max };
+    telemetry.mark(mark).await.map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// The oldest message of a channel that isn't acknowledged.
+async fn oldest_unfinished(jetstream: &Context, channel: &str, filter: &str) -> Result<Option<Oldest>, String> {
+    let subject = format!("CONSUMER.INFO.{STREAM}.{}", durable_name(channel));
+    let state: ConsumerState = match ask(jetstream, subject, json!({})).await? {
+        Ok(state) => state,
+        Err((_, error)) => return Err(error),
+    };
+    if state.num_pending == 0 && state.num_ack_pending == 0 {
+        return Ok(None);
+    }
+    let next = json!({"seq": state.ack_floor.stream_seq + 1, "next_by_subj": filter});
+    match ask::<Found>(jetstream, format!("STREAM.MSG.GET.{STREAM}"), next).await? {
+        Ok(Found { message: Stored { seq, subject, time } }) => {
+            Ok(Some(Oldest { age: (state.ts - time).max(TimeDelta::zero()), number: seq, subject }))
+        }
+        // Finished in between.
+        Err((NO_MESSAGE_FOUND, _)) => Ok(None),
+        Err((_, error)) => Err(error),
+    }
+}
+
+/// The answer, or the server's code and reason; the outer error when there was no answer.
+async fn ask<T: DeserializeOwned>(
+    jetstream: &Context,
+    subject: String,
+    question: Value,
+) -> Result<Result<T, (u64, String)>, String> {
+    let answer: Response<T> = jetstream.request(subject, &question).await.map_err(|error| error.to_string())?;
+    Ok(match answer {
+        Response::Ok(found) => Ok(found),
+        Response::Err { error } => Err((error.error_code().0, error.to_string())),
+    })
+}

@@ -1,0 +1,95 @@
+//! Says when clocks stand still because devices aren't heard: once when it begins, once when it is over, and as a gauge all the time.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use projections::hearing::Hearing;
+
+/// Clocks that strike this much too late are worth a line.
+const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+const GAUGE: &str = "waybill_hearing_lag_seconds";
+
+/// How far what was heard lags the clock.
+#[derive(Default)]
+pub(crate) struct Lag(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// When this process first looked: nothing heard before it lags longer than that.
+    first_look: Option<DateTime<Utc>>,
+    warned: bool,
+}
+
+/// What is worth a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Begins,
+    Ends,
+}
+
+impl Lag {
+    /// Notes what is known at this moment.
+    pub(crate) fn note(&self, hearing: &Hearing, now: DateTime<Utc>) {
+        let (lag, change) = self.0.lock().unwrap_or_else(PoisonError::into_inner).look(hearing, now);
+        let lag_s = lag.num_seconds();
+        metrics::gauge!(GAUGE).set(lag_s as f64);
+        match change {
+            Some(Change::Begins) => tracing::warn!(
+                lag_s,
+                "Clocks of updates stand still: what devices said isn't heard, or not worked off. Is a bridge running?"
+            ),
+            Some(Change::Ends) => tracing::info!(lag_s, "Clocks of updates run again: devices are heard."),
+            None => {}
+        }
+    }
+}
+
+impl State {
+    fn look(&mut self, hearing: &Hearing, now: DateTime<Utc>) -> (TimeDelta, Option<Change>) {
+        let first_look = *self.first_look.get_or_insert(now);
+        let heard = match hearing {
+            Hearing::Absent => now,
+            Hearing::Unknown => first_look,
+            Hearing::Until { until, .. } => *until,
+        };
+        let lag = (now - heard).max(TimeDelta::zero());
+        let warned = std::mem::replace(&mut self.warned, lag > LAG_MAX);
+        let change = match (warned, self.warned) {
+            (false, true) => Some(Change::Begins),
+            (true, false) => Some(Change::Ends),
+            _ => None,
+        };
+        (lag, change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn heard(second: i64) -> Hearing {
+        Hearing::Until { until: at(second), since: at(0) }
+    }
+
+    #[test]
+    fn a_lag_is_said_once_and_its_end_too() {
+        let mut state = State::default();
+        assert_eq!(state.look(&heard(0), at(50)), (TimeDelta::seconds(50), None));
+        assert_eq!(state.look(&heard(0), at(61)), (TimeDelta::seconds(61), Some(Change::Begins)));
+        assert_eq!(state.look(&heard(1), at(63)), (TimeDelta::seconds(62), None));
+        assert_eq!(state.look(&heard(64), at(64)), (TimeDelta::zero(), Some(Change::Ends)));
+        assert_eq!(state.look(&heard(70), at(65)), (TimeDelta::zero(), None), "a clock behind the bridge's");
+    }
+
+    #[test]
+    fn a_bridge_that_was_never_there_lags_since_the_first_look() {
+        let mut state = State::default();
+        assert_eq!(state.look(&Hearing::Unknown, at(100)), (TimeDelta::zero(), None));
+        assert_eq!(state.look(&Hearing::Unknown, at(161)).1, Some(Change::Begins));
+        assert_eq!(state.look(&Hearing::Absent, at(162)).1, Some(Change::Ends), "nobody is to listen");
+    }
+}

@@ -1,0 +1,147 @@
+//! How far devices have been heard, beside the checkpoint of the projection over TELEMETRY.
+//!
+//! Whoever hears the devices leaves marks in TELEMETRY. A clock that measures silence strikes only when the marks have passed its
+//! deadline: a report that lies unread in the broker was in time. All times here are those of the marks, so no clock is compared with
+//! PostgreSQL's.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use event_store::telemetry::HeardMark;
+use sqlx::{PgConnection, Row as _};
+
+use crate::db::{Db, DbError};
+
+/// A longer time between two marks is an outage: devices get the time of each limit anew, since they may not have been served in it.
+const GAP_MAX: TimeDelta = TimeDelta::seconds(30);
+
+/// Until when devices have been heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// TELEMETRY isn't followed here: nobody hears devices.
+    Absent,
+    /// No mark has come yet.
+    Unknown,
+    Until {
+        /// What devices said until then is applied.
+        until: DateTime<Utc>,
+        /// Since then they have been heard without a gap.
+        since: DateTime<Utc>,
+    },
+}
+
+impl Hearing {
+    /// To be read before the rows that it is held against: they may then only stand for more.
+    pub async fn read(db: &Db) -> Result<Self, DbError> {
+        let mut tx = db.read_all().await?;
+        let row = sqlx::query("SELECT heard_until, hearing_since FROM projection_checkpoints WHERE name = $1")
+            .bind(crate::PRESENCE)
+            .fetch_optional(&mut *tx.0)
+            .await?;
+        let Some(row) = row else { return Ok(Self::Absent) };
+        Ok(match (row.try_get("heard_until")?, row.try_get("hearing_since")?) {
+            (Some(until), Some(since)) => Self::Until { until, since },
+            _ => Self::Unknown,
+        })
+    }
+
+    /// The time to hold deadlines of silence against; none while nothing is known.
+    pub(crate) fn heard(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Absent | Self::Unknown => None,
+            Self::Until { until, .. } => Some(now.min(*until)),
+        }
+    }
+
+    /// The same for clocks that run also where TELEMETRY isn't followed.
+    pub(crate) fn heard_or_absent(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if *self == Self::Absent { Some(now) } else { self.heard(now) }
+    }
+
+    /// No silence has begun earlier.
+    pub(crate) fn since(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Absent | Self::Unknown => None,
+            Self::Until { since, .. } => Some(*since),
+        }
+    }
+}
+
+/// What is known after these marks as well; `known`: the latest mark with the time since which there was no gap.
+fn follow(known: Option<(HeardMark, DateTime<Utc>)>, marks: &[HeardMark]) -> Option<(HeardMark, DateTime<Utc>)> {
+    marks.iter().fold(known, |known, mark| {
+        let Some((latest, since)) = known else { return Some((*mark, mark.at)) };
+        let since = if mark.at - latest.at > GAP_MAX { mark.at } else { since };
+        let at = mark.at.max(latest.at);
+        Some((HeardMark { at, heard_until: mark.heard_until.max(latest.heard_until), ..*mark }, since))
+    })
+}
+
+/// Notes marks in the transaction that applies what stands before them.
+pub(crate) async fn note(connection: &mut PgConnection, marks: &[HeardMark]) -> Result<(), DbError> {
+    if marks.is_empty() {
+        return Ok(());
+    }
+    let found = sqlx::query(
+        "SELECT heard_until, hearing_since, marked_at FROM projection_checkpoints WHERE name = $1 FOR UPDATE",
+    )
+    .bind(crate::PRESENCE)
+    .fetch_one(&mut *connection)
+    .await?;
+    let (heard_until, since, at): (Option<_>, Option<_>, Option<_>) =
+        (found.try_get("heard_until")?, found.try_get("hearing_since")?, found.try_get("marked_at")?);
+    let known = match (heard_until, since, at) {
+        (Some(heard_until), Some(since), Some(at)) => Some((HeardMark { v: 0, at, heard_until }, since)),
+        _ => None,
+    };
+    let Some((latest, since)) = follow(known, marks) else { return Ok(()) };
+    sqlx::query(
+        "UPDATE projection_checkpoints SET heard_until = $2, hearing_since = $3, marked_at = $4 WHERE name = $1",
+    )
+    .bind(crate::PRESENCE)
+    .bind(latest.heard_until)
+    .bind(since)
+    .bind(latest.at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets all marks: TELEMETRY is another one, and what devices said may be missing in it.
+pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE projection_checkpoints SET heard_until = NULL, hearing_since = NULL, marked_at = NULL WHERE name = $1",
+    )
+    .bind(crate::PRESENCE)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn mark(second: i64, heard_until: i64) -> HeardMark {
+        HeardMark { v: 1, at: at(second), heard_until: at(heard_until) }
+    }
+
+    fn after(marks: &[HeardMark]) -> (DateTime<Utc>, DateTime<Utc>) {
+        let (latest, since) = follow(None, marks).unwrap();
+        (latest.heard_until, since)
+    }
+
+    #[test]
+    fn what_has_been_heard_never_becomes_less() {
+        assert_eq!(after(&[mark(0, 0), mark(10, 10), mark(12, 5)]), (at(10), at(0)));
+        assert_eq!(after(&[mark(10, 10), mark(8, 8)]), (at(10), at(10)), "another process whose clock is behind");
+    }
+
+    #[test]
+    fn a_gap_begins_the_hearing_anew_and_a_backlog_does_not() {
+        assert_eq!(after(&[mark(0, 0), mark(31, 1)]), (at(1), at(31)));
+        assert_eq!(after(&[mark(0, 0), mark(20, 0), mark(40, 0), mark(60, 1)]), (at(1), at(0)));
+    }
+}
