@@ -11,19 +11,35 @@ use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanE
 use domain::{CommandId, Key};
 use event_store::{ExecuteError, Request};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use projections::rollout::{self, WorkRow};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::Context;
-use crate::loops::{self, TickError};
-use crate::rollout::actor;
+use crate::loops::{self, Progress, Tick, TickError};
+use crate::rollout::{actor, each_campaign};
 
 /// Chunks under way at the same time.
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 
+/// Apart from [`crate::rollout`]: a plan for a million devices takes its time, and the other campaigns go on meanwhile.
+pub(crate) const TICK: Tick =
+    Tick { name: "planner", interval: |options| options.rollout_interval, woken_by_events: true, run };
+
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+    each_campaign(context, |context, row| plan_if_due(context, row).boxed()).boxed()
+}
+
+async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+    if row.status == CampaignStatus::Planning {
+        plan_campaign(context, row).await?;
+    }
+    Ok(Progress::Idle)
+}
+
 /// Plans one campaign that is in planning.
-pub(crate) async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
+async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
     if !is_planning(context, row).await? {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Carries campaigns forward: plans them, grants slots, judges gates, withdraws and cancels.
+//! Carries campaigns forward: grants slots, judges gates, withdraws and cancels. [`crate::planner`] plans them.
 //!
 //! What to do is [`domain::rollout::decide`]; this shell only reads the view and sends what was decided.
 
@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use projections::rollout::{self, View, WorkRow};
 
 use crate::loops::{self, Progress, Tick, TickError};
-use crate::{Context, planner, slots};
+use crate::{Context, slots};
 
 /// Campaigns read at a time; a tick looks at all.
 const PAGE_CAMPAIGNS: usize = 500;
@@ -25,42 +25,43 @@ const IN_FLIGHT_MAX: usize = 32;
 pub(crate) const TICK: Tick =
     Tick { name: "rollout", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
+/// What is done with one campaign.
+type Act = for<'a> fn(&'a Context, &'a WorkRow) -> BoxFuture<'a, Result<Progress, TickError>>;
+
 pub(crate) fn actor() -> Actor {
     Actor::new("process-manager:rollout").unwrap_or_else(|_| unreachable!("a valid actor"))
 }
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
-    async move {
-        let mut moved = false;
-        let mut last = None;
-        loop {
-            let page = rollout::at_work(&context.db, last.as_ref(), PAGE_CAMPAIGNS).await?;
-            for row in &page {
-                // One campaign in trouble doesn't hold up the others.
-                match carry_forward(context, row).await {
-                    Ok(progress) => moved |= progress == Progress::Moved,
-                    Err(error) if !error.is_outage() => {
-                        tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
-                    }
-                    Err(error) => return Err(error),
+    each_campaign(context, |context, row| carry_forward(context, row).boxed()).boxed()
+}
+
+/// Does something with every campaign at work. One that is in trouble doesn't hold up the others.
+pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progress, TickError> {
+    let mut moved = false;
+    let mut last = None;
+    loop {
+        let page = rollout::at_work(&context.db, last.as_ref(), PAGE_CAMPAIGNS).await?;
+        for row in &page {
+            match act(context, row).await {
+                Ok(progress) => moved |= progress == Progress::Moved,
+                Err(error) if !error.is_outage() => {
+                    tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
                 }
-            }
-            let full = page.len() == PAGE_CAMPAIGNS;
-            last = page.into_iter().next_back();
-            if !full {
-                return Ok(Progress::of(moved));
+                Err(error) => return Err(error),
             }
         }
+        let full = page.len() == PAGE_CAMPAIGNS;
+        last = page.into_iter().next_back();
+        if !full {
+            return Ok(Progress::of(moved));
+        }
     }
-    .boxed()
 }
 
 async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     match row.status {
-        CampaignStatus::Planning => {
-            planner::plan_campaign(context, row).await?;
-            Ok(Progress::Idle)
-        }
+        CampaignStatus::Planning => Ok(Progress::Idle),
         CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling => roll(context, row).await,
         CampaignStatus::Absent
         | CampaignStatus::Draft
@@ -86,6 +87,11 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
             command(context, row, &view, "pause", CampaignCommand::Pause { cause }).await?;
             return Ok(Progress::Idle);
         }
+    }
+    // Behind its end a paused campaign, too: who has a slot and never began expires with it.
+    if view.rollout.status == CampaignStatus::Running
+        || (view.rollout.status == CampaignStatus::Paused && view.rollout.is_over(now))
+    {
         slots::carry_again(context, row, &view).await?;
     }
     let mut moved = false;
@@ -123,8 +129,8 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
             slots::take_back(context, row, view).await?;
         }
         Decision::FinishCancel => {
-            let left = rollout::cancellable(&context.db, &row.tenant, &row.campaign, 1).await?;
-            if left.is_empty() && view.rollout.total().in_use == 0 {
+            let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign).await?;
+            if !left && view.rollout.total().in_use == 0 {
                 command(context, row, view, "finish_cancel", C::FinishCancel).await?;
             }
         }

@@ -4,7 +4,7 @@
 //! answered is carried again under the same command id.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Campaign, CampaignSpec, CampaignStatus};
+use domain::campaign::{Campaign, CampaignSpec};
 use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareFacts, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
 use domain::{CommandId, Key};
@@ -25,7 +25,7 @@ pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices_max: u32) -> Result<bool, TickError> {
     let now = clock::now();
     let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, devices_max as usize).await?;
-    if ready.is_empty() || !is_running(context, row, view).await? {
+    if ready.is_empty() || !is_as_seen(context, row, view).await? {
         return Ok(false);
     }
     let spec = &view.rollout.spec;
@@ -47,7 +47,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
     }
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
     // Granting took its time: what was decided for the campaign meanwhile comes first.
-    if !is_running(context, row, view).await? {
+    if !is_as_seen(context, row, view).await? {
         return Ok(false);
     }
     carry(context, row, view, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
 /// Carries grants that devices haven't answered once more.
 pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), TickError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
-    if unseen.is_empty() || !is_running(context, row, view).await? {
+    if unseen.is_empty() || !is_as_seen(context, row, view).await? {
         return Ok(());
     }
     carry(context, row, view, unseen).await
@@ -110,25 +110,22 @@ async fn send(
     }
 }
 
-/// The campaign's own word, from the log: rows may lag behind a pause or a change of its limits.
-async fn is_running(context: &Context, row: &WorkRow, view: &View) -> Result<bool, TickError> {
+/// Whether the campaign is as the view has it, by its own word from the log: rows may lag behind a pause or a change of its limits.
+async fn is_as_seen(context: &Context, row: &WorkRow, view: &View) -> Result<bool, TickError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    Ok(campaign.aggregate.status == CampaignStatus::Running && campaign.version == view.campaign_version)
+    Ok(campaign.aggregate.status == view.rollout.status && campaign.version == view.campaign_version)
 }
 
 fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Grant {
     let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
-    let opened = usize::from(slot.wave).checked_sub(1).and_then(|index| view.wave_opened.get(index).copied().flatten());
-    Grant { campaign, number, wait_until: wait_until(&view.rollout.spec, opened, view.rollout.ends_at) }
+    let waits_from =
+        usize::from(slot.wave).checked_sub(1).and_then(|index| view.waits_from.get(index).copied().flatten());
+    Grant { campaign, number, wait_until: wait_until(&view.rollout.spec, waits_from, view.rollout.ends_at) }
 }
 
 /// The waiting clock runs from the opening of the wave, and never beyond the campaign's end.
-fn wait_until(
-    spec: &CampaignSpec,
-    wave_opened_at: Option<DateTime<Utc>>,
-    ends_at: Option<DateTime<Utc>>,
-) -> DateTime<Utc> {
-    let from = wave_opened_at.unwrap_or_else(clock::now);
+fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    let from = waits_from.unwrap_or_else(clock::now);
     let until = from + TimeDelta::minutes(spec.wait_for_device_minutes.into());
     ends_at.map_or(until, |ends_at| until.min(ends_at))
 }

@@ -28,7 +28,7 @@ pub async fn compare(db: &Db, log: Arc<dyn Log>) -> Result<Vec<String>, DbError>
     let position = Replay::new(db, &log, SCHEMA, &all).run(&mut |_, _| {}).await?;
     wait_for_live(db, position).await?;
     let mut differences = Vec::new();
-    let mut tx = db.read_all().await?;
+    let mut tx = db.read_at_length().await?;
     for model in &all {
         differences.extend(differences_of(&mut tx, *model).await?);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Executor as _, Postgres, Row as _, Transaction};
+use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
 
 /// Connections of one process, with one per projection that holds its lock.
 const CONNECTIONS_MAX: u32 = 32;
@@ -18,6 +18,11 @@ const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 /// Longest statement of a request.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
+/// Longest statement of projectors and of planning: one of them may concern all of a million devices. Only there so that nothing hangs
+/// for ever.
+const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
+/// PostgreSQL's code of a statement that took too long, or that somebody cancelled.
+const QUERY_CANCELED: &str = "57014";
 /// Oldest PostgreSQL that will do, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i32 = 150_000;
 
@@ -49,6 +54,8 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default().into_owned();
                 match code.get(..2).unwrap_or_default() {
+                    // Another try would take as long.
+                    _ if code == QUERY_CANCELED => Self::Refused(error.to_string()),
                     // Connection, resources, shutting down, serialization: another try may go through.
                     "08" | "53" | "57" | "40" => Self::Unavailable(error.to_string()),
                     // The values themselves, or a constraint on them.
@@ -106,6 +113,12 @@ pub(crate) async fn settle(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Lets the statements of this transaction take long.
+pub(crate) async fn work_at_length(connection: &mut PgConnection) -> Result<(), DbError> {
+    connection.execute(&*format!("SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}")).await?;
+    Ok(())
 }
 
 /// A read transaction of one tenant: one snapshot, nothing of other tenants.
@@ -167,10 +180,19 @@ impl Db {
         Ok(ReadTx(tx))
     }
 
+    /// The same for work that may take long.
+    pub(crate) async fn read_at_length(&self) -> Result<ReadTx, DbError> {
+        let mut tx = self.read_all().await?;
+        work_at_length(&mut tx.0).await?;
+        Ok(tx)
+    }
+
     /// A transaction that writes read models, with unqualified tables looked up in `schema` first.
     pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
         let mut tx = self.pool.begin().await?;
-        let setup = format!("SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public");
+        let setup = format!(
+            "SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public; SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}"
+        );
         (&mut *tx).execute(&*setup).await?;
         Ok(tx)
     }

@@ -21,7 +21,7 @@ use crate::words::{Words, phases, phases_of, words};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFilters {
-    /// A word of `status_counts`: a phase, `planned`, `excluded` or `late_confirmed`. A word of the old systems stands for all its phases.
+    /// A word of `status_counts` (a phase, `planned` or `excluded`), or `late_confirmed`. A word of the old systems stands for all its phases.
     phase: Option<String>,
     /// From 1.
     wave: Option<u16>,
@@ -37,8 +37,8 @@ const WITHOUT_UPDATE: [(&str, &str); 2] = [(PLANNED, "queued"), (EXCLUDED, "supe
 const PLANNED: &str = "planned";
 /// It gets no update in this campaign.
 const EXCLUDED: &str = "excluded";
-/// What is said of members alone, beside the phases of updates.
-pub(super) const MEMBERS_OWN: [&str; 3] = [PLANNED, EXCLUDED, LATE_CONFIRMED];
+/// What is said of members alone, where updates have a phase.
+pub(super) const WITHOUT_PHASE: [&str; 2] = [PLANNED, EXCLUDED];
 
 impl MemberFilters {
     fn into_filter(self) -> Result<MemberFilter, Problem> {
@@ -61,7 +61,7 @@ fn left_out(word: &str) -> Result<LeftOut, Problem> {
 
 /// The members' phases that a word means.
 fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
-    let own = phases().chain(MEMBERS_OWN).find(|phase| *phase == word);
+    let own = phases().chain(WITHOUT_PHASE).chain([LATE_CONFIRMED]).find(|phase| *phase == word);
     if let Some(phase) = own {
         return Ok(vec![phase.to_owned()]);
     }
@@ -91,6 +91,7 @@ pub(crate) struct Member {
     reached_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     regressed_at: Option<DateTime<Utc>>,
+    /// Its update ended otherwise, and yet the device says now that it runs the version.
     late_confirmed: bool,
 }
 

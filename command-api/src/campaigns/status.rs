@@ -17,7 +17,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::get;
-use super::members::MEMBERS_OWN;
+use super::members::WITHOUT_PHASE;
 use crate::auth::{Caller, Viewer};
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
@@ -68,8 +68,11 @@ pub(crate) struct CampaignStatusBody {
     settled: u64,
     /// settled / enrolled.
     progress_percent: f64,
-    /// Devices by phase, with `planned`, `excluded` and `late_confirmed`.
+    /// Devices by phase, with `planned` and `excluded`; each is in one of them.
     status_counts: BTreeMap<String, u64>,
+    /// Devices whose update ended otherwise (failed, timed out, …) and that say now by `status` that they run the version all the same.
+    /// An ended update stays ended: each is counted under its phase, too.
+    late_confirmed: u64,
     waves: Vec<WaveStatus>,
     /// confirmed / settled, in percent; null while nothing is settled.
     success_rate: Option<f64>,
@@ -179,6 +182,7 @@ fn body(
         settled,
         progress_percent: percent(settled, enrolled).unwrap_or(0.0),
         status_counts: all_counts(totals.status_counts),
+        late_confirmed: totals.late_confirmed,
         waves: waves.iter().map(WaveStatus::from).collect(),
         success_rate: percent(confirmed, settled),
         failure_rate: percent(failed, settled),
@@ -220,7 +224,7 @@ impl From<&ProgressRow> for WaveStatus {
 
 /// With a zero for every phase that nobody is in.
 fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let names = phases().chain(MEMBERS_OWN);
+    let names = phases().chain(WITHOUT_PHASE);
     let mut all: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
     all.extend(counts);
     all

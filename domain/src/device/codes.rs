@@ -22,7 +22,7 @@ pub enum CodeClass {
 }
 
 /// The device is at work on other bytes than it was told to fetch.
-pub(super) const CODE_WRONG_BYTES: &str = "digest_mismatch";
+pub const CODE_WRONG_BYTES: &str = "digest_mismatch";
 /// The code that the server writes when a working device falls silent.
 pub const CODE_SILENT: &str = "x_silent";
 

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use codes::{CODE_MAX_BYTES, CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code};
+pub use codes::{CODE_MAX_BYTES, CODE_SILENT, CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code};
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX};
+use domain::version::is_same;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -226,7 +227,7 @@ impl VersionsRow {
 
     /// The latest ended update that was to bring this version.
     fn take_late(&mut self, component: &str, version: &str) -> Option<(u32, Option<CampaignId>)> {
-        let fits = |sent: &Sent| sent.ended && sent.component == component && sent.version == version;
+        let fits = |sent: &Sent| sent.ended && sent.component == component && is_same(&sent.version, version);
         let ordinal = *self.sent.iter().rev().find(|(_, sent)| fits(sent))?.0;
         let sent = self.sent.remove(&ordinal)?;
         Some((ordinal, sent.campaign))
@@ -293,9 +294,9 @@ mod tests {
         let sent = Sent { component: "firmware".into(), version: "2.0.0".into(), campaign: None, ended: false };
         row.sent.insert(7, sent);
         row.follow(&[E::UpdateTimedOut { update: update(), phase: "rebooting".into() }]);
-        let changes = row.follow(&[reported("2.0.0")]);
+        let changes = row.follow(&[reported("v2.0.0")]);
         assert_eq!((changes[0].cause, changes[0].update), ("late", Some((7, None))));
-        assert!(row.follow(&[reported("2.0.0")]).is_empty(), "the same again is no change");
+        assert!(row.follow(&[reported("v2.0.0")]).is_empty(), "the same again is no change");
         assert_eq!(row.follow(&[reported("3.0.0")])[0].cause, "reported");
     }
 }

@@ -28,6 +28,11 @@ pub(crate) trait ReadModel: Send + Sync {
         1
     }
 
+    /// Whether rows are made of events of several aggregates. What the others did to a parked one is dropped, so its way back is a rebuild.
+    fn joins_aggregates(&self) -> bool {
+        false
+    }
+
     fn tables(&self) -> &'static [&'static str];
 
     /// Applies records in order. Table names are unqualified: the transaction says whether live or rebuilt ones are meant.

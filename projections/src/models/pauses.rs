@@ -12,7 +12,7 @@ pub(crate) const STANDS_STILL: &str = "t.phase IN ('queued', 'waiting') AND EXIS
   SELECT FROM update_pauses s WHERE s.tenant = t.tenant AND s.campaign_id = t.campaign_id)";
 
 fn is_of_pause(event: &E) -> bool {
-    matches!(event, E::Paused { .. } | E::Resumed { .. } | E::Cancelling {})
+    matches!(event, E::Paused { .. } | E::Resumed { .. } | E::Cancelling {} | E::Finished { .. })
 }
 
 /// Whether the records behind this one must see the updates as it leaves them.
@@ -29,6 +29,7 @@ pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
         match event {
             E::Paused { .. } => begin(connection, &tenant, &campaign, at).await?,
             E::Resumed { .. } | E::Cancelling {} => end(connection, &tenant, &campaign, at).await?,
+            E::Finished { .. } => forget(connection, &tenant, &campaign).await?,
             _ => {}
         }
     }
@@ -44,6 +45,16 @@ async fn begin(connection: &mut PgConnection, tenant: &str, campaign: &str, at: 
     .bind(at)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// The campaign's end came in its pause: what still waits has waited long enough.
+async fn forget(connection: &mut PgConnection, tenant: &str, campaign: &str) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM update_pauses WHERE tenant = $1 AND campaign_id = $2")
+        .bind(tenant)
+        .bind(campaign)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

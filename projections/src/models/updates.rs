@@ -95,6 +95,11 @@ impl ReadModel for UpdatesModel {
         crate::UPDATES
     }
 
+    // The pauses of campaigns move the clocks of devices' updates.
+    fn joins_aggregates(&self) -> bool {
+        true
+    }
+
     fn tables(&self) -> &'static [&'static str] {
         &["updates", "update_pauses"]
     }

@@ -1,6 +1,6 @@
 //! Folding events into the rollout read model.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::campaign::{CampaignStatus, ENDS_AFTER_DAYS};
@@ -29,18 +29,19 @@ pub(super) struct Fold {
 
 impl Fold {
     pub(super) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Self, DbError> {
-        let touched = Touched::by(batch);
-        let campaigns = Rows::<CampaignRow>::load(connection, touched.campaigns.iter().cloned().collect()).await?;
-        let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
-        let progress_keys = Self::progress_keys(connection, &touched.campaigns).await?;
         let device_keys = batch
             .iter()
             .filter(|record| !record.device_events().is_empty())
             .map(|record| vec![record.tenant(), record.id()]);
+        let devices = Rows::<DeviceRow>::load(connection, device_keys.collect()).await?;
+        let touched = Touched::by(batch, |device| devices.get(device));
+        let campaigns = Rows::<CampaignRow>::load(connection, touched.campaigns.iter().cloned().collect()).await?;
+        let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
+        let progress_keys = Self::progress_keys(connection, &touched.campaigns).await?;
         Ok(Self {
             progress: Rows::load(connection, progress_keys).await?,
             members: Rows::load(connection, member_keys).await?,
-            devices: Rows::load(connection, device_keys.collect()).await?,
+            devices,
             campaigns,
         })
     }
@@ -156,7 +157,7 @@ impl Fold {
                 // Those who begin again wait from here.
                 for wave in 1..=row.wave {
                     if let Some(progress) = self.progress.get_mut(&wave_key(&key, wave)) {
-                        progress.opened_at = Some(at);
+                        progress.waits_from = Some(at);
                     }
                 }
             }
@@ -184,7 +185,7 @@ impl Fold {
                 row.wave = *wave;
                 (row.wave_completed, row.accepted, row.soaking_since) = (false, false, None);
                 if let Some(progress) = self.progress.get_mut(&wave_key(&key, *wave)) {
-                    progress.opened_at = Some(at);
+                    (progress.opened_at, progress.waits_from) = (Some(at), Some(at));
                 }
             }
             E::GatePassed { .. } => row.soaking_since = Some(at),
@@ -203,7 +204,10 @@ impl Fold {
             E::Resumed { accept_failures } => self.resume(&key, at, *accept_failures),
             E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
             E::Cancelled {} => set_status(row, CampaignStatus::Cancelled),
-            E::Finished { result, .. } => set_status(row, status_of(*result)),
+            E::Finished { result, .. } => {
+                set_status(row, status_of(*result));
+                (row.before_pause, row.paused_at) = (None, None);
+            }
         }
         Ok(())
     }
@@ -218,7 +222,7 @@ impl Fold {
         row.accepted |= accept_failures;
         for wave in 1..=row.spec.waves.len() as u16 {
             let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
-            progress.opened_at = progress.opened_at.map(|opened| opened + paused);
+            progress.waits_from = progress.waits_from.map(|since| since + paused);
             if accept_failures {
                 progress.accepted_failed = progress.gate_failed;
                 progress.accepted_settled = progress.gate_settled;
@@ -242,6 +246,7 @@ impl Fold {
                 phase: "planned".to_owned(),
                 wait_reason: None,
                 before_cancel: None,
+                cancel_refused: false,
                 ordinal: None,
                 retry_of: None,
                 attempt: 0,
@@ -278,7 +283,7 @@ impl Fold {
             self.member(&campaign, slot.device.as_str(), |member| {
                 member.holds_slot = !member.is_ended();
                 member.grant_number = *number;
-                member.grant_seen = member.is_live() || member.is_ended();
+                member.grant_seen = member.is_ended();
             });
         }
     }
@@ -304,9 +309,18 @@ impl Fold {
             hold_until: None,
             decommissioned: false,
             live_ordinal: None,
+            sent: BTreeMap::new(),
         });
         apply_to_device(&mut device, event);
+        let verdicts = device.follow_versions(event);
         self.devices.put(device);
+        for (campaign, ordinal, runs) in verdicts {
+            self.member(&[record.tenant(), campaign], &record.id(), |member| {
+                if member.ordinal == Some(ordinal) && member.retry_of != Some(ordinal) {
+                    member.late_confirmed = runs;
+                }
+            });
+        }
         let Some(update) = event.update() else { return };
         let Some(campaign) = update.campaign else { return };
         let campaign = vec![record.tenant(), campaign.to_string()];
@@ -322,7 +336,6 @@ impl Fold {
             }
             member.ordinal = Some(ordinal);
             member.attempt = member.attempt.max(attempt);
-            member.grant_seen = true;
             apply_to_member(member, event, at);
         });
     }

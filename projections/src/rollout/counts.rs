@@ -12,11 +12,6 @@ impl MemberRow {
         self.ended_at.is_some()
     }
 
-    /// Begun and not ended, as the device's one live update.
-    pub(crate) fn is_live(&self) -> bool {
-        !self.is_ended() && !matches!(self.phase.as_str(), "planned" | "queued" | "waiting")
-    }
-
     fn contribution(&self) -> [i64; 10] {
         let resting = matches!(self.phase.as_str(), "deferred" | "staged");
         [

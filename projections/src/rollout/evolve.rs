@@ -30,6 +30,18 @@ pub(super) fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
 
 /// The campaign's view of a device's update after an event.
 pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
+    let is_unanswered = member.holds_slot && !member.grant_seen;
+    follow(member, event, at);
+    if member.is_ended() {
+        member.grant_seen = true;
+    } else if is_unanswered {
+        // Whatever else is heard of the device: the grant is still under way to it, and it may begin with it.
+        member.grant_seen = event.grant().is_some_and(|number| number >= member.grant_number);
+        member.holds_slot |= !member.grant_seen;
+    }
+}
+
+fn follow(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
     use DeviceEvent as E;
     let enter = |member: &mut MemberRow, phase: &str, holds_slot: bool| {
         member.phase = phase.to_owned();
@@ -50,6 +62,7 @@ pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: D
         E::UpdateWaiting { reason, retry_at, .. } => {
             enter(member, "waiting", false);
             member.wait_reason = Some(word(reason));
+            member.cancel_refused = false;
             match reason {
                 WaitReason::Slot => member.not_before = None,
                 WaitReason::Unresponsive => member.not_before = *retry_at,
@@ -58,7 +71,7 @@ pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: D
         }
         E::UpdateDispatched { .. } => {
             enter(member, "dispatched", true);
-            member.not_before = None;
+            (member.not_before, member.cancel_refused) = (None, false);
         }
         E::UpdateAccepted { .. } => {
             enter(member, "accepted", true);
@@ -111,11 +124,9 @@ pub(super) fn apply_to_member(member: &mut MemberRow, event: &DeviceEvent, at: D
             let holds_slot = member.holds_slot;
             let before = member.before_cancel.take().unwrap_or_else(|| "accepted".to_owned());
             enter(member, &before, holds_slot);
+            member.cancel_refused = true;
         }
         E::UpdateCancelled { .. } => end(member, "cancelled"),
-        E::UpdateReportedLate { status, .. } => {
-            member.late_confirmed |= status == "completed" && member.ended_at.is_some();
-        }
         E::VersionRegressed { .. } => {
             member.regressed_at = Some(at);
             member.gate_failed = true;

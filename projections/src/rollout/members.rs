@@ -96,6 +96,8 @@ pub async fn members(
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     pub status_counts: std::collections::BTreeMap<String, u64>,
+    /// Of them, those whose update ended otherwise and whose device says now that it runs the version.
+    pub late_confirmed: u64,
     pub failures_by_code: std::collections::BTreeMap<String, u64>,
     /// Attempts beyond the first of each update.
     pub retries: u64,
@@ -124,7 +126,7 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
     for row in &rows {
         let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
         *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
-        *totals.status_counts.entry(LATE_CONFIRMED.to_owned()).or_insert(0) += row.try_get::<i64, _>("late")? as u64;
+        totals.late_confirmed += row.try_get::<i64, _>("late")? as u64;
         if let Some(code) = row.try_get::<Option<String>, _>("code")? {
             *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
         }

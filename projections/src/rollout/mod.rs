@@ -7,6 +7,7 @@
 mod apply;
 mod counts;
 mod evolve;
+mod late;
 mod members;
 mod planning;
 mod queries;
@@ -19,7 +20,9 @@ use sqlx::PgConnection;
 
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
 pub use planning::plan_candidates;
-pub use queries::{View, WorkRow, at_work, cancellable, dispatched, granted_unseen, progress, ready, view};
+pub use queries::{
+    View, WorkRow, at_work, cancellable, dispatched, granted_unseen, has_uncancelled, progress, ready, view,
+};
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 
 use crate::db::DbError;
@@ -32,6 +35,14 @@ pub(crate) struct RolloutModel;
 impl ReadModel for RolloutModel {
     fn name(&self) -> &'static str {
         crate::ROLLOUT
+    }
+
+    fn version(&self) -> i32 {
+        2
+    }
+
+    fn joins_aggregates(&self) -> bool {
+        true
     }
 
     fn tables(&self) -> &'static [&'static str] {

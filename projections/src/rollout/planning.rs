@@ -40,7 +40,7 @@ pub async fn plan_candidates(
     planning_position: u64,
     now: DateTime<Utc>,
 ) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
-    let mut tx = db.read_all().await?;
+    let mut tx = db.read_at_length().await?;
     let position: Option<i64> =
         sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
             .bind(crate::DEVICES)

@@ -45,8 +45,8 @@ pub struct View {
     pub retry_round: u16,
     pub ledger_version: u64,
     pub firmware: FirmwareFacts,
-    /// When each wave opened.
-    pub wave_opened: Vec<Option<DateTime<Utc>>>,
+    /// From when the clocks of each wave's devices run.
+    pub waits_from: Vec<Option<DateTime<Utc>>>,
 }
 
 /// Place of a campaign in the order of work: the most urgent first.
@@ -121,7 +121,7 @@ pub async fn view(
     .fetch_all(&mut *tx.0)
     .await?;
     let minute_ago = now - TimeDelta::minutes(1);
-    let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.opened_at);
+    let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
     let rollout = RolloutView {
         status: status(&row.status)?,
         position: position as u64,
@@ -136,14 +136,14 @@ pub async fn view(
         failed_devices: failed.into_iter().map(parse::<DeviceId>).collect::<Result<_, _>>()?,
         spec: row.spec,
     };
-    let wave_opened = waves.iter().map(|wave| wave.opened_at).collect();
+    let waits_from = waves.iter().map(|wave| wave.waits_from).collect();
     Ok(Some(View {
         rollout,
         campaign_version: row.version,
         retry_round: row.retry_round,
         ledger_version: row.ledger_version,
         firmware,
-        wave_opened,
+        waits_from,
     }))
 }
 
@@ -217,10 +217,10 @@ const DEVICE: &str = "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device
 const GONE: &str = "AND d.decommissioned";
 /// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
 const OVERDUE: &str = "AND m.phase = 'planned'
-     AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
+     AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
-     AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.opened_at <= (
+     AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
@@ -302,15 +302,22 @@ pub async fn dispatched(
     devices_where(db, tenant, campaign, "m.phase = 'dispatched'", limit).await
 }
 
-/// Devices whose update can still be taken back or cancelled.
+/// Has begun, and is before the point of no return.
+const CANCELLABLE: &str = "m.ordinal IS NOT NULL AND m.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
+
+/// Devices whose update can still be taken back or cancelled and that haven't refused it.
 pub async fn cancellable(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
-    let phases = "m.ordinal IS NOT NULL AND m.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
-    devices_where(db, tenant, campaign, phases, limit).await
+    devices_where(db, tenant, campaign, &format!("{CANCELLABLE} AND NOT m.cancel_refused"), limit).await
+}
+
+/// Whether an update that was to be cancelled is still under way, by refusal, too.
+pub async fn has_uncancelled(db: &Db, tenant: &TenantId, campaign: &CampaignId) -> Result<bool, DbError> {
+    Ok(!devices_where(db, tenant, campaign, CANCELLABLE, 1).await?.is_empty())
 }
 
 async fn devices_where(

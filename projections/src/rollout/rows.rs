@@ -1,10 +1,13 @@
 //! Rows of the rollout read model.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareFacts;
 use serde::{Deserialize, Serialize};
 
+use super::late::Sent;
 use crate::table::Row;
 
 /// A campaign as the policy needs it.
@@ -57,8 +60,9 @@ pub struct ProgressRow {
     pub tenant: String,
     pub campaign_id: String,
     pub wave: u16,
-    /// Moved on by the time spent paused.
     pub opened_at: Option<DateTime<Utc>>,
+    /// From when the clocks of its devices run: its opening or the latest retry, moved on by the time spent paused.
+    pub waits_from: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     pub enrolled: i64,
     pub reached: i64,
@@ -102,12 +106,14 @@ pub struct MemberRow {
     /// The phase before a cancel was sent.
     pub before_cancel: Option<String>,
     pub ordinal: Option<u32>,
+    /// The device said that it can't be cancelled any more.
+    pub cancel_refused: bool,
     /// The ended update that a new one is to try again; what is heard of it changes nothing here any more.
     pub retry_of: Option<u32>,
     pub attempt: u16,
     pub holds_slot: bool,
     pub grant_number: u64,
-    /// The device has answered the latest grant.
+    /// The device has answered the latest grant; until then the slot is held, whatever else is heard of it.
     pub grant_seen: bool,
     pub reached_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
@@ -115,6 +121,7 @@ pub struct MemberRow {
     pub gate_failed: bool,
     pub confirmed_ever: bool,
     pub regressed_at: Option<DateTime<Utc>>,
+    /// Its update ended otherwise, and yet the device says now that it runs the version.
     pub late_confirmed: bool,
     pub code: Option<String>,
 }
@@ -135,12 +142,13 @@ impl MemberRow {
         self.retry_of = self.ordinal;
         self.phase = "planned".to_owned();
         (self.holds_slot, self.attempt) = (false, 0);
+        (self.cancel_refused, self.late_confirmed) = (false, false);
         (self.wait_reason, self.before_cancel, self.code) = (None, None, None);
         (self.reached_at, self.ended_at, self.not_before, self.regressed_at) = (None, None, None, None);
     }
 }
 
-/// Whether a device could begin something.
+/// Whether a device could begin something, and what campaigns sent to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DeviceRow {
     pub(crate) tenant: String,
@@ -150,6 +158,8 @@ pub(crate) struct DeviceRow {
     pub(crate) hold_until: Option<DateTime<Utc>>,
     pub(crate) decommissioned: bool,
     pub(crate) live_ordinal: Option<u32>,
+    /// Updates of campaigns that aren't confirmed, by ordinal.
+    pub(crate) sent: BTreeMap<u32, Sent>,
 }
 
 impl Row for DeviceRow {

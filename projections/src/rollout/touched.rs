@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent};
 
+use super::late::tells_of_others;
+use super::rows::DeviceRow;
 use crate::decode::{Decoded, Events};
 
 /// Campaigns by tenant and id, their devices, and the plans that are committed.
@@ -15,10 +17,26 @@ pub(super) struct Touched {
 }
 
 impl Touched {
-    pub(super) fn by(batch: &[Decoded]) -> Self {
+    /// `stored` gives the row that a device has before the batch.
+    pub(super) fn by<'a>(batch: &[Decoded], stored: impl Fn(&[String]) -> Option<&'a DeviceRow>) -> Self {
         let mut touched = Self::default();
-        batch.iter().for_each(|record| touched.add(record));
+        for record in batch {
+            touched.add(record);
+            if record.device_events().iter().any(tells_of_others) {
+                touched.add_ended(stored(&[record.tenant(), record.id()]));
+            }
+        }
         touched
+    }
+
+    /// Campaigns whose update of this device has ended: what it runs may concern them.
+    fn add_ended(&mut self, device: Option<&DeviceRow>) {
+        let Some(device) = device else { return };
+        for sent in device.sent.values().filter(|sent| sent.ended) {
+            let campaign = vec![device.tenant.clone(), sent.campaign.clone()];
+            self.devices.insert((campaign.clone(), device.device_id.clone()));
+            self.campaigns.insert(campaign);
+        }
     }
 
     fn add(&mut self, record: &Decoded) {

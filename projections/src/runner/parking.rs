@@ -81,6 +81,7 @@ pub struct Unparked {
 }
 
 /// Tries the parked records of a projection again, one aggregate at a time. The live projector stands still meanwhile and starts over.
+/// Refused where that would give rows that no rebuild gives.
 pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, DbError> {
     let model = models::by_name(name)?;
     let mut tx = db.write("public").await?;
@@ -95,6 +96,12 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
     .bind(name)
     .fetch_all(&mut *tx)
     .await?;
+    if model.joins_aggregates() && !rows.is_empty() {
+        return Err(DbError::Refused(format!(
+            "{name} puts several aggregates together, and what the others did to the {} parked ones was left out: run `waybill rebuild {name}`",
+            rows.len()
+        )));
+    }
     let mut outcome = Unparked::default();
     for row in rows {
         let aggregate: String = row.try_get(0)?;

@@ -8,6 +8,7 @@ mod fleet;
 mod isolation;
 mod lists;
 mod random;
+mod rollout;
 mod server;
 mod telemetry;
 mod trouble;

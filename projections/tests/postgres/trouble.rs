@@ -77,6 +77,26 @@ async fn a_refusing_database_parks_nobody() {
     assert_eq!(status_of(&world, projections::DEVICES).await.parked, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn projectors_may_take_long_and_a_statement_that_is_cut_off_is_told() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    admin
+        .execute(
+            "CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'after %', current_setting('statement_timeout') USING ERRCODE = 'query_canceled'; END $$;
+             CREATE TRIGGER cut_off BEFORE INSERT ON devices FOR EACH ROW EXECUTE FUNCTION cut_off()",
+        )
+        .await
+        .unwrap();
+    world.register("d-1").await;
+    until(&world, projections::DEVICES, |status| status.state == ProjectionState::Unavailable).await;
+    let error = status_of(&world, projections::DEVICES).await.error.unwrap();
+    assert!(error.starts_with("PostgreSQL refused") && error.contains("after 1h"), "{error}");
+    admin.execute("DROP TRIGGER cut_off ON devices").await.unwrap();
+    world.equals_a_replay().await;
+}
+
 async fn append(log: &MemoryLog, key: &AggregateKey, body: String) {
     let last = log.last_sequence(key).await.unwrap();
     log.append(key, last, Bytes::from(body)).await.unwrap();
@@ -330,7 +350,15 @@ async fn another_log_halts_until_a_rebuild() {
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
     let tasks = Tasks::new();
     let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
-    let waited = projections.wait_for(&[projections::DEVICES], 1, std::time::Duration::from_secs(1)).await;
+    // The one that stopped may have to be waited for.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let is_halted =
+        |status: &ProjectionStatus| status.name == projections::DEVICES && status.state == ProjectionState::Halted;
+    while !projections.status().await.unwrap().iter().any(is_halted) {
+        assert!(tokio::time::Instant::now() < deadline, "not halted in time");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let waited = projections.wait_for(&[projections::DEVICES], 1, PATIENCE).await;
     let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
     assert!(reason.contains("rebuild"), "{reason}");
     projections::rebuild(&world.db, log, projections::DEVICES, |_, _| {}).await.unwrap();

@@ -1,0 +1,213 @@
+//! What a campaign's rows say where commands, reports and operators cross.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::{Campaign, CampaignCommand, PauseCause};
+use domain::device::{Device, DeviceCommand, OfflineCause, Report, ReportStatus as S};
+use domain::ledger::{Ledger, LedgerCommand};
+use domain::rollout::{Decision, decide};
+use domain::{CampaignId, Key};
+use event_store::clock;
+use projections::{history, rollout};
+use sqlx::Executor as _;
+
+use crate::campaigns::{check_counts, fleet};
+use crate::fleet::{World, device};
+
+async fn pause(world: &World, id: &CampaignId) {
+    let pause = CampaignCommand::Pause { cause: PauseCause::Operator };
+    world.tell::<Campaign>(id, pause).await.unwrap();
+}
+
+async fn resume(world: &World, id: &CampaignId) {
+    world.tell::<Campaign>(id, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
+}
+
+async fn waves(world: &World, id: &CampaignId) -> Vec<rollout::ProgressRow> {
+    world.settles().await;
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    rollout::progress(&mut tx, &world.tenant, id).await.unwrap()
+}
+
+async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::MemberView>, rollout::Totals) {
+    world.settles().await;
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let page = rollout::members(&mut tx, &id.to_string(), &Default::default(), None, 100, false).await.unwrap();
+    (page.items, rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap())
+}
+
+/// A report on the first update of a device, whatever has become of it.
+async fn reports_first(world: &World, id: &str, status: S) {
+    let report =
+        Report { ordinal: 1, attempt: 1, status, sha256: None, code: None, message: None, retry_after_s: Some(60) };
+    world.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
+}
+
+/// A campaign of one wave over so many devices.
+async fn one_wave(world: &World, devices: usize, slots: u32) -> (Vec<String>, CampaignId) {
+    let ids = fleet(world, devices).await;
+    let firmware = world.firmware("2.0.0").await;
+    let change = |spec: &mut domain::campaign::CampaignSpec| {
+        spec.waves.drain(..1).for_each(drop);
+        (spec.max_concurrent_updates, spec.max_retries, spec.gate_min_settled) = (slots, 0, 100);
+    };
+    let id = world.campaign(&firmware, change).await;
+    world.tick().await;
+    world.tick().await;
+    (ids, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wave_opened_when_it_opened_whatever_happens_to_its_clocks() {
+    let world = World::start().await;
+    let (ids, id) = one_wave(&world, 2, 4).await;
+    let opened: DateTime<Utc> = waves(&world, &id).await[0].opened_at.unwrap();
+    pause(&world, &id).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    resume(&world, &id).await;
+    let paused = &waves(&world, &id).await[0];
+    assert_eq!(paused.opened_at, Some(opened));
+    assert!(paused.waits_from.unwrap() >= opened + TimeDelta::milliseconds(20));
+    world.tick().await;
+    world.reports(&ids[0], S::Received, None).await;
+    world.reports(&ids[0], S::Failed, Some("signature_invalid")).await;
+    world.settles().await;
+    world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
+    let retried = &waves(&world, &id).await[0];
+    assert_eq!(retried.opened_at, Some(opened));
+    assert!(retried.waits_from > paused.waits_from);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_runs_makes_an_ended_update_true_all_the_same() {
+    let world = World::start().await;
+    let (ids, id) = one_wave(&world, 2, 4).await;
+    for device in &ids {
+        world.reports(device, S::Received, None).await;
+        world.reports(device, S::Failed, Some("signature_invalid")).await;
+    }
+    reports_first(&world, "d-00", S::Completed).await;
+    let late = async || {
+        let (members, totals) = members(&world, &id).await;
+        let sum: u64 = totals.status_counts.values().sum();
+        assert_eq!((sum, totals.status_counts["failed"]), (2, 2), "each device is in one phase: {totals:?}");
+        let late: Vec<String> = members.iter().filter(|m| m.late_confirmed).map(|m| m.device_id.clone()).collect();
+        assert_eq!(late.len() as u64, totals.late_confirmed);
+        late
+    };
+    assert!(late().await.is_empty(), "a claim is no proof");
+    world.boots("d-01", "b2", "v2.0.0").await;
+    assert_eq!(late().await, ["d-01"]);
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let ran = history::list(&mut tx, "d-01", None, 10, false).await.unwrap().items;
+    assert_eq!((ran[1].cause.as_str(), ran[1].campaign_id.as_deref()), ("late", Some(id.to_string().as_str())));
+    drop(tx);
+    world.equals_a_replay().await;
+    world.boots("d-01", "b3", "v2.0.0").await;
+    assert_eq!(late().await, ["d-01"], "another boot of it");
+    world.boots("d-01", "b4", "1.0.0").await;
+    assert!(late().await.is_empty(), "it has fallen back");
+    world.boots("d-01", "b5", "2.0.0").await;
+    world.equals_a_replay().await;
+    world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
+    let (members, totals) = members(&world, &id).await;
+    assert!(members.iter().all(|member| !member.late_confirmed), "who begins again has nothing behind");
+    assert_eq!(totals.status_counts["planned"], 2);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_granted_slot_is_held_until_its_grant_is_answered() {
+    let world = World::start().await;
+    let (_, id) = one_wave(&world, 3, 1).await;
+    let (all, _) = members(&world, &id).await;
+    let first = all.iter().find(|member| member.phase == "dispatched").unwrap().device_id.clone();
+    pause(&world, &id).await;
+    world.tick().await;
+    resume(&world, &id).await;
+    world.settles().await;
+    let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap();
+    let ready = rollout::ready(&world.db, &world.tenant, &id, clock::now(), 1).await.unwrap();
+    assert_eq!(ready[0].device.as_str(), first);
+    let grant = LedgerCommand::Grant {
+        seen_version: view.ledger_version,
+        in_use: 0,
+        max_concurrent_updates: 1,
+        grants: ready.clone(),
+    };
+    world.tell::<Ledger>(&id, grant).await.unwrap();
+    // The answer to the command that was withdrawn comes before the grant does.
+    reports_first(&world, &first, S::Deferred).await;
+    world.settles().await;
+    let total = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout.total();
+    assert_eq!(total.in_use, 1, "the device may begin any moment");
+    let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, 10).await.unwrap();
+    assert_eq!(unseen.len(), 1, "the grant is still to be carried");
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
+    let world = World::start().await;
+    let (ids, id) = one_wave(&world, 2, 4).await;
+    for device in &ids {
+        world.reports(device, S::Downloading, None).await;
+    }
+    world.tell::<Campaign>(&id, CampaignCommand::Cancel).await.unwrap();
+    world.tick().await;
+    world.reports(&ids[0], S::CancelRefused, None).await;
+    world.settles().await;
+    check_counts(&world, &id, 4).await;
+    assert!(rollout::cancellable(&world.db, &world.tenant, &id, 10).await.unwrap().is_empty());
+    assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id).await.unwrap());
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
+    let world = World::start().await;
+    let (ids, id) = one_wave(&world, 2, 1).await;
+    let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
+    world.tell::<Device>(&device(&ids[0]), offline).await.unwrap();
+    pause(&world, &id).await;
+    world.tick().await;
+    let later = clock::now() + TimeDelta::days(31);
+    let view = rollout::view(&world.db, &world.tenant, &id, later).await.unwrap().unwrap().rollout;
+    let Some(Decision::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
+    world.tell::<Campaign>(&id, CampaignCommand::Finish { result, evidence }).await.unwrap();
+    let (members, _) = members(&world, &id).await;
+    assert!(members.iter().any(|member| member.phase == "expired"), "who had no turn has an outcome");
+    let pauses: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM update_pauses").fetch_one(&world.admin().await).await.unwrap();
+    assert_eq!(pauses, 0, "clocks of what still waits run again");
+    world.tick().await;
+    assert!(rollout::at_work(&world.db, None, 10).await.unwrap().is_empty(), "its firmware is let go");
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_campaign_comes_back_by_a_rebuild_alone() {
+    let world = World::start().await;
+    fleet(&world, 2).await;
+    let firmware = world.firmware("2.0.0").await;
+    let admin = world.admin().await;
+    admin.execute("ALTER TABLE rollout_campaigns ADD CONSTRAINT poison CHECK (status <> 'planning')").await.unwrap();
+    let id = world.campaign(&firmware, |_| {}).await;
+    world.tick().await;
+    let parked = async || {
+        let all = world.projections.status().await.unwrap();
+        all.into_iter().find(|status| status.name == projections::ROLLOUT).unwrap().parked
+    };
+    assert_eq!(parked().await, 1);
+    admin.execute("ALTER TABLE rollout_campaigns DROP CONSTRAINT poison").await.unwrap();
+    let refused = world.projections.unpark(projections::ROLLOUT).await.unwrap_err().to_string();
+    assert!(refused.contains("waybill rebuild rollout"), "{refused}");
+    projections::rebuild(&world.db, world.log.clone(), projections::ROLLOUT, |_, _| {}).await.unwrap();
+    world.tick().await;
+    world.tick().await;
+    assert_eq!(parked().await, 0);
+    let loaded = world.store.load_fresh(&Key::<Campaign>::new(&world.tenant, &id)).await.unwrap();
+    assert_eq!(loaded.aggregate.wave, 1, "it goes on");
+    world.equals_a_replay().await;
+    assert!(world.projections.unpark(projections::ROLLOUT).await.unwrap().released.is_empty());
+}
