@@ -12,6 +12,7 @@ mod classics;
 mod contract;
 mod downloads;
 mod faults;
+mod hearing;
 mod isolation;
 mod protocol;
 mod read_models;

@@ -22,6 +22,8 @@ use crate::topics::stored_filters;
 
 /// How often a mark is made: one request per durable, and one more for each that has something unfinished.
 const MARK_INTERVAL: Duration = Duration::from_secs(2);
+/// A message that waits longer is named in the log.
+const AGE_MAX: TimeDelta = TimeDelta::minutes(1);
 const NO_MESSAGE_FOUND: u64 = 10_037;
 
 /// What of a consumer's state matters here.
@@ -64,26 +66,43 @@ struct Oldest {
 pub(super) async fn run(jetstream: &Context, telemetry: &Telemetry) -> Infallible {
     let mut ticks = interval(MARK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut warned = false;
     loop {
         ticks.tick().await;
-        if let Err(reason) = mark(jetstream, telemetry).await {
-            tracing::debug!(reason, "how far devices have been heard can't be marked");
+        match mark(jetstream, telemetry).await {
+            Ok(oldest) => warned = warn_once(oldest.filter(|oldest| oldest.age > AGE_MAX), warned),
+            Err(reason) => tracing::debug!(reason, "how far devices have been heard can't be marked"),
         }
     }
 }
 
-async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<(), String> {
+/// Names what holds up the clocks, once until they run again.
+fn warn_once(stuck: Option<Oldest>, warned: bool) -> bool {
+    let Some(Oldest { age, number, subject }) = stuck else { return false };
+    if !warned {
+        tracing::warn!(
+            message.number = number,
+            message.subject = subject,
+            age_s = age.num_seconds(),
+            "A device's message isn't worked off; the clocks of updates wait for it."
+        );
+    }
+    true
+}
+
+/// Makes one mark; returns what holds it up.
+async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<Option<Oldest>, String> {
     // Taken before asking: what comes while the answers are on their way isn't spoken of.
     let at = clock::now();
-    let mut age_max = TimeDelta::zero();
+    let mut oldest = None::<Oldest>;
     for (channel, filter) in stored_filters() {
-        let Some(oldest) = oldest_unfinished(jetstream, channel, &filter).await? else { continue };
-        tracing::trace!(number = oldest.number, subject = oldest.subject, "a message isn't worked off yet");
-        age_max = age_max.max(oldest.age);
+        let found = oldest_unfinished(jetstream, channel, &filter).await?;
+        oldest = oldest.into_iter().chain(found).max_by_key(|message| message.age);
     }
-    let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until: at - age_max };
+    let age = oldest.as_ref().map_or(TimeDelta::zero(), |message| message.age);
+    let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until: at - age };
     telemetry.mark(mark).await.map_err(|error| error.to_string())?;
-    Ok(())
+    Ok(oldest)
 }
 
 /// The oldest message of a channel that isn't acknowledged.

@@ -10,7 +10,9 @@ use event_store::dead_letters::{DeadLetter, DeadLetters, REASON_HEADER};
 use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::streams::{self, SetupError};
-use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryLog, TelemetryRecord};
+use event_store::telemetry::{
+    HeardMark, TELEMETRY_FORMAT, Telemetry, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryRecord,
+};
 use event_store::{Delivery, ExecuteError, StoreError, clock};
 use futures::StreamExt;
 use tokio::time::timeout;
@@ -133,16 +135,18 @@ async fn telemetry_is_stored_and_followed() {
         data,
     };
     let position = telemetry.publish(&tenant, &device, &record).await.unwrap();
-    loop {
-        match timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap() {
-            Delivery::CaughtUp { .. } => {}
-            Delivery::Record(message) => {
-                assert_eq!((message.position, &message.tenant, &message.device), (position, &tenant, &device));
-                assert_eq!(message.decode().unwrap().data.get(), r#"{"t": 21.50}"#, "numbers stay as they were sent");
-                break;
-            }
+    let written = HeardMark { v: TELEMETRY_FORMAT, at: clock::now(), heard_until: clock::now() };
+    let marked = telemetry.mark(written).await.unwrap();
+    let mut entries = Vec::new();
+    while entries.len() < 2 {
+        if let Delivery::Record(entry) = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap() {
+            entries.push(entry);
         }
     }
+    let TelemetryEntry::Message(message) = &entries[0] else { panic!("{:?}", entries[0]) };
+    assert_eq!((message.position, &message.tenant, &message.device), (position, &tenant, &device));
+    assert_eq!(message.decode().unwrap().data.get(), r#"{"t": 21.50}"#, "numbers stay as they were sent");
+    assert_eq!(entries[1], TelemetryEntry::Mark { position: marked, mark: Some(written) });
 }
 
 #[tokio::test]

@@ -1,0 +1,85 @@
+//! Clocks strike on what was heard: what devices said while nobody listened was in time.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::world::{MODEL, World};
+
+/// The shortest working clock there is.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Process managers that look at clocks without a bridge that hears, for this long.
+const DEAF: Duration = Duration::from_secs(8);
+const DEAF_FLAGS: [&str; 6] = [
+    "--role",
+    "process-managers",
+    "--jwt-secret",
+    "a secret for tokens that is long enough",
+    "--download-secret",
+    "a secret for links that is long enough",
+];
+
+/// The service dies while a device is at work; the device ends its work within its time, and only then somebody looks at the clocks, at
+/// first without a bridge.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_time_counts_however_late_it_is_heard() {
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
+    api.post("/devices", &device).await.unwrap();
+    let hand = world.hand("d-1").await;
+    hand.boots("b1", "1.0.0").await;
+    let order = json!({"firmware_id": firmware, "timeout_minutes": 1});
+    let ordinal = api.post("/devices/d-1/update", &order).await.unwrap()["ordinal"].as_u64().unwrap();
+    hand.hears("its command", |command| command["ordinal"] == ordinal).await;
+    let began = Instant::now();
+    hand.reports(ordinal, 1, "received").await;
+    hand.reports(ordinal, 1, "downloading").await;
+    let path = format!("/devices/d-1/updates/{ordinal}");
+    world.until_get(&api, &path, "downloading", |body| body["phase"] == "downloading").await;
+    world.settles().await;
+    world.kill_waybill();
+    for word in ["verifying", "installing", "rebooting"] {
+        hand.reports(ordinal, 1, word).await;
+    }
+    hand.boots("b2", "2.0.0").await;
+    tokio::time::sleep((TIMEOUT + Duration::from_secs(3)).saturating_sub(began.elapsed())).await;
+
+    world.restart_with(&DEAF_FLAGS).await;
+    tokio::time::sleep(DEAF).await;
+    assert!(world.log_text().contains("Clocks of updates stand still"), "nobody says so");
+    world.stop_waybill().await;
+    world.restart_with(&[]).await;
+    let api = world.operator().await;
+    let settled =
+        |body: &serde_json::Value| ["confirmed", "timed_out", "failed"].iter().any(|end| body["phase"] == *end);
+    let ended = world.until_get(&api, &path, "an end", settled).await;
+    assert_eq!((&ended["phase"], &ended["attempt"]), (&json!("confirmed"), &json!(1)), "{ended}");
+    world
+        .until("devices are heard again", async || {
+            let metrics = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
+            let lag = metrics.lines().find_map(|line| line.strip_prefix("waybill_hearing_lag_seconds "));
+            lag.is_some_and(|lag| lag.parse::<f64>().unwrap() < 10.0)
+        })
+        .await;
+    world.read_models_equal_a_replay().await;
+}
+
+/// The clocks do strike where a device was silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_that_was_listened_to_counts() {
+    let world = World::start_with(&["--dispatch-patience-seconds", "3"]).await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
+    api.post("/devices", &device).await.unwrap();
+    let hand = world.hand("d-1").await;
+    hand.boots("b1", "1.0.0").await;
+    let order = json!({"firmware_id": firmware});
+    let ordinal = api.post("/devices/d-1/update", &order).await.unwrap()["ordinal"].as_u64().unwrap();
+    let began = Instant::now();
+    let path = format!("/devices/d-1/updates/{ordinal}");
+    world.until_get(&api, &path, "unresponsive", |body| body["wait_reason"] == "unresponsive").await;
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
