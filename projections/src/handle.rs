@@ -120,15 +120,22 @@ impl Projections {
         self.behind(names, wanted).map_or(Ok(()), Err)
     }
 
-    /// Waits until the named read models have reached a position, at most for so long, and not for one that is known not to move.
+    /// Waits until the named read models have reached a position, at most for so long, and only while all of them run.
     pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) {
         let mut news = self.board.news.subscribe();
         let arrival = async {
-            while matches!(self.behind(names, wanted), Some(WaitError::Behind { .. })) {
+            while self.behind(names, wanted).is_some() && self.all_run(names) {
                 let _ = tokio::time::timeout(TROUBLE_POLL, news.changed()).await;
             }
         };
         let _ = tokio::time::timeout(timeout, arrival).await;
+    }
+
+    fn all_run(&self, names: &[&str]) -> bool {
+        let entries = self.board.entries();
+        names.iter().filter_map(|name| entries.get(*name)).all(|entry| {
+            matches!(entry.state, ProjectionState::Running | ProjectionState::CaughtUp) && entry.error.is_none()
+        })
     }
 
     /// The first of the named read models that hasn't reached a position.

@@ -37,6 +37,36 @@ async fn a_read_model_is_rebuilt_while_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn callers_see_their_own_writes_at_once() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let seen = async |path: &str| {
+        let read = api.send(Method::GET, path, None).await.unwrap();
+        assert_eq!(read.status, 200, "{path}: {}", read.body);
+        read.body
+    };
+    seen(&format!("/firmware/{firmware}")).await;
+    for n in 0..20 {
+        let id = format!("d-{n}");
+        api.post("/devices", &json!({"device_id": id, "device_model": MODEL})).await.unwrap();
+        seen(&format!("/devices/{id}")).await;
+        assert_eq!(seen("/devices?count=true").await["total"], n + 1);
+        api.post(&format!("/devices/{id}/update"), &json!({"firmware_id": firmware})).await.unwrap();
+        assert_eq!(seen(&format!("/updates/{id}~1")).await["firmware_id"], firmware.as_str());
+        assert_eq!(seen(&format!("/devices/{id}/updates?count=true")).await["total"], 1);
+        let wanted = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "canary", "canary_size": 1, "target_all": true});
+        let campaign = api.post("/campaigns", &wanted).await.unwrap();
+        seen(&format!("/campaigns/{}/status", campaign["campaign_id"].as_str().unwrap())).await;
+        for filter in ["firmware", "firmware_id"] {
+            let path = format!("/campaigns?{filter}={firmware}&strategy=canary&count=true");
+            assert_eq!(seen(&path).await["total"], n + 1, "{path}");
+        }
+    }
+    assert_eq!(seen("/campaigns?strategy=staged&count=true").await["total"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_waits_for_the_position_of_ones_own_write() {
     let world = World::start().await;
     let api = world.operator().await;

@@ -28,6 +28,9 @@ async fn every_failure_is_a_problem() {
         (Method::GET, "/firmware?update_type=bogus", Value::Null, 400),
         (Method::GET, "/updates?kind=bogus", Value::Null, 400),
         (Method::GET, "/campaigns?deployment_strategy=bogus", Value::Null, 400),
+        (Method::GET, "/campaigns?strategy=bogus", Value::Null, 400),
+        (Method::GET, "/campaigns?firmware=a&firmware_id=b", Value::Null, 400),
+        (Method::GET, "/campaigns?firmware=a&strategy=staged&status=draft", Value::Null, 503),
     ];
     for (method, path, body, status) in cases {
         let answer = api.call(method.clone(), path, &[], body.clone()).await;
@@ -106,6 +109,7 @@ async fn a_parameter_that_nobody_knows_is_refused() {
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/history?from=1"),
         (Method::GET, "/firmware/00000000-0000-0000-0000-000000000001/history?from=1"),
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?phase=nonsense"),
+        (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?excluded=nonsense"),
     ];
     for (method, path) in cases {
         let answer = api.call(method.clone(), path, &[], Value::Null).await;

@@ -1,7 +1,8 @@
 use axum::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::Device;
 use domain::{DeviceId, Key, TenantId};
-use event_store::EventStore;
+use event_store::{EventStore, clock};
 use serde_json::{Value, json};
 
 use super::{Api, MODEL};
@@ -58,14 +59,24 @@ async fn a_repeated_command_shows_the_device_as_it_is_by_now() {
 async fn a_hold_ends_by_itself_and_never_in_the_past() {
     let api = Api::new();
     api.device("d-1").await;
-    let until = |milliseconds: i64| {
-        let time = event_store::clock::now() + chrono::TimeDelta::milliseconds(milliseconds);
-        json!({"until": time.to_rfc3339()})
-    };
-    let past = api.post("/devices/d-1/hold", until(-1_000)).await;
+    let later = |milliseconds: i64| clock::now() + TimeDelta::milliseconds(milliseconds);
+    let hold = async |end: DateTime<Utc>| api.post("/devices/d-1/hold", json!({"until": end.to_rfc3339()})).await;
+    let past = hold(later(-1_000)).await;
     assert_eq!((past.status.as_u16(), &past.body["errors"][0]["field"]), (422, &json!("until")), "{}", past.body);
-    assert_eq!(api.post("/devices/d-1/hold", until(300)).await.body["held"], true);
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    // Longer and longer, until the reply comes while the hold stands.
+    let mut length_ms = 100;
+    let end = loop {
+        let end = later(length_ms);
+        let shown = hold(end).await;
+        if clock::now() < end {
+            assert_eq!(shown.body["held"], true, "{}", shown.body);
+            break end;
+        }
+        length_ms *= 3;
+    };
+    while clock::now() <= end {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let shown = api.call(Method::PATCH, "/devices/d-1", &[], json!({"name": "a"})).await;
     assert_eq!((&shown.body["held"], &shown.body["hold_until"]), (&json!(false), &Value::Null), "{}", shown.body);
 }

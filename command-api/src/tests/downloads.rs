@@ -1,5 +1,8 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
+use chrono::TimeDelta;
+use domain::{DeviceId, TenantId};
+use event_store::clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -97,6 +100,34 @@ async fn bad_links_and_withdrawn_firmware_give_nothing() {
     let gone = api.fetch(Method::GET, &link, &[]).await;
     assert_eq!((gone.status.as_u16(), gone.problem()), (410, "firmware_gone"));
     assert_eq!(api.get(&format!("/firmware/{id}/download")).await.status, 409);
+}
+
+#[tokio::test]
+async fn a_devices_link_is_good_until_its_update_has_ended() {
+    let (api, id, _) = uploaded().await;
+    api.device("d-1").await;
+    let (tenant, device) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
+    let end = clock::now() + TimeDelta::hours(1);
+    let link = |ordinal: u32, attempt: u16| {
+        let url = api.app.links.link(&tenant, &id.parse().unwrap(), Some((&device, ordinal, attempt)), end);
+        url.strip_prefix("http://localhost:8240").unwrap().to_owned()
+    };
+    let range = [("Range", "bytes=100-199")];
+    for (ordinal, end_of_it) in [(1, "/updates/d-1~1/cancel"), (2, "/devices/d-1")] {
+        assert_eq!(api.post("/devices/d-1/update", json!({"firmware_id": id})).await.status, 201);
+        for attempt in [1, 2] {
+            assert_eq!(api.fetch(Method::GET, &link(ordinal, attempt), &[]).await.status, 200, "{ordinal} {attempt}");
+            assert_eq!(api.fetch(Method::GET, &link(ordinal, attempt), &range).await.status, 206);
+        }
+        let method = if ordinal == 1 { Method::POST } else { Method::DELETE };
+        assert_eq!(api.call(method, end_of_it, &[], Value::Null).await.status, 200);
+        for headers in [&[][..], &range] {
+            let gone = api.fetch(Method::GET, &link(ordinal, 1), headers).await;
+            assert_eq!((gone.status.as_u16(), gone.problem()), (410, "update_ended"), "{ordinal}");
+        }
+        assert_eq!(api.fetch(Method::HEAD, &link(ordinal, 1), &[]).await.status, 410);
+    }
+    assert_eq!(api.fetch(Method::GET, &link(3, 1), &[]).await.status, 410, "there is no such update");
 }
 
 #[tokio::test]

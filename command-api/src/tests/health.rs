@@ -1,6 +1,7 @@
 //! Who is told what about the installation, and when it is ready.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -35,6 +36,22 @@ async fn what_is_wrong_is_shown_to_those_who_look_after_the_installation() {
         assert_eq!((answer.status.as_u16(), &database["up"]), (200, &Value::Bool(false)));
         assert_eq!(database["error"].is_string(), shown, "{token:?}: {database}");
     }
+}
+
+/// Without a bound of its own the wait would outlast the test.
+#[tokio::test]
+async fn nobody_waits_for_a_read_model_that_does_not_run() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while api.app.projections.status().await.unwrap().iter().any(|status| status.error.is_none()) {
+        assert!(Instant::now() < deadline, "that PostgreSQL is away is not noticed");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let wait = api.app.projections.wait_if_running(&[projections::DEVICES], 1, Duration::from_secs(600));
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("no wait");
+    let shown = api.get("/devices/d-1").await;
+    assert_eq!((shown.status.as_u16(), shown.problem()), (503, "postgresql_unavailable"), "{}", shown.body);
 }
 
 #[tokio::test]

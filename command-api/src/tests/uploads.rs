@@ -15,7 +15,7 @@ use super::{Api, FIRMWARE_MAX_BYTES, MODEL};
 
 impl Api {
     /// Everything in the store of the bytes.
-    async fn kept(&self) -> Vec<String> {
+    pub(super) async fn kept(&self) -> Vec<String> {
         let objects: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
         objects.into_iter().map(|object| object.location.to_string()).collect()
     }
