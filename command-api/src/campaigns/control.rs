@@ -19,7 +19,8 @@ use crate::updates::usable_firmware;
 
 /// Pause a campaign
 ///
-/// Nobody begins any more; devices that have answered go on. Needs role operator.
+/// Nobody begins any more; devices that have answered go on. The waiting and soaking clocks stand still, the campaign's end doesn't.
+/// Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),

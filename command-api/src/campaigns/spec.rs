@@ -66,6 +66,7 @@ pub(crate) struct CampaignRequest {
     /// Accepted with a warning: a gate that closes pauses the campaign in this version.
     #[serde(default)]
     auto_rollback: bool,
+    /// Then what waits expires, what is under way goes on to its end, and the campaign ends; also while it is paused. 30 days without it.
     ends_at: Option<chrono::DateTime<chrono::Utc>>,
     #[schema(default = 60)]
     timeout_minutes: Option<u32>,
