@@ -71,9 +71,29 @@ impl Device {
         draft.finish()
     }
 
+    /// Whether an update is queued or under way: then boots and trials are what it is judged by.
+    pub fn has_unfinished_update(&self) -> bool {
+        self.updates.values().any(|update| !update.phase.is_ended())
+    }
+
     /// A boot that others followed: the message comes again or late, and says nothing about now.
     fn is_old_boot(&self, boot_id: Option<&str>) -> bool {
         boot_id.is_some_and(|boot_id| self.boot() != Some(boot_id) && self.boots.iter().any(|known| known == boot_id))
+    }
+}
+
+impl E {
+    /// What a device says of itself beside any update. It may say so as often as it likes, so whoever writes it down keeps count.
+    pub fn is_of_itself(&self) -> bool {
+        matches!(self, Self::VersionsReported { .. } | Self::InfoReported { .. })
+    }
+
+    /// Of itself, and nothing of a version in it: boots, trials, slots, attributes.
+    pub fn is_minor(&self) -> bool {
+        match self {
+            Self::VersionsReported { versions, .. } => versions.is_empty(),
+            other => other.is_of_itself(),
+        }
     }
 }
 

@@ -3,24 +3,31 @@
 //! The command's id follows from the broker's name for the message, so a message delivered again is the same command. What a message
 //! brings beside events (contact, progress, measurements) goes to TELEMETRY, limited per device.
 
+mod budget;
+mod letters;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::device::{Device, DeviceCommand, DeviceEvent, Lifecycle, Reachability, Report, ReportStatus};
-use domain::{Actor, CommandId, Key, Rejection};
-use event_store::dead_letters::{DeadLetter, DeadLetters};
+use domain::{Actor, CommandId, Decider, Key, Rejection};
+use event_store::dead_letters::DeadLetters;
 use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
 use event_store::{Committed, EventStore, Request, clock};
 use rand::Rng;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
 
+use self::budget::Budgets;
+pub(super) use self::budget::Hold;
+use self::letters::Letters;
 use super::answers::{Answers, WhenNothing};
 use super::limits::Limit;
 use super::trouble::Trouble;
 use super::{Delivery, Inbound, Verdict};
-use crate::topics::{Channel, DeviceTopic, tenant_of};
+use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{Contact, InfoMessage, PresenceMessage, PresenceWord, StatusReport, read_measurements};
 
 /// Progress of one update is taken once in this time.
@@ -36,12 +43,20 @@ const AGAIN_PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Handler {
     store: EventStore,
     telemetry: Telemetry,
-    dead_letters: DeadLetters,
+    letters: Letters,
     answers: Answers,
     actor: Actor,
     progress: Limit,
     contacts: Limit,
     corrections: Limit,
+    budgets: Budgets,
+}
+
+/// What became of a message.
+pub(super) enum Handled {
+    Settled(Verdict),
+    /// To be handled later, when no newer one takes its place.
+    Hold(Hold),
 }
 
 impl Handler {
@@ -49,28 +64,35 @@ impl Handler {
         Arc::new(Self {
             store: answers.store.clone(),
             telemetry,
-            dead_letters,
+            letters: Letters::new(dead_letters),
             answers,
             actor: Actor::new("device").unwrap_or_else(|_| unreachable!("a valid actor")),
             progress: Limit::once_in(PROGRESS_INTERVAL),
             contacts: Limit::once_in(CONTACT_INTERVAL),
             corrections: Limit::once_in(CORRECTION_INTERVAL),
+            budgets: Budgets::new(),
         })
     }
 
     /// Takes a message; says what the broker is told.
-    pub(crate) async fn handle(&self, message: &Inbound) -> Verdict {
+    pub(super) async fn handle(&self, message: &Inbound) -> Handled {
         let (kind, taken) = match &message.topic {
             Ok(topic) => (kind(topic.channel), self.take(topic, message).await),
             Err(unknown) => ("other", Err(Trouble::refused("unknown_topic", unknown.to_string()))),
         };
-        let (outcome, verdict) = match taken {
-            Ok(()) => ("stored", Verdict::Done),
-            Err(Trouble::Refused { label, reason }) => (label, self.bury(message, &reason).await),
-            Err(Trouble::NotNow(reason)) => ("again", again(message, &reason)),
+        let (outcome, handled) = match taken {
+            Ok(()) => ("stored", Handled::Settled(Verdict::Done)),
+            Err(Trouble::Refused { label, reason }) => (label, Handled::Settled(self.bury(message, &reason).await)),
+            Err(Trouble::NotNow(reason)) => ("again", Handled::Settled(again(message, &reason))),
+            Err(Trouble::TooOften(hold)) => ("held", Handled::Hold(hold)),
         };
         metrics::counter!("waybill_mqtt_messages_total", "kind" => kind, "outcome" => outcome).increment(1);
-        verdict
+        handled
+    }
+
+    /// Lets go of a report that is one of too many different ones at once.
+    pub(super) async fn refuse_excess(&self, message: &Inbound) -> Verdict {
+        self.bury(message, "too_many").await
     }
 
     async fn take(&self, topic: &DeviceTopic, message: &Inbound) -> Result<(), Trouble> {
@@ -80,7 +102,7 @@ impl Handler {
             Channel::Status => self.presence(topic, payload, delivery).await,
             Channel::Info => {
                 let info = InfoMessage::read(payload)?.to_info()?;
-                self.execute(topic, delivery, DeviceCommand::ReportInfo { info }).await?;
+                self.tell(topic, delivery, DeviceCommand::ReportInfo { info }).await?;
                 self.note_contact(topic, delivery).await
             }
             Channel::Telemetry => self.measurements(topic, payload, delivery).await,
@@ -131,7 +153,12 @@ impl Handler {
         match message.status {
             PresenceWord::Online => {
                 let presence = message.to_presence()?;
-                self.execute(topic, delivery, DeviceCommand::ReportPresence { presence }).await?;
+                let told = self.tell(topic, delivery, DeviceCommand::ReportPresence { presence }).await;
+                if matches!(told, Err(Trouble::TooOften(_))) {
+                    // The device was heard, whatever it said.
+                    self.note_contact(topic, delivery).await?;
+                }
+                told?;
                 self.contacts.note(&(&topic.tenant, &topic.device));
             }
             // Whether the device is gone is decided later, when it has had time to come back.
@@ -193,6 +220,21 @@ impl Handler {
         Ok(())
     }
 
+    /// Executes what a device says of itself, while it doesn't do so too often.
+    async fn tell(&self, topic: &DeviceTopic, delivery: Option<Delivery>, wish: DeviceCommand) -> Result<(), Trouble> {
+        let (subject, now) = ((&topic.tenant, &topic.device), Instant::now());
+        if self.budgets.is_spent(&subject, now) {
+            let device = &self.store.load(&key(topic)).await?.aggregate;
+            let events = device.decide(clock::now(), &wish).unwrap_or_default();
+            if let Some(hold) = self.budgets.hold(&subject, device, &events, now) {
+                return Err(Trouble::TooOften(hold));
+            }
+        }
+        let committed = self.execute(topic, delivery, wish).await?;
+        self.budgets.charge(&subject, &committed.aggregate, &committed.events, now);
+        Ok(())
+    }
+
     async fn execute(
         &self,
         topic: &DeviceTopic,
@@ -227,19 +269,8 @@ impl Handler {
     }
 
     async fn bury(&self, message: &Inbound, reason: &str) -> Verdict {
-        let tenant = match &message.topic {
-            Ok(topic) => Some(topic.tenant.clone()),
-            Err(unknown) => tenant_of(&unknown.0),
-        };
-        let letter = DeadLetter {
-            tenant: tenant.as_ref(),
-            source: "mqtt",
-            origin: &message.origin,
-            reason,
-            payload: &message.payload,
-        };
-        match self.dead_letters.keep(letter).await {
-            Ok(_) => Verdict::Done,
+        match self.letters.keep(message, reason).await {
+            Ok(()) => Verdict::Done,
             Err(error) => again(message, &error.to_string()),
         }
     }

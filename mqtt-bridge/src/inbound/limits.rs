@@ -1,12 +1,13 @@
-//! What is said too often is dropped: bounded memory of when a device last said it.
+//! How often a device may speak: at most once in an interval, or a rate with a burst. Bounded memory of when it last did.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 /// Devices remembered by one limit; beyond that the oldest are forgotten and may speak early.
-const REMEMBERED_MAX: u64 = 500_000;
+pub(super) const REMEMBERED_MAX: u64 = 500_000;
 
 /// At most once in an interval, per subject.
 pub(super) struct Limit {
@@ -33,18 +34,91 @@ impl Limit {
     }
 }
 
+/// So many at once, then one in each interval.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    pub(super) burst: u32,
+    pub(super) interval: Duration,
+}
+
+impl Rate {
+    /// How long it takes until the whole burst is there again.
+    pub(super) fn refill(self) -> Duration {
+        self.interval * self.burst
+    }
+}
+
+/// What has been taken of one rate. A new one is full.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bucket {
+    /// When all that was taken is made up for.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes one if there is one.
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> bool {
+        let there_is_one = self.ready_at(rate, now) <= now;
+        if there_is_one {
+            self.charge(rate, now);
+        }
+        there_is_one
+    }
+
+    /// Takes one in any case; there are never less than none.
+    pub(super) fn charge(&mut self, rate: Rate, now: Instant) {
+        let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + rate.interval;
+        self.full_at = Some(full_at.min(now + rate.refill()));
+    }
+
+    /// When there is one to take, now at the earliest.
+    pub(super) fn ready_at(&self, rate: Rate, now: Instant) -> Instant {
+        let all_but_one = rate.interval * rate.burst.saturating_sub(1);
+        self.full_at.and_then(|full_at| full_at.checked_sub(all_but_one)).map_or(now, |ready_at| ready_at.max(now))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_second_time_within_the_interval_is_over_the_limit() {
-        let limit = Limit::once_in(Duration::from_millis(50));
+        let limit = Limit::once_in(Duration::from_secs(3_600));
         assert!(!limit.is_over(&("acme", "d-1")));
         limit.note(&("acme", "d-1"));
         assert!(limit.is_over(&("acme", "d-1")));
         assert!(!limit.is_over(&("acme", "d-2")));
-        std::thread::sleep(Duration::from_millis(60));
-        assert!(!limit.is_over(&("acme", "d-1")));
+    }
+
+    #[test]
+    fn behind_the_interval_it_may_be_said_again() {
+        let limit = Limit::once_in(Duration::from_millis(1));
+        limit.note(&"d-1");
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while limit.is_over(&"d-1") {
+            assert!(std::time::Instant::now() < deadline, "never forgotten");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_at_once_and_then_one_in_each_interval() {
+        let rate = Rate { burst: 3, interval: Duration::from_secs(10) };
+        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let taken = |bucket: &mut Bucket, now| (0..5).filter(|_| bucket.take(rate, now)).count();
+        assert_eq!(taken(&mut bucket, start), 3);
+        assert_eq!(bucket.ready_at(rate, start), start + rate.interval);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(9)), 0);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(25)), 2);
+        assert_eq!(taken(&mut bucket, start + Duration::from_secs(3_600)), 3);
+    }
+
+    #[test]
+    fn what_is_taken_beyond_the_last_one_is_not_owed() {
+        let rate = Rate { burst: 2, interval: Duration::from_secs(10) };
+        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        (0..50).for_each(|_| bucket.charge(rate, start));
+        assert_eq!(bucket.ready_at(rate, start), start + rate.interval);
     }
 }

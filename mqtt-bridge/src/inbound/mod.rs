@@ -18,7 +18,6 @@ use std::time::Duration;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
-use tokio::time::Instant;
 
 pub(crate) use answers::Answers;
 pub(crate) use handler::Handler;
@@ -33,7 +32,6 @@ pub(crate) struct Inbound {
     pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
     pub(crate) payload: Bytes,
     pub(crate) delivery: Option<Delivery>,
-    pub(crate) received: Instant,
     pub(crate) ack: Ack,
 }
 

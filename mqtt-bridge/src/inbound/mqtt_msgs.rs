@@ -14,7 +14,7 @@ use async_nats::jetstream::{Context, Message};
 use async_nats::{Client, connection::State};
 use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
@@ -188,7 +188,6 @@ fn inbound(message: Message, incarnation_ms: u64) -> Inbound {
         origin: message.subject.to_string(),
         payload: message.payload,
         delivery,
-        received: Instant::now(),
         ack: Ack(acker),
     }
 }

@@ -1,122 +1,263 @@
 //! Messages of one device one after another, in order of arrival; those of different devices side by side.
 //!
-//! A fixed number of queues, chosen by a hash of tenant and device, each bounded and with one worker. A full queue may hold up the
-//! reader for a small share of the time; beyond it, its messages go back to the broker: one loud device doesn't hold up all others.
+//! A fixed number of queues, chosen by a hash of tenant and device, each with one worker that serves its devices in turn. The reader never
+//! waits for them. Of each device a queue keeps a bounded [`lane`]: what is said above its rate waits there, or is replaced by what the
+//! device says next. So whatever one device does, the broker waits for few of its messages, and the others are served as ever.
 
+mod lane;
+mod rates;
+mod words;
+
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream::AckKind;
 use event_store::execute::EXECUTE_TIMEOUT;
 use event_store::lifecycle::Tasks;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout};
+use moka::sync::Cache;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
+use self::lane::{Dropped, Entry, Lane, Standing};
+use self::rates::{FORGOTTEN_AFTER, Rates};
+use self::words::Said;
+use super::handler::Handled;
+use super::limits::{Limit, REMEMBERED_MAX};
 use super::mqtt_msgs::ACK_WAIT;
-use super::{Handler, Inbound, Verdict};
+use super::{Ack, Handler, Inbound, Verdict};
 
 /// Devices whose messages are worked on at the same time.
 pub(crate) const QUEUES: usize = 256;
-/// Messages that wait in one queue.
-const QUEUED_MAX: usize = 32;
-/// How long in all a full queue may hold up the others within one window.
-const FULL_WAIT: Duration = Duration::from_millis(50);
-const FULL_WINDOW: Duration = Duration::from_secs(1);
+/// Messages that wait in one queue, of all its devices.
+const QUEUED_MAX: usize = 512;
 /// After this long a message for a full queue is delivered again.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
-/// A message that waited longer is left to its redelivery, since working on it takes time too.
-const WAITED_MAX: Duration = Duration::from_secs(8);
-const _: () = assert!(WAITED_MAX.as_secs() + EXECUTE_TIMEOUT.as_secs() < ACK_WAIT.as_secs());
+/// The broker hears that a message is being worked on when it has waited this long, and how often a worker looks for such.
+const RENEWED_AFTER: Duration = Duration::from_secs(4);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
+const _: () = assert!(
+    RENEWED_AFTER.as_secs() + RENEWAL_INTERVAL.as_secs() + EXECUTE_TIMEOUT.as_secs() < ACK_WAIT.as_secs(),
+    "no message is delivered again while it waits here"
+);
+/// One device that is too loud is named in the log once in this time.
+const NAMED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where messages wait for their turn. Dropping the last one ends the workers, once they have finished what waits.
-#[derive(Clone)]
+/// Where messages wait for their turn. When it is dropped, the workers finish what is due, give back the rest and end.
 pub(crate) struct Queues {
-    queues: Arc<[Queue]>,
+    queues: Vec<Arc<Queue>>,
     hasher: RandomState,
+    named: Limit,
 }
 
 struct Queue {
-    sender: mpsc::Sender<Inbound>,
-    patience: Mutex<Patience>,
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    /// What devices have used of their rates while nothing of them waits.
+    rates: Cache<u64, Rates>,
 }
 
-/// For how long a queue has held up the reader since the window began.
-struct Patience {
-    window: Instant,
-    used: Duration,
+#[derive(Default)]
+struct Waiting {
+    lanes: HashMap<u64, Lane<Arc<Inbound>>>,
+    /// Devices of which something waits, the one to be served next first.
+    turns: VecDeque<u64>,
+    messages: usize,
+    closed: bool,
 }
 
-impl Patience {
-    fn new(now: Instant) -> Self {
-        Self { window: now, used: Duration::ZERO }
-    }
+/// What a worker does next.
+enum Turn {
+    Work(u64, Entry<Arc<Inbound>>),
+    Wait(Option<Instant>),
+    GiveBack(Vec<Arc<Inbound>>),
+}
 
-    /// What is left of the present window.
-    fn left(&mut self, now: Instant) -> Duration {
-        if now.duration_since(self.window) >= FULL_WINDOW {
-            *self = Self::new(now);
-        }
-        FULL_WAIT.saturating_sub(self.used)
-    }
+/// What became of a message that was handed to a queue.
+enum Pushed {
+    Kept,
+    Full(Arc<Inbound>),
+    LetGo(Arc<Inbound>, Dropped),
 }
 
 impl Queues {
     pub(crate) fn start(handler: &Arc<Handler>, tasks: &Tasks) -> Self {
+        let rates = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(FORGOTTEN_AFTER).build();
         let start = |_| {
-            let (sender, receiver) = mpsc::channel(QUEUED_MAX);
-            tasks.spawn("mqtt-reports", work(receiver, Arc::clone(handler)));
-            Queue { sender, patience: Mutex::new(Patience::new(Instant::now())) }
+            let queue = Arc::new(Queue { waiting: Mutex::default(), wake: Notify::new(), rates: rates.clone() });
+            tasks.spawn("mqtt-reports", work(Arc::clone(&queue), Arc::clone(handler)));
+            queue
         };
-        Self { queues: (0..QUEUES).map(start).collect(), hasher: RandomState::new() }
+        let queues = (0..QUEUES).map(start).collect();
+        Self { queues, hasher: RandomState::new(), named: Limit::once_in(NAMED_INTERVAL) }
     }
 
     /// Hands a message on, or back when there is no room for it.
     pub(crate) async fn push(&self, message: Inbound) {
-        let hash = match &message.topic {
+        let device = match &message.topic {
             Ok(topic) => self.hasher.hash_one((&topic.tenant, &topic.device)),
-            Err(unknown) => self.hasher.hash_one(&unknown.0),
+            // Nobody's: they share one lane, however they are called.
+            Err(_) => self.hasher.hash_one(()),
         };
-        let queue = &self.queues[(hash % QUEUES as u64) as usize];
-        let message = match queue.sender.try_send(message) {
-            Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message)) => message,
-        };
-        let began = Instant::now();
-        let left = queue.patience.lock().await.left(began);
-        let room = timeout(left, queue.sender.reserve()).await;
-        queue.patience.lock().await.used += began.elapsed();
-        match room {
-            Ok(Ok(room)) if !left.is_zero() => room.send(message),
-            _ => {
+        let queue = &self.queues[(device % QUEUES as u64) as usize];
+        let pushed = queue.push(device, Arc::new(message), Instant::now());
+        queue.wake.notify_one();
+        match pushed {
+            Pushed::Kept => {}
+            Pushed::Full(message) => {
                 metrics::counter!("waybill_mqtt_queue_full_total").increment(1);
                 message.ack.settle(Verdict::Again(FULL_PAUSE)).await;
+            }
+            Pushed::LetGo(message, why) => {
+                self.name(device, &message, why);
+                let_go(&message, why).await;
+            }
+        }
+    }
+
+    /// Says in the log which device is too loud.
+    fn name(&self, device: u64, message: &Arc<Inbound>, why: Dropped) {
+        if why == Dropped::Budget || self.named.is_over(&device) {
+            return;
+        }
+        self.named.note(&device);
+        let (kind, origin) = (message.kind().label(), message.origin.as_str());
+        tracing::warn!(
+            kind,
+            origin,
+            reason = why.label(),
+            "a device says more than it is listened to; its newest word counts"
+        );
+    }
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        for queue in &self.queues {
+            queue.lock().closed = true;
+            queue.wake.notify_one();
+        }
+    }
+}
+
+impl Queue {
+    /// Nothing panics under this lock, and what it guards is whole at any time.
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, device: u64, message: Arc<Inbound>, now: Instant) -> Pushed {
+        let mut waiting = self.lock();
+        if waiting.messages >= QUEUED_MAX {
+            return Pushed::Full(message);
+        }
+        let let_go = self.change(&mut waiting, device, |lane| lane.offer(message, now));
+        let_go.map_or(Pushed::Kept, |(message, why)| Pushed::LetGo(message, why))
+    }
+
+    fn turn(&self, now: Instant) -> Turn {
+        let mut waiting = self.lock();
+        for _ in 0..waiting.turns.len() {
+            let Some(device) = waiting.turns.pop_front() else { break };
+            waiting.turns.push_back(device);
+            if let Some(entry) = self.change(&mut waiting, device, |lane| lane.next(now)) {
+                return Turn::Work(device, entry);
+            }
+        }
+        if waiting.closed {
+            let rest = waiting.lanes.drain().flat_map(|(_, mut lane)| lane.drain()).collect();
+            return Turn::GiveBack(rest);
+        }
+        Turn::Wait(waiting.lanes.values().filter_map(|lane| lane.due(now)).min())
+    }
+
+    /// Changes the lane of a device, which exists while something is in it.
+    fn change<T>(&self, waiting: &mut Waiting, device: u64, change: impl FnOnce(&mut Lane<Arc<Inbound>>) -> T) -> T {
+        let known = waiting.lanes.contains_key(&device);
+        let rates = || self.rates.get(&device).unwrap_or_default();
+        let lane = waiting.lanes.entry(device).or_insert_with(|| Lane::new(rates()));
+        let before = lane.len();
+        let outcome = change(lane);
+        let (after, used) = (lane.len(), lane.rates);
+        waiting.messages = waiting.messages + after - before;
+        if after == 0 {
+            waiting.lanes.remove(&device);
+            waiting.turns.retain(|other| *other != device);
+            self.rates.insert(device, used);
+        } else if !known {
+            waiting.turns.push_back(device);
+        }
+        outcome
+    }
+
+    fn unrenewed(&self, now: Instant) -> Vec<Arc<Inbound>> {
+        self.lock().lanes.values_mut().flat_map(|lane| lane.unrenewed(RENEWED_AFTER, now)).collect()
+    }
+}
+
+async fn work(queue: Arc<Queue>, handler: Arc<Handler>) {
+    let mut renewal = Instant::now() + RENEWAL_INTERVAL;
+    loop {
+        let now = Instant::now();
+        if now >= renewal {
+            for message in queue.unrenewed(now) {
+                message.ack.renew().await;
+            }
+            renewal = Instant::now() + RENEWAL_INTERVAL;
+        }
+        match queue.turn(now) {
+            Turn::Work(device, entry) => serve(&queue, &handler, device, entry).await,
+            Turn::Wait(None) => queue.wake.notified().await,
+            Turn::Wait(Some(due)) => tokio::select! {
+                () = queue.wake.notified() => {}
+                () = sleep_until(due.min(renewal)) => {}
+            },
+            Turn::GiveBack(rest) => {
+                for message in rest {
+                    message.ack.settle(Verdict::Again(Duration::ZERO)).await;
+                }
+                return;
             }
         }
     }
 }
 
-async fn work(mut queue: mpsc::Receiver<Inbound>, handler: Arc<Handler>) {
-    while let Some(message) = queue.recv().await {
-        if message.received.elapsed() > WAITED_MAX {
-            metrics::counter!("waybill_mqtt_waited_too_long_total").increment(1);
-            continue;
+async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<Inbound>>) {
+    let Entry { message, standing, renewed, .. } = entry;
+    if renewed.elapsed() >= RENEWED_AFTER {
+        message.ack.renew().await;
+    }
+    if standing == Standing::Excess {
+        metrics::counter!("waybill_mqtt_over_rate_total", "kind" => message.kind().label(), "reason" => "too_many")
+            .increment(1);
+        return message.ack.settle(handler.refuse_excess(&message).await).await;
+    }
+    match handler.handle(&message).await {
+        Handled::Settled(verdict) => message.ack.settle(verdict).await,
+        Handled::Hold(hold) => {
+            message.ack.renew().await;
+            let put_back = |lane: &mut Lane<_>| lane.put_back(message, hold.until, hold.permit, Instant::now());
+            let moot = queue.change(&mut queue.lock(), device, put_back);
+            if let Some(moot) = moot {
+                let_go(&moot, Dropped::Budget).await;
+            }
         }
-        let verdict = handler.handle(&message).await;
-        message.ack.settle(verdict).await;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Tells the broker that a message is done that a newer one has made moot.
+async fn let_go(message: &Arc<Inbound>, why: Dropped) {
+    let (kind, reason) = (message.kind().label(), why.label());
+    metrics::counter!("waybill_mqtt_over_rate_total", "kind" => kind, "reason" => reason).increment(1);
+    message.ack.settle(Verdict::Done).await;
+}
 
-    #[test]
-    fn a_queue_holds_up_the_reader_for_a_share_of_each_window() {
-        let start = Instant::now();
-        let mut patience = Patience::new(start);
-        assert_eq!(patience.left(start), FULL_WAIT);
-        patience.used = FULL_WAIT * 2;
-        assert_eq!(patience.left(start + FULL_WINDOW / 2), Duration::ZERO);
-        assert_eq!(patience.left(start + FULL_WINDOW), FULL_WAIT);
+impl Ack {
+    /// Says that the message is still being worked on.
+    async fn renew(&self) {
+        if let Err(error) = self.0.ack_with(AckKind::Progress).await {
+            tracing::debug!(%error, "the broker can't be told that a message is being worked on");
+        }
     }
 }

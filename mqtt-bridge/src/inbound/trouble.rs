@@ -2,6 +2,7 @@
 
 use event_store::{AppendError, ExecuteError, StoreError};
 
+use super::handler::Hold;
 use crate::wire::Malformed;
 
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub(super) enum Trouble {
     Refused { label: &'static str, reason: String },
     /// What it needs is not available. To be tried again.
     NotNow(String),
+    /// What it says is no news, and its device has told much of that. Kept until there is room.
+    TooOften(Hold),
 }
 
 impl Trouble {

@@ -1,0 +1,242 @@
+//! What one device has said and nobody has taken yet: within its rate in order of arrival, above it only what the next word doesn't
+//! replace.
+//!
+//! Invariants: the newest of what replaces each other is always kept until it is taken; of no kind of message a lane keeps more than
+//! [`KEPT_MAX`]; a lane that is empty is forgotten with nothing lost.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::rates::Rates;
+use super::words::{Kind, Said, Word};
+
+/// Messages of one kind that are within the rate and wait for their turn.
+const GRANTED_MAX: usize = 24;
+/// Different reports above the rate.
+const WAITING_MAX: usize = 32;
+/// Reports beyond that on their way to the dead letters.
+const EXCESS_MAX: usize = 4;
+/// Messages of one kind. Those that replace each other wait as one per word: not more than three words of a kind do.
+pub(super) const KEPT_MAX: usize = GRANTED_MAX + WAITING_MAX + EXCESS_MAX + 3;
+const _: () = assert!(KEPT_MAX < 64);
+
+/// How a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Within the rate.
+    Granted,
+    /// Above it.
+    Waiting,
+    /// Taken once, and put back because what it says is nothing new enough.
+    Held { until: Instant },
+    /// One of too many.
+    Excess,
+}
+
+/// Why a message was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// Above the rate, and a newer one says the same.
+    Rate,
+    /// Held, and a newer one says the same.
+    Budget,
+    /// More different ones than are kept.
+    TooMany,
+}
+
+impl Dropped {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Budget => "budget",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+pub(super) struct Entry<M> {
+    pub(super) message: M,
+    pub(super) standing: Standing,
+    /// When the broker was last told that it is being worked on.
+    pub(super) renewed: Instant,
+    /// Known of those that wait or are held: reading a message takes time.
+    word: Option<Word>,
+    /// Leave to be held.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+pub(super) struct Lane<M> {
+    pub(super) rates: Rates,
+    entries: VecDeque<Entry<M>>,
+}
+
+impl<M: Said + Clone> Lane<M> {
+    pub(super) fn new(rates: Rates) -> Self {
+        Self { rates, entries: VecDeque::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Keeps a message; returns one that is to be let go for it, or the message itself.
+    pub(super) fn offer(&mut self, message: M, now: Instant) -> Option<(M, Dropped)> {
+        let number = message.number();
+        if let Some(again) = self.entries.iter_mut().find(|entry| number.is_some() && entry.message.number() == number)
+        {
+            (again.message, again.renewed) = (message, now);
+            return None;
+        }
+        let kind = message.kind();
+        if kind == Kind::Report {
+            // A report is judged by what the device said of itself before it.
+            self.entries.iter_mut().for_each(|entry| entry.make_due(now));
+        }
+        let in_line = |entry: &&Entry<M>| entry.message.kind() == kind && entry.standing == Standing::Granted;
+        let overtakes = self.any(kind, Standing::Waiting);
+        let room = self.entries.iter().filter(in_line).count() < GRANTED_MAX;
+        if room && !overtakes && self.rates.take(kind, now) {
+            let moot = self.take_held_before(&message);
+            self.entries.push_back(Entry::new(message, Standing::Granted, now));
+            return moot.map(|moot| (moot, Dropped::Budget));
+        }
+        self.offer_above_the_rate(message, now)
+    }
+
+    fn offer_above_the_rate(&mut self, message: M, now: Instant) -> Option<(M, Dropped)> {
+        let (kind, word) = (message.kind(), message.word());
+        let replaceable = |entry: &Entry<M>| {
+            matches!(entry.standing, Standing::Waiting | Standing::Held { .. })
+                && entry.message.kind() == kind
+                && entry.word == Some(word)
+        };
+        let Some(index) = self.entries.iter().position(replaceable) else {
+            return self.add(message, word, now);
+        };
+        if message.is_older_than(&self.entries[index].message) {
+            return Some((message, Dropped::Rate));
+        }
+        let new = Entry { word: Some(word), ..Entry::new(message, Standing::Waiting, now) };
+        let old = std::mem::replace(&mut self.entries[index], new);
+        if matches!(word, Word::Report(_)) {
+            // Its last word on an update is the last.
+            let moved = self.entries.remove(index);
+            self.entries.extend(moved);
+        }
+        let why = if old.standing == Standing::Waiting { Dropped::Rate } else { Dropped::Budget };
+        Some((old.message, why))
+    }
+
+    fn add(&mut self, message: M, word: Word, now: Instant) -> Option<(M, Dropped)> {
+        let count = |standing: Standing| {
+            let alike = |entry: &&Entry<M>| entry.message.kind() == Kind::Report && entry.standing == standing;
+            self.entries.iter().filter(alike).count()
+        };
+        let standing = match word {
+            Word::Report(_) if count(Standing::Excess) >= EXCESS_MAX => return Some((message, Dropped::TooMany)),
+            Word::Report(_) if count(Standing::Waiting) >= WAITING_MAX => Standing::Excess,
+            _ => Standing::Waiting,
+        };
+        self.entries.push_back(Entry { word: Some(word), ..Entry::new(message, standing, now) });
+        None
+    }
+
+    /// The next message whose time has come.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Entry<M>> {
+        let mut found = None;
+        for (index, entry) in self.entries.iter().enumerate() {
+            match entry.standing {
+                Standing::Held { until } if until > now => continue,
+                Standing::Waiting if !self.rates.take(entry.message.kind(), now) => break,
+                _ => found = Some(index),
+            }
+            break;
+        }
+        found.and_then(|index| self.entries.remove(index))
+    }
+
+    /// When the next message's time has come.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let mut due: Option<Instant> = None;
+        for entry in &self.entries {
+            let (at, passable) = match entry.standing {
+                Standing::Held { until } => (until, true),
+                Standing::Waiting => (self.rates.ready_at(entry.message.kind(), now), false),
+                Standing::Granted | Standing::Excess => (now, false),
+            };
+            due = Some(due.map_or(at, |due| due.min(at)));
+            if !passable {
+                break;
+            }
+        }
+        due
+    }
+
+    /// Keeps a message that was taken and can wait; returns it when a newer one says the same.
+    pub(super) fn put_back(
+        &mut self,
+        message: M,
+        until: Instant,
+        permit: OwnedSemaphorePermit,
+        now: Instant,
+    ) -> Option<M> {
+        let (kind, word) = (message.kind(), message.word());
+        let newer = |entry: &Entry<M>| {
+            entry.message.kind() == kind && message.is_older_than(&entry.message) && entry.message.word() == word
+        };
+        if self.entries.iter().any(newer) {
+            return Some(message);
+        }
+        let (word, permit) = (Some(word), Some(permit));
+        let held = Entry { word, permit, ..Entry::new(message, Standing::Held { until }, now) };
+        self.entries.push_front(held);
+        None
+    }
+
+    /// Messages that the broker was not told of for a while. They count as told.
+    pub(super) fn unrenewed(&mut self, after: Duration, now: Instant) -> Vec<M> {
+        let old = self.entries.iter_mut().filter(|entry| now.duration_since(entry.renewed) >= after);
+        old.map(|entry| {
+            entry.renewed = now;
+            entry.message.clone()
+        })
+        .collect()
+    }
+
+    /// Everything that is left.
+    pub(super) fn drain(&mut self) -> Vec<M> {
+        self.entries.drain(..).map(|entry| entry.message).collect()
+    }
+
+    fn any(&self, kind: Kind, standing: Standing) -> bool {
+        self.entries.iter().any(|entry| entry.message.kind() == kind && entry.standing == standing)
+    }
+
+    /// The held message that a newer one makes moot.
+    fn take_held_before(&mut self, newer: &M) -> Option<M> {
+        let kind = newer.kind();
+        let held = |entry: &Entry<M>| entry.permit.is_some() && entry.message.kind() == kind;
+        let index = self.entries.iter().position(held)?;
+        let entry = &self.entries[index];
+        let moot = entry.message.is_older_than(newer) && entry.word == Some(newer.word());
+        if moot { self.entries.remove(index).map(|entry| entry.message) } else { None }
+    }
+}
+
+impl<M> Entry<M> {
+    fn new(message: M, standing: Standing, now: Instant) -> Self {
+        Self { message, standing, renewed: now, word: None, permit: None }
+    }
+
+    fn make_due(&mut self, now: Instant) {
+        if let Standing::Held { until } = &mut self.standing {
+            *until = now;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// A message with its number: what it is, and what it says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Note(u64, Kind, Word);
+
+impl Said for Note {
+    fn kind(&self) -> Kind {
+        self.1
+    }
+
+    fn word(&self) -> Word {
+        self.2
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+fn online(number: u64) -> Note {
+    Note(number, Kind::Presence, Word::Online)
+}
+
+fn report(number: u64, word: u64) -> Note {
+    Note(number, Kind::Report, Word::Report(word))
+}
+
+struct Device {
+    lane: Lane<Note>,
+    now: Instant,
+    taken: Vec<u64>,
+    let_go: Vec<(u64, Dropped)>,
+    permits: Arc<Semaphore>,
+}
+
+impl Device {
+    fn new() -> Self {
+        let permits = Arc::new(Semaphore::new(8));
+        Self { lane: Lane::new(Rates::default()), now: Instant::now(), taken: vec![], let_go: vec![], permits }
+    }
+
+    fn says(&mut self, note: Note) {
+        self.let_go.extend(self.lane.offer(note, self.now).map(|(note, why)| (note.0, why)));
+    }
+
+    /// Has as many numbers taken as are due.
+    fn works(&mut self) -> Vec<u64> {
+        let mut taken = Vec::new();
+        while let Some(entry) = self.lane.next(self.now) {
+            taken.push(entry.message.0);
+        }
+        self.taken.extend(&taken);
+        taken
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Says more than its rate allows, each word taken at once.
+    fn exhausts(&mut self, kind: Kind) {
+        while self.lane.rates.take(kind, self.now) {}
+    }
+
+    fn holds(&mut self, note: Note, time: Duration) {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().unwrap();
+        let until = self.now + time;
+        let moot = self.lane.put_back(note, until, permit, self.now);
+        self.let_go.extend(moot.map(|note| (note.0, Dropped::Budget)));
+    }
+}
+
+#[test]
+fn within_the_rate_everything_is_taken_in_order() {
+    let mut device = Device::new();
+    for number in (0..40).step_by(2) {
+        device.says(online(number));
+        device.says(report(number + 1, 7));
+    }
+    assert_eq!(device.works(), (0..40).collect::<Vec<_>>());
+    assert_eq!(device.let_go, []);
+}
+
+#[test]
+fn a_flood_is_bounded_and_its_last_word_arrives() {
+    let mut device = Device::new();
+    for number in 0..10_000 {
+        device.says(online(number));
+        assert!(device.lane.len() <= KEPT_MAX);
+    }
+    let at_once = device.works();
+    assert_eq!(at_once.len(), GRANTED_MAX + 1, "{at_once:?}");
+    for _ in 0..3 {
+        device.passes(Duration::from_secs(1));
+        device.works();
+    }
+    assert_eq!(device.taken.last(), Some(&9_999));
+    assert_eq!(device.taken.len() + device.let_go.len(), 10_000, "each is taken or let go");
+    assert_eq!(device.lane.len(), 0);
+}
+
+#[test]
+fn above_the_rate_there_is_a_time_when_the_newest_is_due() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Presence);
+    device.says(online(1));
+    device.says(online(2));
+    assert_eq!((device.works(), device.let_go.clone()), (vec![], vec![(1, Dropped::Rate)]));
+    device.now = device.lane.due(device.now).unwrap();
+    assert_eq!(device.works(), [2]);
+    assert_eq!(device.lane.due(device.now), None);
+}
+
+#[test]
+fn different_words_never_take_each_others_place() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Presence);
+    let words = [Word::Online, Word::Offline, Word::Unreadable];
+    for number in 0..300 {
+        device.says(Note(number, Kind::Presence, words[number as usize % 3]));
+    }
+    assert_eq!(device.lane.len(), 3);
+    device.passes(Duration::from_secs(10));
+    assert_eq!(device.works(), [297, 298, 299]);
+}
+
+#[test]
+fn the_same_report_counts_once_and_different_ones_wait() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Report);
+    for (number, word) in [(1, 10), (2, 11), (3, 10), (4, 10)] {
+        device.says(report(number, word));
+    }
+    assert_eq!(device.let_go, [(1, Dropped::Rate), (3, Dropped::Rate)]);
+    device.passes(Duration::from_secs(10));
+    assert_eq!(device.works(), [2, 4], "the last word stays the last");
+}
+
+#[test]
+fn too_many_different_reports_are_refused_and_the_first_are_kept() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Report);
+    for number in 0..1_000 {
+        device.says(report(number, number));
+        assert!(device.lane.len() <= KEPT_MAX);
+    }
+    let too_many = |let_go: &&(u64, Dropped)| let_go.1 == Dropped::TooMany;
+    assert_eq!(device.let_go.iter().filter(too_many).count(), 1_000 - WAITING_MAX - EXCESS_MAX);
+    device.passes(Duration::from_secs(60));
+    assert_eq!(device.works(), (0..(WAITING_MAX + EXCESS_MAX) as u64).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_overtakes_what_waits() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Presence);
+    device.says(online(1));
+    device.says(report(2, 1));
+    assert!(device.works().is_empty(), "a report is judged by what was said before it");
+    device.passes(Duration::from_secs(1));
+    assert_eq!(device.works(), [1, 2]);
+}
+
+#[test]
+fn what_is_held_waits_for_its_time_and_holds_up_nobody() {
+    let mut device = Device::new();
+    device.holds(online(1), Duration::from_secs(50));
+    device.says(Note(2, Kind::Measurements, Word::Measurements));
+    assert_eq!(device.works(), [2]);
+    assert_eq!(device.lane.due(device.now), Some(device.now + Duration::from_secs(50)));
+    device.passes(Duration::from_secs(50));
+    assert_eq!(device.works(), [1]);
+}
+
+#[test]
+fn a_newer_word_takes_the_place_of_a_held_one() {
+    let mut device = Device::new();
+    device.holds(online(1), Duration::from_secs(50));
+    device.says(Note(2, Kind::Presence, Word::Offline));
+    assert_eq!(device.let_go, []);
+    device.says(online(3));
+    device.holds(online(0), Duration::from_secs(50));
+    assert_eq!(device.let_go, [(1, Dropped::Budget), (0, Dropped::Budget)]);
+    assert_eq!(device.works(), [2, 3]);
+    assert_eq!(device.permits.available_permits(), 8, "nothing is held any more");
+}
+
+#[test]
+fn a_report_has_the_held_word_before_it_looked_at_again() {
+    let mut device = Device::new();
+    device.holds(online(1), Duration::from_secs(50));
+    device.says(report(2, 1));
+    assert_eq!(device.works(), [1, 2]);
+}
+
+#[test]
+fn a_message_that_is_delivered_again_is_never_let_go_for_itself() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Presence);
+    device.says(online(5));
+    device.says(online(5));
+    assert_eq!((device.lane.len(), device.let_go.len()), (1, 0));
+    device.says(online(4));
+    assert_eq!(device.let_go, [(4, Dropped::Rate)], "the newer one stays");
+}
+
+#[test]
+fn the_broker_is_told_of_what_waits() {
+    let mut device = Device::new();
+    device.exhausts(Kind::Presence);
+    device.says(online(1));
+    device.passes(Duration::from_secs(4));
+    assert_eq!(device.lane.unrenewed(Duration::from_secs(4), device.now), [online(1)]);
+    assert_eq!(device.lane.unrenewed(Duration::from_secs(4), device.now), []);
+}

@@ -1,0 +1,141 @@
+//! What of a device's messages replaces what: two with the same word say the same of the same thing, and the newer one counts.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::super::Inbound;
+use crate::topics::Channel;
+use crate::wire::{InfoMessage, PresenceMessage, PresenceWord, StatusReport};
+
+/// Each kind of message has a rate of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Presence,
+    Report,
+    Info,
+    Measurements,
+    /// Asks for its command, or is nothing that anybody knows.
+    Other,
+}
+
+/// What a message says, as far as a later one takes its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is there, with all that it is.
+    Online,
+    Offline,
+    Info,
+    Measurements,
+    Asks,
+    /// A hash of update, attempt, status and why; how far it has come aside.
+    Report(u64),
+    /// Nothing that can be read.
+    Unreadable,
+}
+
+/// What the queues must know of a message.
+pub(super) trait Said {
+    fn kind(&self) -> Kind;
+    /// Reads the message: not to be called for each.
+    fn word(&self) -> Word;
+    /// Its place in the order of arrival; a message that is delivered again keeps it.
+    fn number(&self) -> Option<u64>;
+
+    /// Whether it came before another one, as far as anybody can tell.
+    fn is_older_than(&self, other: &Self) -> bool {
+        matches!((self.number(), other.number()), (Some(this), Some(other)) if this < other)
+    }
+}
+
+impl Kind {
+    /// The label of metrics and log lines.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Presence => "presence",
+            Self::Report => "report",
+            Self::Info => "info",
+            Self::Measurements => "telemetry",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl Said for Arc<Inbound> {
+    fn kind(&self) -> Kind {
+        match self.topic.as_ref().map(|topic| topic.channel) {
+            Ok(Channel::Status) => Kind::Presence,
+            Ok(Channel::UpdateStatus { .. }) => Kind::Report,
+            Ok(Channel::Info) => Kind::Info,
+            Ok(Channel::Telemetry) => Kind::Measurements,
+            _ => Kind::Other,
+        }
+    }
+
+    fn word(&self) -> Word {
+        self.topic.as_ref().map_or(Word::Unreadable, |topic| word(topic.channel, &self.payload))
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.delivery.map(|delivery| delivery.number)
+    }
+}
+
+fn word(channel: Channel, payload: &[u8]) -> Word {
+    match channel {
+        Channel::Status => presence(payload),
+        Channel::UpdateStatus { ordinal } => report(ordinal, payload),
+        Channel::Info if InfoMessage::read(payload).is_ok_and(|message| message.to_info().is_ok()) => Word::Info,
+        Channel::Telemetry => Word::Measurements,
+        Channel::CommandsGet => Word::Asks,
+        _ => Word::Unreadable,
+    }
+}
+
+fn presence(payload: &[u8]) -> Word {
+    match PresenceMessage::read(payload) {
+        Ok(message) if message.to_presence().is_ok() && message.to_contact().is_ok() => match message.status {
+            PresenceWord::Online => Word::Online,
+            PresenceWord::Offline => Word::Offline,
+        },
+        _ => Word::Unreadable,
+    }
+}
+
+fn report(ordinal: u32, payload: &[u8]) -> Word {
+    let Ok(Ok(report)) = StatusReport::read(payload).map(|message| message.to_report(ordinal)) else {
+        return Word::Unreadable;
+    };
+    let mut hasher = DefaultHasher::new();
+    (report.ordinal, report.attempt, report.status.word(), report.code).hash(&mut hasher);
+    report.sha256.map(|sha256| sha256.to_string()).hash(&mut hasher);
+    Word::Report(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_told_apart_by_what_they_mean() {
+        let word = |ordinal, json: &str| word(Channel::UpdateStatus { ordinal }, json.as_bytes());
+        let half = word(1, r#"{"attempt":1,"status":"downloading","progress":50}"#);
+        assert_eq!(half, word(1, r#"{"attempt":1,"status":"downloading","progress":60}"#));
+        for other in [
+            word(2, r#"{"attempt":1,"status":"downloading"}"#),
+            word(1, r#"{"attempt":2,"status":"downloading"}"#),
+            word(1, r#"{"attempt":1,"status":"verifying"}"#),
+            word(1, r#"{"attempt":1,"status":"downloading","code":"busy"}"#),
+        ] {
+            assert_ne!(half, other);
+        }
+        assert_eq!(word(1, "{"), Word::Unreadable);
+    }
+
+    #[test]
+    fn what_cannot_be_read_never_takes_the_place_of_what_can() {
+        assert_eq!(word(Channel::Status, br#"{"status":"online"}"#), Word::Online);
+        assert_eq!(word(Channel::Status, br#"{"status":"offline"}"#), Word::Offline);
+        assert_eq!(word(Channel::Status, br#"{"status":"online","boot_id":{}}"#), Word::Unreadable);
+        assert_eq!(word(Channel::Info, br#"{"slots":0}"#), Word::Unreadable);
+    }
+}
