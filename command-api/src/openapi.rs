@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn,
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
-use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, SecurityRequirement, Server};
+use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
 /// What stands before the first endpoint.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps the proof.
@@ -36,6 +36,10 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     for (path, item) in &mut api.paths.paths {
         for operation in operations(item) {
             complete(operation, is_old_spelling(path));
+        }
+        // What is deleted is named by its path alone.
+        if let Some(body) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut()) {
+            body.required = Some(Required::False);
         }
     }
     api.servers = Some(vec![Server::new("/api/v1"), twin]);

@@ -17,7 +17,7 @@ use crate::state::App;
 ///
 /// Needs role operator.
 #[utoipa::path(
-    delete, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = Option<ReasonRequest>,
+    delete, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),

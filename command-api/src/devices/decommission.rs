@@ -26,7 +26,7 @@ pub(crate) struct Deleted {
 ///
 /// Its updates are cancelled; its history stays. Registering the id again takes it back into service. Needs role operator.
 #[utoipa::path(
-    delete, path = "/devices/{device_id}", tag = "devices", request_body = Option<ReasonRequest>,
+    delete, path = "/devices/{device_id}", tag = "devices", request_body = ReasonRequest,
     params(DevicePath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),

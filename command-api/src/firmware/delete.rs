@@ -25,7 +25,7 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 ///
 /// Its bytes are removed and no longer given out; the same bytes may be uploaded again, others never. Needs role admin.
 #[utoipa::path(
-    delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = Option<ReasonRequest>,
+    delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Deleted>),
