@@ -38,7 +38,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
             complete(operation, is_old_spelling(path));
         }
         // What is deleted is named by its path alone.
-        if let Some(body) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut()) {
+        if let Some(RefOr::T(body)) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut()) {
             body.required = Some(Required::False);
         }
     }
