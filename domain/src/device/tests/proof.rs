@@ -199,3 +199,15 @@ fn a_completion_of_an_attempt_that_has_ended_is_kept_as_late() {
     given(past.clone()).when(says(S::Completed)).then(&["update.reported_late 1/1 completed"]);
     given([past, vec![says(S::Completed)]].concat()).when(says(S::Completed)).then(&[]);
 }
+
+#[test]
+fn boots_and_attributes_are_minor_and_versions_and_updates_are_not() {
+    let minor = |version: Option<&str>| {
+        let versions = version.map(versions).unwrap_or_default();
+        let told = DeviceEvent::VersionsReported { boot_id: Some("b2".into()), versions, slot: None, trial: false };
+        (told.is_of_itself(), told.is_minor())
+    };
+    assert_eq!((minor(None), minor(Some("2.0.0"))), ((true, true), (true, false)));
+    let back = DeviceEvent::CameOnline { session: None };
+    assert_eq!((back.is_of_itself(), back.is_minor()), (false, false));
+}
