@@ -14,6 +14,7 @@ mod downloads;
 mod faults;
 mod hearing;
 mod isolation;
+mod loud;
 mod protocol;
 mod read_models;
 mod stack;

@@ -14,6 +14,7 @@ use waybill::api_client::{ApiClient, Reply};
 use waybill::stack::{NatsOptions, Process, Spawner, Stack, Tools, free_port};
 
 pub(crate) use fleet::{device, devices};
+pub(crate) use hand::Hand;
 
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
