@@ -23,6 +23,8 @@ const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
 /// PostgreSQL's code of a statement that took too long, or that somebody cancelled.
 const QUERY_CANCELED: &str = "57014";
+/// PostgreSQL's codes of schemas, roles, columns and tables that don't exist.
+const NOT_YET_MADE: [&str; 4] = ["3F000", "42704", "42703", "42P01"];
 /// Oldest PostgreSQL that will do, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i32 = 150_000;
 
@@ -34,7 +36,10 @@ pub enum DbError {
     /// PostgreSQL can't be reached or is starting. Trying again later is right.
     #[error("PostgreSQL is not available: {0}")]
     Unavailable(String),
-    /// PostgreSQL refused the statement, whatever the values in it: rights, a missing table, a full disk.
+    /// The tables are of another version than this program's, or none are there: whoever has the role `projections` brings them up to date.
+    #[error("the read models' tables aren't made yet: {0}")]
+    NotMade(String),
+    /// PostgreSQL refused the statement, whatever the values in it: rights, a syntax it doesn't know.
     #[error("PostgreSQL refused: {0}")]
     Refused(String),
     /// A row can't be read, or an event can't be applied: its values are at fault.
@@ -55,6 +60,7 @@ impl From<sqlx::Error> for DbError {
                 let code = database.code().unwrap_or_default().into_owned();
                 match code.get(..2).unwrap_or_default() {
                     // Another try would take as long.
+                    _ if NOT_YET_MADE.contains(&code.as_str()) => Self::NotMade(error.to_string()),
                     _ if code == QUERY_CANCELED => Self::Refused(error.to_string()),
                     // Connection, resources, shutting down, serialization: another try may go through.
                     "08" | "53" | "57" | "40" => Self::Unavailable(error.to_string()),

@@ -17,6 +17,9 @@ pub const DATABASE_URL_FILE: &str = "database-url";
 /// How often it is looked whether the servers still run.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long the start waits for the read models' tables.
+const TABLES_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Where everything listens and keeps its data.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -103,6 +106,8 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     let stack = Stack::start(&tools, &args.data_dir, nats).await?;
     std::fs::write(args.data_dir.join(DATABASE_URL_FILE), stack.postgres.url())?;
     let serving = serve::start(&serve_args(args, &stack, extra)).await?;
+    // Else the first reads would find no tables. Where they can't be made, the reads and the log say why.
+    tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
 }
 

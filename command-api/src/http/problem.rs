@@ -259,7 +259,9 @@ impl From<ExecuteError> for Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match &error {
-            DbError::Unavailable(_) => Self::unavailable("postgresql_unavailable", error.to_string()),
+            DbError::Unavailable(_) | DbError::NotMade(_) => {
+                Self::unavailable("postgresql_unavailable", error.to_string())
+            }
             DbError::Refused(_) | DbError::Invalid(_) => Self::internal(&error),
         }
     }
@@ -286,6 +288,8 @@ mod tests {
         let log = Problem::from(StoreError::Unavailable("x".into()));
         assert_eq!(log.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(log.detail().contains("event log"), "{}", log.detail());
+        let unmade = Problem::from(DbError::NotMade("x".into()));
+        assert_eq!(unmade.status, StatusCode::SERVICE_UNAVAILABLE);
         let database = Problem::from(DbError::Unavailable("x".into()));
         assert!(database.detail().contains("PostgreSQL"), "{}", database.detail());
         assert!(database.respond(None).headers().contains_key(header::RETRY_AFTER));

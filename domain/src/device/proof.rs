@@ -10,6 +10,7 @@ use super::codes::CodeClass;
 use super::commands::{Info, Presence};
 use super::draft::Draft;
 use super::expiry::Failure;
+use super::report::past_return;
 use super::update::{Outcome, Phase, Update};
 use super::{Device, DeviceEvent as E, OfflineCause, Reachability};
 use crate::version::is_same;
@@ -162,9 +163,10 @@ impl Draft {
         }
     }
 
-    /// A claim may come after its proof: judges a completed update by what the device last said.
-    pub(super) fn prove_from_known(&mut self, ordinal: u32) {
-        let Some(update) = self.update(ordinal).filter(|update| update.phase == Phase::Rebooting) else { return };
+    /// A claim may come after its proof: judges a completed update, `before` the claim, by what the device last said.
+    pub(super) fn prove_from_known(&mut self, before: &Update) {
+        let claims = |update: &Update| update.phase == Phase::Rebooting;
+        let Some(update) = self.update(before.ordinal).filter(claims) else { return };
         let known = Presence {
             boot_id: self.device.boot().map(str::to_owned),
             versions: self.device.versions.clone(),
@@ -174,7 +176,9 @@ impl Draft {
         let rebooted = matches!((&update.accepted_boot, &known.boot_id), (Some(then), Some(now)) if then != now);
         let seen =
             Observation { presence: &known, new_boot: false, first_boot: false, versions_before: BTreeMap::new() };
-        if rebooted && seen.proves(&update) {
+        // Nothing was installed, as it runs already, so no boot follows that could prove more.
+        let by_word = update.claimed && before.installing_boot.is_none() && !past_return(before.phase);
+        if (rebooted || by_word) && seen.proves(&update) {
             self.confirm(&update, known.boot_id.clone(), None);
         }
     }

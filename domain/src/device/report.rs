@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::expiry::Failure;
 use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
 use super::{Device, DeviceEvent as E};
+use crate::version::is_same;
 
 /// Deferral without the device's word, in seconds.
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
@@ -66,7 +67,7 @@ impl Draft {
             S::Rebooting => self.advance(&update, Phase::Rebooting),
             S::Completed => {
                 self.claim(&update);
-                self.prove_from_known(update.ordinal);
+                self.prove_from_known(&update);
             }
             S::Failed | S::Rejected => self.report_failure(&update, report),
             S::Cancelled => {
@@ -144,7 +145,8 @@ impl Draft {
 
     /// The device says that it is done. Where its version is no evidence, its word is kept.
     fn claim(&mut self, update: &Update) {
-        let word_counts = update.spec.from_version.as_ref() == Some(&update.spec.firmware.version);
+        let runs_already = |from: &String| is_same(from, &update.spec.firmware.version);
+        let word_counts = update.spec.from_version.as_ref().is_some_and(runs_already);
         self.advance(update, Phase::Rebooting);
         let now = self.update(update.ordinal).filter(|now| now.phase == Phase::Rebooting && !now.claimed);
         if let Some(now) = now.filter(|_| word_counts) {
@@ -222,6 +224,6 @@ impl Draft {
 }
 
 /// From *installing* on a device can't go back.
-fn past_return(phase: Phase) -> bool {
+pub(super) fn past_return(phase: Phase) -> bool {
     matches!(phase, Phase::Installing | Phase::Rebooting)
 }

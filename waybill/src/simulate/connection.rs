@@ -105,7 +105,9 @@ impl Device {
         if self.cut || self.stopping {
             return Some(Ended::ByDevice { clean: false });
         }
-        if self.wants_connection() {
+        // An end that was begun is carried through: a device that has booted meanwhile has another session.
+        let is_ending = self.session.is_some() && deadline.is_some();
+        if self.wants_connection() && !is_ending {
             return (late && self.session.is_none()).then_some(Ended::Lost);
         }
         if !self.clean || self.session.is_none() {

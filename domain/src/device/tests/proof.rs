@@ -166,6 +166,22 @@ fn a_device_that_went_ahead_while_its_command_was_taken_back_is_confirmed() {
     given(past).when(status("b2", "2.0.0")).then(&["device.came_online", CONFIRMED]);
 }
 
+/// Rule 3 of the protocol: a device that runs the version already says `completed` and installs nothing, so no boot will follow.
+#[test]
+fn a_forced_reinstallation_that_the_device_has_no_need_of_is_proven_by_its_word() {
+    let force = |version: &str| ask(UpdateRequest { force_update: true, ..wanted(version) });
+    let confirmed =
+        ["update.accepted 1/1", "update.rebooting 1/1", "update.rebooting 1/1", "update.confirmed 1/1 1.0.0"];
+    given([online(), vec![force("1.0.0")]].concat()).when(says(S::Completed)).then(&confirmed);
+    let received = [online(), vec![force("1.0.0"), says(S::Received)]].concat();
+    given(received).when(says(S::Completed)).then(&confirmed[1..]);
+    let installing = [online(), vec![force("1.0.0"), says(S::Received), says(S::Installing)]].concat();
+    given(installing).when(says(S::Completed)).then(&confirmed[1..3]);
+    let on_trial = [registered(), vec![trial("b1", "1.0.0"), force("1.0.0")]].concat();
+    given(on_trial).when(says(S::Completed)).then(&confirmed[..3]);
+    given(dispatched()).when(says(S::Completed)).then(&confirmed[..2]);
+}
+
 #[test]
 fn a_forced_reinstallation_is_proven_by_a_boot_since_installing_only() {
     let force = ask(UpdateRequest { force_update: true, ..wanted("1.0.0") });
