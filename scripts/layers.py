@@ -18,7 +18,7 @@ ALLOWED = {
 }
 # Library: the crates that may name it.
 OWNERS = {
-    "sqlx": {"projections"},
+    "sqlx": {"projections", "bench"},
     "postgres-es": {"projections"},
     "axum": {"command-api"},
     "async-nats": {"event-store", "mqtt-bridge", "waybill", "bench", "tests"},

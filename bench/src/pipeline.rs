@@ -11,6 +11,7 @@ use event_store::{Delivery, Request, clock};
 use futures::{StreamExt, TryStreamExt};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor, PgConnection};
 use waybill::api_client::ApiClient;
 use waybill::stack::{NatsOptions, NatsServer, Spawner, Tools, free_port};
 use waybill::up::{self, Running};
@@ -24,6 +25,7 @@ const CONNECTIONS: usize = 8;
 const LATENCY_SAMPLES: usize = 300;
 const TIMEOUT: Duration = Duration::from_secs(120);
 const IN_FLIGHT: usize = 256;
+const BATCH_RECORDS: usize = 2_000;
 
 /// Runs the scenario on a whole Waybill of its own.
 pub(crate) async fn run(tools: &Tools, count: usize) -> Result<()> {
@@ -76,18 +78,43 @@ async fn into_read_models(running: &Running, count: usize) -> Result<()> {
     let rate = per_second((head - from) as usize, started.elapsed());
     let started = Instant::now();
     let mut source = log.subscribe(from + 1);
+    let mut bodies = Vec::new();
     while let Some(delivery) = source.next().await {
         let position = match delivery? {
-            Delivery::Record(record) => record.position,
+            Delivery::Record(record) => {
+                bodies.push(record.body.to_vec());
+                record.position
+            }
             Delivery::CaughtUp { position } => position,
         };
         if position >= head {
             break;
         }
     }
+    let what = "events into all seven read models";
     let ceiling = per_second((head - from) as usize, started.elapsed());
-    ratio("events into all read models", rate, "a bare subscription", ceiling, "PostgreSQL: upserts and the archive");
+    ratio(what, rate, "a bare subscription", ceiling, "PostgreSQL: seven models, rows read and written in each");
+    let ceiling = into_one_table(running, &bodies).await?;
+    ratio(what, rate, "the same bytes into one bare table", ceiling, "the same");
     Ok(())
+}
+
+/// Records per second that PostgreSQL takes into a table without any meaning, in transactions as large as the projections' largest.
+async fn into_one_table(running: &Running, bodies: &[Vec<u8>]) -> Result<f64> {
+    let mut postgres = PgConnection::connect(&running.stack.postgres.url()).await?;
+    postgres.execute("CREATE TABLE bench_records (position bigint PRIMARY KEY, body bytea NOT NULL)").await?;
+    let started = Instant::now();
+    let mut last = 0;
+    for batch in bodies.chunks(BATCH_RECORDS) {
+        let positions: Vec<i64> = (last..last + batch.len() as i64).collect();
+        last += batch.len() as i64;
+        sqlx::query("INSERT INTO bench_records SELECT * FROM UNNEST($1::bigint[], $2::bytea[])")
+            .bind(positions)
+            .bind(batch)
+            .execute(&mut postgres)
+            .await?;
+    }
+    Ok(per_second(bodies.len(), started.elapsed()))
 }
 
 /// Publishes presence with new boots: each message becomes an event. The ceiling are the same clients on a nats-server of their own, with

@@ -19,9 +19,9 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Failed, expired, or fallen back since.
-pub(super) const RETRIED: &str =
-    "(m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)";
+/// Failed or expired and not there all the same, or fallen back since.
+pub(super) const RETRIED: &str = "((m.phase IN ('failed', 'timed_out', 'rejected', 'expired') AND NOT m.late_confirmed)
+      OR m.regressed_at IS NOT NULL)";
 
 fn is_sweep(event: &CampaignEvent) -> bool {
     use CampaignEvent as E;
