@@ -81,12 +81,10 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
-    if view.rollout.status == CampaignStatus::Running {
-        if firmware_is_withdrawn(context, row).await? {
-            let cause = PauseCause::FirmwareWithdrawn;
-            command(context, row, &view, "pause", CampaignCommand::Pause { cause }).await?;
-            return Ok(Progress::Idle);
-        }
+    if view.rollout.status == CampaignStatus::Running && firmware_is_withdrawn(context, row).await? {
+        let cause = PauseCause::FirmwareWithdrawn;
+        command(context, row, &view, "pause", CampaignCommand::Pause { cause }).await?;
+        return Ok(Progress::Idle);
     }
     // Behind its end a paused campaign, too: who has a slot and never began expires with it.
     if view.rollout.status == CampaignStatus::Running

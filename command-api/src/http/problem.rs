@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(log.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(log.detail().contains("event log"), "{}", log.detail());
         let unmade = Problem::from(DbError::NotMade("x".into()));
-        assert_eq!(unmade.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(unmade.status(), StatusCode::SERVICE_UNAVAILABLE);
         let database = Problem::from(DbError::Unavailable("x".into()));
         assert!(database.detail().contains("PostgreSQL"), "{}", database.detail());
         assert!(database.respond(None).headers().contains_key(header::RETRY_AFTER));
