@@ -17,6 +17,10 @@ pub struct Args {
 
 /// Rebuilds and switches; tells how far it is.
 pub async fn run(args: &Args) -> Result<()> {
+    ensure!(
+        args.name != projections::PRESENCE,
+        "presence isn't made from events and can't be rebuilt: it follows what devices say"
+    );
     let log = args.connection.log().await?;
     let db = args.connection.db()?;
     let (known, found) = (db.incarnation(&args.name).await?, log.info().await?.incarnation_ms);

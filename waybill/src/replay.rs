@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -20,6 +21,9 @@ use serde_json::{Value, json};
 use crate::serve;
 use crate::up::DATABASE_URL_FILE;
 
+/// How long nats-server may take to answer somebody who waits for it.
+const NATS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What to replay and how far.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -35,8 +39,8 @@ pub struct Args {
     /// Up to this time, by the log's own clock (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
     pub at: Option<DateTime<Utc>>,
-    /// Up to and including this position
-    #[arg(long, value_name = "POSITION")]
+    /// Up to and including this position; of `1437-0`, as replies and lines have it, the whole record counts
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub at_position: Option<u64>,
     /// Read the archive in PostgreSQL instead of the log
     #[arg(long)]
@@ -65,9 +69,15 @@ pub struct Connection {
     pub data_dir: PathBuf,
 }
 
+fn parse_position(text: &str) -> Result<u64, std::num::ParseIntError> {
+    let (sequence, index) = text.split_once('-').unwrap_or((text, "0"));
+    index.parse::<u32>()?;
+    sequence.parse()
+}
+
 impl Connection {
     pub async fn log(&self) -> Result<Arc<dyn Log>> {
-        let client = serve::connect(&self.nats_url, "waybill-tool").await?;
+        let client = serve::connect_within(NATS_TIMEOUT, &self.nats_url, "waybill-tool").await?;
         Ok(Arc::new(JetStreamLog::connect(client, &Tasks::new()).await?))
     }
 

@@ -246,6 +246,11 @@ pub async fn stop_signal() -> Result<()> {
 /// Connects to nats-server and keeps connecting again when it goes away. `urls` names any servers of a cluster, with commas between them;
 /// the first one's user and password count. `name` also keeps its replies apart from other users'.
 pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
+    connect_within(NATS_START_TIMEOUT, urls, name).await
+}
+
+/// The same for somebody who has less patience.
+pub async fn connect_within(patience: Duration, urls: &str, name: &str) -> Result<async_nats::Client> {
     let addresses = urls
         .split(',')
         .map(|url| url.trim().parse::<async_nats::ServerAddr>())
@@ -258,7 +263,7 @@ pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
     let first = addresses.first().context("no address of nats-server")?;
     let place =
         addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect::<Vec<_>>().join(", ");
-    let deadline = tokio::time::Instant::now() + NATS_START_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match connect_options(first, name).connect(&places[..]).await {
             Ok(client) => return Ok(client),

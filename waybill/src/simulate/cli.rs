@@ -59,8 +59,8 @@ pub struct Args {
     /// Bearer token for --register
     #[arg(long, env = "WAYBILL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
-    /// Stretch all work by this factor
-    #[arg(long, default_value_t = 1.0)]
+    /// Stretch all work by this factor, 0 to 1,000
+    #[arg(long, default_value_t = 1.0, value_parser = parse_pace)]
     pub pace: f64,
     /// Milliseconds a new version is on trial
     #[arg(long, default_value_t = 0)]
@@ -89,6 +89,14 @@ pub struct Args {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     pub for_seconds: Option<u64>,
+}
+
+/// Slowest pace.
+const PACE_MAX: f64 = 1_000.0;
+
+fn parse_pace(text: &str) -> Result<f64, String> {
+    let pace = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=PACE_MAX).contains(&pace) { Ok(pace) } else { Err(format!("0 to {PACE_MAX}")) }
 }
 
 impl Args {

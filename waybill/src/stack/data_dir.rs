@@ -30,7 +30,10 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(TryLockError::WouldBlock) => {
-                bail!("another Waybill uses {}: stop it, or set WAYBILL_DATA_DIR to another directory", path.display())
+                bail!(
+                    "another Waybill uses {}: stop it, or name another directory (WAYBILL_DATA_DIR; for the demo --data-dir)",
+                    path.display()
+                )
             }
             Err(TryLockError::Error(error)) => Err(error).context("the data directory can't be locked"),
         }

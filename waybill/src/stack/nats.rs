@@ -166,7 +166,7 @@ impl NatsServer {
                     "server_name" => format!("server_name: \"{}\"", options.server_name),
                     "listen" => format!("listen: \"{}\"", options.listen),
                     "http" => format!("http: \"{}\"", options.monitor_listen),
-                    "store_dir" => format!("store_dir: \"{}\"", self.directory.join("store").display()),
+                    "store_dir" => format!("store_dir: {:?}", self.directory.join("store")),
                     "mqtt_listen" => format!("listen: \"{}\"", options.mqtt_listen),
                     "user_waybill" => user("waybill", &passwords.waybill),
                     "user_analyst" => user("analyst", &passwords.analyst),
