@@ -9,6 +9,15 @@ use projections::hearing::Hearing;
 const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const GAUGE: &str = "waybill_hearing_lag_seconds";
 
+/// Whether so much is unheard that nothing can be concluded from devices' saying nothing.
+pub(crate) fn is_deaf(hearing: &Hearing, now: DateTime<Utc>) -> bool {
+    match hearing {
+        Hearing::Absent => false,
+        Hearing::Unknown => true,
+        Hearing::Until { until, .. } => now - *until > LAG_MAX,
+    }
+}
+
 /// How far what was heard lags the clock.
 #[derive(Default)]
 pub(crate) struct Lag(Mutex<State>);
@@ -83,6 +92,12 @@ mod tests {
         assert_eq!(state.look(&heard(1), at(63)), (TimeDelta::seconds(62), None));
         assert_eq!(state.look(&heard(64), at(64)), (TimeDelta::zero(), Some(Change::Ends)));
         assert_eq!(state.look(&heard(70), at(65)), (TimeDelta::zero(), None), "a clock behind the bridge's");
+    }
+
+    #[test]
+    fn nothing_is_concluded_from_silence_that_nobody_listened_to() {
+        assert!(!is_deaf(&heard(0), at(60)) && is_deaf(&heard(0), at(61)));
+        assert!(is_deaf(&Hearing::Unknown, at(0)) && !is_deaf(&Hearing::Absent, at(0)));
     }
 
     #[test]

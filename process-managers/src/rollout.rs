@@ -2,7 +2,7 @@
 //!
 //! What to do is [`domain::rollout::decide`]; this shell only reads the view and sends what was decided.
 
-use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{Decision, decide};
@@ -10,8 +10,10 @@ use domain::{Actor, CommandId, DeviceId, Key};
 use event_store::{ExecuteError, Request, Seen, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use projections::hearing::Hearing;
 use projections::rollout::{self, View, WorkRow};
 
+use crate::lag::is_deaf;
 use crate::loops::{self, Progress, Tick, TickError};
 use crate::{Context, slots};
 
@@ -78,6 +80,8 @@ async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, Tic
 
 async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     let now = clock::now();
+    // Before the view: that may then only stand for more.
+    let deaf = is_deaf(&Hearing::read(&context.db).await?, now);
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
@@ -93,10 +97,15 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
         slots::carry_again(context, row, &view).await?;
     }
     let mut moved = false;
-    for decision in decide(&view.rollout, now) {
+    for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(deaf && rests_on_silence(decision))) {
         moved |= carry_out(context, row, &view, decision).await?;
     }
     Ok(Progress::of(moved))
+}
+
+/// No regression in a soak, nobody reached in a wave's wait: that says something only of a time in which devices were heard.
+fn rests_on_silence(decision: &Decision) -> bool {
+    matches!(decision, Decision::CompleteWave { .. } | Decision::CloseGate { gate: GateKind::TooFewReached, .. })
 }
 
 /// Carries one decision out; says whether more may follow at once.

@@ -116,10 +116,10 @@ pub(crate) async fn sweep(app: &App) {
             Ok(Some((kept, false))) => try_remove(app, &kept).await,
             Ok(Some((kept, true))) => settle(app, &kept).await,
             Ok(None) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => return tracing::warn!(%error, "Bytes of deleted firmware could not be looked for."),
         };
         if let Err(error) = outcome {
-            return tracing::warn!(%error, "Bytes of deleted firmware could not be looked for.");
+            tracing::warn!(%error, "Bytes of a firmware could not be judged; they stay until the next start.");
         }
     }
 }

@@ -1,18 +1,25 @@
 //! Several readers of one stream, read as one, in the order of the stream.
 //!
 //! Each message says whether more of its kind wait behind it. While a reader owes a message, those of others are held back, for a
-//! bounded time: so a backlog comes in order over all channels of a device, and a reader that gets nothing holds up nobody.
+//! bounded time: so a backlog comes in order over all channels of a device, and a reader that gets nothing holds up nobody. A message
+//! behind a gap in the numbers waits, too, for a shorter time: what stands in the gap may be on its way by another reader.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// How long messages are held back for one that should come before them.
 const HELD_BACK: Duration = Duration::from_millis(100);
+/// How long a message behind a gap is held back, from its arrival on. Many gaps never fill: commands to devices stand in the stream, too,
+/// and other processes take their share.
+const GAP_HELD_BACK: Duration = Duration::from_millis(20);
+/// Messages of one reader that wait here.
+const WAITING_MAX: usize = 1_000;
 
 /// A message with its place.
 pub(super) trait InOrder {
@@ -20,77 +27,121 @@ pub(super) trait InOrder {
     fn place(&self) -> (u64, bool);
 }
 
-struct Lane<S: Stream> {
+struct Lane<S, M> {
     source: S,
-    head: Option<S::Item>,
+    /// With the time of their arrival.
+    waiting: VecDeque<(Instant, M)>,
+    /// More wait in the stream behind what has come.
     owes: bool,
+    /// Since when nothing is left here.
+    empty_since: Instant,
 }
 
-pub(super) struct Merge<S: Stream> {
-    lanes: Vec<Lane<S>>,
+impl<S, M> Lane<S, M> {
+    /// Until when it is waited for what is owed here; none when nothing is.
+    fn owes_until(&self) -> Option<Instant> {
+        (self.owes && self.waiting.is_empty()).then(|| self.empty_since + HELD_BACK)
+    }
 }
 
-impl<S, M, E> Merge<S>
+pub(super) struct Merge<S, M> {
+    lanes: Vec<Lane<S, M>>,
+    /// The highest number handed out.
+    last: u64,
+}
+
+/// What can be done now.
+enum Next<M> {
+    Ready(M),
+    /// A message is there, but is held back until then.
+    HeldUntil(Instant),
+    Nothing,
+}
+
+impl<S, M, E> Merge<S, M>
 where
     S: Stream<Item = Result<M, E>> + Unpin,
     M: InOrder,
     E: Display,
 {
     pub(super) fn new(sources: Vec<S>) -> Self {
-        Self { lanes: sources.into_iter().map(|source| Lane { source, head: None, owes: false }).collect() }
+        let lane = |source| Lane { source, waiting: VecDeque::new(), owes: false, empty_since: Instant::now() };
+        Self { lanes: sources.into_iter().map(lane).collect(), last: 0 }
     }
 
     /// The next message; the reason when a reader has failed or ended.
     pub(super) async fn next(&mut self) -> Result<M, String> {
-        if let Some(ready) = poll_fn(|context| self.poll(context, false)).now_or_never() {
-            return ready;
-        }
-        if self.lanes.iter().all(|lane| lane.head.is_none()) {
-            return poll_fn(|context| self.poll(context, false)).await;
-        }
-        match timeout(HELD_BACK, poll_fn(|context| self.poll(context, false))).await {
-            Ok(next) => next,
-            Err(_) => {
-                // What was owed has gone another way, to another process perhaps.
-                self.lanes.iter_mut().filter(|lane| lane.head.is_none()).for_each(|lane| lane.owes = false);
-                poll_fn(|context| self.poll(context, true)).await
+        loop {
+            // Whatever has come by now is looked at together.
+            poll_fn(|context| Poll::Ready(self.fill(context))).await?;
+            match self.choose(Instant::now()) {
+                Next::Ready(message) => return Ok(message),
+                Next::Nothing => poll_fn(|context| self.arrival(context)).await?,
+                Next::HeldUntil(until) => {
+                    if let Ok(arrival) = timeout_at(until, poll_fn(|context| self.arrival(context))).await {
+                        arrival?;
+                    }
+                }
             }
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, late: bool) -> Poll<Result<M, String>> {
-        for lane in self.lanes.iter_mut().filter(|lane| lane.head.is_none()) {
-            match lane.source.poll_next_unpin(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    lane.owes = message.place().1;
-                    lane.head = Some(Ok(message));
+    /// Takes what has come; how many messages that were.
+    fn fill(&mut self, context: &mut Context<'_>) -> Result<usize, String> {
+        let mut count = 0;
+        for lane in &mut self.lanes {
+            while lane.waiting.len() < WAITING_MAX {
+                match lane.source.poll_next_unpin(context) {
+                    Poll::Ready(Some(Ok(message))) => {
+                        lane.owes = message.place().1;
+                        lane.waiting.push_back((Instant::now(), message));
+                        count += 1;
+                    }
+                    Poll::Ready(Some(Err(error))) => return Err(error.to_string()),
+                    Poll::Ready(None) => return Err("ended".to_owned()),
+                    Poll::Pending => break,
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.to_string())),
-                Poll::Ready(None) => return Poll::Ready(Err("ended".to_owned())),
-                Poll::Pending => {}
             }
         }
-        let owed = self.lanes.iter().any(|lane| lane.head.is_none() && lane.owes);
-        if owed && !late {
-            return Poll::Pending;
+        Ok(count)
+    }
+
+    /// Waits until anything more has come.
+    fn arrival(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
+        match self.fill(context) {
+            Ok(0) => Poll::Pending,
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error)),
         }
-        let number = |lane: &&mut Lane<S>| match &lane.head {
-            Some(Ok(message)) => message.place().0,
-            Some(Err(_)) | None => u64::MAX,
+    }
+
+    fn choose(&mut self, now: Instant) -> Next<M> {
+        // What is owed for too long has gone another way, to another process perhaps.
+        let overdue = |lane: &&mut Lane<S, M>| lane.owes_until().is_some_and(|until| until <= now);
+        self.lanes.iter_mut().filter(overdue).for_each(|lane| lane.owes = false);
+        let owed_until = self.lanes.iter().filter_map(Lane::owes_until).max();
+        let number = |lane: &&mut Lane<S, M>| lane.waiting.front().map(|(_, message)| message.place().0);
+        let filled = self.lanes.iter_mut().filter(|lane| !lane.waiting.is_empty());
+        let Some(first) = filled.min_by_key(number) else { return Next::Nothing };
+        let Some((arrived, place)) = first.waiting.front().map(|(arrived, message)| (*arrived, message.place().0))
+        else {
+            return Next::Nothing;
         };
-        let first = self.lanes.iter_mut().filter(|lane| lane.head.is_some()).min_by_key(number);
-        match first.and_then(|lane| lane.head.take()) {
-            Some(Ok(message)) => Poll::Ready(Ok(message)),
-            Some(Err(error)) => Poll::Ready(Err(error.to_string())),
-            None => Poll::Pending,
+        let gap_until = (place > self.last + 1).then(|| arrived + GAP_HELD_BACK);
+        if let Some(until) = owed_until.max(gap_until).filter(|until| *until > now) {
+            return Next::HeldUntil(until);
         }
+        let message = first.waiting.pop_front().map(|(_, message)| message);
+        first.empty_since = now;
+        self.last = self.last.max(place);
+        message.map_or(Next::Nothing, Next::Ready)
     }
 
     /// Everything that has come and hasn't been handed out.
     pub(super) fn fetched(&mut self) -> Vec<M> {
         let mut fetched = Vec::new();
         for lane in &mut self.lanes {
-            fetched.extend(lane.head.take().and_then(Result::ok));
+            fetched.extend(lane.waiting.drain(..).map(|(_, message)| message));
             while let Some(Some(Ok(message))) = lane.source.next().now_or_never() {
                 fetched.push(message);
             }
@@ -127,7 +178,7 @@ mod tests {
         stream::iter(messages).chain(stream::pending()).boxed()
     }
 
-    async fn numbers(merge: &mut Merge<Source>, count: usize) -> Vec<u64> {
+    async fn numbers(merge: &mut Merge<Source, Numbered>, count: usize) -> Vec<u64> {
         let mut found = Vec::new();
         for _ in 0..count {
             found.push(merge.next().await.unwrap().0);
@@ -139,6 +190,27 @@ mod tests {
     async fn a_backlog_comes_in_the_order_of_the_stream() {
         let mut merge = Merge::new(vec![lane(&[1, 4, 9], false), lane(&[], false), lane(&[2, 3, 8, 10], false)]);
         assert_eq!(numbers(&mut merge, 7).await, [1, 2, 3, 4, 8, 9, 10]);
+    }
+
+    /// Nothing said of it that more would come: it was stored later and comes earlier.
+    #[tokio::test]
+    async fn what_overtook_another_waits_for_it() {
+        let late = stream::once(async {
+            tokio::time::sleep(GAP_HELD_BACK / 4).await;
+            Ok(Numbered(2, false))
+        });
+        let reports = stream::iter([Ok(Numbered(1, false))]).chain(late).chain(stream::pending()).boxed();
+        let mut merge = Merge::new(vec![reports, lane(&[3], false)]);
+        assert_eq!(numbers(&mut merge, 3).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn gaps_that_never_fill_cost_one_wait() {
+        let odd: Vec<u64> = (0..500).map(|n| 2 * n + 1).collect();
+        let mut merge = Merge::new(vec![lane(&odd, false)]);
+        let began = Instant::now();
+        assert_eq!(numbers(&mut merge, 500).await, odd);
+        assert!(began.elapsed() < 50 * GAP_HELD_BACK, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

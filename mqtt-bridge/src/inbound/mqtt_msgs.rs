@@ -94,7 +94,7 @@ pub(crate) async fn run(
 
 struct Open {
     jetstream: Context,
-    messages: Merge<pull::Stream>,
+    messages: Merge<pull::Stream, Message>,
     incarnation_ms: u64,
 }
 

@@ -2,7 +2,7 @@
 //! replace.
 //!
 //! Invariants: the newest of what replaces each other is always kept until it is taken; of no kind of message a lane keeps more than
-//! [`KEPT_MAX`]; a lane that is empty is forgotten with nothing lost.
+//! [`KEPT_MAX`], measurements aside; a lane that is empty is forgotten with nothing lost.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::rates::Rates;
+use super::rates::{self, Rates};
 use super::words::{Kind, Said, Word};
 
 /// Messages of one kind that are within the rate and wait for their turn.
 const GRANTED_MAX: usize = 24;
+/// The same of measurements, since none of them stands for another: all that the rate lets pass at once.
+const MEASUREMENTS_MAX: usize = rates::MEASUREMENTS.burst as usize;
 /// Different reports above the rate.
 const WAITING_MAX: usize = 32;
 /// Reports beyond that on their way to the dead letters.
@@ -97,7 +99,7 @@ impl<M: Said + Clone> Lane<M> {
         }
         let in_line = |entry: &&Entry<M>| entry.message.kind() == kind && entry.standing == Standing::Granted;
         let overtakes = self.any(kind, Standing::Waiting);
-        let room = self.entries.iter().filter(in_line).count() < GRANTED_MAX;
+        let room = self.entries.iter().filter(in_line).count() < granted_max(kind);
         if room && !overtakes && self.rates.take(kind, now) {
             let moot = self.take_held_before(&message);
             self.entries.push_back(Entry::new(message, Standing::Granted, now));
@@ -191,8 +193,10 @@ impl<M: Said + Clone> Lane<M> {
             return Some(message);
         }
         let (word, permit) = (Some(word), Some(permit));
-        let held = Entry { word, permit, ..Entry::new(message, Standing::Held { until }, now) };
-        self.entries.push_front(held);
+        // In order of arrival: whoever waits longest is the next for whom there is room.
+        let before = |entry: &&Entry<M>| entry.is_held() && entry.message.is_older_than(&message);
+        let place = self.entries.iter().take_while(before).count();
+        self.entries.insert(place, Entry { word, permit, ..Entry::new(message, Standing::Held { until }, now) });
         None
     }
 
@@ -226,9 +230,17 @@ impl<M: Said + Clone> Lane<M> {
     }
 }
 
+fn granted_max(kind: Kind) -> usize {
+    if kind == Kind::Measurements { MEASUREMENTS_MAX } else { GRANTED_MAX }
+}
+
 impl<M> Entry<M> {
     fn new(message: M, standing: Standing, now: Instant) -> Self {
         Self { message, standing, renewed: now, word: None, permit: None }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self.standing, Standing::Held { .. })
     }
 
     fn make_due(&mut self, now: Instant) {

@@ -14,7 +14,7 @@ const REPORT: Rate = Rate { burst: 120, interval: Duration::from_millis(100) };
 /// After a boot or a change.
 const INFO: Rate = Rate { burst: 30, interval: Duration::from_secs(1) };
 /// Ten each second, and what a device kept while it had no connection.
-const MEASUREMENTS: Rate = Rate { burst: 240, interval: Duration::from_millis(100) };
+pub(super) const MEASUREMENTS: Rate = Rate { burst: 240, interval: Duration::from_millis(100) };
 /// After each connect.
 const OTHER: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };
 

@@ -105,6 +105,28 @@ fn a_flood_is_bounded_and_its_last_word_arrives() {
 }
 
 #[test]
+fn what_a_device_measured_while_it_was_away_is_kept() {
+    let mut device = Device::new();
+    for number in 0..200 {
+        device.says(Note(number, Kind::Measurements, Word::Measurements));
+    }
+    assert_eq!((device.works().len(), device.let_go.len()), (200, 0));
+}
+
+#[test]
+fn what_is_held_longest_is_the_next() {
+    let (mut device, time) = (Device::new(), Duration::from_secs(50));
+    device.holds(online(1), time);
+    for number in 2..6 {
+        device.says(Note(number, Kind::Info, Word::Info));
+        assert_eq!(device.works(), [number]);
+        device.holds(Note(number, Kind::Info, Word::Info), time);
+    }
+    device.passes(time);
+    assert_eq!(device.lane.next(device.now).map(|entry| entry.message), Some(online(1)));
+}
+
+#[test]
 fn above_the_rate_there_is_a_time_when_the_newest_is_due() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
