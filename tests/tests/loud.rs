@@ -13,7 +13,7 @@ use crate::world::{Hand, MODEL, TENANT, World};
 /// How long the loud device sends as fast as the broker takes it, at least: until its rate alone would leave more than its budget does.
 const FLOOD: Duration = Duration::from_secs(25);
 /// A loud device costs the other one a share of the processor, not its turn.
-const UPDATE_MAX: Duration = Duration::from_secs(20);
+const UPDATE_MAX: Duration = Duration::from_secs(60);
 /// What a device may tell of itself at once, its versions beside it, and what comes with a minute or two.
 const RECORDS_MAX: usize = 70;
 

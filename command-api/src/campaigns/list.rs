@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::FirmwareId;
 use domain::campaign::{CampaignStatus, Strategy};
 use projections::CAMPAIGNS;
 use projections::campaigns::CampaignFilter;
@@ -40,7 +41,10 @@ impl CampaignFilters {
         if strategy.as_deref().is_some_and(|word| Strategy::from_word(word).is_none()) {
             return Err(Problem::bad_request("no campaign has this deployment_strategy"));
         }
-        let firmware_id = either(["firmware", "firmware_id"], [self.firmware, self.firmware_id])?;
+        let firmware = either(["firmware", "firmware_id"], [self.firmware, self.firmware_id])?;
+        let firmware = firmware.map(|id| id.parse::<FirmwareId>()).transpose();
+        let firmware_id = firmware.map_err(|_| Problem::bad_request("firmware is no id of a firmware"))?;
+        let firmware_id = firmware_id.map(|id| id.to_string());
         Ok(CampaignFilter { id: None, status: self.status, firmware_id, strategy })
     }
 }
@@ -82,17 +86,19 @@ mod tests {
 
     #[test]
     fn campaigns_are_filtered_by_either_name() {
+        let (one, other) = ("a7145951-0000-5000-8000-000000000001", "a7145951-0000-5000-8000-000000000002");
         for query in [
-            "firmware=f&strategy=canary",
-            "firmware_id=f&deployment_strategy=canary",
-            "firmware=f&firmware_id=f&strategy=canary",
+            format!("firmware={one}&strategy=canary"),
+            format!("firmware_id={}&deployment_strategy=canary", one.to_uppercase()),
+            format!("firmware={one}&firmware_id={one}&strategy=canary"),
         ] {
-            let filter = filter(query).unwrap();
+            let filter = filter(&query).unwrap();
             let told = (filter.firmware_id.as_deref(), filter.strategy.as_deref());
-            assert_eq!(told, (Some("f"), Some("canary")), "{query}");
+            assert_eq!(told, (Some(one), Some("canary")), "{query}");
         }
+        let differ = format!("firmware={one}&firmware_id={other}");
         for query in
-            ["firmware=f&firmware_id=g", "strategy=canary&deployment_strategy=staged", "strategy=x", "status=x"]
+            [&differ, "firmware=f", "firmware=", "strategy=canary&deployment_strategy=staged", "strategy=x", "status=x"]
         {
             assert_eq!(filter(query).unwrap_err(), 400, "{query}");
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::Campaign;
+use domain::campaign::{Campaign, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareEvent};
 use domain::{CampaignId, FirmwareId, Key};
 use event_store::{ExecuteError, Request, Seen};
@@ -29,19 +29,19 @@ pub(crate) async fn release_stale(
 ) -> Result<(), Problem> {
     let key = Key::<Firmware>::new(&caller.tenant, &id);
     let loaded = app.store.load_fresh(&key).await?;
-    let mut stale = Vec::new();
+    let (mut stale, mut perhaps) = (Vec::new(), Vec::new());
     for campaign in &loaded.aggregate.pinned_by {
-        if !needs(app, caller, *campaign, id).await? {
-            stale.push(*campaign);
+        match need_of(app, caller, *campaign, id).await? {
+            Need::UnderWay => {}
+            Need::MayBegin => perhaps.push(*campaign),
+            Need::Over => stale.push(*campaign),
         }
     }
-    if stale.is_empty() {
-        return Ok(());
+    if !perhaps.is_empty() {
+        let pinned_at = pinned_at(app, &key).await?;
+        let is_old = |at: &DateTime<Utc>| now - *at > TimeDelta::seconds(START_MAX_S);
+        stale.extend(perhaps.into_iter().filter(|campaign| pinned_at.get(campaign).is_none_or(is_old)));
     }
-    let pinned_at = pinned_at(app, &key).await?;
-    let old =
-        |campaign: &CampaignId| pinned_at.get(campaign).is_none_or(|at| now - *at > TimeDelta::seconds(START_MAX_S));
-    stale.retain(old);
     let mut version = loaded.version;
     for campaign in stale {
         tracing::info!(campaign.id = %campaign, firmware.id = %id, "A campaign that isn't live had a firmware pinned; it is let go.");
@@ -57,11 +57,24 @@ pub(crate) async fn release_stale(
     Ok(())
 }
 
-/// Whether a campaign is under way with this firmware. A draft may have been given another one since it pinned this.
-async fn needs(app: &App, caller: &Caller, campaign: CampaignId, firmware: FirmwareId) -> Result<bool, Problem> {
+/// What a campaign needs a firmware for.
+enum Need {
+    UnderWay,
+    /// It could be started or retried at any moment.
+    MayBegin,
+    Over,
+}
+
+/// A draft may have been given another firmware since it pinned this.
+async fn need_of(app: &App, caller: &Caller, campaign: CampaignId, firmware: FirmwareId) -> Result<Need, Problem> {
+    use CampaignStatus as S;
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &campaign)).await?;
     let uses = loaded.aggregate.spec.as_ref().is_some_and(|spec| spec.firmware_id == firmware);
-    Ok(uses && loaded.aggregate.status.is_live())
+    Ok(match loaded.aggregate.status {
+        status if uses && status.is_live() => Need::UnderWay,
+        S::Cancelled | S::Completed | S::Deleted => Need::Over,
+        _ => Need::MayBegin,
+    })
 }
 
 /// When each campaign pinned a firmware last.
