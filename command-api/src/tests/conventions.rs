@@ -29,8 +29,13 @@ async fn every_failure_is_a_problem() {
         (Method::GET, "/updates?kind=bogus", Value::Null, 400),
         (Method::GET, "/campaigns?deployment_strategy=bogus", Value::Null, 400),
         (Method::GET, "/campaigns?strategy=bogus", Value::Null, 400),
-        (Method::GET, "/campaigns?firmware=a&firmware_id=b", Value::Null, 400),
-        (Method::GET, "/campaigns?firmware=a&strategy=staged&status=draft", Value::Null, 503),
+        (Method::GET, "/campaigns?firmware=a7145951-0000-5000-8000-000000000001&firmware_id=b", Value::Null, 400),
+        (
+            Method::GET,
+            "/campaigns?firmware=a7145951-0000-5000-8000-000000000001&strategy=staged&status=draft",
+            Value::Null,
+            503,
+        ),
     ];
     for (method, path, body, status) in cases {
         let answer = api.call(method.clone(), path, &[], body.clone()).await;
