@@ -19,7 +19,8 @@ use waybill::up::{self, Running};
 use crate::report::{per_second, percentile, ratio};
 
 const TENANT: &str = "default";
-const DEVICES: usize = 500;
+/// So many that none of them says more than a device is listened to.
+const DEVICES: usize = 4_000;
 /// MQTT connections that publish; each speaks for its share of the devices.
 const CONNECTIONS: usize = 8;
 const LATENCY_SAMPLES: usize = 300;
