@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use waybill::api_client::ApiClient;
 
-use crate::world::{MODEL, World};
+use crate::world::{Hand, MODEL, World};
 
 /// The shortest working clock there is.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,19 +20,25 @@ const DEAF_FLAGS: [&str; 6] = [
     "a secret for links that is long enough",
 ];
 
+/// A device that has booted and is ordered to update.
+async fn updates_one(world: &World, api: &ApiClient) -> (Hand, u64) {
+    let firmware = world.firmware(api, "2.0.0").await;
+    let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
+    api.post("/devices", &device).await.unwrap();
+    let hand = world.hand("d-1").await;
+    hand.boots("b1", "1.0.0").await;
+    let order = json!({"firmware_id": firmware, "timeout_minutes": TIMEOUT.as_secs() / 60});
+    let update = api.post("/devices/d-1/update", &order).await.unwrap();
+    (hand, update["ordinal"].as_u64().unwrap())
+}
+
 /// The service dies while a device is at work; the device ends its work within its time, and only then somebody looks at the clocks, at
 /// first without a bridge.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_said_in_time_counts_however_late_it_is_heard() {
     let mut world = World::start().await;
     let api = world.operator().await;
-    let firmware = world.firmware(&api, "2.0.0").await;
-    let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
-    api.post("/devices", &device).await.unwrap();
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
-    let order = json!({"firmware_id": firmware, "timeout_minutes": 1});
-    let ordinal = api.post("/devices/d-1/update", &order).await.unwrap()["ordinal"].as_u64().unwrap();
+    let (hand, ordinal) = updates_one(&world, &api).await;
     hand.hears("its command", |command| command["ordinal"] == ordinal).await;
     let began = Instant::now();
     hand.reports(ordinal, 1, "received").await;
@@ -75,13 +82,7 @@ async fn what_was_said_in_time_counts_however_late_it_is_heard() {
 async fn silence_that_was_listened_to_counts() {
     let world = World::start_with(&["--dispatch-patience-seconds", "3"]).await;
     let api = world.operator().await;
-    let firmware = world.firmware(&api, "2.0.0").await;
-    let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
-    api.post("/devices", &device).await.unwrap();
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
-    let order = json!({"firmware_id": firmware});
-    let ordinal = api.post("/devices/d-1/update", &order).await.unwrap()["ordinal"].as_u64().unwrap();
+    let (_hand, ordinal) = updates_one(&world, &api).await;
     let path = format!("/devices/d-1/updates/{ordinal}");
     world.until_get(&api, &path, "unresponsive", |body| body["wait_reason"] == "unresponsive").await;
 }

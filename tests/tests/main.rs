@@ -10,6 +10,7 @@ mod audit;
 mod campaigns;
 mod classics;
 mod contract;
+mod directory;
 mod downloads;
 mod faults;
 mod hearing;

@@ -6,34 +6,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use waybill::stack::{NatsOptions, Postgres, Spawner, Stack, Tools};
+
+use crate::directory::Directory;
 
 /// Tells the test that plays a parent where to start its servers.
 const PARENT_DIRECTORY: &str = "WAYBILL_TEST_PARENT_DIRECTORY";
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
-
-/// A directory of a test's own, removed at its end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("waybill-stack-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 async fn start(directory: &Path) -> Stack {
     Stack::start(&Tools::locate().unwrap(), directory, NatsOptions::default()).await.unwrap()
@@ -68,7 +50,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_come_back_with_their_data_after_sigkill() {
     let directory = Directory::new();
-    let mut stack = start(&directory.0).await;
+    let mut stack = start(directory.path()).await;
     let log = async_nats::jetstream::new(nats(&stack.nats.waybill_url()).await);
     let config = async_nats::jetstream::stream::Config {
         name: "KEPT".into(),
@@ -98,7 +80,7 @@ async fn servers_come_back_with_their_data_after_sigkill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_somebody_else_killed_are_started_again() {
     let directory = Directory::new();
-    let mut stack = start(&directory.0).await;
+    let mut stack = start(directory.path()).await;
     let pids = [stack.nats.pid().unwrap(), stack.postgres.pid().unwrap()];
     for pid in pids {
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
@@ -128,18 +110,18 @@ async fn a_killed_parent_leaves_no_orphans_and_the_next_start_carries_on() {
     let directory = Directory::new();
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["stack::a_parent_that_waits_to_be_killed", "--exact"])
-        .env(PARENT_DIRECTORY, &directory.0)
+        .env(PARENT_DIRECTORY, directory.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let file = directory.0.join("pids");
+    let file = directory.path().join("pids");
     until("the servers of the parent run", || file.exists()).await;
     let pids: Vec<u32> = std::fs::read_to_string(&file).unwrap().split(' ').map(|pid| pid.parse().unwrap()).collect();
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     parent.kill().unwrap();
     parent.wait().unwrap();
     until("its servers are gone", || !pids.iter().any(|pid| is_alive(*pid))).await;
-    start(&directory.0).await.stop().await;
+    start(directory.path()).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,31 +134,31 @@ async fn a_port_in_use_is_named_with_the_variable_that_moves_it() {
         (NatsOptions { listen, ..NatsOptions::default() }, "WAYBILL_NATS_LISTEN"),
         (NatsOptions { mqtt_listen: listen, ..NatsOptions::default() }, "WAYBILL_MQTT_LISTEN"),
     ] {
-        let error = Stack::start(&tools, &directory.0, options).await.err().unwrap().to_string();
+        let error = Stack::start(&tools, directory.path(), options).await.err().unwrap().to_string();
         assert!(error.contains(&listen.to_string()) && error.contains(variable), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
     let elsewhere = NatsOptions { listen: SocketAddr::from(([192, 0, 2, 1], 4222)), ..NatsOptions::default() };
-    let error = Stack::start(&tools, &directory.0, elsewhere).await.err().unwrap().to_string();
+    let error = Stack::start(&tools, directory.path(), elsewhere).await.err().unwrap().to_string();
     assert!(error.contains("192.0.2.1:4222") && !error.contains("in use"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stacks_dont_share_a_data_directory() {
     let directory = Directory::new();
-    let first = start(&directory.0).await;
-    let second = Stack::start(&Tools::locate().unwrap(), &directory.0, NatsOptions::default()).await;
+    let first = start(directory.path()).await;
+    let second = Stack::start(&Tools::locate().unwrap(), directory.path(), NatsOptions::default()).await;
     let error = second.err().unwrap().to_string();
     assert!(error.contains("another Waybill uses") && error.contains("WAYBILL_DATA_DIR"), "{error}");
     drop(first);
-    start(&directory.0).await.stop().await;
+    start(directory.path()).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_starts_wherever_the_data_directory_lies() {
     let directory = Directory::new();
-    let deep = directory.0.join("d".repeat(60)).join("e".repeat(60));
-    for wanted in [deep, directory.0.join("with blank % and ümlaut")] {
+    let deep = directory.path().join("d".repeat(60)).join("e".repeat(60));
+    for wanted in [deep, directory.path().join("with blank % and ümlaut")] {
         let tools = Tools::locate().unwrap();
         for _ in 0..2 {
             let mut postgres = Postgres::start(&tools, &Spawner::start(), &wanted).await.unwrap();
@@ -190,7 +172,7 @@ async fn postgresql_starts_wherever_the_data_directory_lies() {
 #[tokio::test(flavor = "multi_thread")]
 async fn removing_a_data_directory_removes_its_database() {
     let directory = Directory::new();
-    let closed = directory.0.join("closed");
+    let closed = directory.path().join("closed");
     std::fs::create_dir_all(&closed).unwrap();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
     let wanted = closed.join("postgres");
@@ -214,10 +196,10 @@ async fn removing_a_data_directory_removes_its_database() {
 async fn data_of_another_postgresql_is_refused_in_one_sentence() {
     let directory = Directory::new();
     let tools = Tools::locate().unwrap();
-    let postgres = Postgres::start(&tools, &Spawner::start(), &directory.0.join("postgres")).await.unwrap();
+    let postgres = Postgres::start(&tools, &Spawner::start(), &directory.path().join("postgres")).await.unwrap();
     let version = postgres.data().join("PG_VERSION");
     drop(postgres);
     std::fs::write(version, "9\n").unwrap();
-    let error = Postgres::start(&tools, &Spawner::start(), &directory.0.join("postgres")).await.err().unwrap();
+    let error = Postgres::start(&tools, &Spawner::start(), &directory.path().join("postgres")).await.err().unwrap();
     assert!(error.to_string().contains("made by PostgreSQL 9"), "{error}");
 }

@@ -1,14 +1,14 @@
 //! Logs to run the contract against, on servers of the test's own.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, ServerAddr};
 use event_store::lifecycle::Tasks;
 use event_store::{JetStreamLog, Log, MemoryLog, streams};
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Spawner, Tools};
+
+use crate::directory::Directory;
 
 /// Pause between two tries to connect again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -22,25 +22,6 @@ pub(super) async fn one_server() -> (Arc<dyn Log>, OneServer) {
     (server.log().await, server)
 }
 
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("waybill-contract-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 /// One nats-server. Stopped when dropped.
 pub(super) struct OneServer {
     pub(super) nats: NatsServer,
@@ -52,7 +33,8 @@ impl OneServer {
     pub(super) async fn start() -> Self {
         let directory = Directory::new();
         let tools = Tools::locate().unwrap();
-        let nats = NatsServer::start(&tools, &Spawner::start(), &directory.0, NatsOptions::default()).await.unwrap();
+        let nats =
+            NatsServer::start(&tools, &Spawner::start(), directory.path(), NatsOptions::default()).await.unwrap();
         Self { nats, tasks: Tasks::new(), _directory: directory }
     }
 
@@ -91,7 +73,7 @@ pub(super) struct ThreeServers {
 impl ThreeServers {
     pub(super) async fn start() -> Self {
         let directory = Directory::new();
-        let cluster = NatsCluster::start(&Tools::locate().unwrap(), &directory.0, 3).await.unwrap();
+        let cluster = NatsCluster::start(&Tools::locate().unwrap(), directory.path(), 3).await.unwrap();
         Self { cluster, tasks: Tasks::new(), _directory: directory }
     }
 

@@ -44,18 +44,29 @@ async fn ask(client: &Client, subject: &str, reply: &str, body: &'static str) {
         .publish_with_reply_and_headers(subject.to_owned(), reply.to_owned(), HeaderMap::new(), body.into())
         .await
         .unwrap();
-    client.flush().await.unwrap();
+}
+
+/// What must come, or the test fails saying what didn't.
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
+/// The analyst's FEED. Its answer says that the server has taken everything the connection sent before, subscriptions too; flushing
+/// says only that it was sent.
+async fn feed_of(client: &Client) -> stream::Stream {
+    jetstream::with_domain(client.clone(), "waybill").get_stream("FEED").await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_cannot_delete_history() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
     let client = nats(&stack.nats.waybill_url()).await;
     for verb in ["PURGE", "DELETE", "UPDATE", "MSG.DELETE"] {
         ask(&client, &format!("$JS.API.STREAM.{verb}.FEED"), "_INBOX.x", "{\"seq\":1}").await;
     }
+    messages(&jetstream::new(client), "FEED").await;
     tokio::time::sleep(SILENCE).await;
     assert_eq!(messages(&log, "FEED").await, 3);
     let admin = jetstream::new(nats(&stack.nats.admin_url()).await);
@@ -66,15 +77,15 @@ async fn the_service_cannot_delete_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_analyst_reads_feed_from_any_position_and_live() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
     let client = nats(&stack.nats.analyst_url()).await;
     let mut live = client.subscribe("feed.acme.>").await.unwrap();
-    client.flush().await.unwrap();
+    let feed = feed_of(&client).await;
     log.publish("feed.acme.campaign.live", "{}".into()).await.unwrap().await.unwrap();
-    assert_eq!(live.next().await.unwrap().subject.as_str(), "feed.acme.campaign.live");
+    let heard = within("a live event", live.next()).await.unwrap();
+    assert_eq!(heard.subject.as_str(), "feed.acme.campaign.live");
 
-    let feed = jetstream::with_domain(client, "waybill").get_stream("FEED").await.unwrap();
     assert_eq!(feed.direct_get(2).await.unwrap().subject.as_str(), "feed.acme.campaign.e1");
 
     // A durable consumer is made by an administrator, then read and acknowledged by the analyst.
@@ -83,12 +94,21 @@ async fn an_analyst_reads_feed_from_any_position_and_live() {
     let mut made = admin.create_consumer(config).await.unwrap();
     let reports: consumer::PullConsumer = feed.get_consumer("reports").await.unwrap();
     let mut batch = reports.fetch().max_messages(4).messages().await.unwrap();
-    while let Some(message) = batch.next().await {
+    let mut read = 0;
+    while let Some(message) = within("the end of a batch", batch.next()).await {
         message.unwrap().ack().await.unwrap();
+        read += 1;
     }
-    tokio::time::sleep(SILENCE).await;
-    let info = made.info().await.unwrap();
-    assert_eq!((info.ack_floor.stream_sequence, info.num_ack_pending), (4, 0));
+    assert_eq!(read, 4);
+    let acknowledged = async {
+        loop {
+            let info = made.info().await.unwrap();
+            if (info.ack_floor.stream_sequence, info.num_ack_pending) == (4, 0) {
+                break;
+            }
+        }
+    };
+    within("all four are acknowledged", acknowledged).await;
 }
 
 /// A reply subject isn't checked against a user's permissions, so whoever can make JetStream answer can make it answer into a stream.
@@ -96,7 +116,7 @@ async fn an_analyst_reads_feed_from_any_position_and_live() {
 async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
     const VICTIM: &str = "ev.3.acme.device.d-1";
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
     let client = nats(&stack.nats.analyst_url()).await;
     let push = "{\"stream_name\":\"FEED\",\"config\":{\"name\":\"x\",\"deliver_subject\":\"ev.3.acme.device.d-1\"}}";
@@ -117,7 +137,7 @@ async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
     }
     let mut everything = client.subscribe(">").await.unwrap();
     let mut events = client.subscribe("ev.>").await.unwrap();
-    client.flush().await.unwrap();
+    feed_of(&client).await;
     log.publish(VICTIM, "{}".into()).await.unwrap().await.unwrap();
     let heard = async {
         tokio::select! { heard = everything.next() => heard, heard = events.next() => heard }
@@ -140,18 +160,21 @@ fn listener(server: &NatsServer, id: &str) -> MqttOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_mqtt_only_users_made_for_it_get_in() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     for user in ["waybill", "admin", "analyst", "bridge"] {
         let mut options = listener(&stack.nats, user);
         options.set_credentials(user, user);
         let (_client, mut events) = AsyncClient::builder(options).build();
-        let refused = loop {
-            match events.poll().await {
-                Ok(Event::Incoming(Packet::ConnAck(ack))) => break format!("{:?}", ack.code),
-                Ok(_) => {}
-                Err(error) => break format!("{error:?}"),
+        let answer = async {
+            loop {
+                match events.poll().await {
+                    Ok(Event::Incoming(Packet::ConnAck(ack))) => break format!("{:?}", ack.code),
+                    Ok(_) => {}
+                    Err(error) => break format!("{error:?}"),
+                }
             }
         };
+        let refused = within("an answer to CONNECT", answer).await;
         assert!(refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"), "{user}: {refused}");
     }
     let by_nats = stack.nats.url("device", &stack.nats.passwords().device);
@@ -162,11 +185,12 @@ async fn by_mqtt_only_users_made_for_it_get_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
     let inside = nats(&stack.nats.devices_url()).await;
     let mut heard = inside.subscribe(">").await.unwrap();
-    inside.flush().await.unwrap();
+    // Answered after the subscription was taken.
+    jetstream::new(inside).query_account().await.unwrap();
     let mut options = listener(&stack.nats, "bridge");
     options.set_credentials("bridge-mqtt", stack.nats.passwords().bridge.clone());
     let (client, mut events) = AsyncClient::builder(options).capacity(SUBSCRIPTIONS_PER_SESSION).build();
@@ -192,7 +216,7 @@ async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
             }
         }
     };
-    assert_eq!(tokio::time::timeout(PATIENCE, of_devices).await.unwrap().as_str(), "acme.devices.d-1.commands");
+    assert_eq!(within("a command", of_devices).await.as_str(), "acme.devices.d-1.commands");
     assert_eq!(messages(&log, "EVENTS").await, 0);
 }
 
@@ -200,7 +224,7 @@ async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
 async fn answers(events: &mut EventLoop, count: usize) -> Vec<bool> {
     let mut granted = Vec::new();
     while granted.len() < count {
-        if let Event::Incoming(Packet::SubAck(ack)) = events.poll().await.unwrap() {
+        if let Event::Incoming(Packet::SubAck(ack)) = within("an answer to SUBSCRIBE", events.poll()).await.unwrap() {
             granted.extend(ack.return_codes.iter().map(|code| !matches!(code, SubscribeReasonCode::Failure)));
         }
     }
@@ -210,7 +234,7 @@ async fn answers(events: &mut EventLoop, count: usize) -> Vec<bool> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_may_subscribe_to_commands_and_chunks_only() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let (client, mut events) = device(&stack.nats, "d-1");
     let filters = [
         ("acme/devices/d-1/commands", true),
@@ -235,7 +259,7 @@ async fn a_device_may_subscribe_to_commands_and_chunks_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_a_thousand_subscriptions_with_qos_1() {
     let directory = Directory::new();
-    let stack = start(&directory.0).await;
+    let stack = start(directory.path()).await;
     let mut sessions = Vec::new();
     for session in 0..SESSIONS {
         let (client, mut events) = device(&stack.nats, &format!("session-{session}"));

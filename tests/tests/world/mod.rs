@@ -5,13 +5,14 @@ mod hand;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use waybill::api_client::{ApiClient, Reply};
 use waybill::stack::{NatsOptions, Process, Spawner, Stack, Tools, free_port};
+
+use crate::directory::Directory;
 
 pub(crate) use fleet::{device, devices};
 pub(crate) use hand::Hand;
@@ -32,28 +33,6 @@ pub(crate) struct World {
     extra: Vec<String>,
 }
 
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("waybill-world-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("logs are kept in {}", self.0.display());
-        } else {
-            std::fs::remove_dir_all(&self.0).ok();
-        }
-    }
-}
-
 impl World {
     /// Starts everything, with short pauses between attempts and no patience with silent devices.
     pub(crate) async fn start() -> Self {
@@ -64,7 +43,7 @@ impl World {
     pub(crate) async fn start_with(extra: &[&str]) -> Self {
         let directory = Directory::new();
         let tools = Tools::locate().unwrap();
-        let stack = Stack::start(&tools, &directory.0, NatsOptions::default()).await.unwrap();
+        let stack = Stack::start(&tools, directory.path(), NatsOptions::default()).await.unwrap();
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let extra = extra.iter().map(|flag| (*flag).to_owned()).collect();
         let mut world = Self { stack, waybill: None, spawner: Spawner::start(), http, directory, extra };
@@ -104,14 +83,14 @@ impl World {
             "--database-url",
             &self.stack.postgres.url(),
             "--data-dir",
-            &self.directory.0.display().to_string(),
+            &self.directory.path().display().to_string(),
             "--retry-backoff-seconds",
             "1",
         ]
         .map(str::to_owned)
         .to_vec();
         args.extend(self.extra.iter().cloned());
-        let log = self.directory.0.join("waybill.log");
+        let log = self.directory.path().join("waybill.log");
         self.waybill = Some(Process::run("waybill", &self.spawner, &waybill_binary(), &args, &log).unwrap());
     }
 
@@ -134,7 +113,7 @@ impl World {
     }
 
     pub(crate) fn log_text(&self) -> String {
-        std::fs::read_to_string(self.directory.0.join("waybill.log")).unwrap_or_default()
+        std::fs::read_to_string(self.directory.path().join("waybill.log")).unwrap_or_default()
     }
 
     /// An administrator of the default tenant.
