@@ -37,7 +37,7 @@ pub struct ServeArgs {
     /// Which parts to run in this process
     #[arg(long, value_enum, default_value = "all", env = "WAYBILL_ROLE")]
     pub role: Role,
-    /// Address of the HTTP API
+    /// Address of the HTTP API; of health and metrics alone where the role has no API
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
     /// nats-server, account WAYBILL, the service's user; commas between several servers of a cluster
@@ -73,16 +73,17 @@ pub struct ServeArgs {
     /// Development mode: dev tokens are given out
     #[arg(long, env = "WAYBILL_DEVELOPMENT")]
     pub development: bool,
-    /// Secret of HS256 tokens, at least 32 bytes; generated and kept in the data directory when absent
+    /// Secret of HS256 tokens, at least 32 bytes; needed with a --role, else generated and kept in the data directory when absent
     #[arg(long, env = "WAYBILL_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
-    /// Secret of download links, at least 32 bytes; generated and kept in the data directory when absent
+    /// Secret of download links, at least 32 bytes; needed with a --role, else generated and kept in the data directory when absent
     #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
     pub download_secret: Option<String>,
-    /// Origin of download links, as devices reach it [default: http://{http-listen}]
+    /// Origin of download links, as devices reach it; needed by the bridge alone and where HTTP listens on all addresses [default:
+    /// http://{http-listen}]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
-    /// Replicas of the streams, when this process creates them
+    /// Replicas of the streams: missing ones are made with so many, and those with another number refused
     #[arg(long, default_value_t = 1, env = "WAYBILL_STREAM_REPLICAS")]
     pub stream_replicas: usize,
     /// Pause before an update's second attempt, in seconds; doubled for each further one

@@ -27,7 +27,7 @@ const NATS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What to replay and how far.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// One aggregate: `device/ID`, `firmware/ID`, `campaign/ID`, `rollout_ledger/ID`, `campaign_plan/ID`
+    /// One aggregate: `device/ID`, `firmware/ID`, `campaign/ID`, `rollout_ledger/ID`, `campaign_plan/PLAN-INDEX`, `claim/ID`
     #[arg(long, value_name = "TYPE/ID", conflicts_with = "campaign")]
     pub aggregate: Option<String>,
     /// Everything that belongs to one campaign: its own events, its plan, its grants, its devices' updates
@@ -61,7 +61,7 @@ pub struct Connection {
         hide_env_values = true
     )]
     pub nats_url: String,
-    /// PostgreSQL, for the archive [default: the one of `waybill up`]
+    /// PostgreSQL, for read models and the archive [default: the one of `waybill up`]
     #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Where `waybill up` keeps its data, and with it where its PostgreSQL is

@@ -25,7 +25,8 @@ pub(crate) struct CampaignBody {
     /// What planning came to: chunks, devices, exclusions by reason, waves, seed, position, hash.
     #[schema(value_type = Option<Object>)]
     plan: Option<Value>,
-    /// The latest gate that closed, with its evidence.
+    /// The latest gate that closed, with its evidence. Null in replies to commands, as are `started_at` and `ended_at`: ask for the
+    /// campaign.
     #[schema(value_type = Option<Object>)]
     gate: Option<Value>,
     created_by: Option<String>,
