@@ -129,8 +129,7 @@ async fn failures_close_the_gate_and_accepted_ones_open_it() {
     for _ in 0..TICKS_MAX {
         world.tick().await;
         for device in &ids {
-            world.reports(device, S::Received, None).await;
-            world.reports(device, S::Failed, Some("signature_invalid")).await;
+            world.fails(device).await;
         }
         if status(&world, &id).await == "paused" {
             break;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::*;
@@ -20,8 +19,8 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::server::{Server, server};
+use crate::until::PATIENCE;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Roles belong to the server: databases that are set up at the same moment would disturb one another.
 static MIGRATING: Mutex<()> = Mutex::const_new(());
 
@@ -37,6 +36,10 @@ pub(crate) struct World {
     pub(crate) tenant: TenantId,
 }
 
+fn order<W>(wish: W) -> Request<W> {
+    Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), wish)
+}
+
 pub(crate) fn device(id: &str) -> DeviceId {
     DeviceId::new(id).unwrap()
 }
@@ -47,7 +50,7 @@ impl World {
     }
 
     pub(crate) async fn owned_by(owner: &str) -> Self {
-        let server = server();
+        let server = server().await;
         let database = server.database(owner).await;
         let db = Db::connect(&server.url(owner, &database)).unwrap();
         {
@@ -96,8 +99,12 @@ impl World {
         id: &A::Id,
         wish: A::Wish,
     ) -> Result<Committed<A>, ExecuteError> {
-        let request = Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), wish);
-        self.store.execute(&Key::<A>::new(tenant, id), request).await
+        self.store.execute(&Key::<A>::new(tenant, id), order(wish)).await
+    }
+
+    /// Tells it at a time of the test's own.
+    pub(crate) async fn tell_at<A: Decider>(&self, now: DateTime<Utc>, id: &A::Id, wish: A::Wish) -> Committed<A> {
+        self.store.execute(&Key::<A>::new(&self.tenant, id), Request { now, ..order(wish) }).await.unwrap()
     }
 
     pub(crate) async fn register(&self, id: &str) {
@@ -130,6 +137,12 @@ impl World {
             retry_after_s: None,
         };
         self.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
+    }
+
+    /// A device takes its live update up and fails it for good.
+    pub(crate) async fn fails(&self, id: &str) {
+        self.reports(id, ReportStatus::Received, None).await;
+        self.reports(id, ReportStatus::Failed, Some("signature_invalid")).await;
     }
 
     pub(crate) async fn firmware(&self, version: &str) -> FirmwareFacts {

@@ -15,6 +15,9 @@ use sqlx::Executor as _;
 
 use crate::fleet::{World, device, request};
 
+/// More pages than any list here has.
+const PAGES_MAX: usize = 10;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_are_filtered_and_paged() {
     let world = World::start().await;
@@ -31,7 +34,7 @@ async fn devices_are_filtered_and_paged() {
     let ids = async |filter: devices::DeviceFilter| {
         let mut tx = world.db.read(&world.tenant).await.unwrap();
         let (mut found, mut after) = (Vec::new(), None::<String>);
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = devices::list(&mut tx, &filter, after.as_deref(), 2, true).await.unwrap();
             found.extend(page.items.iter().map(|device| device.row.device_id.clone()));
             match page.next {
@@ -42,6 +45,7 @@ async fn devices_are_filtered_and_paged() {
                 }
             }
         }
+        panic!("pages without end: {found:?}")
     };
     let filter = devices::DeviceFilter::default;
     let versions = |text: &str| Some(VersionRequirement::parse(text).unwrap());
@@ -82,7 +86,8 @@ async fn updates_are_listed_newest_first() {
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let (mut found, mut after) = (Vec::new(), None::<Vec<String>>);
-    loop {
+    for pages in 0.. {
+        assert!(pages < PAGES_MAX, "pages without end: {found:?}");
         let key = after.as_ref().map(|key| (key[0].as_str(), key[1].as_str(), key[2].parse().unwrap()));
         let page = updates::list(&mut tx, &Default::default(), key, 2, false).await.unwrap();
         found.extend(page.items.iter().map(|update| update.row.device_id.clone()));
@@ -248,7 +253,7 @@ async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
     world.register("d-1").await;
     let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
     world.tell::<Device>(&device("d-1"), wish).await.unwrap();
-    let until = clock::now() + TimeDelta::seconds(4);
+    let until = clock::now() + TimeDelta::hours(1);
     world.tell::<Device>(&device("d-1"), DeviceCommand::Hold { until: Some(until) }).await.unwrap();
     world.boots("d-1", "b1", "1.0.0").await;
     world.settles().await;
@@ -256,11 +261,8 @@ async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
     assert!(due(until - TimeDelta::milliseconds(1)).await.is_empty());
     let found = due(until).await;
     assert_eq!((found.len(), found[0].phase), (1, Phase::Waiting(WaitReason::Offline)));
-    tokio::time::sleep((until - clock::now()).to_std().unwrap_or_default()).await;
     let DueClock { ordinal, attempt, phase, clock, seq, .. } = found[0];
-    let events =
-        world.tell::<Device>(&device("d-1"), DeviceCommand::Expire { ordinal, attempt, phase, clock, seq }).await;
-    events.unwrap();
+    world.tell_at::<Device>(until, &device("d-1"), DeviceCommand::Expire { ordinal, attempt, phase, clock, seq }).await;
     world.settles().await;
     assert!(due(until + TimeDelta::seconds(1)).await.is_empty(), "it has begun and isn't asked again");
 }

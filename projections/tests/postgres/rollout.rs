@@ -13,14 +13,8 @@ use sqlx::Executor as _;
 use crate::campaigns::{check_counts, fleet};
 use crate::fleet::{World, device};
 
-async fn pause(world: &World, id: &CampaignId) {
-    let pause = CampaignCommand::Pause { cause: PauseCause::Operator };
-    world.tell::<Campaign>(id, pause).await.unwrap();
-}
-
-async fn resume(world: &World, id: &CampaignId) {
-    world.tell::<Campaign>(id, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
-}
+const PAUSE: CampaignCommand = CampaignCommand::Pause { cause: PauseCause::Operator };
+const RESUME: CampaignCommand = CampaignCommand::Resume { accept_failures: false };
 
 async fn waves(world: &World, id: &CampaignId) -> Vec<rollout::ProgressRow> {
     world.settles().await;
@@ -43,8 +37,9 @@ async fn reports_first(world: &World, id: &str, status: S) {
 }
 
 /// A campaign of one wave over so many devices.
-async fn one_wave(world: &World, devices: usize, slots: u32) -> (Vec<String>, CampaignId) {
-    let ids = fleet(world, devices).await;
+async fn one_wave(devices: usize, slots: u32) -> (World, Vec<String>, CampaignId) {
+    let world = World::start().await;
+    let ids = fleet(&world, devices).await;
     let firmware = world.firmware("2.0.0").await;
     let change = |spec: &mut domain::campaign::CampaignSpec| {
         spec.waves.drain(..1).for_each(drop);
@@ -53,38 +48,34 @@ async fn one_wave(world: &World, devices: usize, slots: u32) -> (Vec<String>, Ca
     let id = world.campaign(&firmware, change).await;
     world.tick().await;
     world.tick().await;
-    (ids, id)
+    (world, ids, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wave_opened_when_it_opened_whatever_happens_to_its_clocks() {
-    let world = World::start().await;
-    let (ids, id) = one_wave(&world, 2, 4).await;
+    let (world, ids, id) = one_wave(2, 4).await;
     let opened: DateTime<Utc> = waves(&world, &id).await[0].opened_at.unwrap();
-    pause(&world, &id).await;
-    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    resume(&world, &id).await;
+    let at = |hour: i64| opened + TimeDelta::hours(hour);
+    world.tell_at::<Campaign>(at(1), &id, PAUSE).await;
+    world.tell_at::<Campaign>(at(3), &id, RESUME).await;
     let paused = &waves(&world, &id).await[0];
     assert_eq!(paused.opened_at, Some(opened));
-    assert!(paused.waits_from.unwrap() >= opened + TimeDelta::milliseconds(20));
+    assert_eq!(paused.waits_from, Some(at(2)), "moved on by the two hours of the pause");
     world.tick().await;
-    world.reports(&ids[0], S::Received, None).await;
-    world.reports(&ids[0], S::Failed, Some("signature_invalid")).await;
+    world.fails(&ids[0]).await;
     world.settles().await;
-    world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
+    world.tell_at::<Campaign>(at(4), &id, CampaignCommand::Retry).await;
     let retried = &waves(&world, &id).await[0];
     assert_eq!(retried.opened_at, Some(opened));
-    assert!(retried.waits_from > paused.waits_from);
+    assert_eq!(retried.waits_from, Some(at(4)));
     world.equals_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_runs_makes_an_ended_update_true_all_the_same() {
-    let world = World::start().await;
-    let (ids, id) = one_wave(&world, 2, 4).await;
+    let (world, ids, id) = one_wave(2, 4).await;
     for device in &ids {
-        world.reports(device, S::Received, None).await;
-        world.reports(device, S::Failed, Some("signature_invalid")).await;
+        world.fails(device).await;
     }
     reports_first(&world, "d-00", S::Completed).await;
     let late = async || {
@@ -123,13 +114,12 @@ async fn only_what_runs_makes_an_ended_update_true_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_granted_slot_is_held_until_its_grant_is_answered() {
-    let world = World::start().await;
-    let (_, id) = one_wave(&world, 3, 1).await;
+    let (world, _, id) = one_wave(3, 1).await;
     let (all, _) = members(&world, &id).await;
     let first = all.iter().find(|member| member.phase == "dispatched").unwrap().device_id.clone();
-    pause(&world, &id).await;
+    world.tell::<Campaign>(&id, PAUSE).await.unwrap();
     world.tick().await;
-    resume(&world, &id).await;
+    world.tell::<Campaign>(&id, RESUME).await.unwrap();
     world.settles().await;
     let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap();
     let ready = rollout::ready(&world.db, &world.tenant, &id, clock::now(), 1).await.unwrap();
@@ -153,8 +143,7 @@ async fn a_granted_slot_is_held_until_its_grant_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
-    let world = World::start().await;
-    let (ids, id) = one_wave(&world, 2, 4).await;
+    let (world, ids, id) = one_wave(2, 4).await;
     for device in &ids {
         world.reports(device, S::Downloading, None).await;
     }
@@ -170,11 +159,10 @@ async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
-    let world = World::start().await;
-    let (ids, id) = one_wave(&world, 2, 1).await;
+    let (world, ids, id) = one_wave(2, 1).await;
     let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
     world.tell::<Device>(&device(&ids[0]), offline).await.unwrap();
-    pause(&world, &id).await;
+    world.tell::<Campaign>(&id, PAUSE).await.unwrap();
     world.tick().await;
     let later = clock::now() + TimeDelta::days(31);
     let view = rollout::view(&world.db, &world.tenant, &id, later).await.unwrap().unwrap().rollout;

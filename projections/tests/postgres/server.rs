@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
 
-const START_TIMEOUT: Duration = Duration::from_secs(30);
-const START_POLL: Duration = Duration::from_millis(50);
+use tokio::sync::Mutex;
+
+use crate::until::until;
+
 /// The user nobody: servers refuse to run as root.
 const NOBODY: u32 = 65_534;
 
@@ -18,23 +19,23 @@ pub(crate) struct Server {
     _alive: std::sync::mpsc::Sender<()>,
 }
 
-static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static SERVERS: AtomicU32 = AtomicU32::new(0);
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// The server, started by whoever needs it first.
-pub(crate) fn server() -> Arc<Server> {
-    let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) async fn server() -> Arc<Server> {
+    let mut shared = SERVER.lock().await;
     if let Some(server) = shared.upgrade() {
         return server;
     }
-    let server = Arc::new(Server::start());
+    let server = Arc::new(Server::start().await);
     *shared = Arc::downgrade(&server);
     server
 }
 
 impl Server {
-    fn start() -> Self {
+    async fn start() -> Self {
         let bin = programs();
         let directory = std::env::temp_dir().join(format!(
             "waybill-pg-{}-{}",
@@ -66,18 +67,9 @@ impl Server {
         });
         let child = child.recv().unwrap().unwrap();
         let started = Self { directory, child, _alive: alive };
-        started.wait();
+        let log = async || std::fs::read_to_string(started.directory.join("log")).unwrap_or_default();
+        until("PostgreSQL starts", log, |log| log.contains("ready to accept")).await;
         started
-    }
-
-    fn wait(&self) {
-        let deadline = Instant::now() + START_TIMEOUT;
-        let ready =
-            || std::fs::read_to_string(self.directory.join("log")).is_ok_and(|log| log.contains("ready to accept"));
-        while !ready() {
-            assert!(Instant::now() < deadline, "PostgreSQL does not start");
-            std::thread::sleep(START_POLL);
-        }
     }
 
     pub(crate) fn url(&self, user: &str, database: &str) -> String {

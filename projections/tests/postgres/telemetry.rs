@@ -16,17 +16,25 @@ use projections::Projections;
 use projections::hearing::Hearing as Heeded;
 use serde_json::Value;
 use sqlx::Row as _;
-use tokio::time::timeout;
 
-use crate::fleet::{PATIENCE, World, device};
+use crate::fleet::{World, device};
+use crate::until::{PATIENCE, until};
 
 const MARKS: &str = "marks";
 
 /// Telemetry in a log in memory: one aggregate per device, and one for the marks.
-#[derive(Clone, Default)]
-struct Heard(MemoryLog);
+#[derive(Clone)]
+struct Heard {
+    log: MemoryLog,
+    incarnation_ms: u64,
+}
 
 impl Heard {
+    /// Nothing yet, in a stream made at a time of the test's own.
+    fn made_at(incarnation_ms: u64) -> Self {
+        Self { log: MemoryLog::new(), incarnation_ms }
+    }
+
     async fn say(&self, id: &str, kind: TelemetryKind, data: &str) -> u64 {
         let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
         let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time: None, data };
@@ -41,15 +49,15 @@ impl Heard {
     async fn store(&self, id: &str, body: Vec<u8>) -> u64 {
         let tenant = TenantId::new("acme").unwrap();
         let key = AggregateKey { tenant, kind: "telemetry".to_owned(), id: id.to_owned() };
-        let last = self.0.last_sequence(&key).await.unwrap();
-        self.0.append(&key, last, Bytes::from(body)).await.unwrap()
+        let last = self.log.last_sequence(&key).await.unwrap();
+        self.log.append(&key, last, Bytes::from(body)).await.unwrap()
     }
 }
 
 #[async_trait]
 impl TelemetryLog for Heard {
     async fn info(&self) -> Result<LogInfo, StoreError> {
-        self.0.info().await
+        Ok(LogInfo { incarnation_ms: self.incarnation_ms, ..self.log.info().await? })
     }
 
     fn subscribe(&self, from_sequence: u64) -> Subscription<TelemetryEntry> {
@@ -63,7 +71,7 @@ impl TelemetryLog for Heard {
                 body: raw.body,
             }),
         };
-        let converted = self.0.subscribe(from_sequence).map(move |delivery| {
+        let converted = self.log.subscribe(from_sequence).map(move |delivery| {
             Ok(match delivery? {
                 Delivery::Record(raw) => Delivery::Record(entry(raw)),
                 Delivery::CaughtUp { position } => Delivery::CaughtUp { position },
@@ -86,9 +94,15 @@ impl Hearing {
         let world = World::start().await;
         world.settles().await;
         assert!(world.tasks.shutdown(PATIENCE).await);
-        let heard = Heard::default();
+        let heard = Heard::made_at(1);
         let (tasks, projections) = Self::listen(&world, &heard);
         Self { world, heard, tasks, projections }
+    }
+
+    /// Listens to a TELEMETRY that was made anew.
+    fn starts_over(&mut self) {
+        self.heard = Heard::made_at(self.heard.incarnation_ms + 1);
+        (self.tasks, self.projections) = Self::listen(&self.world, &self.heard);
     }
 
     fn listen(world: &World, heard: &Heard) -> (Tasks, Projections) {
@@ -178,15 +192,10 @@ async fn a_telemetry_that_is_made_anew_is_heard() {
         hearing.hears("d-1", TelemetryKind::Contact, &contact).await;
     }
     assert!(hearing.tasks.shutdown(PATIENCE).await);
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    hearing.heard = Heard::default();
-    (hearing.tasks, hearing.projections) = Hearing::listen(&hearing.world, &hearing.heard);
+    hearing.starts_over();
     hearing.heard.say("d-1", TelemetryKind::Contact, r#"{"status":"online","session":"new","delivery":1}"#).await;
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while hearing.row("d-1").await.session.as_deref() != Some("new") {
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", hearing.row("d-1").await);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let row = async || hearing.row("d-1").await;
+    until("its session is seen", row, |row| row.session.as_deref() == Some("new")).await;
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
@@ -243,12 +252,10 @@ async fn marks_say_how_far_devices_are_heard() {
 
     assert!(hearing.tasks.shutdown(PATIENCE).await);
     assert_eq!(Heeded::read(&hearing.world.db).await.unwrap(), known(30, 620), "kept over a restart");
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    hearing.heard = Heard::default();
-    (hearing.tasks, hearing.projections) = Hearing::listen(&hearing.world, &hearing.heard);
+    hearing.starts_over();
     // The position of the one before stands until the new one is begun.
     hearing.heard.mark(at(5), at(5)).await;
-    let heeded = async { while Heeded::read(&hearing.world.db).await.unwrap() != known(5, 5) {} };
-    timeout(PATIENCE, heeded).await.expect("another TELEMETRY may lack what was said");
+    let heeded = async || Heeded::read(&hearing.world.db).await.unwrap();
+    until("another TELEMETRY may lack what was said", heeded, |heeded| *heeded == known(5, 5)).await;
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }

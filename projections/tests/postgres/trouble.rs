@@ -1,32 +1,30 @@
-//! Poison, owners that fight, connections that break, another log.
-
-use std::sync::Arc;
+//! Poison, damage, refusals: what can't be applied, and what comes of it.
 
 use bytes::Bytes;
 use domain::device::{Device, DeviceCommand, Info};
 use domain::firmware::Firmware;
 use domain::{AggregateKey, Key};
-use event_store::lifecycle::Tasks;
 use event_store::{Log, MemoryLog};
-use projections::{ProjectionState, ProjectionStatus, Projections, WaitError, archive, devices};
+use projections::{ProjectionState, ProjectionStatus, Projections, archive, devices};
 use sqlx::Executor as _;
 
-use crate::fleet::{ALL, PATIENCE, World, device};
+use crate::fleet::{ALL, World, device};
+use crate::until::until;
 
-async fn status_of(world: &World, name: &str) -> ProjectionStatus {
-    world.projections.status().await.unwrap().into_iter().find(|status| status.name == name).unwrap()
+pub(crate) async fn status_of(projections: &Projections, name: &str) -> ProjectionStatus {
+    projections.status().await.unwrap().into_iter().find(|status| status.name == name).unwrap()
 }
 
-async fn until(world: &World, name: &str, wanted: impl Fn(&ProjectionStatus) -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let status = status_of(world, name).await;
-        if wanted(&status) {
-            return;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+/// Waits until a projection is in a state; returns how it is then.
+pub(crate) async fn comes_to(projections: &Projections, name: &str, state: ProjectionState) -> ProjectionStatus {
+    let look = async || status_of(projections, name).await;
+    until(&format!("{name} is {state:?}"), look, |status| status.state == state).await
+}
+
+/// Waits until so many aggregates are parked.
+async fn parks(world: &World, name: &str, count: usize) {
+    let look = async || status_of(&world.projections, name).await;
+    until(&format!("{name} has parked {count}"), look, |status| status.parked == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +44,7 @@ async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
     world.boots("bad", "b2", "1.1.0").await;
     world.boots("good", "b2", "1.1.0").await;
     world.settles().await;
-    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 1);
+    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 1);
     let version = async |id: &str| {
         let mut tx = world.db.read(&world.tenant).await.unwrap();
         devices::get(&mut tx, &world.tenant, id).await.unwrap().unwrap().row.firmware_version.unwrap()
@@ -61,7 +59,7 @@ async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
     world.boots("bad", "b3", "1.2.0").await;
     world.equals_a_replay().await;
     assert_eq!(version("bad").await, "1.2.0");
-    until(&world, projections::DEVICES, |status| status.parked == 0).await;
+    parks(&world, projections::DEVICES, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,10 +69,10 @@ async fn a_refusing_database_parks_nobody() {
     let admin = world.admin().await;
     admin.execute("REVOKE INSERT ON devices FROM waybill_projector").await.unwrap();
     world.register("d-1").await;
-    until(&world, projections::DEVICES, |status| status.state == ProjectionState::Unavailable).await;
+    comes_to(&world.projections, projections::DEVICES, ProjectionState::Unavailable).await;
     admin.execute("GRANT INSERT ON devices TO waybill_projector").await.unwrap();
     world.equals_a_replay().await;
-    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 0);
+    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,19 +88,19 @@ async fn projectors_may_take_long_and_a_statement_that_is_cut_off_is_told() {
         .await
         .unwrap();
     world.register("d-1").await;
-    until(&world, projections::DEVICES, |status| status.state == ProjectionState::Unavailable).await;
-    let error = status_of(&world, projections::DEVICES).await.error.unwrap();
+    let status = comes_to(&world.projections, projections::DEVICES, ProjectionState::Unavailable).await;
+    let error = status.error.unwrap();
     assert!(error.starts_with("PostgreSQL refused") && error.contains("after 1h"), "{error}");
     admin.execute("DROP TRIGGER cut_off ON devices").await.unwrap();
     world.equals_a_replay().await;
 }
 
-async fn append(log: &MemoryLog, key: &AggregateKey, body: String) {
+pub(crate) async fn append(log: &MemoryLog, key: &AggregateKey, body: String) {
     let last = log.last_sequence(key).await.unwrap();
     log.append(key, last, Bytes::from(body)).await.unwrap();
 }
 
-fn record(version: u64, event: &str) -> String {
+pub(crate) fn record(version: u64, event: &str) -> String {
     format!(
         r#"{{"v":1,"version":{version},"command_id":"{id}","command_hash":"00","meta":{{"actor":"user:1","correlation_id":"{id}","recorded_at":"2026-01-01T00:00:00Z"}},"events":[{{"schema":1,"event":{event}}}]}}"#,
         id = uuid::Uuid::from_u128(7)
@@ -117,8 +115,8 @@ async fn an_unknown_event_halts_projections_and_the_archive_keeps_it() {
     append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported","to":"Mars"}"#)).await;
     world.reaches(&[projections::ARCHIVE]).await;
     for name in ALL.into_iter().filter(|name| *name != projections::ARCHIVE) {
-        until(&world, name, |status| status.state == ProjectionState::Halted).await;
-        assert!(status_of(&world, name).await.error.unwrap().contains("device.teleported"));
+        let halted = comes_to(&world.projections, name, ProjectionState::Halted).await;
+        assert!(halted.error.unwrap().contains("device.teleported"));
     }
     let kept = archive::records(&world.db, key.raw()).await.unwrap();
     assert_eq!(kept.len(), 2);
@@ -154,8 +152,8 @@ async fn damaged_bytes_park_their_aggregate_and_are_kept() {
     append(&world.memory, key.raw(), "no record at all".to_owned()).await;
     world.boots("d-2", "b1", "1.1.0").await;
     world.settles().await;
-    assert_eq!(status_of(&world, projections::DEVICES).await.parked, 1);
-    assert_eq!(status_of(&world, projections::ARCHIVE).await.parked, 0);
+    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 1);
+    assert_eq!(status_of(&world.projections, projections::ARCHIVE).await.parked, 0);
     let still = world.projections.unpark(projections::DEVICES).await.unwrap();
     assert_eq!(still.still_parked.len(), 1);
     let bytes: Vec<u8> = sqlx::query_scalar("SELECT body FROM records WHERE position = 3 AND sha256 = sha256(body)")
@@ -180,43 +178,6 @@ async fn texts_that_postgresql_refuses_harm_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_owners_and_broken_connections_apply_everything_once() {
-    let world = World::start().await;
-    let second = Tasks::new();
-    let _other = Projections::start(world.db.clone(), world.log.clone(), None, &second);
-    let admin = world.admin().await;
-    // Of two owners that both went on, the slower one would move the checkpoint to where it was or back.
-    admin
-        .execute(
-            "CREATE TABLE steps_back (name text, before bigint, after bigint);
-             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-             BEGIN
-                 IF NEW.epoch = OLD.epoch AND NEW.position <= OLD.position THEN
-                     INSERT INTO public.steps_back VALUES (NEW.name, OLD.position, NEW.position);
-                 END IF;
-                 RETURN NEW;
-             END $$;
-             CREATE TRIGGER note BEFORE UPDATE ON projection_checkpoints FOR EACH ROW EXECUTE FUNCTION note()",
-        )
-        .await
-        .unwrap();
-    for n in 0..150 {
-        world.register(&format!("d-{n}")).await;
-        world.boots(&format!("d-{n}"), "b1", "1.1.0").await;
-        if n % 50 == 20 {
-            admin
-                .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-                .await
-                .unwrap();
-        }
-    }
-    world.equals_a_replay().await;
-    assert!(second.shutdown(PATIENCE).await);
-    let back: i64 = sqlx::query_scalar("SELECT count(*) FROM steps_back").fetch_one(&admin).await.unwrap();
-    assert_eq!(back, 0, "both owners went on");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_goes_on_while_events_come() {
     let world = World::start().await;
     for n in 0..50 {
@@ -234,55 +195,6 @@ async fn a_rebuild_goes_on_while_events_come() {
     };
     tokio::join!(writing, rebuilding);
     world.equals_a_replay().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
-    let world = World::start().await;
-    world.register("d-1").await;
-    world.settles().await;
-    let (second, third) = (Tasks::new(), Tasks::new());
-    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
-    let follower = Projections::follow(world.db.clone(), world.log.clone(), &third);
-    for n in 0..20 {
-        world.register(&format!("e-{n}")).await;
-        world.boots(&format!("e-{n}"), "b1", "1.1.0").await;
-    }
-    for projections in [&world.projections, &standby, &follower] {
-        projections.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
-    }
-    let admin = world.admin().await;
-    let epochs = "SELECT max(epoch) FROM projection_checkpoints";
-    let taken: i64 = sqlx::query_scalar(epochs).fetch_one(&admin).await.unwrap();
-    assert_eq!(taken, 0, "nobody has taken anything over");
-
-    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
-    append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported"}"#)).await;
-    for projections in [&world.projections, &standby, &follower] {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let all = projections.status().await.unwrap();
-            let devices = all.iter().find(|status| status.name == projections::DEVICES).unwrap();
-            if devices.state == ProjectionState::Halted && devices.error.as_ref().unwrap().contains("teleported") {
-                break;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{devices:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    }
-    assert!(second.shutdown(PATIENCE).await && third.shutdown(PATIENCE).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_stops_is_followed_by_the_one_that_stands_by() {
-    let world = World::start().await;
-    world.settles().await;
-    let second = Tasks::new();
-    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
-    assert!(world.tasks.shutdown(PATIENCE).await);
-    world.register("d-1").await;
-    standby.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
-    assert!(second.shutdown(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,7 +226,7 @@ async fn a_rebuild_parks_what_cant_be_applied_and_keeps_the_names_of_indexes() {
     assert_eq!(parked, ["acme/device/broken 4", "acme/device/bad 5", "acme/device/bad 7"]);
     let after: Vec<String> = sqlx::query_scalar(names).fetch_all(&admin).await.unwrap();
     assert_eq!(after, before);
-    until(&world, projections::DEVICES, |status| status.parked == 2).await;
+    parks(&world, projections::DEVICES, 2).await;
     admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
     let back = world.projections.unpark(projections::DEVICES).await.unwrap();
     assert_eq!(back.released, ["acme/device/bad"]);
@@ -338,46 +250,6 @@ async fn a_long_parked_aggregate_comes_back_page_by_page() {
     let back = world.projections.unpark(projections::DEVICES).await.unwrap();
     assert_eq!(back.released, ["acme/device/bad"]);
     world.equals_a_replay().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_log_halts_until_a_rebuild() {
-    let world = World::start().await;
-    world.register("d-1").await;
-    world.settles().await;
-    assert!(world.tasks.shutdown(PATIENCE).await);
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
-    let tasks = Tasks::new();
-    let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
-    // The one that stopped may have to be waited for.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    let is_halted =
-        |status: &ProjectionStatus| status.name == projections::DEVICES && status.state == ProjectionState::Halted;
-    while !projections.status().await.unwrap().iter().any(is_halted) {
-        assert!(tokio::time::Instant::now() < deadline, "not halted in time");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let waited = projections.wait_for(&[projections::DEVICES], 1, PATIENCE).await;
-    let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
-    assert!(reason.contains("rebuild"), "{reason}");
-    projections::rebuild(&world.db, log, projections::DEVICES, |_, _| {}).await.unwrap();
-    let mut tx = world.db.read(&world.tenant).await.unwrap();
-    assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_away_is_named_and_waited_for() {
-    let tasks = Tasks::new();
-    let db = projections::Db::connect("postgres://nobody@%2Fnowhere/x").unwrap();
-    assert!(db.ping().await.unwrap_err().is_unavailable());
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
-    let projections = Projections::start(db, log, None, &tasks);
-    let waited = projections.wait_for(&[projections::DEVICES], 1, std::time::Duration::from_secs(3)).await;
-    assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
-    let begun = tokio::time::timeout(std::time::Duration::from_millis(200), projections.started()).await;
-    assert!(begun.is_err(), "nothing has begun without tables");
-    assert!(tasks.shutdown(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

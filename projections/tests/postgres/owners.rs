@@ -1,0 +1,142 @@
+//! Who keeps the read models: processes side by side, connections that break, another log, a database that is away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Key;
+use domain::device::Device;
+use event_store::lifecycle::Tasks;
+use event_store::{Log, MemoryLog};
+use projections::{ProjectionState, Projections, WaitError, devices};
+use sqlx::Executor as _;
+
+use crate::fleet::{ALL, World, device};
+use crate::trouble::{append, comes_to, record, status_of};
+use crate::until::{PATIENCE, until};
+
+/// Nothing says that a wait goes on, so one that must not end is given so long to end.
+const STILL_WAITING: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_and_broken_connections_apply_everything_once() {
+    let world = World::start().await;
+    let second = Tasks::new();
+    let _other = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    let admin = world.admin().await;
+    // Of two owners that both went on, the slower one would move the checkpoint to where it was or back.
+    admin
+        .execute(
+            "CREATE TABLE steps_back (name text, before bigint, after bigint);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+             BEGIN
+                 IF NEW.epoch = OLD.epoch AND NEW.position <= OLD.position THEN
+                     INSERT INTO public.steps_back VALUES (NEW.name, OLD.position, NEW.position);
+                 END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER note BEFORE UPDATE ON projection_checkpoints FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .await
+        .unwrap();
+    for n in 0..150 {
+        world.register(&format!("d-{n}")).await;
+        world.boots(&format!("d-{n}"), "b1", "1.1.0").await;
+        if n % 50 == 20 {
+            admin
+                .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+                .await
+                .unwrap();
+        }
+    }
+    world.equals_a_replay().await;
+    assert!(second.shutdown(PATIENCE).await);
+    let back: i64 = sqlx::query_scalar("SELECT count(*) FROM steps_back").fetch_one(&admin).await.unwrap();
+    assert_eq!(back, 0, "both owners went on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    let (second, third) = (Tasks::new(), Tasks::new());
+    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    let follower = Projections::follow(world.db.clone(), world.log.clone(), &third);
+    for n in 0..20 {
+        world.register(&format!("e-{n}")).await;
+        world.boots(&format!("e-{n}"), "b1", "1.1.0").await;
+    }
+    for projections in [&world.projections, &standby, &follower] {
+        projections.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
+    }
+    let admin = world.admin().await;
+    let epochs = "SELECT max(epoch) FROM projection_checkpoints";
+    let taken: i64 = sqlx::query_scalar(epochs).fetch_one(&admin).await.unwrap();
+    assert_eq!(taken, 0, "nobody has taken anything over");
+
+    let key = Key::<Device>::new(&world.tenant, &device("d-1"));
+    append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported"}"#)).await;
+    for projections in [&world.projections, &standby, &follower] {
+        let halted = comes_to(projections, projections::DEVICES, ProjectionState::Halted).await;
+        assert!(halted.error.as_ref().unwrap().contains("teleported"), "{halted:?}");
+    }
+    assert!(second.shutdown(PATIENCE).await && third.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stops_is_followed_by_the_one_that_stands_by() {
+    let world = World::start().await;
+    world.settles().await;
+    let second = Tasks::new();
+    let standby = Projections::start(world.db.clone(), world.log.clone(), None, &second);
+    assert!(world.tasks.shutdown(PATIENCE).await);
+    world.register("d-1").await;
+    standby.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
+    assert!(second.shutdown(PATIENCE).await);
+}
+
+/// A log of another incarnation: made in another millisecond.
+async fn another_log(world: &World) -> Arc<dyn Log> {
+    let known_ms = world.log.info().await.unwrap().incarnation_ms;
+    let make = async || {
+        let log = MemoryLog::new();
+        (log.info().await.unwrap().incarnation_ms, log)
+    };
+    let (_, log) = until("another millisecond", make, |(made_ms, _)| *made_ms != known_ms).await;
+    Arc::new(log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_halts_until_a_rebuild() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    assert!(world.tasks.shutdown(PATIENCE).await);
+    let log = another_log(&world).await;
+    let tasks = Tasks::new();
+    let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
+    // The one that stopped may have to be waited for.
+    comes_to(&projections, projections::DEVICES, ProjectionState::Halted).await;
+    let waited = projections.wait_for(&[projections::DEVICES], 1, PATIENCE).await;
+    let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
+    assert!(reason.contains("rebuild"), "{reason}");
+    projections::rebuild(&world.db, log, projections::DEVICES, |_, _| {}).await.unwrap();
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_named_and_waited_for() {
+    let tasks = Tasks::new();
+    let db = projections::Db::connect("postgres://nobody@%2Fnowhere/x").unwrap();
+    assert!(db.ping().await.unwrap_err().is_unavailable());
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+    let projections = Projections::start(db, log, None, &tasks);
+    let look = async || status_of(&projections, projections::DEVICES).await;
+    until("that PostgreSQL is away is noticed", look, |status| status.error.is_some()).await;
+    let waited = projections.wait_for(&[projections::DEVICES], 1, Duration::ZERO).await;
+    assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
+    let begun = tokio::time::timeout(STILL_WAITING, projections.started()).await;
+    assert!(begun.is_err(), "nothing has begun without tables");
+    assert!(tasks.shutdown(PATIENCE).await);
+}
