@@ -25,22 +25,15 @@ pub(super) async fn claim(
     id: &DeviceId,
 ) -> Result<(), Problem> {
     let owner = id.to_string();
-    let taken_by = match send(app, caller, envelope, eui, ClaimCommand::Make { owner: owner.clone() }).await {
-        Ok(()) => return Ok(()),
-        Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) => owner,
-        Err(error) => return Err(error.into()),
-    };
+    let wish = ClaimCommand::Make { owner: owner.clone() };
+    let Some(taken_by) = other_owner(app, caller, envelope, eui, wish).await? else { return Ok(()) };
     let forgotten = match DeviceId::new(taken_by.as_str()) {
         Ok(other) => !names(app, caller, eui, &other).await?,
         Err(_) => true,
     };
-    if forgotten {
-        let wish = ClaimCommand::TakeOver { owner, from: taken_by.clone() };
-        match send(app, caller, envelope, eui, wish).await {
-            Ok(()) => return Ok(()),
-            Err(ExecuteError::Rejected(Rejection::ClaimTaken { .. })) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let wish = ClaimCommand::TakeOver { owner, from: taken_by.clone() };
+    if forgotten && other_owner(app, caller, envelope, eui, wish).await?.is_none() {
+        return Ok(());
     }
     Err(Rejection::ClaimTaken { owner: format!("device {taken_by}") }.into())
 }
@@ -90,6 +83,21 @@ async fn names(app: &App, caller: &Caller, eui: &str, id: &DeviceId) -> Result<b
     let device = app.store.load_fresh(&Key::<Device>::new(&caller.tenant, id)).await?;
     let device = &device.aggregate;
     Ok(device.lifecycle == Lifecycle::Active && device.profile.lorawan_dev_eui.as_deref() == Some(eui))
+}
+
+/// Tries to get a claim, and says who has got it if that is another one.
+async fn other_owner(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    eui: &str,
+    wish: ClaimCommand,
+) -> Result<Option<String>, ExecuteError> {
+    match send(app, caller, envelope, eui, wish).await {
+        Ok(()) => Ok(None),
+        Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) => Ok(Some(owner)),
+        Err(error) => Err(error),
+    }
 }
 
 async fn send(
