@@ -1,13 +1,14 @@
 //! Who is told what about the installation, and when it is ready.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use projections::ProjectionStatus;
 use serde_json::Value;
 
-use super::{Answer, Api, token};
+use super::{Answer, Api, PATIENCE, token, until};
 use crate::auth::Role;
 
 impl Api {
@@ -43,13 +44,11 @@ async fn what_is_wrong_is_shown_to_those_who_look_after_the_installation() {
 async fn nobody_waits_for_a_read_model_that_does_not_run() {
     let api = Api::new();
     api.device("d-1").await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while api.app.projections.status().await.unwrap().iter().any(|status| status.error.is_none()) {
-        assert!(Instant::now() < deadline, "that PostgreSQL is away is not noticed");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let statuses = async || api.app.projections.status().await.unwrap();
+    let each_is_in_error = |all: &Vec<ProjectionStatus>| all.iter().all(|status| status.error.is_some());
+    until("that PostgreSQL is away is noticed", statuses, each_is_in_error).await;
     let wait = api.app.projections.wait_if_running(&[projections::DEVICES], 1, Duration::from_secs(600));
-    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("no wait");
+    tokio::time::timeout(PATIENCE, wait).await.expect("no wait");
     let shown = api.get("/devices/d-1").await;
     assert_eq!((shown.status.as_u16(), shown.problem()), (503, "postgresql_unavailable"), "{}", shown.body);
 }

@@ -10,6 +10,7 @@ mod repeats;
 mod updates;
 mod uploads;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,17 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use projections::{Db, Projections};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::auth::{Role, Tokens};
 use crate::state::App;
 use crate::{ApiConfig, ApiState};
 
+/// Longest wait for anything in these tests.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two looks.
+const POLL: Duration = Duration::from_millis(10);
 const SECRET: [u8; 32] = [1; 32];
 /// Largest firmware in these tests, in bytes.
 const FIRMWARE_MAX_BYTES: u64 = 100_000;
@@ -54,6 +60,19 @@ pub(crate) struct Answer {
 fn token(tenant: &str, role: Role) -> String {
     let expires_at = clock::now() + TimeDelta::minutes(5);
     Tokens::new(&SECRET).sign("42", &TenantId::new(tenant).unwrap(), vec![role], expires_at).unwrap()
+}
+
+/// Looks until what it sees is wanted.
+async fn until<T: Debug>(what: &str, look: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = look().await;
+        if wanted(&seen) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; last {seen:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 impl Api {

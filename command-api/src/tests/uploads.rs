@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -11,7 +12,10 @@ use object_store::{
 };
 use serde_json::json;
 
-use super::{Api, FIRMWARE_MAX_BYTES, MODEL};
+use super::{Api, FIRMWARE_MAX_BYTES, MODEL, PATIENCE, until};
+
+/// What a service leaves to do at its end is done within so long.
+const END_MAX: Duration = Duration::from_secs(5);
 
 impl Api {
     /// Everything in the store of the bytes.
@@ -92,7 +96,8 @@ impl ObjectStore for Gate {
 async fn of_uploads_at_once_one_wins_and_nothing_is_kept_of_the_others() {
     let api = Api::with_objects(Arc::new(Gate(InMemory::new(), tokio::sync::Barrier::new(10))));
     let files: Vec<Vec<u8>> = (0..10).map(|number| vec![number; 100]).collect();
-    let answers = futures::future::join_all(files.iter().map(|file| api.upload(file, json!({})))).await;
+    let uploads = futures::future::join_all(files.iter().map(|file| api.upload(file, json!({}))));
+    let answers = tokio::time::timeout(PATIENCE, uploads).await.expect("each upload comes to the gate");
     let won: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
     assert_eq!(won.len(), 1);
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.problem() == "firmware_exists"));
@@ -199,13 +204,13 @@ async fn an_uploader_who_leaves_half_way_leaves_nothing() {
         .header("Content-Type", "multipart/form-data; boundary=XX")
         .body(axum::body::Body::from_stream(silence))
         .unwrap();
-    let left = tokio::time::timeout(std::time::Duration::from_millis(300), api.send(request)).await;
-    assert!(left.is_err(), "the request waits for more");
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(5);
-    while !api.kept().await.is_empty() {
-        assert!(tokio::time::Instant::now() < deadline, "{:?}", api.kept().await);
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    tokio::select! {
+        biased;
+        () = until("the file is stored", || api.kept(), |kept| !kept.is_empty()) => {}
+        answer = api.send(request) => panic!("the request doesn't wait for more: {}", answer.body),
     }
+    assert!(api.app.tasks.shutdown(END_MAX).await);
+    assert!(api.kept().await.is_empty(), "{:?}", api.kept().await);
 }
 
 #[tokio::test]
@@ -222,7 +227,7 @@ async fn an_uploader_that_falls_silent_is_not_waited_for() {
             .header("Content-Type", "multipart/form-data; boundary=XX")
             .body(axum::body::Body::from_stream(stream))
             .unwrap();
-        tokio::time::timeout(std::time::Duration::from_secs(10), api.send(request)).await
+        tokio::time::timeout(PATIENCE, api.send(request)).await
     });
     for (sent, answer) in cases.iter().zip(futures::future::join_all(answers).await) {
         assert_eq!(answer.expect("an answer").status, 400, "{sent:?}");
