@@ -56,6 +56,7 @@ fn the_queue_goes_by_rollback_then_priority_then_age() {
     let mut order = vec![];
     while let Some(ordinal) = device.live().map(|live| live.ordinal) {
         order.push(ordinal);
+        assert!(order.len() <= 4, "{order:?}");
         for command in [cancel(ordinal), report(ordinal, 1, ReportStatus::Cancelled)] {
             device.decide(at(0), &command).expect("taken").iter().for_each(|event| device.evolve(event));
         }
