@@ -11,7 +11,7 @@ use sqlx::Executor as _;
 use crate::fleet::{ALL, World, device};
 use crate::until::until;
 
-pub(crate) async fn status_of(projections: &Projections, name: &str) -> ProjectionStatus {
+async fn status_of(projections: &Projections, name: &str) -> ProjectionStatus {
     projections.status().await.unwrap().into_iter().find(|status| status.name == name).unwrap()
 }
 
