@@ -33,7 +33,7 @@ use crate::state::App;
 use crate::{ApiConfig, ApiState};
 
 /// Longest wait for anything in these tests.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two looks.
 const POLL: Duration = Duration::from_millis(10);
 const SECRET: [u8; 32] = [1; 32];
