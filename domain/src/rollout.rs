@@ -40,7 +40,7 @@ pub struct Counts {
     /// `gate_failed` and `gate_settled` when an operator accepted the failures.
     pub accepted_failed: u32,
     pub accepted_settled: u32,
-    /// `failed` at that time.
+    /// Of `failed`, those whose fault had been counted by then: an attempt that goes on and fails again is no news.
     pub accepted_ended: u32,
 }
 

@@ -14,7 +14,7 @@ use crate::version::is_same;
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
 /// Shortest and longest deferral a device can ask for, in seconds.
 pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
-/// Deferrals that are as short as the device asks; each further one is at least twice as long as the one before could be.
+/// Deferrals that are as short as the device asks; behind them the least length doubles with each one.
 const DEFERRALS_FREE: u16 = 3;
 /// Least deferral behind the free ones, in seconds.
 const DEFER_LEAST_S: u32 = 60;
@@ -71,7 +71,8 @@ impl Draft {
             }
             S::Failed | S::Rejected => self.report_failure(&update, report),
             S::Cancelled => {
-                if update.phase == Phase::Cancelling {
+                // A device that waits before it installs may obey a cancel that crossed its word on the way.
+                if update.phase == Phase::Cancelling || update.cancel_refused {
                     self.push(E::UpdateCancelled { update: update.reference() });
                 }
             }

@@ -257,6 +257,7 @@ impl Fold {
                 ended_at: None,
                 not_before: None,
                 gate_failed: false,
+                failure_accepted: false,
                 confirmed_ever: false,
                 regressed_at: None,
                 late_confirmed: false,

@@ -12,7 +12,7 @@ impl MemberRow {
         self.ended_at.is_some()
     }
 
-    fn contribution(&self) -> [i64; 10] {
+    fn contribution(&self) -> [i64; 11] {
         let resting = matches!(self.phase.as_str(), "deferred" | "staged");
         [
             self.reached_at.is_some(),
@@ -25,6 +25,7 @@ impl MemberRow {
             self.phase == "expired",
             self.phase == "cancelled",
             self.phase == "superseded",
+            self.is_failed() && self.failure_accepted,
         ]
         .map(i64::from)
     }
@@ -45,6 +46,7 @@ impl ProgressRow {
             &mut self.expired,
             &mut self.cancelled,
             &mut self.superseded,
+            &mut self.accepted_ended,
         ];
         for ((counter, before), after) in counters.into_iter().zip(before).zip(after) {
             *counter += after - before;

@@ -38,7 +38,7 @@ impl ReadModel for RolloutModel {
     }
 
     fn version(&self) -> i32 {
-        2
+        3
     }
 
     fn joins_aggregates(&self) -> bool {

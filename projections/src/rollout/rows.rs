@@ -119,6 +119,8 @@ pub struct MemberRow {
     pub ended_at: Option<DateTime<Utc>>,
     pub not_before: Option<DateTime<Utc>>,
     pub gate_failed: bool,
+    /// Its fault had been counted when an operator accepted the failures.
+    pub failure_accepted: bool,
     pub confirmed_ever: bool,
     pub regressed_at: Option<DateTime<Utc>>,
     /// Its update ended otherwise, and yet the device says now that it runs the version.
@@ -142,7 +144,7 @@ impl MemberRow {
         self.retry_of = self.ordinal;
         self.phase = "planned".to_owned();
         (self.holds_slot, self.attempt) = (false, 0);
-        (self.cancel_refused, self.late_confirmed) = (false, false);
+        (self.cancel_refused, self.late_confirmed, self.failure_accepted) = (false, false, false);
         (self.wait_reason, self.before_cancel, self.code) = (None, None, None);
         (self.reached_at, self.ended_at, self.not_before, self.regressed_at) = (None, None, None, None);
     }

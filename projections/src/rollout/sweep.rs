@@ -1,4 +1,5 @@
-//! Events that concern all members of a campaign at once: a sample that is raised, a retry of everybody who failed, the end.
+//! Events that concern all members of a campaign at once: a sample that is raised, failures that are accepted, a retry of everybody
+//! who failed, the end.
 //!
 //! They run on saved rows, page by page, so memory stays bounded for any fleet.
 
@@ -25,7 +26,14 @@ pub(super) const RETRIED: &str = "((m.phase IN ('failed', 'timed_out', 'rejected
 
 fn is_sweep(event: &CampaignEvent) -> bool {
     use CampaignEvent as E;
-    matches!(event, E::Retried { .. } | E::Adjusted { sample: Some(_), .. } | E::Finished { .. } | E::Cancelled {})
+    matches!(
+        event,
+        E::Retried { .. }
+            | E::Adjusted { sample: Some(_), .. }
+            | E::Resumed { accept_failures: true }
+            | E::Finished { .. }
+            | E::Cancelled {}
+    )
 }
 
 /// Whether the records behind this one must see its members as it leaves them.
@@ -42,6 +50,7 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
         match event {
             CampaignEvent::Retried { .. } => retry(connection, &campaign).await?,
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
+            CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
             CampaignEvent::Finished { .. } => end(connection, &campaign, "expired", record.at()).await?,
             CampaignEvent::Cancelled {} => end(connection, &campaign, "cancelled", record.at()).await?,
             _ => {}
@@ -63,6 +72,16 @@ async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sa
         .bind(sample.waves.len() as i64)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// What an operator accepts is known for each device, so that its next attempt's failure is none anew.
+async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
+    let sql = "UPDATE rollout_members m SET failure_accepted = true
+               FROM rollout_campaigns c
+               WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+                 AND m.tenant = $1 AND m.campaign_id = $2 AND m.gate_failed";
+    sqlx::query(sql).bind(&campaign[0]).bind(&campaign[1]).execute(connection).await?;
     Ok(())
 }
 

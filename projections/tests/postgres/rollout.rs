@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
-use domain::device::{Device, DeviceCommand, OfflineCause, Report, ReportStatus as S};
+use domain::device::{Clock, Device, DeviceCommand, OfflineCause, Report, ReportStatus as S};
 use domain::ledger::{Ledger, LedgerCommand};
 use domain::rollout::{Decision, decide};
 use domain::{CampaignId, Key};
@@ -36,14 +36,18 @@ async fn reports_first(world: &World, id: &str, status: S) {
     world.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
 }
 
-/// A campaign of one wave over so many devices.
+/// A campaign of one wave over so many devices, each with one attempt.
 async fn one_wave(devices: usize, slots: u32) -> (World, Vec<String>, CampaignId) {
+    one_wave_of_attempts(devices, slots, 1).await
+}
+
+async fn one_wave_of_attempts(devices: usize, slots: u32, attempts: u16) -> (World, Vec<String>, CampaignId) {
     let world = World::start().await;
     let ids = fleet(&world, devices).await;
     let firmware = world.firmware("2.0.0").await;
     let change = |spec: &mut domain::campaign::CampaignSpec| {
         spec.waves.drain(..1).for_each(drop);
-        (spec.max_concurrent_updates, spec.max_retries, spec.gate_min_settled) = (slots, 0, 100);
+        (spec.max_concurrent_updates, spec.max_retries, spec.gate_min_settled) = (slots, attempts - 1, 100);
     };
     let id = world.campaign(&firmware, change).await;
     world.tick().await;
@@ -154,6 +158,34 @@ async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
     check_counts(&world, &id, 4).await;
     assert!(rollout::cancellable(&world.db, &world.tenant, &id, 10).await.unwrap().is_empty());
     assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id).await.unwrap());
+    world.equals_a_replay().await;
+}
+
+/// Two devices fail the first of two attempts, an operator accepts that, and one of them fails for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_failure_is_none_anew_when_the_next_attempt_fails() {
+    let (world, ids, id) = one_wave_of_attempts(4, 4, 2).await;
+    for failing in &ids[..2] {
+        world.reports(failing, S::Received, None).await;
+        world.reports(failing, S::Failed, Some("install_failed")).await;
+    }
+    world.tell::<Campaign>(&id, PAUSE).await.unwrap();
+    world.tell::<Campaign>(&id, CampaignCommand::Resume { accept_failures: true }).await.unwrap();
+    let loaded = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device(&ids[0]))).await.unwrap();
+    let update = loaded.aggregate.update(1).unwrap();
+    let (attempt, phase, seq) = (update.attempt, update.phase, update.seq);
+    let late = DeviceCommand::Expire { ordinal: 1, attempt, phase, clock: Clock::Total, seq };
+    world.tell::<Device>(&device(&ids[0]), late).await.unwrap();
+    for good in &ids[2..] {
+        world.installs(good, "b2", "2.0.0").await;
+    }
+    let wave = &waves(&world, &id).await[0];
+    assert_eq!((wave.failed, wave.accepted_ended, wave.gate_failed, wave.accepted_failed), (1, 1, 2, 2));
+    world.equals_a_replay().await;
+
+    // A new update is judged like any other.
+    world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
+    assert_eq!(waves(&world, &id).await[0].accepted_ended, 0);
     world.equals_a_replay().await;
 }
 

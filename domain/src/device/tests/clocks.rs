@@ -60,6 +60,17 @@ fn while_cancelling_the_device_has_the_last_word() {
 }
 
 #[test]
+fn a_device_may_obey_a_cancel_that_crossed_its_installing() {
+    let crossed = [cancelling(), vec![says(S::Installing)]].concat();
+    given(crossed.clone()).when(says(S::Cancelled)).then(&["update.cancelled 1/1"]);
+    given([crossed.clone(), vec![says(S::Rebooting)]].concat())
+        .when(says(S::Cancelled))
+        .then(&["update.cancelled 1/1"]);
+    given([crossed, vec![says(S::Cancelled)]].concat()).when(says(S::Cancelled)).then(&[]);
+    given(working(S::Installing)).when(says(S::Cancelled)).then(&[]);
+}
+
+#[test]
 fn the_waiting_clock_ends_what_was_never_answered() {
     let wait = |phase| expire(1, 1, phase, Clock::Wait);
     let offline = Phase::Waiting(WaitReason::Offline);

@@ -25,6 +25,8 @@ pub(super) struct Member {
     pub(super) grant_seen: bool,
     reached: bool,
     gate_failed: bool,
+    /// Its fault had been counted when an operator accepted the failures.
+    failure_accepted: bool,
     confirmed_ever: bool,
     regressed: bool,
     not_before: Option<DateTime<Utc>>,
@@ -45,6 +47,7 @@ impl Member {
         if ended_badly || self.regressed {
             self.retry_of = self.ordinal;
             (self.phase, self.reached, self.regressed, self.not_before) = (None, false, false, None);
+            self.failure_accepted = false;
         }
     }
 
@@ -77,7 +80,7 @@ pub(super) struct View {
     paused_at: Option<DateTime<Utc>>,
     wave_completed: bool,
     accepted: bool,
-    accepted_counts: Vec<(u32, u32, u32)>,
+    accepted_counts: Vec<(u32, u32)>,
     pub(super) ledger_version: u64,
     pub(super) members: Vec<Member>,
     /// Events of the campaign so far.
@@ -96,6 +99,7 @@ impl View {
             grant_seen: true,
             reached: false,
             gate_failed: false,
+            failure_accepted: false,
             confirmed_ever: false,
             regressed: false,
             not_before: None,
@@ -117,7 +121,7 @@ impl View {
             paused_at: None,
             wave_completed: false,
             accepted: false,
-            accepted_counts: vec![(0, 0, 0); count],
+            accepted_counts: vec![(0, 0); count],
             ledger_version: 0,
             members: waves.iter().map(member).collect(),
             campaign_version: 0,
@@ -143,8 +147,8 @@ impl View {
     }
 
     fn counts(&self, wave: u16, now: DateTime<Utc>) -> Counts {
-        let (accepted_failed, accepted_settled, accepted_ended) = self.accepted_counts[usize::from(wave) - 1];
-        let mut counts = Counts { accepted_failed, accepted_settled, accepted_ended, ..Counts::default() };
+        let (accepted_failed, accepted_settled) = self.accepted_counts[usize::from(wave) - 1];
+        let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
         for member in self.members.iter().filter(|member| member.wave == wave) {
             let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
             counts.enrolled += 1;
@@ -158,7 +162,8 @@ impl View {
             match member.phase {
                 Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
                 Some(Phase::Ended(Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {
-                    counts.failed += 1
+                    counts.failed += 1;
+                    counts.accepted_ended += u32::from(member.failure_accepted);
                 }
                 Some(Phase::Ended(Outcome::Expired)) => counts.expired += 1,
                 Some(Phase::Ended(Outcome::Cancelled)) => counts.cancelled += 1,
@@ -237,7 +242,10 @@ impl View {
             self.accepted = true;
             for wave in 1..=self.spec.waves.len() as u16 {
                 let counts = self.counts(wave, time);
-                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled, counts.failed);
+                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
+            }
+            for member in &mut self.members {
+                member.failure_accepted = member.gate_failed;
             }
         }
     }
