@@ -173,8 +173,11 @@ impl Projections {
 
     /// How each projection is, measured against the end of the log.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, DbError> {
-        let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(0);
         let entries = self.board.entries().clone();
+        // While the log is away its end is where the foremost reader has come to, at least.
+        let foremost =
+            entries.iter().filter(|(name, _)| *name != crate::PRESENCE).map(|(_, entry)| entry.position).max();
+        let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(foremost.unwrap_or(0));
         Ok(entries
             .into_iter()
             .map(|(name, entry)| {

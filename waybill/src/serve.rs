@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use async_nats::ConnectOptions;
 use command_api::links::DownloadLinks;
 use command_api::{ApiConfig, ApiState};
@@ -165,6 +165,8 @@ fn broker_address(url: &str) -> Result<BrokerAddress> {
     // The value has a password in it: the setting is named, not its value.
     let url =
         reqwest::Url::parse(url).context("WAYBILL_MQTT_URL is no address, such as mqtt://user:password@host:1883")?;
+    // Others, such as mqtts, promise what isn't done.
+    ensure!(url.scheme() == "mqtt", "WAYBILL_MQTT_URL begins with {}://; only mqtt:// is spoken", url.scheme());
     Ok(BrokerAddress {
         host: url.host_str().context("the MQTT address has no host")?.to_owned(),
         port: url.port().unwrap_or(MQTT_PORT),
@@ -296,5 +298,23 @@ fn connect_options(address: &async_nats::ServerAddr, name: &str) -> ConnectOptio
     match (address.username(), address.password()) {
         (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
         _ => options,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_spoken_is_taken_as_a_broker() {
+        let address = broker_address("mqtt://bridge:secret@broker.example").unwrap();
+        assert_eq!(
+            (address.host.as_str(), address.port, address.user.as_str()),
+            ("broker.example", MQTT_PORT, "bridge")
+        );
+        for url in ["mqtts://broker.example", "https://broker.example", "broker.example:1883", "mqtt:"] {
+            let error = broker_address(url).err().unwrap().to_string();
+            assert!(!error.contains("secret") && error.contains("MQTT"), "{url}: {error}");
+        }
     }
 }
