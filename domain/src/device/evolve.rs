@@ -121,6 +121,9 @@ impl Device {
             self.active_slot = slot.clone().or(self.active_slot.take());
             self.trial = false;
         }
+        if matches!(event, E::UpdateDispatched { .. }) {
+            self.last_told = self.last_told.max(ordinal);
+        }
         let (version, boot) = (self.version, self.boots.back());
         let Some(update) = self.updates.get_mut(&ordinal) else { return };
         update.evolve(event, version);

@@ -15,6 +15,7 @@ mod expiry;
 mod lifecycle;
 mod profile;
 mod proof;
+mod queue;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,6 @@ pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportSt
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
-pub use lifecycle::FIRMWARE_WITHDRAWN;
 pub use profile::{Profile, ProfilePatch};
 pub use update::{
     BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
@@ -107,6 +107,8 @@ pub struct Device {
     /// By ordinal: all that haven't ended and the latest that have.
     pub updates: BTreeMap<u32, Update>,
     pub last_ordinal: u32,
+    /// Highest ordinal that was dispatched.
+    pub last_told: u32,
     pub confirmed: BTreeMap<String, ConfirmedFirmware>,
     /// The latest update of each campaign that reached this device.
     pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,

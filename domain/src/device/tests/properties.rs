@@ -213,6 +213,17 @@ proptest! {
     }
 
     #[test]
+    fn a_device_never_hears_of_an_ordinal_below_one_it_was_told(story in stories()) {
+        let mut told = 0;
+        for event in tell(&story, |_, _, _, _| {}) {
+            if let DeviceEvent::UpdateDispatched { update, .. } = &event {
+                assert!(update.ordinal >= told, "{} behind {told}", said(&event));
+                told = update.ordinal;
+            }
+        }
+    }
+
+    #[test]
     fn the_same_command_again_adds_nothing(story in stories()) {
         tell(&story, |device, command, now, events| {
             use DeviceCommand as C;

@@ -54,14 +54,71 @@ fn the_queue_goes_by_rollback_then_priority_then_age() {
     ];
     let mut device = state_of(&[registered(), asked, vec![DeviceCommand::SeenOnline]].concat());
     let mut order = vec![];
-    while let Some(ordinal) = device.live().map(|live| live.ordinal) {
-        order.push(ordinal);
+    while let Some((ordinal, version)) = device.live().map(|live| (live.ordinal, live.spec.firmware.version.clone())) {
+        order.push(version);
         assert!(order.len() <= 4, "{order:?}");
         for command in [cancel(ordinal), report(ordinal, 1, ReportStatus::Cancelled)] {
             device.decide(at(0), &command).expect("taken").iter().for_each(|event| device.evolve(event));
         }
     }
-    assert_eq!(order, [4, 2, 3, 1]);
+    assert_eq!(order, ["0.9.0", "2.2.0", "2.3.0", "2.1.0"]);
+}
+
+#[test]
+fn what_was_overtaken_goes_on_under_a_new_ordinal() {
+    let asked = vec![update_to("2.1.0"), urgent("2.2.0", Priority::Critical)];
+    let overtaken = [registered(), asked, vec![DeviceCommand::SeenOnline]].concat();
+    let live = state_of(&overtaken);
+    assert_eq!(live.live().map(|live| live.ordinal), Some(2));
+    given([overtaken.clone(), vec![cancel(2)]].concat()).when(report(2, 1, ReportStatus::Cancelled)).then(&[
+        "update.cancelled 2/1",
+        "update.superseded 1/0 overtaken",
+        "update.queued 3/0 2.1.0",
+        "update.dispatched 3/1",
+    ]);
+    let renewed = state_of(&[overtaken, vec![cancel(2), report(2, 1, ReportStatus::Cancelled)]].concat());
+    let (old, new) = (renewed.update(1).unwrap(), renewed.update(3).unwrap());
+    assert_eq!((new.spec.retry_of, new.wait_until, new.spec.max_attempts), (Some(1), old.wait_until, 3));
+}
+
+#[test]
+fn a_campaigns_update_that_was_withdrawn_and_overtaken_comes_as_a_new_one() {
+    let withdrawn = [online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
+    let other = grant_to("2.1.0", OTHER_CAMPAIGN, 1);
+    let overtaken = [withdrawn, vec![other, report(2, 1, ReportStatus::Received), cancel(2)]].concat();
+    let free = [overtaken, vec![report(2, 1, ReportStatus::Cancelled)]].concat();
+    given(free.clone()).when(grant(2)).then(&[
+        "update.superseded 1/1 overtaken",
+        "update.queued 3/0 2.0.0",
+        "update.dispatched 3/1",
+    ]);
+    let renewed = state_of(&[free, vec![grant(2)]].concat());
+    assert_eq!(renewed.campaigns[&CAMPAIGN].ordinal, 3);
+    given([online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat())
+        .when(grant(2))
+        .then(&["update.dispatched 1/1"]);
+}
+
+#[test]
+fn between_two_attempts_only_what_is_critical_goes_ahead() {
+    let between =
+        [online(), vec![update_to("2.0.0"), says(ReportStatus::Received), fails(1, "download_failed")]].concat();
+    given(between.clone()).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
+    let behind = [between.clone(), vec![update_to("2.1.0")]].concat();
+    given(behind.clone()).when(DeviceCommand::SeenOnline).then(&[]);
+    given(behind.clone()).when_at(LATER_S, DeviceCommand::SeenOnline).then(&["update.dispatched 1/2"]);
+    given(behind).when(cancel(1)).then(&["update.cancelled 1/1", "update.dispatched 2/1"]);
+    given(between.clone()).when(urgent("2.1.0", Priority::Critical)).then(&[
+        "update.queued 2/0 2.1.0",
+        "update.superseded 1/1 overtaken",
+        "update.queued 3/0 2.0.0",
+        "update.waiting 3/0 busy",
+        "update.dispatched 2/1",
+    ]);
+    let ahead = state_of(&[between, vec![urgent("2.1.0", Priority::Critical)]].concat());
+    let renewed = ahead.update(3).unwrap();
+    assert_eq!((renewed.spec.max_attempts, renewed.reached), (2, false));
+    assert!(renewed.wait_until > at(0));
 }
 
 #[test]

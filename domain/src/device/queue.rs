@@ -1,0 +1,251 @@
+//! The queue of a device: what comes in, what has its turn, what is overtaken.
+//!
+//! Ordinals only rise on the way out: firmware ignores one below another that it has heard.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::commands::{Grant, UpdateRequest};
+use super::draft::Draft;
+use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
+use super::update::{CampaignRef, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
+use super::{Device, DeviceEvent, Reachability, UpdateRef};
+use crate::ids::ORDINAL_MAX;
+use crate::rejection::Rejection;
+use crate::values::Priority;
+use crate::version::is_same;
+
+/// Why an update was superseded whose firmware was withdrawn while it waited.
+const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
+/// Why an update was superseded that another one went ahead of: it goes on under a new ordinal.
+const OVERTAKEN: &str = "overtaken";
+
+impl Device {
+    /// Another update is between two attempts: a younger one doesn't come in between, unless it is critical.
+    fn waits_behind_an_attempt(&self, update: &Update) -> bool {
+        let between = Phase::Waiting(WaitReason::Backoff);
+        let goes_first = update.phase == between
+            || update.spec.kind == UpdateKind::Rollback
+            || update.spec.priority == Priority::Critical;
+        !goes_first && self.updates.values().any(|other| other.ordinal != update.ordinal && other.phase == between)
+    }
+}
+
+impl Draft {
+    pub(super) fn queue(
+        &mut self,
+        request: &UpdateRequest,
+        campaign: Option<CampaignRef>,
+        wait_until: DateTime<Utc>,
+    ) -> u32 {
+        let device = &self.device;
+        let contact_interval_s = device.profile.contact_interval_s.unwrap_or(0);
+        let spec = UpdateSpec {
+            firmware: request.firmware.clone(),
+            campaign,
+            priority: request.priority,
+            kind: request.kind,
+            from_version: None,
+            from_firmware_id: None,
+            limits: request.limits.for_contact_interval(contact_interval_s),
+            max_attempts: request.max_attempts,
+            transport: device.profile.transport,
+            activate: request.activate,
+            force_update: request.force_update,
+            allow_downgrade: request.allow_downgrade,
+            preconditions: request.preconditions,
+            retry_of: request.retry_of,
+        };
+        self.queue_spec(spec, wait_until)
+    }
+
+    /// Queues what is asked for over what runs now.
+    fn queue_spec(&mut self, mut spec: UpdateSpec, wait_until: DateTime<Utc>) -> u32 {
+        let device = &self.device;
+        let component = &spec.firmware.component;
+        spec.from_version = device.versions.get(component).cloned();
+        spec.from_firmware_id = device
+            .confirmed
+            .get(component)
+            .filter(|confirmed| Some(&confirmed.version) == spec.from_version.as_ref())
+            .map(|confirmed| confirmed.firmware_id);
+        let ordinal = device.last_ordinal + 1;
+        let update = UpdateRef { ordinal, attempt: 0, campaign: spec.campaign.map(|campaign| campaign.id) };
+        self.push(DeviceEvent::UpdateQueued { update, spec: Box::new(spec), wait_until });
+        ordinal
+    }
+
+    /// Firmware ignores ordinals below one that it has heard, so what was overtaken goes on as a new update, with the attempts it has left.
+    fn renew(&mut self, update: &Update) -> Update {
+        if self.device.last_ordinal >= ORDINAL_MAX {
+            return update.clone();
+        }
+        self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: OVERTAKEN.to_owned() });
+        let left = update.spec.max_attempts.saturating_sub(update.attempt).max(1);
+        let max_attempts = if update.image_failures > 0 { 1 } else { left };
+        let spec = UpdateSpec { max_attempts, retry_of: Some(update.ordinal), ..update.spec.clone() };
+        let anew = self.now + TimeDelta::seconds(spec.limits.wait_s.into());
+        let wait_until = if update.reached { update.wait_until.max(anew) } else { update.wait_until };
+        let ordinal = self.queue_spec(spec, wait_until);
+        self.update(ordinal).unwrap_or_else(|| update.clone())
+    }
+
+    /// Sends an update out, behind none that the device has heard of. What is between two attempts is overtaken by it.
+    fn dispatch(&mut self, update: &Update, grant: Option<u64>) {
+        let update = if update.ordinal < self.device.last_told { self.renew(update) } else { update.clone() };
+        let between =
+            |other: &&Update| other.ordinal != update.ordinal && other.phase == Phase::Waiting(WaitReason::Backoff);
+        for other in self.device.updates.values().filter(between).cloned().collect::<Vec<_>>() {
+            let renewed = self.renew(&other);
+            self.wait(&renewed, WaitReason::Busy, Some(other.grant));
+        }
+        let update = UpdateRef { attempt: update.next_attempt, ..update.reference() };
+        self.push(DeviceEvent::UpdateDispatched { update, grant });
+    }
+
+    /// A campaign's update always gets an outcome of its own, also where the device can't take it.
+    pub(super) fn queue_granted(&mut self, request: &UpdateRequest, grant: Grant) -> Result<(), Rejection> {
+        if self.device.last_ordinal >= ORDINAL_MAX {
+            return Err(Rejection::OrdinalsExhausted);
+        }
+        let full = self.device.waiting_updates() >= QUEUE_MAX;
+        let duplicate = self.device.under_way(request).is_some();
+        let ordinal = self.queue(request, Some(grant.campaign), grant.wait_until);
+        let refused = match (full, duplicate) {
+            (true, _) => Some(Exclusion::QueueFull),
+            (_, true) => Some(Exclusion::UpdateInProgress),
+            (false, false) => None,
+        };
+        match (refused, self.update(ordinal)) {
+            (Some(reason), Some(update)) => self.supersede(&update, reason),
+            (None, Some(update)) if self.now >= grant.wait_until => self.expire_waiting(&update),
+            _ => self.begin(ordinal, Some(grant.number)),
+        }
+        Ok(())
+    }
+
+    /// Sends an update out if the device can take it now; else says what it waits for.
+    pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
+        let Some(update) = self.update(ordinal) else { return };
+        let running = self.device.versions.get(&update.spec.firmware.component);
+        let target = &update.spec.firmware.version;
+        let is_there = running.is_some_and(|running| is_same(running, target)) && !update.spec.force_update;
+        if update.attempt > 0 && is_there && !self.device.trial && !update.wrong_bytes {
+            self.confirm(&update, None, None);
+            return;
+        }
+        if let Some(reason) = self.exclusion_of(&update) {
+            self.supersede(&update, reason);
+            return;
+        }
+        let busy = self.device.live().is_some_and(|live| live.ordinal != ordinal)
+            || self.device.waits_behind_an_attempt(&update);
+        if self.device.is_held(self.now) {
+            self.wait(&update, WaitReason::Held, grant);
+        } else if busy {
+            self.wait(&update, WaitReason::Busy, grant);
+        } else if self.device.reachability != Reachability::Online {
+            self.wait(&update, WaitReason::Offline, grant);
+        } else if self.is_conditional(&update) {
+            self.wait(&update, WaitReason::Precondition, grant);
+        } else {
+            self.dispatch(&update, grant);
+        }
+    }
+
+    /// An update of its own that nobody has cleared yet; whoever grants slots has looked at the preconditions.
+    fn is_conditional(&self, update: &Update) -> bool {
+        update.spec.campaign.is_none() && update.spec.preconditions.is_some() && self.cleared != Some(update.ordinal)
+    }
+
+    /// The device re-decides when its turn comes. Holding and queueing only make it wait.
+    fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
+        let firmware = &update.spec.firmware;
+        let running = self.device.versions.get(&firmware.component);
+        // Between two attempts what ran before still runs, or the target on trial.
+        let as_it_was = running == update.spec.from_version.as_ref()
+            || running.is_some_and(|running| is_same(running, &firmware.version));
+        if update.attempt > 0 && as_it_was {
+            return None;
+        }
+        let leave = leave(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
+        let mut candidate = self.device.candidate(self.now);
+        candidate.held = false;
+        candidate.waiting_updates = 0;
+        exclusion(candidate, &update.spec.firmware, leave)
+    }
+
+    /// Begins the next update that needs nobody's slot: rollbacks first, then by priority, then by age.
+    pub(super) fn begin_next_own(&mut self) {
+        for _ in 0..=QUEUE_MAX {
+            if self.device.live().is_some()
+                || self.device.reachability != Reachability::Online
+                || self.device.is_held(self.now)
+            {
+                return;
+            }
+            let ready = |update: &&Update| {
+                update.spec.campaign.is_none()
+                    && update.phase.is_waiting()
+                    && update.phase != Phase::Waiting(WaitReason::Precondition)
+                    && !self.device.waits_behind_an_attempt(update)
+                    && update.not_before.is_none_or(|not_before| not_before <= self.now)
+            };
+            let first = self.device.updates.values().filter(ready).min_by_key(|update| {
+                let rollback = update.spec.kind == UpdateKind::Rollback;
+                (std::cmp::Reverse(rollback), std::cmp::Reverse(update.spec.priority), update.ordinal)
+            });
+            let Some(update) = first.cloned() else { return };
+            if !update.reached && self.now >= update.wait_until {
+                self.expire_waiting(&update);
+            } else {
+                self.begin(update.ordinal, None);
+            }
+        }
+    }
+
+    pub(super) fn wait(&mut self, update: &Update, reason: WaitReason, grant: Option<u64>) {
+        self.push(DeviceEvent::UpdateWaiting { update: update.reference(), reason, grant, retry_at: None });
+    }
+
+    /// The device was told and didn't answer: it is told again when it is heard, and the more often that was for nothing, the later.
+    pub(super) fn wait_for_answer(&mut self, update: &Update) {
+        let pause_s = update.spec.limits.pause_after_unanswered(update.unanswered + 1);
+        let retry_at = (pause_s > 0).then(|| self.now + TimeDelta::seconds(pause_s.into()));
+        let (update, reason) = (update.reference(), WaitReason::Unresponsive);
+        self.push(DeviceEvent::UpdateWaiting { update, reason, grant: None, retry_at });
+    }
+
+    /// Takes a waiting update out because its firmware is not to be used any more.
+    pub(super) fn supersede_withdrawn(&mut self, update: &Update) {
+        let (update, reason) = (update.reference(), FIRMWARE_WITHDRAWN.to_owned());
+        self.push(DeviceEvent::UpdateSuperseded { update, reason });
+    }
+
+    pub(super) fn supersede(&mut self, update: &Update, reason: Exclusion) {
+        self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: reason.word().to_owned() });
+    }
+
+    pub(super) fn cancel(&mut self, update: &Update) {
+        let reference = update.reference();
+        if update.phase.is_waiting() {
+            self.push(DeviceEvent::UpdateCancelled { update: reference });
+        } else {
+            self.push(DeviceEvent::UpdateCancelling { update: reference });
+        }
+    }
+
+    pub(super) fn confirm(&mut self, update: &Update, boot_id: Option<String>, slot: Option<String>) {
+        self.push(DeviceEvent::UpdateConfirmed {
+            update: update.reference(),
+            component: update.spec.firmware.component.clone(),
+            version: update.spec.firmware.version.clone(),
+            boot_id,
+            slot,
+        });
+    }
+}
+
+/// A rollback goes down by its nature.
+pub(super) fn leave(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Leave {
+    Leave { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
+}
