@@ -4,6 +4,7 @@
 //! never wrong.
 
 mod gate;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -88,11 +89,22 @@ pub struct RolloutView {
     pub accepted: bool,
     /// Counts of each wave, in order.
     pub waves: Vec<Counts>,
-    /// Slots granted within the last minute.
-    pub granted_last_minute: u32,
+    /// When the intervals of all devices granted so far are over, at the campaign's rate.
+    pub paced_until: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
-    /// Devices that failed, the first of them, for evidence: of the open wave.
-    pub failed_devices: Vec<DeviceId>,
+    /// Devices that failed, for evidence: the first of each kind, those of the latest wave first.
+    pub failed_devices: Vec<FailedDevice>,
+}
+
+/// A device that failed, at least in one try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedDevice {
+    pub device: DeviceId,
+    pub wave: u16,
+    /// No operator has accepted it: the failure gate counts it.
+    pub counts: bool,
+    /// It ended so or has fallen back, and no operator has accepted that: the success gate counts it.
+    pub ended: bool,
 }
 
 /// What should happen next.
@@ -173,7 +185,7 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     }
     // Behind the end only those are ready that go on with what they began.
     let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
-    let devices_max = view.grantable();
+    let devices_max = view.grantable(now);
     if devices_max > 0 {
         decisions.push(Decision::Grant { devices_max });
     }
@@ -197,17 +209,25 @@ impl RolloutView {
     }
 
     fn finish(&self) -> Decision {
-        Decision::Finish { result: self.result(), evidence: self.evidence(None) }
+        Decision::Finish { result: self.result(), evidence: self.evidence_of_all() }
     }
 
     /// The limits in their order: rate, slots, batch.
-    fn grantable(&self) -> u32 {
-        let total = self.total();
-        let slots = self.spec.max_concurrent_updates.saturating_sub(total.in_use);
+    fn grantable(&self, now: DateTime<Utc>) -> u32 {
+        self.spec.paced(self.paced_until, now).min(self.grantable_but_for_rate())
+    }
+
+    fn grantable_but_for_rate(&self) -> u32 {
+        let slots = self.spec.max_concurrent_updates.saturating_sub(self.total().in_use);
         let batch = self.spec.batch_size.unwrap_or(u32::MAX).min(GRANT_DEVICES_MAX as u32);
-        let rate = self.spec.rate_per_minute.map_or(u32::MAX, |rate| rate.saturating_sub(self.granted_last_minute));
         let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
-        slots.min(batch).min(rate).min(ready)
+        slots.min(batch).min(ready)
+    }
+
+    /// When more may be granted without anything else happening: where nothing but the rate holds devices back.
+    pub fn next_grant_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let waits = self.status == CampaignStatus::Running && self.grantable_but_for_rate() > 0;
+        self.spec.next_paced(self.paced_until).filter(|next| waits && *next > now)
     }
 
     fn result(&self) -> CampaignResult {
@@ -219,7 +239,7 @@ impl RolloutView {
         let unfinished = total.enrolled.saturating_sub(total.confirmed + total.superseded);
         if unfinished == 0 {
             CampaignResult::Completed
-        } else if total.confirmed == 0 && total.failed > 0 {
+        } else if total.confirmed == 0 && total.gate_failed > 0 {
             CampaignResult::Failed
         } else {
             CampaignResult::CompletedWithFailures

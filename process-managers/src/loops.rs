@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::{AggregateKey, Decider};
-use event_store::{Committed, ExecuteError, StoreError};
+use event_store::{Committed, ExecuteError, StoreError, clock};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use projections::DbError;
@@ -43,12 +44,32 @@ impl TickError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     Idle,
+    /// More is to be done at this time, whatever happens before.
+    DueAt(DateTime<Utc>),
     Moved,
 }
 
 impl Progress {
     pub(crate) fn of(moved: bool) -> Self {
         if moved { Self::Moved } else { Self::Idle }
+    }
+
+    /// Of two that did something, what both want next.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Moved, _) | (_, Self::Moved) => Self::Moved,
+            (Self::DueAt(one), Self::DueAt(other)) => Self::DueAt(one.min(other)),
+            (Self::Idle, other) | (other, Self::Idle) => other,
+        }
+    }
+
+    /// Pause before the next tick of a process manager with such an interval.
+    fn pause(self, interval: Duration, now: DateTime<Utc>) -> Duration {
+        match self {
+            Self::Idle => interval,
+            Self::DueAt(due) => (due - now).to_std().unwrap_or_default().max(TICK_GAP).min(interval),
+            Self::Moved => TICK_GAP,
+        }
     }
 }
 
@@ -72,9 +93,10 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
     let interval = (tick.interval)(&context.options);
     while !stop.is_cancelled() {
         news.mark_unchanged();
-        let pause = match (tick.run)(&context).await {
-            Ok(Progress::Moved) => TICK_GAP,
-            Ok(Progress::Idle) => interval,
+        let outcome = (tick.run)(&context).await;
+        let rests = matches!(outcome, Ok(Progress::Idle | Progress::DueAt(_)));
+        let pause = match outcome {
+            Ok(progress) => progress.pause(interval, clock::now()),
             Err(error) => {
                 tracing::warn!(process_manager = tick.name, %error, "A tick failed and is tried again.");
                 metrics::counter!("waybill_process_manager_errors_total", "process_manager" => tick.name).increment(1);
@@ -84,7 +106,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            changed = news.changed(), if tick.woken_by_events && pause == interval => {
+            changed = news.changed(), if tick.woken_by_events && rests => {
                 if changed.is_err() {
                     return;
                 }
@@ -124,4 +146,25 @@ pub(crate) async fn all(
     in_flight_max: usize,
 ) -> Result<(), TickError> {
     futures::stream::iter(commands).buffer_unordered(in_flight_max).try_for_each(|()| async { Ok(()) }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_next_tick_comes_when_the_first_of_all_is_due_and_never_behind_the_interval() {
+        let now = DateTime::UNIX_EPOCH;
+        let due = |ms: i64| Progress::DueAt(now + TimeDelta::milliseconds(ms));
+        let pauses = |progress: Progress| progress.pause(INTERVAL, now);
+        assert_eq!(pauses(Progress::Idle.and(Progress::Idle)), INTERVAL);
+        assert_eq!(pauses(Progress::Idle.and(due(300)).and(due(700))), Duration::from_millis(300));
+        assert_eq!(pauses(due(700).and(due(300)).and(Progress::Idle)), Duration::from_millis(300));
+        assert_eq!(pauses(due(300).and(Progress::Moved)), TICK_GAP);
+        assert_eq!((pauses(due(6_000)), pauses(due(-5))), (INTERVAL, TICK_GAP));
+    }
 }

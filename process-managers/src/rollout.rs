@@ -40,13 +40,13 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
 
 /// Does something with every campaign at work. One that is in trouble doesn't hold up the others.
 pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progress, TickError> {
-    let mut moved = false;
+    let mut progress = Progress::Idle;
     let mut last = None;
     loop {
         let page = rollout::at_work(&context.db, last.as_ref(), PAGE_CAMPAIGNS).await?;
         for row in &page {
             match act(context, row).await {
-                Ok(progress) => moved |= progress == Progress::Moved,
+                Ok(made) => progress = progress.and(made),
                 Err(error) if !error.is_outage() => {
                     tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
                 }
@@ -56,7 +56,7 @@ pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progres
         let full = page.len() == PAGE_CAMPAIGNS;
         last = page.into_iter().next_back();
         if !full {
-            return Ok(Progress::of(moved));
+            return Ok(progress);
         }
     }
 }
@@ -100,7 +100,8 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(deaf && rests_on_silence(decision))) {
         moved |= carry_out(context, row, &view, decision).await?;
     }
-    Ok(Progress::of(moved))
+    let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, Progress::DueAt);
+    Ok(Progress::of(moved).and(due))
 }
 
 /// No regression in a soak, nobody reached in a wave's wait: that says something only of a time in which devices were heard.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Counts, Decision, RolloutView};
+use super::{Counts, Decision, FailedDevice, RolloutView};
 use crate::campaign::{EVIDENCE_DEVICES_MAX, Evidence, GateKind};
 
 /// What the success gate says of a wave.
@@ -28,7 +28,7 @@ impl RolloutView {
             gate: GateKind::Failure,
             wave: scope,
             threshold_percent: self.spec.failure_threshold(scope).get(),
-            evidence: self.evidence(scope),
+            evidence: self.evidence_of_failures(scope),
         })
     }
 
@@ -45,7 +45,7 @@ impl RolloutView {
     /// Success gate, soak, end of the open wave.
     pub(super) fn wave_decision(&self, now: DateTime<Utc>) -> Option<Decision> {
         let counts = self.open_wave().filter(|_| !self.wave_completed)?;
-        let (wave, evidence) = (self.wave, self.evidence(Some(self.wave)));
+        let (wave, evidence) = (self.wave, self.evidence_of_wave(counts));
         let gate = self.success_gate(counts, now);
         match (self.soaking_since, gate) {
             (None, SuccessGate::Open) => Some(Decision::PassGate { wave, evidence }),
@@ -108,20 +108,39 @@ impl RolloutView {
         self.waves.get(usize::from(self.wave).checked_sub(1)?).copied()
     }
 
-    /// The counts behind a decision; of the whole campaign without a wave.
-    pub(super) fn evidence(&self, wave: Option<u16>) -> Evidence {
+    /// What the failure gate judges, of the open wave or of the whole campaign: without what an operator accepted.
+    fn evidence_of_failures(&self, wave: Option<u16>) -> Evidence {
         let counts = match wave {
             Some(_) => self.open_wave().unwrap_or_default(),
             None => self.total(),
         };
+        let settled = counts.gate_settled.saturating_sub(counts.accepted_settled);
+        let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
+        self.evidence(counts, settled, failed, |device| device.counts && wave.is_none_or(|wave| device.wave == wave))
+    }
+
+    /// What the success gate of the open wave judges: how its updates ended, without what an operator accepted.
+    fn evidence_of_wave(&self, counts: Counts) -> Evidence {
+        let failed = counts.failed.saturating_sub(counts.accepted_ended);
+        self.evidence(counts, counts.confirmed + failed, failed, |device| device.ended && device.wave == self.wave)
+    }
+
+    /// The whole campaign at its end, with everything that failed in it.
+    pub(super) fn evidence_of_all(&self) -> Evidence {
+        let counts = self.total();
+        self.evidence(counts, counts.gate_settled, counts.gate_failed, |_| true)
+    }
+
+    fn evidence(&self, counts: Counts, settled: u32, failed: u32, named: impl Fn(&FailedDevice) -> bool) -> Evidence {
+        let named = self.failed_devices.iter().filter(|device| named(device)).take(EVIDENCE_DEVICES_MAX);
         Evidence {
             position: self.position,
             enrolled: counts.enrolled,
             reached: counts.reached,
-            settled: counts.gate_settled,
+            settled,
             confirmed: counts.confirmed,
-            failed: counts.gate_failed,
-            devices: self.failed_devices.iter().take(EVIDENCE_DEVICES_MAX).cloned().collect(),
+            failed,
+            devices: named.map(|failed| failed.device.clone()).collect(),
         }
     }
 }

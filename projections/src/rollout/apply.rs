@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{CampaignStatus, ENDS_AFTER_DAYS};
 use domain::device::DeviceEvent;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
@@ -15,9 +15,6 @@ use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
 use crate::table::Rows;
-
-/// Seconds whose grants are remembered for the rate limit.
-const RECENT_GRANTS_MAX: usize = 61;
 
 /// The rows that a batch touches.
 pub(super) struct Fold {
@@ -117,7 +114,7 @@ impl Fold {
                 accepted: false,
                 ledger_version: 0,
                 granted_total: 0,
-                recent_grants: Vec::new(),
+                paced_until: None,
                 ends_at: None,
                 retry_round: 0,
                 version: 0,
@@ -134,7 +131,9 @@ impl Fold {
             E::Created { .. } => {}
             E::Amended { spec } => row.spec = (**spec).clone(),
             E::Adjusted { changes, sample } => {
-                row.spec = row.spec.adjusted(changes);
+                let spec = row.spec.adjusted(changes);
+                row.paced_until = row.spec.paced_anew(&spec, row.paced_until, at);
+                row.spec = spec;
                 if !changes.ends_at.is_keep() {
                     row.ends_at = row.spec.ends_at.or(row.ends_at);
                 }
@@ -257,11 +256,13 @@ impl Fold {
                 ended_at: None,
                 not_before: None,
                 gate_failed: false,
+                gate_accepted: false,
                 failure_accepted: false,
                 confirmed_ever: false,
                 regressed_at: None,
                 late_confirmed: false,
                 code: None,
+                before_retry: None,
             });
         }
     }
@@ -272,13 +273,7 @@ impl Fold {
         if let Some(row) = self.campaigns.get_mut(&campaign) {
             row.ledger_version = *number;
             row.granted_total = *granted_total;
-            let second = record.at().trunc_subsecs(0);
-            match row.recent_grants.last_mut() {
-                Some((at, count)) if *at == second => *count += grants.len() as u32,
-                _ => row.recent_grants.push((second, grants.len() as u32)),
-            }
-            let surplus = row.recent_grants.len().saturating_sub(RECENT_GRANTS_MAX);
-            row.recent_grants.drain(..surplus);
+            row.paced_until = row.spec.paced_until(row.paced_until, record.at(), grants.len());
         }
         for slot in grants {
             self.member(&campaign, slot.device.as_str(), |member| {
@@ -316,11 +311,7 @@ impl Fold {
         let verdicts = device.follow_versions(event);
         self.devices.put(device);
         for (campaign, ordinal, runs) in verdicts {
-            self.member(&[record.tenant(), campaign], &record.id(), |member| {
-                if member.ordinal == Some(ordinal) && member.retry_of != Some(ordinal) {
-                    member.late_confirmed = runs;
-                }
-            });
+            self.member(&[record.tenant(), campaign], &record.id(), |member| member.learn_late(ordinal, runs));
         }
         let Some(update) = event.update() else { return };
         let Some(campaign) = update.campaign else { return };
@@ -335,7 +326,11 @@ impl Fold {
             if member.retry_of.is_some_and(|old| ordinal <= old) {
                 return;
             }
-            member.ordinal = Some(ordinal);
+            // It was granted its retry while it turned out to be there.
+            if matches!(event, DeviceEvent::UpdateQueued { .. }) && member.is_ended() && member.phase != "superseded" {
+                member.begin_again();
+            }
+            (member.ordinal, member.before_retry) = (Some(ordinal), None);
             member.attempt = member.attempt.max(attempt);
             apply_to_member(member, event, at);
         });

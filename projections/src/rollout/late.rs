@@ -1,23 +1,24 @@
-//! Late truth: a device reports that it runs the version of an update that had ended without it.
+//! Late truth: a device runs the version of an update that had ended without it, or that it had fallen back from.
 //!
-//! An ended update stays ended. Its member is marked as long as the device, by its own word after the end, runs the version and not on
-//! trial; a report `completed` is only a claim and marks nobody.
+//! An ended update stays ended. Its member is marked as long as the device by its own word runs the version, whatever brought it, and not
+//! on trial; a report `completed` is only a claim and marks nobody. Who was taken out before anything was sent, cancelled or superseded,
+//! has no truth to come; who expired for want of an answer may have the version all the same.
 
-use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX};
+use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
 use domain::version::is_same;
 use serde::{Deserialize, Serialize};
 
 use super::rows::DeviceRow;
 use crate::models::devices::{Place, place_of};
 
-/// A campaign's update that isn't confirmed.
+/// A campaign's update that isn't confirmed, or has regressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sent {
     pub(super) campaign: String,
     component: String,
     version: String,
     pub(super) ended: bool,
-    /// By the device's own word since the update was queued its version runs.
+    /// Its version runs: when it was queued, or by the device's own word since.
     runs: bool,
     /// The latest attempt brought other bytes under this version.
     wrong_bytes: bool,
@@ -46,19 +47,24 @@ impl DeviceRow {
             E::Amended { versions, .. } => {
                 versions.iter().flat_map(|(component, version)| self.displace(component, version)).collect()
             }
+            // As good as the device's own word, whichever update it is.
             E::UpdateConfirmed { update, component, version, .. } => {
                 self.sent.remove(&update.ordinal);
-                self.displace(component, version)
+                for sent in self.sent.values_mut().filter(|sent| sent.component == *component) {
+                    sent.runs = is_same(version, &sent.version);
+                }
+                self.verdicts(|sent| (sent.component == *component).then_some(sent.runs))
+            }
+            E::VersionRegressed { update, component, from_version, .. } => {
+                self.follow_regression(update, component, from_version);
+                Vec::new()
             }
             // What ran in an earlier life says nothing about this one.
             E::Recommissioned { .. } => {
                 self.sent.clear();
                 Vec::new()
             }
-            other => {
-                self.follow_update(other);
-                Vec::new()
-            }
+            other => self.follow_update(other),
         }
     }
 
@@ -76,18 +82,19 @@ impl DeviceRow {
         ended.filter_map(|(ordinal, sent)| Some((sent.campaign.clone(), *ordinal, judge(sent)?))).collect()
     }
 
-    fn follow_update(&mut self, event: &E) {
-        let Some(update) = event.update() else { return };
+    fn follow_update(&mut self, event: &E) -> Vec<Verdict> {
+        let Some(update) = event.update() else { return Vec::new() };
         if let (E::UpdateQueued { spec, .. }, Some(campaign)) = (event, update.campaign) {
             let campaign = campaign.to_string();
             // A campaign's new update stands for the one before.
             self.sent.retain(|_, sent| sent.campaign != campaign);
             let (component, version) = (spec.firmware.component.clone(), spec.firmware.version.clone());
-            let sent = Sent { campaign, component, version, ended: false, runs: false, wrong_bytes: false };
+            let runs = !spec.force_update && spec.from_version.as_deref().is_some_and(|from| is_same(from, &version));
+            let sent = Sent { campaign, component, version, ended: false, runs, wrong_bytes: false };
             self.sent.insert(update.ordinal, sent);
-            return;
+            return Vec::new();
         }
-        let Some(sent) = self.sent.get_mut(&update.ordinal) else { return };
+        let Some(sent) = self.sent.get_mut(&update.ordinal) else { return Vec::new() };
         match event {
             E::UpdateDispatched { .. } => sent.wrong_bytes = false,
             E::UpdateAttemptFailed { code, .. } | E::UpdateFailed { code, .. } => {
@@ -95,12 +102,34 @@ impl DeviceRow {
             }
             _ => {}
         }
-        let Some((ordinal, Place::Ended)) = place_of(event) else { return };
-        if update.attempt == 0 || sent.wrong_bytes {
+        let Some((ordinal, Place::Ended)) = place_of(event) else { return Vec::new() };
+        let unsent = update.attempt == 0;
+        let expired = matches!(event, E::UpdateExpired { .. });
+        if (unsent && !expired) || sent.wrong_bytes {
             self.sent.remove(&ordinal);
-        } else {
-            sent.ended = true;
+            return Vec::new();
         }
+        sent.ended = true;
+        // It ran there before it had anything to do with the update: a new one would be superseded.
+        let verdict = (unsent && sent.runs).then(|| (sent.campaign.clone(), ordinal, true));
+        self.forget_oldest();
+        verdict.into_iter().collect()
+    }
+
+    /// A confirmed version is gone again; it may come back by itself.
+    fn follow_regression(&mut self, update: &UpdateRef, component: &str, version: &str) {
+        let Some(campaign) = update.campaign.map(|campaign| campaign.to_string()) else { return };
+        // A campaign's new update stands for the one before.
+        if self.sent.iter().any(|(ordinal, sent)| sent.campaign == campaign && *ordinal > update.ordinal) {
+            return;
+        }
+        let (component, version) = (component.to_owned(), version.to_owned());
+        let sent = Sent { campaign, component, version, ended: true, runs: false, wrong_bytes: false };
+        self.sent.insert(update.ordinal, sent);
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
         while self.sent.values().filter(|sent| sent.ended).count() > ENDED_KEPT_MAX {
             let oldest = self.sent.iter().find(|(_, sent)| sent.ended).map(|(ordinal, _)| *ordinal);
             oldest.map(|ordinal| self.sent.remove(&ordinal));

@@ -4,8 +4,10 @@
 //! member (`counts`), in the same transaction; the few events that concern all members are `sweep`s. Times are those of the events, never
 //! the wall clock.
 
+mod again;
 mod apply;
 mod counts;
+mod evidence;
 mod evolve;
 mod late;
 mod members;

@@ -1,6 +1,6 @@
 //! What process managers ask of the rollout read model; and the counts, which operators ask for, too.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
 use domain::device::FirmwareFacts;
 use domain::ledger::SlotGrant;
@@ -9,6 +9,7 @@ use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::evidence;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
@@ -17,8 +18,6 @@ use crate::models::preconditions;
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;
-/// Failed devices that a view names.
-const FAILED_NAMED_MAX: i64 = 20;
 
 /// A campaign that wants attention.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,16 +110,7 @@ pub async fn view(
         .await?;
     let waves = progress(&mut tx, tenant, campaign).await?;
     let ready = ready_per_wave(&mut tx, &row, now).await?;
-    let failed = sqlx::query_scalar::<_, String>(
-        "SELECT device_id FROM rollout_members WHERE tenant = $1 AND campaign_id = $2 AND plan = $3 AND gate_failed ORDER BY wave DESC, device_id LIMIT $4",
-    )
-    .bind(tenant.as_str())
-    .bind(campaign.to_string())
-    .bind(&row.plan)
-    .bind(FAILED_NAMED_MAX)
-    .fetch_all(&mut *tx.0)
-    .await?;
-    let minute_ago = now - TimeDelta::minutes(1);
+    let failed_devices = evidence::failed_devices(&mut tx, &row).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
     let rollout = RolloutView {
         status: status(&row.status)?,
@@ -131,9 +121,9 @@ pub async fn view(
         wave_completed: row.wave_completed,
         accepted: row.accepted,
         waves: waves.iter().map(|wave| counts(wave, ready.get(&wave.wave).copied().unwrap_or(0))).collect(),
-        granted_last_minute: row.recent_grants.iter().filter(|(at, _)| *at > minute_ago).map(|(_, count)| count).sum(),
+        paced_until: row.paced_until,
         ends_at: row.ends_at,
-        failed_devices: failed.into_iter().map(parse::<DeviceId>).collect::<Result<_, _>>()?,
+        failed_devices,
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();

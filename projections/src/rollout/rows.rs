@@ -7,6 +7,7 @@ use domain::campaign::CampaignSpec;
 use domain::device::FirmwareFacts;
 use serde::{Deserialize, Serialize};
 
+use super::again::PastOutcome;
 use super::late::Sent;
 use crate::table::Row;
 
@@ -35,8 +36,8 @@ pub struct CampaignRow {
     pub accepted: bool,
     pub ledger_version: u64,
     pub granted_total: u64,
-    /// Latest grants, time and devices, for the rate limit.
-    pub recent_grants: Vec<(DateTime<Utc>, u32)>,
+    /// When the intervals of all devices granted so far are over, where the rate is limited.
+    pub paced_until: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     /// How often failed devices were let begin again.
     pub retry_round: u16,
@@ -119,13 +120,17 @@ pub struct MemberRow {
     pub ended_at: Option<DateTime<Utc>>,
     pub not_before: Option<DateTime<Utc>>,
     pub gate_failed: bool,
-    /// Its fault had been counted when an operator accepted the failures.
+    /// An operator has accepted its fault: the failure gate doesn't count it again.
+    pub gate_accepted: bool,
+    /// Of this very update: the success gate doesn't count it either.
     pub failure_accepted: bool,
     pub confirmed_ever: bool,
     pub regressed_at: Option<DateTime<Utc>>,
     /// Its update ended otherwise, and yet the device says now that it runs the version.
     pub late_confirmed: bool,
     pub code: Option<String>,
+    /// While it is to begin again and has no new update yet.
+    pub before_retry: Option<PastOutcome>,
 }
 
 impl Row for MemberRow {
@@ -135,18 +140,6 @@ impl Row for MemberRow {
 
     fn key(&self) -> Vec<String> {
         vec![self.tenant.clone(), self.campaign_id.clone(), self.plan.clone(), self.device_id.clone()]
-    }
-}
-
-impl MemberRow {
-    /// As before its update was queued; what gates counted stays.
-    pub(crate) fn begin_again(&mut self) {
-        self.retry_of = self.ordinal;
-        self.phase = "planned".to_owned();
-        (self.holds_slot, self.attempt) = (false, 0);
-        (self.cancel_refused, self.late_confirmed, self.failure_accepted) = (false, false, false);
-        (self.wait_reason, self.before_cancel, self.code) = (None, None, None);
-        (self.reached_at, self.ended_at, self.not_before, self.regressed_at) = (None, None, None, None);
     }
 }
 
@@ -160,7 +153,7 @@ pub(crate) struct DeviceRow {
     pub(crate) hold_until: Option<DateTime<Utc>>,
     pub(crate) decommissioned: bool,
     pub(crate) live_ordinal: Option<u32>,
-    /// Updates of campaigns that aren't confirmed, by ordinal.
+    /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
     pub(crate) sent: BTreeMap<u32, Sent>,
 }
 

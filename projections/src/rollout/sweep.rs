@@ -20,9 +20,12 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Failed or expired and not there all the same, or fallen back since.
-pub(super) const RETRIED: &str = "((m.phase IN ('failed', 'timed_out', 'rejected', 'expired') AND NOT m.late_confirmed)
-      OR m.regressed_at IS NOT NULL)";
+/// Failed, expired or fallen back, and not there all the same.
+pub(super) const RETRIED: &str =
+    "((m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
+      AND NOT m.late_confirmed)";
+/// To begin again, and without a new update or a slot for it.
+const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
 
 fn is_sweep(event: &CampaignEvent) -> bool {
     use CampaignEvent as E;
@@ -48,7 +51,9 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
     let campaign = [record.tenant(), record.id()];
     for event in events {
         match event {
-            CampaignEvent::Retried { .. } => retry(connection, &campaign).await?,
+            CampaignEvent::Retried { .. } => {
+                change_all(connection, &campaign, RETRIED, MemberRow::begin_again).await?;
+            }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
             CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
             CampaignEvent::Finished { .. } => end(connection, &campaign, "expired", record.at()).await?,
@@ -75,9 +80,11 @@ async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sa
     Ok(())
 }
 
-/// What an operator accepts is known for each device, so that its next attempt's failure is none anew.
+/// What an operator accepts is known for each device, so that its next attempt's failure is none anew. One that is to begin again has
+/// nothing yet that could be accepted but the outcome it had.
 async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
-    let sql = "UPDATE rollout_members m SET failure_accepted = true
+    let sql = "UPDATE rollout_members m SET gate_accepted = true, failure_accepted = m.before_retry IS NULL,
+                 before_retry = jsonb_set(m.before_retry, '{failure_accepted}', 'true')
                FROM rollout_campaigns c
                WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
                  AND m.tenant = $1 AND m.campaign_id = $2 AND m.gate_failed";
@@ -85,13 +92,15 @@ async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result
     Ok(())
 }
 
-/// Devices that never had their turn get their outcome with the campaign's. `outcome` is a count's name, too.
+/// Devices that never had their turn get their outcome with the campaign's; those that were to begin again keep the one they had.
+/// `outcome` is a count's name, too.
 async fn end(
     connection: &mut PgConnection,
     campaign: &[String; 2],
     outcome: &'static str,
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
+    change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::stay_as_before).await?;
     let sql = format!(
         "WITH ended AS (
            UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false
@@ -107,8 +116,14 @@ async fn end(
     Ok(())
 }
 
-async fn retry(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
-    let sql = format!("SELECT to_jsonb(m) {OF_PLAN} AND {RETRIED} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
+/// Changes all members for which a condition holds; behind the change it must not.
+async fn change_all(
+    connection: &mut PgConnection,
+    campaign: &[String; 2],
+    condition: &str,
+    change: fn(&mut MemberRow),
+) -> Result<(), DbError> {
+    let sql = format!("SELECT to_jsonb(m) {OF_PLAN} AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
     loop {
         let found = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).fetch_all(&mut *connection).await?;
         if found.is_empty() {
@@ -116,19 +131,22 @@ async fn retry(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<
         }
         let members: Vec<MemberRow> =
             found.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect::<Result<_, DbError>>()?;
-        retry_page(connection, members).await?;
+        change_page(connection, members, change).await?;
     }
 }
 
-/// Back to the start; what the gates counted stays counted.
-async fn retry_page(connection: &mut PgConnection, members: Vec<MemberRow>) -> Result<(), DbError> {
+async fn change_page(
+    connection: &mut PgConnection,
+    members: Vec<MemberRow>,
+    change: fn(&mut MemberRow),
+) -> Result<(), DbError> {
     let wave_key =
         |member: &MemberRow| vec![member.tenant.clone(), member.campaign_id.clone(), member.wave.to_string()];
     let mut progress = Rows::<ProgressRow>::load(connection, members.iter().map(wave_key).collect()).await?;
     let mut rows = Rows::<MemberRow>::default();
     for before in members {
         let mut member = before.clone();
-        member.begin_again();
+        change(&mut member);
         if let Some(progress) = progress.get_mut(&wave_key(&member)) {
             progress.change(&before, &member);
         }

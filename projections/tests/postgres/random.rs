@@ -138,6 +138,21 @@ async fn run(seed: u64) {
         check_device(&world, device).await;
     }
     world.equals_a_replay().await;
+    end_with_devices_to_be_retried(&world, &id).await;
+}
+
+/// Whoever was to begin again and doesn't keeps the outcome it had.
+async fn end_with_devices_to_be_retried(world: &World, campaign: &CampaignId) {
+    for wish in [CampaignCommand::Retry, CampaignCommand::Cancel] {
+        match world.tell::<Campaign>(campaign, wish).await {
+            Ok(_) | Err(ExecuteError::Rejected(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    world.tick().await;
+    world.tick().await;
+    check_counts(world, campaign, 4).await;
+    world.equals_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,13 +16,13 @@ use crate::fleet::{World, device};
 const PAUSE: CampaignCommand = CampaignCommand::Pause { cause: PauseCause::Operator };
 const RESUME: CampaignCommand = CampaignCommand::Resume { accept_failures: false };
 
-async fn waves(world: &World, id: &CampaignId) -> Vec<rollout::ProgressRow> {
+pub(crate) async fn waves(world: &World, id: &CampaignId) -> Vec<rollout::ProgressRow> {
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     rollout::progress(&mut tx, &world.tenant, id).await.unwrap()
 }
 
-async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::MemberView>, rollout::Totals) {
+pub(crate) async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::MemberView>, rollout::Totals) {
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let page = rollout::members(&mut tx, &id.to_string(), &Default::default(), None, 100, false).await.unwrap();
@@ -37,7 +37,7 @@ async fn reports_first(world: &World, id: &str, status: S) {
 }
 
 /// A campaign of one wave over so many devices, each with one attempt.
-async fn one_wave(devices: usize, slots: u32) -> (World, Vec<String>, CampaignId) {
+pub(crate) async fn one_wave(devices: usize, slots: u32) -> (World, Vec<String>, CampaignId) {
     one_wave_of_attempts(devices, slots, 1).await
 }
 

@@ -149,15 +149,6 @@ fn accepted_failures_count_afresh() {
 }
 
 #[test]
-fn the_evidence_is_what_the_gate_saw() {
-    let mut view = running(in_use(settled(20, 5, 6), 5), none());
-    view.failed_devices = (0..30).map(|n| DeviceId::new(format!("d-{n}")).expect("an id")).collect();
-    let [Decision::CloseGate { evidence, .. }] = &decide(&view, at(1))[..] else { panic!("closes") };
-    assert_eq!((evidence.position, evidence.enrolled, evidence.settled, evidence.failed), (42, 20, 11, 6));
-    assert_eq!(evidence.devices.len(), crate::campaign::EVIDENCE_DEVICES_MAX);
-}
-
-#[test]
 fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome() {
     let last = |second: Counts| {
         let mut view = running(settled(10, 10, 0), second);

@@ -6,8 +6,8 @@ fn ready(ready: u32, in_use: u32) -> Counts {
     Counts { enrolled: 1_000, ready, in_use, ..Counts::default() }
 }
 
-/// Ready, in use, batch, rate per minute, granted within the last minute, decision.
-type Row = (u32, u32, Option<u32>, Option<u32>, u32, &'static [&'static str]);
+/// Ready, in use, batch, rate per minute, devices granted in advance of it, decision.
+type Row = (u32, u32, Option<u32>, Option<u32>, usize, &'static [&'static str]);
 
 #[test]
 fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
@@ -18,13 +18,13 @@ fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
         (100, 60, None, None, 0, &[]),
         (3, 0, None, None, 0, &["grant 3"]),
         (100, 0, Some(20), None, 0, &["grant 20"]),
-        (100, 0, Some(20), Some(30), 18, &["grant 12"]),
-        (100, 0, None, Some(30), 30, &[]),
+        (100, 0, Some(20), Some(30), 8, &["grant 12"]),
+        (100, 0, Some(20), Some(30), 20, &[]),
     ];
-    for (devices, in_use, batch_size, rate_per_minute, granted_last_minute, expected) in table {
+    for (devices, in_use, batch_size, rate_per_minute, in_advance, expected) in table {
         let mut view = running(ready(devices, in_use), Counts::default());
         (view.spec.batch_size, view.spec.rate_per_minute) = (batch_size, rate_per_minute);
-        view.granted_last_minute = granted_last_minute;
+        view.paced_until = view.spec.paced_until(None, at(1), in_advance);
         decides(&view, 1, expected);
     }
 }

@@ -1,7 +1,9 @@
 //! The rollout policy: tables of single decisions, and a simulation of whole rollouts with lag and crashes.
 
+mod evidence;
 mod gates;
 mod grants;
+mod pace;
 mod simulation;
 mod view;
 mod world;
@@ -25,7 +27,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         wave_completed: false,
         accepted: false,
         waves: vec![first, second],
-        granted_last_minute: 0,
+        paced_until: None,
         ends_at: None,
         failed_devices: vec![],
     }

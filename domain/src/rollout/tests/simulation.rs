@@ -150,6 +150,7 @@ impl World {
             Decision::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
             Decision::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
             Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+                assert_eq!(evidence.devices.len(), evidence.failed as usize, "it names whom it counts");
                 C::CloseGate { gate, wave, threshold_percent, evidence }
             }
             Decision::Finish { result, evidence } => C::Finish { result, evidence },
@@ -255,8 +256,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn slots_and_gates_hold_under_lag_and_crashes_and_everything_ends(steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX)) {
-        let mut world = World::new();
+    fn slots_rate_and_gates_hold_under_lag_and_crashes_and_everything_ends(
+        steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX), rate in select(vec![None, Some(6), Some(60)]),
+    ) {
+        let mut world = World::new(rate);
         for (n, step) in steps.iter().enumerate() {
             if cancel_at == Some(n) {
                 world.tell_campaign(&C::Cancel);
@@ -272,7 +275,7 @@ proptest! {
 
 #[test]
 fn a_calm_rollout_confirms_everybody() {
-    let mut world = World::new();
+    let mut world = World::new(Some(1));
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);
     assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
@@ -280,7 +283,7 @@ fn a_calm_rollout_confirms_everybody() {
 
 #[test]
 fn a_retry_gives_each_failed_device_a_new_update() {
-    let mut world = World::new();
+    let mut world = World::new(None);
     for round in 0.. {
         if world.devices[0].live().is_some() {
             break;

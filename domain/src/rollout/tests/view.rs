@@ -1,5 +1,6 @@
 //! What a process manager sees: a fold of a prefix of the log, in memory.
 
+use super::world::slot_device;
 use super::*;
 use crate::campaign::{CampaignEvent, CampaignResult, PauseCause};
 use crate::device::{CodeClass, DeviceEvent, Outcome, Phase, WaitReason};
@@ -25,13 +26,15 @@ pub(super) struct Member {
     pub(super) grant_seen: bool,
     reached: bool,
     gate_failed: bool,
-    /// Its fault had been counted when an operator accepted the failures.
+    /// An operator has accepted its fault; and the failure of this very update.
+    gate_accepted: bool,
     failure_accepted: bool,
     confirmed_ever: bool,
     regressed: bool,
     not_before: Option<DateTime<Utc>>,
     online: bool,
     live: Option<u32>,
+    between_attempts: Option<u32>,
     ordinal: Option<u32>,
     /// The update that a new one is to try again.
     retry_of: Option<u32>,
@@ -58,7 +61,8 @@ impl Member {
     pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
         let waits = self.phase.is_none_or(Phase::is_waiting);
         let rested = self.not_before.is_none_or(|not_before| not_before <= now);
-        waits && rested && !self.holds_slot && self.online && self.live.is_none()
+        let its_turn = self.between_attempts.is_none_or(|between| Some(between) == self.ordinal);
+        waits && rested && !self.holds_slot && self.online && self.live.is_none() && its_turn
     }
 
     pub(super) fn is_cancellable(&self) -> bool {
@@ -81,6 +85,7 @@ pub(super) struct View {
     wave_completed: bool,
     accepted: bool,
     accepted_counts: Vec<(u32, u32)>,
+    paced_until: Option<DateTime<Utc>>,
     pub(super) ledger_version: u64,
     pub(super) members: Vec<Member>,
     /// Events of the campaign so far.
@@ -99,12 +104,14 @@ impl View {
             grant_seen: true,
             reached: false,
             gate_failed: false,
+            gate_accepted: false,
             failure_accepted: false,
             confirmed_ever: false,
             regressed: false,
             not_before: None,
             online: false,
             live: None,
+            between_attempts: None,
             ordinal: None,
             retry_of: None,
         };
@@ -122,6 +129,7 @@ impl View {
             wave_completed: false,
             accepted: false,
             accepted_counts: vec![(0, 0); count],
+            paced_until: None,
             ledger_version: 0,
             members: waves.iter().map(member).collect(),
             campaign_version: 0,
@@ -140,9 +148,9 @@ impl View {
             wave_completed: self.wave_completed,
             accepted: self.accepted,
             waves: (1..=self.spec.waves.len() as u16).map(|wave| self.counts(wave, now)).collect(),
-            granted_last_minute: 0,
+            paced_until: self.paced_until,
             ends_at: None,
-            failed_devices: vec![],
+            failed_devices: self.members.iter().enumerate().rev().filter_map(failed_device).collect(),
         }
     }
 
@@ -180,6 +188,7 @@ impl View {
             Logged::Campaign(event) => self.apply_campaign(time, event),
             Logged::Ledger(LedgerEvent::Granted { number, grants, .. }) => {
                 self.ledger_version = *number;
+                self.paced_until = self.spec.paced_until(self.paced_until, time, grants.len());
                 for slot in grants {
                     let member = &mut self.members[slot.rank as usize];
                     (member.grant, member.grant_seen) = (*number, member.is_ended());
@@ -195,7 +204,11 @@ impl View {
         self.campaign_version += 1;
         match event {
             E::Created { .. } => self.status = CampaignStatus::Draft,
-            E::Adjusted { changes, .. } => self.spec = self.spec.adjusted(changes),
+            E::Adjusted { changes, .. } => {
+                let new = self.spec.adjusted(changes);
+                self.paced_until = self.spec.paced_anew(&new, self.paced_until, time);
+                self.spec = new;
+            }
             E::Retried { round, .. } => self.retry(time, *round),
             E::PlanningStarted { .. } => self.status = CampaignStatus::Planning,
             E::Started {} => self.status = CampaignStatus::Running,
@@ -245,7 +258,9 @@ impl View {
                 self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
             }
             for member in &mut self.members {
-                member.failure_accepted = member.gate_failed;
+                member.gate_accepted = member.gate_failed;
+                // One that is to begin again has nothing yet that could be accepted.
+                member.failure_accepted = member.gate_failed && member.phase.is_some();
             }
         }
     }
@@ -263,6 +278,11 @@ impl View {
         match phase {
             Some(phase) if phase.is_live() => member.live = Some(update.ordinal),
             Some(_) if member.live == Some(update.ordinal) => member.live = None,
+            _ => {}
+        }
+        match event {
+            E::UpdateAttemptFailed { .. } => member.between_attempts = Some(update.ordinal),
+            _ if phase.is_some() && member.between_attempts == Some(update.ordinal) => member.between_attempts = None,
             _ => {}
         }
         if update.campaign != Some(self.campaign) || member.retry_of.is_some_and(|old| update.ordinal <= old) {
@@ -305,6 +325,17 @@ impl View {
             member.holds_slot |= !member.grant_seen;
         }
     }
+}
+
+fn failed_device((place, member): (usize, &Member)) -> Option<FailedDevice> {
+    let failed = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected].map(Phase::Ended);
+    let ended = member.regressed || member.phase.is_some_and(|phase| failed.contains(&phase));
+    member.gate_failed.then(|| FailedDevice {
+        device: slot_device(place),
+        wave: member.wave,
+        counts: !member.gate_accepted,
+        ended: ended && !member.failure_accepted,
+    })
 }
 
 /// The phase that an event leaves its update in; none where it doesn't say.

@@ -11,13 +11,15 @@ use crate::device::{
     Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Limits, OfflineCause, Phase, Presence, Profile,
     Reachability, Report, ReportStatus, UpdateKind, UpdateRequest,
 };
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerEvent};
 use crate::values::Priority;
 
 pub(super) const FLEET: usize = 12;
 /// In the first wave.
 pub(super) const FIRST_WAVE: usize = 6;
 pub(super) const SLOTS: u32 = 2;
+/// Devices at once where the rate is limited.
+const BURST: u32 = 2;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Act {
@@ -46,6 +48,9 @@ pub(super) struct World {
     /// Sees everything.
     pub(super) truth: View,
     pub(super) gate_is_closed: bool,
+    rate_per_minute: Option<u32>,
+    /// All grants, with their devices.
+    granted: Vec<(DateTime<Utc>, usize)>,
 }
 
 pub(super) fn request(version: &str) -> UpdateRequest {
@@ -66,9 +71,10 @@ pub(super) fn request(version: &str) -> UpdateRequest {
     }
 }
 
-pub(super) fn simulated_spec() -> CampaignSpec {
+fn simulated_spec(rate_per_minute: Option<u32>) -> CampaignSpec {
     let mut spec = spec(&[50, 100]);
     spec.max_concurrent_updates = SLOTS;
+    (spec.rate_per_minute, spec.batch_size) = (rate_per_minute, Some(BURST));
     spec.gate_min_settled = 3;
     spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
@@ -80,10 +86,22 @@ pub(super) fn slot_device(place: usize) -> DeviceId {
     DeviceId::new(format!("d-{place}")).expect("an id")
 }
 
+/// In no time up to the latest grant more than a burst and what the rate gives.
+pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u32) {
+    let Some((now, _)) = granted.last() else { return };
+    let mut devices = 0;
+    for (since, count) in granted.iter().rev() {
+        devices += *count as i64;
+        let allowed_us = i64::from(burst) * 60_000_000 + (*now - *since).num_microseconds().unwrap() * i64::from(rate);
+        assert!(devices * 60_000_000 <= allowed_us, "{devices} devices since {since} at {now}");
+    }
+}
+
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(rate_per_minute: Option<u32>) -> Self {
+        let spec = simulated_spec(rate_per_minute);
         let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
-        let view = View::new(campaign_id(), simulated_spec(), &waves);
+        let view = View::new(campaign_id(), spec.clone(), &waves);
         let mut world = Self {
             now: at(0),
             campaign: Campaign::default(),
@@ -96,6 +114,8 @@ impl World {
             managers: vec![view.clone(), view.clone()],
             truth: view,
             gate_is_closed: false,
+            rate_per_minute,
+            granted: vec![],
         };
         for place in 0..FLEET {
             let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
@@ -104,7 +124,7 @@ impl World {
             world.boot(place, "1.0.0");
         }
         let plan = summary(&[FIRST_WAVE as u32, (FLEET - FIRST_WAVE) as u32]);
-        world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(simulated_spec()) });
+        world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(spec) });
         world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()) });
         world.tell_campaign(&C::RecordPlan { summary: Box::new(plan) });
         (0..2).for_each(|manager| world.read(manager, usize::MAX));
@@ -119,7 +139,13 @@ impl World {
             Logged::Campaign(CampaignEvent::WaveOpened { .. }) => {
                 assert!(!self.gate_is_closed, "a wave opened past a failed gate");
             }
-            Logged::Ledger(_) => assert!(!self.gate_is_closed, "slots were granted past a failed gate"),
+            Logged::Ledger(LedgerEvent::Granted { grants, .. }) => {
+                assert!(!self.gate_is_closed, "slots were granted past a failed gate");
+                self.granted.push((self.now, grants.len()));
+                if let Some(rate) = self.rate_per_minute {
+                    check_rate(&self.granted, rate, BURST);
+                }
+            }
             Logged::Device(place, event) => {
                 if let Some(update) = event.update() {
                     self.since.insert((*place, update.ordinal), self.now);

@@ -1,0 +1,63 @@
+//! The rate limit: `rate_per_minute` with a burst, as a generic cell rate algorithm.
+//!
+//! One time says all: each device granted moves it on by the interval between two devices, from now at least. A burst of devices is in
+//! advance of their intervals, never more. The time follows from events alone, so every replay comes to the same one.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::campaign::CampaignSpec;
+
+/// What one device takes of the rate, times the rate: so many microseconds.
+const MINUTE_US: i128 = 60_000_000;
+const SECONDS_PER_MINUTE: u32 = 60;
+
+impl CampaignSpec {
+    /// Devices that a limited rate lets begin at once after a rest: a batch, or without one what the rate gives in a second.
+    pub fn burst(&self) -> u32 {
+        let in_a_second = self.rate_per_minute.map_or(1, |rate| (rate / SECONDS_PER_MINUTE).max(1));
+        self.batch_size.unwrap_or(in_a_second)
+    }
+
+    /// When the intervals of all devices granted so far are over, behind a grant of so many more. None where the rate isn't limited.
+    pub fn paced_until(
+        &self,
+        before: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
+        devices: usize,
+    ) -> Option<DateTime<Utc>> {
+        let rate = self.rate_per_minute?;
+        Some(before.map_or(at, |before| before.max(at)) + span(devices as i128 * MINUTE_US, rate))
+    }
+
+    /// The same behind a change of rate or burst: devices in advance take the new interval, and count for no more than the new burst.
+    pub fn paced_anew(&self, new: &Self, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (rate, new_rate) = (self.rate_per_minute?, new.rate_per_minute?);
+        let in_advance = (advance_us(before?, at) * i128::from(rate)).min(i128::from(new.burst()) * MINUTE_US);
+        Some(at + span(in_advance, new_rate))
+    }
+
+    /// Devices that the rate lets begin now.
+    pub(super) fn paced(&self, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> u32 {
+        let Some(rate) = self.rate_per_minute else { return u32::MAX };
+        let in_advance = until.map_or(0, |until| advance_us(until, now)) * i128::from(rate);
+        let free = (i128::from(self.burst()) * MINUTE_US - in_advance).max(0) / MINUTE_US;
+        u32::try_from(free).unwrap_or(u32::MAX)
+    }
+
+    /// When the rate lets the next device begin.
+    pub(super) fn next_paced(&self, until: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let rate = i128::from(self.rate_per_minute?.max(1));
+        let ahead = (i128::from(self.burst()) - 1).max(0) * MINUTE_US / rate;
+        Some(until? - TimeDelta::microseconds(i64::try_from(ahead).unwrap_or(i64::MAX)))
+    }
+}
+
+fn advance_us(until: DateTime<Utc>, now: DateTime<Utc>) -> i128 {
+    i128::from((until - now).num_microseconds().unwrap_or(i64::MAX)).max(0)
+}
+
+/// Time that so much takes at a rate; rounded up, so that the rate is never exceeded.
+fn span(taken: i128, rate: u32) -> TimeDelta {
+    let rate = i128::from(rate.max(1));
+    TimeDelta::microseconds(i64::try_from((taken + rate - 1) / rate).unwrap_or(i64::MAX))
+}

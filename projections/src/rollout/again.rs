@@ -1,0 +1,65 @@
+//! Members that are to begin again: until they have a new update, the outcome of the old one is kept aside, and comes back where the new
+//! one is never to be.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::rows::MemberRow;
+
+/// How a member's update had ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastOutcome {
+    phase: String,
+    code: Option<String>,
+    attempt: u16,
+    reached_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    regressed_at: Option<DateTime<Utc>>,
+    late_confirmed: bool,
+    /// An operator has accepted it, also while it was kept aside.
+    failure_accepted: bool,
+    retry_of: Option<u32>,
+}
+
+impl MemberRow {
+    /// As before its update was queued; what gates counted stays.
+    pub(super) fn begin_again(&mut self) {
+        self.before_retry = Some(PastOutcome {
+            phase: std::mem::replace(&mut self.phase, "planned".to_owned()),
+            code: self.code.take(),
+            attempt: std::mem::take(&mut self.attempt),
+            reached_at: self.reached_at.take(),
+            ended_at: self.ended_at.take(),
+            regressed_at: self.regressed_at.take(),
+            late_confirmed: std::mem::take(&mut self.late_confirmed),
+            failure_accepted: std::mem::take(&mut self.failure_accepted),
+            retry_of: std::mem::replace(&mut self.retry_of, self.ordinal),
+        });
+        (self.holds_slot, self.cancel_refused) = (false, false);
+        (self.wait_reason, self.before_cancel, self.not_before) = (None, None, None);
+    }
+
+    /// It doesn't begin again: its outcome is the one it had.
+    pub(super) fn stay_as_before(&mut self) {
+        let Some(past) = self.before_retry.take() else { return };
+        (self.phase, self.code, self.attempt) = (past.phase, past.code, past.attempt);
+        (self.reached_at, self.ended_at, self.regressed_at) = (past.reached_at, past.ended_at, past.regressed_at);
+        (self.late_confirmed, self.failure_accepted) = (past.late_confirmed, past.failure_accepted);
+        self.retry_of = past.retry_of;
+    }
+
+    /// Takes in whether the device runs the version of its update that had ended.
+    pub(super) fn learn_late(&mut self, ordinal: u32, runs: bool) {
+        if self.ordinal != Some(ordinal) {
+            return;
+        }
+        // Who is there before its turn needs no new update. A slot that is granted is on its way, and the device answers it.
+        if self.before_retry.is_some() && runs && !self.holds_slot {
+            self.stay_as_before();
+        }
+        let proven = self.phase == "confirmed" && self.regressed_at.is_none();
+        if self.before_retry.is_none() && !proven {
+            self.late_confirmed = runs;
+        }
+    }
+}
