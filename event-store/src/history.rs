@@ -1,11 +1,12 @@
 //! The past of an aggregate: its state at a position or a time, and its events one by one.
 //!
-//! Time is the log's own clock, the one that stamped the records when they were stored.
+//! Of a time's past is what the log had stored by then, by its own clock, and what was decided by then, as events say it themselves: any
+//! time that is shown of an event finds the event.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{AggregateKey, CommandId, Decider, Key};
 use tokio::time::sleep;
 
@@ -16,6 +17,8 @@ use crate::position::Position;
 use crate::record::{Metadata, Record};
 use crate::store::EventStore;
 
+const NANOS_PER_MILLI: u32 = 1_000_000;
+const NANOS_PER_MICRO: u32 = 1_000;
 /// Records read at once when events are listed.
 const PAGE_RECORDS: usize = 500;
 /// Times a record is looked for that is known to be there: a replica may lack it for a moment.
@@ -28,17 +31,29 @@ const LOOK_PAUSE: Duration = Duration::from_millis(25);
 pub enum At {
     /// Everything up to this sequence number, included.
     Position(u64),
-    /// Everything stored at or before this time.
+    /// Everything stored or decided at or before this time. One in whole milliseconds or microseconds means all of that.
     Time(DateTime<Utc>),
 }
 
 impl At {
-    fn covers(self, record: &RawRecord) -> bool {
+    /// Whether a record is of this moment's past.
+    pub fn covers(self, position: u64, stored_at: DateTime<Utc>, recorded_at: DateTime<Utc>) -> bool {
         match self {
-            Self::Position(last) => record.position <= last,
-            Self::Time(last) => record.stored_at <= last,
+            Self::Position(last) => position <= last,
+            Self::Time(time) => {
+                let last = end_of(time);
+                stored_at <= last || recorded_at <= last
+            }
         }
     }
+}
+
+/// The last instant that a time stands for: people and programs leave digits away.
+fn end_of(time: DateTime<Utc>) -> DateTime<Utc> {
+    let digits_left_away =
+        [NANOS_PER_MILLI, NANOS_PER_MICRO].into_iter().find(|unit| time.timestamp_subsec_nanos().is_multiple_of(*unit));
+    let more = digits_left_away.map_or(0, |unit| i64::from(unit) - 1);
+    time.checked_add_signed(TimeDelta::nanoseconds(more)).unwrap_or(time)
 }
 
 /// One event with where, when and why it was stored.
@@ -62,9 +77,12 @@ impl EventStore {
         let mut loaded = Loaded::default();
         let mut pages = Pages::to_the_end(self, key.raw()).await?;
         while let Some(mut page) = pages.next().await? {
-            page.retain(|record| at.covers(record));
+            let read = page.len();
+            let covered = page.iter().map(|raw| covered(at, raw)).take_while(|covered| !matches!(covered, Ok(false)));
+            let past = covered.collect::<Result<Vec<_>, _>>()?.len();
+            page.truncate(past);
             loaded.apply_records(&page)?;
-            if page.is_empty() {
+            if past < read {
                 break;
             }
         }
@@ -173,6 +191,11 @@ impl<'a> Pages<'a> {
     }
 }
 
+fn covered(at: At, raw: &RawRecord) -> Result<bool, StoreError> {
+    let record = Record::decode(raw.position, &raw.body)?;
+    Ok(at.covers(raw.position, raw.stored_at, record.meta.recorded_at))
+}
+
 /// A record's body without the events behind one of them.
 fn up_to(raw: &RawRecord, index: u16) -> Result<Bytes, StoreError> {
     let mut record = Record::decode(raw.position, &raw.body)?;
@@ -197,4 +220,27 @@ pub fn recorded_events<E: domain::decider::EventTypes>(
         event,
     });
     Ok(recorded.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_time_that_is_shown_of_a_record_covers_it() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (stored, recorded) = (time("2026-03-01T12:00:00.196088123Z"), time("2026-03-01T12:00:00.193042Z"));
+        let covered = |at: &str| At::Time(time(at)).covers(1, stored, recorded);
+        let shown = ["00.196088123Z", "00.196088Z", "00.196Z", "00.193042Z", "00.193Z", "00.2Z"];
+        for at in shown {
+            assert!(covered(&format!("2026-03-01T12:00:{at}")), "{at}");
+        }
+        for at in ["00.193041Z", "00.192Z", "00Z"] {
+            assert!(!covered(&format!("2026-03-01T12:00:{at}")), "{at}");
+        }
+        // Stored by a clock that was behind.
+        assert!(At::Time(recorded).covers(1, recorded, stored));
+        assert!(At::Time(DateTime::<Utc>::MAX_UTC).covers(1, stored, recorded));
+        assert!(At::Position(1).covers(1, stored, recorded) && !At::Position(0).covers(1, stored, recorded));
+    }
 }

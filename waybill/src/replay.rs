@@ -36,7 +36,7 @@ pub struct Args {
     /// Tenant
     #[arg(long, default_value = "default")]
     pub tenant: String,
-    /// Up to this time, by the log's own clock (RFC 3339)
+    /// Up to this time (RFC 3339): what the log had stored or somebody had decided by then
     #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
     pub at: Option<DateTime<Utc>>,
     /// Up to and including this position; of `1437-0`, as replies and lines have it, the whole record counts
@@ -96,12 +96,8 @@ impl Args {
         self.at.map(At::Time).or(self.at_position.map(At::Position))
     }
 
-    fn admits(&self, position: u64, stored_at: DateTime<Utc>) -> bool {
-        match self.until() {
-            None => true,
-            Some(At::Position(last)) => position <= last,
-            Some(At::Time(last)) => stored_at <= last,
-        }
+    fn admits(&self, entry: &Entry) -> bool {
+        self.until().is_none_or(|at| at.covers(entry.position, entry.stored_at, entry.record.meta.recorded_at))
     }
 
     fn key(&self) -> Result<Option<AggregateKey>> {
@@ -207,12 +203,11 @@ pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
 }
 
 async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateKey) -> Result<usize> {
-    let admits = |entry: &Entry| args.admits(entry.position, entry.stored_at);
     // From PostgreSQL alone where the archive is asked: the log may be gone.
     if args.from_archive {
         let db = connection.db()?;
         let found = archive::records(&db, key).await?;
-        let entries: Vec<Entry> = found.into_iter().map(Entry::from).filter(admits).collect();
+        let entries: Vec<Entry> = found.into_iter().map(Entry::from).take_while(|entry| args.admits(entry)).collect();
         entries.iter().for_each(Entry::print);
         if args.state && !entries.is_empty() {
             println!("{}", json!({"state": archived_state(&db, key, args, &entries).await?}));
@@ -228,7 +223,7 @@ async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateK
             anyhow::Ok(Entry { position: stored.position, stored_at: stored.stored_at, key: key.clone(), record })
         })
         .collect::<Result<_>>()?;
-    let entries: Vec<Entry> = entries.into_iter().filter(admits).collect();
+    let entries: Vec<Entry> = entries.into_iter().take_while(|entry| args.admits(entry)).collect();
     entries.iter().for_each(Entry::print);
     if args.state && !entries.is_empty() {
         println!("{}", json!({"state": state(&EventStore::new(log), key, args.until()).await?}));
@@ -247,9 +242,12 @@ async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<u
                 let position = record.position;
                 let of_tenant = record.key.tenant.as_str() == args.tenant;
                 let names_it = record.key.id == campaign || contains(&record.body, campaign.as_bytes());
-                if of_tenant && names_it && args.admits(position, record.stored_at) {
-                    Entry::of(record)?.print();
-                    printed += 1;
+                if of_tenant && names_it {
+                    let entry = Entry::of(record)?;
+                    if args.admits(&entry) {
+                        entry.print();
+                        printed += 1;
+                    }
                 }
                 position
             }
@@ -270,7 +268,7 @@ async fn archived_campaign(db: &Db, args: &Args, campaign: &str) -> Result<usize
         let page = archive::records_of_campaign(db, &tenant, campaign, after).await?;
         let Some(last) = page.last() else { return Ok(printed) };
         after = last.position;
-        for entry in page.into_iter().map(Entry::from).filter(|entry| args.admits(entry.position, entry.stored_at)) {
+        for entry in page.into_iter().map(Entry::from).filter(|entry| args.admits(entry)) {
             entry.print();
             printed += 1;
         }

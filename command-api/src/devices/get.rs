@@ -27,7 +27,7 @@ const INCARNATION_MIN_MS: u64 = 1_000_000_000_000;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeviceMoment {
-    /// As it was at this time, by the log's clock.
+    /// As it was at this time, with everything that the log had stored or somebody had decided by then.
     at_time: Option<DateTime<Utc>>,
     /// As it was at this position: a sequence number, or a position as replies or histories give it.
     at_position: Option<String>,

@@ -203,6 +203,11 @@ async fn the_past_of_a_device_is_read_from_the_log() {
 
     let page = api.get("/devices/d-1/history?limit=1").await;
     assert_eq!(page.body["items"][0]["type"], "device.registered", "{}", page.body);
+    for shown in ["recorded_at", "stored_at"] {
+        let time = page.body["items"][0][shown].as_str().unwrap();
+        let then = api.get(&format!("/devices/d-1?at_time={time}")).await;
+        assert_eq!(then.status, 200, "{shown} of its registration: {}", then.body);
+    }
     assert_eq!(page.body["items"][0]["actor"], "user:42");
     let cursor = page.body["next_cursor"].as_str().unwrap();
     let next = api.get(&format!("/devices/d-1/history?limit=1&cursor={cursor}")).await;
