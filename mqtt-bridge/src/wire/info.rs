@@ -10,8 +10,8 @@ use super::{Malformed, bounds, read};
 
 /// Longest contact interval, in seconds: a month.
 const CONTACT_INTERVAL_MAX_S: u32 = 31 * 24 * 3_600;
-/// Most boot slots.
-const SLOTS_MAX: u8 = 8;
+/// Most boot slots: one that runs and one to install into.
+const SLOTS_MAX: u8 = 2;
 
 /// A device's `info` as sent, as far as it is used.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

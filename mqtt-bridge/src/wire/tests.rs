@@ -133,9 +133,15 @@ fn info_is_bounded() {
     assert_eq!(read.unwrap().attributes["ram_kb"], "512");
     let many: Vec<String> = (0..65).map(|n| format!(r#""k{n}":"v""#)).collect();
     let many = format!(r#"{{"attributes":{{{}}}}}"#, many.join(","));
-    for wrong in
-        [many.as_str(), r#"{"slots":0}"#, r#"{"attributes":{"a":{}}}"#, r#"{"attributes":{"a":""}}"#, r#"{"slots":-1}"#]
-    {
+    assert_eq!(info(r#"{"slots":1}"#).unwrap().slots, Some(1));
+    for wrong in [
+        many.as_str(),
+        r#"{"slots":0}"#,
+        r#"{"slots":3}"#,
+        r#"{"attributes":{"a":{}}}"#,
+        r#"{"attributes":{"a":""}}"#,
+        r#"{"slots":-1}"#,
+    ] {
         assert!(info(wrong).is_err(), "{wrong}");
     }
 }
