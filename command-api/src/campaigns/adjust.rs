@@ -25,6 +25,7 @@ use crate::state::App;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AdjustRequest {
     max_concurrent_updates: Option<u32>,
+    /// Counts from the change on; devices that began in advance of the old rate take the new one's time.
     #[schema(value_type = Option<u32>)]
     rate_per_minute: Change<u32>,
     #[schema(value_type = Option<u32>)]

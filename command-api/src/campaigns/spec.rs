@@ -41,6 +41,7 @@ pub(crate) struct CampaignRequest {
     sample_seed: Option<String>,
     #[schema(default = 100)]
     max_concurrent_updates: Option<u32>,
+    /// So many devices at most are let begin together.
     batch_size: Option<u32>,
     /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100.
     #[schema(value_type = Option<Vec<Object>>, example = json!([{"percentage": 10}, {"percentage": 100, "advance": "manual"}]))]
@@ -62,6 +63,8 @@ pub(crate) struct CampaignRequest {
     min_reached_percent: Option<Threshold>,
     #[schema(default = 60)]
     wave_wait_minutes: Option<u32>,
+    /// Devices that are let begin in a minute, evenly: 60 is one each second. After a rest `batch_size` of them come at once; without it as
+    /// many as the rate gives in a second, and at least one.
     rate_per_minute: Option<u32>,
     /// Accepted with a warning: a gate that closes pauses the campaign in this version.
     #[serde(default)]
