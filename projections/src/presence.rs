@@ -60,6 +60,8 @@ struct ProgressRow {
     device_id: String,
     ordinal: u32,
     attempt: u16,
+    /// The update's phase that the device spoke of; none for words that are no phase's.
+    phase: Option<String>,
     progress: Option<i64>,
     bytes: Option<i64>,
     at: DateTime<Utc>,
@@ -135,10 +137,21 @@ fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<P
         device_id: message.device.to_string(),
         ordinal: u32::try_from(data["ordinal"].as_u64()?).ok()?,
         attempt: u16::try_from(data["attempt"].as_u64()?).ok()?,
+        phase: phase_said(data["status"].as_str()),
         progress: data["progress"].as_i64(),
         bytes: data["bytes"].as_i64(),
         at: record.received_at,
     })
+}
+
+/// The phase that a report's word is of.
+fn phase_said(status: Option<&str>) -> Option<String> {
+    let phase = match status? {
+        "received" => "accepted",
+        phase @ ("deferred" | "downloading" | "verifying" | "installing" | "staged" | "rebooting") => phase,
+        _ => return None,
+    };
+    Some(phase.to_owned())
 }
 
 /// What a message says of the device's presence. Contacts are written by the bridge; measurements are the device's own object, whose

@@ -115,6 +115,9 @@ async fn a_parameter_that_nobody_knows_is_refused() {
         (Method::GET, "/firmware/00000000-0000-0000-0000-000000000001/history?from=1"),
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?phase=nonsense"),
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?excluded=nonsense"),
+        (Method::GET, "/updates?campaign_id=zz"),
+        (Method::GET, "/updates?firmware_id=zz"),
+        (Method::GET, "/updates?device_id=a%20b"),
     ];
     for (method, path) in cases {
         let answer = api.call(method.clone(), path, &[], Value::Null).await;

@@ -3,8 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use domain::DeviceId;
-use projections::UPDATES;
+use event_store::clock;
 use projections::updates::UpdateFilter;
+use projections::{DEVICES, UPDATES};
 
 use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};
@@ -55,11 +56,11 @@ async fn get(
     device: DeviceId,
     ordinal: u32,
 ) -> Result<Json<UpdateBody>, Problem> {
-    min_position.wait(app, caller, &[UPDATES]).await?;
+    min_position.wait(app, caller, &[UPDATES, DEVICES]).await?;
     let filter =
         UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
     let mut tx = app.db.read(&caller.tenant).await?;
-    let page = projections::updates::list(&mut tx, &filter, None, 1, false).await?;
+    let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
     let view = page.items.into_iter().next().ok_or_else(|| Problem::not_found("no such update"))?;
     Ok(Json(view.into()))
 }

@@ -1,9 +1,14 @@
 //! `GET /updates`: list and filter updates, newest first.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::State;
-use projections::UPDATES;
+use domain::{CampaignId, DeviceId, FirmwareId};
+use event_store::clock;
 use projections::updates::UpdateFilter;
+use projections::{DEVICES, UPDATES};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -61,14 +66,21 @@ impl UpdateFilters {
             phases => phases.unwrap_or_default(),
         };
         Ok(UpdateFilter {
-            device_id: self.device_id,
+            device_id: id_of::<DeviceId>("device_id", self.device_id)?,
             ordinal: None,
-            campaign_id: self.campaign_id,
-            firmware_id: self.firmware_id,
+            campaign_id: id_of::<CampaignId>("campaign_id", self.campaign_id)?,
+            firmware_id: id_of::<FirmwareId>("firmware_id", self.firmware_id)?,
             phases: phases.into_iter().map(str::to_owned).collect(),
             kind: self.kind,
         })
     }
+}
+
+/// An id as rows have it.
+fn id_of<T: FromStr + Display>(name: &str, id: Option<String>) -> Result<Option<String>, Problem> {
+    let id = id.map(|id| id.parse::<T>()).transpose();
+    let id = id.map_err(|_| Problem::bad_request(format!("{name} is no such id")))?;
+    Ok(id.map(|id| id.to_string()))
 }
 
 /// List updates
@@ -85,8 +97,9 @@ pub(crate) async fn list_updates(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
-    min_position.wait(&app, &caller, &[UPDATES]).await?;
-    page(&app, &caller, &filters.into_filter()?, &paging).await.map(Json)
+    let filter = filters.into_filter()?;
+    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
+    page(&app, &caller, &filter, &paging).await.map(Json)
 }
 
 /// A page of updates.
@@ -102,6 +115,6 @@ pub(super) async fn page(
     };
     let after = after.as_ref().map(|(queued_at, device, ordinal)| (queued_at.as_str(), *device, *ordinal));
     let mut tx = app.db.read(&caller.tenant).await?;
-    let page = projections::updates::list(&mut tx, filter, after, paging.limit, paging.count).await?;
+    let page = projections::updates::list(&mut tx, filter, clock::now(), after, paging.limit, paging.count).await?;
     Ok(paging.list(page, UpdateBody::from))
 }

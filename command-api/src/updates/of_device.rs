@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use event_store::clock;
 use projections::updates::UpdateFilter;
 use projections::{DEVICES, UPDATES};
 use serde::Serialize;
@@ -70,7 +71,7 @@ pub(crate) async fn ota_status(
     let device = device.ok_or_else(|| Problem::not_found("no such device"))?.row;
     let (device_id, ordinal) = (Some(device.device_id.clone()), device.live_ordinal);
     let filter = UpdateFilter { device_id, ordinal, ..UpdateFilter::default() };
-    let page = projections::updates::list(&mut tx, &filter, None, 1, false).await?;
+    let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
     Ok(Json(OtaStatus {
         device_id: device.device_id,
         device_status: device.status,

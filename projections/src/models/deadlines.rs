@@ -11,7 +11,8 @@ use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
 use crate::hearing::Hearing;
-use crate::models::pauses::STANDS_STILL;
+use crate::models::pauses::PAUSED;
+use crate::models::waits::is_held;
 
 /// A clock that has run out, with what was believed when looking.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,13 +37,14 @@ fn sql() -> String {
     let silent = |limit: &str| format!("make_interval(secs => (t.limits->>'{limit}')::float8)");
     let (dispatch, downloading) = (silent("dispatch_s"), silent("downloading_s"));
     let (phase, cancel) = (silent("phase_s"), silent("cancel_s"));
+    let held = is_held("$1");
     format!(
         "
 SELECT t.tenant, t.device_id, t.ordinal, t.attempt, t.phase, t.wait_reason, t.seq,
   CASE WHEN {wait} THEN 'wait' WHEN {total} THEN 'total' ELSE 'phase' END AS clock
 FROM updates t
 LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
-WHERE t.due_at <= $1 AND NOT ({STANDS_STILL}) AND (
+WHERE t.due_at <= $1 AND NOT (t.phase IN ('queued', 'waiting') AND {PAUSED}) AND (
   ({wait})
   OR ({total})
   OR (t.phase = 'dispatched' AND greatest(t.phase_since, $4) + {dispatch} <= $3)
@@ -54,7 +56,7 @@ WHERE t.due_at <= $1 AND NOT ({STANDS_STILL}) AND (
   OR (t.phase = 'waiting' AND t.wait_reason IN ('backoff', 'held', 'unresponsive') AND t.campaign_id IS NULL
       AND (t.not_before IS NULL OR t.not_before <= $1)
       AND EXISTS (SELECT FROM devices d WHERE d.tenant = t.tenant AND d.device_id = t.device_id AND d.status = 'online'
-                  AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $1))))
+                  AND d.live_ordinal IS NULL AND NOT {held}))
 )
 ORDER BY t.due_at
 LIMIT $5"
@@ -72,7 +74,7 @@ WHERE d.held AND d.hold_until <= $1 AND d.status = 'online' AND d.live_ordinal I
 ORDER BY d.hold_until
 LIMIT $2";
 
-/// Clocks that have run out by what has been heard, at most `limit`.
+/// Clocks that have run out by what has been heard, at most `limit`. None of a waiting update does while its campaign is paused.
 pub async fn due(db: &Db, hearing: &Hearing, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
     let mut tx = db.read_all().await?;
     let mut rows = sqlx::query(&sql())

@@ -9,6 +9,7 @@ pub mod history;
 pub(crate) mod pauses;
 pub mod preconditions;
 pub mod updates;
+pub(crate) mod waits;
 
 use async_trait::async_trait;
 use event_store::RawRecord;

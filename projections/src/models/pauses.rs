@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 
-/// No clock of a waiting update runs out while its campaign is paused: for conditions over `updates t`.
-pub(crate) const STANDS_STILL: &str = "t.phase IN ('queued', 'waiting') AND EXISTS (
-  SELECT FROM update_pauses s WHERE s.tenant = t.tenant AND s.campaign_id = t.campaign_id)";
+/// Whether the campaign of an update is paused: for conditions over `updates t`.
+pub(crate) const PAUSED: &str =
+    "EXISTS (SELECT FROM update_pauses s WHERE s.tenant = t.tenant AND s.campaign_id = t.campaign_id)";
 
 fn is_of_pause(event: &E) -> bool {
     matches!(event, E::Paused { .. } | E::Resumed { .. } | E::Cancelling {} | E::Finished { .. })

@@ -5,15 +5,21 @@ use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
 
 use super::deadlines::parse;
+use super::waits::is_held;
 use crate::db::{Db, DbError};
 
 /// Whether the preconditions in the JSON `of` hold for what was heard in `p` (a row of `device_presence`), at `$3`.
 pub(crate) fn hold(of: &str) -> String {
+    hold_at(of, "$3")
+}
+
+/// The same at any time.
+pub(crate) fn hold_at(of: &str, now: &str) -> String {
     format!(
         "(({of}->>'min_battery_percent') IS NULL OR p.battery_level >= ({of}->>'min_battery_percent')::integer)
          AND (({of}->>'external_power') IS DISTINCT FROM 'true' OR p.external_power)
          AND (({of}->>'max_silence_minutes') IS NULL
-              OR p.last_seen >= $3 - make_interval(mins => ({of}->>'max_silence_minutes')::integer))"
+              OR p.last_seen >= {now} - make_interval(mins => ({of}->>'max_silence_minutes')::integer))"
     )
 }
 
@@ -42,11 +48,12 @@ pub async fn cleared(
          WHERE t.open AND t.phase = 'waiting' AND t.wait_reason = 'precondition'
            AND ($1::text IS NULL OR (t.tenant, t.device_id) > ($1, $2))
            AND (t.not_before IS NULL OR t.not_before <= $3)
-           AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))
+           AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT {}
            AND {}
          ORDER BY t.tenant, t.device_id, t.kind = 'rollback' DESC,
                   array_position(ARRAY['critical', 'high', 'normal', 'low'], t.priority), t.ordinal
          LIMIT $4",
+        is_held("$3"),
         hold("t.preconditions")
     );
     let rows = sqlx::query(&sql)

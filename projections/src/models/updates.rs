@@ -14,6 +14,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::deadlines::parse;
 use super::devices::word;
+use super::waits::Waiter;
 use super::{ReadModel, pauses};
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
@@ -77,12 +78,12 @@ impl Row for UpdateRow {
     }
 }
 
-/// An update with what the device last said of its progress.
+/// An update with why it waits now, and what the device last said of its progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateView {
     #[serde(flatten)]
     pub row: UpdateRow,
-    /// Percent of the present phase.
+    /// Percent of the present phase; none when the device said it of another.
     pub progress: Option<i64>,
     pub bytes: Option<i64>,
 }
@@ -337,12 +338,32 @@ pub struct UpdateFilter {
 }
 
 const FROM: &str = "updates t LEFT JOIN update_progress p ON p.tenant = t.tenant AND p.device_id = t.device_id AND p.ordinal = t.ordinal AND p.attempt = t.attempt";
-const COLUMNS: &str = "to_jsonb(t) || jsonb_build_object('progress', p.progress, 'bytes', p.bytes)";
+/// A number belongs to the phase that the device reported with it, and not to the same phase another time.
+const PROGRESS: &str = "CASE WHEN t.open AND p.phase = t.phase AND p.at >= t.phase_since THEN p.progress END";
+const WAITER: Waiter = Waiter {
+    devices: "devices",
+    online: "(d.status = 'online')",
+    preconditions: "t.preconditions",
+    of_campaign: "t.campaign_id IS NOT NULL",
+    paused: pauses::PAUSED,
+    between_attempts: "EXISTS (SELECT FROM updates o WHERE o.tenant = t.tenant AND o.device_id = t.device_id
+       AND o.open AND o.wait_reason = 'backoff' AND o.ordinal <> t.ordinal)",
+    goes_first: "t.priority = 'critical' OR t.kind = 'rollback'",
+};
 
-/// Updates, newest first.
+fn columns(now: DateTime<Utc>) -> String {
+    let reason = WAITER.reason(now);
+    format!(
+        "to_jsonb(t) || jsonb_build_object('progress', {PROGRESS}, 'bytes', p.bytes,
+           'wait_reason', CASE WHEN t.open AND t.phase = 'waiting' THEN coalesce({reason}, t.wait_reason) END)"
+    )
+}
+
+/// Updates as they are at `now`, newest first.
 pub async fn list(
     tx: &mut ReadTx,
     filter: &UpdateFilter,
+    now: DateTime<Utc>,
     after: Option<(&str, &str, u32)>,
     limit: usize,
     count: bool,
@@ -364,7 +385,7 @@ pub async fn list(
         (condition, vec![json!(queued_at), json!(device), Value::from(ordinal)])
     });
     let order = "t.queued_at DESC, t.device_id DESC, t.ordinal DESC";
-    let (items, more, total) = select.page::<UpdateView>(tx, COLUMNS, order, after, limit, count).await?;
+    let (items, more, total) = select.page::<UpdateView>(tx, &columns(now), order, after, limit, count).await?;
     let next = items.last().filter(|_| more).map(|update| {
         vec![update.row.queued_at.to_rfc3339(), update.row.device_id.clone(), update.row.ordinal.to_string()]
     });

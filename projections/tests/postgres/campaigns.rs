@@ -196,7 +196,7 @@ async fn pause_withdraws_cancel_ends_and_a_refusal_puts_back() {
     }
     assert_eq!(status(&world, &id).await, "cancelled");
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    let all = updates::list(&mut tx, &Default::default(), None, 100, true).await.unwrap();
+    let all = updates::list(&mut tx, &Default::default(), clock::now(), None, 100, true).await.unwrap();
     assert!(all.items.iter().all(|update| !update.row.open), "{all:?}");
     drop(tx);
     world.equals_a_replay().await;

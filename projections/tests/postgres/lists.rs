@@ -89,7 +89,7 @@ async fn updates_are_listed_newest_first() {
     for pages in 0.. {
         assert!(pages < PAGES_MAX, "pages without end: {found:?}");
         let key = after.as_ref().map(|key| (key[0].as_str(), key[1].as_str(), key[2].parse().unwrap()));
-        let page = updates::list(&mut tx, &Default::default(), key, 2, false).await.unwrap();
+        let page = updates::list(&mut tx, &Default::default(), clock::now(), key, 2, false).await.unwrap();
         found.extend(page.items.iter().map(|update| update.row.device_id.clone()));
         match page.next {
             Some(next) => after = Some(next),
@@ -98,7 +98,7 @@ async fn updates_are_listed_newest_first() {
     }
     assert_eq!(found, ["d-4", "d-3", "d-2", "d-1", "d-0"]);
     let filter = updates::UpdateFilter { phases: vec!["confirmed".into()], ..Default::default() };
-    assert!(updates::list(&mut tx, &filter, None, 2, false).await.unwrap().items.is_empty());
+    assert!(updates::list(&mut tx, &filter, clock::now(), None, 2, false).await.unwrap().items.is_empty());
 
     assert!(updates::withdrawn(&world.db, 10).await.unwrap().is_empty());
     world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete).await.unwrap();

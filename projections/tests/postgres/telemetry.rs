@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use domain::device::{Device, DeviceCommand, ReportStatus};
 use domain::{AggregateKey, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::{
@@ -12,12 +13,12 @@ use event_store::telemetry::{
 };
 use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
-use projections::Projections;
 use projections::hearing::Hearing as Heeded;
+use projections::{Projections, updates};
 use serde_json::Value;
 use sqlx::Row as _;
 
-use crate::fleet::{World, device};
+use crate::fleet::{World, device, request};
 use crate::until::{PATIENCE, until};
 
 const MARKS: &str = "marks";
@@ -228,6 +229,48 @@ async fn a_message_that_cant_be_applied_holds_up_nobody() {
         sqlx::query_as("SELECT device_id, data->'t' FROM telemetry_latest ORDER BY 1").fetch_all(&admin).await.unwrap();
     let heard: Vec<String> = rows.iter().map(|(id, value)| format!("{id}:{value}")).collect();
     assert_eq!(heard, ["d-1:1", "d-2:2", "d-3:3"]);
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+/// What the device says of its update: by telemetry how far it is, by report in which phase.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_of_progress_is_of_the_phase_that_it_was_said_of() {
+    let hearing = Hearing::start().await;
+    let world = &hearing.world;
+    world.register("d-1").await;
+    let firmware = world.firmware("2.0.0").await;
+    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    world.boots("d-1", "b1", "1.0.0").await;
+    let shown = async || {
+        hearing.projections.wait_for(&[projections::UPDATES], world.head().await, PATIENCE).await.unwrap();
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        let page = updates::list(&mut tx, &Default::default(), clock::now(), None, 1, false).await.unwrap();
+        (page.items[0].progress, page.items[0].bytes)
+    };
+    let says = async |status: &str, progress: i64| {
+        let data = format!(r#"{{"ordinal":1,"attempt":1,"status":"{status}","progress":{progress},"bytes":7}}"#);
+        hearing.hears("d-1", TelemetryKind::Progress, &data).await;
+    };
+    world.reports("d-1", ReportStatus::Downloading, None).await;
+    says("downloading", 40).await;
+    assert_eq!(shown().await, (Some(40), Some(7)));
+    world.reports("d-1", ReportStatus::Deferred, None).await;
+    world.reports("d-1", ReportStatus::Downloading, None).await;
+    assert_eq!(shown().await.0, None, "it begins again");
+    says("downloading", 5).await;
+    assert_eq!(shown().await.0, Some(5));
+    world.reports("d-1", ReportStatus::Verifying, None).await;
+    assert_eq!(shown().await, (None, Some(7)), "nothing is known of this phase");
+    says("verifying", 10).await;
+    assert_eq!(shown().await, (Some(10), Some(7)));
+    says("completed", 100).await;
+    assert_eq!(shown().await.0, None);
+    world.reports("d-1", ReportStatus::Rebooting, None).await;
+    says("rebooting", 50).await;
+    assert_eq!(shown().await.0, Some(50));
+    world.boots("d-1", "b2", "2.0.0").await;
+    assert_eq!(shown().await.0, None, "it is through");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
