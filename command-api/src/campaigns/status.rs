@@ -63,6 +63,8 @@ pub(crate) struct CampaignStatusBody {
     enrolled: u64,
     reached: u64,
     confirmed: u64,
+    /// Failed, timed out, rejected or fallen back. What happens after the campaign's end no longer counts here: a device that falls back
+    /// then is `regressed` in its updates alone.
     failed: u64,
     /// Confirmed and failed.
     settled: u64,
@@ -83,6 +85,7 @@ pub(crate) struct CampaignStatusBody {
     downloads: DownloadsBody,
     retries: u64,
     rollbacks: u64,
+    /// Devices that are `failed`, by code. One that tries again or has come through isn't: see `retries`.
     failures_by_code: BTreeMap<String, u64>,
     /// Devices left out, by reason.
     #[schema(value_type = Object)]

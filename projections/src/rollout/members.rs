@@ -105,12 +105,12 @@ pub struct Totals {
     pub average_update_seconds: Option<f64>,
 }
 
-/// Members by phase, failures by code, retries and mean duration.
+/// Members by phase, failed ones by code, retries and mean duration.
 pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
     let sql = format!(
         "SELECT
         {phase} AS phase,
-        CASE WHEN m.gate_failed THEN coalesce(m.code, 'unknown') END AS code,
+        CASE WHEN {phase} = ANY ('{{failed,timed_out,rejected,regressed}}') THEN coalesce(m.code, 'unknown') END AS code,
         count(*) AS members,
         count(*) FILTER (WHERE m.late_confirmed) AS late,
         coalesce(sum(greatest(m.attempt - 1, 0)), 0)::bigint AS retries,
@@ -121,6 +121,7 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
         phase = phase_of("m")
     );
     let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
+    /// Those that are failed now: their sum is `failed` of [`super::ProgressRow`] over all waves.
     let mut totals = Totals::default();
     let (mut seconds, mut confirmed) = (0.0, 0_u64);
     for row in &rows {

@@ -41,6 +41,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
     for (phase, count) in totals.status_counts {
         let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
+    assert_eq!(totals.failures_by_code.values().sum::<u64>(), u64::from(total.failed), "{totals:?}");
         let found = rollout::members(&mut tx, &id.to_string(), &filter, None, 1_000, false).await.unwrap().items;
         assert_eq!(found.len() as u64, count, "{phase}");
     }

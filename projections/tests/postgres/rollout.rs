@@ -190,6 +190,29 @@ async fn an_accepted_failure_is_none_anew_when_the_next_attempt_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_by_code_are_of_devices_that_are_failed_now() {
+    let (world, ids, id) = one_wave_of_attempts(3, 4, 2).await;
+    let by_code = async || {
+        let (_, totals) = members(&world, &id).await;
+        check_counts(&world, &id, 4).await;
+        totals.failures_by_code.into_iter().collect::<Vec<_>>()
+    };
+    world.reports(&ids[0], S::Received, None).await;
+    world.reports(&ids[0], S::Failed, Some("install_failed")).await;
+    assert!(by_code().await.is_empty(), "it is tried again");
+    world.fails(&ids[1]).await;
+    world.installs(&ids[2], "b2", "2.0.0").await;
+    world.boots(&ids[2], "b3", "1.0.0").await;
+    let both = [("signature_invalid".to_owned(), 1), ("version_regressed".to_owned(), 1)];
+    assert_eq!(by_code().await, both);
+    world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
+    assert!(by_code().await.is_empty(), "they begin again");
+    world.tick().await;
+    world.installs(&ids[1], "b4", "2.0.0").await;
+    assert!(by_code().await.is_empty());
+}
+
 async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
     let (world, ids, id) = one_wave(2, 1).await;
     let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
