@@ -228,3 +228,26 @@ async fn a_retry_after_the_end_gives_failed_devices_new_updates() {
     world.read_models_equal_a_replay().await;
     mended.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_lets_devices_begin_evenly_behind_the_first_batch() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(6)).await;
+    let pace = json!({"deployment_strategy": "immediate", "rate_per_minute": 60, "batch_size": 2});
+    let id = world.campaign(&api, &firmware, pace).await;
+    world.campaign_is(&api, &id, &["completed"]).await;
+    let mut begun = Vec::new();
+    for n in 0..6 {
+        let updates = api.get(&format!("/devices/d-{n}/updates")).await.unwrap();
+        begun
+            .push(updates["items"][0]["queued_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+    }
+    begun.sort_unstable();
+    let since_first: Vec<i64> = begun.iter().map(|at| (*at - begun[0]).num_milliseconds()).collect();
+    // Commands take their time behind the grant; what they take beyond that of the first is allowed for.
+    let earliest = [0, 0, 1_000, 2_000, 3_000, 4_000].map(|ms: i64| ms.saturating_sub(900).max(0));
+    assert!(since_first.iter().zip(earliest).all(|(began, earliest)| *began >= earliest), "{since_first:?}");
+    fleet.stop().await;
+}
