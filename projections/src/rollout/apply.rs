@@ -305,6 +305,7 @@ impl Fold {
             hold_until: None,
             decommissioned: false,
             live_ordinal: None,
+            between_attempts: None,
             sent: BTreeMap::new(),
         });
         apply_to_device(&mut device, event);
@@ -323,7 +324,10 @@ impl Fold {
         }
         let (ordinal, attempt, at) = (update.ordinal, update.attempt, record.at());
         self.member(&campaign, &record.id(), |member| {
-            if member.retry_of.is_some_and(|old| ordinal <= old) {
+            let is_known = member.ordinal == Some(ordinal);
+            // Another one has taken its place, by a retry or because it was overtaken.
+            let is_replaced = member.retry_of.is_some_and(|old| ordinal <= old);
+            if is_replaced || member.ordinal.is_some_and(|newer| ordinal < newer) {
                 return;
             }
             // It was granted its retry while it turned out to be there.
@@ -331,7 +335,7 @@ impl Fold {
                 member.begin_again();
             }
             (member.ordinal, member.before_retry) = (Some(ordinal), None);
-            member.attempt = member.attempt.max(attempt);
+            member.attempt = if is_known { member.attempt.max(attempt) } else { attempt };
             apply_to_member(member, event, at);
         });
     }

@@ -25,6 +25,11 @@ pub(super) fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
             Place::Waiting | Place::Ended if device.live_ordinal == Some(ordinal) => device.live_ordinal = None,
             Place::Waiting | Place::Ended => {}
         }
+        match event {
+            DeviceEvent::UpdateAttemptFailed { .. } => device.between_attempts = Some(ordinal),
+            _ if device.between_attempts == Some(ordinal) => device.between_attempts = None,
+            _ => {}
+        }
     }
 }
 
@@ -58,6 +63,8 @@ fn follow(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
         E::UpdateQueued { .. } => {
             let holds_slot = member.holds_slot;
             enter(member, "queued", holds_slot);
+            // The update before it was superseded by it.
+            member.ended_at = None;
         }
         E::UpdateWaiting { reason, retry_at, .. } => {
             enter(member, "waiting", false);

@@ -195,8 +195,12 @@ WHERE m.tenant = $1 AND m.campaign_id = $2
 /// Those whose device is reachable, idle and not held, and fulfils the campaign's preconditions.
 fn idle() -> String {
     const OF: &str = "(SELECT spec->'preconditions' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    const CRITICAL: &str =
+        "(SELECT spec->>'priority' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2) = 'critical'";
     format!(
-        "AND d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))
+        "AND d.online AND d.live_ordinal IS NULL
+         AND (d.between_attempts IS NULL OR d.between_attempts = m.ordinal OR {CRITICAL})
+         AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))
          AND ({OF} IS NULL OR EXISTS (
                SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {}))",
         preconditions::hold(OF)

@@ -153,6 +153,8 @@ pub(crate) struct DeviceRow {
     pub(crate) hold_until: Option<DateTime<Utc>>,
     pub(crate) decommissioned: bool,
     pub(crate) live_ordinal: Option<u32>,
+    /// The update that waits for its next attempt: others wait for it, unless they are critical.
+    pub(crate) between_attempts: Option<u32>,
     /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
     pub(crate) sent: BTreeMap<u32, Sent>,
 }
