@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::device::Exclusion;
+use event_store::clock;
 use projections::rollout::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView};
-use projections::{CAMPAIGNS, ROLLOUT};
+use projections::{CAMPAIGNS, ROLLOUT, UPDATES};
 use serde::Deserialize;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -83,7 +84,9 @@ pub(crate) struct Member {
     from_version: Option<String>,
     #[serde(flatten)]
     words: Words,
+    /// Why its update waits, or isn't there yet although its wave is open; as things are.
     wait_reason: Option<String>,
+    /// The update that it stands by; null while it is to begin, also for another time.
     update_id: Option<String>,
     attempt: u16,
     code: Option<String>,
@@ -106,7 +109,7 @@ impl From<MemberView> for Member {
         let said = Words { phase: phase.to_owned(), ..words(like, "update") };
         Self {
             words: said,
-            update_id: member.ordinal.map(|ordinal| format!("{}~{ordinal}", member.device_id)),
+            update_id: update_id(phase, &member.device_id, member.ordinal),
             device_id: member.device_id,
             wave: member.wave,
             rank: member.rank,
@@ -122,6 +125,12 @@ impl From<MemberView> for Member {
             late_confirmed: member.late_confirmed,
         }
     }
+}
+
+/// The update that a member in this phase stands by: one that begins again has an ended one of before.
+fn update_id(phase: &str, device: &str, ordinal: Option<u32>) -> Option<String> {
+    let ordinal = ordinal.filter(|_| phase != PLANNED)?;
+    Some(format!("{device}~{ordinal}"))
 }
 
 /// List a campaign's devices
@@ -140,7 +149,7 @@ pub(crate) async fn campaign_devices(
     paging: Paging,
 ) -> Result<Json<List<Member>>, Problem> {
     let filter = filters.into_filter()?;
-    min_position.wait(&app, &caller, &[CAMPAIGNS, ROLLOUT]).await?;
+    min_position.wait(&app, &caller, &[CAMPAIGNS, ROLLOUT, UPDATES]).await?;
     let after = match paging.keys::<3>()? {
         Some([wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
@@ -148,7 +157,8 @@ pub(crate) async fn campaign_devices(
     let mut tx = app.db.read(&caller.tenant).await?;
     let campaign = get::row(&mut tx, path.campaign_id).await?;
     let id = campaign.campaign_id.as_str();
-    let page = projections::rollout::members(&mut tx, id, &filter, after, paging.limit, paging.count).await?;
+    let page =
+        projections::rollout::members(&mut tx, id, &filter, clock::now(), after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, Member::from)))
 }
 
@@ -173,6 +183,13 @@ mod tests {
         assert_eq!(said("CANCELLED"), ["cancelled", "expired", "superseded", "excluded"]);
         assert_eq!(said("late_confirmed"), ["late_confirmed"]);
         assert_eq!(phases_said("nonsense").unwrap_err().status().as_u16(), 400);
+    }
+
+    #[test]
+    fn who_begins_again_stands_by_no_update_yet() {
+        assert_eq!(update_id("failed", "d-1", Some(3)).as_deref(), Some("d-1~3"));
+        assert_eq!(update_id(PLANNED, "d-1", Some(3)), None);
+        assert_eq!(update_id(EXCLUDED, "d-1", None), None);
     }
 
     #[test]

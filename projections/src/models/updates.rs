@@ -346,8 +346,6 @@ const WAITER: Waiter = Waiter {
     preconditions: "t.preconditions",
     of_campaign: "t.campaign_id IS NOT NULL",
     paused: pauses::PAUSED,
-    between_attempts: "EXISTS (SELECT FROM updates o WHERE o.tenant = t.tenant AND o.device_id = t.device_id
-       AND o.open AND o.wait_reason = 'backoff' AND o.ordinal <> t.ordinal)",
     goes_first: "t.priority = 'critical' OR t.kind = 'rollback'",
 };
 

@@ -12,6 +12,10 @@ pub(crate) fn is_held(now: &str) -> String {
     format!("(d.held AND (d.hold_until IS NULL OR d.hold_until > {now}))")
 }
 
+/// Whether another update of the device in `d` keeps its turn until its next attempt.
+const BETWEEN_ATTEMPTS: &str = "EXISTS (SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id
+                 AND o.open AND o.wait_reason = 'backoff' AND o.ordinal IS DISTINCT FROM t.ordinal)";
+
 /// What SQL calls things where rows `t` have the `wait_reason`, `not_before` and `ordinal` of an update, which may be still to come.
 pub(crate) struct Waiter {
     /// The table of devices.
@@ -24,16 +28,14 @@ pub(crate) struct Waiter {
     pub(crate) of_campaign: &'static str,
     /// Whether that campaign is paused.
     pub(crate) paused: &'static str,
-    /// Whether another update of the device keeps its turn between two attempts.
-    pub(crate) between_attempts: &'static str,
-    /// Whether it goes ahead of that.
+    /// Whether it goes ahead of another update that is between two attempts.
     pub(crate) goes_first: &'static str,
 }
 
 impl Waiter {
     /// The reason of a waiting `t` at `now`; none when its device isn't known.
     pub(crate) fn reason(&self, now: DateTime<Utc>) -> String {
-        let Self { devices, online, preconditions, of_campaign, paused, between_attempts, goes_first } = self;
+        let Self { devices, online, preconditions, of_campaign, paused, goes_first } = self;
         let now = format!("'{}'::timestamptz", now.to_rfc3339_opts(SecondsFormat::Micros, true));
         let held = is_held(&now);
         let hold = preconditions::hold_at(preconditions, &now);
@@ -44,7 +46,7 @@ impl Waiter {
                WHEN t.wait_reason = 'withdrawn' AND {paused} THEN t.wait_reason
                WHEN {held} THEN 'held'
                WHEN d.live_ordinal IS NOT NULL AND d.live_ordinal IS DISTINCT FROM t.ordinal THEN 'busy'
-               WHEN t.wait_reason IS DISTINCT FROM 'backoff' AND {between_attempts} AND NOT ({goes_first}) THEN 'busy'
+               WHEN t.wait_reason IS DISTINCT FROM 'backoff' AND {BETWEEN_ATTEMPTS} AND NOT ({goes_first}) THEN 'busy'
                WHEN NOT {online} THEN 'offline'
                WHEN jsonb_typeof({preconditions}) = 'object' AND NOT coalesce(p.device_id IS NOT NULL AND {hold}, false)
                  THEN 'precondition'

@@ -1,5 +1,6 @@
 //! What operators ask of a campaign's members.
 
+use chrono::{DateTime, Utc};
 use domain::device::Exclusion;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use sqlx::Row as _;
 use super::rows::MemberRow;
 use super::sweep::RETRIED;
 use crate::db::{DbError, ReadTx};
+use crate::models::waits::Waiter;
 use crate::table::{Page, Select};
 
 /// Whether a retry would find anybody.
@@ -47,14 +49,34 @@ pub enum LeftOut {
     For(Exclusion),
 }
 
-/// A member as operators see it.
+/// A member as operators see it: `wait_reason` says why it waits now, or why its update doesn't begin although its wave is open.
 pub type MemberView = MemberRow;
 
-/// A campaign's devices, in its order; those left out at the end.
+const WAITER: Waiter = Waiter {
+    devices: "rollout_devices",
+    online: "d.online",
+    preconditions: "(c.spec->'preconditions')",
+    of_campaign: "true",
+    paused: "c.status = 'paused'",
+    goes_first: "c.spec->>'priority' = 'critical'",
+};
+/// Its update waits, or it is the member's turn and there is none yet. A slot that is granted is on its way.
+const WAITS: &str = "(t.excluded IS NULL AND (t.phase = 'waiting' OR (t.phase = 'planned' AND NOT t.holds_slot
+    AND c.status IN ('running', 'paused') AND t.wave BETWEEN 1 AND c.wave)))";
+
+fn columns(now: DateTime<Utc>) -> String {
+    let reason = WAITER.reason(now);
+    format!(
+        "to_jsonb(t) || jsonb_build_object('wait_reason', CASE WHEN {WAITS} THEN coalesce({reason}, t.wait_reason) END)"
+    )
+}
+
+/// A campaign's devices as they are at `now`, in its order; those left out at the end.
 pub async fn members(
     tx: &mut ReadTx,
     campaign: &str,
     filter: &MemberFilter,
+    now: DateTime<Utc>,
     after: Option<(u16, u32, &str)>,
     limit: usize,
     count: bool,
@@ -84,7 +106,7 @@ pub async fn members(
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
     let order = "t.wave, t.rank, t.device_id";
-    let (items, more, total) = select.page::<MemberRow>(tx, "to_jsonb(t)", order, after, limit, count).await?;
+    let (items, more, total) = select.page::<MemberRow>(tx, &columns(now), order, after, limit, count).await?;
     let next = items
         .last()
         .filter(|_| more)
@@ -98,6 +120,7 @@ pub struct Totals {
     pub status_counts: std::collections::BTreeMap<String, u64>,
     /// Of them, those whose update ended otherwise and whose device says now that it runs the version.
     pub late_confirmed: u64,
+    /// Those that are failed now: their sum is `failed` of [`super::ProgressRow`] over all waves.
     pub failures_by_code: std::collections::BTreeMap<String, u64>,
     /// Attempts beyond the first of each update.
     pub retries: u64,
@@ -121,7 +144,6 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
         phase = phase_of("m")
     );
     let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
-    /// Those that are failed now: their sum is `failed` of [`super::ProgressRow`] over all waves.
     let mut totals = Totals::default();
     let (mut seconds, mut confirmed) = (0.0, 0_u64);
     for row in &rows {

@@ -16,3 +16,4 @@ mod telemetry;
 mod trouble;
 mod truths;
 mod until;
+mod waits;

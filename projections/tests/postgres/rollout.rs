@@ -25,7 +25,8 @@ pub(crate) async fn waves(world: &World, id: &CampaignId) -> Vec<rollout::Progre
 pub(crate) async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::MemberView>, rollout::Totals) {
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    let page = rollout::members(&mut tx, &id.to_string(), &Default::default(), None, 100, false).await.unwrap();
+    let page =
+        rollout::members(&mut tx, &id.to_string(), &Default::default(), clock::now(), None, 100, false).await.unwrap();
     (page.items, rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap())
 }
 
@@ -190,7 +191,6 @@ async fn an_accepted_failure_is_none_anew_when_the_next_attempt_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[tokio::test(flavor = "multi_thread")]
 async fn failures_by_code_are_of_devices_that_are_failed_now() {
     let (world, ids, id) = one_wave_of_attempts(3, 4, 2).await;
     let by_code = async || {
@@ -213,6 +213,7 @@ async fn failures_by_code_are_of_devices_that_are_failed_now() {
     assert!(by_code().await.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
     let (world, ids, id) = one_wave(2, 1).await;
     let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
