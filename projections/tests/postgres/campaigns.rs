@@ -41,6 +41,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
     assert_eq!(total.in_use, count(&|m| m.holds_slot));
     let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
+    assert_eq!(totals.failures_by_code.values().sum::<u64>(), u64::from(total.failed), "{totals:?}");
     for (phase, count) in totals.status_counts {
         let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
         let found =
