@@ -206,13 +206,14 @@ impl World {
         assert_eq!(at_position, self.head().await);
         let entries = plan("seed", candidates, &row.spec);
         // A plan that nobody commits, as after a crash: it must not count.
-        for id in [Uuid::from_u128(1), Uuid::from_u128(2)] {
+        let plan_id = |number: u128| Uuid::from_u128(row.campaign.0.as_u128() ^ number);
+        for id in [plan_id(1), plan_id(2)] {
             let wish = PlanCommand::Write { campaign: row.campaign, plan: id, index: 0, entries: entries.clone() };
             self.tell::<PlanChunk>(&PlanChunkId { plan: id, index: 0 }, wish).await.unwrap();
         }
         let of_wave = |wave: usize| entries.iter().filter(|entry| usize::from(entry.wave) == wave).count() as u32;
         let summary = PlanSummary {
-            plan: Uuid::from_u128(2),
+            plan: plan_id(2),
             chunks: 1,
             devices: entries.iter().filter(|entry| entry.excluded.is_none()).count() as u32,
             excluded: BTreeMap::new(),
@@ -279,7 +280,7 @@ impl World {
         for (slot, number) in unseen {
             let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
             let wait_until = now + chrono::TimeDelta::days(1);
-            let request = Box::new(request(&view.firmware));
+            let request = Box::new(UpdateRequest { priority: row.spec.priority, ..request(&view.firmware) });
             let wish = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
             self.tell::<Device>(&slot.device, wish).await.unwrap();
         }

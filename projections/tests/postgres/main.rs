@@ -15,5 +15,6 @@ mod server;
 mod telemetry;
 mod trouble;
 mod truths;
+mod turns;
 mod until;
 mod waits;

@@ -1,0 +1,84 @@
+//! Whose turn it is on a device that several campaigns want.
+
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause};
+use domain::device::{Device, DeviceCommand, ReportStatus as S};
+use domain::values::Priority;
+use domain::{CampaignId, Key};
+use event_store::clock;
+use projections::rollout;
+
+use crate::campaigns::{check_counts, fleet};
+use crate::fleet::{World, device};
+
+async fn over_everybody(world: &World, version: &str, priority: Priority) -> CampaignId {
+    let firmware = world.firmware(version).await;
+    let change = |spec: &mut CampaignSpec| {
+        spec.waves.drain(..1).for_each(drop);
+        (spec.max_concurrent_updates, spec.gate_min_settled, spec.priority) = (10, 100, priority);
+    };
+    let id = world.campaign(&firmware, change).await;
+    world.tick().await;
+    world.tick().await;
+    id
+}
+
+async fn ready(world: &World, campaign: &CampaignId) -> usize {
+    world.settles().await;
+    rollout::ready(&world.db, &world.tenant, campaign, clock::now(), 10).await.unwrap().len()
+}
+
+/// Confirmed and superseded devices, when nothing is under way any more.
+async fn outcomes(world: &World, campaign: &CampaignId) -> (u32, u32) {
+    world.settles().await;
+    let view = rollout::view(&world.db, &world.tenant, campaign, clock::now()).await.unwrap().unwrap();
+    let total = view.rollout.total();
+    assert_eq!(total.in_use, 0);
+    (total.confirmed, total.superseded)
+}
+
+/// Of the device's live update.
+async fn ordinal(world: &World, id: &str) -> Option<u32> {
+    let loaded = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device(id))).await.unwrap();
+    loaded.aggregate.live().map(|live| live.ordinal)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_two_attempts_a_device_is_nobody_elses_unless_that_is_critical() {
+    let world = World::start().await;
+    let ids = fleet(&world, 1).await;
+    let first = over_everybody(&world, "2.0.0", Priority::Normal).await;
+    world.reports(&ids[0], S::Received, None).await;
+    world.reports(&ids[0], S::Failed, Some("download_failed")).await;
+    let second = over_everybody(&world, "2.1.0", Priority::Normal).await;
+    assert_eq!((ready(&world, &second).await, ordinal(&world, &ids[0]).await), (0, None));
+    let critical = over_everybody(&world, "2.2.0", Priority::Critical).await;
+    assert_eq!(ordinal(&world, &ids[0]).await, Some(2));
+    world.installs(&ids[0], "b2", "2.2.0").await;
+    world.tick().await;
+    for (campaign, outcome) in [(&first, (0, 1)), (&second, (0, 1)), (&critical, (1, 0))] {
+        check_counts(&world, campaign, 10).await;
+        assert_eq!(outcomes(&world, campaign).await, outcome);
+    }
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_campaign_that_was_overtaken_goes_on_with_a_new_update() {
+    let world = World::start().await;
+    let ids = fleet(&world, 1).await;
+    let first = over_everybody(&world, "2.1.0", Priority::Normal).await;
+    assert_eq!(ordinal(&world, &ids[0]).await, Some(1));
+    world.tell::<Campaign>(&first, CampaignCommand::Pause { cause: PauseCause::Operator }).await.unwrap();
+    world.tell::<Device>(&device(&ids[0]), DeviceCommand::Withdraw { campaign: first }).await.unwrap();
+    over_everybody(&world, "2.0.0", Priority::Normal).await;
+    assert_eq!(ordinal(&world, &ids[0]).await, Some(2));
+    world.installs(&ids[0], "b2", "2.0.0").await;
+    world.tell::<Campaign>(&first, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
+    world.tick().await;
+    assert_eq!(ordinal(&world, &ids[0]).await, Some(3), "not 1, which the device would ignore");
+    check_counts(&world, &first, 10).await;
+    world.installs(&ids[0], "b3", "2.1.0").await;
+    assert_eq!(outcomes(&world, &first).await, (1, 0));
+    check_counts(&world, &first, 10).await;
+    world.equals_a_replay().await;
+}
