@@ -144,6 +144,12 @@ fn bump(numbers: [u64; NUMBERS_MAX], index: usize) -> [u64; NUMBERS_MAX] {
     next
 }
 
+/// Hardware versions are often a single number or letter: compared as versions, else as text of the same length.
+pub fn compare_hardware(left: &str, right: &str) -> Option<Ordering> {
+    let padded = |text: &str| if text.contains('.') { text.to_owned() } else { format!("{text}.0") };
+    compare(&padded(left), &padded(right)).or_else(|| (left.len() == right.len()).then(|| left.cmp(right)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

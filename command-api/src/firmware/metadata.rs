@@ -1,10 +1,11 @@
 //! What an upload says of itself: the `metadata` part, and the checks of what it claims about the bytes.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use domain::firmware::{FirmwareBytes, FirmwareMetadata, UpdateType};
 use domain::values::{TAGS_MAX, is_short_text};
-use domain::version::VersionRequirement;
+use domain::version::{VersionRequirement, compare_hardware};
 use domain::{FirmwareId, Sealed, TenantId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -65,6 +66,11 @@ impl UploadMetadata {
         checks.long("changelog", self.changelog.as_deref());
         checks.short("min_hardware_version", self.min_hardware_version.as_deref());
         checks.short("max_hardware_version", self.max_hardware_version.as_deref());
+        if let (Some(min), Some(max)) = (&self.min_hardware_version, &self.max_hardware_version)
+            && compare_hardware(min, max) == Some(Ordering::Greater)
+        {
+            checks.fail("max_hardware_version", "is below min_hardware_version: no device would fit");
+        }
         checks.component("component", self.component());
         checks.tags("tags", self.tags.iter().map(|(key, value)| (key, Some(value))));
         if self.hardware_versions.len() > TAGS_MAX || !self.hardware_versions.iter().all(|text| is_short_text(text)) {

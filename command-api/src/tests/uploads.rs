@@ -155,7 +155,9 @@ async fn nothing_is_kept_of_an_upload_that_fails() {
     let wrong_digest =
         json!({"name": "F", "version": "1", "device_model": MODEL, "checksum_md5": "d41d8cd98f00b204e9800998ecf8427e"});
     let unknown_field = json!({"name": "F", "version": "1", "device_model": MODEL, "colour": "red"});
+    let for_nobody = json!({"name": "F", "version": "1", "device_model": MODEL, "min_hardware_version": "3", "max_hardware_version": "2.1"});
     let cases: Vec<(Form, bool, u16, &str)> = vec![
+        (vec![("metadata", for_nobody.to_string().into_bytes()), file()], true, 422, "max_hardware_version"),
         (vec![("metadata", wrong_digest.to_string().into_bytes()), file()], true, 422, "checksum_md5"),
         (vec![file(), ("metadata", unknown_field.to_string().into_bytes())], true, 422, "colour"),
         (vec![file()], true, 422, "metadata"),

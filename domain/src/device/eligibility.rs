@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::update::FirmwareFacts;
-use crate::version::{VersionRequirement, compare};
+use crate::version::{VersionRequirement, compare, compare_hardware};
 
 /// Most updates that wait in one device.
 pub const QUEUE_MAX: usize = 8;
@@ -143,10 +143,4 @@ fn hardware_fits(hardware: Option<&str>, firmware: &FirmwareFacts) -> bool {
     listed
         && within(&firmware.min_hardware_version, Ordering::Less)
         && within(&firmware.max_hardware_version, Ordering::Greater)
-}
-
-/// Hardware versions are often a single number or letter: compared as versions, else as text of the same length.
-fn compare_hardware(left: &str, right: &str) -> Option<Ordering> {
-    let padded = |text: &str| if text.contains('.') { text.to_owned() } else { format!("{text}.0") };
-    compare(&padded(left), &padded(right)).or_else(|| (left.len() == right.len()).then(|| left.cmp(right)))
 }
