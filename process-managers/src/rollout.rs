@@ -2,6 +2,7 @@
 //!
 //! What to do is [`domain::rollout::decide`]; this shell only reads the view and sends what was decided.
 
+use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
@@ -19,6 +20,8 @@ use crate::{Context, slots};
 
 /// Campaigns read at a time; a tick looks at all.
 const PAGE_CAMPAIGNS: usize = 500;
+/// Shortest time between two grants that wait for nothing but the rate, so that a high rate grants many at once.
+const GRANT_GAP: TimeDelta = TimeDelta::milliseconds(200);
 /// Most devices told to withdraw or cancel in one tick and campaign.
 const TAKEN_BACK_MAX: usize = 500;
 /// Device commands under way at the same time.
@@ -100,7 +103,7 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(deaf && rests_on_silence(decision))) {
         moved |= carry_out(context, row, &view, decision).await?;
     }
-    let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, Progress::DueAt);
+    let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, |next| Progress::DueAt(next.max(now + GRANT_GAP)));
     Ok(Progress::of(moved).and(due))
 }
 
@@ -128,7 +131,7 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
             command(context, row, view, "close_gate", wish).await?;
         }
         Decision::WithdrawUnanswered => {
-            let devices = rollout::dispatched(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
+            let devices = rollout::withdrawable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
             tell(context, row, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
         }
         Decision::CancelUpdates => {

@@ -87,6 +87,9 @@ impl Device {
         if let Some(campaign) = spec.campaign {
             self.campaigns.insert(campaign.id, CampaignUpdate { ordinal: reference.ordinal, round: campaign.round });
         }
+        // What was overtaken goes on in it, with all that its device did and didn't do.
+        let overtaken = spec.retry_of.and_then(|ordinal| self.updates.get(&ordinal));
+        let overtaken = overtaken.filter(|update| update.phase == Phase::Ended(Outcome::Superseded));
         let update = Update {
             ordinal: reference.ordinal,
             spec: spec.clone(),
@@ -94,15 +97,16 @@ impl Device {
             attempt: 0,
             next_attempt: 1,
             grant: 0,
-            image_failures: 0,
+            image_failures: overtaken.map_or(0, |update| update.image_failures),
             wait_until,
             reached: false,
             accepted_boot: None,
             installing_boot: None,
             claimed: false,
-            deferrals: 0,
-            unanswered: 0,
-            wrong_bytes: false,
+            deferrals: overtaken.map_or(0, |update| update.deferrals),
+            unanswered: overtaken.map_or(0, |update| update.unanswered),
+            wrong_bytes: overtaken.is_some_and(|update| update.wrong_bytes),
+            told_before: overtaken.is_some_and(|update| update.attempt > 0 || update.told_before),
             cancel_refused: false,
             seq: self.version,
             not_before: None,

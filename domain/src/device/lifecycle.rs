@@ -129,7 +129,10 @@ impl Device {
 
     pub(super) fn withdraw(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
         let mut draft = Draft::new(self, now);
-        if let Some(update) = self.of_campaign(campaign).filter(|update| update.phase == Phase::Dispatched) {
+        // Between two attempts it would keep the device from everybody else for as long as its campaign is paused.
+        let withdrawn =
+            |update: &&Update| matches!(update.phase, Phase::Dispatched | Phase::Waiting(WaitReason::Backoff));
+        if let Some(update) = self.of_campaign(campaign).filter(withdrawn) {
             draft.wait(update, WaitReason::Withdrawn, None);
         }
         draft.finish_and_begin_next()

@@ -80,23 +80,22 @@ impl Draft {
             return update.clone();
         }
         self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: OVERTAKEN.to_owned() });
-        let left = update.spec.max_attempts.saturating_sub(update.attempt).max(1);
-        let max_attempts = if update.image_failures > 0 { 1 } else { left };
+        let max_attempts = (update.spec.max_attempts + 1).saturating_sub(update.next_attempt).max(1);
         let spec = UpdateSpec { max_attempts, retry_of: Some(update.ordinal), ..update.spec.clone() };
-        let anew = self.now + TimeDelta::seconds(spec.limits.wait_s.into());
+        let anew = self.now + TimeDelta::seconds(spec.limits.total_s.into());
         let wait_until = if update.reached { update.wait_until.max(anew) } else { update.wait_until };
         let ordinal = self.queue_spec(spec, wait_until);
         self.update(ordinal).unwrap_or_else(|| update.clone())
     }
 
-    /// Sends an update out, behind none that the device has heard of. What is between two attempts is overtaken by it.
+    /// Sends an update out, behind none that the device has heard of. What the device has begun and that waits is overtaken by it: its
+    /// working clock would run while the device is at work on another.
     fn dispatch(&mut self, update: &Update, grant: Option<u64>) {
         let update = if update.ordinal < self.device.last_told { self.renew(update) } else { update.clone() };
-        let between =
-            |other: &&Update| other.ordinal != update.ordinal && other.phase == Phase::Waiting(WaitReason::Backoff);
-        for other in self.device.updates.values().filter(between).cloned().collect::<Vec<_>>() {
+        let begun = |other: &&Update| other.ordinal != update.ordinal && other.reached && other.phase.is_waiting();
+        for other in self.device.updates.values().filter(begun).cloned().collect::<Vec<_>>() {
             let renewed = self.renew(&other);
-            self.wait(&renewed, WaitReason::Busy, Some(other.grant));
+            self.wait(&renewed, WaitReason::Busy, (other.grant > 0).then_some(other.grant));
         }
         let update = UpdateRef { attempt: update.next_attempt, ..update.reference() };
         self.push(DeviceEvent::UpdateDispatched { update, grant });
@@ -129,7 +128,7 @@ impl Draft {
         let running = self.device.versions.get(&update.spec.firmware.component);
         let target = &update.spec.firmware.version;
         let is_there = running.is_some_and(|running| is_same(running, target)) && !update.spec.force_update;
-        if update.attempt > 0 && is_there && !self.device.trial && !update.wrong_bytes {
+        if (update.attempt > 0 || update.told_before) && is_there && !self.device.trial && !update.wrong_bytes {
             self.confirm(&update, None, None);
             return;
         }

@@ -295,6 +295,8 @@ pub struct Update {
     pub unanswered: u16,
     /// The latest attempt ended with other bytes than were to be installed: the version alone proves nothing.
     pub wrong_bytes: bool,
+    /// The update that this one goes on for was told to the device.
+    pub told_before: bool,
     /// The device has refused to cancel this attempt.
     pub cancel_refused: bool,
     /// Aggregate version of its latest event.

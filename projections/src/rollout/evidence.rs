@@ -15,17 +15,17 @@ const ENDED: &str = "(m.gate_failed AND NOT m.failure_accepted
      AND (m.regressed_at IS NOT NULL OR m.phase IN ('failed', 'timed_out', 'rejected')))";
 
 /// The first that the failure gate counts, the first of the open wave that the success gate counts, and the first that failed at all;
-/// those of the latest wave first.
+/// those of the latest wave first, in an order that the index of failed members has.
 pub(super) async fn failed_devices(tx: &mut ReadTx, row: &CampaignRow) -> Result<Vec<FailedDevice>, DbError> {
     let first = |condition: &str| {
         format!(
             "(SELECT m.device_id, m.wave, {COUNTS} AS counts, {ENDED} AS ended FROM rollout_members m
               WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3 AND {condition}
-              ORDER BY m.wave DESC, m.device_id LIMIT {EVIDENCE_DEVICES_MAX})"
+              ORDER BY m.wave DESC, m.device_id DESC LIMIT {EVIDENCE_DEVICES_MAX})"
         )
     };
     let parts = [COUNTS, &format!("m.wave = $4 AND {ENDED}"), "m.gate_failed"].map(first).join(" UNION ");
-    let sql = format!("SELECT * FROM ({parts}) f ORDER BY wave DESC, device_id");
+    let sql = format!("SELECT * FROM ({parts}) f ORDER BY wave DESC, device_id DESC");
     let rows = sqlx::query(&sql)
         .bind(&row.tenant)
         .bind(&row.campaign_id)

@@ -64,7 +64,7 @@ fn follow(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
             let holds_slot = member.holds_slot;
             enter(member, "queued", holds_slot);
             // The update before it was superseded by it.
-            member.ended_at = None;
+            (member.ended_at, member.reached_at) = (None, None);
         }
         E::UpdateWaiting { reason, retry_at, .. } => {
             enter(member, "waiting", false);
@@ -103,7 +103,7 @@ fn follow(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
         }
         E::UpdateConfirmed { .. } => {
             end(member, "confirmed");
-            member.confirmed_ever = true;
+            (member.confirmed_ever, member.failure_accepted) = (true, false);
         }
         E::UpdateFailed { code, .. } => {
             end(member, "failed");

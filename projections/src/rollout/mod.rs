@@ -23,7 +23,7 @@ use sqlx::PgConnection;
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
 pub use planning::plan_candidates;
 pub use queries::{
-    View, WorkRow, at_work, cancellable, dispatched, granted_unseen, has_uncancelled, progress, ready, view,
+    View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, withdrawable,
 };
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 

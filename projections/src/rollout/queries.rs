@@ -286,14 +286,21 @@ pub async fn granted_unseen(
     rows.iter().map(|row| Ok((slot(row)?, row.try_get::<i64, _>("grant_number")? as u64))).collect()
 }
 
-/// Devices whose command hasn't been answered.
-pub async fn dispatched(
+/// Devices whose command hasn't been answered, or that are between two attempts.
+pub async fn withdrawable(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
-    devices_where(db, tenant, campaign, "m.phase = 'dispatched'", limit).await
+    devices_where(
+        db,
+        tenant,
+        campaign,
+        "(m.phase = 'dispatched' OR (m.phase = 'waiting' AND m.wait_reason = 'backoff'))",
+        limit,
+    )
+    .await
 }
 
 /// Has begun, and is before the point of no return.

@@ -81,9 +81,12 @@ async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sa
 }
 
 /// What an operator accepts is known for each device, so that its next attempt's failure is none anew. One that is to begin again has
-/// nothing yet that could be accepted but the outcome it had.
+/// nothing yet that could be accepted but the outcome it had; one that has begun again, only what its new update did (a retry takes the
+/// code away).
 async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
-    let sql = "UPDATE rollout_members m SET gate_accepted = true, failure_accepted = m.before_retry IS NULL,
+    let sql = "UPDATE rollout_members m SET gate_accepted = true,
+                 failure_accepted = m.before_retry IS NULL AND m.code IS NOT NULL
+                   AND (m.phase <> 'confirmed' OR m.regressed_at IS NOT NULL),
                  before_retry = jsonb_set(m.before_retry, '{failure_accepted}', 'true')
                FROM rollout_campaigns c
                WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan

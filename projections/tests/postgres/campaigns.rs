@@ -61,6 +61,10 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     assert_eq!(total.gate_settled, count(&|m| m.gate_failed || m.confirmed_ever));
     let failed = ["failed", "timed_out", "rejected"];
     assert_eq!(total.failed, count(&|m| m.regressed_at.is_some() || failed.contains(&m.phase.as_str())));
+    let accepted = |m: &rollout::MemberView| {
+        m.failure_accepted && (m.regressed_at.is_some() || failed.contains(&m.phase.as_str()))
+    };
+    assert_eq!(total.accepted_ended, count(&accepted));
     let rests = |m: &rollout::MemberView| ["deferred", "staged"].contains(&m.phase.as_str());
     assert_eq!(
         total.working,
@@ -76,10 +80,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
             continue;
         }
         assert_eq!(member.phase, update.phase.word(), "{}", member.device_id);
-        assert_eq!(member.attempt, update.attempt);
-        // A device that answered has answered, also when its update goes on as a new one.
-        let renewed = update.spec.retry_of.is_some() && member.retry_of.is_none();
-        assert_eq!(member.reached_at.is_some(), update.reached || (renewed && member.reached_at.is_some()));
+        assert_eq!((member.attempt, member.reached_at.is_some()), (update.attempt, update.reached));
         // Every grant has been answered here. A cancel keeps the slot that there was.
         if update.phase != Phase::Cancelling {
             let begun = update.phase == Phase::Dispatched || update.phase.is_working();

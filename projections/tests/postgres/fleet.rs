@@ -243,7 +243,7 @@ impl World {
                     C::CloseGate { gate, wave, threshold_percent, evidence }
                 }
                 Decision::WithdrawUnanswered => {
-                    for device in rollout::dispatched(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
+                    for device in rollout::withdrawable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
                         let wish = DeviceCommand::Withdraw { campaign: row.campaign };
                         self.tell::<Device>(&device, wish).await.unwrap();
                     }

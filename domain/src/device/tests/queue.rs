@@ -94,9 +94,58 @@ fn a_campaigns_update_that_was_withdrawn_and_overtaken_comes_as_a_new_one() {
     ]);
     let renewed = state_of(&[free, vec![grant(2)]].concat());
     assert_eq!(renewed.campaigns[&CAMPAIGN].ordinal, 3);
+    assert_eq!(renewed.update(3).unwrap().spec.max_attempts, 3, "a command that was taken back costs no attempt");
     given([online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat())
         .when(grant(2))
         .then(&["update.dispatched 1/1"]);
+}
+
+#[test]
+fn a_paused_campaign_gives_a_device_free_between_two_attempts() {
+    let received = report(1, 1, ReportStatus::Received);
+    let between = [online(), vec![grant(1), received, fails(1, "download_failed")]].concat();
+    let other = grant_to("2.1.0", OTHER_CAMPAIGN, 1);
+    given(between.clone()).when(other.clone()).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
+    let withdraw = DeviceCommand::Withdraw { campaign: CAMPAIGN };
+    given(between.clone()).when(withdraw.clone()).then(&["update.waiting 1/1 withdrawn"]);
+    let free = [between, vec![withdraw]].concat();
+    given(free.clone()).when(grant(2)).then(&["update.dispatched 1/2"]);
+    // What it had begun isn't timed out while the device is at work on another.
+    given(free).when(other).then(&[
+        "update.queued 2/0 2.1.0",
+        "update.superseded 1/1 overtaken",
+        "update.queued 3/0 2.0.0",
+        "update.waiting 3/0 busy",
+        "update.dispatched 2/1",
+    ]);
+}
+
+/// Two updates that overtake each other for ever would be sent without patience.
+#[test]
+fn what_is_overtaken_keeps_what_its_device_left_unanswered() {
+    let unanswered = |ordinal| expire(ordinal, 1, Phase::Dispatched, Clock::Phase);
+    let urgent = urgent("2.1.0", Priority::Critical);
+    let deaf = [online(), vec![update_to("2.0.0"), unanswered(1), DeviceCommand::SeenOnline, unanswered(1)]].concat();
+    assert_eq!(state_of(&deaf).update(1).unwrap().unanswered, 2);
+    let overtaken = [deaf, vec![urgent, DeviceCommand::SeenOnline, cancel(2), report(2, 1, ReportStatus::Cancelled)]];
+    let mut device = state_of(&overtaken.concat());
+    assert_eq!(device.live().map(|live| live.ordinal), None, "its pause isn't over");
+    let later = device.decide(at(LATER_S / 2), &DeviceCommand::SeenOnline).expect("taken");
+    later.iter().for_each(|event| device.evolve(event));
+    assert_eq!(device.live().map(|live| (live.ordinal, live.unanswered)), Some((3, 2)));
+}
+
+/// The device that had begun it runs the target when its turn comes again.
+#[test]
+fn what_is_overtaken_is_confirmed_where_it_came_true() {
+    let begun =
+        [online(), vec![update_to("2.0.0"), says(ReportStatus::Received), fails(1, "download_failed")]].concat();
+    let mut other = wanted("7.0.0");
+    (other.firmware.component, other.priority) = ("bootloader".into(), Priority::Critical);
+    let overtaken = [begun, vec![ask(other), status("b2", "2.0.0"), cancel(2)]].concat();
+    given(overtaken)
+        .when(report(2, 1, ReportStatus::Cancelled))
+        .then(&["update.cancelled 2/1", "update.confirmed 3/0 2.0.0"]);
 }
 
 #[test]

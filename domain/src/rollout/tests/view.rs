@@ -260,7 +260,8 @@ impl View {
             for member in &mut self.members {
                 member.gate_accepted = member.gate_failed;
                 // One that is to begin again has nothing yet that could be accepted.
-                member.failure_accepted = member.gate_failed && member.phase.is_some();
+                let stands = member.phase != Some(Phase::Ended(Outcome::Confirmed)) || member.regressed;
+                member.failure_accepted = member.gate_failed && member.phase.is_some() && stands;
             }
         }
     }
@@ -313,7 +314,8 @@ impl View {
                 member.gate_failed |= matches!(class, CodeClass::Image | CodeClass::Final);
             }
             E::UpdateFailed { .. } | E::UpdateTimedOut { .. } | E::UpdateRejected { .. } => member.gate_failed = true,
-            E::UpdateConfirmed { .. } => member.confirmed_ever = true,
+            E::UpdateConfirmed { .. } => (member.confirmed_ever, member.failure_accepted) = (true, false),
+            E::UpdateQueued { .. } => member.reached = false,
             E::VersionRegressed { .. } => (member.regressed, member.gate_failed) = (true, true),
             _ => {}
         }
