@@ -18,6 +18,7 @@ mod fields;
 mod firmware;
 mod http;
 pub mod links;
+mod listen;
 mod openapi;
 mod router;
 mod serve;

@@ -5,6 +5,7 @@ use event_store::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
 use crate::state::{ApiState, App};
 use crate::{download, firmware};
 
@@ -14,22 +15,20 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Serves until the tasks are stopped: not ready any more at once, then open requests are answered.
-pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) -> std::io::Result<()> {
-    let stopping = tasks.token().clone();
+pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
     // Ends with this function: open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
-    axum::serve(listener, crate::router::build(app)).with_graceful_shutdown(stopping.cancelled_owned()).await
+    serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
-pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) -> std::io::Result<()> {
-    let stopping = tasks.token().clone();
-    let router = crate::router::build_about(App::new(state, tasks));
-    axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned()).await
+pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
+    let router = crate::router::build_about(App::new(state, tasks.clone()));
+    serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
 }
 
 /// The description of the API, as `docs/openapi.json` has it.

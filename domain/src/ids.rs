@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::version::without_v;
+
 /// Longest tenant id, in bytes.
 pub const TENANT_ID_MAX_BYTES: usize = 32;
 /// Longest device id, in bytes.
@@ -160,9 +162,9 @@ pub fn name_based_uuid(parts: &[&str]) -> Uuid {
 }
 
 impl FirmwareId {
-    /// The id of a firmware: the same tenant, model, component and version always give the same one.
+    /// The id of a firmware: the same tenant, model, component and version, a leading `v` aside, always give the same one.
     pub fn derive(tenant: &TenantId, device_model: &str, component: &str, version: &str) -> Self {
-        Self(name_based_uuid(&["firmware", tenant.as_str(), device_model, component, version]))
+        Self(name_based_uuid(&["firmware", tenant.as_str(), device_model, component, without_v(version)]))
     }
 }
 

@@ -27,7 +27,7 @@ impl FirmwareVersion {
 
     fn parse_prefix(text: &str) -> Option<(Self, usize)> {
         let text = text.trim();
-        let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
+        let text = without_v(text);
         let text = text.split_once('+').map_or(text, |(front, _build)| front);
         let (core, pre) = text.split_once('-').map_or((text, ""), |(core, pre)| (core, pre));
         let mut numbers = [0; NUMBERS_MAX];
@@ -45,7 +45,11 @@ impl FirmwareVersion {
 
 /// Whether two texts name the same version: a leading `v` is no difference, anything else is.
 pub fn is_same(left: &str, right: &str) -> bool {
-    left.strip_prefix(['v', 'V']).unwrap_or(left) == right.strip_prefix(['v', 'V']).unwrap_or(right)
+    without_v(left) == without_v(right)
+}
+
+pub(crate) fn without_v(text: &str) -> &str {
+    text.strip_prefix(['v', 'V']).unwrap_or(text)
 }
 
 /// The order of two version texts; `None` when either can't be read.

@@ -42,12 +42,14 @@ pub struct Serving {
     pub db: Db,
     pub projections: Projections,
     tasks: Tasks,
+    /// Of the connection to the log, which outlives everything that writes to it.
+    log_tasks: Tasks,
 }
 
 impl Serving {
     /// Stops everything in order; true when all tasks ended in time.
     pub async fn stop(self) -> bool {
-        self.tasks.shutdown(SHUTDOWN_TIMEOUT).await
+        self.tasks.shutdown(SHUTDOWN_TIMEOUT).await & self.log_tasks.shutdown(SHUTDOWN_TIMEOUT).await
     }
 }
 
@@ -64,10 +66,10 @@ struct Parts {
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
     args.check()?;
-    let tasks = Tasks::new();
+    let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
     let waybill = connect(&args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
     streams::ensure(&waybill, args.stream_replicas).await?;
-    let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &tasks).await?);
+    let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &log_tasks).await?);
     let store = EventStore::new(log.clone());
     let telemetry = Telemetry::new(waybill.clone());
     let db = Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?;
@@ -80,7 +82,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     start_role(args, &parts).await?;
     let http = start_http(args, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
-    Ok(Serving { http, store, db, projections, tasks })
+    Ok(Serving { http, store, db, projections, tasks, log_tasks })
 }
 
 async fn start_role(args: &ServeArgs, parts: &Parts) -> Result<()> {

@@ -112,13 +112,22 @@ pub(crate) async fn register_devices(
     let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
     let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
     key::claim_all(&app, &caller, &envelope, &ids).await?;
-    let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, &envelope, index, item));
-    let outcomes: Vec<_> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
-    let position = match outcomes.iter().filter_map(|(_, position)| *position).max() {
+    let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, envelope.item(index), item));
+    let mut outcomes: Vec<Outcome> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
+    let is_away = |outcome: &Outcome| {
+        outcome.result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
+    };
+    if outcomes.iter().all(is_away)
+        && let Some(Err(problem)) = outcomes.pop().map(|outcome| outcome.result)
+    {
+        return Err(problem);
+    }
+    let sequence = |outcome: &Outcome| outcome.result.as_ref().ok().map(|(_, sequence)| *sequence);
+    let position = match outcomes.iter().filter_map(sequence).max() {
         Some(sequence) => Some(app.token(sequence).await?.to_string()),
         None => None,
     };
-    let items: Vec<BulkItem> = outcomes.into_iter().map(|(item, _)| item).collect();
+    let items: Vec<BulkItem> = outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
     let failed = items.iter().filter(|item| item.error.is_some()).count();
     let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
     let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
@@ -139,32 +148,41 @@ fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
     Ok(body::items(bytes)?.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
 }
 
-async fn one(app: &App, caller: &Caller, envelope: &Envelope, index: usize, item: Vec<u8>) -> (BulkItem, Option<u64>) {
-    let mut given_id = None;
-    let outcome = async {
+/// What came of one item: its id, and the answer's status with the position of what was stored.
+struct Outcome {
+    id: Option<String>,
+    result: Result<(StatusCode, u64), Problem>,
+}
+
+impl Outcome {
+    fn item(self, index: usize) -> BulkItem {
+        let error = self.result.as_ref().err().map(|problem| BulkError {
+            kind: format!("/problems/{}", problem.code()),
+            detail: problem.detail().to_owned(),
+            errors: problem.errors().to_vec(),
+        });
+        let status = self.result.map_or_else(|problem| problem.status(), |(status, _)| status);
+        BulkItem { index, id: self.id, status: status.as_u16(), error }
+    }
+}
+
+async fn one(app: &App, caller: &Caller, envelope: Envelope, item: Vec<u8>) -> Outcome {
+    let mut id = None;
+    let registering = async {
         if item.len() > ITEM_MAX_BYTES {
             return Err(body::too_large());
         }
         let wanted: DeviceRequest = body::parse(&item)?;
-        given_id.clone_from(&wanted.device_id);
+        id.clone_from(&wanted.device_id);
         if wanted.device_id.is_none() && !envelope.has_key() {
             return Err(Problem::invalid("device_id", "is missing; without it the request needs an Idempotency-Key"));
         }
-        create::register(app, caller, &envelope.item(index), wanted).await
+        create::register(app, caller, &envelope, wanted).await
     };
-    match outcome.await {
-        Ok((id, done)) => {
-            let status = if done.dry_run { StatusCode::OK } else { StatusCode::CREATED };
-            let item = BulkItem { index, id: Some(id.to_string()), status: status.as_u16(), error: None };
-            (item, Some(done.position.sequence))
-        }
-        Err(problem) => {
-            let error = BulkError {
-                kind: format!("/problems/{}", problem.code()),
-                detail: problem.detail().to_owned(),
-                errors: problem.errors().to_vec(),
-            };
-            (BulkItem { index, id: given_id, status: problem.status().as_u16(), error: Some(error) }, None)
-        }
-    }
+    let result = registering.await.map(|(registered, done)| {
+        id = Some(registered.to_string());
+        let status = if done.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+        (status, done.position.sequence)
+    });
+    Outcome { id, result }
 }

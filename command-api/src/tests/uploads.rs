@@ -141,6 +141,17 @@ async fn deleting_does_not_take_a_withdrawal_back() {
     assert_eq!((again.status.as_u16(), again.problem()), (409, "firmware_withdrawn"), "{}", again.body);
 }
 
+/// To a device `v1.0.0` is `1.0.0`.
+#[tokio::test]
+async fn a_leading_v_makes_no_other_firmware() {
+    let api = Api::new();
+    let first = api.upload(b"one", json!({"version": "1.0.0"})).await;
+    let same = api.upload(b"one", json!({"version": "v1.0.0"})).await;
+    assert_eq!((same.status.as_u16(), &same.body["firmware_id"]), (200, &first.body["firmware_id"]), "{}", same.body);
+    let other = api.upload(b"two", json!({"version": "v1.0.0"})).await;
+    assert_eq!(other.status, 409, "{}", other.body);
+}
+
 #[tokio::test]
 async fn parts_come_in_any_order() {
     let api = Api::new();
