@@ -4,9 +4,11 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use waybill::simulate::Pace;
 
-use crate::world::{MODEL, World, devices};
+use crate::world::{MODEL, PATIENCE, POLL, World, devices};
 
 #[derive(Clone, Copy, Debug)]
 enum Victim {
@@ -131,6 +133,9 @@ async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
         api.send(Method::POST, "/devices", Some(&json!({"device_id": "lost", "device_model": MODEL}))).await.unwrap();
     assert_eq!(reply.status, 503, "{}", reply.body);
     assert!(reply.body.to_string().contains("event log"), "{}", reply.body);
+    let many = json!([{"device_id": "lost", "device_model": MODEL}, {"device_id": "gone", "device_model": MODEL}]);
+    let reply = api.send(Method::POST, "/devices/bulk", Some(&many)).await.unwrap();
+    assert_eq!(reply.status, 503, "{}", reply.body);
     world.stack.nats.restart().await.unwrap();
     world
         .until("commands work again", async || {
@@ -149,4 +154,35 @@ async fn a_service_that_is_asked_to_stop_stops_soon() {
     let took = world.stop_waybill().await;
     assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     world.start_waybill().await;
+}
+
+/// Its body comes when the process is stopping already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_under_way_is_answered_although_the_service_stops() {
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    let (base, body) = (world.base(), json!({"device_id": "last", "device_model": MODEL}).to_string());
+    let address = base.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/devices HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+        api.token(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::timeout(PATIENCE, stream.readable()).await.expect("it is asked for its body").unwrap();
+    let answered = async {
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::time::sleep(POLL).await;
+        }
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let (_, answer) = tokio::join!(world.stop_waybill(), tokio::time::timeout(PATIENCE, answered));
+    assert!(answer.as_ref().is_ok_and(|answer| answer.contains(" 201 ")), "{answer:?}");
+    world.start_waybill().await;
+    let api = world.operator().await;
+    world.until_get(&api, "/devices/last", "it is stored", |body| body["device_id"] == "last").await;
 }

@@ -19,7 +19,7 @@ pub(crate) use hand::Hand;
 
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
-const POLL: Duration = Duration::from_millis(50);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";
 
