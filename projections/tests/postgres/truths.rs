@@ -13,6 +13,12 @@ use crate::campaigns::check_counts;
 use crate::fleet::{World, device, request};
 use crate::rollout::{members, one_wave, waves};
 
+/// An operator resumes the campaign and accepts what has failed so far.
+async fn accepts_failures(world: &World, id: &CampaignId) {
+    tell(world, id, CampaignCommand::Pause { cause: PauseCause::Operator }).await;
+    tell(world, id, CampaignCommand::Resume { accept_failures: true }).await;
+}
+
 async fn tell(world: &World, id: &CampaignId, wish: CampaignCommand) {
     world.tell::<Campaign>(id, wish).await.unwrap();
     world.settles().await;
@@ -113,8 +119,7 @@ async fn devices_to_be_retried_that_never_begin_keep_the_outcome_they_had() {
 async fn the_end_of_a_retry_finds_the_failures_that_an_operator_accepted_meanwhile() {
     let (world, _, id, before) = mixed().await;
     tell(&world, &id, CampaignCommand::Retry).await;
-    tell(&world, &id, CampaignCommand::Pause { cause: PauseCause::Operator }).await;
-    tell(&world, &id, CampaignCommand::Resume { accept_failures: true }).await;
+    accepts_failures(&world, &id).await;
     let later = clock::now() + TimeDelta::days(31);
     let view = rollout::view(&world.db, &world.tenant, &id, later).await.unwrap().unwrap().rollout;
     let Some(Decision::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
@@ -133,8 +138,7 @@ async fn the_end_of_a_retry_finds_the_failures_that_an_operator_accepted_meanwhi
 async fn a_new_update_has_an_outcome_of_its_own() {
     let (world, ids, id, _) = mixed().await;
     tell(&world, &id, CampaignCommand::Retry).await;
-    tell(&world, &id, CampaignCommand::Pause { cause: PauseCause::Operator }).await;
-    tell(&world, &id, CampaignCommand::Resume { accept_failures: true }).await;
+    accepts_failures(&world, &id).await;
     world.tell::<Device>(&device(&ids[0]), DeviceCommand::SeenOnline).await.unwrap();
     world.tick().await;
     assert_eq!(last_phase(&world, &ids[0]).await, (2, Phase::Dispatched));
@@ -257,8 +261,7 @@ async fn a_view_names_the_failed_devices_that_gates_count() {
     };
     world.fails(&ids[0]).await;
     assert_eq!(named().await, [(ids[0].clone(), true, true)]);
-    tell(&world, &id, CampaignCommand::Pause { cause: PauseCause::Operator }).await;
-    tell(&world, &id, CampaignCommand::Resume { accept_failures: true }).await;
+    accepts_failures(&world, &id).await;
     world.fails(&ids[1]).await;
     assert_eq!(named().await, [(ids[1].clone(), true, true), (ids[0].clone(), false, false)]);
     tell(&world, &id, CampaignCommand::Retry).await;

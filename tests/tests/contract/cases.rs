@@ -180,7 +180,11 @@ pub(super) async fn the_past_can_be_loaded(log: Arc<dyn Log>) {
     let key = key("past", "t-1");
     let store = store(&log);
     let first = store.execute(&key, request(add(1))).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    // The second one is stored in another millisecond, the precision in which times are shown.
+    let stored_at = store.history(&key, 1, 10).await.unwrap()[0].stored_at;
+    while clock::now().timestamp_millis() <= stored_at.timestamp_millis() {
+        tokio::task::yield_now().await;
+    }
     store.execute(&key, request(add(2))).await.unwrap();
     let history = store.history(&key, 1, 10).await.unwrap();
     for at in [At::Position(first.position), At::Time(history[0].stored_at)] {

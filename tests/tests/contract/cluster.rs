@@ -1,7 +1,5 @@
 //! The same contract on three servers with three replicas, and the death of the leader in the middle.
 
-use std::time::Duration;
-
 use super::cases::{self, until_caught_up};
 use super::crash::Writing;
 use super::servers::ThreeServers;
@@ -27,11 +25,12 @@ async fn the_death_of_the_leader_loses_nothing_and_doubles_nothing() {
     let mut stream = log.subscribe(1);
     let writing = Writing::start(&log);
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        writing.progresses().await;
         let killed = servers.cluster.kill_leader("EVENTS").await.unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // By another leader, with two servers.
+        writing.progresses().await;
         servers.cluster.restart(killed).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        writing.progresses().await;
     }
     writing.stop_and_compare(&log).await;
 

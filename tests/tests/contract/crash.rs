@@ -1,7 +1,7 @@
 //! Writers at work while the only server is killed again and again. This shows the death of a process, not the loss of power.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::CommandId;
@@ -12,6 +12,13 @@ use super::tally::{add, insist, key, request_as, store};
 
 const WRITERS: usize = 8;
 const AGGREGATES: usize = 20;
+/// Commands between two accidents.
+const COMMANDS_BETWEEN: usize = 500;
+/// Longest wait for them, an outage included.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+/// How long nobody answers, on purpose: commands are to meet a server that is away, not only one that was.
+const OUTAGE: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_commands_survive_kill_9_and_take_effect_once() {
@@ -19,18 +26,19 @@ async fn acknowledged_commands_survive_kill_9_and_take_effect_once() {
     let log = server.log().await;
     let writing = Writing::start(&log);
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        writing.progresses().await;
         server.nats.kill9();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(OUTAGE).await;
         server.nats.restart().await.unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    writing.progresses().await;
     writing.stop_and_compare(&log).await;
 }
 
 /// Writers that go on whatever happens, each remembering what was acknowledged.
 pub(super) struct Writing {
     stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicUsize>,
     writers: Vec<tokio::task::JoinHandle<Vec<Acknowledged>>>,
 }
 
@@ -42,10 +50,10 @@ struct Acknowledged {
 
 impl Writing {
     pub(super) fn start(log: &Arc<dyn Log>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::<AtomicUsize>::default());
         let stores = [store(log), store(log)];
         let writers = (0..WRITERS).map(|writer| {
-            let (store, stop) = (stores[writer % stores.len()].clone(), stop.clone());
+            let (store, stop, count) = (stores[writer % stores.len()].clone(), stop.clone(), acknowledged.clone());
             #[expect(clippy::disallowed_methods, reason = "the writers are joined below")]
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
@@ -58,12 +66,25 @@ impl Writing {
                     let key = key("crash", &format!("t-{aggregate}"));
                     let position = insist(&store, &key, request_as(id, add(1))).await;
                     acknowledged.push(Acknowledged { aggregate, id, position });
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
                 acknowledged
             })
         });
         let writers = writers.collect();
-        Self { stop, writers }
+        Self { stop, acknowledged, writers }
+    }
+
+    /// Waits until so many commands more are acknowledged, whatever servers are away.
+    pub(super) async fn progresses(&self) {
+        let wanted = self.acknowledged.load(Ordering::Relaxed) + COMMANDS_BETWEEN;
+        let progress = async {
+            while self.acknowledged.load(Ordering::Relaxed) < wanted {
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, progress).await;
+        assert!(outcome.is_ok(), "{} of {wanted} acknowledged", self.acknowledged.load(Ordering::Relaxed));
     }
 
     /// Every acknowledged command is in the log once, where it was said to be, and nothing else is; versions have no gaps.
