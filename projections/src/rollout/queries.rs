@@ -14,7 +14,7 @@ use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
 use crate::models::devices::word;
-use crate::models::preconditions;
+use crate::models::{preconditions, waits};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;
@@ -200,9 +200,10 @@ fn idle() -> String {
     format!(
         "AND d.online AND d.live_ordinal IS NULL
          AND (d.between_attempts IS NULL OR d.between_attempts = m.ordinal OR {CRITICAL})
-         AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > $3))
+         AND NOT {}
          AND ({OF} IS NULL OR EXISTS (
                SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {}))",
+        waits::is_held("$3"),
         preconditions::hold(OF)
     )
 }
