@@ -49,7 +49,8 @@ pub struct Serving {
 impl Serving {
     /// Stops everything in order; true when all tasks ended in time.
     pub async fn stop(self) -> bool {
-        self.tasks.shutdown(SHUTDOWN_TIMEOUT).await & self.log_tasks.shutdown(SHUTDOWN_TIMEOUT).await
+        let ended = self.tasks.shutdown(SHUTDOWN_TIMEOUT).await;
+        self.log_tasks.shutdown(SHUTDOWN_TIMEOUT).await && ended
     }
 }
 
