@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::guard;
+use crate::http::parameters::{self, Parameters};
 use crate::state::App;
 use crate::{auth, campaigns, devices, download, firmware, openapi, service, updates};
 
@@ -127,16 +128,19 @@ pub(crate) fn description() -> OpenApi {
 /// The whole service.
 pub(crate) fn build(app: App) -> Router {
     let (router, api) = parts(app.config.max_firmware_bytes);
-    surrounded(app, router.merge(SwaggerUi::new("/api/docs").url("/openapi.json", api)))
+    let known = Parameters::of(&api);
+    surrounded(app, known, router.merge(SwaggerUi::new("/api/docs").url("/openapi.json", api)))
 }
 
 /// Health and metrics of a process that serves no API.
 pub(crate) fn build_about(app: App) -> Router {
-    surrounded(app, about().layer(from_fn(guard::limit_time)).split_for_parts().0)
+    let (router, api) = about().layer(from_fn(guard::limit_time)).split_for_parts();
+    surrounded(app, Parameters::of(&api), router)
 }
 
-fn surrounded(app: App, router: Router<App>) -> Router {
+fn surrounded(app: App, known: Parameters, router: Router<App>) -> Router {
     router
+        .layer(from_fn_with_state(known, parameters::refuse_unknown))
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn(guard::problems))

@@ -10,14 +10,14 @@ use crate::auth::Viewer;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{MinPosition, Path, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// Get a campaign
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath),
+    get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, PositionParams),
     responses(
         (status = 200, body = CampaignBody),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),

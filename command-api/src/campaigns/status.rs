@@ -21,7 +21,7 @@ use super::members::WITHOUT_PHASE;
 use crate::auth::{Caller, Viewer};
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
-use crate::http::{MinPosition, Path, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 use crate::words::phases;
 
@@ -103,7 +103,7 @@ pub(crate) struct CampaignStatusBody {
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath),
+    get, path = "/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn campaign_status(
@@ -119,7 +119,7 @@ pub(crate) async fn campaign_status(
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/ota/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath),
+    get, path = "/ota/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn ota_campaign_status(
@@ -135,7 +135,7 @@ pub(crate) async fn ota_campaign_status(
 ///
 /// The same as its progress. Needs role viewer.
 #[utoipa::path(
-    get, path = "/stats/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath),
+    get, path = "/stats/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn campaign_stats(

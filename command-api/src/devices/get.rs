@@ -17,7 +17,7 @@ use crate::http::path::DevicePath;
 use crate::http::position::same_log;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{FilterSet, Filters, MinPosition, Path, Problem};
+use crate::http::{FilterSet, Filters, MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// Earliest log there can be, in milliseconds since 1970: September 2001.
@@ -39,7 +39,7 @@ impl FilterSet for DeviceMoment {}
 ///
 /// With `at_time` or `at_position` as it was then. Needs role viewer.
 #[utoipa::path(
-    get, path = "/devices/{device_id}", tag = "devices", params(DevicePath, DeviceMoment),
+    get, path = "/devices/{device_id}", tag = "devices", params(DevicePath, DeviceMoment, PositionParams),
     responses(
         (status = 200, body = DeviceBody),
         (status = 404, description = "Unknown, or not yet registered then", body = ProblemBody, content_type = "application/problem+json"),

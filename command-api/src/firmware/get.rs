@@ -9,14 +9,14 @@ use crate::auth::Viewer;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{MinPosition, Path, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// Get a firmware
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath),
+    get, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath, PositionParams),
     responses(
         (status = 200, body = FirmwareBody),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),

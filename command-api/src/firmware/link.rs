@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::auth::Viewer;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
-use crate::http::{Path, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// How long a link to an operator is good, in seconds.
@@ -34,7 +34,7 @@ pub(crate) struct DownloadLink {
 ///
 /// The link needs no credentials and ends after an hour. Needs role viewer.
 #[utoipa::path(
-    get, path = "/firmware/{firmware_id}/download", tag = "firmware", params(FirmwarePath),
+    get, path = "/firmware/{firmware_id}/download", tag = "firmware", params(FirmwarePath, PositionParams),
     responses(
         (status = 200, body = DownloadLink),
         (status = 409, description = "Withdrawn or deleted", body = ProblemBody, content_type = "application/problem+json"),
@@ -44,7 +44,9 @@ pub(crate) async fn firmware_download(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<FirmwarePath>,
+    min_position: MinPosition,
 ) -> Result<Json<DownloadLink>, Problem> {
+    min_position.of_this_log(&app).await?;
     let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
     let firmware = app.store.load_fresh(&key).await?.aggregate.clone();
     let bytes = match (firmware.status, &firmware.content) {

@@ -1,8 +1,9 @@
 //! JSON as requests mean it: objects are objects, words are texts, and nothing is read by its place in a list.
 //!
 //! A body is read into [`Json`] first, which tells what is no JSON from what has the wrong shape; then types are read from it. Fields
-//! that are given twice stay in it, so that types refuse them.
+//! that are given twice stay in it and are refused when it is read, at any depth, also in maps.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -119,11 +120,21 @@ fn without_nul(text: String) -> Result<String, Error> {
     if text.contains('\0') { Err(Error::custom("has a NUL character")) } else { Ok(text) }
 }
 
+/// One value per name: which of two was meant nobody can tell.
+fn refuse_doubled(fields: &[(String, Json)]) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(fields.len());
+    match fields.iter().find(|(name, _)| !seen.insert(name.as_str())) {
+        Some((name, _)) => Err(Error::custom(format!("duplicate field `{name}`"))),
+        None => Ok(()),
+    }
+}
+
 fn visit_fields<'de, V: Visitor<'de>>(
     fields: Vec<(String, Json)>,
     nulls: Nulls,
     visitor: V,
 ) -> Result<V::Value, Error> {
+    refuse_doubled(&fields)?;
     let read = |(name, value)| Ok((without_nul(name)?, Reader(value, nulls)));
     let fields: Vec<(String, Reader)> = fields.into_iter().map(read).collect::<Result<_, Error>>()?;
     visitor.visit_map(MapDeserializer::new(fields.into_iter()))
@@ -161,6 +172,7 @@ impl<'de> Deserializer<'de> for Reader {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let Self(Json::Object(mut fields), nulls) = self else { return Err(self.wrong("an object")) };
+        refuse_doubled(&fields)?;
         if nulls == Nulls::Absent {
             fields.retain(|(name, value)| !matches!(value, Json::Null) || !known.contains(&name.as_str()));
         }

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use event_store::PositionToken;
 use projections::WaitError;
+use utoipa::IntoParams;
 
 use super::problem::Problem;
 use super::query;
@@ -20,6 +21,15 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long a query that names none waits for what its caller has stored last.
 const OWN_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// Parameter of every query that is no list.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes what `MinPosition` reads by hand")]
+pub(crate) struct PositionParams {
+    /// Wait, up to 2 s, until what is read has reached this position; also as header `Waybill-Min-Position`.
+    min_position: Option<String>,
+}
+
 /// The position that a query's answer must include.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MinPosition(Option<PositionToken>);
@@ -30,10 +40,9 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let header =
             parts.headers.get("waybill-min-position").map(|value| value.to_str().unwrap_or_default().to_owned());
-        let text = match header {
-            Some(text) => Some(text),
-            None => query::pairs(parts)?.into_iter().find(|(name, _)| name == "min_position").map(|(_, value)| value),
-        };
+        let parameter =
+            query::pairs(parts)?.into_iter().find(|(name, _)| name == "min_position").map(|(_, value)| value);
+        let text = query::either(["min_position", "Waybill-Min-Position"], [parameter, header])?;
         let token =
             text.map(|text| text.parse().map_err(|error| Problem::bad_request(format!("min_position: {error}"))));
         token.transpose().map(Self)

@@ -7,15 +7,25 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use super::problem::{FieldError, Problem};
 
 /// Parameters that belong to paging and positions, not to an endpoint's filters.
 pub(crate) const COMMON: [&str; 4] = ["limit", "cursor", "count", "min_position"];
 
 /// The parameters of a request, in order.
 pub(crate) fn pairs(parts: &Parts) -> Result<Vec<(String, String)>, Problem> {
-    serde_urlencoded::from_str(parts.uri.query().unwrap_or_default())
+    read(parts.uri.query())
+}
+
+/// The parameters of a query string, in order.
+pub(crate) fn read(text: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    serde_urlencoded::from_str(text.unwrap_or_default())
         .map_err(|error| Problem::bad_request(format!("the query can't be read: {error}")))
+}
+
+/// 400 that names a parameter.
+pub(crate) fn refused(name: &str, reason: &str) -> Problem {
+    Problem::bad_request(format!("{name}: {reason}")).with_errors(vec![FieldError::new(name, reason)])
 }
 
 /// The value of a parameter that has two names. Both may be given if they agree.

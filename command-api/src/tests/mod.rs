@@ -6,6 +6,7 @@ mod deletions;
 mod devices;
 mod downloads;
 mod health;
+mod parameters;
 mod repeats;
 mod updates;
 mod uploads;

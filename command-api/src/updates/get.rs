@@ -11,14 +11,14 @@ use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};
 use crate::http::path::{DeviceUpdatePath, UpdatePath};
 use crate::http::problem::ProblemBody;
-use crate::http::{MinPosition, Path, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// Get an update
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/updates/{update_id}", tag = "updates", params(UpdatePath),
+    get, path = "/updates/{update_id}", tag = "updates", params(UpdatePath, PositionParams),
     responses(
         (status = 200, body = UpdateBody),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
@@ -37,7 +37,7 @@ pub(crate) async fn get_update(
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/devices/{device_id}/updates/{ordinal}", tag = "updates", params(DeviceUpdatePath),
+    get, path = "/devices/{device_id}/updates/{ordinal}", tag = "updates", params(DeviceUpdatePath, PositionParams),
     responses((status = 200, body = UpdateBody))
 )]
 pub(crate) async fn get_device_update(

@@ -12,7 +12,7 @@ use super::list::page;
 use super::model::UpdateBody;
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem};
 use crate::state::App;
 
 /// List a device's updates
@@ -56,7 +56,7 @@ pub(crate) struct OtaStatus {
 ///
 /// Needs role viewer.
 #[utoipa::path(
-    get, path = "/devices/{device_id}/ota/status", tag = "updates", params(DevicePath),
+    get, path = "/devices/{device_id}/ota/status", tag = "updates", params(DevicePath, PositionParams),
     responses((status = 200, body = OtaStatus))
 )]
 pub(crate) async fn ota_status(
