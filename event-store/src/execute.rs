@@ -42,13 +42,18 @@ impl EventStore {
         outcome
     }
 
-    /// Decides a command on the newest state and stores nothing.
+    /// Decides a command on the newest state and stores nothing. Of a command that was stored before it tells that outcome.
     pub async fn check<A: Decider>(
         &self,
         key: &Key<A>,
         request: &Request<A::Wish>,
     ) -> Result<Checked<A>, ExecuteError> {
         let loaded = self.load_fresh(key).await?;
+        if let Some(outcome) = loaded.recent.find(request.id).copied() {
+            let stored = self.stored(key.raw(), &loaded, outcome, &digests(request)?, true).await?;
+            let Committed { position, version, aggregate, origin, events, .. } = stored;
+            return Ok(Checked { position, version, aggregate: A::clone(&aggregate), origin, events });
+        }
         let events = decide_on(&loaded, request)?;
         let mut aggregate = A::clone(&loaded.aggregate);
         for event in events.iter().cloned() {
@@ -59,16 +64,16 @@ impl EventStore {
     }
 
     /// What a command stored when it was sent earlier, if the aggregate remembers it: for senders that look at more than the aggregate
-    /// before they send.
+    /// before they send. Any of the digests proves that it is the same command.
     pub async fn repeated<A: Decider>(
         &self,
         key: &Key<A>,
         id: CommandId,
-        said: CommandHash,
+        digests: &[CommandHash],
     ) -> Result<Option<Committed<A>>, ExecuteError> {
         let loaded = self.load_fresh(key).await?;
         match loaded.recent.find(id) {
-            Some(outcome) => self.stored(key.raw(), &loaded, *outcome, said, true).await.map(Some),
+            Some(outcome) => self.stored(key.raw(), &loaded, *outcome, digests, true).await.map(Some),
             None => Ok(None),
         }
     }
@@ -79,10 +84,10 @@ impl EventStore {
         key: &AggregateKey,
         loaded: &Loaded<A>,
         outcome: CommandOutcome,
-        hash: CommandHash,
+        digests: &[CommandHash],
         repeated: bool,
     ) -> Result<Committed<A>, ExecuteError> {
-        if outcome.hash != hash {
+        if !digests.contains(&outcome.hash) {
             return Err(ExecuteError::CommandIdReused);
         }
         let events = self.events_at::<A>(key, outcome.sequence).await?;
@@ -95,7 +100,8 @@ struct Execution<'a, A: Decider> {
     store: &'a EventStore,
     key: &'a AggregateKey,
     request: &'a Request<A::Wish>,
-    hash: CommandHash,
+    /// The digest that is stored, then others that prove a repeated command.
+    digests: [CommandHash; 2],
     /// Whether an append of this command got no answer and so may have been stored.
     unanswered: bool,
     /// Whether the state has been compared with the leader.
@@ -110,11 +116,7 @@ enum Round<A: Decider> {
 
 impl<'a, A: Decider> Execution<'a, A> {
     fn new(store: &'a EventStore, key: &'a AggregateKey, request: &'a Request<A::Wish>) -> Result<Self, StoreError> {
-        let hash = match request.said {
-            Some(said) => said,
-            None => CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?,
-        };
-        Ok(Self { store, key, request, hash, unanswered: false, fresh: false })
+        Ok(Self { store, key, request, digests: digests(request)?, unanswered: false, fresh: false })
     }
 
     async fn run(mut self, key: &Key<A>) -> Result<Committed<A>, ExecuteError> {
@@ -126,7 +128,7 @@ impl<'a, A: Decider> Execution<'a, A> {
             }
             if let Some(outcome) = loaded.recent.find(self.request.id).copied() {
                 let now = self.store.load_fresh(key).await?;
-                return self.store.stored(self.key, &now, outcome, self.hash, !self.unanswered).await;
+                return self.store.stored(self.key, &now, outcome, &self.digests, !self.unanswered).await;
             }
             if round == TRIES_MAX {
                 break;
@@ -157,7 +159,7 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 
     async fn append(&mut self, loaded: Arc<Loaded<A>>, events: Vec<A::Event>) -> Result<Round<A>, ExecuteError> {
-        let body = record::encode(self.request, &self.hash, loaded.version + 1, &events)
+        let body = record::encode(self.request, &self.digests[0], loaded.version + 1, &events)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let bytes = body.len();
         if bytes > RECORD_MAX_BYTES {
@@ -167,7 +169,7 @@ impl<'a, A: Decider> Execution<'a, A> {
             Ok(sequence) => {
                 let outcome = CommandOutcome {
                     id: self.request.id,
-                    hash: self.hash,
+                    hash: self.digests[0],
                     sequence,
                     version: loaded.version + events.len() as u64,
                     event_count: events.len() as u32,
@@ -209,6 +211,13 @@ impl<'a, A: Decider> Execution<'a, A> {
         self.fresh = true;
         Ok(self.store.advance_to(self.key, Arc::default(), last).await?)
     }
+}
+
+/// What a command is known by: the digest of what its sender said, if it has one; and of the wish, which was stored alone before senders
+/// gave digests of their own.
+fn digests<W: serde::Serialize>(request: &Request<W>) -> Result<[CommandHash; 2], StoreError> {
+    let wish = CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?;
+    Ok([request.said.unwrap_or(wish), wish])
 }
 
 fn committed<A: Decider>(

@@ -17,7 +17,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Patch, Path, Problem, Reply};
+use crate::http::{CommandRequest, Patch, Path, Problem, Reply};
 use crate::state::App;
 
 /// New values; what is absent stays, `null` clears what may be absent.
@@ -91,9 +91,8 @@ impl AdjustRequest {
 pub(crate) async fn adjust_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Patch(mut wanted): Patch<AdjustRequest>,
+    CommandRequest(envelope, Patch(mut wanted)): CommandRequest<Patch<AdjustRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let reason = wanted.reason.take();
     let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()?) };

@@ -12,7 +12,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -30,11 +30,9 @@ use crate::updates::usable_firmware;
 pub(crate) async fn replace_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Said(Body(wanted), said): Said<Body<CampaignRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let envelope = envelope.saying(said);
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
     if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
         return Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?));

@@ -13,7 +13,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::{CampaignPath, WavePath};
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Envelope, Path, Problem, Reply};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -32,9 +32,8 @@ use crate::updates::usable_firmware;
 pub(crate) async fn pause_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let wish = CampaignCommand::Pause { cause: PauseCause::Operator };
     send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await
@@ -63,23 +62,27 @@ pub(crate) struct ResumeRequest {
 pub(crate) async fn resume_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ResumeRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ResumeRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let accept_failures = wanted.accept_failures;
-    if accept_failures && wanted.reason.as_deref().unwrap_or_default().trim().is_empty() {
+    let reason = wanted.reason.as_deref().or(envelope.reason());
+    if accept_failures && reason.unwrap_or_default().trim().is_empty() {
         return Err(Problem::invalid("reason", "is needed with accept_failures"));
     }
-    may_go_on(&app, &caller, &envelope, path.campaign_id).await?;
+    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?));
+    }
+    may_go_on(&app, &caller, path.campaign_id).await?;
     send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Resume { accept_failures }, wanted.reason).await
 }
 
-/// A campaign whose firmware was withdrawn would only be paused again. Once it was resumed, the same request isn't judged anew.
-async fn may_go_on(app: &App, caller: &Caller, envelope: &Envelope, id: CampaignId) -> Result<(), Problem> {
+/// A campaign whose firmware was withdrawn would only be paused again.
+async fn may_go_on(app: &App, caller: &Caller, id: CampaignId) -> Result<(), Problem> {
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
     match &loaded.aggregate.spec {
-        Some(spec) if loaded.aggregate.status == CampaignStatus::Paused && !envelope.is_stored(caller, &loaded) => {
+        Some(spec) if loaded.aggregate.status == CampaignStatus::Paused => {
             usable_firmware(app, caller, spec.firmware_id).await.map(drop)
         }
         _ => Ok(()),
@@ -100,9 +103,8 @@ async fn may_go_on(app: &App, caller: &Caller, envelope: &Envelope, id: Campaign
 pub(crate) async fn cancel_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Cancel, wanted.reason).await
 }
@@ -121,9 +123,8 @@ pub(crate) async fn cancel_campaign(
 pub(crate) async fn open_wave(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<WavePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let wish = CampaignCommand::OpenWave { wave: path.wave };
     send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await

@@ -15,7 +15,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Done, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Done, Envelope, Path, Problem, Reply};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -33,10 +33,8 @@ use crate::updates::usable_firmware;
 pub(crate) async fn create_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
-    Said(Body(wanted), said): Said<Body<CampaignRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let envelope = envelope.saying(said);
     if let Some(first) = created_before(&app, &caller, &envelope).await? {
         return Ok(first);
     }
@@ -64,11 +62,9 @@ pub(crate) struct CloneRequest {
 pub(crate) async fn clone_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Said(Body(wanted), said): Said<Body<CloneRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CloneRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let envelope = envelope.saying(said);
     if let Some(first) = created_before(&app, &caller, &envelope).await? {
         return Ok(first);
     }
@@ -99,7 +95,7 @@ async fn created_before(
 }
 
 fn created(id: CampaignId, done: &Done<Campaign>) -> Result<Reply<CampaignBody>, Problem> {
-    Ok(done.reply(CampaignBody::done(id, done)?).created(location(id)))
+    Ok(done.reply_created(CampaignBody::done(id, done)?, location(id)))
 }
 
 async fn create(

@@ -10,7 +10,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// Delete a draft
@@ -27,9 +27,8 @@ use crate::state::App;
 pub(crate) async fn delete_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Delete, wanted.reason).await?;

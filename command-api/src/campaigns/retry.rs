@@ -17,7 +17,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -36,13 +36,11 @@ use crate::updates::usable_firmware;
 pub(crate) async fn retry_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let id = path.campaign_id;
     let key = Key::<Campaign>::new(&caller.tenant, &id);
-    let envelope = envelope.saying(said);
     if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
         return Ok(done.reply(CampaignBody::done(id, &done)?));
     }

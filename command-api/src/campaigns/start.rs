@@ -22,7 +22,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Envelope, Path, Problem, Reply};
 use crate::state::App;
 use crate::updates::usable_firmware;
 
@@ -56,11 +56,10 @@ pub(crate) struct Started {
 pub(crate) async fn start_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope.saying(said), path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
 }
 
 /// Start a campaign (old spelling)
@@ -73,11 +72,10 @@ pub(crate) async fn start_campaign(
 pub(crate) async fn execute_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<CampaignPath>,
-    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope.saying(said), path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
 }
 
 async fn start(

@@ -18,7 +18,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Envelope, Patch, Path, Problem, Reply, Said};
+use crate::http::{CommandRequest, Envelope, Patch, Path, Problem, Reply};
 use crate::state::App;
 
 /// What to change: absent fields stay, `null` clears.
@@ -163,11 +163,10 @@ fn versions(
 pub(crate) async fn amend_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Said(Patch(patch), said): Said<Patch<DevicePatch>>,
+    CommandRequest(envelope, Patch(patch)): CommandRequest<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    amend(&app, &caller, &envelope.saying(said), &path.device_id, patch).await
+    amend(&app, &caller, &envelope, &path.device_id, patch).await
 }
 
 /// Change a device (the same as PATCH)
@@ -180,11 +179,10 @@ pub(crate) async fn amend_device(
 pub(crate) async fn replace_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Said(Patch(patch), said): Said<Patch<DevicePatch>>,
+    CommandRequest(envelope, Patch(patch)): CommandRequest<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    amend(&app, &caller, &envelope.saying(said), &path.device_id, patch).await
+    amend(&app, &caller, &envelope, &path.device_id, patch).await
 }
 
 async fn amend(

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::auth::{Caller, Operator};
 use crate::http::body;
 use crate::http::problem::{FieldError, ProblemBody};
 use crate::http::reply::POSITION_HEADER;
-use crate::http::{Envelope, Problem};
+use crate::http::{Envelope, Problem, UnreadCommand};
 use crate::state::App;
 
 /// Most devices of one request.
@@ -55,8 +56,9 @@ struct GivenId {
 pub(crate) struct BulkItem {
     /// Place in the request, from 0.
     index: usize,
+    /// The device's, also of an item that was refused; null where the request names none.
     id: Option<String>,
-    /// As if it had been sent alone.
+    /// As if it had been sent alone: 201 for a new device, 200 for one that was registered with the same data.
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<BulkError>,
@@ -77,7 +79,7 @@ pub(crate) struct BulkReply {
     succeeded: usize,
     failed: usize,
     items: Vec<BulkItem>,
-    /// Highest position of them; absent when nothing was stored.
+    /// Highest position of them; absent when nothing was stored, as on a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
 }
@@ -96,7 +98,7 @@ pub(crate) struct BulkReply {
 pub(crate) async fn register_devices(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
+    UnreadCommand(envelope): UnreadCommand,
     request: Request,
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {
     let headers = request.headers().clone();
@@ -109,9 +111,7 @@ pub(crate) async fn register_devices(
         let detail = format!("at most {ITEMS_MAX} devices in one request");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
-    let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
-    key::claim_all(&app, &caller, &envelope, &ids).await?;
+    claim_key(&app, &caller, &envelope, &items).await?;
     let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, envelope.item(index), item));
     let mut outcomes: Vec<Outcome> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
     let is_away = |outcome: &Outcome| {
@@ -124,14 +124,28 @@ pub(crate) async fn register_devices(
     }
     let sequence = |outcome: &Outcome| outcome.result.as_ref().ok().map(|(_, sequence)| *sequence);
     let position = match outcomes.iter().filter_map(sequence).max() {
-        Some(sequence) => Some(app.token(sequence).await?.to_string()),
-        None => None,
+        Some(sequence) if !envelope.dry_run => Some(app.token(sequence).await?.to_string()),
+        _ => None,
     };
     let items: Vec<BulkItem> = outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
     let failed = items.iter().filter(|item| item.error.is_some()).count();
     let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
     let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
     Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))
+}
+
+/// Makes the key belong to this list of devices.
+async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Vec<u8>]) -> Result<(), Problem> {
+    if !envelope.has_key() {
+        return Ok(());
+    }
+    let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
+    let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
+    let read = |item: &Vec<u8>| {
+        serde_json::from_slice(item).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(item).into_owned()))
+    };
+    let items: Vec<Value> = items.iter().map(read).collect();
+    key::claim_all(app, caller, envelope, &items, &ids).await
 }
 
 /// The items as they were sent, none of them read.
@@ -167,13 +181,13 @@ impl Outcome {
 }
 
 async fn one(app: &App, caller: &Caller, envelope: Envelope, item: Vec<u8>) -> Outcome {
-    let mut id = None;
+    let mut id = body::text_of(&item, "device_id");
     let registering = async {
         if item.len() > ITEM_MAX_BYTES {
             return Err(body::too_large());
         }
         let wanted: DeviceRequest = body::parse(&item)?;
-        id.clone_from(&wanted.device_id);
+        let envelope = envelope.digesting("/devices/bulk", &item)?;
         if wanted.device_id.is_none() && !envelope.has_key() {
             return Err(Problem::invalid("device_id", "is missing; without it the request needs an Idempotency-Key"));
         }
@@ -181,8 +195,7 @@ async fn one(app: &App, caller: &Caller, envelope: Envelope, item: Vec<u8>) -> O
     };
     let result = registering.await.map(|(registered, done)| {
         id = Some(registered.to_string());
-        let status = if done.dry_run { StatusCode::OK } else { StatusCode::CREATED };
-        (status, done.position.sequence)
+        (done.created_status(), done.position.sequence)
     });
     Outcome { id, result }
 }

@@ -17,7 +17,7 @@ use crate::fields::{self, Checks};
 use crate::http::envelope::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Done, Envelope, Problem, Reply};
+use crate::http::{Body, CommandRequest, Done, Envelope, Problem, Reply};
 use crate::state::App;
 
 /// A device to register.
@@ -103,6 +103,7 @@ impl DeviceRequest {
     post, path = "/devices", tag = "devices", request_body = DeviceRequest, params(CommandHeaders),
     responses(
         (status = 201, body = WithPosition<DeviceBody>),
+        (status = 200, description = "It was registered with the same data", body = WithPosition<DeviceBody>),
         (status = 409, description = "Registered with other data, or the EUI is taken", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -110,8 +111,7 @@ impl DeviceRequest {
 pub(crate) async fn register_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
-    Body(wanted): Body<DeviceRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DeviceRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     let chosen = wanted.device_id.clone().map(fields::device_id).transpose()?;
     match &chosen {
@@ -125,7 +125,7 @@ pub(crate) async fn register_device(
         key::release(&app, &caller, &envelope, id).await;
     }
     let (id, done) = outcome?;
-    Ok(done.reply(DeviceBody::done(&id, &done)).created(location(&id)))
+    Ok(done.reply_created(DeviceBody::done(&id, &done), location(&id)))
 }
 
 /// Registers one device: claims its EUI, then makes it known.
@@ -147,8 +147,9 @@ pub(super) async fn register(
         let done = app.command(caller, envelope, &key, wish, reason).await?;
         return Ok((id, done));
     };
-    let envelope = &envelope.clone().saying(CommandHash::of(&wish).map_err(Problem::internal)?);
-    if let Some(done) = app.repeated(caller, envelope, &key).await? {
+    // Earlier versions stored the digest of the wish.
+    let earlier = CommandHash::of(&wish).map_err(Problem::internal)?;
+    if let Some(done) = app.repeated_or(caller, envelope, &key, Some(earlier)).await? {
         return Ok((id, done));
     }
     dev_eui::claim(app, caller, envelope, &eui, &id).await?;

@@ -13,7 +13,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// The id of what was deleted.
@@ -36,9 +36,8 @@ pub(crate) struct Deleted {
 pub(crate) async fn decommission_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let done = app.command(&caller, &envelope, &key, DeviceCommand::Decommission, wanted.reason).await?;

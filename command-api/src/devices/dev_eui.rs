@@ -118,7 +118,6 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
-    use axum::extract::FromRequestParts;
     use axum::http::Request;
     use domain::{Actor, TenantId};
     use serde_json::json;
@@ -129,8 +128,8 @@ mod tests {
     const EUI: &str = "0102030405060708";
 
     async fn world() -> (Api, Caller, Envelope) {
-        let (mut parts, ()) = Request::post("/devices").body(()).unwrap().into_parts();
-        let envelope = Envelope::from_request_parts(&mut parts, &()).await.unwrap();
+        let (parts, ()) = Request::post("/devices").body(()).unwrap().into_parts();
+        let envelope = Envelope::of(&parts).unwrap();
         let (tenant, actor) = (TenantId::new("acme").unwrap(), Actor::new("user:42").unwrap());
         (Api::new(), Caller { tenant, actor, roles: vec![] }, envelope)
     }

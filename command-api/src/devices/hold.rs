@@ -13,7 +13,7 @@ use crate::fields::Checks;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,9 +40,8 @@ pub(crate) struct ReasonRequest {
 pub(crate) async fn hold_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(wanted): Body<HoldRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<HoldRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     let mut checks = Checks::default();
     checks.time("until", wanted.until);
@@ -63,9 +62,8 @@ pub(crate) async fn hold_device(
 pub(crate) async fn release_device(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let done = app.command(&caller, &envelope, &key, DeviceCommand::Release, wanted.reason).await?;

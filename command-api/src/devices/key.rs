@@ -30,15 +30,26 @@ pub(super) async fn is_free(app: &App, caller: &Caller, envelope: &Envelope) -> 
     }
 }
 
-/// Makes the key belong to a list of devices, some of which have no id yet.
+/// Makes the key belong to a list of devices as they were sent, some of which have no id yet.
 pub(super) async fn claim_all(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
+    items: &[serde_json::Value],
     ids: &[Option<&str>],
 ) -> Result<(), Problem> {
-    let owner = CommandHash::of(&ids).map_err(Problem::internal)?.to_hex();
-    claim_for(app, caller, envelope, owner).await
+    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
+    let owner = match envelope.reason() {
+        Some(reason) => CommandHash::of(&(items, reason)),
+        None => CommandHash::of(&items),
+    };
+    let owner = owner.map_err(Problem::internal)?.to_hex();
+    // Earlier versions looked at the ids alone.
+    let earlier = CommandHash::of(&ids).map_err(Problem::internal)?.to_hex();
+    match try_to_make(app, caller, envelope, &key, owner).await {
+        Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) if owner == earlier => Ok(()),
+        outcome => outcome.map_err(reused),
+    }
 }
 
 /// Makes the key belong to whatever the owner's name stands for, or refuses it: it belongs to something else.
@@ -74,13 +85,27 @@ fn claim_of(caller: &Caller, envelope: &Envelope) -> Option<Key<Claim>> {
 }
 
 async fn make(app: &App, caller: &Caller, envelope: &Envelope, key: &Key<Claim>, owner: String) -> Result<(), Problem> {
+    try_to_make(app, caller, envelope, key, owner).await.map_err(reused)
+}
+
+async fn try_to_make(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    key: &Key<Claim>,
+    owner: String,
+) -> Result<(), ExecuteError> {
     let request = envelope.bare_request(caller, ClaimCommand::Make { owner });
-    let outcome = match envelope.dry_run {
+    match envelope.dry_run {
         true => app.store.check(key, &request).await.map(drop),
         false => app.store.execute(key, request).await.map(drop),
-    };
-    outcome.map_err(|error| match error {
+    }
+}
+
+/// The key belongs to another request.
+fn reused(error: ExecuteError) -> Problem {
+    match error {
         ExecuteError::Rejected(Rejection::ClaimTaken { .. }) => ExecuteError::CommandIdReused.into(),
         other => other.into(),
-    })
+    }
 }

@@ -15,7 +15,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// How long the reply waits for the bytes to go; they go all the same.
@@ -35,12 +35,14 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 pub(crate) async fn delete_firmware(
     State(app): State<App>,
     Admin(caller): Admin,
-    envelope: Envelope,
     Path(path): Path<FirmwarePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {
     let id = path.firmware_id;
     let key = Key::<Firmware>::new(&caller.tenant, &id);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return Ok(done.reply(Deleted { id: id.to_string() }));
+    }
     if !envelope.dry_run {
         release_stale(&app, &caller, &envelope, id, clock::now()).await?;
     }

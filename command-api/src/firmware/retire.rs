@@ -11,7 +11,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Envelope, Path, Problem, Reply};
 use crate::state::App;
 
 /// Deprecate a firmware
@@ -24,9 +24,8 @@ use crate::state::App;
 pub(crate) async fn deprecate_firmware(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<FirmwarePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<FirmwareBody>, Problem> {
     retire(&app, &caller, &envelope, path, FirmwareCommand::Deprecate, wanted.reason).await
 }
@@ -45,9 +44,8 @@ pub(crate) async fn deprecate_firmware(
 pub(crate) async fn withdraw_firmware(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<FirmwarePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<FirmwareBody>, Problem> {
     retire(&app, &caller, &envelope, path, FirmwareCommand::Withdraw, wanted.reason).await
 }

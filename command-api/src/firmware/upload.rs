@@ -22,7 +22,7 @@ use crate::devices::key::claim_for;
 use crate::http::envelope::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Done, Envelope, Problem, Reply, body};
+use crate::http::{Done, Envelope, Problem, UnreadCommand, body};
 use crate::state::App;
 
 /// Largest `metadata` part, in bytes.
@@ -54,7 +54,7 @@ pub(crate) struct UploadForm {
 pub(crate) async fn upload_firmware(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
+    UnreadCommand(envelope): UnreadCommand,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Problem> {
     let form = form.map_err(|rejection| {
@@ -183,7 +183,11 @@ async fn allow(
     wish: &FirmwareCommand,
 ) -> Result<Done<Firmware>, Problem> {
     let asking = envelope.as_dry_run();
-    let owner = CommandHash::of(wish).map_err(Problem::internal)?.to_hex();
+    let owner = match envelope.reason() {
+        Some(reason) => CommandHash::of(&(wish, reason)),
+        None => CommandHash::of(wish),
+    };
+    let owner = owner.map_err(Problem::internal)?.to_hex();
     claim_for(app, caller, &asking, owner.clone()).await?;
     let would_be = app.command(caller, &asking, key, wish.clone(), None).await?;
     claim_for(app, caller, envelope, owner).await?;
@@ -192,9 +196,7 @@ async fn allow(
 
 fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Problem> {
     let body = FirmwareBody::done(id, done).ok_or_else(|| Problem::internal("a firmware without content"))?;
-    let known = done.events.is_empty();
-    let reply: Reply<FirmwareBody> = done.reply(body);
-    Ok(if known { reply.into_response() } else { reply.created(location(id)).into_response() })
+    Ok(done.reply_created(body, location(id)).into_response())
 }
 
 /// A conflict names the firmware that is there.

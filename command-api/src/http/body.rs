@@ -71,6 +71,16 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     parse_as(bytes, Nulls::Absent)
 }
 
+/// What an object says in a field, as text, however wrong the rest of it may be.
+pub(crate) fn text_of(bytes: &[u8], field: &str) -> Option<String> {
+    let Ok(Json::Object(fields)) = serde_json::from_slice(bytes) else { return None };
+    fields.into_iter().find(|(name, _)| name == field).and_then(|(_, value)| match value {
+        Json::Text(text) => Some(text),
+        Json::Number(number) => Some(number.to_string()),
+        Json::Bool(_) | Json::Null | Json::List(_) | Json::Object(_) => None,
+    })
+}
+
 /// The items of a list as they were sent, none of them read.
 pub(crate) fn items(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
     serde_json::from_slice(bytes)
@@ -208,6 +218,22 @@ mod tests {
             assert_eq!(read(text).unwrap_err().errors()[0].field, field);
         }
         assert!(read("{\"inner\":{\"\\u0000\":\"a\"}}").is_err());
+    }
+
+    #[test]
+    fn a_field_given_twice_is_refused_by_name_at_any_depth() {
+        let field = |text: &str| {
+            let problem = parse::<Loose>(text.as_bytes()).unwrap_err();
+            (problem.status().as_u16(), problem.errors()[0].field.clone())
+        };
+        assert_eq!(field("{\"inner\":{\"a\":\"b\",\"c\":\"d\",\"a\":\"b\"}}"), (422, "inner.a".into()));
+        assert_eq!(field("{\"minutes\":null,\"minutes\":1}"), (422, "minutes".into()));
+        assert_eq!(field("{\"inner\":{},\"inner\":{}}"), (422, "inner".into()));
+        let free = |text: &str| {
+            parse::<serde_json::Value>(text.as_bytes()).map_err(|problem| problem.errors()[0].field.clone())
+        };
+        assert_eq!(free("{\"a\":[{\"b\":1,\"b\":2}]}"), Err("a[0].b".into()));
+        assert!(free("{\"a\":{\"b\":1},\"b\":2}").is_ok());
     }
 
     #[test]

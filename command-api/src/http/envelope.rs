@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::MatchedPath;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Decider, Key, Sealed};
 use event_store::{CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, clock};
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::problem::Problem;
 use super::query;
 use super::reply::Reply;
+use super::said;
 use crate::auth::Caller;
 use crate::state::App;
 
@@ -32,7 +33,8 @@ const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
 pub(crate) struct CommandHeaders {
-    /// The same key with the same body gives the first outcome; with another body 422.
+    /// The same key with the same request (path, body, reason) gives the first outcome; with another body 422. A request that was refused
+    /// or changed nothing leaves nothing behind: sent again, with whatever body, it is judged as a new one.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
     /// Ties everything that follows together in the audit.
@@ -53,7 +55,7 @@ pub(crate) struct Envelope {
     /// Versions, one of which the aggregate must have.
     if_match: Option<Seen>,
     reason: Option<String>,
-    /// What the request said, where the command follows from more.
+    /// Digest of the request.
     said: Option<CommandHash>,
     pub(crate) dry_run: bool,
 }
@@ -74,24 +76,33 @@ impl<A: Decider> Done<A> {
     pub(crate) fn reply<T>(&self, resource: T) -> Reply<T> {
         Reply::ok(resource, self.position).version(self.version).dry_run(self.dry_run)
     }
+
+    /// 201 with the resource and its place, or 200 where it existed already, or on a dry run.
+    pub(crate) fn reply_created<T>(&self, resource: T, location: String) -> Reply<T> {
+        let reply = self.reply(resource);
+        if self.created_status() == StatusCode::CREATED { reply.created(location) } else { reply }
+    }
+
+    pub(crate) fn created_status(&self) -> StatusCode {
+        if self.dry_run || self.events.is_empty() { StatusCode::OK } else { StatusCode::CREATED }
+    }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Envelope {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+impl Envelope {
+    /// Of a request's head. Handlers get it by [`CommandRequest`](super::CommandRequest), which adds the digest of the body.
+    pub(crate) fn of(parts: &Parts) -> Result<Self, Problem> {
         let matched = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
         let route = matched.unwrap_or_else(|| parts.uri.path().to_owned());
         let pairs = query::pairs(parts)?;
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
             let known = PARAMETERS.join(" and ");
-            return Err(Problem::bad_request(format!("a command has no parameter {name:?}; there are {known}")));
+            return Err(query::refused(name, &format!("a command has no such parameter; there are {known}")));
         }
         let find = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let dry_run = match find("dry_run") {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
+            Some(_) => return Err(query::refused("dry_run", "true or false")),
         };
         Ok(Self {
             route: format!("{} {}", parts.method, without_tenant(&route)),
@@ -104,9 +115,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Envelope {
             dry_run,
         })
     }
-}
 
-impl Envelope {
     pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
     }
@@ -117,10 +126,15 @@ impl Envelope {
         Self { key: self.key.as_ref().map(|key| format!("{key}#{index}")), if_match: None, ..self.clone() }
     }
 
-    /// The same request, with the digest of what it said in the place of the command that follows from it.
-    #[must_use]
-    pub(crate) fn saying(self, said: CommandHash) -> Self {
-        Self { said: Some(said), ..self }
+    /// With the digest of a body that was sent to a path.
+    pub(crate) fn digesting(self, path: &str, body: &[u8]) -> Result<Self, Problem> {
+        let digest = said::digest(path, body, self.reason.as_deref())?;
+        Ok(Self { said: Some(digest), ..self })
+    }
+
+    /// The reason in the query.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// The same request, only asking.
@@ -137,7 +151,7 @@ impl Envelope {
         }
     }
 
-    /// Whether this very command is among those that an aggregate has stored: its outcome stands.
+    /// Whether this command's id is among those that an aggregate has stored: its outcome stands, for this request or another one.
     pub(crate) fn is_stored<A: Decider>(&self, caller: &Caller, loaded: &Loaded<A>) -> bool {
         self.key.is_some() && loaded.recent.find(self.command_id(caller)).is_some()
     }
@@ -206,8 +220,20 @@ impl App {
         envelope: &Envelope,
         key: &Key<A>,
     ) -> Result<Option<Done<A>>, Problem> {
+        self.repeated_or(caller, envelope, key, None).await
+    }
+
+    /// The same for commands of which earlier versions stored another digest.
+    pub(crate) async fn repeated_or<A: Decider>(
+        &self,
+        caller: &Caller,
+        envelope: &Envelope,
+        key: &Key<A>,
+        earlier: Option<CommandHash>,
+    ) -> Result<Option<Done<A>>, Problem> {
         let Some(said) = envelope.said.filter(|_| envelope.has_key() && !envelope.dry_run) else { return Ok(None) };
-        match self.store.repeated(key, envelope.command_id(caller), said).await? {
+        let digests: Vec<CommandHash> = [Some(said), earlier].into_iter().flatten().collect();
+        match self.store.repeated(key, envelope.command_id(caller), &digests).await? {
             Some(committed) => self.done(caller, committed).await.map(Some),
             None => Ok(None),
         }
@@ -230,7 +256,7 @@ fn one_reason(body: Option<String>, query: Option<String>) -> Result<Option<Stri
 }
 
 /// `/api/v1/tenants/{tenant_id}/devices` and `/api/v1/devices` are one route.
-fn without_tenant(route: &str) -> &str {
+pub(super) fn without_tenant(route: &str) -> &str {
     let route = route.strip_prefix("/api/v1").unwrap_or(route);
     route.strip_prefix("/tenants/{tenant_id}").unwrap_or(route)
 }

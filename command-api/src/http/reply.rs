@@ -15,9 +15,10 @@ pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("waybill-
 pub(crate) struct WithPosition<T> {
     #[serde(flatten)]
     resource: T,
-    /// For `Waybill-Min-Position`: `{created_ms of the log}-{sequence}`.
+    /// For `Waybill-Min-Position`: `{created_ms of the log}-{sequence}`. Absent on a dry run.
     #[schema(example = "1790000000123-42")]
-    position: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
     /// Present on a dry run: nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
@@ -51,20 +52,18 @@ impl<T> Reply<T> {
         self
     }
 
-    /// The resource is new: 201 with its place. A dry run makes nothing and stays 200.
+    /// The resource is new: 201 with its place.
     #[must_use]
-    pub(crate) fn created(mut self, location: String) -> Self {
-        if !self.dry_run {
-            self.status = StatusCode::CREATED;
-            self.location = Some(location);
-        }
+    pub(super) fn created(mut self, location: String) -> Self {
+        self.status = StatusCode::CREATED;
+        self.location = Some(location);
         self
     }
 }
 
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
-        let position = self.position.to_string();
+        let position = (!self.dry_run).then(|| self.position.to_string());
         let body =
             WithPosition { resource: self.resource, position: position.clone(), dry_run: self.dry_run.then_some(true) };
         let mut response = (self.status, Json(body)).into_response();
@@ -74,7 +73,9 @@ impl<T: Serialize> IntoResponse for Reply<T> {
                 headers.insert(name, value);
             }
         };
-        set(POSITION_HEADER, &position);
+        if let Some(position) = &position {
+            set(POSITION_HEADER, position);
+        }
         if let Some(version) = self.version {
             set(header::ETAG, &etag(version));
         }

@@ -41,9 +41,8 @@ impl Api {
 
     async fn release_stale(&self, firmware: &str, after: TimeDelta) {
         let caller = Caller { tenant: tenant(), actor: Actor::new("user:42").unwrap(), roles: vec![Role::Admin] };
-        let (mut parts, ()) = Request::delete("/x").body(()).unwrap().into_parts();
-        let envelope =
-            <Envelope as axum::extract::FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap();
+        let (parts, ()) = Request::delete("/x").body(()).unwrap().into_parts();
+        let envelope = Envelope::of(&parts).unwrap();
         let id = firmware.parse().unwrap();
         crate::firmware::release_stale(&self.app, &caller, &envelope, id, clock::now() + after).await.unwrap();
     }

@@ -255,3 +255,37 @@ async fn a_held_device_is_released_again() {
     let released = api.post("/devices/d-1/release", Value::Null).await;
     assert_eq!((released.status.as_u16(), &released.body["held"]), (200, &json!(false)));
 }
+
+#[tokio::test]
+async fn each_item_of_a_bulk_is_named_and_answered_as_if_sent_alone() {
+    let api = Api::new();
+    api.post("/devices", json!({"device_id": "there"})).await;
+    let items = json!([
+        {"device_id": "there"}, {"device_id": "new"}, {"device_id": "a.b"}, {"device_id": "odd", "colour": "red"},
+        {"device_id": 7}, {"name": "x"}, 8, {"device_id": "there", "name": "other"}
+    ]);
+    for (dry_run, created) in [("?dry_run=true", 200), ("", 201)] {
+        let answer = api.post(&format!("/devices/bulk{dry_run}"), items.clone()).await;
+        let told: Vec<_> =
+            answer.body["items"].as_array().unwrap().iter().map(|item| (&item["id"], &item["status"])).collect();
+        let expected = [
+            (json!("there"), 200),
+            (json!("new"), created),
+            (json!("a.b"), 422),
+            (json!("odd"), 422),
+            (json!("7"), 422),
+            (json!(null), 422),
+            (json!(null), 422),
+            (json!("there"), 409),
+        ];
+        let expected: Vec<_> = expected.iter().map(|(id, status)| (id.clone(), json!(status))).collect();
+        assert_eq!(told, expected.iter().map(|(id, status)| (id, status)).collect::<Vec<_>>(), "{}", answer.body);
+        assert_eq!((&answer.body["succeeded"], &answer.body["failed"]), (&json!(2), &json!(6)));
+        assert_eq!(answer.body["position"].is_string(), dry_run.is_empty(), "{}", answer.body);
+        assert_eq!(answer.header("waybill-position").is_empty(), !dry_run.is_empty());
+    }
+    let again = api.post("/devices", json!({"device_id": "there"})).await;
+    assert_eq!((again.status.as_u16(), again.header("location")), (200, ""), "{}", again.body);
+    let would_be = api.post("/devices?dry_run=true", json!({"device_id": "newer"})).await;
+    assert_eq!((would_be.status.as_u16(), &would_be.body["position"]), (200, &Value::Null), "{}", would_be.body);
+}

@@ -1,9 +1,13 @@
 //! A request sent again with its key: the first outcome, whatever has become of what it needed.
 
+use std::collections::BTreeMap;
+
 use axum::http::Method;
 use domain::campaign::{Campaign, CampaignCommand};
+use domain::device::{Device, DeviceCommand, Profile};
 use domain::firmware::Firmware;
-use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
+use domain::values::Transport;
+use domain::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, Key, TenantId};
 use event_store::{CommandHash, Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -145,4 +149,146 @@ async fn a_key_belongs_to_one_list_of_devices() {
     assert_eq!(send(json!([{"device_id": "d-1"}, {}])).await.body["succeeded"], 2);
     is_refused(&send(json!([{"device_id": "d-2"}, {}])).await);
     is_refused(&send(json!([{"device_id": "d-1"}])).await);
+}
+
+/// Requests one after another, each of which stores something, with the route that it stands for.
+fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Value)> {
+    let route = |method: Method, route: &str, body: Value| {
+        let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1");
+        let path = path.replace("{firmware_id}", firmware).replace("{campaign_id}", campaign);
+        (method, route.to_owned(), path, body)
+    };
+    let spec = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let other = json!({"name": "d", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    vec![
+        route(Method::POST, "/devices", json!({"device_id": "d-2"})),
+        route(Method::POST, "/devices/bulk", json!([{"device_id": "d-3"}])),
+        route(Method::PATCH, "/devices/{device_id}", json!({"name": "a"})),
+        route(Method::PUT, "/devices/{device_id}", json!({"name": "b"})),
+        route(Method::POST, "/devices/{device_id}/hold", json!({})),
+        route(Method::POST, "/devices/{device_id}/release", json!({})),
+        route(Method::POST, "/devices/{device_id}/update", json!({"firmware_id": firmware})),
+        route(Method::POST, "/updates/{update_id}/cancel", json!({})),
+        route(Method::POST, "/updates/{update_id}/retry", json!({})),
+        route(Method::POST, "/campaigns", spec),
+        route(Method::PUT, "/campaigns/{campaign_id}", other),
+        route(Method::POST, "/campaigns/{campaign_id}/clone", json!({})),
+        route(Method::DELETE, "/campaigns/{campaign_id}", json!({})),
+        route(Method::POST, "/firmware/{firmware_id}/deprecate", json!({})),
+        route(Method::POST, "/firmware/{firmware_id}/withdraw", json!({})),
+        route(Method::DELETE, "/firmware/{firmware_id}", json!({})),
+        route(Method::DELETE, "/devices/{device_id}", json!({})),
+    ]
+}
+
+/// Routes of which other tests tell: they need a campaign under way, a second update, or a body that is no JSON.
+const TOLD_ELSEWHERE: [&str; 10] = [
+    "POST /firmware",
+    "PUT /devices/{device_id}/ota/update",
+    "PATCH /campaigns/{campaign_id}",
+    "POST /campaigns/{campaign_id}/start",
+    "POST /ota/campaigns/{campaign_id}/execute",
+    "POST /campaigns/{campaign_id}/pause",
+    "POST /campaigns/{campaign_id}/resume",
+    "POST /campaigns/{campaign_id}/cancel",
+    "POST /campaigns/{campaign_id}/retry",
+    "POST /campaigns/{campaign_id}/waves/{wave}/open",
+];
+
+fn with_reason(mut body: Value, reason: &str) -> Value {
+    match &mut body {
+        Value::Array(items) => items[0]["reason"] = json!(reason),
+        body => body["reason"] = json!(reason),
+    }
+    body
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_request_on_every_route_also_where_only_the_reason_differs() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    api.device("d-1").await;
+    let draft = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let campaign = api.post("/campaigns", draft).await.body["campaign_id"].as_str().unwrap().to_owned();
+    let commands = commands(&firmware, &campaign);
+    for (method, _, path, body) in &commands {
+        let body = with_reason(body.clone(), "one");
+        let first = api.keyed(method.clone(), path, body.clone()).await;
+        assert!(first.status.is_success(), "{method} {path}: {}", first.body);
+        let stored = api.stored().await;
+        let again = api.keyed(method.clone(), path, body.clone()).await;
+        let told = (again.status, &again.body["position"]);
+        assert_eq!(told, (first.status, &first.body["position"]), "{method} {path}: {}", again.body);
+        is_refused(&api.keyed(method.clone(), path, with_reason(body.clone(), "another")).await);
+        is_refused(&api.keyed(method.clone(), &format!("{path}?dry_run=true"), with_reason(body, "another")).await);
+        assert_eq!(api.stored().await, stored, "{method} {path}");
+    }
+    let description: Value = serde_json::from_str(&crate::openapi_json()).unwrap();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let keyed = operation["parameters"].to_string().contains("Idempotency-Key");
+            let route = format!("{} {path}", method.to_ascii_uppercase());
+            let walked = commands.iter().any(|(method, path, ..)| format!("{method} {path}") == route);
+            assert!(!keyed || walked || TOLD_ELSEWHERE.contains(&route.as_str()), "{route} is in no test");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reason_belongs_to_the_request_wherever_it_stands() {
+    let api = Api::new();
+    api.device("d-1").await;
+    let hold = "/devices/d-1/hold";
+    let first = api.keyed(Method::POST, &format!("{hold}?reason=one"), json!({})).await;
+    let again = api.keyed(Method::POST, hold, json!({"reason": "one"})).await;
+    assert_eq!((again.status.as_u16(), &again.body["position"]), (200, &first.body["position"]), "{}", again.body);
+    is_refused(&api.keyed(Method::POST, &format!("{hold}?reason=two"), json!({})).await);
+    is_refused(&api.keyed(Method::POST, hold, json!({})).await);
+}
+
+/// Campaigns under way need a plan, and PostgreSQL is away: it is started by hand.
+#[tokio::test]
+async fn commands_to_a_campaign_under_way() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let wanted = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let id = api.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned();
+    let (tenant, firmware_id) = (TenantId::new("acme").unwrap(), firmware.parse::<FirmwareId>().unwrap());
+    let facts = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
+    let facts = Box::new(facts.aggregate.facts_for_new_work(firmware_id).unwrap());
+    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
+    let request = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), wish);
+    api.store.execute(&Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap()), request).await.unwrap();
+    for (route, body) in [("pause", json!({})), ("resume", json!({})), ("cancel", json!({}))] {
+        let path = format!("/campaigns/{id}/{route}");
+        let first = api.keyed(Method::POST, &path, with_reason(body.clone(), "one")).await;
+        assert_eq!(first.status, 200, "{route}: {}", first.body);
+        let again = api.keyed(Method::POST, &path, with_reason(body.clone(), "one")).await;
+        assert_eq!((again.status.as_u16(), &again.body["position"]), (200, &first.body["position"]), "{route}");
+        is_refused(&api.keyed(Method::POST, &path, with_reason(body, "another")).await);
+    }
+}
+
+/// What earlier versions stored has the digest of the wish.
+#[tokio::test]
+async fn requests_that_an_earlier_version_has_answered() {
+    let api = Api::new();
+    let tenant = TenantId::new("acme").unwrap();
+    let command = CommandId::derive(&["http", "acme", "user:42", "POST /devices", "k"]);
+    let wish = DeviceCommand::Register {
+        profile: Profile {
+            device_model: Some("M".to_owned()),
+            lorawan_dev_eui: Some("0102030405060708".to_owned()),
+            transport: Transport::Lorawan,
+            ..Profile::default()
+        },
+        versions: BTreeMap::new(),
+    };
+    let request = Request::new(command, Actor::new("user:42").unwrap(), wish);
+    let first = api.store.execute(&Key::<Device>::new(&tenant, &DeviceId::new("d-1").unwrap()), request).await.unwrap();
+    let wanted = json!({"device_id": "d-1", "device_model": "M", "lorawan_dev_eui": "0102030405060708"});
+    let again = api.keyed(Method::POST, "/devices", wanted).await;
+    assert_eq!(again.status, 201, "{}", again.body);
+    assert!(again.body["position"].as_str().unwrap().ends_with(&format!("-{}", first.position)), "{}", again.body);
+    is_refused(&api.keyed(Method::POST, "/devices", json!({"device_id": "d-1", "device_model": "N"})).await);
 }

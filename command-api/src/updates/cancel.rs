@@ -12,7 +12,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::UpdatePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// Cancel an update
@@ -29,9 +29,8 @@ use crate::state::App;
 pub(crate) async fn cancel_update(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<UpdatePath>,
-    Body(wanted): Body<ReasonRequest>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
     let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
     let key = Key::<Device>::new(&caller.tenant, &device);

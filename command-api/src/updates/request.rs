@@ -13,7 +13,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Done, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Done, Envelope, Path, Problem, Reply};
 use crate::state::App;
 
 /// Update a device
@@ -32,11 +32,10 @@ use crate::state::App;
 pub(crate) async fn request_update(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Said(Body(order), said): Said<Body<UpdateOrder>>,
+    CommandRequest(envelope, Body(order)): CommandRequest<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
-    request(&app, &caller, &envelope.saying(said), &path.device_id, order).await
+    request(&app, &caller, &envelope, &path.device_id, order).await
 }
 
 /// Update a device (old spelling)
@@ -50,12 +49,11 @@ pub(crate) async fn request_update(
 pub(crate) async fn put_ota_update(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<DevicePath>,
-    Said(Body(order), said): Said<Body<UpdateOrder>>,
+    CommandRequest(envelope, Body(order)): CommandRequest<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
     let id = path.device_id;
-    match request(&app, &caller, &envelope.saying(said), &id, order).await {
+    match request(&app, &caller, &envelope, &id, order).await {
         Err(problem) if problem.status() == StatusCode::CONFLICT && problem.code() == "update_in_progress" => {
             let ordinal = problem.facts().and_then(|facts| facts["ordinal"].as_u64()).unwrap_or_default();
             let key = Key::<Device>::new(&caller.tenant, &id);
@@ -99,5 +97,5 @@ pub(super) async fn queued(
         _ => None,
     });
     let ordinal = ordinal.ok_or_else(|| Problem::internal("an update was asked for and none was queued"))?;
-    Ok(done.reply(past::body(app, key, id, &done.aggregate, ordinal).await?).created(location(id, ordinal)))
+    Ok(done.reply_created(past::body(app, key, id, &done.aggregate, ordinal).await?, location(id, ordinal)))
 }

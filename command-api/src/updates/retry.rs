@@ -14,7 +14,7 @@ use crate::http::envelope::CommandHeaders;
 use crate::http::path::UpdatePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, Envelope, Path, Problem, Reply, Said};
+use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// Retry an update
@@ -31,13 +31,11 @@ use crate::state::App;
 pub(crate) async fn retry_update(
     State(app): State<App>,
     Operator(caller): Operator,
-    envelope: Envelope,
     Path(path): Path<UpdatePath>,
-    Said(Body(wanted), said): Said<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
     let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
     let key = Key::<Device>::new(&caller.tenant, &device);
-    let envelope = envelope.saying(said);
     if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
         return queued(&app, &key, &device, &done).await;
     }
