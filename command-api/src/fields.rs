@@ -25,7 +25,7 @@ const CONTACT_INTERVAL_MAX_S: u32 = 31 * 24 * 3_600;
 const SILENCE_MAX_MINUTES: u32 = 31 * 24 * 60;
 
 const SHORT_RULE: &str = "1 to 128 characters without control characters";
-const VERSION_RULE: &str = "1 to 64 printable ASCII characters without quotes and backslashes";
+const VERSION_RULE: &str = "1 to 64 printable ASCII characters without blanks, quotes and backslashes";
 const COMPONENT_RULE: &str = "a component is [a-z0-9][a-z0-9_-]{0,31}";
 
 /// What was found wrong so far.

@@ -66,6 +66,9 @@ impl UpdateType {
 pub struct FirmwareMetadata {
     pub name: String,
     pub version: String,
+    /// What devices that run it report, where that is not `version`: compared with its build label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_version: Option<String>,
     pub device_model: String,
     pub component: String,
     pub update_type: UpdateType,
@@ -207,6 +210,7 @@ impl Firmware {
                 device_model: metadata.device_model.clone(),
                 component: metadata.component.clone(),
                 version: metadata.version.clone(),
+                reported_version: metadata.reported_version.clone(),
                 size: bytes.size,
                 sha256: bytes.sha256,
                 hardware_versions: metadata.hardware_versions.clone(),
@@ -282,6 +286,7 @@ mod tests {
         let metadata = FirmwareMetadata {
             name: "F".into(),
             version: "2.0.0".into(),
+            reported_version: None,
             device_model: "M".into(),
             component: "firmware".into(),
             update_type: UpdateType::Firmware,

@@ -39,13 +39,64 @@ impl FirmwareVersion {
             numbers[given] = part.parse().ok()?;
             given += 1;
         }
-        Some((Self { numbers, pre: Prerelease::new(pre).ok()? }, given))
+        Some((Self { numbers, pre: Prerelease::new(&without_leading_zeros(pre)).ok()? }, given))
     }
 }
 
-/// Whether two texts name the same version: a leading `v` is no difference, anything else is.
+/// Numbers of a pre-release may be written with leading zeros.
+fn without_leading_zeros(pre: &str) -> String {
+    let shortened = pre.split('.').map(|part| match part.trim_start_matches('0') {
+        _ if part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()) => part,
+        "" => "0",
+        number => number,
+    });
+    shortened.collect::<Vec<_>>().join(".")
+}
+
+/// Whether two texts name the same version.
+///
+/// A leading `v`, leading zeros, missing parts and surrounding blanks make no difference. The label of a build (`+…`) makes one only
+/// where both texts have a label. Texts that can't be read as versions are compared as they are.
 pub fn is_same(left: &str, right: &str) -> bool {
-    without_v(left) == without_v(right)
+    same_numbers(left, right, |left, right| left.is_none() || right.is_none() || left == right)
+}
+
+/// The same, but a label makes a difference wherever it stands.
+fn is_exactly(left: &str, right: &str) -> bool {
+    same_numbers(left, right, |left, right| left == right)
+}
+
+fn same_numbers(left: &str, right: &str, same_label: impl Fn(Option<&str>, Option<&str>) -> bool) -> bool {
+    let (left, right) = (left.trim(), right.trim());
+    match (FirmwareVersion::parse_prefix(left), FirmwareVersion::parse_prefix(right)) {
+        (Some((a, _)), Some((b, _))) => a == b && same_label(label(left), label(right)),
+        (None, None) => without_v(left) == without_v(right),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// The label of a build: what stands after the `+`.
+fn label(text: &str) -> Option<&str> {
+    text.split_once('+').map(|(_, label)| label).filter(|label| !label.is_empty())
+}
+
+/// What a device reports when it runs a certain firmware.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpectedVersion<'a> {
+    /// The firmware's version.
+    pub version: &'a str,
+    /// What its devices report, where the firmware declares that.
+    pub reported_version: Option<&'a str>,
+}
+
+impl ExpectedVersion<'_> {
+    /// Whether a device that reports this version runs the firmware. A declared version must match with its label.
+    pub fn is_met_by(self, reported: &str) -> bool {
+        match self.reported_version {
+            Some(declared) => is_exactly(declared, reported),
+            None => is_same(self.version, reported),
+        }
+    }
 }
 
 pub(crate) fn without_v(text: &str) -> &str {
@@ -194,6 +245,44 @@ mod tests {
             assert!(meets(requirement, yes), "{requirement} takes {yes}");
             assert!(!meets(requirement, no), "{requirement} leaves {no}");
         }
+    }
+
+    #[test]
+    fn spelling_makes_no_other_version() {
+        for (left, right) in [
+            ("2.1.0", "v2.1.0"),
+            ("2.1.0", "2.1.0+b7"),
+            ("28.0.0", "28.00.00"),
+            ("2.1.0", "2.1"),
+            ("2.1.0", "2.1.0.0"),
+            ("2.1.0", " 2.1.0 "),
+            ("2.1.0-rc.1", "2.1.0-rc.01"),
+            ("7", "v07"),
+            ("nightly", "vnightly"),
+        ] {
+            assert!(is_same(left, right) && is_same(right, left), "{left} {right}");
+        }
+        for (left, right) in [
+            ("2.1.0", "2.1.1"),
+            ("2.1.0", "2.1.0-rc.1"),
+            ("2.1.0+g5a5a", "2.1.0+g4f1c"),
+            ("nightly", "nightly2"),
+            ("2.1.0", "nightly"),
+        ] {
+            assert!(!is_same(left, right) && !is_same(right, left), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn a_declared_version_must_match_with_its_label() {
+        let declared = ExpectedVersion { version: "2.1.0", reported_version: Some("2.1.0+b7") };
+        assert!(declared.is_met_by("v2.1+b7"));
+        assert!(!declared.is_met_by("2.1.0+b8"));
+        assert!(!declared.is_met_by("2.1.0"));
+        let build = ExpectedVersion { version: "2.1.0", reported_version: Some("build-77") };
+        assert!(build.is_met_by("build-77") && !build.is_met_by("2.1.0"));
+        let plain = ExpectedVersion { version: "2.1.0", reported_version: None };
+        assert!(plain.is_met_by("2.1.0+b7") && plain.is_met_by("2.1.0+b8"));
     }
 
     #[test]

@@ -18,7 +18,12 @@ use crate::http::Problem;
 #[serde(deny_unknown_fields)]
 pub(crate) struct UploadMetadata {
     name: String,
+    /// Such as `2.1.0` or `2.1.0+b7`. A leading `v`, leading zeros, missing parts and a build label that only one side has make no other
+    /// version.
     version: String,
+    /// What devices that run it report, where that is not `version`. It must match with its build label: `2.1.0+b7` is not `2.1.0+b8`.
+    #[serde(default)]
+    reported_version: Option<String>,
     device_model: String,
     manufacturer: Option<String>,
     /// `firmware`, `software`, `application`, `config`, `bootloader` or `security_patch`.
@@ -61,6 +66,9 @@ impl UploadMetadata {
         let mut checks = Checks::default();
         checks.short("name", Some(&self.name));
         checks.version("version", &self.version);
+        if let Some(reported) = &self.reported_version {
+            checks.version("reported_version", reported);
+        }
         checks.short("device_model", Some(&self.device_model));
         checks.short("manufacturer", self.manufacturer.as_deref());
         checks.long("changelog", self.changelog.as_deref());
@@ -117,6 +125,7 @@ impl UploadMetadata {
             is_security_update: self.is_security_update || self.update_type == UpdateType::SecurityPatch,
             name: self.name,
             version: self.version,
+            reported_version: self.reported_version,
             device_model: self.device_model,
             update_type: self.update_type,
             manufacturer: self.manufacturer,

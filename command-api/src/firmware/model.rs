@@ -23,6 +23,8 @@ pub(crate) struct FirmwareBody {
     status: String,
     name: String,
     version: String,
+    /// What devices that run it report, where that is not `version`.
+    reported_version: Option<String>,
     device_model: String,
     component: String,
     update_type: String,
@@ -79,6 +81,7 @@ impl FirmwareBody {
             status: status.to_owned(),
             name: metadata.name,
             version: metadata.version,
+            reported_version: metadata.reported_version,
             device_model: metadata.device_model,
             component: metadata.component,
             update_type: metadata.update_type.word().to_owned(),

@@ -120,13 +120,13 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) 
 }
 
 fn version_exclusion(running: &str, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
-    if running == firmware.version {
+    if firmware.is_run_by(running) {
         return (!leave.force_update).then_some(Exclusion::AlreadyOnVersion);
     }
     match compare(running, &firmware.version) {
-        Some(Ordering::Equal) => (!leave.force_update).then_some(Exclusion::AlreadyOnVersion),
         Some(Ordering::Greater) => (!leave.allow_downgrade).then_some(Exclusion::AlreadyNewer),
-        Some(Ordering::Less) => None,
+        // Another build of the same version is neither newer nor older.
+        Some(Ordering::Less | Ordering::Equal) => None,
         None => (!leave.allow_downgrade && !leave.force_update).then_some(Exclusion::VersionNotComparable),
     }
 }

@@ -164,7 +164,11 @@ pub enum DeviceEvent {
     UpdateConfirmed {
         update: UpdateRef,
         component: String,
+        /// The firmware's version.
         version: String,
+        /// The same in the device's own spelling, where that differs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reported: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -119,8 +119,8 @@ impl Device {
 
     fn evolve_update(&mut self, event: &E) {
         let Some(ordinal) = event.update().map(|update| update.ordinal) else { return };
-        if let E::UpdateConfirmed { component, version, boot_id, slot, .. } = event {
-            self.set_version(component, version);
+        if let E::UpdateConfirmed { component, version, reported, boot_id, slot, .. } = event {
+            self.set_version(component, reported.as_ref().unwrap_or(version));
             self.remember_boot(boot_id.as_deref());
             self.active_slot = slot.clone().or(self.active_slot.take());
             self.trial = false;
@@ -139,6 +139,7 @@ impl Device {
                 update: update.reference(),
                 firmware_id: update.spec.firmware.firmware_id,
                 version: update.spec.firmware.version.clone(),
+                reported_version: update.spec.firmware.reported_version.clone(),
             };
             if matches!(event, E::UpdateConfirmed { .. }) {
                 self.confirmed.insert(update.spec.firmware.component.clone(), confirmed);

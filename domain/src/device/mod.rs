@@ -39,6 +39,7 @@ pub use update::{
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
 use crate::rejection::Rejection;
+use crate::version::ExpectedVersion;
 
 /// Ended updates that stay in memory, for late reports.
 pub const ENDED_KEPT_MAX: usize = 16;
@@ -77,6 +78,16 @@ pub struct ConfirmedFirmware {
     pub update: UpdateRef,
     pub firmware_id: FirmwareId,
     pub version: String,
+    /// What devices that run it report, where the firmware declares that.
+    pub reported_version: Option<String>,
+}
+
+impl ConfirmedFirmware {
+    /// Whether a device that reports this version runs it.
+    pub fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        ExpectedVersion { version, reported_version }.is_met_by(reported)
+    }
 }
 
 /// A campaign's latest update in a device.

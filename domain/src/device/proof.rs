@@ -12,8 +12,7 @@ use super::draft::Draft;
 use super::expiry::Failure;
 use super::report::past_return;
 use super::update::{Outcome, Phase, Update};
-use super::{Device, DeviceEvent as E, OfflineCause, Reachability};
-use crate::version::is_same;
+use super::{ConfirmedFirmware, Device, DeviceEvent as E, OfflineCause, Reachability};
 
 /// What a device says of itself at this moment, with what was known before.
 struct Observation<'a> {
@@ -120,7 +119,8 @@ impl Draft {
             let rest = presence.versions.iter().filter(|(component, _)| **component != update.spec.firmware.component);
             self.record_versions(presence, rest.map(|(k, v)| (k.clone(), v.clone())).collect(), true);
             self.record_regressions(&seen);
-            self.confirm(update, presence.boot_id.clone(), presence.slot.clone());
+            let reported = seen.reported(update);
+            self.confirm(update, reported, presence.boot_id.clone(), presence.slot.clone());
             return;
         }
         self.record_versions(presence, presence.versions.clone(), false);
@@ -179,27 +179,27 @@ impl Draft {
         // Nothing was installed, as it runs already, so no boot follows that could prove more.
         let by_word = update.claimed && before.installing_boot.is_none() && !past_return(before.phase);
         if (rebooted || by_word) && seen.proves(&update) {
-            self.confirm(&update, known.boot_id.clone(), None);
+            self.confirm(&update, seen.reported(&update), known.boot_id.clone(), None);
         }
     }
 
     fn record_regressions(&mut self, seen: &Observation<'_>) {
-        let gone = |component: &str, confirmed: &str| {
+        let gone = |component: &str, confirmed: &ConfirmedFirmware| {
             let before = seen.versions_before.get(component)?;
             let now = seen.presence.versions.get(component)?;
-            (is_same(before, confirmed) && !is_same(now, before)).then(|| now.clone())
+            (confirmed.is_run_by(before) && !confirmed.is_run_by(now)).then(|| (before.clone(), now.clone()))
         };
         let regressed: Vec<E> = self
             .device
             .confirmed
             .iter()
             .filter_map(|(component, confirmed)| {
-                let to_version = gone(component, &confirmed.version)?;
+                let (from_version, to_version) = gone(component, confirmed)?;
                 let commanded = self.is_commanded(component, &to_version, confirmed.update.ordinal);
                 (!commanded).then(|| E::VersionRegressed {
                     update: confirmed.update.clone(),
                     component: component.clone(),
-                    from_version: confirmed.version.clone(),
+                    from_version,
                     to_version,
                 })
             })
@@ -212,7 +212,7 @@ impl Draft {
         self.device.updates.values().any(|update| {
             let firmware = &update.spec.firmware;
             let late = update.ordinal > since && update.phase != Phase::Ended(Outcome::Confirmed);
-            let leads_there = firmware.component == component && firmware.version == version;
+            let leads_there = firmware.component == component && firmware.is_run_by(version);
             update.attempt > 0 && leads_there && (late || !update.phase.is_ended())
         })
     }
@@ -225,15 +225,15 @@ impl Observation<'_> {
 
     /// The device says that it runs the update's version.
     fn reports(&self, update: &Update) -> bool {
-        self.reported(update).is_some_and(|version| is_same(version, &update.spec.firmware.version))
+        self.reported(update).is_some_and(|version| update.spec.firmware.is_run_by(version))
     }
 
     fn proves(&self, update: &Update) -> bool {
         if !self.reports(update) || self.presence.trial || update.wrong_bytes {
             return false;
         }
-        let target = update.spec.firmware.version.as_str();
-        let was_there_before = update.spec.from_version.as_deref().is_some_and(|from| is_same(from, target));
+        let firmware = &update.spec.firmware;
+        let was_there_before = update.spec.from_version.as_deref().is_some_and(|from| firmware.is_run_by(from));
         let claims_done = update.phase == Phase::Rebooting;
         match update.phase {
             Phase::Accepted

@@ -7,12 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::commands::{Grant, UpdateRequest};
 use super::draft::Draft;
 use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
-use super::update::{CampaignRef, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
+use super::update::{CampaignRef, FirmwareFacts, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
 use super::{Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
 use crate::values::Priority;
-use crate::version::is_same;
 
 /// Why an update was superseded whose firmware was withdrawn while it waited.
 const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
@@ -66,7 +65,7 @@ impl Draft {
         spec.from_firmware_id = device
             .confirmed
             .get(component)
-            .filter(|confirmed| Some(&confirmed.version) == spec.from_version.as_ref())
+            .filter(|confirmed| spec.from_version.as_ref().is_some_and(|from| confirmed.is_run_by(from)))
             .map(|confirmed| confirmed.firmware_id);
         let ordinal = device.last_ordinal + 1;
         let update = UpdateRef { ordinal, attempt: 0, campaign: spec.campaign.map(|campaign| campaign.id) };
@@ -126,10 +125,10 @@ impl Draft {
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
         let running = self.device.versions.get(&update.spec.firmware.component);
-        let target = &update.spec.firmware.version;
-        let is_there = running.is_some_and(|running| is_same(running, target)) && !update.spec.force_update;
+        let is_there = running.is_some_and(|running| update.spec.firmware.is_run_by(running)) && !update.spec.force_update;
         if (update.attempt > 0 || update.told_before) && is_there && !self.device.trial && !update.wrong_bytes {
-            self.confirm(&update, None, None);
+            let running = running.cloned();
+            self.confirm(&update, running.as_deref(), None, None);
             return;
         }
         if let Some(reason) = self.exclusion_of(&update) {
@@ -162,7 +161,7 @@ impl Draft {
         let running = self.device.versions.get(&firmware.component);
         // Between two attempts what ran before still runs, or the target on trial.
         let as_it_was = running == update.spec.from_version.as_ref()
-            || running.is_some_and(|running| is_same(running, &firmware.version));
+            || running.is_some_and(|running| firmware.is_run_by(running));
         if update.attempt > 0 && as_it_was {
             return None;
         }
@@ -233,11 +232,20 @@ impl Draft {
         }
     }
 
-    pub(super) fn confirm(&mut self, update: &Update, boot_id: Option<String>, slot: Option<String>) {
+    /// `reported` is the running version in the device's own spelling.
+    pub(super) fn confirm(
+        &mut self,
+        update: &Update,
+        reported: Option<&str>,
+        boot_id: Option<String>,
+        slot: Option<String>,
+    ) {
+        let FirmwareFacts { component, version, .. } = &update.spec.firmware;
         self.push(DeviceEvent::UpdateConfirmed {
             update: update.reference(),
-            component: update.spec.firmware.component.clone(),
-            version: update.spec.firmware.version.clone(),
+            component: component.clone(),
+            version: version.clone(),
+            reported: reported.filter(|reported| reported != version).map(str::to_owned),
             boot_id,
             slot,
         });

@@ -8,7 +8,6 @@ use super::draft::Draft;
 use super::expiry::Failure;
 use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
 use super::{Device, DeviceEvent as E};
-use crate::version::is_same;
 
 /// Deferral without the device's word, in seconds.
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
@@ -146,7 +145,7 @@ impl Draft {
 
     /// The device says that it is done. Where its version is no evidence, its word is kept.
     fn claim(&mut self, update: &Update) {
-        let runs_already = |from: &String| is_same(from, &update.spec.firmware.version);
+        let runs_already = |from: &String| update.spec.firmware.is_run_by(from);
         let word_counts = update.spec.from_version.as_ref().is_some_and(runs_already);
         self.advance(update, Phase::Rebooting);
         let now = self.update(update.ordinal).filter(|now| now.phase == Phase::Rebooting && !now.claimed);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
+use crate::version::ExpectedVersion;
 
 /// The facts about a firmware that a device's decisions need. Taken from the Firmware aggregate when an update is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct FirmwareFacts {
     pub device_model: String,
     pub component: String,
     pub version: String,
+    /// What devices that run it report, where that is not `version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported_version: Option<String>,
     /// Bytes.
     pub size: u64,
     pub sha256: Sha256Digest,
@@ -29,6 +33,18 @@ pub struct FirmwareFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_version: Option<String>,
     pub requires_reboot: bool,
+}
+
+impl FirmwareFacts {
+    /// What a device reports when it runs this firmware.
+    pub fn expected(&self) -> ExpectedVersion<'_> {
+        ExpectedVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
+    }
+
+    /// Whether a device that reports this version runs this firmware.
+    pub fn is_run_by(&self, reported: &str) -> bool {
+        self.expected().is_met_by(reported)
+    }
 }
 
 /// Where an update of a campaign stands in its plan.

@@ -15,6 +15,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
             device_model: "m".into(),
             component,
             version,
+            reported_version: None,
             size: u64::MAX,
             sha256: Sha256Digest::of(b"x"),
             hardware_versions: vec![],

@@ -39,7 +39,8 @@ pub(super) fn mark(name: &str, value: &Value) -> Result<Option<String>, Malforme
     if fits { Ok(Some(text)) } else { Err(Malformed::new(format!("{name} is longer than {MARK_MAX_BYTES} bytes"))) }
 }
 
-/// Versions per component; `firmware_version` stands for the component `firmware`.
+/// Versions per component; `firmware_version` stands for the component `firmware`. Blanks around a version are dropped: firmware often
+/// reads it from a file with a line end.
 pub(super) fn versions(
     versions: BTreeMap<String, String>,
     firmware_version: Option<String>,
@@ -48,6 +49,7 @@ pub(super) fn versions(
     if let Some(version) = firmware_version {
         all.entry(FIRMWARE_COMPONENT.to_owned()).or_insert(version);
     }
+    all.values_mut().for_each(|version| *version = version.trim().to_owned());
     if all.len() > COMPONENTS_MAX {
         return Err(Malformed::new(format!("more than {COMPONENTS_MAX} components")));
     }

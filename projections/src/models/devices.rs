@@ -218,8 +218,9 @@ fn apply(row: &mut DeviceRow, event: &E) {
             row.contact_interval_s = contact_interval_s.or(row.contact_interval_s);
         }
         E::VersionsReported { versions, .. } => set_versions(row, versions),
-        E::UpdateConfirmed { component, version, .. } => {
-            set_versions(row, &BTreeMap::from([(component.clone(), version.clone())]));
+        E::UpdateConfirmed { component, version, reported, .. } => {
+            let running = reported.as_ref().unwrap_or(version);
+            set_versions(row, &BTreeMap::from([(component.clone(), running.clone())]));
         }
         _ => {}
     }

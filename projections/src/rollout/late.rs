@@ -5,7 +5,7 @@
 //! has no truth to come; who expired for want of an answer may have the version all the same.
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
-use domain::version::is_same;
+use domain::version::ExpectedVersion;
 use serde::{Deserialize, Serialize};
 
 use super::rows::DeviceRow;
@@ -17,11 +17,21 @@ pub(crate) struct Sent {
     pub(super) campaign: String,
     component: String,
     version: String,
+    #[serde(default)]
+    reported_version: Option<String>,
     pub(super) ended: bool,
     /// Its version runs: when it was queued, or by the device's own word since.
     runs: bool,
     /// The latest attempt brought other bytes under this version.
     wrong_bytes: bool,
+}
+
+impl Sent {
+    /// Whether a device that reports this version runs the update's firmware.
+    fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        ExpectedVersion { version, reported_version }.is_met_by(reported)
+    }
 }
 
 /// What is now known of an ended update: its campaign, its ordinal, and whether its version runs.
@@ -39,7 +49,7 @@ impl DeviceRow {
             E::VersionsReported { versions, trial, .. } => {
                 for sent in self.sent.values_mut() {
                     if let Some(version) = versions.get(&sent.component) {
-                        sent.runs = is_same(version, &sent.version);
+                        sent.runs = sent.is_run_by(version);
                     }
                 }
                 self.verdicts(|sent| Some(sent.runs && !trial))
@@ -48,10 +58,11 @@ impl DeviceRow {
                 versions.iter().flat_map(|(component, version)| self.displace(component, version)).collect()
             }
             // As good as the device's own word, whichever update it is.
-            E::UpdateConfirmed { update, component, version, .. } => {
+            E::UpdateConfirmed { update, component, version, reported, .. } => {
                 self.sent.remove(&update.ordinal);
+                let running = reported.as_ref().unwrap_or(version);
                 for sent in self.sent.values_mut().filter(|sent| sent.component == *component) {
-                    sent.runs = is_same(version, &sent.version);
+                    sent.runs = sent.is_run_by(running);
                 }
                 self.verdicts(|sent| (sent.component == *component).then_some(sent.runs))
             }
@@ -70,7 +81,7 @@ impl DeviceRow {
 
     /// Something else may have brought this version: it proves no update, but disproves others.
     fn displace(&mut self, component: &str, version: &str) -> Vec<Verdict> {
-        let displaced = |sent: &Sent| sent.component == component && !is_same(version, &sent.version);
+        let displaced = |sent: &Sent| sent.component == component && !sent.is_run_by(version);
         for sent in self.sent.values_mut().filter(|sent| displaced(sent)) {
             sent.runs = false;
         }
@@ -88,9 +99,16 @@ impl DeviceRow {
             let campaign = campaign.to_string();
             // A campaign's new update stands for the one before.
             self.sent.retain(|_, sent| sent.campaign != campaign);
-            let (component, version) = (spec.firmware.component.clone(), spec.firmware.version.clone());
-            let runs = !spec.force_update && spec.from_version.as_deref().is_some_and(|from| is_same(from, &version));
-            let sent = Sent { campaign, component, version, ended: false, runs, wrong_bytes: false };
+            let firmware = &spec.firmware;
+            let sent = Sent {
+                campaign,
+                component: firmware.component.clone(),
+                version: firmware.version.clone(),
+                reported_version: firmware.reported_version.clone(),
+                ended: false,
+                runs: !spec.force_update && spec.from_version.as_deref().is_some_and(|from| firmware.is_run_by(from)),
+                wrong_bytes: false,
+            };
             self.sent.insert(update.ordinal, sent);
             return Vec::new();
         }
@@ -124,7 +142,8 @@ impl DeviceRow {
             return;
         }
         let (component, version) = (component.to_owned(), version.to_owned());
-        let sent = Sent { campaign, component, version, ended: true, runs: false, wrong_bytes: false };
+        let (reported_version, runs, wrong_bytes) = (None, false, false);
+        let sent = Sent { campaign, component, version, reported_version, ended: true, runs, wrong_bytes };
         self.sent.insert(update.ordinal, sent);
         self.forget_oldest();
     }

@@ -66,6 +66,7 @@ pub(crate) fn facts() -> FirmwareFacts {
         device_model: "wm-200".into(),
         component: "firmware".into(),
         version: "2.0.0".into(),
+        reported_version: None,
         size: 1_000,
         sha256: Sha256Digest::of(b"2.0.0"),
         hardware_versions: vec![],

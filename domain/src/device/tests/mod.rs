@@ -7,6 +7,7 @@ mod queue;
 mod registration;
 mod reports;
 mod slots;
+mod versions;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,7 @@ pub(super) fn firmware(version: &str) -> FirmwareFacts {
         device_model: "wm-200".into(),
         component: FIRMWARE_COMPONENT.into(),
         version: version.into(),
+        reported_version: None,
         size: 1_000,
         sha256: Sha256Digest::of(version.as_bytes()),
         hardware_versions: vec![],
