@@ -20,8 +20,15 @@ pub(crate) struct FirmwareHistoryItem {
     component: String,
     from_version: Option<String>,
     to_version: Option<String>,
-    /// What brought it about, such as `update_confirmed`, `reported` or `regressed`; more may come.
+    /// What brought it about; more may come. `registered`; `operator`: stated by an operator; `reported`: by the device, without an update;
+    /// `unconfirmed`: by an update whose outcome isn't known yet or wasn't `confirmed`; `confirmed`: by an update; `late`: by an update that
+    /// had ended without it; `fell_back`: away from an update's version that was never confirmed; `regressed`: away from a confirmed one.
+    #[schema(example = "confirmed")]
     cause: String,
+    /// How the update that caused it ended, or `fell_back`; null while it is under way.
+    outcome: Option<String>,
+    /// When the outcome became known.
+    outcome_at: Option<DateTime<Utc>>,
     update_id: Option<String>,
     campaign_id: Option<String>,
     /// `{sequence in the log}-{index in its record}`
@@ -36,6 +43,8 @@ impl From<HistoryRow> for FirmwareHistoryItem {
             from_version: row.from_version,
             to_version: row.to_version,
             cause: row.cause,
+            outcome: row.outcome,
+            outcome_at: row.outcome_at,
             update_id: row.ordinal.map(|ordinal| format!("{}~{ordinal}", row.device_id)),
             campaign_id: row.campaign_id,
             position: format!("{}-{}", row.position, row.index),

@@ -1,0 +1,429 @@
+//! What a device's events tell of the versions that it runs.
+
+use std::collections::BTreeMap;
+
+use domain::CampaignId;
+use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
+use domain::version::ExpectedVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::models::devices::{Place, place_of};
+use crate::table::Row;
+
+/// What a device runs, and what was sent to it, to compare with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct VersionsRow {
+    tenant: String,
+    device_id: String,
+    versions: BTreeMap<String, String>,
+    /// Updates that aren't confirmed, by ordinal.
+    sent: BTreeMap<u32, Sent>,
+}
+
+/// An update that may change what runs, also after it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Sent {
+    component: String,
+    version: String,
+    #[serde(default)]
+    reported_version: Option<String>,
+    campaign: Option<CampaignId>,
+    /// It was dispatched.
+    #[serde(default)]
+    told: bool,
+    /// How it ended.
+    #[serde(default)]
+    outcome: Option<String>,
+    /// The entry of its version, while nothing confirms it.
+    #[serde(default)]
+    entry: Option<Entry>,
+}
+
+/// Key of an entry within its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) position: u64,
+    pub(super) index: u32,
+}
+
+/// What becomes of the history.
+#[derive(Debug, PartialEq)]
+pub(super) enum Change {
+    New(VersionChange),
+    /// More is known of an entry that is there.
+    Settled {
+        entry: Entry,
+        cause: Option<&'static str>,
+        outcome: Option<&'static str>,
+    },
+}
+
+/// One change of what a component runs.
+#[derive(Debug, PartialEq)]
+pub(super) struct VersionChange {
+    pub(super) entry: Entry,
+    pub(super) component: String,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+    pub(super) cause: &'static str,
+    /// The update that caused it, with its campaign.
+    pub(super) update: Option<(u32, Option<CampaignId>)>,
+    pub(super) outcome: Option<&'static str>,
+}
+
+impl Row for VersionsRow {
+    const TABLE: &'static str = "device_versions";
+    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
+
+    fn key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.device_id.clone()]
+    }
+}
+
+impl Sent {
+    fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        ExpectedVersion { version, reported_version }.is_met_by(reported)
+    }
+}
+
+/// The changes of one record in the making.
+struct Changes {
+    position: u64,
+    next_index: u32,
+    all: Vec<Change>,
+}
+
+impl Changes {
+    fn entry(&mut self) -> Entry {
+        let index = self.next_index;
+        self.next_index += 1;
+        Entry { position: self.position, index }
+    }
+
+    fn settle(&mut self, entry: Entry, cause: Option<&'static str>, outcome: Option<&'static str>) {
+        self.all.push(Change::Settled { entry, cause, outcome });
+    }
+}
+
+impl VersionsRow {
+    pub(super) fn new(tenant: &str, device_id: &str) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            device_id: device_id.to_owned(),
+            versions: BTreeMap::new(),
+            sent: BTreeMap::new(),
+        }
+    }
+
+    /// Keys of the entries that may be settled.
+    pub(super) fn open_entries(&self) -> Vec<Vec<String>> {
+        let entries = self.sent.values().filter_map(|sent| sent.entry);
+        let key = |entry: Entry| {
+            vec![self.tenant.clone(), self.device_id.clone(), entry.position.to_string(), entry.index.to_string()]
+        };
+        entries.map(key).collect()
+    }
+
+    /// Takes the events of one record in and says what changed.
+    pub(super) fn follow(&mut self, position: u64, events: &[E]) -> Vec<Change> {
+        let mut changes = Changes { position, next_index: 0, all: Vec::new() };
+        let regressed = |component: &str| {
+            events.iter().any(|event| matches!(event, E::VersionRegressed { component: of, .. } if of == component))
+        };
+        for event in events {
+            match event {
+                E::Registered { versions, .. } | E::Amended { versions, .. } => {
+                    let cause = if matches!(event, E::Registered { .. }) { "registered" } else { "operator" };
+                    for (component, version) in versions {
+                        self.set(&mut changes, component, version, cause, None);
+                    }
+                }
+                E::Recommissioned { versions, .. } => self.begin_anew(&mut changes, versions),
+                E::VersionsReported { versions, trial, .. } => {
+                    // What a regression explains is told once, by the regression.
+                    for (component, version) in versions.iter().filter(|(component, _)| !regressed(component)) {
+                        self.report(&mut changes, component, version);
+                    }
+                    if !trial {
+                        self.settle_late(&mut changes);
+                    }
+                }
+                E::VersionRegressed { update, component, to_version, .. } => {
+                    let update = Some((update.ordinal, update.campaign));
+                    self.set(&mut changes, component, to_version, "regressed", update);
+                }
+                E::UpdateConfirmed { update, component, version, reported, .. } => {
+                    self.confirm(&mut changes, update, component, reported.as_ref().unwrap_or(version));
+                }
+                other => self.follow_update(&mut changes, other),
+            }
+        }
+        changes.all
+    }
+
+    /// Notes what runs; an empty version removes the component. The entry, if that is a change.
+    fn set(
+        &mut self,
+        changes: &mut Changes,
+        component: &str,
+        version: &str,
+        cause: &'static str,
+        update: Option<(u32, Option<CampaignId>)>,
+    ) -> Option<Entry> {
+        let to = (!version.is_empty()).then(|| version.to_owned());
+        let from = match &to {
+            Some(version) => self.versions.insert(component.to_owned(), version.clone()),
+            None => self.versions.remove(component),
+        };
+        if from == to {
+            return None;
+        }
+        let (entry, component) = (changes.entry(), component.to_owned());
+        changes.all.push(Change::New(VersionChange { entry, component, from, to, cause, update, outcome: None }));
+        Some(entry)
+    }
+
+    /// A device says what it runs: by itself, by an update that isn't confirmed yet or had ended, or back from one.
+    fn report(&mut self, changes: &mut Changes, component: &str, version: &str) {
+        if let Some((ordinal, sent)) = self.take_late(component, version) {
+            let entry = self.set(changes, component, version, "late", Some((ordinal, sent.campaign)));
+            if let Some(entry) = entry {
+                changes.settle(entry, None, sent.outcome.as_deref().and_then(outcome_word));
+            }
+            return;
+        }
+        let of_component = |sent: &Sent| sent.told && sent.outcome.is_none() && sent.component == component;
+        let brings = |sent: &Sent| of_component(sent) && sent.is_run_by(version);
+        if let Some((ordinal, campaign)) = self.sent.iter().rev().find_map(|(o, s)| brings(s).then_some((*o, s.campaign))) {
+            let entry = self.set(changes, component, version, "unconfirmed", Some((ordinal, campaign)));
+            if let Some(sent) = self.sent.get_mut(&ordinal) {
+                sent.entry = entry.or(sent.entry);
+            }
+            return;
+        }
+        let left = |sent: &Sent| sent.entry.is_some() && sent.component == component && !sent.is_run_by(version);
+        let back = self.sent.iter().rev().find_map(|(o, s)| left(s).then_some((*o, s.campaign)));
+        let cause = if back.is_some() { "fell_back" } else { "reported" };
+        self.set(changes, component, version, cause, back);
+        for sent in self.sent.values_mut().filter(|sent| left(sent)) {
+            if let Some(entry) = sent.entry.take() {
+                changes.settle(entry, None, Some("fell_back"));
+            }
+        }
+    }
+
+    fn confirm(&mut self, changes: &mut Changes, update: &UpdateRef, component: &str, running: &str) {
+        let entry = self.sent.remove(&update.ordinal).and_then(|sent| sent.entry);
+        let from = self.versions.insert(component.to_owned(), running.to_owned());
+        if let Some(entry) = entry {
+            return changes.settle(entry, Some("confirmed"), Some("confirmed"));
+        }
+        changes.all.push(Change::New(VersionChange {
+            entry: Entry { position: changes.position, index: changes.next_index },
+            component: component.to_owned(),
+            from,
+            to: Some(running.to_owned()),
+            cause: "confirmed",
+            update: Some((update.ordinal, update.campaign)),
+            outcome: Some("confirmed"),
+        }));
+        changes.next_index += 1;
+    }
+
+    /// What ran in an earlier life is forgotten.
+    fn begin_anew(&mut self, changes: &mut Changes, versions: &BTreeMap<String, String>) {
+        let gone: Vec<String> =
+            self.versions.keys().filter(|component| !versions.contains_key(*component)).cloned().collect();
+        for component in gone {
+            self.set(changes, &component, "", "registered", None);
+        }
+        for (component, version) in versions {
+            self.set(changes, component, version, "registered", None);
+        }
+    }
+
+    fn follow_update(&mut self, changes: &mut Changes, event: &E) {
+        match event {
+            E::UpdateQueued { update, spec, .. } => {
+                let sent = Sent {
+                    component: spec.firmware.component.clone(),
+                    version: spec.firmware.version.clone(),
+                    reported_version: spec.firmware.reported_version.clone(),
+                    campaign: update.campaign,
+                    told: false,
+                    outcome: None,
+                    entry: None,
+                };
+                self.sent.insert(update.ordinal, sent);
+            }
+            E::UpdateDispatched { update, .. } => {
+                if let Some(sent) = self.sent.get_mut(&update.ordinal) {
+                    sent.told = true;
+                }
+            }
+            other => self.end(changes, other),
+        }
+    }
+
+    fn end(&mut self, changes: &mut Changes, event: &E) {
+        let (Some((ordinal, Place::Ended)), Some(update)) = (place_of(event), event.update()) else { return };
+        if update.attempt == 0 {
+            self.sent.remove(&ordinal);
+        } else if let (Some(sent), Some(outcome)) = (self.sent.get_mut(&ordinal), outcome_of(event)) {
+            sent.outcome = Some(outcome.to_owned());
+            if let Some(entry) = sent.entry {
+                changes.settle(entry, None, Some(outcome));
+            }
+        }
+        while self.sent.values().filter(|sent| sent.outcome.is_some()).count() > ENDED_KEPT_MAX {
+            let oldest = self.sent.iter().find(|(_, sent)| sent.outcome.is_some()).map(|(ordinal, _)| *ordinal);
+            oldest.map(|ordinal| self.sent.remove(&ordinal));
+        }
+    }
+
+    /// The latest ended update that was to bring this version.
+    fn take_late(&mut self, component: &str, version: &str) -> Option<(u32, Sent)> {
+        let fits = |sent: &Sent| {
+            sent.outcome.is_some() && sent.entry.is_none() && sent.component == component && sent.is_run_by(version)
+        };
+        let ordinal = *self.sent.iter().rev().find(|(_, sent)| fits(sent))?.0;
+        self.sent.remove(&ordinal).map(|sent| (ordinal, sent))
+    }
+
+    /// What began to run by an update that has ended since, and isn't on trial any more, is a late truth.
+    fn settle_late(&mut self, changes: &mut Changes) {
+        let versions = &self.versions;
+        self.sent.retain(|_, sent| {
+            let runs = || versions.get(&sent.component).is_some_and(|version| sent.is_run_by(version));
+            match sent.entry.filter(|_| sent.outcome.is_some() && runs()) {
+                Some(entry) => {
+                    changes.settle(entry, Some("late"), None);
+                    false
+                }
+                None => true,
+            }
+        });
+    }
+}
+
+fn outcome_of(event: &E) -> Option<&'static str> {
+    outcome_word(event.type_name().strip_prefix("update.")?)
+}
+
+/// The word of an outcome other than `confirmed`.
+fn outcome_word(word: &str) -> Option<&'static str> {
+    const WORDS: [&str; 6] = ["failed", "timed_out", "rejected", "expired", "superseded", "cancelled"];
+    WORDS.into_iter().find(|known| *known == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POSITION: u64 = 9;
+
+    fn row(versions: &[(&str, &str)]) -> VersionsRow {
+        let versions = versions.iter().map(|(of, version)| ((*of).to_owned(), (*version).to_owned())).collect();
+        VersionsRow { versions, ..VersionsRow::new("t", "d") }
+    }
+
+    fn sent(version: &str) -> Sent {
+        Sent {
+            component: "firmware".into(),
+            version: version.into(),
+            reported_version: None,
+            campaign: None,
+            told: true,
+            outcome: None,
+            entry: None,
+        }
+    }
+
+    fn reports(version: &str, trial: bool) -> E {
+        let versions = match version {
+            "" => BTreeMap::new(),
+            version => BTreeMap::from([("firmware".to_owned(), version.to_owned())]),
+        };
+        serde_json::from_value(serde_json::json!({
+            "type": "device.versions_reported", "versions": versions, "trial": trial
+        }))
+        .unwrap()
+    }
+
+    fn event(kind: &str, more: serde_json::Value) -> E {
+        let mut event = serde_json::json!({"type": kind, "update": {"ordinal": 7, "attempt": 1}});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn confirmed(version: &str) -> E {
+        event("update.confirmed", serde_json::json!({"component": "firmware", "version": version}))
+    }
+
+    fn timed_out() -> E {
+        event("update.timed_out", serde_json::json!({"phase": "rebooting"}))
+    }
+
+    fn news(changes: &[Change]) -> Vec<(&'static str, Option<u32>)> {
+        let new = |change: &Change| match change {
+            Change::New(change) => Some((change.cause, change.update.map(|(ordinal, _)| ordinal))),
+            Change::Settled { .. } => None,
+        };
+        changes.iter().filter_map(new).collect()
+    }
+
+    #[test]
+    fn a_regression_is_told_once() {
+        let regressed = event(
+            "device.version_regressed",
+            serde_json::json!({"component": "firmware", "from_version": "2.0.0", "to_version": "1.0.0"}),
+        );
+        let changes = row(&[("firmware", "2.0.0")]).follow(POSITION, &[reports("1.0.0", false), regressed]);
+        assert_eq!(news(&changes), [("regressed", Some(7))]);
+    }
+
+    #[test]
+    fn a_trial_and_its_confirmation_are_one_entry() {
+        let mut row = row(&[("firmware", "1.0.0")]);
+        row.sent.insert(7, sent("2.0.0"));
+        assert_eq!(news(&row.follow(POSITION, &[reports("2.0.0", true)])), [("unconfirmed", Some(7))]);
+        let entry = Entry { position: POSITION, index: 0 };
+        let settled = Change::Settled { entry, cause: Some("confirmed"), outcome: Some("confirmed") };
+        assert_eq!(row.follow(POSITION + 1, &[confirmed("2.0.0")]), [settled]);
+    }
+
+    #[test]
+    fn a_trial_that_fails_falls_back_by_its_update() {
+        let mut row = row(&[("firmware", "1.0.0")]);
+        row.sent.insert(7, sent("2.0.0"));
+        row.follow(POSITION, &[reports("2.0.0", true)]);
+        let changes = row.follow(POSITION + 1, &[reports("1.0.0", false)]);
+        assert_eq!(news(&changes), [("fell_back", Some(7))]);
+        let entry = Entry { position: POSITION, index: 0 };
+        assert!(changes.contains(&Change::Settled { entry, cause: None, outcome: Some("fell_back") }));
+    }
+
+    #[test]
+    fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_truth() {
+        let mut row = row(&[("firmware", "1.0.0")]);
+        row.sent.insert(7, sent("2.0.0"));
+        row.follow(POSITION, &[reports("2.0.0", true)]);
+        let entry = Entry { position: POSITION, index: 0 };
+        let ended = row.follow(POSITION + 1, &[timed_out()]);
+        assert_eq!(ended, [Change::Settled { entry, cause: None, outcome: Some("timed_out") }]);
+        let late = row.follow(POSITION + 2, &[reports("", false)]);
+        assert_eq!(late, [Change::Settled { entry, cause: Some("late"), outcome: None }]);
+    }
+
+    #[test]
+    fn the_version_of_an_update_that_had_ended_is_a_late_truth() {
+        let mut row = row(&[("firmware", "1.0.0")]);
+        row.sent.insert(7, sent("2.0.0"));
+        row.follow(POSITION, &[timed_out()]);
+        let changes = row.follow(POSITION, &[reports("v2.0.0", false)]);
+        assert_eq!(news(&changes), [("late", Some(7))]);
+        assert!(row.follow(POSITION, &[reports("v2.0.0", false)]).is_empty(), "the same again is no change");
+        assert_eq!(news(&row.follow(POSITION, &[reports("3.0.0", false)])), [("reported", None)]);
+    }
+}
