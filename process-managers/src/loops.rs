@@ -87,7 +87,7 @@ pub(crate) struct Tick {
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Tick) {
     tokio::select! {
         () = stop.cancelled() => return,
-        () = context.projections.started() => {}
+        () = context.projections.up_to_date() => {}
     }
     let mut news = context.projections.changed();
     let interval = (tick.interval)(&context.options);

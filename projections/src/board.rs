@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::{Db, StoredStatus};
 use crate::handle::ProjectionState;
+use crate::models;
 
 /// Pause between two looks at projections of another process.
 const FOLLOW_POLL: Duration = Duration::from_millis(100);
@@ -59,6 +60,7 @@ impl Board {
 
     pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {
         self.change(name, |entry| (entry.state, entry.error) = (state, error));
+        self.news.send_modify(|count| *count += 1);
     }
 
     /// The same for all projections that are known.
@@ -86,9 +88,12 @@ impl Board {
                 return;
             }
             let position = if of_this_log { status.position } else { 0 };
+            let outdated = models::version_of(&status.name).is_some_and(|wanted| status.version < wanted);
             let state = match status.state.as_str() {
+                _ if outdated => ProjectionState::Rebuilding,
                 "halted" => ProjectionState::Halted,
                 "unavailable" => ProjectionState::Unavailable,
+                "rebuilding" => ProjectionState::Rebuilding,
                 _ if of_this_log => ProjectionState::Running,
                 _ => ProjectionState::Starting,
             };

@@ -95,6 +95,7 @@ pub struct Db {
 /// A projection as its owner has stored it beside the checkpoint.
 pub(crate) struct StoredStatus {
     pub(crate) name: String,
+    pub(crate) version: i32,
     pub(crate) position: u64,
     pub(crate) incarnation_ms: u64,
     /// `running`, `unavailable` or `halted`.
@@ -239,7 +240,7 @@ impl Db {
     /// How every projection is, as its owner has stored it.
     pub(crate) async fn projections(&self) -> Result<Vec<StoredStatus>, DbError> {
         let rows = sqlx::query(
-            "SELECT c.name, c.position, c.incarnation_ms, c.state, c.error,
+            "SELECT c.name, c.version, c.position, c.incarnation_ms, c.state, c.error,
                (SELECT count(DISTINCT aggregate) FROM parked_records p WHERE p.projection = c.name) AS parked
              FROM projection_checkpoints c",
         )
@@ -249,6 +250,7 @@ impl Db {
             .map(|row| {
                 Ok(StoredStatus {
                     name: row.try_get("name")?,
+                    version: row.try_get("version")?,
                     position: row.try_get::<i64, _>("position")? as u64,
                     incarnation_ms: row.try_get::<i64, _>("incarnation_ms")? as u64,
                     state: row.try_get("state")?,

@@ -27,6 +27,8 @@ pub enum ProjectionState {
     CaughtUp,
     /// Waits for PostgreSQL or for the log.
     Unavailable,
+    /// Its rows, of an older version, are made anew from the log; the old ones serve meanwhile.
+    Rebuilding,
     /// Can't go on with this program.
     Halted,
 }
@@ -158,12 +160,22 @@ impl Projections {
 
     /// Waits until every projection has got hold of its tables.
     pub async fn started(&self) {
+        self.leave(&[ProjectionState::Starting]).await;
+    }
+
+    /// Waits until the rows of every projection are of this program's version.
+    pub async fn up_to_date(&self) {
+        self.leave(&[ProjectionState::Starting, ProjectionState::Rebuilding]).await;
+    }
+
+    /// Waits until no projection is in one of these states.
+    async fn leave(&self, states: &[ProjectionState]) {
         let mut news = self.board.news.subscribe();
         loop {
-            let starting = |entry: &Entry| entry.state == ProjectionState::Starting;
+            let waits = |entry: &Entry| states.contains(&entry.state);
             let waiting = {
                 let entries = self.board.entries();
-                entries.is_empty() || entries.values().any(starting)
+                entries.is_empty() || entries.values().any(waits)
             };
             if !waiting || news.changed().await.is_err() {
                 return;
@@ -186,7 +198,7 @@ impl Projections {
                 let at_end = !entry.owned && entry.state == ProjectionState::Running && lag == 0;
                 metrics::gauge!("waybill_projection_lag_positions", "projection" => name.clone()).set(lag as f64);
                 ProjectionStatus {
-                    version: models::by_name(&name).map_or(PRESENCE_VERSION, |model| model.version()),
+                    version: models::version_of(&name).unwrap_or(PRESENCE_VERSION),
                     name,
                     position: entry.position,
                     head,

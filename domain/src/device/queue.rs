@@ -125,7 +125,8 @@ impl Draft {
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
         let running = self.device.versions.get(&update.spec.firmware.component);
-        let is_there = running.is_some_and(|running| update.spec.firmware.is_run_by(running)) && !update.spec.force_update;
+        let is_there =
+            running.is_some_and(|running| update.spec.firmware.is_run_by(running)) && !update.spec.force_update;
         if (update.attempt > 0 || update.told_before) && is_there && !self.device.trial && !update.wrong_bytes {
             let running = running.cloned();
             self.confirm(&update, running.as_deref(), None, None);
@@ -160,8 +161,8 @@ impl Draft {
         let firmware = &update.spec.firmware;
         let running = self.device.versions.get(&firmware.component);
         // Between two attempts what ran before still runs, or the target on trial.
-        let as_it_was = running == update.spec.from_version.as_ref()
-            || running.is_some_and(|running| firmware.is_run_by(running));
+        let as_it_was =
+            running == update.spec.from_version.as_ref() || running.is_some_and(|running| firmware.is_run_by(running));
         if update.attempt > 0 && as_it_was {
             return None;
         }

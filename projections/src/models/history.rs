@@ -69,7 +69,8 @@ impl ReadModel for HistoryModel {
         let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
         let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
         let open = of_devices().filter_map(|record| known.get(&[record.tenant(), record.id()]));
-        let mut history = Rows::<HistoryRow>::load(connection, open.flat_map(VersionsRow::open_entries).collect()).await?;
+        let mut history =
+            Rows::<HistoryRow>::load(connection, open.flat_map(VersionsRow::open_entries).collect()).await?;
         for record in of_devices() {
             let (tenant, device_id) = (record.tenant(), record.id());
             let fresh = || VersionsRow::new(&tenant, &device_id);

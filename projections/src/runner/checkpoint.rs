@@ -36,9 +36,12 @@ impl Checkpoint {
                 "the read model stands for a log created at {found_ms} ms, this one was created at {incarnation_ms} ms; rebuild it with --new-log"
             )));
         }
-        if found_version != version {
+        if found_version < version {
+            return Err(RunEnd::Outdated { found: found_version });
+        }
+        if found_version > version {
             return Err(RunEnd::Halted(format!(
-                "the read model has version {found_version}, this program writes version {version}; rebuild it"
+                "the read model has version {found_version}, this program writes version {version}: it is too old"
             )));
         }
         tx.commit().await.map_err(DbError::from)?;

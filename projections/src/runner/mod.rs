@@ -43,6 +43,8 @@ pub(crate) enum RunEnd {
     Again(DbError),
     /// This program can't go on.
     Halted(String),
+    /// The rows are of an older version than this program writes: they are made anew from the log.
+    Outdated { found: i32 },
 }
 
 impl From<DbError> for RunEnd {
@@ -79,6 +81,12 @@ pub(crate) async fn run(
                 }
                 pause
             }
+            RunEnd::Outdated { found } => {
+                let Err(error) = upgrade(&db, &log, model, found, &board).await else { continue };
+                tracing::warn!(projection = model.name(), %error, "A read model can't be rebuilt yet.");
+                board.set_state(model.name(), ProjectionState::Rebuilding, Some(error.to_string()));
+                pause
+            }
             RunEnd::Halted(reason) => {
                 tracing::error!(projection = model.name(), reason, "A projection is halted.");
                 Checkpoint::note_trouble(&db, model.name(), "halted", &reason).await;
@@ -96,6 +104,27 @@ pub(crate) async fn run(
             () = tokio::time::sleep(waited) => {}
         }
     }
+}
+
+/// Rebuilds a read model whose rows are of an older version. They serve meanwhile; when it is cut off, it begins again with the next start.
+async fn upgrade(
+    db: &Db,
+    log: &Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    found: i32,
+    board: &Board,
+) -> Result<(), DbError> {
+    let (name, wanted) = (model.name(), model.version());
+    tracing::info!(projection = name, found, wanted, "The rows are of an older version; the read model is rebuilt.");
+    board.set_state(name, ProjectionState::Rebuilding, Some("its rebuild begins".to_owned()));
+    Checkpoint::note_trouble(db, name, "rebuilding", "rows of an older version are made anew").await;
+    let progress = |position: u64, head: u64| {
+        let text = format!("rebuilt up to position {position} of {head}");
+        board.set_state(name, ProjectionState::Rebuilding, Some(text));
+    };
+    let position = crate::rebuild::rebuild(db, log.clone(), name, progress).await?;
+    tracing::info!(projection = name, position, "The read model is rebuilt.");
+    Ok(())
 }
 
 async fn run_once(

@@ -36,6 +36,10 @@ pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, 
         if let Err(RunEnd::Again(error)) = &end {
             board.set_state(crate::PRESENCE, ProjectionState::Unavailable, Some(error.to_string()));
         }
+        if let Err(RunEnd::Outdated { found }) = &end {
+            let error = format!("the rows have version {found}, this program writes version {PRESENCE_VERSION}");
+            board.set_state(crate::PRESENCE, ProjectionState::Unavailable, Some(error));
+        }
         if let Err(RunEnd::Halted(reason)) = &end {
             tracing::error!(projection = crate::PRESENCE, reason, "A projection is halted.");
             Checkpoint::note_trouble(&db, crate::PRESENCE, "halted", reason).await;

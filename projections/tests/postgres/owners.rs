@@ -128,6 +128,31 @@ async fn another_log_halts_until_a_rebuild() {
     assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
 }
 
+/// As a program of an older version left them: the rows are not what this one writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_an_older_version_are_rebuilt_while_the_old_ones_serve() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    assert!(world.tasks.shutdown(PATIENCE).await);
+    let admin = world.admin().await;
+    admin
+        .execute("UPDATE projection_checkpoints SET version = 0; UPDATE devices SET name = 'as it was once'")
+        .await
+        .unwrap();
+    let tasks = Tasks::new();
+    let projections = Projections::start(world.db.clone(), world.log.clone(), None, &tasks);
+    tokio::time::timeout(PATIENCE, projections.up_to_date()).await.expect("rebuilt in time");
+    projections.wait_for(&ALL, world.head().await, PATIENCE).await.unwrap();
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    let row = devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().unwrap().row;
+    assert_eq!(row.name.as_deref(), Some("D-1"));
+    drop(tx);
+    let differences = projections::compare(&world.db, world.log.clone()).await.unwrap();
+    assert!(differences.is_empty(), "{differences:#?}");
+    assert!(tasks.shutdown(PATIENCE).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_away_is_named_and_waited_for() {
     let tasks = Tasks::new();

@@ -195,7 +195,9 @@ impl VersionsRow {
         }
         let of_component = |sent: &Sent| sent.told && sent.outcome.is_none() && sent.component == component;
         let brings = |sent: &Sent| of_component(sent) && sent.is_run_by(version);
-        if let Some((ordinal, campaign)) = self.sent.iter().rev().find_map(|(o, s)| brings(s).then_some((*o, s.campaign))) {
+        if let Some((ordinal, campaign)) =
+            self.sent.iter().rev().find_map(|(o, s)| brings(s).then_some((*o, s.campaign)))
+        {
             let entry = self.set(changes, component, version, "unconfirmed", Some((ordinal, campaign)));
             if let Some(sent) = self.sent.get_mut(&ordinal) {
                 sent.entry = entry.or(sent.entry);
