@@ -17,8 +17,14 @@ the `position` of what it stored (also header `Waybill-Position`), which any que
 (statuses, phases, causes) may get more values; be ready for unknown ones. A reason goes into the body or into `?reason=`; both may be given if they \
 agree.
 
-Queries see what their caller has stored: after a command its caller's queries wait, up to a second, until what they read has come to it, and \
-then answer with what is there. Where several processes serve the API, `Waybill-Min-Position` does the same across them.";
+Queries see what their caller has stored: they wait, up to 2 s, until what they read has come to it, and answer 503 with `Retry-After` when it \
+has not. An id is 404 only when the event log does not know it. Where several processes serve the API, `Waybill-Min-Position` waits for a write \
+that went through another one.
+
+A position is written `{created_ms of the log}-{sequence}`, and with `.{index}` for one event; older forms (`{sequence}`, `{sequence}-{index}`) \
+are taken, too. Times and positions that the log has not reached are refused (422). Lists leave out what was deleted or decommissioned; \
+`include=deleted` asks for it. A query parameter that a route does not list, or that is given twice, is refused (400), as is a key that stands \
+twice in a JSON object (422).";
 
 /// Finishes the description of all endpoints: `resources` with twins, `public` without, `root` beside the API.
 pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> OpenApi {

@@ -37,6 +37,15 @@ impl<A: Decider> Loaded<A> {
         Ok(())
     }
 
+    /// Applies one further record, for people to look at. `gaps` says that records before it are missing, so that any version may follow.
+    pub(crate) fn apply_readable(&mut self, raw: &RawRecord, gaps: bool) -> Result<(), StoreError> {
+        let record = Record::decode(raw.position, &raw.body)?;
+        if gaps && record.version > self.version {
+            self.version = record.version - 1;
+        }
+        self.apply_records(std::slice::from_ref(raw))
+    }
+
     /// Applies what one command stored.
     pub(crate) fn apply_events(&mut self, events: Vec<A::Event>, outcome: CommandOutcome, bytes: usize) {
         let aggregate = Arc::make_mut(&mut self.aggregate);

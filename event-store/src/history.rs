@@ -31,6 +31,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(25);
 pub enum At {
     /// Everything up to this sequence number, included.
     Position(u64),
+    /// Everything up to this event: of its record nothing after it counts.
+    Event(Position),
     /// Everything stored or decided at or before this time. One in whole milliseconds or microseconds means all of that.
     Time(DateTime<Utc>),
 }
@@ -40,6 +42,7 @@ impl At {
     pub fn covers(self, position: u64, stored_at: DateTime<Utc>, recorded_at: DateTime<Utc>) -> bool {
         match self {
             Self::Position(last) => position <= last,
+            Self::Event(event) => position <= event.sequence,
             Self::Time(time) => {
                 let last = end_of(time);
                 stored_at <= last || recorded_at <= last
@@ -71,35 +74,124 @@ pub struct Recorded<E> {
     pub event: E,
 }
 
+/// A record that this program can't read: damaged, or newer than the program.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    pub sequence: u64,
+    /// Number that the record's first event has in the aggregate, as far as can be told.
+    pub version: u64,
+    pub stored_at: DateTime<Utc>,
+    /// When the command was decided, and by whom, where that much can be read.
+    pub meta: Option<(CommandId, Metadata)>,
+    pub error: StoreError,
+}
+
+/// What a history shows.
+#[derive(Debug, Clone)]
+pub enum Entry<E> {
+    Event(Recorded<E>),
+    Unreadable(Unreadable),
+}
+
+impl<E> Entry<E> {
+    /// Number of the aggregate's events after this one.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Event(recorded) => recorded.version,
+            Self::Unreadable(record) => record.version,
+        }
+    }
+
+    pub fn stored_at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Event(recorded) => recorded.stored_at,
+            Self::Unreadable(record) => record.stored_at,
+        }
+    }
+}
+
+/// An aggregate as it was, as far as its records can be read.
+#[derive(Debug)]
+pub struct Past<A: Decider> {
+    pub loaded: Loaded<A>,
+    /// Records that are missing in it.
+    pub unreadable: Vec<Unreadable>,
+}
+
 impl EventStore {
+    /// An aggregate as it was, for people to look at: what can't be read is told beside it. Version 0 when it did not exist yet.
+    pub async fn past<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Past<A>, StoreError> {
+        let mut past = Past { loaded: Loaded::default(), unreadable: Vec::new() };
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while let Some(page) = pages.next().await? {
+            for mut raw in page {
+                if !covered(at, &raw) {
+                    return Ok(past);
+                }
+                if let At::Event(event) = at
+                    && event.sequence == raw.position
+                    && let Ok(body) = up_to(&raw, event.index)
+                {
+                    raw.body = body;
+                }
+                if let Err(error) = past.loaded.apply_readable(&raw, !past.unreadable.is_empty()) {
+                    past.unreadable.push(unreadable(&raw, past.loaded.version + 1, error));
+                }
+            }
+        }
+        Ok(past)
+    }
+
+    /// The events of an aggregate from a version on (1 is its first event), at most `limit`, with the records that can't be read in their
+    /// places. Lacks nothing that was stored before.
+    pub async fn entries<A: Decider>(
+        &self,
+        key: &Key<A>,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry<A::Event>>, StoreError> {
+        let (mut listed, mut version) = (Vec::new(), 0);
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while listed.len() < limit
+            && let Some(page) = pages.next().await?
+        {
+            for raw in &page {
+                let of_record = entries_of(raw, version + 1);
+                version = of_record.iter().map(Entry::version).max().unwrap_or(version).max(version);
+                listed.extend(of_record.into_iter().filter(|entry| entry.version() >= from_version));
+            }
+        }
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    /// How many events an aggregate has, as far as its records can be read.
+    pub async fn entry_count<A: Decider>(&self, key: &Key<A>) -> Result<u64, StoreError> {
+        let mut version = 0;
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while let Some(page) = pages.next().await? {
+            for raw in &page {
+                version = Record::decode(raw.position, &raw.body).map_or(version + 1, |record| record.last_version());
+            }
+        }
+        Ok(version)
+    }
+
     /// An aggregate as it was. Version 0 when it did not exist yet.
     pub async fn load_at<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Loaded<A>, StoreError> {
         let mut loaded = Loaded::default();
         let mut pages = Pages::to_the_end(self, key.raw()).await?;
         while let Some(mut page) = pages.next().await? {
             let read = page.len();
-            let covered = page.iter().map(|raw| covered(at, raw)).take_while(|covered| !matches!(covered, Ok(false)));
-            let past = covered.collect::<Result<Vec<_>, _>>()?.len();
+            let past = page.iter().take_while(|raw| covered(at, raw)).count();
             page.truncate(past);
-            loaded.apply_records(&page)?;
-            if past < read {
-                break;
-            }
-        }
-        Ok(loaded)
-    }
-
-    /// An aggregate as one event left it: of the event's record nothing behind it counts. Version 0 when it did not exist yet.
-    pub async fn load_behind<A: Decider>(&self, key: &Key<A>, event: Position) -> Result<Loaded<A>, StoreError> {
-        let mut loaded = Loaded::default();
-        let mut pages = Pages::to_the_end(self, key.raw()).await?;
-        while let Some(mut page) = pages.next().await? {
-            page.retain(|record| record.position <= event.sequence);
-            if let Some(last) = page.last_mut().filter(|last| last.position == event.sequence) {
+            if let At::Event(event) = at
+                && let Some(last) = page.last_mut().filter(|last| last.position == event.sequence)
+            {
                 last.body = up_to(last, event.index)?;
             }
             loaded.apply_records(&page)?;
-            if page.is_empty() {
+            if past < read {
                 break;
             }
         }
@@ -191,9 +283,30 @@ impl<'a> Pages<'a> {
     }
 }
 
-fn covered(at: At, raw: &RawRecord) -> Result<bool, StoreError> {
-    let record = Record::decode(raw.position, &raw.body)?;
-    Ok(at.covers(raw.position, raw.stored_at, record.meta.recorded_at))
+/// Whether a record is of a moment's past. Of one that can't be read only the log's time is known.
+fn covered(at: At, raw: &RawRecord) -> bool {
+    let recorded_at = Record::decode(raw.position, &raw.body).map_or(raw.stored_at, |record| record.meta.recorded_at);
+    at.covers(raw.position, raw.stored_at, recorded_at)
+}
+
+/// The events of a record, or the record itself where they can't be read.
+fn entries_of<E: domain::decider::EventTypes>(raw: &RawRecord, version: u64) -> Vec<Entry<E>> {
+    let events = Record::decode(raw.position, &raw.body).and_then(|record| recorded_events(raw, &record));
+    match events {
+        Ok(events) => events.into_iter().map(Entry::Event).collect(),
+        Err(error) => vec![Entry::Unreadable(unreadable(raw, version, error))],
+    }
+}
+
+fn unreadable(raw: &RawRecord, version: u64, error: StoreError) -> Unreadable {
+    let record = Record::decode(raw.position, &raw.body).ok();
+    Unreadable {
+        sequence: raw.position,
+        version: record.as_ref().map_or(version, Record::first_version),
+        stored_at: raw.stored_at,
+        meta: record.map(|record| (record.command_id, record.meta)),
+        error,
+    }
 }
 
 /// A record's body without the events behind one of them.

@@ -38,11 +38,11 @@ mod golden_tests;
 
 pub use context::{CommandOutcome, Loaded, Origin, RecentCommands};
 pub use error::{AppendError, ExecuteError, StoreError};
-pub use history::{At, Recorded};
+pub use history::{At, Entry, Past, Recorded, Unreadable};
 pub use jetstream::JetStreamLog;
 pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
 pub use memory::MemoryLog;
-pub use position::{Position, PositionToken};
+pub use position::{EventToken, Position, PositionToken, WrittenPosition};
 pub use record::{CommandHash, Metadata, Record, StoredEvent};
 pub use request::{Checked, Committed, Request, Seen};
 pub use store::EventStore;

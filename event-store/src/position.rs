@@ -51,19 +51,94 @@ impl FromStr for PositionToken {
     }
 }
 
+/// Place of one event as clients see it: `{created_ms of the stream}-{sequence}.{index}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventToken {
+    pub incarnation_ms: u64,
+    pub position: Position,
+}
+
+impl fmt::Display for EventToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}.{}", self.incarnation_ms, self.position.sequence, self.position.index)
+    }
+}
+
+/// A position in any form that was ever given out: `{created_ms}-{sequence}`, with `.{index}` for one event; a sequence number; and
+/// `{sequence}-{index}`, as earlier versions named events. A stream's time of creation is far above any sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WrittenPosition {
+    incarnation_ms: Option<u64>,
+    sequence: u64,
+    index: Option<u16>,
+}
+
+impl WrittenPosition {
+    /// When the stream that is meant was created, if the text says so.
+    pub fn incarnation_ms(self) -> Option<u64> {
+        self.incarnation_ms
+    }
+
+    pub fn sequence(self) -> u64 {
+        self.sequence
+    }
+
+    /// The event that is meant; none for a whole record.
+    pub fn event(self) -> Option<Position> {
+        self.index.map(|index| Position { sequence: self.sequence, index })
+    }
+}
+
+impl From<PositionToken> for WrittenPosition {
+    fn from(token: PositionToken) -> Self {
+        Self { incarnation_ms: Some(token.incarnation_ms), sequence: token.sequence, index: None }
+    }
+}
+
+impl FromStr for WrittenPosition {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let invalid = || InvalidPosition(text.to_owned());
+        let Some((first, rest)) = text.split_once('-') else {
+            let sequence = number(text).ok_or_else(invalid)?;
+            return Ok(Self { incarnation_ms: None, sequence, index: None });
+        };
+        let first = number(first).ok_or_else(invalid)?;
+        if first < INCARNATION_MIN_MS {
+            let index = rest.parse::<u16>().ok().filter(|_| is_number(rest)).ok_or_else(invalid)?;
+            return Ok(Self { incarnation_ms: None, sequence: first, index: Some(index) });
+        }
+        let (sequence, index) = match rest.split_once('.') {
+            Some((sequence, index)) => {
+                (sequence, Some(index.parse().ok().filter(|_| is_number(index)).ok_or_else(invalid)?))
+            }
+            None => (rest, None),
+        };
+        Ok(Self { incarnation_ms: Some(first), sequence: number(sequence).ok_or_else(invalid)?, index })
+    }
+}
+
 /// A text that is no position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no position: two whole numbers with a hyphen between them")]
+#[error("{0:?} is no position; one is written {{created_ms}}-{{sequence}}, with .{{index}} behind it for one event")]
 pub struct InvalidPosition(String);
+
+/// Earliest stream there can be, in milliseconds since 1970: September 2001.
+const INCARNATION_MIN_MS: u64 = 1_000_000_000_000;
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| is_number(text))
+}
 
 fn two_numbers(text: &str) -> Result<(u64, u64), InvalidPosition> {
     let invalid = || InvalidPosition(text.to_owned());
-    let number = |part: &str| {
-        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        if digits { part.parse().map_err(|_| invalid()) } else { Err(invalid()) }
-    };
     let (first, second) = text.split_once('-').ok_or_else(invalid)?;
-    Ok((number(first)?, number(second)?))
+    Ok((number(first).ok_or_else(invalid)?, number(second).ok_or_else(invalid)?))
 }
 
 #[cfg(test)]
@@ -76,6 +151,38 @@ mod tests {
         assert_eq!(token.to_string().parse(), Ok(token));
         let position = Position { sequence: 42, index: 3 };
         assert_eq!(position.to_string().parse(), Ok(position));
+    }
+
+    #[test]
+    fn every_form_that_was_given_out_is_read() {
+        let read = |text: &str| {
+            let written: WrittenPosition = text.parse().unwrap();
+            (written.incarnation_ms(), written.sequence(), written.event().map(|event| event.index))
+        };
+        let ms = 1_790_000_000_123;
+        let event = EventToken { incarnation_ms: ms, position: Position { sequence: 42, index: 3 } };
+        assert_eq!(event.to_string(), "1790000000123-42.3");
+        assert_eq!(read(&event.to_string()), (Some(ms), 42, Some(3)));
+        assert_eq!(read("1790000000123-42"), (Some(ms), 42, None));
+        assert_eq!(read("42-3"), (None, 42, Some(3)));
+        assert_eq!(read("42"), (None, 42, None));
+        for bad in [
+            "",
+            "-",
+            "x",
+            "42.3",
+            "42-",
+            "42-3.1",
+            "42-65536",
+            "1790000000123-",
+            "1790000000123-4.",
+            "1790000000123-+4",
+            "1790000000123-4.1.1",
+            "+4",
+            "4 ",
+        ] {
+            assert!(bad.parse::<WrittenPosition>().is_err(), "{bad}");
+        }
     }
 
     #[test]

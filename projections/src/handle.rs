@@ -123,7 +123,7 @@ impl Projections {
     }
 
     /// Waits until the named read models have reached a position, at most for so long, and only while all of them run.
-    pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) {
+    pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let mut news = self.board.news.subscribe();
         let arrival = async {
             while self.behind(names, wanted).is_some() && self.all_run(names) {
@@ -131,6 +131,7 @@ impl Projections {
             }
         };
         let _ = tokio::time::timeout(timeout, arrival).await;
+        self.behind(names, wanted).map_or(Ok(()), Err)
     }
 
     fn all_run(&self, names: &[&str]) -> bool {

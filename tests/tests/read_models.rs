@@ -2,8 +2,19 @@
 
 use reqwest::Method;
 use serde_json::json;
+use waybill::api_client::ApiClient;
 
 use crate::world::{MODEL, World, devices, waybill_binary};
+
+/// A service that answers, while nobody applies events to its read models.
+const API_ALONE: [&str; 6] = [
+    "--role",
+    "api",
+    "--jwt-secret",
+    "a secret for tokens that is long enough",
+    "--download-secret",
+    "a secret for links that is long enough",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_is_rebuilt_while_serving() {
@@ -77,6 +88,49 @@ async fn a_query_waits_for_the_position_of_ones_own_write() {
         let read = api.send(Method::GET, &format!("/devices/d-{n}?min_position={position}"), None).await.unwrap();
         assert_eq!(read.status, 200, "{}", read.body);
     }
-    let other = api.send(Method::GET, "/devices?min_position=1-1", None).await.unwrap();
+    let other = api.send(Method::GET, "/devices?min_position=1000000000001-1", None).await.unwrap();
     assert_eq!(other.status, 409, "a token of another incarnation: {}", other.body);
+}
+
+/// Status, whether to ask again, and type of the problem that a GET is answered with.
+async fn told(world: &World, api: &ApiClient, path: &str) -> (u16, bool, String) {
+    let request = api.http().get(format!("{}/api/v1{path}", world.base())).bearer_auth(api.token());
+    let reply = request.send().await.unwrap();
+    let (status, again) = (reply.status().as_u16(), reply.headers().contains_key("retry-after"));
+    let body: serde_json::Value = reply.json().await.unwrap();
+    (status, again, body["type"].as_str().unwrap_or("none").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_yet_is_never_called_unknown() {
+    let mut world = World::start().await;
+    world.stop_waybill().await;
+    world.restart_with(&API_ALONE).await;
+    let api = world.operator().await;
+    let created = api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
+    let position = created["position"].as_str().unwrap().to_owned();
+    let not_yet = (503, true, "/problems/read_model_behind".to_owned());
+    let unknown = (404, false, "/problems/not_found".to_owned());
+    let asked = ["/devices/d-1", "/devices/d-1/updates", "/devices/d-1/firmware-history", "/devices", "/devices/d-2"];
+    let answers = futures::future::join_all(asked.map(|path| told(&world, &api, path))).await;
+    assert_eq!(answers, [not_yet.clone(), not_yet.clone(), not_yet.clone(), not_yet.clone(), unknown.clone()]);
+    world.stop_waybill().await;
+
+    // Another process knows nothing of what the caller has stored.
+    world.restart_with(&API_ALONE).await;
+    let api = world.operator().await;
+    let asked = [
+        ("/devices/d-1".to_owned(), &not_yet),
+        ("/devices/d-1/ota/status".to_owned(), &not_yet),
+        (format!("/devices?min_position={position}"), &not_yet),
+        ("/devices/d-2".to_owned(), &unknown),
+        ("/updates/d-1~1".to_owned(), &unknown),
+        ("/campaigns/00000000-0000-0000-0000-000000000001/status".to_owned(), &unknown),
+    ];
+    let answers = futures::future::join_all(asked.iter().map(|(path, _)| told(&world, &api, path))).await;
+    assert_eq!(answers.iter().collect::<Vec<_>>(), asked.iter().map(|(_, told)| *told).collect::<Vec<_>>());
+    world.stop_waybill().await;
+    world.restart_with(&[]).await;
+    let api = world.operator().await;
+    world.until_get(&api, "/devices/d-1", "it is there at last", |body| body["device_id"] == "d-1").await;
 }

@@ -12,6 +12,7 @@ use domain::firmware::Firmware;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
 use event_store::lifecycle::Tasks;
+use event_store::position::{InvalidPosition, WrittenPosition};
 use event_store::{At, Delivery, EventStore, JetStreamLog, Log, RawRecord, Record};
 use futures::StreamExt;
 use projections::Db;
@@ -39,7 +40,7 @@ pub struct Args {
     /// Up to this time (RFC 3339): what the log had stored or somebody had decided by then
     #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
     pub at: Option<DateTime<Utc>>,
-    /// Up to and including this position; of `1437-0`, as replies and lines have it, the whole record counts
+    /// Up to and including this position, in any form that replies, histories or lines have it; the whole record counts
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub at_position: Option<u64>,
     /// Read the archive in PostgreSQL instead of the log
@@ -69,10 +70,8 @@ pub struct Connection {
     pub data_dir: PathBuf,
 }
 
-fn parse_position(text: &str) -> Result<u64, std::num::ParseIntError> {
-    let (sequence, index) = text.split_once('-').unwrap_or((text, "0"));
-    index.parse::<u32>()?;
-    sequence.parse()
+fn parse_position(text: &str) -> Result<u64, InvalidPosition> {
+    text.parse::<WrittenPosition>().map(WrittenPosition::sequence)
 }
 
 impl Connection {

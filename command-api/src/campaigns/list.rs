@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::model::CampaignBody;
 use crate::auth::Viewer;
-use crate::http::query::either;
+use crate::http::query::{either, includes_deleted};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
@@ -27,6 +27,8 @@ pub(crate) struct CampaignFilters {
     strategy: Option<String>,
     /// The same as `strategy`.
     deployment_strategy: Option<String>,
+    /// `deleted`: deleted drafts, too, which `status=deleted` finds alone.
+    include: Option<String>,
 }
 
 impl FilterSet for CampaignFilters {}
@@ -45,13 +47,14 @@ impl CampaignFilters {
         let firmware = firmware.map(|id| id.parse::<FirmwareId>()).transpose();
         let firmware_id = firmware.map_err(|_| Problem::bad_request("firmware is no id of a firmware"))?;
         let firmware_id = firmware_id.map(|id| id.to_string());
-        Ok(CampaignFilter { id: None, status: self.status, firmware_id, strategy })
+        let deleted = includes_deleted(self.include.as_deref())? || self.status.as_deref() == Some("deleted");
+        Ok(CampaignFilter { id: None, deleted, status: self.status, firmware_id, strategy })
     }
 }
 
 /// List campaigns
 ///
-/// Newest first. Needs role viewer.
+/// Newest first, without deleted drafts unless they are asked for. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns", tag = "campaigns", params(CampaignFilters, PageParams),
     responses((status = 200, body = List<CampaignBody>))

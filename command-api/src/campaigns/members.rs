@@ -154,8 +154,7 @@ pub(crate) async fn campaign_devices(
         Some([wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
     };
-    let mut tx = app.db.read(&caller.tenant).await?;
-    let campaign = get::row(&mut tx, path.campaign_id).await?;
+    let (mut tx, campaign) = get::row(&app, &caller, path.campaign_id, &[CAMPAIGNS, ROLLOUT, UPDATES]).await?;
     let id = campaign.campaign_id.as_str();
     let page =
         projections::rollout::members(&mut tx, id, &filter, clock::now(), after, paging.limit, paging.count).await?;

@@ -154,8 +154,7 @@ async fn status(
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {
     min_position.wait(app, caller, &[CAMPAIGNS, ROLLOUT]).await?;
-    let mut tx = app.db.read(&caller.tenant).await?;
-    let row = get::row(&mut tx, id).await?;
+    let (mut tx, row) = get::row(app, caller, id, &[CAMPAIGNS, ROLLOUT]).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
     let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();

@@ -3,6 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use domain::Key;
+use domain::device::Device;
+use event_store::{EventToken, Position};
 use projections::history::HistoryRow;
 use projections::{DEVICES, HISTORY};
 use serde::Serialize;
@@ -10,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::state::App;
 
 /// A change of what a component runs, or is believed to run.
@@ -31,12 +34,14 @@ pub(crate) struct FirmwareHistoryItem {
     outcome_at: Option<DateTime<Utc>>,
     update_id: Option<String>,
     campaign_id: Option<String>,
-    /// `{sequence in the log}-{index in its record}`
+    /// `{created_ms of the log}-{sequence}.{index in its record}`
+    #[schema(example = "1790000000123-42.0")]
     position: String,
 }
 
-impl From<HistoryRow> for FirmwareHistoryItem {
-    fn from(row: HistoryRow) -> Self {
+impl FirmwareHistoryItem {
+    fn of(row: HistoryRow, incarnation_ms: u64) -> Self {
+        let position = Position { sequence: row.position, index: u16::try_from(row.index).unwrap_or(u16::MAX) };
         Self {
             at: row.at,
             component: row.component,
@@ -47,7 +52,7 @@ impl From<HistoryRow> for FirmwareHistoryItem {
             outcome_at: row.outcome_at,
             update_id: row.ordinal.map(|ordinal| format!("{}~{ordinal}", row.device_id)),
             campaign_id: row.campaign_id,
-            position: format!("{}-{}", row.position, row.index),
+            position: EventToken { incarnation_ms, position }.to_string(),
         }
     }
 }
@@ -67,16 +72,24 @@ pub(crate) async fn firmware_history(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
-    min_position.wait(&app, &caller, &[HISTORY, DEVICES]).await?;
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
+    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[HISTORY, DEVICES], &key).await?;
     let after = match paging.keys::<2>()? {
         Some([position, index]) => Some((Paging::number(position)?, Paging::number(index)?)),
         None => None,
     };
-    let mut tx = app.db.read(&caller.tenant).await?;
     let id = path.device_id.as_str();
-    if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
-        return Err(Problem::not_found("no such device"));
-    }
+    let mut tx = loop {
+        let mut tx = app.db.read(&caller.tenant).await?;
+        match projections::devices::get(&mut tx, &caller.tenant, id).await? {
+            Some(_) => break tx,
+            None => {
+                drop(tx);
+                reading.look_again("no such device", |_| true).await?;
+            }
+        }
+    };
     let page = projections::history::list(&mut tx, id, after, paging.limit, paging.count).await?;
-    Ok(Json(paging.list(page, FirmwareHistoryItem::from)))
+    let incarnation_ms = app.incarnation_ms().await?;
+    Ok(Json(paging.list(page, |row| FirmwareHistoryItem::of(row, incarnation_ms))))
 }

@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 use super::model::DeviceBody;
 use crate::auth::Viewer;
 use crate::http::problem::ProblemBody;
+use crate::http::query::includes_deleted;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
@@ -33,7 +34,7 @@ pub(crate) struct DeviceFilters {
     device_type: Option<String>,
     device_model: Option<String>,
     hardware_version: Option<String>,
-    /// Prefix of id or name.
+    /// Beginning of the id or name, in whatever case.
     q: Option<String>,
     /// `key:value`, repeatable; all must hold.
     #[serde(skip)]
@@ -43,7 +44,9 @@ pub(crate) struct DeviceFilters {
     firmware_version: Option<String>,
     /// Whether the copy in a LoRaWAN network server is up to date. None is kept in this version: `true` finds nothing.
     synced: Option<bool>,
-    /// Decommissioned devices, too.
+    /// `deleted`: decommissioned devices, too.
+    include: Option<String>,
+    /// The same as `include=deleted`.
     #[serde(default)]
     decommissioned: bool,
 }
@@ -97,14 +100,14 @@ impl DeviceFilters {
             device_model: self.device_model,
             hardware_version: self.hardware_version,
             prefix: self.q,
-            decommissioned: self.decommissioned,
+            decommissioned: self.decommissioned || includes_deleted(self.include.as_deref())?,
         })
     }
 }
 
 /// List devices
 ///
-/// By id. Needs role viewer.
+/// By id, without decommissioned ones unless they are asked for. Needs role viewer.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(RepeatableFilters, DeviceFilters, PageParams),
     responses(

@@ -17,6 +17,7 @@ use super::body::{self, Share};
 use super::campaign::{campaign_of, device_under_way};
 use super::counters::{CountedBy, Tally};
 use super::ranges::{Selection, select};
+use crate::firmware::filename::attachment;
 use crate::firmware::object_path;
 use crate::http::problem::ProblemBody;
 use crate::http::{Path, Problem};
@@ -155,8 +156,7 @@ fn describe(headers: &mut HeaderMap, etag: &str, bytes: &FirmwareBytes) {
     if !headers.contains_key(header::CONTENT_TYPE) {
         set(headers, header::CONTENT_TYPE, "application/octet-stream");
     }
-    let name = bytes.filename.as_deref().filter(|name| name.is_ascii()).unwrap_or("firmware.bin");
-    set(headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+    set(headers, header::CONTENT_DISPOSITION, &attachment(bytes.filename.as_deref()));
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

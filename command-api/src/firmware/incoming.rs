@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
+use axum::http::header;
 use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareBytes};
 use domain::values::Sha256Digest;
@@ -19,6 +20,7 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use super::filename;
 use super::model::{INCOMING, incoming_path, object_path};
 use crate::http::Problem;
 use crate::http::body::too_large;
@@ -42,7 +44,8 @@ pub(super) struct Incoming {
 /// Stores a part of the upload while measuring it.
 pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming, Problem> {
     let path = incoming_path(clock::new_id());
-    let filename = field.file_name().map(sane_filename);
+    let disposition = field.headers().get(header::CONTENT_DISPOSITION);
+    let filename = disposition.and_then(|header| filename::uploaded(header.as_bytes()));
     let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
     match copy(app, &mut writer, field).await {
@@ -189,13 +192,6 @@ impl Measured {
     }
 }
 
-/// The last part of a path, without what can't stand in a header.
-fn sane_filename(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let sane = |c: char| if c.is_control() || c == '"' { '_' } else { c };
-    last.chars().take(domain::values::SHORT_TEXT_MAX_CHARS).map(sane).collect()
-}
-
 /// The next piece of an upload; whoever sends nothing for too long has given up.
 pub(super) async fn arriving<T>(
     app: &App,
@@ -221,12 +217,6 @@ pub(crate) fn broken_store(error: object_store::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_files_can_stand_in_a_header() {
-        assert_eq!(sane_filename("../a/b\"\n.bin"), "b__.bin");
-        assert_eq!(sane_filename("C:\\x\\firmware_v2.1.0.bin"), "firmware_v2.1.0.bin");
-    }
 
     #[test]
     fn measuring_gives_the_known_digests() {

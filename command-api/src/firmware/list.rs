@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::model::FirmwareBody;
 use crate::auth::Viewer;
+use crate::http::query::includes_deleted;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
@@ -24,13 +25,15 @@ pub(crate) struct FirmwareFilters {
     version: Option<String>,
     is_beta: Option<bool>,
     is_security_update: Option<bool>,
+    /// `deleted`: deleted firmware, too.
+    include: Option<String>,
 }
 
 impl FilterSet for FirmwareFilters {}
 
 /// List firmware
 ///
-/// By id, without deleted ones. Needs role viewer.
+/// By id, without deleted ones unless they are asked for. Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareFilters, PageParams),
     responses((status = 200, body = List<FirmwareBody>))
@@ -47,6 +50,7 @@ pub(crate) async fn list_firmware(
     }
     let filter = FirmwareFilter {
         id: None,
+        deleted: includes_deleted(filters.include.as_deref())?,
         device_model: filters.device_model,
         manufacturer: filters.manufacturer,
         update_type: filters.update_type,

@@ -1,6 +1,7 @@
 //! Firmware: upload, read, deprecate, withdraw, delete; links to its bytes.
 
 mod delete;
+pub(crate) mod filename;
 mod get;
 mod history;
 mod incoming;

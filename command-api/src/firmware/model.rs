@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus};
 use domain::values::Sha256Digest;
+use domain::version::FirmwareVersion;
 use domain::{FirmwareId, TenantId};
+use event_store::Origin;
 use object_store::path::Path as ObjectPath;
 use projections::firmware::FirmwareRow;
 use serde::Serialize;
@@ -60,8 +62,12 @@ pub(crate) struct FirmwareBody {
 impl FirmwareBody {
     /// As a command left it; none when it has never been registered.
     pub(super) fn done(id: FirmwareId, done: &Done<Firmware>) -> Option<Self> {
-        let firmware = &done.aggregate;
-        let created_at = done.origin.as_ref().map(|origin| origin.at);
+        Self::of(id, &done.aggregate, done.origin.as_deref())
+    }
+
+    /// As the aggregate says; none when it has never been registered.
+    pub(super) fn of(id: FirmwareId, firmware: &Firmware, origin: Option<&Origin>) -> Option<Self> {
+        let created_at = origin.map(|origin| origin.at);
         let (metadata, bytes) = firmware.content.clone()?;
         let pinned_by = firmware.pinned_by.iter().map(ToString::to_string).collect();
         Some(Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, created_at))
@@ -75,7 +81,7 @@ impl FirmwareBody {
         pinned_by: Vec<String>,
         created_at: Option<DateTime<Utc>>,
     ) -> Self {
-        let deprecated = status == FirmwareStatus::Deprecated.word();
+        let warnings = warnings(status, &metadata.version);
         Self {
             firmware_id,
             status: status.to_owned(),
@@ -104,7 +110,7 @@ impl FirmwareBody {
             pinned_by,
             created_at,
             downloads: None,
-            warnings: if deprecated { vec!["the firmware is deprecated".to_owned()] } else { vec![] },
+            warnings,
         }
     }
 
@@ -119,6 +125,21 @@ impl From<FirmwareRow> for FirmwareBody {
         let pinned_by = row.pinned_by.into_iter().collect();
         Self::new(row.firmware_id, &row.status, row.metadata, row.bytes, pinned_by, Some(row.created_at))
     }
+}
+
+/// What its users should know before they are surprised.
+fn warnings(status: &str, version: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if status == FirmwareStatus::Deprecated.word() {
+        warnings.push("the firmware is deprecated".to_owned());
+    }
+    if FirmwareVersion::parse(version).is_none() {
+        warnings.push(format!(
+            "the version {version:?} can't be compared with others: campaigns leave devices out as version_not_comparable, and single updates \
+             are refused, unless allow_downgrade or force_update is set; a version such as 2.1.0 or 2.1.0+b7 can be compared"
+        ));
+    }
+    warnings
 }
 
 /// Where the bytes are: by tenant and content.

@@ -266,18 +266,29 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    match headers.get("idempotency-key").map(|value| value.to_str()) {
+    match single(headers, "Idempotency-Key")? {
         None => Ok(None),
-        Some(Ok(key)) if !key.is_empty() && key.len() <= KEY_MAX_BYTES => Ok(Some(key.to_owned())),
+        Some(key) if !key.is_empty() && key.len() <= KEY_MAX_BYTES => Ok(Some(key.to_owned())),
         Some(_) => Err(Problem::bad_request(format!("Idempotency-Key is 1 to {KEY_MAX_BYTES} ASCII characters"))),
     }
 }
 
 fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
-    match text(headers, "x-correlation-id") {
+    match single(headers, "X-Correlation-Id")? {
         None => Ok(None),
         Some(id) => id.parse().map(Some).map_err(|_| Problem::bad_request("X-Correlation-Id is a UUID")),
     }
+}
+
+/// The value of a header that means something once.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(query::refused(name, "is given twice"));
+    }
+    let text = first.map(|value| value.to_str()).transpose();
+    text.map_err(|_| query::refused(name, "has characters that aren't ASCII"))
 }
 
 /// A tag that is none of ours matches nothing. A proxy may have made ours a weak one.
@@ -295,6 +306,19 @@ fn if_match(headers: &HeaderMap) -> Option<Seen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_is_given_twice_or_cannot_be_read_is_refused() {
+        let headers = |values: &[&[u8]]| {
+            let name = axum::http::HeaderName::from_static("idempotency-key");
+            values.iter().map(|value| (name.clone(), axum::http::HeaderValue::from_bytes(value).unwrap())).collect()
+        };
+        let key = |values: &[&[u8]]| idempotency_key(&headers(values)).map_err(|problem| problem.status().as_u16());
+        assert_eq!((key(&[]), key(&[b"k"])), (Ok(None), Ok(Some("k".to_owned()))));
+        for bad in [&[&b"k"[..], b"k"][..], &[b"\xfc"], &[b""]] {
+            assert_eq!(key(bad), Err(400));
+        }
+    }
 
     #[test]
     fn the_twin_of_a_route_is_the_same_route() {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{Decider, Key};
-use event_store::Recorded;
+use event_store::{Entry, EventToken, Metadata, PositionToken, Recorded, Unreadable};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -13,27 +13,34 @@ use super::position::MinPosition;
 use super::problem::Problem;
 use crate::state::App;
 
-/// One event with where, when, by whom and why.
+/// `type` of a record that can't be read.
+const UNREADABLE: &str = "unreadable";
+
+/// One event with where, when, by whom and why; or a record that can't be read, with what can be told of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryItem {
-    /// `{sequence in the log}-{index in its record}`
-    #[schema(example = "42-0")]
+    /// `{created_ms of the log}-{sequence}.{index in its record}`; without index for a record that can't be read.
+    #[schema(example = "1790000000123-42.0")]
     position: String,
-    /// Number of the aggregate's events behind this one.
+    /// Number of the aggregate's events after this one.
     version: u64,
+    /// `unreadable` for a record that this program can't read.
     #[serde(rename = "type")]
     #[schema(example = "update.confirmed")]
     kind: String,
-    /// The event as stored, with its `type`.
-    #[schema(value_type = Object)]
+    /// The event as stored, with its `type`; null when it can't be read.
+    #[schema(value_type = Option<Object>)]
     event: Value,
+    /// Why it can't be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     /// When the command was decided.
-    recorded_at: DateTime<Utc>,
+    recorded_at: Option<DateTime<Utc>>,
     /// When the log stored it, by the log's clock.
     stored_at: DateTime<Utc>,
-    actor: String,
-    command_id: Uuid,
-    correlation_id: Uuid,
+    actor: Option<String>,
+    command_id: Option<Uuid>,
+    correlation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,21 +48,59 @@ pub(crate) struct HistoryItem {
 }
 
 impl HistoryItem {
-    fn of<E: Serialize>(recorded: Recorded<E>) -> Result<Self, Problem> {
+    fn of<E: Serialize>(entry: Entry<E>, incarnation_ms: u64) -> Result<Self, Problem> {
+        match entry {
+            Entry::Event(recorded) => Self::of_event(recorded, incarnation_ms),
+            Entry::Unreadable(record) => Ok(Self::of_unreadable(record, incarnation_ms)),
+        }
+    }
+
+    fn of_event<E: Serialize>(recorded: Recorded<E>, incarnation_ms: u64) -> Result<Self, Problem> {
         let event = serde_json::to_value(&recorded.event).map_err(Problem::internal)?;
-        Ok(Self {
-            position: recorded.position.to_string(),
+        let item = Self {
+            position: EventToken { incarnation_ms, position: recorded.position }.to_string(),
             version: recorded.version,
             kind: event["type"].as_str().unwrap_or_default().to_owned(),
             event,
-            recorded_at: recorded.recorded_at,
+            error: None,
+            recorded_at: Some(recorded.recorded_at),
             stored_at: recorded.stored_at,
-            actor: recorded.meta.actor.to_string(),
-            command_id: recorded.command_id.0,
-            correlation_id: recorded.meta.correlation_id,
-            causation_id: recorded.meta.causation_id,
-            reason: recorded.meta.reason.and_then(|reason| reason.plain().cloned()),
-        })
+            actor: None,
+            command_id: Some(recorded.command_id.0),
+            correlation_id: None,
+            causation_id: None,
+            reason: None,
+        };
+        Ok(item.by(recorded.meta))
+    }
+
+    fn of_unreadable(record: Unreadable, incarnation_ms: u64) -> Self {
+        let (command_id, meta) = record.meta.unzip();
+        let item = Self {
+            position: PositionToken { incarnation_ms, sequence: record.sequence }.to_string(),
+            version: record.version,
+            kind: UNREADABLE.to_owned(),
+            event: Value::Null,
+            error: Some(record.error.to_string()),
+            recorded_at: meta.as_ref().map(|meta| meta.recorded_at),
+            stored_at: record.stored_at,
+            actor: None,
+            command_id: command_id.map(|id| id.0),
+            correlation_id: None,
+            causation_id: None,
+            reason: None,
+        };
+        meta.into_iter().fold(item, Self::by)
+    }
+
+    fn by(self, meta: Metadata) -> Self {
+        Self {
+            actor: Some(meta.actor.to_string()),
+            correlation_id: Some(meta.correlation_id),
+            causation_id: meta.causation_id,
+            reason: meta.reason.and_then(|reason| reason.plain().cloned()),
+            ..self
+        }
     }
 }
 
@@ -69,13 +114,14 @@ pub(crate) async fn page<A: Decider>(
 ) -> Result<List<HistoryItem>, Problem> {
     min_position.of_this_log(app).await?;
     let first = paging.first_number()?;
-    let mut events = app.store.history(key, first, paging.limit + 1).await?;
-    if events.is_empty() && first == 1 {
+    let mut entries = app.store.entries(key, first, paging.limit + 1).await?;
+    if entries.is_empty() && first == 1 {
         return Err(Problem::not_found(unknown));
     }
-    let next = (events.len() > paging.limit).then(|| first + paging.limit as u64);
-    events.truncate(paging.limit);
-    let items = events.into_iter().map(HistoryItem::of).collect::<Result<_, _>>()?;
-    let total = if paging.count { Some(app.store.load_fresh(key).await?.version) } else { None };
+    let next = entries.get(paging.limit).map(Entry::version);
+    entries.truncate(paging.limit);
+    let incarnation_ms = app.incarnation_ms().await?;
+    let items = entries.into_iter().map(|entry| HistoryItem::of(entry, incarnation_ms)).collect::<Result<_, _>>()?;
+    let total = if paging.count { Some(app.store.entry_count(key).await?) } else { None };
     Ok(paging.numbered(items, next, total))
 }

@@ -1,6 +1,6 @@
 //! What each caller has stored last, so that the caller's queries include it without being told to.
 //!
-//! Known to this process alone, for a short while and for so many callers: whoever is forgotten reads what is there.
+//! Known to this process alone, for so many callers. Of who is forgotten, single reads still ask the log before they say 404.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::auth::Caller;
 
 /// Most callers that are remembered, about 2 MiB.
 const CALLERS_MAX: u64 = 10_000;
-/// How long a caller's last command is remembered: far longer than read models are behind.
-const REMEMBERED: Duration = Duration::from_secs(10);
+/// How long a caller's last command is remembered: longer than read models are behind, also while they catch up after an outage.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// Positions of the last commands, by caller.
 pub(crate) struct OwnWrites(Cache<(TenantId, Actor), u64>);

@@ -1,25 +1,25 @@
 //! Reading one's own writes: a query waits, bounded, for the read models it joins. `Waybill-Min-Position` or `?min_position=` says for
-//! which position, and then nothing older is answered; who says nothing waits a little for what the caller has stored last, and is
-//! answered with what is there.
+//! which position; who says nothing waits for what the caller has stored last. Nothing older is ever answered: what isn't there in time is
+//! 503, and 404 is only what the log doesn't know either.
 
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use event_store::PositionToken;
+use domain::{Decider, Key};
+use event_store::WrittenPosition;
 use projections::WaitError;
 use utoipa::IntoParams;
 
+use super::envelope::single;
 use super::problem::Problem;
 use super::query;
 use crate::auth::Caller;
 use crate::state::App;
 
-/// How long a query waits for its read models to reach the position that it names.
+/// How long a query waits for its read models.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// How long a query that names none waits for what its caller has stored last.
-const OWN_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Parameter of every query that is no list.
 #[derive(Debug, IntoParams)]
@@ -32,53 +32,138 @@ pub(crate) struct PositionParams {
 
 /// The position that a query's answer must include.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MinPosition(Option<PositionToken>);
+pub(crate) struct MinPosition(Option<WrittenPosition>);
 
 impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let header =
-            parts.headers.get("waybill-min-position").map(|value| value.to_str().unwrap_or_default().to_owned());
+        let header = single(&parts.headers, "Waybill-Min-Position")?.map(str::to_owned);
         let parameter =
             query::pairs(parts)?.into_iter().find(|(name, _)| name == "min_position").map(|(_, value)| value);
         let text = query::either(["min_position", "Waybill-Min-Position"], [parameter, header])?;
-        let token =
-            text.map(|text| text.parse().map_err(|error| Problem::bad_request(format!("min_position: {error}"))));
-        token.transpose().map(Self)
+        let written =
+            text.map(|text| text.parse().map_err(|error| query::refused("min_position", &format!("{error}"))));
+        written.transpose().map(Self)
     }
 }
 
 /// Refuses a position of another log.
-pub(crate) async fn same_log(app: &App, token: PositionToken) -> Result<(), Problem> {
-    if token.incarnation_ms == app.incarnation_ms().await? {
+pub(super) async fn same_log(app: &App, written: WrittenPosition) -> Result<(), Problem> {
+    let Some(incarnation_ms) = written.incarnation_ms() else { return Ok(()) };
+    if incarnation_ms == app.incarnation_ms().await? {
         return Ok(());
     }
     let detail = "the position is of another event log: it was restored or made anew";
     Err(Problem::new(StatusCode::CONFLICT, "other_incarnation", detail))
 }
 
+/// Refuses a position that the log hasn't reached.
+pub(super) async fn is_stored(app: &App, field: &str, sequence: u64) -> Result<(), Problem> {
+    let head = app.store.log().info().await?.last_sequence;
+    if sequence <= head {
+        return Ok(());
+    }
+    let head = app.token(head).await?;
+    Err(Problem::invalid(field, format!("is in the future: the log has reached {head}")))
+}
+
 impl MinPosition {
-    /// For what is read from EVENTS itself, which lacks nothing: only a position of another log is refused.
+    /// For what is read from EVENTS itself, which lacks nothing: only a position of another log or of the future is refused.
     pub(crate) async fn of_this_log(self, app: &App) -> Result<(), Problem> {
-        match self.0 {
-            Some(token) => same_log(app, token).await,
-            None => Ok(()),
-        }
+        let Some(written) = self.0 else { return Ok(()) };
+        same_log(app, written).await?;
+        is_stored(app, "min_position", written.sequence()).await
     }
 
     /// Waits until the read models, by name, have applied everything up to the position; without one, for the caller's own writes.
     pub(crate) async fn wait(self, app: &App, caller: &Caller, read_models: &[&str]) -> Result<(), Problem> {
-        let Some(token) = self.0 else {
-            if let Some(own) = app.own_writes.of(caller) {
-                app.projections.wait_if_running(read_models, own, OWN_WAIT_MAX).await;
+        match self.0 {
+            Some(written) => wait_for_written(app, written, read_models).await,
+            None => match app.own_writes.of(caller) {
+                Some(own) => wait_for_own(app, own, read_models).await,
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// What is known already needs no log; the log may be away.
+async fn wait_for_written(app: &App, written: WrittenPosition, read_models: &[&str]) -> Result<(), Problem> {
+    same_log(app, written).await?;
+    if app.projections.wait_for(read_models, written.sequence(), Duration::ZERO).await.is_ok() {
+        return Ok(());
+    }
+    match is_stored(app, "min_position", written.sequence()).await {
+        Err(problem) if problem.status() != StatusCode::SERVICE_UNAVAILABLE => return Err(problem),
+        _ => {}
+    }
+    app.projections.wait_for(read_models, written.sequence(), WAIT_MAX).await.map_err(behind)
+}
+
+/// Waits as long as the read models run.
+async fn wait_for_own(app: &App, own: u64, read_models: &[&str]) -> Result<(), Problem> {
+    let Err(error) = app.projections.wait_if_running(read_models, own, WAIT_MAX).await else { return Ok(()) };
+    app.db.ping().await?;
+    Err(behind(error))
+}
+
+fn behind(error: WaitError) -> Problem {
+    match error {
+        WaitError::Behind { .. } => Problem::unavailable("read_model_behind", error.to_string()),
+        WaitError::Unavailable(_) => Problem::unavailable("postgresql_unavailable", error.to_string()),
+    }
+}
+
+/// A query of what belongs to one aggregate: it waits for what the caller has stored there, not for all that it has stored elsewhere, and
+/// what the read models lack is looked for in the log before it is called unknown.
+pub(crate) struct ReadOfOne<'a, A: Decider> {
+    app: &'a App,
+    key: &'a Key<A>,
+    read_models: &'a [&'a str],
+    looked_again: bool,
+}
+
+impl<'a, A: Decider> ReadOfOne<'a, A> {
+    /// Waits for the position that was asked for, or for the caller's own writes to the aggregate.
+    pub(crate) async fn begin(
+        app: &'a App,
+        caller: &Caller,
+        min_position: MinPosition,
+        read_models: &'a [&'a str],
+        key: &'a Key<A>,
+    ) -> Result<Self, Problem> {
+        match (min_position.0, app.own_writes.of(caller)) {
+            (Some(written), _) => wait_for_written(app, written, read_models).await?,
+            (None, Some(own)) if app.projections.wait_for(read_models, own, Duration::ZERO).await.is_err() => {
+                // Of others' writes nothing was promised; without the log the caller's last write is the best bound.
+                let last = app.store.log().last_sequence(key.raw()).await.unwrap_or(own);
+                wait_for_own(app, own.min(last), read_models).await?;
             }
-            return Ok(());
-        };
-        same_log(app, token).await?;
-        app.projections.wait_for(read_models, token.sequence, WAIT_MAX).await.map_err(|error| match error {
-            WaitError::Behind { .. } => Problem::unavailable("read_model_behind", error.to_string()),
-            WaitError::Unavailable(_) => Problem::unavailable("postgresql_unavailable", error.to_string()),
-        })
+            (None, _) => {}
+        }
+        Ok(Self::waited(app, read_models, key))
+    }
+
+    /// For reads that join what other aggregates do, and have waited for all of the caller's writes.
+    pub(crate) fn waited(app: &'a App, read_models: &'a [&'a str], key: &'a Key<A>) -> Self {
+        Self { app, key, read_models, looked_again: false }
+    }
+
+    /// Nothing was found. 404 when the log knows none either; else waits for the read models, so that the caller looks again.
+    pub(crate) async fn look_again(
+        &mut self,
+        unknown: &str,
+        exists: impl Fn(&A) -> bool + Send,
+    ) -> Result<(), Problem> {
+        let loaded = self.app.store.load_fresh(self.key).await?;
+        if loaded.version == 0 || !exists(&loaded.aggregate) {
+            return Err(Problem::not_found(unknown));
+        }
+        if self.looked_again {
+            return Err(Problem::unavailable("read_model_behind", "it exists, and the read model doesn't have it yet"));
+        }
+        self.looked_again = true;
+        self.app.projections.wait_for(self.read_models, loaded.last_sequence, WAIT_MAX).await.map_err(behind)
     }
 }

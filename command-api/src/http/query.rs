@@ -28,6 +28,15 @@ pub(crate) fn refused(name: &str, reason: &str) -> Problem {
     Problem::bad_request(format!("{name}: {reason}")).with_errors(vec![FieldError::new(name, reason)])
 }
 
+/// Whether `?include=` asks for what was deleted, which lists leave out.
+pub(crate) fn includes_deleted(include: Option<&str>) -> Result<bool, Problem> {
+    match include {
+        None => Ok(false),
+        Some("deleted") => Ok(true),
+        Some(_) => Err(refused("include", "there is nothing to include but deleted")),
+    }
+}
+
 /// The value of a parameter that has two names. Both may be given if they agree.
 pub(crate) fn either(names: [&str; 2], values: [Option<String>; 2]) -> Result<Option<String>, Problem> {
     match values {

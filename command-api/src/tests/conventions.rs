@@ -18,7 +18,7 @@ async fn every_failure_is_a_problem() {
         (Method::GET, "/devices?limit=0", Value::Null, 400),
         (Method::GET, "/devices?cursor=zzz", Value::Null, 400),
         (Method::GET, "/devices?colour=red", Value::Null, 400),
-        (Method::GET, "/devices?min_position=1-1", Value::Null, 409),
+        (Method::GET, "/devices?min_position=1000000000001-1", Value::Null, 409),
         (Method::GET, "/devices?min_position=x", Value::Null, 400),
         (Method::GET, "/campaigns/no-uuid", Value::Null, 404),
         (Method::GET, "/devices?firmware_version=%3C%3C1", Value::Null, 400),

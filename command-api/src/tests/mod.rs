@@ -7,6 +7,7 @@ mod devices;
 mod downloads;
 mod health;
 mod parameters;
+mod past;
 mod repeats;
 mod updates;
 mod uploads;

@@ -247,3 +247,58 @@ async fn an_uploader_that_falls_silent_is_not_waited_for() {
     }
     assert!(api.kept().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_version_that_cannot_be_compared_is_taken_with_a_warning_that_says_what_follows() {
+    let api = Api::new();
+    for version in ["latest", "a/b", "1.0.0.0.1"] {
+        let answer = api.upload(version.as_bytes(), json!({"version": version})).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let warning = answer.body["warnings"][0].as_str().unwrap_or_default().to_owned();
+        assert!(warning.contains(version) && warning.contains("version_not_comparable"), "{}", answer.body);
+    }
+    for version in ["2.1.0", "v2.1", "2.1.0+b7", "2.1.0-rc.1", "28.00.00"] {
+        let answer = api.upload(version.as_bytes(), json!({"version": version})).await;
+        assert_eq!((answer.status.as_u16(), answer.body.get("warnings")), (201, None), "{}", answer.body);
+    }
+    for version in [" 2.1.0", "2.1.0 ", "2 1", "2.1.0\n", "", "2.1.ü"] {
+        let answer = api.upload(b"x", json!({"version": version})).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["errors"][0]["field"]),
+            (422, &json!("version")),
+            "{version:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn names_of_files_come_back_as_they_were_given() {
+    let api = Api::new();
+    let cases = [
+        ("filename=\"Прошивка 2.1.bin\"", "Прошивка 2.1.bin", "filename*=UTF-8''%D0%9F%D1%80"),
+        (
+            "filename*=UTF-8''Pr%C3%BCfung.bin",
+            "Prüfung.bin",
+            "filename=\"Pr_fung.bin\"; filename*=UTF-8''Pr%C3%BCfung.bin",
+        ),
+        ("filename=\"plain.bin\"", "plain.bin", "attachment; filename=\"plain.bin\""),
+    ];
+    for (index, (given, name, shown)) in cases.into_iter().enumerate() {
+        let metadata = json!({"name": "F", "version": format!("{index}.0.0"), "device_model": MODEL});
+        let body = format!(
+            "--XX\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--XX\r\nContent-Disposition: form-data; name=\"file\"; {given}\r\n\r\n{index}\r\n--XX--\r\n"
+        );
+        let request = axum::http::Request::post("/api/v1/firmware")
+            .header("Authorization", format!("Bearer {}", api.token))
+            .header("Content-Type", "multipart/form-data; boundary=XX");
+        let uploaded = api.send(request.body(body.into()).unwrap()).await;
+        assert_eq!((uploaded.status.as_u16(), &uploaded.body["filename"]), (201, &json!(name)), "{}", uploaded.body);
+        let id = uploaded.body["firmware_id"].as_str().unwrap();
+        let link = api.get(&format!("/firmware/{id}/download")).await;
+        assert_eq!(link.body["filename"], name);
+        let url = link.body["download_url"].as_str().unwrap().replace("http://localhost:8240", "");
+        let bytes = api.send(axum::http::Request::get(url).body(axum::body::Body::empty()).unwrap()).await;
+        assert_eq!(bytes.status, 200);
+        assert!(bytes.header("content-disposition").contains(shown), "{}", bytes.header("content-disposition"));
+    }
+}

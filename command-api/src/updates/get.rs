@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::DeviceId;
+use domain::device::Device;
+use domain::{DeviceId, Key};
 use event_store::clock;
 use projections::updates::UpdateFilter;
 use projections::{DEVICES, UPDATES};
@@ -11,7 +12,7 @@ use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};
 use crate::http::path::{DeviceUpdatePath, UpdatePath};
 use crate::http::problem::ProblemBody;
-use crate::http::{MinPosition, Path, PositionParams, Problem};
+use crate::http::{MinPosition, Path, PositionParams, Problem, ReadOfOne};
 use crate::state::App;
 
 /// Get an update
@@ -56,11 +57,18 @@ async fn get(
     device: DeviceId,
     ordinal: u32,
 ) -> Result<Json<UpdateBody>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &device);
     min_position.wait(app, caller, &[UPDATES, DEVICES]).await?;
+    let mut reading = ReadOfOne::waited(app, &[UPDATES, DEVICES], &key);
     let filter =
         UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
-    let mut tx = app.db.read(&caller.tenant).await?;
-    let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
-    let view = page.items.into_iter().next().ok_or_else(|| Problem::not_found("no such update"))?;
-    Ok(Json(view.into()))
+    loop {
+        let mut tx = app.db.read(&caller.tenant).await?;
+        let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
+        if let Some(view) = page.items.into_iter().next() {
+            return Ok(Json(view.into()));
+        }
+        drop(tx);
+        reading.look_again("no such update", |device| (1..=device.last_ordinal).contains(&ordinal)).await?;
+    }
 }

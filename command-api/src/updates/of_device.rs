@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::Key;
+use domain::device::Device;
 use event_store::clock;
 use projections::updates::UpdateFilter;
 use projections::{DEVICES, UPDATES};
@@ -12,7 +14,9 @@ use super::list::page;
 use super::model::UpdateBody;
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem};
+use crate::http::{
+    Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem, ReadOfOne,
+};
 use crate::state::App;
 
 /// List a device's updates
@@ -30,13 +34,18 @@ pub(crate) async fn list_device_updates(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
+    let mut reading = ReadOfOne::waited(&app, &[UPDATES, DEVICES], &key);
     let id = path.device_id.as_str();
-    let mut tx = app.db.read(&caller.tenant).await?;
-    if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_none() {
-        return Err(Problem::not_found("no such device"));
+    loop {
+        let mut tx = app.db.read(&caller.tenant).await?;
+        if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_some() {
+            break;
+        }
+        drop(tx);
+        reading.look_again("no such device", |_| true).await?;
     }
-    drop(tx);
     let filter = UpdateFilter { device_id: Some(id.to_owned()), ..UpdateFilter::default() };
     page(&app, &caller, &filter, &paging).await.map(Json)
 }
@@ -65,10 +74,19 @@ pub(crate) async fn ota_status(
     Path(path): Path<DevicePath>,
     min_position: MinPosition,
 ) -> Result<Json<OtaStatus>, Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
-    let mut tx = app.db.read(&caller.tenant).await?;
-    let device = projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await?;
-    let device = device.ok_or_else(|| Problem::not_found("no such device"))?.row;
+    let mut reading = ReadOfOne::waited(&app, &[UPDATES, DEVICES], &key);
+    let (mut tx, device) = loop {
+        let mut tx = app.db.read(&caller.tenant).await?;
+        match projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await? {
+            Some(view) => break (tx, view.row),
+            None => {
+                drop(tx);
+                reading.look_again("no such device", |_| true).await?;
+            }
+        }
+    };
     let (device_id, ordinal) = (Some(device.device_id.clone()), device.live_ordinal);
     let filter = UpdateFilter { device_id, ordinal, ..UpdateFilter::default() };
     let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;

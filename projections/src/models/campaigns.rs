@@ -177,6 +177,8 @@ pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {
 #[derive(Debug, Clone, Default)]
 pub struct CampaignFilter {
     pub id: Option<String>,
+    /// Deleted drafts, too.
+    pub deleted: bool,
     pub status: Option<String>,
     pub firmware_id: Option<String>,
     pub strategy: Option<String>,
@@ -195,7 +197,9 @@ pub async fn list(
     select.equals("t.status", filter.status.as_ref());
     select.equals("t.firmware_id", filter.firmware_id.as_ref());
     select.equals("t.strategy", filter.strategy.as_ref());
-    select.filter("t.status <> $ #>> '{}'", "deleted");
+    if !filter.deleted {
+        select.filter("t.status <> $ #>> '{}'", "deleted");
+    }
     let after = after.map(|(created_at, id)| {
         let condition = "(t.created_at, t.campaign_id) < (($ #>> '{}')::timestamptz, $ #>> '{}')".to_owned();
         (condition, vec![json!(created_at), json!(id)])

@@ -20,6 +20,8 @@ use crate::table::{Page, Row, Rows, Select};
 
 /// Most versions of a tenant that a version filter looks at.
 const VERSIONS_MAX: i64 = 10_000;
+/// No text continues with a character behind this one.
+const LAST_CHARACTER: u32 = 0x10_ffff;
 
 /// A device. `status` is `online`, `offline` or `never_seen`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -290,7 +292,7 @@ pub struct DeviceFilter {
     pub device_type: Option<String>,
     pub device_model: Option<String>,
     pub hardware_version: Option<String>,
-    /// Prefix of id or name.
+    /// Beginning of the id or name, in whatever case.
     pub prefix: Option<String>,
     pub tags: Vec<(String, String)>,
     pub firmware_version: Option<VersionRequirement>,
@@ -330,10 +332,13 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
     select.equals("t.device_model", filter.device_model.as_ref());
     select.equals("t.hardware_version", filter.hardware_version.as_ref());
     if let Some(prefix) = &filter.prefix {
-        select.filter(
-            "(starts_with(t.device_id, $ #>> '{}') OR starts_with(lower(t.name), lower($ #>> '{}')))",
-            prefix.as_str(),
-        );
+        let begins = |column: &str| {
+            format!(
+                "t.{column} ~>=~ lower($ #>> '{{}}') AND t.{column} ~<~ (lower($ #>> '{{}}') || chr({LAST_CHARACTER}))"
+            )
+        };
+        let condition = format!("({} OR {})", begins("device_id_lower"), begins("name_lower"));
+        select.filter(&condition, prefix.as_str());
     }
     for (name, value) in &filter.tags {
         select.filter("t.tags @> $", json!({ name: value }));

@@ -121,10 +121,12 @@ fn new_row(
     }
 }
 
-/// Which firmware to list; deleted ones only when asked for by id.
+/// Which firmware to list; deleted ones only when asked for, or by id.
 #[derive(Debug, Clone, Default)]
 pub struct FirmwareFilter {
     pub id: Option<String>,
+    /// Deleted firmware, too.
+    pub deleted: bool,
     pub device_model: Option<String>,
     pub manufacturer: Option<String>,
     pub update_type: Option<String>,
@@ -155,7 +157,7 @@ pub async fn list(
     if let Some(is_security_update) = filter.is_security_update {
         select.filter("t.is_security_update = ($)::boolean", is_security_update);
     }
-    if filter.id.is_none() {
+    if filter.id.is_none() && !filter.deleted {
         select.filter("t.status <> $ #>> '{}'", "deleted");
     }
     let after = after.map(|id| ("t.firmware_id > $ #>> '{}'".to_owned(), vec![Value::from(id)]));

@@ -75,6 +75,43 @@ async fn devices_are_filtered_and_paged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn devices_are_searched_by_the_beginning_of_id_or_name_in_any_case() {
+    let world = World::start().await;
+    for (id, name) in [("AB-1", "Prüfstand"), ("ab-2", "100% ok"), ("x_1", "Ab initio"), ("xy1", "lab")] {
+        world.register(id).await;
+        let patch = serde_json::from_value(serde_json::json!({"name": name})).unwrap();
+        world.tell::<Device>(&device(id), DeviceCommand::Amend { patch, versions: Default::default() }).await.unwrap();
+    }
+    world.settles().await;
+    let found = async |prefix: &str| {
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        let filter = devices::DeviceFilter { prefix: Some(prefix.to_owned()), ..Default::default() };
+        let page = devices::list(&mut tx, &filter, None, 10, false).await.unwrap();
+        page.items.into_iter().map(|device| device.row.device_id).collect::<BTreeSet<_>>()
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(found("ab").await, ids(&["AB-1", "ab-2", "x_1"]));
+    assert_eq!(found("AB-").await, ids(&["AB-1", "ab-2"]));
+    assert_eq!(found("PRÜF").await, ids(&["AB-1"]));
+    assert_eq!(found("x_").await, ids(&["x_1"]));
+    assert_eq!((found("100%").await, found("%").await, found("_").await), (ids(&["ab-2"]), ids(&[]), ids(&[])));
+    assert_eq!(found("").await.len(), 4);
+
+    let mut tx = world.admin().await.begin().await.unwrap();
+    tx.execute("SET LOCAL enable_seqscan = off; SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = 'acme'")
+        .await
+        .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT 1 FROM devices t WHERE t.name_lower ~>=~ lower('Ab') AND t.name_lower ~<~ (lower('Ab') || chr(1114111))",
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .unwrap();
+    let served = plan.iter().any(|line| line.contains("Index Cond") && line.contains("name_lower"));
+    assert!(served, "an index serves it under row-level security: {plan:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn updates_are_listed_newest_first() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;

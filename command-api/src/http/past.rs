@@ -1,0 +1,134 @@
+//! Time travel: `?at_time=` and `?at_position=` on the reads that have a past, from EVENTS alone.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use domain::{Decider, Key};
+use event_store::{At, Loaded, Past, Unreadable, WrittenPosition, clock};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::position::{is_stored, same_log};
+use super::problem::{FieldError, Problem};
+use super::query::{self, FilterSet};
+use super::reply::Found;
+use crate::state::App;
+
+/// How far the log's clock may be ahead of this machine's, in milliseconds: a time that the log has told is none of the future.
+const CLOCK_SKEW_MAX_MS: i64 = 1_000;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MomentParams {
+    /// As it was at this time, with everything that the log had stored or somebody had decided by then. 422 for a time to come.
+    at_time: Option<DateTime<Utc>>,
+    /// As it was at this position: a sequence number, or a position as replies or histories give it. 422 for one that the log hasn't
+    /// reached.
+    at_position: Option<String>,
+}
+
+impl FilterSet for MomentParams {}
+
+/// A record of the past that this program can't read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnreadableRecord {
+    /// `{created_ms of the log}-{sequence}`
+    #[schema(example = "1790000000123-42")]
+    position: String,
+    stored_at: DateTime<Utc>,
+    error: String,
+}
+
+/// A resource as it was.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AsItWas<T> {
+    #[serde(flatten)]
+    resource: T,
+    /// Only with `at_time` or `at_position`: records that can't be read, so that what they changed is missing here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<UnreadableRecord>,
+}
+
+/// How things like this one begin, for who asks about a time before.
+pub(crate) struct Beginning {
+    /// There was never one.
+    pub(crate) unknown: &'static str,
+    /// Begins the sentence that ends with the time, such as `the device was registered only at`.
+    pub(crate) only_at: &'static str,
+    /// Name of that time in the facts.
+    pub(crate) fact: &'static str,
+}
+
+impl MomentParams {
+    /// The moment that is asked for; none for the present.
+    pub(crate) async fn moment(&self, app: &App) -> Result<Option<At>, Problem> {
+        match (self.at_time, &self.at_position) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(query::refused("at_position", "excludes at_time")),
+            (Some(time), None) => past_time(time).map(Some),
+            (None, Some(text)) => position(text, app).await.map(Some),
+        }
+    }
+}
+
+fn past_time(time: DateTime<Utc>) -> Result<At, Problem> {
+    let now = clock::now();
+    if time <= now + TimeDelta::milliseconds(CLOCK_SKEW_MAX_MS) {
+        return Ok(At::Time(time));
+    }
+    let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+    Err(Problem::invalid("at_time", format!("is in the future: it is {now}")))
+}
+
+async fn position(text: &str, app: &App) -> Result<At, Problem> {
+    let written: WrittenPosition = text.parse().map_err(|error| query::refused("at_position", &format!("{error}")))?;
+    same_log(app, written).await?;
+    is_stored(app, "at_position", written.sequence()).await?;
+    Ok(match written.event() {
+        Some(event) => At::Event(event),
+        None => At::Position(written.sequence()),
+    })
+}
+
+/// An aggregate as it was; `show` makes a resource of it, or says that there was none.
+pub(crate) async fn as_it_was<A: Decider, T: Serialize>(
+    app: &App,
+    key: &Key<A>,
+    at: At,
+    beginning: &Beginning,
+    show: impl FnOnce(&Loaded<A>) -> Option<T>,
+) -> Result<Response, Problem> {
+    let Past { loaded, unreadable } = app.store.past(key, at).await?;
+    let shown = if loaded.version > 0 { show(&loaded) } else { None };
+    let Some(resource) = shown else { return Err(not_yet(app, key, beginning, &unreadable).await?) };
+    let mut records = Vec::with_capacity(unreadable.len());
+    for one in unreadable {
+        let position = app.token(one.sequence).await?.to_string();
+        records.push(UnreadableRecord { position, stored_at: one.stored_at, error: one.error.to_string() });
+    }
+    let resource = AsItWas { resource, unreadable: records };
+    Ok(Found { version: loaded.version, resource }.into_response())
+}
+
+/// Why there was nothing to show then.
+async fn not_yet<A: Decider>(
+    app: &App,
+    key: &Key<A>,
+    beginning: &Beginning,
+    unreadable: &[Unreadable],
+) -> Result<Problem, Problem> {
+    if let Some(first) = unreadable.first() {
+        let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "record_unreadable", first.error.to_string());
+        let position = app.token(first.sequence).await?.to_string();
+        return Ok(problem.with_errors(vec![FieldError::new(position, "can't be read")]));
+    }
+    Ok(match app.store.entries(key, 1, 1).await?.first().map(|first| first.stored_at()) {
+        Some(at) => {
+            let time = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+            Problem::not_found(format!("{} {time}", beginning.only_at)).with_facts(json!({beginning.fact: at}))
+        }
+        None => Problem::not_found(beginning.unknown),
+    })
+}
