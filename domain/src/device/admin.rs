@@ -41,7 +41,7 @@ impl Device {
 
     pub(super) fn decommission(&self) -> Vec<DeviceEvent> {
         let open = self.updates.values().filter(|update| !update.phase.is_ended());
-        open.map(|update| DeviceEvent::UpdateCancelled { update: update.reference() })
+        open.map(|update| DeviceEvent::UpdateCancelled { update: update.reference(), mark: None })
             .chain([DeviceEvent::Decommissioned {}])
             .collect()
     }

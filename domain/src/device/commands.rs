@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::events::OfflineCause;
+use super::mark::Arrival;
 use super::profile::{Profile, ProfilePatch};
 use super::update::{CampaignRef, FirmwareFacts, Limits, Phase, UpdateKind};
 use crate::ids::{CampaignId, FirmwareId};
@@ -183,16 +184,64 @@ pub enum DeviceCommand {
     },
     Report {
         report: Report,
+        #[serde(skip)]
+        arrival: Arrival,
     },
     ReportPresence {
         presence: Presence,
+        #[serde(skip)]
+        arrival: Arrival,
     },
     ReportInfo {
         info: Info,
+        #[serde(skip)]
+        arrival: Arrival,
+    },
+    /// `offline`: a last will, or a word of goodbye. Whether the device is gone is for [`MarkOffline`](Self::MarkOffline) to say.
+    ReportOffline {
+        session: Option<String>,
+        #[serde(skip)]
+        arrival: Arrival,
     },
     /// Any other sign of life.
     SeenOnline,
     MarkOffline {
         cause: OfflineCause,
     },
+}
+
+impl DeviceCommand {
+    /// The same as a message of the device that arrived in this way; other commands have no arrival.
+    #[must_use]
+    pub fn arrived(mut self, how: Arrival) -> Self {
+        if let Self::Report { arrival, .. }
+        | Self::ReportPresence { arrival, .. }
+        | Self::ReportInfo { arrival, .. }
+        | Self::ReportOffline { arrival, .. } = &mut self
+        {
+            *arrival = how;
+        }
+        self
+    }
+}
+
+/// Without a place in the broker's order.
+impl From<Report> for DeviceCommand {
+    fn from(report: Report) -> Self {
+        Self::Report { report, arrival: Arrival::default() }
+    }
+}
+
+/// Without a place in the broker's order.
+impl From<Presence> for DeviceCommand {
+    fn from(presence: Presence) -> Self {
+        Self::ReportPresence { presence, arrival: Arrival::default() }
+    }
+}
+
+/// Without a place in the broker's order.
+impl From<Info> for DeviceCommand {
+    fn from(info: Info) -> Self {
+        Self::ReportInfo { info, arrival: Arrival::default() }
+    }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::events::DeviceEvent;
+use super::mark::Mark;
 use super::update::Update;
 use super::{Device, UpdateRef};
 
@@ -11,17 +12,29 @@ pub(super) struct Draft {
     pub(super) now: DateTime<Utc>,
     /// An update whose preconditions hold.
     pub(super) cleared: Option<u32>,
+    /// The device's message that all this follows from.
+    pub(super) mark: Option<Mark>,
     events: Vec<DeviceEvent>,
 }
 
 impl Draft {
     pub(super) fn new(device: &Device, now: DateTime<Utc>) -> Self {
-        Self { device: device.clone(), now, cleared: None, events: Vec::new() }
+        Self { device: device.clone(), now, cleared: None, mark: None, events: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, event: DeviceEvent) {
+    pub(super) fn of_message(device: &Device, now: DateTime<Utc>, mark: Option<Mark>) -> Self {
+        Self { mark, ..Self::new(device, now) }
+    }
+
+    pub(super) fn push(&mut self, mut event: DeviceEvent) {
+        event.set_mark(self.mark);
         self.device.evolve(&event);
         self.events.push(event);
+    }
+
+    /// Whether a later decision can see from the events that the message was applied.
+    pub(super) fn is_marked(&self) -> bool {
+        self.events.iter().any(|event| event.mark().is_some())
     }
 
     pub(super) fn finish(self) -> Vec<DeviceEvent> {

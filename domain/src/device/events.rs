@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::codes::CodeClass;
+use super::mark::Mark;
 use super::profile::{Profile, ProfilePatch};
 use super::update::{UpdateSpec, WaitReason};
 use crate::ids::CampaignId;
@@ -66,6 +67,8 @@ pub enum DeviceEvent {
     CameOnline {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "device.went_offline")]
     WentOffline { cause: OfflineCause },
@@ -79,6 +82,8 @@ pub enum DeviceEvent {
         contact_interval_s: Option<u32>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         attributes: BTreeMap<String, String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     /// A new boot, or versions that differ from those known.
     #[serde(rename = "device.versions_reported")]
@@ -92,10 +97,29 @@ pub enum DeviceEvent {
         slot: Option<String>,
         #[serde(default)]
         trial: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
+    /// A `status` older than one that was applied, of a boot or versions that aren't known: kept, changes nothing.
+    #[serde(rename = "device.reported_late")]
+    ReportedLate {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        versions: BTreeMap<String, String>,
+        /// The place of the late message, not the newest one.
+        mark: Mark,
     },
     /// A confirmed device runs another version without a command.
     #[serde(rename = "device.version_regressed")]
-    VersionRegressed { update: UpdateRef, component: String, from_version: String, to_version: String },
+    VersionRegressed {
+        update: UpdateRef,
+        component: String,
+        from_version: String,
+        to_version: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
 
     #[serde(rename = "update.queued")]
     UpdateQueued {
@@ -126,6 +150,8 @@ pub enum DeviceEvent {
         update: UpdateRef,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.deferred")]
     UpdateDeferred {
@@ -133,15 +159,36 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
         until: DateTime<Utc>,
+        /// What the device asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_s: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.downloading")]
-    UpdateDownloading { update: UpdateRef },
+    UpdateDownloading {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     #[serde(rename = "update.verifying")]
-    UpdateVerifying { update: UpdateRef },
+    UpdateVerifying {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     #[serde(rename = "update.installing")]
-    UpdateInstalling { update: UpdateRef },
+    UpdateInstalling {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     #[serde(rename = "update.staged")]
-    UpdateStaged { update: UpdateRef },
+    UpdateStaged {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     /// The device restarts into the new version, or claims to have done so.
     #[serde(rename = "update.rebooting")]
     UpdateRebooting {
@@ -149,6 +196,23 @@ pub enum DeviceEvent {
         /// The device says that it is done.
         #[serde(default, skip_serializing_if = "is_false")]
         claimed: bool,
+        /// It follows from `completed`: nothing shows yet that the device has restarted.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unseen: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
+    /// A device that names no boots speaks in another session than before, or its last will came.
+    #[serde(rename = "update.session_seen")]
+    UpdateSessionSeen {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        /// It shows that the device has restarted since installing.
+        #[serde(default, skip_serializing_if = "is_false")]
+        restarted: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     /// A try failed and another follows.
     #[serde(rename = "update.attempt_failed")]
@@ -159,6 +223,8 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<Sealed<String>>,
         retry_at: DateTime<Utc>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.confirmed")]
     UpdateConfirmed {
@@ -173,6 +239,11 @@ pub enum DeviceEvent {
         boot_id: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slot: Option<String>,
+        /// Where nothing showed a restart: until then another version is no regression.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settles_at: Option<DateTime<Utc>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.failed")]
     UpdateFailed {
@@ -181,6 +252,8 @@ pub enum DeviceEvent {
         class: CodeClass,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.timed_out")]
     UpdateTimedOut { update: UpdateRef, phase: String },
@@ -190,6 +263,8 @@ pub enum DeviceEvent {
         code: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
     },
     #[serde(rename = "update.expired")]
     UpdateExpired { update: UpdateRef },
@@ -198,10 +273,18 @@ pub enum DeviceEvent {
     #[serde(rename = "update.cancelling")]
     UpdateCancelling { update: UpdateRef },
     #[serde(rename = "update.cancelled")]
-    UpdateCancelled { update: UpdateRef },
+    UpdateCancelled {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     #[serde(rename = "update.cancel_refused")]
-    UpdateCancelRefused { update: UpdateRef },
-    /// A report for an update that had ended.
+    UpdateCancelRefused {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
+    /// A report for an update that had ended, or one older than what was applied.
     #[serde(rename = "update.reported_late")]
     UpdateReportedLate { update: UpdateRef, status: String },
 }
@@ -221,6 +304,7 @@ crate::event_types!(DeviceEvent {
     WentOffline => "device.went_offline" v 1,
     InfoReported => "device.info_reported" v 1,
     VersionsReported => "device.versions_reported" v 1,
+    ReportedLate => "device.reported_late" v 1,
     VersionRegressed => "device.version_regressed" v 1,
     UpdateQueued => "update.queued" v 1,
     UpdateWaiting => "update.waiting" v 1,
@@ -232,6 +316,7 @@ crate::event_types!(DeviceEvent {
     UpdateInstalling => "update.installing" v 1,
     UpdateStaged => "update.staged" v 1,
     UpdateRebooting => "update.rebooting" v 1,
+    UpdateSessionSeen => "update.session_seen" v 1,
     UpdateAttemptFailed => "update.attempt_failed" v 1,
     UpdateConfirmed => "update.confirmed" v 1,
     UpdateFailed => "update.failed" v 1,
@@ -266,18 +351,20 @@ impl DeviceEvent {
             | Self::CameOnline { .. }
             | Self::WentOffline { .. }
             | Self::InfoReported { .. }
-            | Self::VersionsReported { .. } => None,
+            | Self::VersionsReported { .. }
+            | Self::ReportedLate { .. } => None,
             Self::VersionRegressed { update, .. }
             | Self::UpdateQueued { update, .. }
             | Self::UpdateWaiting { update, .. }
             | Self::UpdateDispatched { update, .. }
             | Self::UpdateAccepted { update, .. }
             | Self::UpdateDeferred { update, .. }
-            | Self::UpdateDownloading { update }
-            | Self::UpdateVerifying { update }
-            | Self::UpdateInstalling { update }
-            | Self::UpdateStaged { update }
+            | Self::UpdateDownloading { update, .. }
+            | Self::UpdateVerifying { update, .. }
+            | Self::UpdateInstalling { update, .. }
+            | Self::UpdateStaged { update, .. }
             | Self::UpdateRebooting { update, .. }
+            | Self::UpdateSessionSeen { update, .. }
             | Self::UpdateAttemptFailed { update, .. }
             | Self::UpdateConfirmed { update, .. }
             | Self::UpdateFailed { update, .. }
@@ -286,8 +373,8 @@ impl DeviceEvent {
             | Self::UpdateExpired { update }
             | Self::UpdateSuperseded { update, .. }
             | Self::UpdateCancelling { update }
-            | Self::UpdateCancelled { update }
-            | Self::UpdateCancelRefused { update }
+            | Self::UpdateCancelled { update, .. }
+            | Self::UpdateCancelRefused { update, .. }
             | Self::UpdateReportedLate { update, .. } => Some(update),
         }
     }

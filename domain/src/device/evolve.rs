@@ -6,8 +6,13 @@ use chrono::{DateTime, Utc};
 
 use super::codes::{CODE_WRONG_BYTES, CodeClass};
 use super::events::{DeviceEvent as E, UpdateRef};
+use super::mark::newer;
+use super::report::past_return;
 use super::update::{Outcome, Phase, Update, UpdateSpec, WaitReason};
-use super::{BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, Lifecycle, Reachability};
+use super::{
+    BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, LATE_KEPT_MAX, LateStatus,
+    Lifecycle, Reachability,
+};
 
 impl Device {
     /// Applies one event.
@@ -36,12 +41,18 @@ impl Device {
             }
             E::Held { until } => self.hold = Some(Hold { until: *until }),
             E::Released {} => self.hold = None,
-            E::CameOnline { session } => {
+            E::CameOnline { session, .. } => {
                 self.reachability = Reachability::Online;
                 self.session.clone_from(session);
             }
-            E::WentOffline { .. } => self.reachability = Reachability::Offline,
-            E::InfoReported { hardware_version, slots, contact_interval_s, attributes } => {
+            E::WentOffline { .. } => {
+                self.reachability = Reachability::Offline;
+                self.settle();
+                for update in self.updates.values_mut().filter(|update| past_return(update.phase)) {
+                    update.restart_seen = true;
+                }
+            }
+            E::InfoReported { hardware_version, slots, contact_interval_s, attributes, .. } => {
                 self.boot_slots = slots.or(self.boot_slots);
                 self.profile.contact_interval_s = contact_interval_s.or(self.profile.contact_interval_s);
                 if hardware_version.is_some() {
@@ -49,7 +60,7 @@ impl Device {
                 }
                 self.attributes.clone_from(attributes);
             }
-            E::VersionsReported { boot_id, versions, slot, trial } => {
+            E::VersionsReported { boot_id, versions, slot, trial, .. } => {
                 self.remember_boot(boot_id.as_deref());
                 for (component, version) in versions {
                     self.set_version(component, version);
@@ -57,13 +68,28 @@ impl Device {
                 self.active_slot = slot.clone().or(self.active_slot.take());
                 self.trial = *trial;
             }
+            E::ReportedLate { boot_id, versions, .. } => {
+                self.late.push_back(LateStatus { boot_id: boot_id.clone(), versions: versions.clone() });
+                if self.late.len() > LATE_KEPT_MAX {
+                    self.late.pop_front();
+                }
+            }
             E::VersionRegressed { component, .. } => drop(self.confirmed.remove(component)),
             E::UpdateQueued { update, spec, wait_until } => self.add_update(update, spec, *wait_until),
             other => self.evolve_update(other),
         }
+        if let Some(mark) = event.mark() {
+            self.heard.apply(mark);
+        }
         if let Some(update) = event.update().and_then(|update| self.updates.get_mut(&update.ordinal)) {
             update.seq = self.version;
+            update.heard = event.mark().map_or(update.heard, |mark| newer(update.heard, mark));
         }
+    }
+
+    /// Whatever the device says it runs from now on, it says after a restart.
+    fn settle(&mut self) {
+        self.confirmed.values_mut().for_each(|confirmed| confirmed.restart_seen = true);
     }
 
     fn set_version(&mut self, component: &str, version: &str) {
@@ -103,7 +129,11 @@ impl Device {
             accepted_boot: None,
             installing_boot: None,
             claimed: false,
+            restart_seen: false,
+            session: None,
             deferrals: overtaken.map_or(0, |update| update.deferrals),
+            deferred_for_s: None,
+            answered: 0,
             unanswered: overtaken.map_or(0, |update| update.unanswered),
             wrong_bytes: overtaken.is_some_and(|update| update.wrong_bytes),
             told_before: overtaken.is_some_and(|update| update.attempt > 0 || update.told_before),
@@ -113,6 +143,7 @@ impl Device {
             command_seq: self.version,
             before_cancel: None,
             late: BTreeSet::new(),
+            heard: None,
         };
         self.updates.insert(reference.ordinal, update);
     }
@@ -124,6 +155,9 @@ impl Device {
             self.remember_boot(boot_id.as_deref());
             self.active_slot = slot.clone().or(self.active_slot.take());
             self.trial = false;
+        }
+        if matches!(event, E::UpdateSessionSeen { restarted: true, .. }) {
+            self.settle();
         }
         if matches!(event, E::UpdateDispatched { .. }) {
             self.last_told = self.last_told.max(ordinal);
@@ -140,8 +174,11 @@ impl Device {
                 firmware_id: update.spec.firmware.firmware_id,
                 version: update.spec.firmware.version.clone(),
                 reported_version: update.spec.firmware.reported_version.clone(),
+                settles_at: None,
+                restart_seen: false,
             };
-            if matches!(event, E::UpdateConfirmed { .. }) {
+            if let E::UpdateConfirmed { settles_at, .. } = event {
+                let confirmed = ConfirmedFirmware { settles_at: *settles_at, ..confirmed };
                 self.confirmed.insert(update.spec.firmware.component.clone(), confirmed);
             }
         }
@@ -179,19 +216,22 @@ impl Update {
                 self.not_before = None;
                 (self.accepted_boot, self.installing_boot) = (None, None);
                 (self.claimed, self.cancel_refused, self.wrong_bytes) = (false, false, false);
+                (self.restart_seen, self.session) = (false, None);
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {
                 self.phase = Phase::Accepted;
                 self.reached = true;
                 self.unanswered = 0;
+                self.answered = self.attempt;
                 if self.accepted_boot.is_none() {
                     self.accepted_boot.clone_from(boot_id);
                 }
                 self.not_before = None;
             }
-            E::UpdateDeferred { until, .. } => {
+            E::UpdateDeferred { until, retry_after_s, .. } => {
                 self.phase = Phase::Deferred;
+                (self.answered, self.deferred_for_s) = (self.attempt, *retry_after_s);
                 self.deferrals += 1;
                 self.not_before = Some(*until);
             }
@@ -199,9 +239,14 @@ impl Update {
             E::UpdateVerifying { .. } => self.phase = Phase::Verifying,
             E::UpdateInstalling { .. } => self.phase = Phase::Installing,
             E::UpdateStaged { .. } => self.phase = Phase::Staged,
-            E::UpdateRebooting { claimed, .. } => {
+            E::UpdateRebooting { claimed, unseen, .. } => {
                 self.phase = Phase::Rebooting;
                 self.claimed |= claimed;
+                self.restart_seen |= !unseen;
+            }
+            E::UpdateSessionSeen { session, restarted, .. } => {
+                self.session = session.clone().or(self.session.take());
+                self.restart_seen |= restarted;
             }
             E::UpdateAttemptFailed { code, class, retry_at, .. } => {
                 self.wrong_bytes = code == CODE_WRONG_BYTES;
@@ -239,6 +284,7 @@ impl Update {
             | E::WentOffline { .. }
             | E::InfoReported { .. }
             | E::VersionsReported { .. }
+            | E::ReportedLate { .. }
             | E::VersionRegressed { .. }
             | E::UpdateQueued { .. } => {}
         }

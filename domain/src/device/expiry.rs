@@ -54,7 +54,7 @@ impl Draft {
         }
         match update.phase {
             Phase::Staged | Phase::Deferred | Phase::Ended(_) => {}
-            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference() }),
+            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference(), mark: None }),
             Phase::Queued
             | Phase::Waiting(_)
             | Phase::Dispatched
@@ -86,7 +86,7 @@ impl Draft {
             Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
             Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
             Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
-            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference() }),
+            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference(), mark: None }),
             Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
         }
     }
@@ -106,9 +106,16 @@ impl Draft {
         if retries_left(update, class) {
             let pause = TimeDelta::seconds(update.spec.limits.backoff_after(update.attempt).into());
             let retry_at = self.now + pause;
-            self.push(DeviceEvent::UpdateAttemptFailed { update: reference, code, class, message, retry_at });
+            self.push(DeviceEvent::UpdateAttemptFailed {
+                update: reference,
+                code,
+                class,
+                message,
+                retry_at,
+                mark: None,
+            });
         } else {
-            self.push(DeviceEvent::UpdateFailed { update: reference, code, class, message });
+            self.push(DeviceEvent::UpdateFailed { update: reference, code, class, message, mark: None });
         }
     }
 }

@@ -13,6 +13,7 @@ mod events;
 mod evolve;
 mod expiry;
 mod lifecycle;
+mod mark;
 mod profile;
 mod proof;
 mod queue;
@@ -31,6 +32,7 @@ pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportSt
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
+pub use mark::{Arrival, Heard, Mark, MarkTopic};
 pub use profile::{Profile, ProfilePatch};
 pub use update::{
     BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
@@ -45,6 +47,16 @@ use crate::version::ExpectedVersion;
 pub const ENDED_KEPT_MAX: usize = 16;
 /// Boots that are remembered, to tell a new one from a message that comes again.
 pub const BOOTS_KEPT_MAX: usize = 8;
+
+/// Late messages that are remembered, so that each is kept once.
+pub const LATE_KEPT_MAX: usize = 8;
+
+/// What a `status` told that was older than the newest one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LateStatus {
+    pub boot_id: Option<String>,
+    pub versions: BTreeMap<String, String>,
+}
 
 /// Whether a device can be heard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,6 +92,9 @@ pub struct ConfirmedFirmware {
     pub version: String,
     /// What devices that run it report, where the firmware declares that.
     pub reported_version: Option<String>,
+    /// Nothing showed a restart when it was confirmed: until then, or a restart, another version is no regression.
+    pub settles_at: Option<DateTime<Utc>>,
+    pub restart_seen: bool,
 }
 
 impl ConfirmedFirmware {
@@ -114,6 +129,10 @@ pub struct Device {
     pub session: Option<String>,
     /// Latest boots, the present one last.
     pub boots: VecDeque<String>,
+    /// How far its messages have been applied, where the broker numbers them.
+    pub heard: Heard,
+    /// What late messages told, the latest last.
+    pub late: VecDeque<LateStatus>,
     pub hold: Option<Hold>,
     /// By ordinal: all that haven't ended and the latest that have.
     pub updates: BTreeMap<u32, Update>,
@@ -157,9 +176,14 @@ impl Decider for Device {
             (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock, seq }) => {
                 Ok(self.expire(now, (*ordinal, *attempt, *phase, *seq), *clock))
             }
-            (Lifecycle::Active, C::Report { report }) => Ok(self.report(now, report)),
-            (Lifecycle::Active, C::ReportPresence { presence }) => Ok(self.report_presence(now, presence)),
-            (Lifecycle::Active, C::ReportInfo { info }) => Ok(self.report_info(now, info)),
+            (Lifecycle::Active, C::Report { report, arrival }) => Ok(self.report(now, report, *arrival)),
+            (Lifecycle::Active, C::ReportPresence { presence, arrival }) => {
+                Ok(self.report_presence(now, presence, *arrival))
+            }
+            (Lifecycle::Active, C::ReportInfo { info, arrival }) => Ok(self.report_info(now, info, *arrival)),
+            (Lifecycle::Active, C::ReportOffline { session, arrival }) => {
+                Ok(self.report_offline(now, session.as_deref(), *arrival))
+            }
             (Lifecycle::Active, C::SeenOnline) => Ok(self.seen_online(now)),
             (Lifecycle::Active, C::MarkOffline { cause }) => Ok(self.mark_offline(*cause)),
         }

@@ -10,6 +10,7 @@ use super::codes::CodeClass;
 use super::commands::{Info, Presence};
 use super::draft::Draft;
 use super::expiry::Failure;
+use super::mark::{Arrival, Mark};
 use super::report::past_return;
 use super::update::{Outcome, Phase, Update};
 use super::{ConfirmedFirmware, Device, DeviceEvent as E, OfflineCause, Reachability};
@@ -36,35 +37,87 @@ impl Device {
         if self.reachability == Reachability::Online { vec![E::WentOffline { cause }] } else { vec![] }
     }
 
-    pub(super) fn report_presence(&self, now: DateTime<Utc>, presence: &Presence) -> Vec<E> {
-        let mut draft = Draft::new(self, now);
-        draft.contact(presence.session.as_deref());
-        if !self.is_old_boot(presence.boot_id.as_deref()) {
-            draft.observe(presence);
+    pub(super) fn report_presence(&self, now: DateTime<Utc>, presence: &Presence, arrival: Arrival) -> Vec<E> {
+        if self.heard.is_behind(arrival.mark, self.heard.status) {
+            return arrival.mark.and_then(|mark| self.keep_late(presence, mark)).into_iter().collect();
         }
+        if self.is_old_boot(presence.boot_id.as_deref()) {
+            // Sent anew by a device that has restarted since: newer for the broker, and still no word of the present boot.
+            return self.seen_online(now);
+        }
+        let mut draft = Draft::of_message(self, now, arrival.mark);
+        draft.contact(presence.session.as_deref());
+        draft.observe(presence);
         draft.begin_next_own();
+        if arrival.overtakes && arrival.mark.is_some() && !draft.is_marked() {
+            let (trial, versions) = (draft.device.trial, BTreeMap::new());
+            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial, mark: None });
+        }
         draft.finish()
     }
 
-    pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info) -> Vec<E> {
-        let mut draft = Draft::new(self, now);
+    /// What a `status` tells that is older than the newest one: kept once, when it isn't known.
+    fn keep_late(&self, presence: &Presence, mark: Mark) -> Option<E> {
+        let Presence { boot_id, versions, .. } = presence;
+        let is_known = match boot_id {
+            Some(_) => {
+                self.boots.iter().any(|known| Some(known) == boot_id.as_ref())
+                    || self.late.iter().any(|late| late.boot_id == *boot_id)
+            }
+            None => {
+                versions.iter().all(|(component, version)| self.versions.get(component) == Some(version))
+                    || self.late.iter().any(|late| late.boot_id.is_none() && late.versions == *versions)
+            }
+        };
+        let again = Some(mark) == self.heard.status;
+        (!is_known && !again).then(|| E::ReportedLate { boot_id: boot_id.clone(), versions: versions.clone(), mark })
+    }
+
+    /// Of a device that names no boots, the end of its session shows that it may have restarted.
+    pub(super) fn report_offline(&self, now: DateTime<Utc>, session: Option<&str>, arrival: Arrival) -> Vec<E> {
+        let mut draft = Draft::of_message(self, now, arrival.mark);
+        let watched = draft.watched().filter(|update| !update.restart_seen || self.is_unsettled(update));
+        let ends =
+            |update: &Update| session.is_none() || update.session.is_none() || session == update.session.as_deref();
+        if let Some(update) = watched.filter(ends)
+            && !self.heard.is_behind(arrival.mark, self.heard.status)
+        {
+            draft.push(E::UpdateSessionSeen { update: update.reference(), session: None, restarted: true, mark: None });
+        }
+        draft.finish()
+    }
+
+    /// Confirmed without a sign of a restart.
+    fn is_unsettled(&self, update: &Update) -> bool {
+        self.confirmed
+            .values()
+            .any(|of| of.update.ordinal == update.ordinal && of.settles_at.is_some() && !of.restart_seen)
+    }
+
+    pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info, arrival: Arrival) -> Vec<E> {
+        if self.heard.is_behind(arrival.mark, self.heard.info) {
+            return vec![];
+        }
+        let mut draft = Draft::of_message(self, now, arrival.mark);
         draft.contact(None);
         // Versions are proven by `status`; here they only tell of components that nothing is known of yet.
         let unknown = info.versions.iter().filter(|(component, _)| !self.versions.contains_key(*component));
         let versions: BTreeMap<String, String> = unknown.map(|(k, v)| (k.clone(), v.clone())).collect();
         if !versions.is_empty() {
-            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial: self.trial });
+            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial: self.trial, mark: None });
         }
         let differs = info.attributes != self.attributes
             || (info.slots.is_some() && info.slots != self.boot_slots)
             || (info.hardware_version.is_some() && info.hardware_version != self.profile.hardware_version)
             || (info.contact_interval_s.is_some() && info.contact_interval_s != self.profile.contact_interval_s);
-        if differs {
+        let must_mark = arrival.overtakes && arrival.mark.is_some() && !draft.is_marked();
+        if differs || must_mark {
             draft.push(E::InfoReported {
                 hardware_version: info.hardware_version.clone(),
                 slots: info.slots,
                 contact_interval_s: info.contact_interval_s,
                 attributes: info.attributes.clone(),
+                mark: None,
             });
         }
         draft.begin_next_own();
@@ -85,7 +138,13 @@ impl Device {
 impl E {
     /// What a device says of itself beside any update. It may say so as often as it likes, so whoever writes it down keeps count.
     pub fn is_of_itself(&self) -> bool {
-        matches!(self, Self::VersionsReported { .. } | Self::InfoReported { .. })
+        matches!(self, Self::VersionsReported { .. } | Self::InfoReported { .. } | Self::ReportedLate { .. })
+            && !self.is_mark_only()
+    }
+
+    /// Says nothing but that a message was applied, so that an older one comes too late.
+    pub fn is_mark_only(&self) -> bool {
+        matches!(self, Self::VersionsReported { boot_id: None, versions, slot: None, mark: Some(_), .. } if versions.is_empty())
     }
 
     /// Of itself, and nothing of a version in it: boots, trials, slots, attributes.
@@ -98,10 +157,29 @@ impl E {
 }
 
 impl Draft {
-    /// Any message makes a device online.
+    /// Any message makes a device online, unless it is older than the newest `status`.
     pub(super) fn contact(&mut self, session: Option<&str>) {
-        if self.device.reachability != Reachability::Online {
-            self.push(E::CameOnline { session: session.map(str::to_owned) });
+        let Device { heard, reachability, .. } = &self.device;
+        if *reachability != Reachability::Online && !heard.is_behind(self.mark, heard.status) {
+            self.push(E::CameOnline { session: session.map(str::to_owned), mark: None });
+        }
+    }
+
+    /// The update of a device that names no boots for which a sign of a restart matters.
+    fn watched(&self) -> Option<Update> {
+        let device = &self.device;
+        let waits = |update: &&Update| {
+            update.spec.firmware.requires_reboot && (past_return(update.phase) || device.is_unsettled(update))
+        };
+        device.updates.values().rev().find(waits).filter(|_| device.boot().is_none()).cloned()
+    }
+
+    /// Keeps the first session since installing, and each other one: that is a sign of a restart.
+    fn watch_session(&mut self, presence: &Presence) {
+        let Some(update) = self.watched().filter(|_| presence.boot_id.is_none()) else { return };
+        if presence.session.is_some() && presence.session != update.session {
+            let (session, restarted) = (presence.session.clone(), update.session.is_some());
+            self.push(E::UpdateSessionSeen { update: update.reference(), session, restarted, mark: None });
         }
     }
 
@@ -110,8 +188,9 @@ impl Draft {
         let new_boot = presence.boot_id.is_some() && !first_boot && presence.boot_id.as_deref() != self.device.boot();
         let seen = Observation { presence, new_boot, first_boot, versions_before: self.device.versions.clone() };
         if let Some(report) = &presence.last_update {
-            self.report(report);
+            self.echo(report);
         }
+        self.watch_session(presence);
         let judged = self.judged_update(presence);
         if let Some(update) = &judged
             && seen.proves(update)
@@ -130,7 +209,7 @@ impl Draft {
                 self.fail(&update, Failure { code, class: CodeClass::Image, message: None });
             }
             Some(update) if seen.shows_trial(&update) => {
-                self.push(E::UpdateRebooting { update: update.reference(), claimed: false });
+                self.push(E::UpdateRebooting { update: update.reference(), claimed: false, unseen: false, mark: None });
             }
             _ => {}
         }
@@ -159,7 +238,7 @@ impl Draft {
         let beyond_confirmation = new_boot || slot_moved || trial_moved;
         if !versions.is_empty() || (beyond_confirmation && !confirming) {
             let (boot_id, slot) = (presence.boot_id.clone(), presence.slot.clone());
-            self.push(E::VersionsReported { boot_id, versions, slot, trial: presence.trial });
+            self.push(E::VersionsReported { boot_id, versions, slot, trial: presence.trial, mark: None });
         }
     }
 
@@ -187,7 +266,14 @@ impl Draft {
         let gone = |component: &str, confirmed: &ConfirmedFirmware| {
             let before = seen.versions_before.get(component)?;
             let now = seen.presence.versions.get(component)?;
-            (confirmed.is_run_by(before) && !confirmed.is_run_by(now)).then(|| (before.clone(), now.clone()))
+            // Until something shows a restart, another version is the one that still runs.
+            let settled = confirmed.restart_seen
+                || seen.presence.boot_id.is_some()
+                || confirmed.settles_at.is_none_or(|settles_at| settles_at <= self.now);
+            let ran = confirmed.is_run_by(before);
+            let turned = if confirmed.settles_at.is_some() { settled } else { ran };
+            let from = if ran { before } else { &confirmed.version };
+            (turned && !confirmed.is_run_by(now)).then(|| (from.clone(), now.clone()))
         };
         let regressed: Vec<E> = self
             .device
@@ -201,6 +287,7 @@ impl Draft {
                     component: component.clone(),
                     from_version,
                     to_version,
+                    mark: None,
                 })
             })
             .collect();
@@ -260,19 +347,21 @@ impl Observation<'_> {
         }
     }
 
-    /// Without boot ids a status behind `rebooting` is as good.
+    /// Without boot ids a status after a sign of a restart is as good.
     fn is_boot_since_installing(&self, update: &Update) -> bool {
         match (&update.installing_boot, &self.presence.boot_id) {
             (Some(then), Some(now)) => then != now,
             (None, Some(_)) => self.new_boot,
-            (_, None) => update.phase == Phase::Rebooting,
+            (_, None) => update.phase == Phase::Rebooting && update.restart_seen,
         }
     }
 
     /// At or after installing, another version after a new boot.
     fn shows_fallback(&self, update: &Update) -> bool {
         let elsewhere = self.reported(update).is_some() && !self.reports(update);
-        let claims_boot = update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot;
+        // `completed` alone doesn't say that the device has restarted yet.
+        let claims_boot =
+            update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot && update.restart_seen;
         let booted = match &self.presence.boot_id {
             Some(_) if self.first_boot => claims_boot,
             Some(_) => self.new_boot && matches!(update.phase, Phase::Installing | Phase::Rebooting),

@@ -227,7 +227,7 @@ impl Draft {
     pub(super) fn cancel(&mut self, update: &Update) {
         let reference = update.reference();
         if update.phase.is_waiting() {
-            self.push(DeviceEvent::UpdateCancelled { update: reference });
+            self.push(DeviceEvent::UpdateCancelled { update: reference, mark: None });
         } else {
             self.push(DeviceEvent::UpdateCancelling { update: reference });
         }
@@ -242,6 +242,9 @@ impl Draft {
         slot: Option<String>,
     ) {
         let FirmwareFacts { component, version, .. } = &update.spec.firmware;
+        let names_no_boot = boot_id.is_none() && self.device.boot().is_none();
+        let unseen = names_no_boot && update.spec.firmware.requires_reboot && !update.restart_seen;
+        let settles_at = unseen.then(|| self.now + TimeDelta::seconds(update.spec.limits.phase_s.into()));
         self.push(DeviceEvent::UpdateConfirmed {
             update: update.reference(),
             component: component.clone(),
@@ -249,6 +252,8 @@ impl Draft {
             reported: reported.filter(|reported| reported != version).map(str::to_owned),
             boot_id,
             slot,
+            settles_at,
+            mark: None,
         });
     }
 }

@@ -6,6 +6,7 @@ use super::codes::{CODE_WRONG_BYTES, CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
 use super::draft::Draft;
 use super::expiry::Failure;
+use super::mark::Arrival;
 use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
 use super::{Device, DeviceEvent as E};
 
@@ -21,8 +22,8 @@ const DEFER_LEAST_S: u32 = 60;
 pub(super) const DEFERRALS_MAX: u16 = 64;
 
 impl Device {
-    pub(super) fn report(&self, now: DateTime<Utc>, report: &Report) -> Vec<E> {
-        let mut draft = Draft::new(self, now);
+    pub(super) fn report(&self, now: DateTime<Utc>, report: &Report, arrival: Arrival) -> Vec<E> {
+        let mut draft = Draft::of_message(self, now, arrival.mark);
         draft.contact(None);
         draft.report(report);
         draft.begin_next_own();
@@ -40,6 +41,9 @@ impl Draft {
                 self.report_late(&update, report);
             }
             return;
+        }
+        if self.device.heard.is_behind(self.mark, update.heard) {
+            return self.report_behind(&update, report);
         }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
         if report.attempt < update.next_attempt && !another_is_live && !digest_differs {
@@ -59,11 +63,18 @@ impl Draft {
             S::Received => drop(self.accept(&update)),
             S::Deferred if past_return(update.phase) => {}
             S::Deferred => self.defer(&update, report),
-            S::Downloading => self.advance(&update, Phase::Downloading),
-            S::Verifying => self.advance(&update, Phase::Verifying),
-            S::Installing => self.advance(&update, Phase::Installing),
+            S::Downloading => self.advance(&update, Phase::Downloading, false),
+            S::Verifying => self.advance(&update, Phase::Verifying, false),
+            S::Installing => self.advance(&update, Phase::Installing, false),
             S::Staged => self.stage(&update),
-            S::Rebooting => self.advance(&update, Phase::Rebooting),
+            S::Rebooting => {
+                self.advance(&update, Phase::Rebooting, false);
+                let announced = |update: &Update| update.phase != Phase::Rebooting || update.restart_seen;
+                if let Some(update) = self.update(update.ordinal).filter(|update| !announced(update)) {
+                    let update = update.reference();
+                    self.push(E::UpdateRebooting { update, claimed: false, unseen: false, mark: None });
+                }
+            }
             S::Completed => {
                 self.claim(&update);
                 self.prove_from_known(&update);
@@ -72,14 +83,33 @@ impl Draft {
             S::Cancelled => {
                 // A device that waits before it installs may obey a cancel that crossed its word on the way.
                 if update.phase == Phase::Cancelling || update.cancel_refused {
-                    self.push(E::UpdateCancelled { update: update.reference() });
+                    self.push(E::UpdateCancelled { update: update.reference(), mark: None });
                 }
             }
             S::CancelRefused => {
                 if update.phase == Phase::Cancelling {
-                    self.push(E::UpdateCancelRefused { update: update.reference() });
+                    self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
                 }
             }
+        }
+    }
+
+    /// What a device remembers of its update heals a report that was lost, and does nothing else: it begins no deferral, and takes no update
+    /// out of one.
+    pub(super) fn echo(&mut self, report: &Report) {
+        let Some(update) = self.update(report.ordinal) else { return };
+        let defers = report.code.as_deref().is_some_and(|code| class_of(code) == CodeClass::Defer);
+        let lost = match report.status {
+            S::Deferred => false,
+            S::Failed | S::Rejected => !defers,
+            S::Completed | S::Cancelled | S::CancelRefused => true,
+            S::Received | S::Downloading | S::Verifying | S::Installing | S::Staged | S::Rebooting => {
+                let waits = update.phase.is_waiting() || matches!(update.phase, Phase::Dispatched | Phase::Deferred);
+                !waits || update.answered != report.attempt
+            }
+        };
+        if lost {
+            self.report(report);
         }
     }
 
@@ -99,7 +129,7 @@ impl Draft {
         match update.phase {
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) => {
                 let boot_id = self.device.boot().map(str::to_owned);
-                self.push(E::UpdateAccepted { update: update.reference(), boot_id });
+                self.push(E::UpdateAccepted { update: update.reference(), boot_id, mark: None });
                 true
             }
             phase => phase.is_working(),
@@ -112,10 +142,11 @@ impl Draft {
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
-    /// Takes an attempt forward to a working phase; a report that lags behind changes nothing.
-    fn advance(&mut self, update: &Update, to: Phase) {
+    /// Takes an attempt forward to a working phase; a report that lags behind changes nothing. A restart is `unseen` where the device only
+    /// claims that it is done.
+    fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
         if update.phase == Phase::Cancelling && past_return(to) {
-            self.push(E::UpdateCancelRefused { update: update.reference() });
+            self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
         }
         let Some(update) = self.update(update.ordinal) else { return };
         let activates = update.phase == Phase::Staged && to == Phase::Rebooting;
@@ -128,10 +159,10 @@ impl Draft {
         }
         let update = update.reference();
         match to {
-            Phase::Downloading => self.push(E::UpdateDownloading { update }),
-            Phase::Verifying => self.push(E::UpdateVerifying { update }),
-            Phase::Installing => self.push(E::UpdateInstalling { update }),
-            Phase::Rebooting => self.push(E::UpdateRebooting { update, claimed: false }),
+            Phase::Downloading => self.push(E::UpdateDownloading { update, mark: None }),
+            Phase::Verifying => self.push(E::UpdateVerifying { update, mark: None }),
+            Phase::Installing => self.push(E::UpdateInstalling { update, mark: None }),
+            Phase::Rebooting => self.push(E::UpdateRebooting { update, claimed: false, unseen, mark: None }),
             Phase::Queued
             | Phase::Waiting(_)
             | Phase::Dispatched
@@ -147,23 +178,22 @@ impl Draft {
     fn claim(&mut self, update: &Update) {
         let runs_already = |from: &String| update.spec.firmware.is_run_by(from);
         let word_counts = update.spec.from_version.as_ref().is_some_and(runs_already);
-        self.advance(update, Phase::Rebooting);
+        self.advance(update, Phase::Rebooting, true);
         let now = self.update(update.ordinal).filter(|now| now.phase == Phase::Rebooting && !now.claimed);
         if let Some(now) = now.filter(|_| word_counts) {
-            self.push(E::UpdateRebooting { update: now.reference(), claimed: true });
+            self.push(E::UpdateRebooting { update: now.reference(), claimed: true, unseen: true, mark: None });
         }
     }
 
     fn stage(&mut self, update: &Update) {
         if !update.spec.activate && self.accept(update) {
-            self.push(E::UpdateStaged { update: update.reference() });
+            self.push(E::UpdateStaged { update: update.reference(), mark: None });
         }
     }
 
     fn defer(&mut self, update: &Update, report: &Report) {
         let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling);
-        let already = update.phase == Phase::Deferred && update.not_before.is_some_and(|until| self.now < until);
-        if impossible || already {
+        if impossible || self.is_deferred_as_asked(update, report) {
             return;
         }
         if update.deferrals >= DEFERRALS_MAX {
@@ -176,12 +206,23 @@ impl Draft {
         };
         let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, most);
         let until = self.now + TimeDelta::seconds(seconds.into());
-        self.push(E::UpdateDeferred { update: update.reference(), code: report.code.clone(), until });
+        let (code, retry_after_s) = (report.code.clone(), report.retry_after_s);
+        self.push(E::UpdateDeferred { update: update.reference(), code, until, retry_after_s, mark: None });
+    }
+
+    /// The deferral runs that the device asks for. Where messages are numbered, the same words in the second half of it ask for another.
+    fn is_deferred_as_asked(&self, update: &Update, report: &Report) -> bool {
+        let Some(until) = update.not_before.filter(|until| update.phase == Phase::Deferred && self.now < *until) else {
+            return false;
+        };
+        let asked_s = i64::from(report.retry_after_s.unwrap_or(DEFER_DEFAULT_S));
+        let again = self.mark.is_some() && until - self.now < TimeDelta::seconds(asked_s) / 2;
+        report.retry_after_s == update.deferred_for_s && !again
     }
 
     fn report_failure(&mut self, update: &Update, report: &Report) {
         if update.phase == Phase::Cancelling {
-            return self.push(E::UpdateCancelled { update: update.reference() });
+            return self.push(E::UpdateCancelled { update: update.reference(), mark: None });
         }
         let rejected = report.status == S::Rejected;
         let default = if rejected { "unsupported" } else { "install_failed" };
@@ -193,9 +234,21 @@ impl Draft {
         let Some(update) = self.accepted(update) else { return };
         if rejected {
             let message = report.message.clone();
-            self.push(E::UpdateRejected { update: update.reference(), code, message });
+            self.push(E::UpdateRejected { update: update.reference(), code, message, mark: None });
         } else {
             self.fail(&update, Failure { code, class, message: report.message.clone() });
+        }
+    }
+
+    /// An older report takes an update nowhere; that it would have led elsewhere is kept, once per word.
+    fn report_behind(&mut self, update: &Update, report: &Report) {
+        let word = report.status.word();
+        let elsewhere = matches!(
+            report.status,
+            S::Deferred | S::Completed | S::Failed | S::Rejected | S::Cancelled | S::CancelRefused
+        );
+        if elsewhere && self.mark != update.heard && !update.late.contains(word) {
+            self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }
 

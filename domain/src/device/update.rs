@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::mark::Mark;
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
@@ -305,8 +306,16 @@ pub struct Update {
     pub installing_boot: Option<String>,
     /// The device said `completed` in this attempt.
     pub claimed: bool,
+    /// Something shows that the device restarts or has restarted since installing: its word, its last will, a new session.
+    pub restart_seen: bool,
+    /// The session in which a device without boot ids spoke since installing.
+    pub session: Option<String>,
     /// Deferrals so far.
     pub deferrals: u16,
+    /// How long the device asked to be left alone when it deferred last, in seconds.
+    pub deferred_for_s: Option<u32>,
+    /// The latest attempt that the device has answered, be it with a deferral.
+    pub answered: u16,
     /// Dispatches in a row that got no answer.
     pub unanswered: u16,
     /// The latest attempt ended with other bytes than were to be installed: the version alone proves nothing.
@@ -323,6 +332,8 @@ pub struct Update {
     pub command_seq: u64,
     /// The phase before a cancel was sent.
     pub before_cancel: Option<Phase>,
-    /// Words of reports that came after the end.
+    /// Words of reports that came after the end, or after newer ones.
     pub late: BTreeSet<String>,
+    /// The newest message of the device that moved it.
+    pub heard: Option<Mark>,
 }

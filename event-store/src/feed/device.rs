@@ -18,13 +18,14 @@ impl Public for DeviceEvent {
             Self::Decommissioned {} | Self::Released {} | Self::CameOnline { .. } => json!({}),
             Self::Held { until } => object(json!({ "until": until })),
             Self::WentOffline { cause } => json!({ "cause": word(cause) }),
-            Self::InfoReported { hardware_version, slots, contact_interval_s, attributes } => object(json!({
+            Self::InfoReported { hardware_version, slots, contact_interval_s, attributes, .. } => object(json!({
                 "hardware_version": hardware_version,
                 "slots": slots,
                 "contact_interval_s": contact_interval_s,
                 "attributes": attributes,
             })),
             Self::VersionsReported { versions, trial, .. } => json!({ "versions": versions, "trial": trial }),
+            Self::ReportedLate { versions, .. } => json!({ "versions": versions }),
             of_an_update => return update::public(id, of_an_update).map(|data| (V1, data)),
         };
         Some((V1, with_id(id, data)))

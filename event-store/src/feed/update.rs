@@ -43,6 +43,7 @@ fn details(event: &DeviceEvent) -> Value {
         | E::UpdateInstalling { .. }
         | E::UpdateStaged { .. }
         | E::UpdateRebooting { .. }
+        | E::UpdateSessionSeen { .. }
         | E::UpdateExpired { .. }
         | E::UpdateCancelling { .. }
         | E::UpdateCancelled { .. }
@@ -56,7 +57,8 @@ fn details(event: &DeviceEvent) -> Value {
         | E::CameOnline { .. }
         | E::WentOffline { .. }
         | E::InfoReported { .. }
-        | E::VersionsReported { .. } => Value::Null,
+        | E::VersionsReported { .. }
+        | E::ReportedLate { .. } => Value::Null,
     }
 }
 

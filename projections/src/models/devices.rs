@@ -213,7 +213,7 @@ fn apply(row: &mut DeviceRow, event: &E) {
         E::Released {} => (row.held, row.hold_until) = (false, None),
         E::CameOnline { .. } => row.status = "online".to_owned(),
         E::WentOffline { .. } => row.status = "offline".to_owned(),
-        E::InfoReported { hardware_version, slots, contact_interval_s, attributes } => {
+        E::InfoReported { hardware_version, slots, contact_interval_s, attributes, .. } => {
             row.attributes.clone_from(attributes);
             row.hardware_version = hardware_version.clone().or(row.hardware_version.take());
             row.boot_slots = slots.or(row.boot_slots);

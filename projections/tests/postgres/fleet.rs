@@ -121,7 +121,7 @@ impl World {
             versions: BTreeMap::from([("firmware".to_owned(), version.to_owned())]),
             ..Presence::default()
         };
-        self.tell::<Device>(&device(id), DeviceCommand::ReportPresence { presence }).await.unwrap();
+        self.tell::<Device>(&device(id), presence.into()).await.unwrap();
     }
 
     pub(crate) async fn reports(&self, id: &str, status: ReportStatus, code: Option<&str>) {
@@ -136,7 +136,7 @@ impl World {
             message: None,
             retry_after_s: None,
         };
-        self.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
+        self.tell::<Device>(&device(id), report.into()).await.unwrap();
     }
 
     /// A device takes its live update up and fails it for good.

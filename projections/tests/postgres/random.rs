@@ -57,7 +57,7 @@ async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareFacts) {
                 trial: dice.roll(5) == 0,
                 ..Presence::default()
             };
-            DeviceCommand::ReportPresence { presence }
+            presence.into()
         }
         8 => DeviceCommand::MarkOffline { cause: OfflineCause::Will },
         9 => DeviceCommand::SeenOnline,

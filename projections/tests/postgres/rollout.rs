@@ -34,7 +34,7 @@ pub(crate) async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::Mem
 async fn reports_first(world: &World, id: &str, status: S) {
     let report =
         Report { ordinal: 1, attempt: 1, status, sha256: None, code: None, message: None, retry_after_s: Some(60) };
-    world.tell::<Device>(&device(id), DeviceCommand::Report { report }).await.unwrap();
+    world.tell::<Device>(&device(id), report.into()).await.unwrap();
 }
 
 /// A campaign of one wave over so many devices, each with one attempt.

@@ -169,7 +169,7 @@ async fn texts_that_postgresql_refuses_harm_nobody() {
     world.register("d-1").await;
     let attributes = [("a\0".to_owned(), "\0b".to_owned())].into();
     let info = Info { attributes, ..Info::default() };
-    world.tell::<Device>(&device("d-1"), DeviceCommand::ReportInfo { info }).await.unwrap();
+    world.tell::<Device>(&device("d-1"), info.into()).await.unwrap();
     world.equals_a_replay().await;
     assert!(world.projections.status().await.unwrap().iter().all(|status| status.parked == 0));
     let mut tx = world.db.read(&world.tenant).await.unwrap();

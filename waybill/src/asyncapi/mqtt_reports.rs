@@ -146,7 +146,7 @@ fn report() -> Value {
             "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of what was received." },
             "code": schema_ref("Code"),
             "message": { "type": "string", "description": "Cut to 256 characters. Nothing personal." },
-            "retry_after_s": { "type": "integer", "minimum": 0, "description": "With `deferred`." },
+            "retry_after_s": { "type": "integer", "minimum": 0, "description": "With `deferred`. A further report sets another time, longer or shorter." },
             "ts": instant(),
         },
     })
@@ -170,7 +170,7 @@ fn presence() -> Value {
             "last_update": {
                 "type": "object",
                 "required": ["ordinal", "attempt", "status"],
-                "description": "The last thing the device knows of an update, in case a report was lost.",
+                "description": "The last thing the device knows of an update, in case a report was lost. It heals that report and does nothing else: `deferred` here begins no deferral.",
                 "properties": {
                     "ordinal": { "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX },
                     "attempt": { "type": "integer", "minimum": 0, "maximum": u16::MAX },

@@ -1,11 +1,14 @@
 //! Given/when/then tables and properties of the Device aggregate. Events are compared by what they say in short: [`said`].
 
 mod clocks;
+mod order;
 mod proof;
 mod properties;
 mod queue;
+mod races;
 mod registration;
 mod reports;
+mod restarts;
 mod slots;
 mod versions;
 
@@ -95,7 +98,7 @@ pub(super) fn plain_report(ordinal: u32, attempt: u16, status: ReportStatus) -> 
 }
 
 pub(super) fn report(ordinal: u32, attempt: u16, status: ReportStatus) -> DeviceCommand {
-    DeviceCommand::Report { report: plain_report(ordinal, attempt, status) }
+    plain_report(ordinal, attempt, status).into()
 }
 
 /// The first attempt of the first update.
@@ -105,13 +108,13 @@ pub(super) fn says(status: ReportStatus) -> DeviceCommand {
 
 pub(super) fn fails(attempt: u16, code: &str) -> DeviceCommand {
     let report = Report { code: Some(code.into()), ..plain_report(1, attempt, ReportStatus::Failed) };
-    DeviceCommand::Report { report }
+    report.into()
 }
 
 pub(super) fn defers(attempt: u16, retry_after_s: u32) -> DeviceCommand {
     let retry_after_s = Some(retry_after_s);
     let report = Report { retry_after_s, ..plain_report(1, attempt, ReportStatus::Deferred) };
-    DeviceCommand::Report { report }
+    report.into()
 }
 
 pub(super) fn presence(boot: &str, version: &str) -> Presence {
@@ -120,15 +123,15 @@ pub(super) fn presence(boot: &str, version: &str) -> Presence {
 
 /// A `status` message after the boot of that name.
 pub(super) fn status(boot: &str, version: &str) -> DeviceCommand {
-    DeviceCommand::ReportPresence { presence: presence(boot, version) }
+    presence(boot, version).into()
 }
 
 pub(super) fn status_without_boot(version: &str) -> DeviceCommand {
-    DeviceCommand::ReportPresence { presence: Presence { versions: versions(version), ..Presence::default() } }
+    Presence { versions: versions(version), ..Presence::default() }.into()
 }
 
 pub(super) fn trial(boot: &str, version: &str) -> DeviceCommand {
-    DeviceCommand::ReportPresence { presence: Presence { trial: true, ..presence(boot, version) } }
+    Presence { trial: true, ..presence(boot, version) }.into()
 }
 
 pub(super) fn lost() -> DeviceCommand {
@@ -260,7 +263,9 @@ pub(super) fn said(event: &DeviceEvent) -> String {
         E::UpdateQueued { spec, .. } => spec.firmware.version.clone(),
         E::UpdateConfirmed { version, .. } => version.clone(),
         E::VersionRegressed { from_version, to_version, .. } => format!("{from_version} to {to_version}"),
-        E::VersionsReported { versions, .. } => versions.values().cloned().collect::<Vec<_>>().join(" "),
+        E::VersionsReported { versions, .. } | E::ReportedLate { versions, .. } => {
+            versions.values().cloned().collect::<Vec<_>>().join(" ")
+        }
         E::WentOffline { cause } => word(cause),
         _ => String::new(),
     };

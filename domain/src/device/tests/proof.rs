@@ -205,7 +205,7 @@ fn a_leading_v_is_no_other_version() {
 #[test]
 fn a_version_proves_nothing_behind_wrong_bytes() {
     let wrong = Report { sha256: Some(Sha256Digest::of(b"else")), ..plain_report(1, 1, S::Installing) };
-    let past = [working(S::Downloading), vec![DeviceCommand::Report { report: wrong }]].concat();
+    let past = [working(S::Downloading), vec![wrong.into()]].concat();
     given(past).when(status("b2", "2.0.0")).then(&["device.versions_reported 2.0.0"]);
 }
 
@@ -220,10 +220,16 @@ fn a_completion_of_an_attempt_that_has_ended_is_kept_as_late() {
 fn boots_and_attributes_are_minor_and_versions_and_updates_are_not() {
     let minor = |version: Option<&str>| {
         let versions = version.map(versions).unwrap_or_default();
-        let told = DeviceEvent::VersionsReported { boot_id: Some("b2".into()), versions, slot: None, trial: false };
+        let told = DeviceEvent::VersionsReported {
+            boot_id: Some("b2".into()),
+            versions,
+            slot: None,
+            trial: false,
+            mark: None,
+        };
         (told.is_of_itself(), told.is_minor())
     };
     assert_eq!((minor(None), minor(Some("2.0.0"))), ((true, true), (true, false)));
-    let back = DeviceEvent::CameOnline { session: None };
+    let back = DeviceEvent::CameOnline { session: None, mark: None };
     assert_eq!((back.is_of_itself(), back.is_minor()), (false, false));
 }

@@ -52,7 +52,7 @@ impl Wish {
                 let (ordinal, attempt) = device.live().map_or((1, 1), |live| (live.ordinal, live.attempt));
                 let sha256 = wrong_digest.then(|| Sha256Digest::of(b"wrong"));
                 let code = code.map(str::to_owned);
-                DeviceCommand::Report { report: Report { code, sha256, ..plain_report(ordinal, attempt, *status) } }
+                Report { code, sha256, ..plain_report(ordinal, attempt, *status) }.into()
             }
             Self::ClockOf { place, clock } => {
                 let open: Vec<&Update> = device.updates.values().filter(|update| !update.phase.is_ended()).collect();
@@ -123,7 +123,7 @@ fn devices_wishes() -> impl Strategy<Value = Wish> {
         12 => (select(STATUSES.to_vec()), code(), proptest::bool::weighted(0.05))
             .prop_map(|(status, code, wrong_digest)| Wish::FromLive { status, code, wrong_digest }),
         3 => (1..5u32, 0..4u16, select(STATUSES.to_vec())).prop_map(|(o, a, s)| Wish::Plain(report(o, a, s))),
-        6 => presences().prop_map(|presence| Wish::Plain(DeviceCommand::ReportPresence { presence })),
+        6 => presences().prop_map(|presence| Wish::Plain(presence.into())),
         2 => Just(Wish::Plain(DeviceCommand::SeenOnline)),
         2 => Just(Wish::Plain(lost())),
         4 => (0..4usize, clocks()).prop_map(|(place, clock)| Wish::ClockOf { place, clock }),
@@ -231,7 +231,7 @@ proptest! {
             let by_state = matches!(command, C::Report { .. } | C::GrantSlot { .. } | C::Withdraw { .. } | C::CancelForCampaign { .. }
                 | C::Decommission | C::Register { .. } | C::Hold { .. } | C::MarkOffline { .. } | C::SeenOnline | C::Release);
             // No device speaks of an attempt before it was told of it.
-            let foretold = matches!(command, C::Report { report } if device.update(report.ordinal).is_none_or(|u| u.attempt < report.attempt));
+            let foretold = matches!(command, C::Report { report, .. } if device.update(report.ordinal).is_none_or(|u| u.attempt < report.attempt));
             let next = after(device, events);
             if by_state && !foretold && !events.is_empty() {
                 let again = next.decide(at(now), command).unwrap_or_default();

@@ -197,13 +197,11 @@ fn holding_lets_the_live_update_go_on_and_stops_the_next() {
 fn the_next_update_is_judged_by_what_the_device_says_now() {
     let report = Report { code: Some("unsupported".into()), ..plain_report(1, 1, ReportStatus::Failed) };
     let message = Presence { last_update: Some(report), ..presence("b2", "2.1.0") };
-    given([working(ReportStatus::Downloading), vec![update_to("2.1.0")]].concat())
-        .when(DeviceCommand::ReportPresence { presence: message })
-        .then(&[
-            "update.failed 1/1 unsupported",
-            "device.versions_reported 2.1.0",
-            "update.superseded 2/0 already_on_version",
-        ]);
+    given([working(ReportStatus::Downloading), vec![update_to("2.1.0")]].concat()).when(message.into()).then(&[
+        "update.failed 1/1 unsupported",
+        "device.versions_reported 2.1.0",
+        "update.superseded 2/0 already_on_version",
+    ]);
 }
 
 #[test]

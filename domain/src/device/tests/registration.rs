@@ -68,11 +68,12 @@ fn presence_changes_are_facts_and_repeats_are_not() {
 
 #[test]
 fn info_tells_only_of_components_that_nothing_is_known_of() {
-    let info = |component: &str| DeviceCommand::ReportInfo {
-        info: Info { versions: BTreeMap::from([(component.into(), "9.9.9".into())]), ..Info::default() },
+    let info = |component: &str| {
+        let versions = BTreeMap::from([(component.into(), "9.9.9".into())]);
+        DeviceCommand::from(Info { versions, ..Info::default() })
     };
     given(online()).when(info("bootloader")).then(&["device.versions_reported 9.9.9"]);
     given(online()).when(info(FIRMWARE_COMPONENT)).then(&[]);
     let attributes = Info { slots: Some(2), ..Info::default() };
-    given(online()).when(DeviceCommand::ReportInfo { info: attributes }).then(&["device.info_reported"]);
+    given(online()).when(attributes.into()).then(&["device.info_reported"]);
 }

@@ -99,9 +99,7 @@ fn an_image_failure_is_retried_once_and_a_final_one_never() {
     second.when_at(30, fails(2, "boot_failed")).then(&["update.failed 1/2 boot_failed"]);
     given(working(S::Verifying)).when(fails(1, "signature_invalid")).then(&["update.failed 1/1 signature_invalid"]);
     let rejected = Report { code: Some("wrong_model".into()), ..plain_report(1, 1, S::Rejected) };
-    given(dispatched())
-        .when(DeviceCommand::Report { report: rejected })
-        .then(&["update.accepted 1/1", "update.rejected 1/1 wrong_model"]);
+    given(dispatched()).when(rejected.into()).then(&["update.accepted 1/1", "update.rejected 1/1 wrong_model"]);
 }
 
 #[test]
@@ -115,7 +113,7 @@ fn a_retry_is_not_sent_before_its_pause_is_over() {
 fn other_bytes_than_ordered_end_the_attempt() {
     let with = |bytes: &[u8]| {
         let sha256 = Some(Sha256Digest::of(bytes));
-        DeviceCommand::Report { report: Report { sha256, ..plain_report(1, 1, S::Verifying) } }
+        DeviceCommand::from(Report { sha256, ..plain_report(1, 1, S::Verifying) })
     };
     given(working(S::Downloading)).when(with(b"2.0.0")).then(&["update.verifying 1/1"]);
     given(working(S::Downloading)).when(with(b"other")).then(&["update.attempt_failed 1/1 digest_mismatch"]);
@@ -136,13 +134,11 @@ fn an_ended_update_stays_ended_and_keeps_each_late_word_once() {
 #[test]
 fn a_report_heals_through_last_update() {
     let message = Presence { last_update: Some(plain_report(1, 1, S::Installing)), ..presence("b1", "1.0.0") };
-    given(dispatched())
-        .when(DeviceCommand::ReportPresence { presence: message })
-        .then(&["update.accepted 1/1", "update.installing 1/1"]);
+    given(dispatched()).when(message.into()).then(&["update.accepted 1/1", "update.installing 1/1"]);
     let failed = Report { code: Some("install_failed".into()), ..plain_report(1, 1, S::Failed) };
     let message = Presence { last_update: Some(failed), ..presence("b2", "1.0.0") };
     given(working(S::Installing))
-        .when(DeviceCommand::ReportPresence { presence: message })
+        .when(message.into())
         .then(&["update.attempt_failed 1/1 install_failed", "device.versions_reported"]);
 }
 

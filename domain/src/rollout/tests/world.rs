@@ -177,7 +177,7 @@ impl World {
         self.boots += 1;
         let versions = BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
         let presence = Presence { boot_id: Some(format!("b{}", self.boots)), versions, ..Presence::default() };
-        self.tell_device(place, &D::ReportPresence { presence });
+        self.tell_device(place, &presence.into());
     }
 
     /// The slots in use in truth: by the log, and by the devices themselves.
@@ -231,7 +231,7 @@ impl World {
                     }
                     _ => report(ReportStatus::Installing),
                 };
-                self.tell_device(place, &D::Report { report });
+                self.tell_device(place, &report.into());
             }
             (Act::GoOn | Act::Fail(_) | Act::Defer, _) => {}
         }

@@ -117,7 +117,13 @@ mod tests {
 
     fn boot(versions: &[(&str, &str)]) -> Vec<DeviceEvent> {
         let versions: BTreeMap<_, _> = versions.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        vec![DeviceEvent::VersionsReported { boot_id: Some("b".to_owned()), versions, slot: None, trial: false }]
+        vec![DeviceEvent::VersionsReported {
+            boot_id: Some("b".to_owned()),
+            versions,
+            slot: None,
+            trial: false,
+            mark: None,
+        }]
     }
 
     #[test]
@@ -131,7 +137,7 @@ mod tests {
         let hold = budgets.hold(&"d-1", &device, &boot(&[]), start).unwrap();
         assert_eq!(hold.until, start + INTERVAL);
         let mut back = boot(&[]);
-        back.push(DeviceEvent::CameOnline { session: None });
+        back.push(DeviceEvent::CameOnline { session: None, mark: None });
         for passes in [boot(&[("firmware", "2")]), back, vec![]] {
             assert!(budgets.hold(&"d-1", &device, &passes, start).is_none(), "{passes:?}");
         }
