@@ -43,7 +43,18 @@ pub struct TelemetryRecord {
     /// When the device says it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_time: Option<DateTime<Utc>>,
+    /// Where the device's message stands in the broker's order; absent where the broker has none, and in old messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<BrokerPlace>,
     pub data: Box<RawValue>,
+}
+
+/// A message's place in the broker's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerPlace {
+    /// When the store was made, in milliseconds since 1970: its numbers begin anew with it.
+    pub incarnation_ms: u64,
+    pub sequence: u64,
 }
 
 /// Subject of the marks: one token less than that of any device.

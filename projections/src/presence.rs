@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::OfflineCause;
 use domain::{DeviceId, TenantId};
-use event_store::telemetry::{TelemetryKind, TelemetryMessage, TelemetryRecord};
+use event_store::telemetry::{BrokerPlace, TelemetryKind, TelemetryMessage, TelemetryRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
@@ -38,6 +38,8 @@ struct PresenceRow {
     external_power: Option<bool>,
     /// When the broker's store was made that counts messages, in milliseconds since 1970; 0: not known.
     broker_ms: u64,
+    /// The store that it replaced: what still comes from there is late. Neither is newer by its time, which a clock may have set back.
+    replaced_ms: u64,
     /// The broker's number of the latest message: one that comes again never overrides.
     delivery: u64,
     /// The same of the latest that told of a session, and of the latest with readings: topics overtake one another.
@@ -65,6 +67,8 @@ struct ProgressRow {
     progress: Option<i64>,
     bytes: Option<i64>,
     at: DateTime<Utc>,
+    broker_ms: u64,
+    delivery: u64,
 }
 
 impl Row for ProgressRow {
@@ -83,6 +87,8 @@ struct LatestRow {
     device_id: String,
     at: DateTime<Utc>,
     data: Value,
+    broker_ms: u64,
+    delivery: u64,
 }
 
 impl Row for LatestRow {
@@ -103,20 +109,34 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
         Some(row.key())
     });
     let mut progress = Rows::<ProgressRow>::load(connection, progress_keys.collect()).await?;
-    let mut latest = Rows::<LatestRow>::load(connection, Vec::new()).await?;
+    let mut latest = Rows::<LatestRow>::load(connection, keys().collect()).await?;
     for message in batch {
         let Ok(record) = message.decode() else { continue };
         let Ok(data) = serde_json::from_str::<Value>(record.data.get()) else { continue };
         let known = presence.get(&[message.tenant.to_string(), message.device.to_string()]);
-        presence.put(hear(known, message, &record, &data));
-        let (tenant, device_id, at) = (message.tenant.to_string(), message.device.to_string(), record.received_at);
+        let heard = hear(known, message, &record, &data);
+        let is_straggler = record.place.is_some_and(|place| place.incarnation_ms != heard.broker_ms);
+        presence.put(heard);
+        if is_straggler {
+            continue;
+        }
         match record.kind {
             TelemetryKind::Contact => {}
-            TelemetryKind::Measurements => latest.put(LatestRow { tenant, device_id, at, data }),
+            TelemetryKind::Measurements => {
+                let row = latest_of(message, &record, data);
+                if latest.get(&row.key()).is_none_or(|known| !is_older(record.place, known.broker_ms, known.delivery)) {
+                    latest.put(row);
+                }
+            }
             TelemetryKind::Progress => {
                 let Some(row) = progress_of(message, &record) else { continue };
                 // The same report may be stored twice, with newer ones in between.
-                if progress.get(&row.key()).is_none_or(|known| (row.attempt, row.at) >= (known.attempt, known.at)) {
+                let newer = |known: &ProgressRow| match (row.attempt, known.attempt) {
+                    (now, before) if now != before => now > before,
+                    _ if record.place.is_some() && row.broker_ms == known.broker_ms => row.delivery >= known.delivery,
+                    _ => row.at >= known.at,
+                };
+                if progress.get(&row.key()).is_none_or(newer) {
                     progress.put(row);
                 }
             }
@@ -127,11 +147,27 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
     latest.save(connection).await
 }
 
+/// Whether a message came before the one that a row was taken from. Without a place it counts as the latest.
+fn is_older(place: Option<BrokerPlace>, broker_ms: u64, delivery: u64) -> bool {
+    place.is_some_and(|place| place.incarnation_ms == broker_ms && place.sequence < delivery)
+}
+
+fn numbers(place: Option<BrokerPlace>) -> (u64, u64) {
+    place.map_or((0, 0), |place| (place.incarnation_ms, place.sequence))
+}
+
+fn latest_of(message: &TelemetryMessage, record: &TelemetryRecord, data: Value) -> LatestRow {
+    let (broker_ms, delivery) = numbers(record.place);
+    let (tenant, device_id) = (message.tenant.to_string(), message.device.to_string());
+    LatestRow { tenant, device_id, at: record.received_at, data, broker_ms, delivery }
+}
+
 fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<ProgressRow> {
     if record.kind != TelemetryKind::Progress {
         return None;
     }
     let data: Value = serde_json::from_str(record.data.get()).ok()?;
+    let (broker_ms, delivery) = numbers(record.place);
     Some(ProgressRow {
         tenant: message.tenant.to_string(),
         device_id: message.device.to_string(),
@@ -141,6 +177,8 @@ fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<P
         progress: data["progress"].as_i64(),
         bytes: data["bytes"].as_i64(),
         at: record.received_at,
+        broker_ms,
+        delivery,
     })
 }
 
@@ -174,6 +212,7 @@ fn hear(
         signal_strength: None,
         external_power: None,
         broker_ms: 0,
+        replaced_ms: 0,
         delivery: 0,
         status_delivery: 0,
         readings_delivery: 0,
@@ -181,14 +220,17 @@ fn hear(
     let nothing = Value::Null;
     let contact = if record.kind == TelemetryKind::Contact { data } else { &nothing };
     let number = |name: &str| contact[name].as_u64().map(|number| number.min(i64::MAX as u64));
-    // What has no number counts as the latest.
-    let delivery = number("delivery");
-    let broker_ms = delivery.map_or(row.broker_ms, |_| number("broker_ms").unwrap_or(0));
-    if broker_ms < row.broker_ms {
+    // What has no number counts as the latest. Older contacts have theirs in the data.
+    let of_data = || number("delivery").map(|delivery| (number("broker_ms").unwrap_or(0), delivery));
+    let place = record.place.map(|place| (place.incarnation_ms, place.sequence)).or_else(of_data);
+    let broker_ms = place.map_or(row.broker_ms, |(broker_ms, _)| broker_ms);
+    let delivery = place.map(|(_, delivery)| delivery);
+    let was_replaced = broker_ms == row.replaced_ms || broker_ms == 0;
+    if broker_ms != row.broker_ms && row.broker_ms > 0 && was_replaced {
         return row;
     }
-    if broker_ms > row.broker_ms {
-        row.broker_ms = broker_ms;
+    if broker_ms != row.broker_ms {
+        (row.broker_ms, row.replaced_ms) = (broker_ms, row.broker_ms);
         (row.delivery, row.status_delivery, row.readings_delivery) = (0, 0, 0);
     }
     let delivery = delivery.unwrap_or(row.delivery);

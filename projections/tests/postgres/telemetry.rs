@@ -9,7 +9,8 @@ use domain::device::{Device, DeviceCommand, ReportStatus};
 use domain::{AggregateKey, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::{
-    HeardMark, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord,
+    BrokerPlace, HeardMark, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage,
+    TelemetryRecord,
 };
 use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
@@ -37,8 +38,14 @@ impl Heard {
     }
 
     async fn say(&self, id: &str, kind: TelemetryKind, data: &str) -> u64 {
+        self.say_as(id, kind, data, None).await
+    }
+
+    /// As the message with that place in the broker's order.
+    async fn say_as(&self, id: &str, kind: TelemetryKind, data: &str, place: Option<BrokerPlace>) -> u64 {
         let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
-        let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time: None, data };
+        let record =
+            TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time: None, place, data };
         self.store(id, serde_json::to_vec(&record).unwrap()).await
     }
 
@@ -116,6 +123,13 @@ impl Hearing {
     /// Says it and waits until it is applied.
     async fn hears(&self, id: &str, kind: TelemetryKind, data: &str) {
         let position = self.heard.say(id, kind, data).await;
+        self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
+    }
+
+    /// The same with a place in the broker's order.
+    async fn hears_as(&self, id: &str, kind: TelemetryKind, data: &str, (incarnation_ms, sequence): (u64, u64)) {
+        let place = Some(BrokerPlace { incarnation_ms, sequence });
+        let position = self.heard.say_as(id, kind, data, place).await;
         self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
     }
 
@@ -210,6 +224,47 @@ async fn a_broker_that_counts_anew_is_heard_and_its_past_is_not() {
     assert_eq!(session(r#"{"session":"a","broker_ms":1000,"delivery":90}"#).await, "a");
     assert_eq!(session(r#"{"session":"b","broker_ms":2000,"delivery":1}"#).await, "b");
     assert_eq!(session(r#"{"session":"late","broker_ms":1000,"delivery":91}"#).await, "b");
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+/// A broker that came up with its clock set back makes nothing late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_counts_anew_with_a_clock_set_back_is_heard_too() {
+    let hearing = Hearing::start().await;
+    let session = async |data: &str| {
+        hearing.hears("d-1", TelemetryKind::Contact, data).await;
+        hearing.row("d-1").await.session.unwrap()
+    };
+    assert_eq!(session(r#"{"session":"a","broker_ms":2000,"delivery":90}"#).await, "a");
+    assert_eq!(session(r#"{"session":"b","broker_ms":1000,"delivery":1}"#).await, "b");
+    assert_eq!(session(r#"{"session":"late","broker_ms":2000,"delivery":91}"#).await, "b");
+    assert_eq!(session(r#"{"session":"c","broker_ms":1000,"delivery":2}"#).await, "c");
+    assert!(hearing.tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn last_values_are_those_that_the_device_said_last() {
+    use TelemetryKind::{Measurements, Progress};
+    let hearing = Hearing::start().await;
+    let admin = hearing.world.admin().await;
+    let measured = async || -> Value {
+        sqlx::query_scalar("SELECT data->'t' FROM telemetry_latest").fetch_one(&admin).await.unwrap()
+    };
+    let progress =
+        async || -> i64 { sqlx::query_scalar("SELECT progress FROM update_progress").fetch_one(&admin).await.unwrap() };
+    let at = |percent: i64| format!(r#"{{"ordinal":1,"attempt":1,"status":"downloading","progress":{percent}}}"#);
+    hearing.hears_as("d-1", Measurements, r#"{"t":30,"battery_level":30}"#, (1000, 30)).await;
+    hearing.hears_as("d-1", Measurements, r#"{"t":20,"battery_level":20}"#, (1000, 20)).await;
+    assert_eq!((measured().await, hearing.row("d-1").await.battery_level), (Value::from(30), Some(30)));
+    hearing.hears_as("d-1", Progress, &at(80), (1000, 50)).await;
+    hearing.hears_as("d-1", Progress, &at(40), (1000, 40)).await;
+    assert_eq!(progress().await, 80);
+    hearing.hears_as("d-1", Measurements, r#"{"t":1}"#, (900, 1)).await;
+    hearing.hears_as("d-1", Measurements, r#"{"t":40}"#, (1000, 60)).await;
+    hearing.hears_as("d-1", Progress, &at(90), (1000, 61)).await;
+    assert_eq!((measured().await, progress().await), (Value::from(1), 80), "stragglers of the store before");
+    hearing.hears("d-1", Measurements, r#"{"t":2}"#).await;
+    assert_eq!(measured().await, Value::from(2), "without a place it is the latest");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 

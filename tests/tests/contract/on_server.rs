@@ -132,6 +132,7 @@ async fn telemetry_is_stored_and_followed() {
         kind: TelemetryKind::Measurements,
         received_at: clock::now(),
         device_time: None,
+        place: None,
         data,
     };
     let position = telemetry.publish(&tenant, &device, &record).await.unwrap();
