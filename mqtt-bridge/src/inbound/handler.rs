@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::device::{Device, DeviceCommand, DeviceEvent, Lifecycle, Reachability, Report, ReportStatus};
+use domain::device::{
+    Arrival, Device, DeviceCommand, DeviceEvent, Lifecycle, MarkTopic, Reachability, Report, ReportStatus,
+};
 use domain::{Actor, CommandId, Decider, Key, Rejection};
 use event_store::dead_letters::DeadLetters;
-use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
+use event_store::telemetry::{BrokerPlace, TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
 use event_store::{Committed, EventStore, Request, clock};
 use rand::Rng;
 use serde::Serialize;
@@ -26,7 +28,7 @@ use self::letters::Letters;
 use super::answers::{Answers, WhenNothing};
 use super::limits::Limit;
 use super::trouble::Trouble;
-use super::{Delivery, Inbound, Verdict};
+use super::{Delivery, Inbound, Unfinished, Verdict};
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{Contact, InfoMessage, PresenceMessage, PresenceWord, StatusReport, read_measurements};
 
@@ -50,6 +52,7 @@ pub(crate) struct Handler {
     contacts: Limit,
     corrections: Limit,
     budgets: Budgets,
+    unfinished: Unfinished,
 }
 
 /// What became of a message.
@@ -60,7 +63,12 @@ pub(super) enum Handled {
 }
 
 impl Handler {
-    pub(crate) fn new(telemetry: Telemetry, dead_letters: DeadLetters, answers: Answers) -> Arc<Self> {
+    pub(crate) fn new(
+        telemetry: Telemetry,
+        dead_letters: DeadLetters,
+        answers: Answers,
+        unfinished: Unfinished,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store: answers.store.clone(),
             telemetry,
@@ -71,6 +79,7 @@ impl Handler {
             contacts: Limit::once_in(CONTACT_INTERVAL),
             corrections: Limit::once_in(CORRECTION_INTERVAL),
             budgets: Budgets::new(),
+            unfinished,
         })
     }
 
@@ -99,10 +108,10 @@ impl Handler {
         let (payload, delivery) = (message.payload.as_ref(), message.delivery);
         match topic.channel {
             Channel::UpdateStatus { ordinal } => self.report(topic, ordinal, payload, delivery).await,
-            Channel::Status => self.presence(topic, payload, delivery).await,
+            Channel::Status => self.presence(topic, message).await,
             Channel::Info => {
                 let info = InfoMessage::read(payload)?.to_info()?;
-                self.tell(topic, delivery, DeviceCommand::ReportInfo { info }).await?;
+                self.tell(topic, message, MarkTopic::Info, info.into()).await?;
                 self.note_contact(topic, delivery).await
             }
             Channel::Telemetry => self.measurements(topic, payload, delivery).await,
@@ -131,11 +140,12 @@ impl Handler {
             metrics::counter!("waybill_mqtt_progress_dropped_total").increment(1);
             return Ok(());
         }
-        let wish = DeviceCommand::Report { report: report.clone() };
+        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Report));
+        let wish = DeviceCommand::from(report.clone()).arrived(Arrival { mark, overtakes: false });
         let committed = self.execute(topic, delivery, wish).await?;
         if is_live(&committed, ordinal) && (message.has_progress() || committed.events.is_empty()) {
             let progress = message.progress(&report);
-            self.publish(topic, TelemetryKind::Progress, message.device_time(), &progress).await?;
+            self.publish(topic, TelemetryKind::Progress, delivery, message.device_time(), &progress).await?;
         }
         if repeatable {
             self.progress.note(&subject);
@@ -147,13 +157,13 @@ impl Handler {
         Ok(())
     }
 
-    async fn presence(&self, topic: &DeviceTopic, payload: &[u8], delivery: Option<Delivery>) -> Result<(), Trouble> {
-        let message = PresenceMessage::read(payload)?;
+    async fn presence(&self, topic: &DeviceTopic, inbound: &Inbound) -> Result<(), Trouble> {
+        let (message, delivery) = (PresenceMessage::read(&inbound.payload)?, inbound.delivery);
         let contact = numbered(message.to_contact()?, delivery);
         match message.status {
             PresenceWord::Online => {
                 let presence = message.to_presence()?;
-                let told = self.tell(topic, delivery, DeviceCommand::ReportPresence { presence }).await;
+                let told = self.tell(topic, inbound, MarkTopic::Status, presence.into()).await;
                 if matches!(told, Err(Trouble::TooOften(_))) {
                     // The device was heard, whatever it said.
                     self.note_contact(topic, delivery).await?;
@@ -162,9 +172,14 @@ impl Handler {
                 self.contacts.note(&(&topic.tenant, &topic.device));
             }
             // Whether the device is gone is decided later, when it has had time to come back.
-            PresenceWord::Offline => drop(self.require_active(topic).await?),
+            PresenceWord::Offline => {
+                self.active(topic).await?;
+                let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+                let (session, arrival) = (contact.session.clone(), Arrival { mark, overtakes: false });
+                self.execute(topic, delivery, DeviceCommand::ReportOffline { session, arrival }).await?;
+            }
         }
-        self.publish(topic, TelemetryKind::Contact, None, &contact).await
+        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await
     }
 
     async fn measurements(
@@ -175,18 +190,20 @@ impl Handler {
     ) -> Result<(), Trouble> {
         let (data, device_time) = read_measurements(payload)?;
         self.seen_online(topic, delivery).await?;
-        self.publish_raw(topic, TelemetryKind::Measurements, device_time, data).await
+        self.publish_raw(topic, TelemetryKind::Measurements, delivery, device_time, data).await
     }
 
     /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
     async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+        let device = self.active(topic).await?;
         // Whoever counts as offline is let through: it was marked so just now.
-        if self.contacts.is_over(&(&topic.tenant, &topic.device))
-            && self.require_active(topic).await? == Reachability::Online
-        {
+        if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
             return Ok(());
         }
-        self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
+        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+        if !device.heard.is_behind(mark, device.heard.status) {
+            self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
+        }
         self.note_contact(topic, delivery).await
     }
 
@@ -196,15 +213,16 @@ impl Handler {
             return Ok(());
         }
         let contact = numbered(Contact::default(), delivery);
-        self.publish(topic, TelemetryKind::Contact, None, &contact).await?;
+        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
         self.contacts.note(&subject);
         Ok(())
     }
 
-    async fn require_active(&self, topic: &DeviceTopic) -> Result<Reachability, Trouble> {
-        let loaded = self.store.load(&key(topic)).await?;
-        let rejection = match loaded.aggregate.lifecycle {
-            Lifecycle::Active => return Ok(loaded.aggregate.reachability),
+    /// The device, if it is in service.
+    async fn active(&self, topic: &DeviceTopic) -> Result<Arc<Device>, Trouble> {
+        let device = Arc::clone(&self.store.load(&key(topic)).await?.aggregate);
+        let rejection = match device.lifecycle {
+            Lifecycle::Active => return Ok(device),
             Lifecycle::Absent => Rejection::DeviceUnknown,
             Lifecycle::Decommissioned => Rejection::DeviceDecommissioned,
         };
@@ -221,15 +239,29 @@ impl Handler {
     }
 
     /// Executes what a device says of itself, while it doesn't do so too often.
-    async fn tell(&self, topic: &DeviceTopic, delivery: Option<Delivery>, wish: DeviceCommand) -> Result<(), Trouble> {
-        let (subject, now) = ((&topic.tenant, &topic.device), Instant::now());
-        if self.budgets.is_spent(&subject, now) {
-            let device = &self.store.load(&key(topic)).await?.aggregate;
-            let events = device.decide(clock::now(), &wish).unwrap_or_default();
-            if let Some(hold) = self.budgets.hold(&subject, device, &events, now) {
-                return Err(Trouble::TooOften(hold));
-            }
+    async fn tell(
+        &self,
+        topic: &DeviceTopic,
+        message: &Inbound,
+        kind: MarkTopic,
+        wish: DeviceCommand,
+    ) -> Result<(), Trouble> {
+        let (subject, now, delivery) = ((&topic.tenant, &topic.device), Instant::now(), message.delivery);
+        let mark = delivery.map(|delivery| delivery.mark(kind));
+        let wish = wish.arrived(Arrival { mark, overtakes: false });
+        let device = &self.store.load(&key(topic)).await?.aggregate;
+        let decided = device.decide(clock::now(), &wish);
+        let no_news = decided.as_ref().is_ok_and(Vec::is_empty);
+        let events = decided.unwrap_or_default();
+        if self.budgets.is_spent(&subject, now)
+            && let Some(hold) = self.budgets.hold(&subject, device, &events, now)
+        {
+            return Err(Trouble::TooOften(hold));
         }
+        // Asked before it is executed: what is finished by now is in the state that a message without news is judged on. News leaves
+        // its mark in any case.
+        let overtakes = !no_news || self.unfinished.before(message).await;
+        let wish = wish.arrived(Arrival { mark, overtakes });
         let committed = self.execute(topic, delivery, wish).await?;
         self.budgets.charge(&subject, &committed.aggregate, &committed.events, now);
         Ok(())
@@ -249,21 +281,25 @@ impl Handler {
         &self,
         topic: &DeviceTopic,
         kind: TelemetryKind,
+        delivery: Option<Delivery>,
         device_time: Option<DateTime<Utc>>,
         data: &impl Serialize,
     ) -> Result<(), Trouble> {
         let data = to_raw_value(data).map_err(|error| Trouble::refused("broken", error.to_string()))?;
-        self.publish_raw(topic, kind, device_time, data).await
+        self.publish_raw(topic, kind, delivery, device_time, data).await
     }
 
     async fn publish_raw(
         &self,
         topic: &DeviceTopic,
         kind: TelemetryKind,
+        delivery: Option<Delivery>,
         device_time: Option<DateTime<Utc>>,
         data: Box<RawValue>,
     ) -> Result<(), Trouble> {
-        let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, data };
+        let place =
+            delivery.map(|Delivery { incarnation_ms, number, .. }| BrokerPlace { incarnation_ms, sequence: number });
+        let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, place, data };
         self.telemetry.publish(&topic.tenant, &topic.device, &record).await?;
         Ok(())
     }

@@ -24,7 +24,7 @@ use crate::topics::stored_filters;
 const MARK_INTERVAL: Duration = Duration::from_secs(2);
 /// A message that waits longer is named in the log.
 const AGE_MAX: TimeDelta = TimeDelta::minutes(1);
-const NO_MESSAGE_FOUND: u64 = 10_037;
+pub(super) const NO_MESSAGE_FOUND: u64 = 10_037;
 
 /// What of a consumer's state matters here.
 #[derive(Debug, Deserialize)]
@@ -127,7 +127,7 @@ async fn oldest_unfinished(jetstream: &Context, channel: &str, filter: &str) -> 
 }
 
 /// The answer, or the server's code and reason; the outer error when there was no answer.
-async fn ask<T: DeserializeOwned>(
+pub(super) async fn ask<T: DeserializeOwned>(
     jetstream: &Context,
     subject: String,
     question: Value,

@@ -12,16 +12,19 @@ mod merge;
 pub(crate) mod mqtt_msgs;
 mod queues;
 mod trouble;
+mod unfinished;
 
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
+use domain::device::{Mark, MarkTopic};
 
 pub(crate) use answers::Answers;
 pub(crate) use handler::Handler;
 pub(crate) use queues::Queues;
+pub(crate) use unfinished::{Settled, Unfinished};
 
 use crate::topics::{DeviceTopic, UnknownTopic};
 
@@ -55,7 +58,19 @@ pub(crate) enum Verdict {
 }
 
 /// The way back to the source of a message.
-pub(crate) struct Ack(Acker);
+pub(crate) struct Ack {
+    acker: Acker,
+    /// The message's number; 0 where the source has none.
+    number: u64,
+    settled: Settled,
+}
+
+impl Delivery {
+    /// The message's place in the order of what its device says.
+    pub(crate) fn mark(self, topic: MarkTopic) -> Mark {
+        Mark { topic, incarnation_ms: self.incarnation_ms, sequence: self.number }
+    }
+}
 
 impl Ack {
     pub(crate) async fn settle(&self, verdict: Verdict) {
@@ -63,8 +78,11 @@ impl Ack {
             Verdict::Done => AckKind::Ack,
             Verdict::Again(pause) => AckKind::Nak(Some(pause)),
         };
+        if verdict == Verdict::Done {
+            self.settled.note(self.number);
+        }
         // Unsent, it is delivered again when its time is over.
-        if let Err(error) = self.0.ack_with(kind).await {
+        if let Err(error) = self.acker.ack_with(kind).await {
             tracing::debug!(%error, "the broker can't be told what became of a message");
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
-use super::{Ack, Delivery, Inbound, Queues, Verdict, heard};
+use super::{Ack, Delivery, Inbound, Queues, Settled, Verdict, heard};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 pub(super) const STREAM: &str = "$MQTT_msgs";
@@ -26,8 +26,12 @@ pub(super) const STREAM: &str = "$MQTT_msgs";
 const DURABLE_PREFIX: &str = "waybill-bridge-";
 /// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
 const ACK_PENDING_MAX: i64 = 4_000;
-/// After this long without an acknowledgement a message is delivered again. Longer than a message may wait here and be worked on.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(20);
+/// After this long without an acknowledgement a message is delivered again: what a dead or frozen process holds. Short, since newer words of
+/// the same device pass it meanwhile and it may then come too late; longer than the time between two signs that a message waits here or is
+/// being worked on, with room for a process or server that is slow to give one.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(6);
+/// How long giving back what was fetched ahead may take.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages of one channel fetched ahead.
 const FETCH_MESSAGES: usize = 1_000;
 /// A silence of twice this long means that the consumer is gone.
@@ -96,6 +100,7 @@ struct Open {
     jetstream: Context,
     messages: Merge<pull::Stream, Message>,
     incarnation_ms: u64,
+    settled: Settled,
 }
 
 async fn open(client: &Client) -> Result<Open, SourceError> {
@@ -117,7 +122,8 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
         lanes.push(fetch.messages().await.map_err(unavailable)?);
     }
     let created_ms = info.created.timestamp_millis();
-    Ok(Open { jetstream, messages: Merge::new(lanes), incarnation_ms: u64::try_from(created_ms).unwrap_or(0) })
+    let incarnation_ms = u64::try_from(created_ms).unwrap_or(0);
+    Ok(Open { jetstream, messages: Merge::new(lanes), incarnation_ms, settled: Settled::new() })
 }
 
 /// The stream, if it is what this file believes.
@@ -163,20 +169,31 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
             next = open.messages.next() => next,
         };
         match next {
-            Ok(message) => queues.push(inbound(message, open.incarnation_ms)).await,
-            Err(reason) => return reason,
+            Ok(message) => queues.push(open.inbound(message)).await,
+            Err(reason) => {
+                // The link may be away for long: what can't be said now is left to the time of acknowledgement.
+                let back = timeout(GIVE_BACK_TIMEOUT, give_back(&mut open)).await;
+                let all = if back.is_ok() { "all" } else { "not all" };
+                return format!("{reason}; {all} messages fetched ahead were given back");
+            }
         }
     }
 }
 
-/// Messages fetched ahead go back at once, so that another bridge need not wait until their time is over.
+/// Messages fetched ahead go back at once, so that nobody waits until their time is over.
 async fn give_back(open: &mut Open) {
     for message in open.messages.fetched() {
-        inbound(message, open.incarnation_ms).ack.settle(Verdict::Again(Duration::ZERO)).await;
+        open.inbound(message).ack.settle(Verdict::Again(Duration::ZERO)).await;
     }
 }
 
-fn inbound(message: Message, incarnation_ms: u64) -> Inbound {
+impl Open {
+    fn inbound(&self, message: Message) -> Inbound {
+        inbound(message, self.incarnation_ms, &self.settled)
+    }
+}
+
+fn inbound(message: Message, incarnation_ms: u64, settled: &Settled) -> Inbound {
     let delivery = message.info().ok().map(|info| Delivery {
         incarnation_ms,
         number: info.stream_sequence,
@@ -188,7 +205,7 @@ fn inbound(message: Message, incarnation_ms: u64) -> Inbound {
         origin: message.subject.to_string(),
         payload: message.payload,
         delivery,
-        ack: Ack(acker),
+        ack: Ack { acker, number: delivery.map_or(0, |delivery| delivery.number), settled: settled.clone() },
     }
 }
 

@@ -10,11 +10,11 @@ mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use event_store::execute::EXECUTE_TIMEOUT;
 use event_store::lifecycle::Tasks;
 use moka::sync::Cache;
 use tokio::sync::Notify;
@@ -34,12 +34,15 @@ pub(crate) const QUEUES: usize = 256;
 const QUEUED_MAX: usize = 512;
 /// After this long a message for a full queue is delivered again.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
-/// The broker hears that a message is being worked on when it has waited this long, and how often a worker looks for such.
-const RENEWED_AFTER: Duration = Duration::from_secs(4);
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
+/// The broker hears that a message is being worked on when it has waited this long, and how often a worker looks for such, also while it
+/// works on one.
+const RENEWED_AFTER: Duration = Duration::from_secs(2);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+/// How much later than due a sign may reach the broker.
+const RENEWAL_SLACK: Duration = Duration::from_secs(2);
 const _: () = assert!(
-    RENEWED_AFTER.as_secs() + RENEWAL_INTERVAL.as_secs() + EXECUTE_TIMEOUT.as_secs() < ACK_WAIT.as_secs(),
-    "no message is delivered again while it waits here"
+    RENEWED_AFTER.as_secs() + RENEWAL_INTERVAL.as_secs() + RENEWAL_SLACK.as_secs() < ACK_WAIT.as_secs(),
+    "no message is delivered again while it waits here or is worked on"
 );
 /// One device that is too loud is named in the log once in this time.
 const NAMED_INTERVAL: Duration = Duration::from_secs(60);
@@ -201,13 +204,19 @@ async fn work(queue: Arc<Queue>, handler: Arc<Handler>) {
     loop {
         let now = Instant::now();
         if now >= renewal {
-            for message in queue.unrenewed(now) {
-                message.ack.renew().await;
-            }
-            renewal = Instant::now() + RENEWAL_INTERVAL;
+            renewal = renew(&queue, None).await;
         }
         match queue.turn(now) {
-            Turn::Work(device, entry) => serve(&queue, &handler, device, entry).await,
+            Turn::Work(device, entry) => {
+                let message = Arc::clone(&entry.message);
+                let mut served = pin!(serve(&queue, &handler, device, entry));
+                loop {
+                    tokio::select! {
+                        () = &mut served => break,
+                        () = sleep_until(renewal) => renewal = renew(&queue, Some(&message)).await,
+                    }
+                }
+            }
             Turn::Wait(None) => queue.wake.notified().await,
             Turn::Wait(Some(due)) => tokio::select! {
                 () = queue.wake.notified() => {}
@@ -221,6 +230,14 @@ async fn work(queue: Arc<Queue>, handler: Arc<Handler>) {
             }
         }
     }
+}
+
+/// Tells the broker of what waits and of what is being worked on; returns when to do so again.
+async fn renew(queue: &Queue, at_work: Option<&Arc<Inbound>>) -> Instant {
+    for message in queue.unrenewed(Instant::now()).iter().chain(at_work) {
+        message.ack.renew().await;
+    }
+    Instant::now() + RENEWAL_INTERVAL
 }
 
 async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<Inbound>>) {
@@ -256,7 +273,7 @@ async fn let_go(message: &Arc<Inbound>, why: Dropped) {
 impl Ack {
     /// Says that the message is still being worked on.
     async fn renew(&self) {
-        if let Err(error) = self.0.ack_with(AckKind::Progress).await {
+        if let Err(error) = self.acker.ack_with(AckKind::Progress).await {
             tracing::debug!(%error, "the broker can't be told that a message is being worked on");
         }
     }

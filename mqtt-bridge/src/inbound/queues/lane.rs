@@ -102,7 +102,10 @@ impl<M: Said + Clone> Lane<M> {
         let room = self.entries.iter().filter(in_line).count() < granted_max(kind);
         if room && !overtakes && self.rates.take(kind, now) {
             let moot = self.take_held_before(&message);
-            self.entries.push_back(Entry::new(message, Standing::Granted, now));
+            // One that is delivered again goes before those that came after it.
+            let after = |entry: &Entry<M>| !message.is_older_than(&entry.message);
+            let place = self.entries.iter().rposition(after).map_or(0, |last| last + 1);
+            self.entries.insert(place, Entry::new(message, Standing::Granted, now));
             return moot.map(|moot| (moot, Dropped::Budget));
         }
         self.offer_above_the_rate(message, now)

@@ -87,6 +87,15 @@ fn within_the_rate_everything_is_taken_in_order() {
 }
 
 #[test]
+fn what_is_delivered_again_is_taken_before_what_came_after_it() {
+    let mut device = Device::new();
+    for number in [1, 3, 5, 2, 4] {
+        device.says(if number == 5 { report(number, 7) } else { online(number) });
+    }
+    assert_eq!(device.works(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn a_flood_is_bounded_and_its_last_word_arrives() {
     let mut device = Device::new();
     for number in 0..10_000 {
