@@ -16,6 +16,7 @@ mod faults;
 mod hearing;
 mod isolation;
 mod loud;
+mod order;
 mod protocol;
 mod read_models;
 mod stack;

@@ -4,7 +4,7 @@ mod fleet;
 mod hand;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -68,12 +68,30 @@ impl World {
 
     /// Starts the service without waiting.
     pub(crate) fn spawn_waybill(&mut self) {
+        let log = self.directory.path().join("waybill.log");
+        self.waybill = Some(self.spawn_process(self.http, &self.extra, &log));
+    }
+
+    /// Starts a further process with other flags and waits until it is ready.
+    pub(crate) async fn another_process(&self, flags: &[&str]) -> Process {
+        let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let process = self.spawn_process(http, &flags, &self.directory.path().join("another.log"));
+        let ready = format!("http://{http}/health/ready");
+        self.until("another process is ready", async || {
+            reqwest::get(&ready).await.is_ok_and(|reply| reply.status().is_success())
+        })
+        .await;
+        process
+    }
+
+    fn spawn_process(&self, http: SocketAddr, extra: &[String], log: &Path) -> Process {
         let nats = &self.stack.nats;
         let mut args: Vec<String> = [
             "serve",
             "--development",
             "--http-listen",
-            &self.http.to_string(),
+            &http.to_string(),
             "--nats-url",
             &nats.waybill_url(),
             "--nats-devices-url",
@@ -89,9 +107,8 @@ impl World {
         ]
         .map(str::to_owned)
         .to_vec();
-        args.extend(self.extra.iter().cloned());
-        let log = self.directory.path().join("waybill.log");
-        self.waybill = Some(Process::run("waybill", &self.spawner, &waybill_binary(), &args, &log).unwrap());
+        args.extend(extra.iter().cloned());
+        Process::run("waybill", &self.spawner, &waybill_binary(), &args, log).unwrap()
     }
 
     /// SIGKILL to the service.

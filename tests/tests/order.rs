@@ -1,0 +1,128 @@
+//! What a device said last counts, also when a bridge freezes or dies with what it said before.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use waybill::stack::Process;
+
+use crate::world::{Hand, World, devices};
+
+const SECRETS: [&str; 4] = [
+    "--jwt-secret",
+    "a secret for tokens that is long enough",
+    "--download-secret",
+    "a secret for links that is long enough",
+];
+const DEVICES: usize = 20;
+/// What a device runs after its first and after its second boot: half of them fall back, half come through at the second boot.
+const FALLS_BACK: [&str; 2] = ["2.0.0", "1.0.0"];
+const COMES_THROUGH: [&str; 2] = ["1.0.0", "2.0.0"];
+const BATTERY: [u64; 2] = [51, 52];
+
+#[derive(Clone, Copy, Debug)]
+enum Accident {
+    Thaws,
+    Dies,
+}
+
+fn signal(process: &Process, name: &str) {
+    let status = Command::new("kill").args([name, &process.pid().to_string()]).status().unwrap();
+    assert!(status.success(), "{name}");
+}
+
+/// Messages that the broker has delivered and not seen acknowledged, and those that it hasn't delivered.
+async fn unfinished(world: &World) -> (u64, u64) {
+    let client = waybill::serve::connect(&world.stack.nats.devices_url(), "waybill-test").await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let (mut delivered, mut waiting) = (0, 0);
+    for channel in ["status", "info", "telemetry", "reports", "get"] {
+        let subject = format!("CONSUMER.INFO.$MQTT_msgs.waybill-bridge-{channel}");
+        let info: Value = jetstream.request(subject, &json!({})).await.unwrap();
+        delivered += info["num_ack_pending"].as_u64().unwrap_or_else(|| panic!("{channel}: {info}"));
+        waiting += info["num_pending"].as_u64().unwrap();
+    }
+    (delivered, waiting)
+}
+
+fn versions_of(number: usize) -> [&'static str; 2] {
+    if number.is_multiple_of(2) { FALLS_BACK } else { COMES_THROUGH }
+}
+
+/// A boot with all that a device says after it.
+async fn boots(hands: &[Hand], time: usize) {
+    for (number, hand) in hands.iter().enumerate() {
+        let boot = format!("b{}", time + 2);
+        hand.boots(&boot, versions_of(number)[time]).await;
+        hand.says("info", &json!({"attributes": {"boot": boot}})).await;
+        hand.says("telemetry", &json!({"battery_level": BATTERY[time]})).await;
+    }
+}
+
+/// Devices that are about to boot into the firmware of a campaign.
+async fn rebooting(world: &World, api: &waybill::api_client::ApiClient) -> (Vec<Hand>, String) {
+    let firmware = world.firmware(api, "2.0.0").await;
+    world.register(api, &devices(DEVICES)).await;
+    let mut hands = Vec::new();
+    for number in 0..DEVICES {
+        let hand = world.hand(&format!("d-{number}")).await;
+        hand.boots("b1", "1.0.0").await;
+        hands.push(hand);
+    }
+    world.online(api, DEVICES).await;
+    let more = json!({"deployment_strategy": "immediate", "max_concurrent_updates": DEVICES});
+    let id = world.campaign(api, &firmware, more).await;
+    for hand in &hands {
+        let (command, _) = hand.hears("its command", |command| command["command"] == "ota_update").await;
+        for word in ["received", "downloading", "verifying", "installing", "rebooting"] {
+            hand.reports(command["ordinal"].as_u64().unwrap(), 1, word).await;
+        }
+    }
+    let all_reboot = |body: &Value| body["status_counts"]["rebooting"].as_u64() == Some(DEVICES as u64);
+    world.until_get(api, &format!("/campaigns/{id}/status"), "all reboot", all_reboot).await;
+    (hands, id)
+}
+
+async fn what_was_said_last_counts(accident: Accident) {
+    let world = World::start_with(&SECRETS).await;
+    let api = world.operator().await;
+    let mut bridge = world.another_process(&[&["--role", "bridge"][..], &SECRETS].concat()).await;
+    let (hands, campaign) = rebooting(&world, &api).await;
+
+    signal(&bridge, "-STOP");
+    boots(&hands, 0).await;
+    boots(&hands, 1).await;
+    world.until("everything is delivered to somebody", async || unfinished(&world).await.1 == 0).await;
+    assert!(unfinished(&world).await.0 > 0, "{accident:?}: the frozen bridge holds nothing");
+    // A heartbeat that says nothing new.
+    for (number, hand) in hands.iter().enumerate() {
+        hand.boots("b3", versions_of(number)[1]).await;
+    }
+    match accident {
+        Accident::Thaws => signal(&bridge, "-CONT"),
+        Accident::Dies => bridge.kill9(),
+    }
+    world.until("everything is acknowledged", async || unfinished(&world).await == (0, 0)).await;
+    world.settles().await;
+
+    for number in 0..DEVICES {
+        let [_, version] = versions_of(number);
+        let device = api.get(&format!("/devices/d-{number}")).await.unwrap();
+        let update = api.get(&format!("/devices/d-{number}/updates/1")).await.unwrap();
+        let says = (&device["firmware_version"], &device["attributes"]["boot"], &device["battery_level"]);
+        assert_eq!(says, (&json!(version), &json!("b3"), &json!(BATTERY[1])), "{accident:?}: {device}");
+        assert_eq!(update["phase"] == "confirmed", version == "2.0.0", "{accident:?}: {update}");
+    }
+    let status = api.get(&format!("/campaigns/{campaign}/status")).await.unwrap();
+    assert_eq!(status["confirmed"], DEVICES / 2, "{accident:?}: {status}");
+    world.read_models_equal_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_freezes_under_devices_that_reboot_proves_nothing_false() {
+    what_was_said_last_counts(Accident::Thaws).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_dies_under_devices_that_reboot_proves_nothing_false() {
+    what_was_said_last_counts(Accident::Dies).await;
+}
