@@ -38,12 +38,12 @@ pub(super) trait Said {
     fn kind(&self) -> Kind;
     /// Reads the message: not to be called for each.
     fn word(&self) -> Word;
-    /// Its place in the order of arrival; a message that is delivered again keeps it.
-    fn number(&self) -> Option<u64>;
+    /// The broker's store, and its place there in the order of arrival; a message that is delivered again keeps it.
+    fn number(&self) -> Option<(u64, u64)>;
 
     /// Whether it came before another one, as far as anybody can tell.
     fn is_older_than(&self, other: &Self) -> bool {
-        matches!((self.number(), other.number()), (Some(this), Some(other)) if this < other)
+        matches!((self.number(), other.number()), (Some(this), Some(other)) if this.0 == other.0 && this.1 < other.1)
     }
 }
 
@@ -75,8 +75,8 @@ impl Said for Arc<Inbound> {
         self.topic.as_ref().map_or(Word::Unreadable, |topic| word(topic.channel, &self.payload))
     }
 
-    fn number(&self) -> Option<u64> {
-        self.delivery.map(|delivery| delivery.number)
+    fn number(&self) -> Option<(u64, u64)> {
+        self.delivery.map(|delivery| (delivery.incarnation_ms, delivery.number))
     }
 }
 

@@ -17,8 +17,8 @@ impl Said for Note {
         self.2
     }
 
-    fn number(&self) -> Option<u64> {
-        Some(self.0)
+    fn number(&self) -> Option<(u64, u64)> {
+        Some((1, self.0))
     }
 }
 
