@@ -14,6 +14,9 @@ pub enum AppendError {
     /// Nothing was stored.
     #[error("the event log is not available: {0}")]
     Unavailable(String),
+    /// Nothing was stored: JetStream has reached a limit of its storage, or the disk is full.
+    #[error("no space left for the event log: {0}")]
+    NoSpace(String),
     /// Nothing was stored, and never will be.
     #[error("the record of {bytes} bytes is larger than {max_bytes}")]
     TooLarge { bytes: usize, max_bytes: usize },

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use domain::{AggregateKey, CommandId, Decider, Key};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,6 +24,8 @@ pub const TRIES_MAX: u32 = 5;
 pub const EXECUTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause before the second try, in microseconds; doubles with each further one.
 const RETRY_PAUSE_US: u64 = 2_000;
+/// Pause before an append whose outcome isn't known is looked for again.
+const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 impl EventStore {
     /// Decides a command and stores what follows from it.
@@ -165,7 +168,7 @@ impl<'a, A: Decider> Execution<'a, A> {
         if bytes > RECORD_MAX_BYTES {
             return Err(StoreError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES }.into());
         }
-        match self.store.log.append(self.key, loaded.last_sequence, body).await {
+        match self.append_record(loaded.last_sequence, body).await {
             Ok(sequence) => {
                 let outcome = CommandOutcome {
                     id: self.request.id,
@@ -188,6 +191,17 @@ impl<'a, A: Decider> Execution<'a, A> {
         }
     }
 
+    /// Where an earlier try of the same command may have been stored, giving up would leave its sender in the dark: it is tried on until
+    /// somebody takes it or refuses it, or the time is over.
+    async fn append_record(&self, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
+        loop {
+            match self.store.log.append(self.key, expected_last, body.clone()).await {
+                Err(AppendError::Unavailable(_)) if self.unanswered => sleep(LOOK_AGAIN_PAUSE).await,
+                appended => return appended,
+            }
+        }
+    }
+
     /// The state to decide on anew, read from the beginning.
     async fn after_failure(&mut self, error: AppendError) -> Result<Arc<Loaded<A>>, ExecuteError> {
         let named = match error {
@@ -201,15 +215,26 @@ impl<'a, A: Decider> Execution<'a, A> {
                 None
             }
             AppendError::Unavailable(reason) => return Err(StoreError::Unavailable(reason).into()),
+            error @ AppendError::NoSpace(_) => return Err(StoreError::Unavailable(error.to_string()).into()),
             AppendError::Refused(reason) => return Err(StoreError::Refused(reason).into()),
             AppendError::TooLarge { bytes, max_bytes } => return Err(StoreError::TooLarge { bytes, max_bytes }.into()),
         };
+        self.fresh = true;
+        loop {
+            match self.read_anew(named).await {
+                // Only the leader knows whether the command took effect; a cluster has a new one within seconds.
+                Err(error) if self.unanswered && error.is_unavailable() => sleep(LOOK_AGAIN_PAUSE).await,
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    async fn read_anew(&self, named: Option<u64>) -> Result<Arc<Loaded<A>>, StoreError> {
         let last = match named {
             Some(last) => last,
             None => self.store.log.last_sequence(self.key).await?,
         };
-        self.fresh = true;
-        Ok(self.store.advance_to(self.key, Arc::default(), last).await?)
+        self.store.advance_to(self.key, Arc::default(), last).await
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::connection;
 use crate::error::StoreError;
 use crate::lifecycle::Tasks;
 use crate::streams::LEASES;
@@ -75,8 +76,7 @@ struct Contender {
 impl Contender {
     async fn open(client: &Client, name: &str, owner: &str, term: Duration) -> Result<Self, StoreError> {
         crate::jetstream::connected(client)?;
-        let jetstream = async_nats::jetstream::new(client.clone());
-        let store = jetstream.get_key_value(LEASES).await.map_err(unavailable)?;
+        let store = connection::jetstream(client).get_key_value(LEASES).await.map_err(unavailable)?;
         let value = Term { owner: owner.to_owned(), term_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX) };
         Ok(Self { store, name: name.to_owned(), value, term })
     }

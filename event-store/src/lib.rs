@@ -12,6 +12,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod connection;
 pub mod context;
 pub mod dead_letters;
 pub mod error;

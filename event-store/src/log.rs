@@ -32,6 +32,11 @@ pub trait Log: Send + Sync + 'static {
 
     async fn info(&self) -> Result<LogInfo, StoreError>;
 
+    /// Whether appends are stored now, as far as that can be known without one: an error that says why not. Cheap enough to be asked often.
+    async fn writable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// All records from a sequence number on, then each as it is stored; never ends. Interruptions of the log are waited out. An error
     /// is something that waiting does not mend.
     fn subscribe(&self, from_sequence: u64) -> Subscription;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{Context, kv};
+use async_nats::jetstream::kv;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
+use crate::connection;
 use crate::error::StoreError;
 use crate::jetstream::{ApiError, ask};
 use crate::log::RECORD_MAX_BYTES;
@@ -225,8 +226,7 @@ async fn ensure_leases(client: &Client, replicas: usize) -> Result<(), SetupErro
         num_replicas: replicas,
         ..kv::Config::default()
     };
-    let jetstream: Context = async_nats::jetstream::new(client.clone());
-    match jetstream.create_key_value(config).await {
+    match connection::jetstream(client).create_key_value(config).await {
         Ok(_) => Ok(()),
         Err(error) => Err(SetupError::CannotCreate { stream: format!("KV_{LEASES}"), reason: error.to_string() }),
     }

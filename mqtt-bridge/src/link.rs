@@ -11,7 +11,7 @@ use event_store::lifecycle::Tasks;
 use rand::Rng;
 use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::command::COMMAND_MAX_BYTES;
@@ -23,10 +23,12 @@ pub(crate) const IN_FLIGHT_MAX: u16 = 512;
 const QUEUED_MAX: usize = 1_024;
 /// How long a publish may take up to its PUBACK.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Seconds of silence after which the broker is pinged.
-const KEEP_ALIVE_S: u16 = 15;
+/// Seconds between two pings to the broker. It answers each, and ends a connection that is silent for one and a half times as long.
+const KEEP_ALIVE_S: u16 = 3;
+/// A broker from which nothing has come for this long is gone, though TCP may still be up: a frozen one closes nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Seconds for a TCP connection.
-const CONNECT_TIMEOUT_S: u64 = 5;
+const CONNECT_TIMEOUT_S: u64 = 3;
 /// Room for the topic and the head of a packet beside the largest command, in bytes.
 const PACKET_OVERHEAD_BYTES: usize = 1_024;
 /// Pause after the first failure; doubles up to the longest, with jitter.
@@ -169,14 +171,19 @@ async fn one_connection(
     network.set_connection_timeout(CONNECT_TIMEOUT_S);
     network.set_tcp_nodelay(true);
     events.set_network_options(network);
+    let mut heard = Instant::now();
     loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+        let event = match timeout_at(heard + SILENCE_MAX, events.poll()).await {
+            Ok(Ok(event)) => event,
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return format!("nothing has come from the broker for {} s", SILENCE_MAX.as_secs()),
+        };
+        if let Event::Incoming(packet) = event {
+            heard = Instant::now();
+            if matches!(packet, Packet::ConnAck(_)) {
                 tracing::info!(mqtt.broker = ?address, mqtt.link = name, "MQTT connection is up");
                 sender.send_replace(Some(client.clone()));
             }
-            Ok(_) => {}
-            Err(error) => return error.to_string(),
         }
     }
 }

@@ -34,6 +34,7 @@ mod cases;
 mod cluster;
 mod crash;
 mod feed;
+mod frozen;
 mod lossy;
 mod on_server;
 mod servers;

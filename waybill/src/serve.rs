@@ -23,8 +23,6 @@ use crate::config::{Role, ServeArgs};
 
 /// Longest wait for nats-server at start.
 const NATS_START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest pause between two attempts to connect again.
-const NATS_RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How long the bridge may take to be ready.
 const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A process that forwards FEED and dies is replaced after about this long.
@@ -280,7 +278,7 @@ pub async fn connect_within(patience: Duration, urls: &str, name: &str) -> Resul
             }
             Err(error) => {
                 tracing::warn!(%error, nats = %place, "nats-server can't be reached yet.");
-                tokio::time::sleep(NATS_RECONNECT_PAUSE_MAX).await;
+                tokio::time::sleep(event_store::connection::RECONNECT_PAUSE_MAX).await;
             }
         }
     }
@@ -293,11 +291,7 @@ fn is_refused(error: &async_nats::ConnectError) -> bool {
 }
 
 fn connect_options(address: &async_nats::ServerAddr, name: &str) -> ConnectOptions {
-    let options = ConnectOptions::new()
-        .name(name)
-        .custom_inbox_prefix(format!("_INBOX_{name}"))
-        .max_reconnects(None)
-        .reconnect_delay_callback(|tries| NATS_RECONNECT_PAUSE_MAX.min(Duration::from_millis(50 * tries as u64)));
+    let options = event_store::connection::options(name);
     match (address.username(), address.password()) {
         (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
         _ => options,

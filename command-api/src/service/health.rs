@@ -20,7 +20,7 @@ use crate::http::Problem;
 use crate::state::App;
 
 /// Longest wait for a dependency's answer.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
@@ -62,7 +62,7 @@ pub(crate) async fn live() -> Json<Health> {
 
 /// Can the service take commands?
 ///
-/// 503 names what is missing: the event log; after a start also the read models, until they have been there once. Also while it stops.
+/// 503 names what is missing: the event log, also when it stores nothing because its disk is full; after a start also the read models, until they have been there once. Also while it stops.
 #[utoipa::path(
     get, path = "/health/ready", tag = "service", security(()),
     responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
@@ -136,7 +136,12 @@ async fn components(app: &App) -> Vec<Component> {
 }
 
 async fn event_log(app: &App) -> Component {
-    probe("event log", async { app.store.log().info().await.map(drop).map_err(|error| error.to_string()) }).await
+    let log = app.store.log();
+    probe("event log", async {
+        log.info().await.map_err(|error| error.to_string())?;
+        log.writable().await.map_err(|error| error.to_string())
+    })
+    .await
 }
 
 async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -> Component {

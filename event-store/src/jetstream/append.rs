@@ -16,6 +16,8 @@ use crate::streams;
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
 const WRONG_LAST_SEQUENCE_IN_PROCESS: u64 = 10_164;
 const MESSAGE_TOO_LARGE: u64 = 10_054;
+/// No room: the limits of the account, of the server (JetStream's `max_file`, two codes) and of the stream, or a write that failed.
+const NO_SPACE: [u64; 4] = [10_002, 10_023, 10_047, 10_077];
 
 #[derive(serde::Deserialize)]
 struct Ack {
@@ -78,6 +80,7 @@ fn refused(error: &ApiError, bytes: usize) -> AppendError {
         WRONG_LAST_SEQUENCE => AppendError::Conflict { last: last_named_in(&error.description) },
         WRONG_LAST_SEQUENCE_IN_PROCESS => AppendError::Conflict { last: None },
         MESSAGE_TOO_LARGE => AppendError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES },
+        code if NO_SPACE.contains(&code) => AppendError::NoSpace(text),
         _ if error.code == 503 => AppendError::Unavailable(text),
         _ => AppendError::Refused(text),
     }
@@ -100,6 +103,18 @@ mod tests {
     fn both_codes_are_conflicts() {
         assert!(matches!(error(400, 10_071, "wrong last sequence: 13"), AppendError::Conflict { last: Some(13) }));
         assert!(matches!(error(400, 10_164, "wrong last sequence"), AppendError::Conflict { last: None }));
+    }
+
+    #[test]
+    fn a_full_store_is_told_from_both() {
+        for (code, err_code, description) in [
+            (503, 10_023, "insufficient resources"),
+            (500, 10_047, "insufficient storage resources available"),
+            (400, 10_002, "resource limits exceeded for account"),
+            (503, 10_077, "maximum bytes exceeded"),
+        ] {
+            assert!(matches!(error(code, err_code, description), AppendError::NoSpace(_)), "{err_code}");
+        }
     }
 
     #[test]

@@ -5,11 +5,14 @@
 //! newest truth asks the leader.
 
 pub(crate) mod append;
+mod probe;
 mod read;
 pub(crate) mod reader;
 mod replies;
+mod writes;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -20,12 +23,15 @@ use bytes::Bytes;
 use domain::AggregateKey;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::error::{AppendError, StoreError};
 use crate::lifecycle::Tasks;
 use crate::log::{Log, LogInfo, RawRecord, Subscription};
 use crate::{streams, subject};
+use probe::Probe;
 use replies::Replies;
+use writes::Writes;
 
 /// How long the leader may take to acknowledge an append before its outcome counts as unknown.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,13 +43,24 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct JetStreamLog {
     client: Client,
     replies: Arc<Replies>,
+    writes: Arc<Writes>,
+    probe: Arc<Probe>,
+    /// How often the client had connected when `writes` was last true.
+    connects: Arc<AtomicU64>,
 }
 
 impl JetStreamLog {
     /// The log behind a connection whose streams [`streams::ensure`] has checked. `tasks` owns the task that hands out replies.
     pub async fn connect(client: Client, tasks: &Tasks) -> Result<Self, StoreError> {
         let replies = Replies::start(&client, tasks).await?;
-        let log = Self { client, replies: Arc::new(replies) };
+        let connects = client.statistics().connects.load(Ordering::Relaxed);
+        let log = Self {
+            client,
+            replies: Arc::new(replies),
+            writes: Arc::default(),
+            probe: Arc::default(),
+            connects: Arc::new(connects.into()),
+        };
         log.info().await?;
         Ok(log)
     }
@@ -51,12 +68,32 @@ impl JetStreamLog {
     pub fn client(&self) -> &Client {
         &self.client
     }
+
+    /// What appends have shown on the connection there is now.
+    fn writes(&self) -> &Writes {
+        let connects = self.client.statistics().connects.load(Ordering::Relaxed);
+        if self.connects.swap(connects, Ordering::Relaxed) != connects {
+            self.writes.reconnected();
+        }
+        &self.writes
+    }
 }
 
 #[async_trait]
 impl Log for JetStreamLog {
     async fn append(&self, key: &AggregateKey, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
-        append::append(&self.client, subject::of(key), expected_last, body).await
+        let (writes, began) = (self.writes(), Instant::now());
+        writes.begin(began)?;
+        let appended = append::append(&self.client, subject::of(key), expected_last, body).await;
+        let now = Instant::now();
+        match &appended {
+            Ok(_) => writes.acknowledged(now),
+            Err(AppendError::NoSpace(reason)) => writes.refused(reason, now),
+            // Without a connection nobody could answer.
+            Err(AppendError::Ambiguous(_)) if connected(&self.client).is_ok() => writes.unanswered(began, now),
+            Err(_) => {}
+        }
+        appended
     }
 
     async fn read(&self, key: &AggregateKey, from_sequence: u64, limit: usize) -> Result<Vec<RawRecord>, StoreError> {
@@ -65,12 +102,21 @@ impl Log for JetStreamLog {
     }
 
     async fn last_sequence(&self, key: &AggregateKey) -> Result<u64, StoreError> {
-        read::last_sequence(&self.client, &subject::of(key)).await
+        let last = read::last_sequence(&self.client, &subject::of(key)).await;
+        if last.is_ok() {
+            self.writes().leader_answered(Instant::now());
+        }
+        last
     }
 
     async fn info(&self) -> Result<LogInfo, StoreError> {
         let info = stream_info(&self.client, streams::EVENTS).await?;
         Ok(LogInfo { incarnation_ms: info.incarnation_ms(), last_sequence: info.state.last_seq })
+    }
+
+    async fn writable(&self) -> Result<(), StoreError> {
+        connected(&self.client)?;
+        self.probe.ask(&self.client, self.writes()).await
     }
 
     fn subscribe(&self, from_sequence: u64) -> Subscription {

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::{self, context};
+use async_nats::jetstream;
 use async_nats::{Client, Message};
 use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt};
 
 use super::{StreamInfo, connected, stream_info};
+use crate::connection;
 use crate::error::StoreError;
 use crate::log::Delivery;
 
@@ -26,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FETCH_EXPIRES: Duration = Duration::from_secs(30);
 /// The server forgets a consumer that nobody reads after this long.
 const CONSUMER_IDLE: Duration = Duration::from_secs(30);
-/// How long creating a consumer may take.
+/// How long creating a consumer may take, over all its requests.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the first failure to open; doubles up to the longest.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
@@ -175,7 +176,7 @@ impl<R> Reader<R> {
         let info = stream_info(&self.client, self.source.stream).await?;
         self.check_incarnation(&info)?;
         self.check_end(&info)?;
-        let jetstream = context::ContextBuilder::new().timeout(OPEN_TIMEOUT).build(self.client.clone());
+        let jetstream = connection::jetstream(&self.client);
         let unavailable = |error: &dyn std::error::Error| StoreError::Unavailable(error.to_string());
         let consumer = jetstream
             .create_consumer_on_stream(self.consumer_config(), self.source.stream)

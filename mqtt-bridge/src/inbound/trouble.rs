@@ -56,6 +56,7 @@ impl From<AppendError> for Trouble {
             AppendError::Conflict { .. }
             | AppendError::Ambiguous(_)
             | AppendError::Unavailable(_)
+            | AppendError::NoSpace(_)
             | AppendError::Refused(_) => Self::NotNow(error.to_string()),
         }
     }

@@ -4,8 +4,8 @@
 //! which is only work.
 
 use async_nats::Client;
-use async_nats::jetstream::{self, kv};
-use event_store::{LogInfo, PositionToken, StoreError, streams};
+use async_nats::jetstream::kv;
+use event_store::{LogInfo, PositionToken, StoreError, connection, streams};
 
 const KEY: &str = "mqtt-outbound-position";
 
@@ -18,7 +18,7 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     pub(super) async fn open(client: &Client, log: LogInfo) -> Result<Self, StoreError> {
         let incarnation_ms = log.incarnation_ms;
-        let entries = jetstream::new(client.clone()).get_key_value(streams::LEASES).await.map_err(unavailable)?;
+        let entries = connection::jetstream(client).get_key_value(streams::LEASES).await.map_err(unavailable)?;
         let found = entries.get(KEY).await.map_err(unavailable)?;
         let token = found.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse::<PositionToken>().ok());
         // A log that ends before it has lost its end.

@@ -1,17 +1,13 @@
 //! Logs to run the contract against, on servers of the test's own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{Client, ServerAddr};
 use event_store::lifecycle::Tasks;
-use event_store::{JetStreamLog, Log, MemoryLog, streams};
+use event_store::{JetStreamLog, Log, MemoryLog, connection, streams};
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Spawner, Tools};
 
 use crate::directory::Directory;
-
-/// Pause between two tries to connect again.
-const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn memory() -> (Arc<dyn Log>, ()) {
     (Arc::new(MemoryLog::new()), ())
@@ -78,7 +74,21 @@ impl ThreeServers {
     }
 
     pub(super) async fn log(&self) -> Arc<dyn Log> {
-        open(connect(&self.cluster.waybill_urls()).await, 3, &self.tasks).await
+        self.log_over(self.client().await).await
+    }
+
+    pub(super) async fn client(&self) -> Client {
+        connect(&self.cluster.waybill_urls()).await
+    }
+
+    pub(super) async fn log_over(&self, client: Client) -> Arc<dyn Log> {
+        open(client, 3, &self.tasks).await
+    }
+
+    /// Index of the server that a client is connected to.
+    pub(super) fn server_of(&self, client: &Client) -> usize {
+        let name = client.server_info().server_name;
+        self.cluster.servers.iter().position(|server| server.server_name() == name).unwrap()
     }
 }
 
@@ -90,7 +100,6 @@ async fn open(client: Client, replicas: usize, tasks: &Tasks) -> Arc<dyn Log> {
 async fn connect(urls: &[String]) -> Client {
     let addresses: Vec<ServerAddr> = urls.iter().map(|url| url.parse().unwrap()).collect();
     let (user, password) = (addresses[0].username().unwrap(), addresses[0].password().unwrap());
-    let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
-        .reconnect_delay_callback(|_| RECONNECT_PAUSE);
+    let options = connection::options("contract").user_and_password(user.to_owned(), password.to_owned());
     options.connect(&addresses[..]).await.unwrap()
 }

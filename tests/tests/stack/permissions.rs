@@ -178,7 +178,8 @@ async fn by_mqtt_only_users_made_for_it_get_in() {
         assert!(refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"), "{user}: {refused}");
     }
     let by_nats = stack.nats.url("device", &stack.nats.passwords().device);
-    assert!(async_nats::connect(by_nats).await.is_err(), "a device got in by NATS");
+    let connected = event_store::connection::options("device").connect(by_nats).await;
+    assert!(connected.is_err(), "a device got in by NATS");
 }
 
 /// What goes out to devices, and nothing else.

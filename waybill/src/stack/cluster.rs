@@ -60,12 +60,18 @@ impl NatsCluster {
 
     /// Kills the leader of a stream with SIGKILL; returns its index, for [`Self::restart`].
     pub async fn kill_leader(&mut self, stream: &str) -> Result<usize> {
+        let index = self.leader(stream).await?;
+        self.servers[index].kill9();
+        Ok(index)
+    }
+
+    /// Index of the leader of a stream.
+    pub async fn leader(&self, stream: &str) -> Result<usize> {
         let deadline = Instant::now() + ELECTION_TIMEOUT;
         loop {
             if let Some(name) = self.leader_of(stream).await
                 && let Some(index) = self.servers.iter().position(|server| server.server_name() == name)
             {
-                self.servers[index].kill9();
                 return Ok(index);
             }
             if Instant::now() > deadline {

@@ -246,6 +246,16 @@ impl NatsServer {
         drop(self.process.take());
     }
 
+    /// SIGSTOP: its connections stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.process.iter().for_each(Process::freeze);
+    }
+
+    /// SIGCONT after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.process.iter().for_each(Process::thaw);
+    }
+
     /// Asks the server to stop and waits.
     pub async fn terminate(&mut self) {
         if let Some(mut process) = self.process.take() {

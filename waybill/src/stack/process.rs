@@ -60,6 +60,22 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
+    /// SIGSTOP to it and to its children: connections stay open, nobody answers. As a machine that hangs or is cut off.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for pid in [vec![self.pid()], children_of(self.pid())].concat() {
+            kill(Pid::from_raw(pid as i32), signal).ok();
+        }
+    }
+
     /// SIGKILL, and wait for the end.
     pub fn kill9(&mut self) {
         drop(self.child.kill());
@@ -110,6 +126,19 @@ fn put_aside(log: &Path) {
         aside.push(".1");
         std::fs::rename(log, aside).ok();
     }
+}
+
+/// Processes that another one has forked; none where there is no `/proc`.
+fn children_of(parent: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let forked = entries.flatten().filter_map(|entry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name in brackets: state, parent.
+        let found: u32 = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+        (found == parent).then_some(pid)
+    });
+    forked.collect()
 }
 
 impl Drop for Process {

@@ -74,6 +74,16 @@ impl Postgres {
         drop(self.process.take());
     }
 
+    /// SIGSTOP to all its processes: connections stay open and nobody answers.
+    pub fn freeze(&self) {
+        self.process.iter().for_each(Process::freeze);
+    }
+
+    /// SIGCONT after [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.process.iter().for_each(Process::thaw);
+    }
+
     /// A fast shutdown: connections are cut, everything is written.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -1,0 +1,81 @@
+//! A server of a cluster that is frozen: its connections stay open, its kernel goes on acknowledging, and nobody answers.
+
+use std::time::{Duration, Instant};
+
+use event_store::ExecuteError;
+
+use super::crash::Writing;
+use super::servers::ThreeServers;
+use super::tally::{add, insist, key, request, store};
+
+/// In which time a frozen server is left for another one: three pings, one attempt to connect to it again, and some room.
+const LEFT_WITHIN: Duration = Duration::from_secs(7);
+/// nats-server elects a leader 4 to 9 s after it has last heard the one before; a command waits as long as its time-out.
+const ELECTED_WITHIN: Duration = Duration::from_secs(15);
+
+/// Which of the servers is frozen, seen from the client.
+async fn cluster_where_the_client_is_not_at_the_leader() -> (ThreeServers, async_nats::Client, usize) {
+    let servers = ThreeServers::start().await;
+    let client = servers.client().await;
+    servers.log_over(client.clone()).await;
+    let leader = servers.cluster.leader("EVENTS").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while servers.server_of(&client) == leader {
+        assert!(Instant::now() < deadline, "the client doesn't get to another server");
+        client.force_reconnect().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    (servers, client, leader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_left_for_another_one_within_seconds() {
+    let (servers, client, _) = cluster_where_the_client_is_not_at_the_leader().await;
+    let log = servers.log_over(client.clone()).await;
+    let writing = Writing::start(&log);
+    writing.progresses().await;
+
+    let frozen = servers.server_of(&client);
+    servers.cluster.servers[frozen].freeze();
+    let began = Instant::now();
+    insist(&store(&log), &key("frozen", "one"), request(add(1))).await;
+    let took = began.elapsed();
+    eprintln!("a write after {took:.1?}");
+    assert!(took < LEFT_WITHIN, "{took:?}");
+    assert_ne!(servers.server_of(&client), frozen);
+    writing.progresses().await;
+    servers.cluster.servers[frozen].thaw();
+    writing.progresses().await;
+    writing.stop_and_compare(&log).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_wait_for_a_new_leader_when_the_old_one_is_frozen() {
+    let (servers, client, leader) = cluster_where_the_client_is_not_at_the_leader().await;
+    let log = servers.log_over(client).await;
+    let writing = Writing::start(&log);
+    writing.progresses().await;
+
+    servers.cluster.servers[leader].freeze();
+    let (began, store) = (Instant::now(), store(&log));
+    let (mut refused, mut longest, mut count) = (0, Duration::ZERO, 0);
+    while count == 0 || began.elapsed() < ELECTED_WITHIN {
+        let sent = Instant::now();
+        match store.execute(&key("frozen", &format!("t-{count}")), request(add(1))).await {
+            Ok(_) => count += 1,
+            Err(ExecuteError::Store(error)) if error.is_unavailable() => {
+                eprintln!("{:.1?}: {error}", began.elapsed());
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        longest = longest.max(sent.elapsed());
+    }
+    eprintln!("{count} stored, {refused} refused, the longest took {longest:.1?}");
+    // The one that the election outlasts.
+    assert!(refused <= 1, "{refused} commands were refused");
+    servers.cluster.servers[leader].thaw();
+    writing.progresses().await;
+    writing.stop_and_compare(&log).await;
+}
