@@ -1,11 +1,16 @@
 //! Connections, roles and transactions.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::TenantId;
+use event_store::lifecycle::Tasks;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
+use sqlx::{Executor, Postgres, Row as _, Transaction};
+
+use crate::line::{Line, Lines, Watched};
 
 /// Connections of one process, with one per projection that holds its lock.
 const CONNECTIONS_MAX: u32 = 32;
@@ -89,7 +94,9 @@ impl From<serde_json::Error> for DbError {
 /// The read models' database. Connects when it is first needed, so that a process starts while PostgreSQL is down.
 #[derive(Clone)]
 pub struct Db {
-    pool: PgPool,
+    lines: Lines,
+    /// Whether the tables have been seen to be this program's.
+    made: Arc<AtomicBool>,
 }
 
 /// A projection as its owner has stored it beside the checkpoint.
@@ -123,13 +130,13 @@ pub(crate) async fn settle(
 }
 
 /// Lets the statements of this transaction take long.
-pub(crate) async fn work_at_length(connection: &mut PgConnection) -> Result<(), DbError> {
+pub(crate) async fn work_at_length<'c>(connection: impl Executor<'c, Database = Postgres>) -> Result<(), DbError> {
     connection.execute(&*format!("SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}")).await?;
     Ok(())
 }
 
-/// A read transaction of one tenant: one snapshot, nothing of other tenants.
-pub struct ReadTx(pub(crate) Transaction<'static, Postgres>);
+/// A read transaction of one tenant: one snapshot, nothing of other tenants. Its statements end when PostgreSQL gives no answer.
+pub struct ReadTx(pub(crate) Box<Watched>);
 
 impl Db {
     pub fn connect(url: &str) -> Result<Self, DbError> {
@@ -138,17 +145,38 @@ impl Db {
             .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
             .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())])
             .options(KEEPALIVES);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
+        Ok(Self { lines: Lines::open(pool, options), made: Arc::default() })
+    }
+
+    /// Takes PostgreSQL's pulse until the tasks are stopped. Without, a frozen PostgreSQL is waited for as long as each statement may
+    /// take, as a rebuild does, which may as well be ended by hand.
+    pub(crate) fn watch(&self, tasks: &Tasks) {
+        self.lines.watch(tasks);
+    }
+
+    /// The connections there are now.
+    pub(crate) fn line(&self) -> Line {
+        self.lines.current()
+    }
+
+    /// The connections there are now, if the tables are this program's. Statements about tables, columns and roles that aren't made yet
+    /// would be errors in PostgreSQL's log.
+    async fn made(&self) -> Result<Line, DbError> {
+        let line = self.line();
+        if !self.made.load(Ordering::Relaxed) {
+            if !line.carry(are_tables_made(&line.pool)).await? {
+                return Err(DbError::NotMade("the projections of this version haven't run yet".to_owned()));
+            }
+            self.made.store(true, Ordering::Relaxed);
+        }
+        Ok(line)
     }
 
     /// Brings the tables to this program's version.
     pub async fn migrate(&self) -> Result<(), DbError> {
         let version: i32 =
-            sqlx::query_scalar("SELECT current_setting('server_version_num')::integer").fetch_one(&self.pool).await?;
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::integer").fetch_one(&self.pool()).await?;
         if version < POSTGRES_VERSION_MIN {
             return Err(DbError::Invalid(format!(
                 "PostgreSQL {} is too old: {} or newer is needed",
@@ -156,7 +184,7 @@ impl Db {
                 POSTGRES_VERSION_MIN / 10_000
             )));
         }
-        MIGRATIONS.run(&self.pool).await.map_err(|error| match error {
+        MIGRATIONS.run(&self.pool()).await.map_err(|error| match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => DbError::Refused(other.to_string()),
         })
@@ -164,39 +192,41 @@ impl Db {
 
     /// Whether PostgreSQL answers.
     pub async fn ping(&self) -> Result<(), DbError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+        let line = self.line();
+        line.carry(async { Ok(sqlx::query("SELECT 1").execute(&line.pool).await.map(drop)?) }).await
     }
 
     /// A read transaction that sees only the tenant's rows. The one way to read on behalf of a caller.
     pub async fn read(&self, tenant: &TenantId) -> Result<ReadTx, DbError> {
-        let mut tx = self.pool.begin().await?;
         // A tenant id has no character that could end the text.
         let setup = format!(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'"
         );
-        (&mut *tx).execute(&*setup).await?;
-        Ok(ReadTx(tx))
+        self.snapshot(&setup).await
     }
 
     /// A snapshot over all tenants, for process managers.
     pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
-        let mut tx = self.pool.begin().await?;
-        let setup = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector";
-        (&mut *tx).execute(setup).await?;
-        Ok(ReadTx(tx))
+        self.snapshot("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector").await
+    }
+
+    async fn snapshot(&self, setup: &str) -> Result<ReadTx, DbError> {
+        let line = self.made().await?;
+        let mut tx = Watched::begin(&line).await?;
+        (&mut tx).execute(setup).await?;
+        Ok(ReadTx(Box::new(tx)))
     }
 
     /// The same for work that may take long.
     pub(crate) async fn read_at_length(&self) -> Result<ReadTx, DbError> {
         let mut tx = self.read_all().await?;
-        work_at_length(&mut tx.0).await?;
+        work_at_length(&mut *tx.0).await?;
         Ok(tx)
     }
 
     /// A transaction that writes read models, with unqualified tables looked up in `schema` first.
     pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.made().await?.begin().await?;
         let setup = format!(
             "SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public; SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}"
         );
@@ -205,14 +235,13 @@ impl Db {
     }
 
     /// Connections of the owner of the tables, who sees no rows: row-level security is forced.
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+    pub(crate) fn pool(&self) -> PgPool {
+        self.line().pool
     }
 
     /// A few connections that see one tenant's rows and never anything else, for a library that takes a pool.
     pub(crate) fn reader_pool(&self, tenant: &TenantId) -> PgPool {
-        let connect = self.pool.connect_options();
-        let options = PgConnectOptions::clone(&connect)
+        let options = PgConnectOptions::clone(self.lines.connect_options())
             .options([("role", "waybill_reader"), ("waybill.tenant", tenant.as_str())]);
         PgPoolOptions::new()
             .max_connections(READER_CONNECTIONS_MAX)
@@ -228,7 +257,7 @@ impl Db {
 
     /// The same; none when somebody else holds it.
     pub(crate) async fn try_hold(&self, name: &str) -> Result<Option<Transaction<'static, Postgres>>, DbError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.made().await?.begin().await?;
         (&mut *tx).execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(format!("waybill:{name}"))
@@ -239,13 +268,13 @@ impl Db {
 
     /// How every projection is, as its owner has stored it.
     pub(crate) async fn projections(&self) -> Result<Vec<StoredStatus>, DbError> {
-        let rows = sqlx::query(
+        let line = self.made().await?;
+        let query = sqlx::query(
             "SELECT c.name, c.version, c.position, c.incarnation_ms, c.state, c.error,
                (SELECT count(DISTINCT aggregate) FROM parked_records p WHERE p.projection = c.name) AS parked
              FROM projection_checkpoints c",
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let rows = line.carry(async { Ok::<_, DbError>(query.fetch_all(&line.pool).await?) }).await?;
         rows.iter()
             .map(|row| {
                 Ok(StoredStatus {
@@ -263,17 +292,30 @@ impl Db {
 
     /// Creation time, in milliseconds since 1970, of the log that a read model stands for; none before it was ever filled.
     pub async fn incarnation(&self, name: &str) -> Result<Option<u64>, DbError> {
-        let found = sqlx::query_scalar("SELECT incarnation_ms FROM projection_checkpoints WHERE name = $1");
-        let found: Option<i64> = found.bind(name).fetch_optional(&self.pool).await?;
+        let line = self.made().await?;
+        let query = sqlx::query_scalar("SELECT incarnation_ms FROM projection_checkpoints WHERE name = $1").bind(name);
+        let found: Option<i64> =
+            line.carry(async { Ok::<_, DbError>(query.fetch_optional(&line.pool).await?) }).await?;
         Ok(found.map(|found| found as u64))
     }
 
     /// The position of every projection over EVENTS.
     pub async fn positions(&self) -> Result<Vec<(String, u64)>, DbError> {
-        let rows = sqlx::query("SELECT name, position FROM projection_checkpoints WHERE name <> $1 ORDER BY name")
-            .bind(crate::PRESENCE)
-            .fetch_all(&self.pool)
-            .await?;
+        let line = self.made().await?;
+        let query = sqlx::query("SELECT name, position FROM projection_checkpoints WHERE name <> $1 ORDER BY name")
+            .bind(crate::PRESENCE);
+        let rows = line.carry(async { Ok::<_, DbError>(query.fetch_all(&line.pool).await?) }).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
     }
+}
+
+/// Whether the migrations that this program knows have all been run.
+async fn are_tables_made(pool: &PgPool) -> Result<bool, DbError> {
+    let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+    if !begun {
+        return Ok(false);
+    }
+    let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(pool);
+    let newest: Option<i64> = newest.await?;
+    Ok(newest >= MIGRATIONS.iter().map(|migration| migration.version).max())
 }

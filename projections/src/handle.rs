@@ -74,6 +74,7 @@ impl Projections {
             board.set_state(model.name(), ProjectionState::Starting, None);
         }
         let this = Self { board: board.clone(), db: db.clone(), log: log.clone() };
+        db.watch(tasks);
         let (starting, parts) = (tasks.clone(), (db, log, board));
         tasks.spawn("migrations", async move {
             let (db, log, board) = parts;
@@ -108,6 +109,7 @@ impl Projections {
             board.set_state(model.name(), ProjectionState::Starting, None);
         }
         let this = Self { board: board.clone(), db: db.clone(), log: log.clone() };
+        db.watch(tasks);
         tasks.spawn("projection followers", show_others(db, log, board, tasks.token().clone()));
         this
     }

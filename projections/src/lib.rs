@@ -14,6 +14,7 @@ mod decode;
 pub mod downloads;
 mod handle;
 pub mod hearing;
+mod line;
 mod models;
 pub mod presence;
 mod rebuild;

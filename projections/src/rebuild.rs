@@ -26,7 +26,7 @@ pub async fn rebuild(
     replay.run(&mut progress).await?;
     // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
     let mut tx = db.pool().begin().await?;
-    crate::db::work_at_length(&mut tx).await?;
+    crate::db::work_at_length(&mut *tx).await?;
     sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
         .bind(name)
         .execute(&mut *tx)

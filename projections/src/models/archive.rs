@@ -240,9 +240,12 @@ where
     use cqrs_es::persist::PersistedEventRepository;
     let pool = db.reader_pool(tenant);
     let repository = postgres_es::PostgresEventRepository::new(pool.clone());
-    let events = repository.get_events::<A>(&format!("{tenant}/{id}")).await;
+    let name = format!("{tenant}/{id}");
+    let reading = repository.get_events::<A>(&name);
+    let read = async { reading.await.map_err(|error| DbError::Unavailable(error.to_string())) };
+    let events = db.line().carry(read).await;
     pool.close().await;
-    let events = events.map_err(|error| DbError::Unavailable(error.to_string()))?;
+    let events = events?;
     let count = events.len();
     let mut aggregate = A::default();
     for event in events {

@@ -52,7 +52,9 @@ impl Checkpoint {
     /// Tells other processes that the projection stands still, and why. As far as that can be written.
     pub(crate) async fn note_trouble(db: &Db, name: &str, state: &str, error: &str) {
         let note = "UPDATE projection_checkpoints SET state = $2, error = $3 WHERE name = $1";
-        let noted = sqlx::query(note).bind(name).bind(state).bind(error.replace('\0', "")).execute(db.pool()).await;
+        let line = db.line();
+        let note = sqlx::query(note).bind(name).bind(state).bind(error.replace('\0', ""));
+        let noted = line.carry(async { Ok::<_, DbError>(note.execute(&line.pool).await?) }).await;
         if let Err(error) = noted {
             tracing::debug!(projection = name, %error, "The state of a projection can't be written.");
         }

@@ -64,10 +64,12 @@ pub(crate) async fn run(
     let mut ownership = Ownership::none(model.name());
     let mut pause = RETRY_PAUSE;
     while !stop.is_cancelled() {
-        let end = tokio::select! {
-            () = stop.cancelled() => return,
-            end = run_once(&db, &log, model, &board, &mut ownership) => end,
-        };
+        // Never cut off in the middle of a transaction for a stop: sqlx loses count of one that is cancelled while it begins or ends.
+        let run = run_once(&db, &log, model, &board, &mut ownership, &stop);
+        let end = db.line().carry(async { Ok(run.await) }).await.unwrap_or_else(RunEnd::Again);
+        if stop.is_cancelled() {
+            return;
+        }
         let waited = match end {
             RunEnd::Again(error) => {
                 if error.is_unavailable() {
@@ -133,11 +135,12 @@ async fn run_once(
     model: &'static dyn ReadModel,
     board: &Board,
     ownership: &mut Ownership,
+    stop: &CancellationToken,
 ) -> RunEnd {
-    if let Err(error) = ownership.take(db, board).await {
+    if let Err(error) = ownership.take(db, board, stop).await {
         return RunEnd::Again(error);
     }
-    match follow(db, log, model, board).await {
+    match follow(db, log, model, board, stop).await {
         Ok(()) => RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned())),
         Err(end) => end,
     }
@@ -149,11 +152,18 @@ fn follow<'a>(
     log: &'a Arc<dyn Log>,
     model: &'static dyn ReadModel,
     board: &'a Board,
+    stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
-    Box::pin(follow_log(db, log, model, board))
+    Box::pin(follow_log(db, log, model, board, stop))
 }
 
-async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, board: &Board) -> Result<(), RunEnd> {
+async fn follow_log(
+    db: &Db,
+    log: &Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: &Board,
+    stop: &CancellationToken,
+) -> Result<(), RunEnd> {
     let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
     let checkpoint = Checkpoint::claim(db, model.name(), model.version(), info.incarnation_ms).await?;
     if checkpoint.position > info.last_sequence {
@@ -166,8 +176,8 @@ async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, 
     let mut owner = Owner { db, model, checkpoint, parked };
     board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
     let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1));
-    loop {
-        match batches.next().await.map_err(halt)? {
+    while let Some(batch) = stop.run_until_cancelled(batches.next()).await {
+        match batch.map_err(halt)? {
             Batch::Records(raw) => {
                 let mut records = Vec::with_capacity(raw.len());
                 for raw in raw {
@@ -190,6 +200,7 @@ async fn follow_log(db: &Db, log: &Arc<dyn Log>, model: &'static dyn ReadModel, 
             }
         }
     }
+    Ok(())
 }
 
 fn halt(error: StoreError) -> RunEnd {

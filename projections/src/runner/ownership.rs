@@ -6,9 +6,12 @@
 use std::time::Duration;
 
 use sqlx::{Postgres, Transaction};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::db::{Db, DbError};
+use crate::line::ANSWER_TIMEOUT;
 
 /// Pause before a lock that another process has is sought again.
 const STAND_BY_PAUSE: Duration = Duration::from_secs(1);
@@ -25,9 +28,10 @@ impl Ownership {
     }
 
     /// Waits until the projection is this process's. Meanwhile the board shows what its owner has stored.
-    pub(super) async fn take(&mut self, db: &Db, board: &Board) -> Result<(), DbError> {
+    /// An error when it is time to stop.
+    pub(super) async fn take(&mut self, db: &Db, board: &Board, stop: &CancellationToken) -> Result<(), DbError> {
         if let Some(held) = &mut self.held
-            && sqlx::query("SELECT 1").execute(&mut **held).await.is_ok()
+            && let Ok(Ok(_)) = timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut **held)).await
         {
             return Ok(());
         }
@@ -38,7 +42,9 @@ impl Ownership {
                 board.own(self.projection, true);
                 return Ok(());
             }
-            tokio::time::sleep(STAND_BY_PAUSE).await;
+            if stop.run_until_cancelled(sleep(STAND_BY_PAUSE)).await.is_none() {
+                return Err(DbError::Unavailable("stopping".to_owned()));
+            }
         }
     }
 

@@ -28,11 +28,12 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Runs the projector until the token is cancelled.
 pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, stop: CancellationToken) {
     let mut ownership = Ownership::none(crate::PRESENCE);
-    loop {
-        let end = tokio::select! {
-            () = stop.cancelled() => return,
-            end = follow(&db, &*telemetry, &board, &mut ownership) => end,
-        };
+    while !stop.is_cancelled() {
+        let run = follow(&db, &*telemetry, &board, &mut ownership, &stop);
+        let end = db.line().carry(run).await;
+        if stop.is_cancelled() {
+            return;
+        }
         if let Err(RunEnd::Again(error)) = &end {
             board.set_state(crate::PRESENCE, ProjectionState::Unavailable, Some(error.to_string()));
         }
@@ -59,8 +60,9 @@ fn follow<'a>(
     telemetry: &'a dyn TelemetryLog,
     board: &'a Board,
     ownership: &'a mut Ownership,
+    stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
-    Box::pin(follow_telemetry(db, telemetry, board, ownership))
+    Box::pin(follow_telemetry(db, telemetry, board, ownership, stop))
 }
 
 async fn follow_telemetry(
@@ -68,16 +70,17 @@ async fn follow_telemetry(
     telemetry: &dyn TelemetryLog,
     board: &Board,
     ownership: &mut Ownership,
+    stop: &CancellationToken,
 ) -> Result<(), RunEnd> {
-    ownership.take(db, board).await?;
+    ownership.take(db, board, stop).await?;
     let info = telemetry.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
     begin_anew(db, info).await?;
     let mut checkpoint = Checkpoint::claim(db, crate::PRESENCE, PRESENCE_VERSION, info.incarnation_ms).await?;
     board.set_running(crate::PRESENCE, checkpoint.position, 0);
     let mut source = telemetry.subscribe(checkpoint.position + 1);
     let mut at_end = false;
-    loop {
-        let (entries, caught_up) = gather(&mut source).await?;
+    while let Some(gathered) = stop.run_until_cancelled(gather(&mut source)).await {
+        let (entries, caught_up) = gathered?;
         at_end = caught_up.is_some() || (at_end && entries.is_empty());
         if let Some(last) = entries.last().map(TelemetryEntry::position) {
             let mut tx = db.write("public").await?;
@@ -94,6 +97,7 @@ async fn follow_telemetry(
             board.caught_up(crate::PRESENCE, checkpoint.position);
         }
     }
+    Ok(())
 }
 
 fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<HeardMark>) {
