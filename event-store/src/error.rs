@@ -31,6 +31,9 @@ pub enum StoreError {
     /// The event log cannot be reached or has no leader. Trying again later is right.
     #[error("the event log is not available: {0}")]
     Unavailable(String),
+    /// Nothing more can be stored until somebody makes room. Reading goes on. Trying again later is right.
+    #[error("the event log is not available: no space left: {0}")]
+    NoSpace(String),
     /// The event log refuses: permissions, limits or a configuration that differs.
     #[error("the event log refused: {0}")]
     Refused(String),
@@ -50,7 +53,7 @@ pub enum StoreError {
 
 impl StoreError {
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::NoSpace(_))
     }
 
     /// Whether no program will ever succeed: the record itself is at fault. Everything else may pass, an event that is newer than this
@@ -58,9 +61,11 @@ impl StoreError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::TooLarge { .. } | Self::Corrupt { .. } => true,
-            Self::Unavailable(_) | Self::Refused(_) | Self::UnknownEvent { .. } | Self::OtherIncarnation { .. } => {
-                false
-            }
+            Self::Unavailable(_)
+            | Self::NoSpace(_)
+            | Self::Refused(_)
+            | Self::UnknownEvent { .. }
+            | Self::OtherIncarnation { .. } => false,
         }
     }
 }

@@ -215,7 +215,7 @@ impl<'a, A: Decider> Execution<'a, A> {
                 None
             }
             AppendError::Unavailable(reason) => return Err(StoreError::Unavailable(reason).into()),
-            error @ AppendError::NoSpace(_) => return Err(StoreError::Unavailable(error.to_string()).into()),
+            AppendError::NoSpace(reason) => return Err(StoreError::NoSpace(reason).into()),
             AppendError::Refused(reason) => return Err(StoreError::Refused(reason).into()),
             AppendError::TooLarge { bytes, max_bytes } => return Err(StoreError::TooLarge { bytes, max_bytes }.into()),
         };

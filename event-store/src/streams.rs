@@ -38,8 +38,8 @@ pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 /// Largest lease, in bytes.
 const LEASE_MAX_BYTES: i32 = 1_024;
 /// How long to wait for JetStream to be ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(30);
-const READY_PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const READY_PAUSE: Duration = Duration::from_millis(200);
 /// Room for headers beside the largest record, in bytes.
 const HEADERS_BYTES: usize = 4 * 1024;
 

@@ -187,3 +187,43 @@ async fn one_connection(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+    /// Silence that is borne, and some room on a loaded machine.
+    const NOTICED_WITHIN: Duration = Duration::from_secs(7);
+    const PAUSE: Duration = Duration::from_millis(200);
+
+    #[tokio::test]
+    async fn a_broker_that_says_nothing_more_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = BrokerAddress { host: "127.0.0.1".into(), port, user: "u".into(), password: "p".into() };
+        let tasks = Tasks::new();
+        let link = Link::open(address, "test", &tasks);
+        let mut connections = link.connections();
+        let (mut broker, _) = listener.accept().await.unwrap();
+        assert!(broker.read(&mut [0; 256]).await.unwrap() > 0);
+        broker.write_all(&CONNACK).await.unwrap();
+        connections.connected().await;
+
+        // Frozen: it reads nothing and closes nothing, while something is published again and again.
+        let publishing = async {
+            let topic = DeviceTopic::parse("default/devices/d-1/commands").unwrap();
+            while link.is_connected() {
+                timeout(PAUSE, link.publish(&topic, Bytes::from_static(b"{}"), false)).await.ok();
+            }
+        };
+        tokio::select! {
+            () = publishing => {}
+            lost = timeout(NOTICED_WITHIN, async { while connections.changed().await {} }) => lost.unwrap(),
+        }
+        assert!(tasks.shutdown(NOTICED_WITHIN).await);
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
+use event_store::StoreError;
 use futures::FutureExt;
 use projections::{ProjectionState, ProjectionStatus};
 use serde::Serialize;
@@ -71,9 +72,13 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Proble
     if app.tasks.token().is_cancelled() {
         return Err(Problem::unavailable("stopping", "the service is stopping"));
     }
-    let log = event_log(&app).await;
-    let missing = [(!log.up, log.name.as_str()), (!has_read_models(&app), "read models")];
-    let missing: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, name)| *name).collect();
+    let log = match log_error(&app).await {
+        None => None,
+        Some(StoreError::NoSpace(_)) => Some("event log (no space left)"),
+        Some(_) => Some("event log"),
+    };
+    let read_models = (!has_read_models(&app)).then_some("read models");
+    let missing: Vec<&str> = log.into_iter().chain(read_models).collect();
     if missing.is_empty() {
         return Ok(Json(Health { status: "ready" }));
     }
@@ -136,12 +141,20 @@ async fn components(app: &App) -> Vec<Component> {
 }
 
 async fn event_log(app: &App) -> Component {
+    Component::new("event log", log_error(app).await.map(|error| error.to_string()))
+}
+
+/// Why the event log can't be read or written.
+async fn log_error(app: &App) -> Option<StoreError> {
     let log = app.store.log();
-    probe("event log", async {
-        log.info().await.map_err(|error| error.to_string())?;
-        log.writable().await.map_err(|error| error.to_string())
-    })
-    .await
+    let asked = async {
+        log.info().await?;
+        log.writable().await
+    };
+    match tokio::time::timeout(PROBE_TIMEOUT, asked).await {
+        Ok(answer) => answer.err(),
+        Err(_) => Some(StoreError::Unavailable("no answer in time".to_owned())),
+    }
 }
 
 async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -> Component {

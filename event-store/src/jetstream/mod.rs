@@ -61,8 +61,21 @@ impl JetStreamLog {
             probe: Arc::default(),
             connects: Arc::new(connects.into()),
         };
-        log.info().await?;
+        log.wait_for_leader().await?;
         Ok(log)
+    }
+
+    /// A server that has gone away since the streams were checked may come back.
+    async fn wait_for_leader(&self) -> Result<(), StoreError> {
+        let deadline = Instant::now() + streams::READY_TIMEOUT;
+        loop {
+            match self.info().await {
+                Err(error) if error.is_unavailable() && Instant::now() < deadline => {
+                    tokio::time::sleep(streams::READY_PAUSE).await;
+                }
+                answered => return answered.map(drop),
+            }
+        }
     }
 
     pub fn client(&self) -> &Client {

@@ -29,7 +29,7 @@ impl Probe {
     pub(super) async fn ask(&self, client: &Client, writes: &Writes) -> Result<(), StoreError> {
         let now = Instant::now();
         if let Some(reason) = writes.failure(now) {
-            return Err(no_space(reason));
+            return Err(StoreError::NoSpace(reason));
         }
         if writes.last_acknowledged().is_some_and(|acknowledged| now < acknowledged + PROBE_INTERVAL) {
             return Ok(());
@@ -51,12 +51,8 @@ async fn write(client: &Client) -> Result<(), StoreError> {
     let written = publish(client, STREAM, subject, HeaderMap::new(), Bytes::from_static(BODY), BODY.len()).await;
     match written {
         Ok(_) => Ok(()),
-        Err(AppendError::Ambiguous(_)) => Err(no_space(UNACKNOWLEDGED.to_owned())),
-        Err(AppendError::NoSpace(reason)) => Err(no_space(reason)),
+        Err(AppendError::Ambiguous(_)) => Err(StoreError::NoSpace(UNACKNOWLEDGED.to_owned())),
+        Err(AppendError::NoSpace(reason)) => Err(StoreError::NoSpace(reason)),
         Err(error) => Err(StoreError::Unavailable(error.to_string())),
     }
-}
-
-fn no_space(reason: String) -> StoreError {
-    StoreError::Unavailable(AppendError::NoSpace(reason).to_string())
 }

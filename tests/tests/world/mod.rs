@@ -41,9 +41,14 @@ impl World {
 
     /// Starts everything with further flags of `waybill serve`.
     pub(crate) async fn start_with(extra: &[&str]) -> Self {
+        Self::start_on(NatsOptions::default(), extra).await
+    }
+
+    /// Starts everything on a nats-server with other settings.
+    pub(crate) async fn start_on(nats: NatsOptions, extra: &[&str]) -> Self {
         let directory = Directory::new();
         let tools = Tools::locate().unwrap();
-        let stack = Stack::start(&tools, directory.path(), NatsOptions::default()).await.unwrap();
+        let stack = Stack::start(&tools, directory.path(), nats).await.unwrap();
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let extra = extra.iter().map(|flag| (*flag).to_owned()).collect();
         let mut world = Self { stack, waybill: None, spawner: Spawner::start(), http, directory, extra };

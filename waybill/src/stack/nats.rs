@@ -18,10 +18,12 @@ const TEMPLATE: &str = include_str!("../../../nats.conf");
 /// How long a server may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// Starts tried when a port that was free is taken meanwhile.
+/// In the error of a server that a signal has ended.
+const KILLED: &str = "by a signal";
+/// Starts tried when a port that was free is taken meanwhile, or when the server ends before it is ready.
 const START_TRIES: u32 = 5;
-/// Pause before a restart is tried again.
-const RESTART_PAUSE: Duration = Duration::from_millis(500);
+/// Pause before the second start; doubles with each further one.
+const RESTART_PAUSE: Duration = Duration::from_millis(250);
 
 /// Passwords of the users in `nats.conf`.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub struct NatsOptions {
     pub passwords: Passwords,
     /// A `cluster {}` block.
     pub cluster: Option<String>,
+    /// Most bytes that account WAYBILL stores; no bound but the disk's when there is none.
+    pub waybill_max_file_bytes: Option<u64>,
 }
 
 impl Default for NatsOptions {
@@ -69,6 +73,7 @@ impl Default for NatsOptions {
             server_name: "waybill".to_owned(),
             passwords: Passwords::default(),
             cluster: None,
+            waybill_max_file_bytes: None,
         }
     }
 }
@@ -101,7 +106,7 @@ impl NatsServer {
             }
             let mut server = Self::prepare(tools, spawner, directory, options)?;
             match server.launch().await {
-                Err(error) if tries < START_TRIES && is_port_taken(&error) => {}
+                Err(error) if tries < START_TRIES && is_worth_another_try(&error) => pause_after(tries, &error).await,
                 launched => return launched.map(|()| server),
             }
         }
@@ -140,7 +145,8 @@ impl NatsServer {
             if let Some(status) = process.ended() {
                 let log = process.log_tail();
                 self.process = None;
-                bail!("nats-server ended with {status}:\n{log}");
+                let cause = if status.code().is_none() { KILLED } else { "by itself" };
+                bail!("nats-server ended {cause}, with {status}:\n{log}");
             }
             let well = http.get(&url).send().await.is_ok_and(|reply| reply.status().is_success());
             if well && tokio::net::TcpStream::connect(self.options.mqtt_listen).await.is_ok() {
@@ -168,6 +174,9 @@ impl NatsServer {
                     "http" => format!("http: \"{}\"", options.monitor_listen),
                     "store_dir" => format!("store_dir: {:?}", self.directory.join("store")),
                     "mqtt_listen" => format!("listen: \"{}\"", options.mqtt_listen),
+                    "waybill_jetstream" => options
+                        .waybill_max_file_bytes
+                        .map_or(given.to_owned(), |bytes| format!("jetstream {{ max_file: {bytes} }}")),
                     "user_waybill" => user("waybill", &passwords.waybill),
                     "user_analyst" => user("analyst", &passwords.analyst),
                     "user_admin" => user("admin", &passwords.admin),
@@ -270,15 +279,22 @@ impl NatsServer {
         loop {
             tries += 1;
             match self.launch().await {
-                Err(error) if tries < START_TRIES && is_port_taken(&error) => tokio::time::sleep(RESTART_PAUSE).await,
+                Err(error) if tries < START_TRIES && is_worth_another_try(&error) => pause_after(tries, &error).await,
                 launched => return launched,
             }
         }
     }
 }
 
-fn is_port_taken(error: &anyhow::Error) -> bool {
-    error.to_string().contains("address already in use")
+/// A port that was free is taken, or the server was killed while it started. One that ends by itself says why, and would again.
+fn is_worth_another_try(error: &anyhow::Error) -> bool {
+    let text = error.to_string();
+    text.contains("address already in use") || text.contains(KILLED)
+}
+
+async fn pause_after(tries: u32, error: &anyhow::Error) {
+    tracing::warn!(%error, tries, "nats-server has ended before it was ready and is started again.");
+    tokio::time::sleep(RESTART_PAUSE.saturating_mul(1 << (tries - 1))).await;
 }
 
 /// The configuration holds passwords: only its owner reads it.
