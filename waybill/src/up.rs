@@ -1,5 +1,6 @@
 //! `waybill up`: servers and service in the foreground, for development.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,9 +104,14 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
         passwords: Passwords::default(),
         ..NatsOptions::default()
     };
-    let stack = Stack::start(&tools, &args.data_dir, nats).await?;
+    let mut stack = Stack::start(&tools, &args.data_dir, nats).await?;
     std::fs::write(args.data_dir.join(DATABASE_URL_FILE), stack.postgres.url())?;
-    let serving = serve::start(&serve_args(args, &stack, extra)).await?;
+    let serve = serve_args(args, &stack, extra);
+    // A server that dies meanwhile is waited for by what starts, so somebody must start it again.
+    let serving = tokio::select! {
+        started = serve::start(&serve) => started?,
+        never = keep_running(&mut stack) => match never {},
+    };
     // Else the first reads would find no tables. Where they can't be made, the reads and the log say why.
     tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
@@ -123,7 +129,7 @@ pub async fn run(args: &Args) -> Result<()> {
     println!("Ctrl-C stops it; the next start carries on.");
     tokio::select! {
         stopped = serve::stop_signal() => stopped?,
-        () = keep_running(&mut running.stack) => {}
+        never = keep_running(&mut running.stack) => match never {},
     }
     println!("Stopping.");
     running.stop().await;
@@ -131,7 +137,7 @@ pub async fn run(args: &Args) -> Result<()> {
 }
 
 /// Starts servers again that have ended, for ever.
-async fn keep_running(stack: &mut Stack) {
+async fn keep_running(stack: &mut Stack) -> Infallible {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         if let Err(error) = stack.mend().await {

@@ -21,6 +21,9 @@ use places::Places;
 /// How long starting may take, crash recovery included.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
+/// Starts tried when it is killed before it is ready.
+const START_TRIES: u32 = 5;
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// How long an immediate shutdown may take before it is a kill.
 const DROP_TIMEOUT: Duration = Duration::from_secs(3);
 const DATABASE: &str = "waybill";
@@ -57,6 +60,11 @@ impl Postgres {
     /// Of the postmaster, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
+    }
+
+    /// What it logs.
+    pub fn log(&self) -> &Path {
+        &self.places.log
     }
 
     /// Where the data really is.
@@ -128,14 +136,15 @@ impl Postgres {
 
     async fn launch(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
-        loop {
+        for tries in 1.. {
             stale::remove_lock_files(&self.places, deadline).await?;
             let mut process = self.spawn()?;
-            if self.ready(&mut process, deadline).await? {
+            if self.ready(&mut process, deadline, tries).await? {
                 self.process = Some(process);
                 return Ok(());
             }
         }
+        bail!("PostgreSQL can't be started")
     }
 
     fn spawn(&self) -> Result<Process> {
@@ -154,17 +163,19 @@ impl Postgres {
         Process::start("postgres", &self.spawner, postgres, &self.places.log)
     }
 
-    /// True when it answers; false when it ended because what ran before isn't quite gone, which is worth another try.
-    async fn ready(&self, process: &mut Process, deadline: Instant) -> Result<bool> {
+    /// True when it answers; false when it ended in a way that is worth another try: what ran before isn't quite gone, or somebody killed
+    /// it.
+    async fn ready(&self, process: &mut Process, deadline: Instant, tries: u32) -> Result<bool> {
         loop {
             if let Some(status) = process.ended() {
                 let log = process.log_tail();
                 let left_over = ["lock file", "shared memory"].iter().any(|sign| log.contains(sign));
-                ensure!(left_over && Instant::now() < deadline, "PostgreSQL ended with {status}:\n{log}");
-                tokio::time::sleep(READY_POLL).await;
+                let killed = status.code().is_none() && tries < START_TRIES;
+                ensure!((left_over || killed) && Instant::now() < deadline, "PostgreSQL ended with {status}:\n{log}");
+                tokio::time::sleep(if killed { RESTART_PAUSE } else { READY_POLL }).await;
                 return Ok(false);
             }
-            if self.query("template1", "select 1").await.is_ok() {
+            if self.says_ready(process.pid()) && self.query("template1", "select 1").await.is_ok() {
                 return Ok(true);
             }
             if Instant::now() > deadline {
@@ -172,6 +183,13 @@ impl Postgres {
             }
             tokio::time::sleep(READY_POLL).await;
         }
+    }
+
+    /// Whether the postmaster has written that it takes connections: one that comes earlier would be an error in its log.
+    fn says_ready(&self, pid: u32) -> bool {
+        let text = std::fs::read_to_string(self.places.data.join("postmaster.pid")).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim);
+        lines.next() == Some(&pid.to_string()) && lines.next_back() == Some("ready")
     }
 
     async fn create_database(&self) -> Result<()> {
