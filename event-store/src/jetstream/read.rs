@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::reader::Delivered;
-use super::replies::Replies;
+use super::replies::{Incoming, Replies};
 use super::{ApiError, REQUEST_TIMEOUT, ask};
 use crate::error::StoreError;
 use crate::log::RawRecord;
@@ -23,6 +23,10 @@ const PAGE_RECORDS: usize = 1_000;
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Most records one read returns: an aggregate that is longer is an error of design.
 const AGGREGATE_RECORDS_MAX: usize = 1_000_000;
+/// How long the first answer to a batch read may take, try by try. A cluster hands reads to any of its servers, and one in three to a
+/// server that hangs for as long as the others keep their route to it.
+const FIRST_TIMEOUTS: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_millis(1_000), Duration::from_millis(2_000)];
 /// How long the next message of a batch may take.
 const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
@@ -81,14 +85,20 @@ async fn read_page(
 ) -> Result<Page, StoreError> {
     let request = json!({ "seq": from, "next_by_subj": subject, "batch": batch, "max_bytes": PAGE_BYTES });
     let api = format!("$JS.API.DIRECT.GET.{}", streams::EVENTS);
-    let mut incoming = replies.request(client, api, Bytes::from(request.to_string())).await?;
+    for patience in FIRST_TIMEOUTS {
+        let mut incoming = replies.request(client, api.clone(), Bytes::from(request.to_string())).await?;
+        if let Ok(first) = timeout(patience, incoming.messages.recv()).await {
+            return rest_of_page(first, incoming).await;
+        }
+    }
+    Err(no_answer())
+}
+
+async fn rest_of_page(first: Option<Message>, mut incoming: Incoming<'_>) -> Result<Page, StoreError> {
     let mut records: Vec<RawRecord> = Vec::new();
+    let mut next = first;
     loop {
-        let message = match timeout(MESSAGE_TIMEOUT, incoming.messages.recv()).await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Err(StoreError::Unavailable("the connection was closed".to_owned())),
-            Err(_) => return Err(StoreError::Unavailable("JetStream gave no answer in time".to_owned())),
-        };
+        let message = next.ok_or_else(|| StoreError::Unavailable("the connection was closed".to_owned()))?;
         match message.status.map(|status| status.as_u16()) {
             None => records.push(from_batch(message)?),
             Some(STATUS_NOT_FOUND) => return Ok(Page { records: Vec::new(), more: false }),
@@ -99,7 +109,12 @@ async fn read_page(
                 return Err(StoreError::Refused(format!("reading: {code} {text}")));
             }
         }
+        next = timeout(MESSAGE_TIMEOUT, incoming.messages.recv()).await.map_err(|_| no_answer())?;
     }
+}
+
+fn no_answer() -> StoreError {
+    StoreError::Unavailable("JetStream gave no answer in time".to_owned())
 }
 
 /// A batch is whole when its end names the last message that came.

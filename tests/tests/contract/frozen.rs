@@ -10,8 +10,8 @@ use super::tally::{add, insist, key, request, store};
 
 /// In which time a frozen server is left for another one: three pings, one attempt to connect to it again, and some room.
 const LEFT_WITHIN: Duration = Duration::from_secs(7);
-/// nats-server elects a leader 4 to 9 s after it has last heard the one before; a command waits as long as its time-out.
-const ELECTED_WITHIN: Duration = Duration::from_secs(15);
+/// For how long commands are sent: longer than nats-server may take to elect a leader, 9 s.
+const SENT_FOR: Duration = Duration::from_secs(10);
 
 /// Which of the servers is frozen, seen from the client.
 async fn cluster_where_the_client_is_not_at_the_leader() -> (ThreeServers, async_nats::Client, usize) {
@@ -58,8 +58,8 @@ async fn commands_wait_for_a_new_leader_when_the_old_one_is_frozen() {
 
     servers.cluster.servers[leader].freeze();
     let (began, store) = (Instant::now(), store(&log));
-    let (mut refused, mut longest, mut count) = (0, Duration::ZERO, 0);
-    while count == 0 || began.elapsed() < ELECTED_WITHIN {
+    let (mut refused, mut longest, mut count) = (0, Duration::ZERO, 0_u32);
+    while count == 0 || began.elapsed() < SENT_FOR {
         let sent = Instant::now();
         match store.execute(&key("frozen", &format!("t-{count}")), request(add(1))).await {
             Ok(_) => count += 1,
@@ -73,8 +73,7 @@ async fn commands_wait_for_a_new_leader_when_the_old_one_is_frozen() {
         longest = longest.max(sent.elapsed());
     }
     eprintln!("{count} stored, {refused} refused, the longest took {longest:.1?}");
-    // The one that the election outlasts.
-    assert!(refused <= 1, "{refused} commands were refused");
+    assert_eq!(refused, 0, "commands were refused");
     servers.cluster.servers[leader].thaw();
     writing.progresses().await;
     writing.stop_and_compare(&log).await;

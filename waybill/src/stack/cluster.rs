@@ -36,7 +36,8 @@ impl NatsCluster {
                 monitor_listen: any()?,
                 server_name: format!("waybill-{index}"),
                 cluster: Some(format!(
-                    "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", routes: [{}] }}",
+                    // Without pings a server that hangs is sent one read in three for minutes; see docs/runbook.md.
+                    "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", ping_interval: \"1s\", ping_max: 2, routes: [{}] }}",
                     urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ")
                 )),
                 ..NatsOptions::default()
