@@ -42,7 +42,9 @@ pub fn jetstream(client: &Client) -> Context {
 
 /// The first attempt is made at once: there are other servers.
 fn pause_before(attempt: usize) -> Duration {
-    RECONNECT_PAUSE.saturating_mul(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX)).min(RECONNECT_PAUSE_MAX)
+    RECONNECT_PAUSE
+        .saturating_mul(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
+        .min(RECONNECT_PAUSE_MAX)
 }
 
 #[cfg(test)]

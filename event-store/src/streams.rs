@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 

@@ -207,7 +207,8 @@ impl Db {
 
     /// A snapshot over all tenants, for process managers.
     pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
-        self.snapshot("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector").await
+        self.snapshot("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector")
+            .await
     }
 
     async fn snapshot(&self, setup: &str) -> Result<ReadTx, DbError> {

@@ -135,7 +135,10 @@ impl Line {
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, DbError> {
         let line = self.clone();
         let begin = async move { line.carry(async { Ok::<_, DbError>(line.pool.begin().await?) }).await };
-        #[expect(clippy::disallowed_methods, reason = "bounded by the pool's time-out and one BEGIN; nobody owns it longer")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "bounded by the pool's time-out and one BEGIN; nobody owns it longer"
+        )]
         let begun = tokio::spawn(begin).await;
         begun.unwrap_or_else(|error| Err(DbError::Unavailable(error.to_string())))
     }
@@ -203,6 +206,9 @@ impl<'c> Executor<'c> for &'c mut Watched {
     }
 }
 
-async fn within<T>(lost: &CancellationToken, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+async fn within<T>(
+    lost: &CancellationToken,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     lost.run_until_cancelled(work).await.unwrap_or_else(|| Err(no_answer()))
 }

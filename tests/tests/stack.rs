@@ -24,7 +24,8 @@ async fn start(directory: &Path) -> Stack {
 async fn nats(url: &str) -> async_nats::Client {
     let address: async_nats::ServerAddr = url.parse().unwrap();
     let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
-    let options = event_store::connection::options("test").custom_inbox_prefix("_INBOX").user_and_password(user, password);
+    let options =
+        event_store::connection::options("test").custom_inbox_prefix("_INBOX").user_and_password(user, password);
     options.connect(format!("{}:{}", address.host(), address.port())).await.unwrap()
 }
 

@@ -229,7 +229,9 @@ impl From<Rejection> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::NoSpace(_) => Self::unavailable("event_log_unavailable", error.to_string()),
+            StoreError::Unavailable(_) | StoreError::NoSpace(_) => {
+                Self::unavailable("event_log_unavailable", error.to_string())
+            }
             StoreError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "record_too_large", error.to_string())
             }

@@ -94,7 +94,11 @@ impl Writes {
     /// Why nothing is stored, if that was seen lately.
     pub(super) fn failure(&self, now: Instant) -> Option<String> {
         let state = self.lock();
-        state.failure.as_ref().filter(|failure| now < failure.seen + TROUBLE_MEMORY).map(|failure| failure.reason.clone())
+        state
+            .failure
+            .as_ref()
+            .filter(|failure| now < failure.seen + TROUBLE_MEMORY)
+            .map(|failure| failure.reason.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

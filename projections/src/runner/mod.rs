@@ -84,7 +84,11 @@ pub(crate) async fn run(
                 pause
             }
             RunEnd::Outdated { found } => {
-                let Err(error) = upgrade(&db, &log, model, found, &board).await else { continue };
+                // May be cut off: it begins again.
+                let line = db.line();
+                let upgrading = line.carry(upgrade(&db, &log, model, found, &board));
+                let Some(upgraded) = stop.run_until_cancelled(upgrading).await else { return };
+                let Err(error) = upgraded else { continue };
                 tracing::warn!(projection = model.name(), %error, "A read model can't be rebuilt yet.");
                 board.set_state(model.name(), ProjectionState::Rebuilding, Some(error.to_string()));
                 pause
