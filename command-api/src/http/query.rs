@@ -85,13 +85,26 @@ fn parse<T: FilterSet>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
             single.push((name, value));
         }
     }
-    let text = serde_urlencoded::to_string(&single).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let mut filters: T =
-        serde_urlencoded::from_str(&text).map_err(|error| Problem::bad_request(format!("the query: {error}")))?;
+    let mut filters: T = read_as(&single)?;
     for (name, values) in repeated {
         filters.set(&name, values);
     }
     Ok(filters)
+}
+
+/// A type from parameters; the one that it refuses is named, for each may stand alone.
+fn read_as<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Problem> {
+    let read = |pairs: &[(String, String)]| -> Result<T, String> {
+        let text = serde_urlencoded::to_string(pairs).map_err(|error| error.to_string())?;
+        serde_urlencoded::from_str(&text).map_err(|error| error.to_string())
+    };
+    read(pairs).map_err(|reason| {
+        let alone = pairs.iter().find(|pair| read(std::slice::from_ref(pair)).is_err());
+        match alone {
+            Some((name, _)) => refused(name, &reason),
+            None => Problem::bad_request(format!("the query: {reason}")),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +135,8 @@ mod tests {
         let sample = read("id=a&wave=2&id=b&limit=3").unwrap();
         assert_eq!((sample.wave, sample.ids), (Some(2), vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(read("colour=red").unwrap_err().status().as_u16(), 400);
-        assert_eq!(read("wave=x").unwrap_err().status().as_u16(), 400);
+        let wrong = read("id=a&wave=x").unwrap_err();
+        assert_eq!((wrong.status().as_u16(), wrong.errors()[0].field.as_str()), (400, "wave"));
         let none = |query: &str| parse::<NoFilters>(serde_urlencoded::from_str(query).unwrap());
         assert!(none("limit=3&min_position=1-1").is_ok());
         assert_eq!(none("phase=failed").unwrap_err().status().as_u16(), 400);
