@@ -48,9 +48,14 @@ fn versions_of(number: usize) -> [&'static str; 2] {
     if number.is_multiple_of(2) { FALLS_BACK } else { COMES_THROUGH }
 }
 
-/// A boot with all that a device says after it.
+/// A boot with all that a device says after it. The broker gives messages to the bridges in turn: devices boot in another order the second time,
+/// so that one bridge has the first boot of a device and the other one the second.
 async fn boots(hands: &[Hand], time: usize) {
-    for (number, hand) in hands.iter().enumerate() {
+    let mut order: Vec<usize> = (0..hands.len()).collect();
+    if time > 0 {
+        order.reverse();
+    }
+    for (number, hand) in order.into_iter().map(|number| (number, &hands[number])) {
         let boot = format!("b{}", time + 2);
         hand.boots(&boot, versions_of(number)[time]).await;
         hand.says("info", &json!({"attributes": {"boot": boot}})).await;

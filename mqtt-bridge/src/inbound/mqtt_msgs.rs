@@ -14,7 +14,7 @@ use async_nats::jetstream::{Context, Message};
 use async_nats::{Client, connection::State};
 use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
@@ -30,6 +30,9 @@ const ACK_PENDING_MAX: i64 = 4_000;
 /// the same device pass it meanwhile and it may then come too late; longer than the time between two signs that a message waits here or is
 /// being worked on, with room for a process or server that is slow to give one.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(6);
+/// How long the link is still read for messages after a heartbeat was missed, and how often.
+const REST_TIME: Duration = Duration::from_millis(250);
+const REST_POLL: Duration = Duration::from_millis(25);
 /// How long giving back what was fetched ahead may take.
 const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages of one channel fetched ahead.
@@ -173,6 +176,7 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
             Err(reason) => {
                 // The link may be away for long: what can't be said now is left to the time of acknowledgement.
                 let back = timeout(GIVE_BACK_TIMEOUT, give_back(&mut open)).await;
+                take_rest(&mut open, queues).await;
                 let all = if back.is_ok() { "all" } else { "not all" };
                 return format!("{reason}; {all} messages fetched ahead were given back");
             }
@@ -184,6 +188,17 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
 async fn give_back(open: &mut Open) {
     for message in open.messages.fetched() {
         open.inbound(message).ack.settle(Verdict::Again(Duration::ZERO)).await;
+    }
+}
+
+/// Takes what had come to a process that stood still, before it could read: dropped now, it would come again only when its time is over.
+async fn take_rest(open: &mut Open, queues: &Queues) {
+    let until = Instant::now() + REST_TIME;
+    while Instant::now() < until {
+        for message in open.messages.fetched() {
+            queues.push(open.inbound(message)).await;
+        }
+        sleep(REST_POLL).await;
     }
 }
 
