@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::reader::Delivered;
 use super::replies::{Incoming, Replies};
-use super::{ApiError, REQUEST_TIMEOUT, ask};
+use super::{ApiError, REQUEST_TIMEOUT, ask, connected};
 use crate::error::StoreError;
 use crate::log::RawRecord;
 use crate::{streams, subject};
@@ -23,10 +23,9 @@ const PAGE_RECORDS: usize = 1_000;
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Most records one read returns: an aggregate that is longer is an error of design.
 const AGGREGATE_RECORDS_MAX: usize = 1_000_000;
-/// How long the first answer to a batch read may take, try by try. A cluster hands reads to any of its servers, and one in three to a
-/// server that hangs for as long as the others keep their route to it.
-const FIRST_TIMEOUTS: [Duration; 3] =
-    [Duration::from_millis(500), Duration::from_millis(1_000), Duration::from_millis(2_000)];
+/// How long the first answer to a batch read may take, try by try, in milliseconds. A cluster hands reads to any of its servers, and one
+/// in three to a server that hangs, for as long as the others keep their route to it.
+const FIRST_TIMEOUTS_MS: [u64; 5] = [250, 500, 750, 1_000, 1_000];
 /// How long the next message of a batch may take.
 const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
@@ -85,9 +84,10 @@ async fn read_page(
 ) -> Result<Page, StoreError> {
     let request = json!({ "seq": from, "next_by_subj": subject, "batch": batch, "max_bytes": PAGE_BYTES });
     let api = format!("$JS.API.DIRECT.GET.{}", streams::EVENTS);
-    for patience in FIRST_TIMEOUTS {
+    for patience_ms in FIRST_TIMEOUTS_MS {
+        connected(client)?;
         let mut incoming = replies.request(client, api.clone(), Bytes::from(request.to_string())).await?;
-        if let Ok(first) = timeout(patience, incoming.messages.recv()).await {
+        if let Ok(first) = timeout(Duration::from_millis(patience_ms), incoming.messages.recv()).await {
             return rest_of_page(first, incoming).await;
         }
     }
