@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::rejection::Rejection;
+use crate::thread::{Aim, Point, Step, Thread};
 
 /// A command with the time at which it is decided: the domain has no clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,26 @@ pub trait Decider:
 
     /// Whether any event has been applied.
     fn exists(&self) -> bool;
+
+    /// The thread that an event belongs to, if any.
+    fn step_of(_event: &Self::Event) -> Option<Step> {
+        None
+    }
+
+    /// The places in threads that an event is, by the state before it.
+    fn points_of(&self, _event: &Self::Event) -> Vec<(Thread, Point)> {
+        Vec::new()
+    }
+
+    /// The threads that a wish is meant for.
+    fn aim_of(&self, _wish: &Self::Wish) -> Aim {
+        Aim::any()
+    }
+
+    /// Whether a thread may still go on. The others are forgotten.
+    fn knows_thread(&self, _thread: Thread) -> bool {
+        true
+    }
 }
 
 /// Implements `cqrs_es::Aggregate` for a [`Decider`] whose type has an inherent `fn evolve(&mut self, &Event)`.

@@ -10,6 +10,7 @@ use crate::device::FirmwareFacts;
 use crate::ids::{CampaignId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
+use crate::thread::{Point, Thread};
 use crate::values::Sha256Digest;
 
 /// What an upload is for.
@@ -181,6 +182,11 @@ pub struct Firmware {
     pub withdrawn: bool,
 }
 
+/// The firmware itself.
+pub const FIRMWARE: Thread = Thread(0);
+/// It was withdrawn, or deleted without that: whatever waits for it ends.
+pub const TAKEN_AWAY: Point = Point(0);
+
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
 
 impl Firmware {
@@ -275,6 +281,14 @@ impl Decider for Firmware {
 
     fn exists(&self) -> bool {
         self.status != FirmwareStatus::Absent
+    }
+
+    fn points_of(&self, event: &FirmwareEvent) -> Vec<(Thread, Point)> {
+        match event {
+            FirmwareEvent::Withdrawn {} => vec![(FIRMWARE, TAKEN_AWAY)],
+            FirmwareEvent::Deleted {} if !self.withdrawn => vec![(FIRMWARE, TAKEN_AWAY)],
+            _ => vec![],
+        }
     }
 }
 

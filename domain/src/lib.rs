@@ -19,6 +19,7 @@ pub mod preconditions;
 pub mod rejection;
 pub mod rollout;
 pub mod sealed;
+pub mod thread;
 pub mod values;
 pub mod version;
 

@@ -8,6 +8,7 @@ mod spec;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod threads;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ use crate::decider::Decider;
 use crate::device::FirmwareFacts;
 use crate::ids::CampaignId;
 use crate::rejection::Rejection;
+use crate::thread::{Aim, Point, Step, Thread};
 
 /// Days after which a campaign ends unless it says otherwise.
 pub const ENDS_AFTER_DAYS: i64 = 30;
@@ -163,6 +165,18 @@ impl Decider for Campaign {
 
     fn exists(&self) -> bool {
         self.status != CampaignStatus::Absent
+    }
+
+    fn step_of(event: &CampaignEvent) -> Option<Step> {
+        Some(threads::step(event))
+    }
+
+    fn points_of(&self, event: &CampaignEvent) -> Vec<(Thread, Point)> {
+        threads::points(event)
+    }
+
+    fn aim_of(&self, wish: &CampaignCommand) -> Aim {
+        self.aim(wish)
     }
 }
 

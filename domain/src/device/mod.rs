@@ -20,6 +20,7 @@ mod queue;
 mod report;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod update;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +42,7 @@ pub use update::{
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
 use crate::rejection::Rejection;
+use crate::thread::{Aim, Point, Step, Thread};
 use crate::version::ExpectedVersion;
 
 /// Ended updates that stay in memory, for late reports.
@@ -191,6 +193,22 @@ impl Decider for Device {
 
     fn exists(&self) -> bool {
         self.lifecycle != Lifecycle::Absent
+    }
+
+    fn step_of(event: &DeviceEvent) -> Option<Step> {
+        threads::step(event)
+    }
+
+    fn points_of(&self, event: &DeviceEvent) -> Vec<(Thread, Point)> {
+        self.points(event)
+    }
+
+    fn aim_of(&self, wish: &DeviceCommand) -> Aim {
+        self.aim(wish)
+    }
+
+    fn knows_thread(&self, thread: Thread) -> bool {
+        self.knows(thread)
     }
 }
 

@@ -10,6 +10,7 @@ mod registration;
 mod reports;
 mod restarts;
 mod slots;
+mod threads;
 mod versions;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,71 @@
+//! A campaign is one thread from its creation on, which carries the correlation id of its start once it was started.
+
+use super::{Campaign, CampaignCommand, CampaignEvent as E, GateKind};
+use crate::thread::{Aim, Point, Step, StepKind, Thread};
+
+/// The campaign itself.
+pub const CAMPAIGN: Thread = Thread(0);
+/// It was started: the plan follows from here.
+pub const STARTED: Point = Point(0x1_0000);
+/// Its end was set.
+pub const END_SET: Point = Point(0x1_0001);
+/// Failed devices may begin again, or devices joined the open wave.
+pub const REOPENED: Point = Point(0x1_0002);
+/// A success gate passed: the soak runs from here.
+pub const SOAKING: Point = Point(0x1_0003);
+/// It was paused, or is to be cancelled: devices that can be stopped are.
+pub const STOPPED: Point = Point(0x1_0004);
+
+/// The opening of a wave, from 1.
+pub const fn wave_opened(wave: u16) -> Point {
+    Point(wave as u32)
+}
+
+pub(super) fn step(event: &E) -> Step {
+    let kind = if matches!(event, E::PlanningStarted { .. }) { StepKind::Restarts } else { StepKind::GoesOn };
+    Step { thread: CAMPAIGN, kind }
+}
+
+pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
+    let points = match event {
+        E::PlanningStarted { .. } => vec![STARTED, END_SET],
+        E::WaveOpened { wave, .. } => vec![wave_opened(*wave)],
+        E::GatePassed { .. } => vec![SOAKING],
+        E::Paused { .. } | E::Cancelling {} => vec![STOPPED],
+        E::Retried { ends_at, .. } => [Some(REOPENED), ends_at.map(|_| END_SET)].into_iter().flatten().collect(),
+        E::Adjusted { changes, sample } => {
+            let reopened = sample.as_ref().map(|_| REOPENED);
+            let end_set = (!changes.ends_at.is_keep()).then_some(END_SET);
+            [reopened, end_set].into_iter().flatten().collect()
+        }
+        E::Created { .. }
+        | E::Amended { .. }
+        | E::Deleted {}
+        | E::Planned { .. }
+        | E::Started {}
+        | E::SoakBroken { .. }
+        | E::WaveCompleted { .. }
+        | E::GateClosed { .. }
+        | E::Resumed { .. }
+        | E::Cancelled {}
+        | E::Finished { .. } => vec![],
+    };
+    points.into_iter().map(|point| (CAMPAIGN, point)).collect()
+}
+
+impl Campaign {
+    /// What its clocks decide follows from what set them; senders of the other decisions name what they rest on.
+    pub(super) fn aim(&self, wish: &CampaignCommand) -> Aim {
+        use CampaignCommand as C;
+        let aim = Aim::at(vec![CAMPAIGN]);
+        match wish {
+            C::RecordPlan { .. } => aim.from(CAMPAIGN, &[STARTED]),
+            C::CompleteWave { .. } => aim.from(CAMPAIGN, &[SOAKING]),
+            C::CloseGate { gate: GateKind::TooFewReached, .. } => {
+                aim.from(CAMPAIGN, &[wave_opened(self.wave), REOPENED])
+            }
+            C::Finish { .. } => aim.from(CAMPAIGN, &[END_SET]),
+            _ => aim,
+        }
+    }
+}
