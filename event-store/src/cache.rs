@@ -16,6 +16,8 @@ pub const CACHE_MAX_BYTES: u64 = 256 * 1024 * 1024;
 const ENTRY_BYTES: usize = 512;
 /// What one remembered command costs, in bytes.
 const COMMAND_BYTES: usize = 64;
+/// What one thread costs, in bytes.
+const THREAD_BYTES: usize = 64;
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
@@ -90,6 +92,7 @@ fn newer_than<A: Decider>(slot: &Option<Shared>, loaded: &Loaded<A>) -> bool {
 }
 
 fn weight<A: Decider>(loaded: &Loaded<A>) -> u32 {
-    let bytes = ENTRY_BYTES + loaded.bytes + loaded.recent.len() * COMMAND_BYTES;
+    let commands = loaded.recent.len() * COMMAND_BYTES;
+    let bytes = ENTRY_BYTES + loaded.bytes + commands + loaded.threads.len() * THREAD_BYTES;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::{Actor, CommandId, Decider};
 
 use crate::record::CommandHash;
+use crate::threads::Threads;
 
 /// Commands remembered per aggregate. A command sent again later than that many others is judged as a new one.
 pub const RECENT_COMMANDS_MAX: usize = 1_024;
@@ -22,6 +23,8 @@ pub struct Loaded<A: Decider> {
     /// How it began; none when it does not exist.
     pub origin: Option<Arc<Origin>>,
     pub recent: RecentCommands,
+    /// Where its threads stand.
+    pub threads: Threads,
     /// Bytes of its records, which is what the cache counts.
     pub(crate) bytes: usize,
 }
@@ -34,6 +37,7 @@ impl<A: Decider> Default for Loaded<A> {
             last_sequence: 0,
             origin: None,
             recent: RecentCommands::default(),
+            threads: Threads::default(),
             bytes: 0,
         }
     }

@@ -17,6 +17,7 @@ use crate::log::RECORD_MAX_BYTES;
 use crate::record::{self, CommandHash};
 use crate::request::{Checked, Committed, Request};
 use crate::store::EventStore;
+use crate::threads::Links;
 
 /// Times a command is decided and appended before it ends as a conflict.
 pub const TRIES_MAX: u32 = 5;
@@ -162,7 +163,8 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 
     async fn append(&mut self, loaded: Arc<Loaded<A>>, events: Vec<A::Event>) -> Result<Round<A>, ExecuteError> {
-        let body = record::encode(self.request, &self.digests[0], loaded.version + 1, &events)
+        let links = Links::of(&loaded, self.request, &events);
+        let body = record::encode(self.request, &links, &self.digests[0], loaded.version + 1, &events)
             .map_err(|error| StoreError::Refused(error.to_string()))?;
         let bytes = body.len();
         if bytes > RECORD_MAX_BYTES {
@@ -177,7 +179,8 @@ impl<'a, A: Decider> Execution<'a, A> {
                     version: loaded.version + events.len() as u64,
                     event_count: events.len() as u32,
                 };
-                let applied = events.clone();
+                let correlations = links.events.into_iter().map(|link| link.correlation_id);
+                let applied = events.clone().into_iter().zip(correlations);
                 let now = self.store.cache.update(self.key, loaded, |held| {
                     held.apply_events(applied, outcome, bytes);
                     held.begins_with(|| Origin { at: self.request.now, by: self.request.actor.clone() });

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use domain::Decider;
+use uuid::Uuid;
 
 use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::StoreError;
 use crate::log::RawRecord;
 use crate::record::{CommandHash, Record};
+use crate::threads::RecordRef;
 
 /// Records of one aggregate above which loading it is worth a warning.
 const LONG_AGGREGATE_RECORDS: usize = 5_000;
@@ -31,7 +33,8 @@ impl<A: Decider> Loaded<A> {
             let hash = CommandHash::from_hex(&record.command_hash)
                 .ok_or_else(|| StoreError::Corrupt { position: raw.position, reason: "command_hash".to_owned() })?;
             let outcome = outcome_of(raw.position, &record, hash);
-            self.apply_events(events, outcome, raw.body.len());
+            let correlations = record.events.iter().map(|stored| stored.correlation_id(&record.meta));
+            self.apply_events(events.into_iter().zip(correlations), outcome, raw.body.len());
             self.begins_with(|| Origin { at: record.meta.recorded_at, by: record.meta.actor });
         }
         Ok(())
@@ -46,12 +49,20 @@ impl<A: Decider> Loaded<A> {
         self.apply_records(std::slice::from_ref(raw))
     }
 
-    /// Applies what one command stored.
-    pub(crate) fn apply_events(&mut self, events: Vec<A::Event>, outcome: CommandOutcome, bytes: usize) {
+    /// Applies what one command stored: each event with its correlation id.
+    pub(crate) fn apply_events(
+        &mut self,
+        events: impl Iterator<Item = (A::Event, Uuid)>,
+        outcome: CommandOutcome,
+        bytes: usize,
+    ) {
         let aggregate = Arc::make_mut(&mut self.aggregate);
-        for event in events {
+        let record = RecordRef { command_id: outcome.id, position: outcome.sequence };
+        for (event, correlation_id) in events {
+            self.threads.apply(aggregate, &event, correlation_id, record);
             aggregate.apply(event);
         }
+        self.threads.retain(aggregate);
         self.version = outcome.version;
         self.last_sequence = outcome.sequence;
         self.bytes += bytes;

@@ -15,6 +15,7 @@ use crate::feed;
 use crate::log::RawRecord;
 use crate::record::{self, CommandHash, Record, StoredEvent};
 use crate::request::Request;
+use crate::threads::{Cause, Link, Links, RecordRef};
 use crate::{subject, upcast};
 
 /// Events have their files beside the domain that writes them, everything else here.
@@ -40,7 +41,8 @@ fn check_events<E: EventTypes>() {
     for (name, today) in E::TYPES {
         for schema in 1..=*today {
             let text = golden(&format!("events/{name}.v{schema}.json"));
-            let stored = StoredEvent { schema, event: RawValue::from_string(text.trim().to_owned()).unwrap() };
+            let event = RawValue::from_string(text.trim().to_owned()).unwrap();
+            let stored = StoredEvent { schema, meta: None, event };
             let event: E = upcast::decode(&stored, 1).unwrap_or_else(|error| panic!("{name} v{schema}: {error}"));
             assert_eq!(event.event_type(), *name);
             if schema == *today {
@@ -62,7 +64,7 @@ fn every_event_type_and_schema_has_its_file() {
 
 #[test]
 fn every_form_of_a_record_decodes() {
-    for (file, events) in [("full", 2), ("smallest", 1), ("sealed_reason", 1)] {
+    for (file, events) in [("full", 2), ("linked", 2), ("smallest", 1), ("sealed_reason", 1)] {
         let text = golden(&format!("record/{file}.v1.json"));
         let record = Record::decode(1, text.as_bytes()).unwrap();
         assert_eq!(record.decode_events::<ClaimEvent>(1).unwrap().len(), events, "{file}");
@@ -75,11 +77,12 @@ fn a_record_is_written_as_on_file() {
     let now = "2026-03-01T12:00:00.123456Z".parse().unwrap();
     let at = "2026-03-01T12:00:00Z".parse().unwrap();
     let id = |n: u128| uuid::Uuid::from_u128(0x018f_4e2a_7f00_7000_8000_0000_0000_0000 + n);
+    let led_here = RecordRef { command_id: CommandId(id(3)), position: 41 };
     let request = Request {
         id: CommandId(id(1)),
         actor: Actor::new("user:42").unwrap(),
         correlation_id: Some(id(2)),
-        causation_id: Some(id(3)),
+        cause: Cause::Record(led_here),
         reason: Some(Sealed::Plain("rain".to_owned())),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         now,
@@ -90,8 +93,16 @@ fn a_record_is_written_as_on_file() {
     let hash = CommandHash::from_hex("00112233445566778899aabbccddeeff").unwrap();
     let made = Claim::default().decide(at, &request.wish).unwrap();
     let events = [made[0].clone(), ClaimEvent::Released { owner: "d-1".to_owned() }];
-    let body = record::encode(&request, &hash, 5, &events).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), parsed(&golden("record/full.v1.json")));
+    let own = RecordRef { command_id: CommandId(id(5)), position: 17 };
+    let links = Links {
+        record: Link { correlation_id: id(2), cause: Some(led_here) },
+        events: vec![
+            Link { correlation_id: id(2), cause: Some(led_here) },
+            Link { correlation_id: id(4), cause: Some(own) },
+        ],
+    };
+    let body = record::encode(&request, &links, &hash, 5, &events).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), parsed(&golden("record/linked.v1.json")));
 }
 
 /// Never change this digest: stored records are compared with it.
@@ -147,6 +158,19 @@ fn the_public_language_is_as_on_file_and_lets_no_free_text_out() {
     check_feed("device", "d-1", DeviceEvent::TYPES);
     check_feed("firmware", "7c9e6679-7425-5de3-944b-e07fc1f90ae7", FirmwareEvent::TYPES);
     check_feed("campaign", "018f4e2a-0000-7000-8000-00000000c0de", CampaignEvent::TYPES);
+}
+
+#[test]
+fn the_public_language_says_what_led_to_an_event() {
+    let mut raw = record_of("device", "d-1", "update.confirmed");
+    let mut record = parsed(std::str::from_utf8(&raw.body).unwrap());
+    record["meta"] = parsed(&golden("record/linked.v1.json"))["meta"].clone();
+    raw.body = serde_json::to_vec(&record).unwrap().into();
+    let messages = feed::messages(&raw).unwrap();
+    let body: Value = serde_json::from_slice(&messages[0].body).unwrap();
+    assert_eq!((&body["causation_id"], &body["causation_position"]), (&record["meta"]["causation_id"], &json!("41-0")));
+    let trace = messages[0].headers.iter().find(|(name, _)| *name == "ce-traceparent").map(|(_, value)| value.as_str());
+    assert_eq!(trace, record["meta"]["traceparent"].as_str());
 }
 
 #[test]

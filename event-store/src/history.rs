@@ -329,7 +329,7 @@ pub fn recorded_events<E: domain::decider::EventTypes>(
         recorded_at: record.meta.recorded_at,
         stored_at: raw.stored_at,
         command_id: record.command_id,
-        meta: record.meta.clone(),
+        meta: record.events[index].metadata(&record.meta),
         event,
     });
     Ok(recorded.collect())

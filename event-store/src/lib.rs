@@ -32,6 +32,7 @@ pub mod store;
 pub mod streams;
 pub mod subject;
 pub mod telemetry;
+pub mod threads;
 pub mod upcast;
 
 #[cfg(test)]
@@ -47,3 +48,4 @@ pub use position::{EventToken, Position, PositionToken, WrittenPosition};
 pub use record::{CommandHash, Metadata, Record, StoredEvent};
 pub use request::{Checked, Committed, Request, Seen};
 pub use store::EventStore;
+pub use threads::{Cause, RecordRef, Standing, Threads};

@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::position::Position;
 use crate::request::Request;
+use crate::threads::{Link, Links};
 use crate::upcast;
 
 /// Version of the record format written today.
@@ -48,8 +50,12 @@ pub struct Metadata {
     pub actor: Actor,
     /// The same for everything that follows from one click.
     pub correlation_id: Uuid,
+    /// The command whose record led to this one. None: its sender's own doing, or not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
+    /// Sequence number of that record in this log; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_position: Option<u64>,
     /// The time at which the command was decided.
     pub recorded_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +68,53 @@ pub struct Metadata {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StoredEvent {
     pub schema: u16,
+    /// What the event goes back to, where that differs from the record's: it belongs to another update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<EventMetadata>,
     pub event: Box<RawValue>,
+}
+
+/// What one event goes back to, in the place of what its record says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMetadata {
+    pub correlation_id: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_position: Option<u64>,
+}
+
+impl Metadata {
+    /// Where the record that led to this one stands: all of it, from its first event on.
+    pub fn caused_at(&self) -> Option<Position> {
+        self.causation_position.map(|sequence| Position { sequence, index: 0 })
+    }
+}
+
+impl From<&Link> for EventMetadata {
+    fn from(link: &Link) -> Self {
+        Self {
+            correlation_id: link.correlation_id,
+            causation_id: link.cause.map(|record| record.command_id.0),
+            causation_position: link.cause.map(|record| record.position),
+        }
+    }
+}
+
+impl StoredEvent {
+    pub(crate) fn correlation_id(&self, record: &Metadata) -> Uuid {
+        self.meta.as_ref().map_or(record.correlation_id, |meta| meta.correlation_id)
+    }
+
+    /// The metadata of this event, one of a record.
+    pub fn metadata(&self, record: &Metadata) -> Metadata {
+        match self.meta.clone() {
+            None => record.clone(),
+            Some(EventMetadata { correlation_id, causation_id, causation_position }) => {
+                Metadata { correlation_id, causation_id, causation_position, ..record.clone() }
+            }
+        }
+    }
 }
 
 impl Record {
@@ -113,9 +165,8 @@ struct Outgoing<'a, E> {
 #[derive(Serialize)]
 struct OutgoingMetadata<'a> {
     actor: &'a Actor,
-    correlation_id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    causation_id: Option<Uuid>,
+    #[serde(flatten)]
+    link: EventMetadata,
     recorded_at: DateTime<Utc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
@@ -123,22 +174,31 @@ struct OutgoingMetadata<'a> {
     reason: Option<&'a Sealed<String>>,
 }
 
-struct OutgoingEvents<'a, E>(&'a [E]);
+struct OutgoingEvents<'a, E> {
+    events: &'a [E],
+    links: &'a Links,
+}
 
 impl<E: EventTypes> Serialize for OutgoingEvents<'_, E> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct One<'a, E> {
             schema: u16,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            meta: Option<EventMetadata>,
             event: &'a E,
         }
-        serializer.collect_seq(self.0.iter().map(|event| One { schema: event.schema_version(), event }))
+        serializer.collect_seq(self.events.iter().zip(&self.links.events).map(|(event, link)| {
+            let meta = (*link != self.links.record).then(|| link.into());
+            One { schema: event.schema_version(), meta, event }
+        }))
     }
 }
 
 /// The body of the message that stores `events`, the first of which makes the aggregate's `version`.
 pub(crate) fn encode<W, E: EventTypes>(
     request: &Request<W>,
+    links: &Links,
     command_hash: &CommandHash,
     version: u64,
     events: &[E],
@@ -150,13 +210,12 @@ pub(crate) fn encode<W, E: EventTypes>(
         command_hash: &command_hash.to_hex(),
         meta: OutgoingMetadata {
             actor: &request.actor,
-            correlation_id: request.correlation_id.unwrap_or(request.id.0),
-            causation_id: request.causation_id,
+            link: (&links.record).into(),
             recorded_at: request.now,
             traceparent: request.traceparent.as_deref(),
             reason: request.reason.as_ref(),
         },
-        events: OutgoingEvents(events),
+        events: OutgoingEvents { events, links },
     };
     serde_json::to_vec(&outgoing).map(Bytes::from)
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::context::Origin;
 use crate::record::CommandHash;
+use crate::threads::Cause;
 
 /// A wish with everything the log keeps about who wished it and why.
 #[derive(Debug, Clone)]
@@ -16,12 +17,13 @@ pub struct Request<W> {
     /// Sent again with the same wish, it is the same command.
     pub id: CommandId,
     pub actor: Actor,
-    /// Ties everything that follows from one click together; the command's own id when absent.
+    /// Ties everything that follows from one click together. When absent, the one of the thread that the command goes on with; its own id
+    /// when it goes on with none.
     pub correlation_id: Option<Uuid>,
-    /// The command or event that led to this one.
-    pub causation_id: Option<Uuid>,
+    /// What led to this one.
+    pub cause: Cause,
     pub reason: Option<Sealed<String>>,
-    /// W3C trace context.
+    /// W3C trace context of the request that brought the command; what follows from it has none.
     pub traceparent: Option<String>,
     /// The time at which the wish is decided.
     pub now: DateTime<Utc>,
@@ -57,7 +59,7 @@ impl<W> Request<W> {
             id,
             actor,
             correlation_id: None,
-            causation_id: None,
+            cause: Cause::Thread,
             reason: None,
             traceparent: None,
             now: clock::now(),

@@ -105,7 +105,7 @@ mod tests {
     ];
 
     fn stored(schema: u16, json: &str) -> StoredEvent {
-        StoredEvent { schema, event: serde_json::value::RawValue::from_string(json.to_owned()).unwrap() }
+        StoredEvent { schema, meta: None, event: serde_json::value::RawValue::from_string(json.to_owned()).unwrap() }
     }
 
     #[test]

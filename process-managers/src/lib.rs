@@ -4,6 +4,7 @@
 //! A tick may run twice, on two nodes, or on rows that lag: nothing happens twice, and the next tick is the retry. With PostgreSQL down
 //! they hold still. Start at [`rollout`].
 
+mod causes;
 mod deadlines;
 mod lag;
 mod loops;

@@ -5,20 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use domain::campaign::threads::STARTED;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::ids::name_based_uuid;
 use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan};
 use domain::{CommandId, Key};
-use event_store::{ExecuteError, Request};
+use event_store::{Cause, ExecuteError, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::rollout::{self, WorkRow};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::Context;
 use crate::loops::{self, Progress, Tick, TickError};
 use crate::rollout::{actor, each_campaign};
+use crate::{Context, causes};
 
 /// Chunks under way at the same time.
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
@@ -41,9 +42,7 @@ async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, TickE
 /// Plans one campaign that is in planning.
 async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
-    if !is_planning(context, row).await? {
-        return Ok(());
-    }
+    let Some(goes_back_to) = start_of(context, row).await? else { return Ok(()) };
     let now = event_store::clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
@@ -54,13 +53,12 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError
     let entries = plan(&seed, candidates, &row.spec);
     let plan_hash = hash_of(&entries);
     let id = name_based_uuid(&["plan", &row.campaign.to_string(), &plan_hash]);
-    let chunks = write_chunks(context, row, id, &entries).await?;
+    let chunks = write_chunks(context, row, id, &entries, goes_back_to).await?;
     let summary = summarize(id, chunks, &entries, row.spec.waves.len(), seed, at_position, plan_hash);
     let (devices, position) = (summary.devices, summary.at_position);
     let wish = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let command = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
-    let mut request = Request::new(command, actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
+    let request = Request::new(command, actor(), wish);
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {
             tracing::info!(campaign.id = %row.campaign, devices, position, "A campaign is planned.");
@@ -71,16 +69,27 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError
     }
 }
 
-/// The campaign's own word, from the log: rows may lag behind a plan that is made already.
-async fn is_planning(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+/// What a plan goes back to: the correlation id and the record of the campaign's start.
+type Start = (Option<Uuid>, Cause);
+
+/// The start of a campaign that is in planning, by its own word from the log: rows may lag behind a plan that is made already.
+async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Start>, TickError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    Ok(campaign.aggregate.status == CampaignStatus::Planning)
+    let start = (causes::correlation_id(&campaign), causes::at(&campaign, &[STARTED]));
+    Ok((campaign.aggregate.status == CampaignStatus::Planning).then_some(start))
 }
 
-async fn write_chunks(context: &Context, row: &WorkRow, plan: Uuid, entries: &[PlanEntry]) -> Result<u32, TickError> {
+async fn write_chunks(
+    context: &Context,
+    row: &WorkRow,
+    plan: Uuid,
+    entries: &[PlanEntry],
+    start: Start,
+) -> Result<u32, TickError> {
     let chunks = entries.chunks(CHUNK_DEVICES_MAX);
     let count = chunks.len() as u32;
-    let writes = (0..count).zip(chunks).map(|(index, entries)| write_chunk(context, row, plan, index, entries).boxed());
+    let writes = (0..count).zip(chunks);
+    let writes = writes.map(|(index, entries)| write_chunk(context, row, plan, index, entries, start).boxed());
     loops::all(writes.collect(), CHUNKS_IN_FLIGHT_MAX).await?;
     Ok(count)
 }
@@ -91,12 +100,12 @@ async fn write_chunk(
     plan: Uuid,
     index: u32,
     entries: &[PlanEntry],
+    (correlation_id, cause): Start,
 ) -> Result<(), TickError> {
     let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
     let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
     let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
-    let mut request = Request::new(command, actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
+    let request = Request { correlation_id, cause, ..Request::new(command, actor(), wish) };
     context.store.execute(&key, request).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{Decision, decide};
 use domain::{Actor, CommandId, DeviceId, Key};
-use event_store::{ExecuteError, Request, Seen, clock};
+use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, Seen, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::hearing::Hearing;
@@ -16,7 +16,7 @@ use projections::rollout::{self, View, WorkRow};
 
 use crate::lag::is_deaf;
 use crate::loops::{self, Progress, Tick, TickError};
-use crate::{Context, slots};
+use crate::{Context, causes, slots, withdrawals};
 
 /// Campaigns read at a time; a tick looks at all.
 const PAGE_CAMPAIGNS: usize = 500;
@@ -89,8 +89,9 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
         return Ok(Progress::Idle);
     };
     if view.rollout.status == CampaignStatus::Running && firmware_is_withdrawn(context, row).await? {
-        let cause = PauseCause::FirmwareWithdrawn;
-        command(context, row, &view, "pause", CampaignCommand::Pause { cause }).await?;
+        let cause = withdrawals::taken_away(context, &row.tenant, row.spec.firmware_id).await?;
+        let wish = CampaignCommand::Pause { cause: PauseCause::FirmwareWithdrawn };
+        command(context, row, &view, "pause", wish, cause).await?;
         return Ok(Progress::Idle);
     }
     // Behind its end a paused campaign, too: who has a slot and never began expires with it.
@@ -118,38 +119,56 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
     match decision {
         Decision::Grant { devices_max } => return slots::grant(context, row, view, devices_max).await,
         Decision::PassGate { wave, evidence } => {
-            command(context, row, view, "pass_gate", C::PassGate { wave, evidence }).await?;
+            let cause = record(view.outcome_of(wave));
+            command(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
         }
         Decision::BreakSoak { wave, evidence } => {
-            command(context, row, view, "break_soak", C::BreakSoak { wave, evidence }).await?;
+            let cause = record(view.outcome_of(wave));
+            command(context, row, view, "break_soak", C::BreakSoak { wave, evidence }, cause).await?;
         }
         Decision::CompleteWave { wave, evidence } => {
-            command(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }).await?;
+            command(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }, Cause::Thread).await?;
         }
         Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+            let cause = match gate {
+                GateKind::Failure => record(view.last_failure()),
+                GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
+                GateKind::TooFewReached => Cause::Thread,
+            };
             let wish = C::CloseGate { gate, wave, threshold_percent, evidence };
-            command(context, row, view, "close_gate", wish).await?;
+            command(context, row, view, "close_gate", wish, cause).await?;
         }
         Decision::WithdrawUnanswered => {
             let devices = rollout::withdrawable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
-            tell(context, row, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
+            let campaign = causes::campaign(context, row, view.campaign_version).await?;
+            tell(context, row, &campaign, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
         }
         Decision::CancelUpdates => {
             let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
-            tell(context, row, devices, DeviceCommand::CancelForCampaign { campaign: row.campaign }).await?;
-            slots::take_back(context, row, view).await?;
+            let campaign = causes::campaign(context, row, view.campaign_version).await?;
+            tell(context, row, &campaign, devices, DeviceCommand::CancelForCampaign { campaign: row.campaign }).await?;
+            slots::take_back(context, row, view, &campaign).await?;
         }
         Decision::FinishCancel => {
             let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign).await?;
             if !left && view.rollout.total().in_use == 0 {
-                command(context, row, view, "finish_cancel", C::FinishCancel).await?;
+                // The cancelling itself, where no device had to be told.
+                let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
+                command(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
         }
         Decision::Finish { result, evidence } => {
-            command(context, row, view, "finish", C::Finish { result, evidence }).await?;
+            let total = view.rollout.total();
+            let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
+            command(context, row, view, "finish", C::Finish { result, evidence }, cause).await?;
         }
     }
     Ok(false)
+}
+
+/// A record that a decision rests on; without one it follows from what the campaign itself last decided.
+fn record(record: Option<RecordRef>) -> Cause {
+    record.map_or(Cause::Thread, Cause::Record)
 }
 
 /// Sends a decision to the campaign, named by the view it was taken on.
@@ -159,12 +178,12 @@ async fn command(
     view: &View,
     name: &str,
     wish: CampaignCommand,
+    cause: Cause,
 ) -> Result<(), TickError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
-    let mut request = Request::new(CommandId::derive(&parts), actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
     // Whatever happened to the campaign since may have changed what is to be decided.
-    request.seen = Some(Seen::OneOf(vec![view.campaign_version]));
+    let seen = Some(Seen::OneOf(vec![view.campaign_version]));
+    let request = Request { cause, seen, ..Request::new(CommandId::derive(&parts), actor(), wish) };
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(committed) => {
             if !committed.events.is_empty() {
@@ -181,14 +200,27 @@ async fn command(
     }
 }
 
-async fn tell(context: &Context, row: &WorkRow, devices: Vec<DeviceId>, wish: DeviceCommand) -> Result<(), TickError> {
-    let commands = devices.into_iter().map(|device| tell_one(context, row, device, wish.clone()).boxed());
+/// Tells devices what follows from the campaign's stop. Their updates know what they belong to.
+async fn tell(
+    context: &Context,
+    row: &WorkRow,
+    campaign: &Loaded<Campaign>,
+    devices: Vec<DeviceId>,
+    wish: DeviceCommand,
+) -> Result<(), TickError> {
+    let cause = causes::of_stop(campaign);
+    let commands = devices.into_iter().map(|device| tell_one(context, row, device, wish.clone(), cause).boxed());
     loops::all(commands.collect(), IN_FLIGHT_MAX).await
 }
 
-async fn tell_one(context: &Context, row: &WorkRow, device: DeviceId, wish: DeviceCommand) -> Result<(), TickError> {
-    let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
+async fn tell_one(
+    context: &Context,
+    row: &WorkRow,
+    device: DeviceId,
+    wish: DeviceCommand,
+    cause: Cause,
+) -> Result<(), TickError> {
+    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
     let key = Key::<Device>::new(&row.tenant, &device);
     loops::alone(context.store.execute(&key, request).await, key.raw())
 }
@@ -198,20 +230,22 @@ async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool,
     Ok(firmware.aggregate.status == FirmwareStatus::Withdrawn)
 }
 
-/// As the log has it: rows may lag behind a retry that took an ended campaign up again.
-async fn campaign_is_live(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
-    let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    Ok(campaign.aggregate.status.is_live())
-}
-
 async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
-    if !row.pinned || campaign_is_live(context, row).await? {
+    if !row.pinned {
+        return Ok(());
+    }
+    // As the log has it: rows may lag behind a retry that took an ended campaign up again.
+    let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
+    if campaign.aggregate.status.is_live() {
         return Ok(());
     }
     let key = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
     let wish = FirmwareCommand::Unpin { campaign: row.campaign };
     // The firmware's state is the guard: a campaign that is retried is pinned and let go again.
-    let mut request = Request::new(CommandId(clock::new_id()), actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
+    let request = Request {
+        correlation_id: causes::correlation_id(&campaign),
+        cause: causes::last(&campaign),
+        ..Request::new(CommandId(clock::new_id()), actor(), wish)
+    };
     loops::alone(context.store.execute(&key, request).await, key.raw())
 }

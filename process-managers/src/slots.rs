@@ -3,18 +3,21 @@
 //! The ledger decides whether the view was fresh enough; the device decides what becomes of the slot. A grant that a device hasn't
 //! answered is carried again under the same command id.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignSpec};
 use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareFacts, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
 use domain::{CommandId, Key};
-use event_store::{ExecuteError, Request, clock};
+use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
 
-use crate::Context;
 use crate::loops::{self, TickError};
 use crate::rollout::actor;
+use crate::{Context, causes};
 
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 64;
@@ -25,9 +28,10 @@ pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices_max: u32) -> Result<bool, TickError> {
     let now = clock::now();
     let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, devices_max as usize).await?;
-    if ready.is_empty() || !is_as_seen(context, row, view).await? {
+    if ready.is_empty() {
         return Ok(false);
     }
+    let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
     let spec = &view.rollout.spec;
     let wish = LedgerCommand::Grant {
         seen_version: view.ledger_version,
@@ -36,9 +40,12 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
         grants: ready.clone(),
     };
     let number = view.ledger_version + 1;
-    let command = CommandId::derive(&["grant", &row.campaign.to_string(), &number.to_string()]);
-    let mut request = Request::new(command, actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
+    let wave = ready.iter().map(|slot| slot.wave).max().unwrap_or_default();
+    let request = Request {
+        correlation_id: causes::correlation_id(&campaign),
+        cause: causes::of_grant(&campaign, wave),
+        ..Request::new(grant_id(row, number), actor(), wish)
+    };
     match context.store.execute(&Key::<Ledger>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {}
         // Somebody else granted first, or the view lags: the next look decides again.
@@ -47,41 +54,92 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
     }
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
     // Granting took its time: what was decided for the campaign meanwhile comes first.
-    if !is_as_seen(context, row, view).await? {
-        return Ok(false);
-    }
-    carry(context, row, view, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
+    let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
+    carry(context, row, view, &campaign, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
     Ok(true)
 }
 
 /// Carries grants that devices haven't answered once more.
 pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), TickError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
-    if unseen.is_empty() || !is_as_seen(context, row, view).await? {
+    if unseen.is_empty() {
         return Ok(());
     }
-    carry(context, row, view, unseen).await
+    let Some(campaign) = as_seen(context, row, view).await? else { return Ok(()) };
+    carry(context, row, view, &campaign, unseen).await
 }
 
-async fn carry(context: &Context, row: &WorkRow, view: &View, grants: Vec<(SlotGrant, u64)>) -> Result<(), TickError> {
+async fn carry(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    campaign: &Loaded<Campaign>,
+    grants: Vec<(SlotGrant, u64)>,
+) -> Result<(), TickError> {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
+    let records = grant_records(context, row, grants.iter().map(|(_, number)| *number)).await?;
     let commands = grants.into_iter().map(|(slot, number)| {
         let grant = device_grant(row, view, &slot, number);
         let wish = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
-        send(context, row, slot, number, wish).boxed()
+        let command =
+            CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
+        let cause = records.get(&number).map_or(Cause::Thread, |record| Cause::Record(*record));
+        let request =
+            Request { correlation_id: causes::correlation_id(campaign), cause, ..Request::new(command, actor(), wish) };
+        send(context, row, slot, request).boxed()
     });
     loops::all(commands.collect(), IN_FLIGHT_MAX).await
 }
 
+fn grant_id(row: &WorkRow, number: u64) -> CommandId {
+    CommandId::derive(&["grant", &row.campaign.to_string(), &number.to_string()])
+}
+
+/// The records of these grants, as the ledger has them: the first command to the device and one that comes again name the same.
+async fn grant_records(
+    context: &Context,
+    row: &WorkRow,
+    numbers: impl Iterator<Item = u64>,
+) -> Result<BTreeMap<u64, RecordRef>, TickError> {
+    let numbers: BTreeSet<u64> = numbers.collect();
+    let key = Key::<Ledger>::new(&row.tenant, &row.campaign);
+    let mut ledger = context.store.load(&key).await?;
+    if numbers.last().is_some_and(|newest| *newest > ledger.version) {
+        ledger = context.store.load_fresh(&key).await?;
+    }
+    let mut records = BTreeMap::new();
+    for number in numbers {
+        let command_id = grant_id(row, number);
+        let position = match ledger.recent.find(command_id) {
+            Some(outcome) => Some(outcome.sequence),
+            // A ledger's version is the number of its last grant.
+            None => context.store.history(&key, number, 1).await?.first().map(|grant| grant.position.sequence),
+        };
+        records.extend(position.map(|position| (number, RecordRef { command_id, position })));
+    }
+    Ok(records)
+}
+
 /// Takes back grants that devices haven't answered, for a campaign that is cancelled. Says how many there were.
-pub(crate) async fn take_back(context: &Context, row: &WorkRow, view: &View) -> Result<usize, TickError> {
+pub(crate) async fn take_back(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    campaign: &Loaded<Campaign>,
+) -> Result<usize, TickError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
     let count = unseen.len();
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     let commands = unseen.into_iter().map(|(slot, number)| {
         let grant = device_grant(row, view, &slot, number);
         let wish = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
-        send(context, row, slot, number, wish).boxed()
+        let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
+        let request = Request {
+            correlation_id: causes::correlation_id(campaign),
+            cause: causes::of_stop(campaign),
+            ..Request::new(CommandId::derive(&parts), actor(), wish)
+        };
+        send(context, row, slot, request).boxed()
     });
     loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
     Ok(count)
@@ -91,15 +149,8 @@ async fn send(
     context: &Context,
     row: &WorkRow,
     slot: SlotGrant,
-    number: u64,
-    wish: DeviceCommand,
+    request: Request<DeviceCommand>,
 ) -> Result<(), TickError> {
-    let verb = if matches!(wish, DeviceCommand::GrantSlot { .. }) { "slot" } else { "take_back" };
-    let parts = [verb, &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
-    let mut request = Request::new(CommandId::derive(&parts), actor(), wish);
-    request.correlation_id = Some(row.campaign.0);
-    let cause = CommandId::derive(&["grant", &row.campaign.to_string(), &number.to_string()]);
-    request.causation_id = Some(cause.0);
     let key = Key::<Device>::new(&row.tenant, &slot.device);
     match context.store.execute(&key, request).await {
         Err(ExecuteError::Rejected(rejection)) => {
@@ -110,10 +161,11 @@ async fn send(
     }
 }
 
-/// Whether the campaign is as the view has it, by its own word from the log: rows may lag behind a pause or a change of its limits.
-async fn is_as_seen(context: &Context, row: &WorkRow, view: &View) -> Result<bool, TickError> {
+/// The campaign if it is as the view has it, by its own word from the log: rows may lag behind a pause or a change of its limits.
+async fn as_seen(context: &Context, row: &WorkRow, view: &View) -> Result<Option<Arc<Loaded<Campaign>>>, TickError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    Ok(campaign.aggregate.status == view.rollout.status && campaign.version == view.campaign_version)
+    let as_seen = campaign.aggregate.status == view.rollout.status && campaign.version == view.campaign_version;
+    Ok(as_seen.then_some(campaign))
 }
 
 fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Grant {

@@ -2,8 +2,9 @@
 //! operators.
 
 use domain::device::{Device, DeviceCommand};
+use domain::firmware::{FIRMWARE, Firmware, TAKEN_AWAY};
 use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
-use event_store::{Request, clock};
+use event_store::{Cause, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::updates;
@@ -38,8 +39,24 @@ async fn take_out(
 ) -> Result<(), TickError> {
     let key = Key::<Device>::new(&tenant, &device);
     let wish = DeviceCommand::WithdrawFirmware { firmware_id };
-    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    let cause = taken_away(context, &tenant, firmware_id).await?;
+    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
     loops::alone(context.store.execute(&key, request).await, key.raw())
+}
+
+/// The record that took the firmware away.
+pub(crate) async fn taken_away(
+    context: &Context,
+    tenant: &TenantId,
+    firmware_id: FirmwareId,
+) -> Result<Cause, TickError> {
+    let key = Key::<Firmware>::new(tenant, &firmware_id);
+    let place = [(FIRMWARE, TAKEN_AWAY)];
+    let standing = match context.store.load(&key).await?.threads.newest(&place) {
+        None => context.store.load_fresh(&key).await?.threads.newest(&place),
+        known => known,
+    };
+    Ok(standing.map_or(Cause::Thread, |standing| Cause::Record(standing.record)))
 }
 
 fn actor() -> Actor {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
-use event_store::{RawRecord, Record, StoreError};
+use event_store::{RawRecord, Record, RecordRef, StoreError};
 
 use crate::db::DbError;
 
@@ -73,6 +73,10 @@ impl Decoded {
     /// When the command was decided: the only clock of read models.
     pub(crate) fn at(&self) -> DateTime<Utc> {
         self.record.meta.recorded_at
+    }
+
+    pub(crate) fn reference(&self) -> RecordRef {
+        RecordRef { command_id: self.record.command_id, position: self.raw.position }
     }
 
     pub(crate) fn device_events(&self) -> &[DeviceEvent] {

@@ -140,17 +140,20 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
 pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record: &Record, index: usize) -> Value {
     let stored = &record.events[index];
     let event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
+    let meta = stored.metadata(&record.meta);
     json!({
         "position": format!("{position}-{index}"),
         // As precise as PostgreSQL keeps it, so that log and archive say the same.
         "time": stored_at.trunc_subsecs(6),
         "aggregate": format!("{}/{}", key.kind, key.id),
         "version": record.version + index as u64,
-        "actor": record.meta.actor,
+        "actor": meta.actor,
         "command_id": record.command_id,
-        "correlation_id": record.meta.correlation_id,
-        "causation_id": record.meta.causation_id,
-        "reason": record.meta.reason,
+        "correlation_id": meta.correlation_id,
+        "causation_id": meta.causation_id,
+        "causation_position": meta.caused_at().map(|position| position.to_string()),
+        "traceparent": meta.traceparent,
+        "reason": meta.reason,
         "event": event,
     })
 }

@@ -10,7 +10,7 @@ use domain::firmware::FirmwareCommand;
 use domain::{Key, Rejection};
 
 use super::model::CampaignBody;
-use super::start::{pin, take_pin};
+use super::start::{correlation_of, pin, take_pin};
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
 use crate::http::envelope::CommandHeaders;
@@ -54,6 +54,7 @@ pub(crate) async fn retry_campaign(
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
     }
     drop(tx);
+    let envelope = envelope.going_on_with(correlation_of(&loaded));
     if !envelope.dry_run {
         take_pin(&app, &caller, &envelope, id, &loaded.aggregate).await?;
     }

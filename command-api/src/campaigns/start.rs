@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
+use domain::campaign::threads::CAMPAIGN;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
@@ -14,6 +15,7 @@ use event_store::{Loaded, clock};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
@@ -93,6 +95,7 @@ async fn start(
     let wish = wish(app, caller, id, &loaded).await?;
     app.db.ping().await?;
     let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
+    let envelope = &envelope.going_on_with(correlation_of(&loaded));
     let pinning = async |wish: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, wish).await;
     if new {
         take_pin(app, caller, envelope, id, &loaded.aggregate).await?;
@@ -107,6 +110,11 @@ async fn start(
     }
     let done = outcome?;
     if done.dry_run { Ok(done.reply(Started::of(id, &done.aggregate))) } else { started(app, caller, &key, id).await }
+}
+
+/// The correlation id that a command on a campaign goes on with.
+pub(super) fn correlation_of(campaign: &Loaded<Campaign>) -> Option<Uuid> {
+    campaign.threads.last(CAMPAIGN).map(|standing| standing.correlation_id)
 }
 
 async fn is_live(app: &App, key: &Key<Campaign>) -> Result<bool, Problem> {

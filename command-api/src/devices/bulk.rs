@@ -39,7 +39,7 @@ pub(crate) struct BulkHeaders {
     /// The same key with the same devices gives the first outcomes; with others 422.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
-    /// Ties everything that follows together in the audit.
+    /// Ties everything that follows together in the audit. Without it each device's registration has an id of its own.
     #[param(rename = "X-Correlation-Id")]
     correlation_id: Option<Uuid>,
 }

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Decider, Key, Sealed};
-use event_store::{CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, clock};
+use event_store::{Cause, CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, clock};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use crate::state::App;
 const REASON_MAX_CHARS: usize = 1_000;
 /// Longest idempotency key, in bytes.
 const KEY_MAX_BYTES: usize = 255;
+/// Longest trace context that is kept, in bytes.
+const TRACEPARENT_MAX_BYTES: usize = 128;
 /// Parameters that a command takes.
 const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 
@@ -37,7 +39,9 @@ pub(crate) struct CommandHeaders {
     /// or changed nothing leaves nothing behind: sent again, with whatever body, it is judged as a new one.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
-    /// Ties everything that follows together in the audit.
+    /// Ties everything that follows together in the audit: a campaign's start all that the campaign does, an order all that becomes of its
+    /// update. Without it a command on a campaign or an update goes on with the id that this has, and any other command gets a new one. With
+    /// it a later command, such as a pause, carries the id given; what the campaign or the update does afterwards carries its own again.
     #[param(rename = "X-Correlation-Id")]
     correlation_id: Option<Uuid>,
     /// The resource's `ETag`; 412 when it has changed since.
@@ -50,7 +54,11 @@ pub(crate) struct CommandHeaders {
 pub(crate) struct Envelope {
     route: String,
     key: Option<String>,
+    /// The id of the request's command where no key gives one.
+    fresh_id: Uuid,
     correlation_id: Option<Uuid>,
+    /// What helping commands carry when the request gives no id: that of the campaign or update that they are for.
+    goes_on_with: Option<Uuid>,
     traceparent: Option<String>,
     /// Versions, one of which the aggregate must have.
     if_match: Option<Seen>,
@@ -107,8 +115,10 @@ impl Envelope {
         Ok(Self {
             route: format!("{} {}", parts.method, without_tenant(&route)),
             key: idempotency_key(&parts.headers)?,
+            fresh_id: clock::new_id(),
             correlation_id: correlation_id(&parts.headers)?,
-            traceparent: text(&parts.headers, "traceparent").filter(|text| text.len() <= 64),
+            goes_on_with: None,
+            traceparent: text(&parts.headers, "traceparent").filter(|text| is_traceparent(text)),
             if_match: if_match(&parts.headers),
             reason: find("reason").map(str::to_owned),
             said: None,
@@ -123,7 +133,14 @@ impl Envelope {
     /// The envelope of one item of many.
     #[must_use]
     pub(crate) fn item(&self, index: usize) -> Self {
-        Self { key: self.key.as_ref().map(|key| format!("{key}#{index}")), if_match: None, ..self.clone() }
+        let key = self.key.as_ref().map(|key| format!("{key}#{index}"));
+        Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
+    }
+
+    /// The same request, whose helping commands go on with a correlation id.
+    #[must_use]
+    pub(crate) fn going_on_with(&self, correlation_id: Option<Uuid>) -> Self {
+        Self { goes_on_with: correlation_id, ..self.clone() }
     }
 
     /// With the digest of a body that was sent to a path.
@@ -160,14 +177,16 @@ impl Envelope {
     pub(crate) fn command_id(&self, caller: &Caller) -> CommandId {
         match &self.key {
             Some(key) => CommandId::derive(&["http", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
-            None => CommandId(clock::new_id()),
+            None => CommandId(self.fresh_id),
         }
     }
 
     /// A request to a helping aggregate, always a command of its own.
     pub(crate) fn bare_request<W>(&self, caller: &Caller, wish: W) -> Request<W> {
+        let main = self.command_id(caller).0;
         Request {
-            correlation_id: self.correlation_id,
+            correlation_id: self.correlation_id.or(self.goes_on_with).or(Some(main)),
+            cause: Cause::Sender,
             traceparent: self.traceparent.clone(),
             ..Request::new(CommandId(clock::new_id()), caller.actor.clone(), wish)
         }
@@ -183,6 +202,7 @@ impl Envelope {
         }
         Ok(Request {
             correlation_id: self.correlation_id,
+            cause: Cause::Sender,
             reason: reason.map(Sealed::Plain),
             traceparent: self.traceparent.clone(),
             seen: self.if_match.clone(),
@@ -291,6 +311,19 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<O
     text.map_err(|_| query::refused(name, "has characters that aren't ASCII"))
 }
 
+/// `{version}-{trace id}-{parent id}-{flags}` in lower-case hexadecimal, neither id all zeros. Versions to come may say more behind it.
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str, digits: usize| {
+        part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let id = |part: &str, digits: usize| hex(part, digits) && part.bytes().any(|b| b != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags, more @ ..] = &parts[..] else { return false };
+    let known = *version == "00";
+    let bounded = text.len() <= TRACEPARENT_MAX_BYTES && (more.is_empty() || !known);
+    bounded && hex(version, 2) && *version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
+}
+
 /// A tag that is none of ours matches nothing. A proxy may have made ours a weak one.
 fn if_match(headers: &HeaderMap) -> Option<Seen> {
     let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
@@ -317,6 +350,27 @@ mod tests {
         assert_eq!((key(&[]), key(&[b"k"])), (Ok(None), Ok(Some("k".to_owned()))));
         for bad in [&[&b"k"[..], b"k"][..], &[b"\xfc"], &[b""]] {
             assert_eq!(key(bad), Err(400));
+        }
+    }
+
+    #[test]
+    fn only_a_trace_context_of_the_w3c_is_kept() {
+        let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        assert!(is_traceparent(&format!("00-{trace}-{parent}-01")));
+        assert!(is_traceparent(&format!("01-{trace}-{parent}-01-more")));
+        for bad in [
+            String::new(),
+            "secret".to_owned(),
+            format!("00-{trace}-{parent}"),
+            format!("00-{trace}-{parent}-01-more"),
+            format!("ff-{trace}-{parent}-01"),
+            format!("00-{}-{parent}-01", trace.to_uppercase()),
+            format!("00-{}-{parent}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{trace}-{parent}-1"),
+            format!("01-{trace}-{parent}-01-{}", "x".repeat(TRACEPARENT_MAX_BYTES)),
+        ] {
+            assert!(!is_traceparent(&bad), "{bad}");
         }
     }
 

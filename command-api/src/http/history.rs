@@ -43,6 +43,14 @@ pub(crate) struct HistoryItem {
     correlation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<Uuid>,
+    /// Position of the record that led to this one, `{created_ms of the log}-{sequence}`: its `command_id` is the `causation_id`. Absent where
+    /// somebody wanted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1790000000123-41")]
+    causation_position: Option<String>,
+    /// W3C trace context of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -69,9 +77,11 @@ impl HistoryItem {
             command_id: Some(recorded.command_id.0),
             correlation_id: None,
             causation_id: None,
+            causation_position: None,
+            traceparent: None,
             reason: None,
         };
-        Ok(item.by(recorded.meta))
+        Ok(item.by(recorded.meta, incarnation_ms))
     }
 
     fn of_unreadable(record: Unreadable, incarnation_ms: u64) -> Self {
@@ -88,16 +98,21 @@ impl HistoryItem {
             command_id: command_id.map(|id| id.0),
             correlation_id: None,
             causation_id: None,
+            causation_position: None,
+            traceparent: None,
             reason: None,
         };
-        meta.into_iter().fold(item, Self::by)
+        meta.into_iter().fold(item, |item, meta| item.by(meta, incarnation_ms))
     }
 
-    fn by(self, meta: Metadata) -> Self {
+    fn by(self, meta: Metadata, incarnation_ms: u64) -> Self {
+        let position = |sequence| PositionToken { incarnation_ms, sequence }.to_string();
         Self {
             actor: Some(meta.actor.to_string()),
             correlation_id: Some(meta.correlation_id),
             causation_id: meta.causation_id,
+            causation_position: meta.causation_position.map(position),
+            traceparent: meta.traceparent,
             reason: meta.reason.and_then(|reason| reason.plain().cloned()),
             ..self
         }

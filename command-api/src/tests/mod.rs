@@ -2,6 +2,7 @@
 
 mod campaigns;
 mod conventions;
+mod correlations;
 mod deletions;
 mod devices;
 mod downloads;

@@ -28,6 +28,9 @@ use crate::record::Record;
 /// Header: place of the event in the log, `{sequence}-{index}`; the forwarder's own checkpoint.
 pub const POSITION_HEADER: &str = "Waybill-Position";
 
+/// Header: W3C trace context of the request that led to the event; absent where none did directly.
+pub const TRACE_HEADER: &str = "ce-traceparent";
+
 /// One message of FEED.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeedMessage {
@@ -59,6 +62,8 @@ struct Body<'a> {
     actor: &'a str,
     correlation_id: Uuid,
     causation_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causation_position: Option<String>,
     data: Value,
 }
 
@@ -100,11 +105,12 @@ fn message<E: Public>(raw: &RawRecord, recorded: &Recorded<E>) -> Result<Option<
         actor: recorded.meta.actor.as_str(),
         correlation_id: recorded.meta.correlation_id,
         causation_id: recorded.meta.causation_id,
+        causation_position: recorded.meta.caused_at().map(|position| position.to_string()),
         data,
     };
     let body = serde_json::to_vec(&body).map_err(|error| StoreError::Refused(error.to_string()))?;
     let time = recorded.recorded_at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    let headers = vec![
+    let mut headers = vec![
         ("ce-specversion", "1.0".to_owned()),
         ("ce-id", recorded.position.to_string()),
         ("ce-type", format!("waybill.{name}.v{version}")),
@@ -114,6 +120,7 @@ fn message<E: Public>(raw: &RawRecord, recorded: &Recorded<E>) -> Result<Option<
         ("content-type", "application/json".to_owned()),
         (POSITION_HEADER, recorded.position.to_string()),
     ];
+    headers.extend(recorded.meta.traceparent.clone().map(|traceparent| (TRACE_HEADER, traceparent)));
     let subject = format!("feed.{}.{name}", key.tenant);
     Ok(Some(FeedMessage { position: recorded.position, subject, headers, body: body.into() }))
 }

@@ -84,17 +84,18 @@ struct EventRow {
     actor: String,
     correlation_id: String,
     causation_id: Option<String>,
+    causation_position: Option<i64>,
 }
 
 const INSERT_EVENTS: &str = "
 INSERT INTO events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, tenant, position, index, time,
-  actor, correlation_id, causation_id)
+  actor, correlation_id, causation_id, causation_position)
 SELECT aggregate_type, aggregate_id, sequence, event_type, event_version, payload::json, metadata::json, tenant, position, index, time,
-  actor, correlation_id, causation_id
+  actor, correlation_id, causation_id, causation_position
 FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
-  $11::timestamptz[], $12::text[], $13::text[], $14::text[])
+  $11::timestamptz[], $12::text[], $13::text[], $14::text[], $15::bigint[])
   AS t (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata, tenant, position, index, time, actor,
-  correlation_id, causation_id)
+  correlation_id, causation_id, causation_position)
 ON CONFLICT (aggregate_type, aggregate_id, sequence) DO NOTHING";
 
 async fn store_events(connection: &mut PgConnection, batch: Vec<(&RawRecord, &Record)>) -> Result<(), DbError> {
@@ -121,6 +122,7 @@ async fn store_events(connection: &mut PgConnection, batch: Vec<(&RawRecord, &Re
         .bind(texts(|row| &row.actor))
         .bind(texts(|row| &row.correlation_id))
         .bind(rows.iter().map(|row| row.causation_id.clone()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.causation_position).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())
@@ -131,7 +133,7 @@ fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow,
     let event_type = event_store::upcast::type_of(stored, raw.position)
         .map_err(|error| DbError::Invalid(error.to_string()))?
         .into_owned();
-    let meta = &record.meta;
+    let meta = stored.metadata(&record.meta);
     let causation_id = meta.causation_id.map(|id| id.to_string());
     // The framework reads metadata as a flat map of strings.
     let mut metadata = BTreeMap::from([
@@ -141,9 +143,9 @@ fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow,
         ("recorded_at", meta.recorded_at.to_rfc3339()),
         ("position", format!("{}-{index}", raw.position)),
     ]);
-    if let Some(causation_id) = &causation_id {
-        metadata.insert("causation_id", causation_id.clone());
-    }
+    metadata.extend(causation_id.clone().map(|id| ("causation_id", id)));
+    metadata.extend(meta.causation_position.map(|position| ("causation_position", format!("{position}-0"))));
+    metadata.extend(meta.traceparent.clone().map(|traceparent| ("traceparent", traceparent)));
     Ok(EventRow {
         aggregate_type: raw.key.kind.clone(),
         aggregate_id: format!("{}/{}", raw.key.tenant, raw.key.id),
@@ -159,6 +161,7 @@ fn event_row(raw: &RawRecord, record: &Record, index: usize) -> Result<EventRow,
         actor: meta.actor.to_string(),
         correlation_id: meta.correlation_id.to_string(),
         causation_id,
+        causation_position: meta.causation_position.map(|position| position as i64),
     })
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{CampaignStatus, ENDS_AFTER_DAYS};
 use domain::device::DeviceEvent;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use event_store::RecordRef;
 use sqlx::{PgConnection, Row as _};
 
 use super::evolve::{apply_to_device, apply_to_member};
@@ -276,7 +277,7 @@ impl Fold {
             row.paced_until = row.spec.paced_until(row.paced_until, record.at(), grants.len());
         }
         for slot in grants {
-            self.member(&campaign, slot.device.as_str(), |member| {
+            self.member(&campaign, slot.device.as_str(), record.reference(), |member| {
                 member.holds_slot = !member.is_ended();
                 member.grant_number = *number;
                 member.grant_seen = member.is_ended();
@@ -312,7 +313,9 @@ impl Fold {
         let verdicts = device.follow_versions(event);
         self.devices.put(device);
         for (campaign, ordinal, runs) in verdicts {
-            self.member(&[record.tenant(), campaign], &record.id(), |member| member.learn_late(ordinal, runs));
+            self.member(&[record.tenant(), campaign], &record.id(), record.reference(), |member| {
+                member.learn_late(ordinal, runs);
+            });
         }
         let Some(update) = event.update() else { return };
         let Some(campaign) = update.campaign else { return };
@@ -323,7 +326,7 @@ impl Fold {
             return;
         }
         let (ordinal, attempt, at) = (update.ordinal, update.attempt, record.at());
-        self.member(&campaign, &record.id(), |member| {
+        self.member(&campaign, &record.id(), record.reference(), |member| {
             let is_known = member.ordinal == Some(ordinal);
             // Another one has taken its place, by a retry or because it was overtaken.
             let is_replaced = member.retry_of.is_some_and(|old| ordinal <= old);
@@ -341,7 +344,7 @@ impl Fold {
     }
 
     /// Changes a member of the campaign's plan, and the counts with it.
-    fn member(&mut self, campaign: &[String], device: &str, change: impl FnOnce(&mut MemberRow)) {
+    fn member(&mut self, campaign: &[String], device: &str, by: RecordRef, change: impl FnOnce(&mut MemberRow)) {
         let Some(plan) = self.campaigns.get(campaign).and_then(|row| row.plan.clone()) else { return };
         let key = vec![campaign[0].clone(), campaign[1].clone(), plan, device.to_owned()];
         let Some(member) = self.members.get_mut(&key) else { return };
@@ -349,6 +352,7 @@ impl Fold {
         change(member);
         if let Some(progress) = self.progress.get_mut(&wave_key(campaign, member.wave)) {
             progress.change(&before, member);
+            progress.changed_by(by, &before, member);
         }
     }
 }

@@ -1,6 +1,13 @@
 //! What one member contributes to the counts of its wave.
 
+use event_store::RecordRef;
+
 use super::rows::{MemberRow, ProgressRow};
+
+/// Contributions that gates and the campaign's end rest on: all but slots and devices at work.
+const SETTLING: [usize; 8] = [0, 1, 2, 3, 4, 7, 8, 9];
+/// Failures, of an update or of one of its attempts.
+const FAILING: [usize; 2] = [2, 3];
 
 impl MemberRow {
     /// Ended, or confirmed and since fallen back.
@@ -32,6 +39,17 @@ impl MemberRow {
 }
 
 impl ProgressRow {
+    /// Keeps which record changed what gates and the campaign's end rest on.
+    pub(crate) fn changed_by(&mut self, record: RecordRef, before: &MemberRow, after: &MemberRow) {
+        let (before, after) = (before.contribution(), after.contribution());
+        if SETTLING.into_iter().any(|index| before[index] != after[index]) {
+            self.last_outcome = Some(record);
+        }
+        if FAILING.into_iter().any(|index| before[index] < after[index]) {
+            self.last_failure = Some(record);
+        }
+    }
+
     /// Takes a member's change into the counts.
     pub(crate) fn change(&mut self, before: &MemberRow, after: &MemberRow) {
         let (before, after) = (before.contribution(), after.contribution());

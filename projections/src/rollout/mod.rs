@@ -40,7 +40,7 @@ impl ReadModel for RolloutModel {
     }
 
     fn version(&self) -> i32 {
-        3
+        4
     }
 
     fn joins_aggregates(&self) -> bool {

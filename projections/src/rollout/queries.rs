@@ -6,6 +6,7 @@ use domain::device::FirmwareFacts;
 use domain::ledger::SlotGrant;
 use domain::rollout::{Counts, RolloutView};
 use domain::{CampaignId, DeviceId, TenantId};
+use event_store::RecordRef;
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -40,12 +41,33 @@ pub struct View {
     pub rollout: RolloutView,
     /// Version of the campaign that the view has reached.
     pub campaign_version: u64,
+    /// Position of the campaign's own last record.
+    pub campaign_position: u64,
     /// How often failed devices were let begin again.
     pub retry_round: u16,
     pub ledger_version: u64,
     pub firmware: FirmwareFacts,
     /// From when the clocks of each wave's devices run.
     pub waits_from: Vec<Option<DateTime<Utc>>>,
+    /// The records that last changed the outcomes and the failures of each wave.
+    pub changed_by: Vec<(Option<RecordRef>, Option<RecordRef>)>,
+}
+
+impl View {
+    /// The record that last changed a wave's outcomes.
+    pub fn outcome_of(&self, wave: u16) -> Option<RecordRef> {
+        self.changed_by.get(usize::from(wave).checked_sub(1)?)?.0
+    }
+
+    /// The record that last changed the outcomes of any wave.
+    pub fn last_outcome(&self) -> Option<RecordRef> {
+        self.changed_by.iter().filter_map(|(outcome, _)| *outcome).max_by_key(|record| record.position)
+    }
+
+    /// The record that last changed the failures of any wave.
+    pub fn last_failure(&self) -> Option<RecordRef> {
+        self.changed_by.iter().filter_map(|(_, failure)| *failure).max_by_key(|record| record.position)
+    }
 }
 
 /// Place of a campaign in the order of work: the most urgent first.
@@ -127,13 +149,16 @@ pub async fn view(
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();
+    let changed_by = waves.iter().map(|wave| (wave.last_outcome, wave.last_failure)).collect();
     Ok(Some(View {
         rollout,
         campaign_version: row.version,
+        campaign_position: row.position,
         retry_round: row.retry_round,
         ledger_version: row.ledger_version,
         firmware,
         waits_from,
+        changed_by,
     }))
 }
 

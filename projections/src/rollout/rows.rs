@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareFacts;
+use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 
 use super::again::PastOutcome;
@@ -79,6 +80,10 @@ pub struct ProgressRow {
     pub accepted_failed: i64,
     pub accepted_settled: i64,
     pub accepted_ended: i64,
+    /// The record that last changed how many of its devices were reached, settled or ended.
+    pub last_outcome: Option<RecordRef>,
+    /// The record that last changed how many of its devices failed.
+    pub last_failure: Option<RecordRef>,
 }
 
 impl Row for ProgressRow {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use chrono::DateTime;
-use event_store::feed::POSITION_HEADER;
+use event_store::feed::{POSITION_HEADER, TRACE_HEADER};
 use event_store::streams::{FEED, FEED_MAX_AGE};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -126,14 +126,18 @@ fn headers_schema() -> Value {
     });
     properties[POSITION_HEADER] = text("The same as `ce-id`.");
     let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    properties[TRACE_HEADER] =
+        text("W3C trace context of the request that led to the event; absent where none did directly.");
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
 fn body_schema() -> Value {
     let id = |text: &str| json!({ "type": "string", "format": "uuid", "description": text });
-    let mut causation = id("The command or message that this one answers.");
+    let mut causation = id(
+        "`command_id` of the record that led to this one; null where somebody wanted it. That record may be an internal one.",
+    );
     causation["type"] = json!(["string", "null"]);
-    let properties = json!({
+    let mut properties = json!({
         "tenant": { "type": "string" },
         "id": { "type": "string", "description": "Id of the device, campaign or firmware." },
         "version": { "type": "integer", "minimum": 1, "description": "Number of events of this thing up to and with this one." },
@@ -143,6 +147,10 @@ fn body_schema() -> Value {
         "data": { "type": "object", "description": "What is particular to the event. Fields that don't apply are absent." },
     });
     let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+    properties["causation_position"] = json!({
+        "type": "string",
+        "description": "Position of that record, `{sequence}-0`. Absent where there is none.",
+    });
     json!({ "type": "object", "properties": properties, "required": required })
 }
 

@@ -1,0 +1,55 @@
+//! What commands go back to. Read from the campaign's own records in the log, so that it is the same after any crash and on any node.
+
+use std::sync::Arc;
+
+use domain::Key;
+use domain::campaign::Campaign;
+use domain::campaign::threads::{CAMPAIGN, REOPENED, STOPPED, wave_opened};
+use domain::thread::Point;
+use event_store::{Cause, Loaded, Standing};
+use projections::rollout::WorkRow;
+use uuid::Uuid;
+
+use crate::Context;
+use crate::loops::TickError;
+
+/// A campaign as the log has it, not older than what the caller has seen.
+pub(crate) async fn campaign(
+    context: &Context,
+    row: &WorkRow,
+    seen_version: u64,
+) -> Result<Arc<Loaded<Campaign>>, TickError> {
+    let key = Key::<Campaign>::new(&row.tenant, &row.campaign);
+    let loaded = context.store.load(&key).await?;
+    Ok(if loaded.version >= seen_version { loaded } else { context.store.load_fresh(&key).await? })
+}
+
+/// What everything of the campaign carries.
+pub(crate) fn correlation_id(campaign: &Loaded<Campaign>) -> Option<Uuid> {
+    campaign.threads.last(CAMPAIGN).map(|standing| standing.correlation_id)
+}
+
+/// The campaign's last record.
+pub(crate) fn last(campaign: &Loaded<Campaign>) -> Cause {
+    cause(campaign.threads.last(CAMPAIGN))
+}
+
+/// What let devices of a wave begin: its opening, or a later retry.
+pub(crate) fn of_grant(campaign: &Loaded<Campaign>, wave: u16) -> Cause {
+    at(campaign, &[wave_opened(wave), REOPENED])
+}
+
+/// What stopped the campaign.
+pub(crate) fn of_stop(campaign: &Loaded<Campaign>) -> Cause {
+    at(campaign, &[STOPPED])
+}
+
+/// The newest record that set one of these places.
+pub(crate) fn at(campaign: &Loaded<Campaign>, points: &[Point]) -> Cause {
+    let places: Vec<_> = points.iter().map(|point| (CAMPAIGN, *point)).collect();
+    cause(campaign.threads.newest(&places))
+}
+
+fn cause(standing: Option<Standing>) -> Cause {
+    standing.map_or(Cause::Thread, |standing| Cause::Record(standing.record))
+}
