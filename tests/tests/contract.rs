@@ -25,6 +25,11 @@ macro_rules! with_cases {
             a_subscription_starts_in_the_middle,
             a_record_that_is_too_large_is_refused,
             tenants_do_not_meet,
+            what_follows_carries_the_correlation_of_its_thread,
+            events_of_other_threads_keep_their_own,
+            a_given_correlation_is_its_records_alone,
+            a_clock_names_the_record_that_set_it,
+            forgotten_threads_take_no_room,
         );
     };
 }
@@ -39,6 +44,7 @@ mod lossy;
 mod on_server;
 mod servers;
 mod tally;
+mod threads;
 
 /// One test per case, each on a log of its own.
 macro_rules! contract {

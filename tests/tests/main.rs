@@ -8,6 +8,7 @@
 mod api;
 mod audit;
 mod campaigns;
+mod causation;
 mod classics;
 mod contract;
 mod directory;

@@ -47,6 +47,11 @@ impl ApiClient {
         &self.token
     }
 
+    /// `http://host:port`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }

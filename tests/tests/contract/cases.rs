@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::lossy::LossyLog;
 use super::tally::{TallyEvent, TallyWish, add, insist, key, request, request_as, store};
+pub(super) use super::threads::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

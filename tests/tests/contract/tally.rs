@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use domain::thread::{Aim, Point, Step, StepKind, Thread};
 use domain::{Actor, CommandId, Decider, Key, Rejection, TenantId};
 use event_store::{EventStore, ExecuteError, Log, Request, clock};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,45 @@ impl Decider for Tally {
     fn exists(&self) -> bool {
         self.events > 0
     }
+
+    /// With a note each number is a thread of its own; 103 is thread 3 and takes over from thread 1.
+    fn step_of(event: &TallyEvent) -> Option<Step> {
+        match event {
+            TallyEvent::Added { note, .. } if note.is_empty() => None,
+            TallyEvent::Added { by, .. } => {
+                let (from, thread) = (Thread(*by as u32 / 100), Thread(*by as u32 % 100));
+                let kind = if from == Thread(0) { StepKind::GoesOn } else { StepKind::TakesOver(from) };
+                Some(Step { thread, kind })
+            }
+            TallyEvent::Closed {} | TallyEvent::Opened {} => None,
+        }
+    }
+
+    fn points_of(&self, event: &TallyEvent) -> Vec<(Thread, Point)> {
+        if matches!(event, TallyEvent::Closed {}) { vec![(CLOSING, Point(0))] } else { vec![] }
+    }
+
+    /// What is ordered is meant for its first number; what is reported for all of them.
+    fn aim_of(&self, wish: &TallyWish) -> Aim {
+        match wish {
+            TallyWish::Add { note, .. } if note == REPORT => Aim::any(),
+            TallyWish::Add { by, .. } => Aim::at(by.first().map(|by| Thread(*by as u32)).into_iter().collect()),
+            TallyWish::Open => Aim::any().from(CLOSING, &[Point(0)]),
+            TallyWish::Close => Aim::whole(),
+        }
+    }
+
+    fn knows_thread(&self, thread: Thread) -> bool {
+        thread < FORGOTTEN
+    }
 }
+
+/// Where it was closed.
+const CLOSING: Thread = Thread(0);
+/// Threads from here on aren't remembered.
+pub(super) const FORGOTTEN: Thread = Thread(50);
+/// Note of what is reported.
+pub(super) const REPORT: &str = "report";
 
 pub(super) fn key(tenant: &str, id: &str) -> Key<Tally> {
     Key::new(&TenantId::new(tenant).unwrap(), &id.to_owned())
