@@ -3,7 +3,7 @@
     python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
     .venv/bin/python examples/dead_letters.py
 
-Needs the service's NATS user. `--subject 'dead.default.>'` shows one tenant's; `dead._.>` those whose tenant could not be told.
+Needs the service's NATS user. `--subject 'dead.default.>'` shows one tenant's; `dead._.>` those whose tenant could not be told. One tenant's are also at GET /api/v1/dead-letters.
 """
 
 import argparse

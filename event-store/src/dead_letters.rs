@@ -1,40 +1,56 @@
-//! Messages that could not be understood, kept with the reason, bounded by age and size.
+//! Messages of devices that could not be taken, or only in part, kept with the reason, bounded by age and size.
 //!
-//! Stream DEAD_LETTERS, subject `dead.{tenant or _}.{source}`. Payloads come from anybody, so they are cut to a bound.
+//! Stream DEAD_LETTERS, subject `dead.{tenant or _}.{source}.{device or _}.{reason}`, so that one tenant's, one device's and one reason's
+//! are found by subject ([`page`]). Letters of earlier versions stand under `dead.{tenant or _}.{source}`. Payloads come from anybody, so
+//! they are cut to a bound.
+
+mod page;
+mod reason;
 
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
-use domain::TenantId;
+use domain::{DeviceId, TenantId};
 
-use crate::error::AppendError;
+pub use page::{LetterFilter, LetterPage, StoredLetter};
+pub use reason::DeadLetterReason;
+
+use crate::error::{AppendError, StoreError};
 use crate::jetstream::append::publish;
 use crate::streams::DEAD_LETTERS;
 use crate::subject::is_token;
 
 /// Bytes of a payload that are kept.
 pub const PAYLOAD_MAX_BYTES: usize = 4 * 1024;
-/// Bytes of a reason, and of an origin, that are kept.
+/// Bytes of a detail, and of an origin, that are kept.
 pub const TEXT_MAX_BYTES: usize = 256;
 /// Largest dead letter, in bytes, headers not counted.
 const MESSAGE_MAX_BYTES: usize = PAYLOAD_MAX_BYTES;
 
-/// Header: why the message was refused.
+/// Header: what is wrong with the message, for people.
 pub const REASON_HEADER: &str = "Waybill-Reason";
 /// Header: where it came from, such as an MQTT topic.
 pub const ORIGIN_HEADER: &str = "Waybill-Origin";
 /// Header: length of the payload before it was cut, in bytes.
 pub const LENGTH_HEADER: &str = "Waybill-Length";
 
+const PREFIX: &str = "dead";
+/// Stands for a tenant or device that could not be told.
+const NOBODY: &str = "_";
+
 /// A message that was refused.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetter<'a> {
     /// Whose it is, if that could be told.
     pub tenant: Option<&'a TenantId>,
+    /// The device that sent it, or that it names as its sender.
+    pub device: Option<&'a DeviceId>,
     /// Which part refused it, one subject token: `mqtt`, `chirpstack`, …
     pub source: &'static str,
     /// Where it came from: topic or route.
     pub origin: &'a str,
-    pub reason: &'a str,
+    pub reason: DeadLetterReason,
+    /// What is wrong, for people.
+    pub detail: &'a str,
     pub payload: &'a [u8],
 }
 
@@ -52,18 +68,36 @@ impl DeadLetters {
     /// Keeps a message; returns its sequence number once it is stored.
     pub async fn keep(&self, letter: DeadLetter<'_>) -> Result<u64, AppendError> {
         let mut headers = HeaderMap::new();
-        headers.insert(REASON_HEADER, header_text(letter.reason));
+        headers.insert(REASON_HEADER, header_text(letter.detail));
         headers.insert(ORIGIN_HEADER, header_text(letter.origin));
         headers.insert(LENGTH_HEADER, letter.payload.len().to_string());
         let kept = &letter.payload[..letter.payload.len().min(PAYLOAD_MAX_BYTES)];
         let body = Bytes::copy_from_slice(kept);
         publish(&self.client, DEAD_LETTERS, subject(&letter), headers, body, MESSAGE_MAX_BYTES).await
     }
+
+    /// One page of a tenant's letters, the newest first: those with a sequence number below `before`, at most `limit`. A bounded number of
+    /// requests, however many letters there are.
+    pub async fn page(
+        &self,
+        filter: &LetterFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<LetterPage, StoreError> {
+        page::read(&self.client, filter, before, limit).await
+    }
+
+    /// How many of a tenant's letters fit a filter.
+    pub async fn count(&self, filter: &LetterFilter) -> Result<u64, StoreError> {
+        page::count(&self.client, filter).await
+    }
 }
 
 fn subject(letter: &DeadLetter<'_>) -> String {
     let source = if is_token(letter.source) { letter.source } else { "other" };
-    format!("dead.{}.{source}", letter.tenant.map_or("_", TenantId::as_str))
+    let tenant = letter.tenant.map_or(NOBODY, TenantId::as_str);
+    let device = letter.device.map_or(NOBODY, DeviceId::as_str);
+    format!("{PREFIX}.{tenant}.{source}.{device}.{}", letter.reason.word())
 }
 
 /// The text as far as it can stand in a header: printable ASCII, cut to the bound.

@@ -10,7 +10,7 @@ use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
 
 use crate::command::Links;
-use crate::inbound::{Answers, Handler, Queues, Unfinished, mqtt_msgs};
+use crate::inbound::{Answers, Handler, Queues, Unfinished, mqtt_msgs, overheard};
 use crate::link::{BrokerAddress, Link};
 use crate::outbound::{LiveDevices, Outbound};
 
@@ -48,7 +48,8 @@ impl Bridge {
             links: Arc::clone(&links),
         };
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
-        let queues = Queues::start(&handler, &tasks);
+        let queues = Arc::new(Queues::start(&handler, &tasks));
+        tasks.spawn("mqtt-overheard", overheard::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
         tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());

@@ -10,6 +10,10 @@ use domain::{DeviceId, TenantId};
 
 /// What nats-server puts before the subject of a message that it keeps for MQTT.
 pub const STORED_PREFIX: &str = "$MQTT.msgs.";
+/// What nats-server puts before the subject of a retained message.
+const RETAINED_PREFIX: &str = "$MQTT.rmsgs.";
+/// Characters of an unknown topic that are kept.
+const SHOWN_MAX: usize = 256;
 /// The second level of every topic.
 const DEVICES: &str = "devices";
 
@@ -42,22 +46,63 @@ pub struct DeviceTopic {
     pub channel: Channel,
 }
 
-/// A topic that is none of the protocol's.
+/// A topic that is none of the protocol's; cut to a bound.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no topic of the device protocol")]
 pub struct UnknownTopic(pub String);
 
+/// Topics of three levels below a device that it may publish to: those of the protocol and the likeliest mistakes. Not all of them, because
+/// `firmware/{ordinal}/{offset}` is how pieces of firmware go down.
+const THREE_LEVELS: [&str; 9] = [
+    "*.*.status",
+    "*.*.get",
+    "updates.*.*",
+    "update.*.*",
+    "commands.*.*",
+    "command.*.*",
+    "status.*.*",
+    "info.*.*",
+    "telemetry.*.*",
+];
+
 /// The subjects under which nats-server keeps what devices send with QoS 1: a name and one filter per up-channel. No two of them match
-/// the same message, and none matches a command.
-pub fn stored_filters() -> [(&'static str, String); 5] {
+/// the same message, and none matches a command. Those of two levels and more take wrong topics with the right ones; a wrong topic of one
+/// level is only overheard, because a filter for it would match commands.
+pub fn stored_filters() -> [(&'static str, String); 6] {
     [
         ("status", "status"),
-        ("reports", "updates.*.status"),
+        ("reports", "*.*.*"),
         ("info", "info"),
-        ("get", "commands.get"),
+        ("get", "*.*"),
         ("telemetry", "telemetry"),
+        ("deeper", "*.*.*.>"),
     ]
     .map(|(name, channel)| (name, format!("{STORED_PREFIX}*.{DEVICES}.*.{channel}")))
+}
+
+/// Whether one of [`stored_filters`] takes what was published with QoS 1 under this subject.
+pub fn is_stored(subject: &str) -> bool {
+    let mut channel = subject.split('.').skip(3);
+    match (channel.next(), channel.next()) {
+        (None, _) => false,
+        (Some(only), None) => matches!(only, "status" | "info" | "telemetry"),
+        (Some(_), Some(_)) => true,
+    }
+}
+
+/// The subjects on which everything passes that devices publish, whatever its QoS. Commands match one of them; nats.conf denies them to the
+/// bridge's user.
+pub fn passing_filters() -> Vec<String> {
+    let below = ["*", "*.*"].into_iter().chain(THREE_LEVELS).chain(["*.*.*.>"]);
+    let below = below.map(|channel| format!("*.{DEVICES}.*.{channel}"));
+    std::iter::once(format!("*.{DEVICES}.*")).chain(below).collect()
+}
+
+/// The subjects under which nats-server stores retained messages of up-channels.
+pub fn retained_filters() -> Vec<String> {
+    ["status", "info", "telemetry", "*.*", "*.*.*"]
+        .map(|channel| format!("{RETAINED_PREFIX}*.{DEVICES}.*.{channel}"))
+        .to_vec()
 }
 
 impl DeviceTopic {
@@ -67,13 +112,17 @@ impl DeviceTopic {
 
     /// The topic as MQTT writes it.
     pub fn parse(topic: &str) -> Result<Self, UnknownTopic> {
-        Self::from_levels(topic.split('/')).ok_or_else(|| UnknownTopic(topic.to_owned()))
+        Self::from_levels(topic.split('/')).ok_or_else(|| UnknownTopic(topic.chars().take(SHOWN_MAX).collect()))
     }
 
     /// The topic of a message that nats-server keeps under `$MQTT.msgs.`
     pub fn from_stored_subject(subject: &str) -> Result<Self, UnknownTopic> {
-        let levels = subject.strip_prefix(STORED_PREFIX).map(|topic| topic.split('.'));
-        levels.and_then(Self::from_levels).ok_or_else(|| UnknownTopic(subject.to_owned()))
+        Self::from_subject(subject.strip_prefix(STORED_PREFIX).unwrap_or(subject))
+    }
+
+    /// The topic of a message as nats-server passes it on.
+    pub fn from_subject(subject: &str) -> Result<Self, UnknownTopic> {
+        Self::parse(&topic_of(subject))
     }
 
     /// The subject under which nats-server keeps messages of this topic.
@@ -120,10 +169,37 @@ impl fmt::Display for DeviceTopic {
     }
 }
 
-/// The tenant in the first level of a topic or stored subject that is otherwise unknown.
-pub(crate) fn tenant_of(text: &str) -> Option<TenantId> {
-    let text = text.strip_prefix(STORED_PREFIX).unwrap_or(text);
-    TenantId::new(text.split(['/', '.']).next()?).ok()
+impl UnknownTopic {
+    /// The tenant in the first level, and the device in the third, as far as they are any.
+    pub fn owner(&self) -> (Option<TenantId>, Option<DeviceId>) {
+        let mut levels = self.0.split('/');
+        let tenant = levels.next().and_then(|tenant| TenantId::new(tenant).ok());
+        let devices = levels.next() == Some(DEVICES);
+        let device = levels.next().filter(|_| devices).and_then(|device| DeviceId::new(device).ok());
+        (tenant, device)
+    }
+}
+
+/// The topic that nats-server made a subject of: there `/` is `.`, `.` is `//`, and an empty level is `/`.
+fn topic_of(subject: &str) -> String {
+    let (mut topic, mut rest) = (String::with_capacity(subject.len()), subject.chars().peekable());
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('/', Some('/')) => {
+                topic.push('.');
+                rest.next();
+            }
+            ('/', Some('.')) => {
+                topic.push('/');
+                rest.next();
+            }
+            // An empty level before the end, or at it.
+            ('/', _) => {}
+            ('.', _) => topic.push('/'),
+            (other, _) => topic.push(other),
+        }
+    }
+    topic
 }
 
 /// A number in its only spelling: no sign, no zeros in front.
@@ -159,8 +235,18 @@ mod tests {
     }
 
     fn matches(filter: &str, subject: &str) -> bool {
-        let (filter, subject): (Vec<_>, Vec<_>) = (filter.split('.').collect(), subject.split('.').collect());
-        filter.len() == subject.len() && filter.iter().zip(&subject).all(|(f, s)| *f == "*" || f == s)
+        let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
+        loop {
+            match (filter.next(), subject.next()) {
+                (Some(">"), Some(_)) | (None, None) => return true,
+                (Some(wanted), Some(found)) if wanted == "*" || wanted == found => {}
+                _ => return false,
+            }
+        }
+    }
+
+    fn caught(filters: &[String], subject: &str) -> usize {
+        filters.iter().filter(|filter| matches(filter, subject)).count()
     }
 
     proptest! {
@@ -172,11 +258,24 @@ mod tests {
             let topic = DeviceTopic::new(&tenant, &device, channel);
             prop_assert_eq!(&DeviceTopic::parse(&topic.to_string()), &Ok(topic.clone()));
             prop_assert_eq!(&DeviceTopic::from_stored_subject(&topic.to_stored_subject()), &Ok(topic.clone()));
-            let caught = stored_filters().iter().filter(|(_, filter)| matches(filter, &topic.to_stored_subject())).count();
-            let up = !matches!(
-                channel, Channel::Commands | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. }
-            );
-            prop_assert_eq!(caught, usize::from(up));
+            let stored = stored_filters().map(|(_, filter)| filter);
+            let may_come = channel != Channel::Commands;
+            prop_assert_eq!(caught(&stored, &topic.to_stored_subject()), usize::from(may_come));
+            let chunk = matches!(channel, Channel::FirmwareChunk { .. });
+            let subject = topic.to_string().replace('/', ".");
+            prop_assert_eq!(caught(&passing_filters(), &subject) > 0, !chunk);
+        }
+
+        #[test]
+        fn whatever_a_device_publishes_below_itself_is_seen(
+            channel in "(/(status|info|telemetry|[a-z]{1,9}|[0-9]{1,3})){0,5}",
+        ) {
+            let subject = format!("acme.devices.d-1{}", channel.replace('/', "."));
+            let stored = stored_filters().map(|(_, filter)| filter);
+            let caught_stored = caught(&stored, &format!("{STORED_PREFIX}{subject}"));
+            prop_assert_eq!(caught_stored, usize::from(is_stored(&subject)));
+            let levels = channel.matches('/').count();
+            prop_assert!(caught_stored == 1 || caught(&passing_filters(), &subject) == 1, "{levels} levels");
         }
 
         #[test]
@@ -185,6 +284,31 @@ mod tests {
                 prop_assert_eq!(topic.to_string(), text);
             }
         }
+    }
+
+    #[test]
+    fn a_subject_leads_back_to_its_topic() {
+        for (subject, topic) in [
+            ("acme.devices.d-1.status", "acme/devices/d-1/status"),
+            ("acme.devices.d//1.status", "acme/devices/d.1/status"),
+            ("acme.devices.d-1./.status", "acme/devices/d-1//status"),
+            ("acme.devices.d-1.status./", "acme/devices/d-1/status/"),
+        ] {
+            assert_eq!(topic_of(subject), topic);
+        }
+    }
+
+    #[test]
+    fn a_wrong_topic_still_tells_whose_it_is() {
+        let owner = |topic: &str| {
+            let (tenant, device) = UnknownTopic(topic.to_owned()).owner();
+            (tenant.map(|tenant| tenant.to_string()), device.map(|device| device.to_string()))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(owner("acme/devices/d-1/update/1/status"), (text("acme"), text("d-1")));
+        assert_eq!(owner("acme/device/d-1/status"), (text("acme"), None));
+        assert_eq!(owner("acme/devices/d.1/status"), (text("acme"), None));
+        assert_eq!(owner("Acme/devices/d-1/status"), (None, text("d-1")));
     }
 
     #[test]

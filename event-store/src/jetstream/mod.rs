@@ -6,7 +6,7 @@
 
 pub(crate) mod append;
 mod probe;
-mod read;
+pub(crate) mod read;
 pub(crate) mod reader;
 mod replies;
 mod writes;

@@ -99,17 +99,18 @@ async fn rest_of_page(first: Option<Message>, mut incoming: Incoming<'_>) -> Res
     let mut next = first;
     loop {
         let message = next.ok_or_else(|| StoreError::Unavailable("the connection was closed".to_owned()))?;
-        match message.status.map(|status| status.as_u16()) {
-            None => records.push(from_batch(message)?),
-            Some(STATUS_NOT_FOUND) => return Ok(Page { records: Vec::new(), more: false }),
-            Some(STATUS_END_OF_BATCH) => return end_of(message, records),
-            Some(503) => return Err(StoreError::Unavailable("no replica of EVENTS answers".to_owned())),
-            Some(code) => {
-                let text = message.description.unwrap_or_default();
-                return Err(StoreError::Refused(format!("reading: {code} {text}")));
+        let Some(end) = batch_end(&message)? else {
+            records.push(from_batch(message)?);
+            next = timeout(MESSAGE_TIMEOUT, incoming.messages.recv()).await.map_err(|_| no_answer())?;
+            continue;
+        };
+        let last = records.last().map(|record| record.position);
+        return match end.last {
+            Some(named) if Some(named) != last => {
+                Err(StoreError::Unavailable(format!("replies were lost: the batch ends at {named}, not at {last:?}")))
             }
-        }
-        next = timeout(MESSAGE_TIMEOUT, incoming.messages.recv()).await.map_err(|_| no_answer())?;
+            _ => Ok(Page { records, more: end.pending > 0 }),
+        };
     }
 }
 
@@ -117,15 +118,29 @@ fn no_answer() -> StoreError {
     StoreError::Unavailable("JetStream gave no answer in time".to_owned())
 }
 
-/// A batch is whole when its end names the last message that came.
-fn end_of(message: Message, records: Vec<RawRecord>) -> Result<Page, StoreError> {
+/// The end of a batch. It is whole when the end names the last message that came.
+pub(crate) struct BatchEnd {
+    /// Sequence number of the last message; none of an empty batch.
+    pub(crate) last: Option<u64>,
+    /// How many more messages stand after it.
+    pub(crate) pending: u64,
+}
+
+/// What a reply to a batch read says: a message, or that the batch ends.
+pub(crate) fn batch_end(message: &Message) -> Result<Option<BatchEnd>, StoreError> {
     let number = |name: &str| -> Option<u64> { message.headers.as_ref()?.get(name)?.as_str().parse().ok() };
-    let last = records.last().map(|record| record.position);
-    match number("Nats-Last-Sequence") {
-        Some(named) if Some(named) != last => {
-            Err(StoreError::Unavailable(format!("replies were lost: the batch ends at {named}, not at {last:?}")))
+    match message.status.map(|status| status.as_u16()) {
+        None => Ok(None),
+        Some(STATUS_NOT_FOUND) => Ok(Some(BatchEnd { last: None, pending: 0 })),
+        Some(STATUS_END_OF_BATCH) => {
+            let pending = number("Nats-Num-Pending").unwrap_or(0);
+            Ok(Some(BatchEnd { last: number("Nats-Last-Sequence"), pending }))
         }
-        _ => Ok(Page { records, more: number("Nats-Num-Pending").unwrap_or(0) > 0 }),
+        Some(503) => Err(StoreError::Unavailable("no replica of the stream answers".to_owned())),
+        Some(code) => {
+            let text = message.description.clone().unwrap_or_default();
+            Err(StoreError::Refused(format!("reading: {code} {text}")))
+        }
     }
 }
 
@@ -180,7 +195,7 @@ fn record(
 }
 
 /// The headers that were stored with a message.
-pub(super) fn own_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+pub(crate) fn own_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let own = headers.iter().filter(|(name, _)| !READ_HEADERS.contains(&AsRef::<str>::as_ref(name)));
     own.filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string()))).collect()
 }

@@ -10,6 +10,7 @@ mod heard;
 mod limits;
 mod merge;
 pub(crate) mod mqtt_msgs;
+pub(crate) mod overheard;
 mod queues;
 mod trouble;
 mod unfinished;
@@ -20,6 +21,7 @@ use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
 use domain::device::{Mark, MarkTopic};
+use domain::{DeviceId, TenantId};
 
 pub(crate) use answers::Answers;
 pub(crate) use handler::Handler;
@@ -30,12 +32,37 @@ use crate::topics::{DeviceTopic, UnknownTopic};
 
 /// A message of a device, or of something that pretends to be one.
 pub(crate) struct Inbound {
-    /// Where it came from, as the source spells it.
-    pub(crate) origin: String,
     pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
+    pub(crate) heard: Heard,
     pub(crate) payload: Bytes,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) ack: Ack,
+}
+
+/// How a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The broker keeps it until it is acknowledged.
+    Stored,
+    /// In passing, as it was published: nobody keeps it. With QoS 0, or on a topic of which nothing is kept.
+    Passing,
+    /// As the copy that the broker keeps for later subscribers. The message itself comes, too.
+    Retained,
+}
+
+impl Inbound {
+    /// Whose it is, as far as the topic tells.
+    pub(crate) fn owner(&self) -> (Option<TenantId>, Option<DeviceId>) {
+        match &self.topic {
+            Ok(topic) => (Some(topic.tenant.clone()), Some(topic.device.clone())),
+            Err(unknown) => unknown.owner(),
+        }
+    }
+
+    /// The topic as MQTT writes it.
+    pub(crate) fn topic_text(&self) -> String {
+        self.topic.as_ref().map_or_else(|unknown| unknown.0.clone(), DeviceTopic::to_string)
+    }
 }
 
 /// Names a message for ever, however often it is delivered.
@@ -57,8 +84,12 @@ pub(crate) enum Verdict {
     Again(Duration),
 }
 
-/// The way back to the source of a message.
+/// The way back to the source of a message; none for what nobody keeps.
 pub(crate) struct Ack {
+    kept: Option<Kept>,
+}
+
+struct Kept {
     acker: Acker,
     /// The message's number; 0 where the source has none.
     number: u64,
@@ -73,16 +104,30 @@ impl Delivery {
 }
 
 impl Ack {
+    pub(crate) fn of(acker: Acker, number: u64, settled: Settled) -> Self {
+        Self { kept: Some(Kept { acker, number, settled }) }
+    }
+
+    /// Whether this process has acknowledged the message of this number just now.
+    fn has_settled(&self, number: u64) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.settled.contains(number))
+    }
+
+    pub(crate) fn none() -> Self {
+        Self { kept: None }
+    }
+
     pub(crate) async fn settle(&self, verdict: Verdict) {
         let kind = match verdict {
             Verdict::Done => AckKind::Ack,
             Verdict::Again(pause) => AckKind::Nak(Some(pause)),
         };
+        let Some(kept) = &self.kept else { return };
         if verdict == Verdict::Done {
-            self.settled.note(self.number);
+            kept.settled.note(kept.number);
         }
         // Unsent, it is delivered again when its time is over.
-        if let Err(error) = self.acker.ack_with(kind).await {
+        if let Err(error) = kept.acker.ack_with(kind).await {
             tracing::debug!(%error, "the broker can't be told what became of a message");
         }
     }

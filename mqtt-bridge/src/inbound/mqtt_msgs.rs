@@ -5,6 +5,7 @@
 //! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
 //! nothing may be called ready before the durable exists.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
-use super::{Ack, Delivery, Inbound, Queues, Settled, Verdict, heard};
+use super::{Ack, Delivery, Heard, Inbound, Queues, Settled, Verdict, heard};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 pub(super) const STREAM: &str = "$MQTT_msgs";
@@ -63,7 +64,7 @@ pub(crate) enum SourceError {
 /// Reads and hands on until stopped. `ready` becomes true once nothing published is lost any more.
 pub(crate) async fn run(
     client: Client,
-    queues: Queues,
+    queues: Arc<Queues>,
     telemetry: Telemetry,
     ready: watch::Sender<bool>,
     stop: CancellationToken,
@@ -217,10 +218,10 @@ fn inbound(message: Message, incarnation_ms: u64, settled: &Settled) -> Inbound 
     let (message, acker) = message.split();
     Inbound {
         topic: DeviceTopic::from_stored_subject(&message.subject),
-        origin: message.subject.to_string(),
+        heard: Heard::Stored,
         payload: message.payload,
         delivery,
-        ack: Ack { acker, number: delivery.map_or(0, |delivery| delivery.number), settled: settled.clone() },
+        ack: Ack::of(acker, delivery.map_or(0, |delivery| delivery.number), settled.clone()),
     }
 }
 

@@ -98,10 +98,10 @@ impl Queues {
 
     /// Hands a message on, or back when there is no room for it.
     pub(crate) async fn push(&self, message: Inbound) {
-        let device = match &message.topic {
-            Ok(topic) => self.hasher.hash_one((&topic.tenant, &topic.device)),
+        let device = match message.owner() {
+            (Some(tenant), Some(device)) => self.hasher.hash_one((tenant, device)),
             // Nobody's: they share one lane, however they are called.
-            Err(_) => self.hasher.hash_one(()),
+            _ => self.hasher.hash_one(()),
         };
         let queue = &self.queues[(device % QUEUES as u64) as usize];
         let pushed = queue.push(device, Arc::new(message), Instant::now());
@@ -125,10 +125,10 @@ impl Queues {
             return;
         }
         self.named.note(&device);
-        let (kind, origin) = (message.kind().label(), message.origin.as_str());
+        let (kind, topic) = (message.kind().label(), message.topic_text());
         tracing::warn!(
             kind,
-            origin,
+            topic,
             reason = why.label(),
             "a device says more than it is listened to; its newest word counts"
         );
@@ -273,7 +273,8 @@ async fn let_go(message: &Arc<Inbound>, why: Dropped) {
 impl Ack {
     /// Says that the message is still being worked on.
     async fn renew(&self) {
-        if let Err(error) = self.acker.ack_with(AckKind::Progress).await {
+        let Some(kept) = &self.kept else { return };
+        if let Err(error) = kept.acker.ack_with(AckKind::Progress).await {
             tracing::debug!(%error, "the broker can't be told that a message is being worked on");
         }
     }

@@ -1,5 +1,7 @@
 //! Why a message had no effect: its own fault, or not now.
 
+use domain::Rejection;
+use event_store::dead_letters::DeadLetterReason;
 use event_store::{AppendError, ExecuteError, StoreError};
 
 use super::handler::Hold;
@@ -7,8 +9,8 @@ use crate::wire::Malformed;
 
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It can never be taken: kept as a dead letter under this reason. The label is one of a closed set.
-    Refused { label: &'static str, reason: String },
+    /// It can never be taken: kept as a dead letter.
+    Refused { reason: DeadLetterReason, detail: String },
     /// What it needs is not available. To be tried again.
     NotNow(String),
     /// What it says is no news, and its device has told much of that. Kept until there is room.
@@ -16,14 +18,25 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) fn refused(label: &'static str, reason: impl Into<String>) -> Self {
-        Self::Refused { label, reason: reason.into() }
+    pub(super) fn refused(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
+        Self::Refused { reason, detail: detail.into() }
     }
 }
 
 impl From<Malformed> for Trouble {
     fn from(malformed: Malformed) -> Self {
-        Self::refused("malformed", malformed.0)
+        Self::refused(DeadLetterReason::Malformed, malformed.0)
+    }
+}
+
+impl From<Rejection> for Trouble {
+    fn from(rejection: Rejection) -> Self {
+        let reason = match rejection {
+            Rejection::DeviceUnknown => DeadLetterReason::NoSuchDevice,
+            Rejection::DeviceDecommissioned => DeadLetterReason::DeviceDecommissioned,
+            _ => DeadLetterReason::Rejected,
+        };
+        Self::refused(reason, rejection.to_string())
     }
 }
 
@@ -31,7 +44,7 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         if error.is_final() {
             tracing::error!(%error, "a device's message can't be taken");
-            Self::refused("broken", error.to_string())
+            Self::refused(DeadLetterReason::Broken, error.to_string())
         } else {
             Self::NotNow(error.to_string())
         }
@@ -41,9 +54,9 @@ impl From<StoreError> for Trouble {
 impl From<ExecuteError> for Trouble {
     fn from(error: ExecuteError) -> Self {
         match error {
-            ExecuteError::Rejected(rejection) => Self::refused("rejected", rejection.to_string()),
+            ExecuteError::Rejected(rejection) => rejection.into(),
             ExecuteError::Conflict | ExecuteError::VersionDiffers { .. } => Self::NotNow(error.to_string()),
-            ExecuteError::CommandIdReused => Self::refused("broken", error.to_string()),
+            ExecuteError::CommandIdReused => Self::refused(DeadLetterReason::Broken, error.to_string()),
             ExecuteError::Store(error) => error.into(),
         }
     }
@@ -52,7 +65,7 @@ impl From<ExecuteError> for Trouble {
 impl From<AppendError> for Trouble {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::TooLarge { .. } => Self::refused("malformed", error.to_string()),
+            AppendError::TooLarge { .. } => Self::refused(DeadLetterReason::Malformed, error.to_string()),
             AppendError::Conflict { .. }
             | AppendError::Ambiguous(_)
             | AppendError::Unavailable(_)

@@ -47,7 +47,7 @@ impl Settled {
         self.0.insert(number, ());
     }
 
-    fn contains(&self, number: u64) -> bool {
+    pub(super) fn contains(&self, number: u64) -> bool {
         self.0.contains_key(&number)
     }
 }
@@ -64,10 +64,11 @@ impl Unfinished {
 
     /// Whether an older message of the topic may still be applied; also when nobody can tell.
     pub(super) async fn before(&self, message: &Inbound) -> bool {
-        let Some(delivery) = message.delivery else { return false };
+        let (Some(delivery), Ok(topic)) = (message.delivery, &message.topic) else { return false };
+        let subject = topic.to_stored_subject();
         let mut from = 1;
         for _ in 0..LOOKS_MAX {
-            let question = json!({"seq": from, "next_by_subj": message.origin});
+            let question = json!({"seq": from, "next_by_subj": subject});
             let first = match ask::<Found>(&self.jetstream, format!("STREAM.MSG.GET.{STREAM}"), question).await {
                 Ok(Ok(Found { message })) => message.seq,
                 // This very message is gone, too: another process has finished it.
@@ -80,7 +81,7 @@ impl Unfinished {
             if first >= delivery.number {
                 return false;
             }
-            if !message.ack.settled.contains(first) {
+            if !message.ack.has_settled(first) {
                 return true;
             }
             from = first + 1;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::Sealed;
 use domain::values::{FIRMWARE_COMPONENT, TAGS_MAX, is_component, is_short_text, is_version_text};
-use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Malformed;
@@ -16,6 +15,10 @@ const MESSAGE_MAX_CHARS: usize = 256;
 const MARK_MAX_BYTES: usize = 64;
 /// Most components a device can name.
 const COMPONENTS_MAX: usize = 16;
+/// Characters of a value that makes no sense that are repeated.
+const SHOWN_MAX_CHARS: usize = 32;
+/// What a time has to be.
+pub(super) const TIME: &str = "a time: RFC 3339, or seconds or milliseconds since 1970";
 /// Numbers above this are milliseconds since 1970, below it seconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
@@ -114,19 +117,36 @@ pub(super) fn reading(value: &Value, least: i16, most: i16) -> Option<i16> {
 }
 
 /// A whole number that isn't negative, fractions cut off; anything else is nothing.
-pub(super) fn whole_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
+pub(super) fn whole(value: &Value) -> Option<u64> {
     let fraction =
         || value.as_f64().filter(|number| (0.0..u64::MAX as f64).contains(number)).map(|number| number as u64);
-    Ok(value.as_u64().or_else(fraction))
+    value.as_u64().or_else(fraction)
 }
 
 /// A text; anything else is nothing.
-pub(super) fn text_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    })
+pub(super) fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// Names the values that are there and make no sense: each with its name, whether it fits, and what would.
+pub(super) fn ignored<const N: usize>(values: [(&str, &Value, bool, &str); N]) -> Option<String> {
+    let odd = values.into_iter().filter(|(_, value, fits, _)| !fits && !value.is_null());
+    let texts: Vec<String> = odd
+        .map(|(name, value, _, wanted)| {
+            let shown: String = value.to_string().chars().take(SHOWN_MAX_CHARS).collect();
+            format!("{name} is {shown}, not {wanted}")
+        })
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// Whether a flag can be told from a value.
+pub(super) fn is_flag(value: &Value) -> bool {
+    match value {
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => matches!(text.as_str(), "true" | "1" | "yes" | "false" | "0" | "no" | ""),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
 }
 
 /// Whether a flag is set, in whatever way a device writes that.

@@ -14,6 +14,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 pub use command::{CommandMessage, CommandName, Kind, Signature};
 pub use info::InfoMessage;
@@ -60,19 +61,30 @@ fn must_be_object(payload: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// A message on `telemetry`: the object as it was sent, and its own time.
-pub fn read_measurements(
-    payload: &[u8],
-) -> Result<(Box<serde_json::value::RawValue>, Option<DateTime<Utc>>), Malformed> {
-    #[derive(Deserialize)]
-    struct Stamp {
-        #[serde(default)]
-        ts: Value,
+/// A message on `telemetry`.
+#[derive(Debug)]
+pub struct Measurements {
+    /// The object as it was sent.
+    pub data: Box<RawValue>,
+    /// Its own time.
+    pub device_time: Option<DateTime<Utc>>,
+    /// What of it is ignored because it makes no sense.
+    pub ignored: Option<String>,
+}
+
+impl Measurements {
+    pub fn read(payload: &[u8]) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        struct Stamp {
+            #[serde(default)]
+            ts: Value,
+        }
+        within(payload, MEASUREMENTS_MAX_BYTES)?;
+        must_be_object(payload)?;
+        let data: Box<RawValue> = serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))?;
+        let stamp: Stamp = serde_json::from_str(data.get()).map_err(|error| Malformed::new(error.to_string()))?;
+        let device_time = bounds::device_time(&stamp.ts);
+        let ignored = bounds::ignored([("ts", &stamp.ts, device_time.is_some(), bounds::TIME)]);
+        Ok(Self { data, device_time, ignored })
     }
-    within(payload, MEASUREMENTS_MAX_BYTES)?;
-    must_be_object(payload)?;
-    let raw: Box<serde_json::value::RawValue> =
-        serde_json::from_slice(payload).map_err(|error| Malformed::new(error.to_string()))?;
-    let stamp: Stamp = serde_json::from_str(raw.get()).map_err(|error| Malformed::new(error.to_string()))?;
-    Ok((raw, bounds::device_time(&stamp.ts)))
 }

@@ -94,13 +94,37 @@ impl PresenceMessage {
         })
     }
 
+    /// What of the message is ignored because it makes no sense, and what would make sense.
+    pub fn ignored(&self) -> Option<String> {
+        bounds::ignored([
+            ("trial", &self.trial, bounds::is_flag(&self.trial), "true or false; it counts as false"),
+            ("battery_level", &self.battery_level, self.battery().is_some(), "a number from 0 to 100"),
+            ("signal_strength", &self.signal_strength, self.signal().is_some(), "a number from -200 to 50"),
+            ("external_power", &self.external_power, self.external_power.is_boolean(), "true or false"),
+            (
+                "last_update",
+                &self.last_update,
+                last_update(&self.last_update).is_some(),
+                "an object with ordinal, attempt and status",
+            ),
+        ])
+    }
+
+    fn battery(&self) -> Option<i16> {
+        bounds::reading(&self.battery_level, 0, 100)
+    }
+
+    fn signal(&self) -> Option<i16> {
+        bounds::reading(&self.signal_strength, -200, 50)
+    }
+
     pub fn to_contact(&self) -> Result<Contact, Malformed> {
         Ok(Contact {
             status: Some(self.status),
             session: bounds::mark("session", &self.session)?,
             boot_id: bounds::mark("boot_id", &self.boot_id)?,
-            battery_level: bounds::reading(&self.battery_level, 0, 100),
-            signal_strength: bounds::reading(&self.signal_strength, -200, 50),
+            battery_level: self.battery(),
+            signal_strength: self.signal(),
             external_power: self.external_power.as_bool(),
             ..Contact::default()
         })

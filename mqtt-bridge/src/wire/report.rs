@@ -25,14 +25,18 @@ pub struct StatusReport {
     #[serde(default)]
     pub sha256: Option<String>,
     /// Bytes received so far.
-    #[serde(default, deserialize_with = "bounds::whole_or_none")]
-    pub bytes: Option<u64>,
-    #[serde(default, deserialize_with = "bounds::text_or_none")]
-    pub code: Option<String>,
-    #[serde(default, deserialize_with = "bounds::text_or_none")]
-    pub message: Option<String>,
-    #[serde(default, deserialize_with = "bounds::whole_or_none")]
-    pub retry_after_s: Option<u64>,
+    #[serde(default)]
+    pub bytes: Value,
+    #[serde(default)]
+    pub code: Value,
+    #[serde(default)]
+    pub message: Value,
+    #[serde(default)]
+    pub retry_after_s: Value,
+    #[serde(default)]
+    pub version: Value,
+    #[serde(default)]
+    pub seq: Value,
     #[serde(default)]
     pub ts: Value,
 }
@@ -60,7 +64,7 @@ impl StatusReport {
 
     /// Whether the report says how far the device is.
     pub fn has_progress(&self) -> bool {
-        self.bytes.is_some() || !self.progress.is_null()
+        bounds::whole(&self.bytes).is_some() || !self.progress.is_null()
     }
 
     pub fn progress(&self, report: &Report) -> Progress {
@@ -69,8 +73,24 @@ impl StatusReport {
             attempt: report.attempt,
             status: report.status.word(),
             progress: bounds::reading(&self.progress, 0, 100),
-            bytes: self.bytes,
+            bytes: bounds::whole(&self.bytes),
         }
+    }
+
+    /// What of the report is ignored because it makes no sense, and what would make sense.
+    pub fn ignored(&self) -> Option<String> {
+        let (code, number) = (bounds::text(&self.code), "a whole number from 0");
+        let known = code.as_ref().is_some_and(|code| code.is_empty() || is_code(code));
+        bounds::ignored([
+            ("progress", &self.progress, bounds::reading(&self.progress, 0, 100).is_some(), "a number from 0 to 100"),
+            ("bytes", &self.bytes, bounds::whole(&self.bytes).is_some(), number),
+            ("code", &self.code, known, "a code of the protocol or x_…; it counts as x_unknown"),
+            ("message", &self.message, self.message.is_string(), "a text"),
+            ("retry_after_s", &self.retry_after_s, bounds::whole(&self.retry_after_s).is_some(), number),
+            ("version", &self.version, self.version.is_string(), "a text"),
+            ("seq", &self.seq, bounds::whole(&self.seq).is_some(), number),
+            ("ts", &self.ts, self.device_time().is_some(), bounds::TIME),
+        ])
     }
 
     /// The report in the domain's words.
@@ -81,7 +101,7 @@ impl StatusReport {
             ),
             None => None,
         };
-        let (code, message) = code_and_message(self.code.clone(), self.message.clone());
+        let (code, message) = code_and_message(bounds::text(&self.code), bounds::text(&self.message));
         Ok(Report {
             ordinal,
             attempt: self.attempt,
@@ -89,7 +109,7 @@ impl StatusReport {
             sha256,
             code,
             message: bounds::message(message),
-            retry_after_s: self.retry_after_s.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
+            retry_after_s: bounds::whole(&self.retry_after_s).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
         })
     }
 }

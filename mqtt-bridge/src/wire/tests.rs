@@ -160,21 +160,69 @@ fn what_goes_with_a_status_never_takes_it_along() {
 
 #[test]
 fn measurements_are_an_object_with_an_optional_time() {
-    let (raw, time) = read_measurements(br#"{"t": 21.5, "ts": 1790000000}"#).unwrap();
-    assert_eq!(raw.get(), r#"{"t": 21.5, "ts": 1790000000}"#);
-    assert_eq!(time.unwrap().timestamp(), 1_790_000_000);
-    assert_eq!(read_measurements(br#"{"ts":{}}"#).unwrap().1, None);
-    assert!(read_measurements(b"[1]").is_err());
-    assert!(read_measurements(b"21.5").is_err());
+    let read = Measurements::read(br#"{"t": 21.5, "ts": 1790000000}"#).unwrap();
+    assert_eq!(read.data.get(), r#"{"t": 21.5, "ts": 1790000000}"#);
+    assert_eq!((read.device_time.unwrap().timestamp(), read.ignored), (1_790_000_000, None));
+    let odd = Measurements::read(br#"{"ts":{}}"#).unwrap();
+    assert_eq!(odd.device_time, None);
+    assert!(odd.ignored.unwrap().starts_with("ts is {}, not a time"));
+    assert!(Measurements::read(b"[1]").is_err());
+    assert!(Measurements::read(b"21.5").is_err());
+}
+
+#[test]
+fn values_that_make_no_sense_are_named() {
+    let of_report = |fields: &str| {
+        let json = format!(r#"{{"attempt":1,"status":"downloading",{fields}}}"#);
+        StatusReport::read(json.as_bytes()).unwrap().ignored()
+    };
+    assert_eq!(of_report(r#""progress":"40%""#).unwrap(), "progress is \"40%\", not a number from 0 to 100");
+    for odd in [
+        r#""progress":400"#,
+        r#""progress":-1"#,
+        r#""bytes":"1 MB""#,
+        r#""code":"E-17!""#,
+        r#""code":17"#,
+        r#""message":{}"#,
+        r#""retry_after_s":-5"#,
+        r#""version":2"#,
+        r#""seq":"one""#,
+        r#""ts":"yesterday""#,
+    ] {
+        assert!(of_report(odd).is_some(), "{odd}");
+    }
+    let sound = r#""progress":40,"bytes":7,"code":"busy","message":"x","retry_after_s":10.5,"version":"2","seq":1,"ts":1790000000,"new":[]"#;
+    assert_eq!(of_report(sound), None);
+    assert_eq!(of_report(r#""progress":null,"code":null,"ts":null"#), None);
+
+    let of_presence = |fields: &str| {
+        let json = format!(r#"{{"status":"online",{fields}}}"#);
+        PresenceMessage::read(json.as_bytes()).unwrap().ignored()
+    };
+    for odd in [
+        r#""battery_level":120"#,
+        r#""battery_level":"full""#,
+        r#""signal_strength":70"#,
+        r#""external_power":"yes""#,
+        r#""trial":"TRUE""#,
+        r#""last_update":7"#,
+        r#""last_update":{"ordinal":1,"attempt":1,"status":"?"}"#,
+    ] {
+        assert!(of_presence(odd).is_some(), "{odd}");
+    }
+    let last = r#""last_update":{"ordinal":1,"attempt":1,"status":"completed"}"#;
+    assert_eq!(of_presence(&format!(r#""battery_level":99.5,"signal_strength":-70,"trial":"no",{last}"#)), None);
+    let long = of_presence(&format!(r#""battery_level":"{}""#, "x".repeat(1_000))).unwrap();
+    assert!(long.len() < 100, "{long}");
 }
 
 proptest! {
     #[test]
     fn nothing_that_comes_in_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        drop(StatusReport::read(&bytes).map(|m| m.to_report(1)));
-        drop(PresenceMessage::read(&bytes).map(|m| (m.to_presence(), m.to_contact())));
+        drop(StatusReport::read(&bytes).map(|m| (m.to_report(1), m.ignored())));
+        drop(PresenceMessage::read(&bytes).map(|m| (m.to_presence(), m.to_contact(), m.ignored())));
         drop(InfoMessage::read(&bytes).map(|m| m.to_info()));
-        drop(read_measurements(&bytes));
+        drop(Measurements::read(&bytes));
     }
 
     #[test]
@@ -185,6 +233,6 @@ proptest! {
         if let Ok(message) = PresenceMessage::read(json.as_bytes()) {
             drop((message.to_presence(), message.to_contact()));
         }
-        drop(read_measurements(json.as_bytes()));
+        drop(Measurements::read(json.as_bytes()));
     }
 }

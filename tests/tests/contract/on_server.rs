@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::stream::Config;
 use bytes::Bytes;
 use domain::{DeviceId, TenantId};
-use event_store::dead_letters::{DeadLetter, DeadLetters, REASON_HEADER};
+use event_store::dead_letters::{DeadLetter, DeadLetterReason, DeadLetters, LetterFilter, REASON_HEADER, StoredLetter};
 use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::streams::{self, SetupError};
@@ -159,17 +159,95 @@ async fn dead_letters_are_cut_and_kept_with_their_reason() {
     let payload = vec![0xff; 100_000];
     let letter = DeadLetter {
         tenant: None,
+        device: None,
         source: "mqtt",
         origin: "acme/devices/d\r\n1",
-        reason: "not JSON",
+        reason: DeadLetterReason::Malformed,
+        detail: "not JSON",
         payload: &payload,
     };
     let position = letters.keep(letter).await.unwrap();
     let stream = jetstream::new(client).get_stream("DEAD_LETTERS").await.unwrap();
     let kept = stream.get_raw_message(position).await.unwrap();
-    assert_eq!(kept.subject.as_str(), "dead._.mqtt");
+    assert_eq!(kept.subject.as_str(), "dead._.mqtt._.malformed");
     assert_eq!(kept.headers.get(REASON_HEADER).unwrap().as_str(), "not JSON");
     assert!(kept.payload.len() < 5_000);
+}
+
+/// Few letters among many, many in a row, letters of an earlier version, letters that come while somebody turns pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_newest_first_by_whatever_they_are_told_apart() {
+    use DeadLetterReason as R;
+    const MANY: usize = 3_000;
+    let server = OneServer::start().await;
+    let client = server.client().await;
+    streams::ensure(&client, 1).await.unwrap();
+    let letters = DeadLetters::new(client.clone());
+    let (acme, other) = (TenantId::new("acme").unwrap(), TenantId::new("other").unwrap());
+    let device = |id: &str| DeviceId::new(id).unwrap();
+    let keep = async |tenant: &TenantId, id: &str, reason: R, detail: &str| {
+        let device = device(id);
+        let letter = DeadLetter {
+            tenant: Some(tenant),
+            device: Some(&device),
+            source: "mqtt",
+            origin: "topic",
+            reason,
+            detail,
+            payload: b"{}",
+        };
+        letters.keep(letter).await.unwrap()
+    };
+    client.publish("dead.acme.mqtt", "of an earlier version".into()).await.unwrap();
+    keep(&acme, "rare", R::Malformed, "first").await;
+    for n in 0..MANY {
+        keep(&other, &format!("d-{}", n % 7), R::UnknownTopic, "").await;
+    }
+    let since = clock::now();
+    for n in 0..5 {
+        keep(&acme, "loud", R::NoSuchUpdate, &n.to_string()).await;
+    }
+    keep(&acme, "rare", R::Retained, "last").await;
+
+    let filter = |tenant: &TenantId, id: Option<&str>, reason| LetterFilter {
+        tenant: tenant.clone(),
+        device: id.map(device),
+        reason,
+        since: None,
+    };
+    let all = async |filter: &LetterFilter, limit: usize| {
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let page = letters.page(filter, before, limit).await.unwrap();
+            before = page.letters.last().map(|letter| letter.sequence);
+            found.extend(page.letters);
+            // What comes now is newer than any page that follows.
+            keep(&acme, "late", R::Broken, "").await;
+            if !page.more {
+                return found;
+            }
+        }
+    };
+    let details = |letters: &[StoredLetter]| letters.iter().map(|letter| letter.detail.clone()).collect::<Vec<_>>();
+    let rare = all(&filter(&acme, Some("rare"), None), 1).await;
+    assert_eq!(details(&rare), ["last", "first"]);
+    assert_eq!((rare[0].reason, rare[0].device.clone()), (Some(R::Retained), Some(device("rare"))));
+    let loud = all(&filter(&acme, Some("loud"), Some(R::NoSuchUpdate)), 2).await;
+    assert_eq!(details(&loud), ["4", "3", "2", "1", "0"]);
+    let everything = letters.page(&filter(&acme, None, None), Some(rare[0].sequence + 1), 200).await.unwrap();
+    assert_eq!(everything.letters.len(), 8, "{:?}", details(&everything.letters));
+    assert_eq!((everything.letters[7].reason, &everything.letters[7].device), (None, &None), "of an earlier version");
+    let recent = LetterFilter { since: Some(since), ..filter(&acme, None, None) };
+    assert!(details(&all(&recent, 3).await).ends_with(&["last", "4", "3", "2", "1", "0"].map(str::to_owned)));
+    let future = LetterFilter { since: Some(since + chrono::TimeDelta::days(1)), ..recent };
+    assert_eq!(letters.page(&future, None, 10).await.unwrap().letters, []);
+
+    assert_eq!(letters.count(&filter(&other, None, None)).await.unwrap(), MANY as u64);
+    let numbers: Vec<u64> = all(&filter(&other, None, None), 200).await.iter().map(|letter| letter.sequence).collect();
+    assert_eq!(numbers.len(), MANY);
+    assert!(numbers.is_sorted_by(|newer, older| newer > older));
+    let one = all(&filter(&other, Some("d-3"), None), 100).await;
+    assert_eq!(one.len(), MANY.div_ceil(7), "each letter is on one page");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Client, HeaderMap};
+use event_store::lifecycle::Tasks;
 use futures::StreamExt;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
 use waybill::stack::NatsServer;
@@ -188,10 +189,9 @@ async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
-    let inside = nats(&stack.nats.devices_url()).await;
-    let mut heard = inside.subscribe(">").await.unwrap();
-    // Answered after the subscription was taken.
-    jetstream::new(inside).query_account().await.unwrap();
+    let (device, mut heard) = device(&stack.nats, "d-1");
+    device.subscribe("acme/devices/d-1/commands", QoS::AtMostOnce).await.unwrap();
+    assert_eq!(answers(&mut heard, 1).await, [true]);
     let mut options = listener(&stack.nats, "bridge");
     options.set_credentials("bridge-mqtt", stack.nats.passwords().bridge.clone());
     let (client, mut events) = AsyncClient::builder(options).capacity(SUBSCRIPTIONS_PER_SESSION).build();
@@ -209,15 +209,14 @@ async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
         client.subscribe(filter, QoS::AtMostOnce).await.unwrap();
     }
     assert_eq!(answers(&mut events, filters.len()).await, [false; 3]);
-    let of_devices = async {
+    let command = async {
         loop {
-            let subject = heard.next().await.unwrap().subject;
-            if !subject.starts_with("$") && !subject.starts_with("_") {
-                break subject;
+            if let Event::Incoming(Packet::Publish(publish)) = heard.poll().await.unwrap() {
+                break publish.topic;
             }
         }
     };
-    assert_eq!(within("a command", of_devices).await.as_str(), "acme.devices.d-1.commands");
+    assert_eq!(within("a command", command).await, "acme/devices/d-1/commands");
     assert_eq!(messages(&log, "EVENTS").await, 0);
 }
 
@@ -255,6 +254,71 @@ async fn a_device_may_subscribe_to_commands_and_chunks_only() {
         let wanted: Vec<bool> = filters.iter().map(|(_, granted)| *granted).collect();
         assert_eq!(answers(&mut events, filters.len()).await, wanted, "{qos:?} {filters:?}");
     }
+}
+
+/// A refused publish gets its PUBACK and stands in the server's log only; so wrong topics of a device are let through, but for those on
+/// which something goes down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_publishes_anything_below_itself_but_what_goes_down() {
+    let directory = Directory::new();
+    let stack = start(directory.path()).await;
+    let inside = nats(&stack.nats.devices_url()).await;
+    let mut heard = inside.subscribe("*.*.>").await.unwrap();
+    // Answered after the subscription was taken.
+    jetstream::new(inside).query_account().await.unwrap();
+    let (client, mut events) = device(&stack.nats, "d-1");
+    let tasks = Tasks::new();
+    tasks.spawn("device", async move { while events.poll().await.is_ok() {} });
+    let down = [
+        "acme/devices/d-1/commands",
+        "acme/devices/d-2/commands",
+        "acme/devices/d-1/firmware/1/0",
+        "ev/3/acme/device/d-1",
+    ];
+    let up = [
+        "acme/devices/d-1",
+        "acme/devices/d-1/status",
+        "acme/devices/d-1/state",
+        "acme/devices/d-1/commands/get",
+        "acme/devices/d-1/firmware/1",
+        "acme/devices/d-1/firmware/1/get",
+        "acme/devices/d-1/update/1/status",
+        "acme/devices/d-1/updates/1/progress",
+        "acme/devices/d-1/updates/1/status/done",
+    ];
+    for topic in down.into_iter().chain(up) {
+        client.publish(topic, "x", PublishOptions::new(QoS::AtMostOnce)).await.unwrap();
+    }
+    let mut passed = Vec::new();
+    while passed.len() < up.len() {
+        let subject = within("what was published", heard.next()).await.unwrap().subject;
+        if !subject.starts_with("$") && !subject.starts_with("_") {
+            passed.push(subject.replace('.', "/"));
+        }
+    }
+    assert_eq!(passed, up);
+}
+
+/// Nothing that the bridge listens to brings its own commands back.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bridge_does_not_hear_commands() {
+    let directory = Directory::new();
+    let stack = start(directory.path()).await;
+    let inside = nats(&stack.nats.devices_url()).await;
+    let mut heard = inside.queue_subscribe("*.devices.*.*", "bridges".to_owned()).await.unwrap();
+    jetstream::new(inside).query_account().await.unwrap();
+    let mut options = listener(&stack.nats, "bridge");
+    options.set_credentials("bridge-mqtt", stack.nats.passwords().bridge.clone());
+    let (bridge, mut of_bridge) = AsyncClient::builder(options).build();
+    let tasks = Tasks::new();
+    tasks.spawn("bridge", async move { while of_bridge.poll().await.is_ok() {} });
+    // With QoS 1, so that it has passed once it is acknowledged.
+    let sent = bridge.publish_tracked("acme/devices/d-1/commands", "x", PublishOptions::new(QoS::AtLeastOnce)).await;
+    within("a PUBACK", sent.unwrap().wait_completion_async()).await.unwrap();
+    let (client, mut events) = device(&stack.nats, "d-1");
+    tasks.spawn("device", async move { while events.poll().await.is_ok() {} });
+    client.publish("acme/devices/d-1/status", "x", PublishOptions::new(QoS::AtMostOnce)).await.unwrap();
+    assert_eq!(within("a status", heard.next()).await.unwrap().subject.as_str(), "acme.devices.d-1.status");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,6 +64,12 @@ impl Hand {
         self.client.publish(topic, message.to_string(), PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
     }
 
+    /// Publishes in whatever way.
+    pub(crate) async fn publishes(&self, topic: &str, payload: &str, options: PublishOptions) {
+        let topic = format!("{TENANT}/devices/{}{topic}", self.device);
+        self.client.publish(topic, payload.to_owned(), options).await.unwrap();
+    }
+
     /// A `status` message after that boot.
     pub(crate) async fn boots(&self, boot: &str, version: &str) {
         let status =

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::device::{ReportStatus, is_code};
 use mqtt_bridge::topics::stored_filters;
 use mqtt_bridge::wire::{
-    CommandMessage, CommandName, InfoMessage, PresenceMessage, PresenceWord, StatusReport, read_measurements,
+    CommandMessage, CommandName, InfoMessage, Measurements, PresenceMessage, PresenceWord, StatusReport,
 };
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ fn examples_of_reports_are_read_by_the_bridge() {
         assert_eq!((info.slots, info.contact_interval_s, info.attributes.len()), (Some(2), Some(0), 2));
     }
     for example in mqtt_reports::telemetry_examples() {
-        assert!(read_measurements(&bytes(&example)).unwrap().1.is_some(), "{example}");
+        assert!(Measurements::read(&bytes(&example)).unwrap().device_time.is_some(), "{example}");
     }
 }
 
@@ -157,7 +157,7 @@ fn every_public_event_has_its_message() {
     let document = document().unwrap();
     let messages = document["components"]["messages"].as_object().unwrap();
     for (aggregate, types) in domain::events::catalogue() {
-        if !["device", "firmware", "campaign"].contains(&aggregate) {
+        if !["device", "firmware", "campaign", "campaign_plan"].contains(&aggregate) {
             continue;
         }
         for (event, _) in types {

@@ -1,58 +1,120 @@
-//! Dead letters of devices, each device within a rate: whoever sends nothing but garbage must not push out what others are remembered by.
+//! Dead letters of devices, each device and each tenant within a rate: whoever sends nothing but garbage must not push out what others are
+//! remembered by, nor fill the stream with names of devices that don't exist.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
+use domain::{DeviceId, TenantId};
 use event_store::AppendError;
-use event_store::dead_letters::{DeadLetter, DeadLetters};
+use event_store::dead_letters::{DeadLetter, DeadLetterReason, DeadLetters};
 use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::super::Inbound;
-use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
-use crate::topics::tenant_of;
+use super::super::limits::{Bucket, Limit, REMEMBERED_MAX, Rate};
 
 /// Enough to see what is wrong with a device; with the largest letters, 35 MB a day.
 const LETTERS: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
+/// What a tenant's devices may leave together: at most some 500,000 in the time for which letters are kept.
+const TENANT_LETTERS: Rate = Rate { burst: 2_000, interval: Duration::from_secs(5) };
+/// A note about messages that had their effect is kept once in this time, per device, kind of message and reason.
+const NOTE_INTERVAL: Duration = Duration::from_secs(3_600);
+/// A device and reason are named in the log once in this time.
+const NAMED_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct Letters {
     dead_letters: DeadLetters,
     spent: Cache<u64, Bucket>,
+    notes: Limit,
+    named: Limit,
     hasher: RandomState,
 }
 
 impl Letters {
     pub(super) fn new(dead_letters: DeadLetters) -> Self {
-        let spent = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(LETTERS.refill()).build();
-        Self { dead_letters, spent, hasher: RandomState::new() }
+        // Alarms need a series that stands at 0 before anything happens.
+        DeadLetterReason::ALL.iter().for_each(|reason| counted(*reason).increment(0));
+        dropped().increment(0);
+        let refill = LETTERS.refill().max(TENANT_LETTERS.refill());
+        Self {
+            dead_letters,
+            spent: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(refill).build(),
+            notes: Limit::once_in(NOTE_INTERVAL),
+            named: Limit::once_in(NAMED_INTERVAL),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Keeps a message that can't be taken, or counts it when its device has had too many.
-    pub(super) async fn keep(&self, message: &Inbound, reason: &str) -> Result<(), AppendError> {
-        if !self.take(message) {
-            metrics::counter!("waybill_mqtt_dead_letters_dropped_total").increment(1);
+    pub(super) async fn keep(
+        &self,
+        message: &Inbound,
+        kind: &'static str,
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Result<(), AppendError> {
+        counted(reason).increment(1);
+        let (tenant, device) = message.owner();
+        let owner = (&tenant, &device);
+        let topic = message.topic_text();
+        self.name(owner, reason, detail, &topic);
+        let note = (owner, kind, reason);
+        if reason.is_note() && self.notes.is_over(&note) {
             return Ok(());
         }
-        let tenant = match &message.topic {
-            Ok(topic) => Some(topic.tenant.clone()),
-            Err(unknown) => tenant_of(&unknown.0),
-        };
+        let now = Instant::now();
+        if !self.take(&owner, LETTERS, now) || !self.take(&tenant, TENANT_LETTERS, now) {
+            dropped().increment(1);
+            return Ok(());
+        }
         let letter = DeadLetter {
             tenant: tenant.as_ref(),
+            device: device.as_ref(),
             source: "mqtt",
-            origin: &message.origin,
+            origin: &topic,
             reason,
+            detail,
             payload: &message.payload,
         };
-        self.dead_letters.keep(letter).await.map(drop)
+        self.dead_letters.keep(letter).await?;
+        if reason.is_note() {
+            self.notes.note(&note);
+        }
+        Ok(())
     }
 
-    fn take(&self, message: &Inbound) -> bool {
-        let device = message.topic.as_ref().ok().map(|topic| (&topic.tenant, &topic.device));
-        let hash = self.hasher.hash_one(device);
+    /// Says in the log what is wrong with a device.
+    fn name(&self, owner: (&Option<TenantId>, &Option<DeviceId>), reason: DeadLetterReason, detail: &str, topic: &str) {
+        if self.named.is_over(&(owner, reason)) {
+            return;
+        }
+        self.named.note(&(owner, reason));
+        let name = |id: Option<&str>| id.unwrap_or("_").to_owned();
+        tracing::warn!(
+            tenant.id = name(owner.0.as_ref().map(TenantId::as_str)),
+            device.id = name(owner.1.as_ref().map(DeviceId::as_str)),
+            reason = reason.word(),
+            detail,
+            topic,
+            "A device's message is a dead letter."
+        );
+    }
+
+    fn take(&self, whose: &impl Hash, rate: Rate, now: Instant) -> bool {
+        let hash = self.hasher.hash_one((whose, rate.burst));
         let mut bucket = self.spent.get(&hash).unwrap_or_default();
-        let taken = bucket.take(LETTERS, Instant::now());
+        let taken = bucket.take(rate, now);
         self.spent.insert(hash, bucket);
         taken
     }
+}
+
+/// Every message that was set aside or taken in part, kept or not.
+fn counted(reason: DeadLetterReason) -> metrics::Counter {
+    metrics::counter!("waybill_dead_letters_total", "reason" => reason.word())
+}
+
+/// Those that were only counted.
+fn dropped() -> metrics::Counter {
+    metrics::counter!("waybill_mqtt_dead_letters_dropped_total")
 }

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::super::Inbound;
+use super::super::{Heard, Inbound};
 use crate::topics::Channel;
 use crate::wire::{InfoMessage, PresenceMessage, PresenceWord, StatusReport};
 
@@ -62,6 +62,10 @@ impl Kind {
 
 impl Said for Arc<Inbound> {
     fn kind(&self) -> Kind {
+        // What is only overheard never takes the place of what the broker keeps.
+        if self.heard != Heard::Stored && !matches!(&self.topic, Ok(topic) if topic.channel == Channel::Telemetry) {
+            return Kind::Other;
+        }
         match self.topic.as_ref().map(|topic| topic.channel) {
             Ok(Channel::Status) => Kind::Presence,
             Ok(Channel::UpdateStatus { .. }) => Kind::Report,
@@ -72,7 +76,10 @@ impl Said for Arc<Inbound> {
     }
 
     fn word(&self) -> Word {
-        self.topic.as_ref().map_or(Word::Unreadable, |topic| word(topic.channel, &self.payload))
+        match &self.topic {
+            Ok(topic) if self.heard != Heard::Retained => word(topic.channel, &self.payload),
+            _ => Word::Unreadable,
+        }
     }
 
     fn number(&self) -> Option<(u64, u64)> {

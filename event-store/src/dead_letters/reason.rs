@@ -1,0 +1,77 @@
+//! Why a message was set aside: a closed set, for filters and metrics.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $word:literal;)+) => {
+        /// Why a message of a device was set aside.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum DeadLetterReason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl DeadLetterReason {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its stable name, one token of a subject.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+
+            /// What it means, as the documentation says it.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The payload can't be read, or a value that must be right is not.
+    Malformed => "malformed";
+    /// The topic is none of the device protocol.
+    UnknownTopic => "unknown_topic";
+    /// No device with this id is registered.
+    NoSuchDevice => "no_such_device";
+    /// The device is decommissioned.
+    DeviceDecommissioned => "device_decommissioned";
+    /// A report on an ordinal that the device was never given.
+    NoSuchUpdate => "no_such_update";
+    /// A report on an attempt that was never made.
+    NoSuchAttempt => "no_such_attempt";
+    /// The message was taken without optional values that make no sense.
+    PartlyIgnored => "partly_ignored";
+    /// The message was published with QoS 0; the protocol asks for QoS 1.
+    QosZero => "qos_0";
+    /// The message was published retained, which the protocol forbids.
+    Retained => "retained";
+    /// More different reports at once than are kept of one device.
+    TooMany => "too_many";
+    /// The rules refuse what the message says.
+    Rejected => "rejected";
+    /// The record of the device can't be read or written.
+    Broken => "broken";
+}
+
+impl DeadLetterReason {
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.word() == word)
+    }
+
+    /// Whether the message had its effect all the same, so that the letter only says what firmware should do better.
+    pub fn is_note(self) -> bool {
+        matches!(self, Self::PartlyIgnored | Self::QosZero | Self::Retained)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subject::is_token;
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own_that_fits_a_subject() {
+        for reason in DeadLetterReason::ALL {
+            assert!(is_token(reason.word()), "{reason:?}");
+            assert_eq!(DeadLetterReason::parse(reason.word()), Some(*reason));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What nobody keeps: messages with QoS 0, wrong topics of one level, and the mark that something was published retained.
+//!
+//! nats-server passes every message of a device on under the subject made of its topic, beside what it keeps with QoS 1, and says with
+//! which QoS it came. A queue group takes each once over all bridges. Nothing here is stored before it is handled: what comes while no bridge
+//! listens is lost, so nothing that proves anything is taken from here. Commands match one of the filters; nats.conf denies them to this
+//! user, and they are passed over here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message, SubscribeError, Subscriber};
+use futures::StreamExt;
+use futures::stream::{SelectAll, select_all};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ack, Heard, Inbound, Queues};
+use crate::topics::{Channel, DeviceTopic, is_stored, passing_filters, retained_filters};
+
+/// All bridges of an installation share what they overhear.
+const QUEUE_GROUP: &str = "waybill-bridge";
+/// Header: the QoS with which an MQTT client published.
+const QOS_HEADER: &str = "Nmqtt-Pub";
+/// Header of a retained message: its topic.
+const RETAINED_TOPIC_HEADER: &str = "Nmqtt-RTopic";
+/// Pause before subscribing again.
+const AGAIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens until stopped.
+pub(crate) async fn run(client: Client, queues: Arc<Queues>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match subscribe(&client).await {
+            Ok(mut messages) => {
+                // The subscriptions outlive the connection; they end with the client only.
+                while let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await {
+                    if let Some(inbound) = overheard(message) {
+                        queues.push(inbound).await;
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "messages with QoS 0 can't be overheard"),
+        }
+        stop.run_until_cancelled(sleep(AGAIN_PAUSE)).await;
+    }
+}
+
+async fn subscribe(client: &Client) -> Result<SelectAll<Subscriber>, SubscribeError> {
+    let mut subscriptions = Vec::new();
+    for filter in passing_filters().into_iter().chain(retained_filters()) {
+        subscriptions.push(client.queue_subscribe(filter, QUEUE_GROUP.to_owned()).await?);
+    }
+    Ok(select_all(subscriptions))
+}
+
+/// The message, if nobody else handles it.
+fn overheard(message: Message) -> Option<Inbound> {
+    let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str());
+    let (topic, heard) = match header(RETAINED_TOPIC_HEADER) {
+        Some(topic) => (DeviceTopic::parse(topic), Heard::Retained),
+        None => {
+            // Without it the message is none of an MQTT client.
+            let qos = header(QOS_HEADER)?;
+            if qos != "0" && is_stored(&message.subject) {
+                return None;
+            }
+            (DeviceTopic::from_subject(&message.subject), Heard::Passing)
+        }
+    };
+    let goes_down =
+        matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::FirmwareChunk { .. }));
+    let payload = message.payload;
+    (!goes_down).then_some(Inbound { topic, heard, payload, delivery: None, ack: Ack::none() })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_nats::HeaderMap;
+
+    use super::*;
+
+    fn message(subject: &str, header: (&str, &str)) -> Message {
+        let mut headers = HeaderMap::new();
+        headers.insert(header.0, header.1);
+        Message {
+            subject: subject.into(),
+            reply: None,
+            payload: "{}".into(),
+            headers: Some(headers),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
+    #[test]
+    fn what_the_broker_keeps_is_left_to_it() {
+        let heard =
+            |subject: &str, qos: &str| overheard(message(subject, (QOS_HEADER, qos))).map(|inbound| inbound.heard);
+        for subject in
+            ["acme.devices.d-1.status", "acme.devices.d-1.updates.1.status", "acme.devices.d-1.update.1.status"]
+        {
+            assert_eq!(heard(subject, "0"), Some(Heard::Passing), "{subject}");
+            assert_eq!(heard(subject, "1"), None, "{subject}");
+        }
+        for qos in ["0", "1", "2"] {
+            assert_eq!(heard("acme.devices.d-1.state", qos), Some(Heard::Passing), "of this nothing is kept");
+            assert_eq!(heard("acme.devices.d-1.commands", qos), None, "a command");
+        }
+    }
+
+    #[test]
+    fn a_retained_message_is_known_by_its_copy() {
+        let subject = "$MQTT.rmsgs.acme.devices.d-1.status";
+        let inbound = overheard(message(subject, (RETAINED_TOPIC_HEADER, "acme/devices/d-1/status"))).unwrap();
+        assert_eq!((inbound.heard, inbound.topic.unwrap().channel), (Heard::Retained, Channel::Status));
+    }
+}

@@ -1,0 +1,146 @@
+//! Mistakes of firmware: none of them vanishes behind its PUBACK.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use rumqttc::{PublishOptions, QoS};
+use serde_json::{Value, json};
+use waybill::api_client::ApiClient;
+
+use crate::world::{MODEL, World};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn register(api: &ApiClient, id: &str) {
+    api.post("/devices", &json!({"device_id": id, "device_model": MODEL, "firmware_version": "1.0.0"})).await.unwrap();
+}
+
+/// The device's dead letters, the newest first, once there are as many as wanted.
+async fn letters(api: &ApiClient, path: &str, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = match api.get(path).await {
+            Ok(body) => body["items"].as_array().unwrap().clone(),
+            Err(_) => Vec::new(),
+        };
+        if found.len() >= count {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{path} has {found:#?}, not {count}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn reasons(letters: &[Value]) -> Vec<(&str, &str)> {
+    let mut reasons: Vec<_> = letters
+        .iter()
+        .map(|letter| (letter["reason"].as_str().unwrap(), letter["topic"].as_str().unwrap()))
+        .map(|(reason, topic)| (reason, topic.split_once("/devices/").unwrap().1))
+        .collect();
+    reasons.sort_unstable();
+    reasons
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_of_a_device_is_told() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    register(&api, "d-1").await;
+    let hand = world.hand("d-1").await;
+    hand.boots("b1", "1.0.0").await;
+    let update = api.post("/devices/d-1/update", &json!({"firmware_id": firmware})).await.unwrap();
+    let ordinal = update["ordinal"].as_u64().unwrap();
+    hand.hears("its command", |command| command["command"] == "ota_update").await;
+    hand.reports(ordinal, 1, "received").await;
+
+    let at_least_once = || PublishOptions::new(QoS::AtLeastOnce);
+    for (topic, payload) in [
+        ("", "{}"),
+        ("/state", "{}"),
+        ("/update/1/status", r#"{"attempt":1,"status":"downloading"}"#),
+        ("/updates/0/status", r#"{"attempt":1,"status":"downloading"}"#),
+        ("/updates/1/status/x", "{}"),
+        ("/updates/7/status", r#"{"attempt":1,"status":"downloading"}"#),
+        ("/updates/1/status", r#"{"attempt":4,"status":"downloading"}"#),
+        ("/updates/1/status", r#"{"attempt":1,"status":"downloading","progress":"40%"}"#),
+        ("/updates/1/status", r#"{"attempt":1,"status":"dancing"}"#),
+        ("/status", r#"{"status":"online","battery_level":120}"#),
+        ("/info", "no JSON"),
+        ("/telemetry", r#"{"t":21,"ts":"yesterday"}"#),
+    ] {
+        hand.publishes(topic, payload, at_least_once()).await;
+    }
+    hand.publishes("/status", r#"{"status":"online"}"#, at_least_once().retain(true)).await;
+    let found = letters(&api, "/devices/d-1/dead-letters", 13).await;
+    let wanted = [
+        ("malformed", "d-1/info"),
+        ("malformed", "d-1/updates/1/status"),
+        ("no_such_attempt", "d-1/updates/1/status"),
+        ("no_such_update", "d-1/updates/7/status"),
+        ("partly_ignored", "d-1/status"),
+        ("partly_ignored", "d-1/telemetry"),
+        ("partly_ignored", "d-1/updates/1/status"),
+        ("retained", "d-1/status"),
+        ("unknown_topic", "d-1"),
+        ("unknown_topic", "d-1/state"),
+        ("unknown_topic", "d-1/update/1/status"),
+        ("unknown_topic", "d-1/updates/0/status"),
+        ("unknown_topic", "d-1/updates/1/status/x"),
+    ];
+    assert_eq!(reasons(&found), wanted);
+    let text = found.iter().find(|letter| letter["reason"] == "no_such_update").unwrap();
+    assert_eq!(text["detail"], "no update 7 of this device: its last one is 1");
+    assert_eq!((&text["payload_encoding"], &text["payload_truncated"]), (&json!("text"), &json!(false)));
+
+    // What made sense in a message was taken.
+    let downloads = |body: &Value| body["phase"] == "downloading";
+    world.until_get(&api, "/devices/d-1/updates/1", "downloading", downloads).await;
+
+    let of_reason = letters(&api, "/dead-letters?device_id=d-1&reason=partly_ignored&limit=2", 2).await;
+    assert_eq!(of_reason.len(), 2);
+    let refused = api.send(Method::GET, "/dead-letters?reason=nonsense", None).await.unwrap();
+    assert!(format!("{refused:?}").contains("no_such_attempt"), "names what there is: {refused:?}");
+    let stranger = world.operator_of("other", &["viewer"]).await;
+    assert_eq!(stranger.get("/dead-letters").await.unwrap()["items"], json!([]));
+    assert!(stranger.get("/devices/d-1/dead-letters").await.is_err(), "another tenant's device is unknown");
+
+    let metrics = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
+    let counts = |reason: &str| metrics.contains(&format!("waybill_dead_letters_total{{reason=\"{reason}\"}}"));
+    for reason in ["malformed", "unknown_topic", "partly_ignored", "retained", "no_such_update", "no_such_attempt"] {
+        assert!(counts(reason), "{reason} in {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    world.hand("ghost").await.boots("b1", "1.0.0").await;
+    let ghost = letters(&api, "/devices/ghost/dead-letters", 1).await;
+    assert_eq!((&ghost[0]["reason"], &ghost[0]["detail"]), (&json!("no_such_device"), &json!("no such device")));
+    assert!(api.get("/devices/nobody/dead-letters").await.is_err());
+
+    register(&api, "d-0").await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let hand = world.hand("d-0").await;
+    let at_most_once = || PublishOptions::new(QoS::AtMostOnce);
+    let status = r#"{"status":"online","boot_id":"b1","firmware_version":"9.9.9"}"#;
+    hand.publishes("/status", status, at_most_once()).await;
+    let online = world.until_get(&api, "/devices/d-0", "online", |body| body["status"] == "online").await;
+    assert_eq!(online["firmware_version"], "1.0.0", "a status that nobody keeps proves nothing");
+    let told = letters(&api, "/devices/d-0/dead-letters?reason=qos_0", 1).await;
+    assert!(told[0]["detail"].as_str().unwrap().contains("QoS 1"), "{told:?}");
+
+    // A question is answered and a report is taken; it is told once.
+    api.post("/devices/d-0/update", &json!({"firmware_id": firmware})).await.unwrap();
+    hand.hears("its command", |command| command["command"] == "ota_update").await;
+    hand.publishes("/updates/1/status", r#"{"attempt":1,"status":"received"}"#, at_most_once()).await;
+    hand.publishes("/updates/1/status", r#"{"attempt":1,"status":"downloading"}"#, at_most_once()).await;
+    world.until_get(&api, "/devices/d-0/updates/1", "downloading", |body| body["phase"] == "downloading").await;
+    hand.publishes("/status", status, at_most_once()).await;
+    hand.publishes("/state", "{}", at_most_once()).await;
+    let all = letters(&api, "/devices/d-0/dead-letters", 3).await;
+    let wanted = [("qos_0", "d-0/status"), ("qos_0", "d-0/updates/1/status"), ("unknown_topic", "d-0/state")];
+    assert_eq!(reasons(&all), wanted);
+}
