@@ -174,3 +174,15 @@ pub enum Transport {
     Lorawan,
     Ddi,
 }
+
+impl Transport {
+    /// The transport of a device with this identity: a LoRaWAN EUI means LoRaWAN, and without one a LoRaWAN device speaks MQTT.
+    #[must_use]
+    pub fn following(self, lorawan_dev_eui: Option<&str>) -> Self {
+        match (lorawan_dev_eui, self) {
+            (Some(_), _) => Self::Lorawan,
+            (None, Self::Lorawan) => Self::Mqtt,
+            (None, other) => other,
+        }
+    }
+}

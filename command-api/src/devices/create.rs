@@ -77,7 +77,6 @@ impl DeviceRequest {
         let lorawan_dev_eui = self.lorawan_dev_eui.map(|eui| checks.dev_eui(&eui));
         let versions = fields::merge_versions(self.versions, self.firmware_version, &mut checks);
         checks.finish()?;
-        let transport = if lorawan_dev_eui.is_some() { Transport::Lorawan } else { Transport::Mqtt };
         let profile = Profile {
             name: self.name.map(Sealed::Plain),
             device_type: self.device_type,
@@ -90,8 +89,9 @@ impl DeviceRequest {
             lorawan_dev_eui,
             chirpstack_app_id: self.chirpstack_app_id,
             device_profile_id: self.device_profile_id,
-            transport,
-        };
+            transport: Transport::default(),
+        }
+        .reached_by_identity();
         Ok(Registration { profile, versions, reason: self.reason })
     }
 }

@@ -16,7 +16,7 @@ impl Device {
         profile: &Profile,
         versions: &BTreeMap<String, String>,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
-        let (profile, versions) = (profile.clone(), versions.clone());
+        let (profile, versions) = (profile.clone().reached_by_identity(), versions.clone());
         match self.lifecycle {
             Lifecycle::Absent => Ok(vec![DeviceEvent::Registered { profile, versions }]),
             Lifecycle::Decommissioned => Ok(vec![DeviceEvent::Recommissioned { profile, versions }]),
@@ -25,7 +25,11 @@ impl Device {
         }
     }
 
-    pub(super) fn amend(&self, patch: &ProfilePatch, versions: &BTreeMap<String, String>) -> Vec<DeviceEvent> {
+    pub(super) fn amend(
+        &self,
+        patch: &ProfilePatch,
+        versions: &BTreeMap<String, String>,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
         let versions: BTreeMap<String, String> = versions
             .iter()
             .filter(|(component, version)| {
@@ -33,10 +37,16 @@ impl Device {
             })
             .map(|(component, version)| (component.clone(), version.clone()))
             .collect();
-        if !self.profile.patched(patch).1 && versions.is_empty() {
-            return vec![];
+        let (next, differs) = self.profile.patched(patch);
+        if !differs && versions.is_empty() {
+            return Ok(vec![]);
         }
-        vec![DeviceEvent::Amended { patch: patch.clone(), versions }]
+        // Its command stands where the device was reached so far.
+        let moves = next.lorawan_dev_eui != self.profile.lorawan_dev_eui || next.transport != self.profile.transport;
+        if let Some(live) = self.live().filter(|_| moves) {
+            return Err(Rejection::UpdateInProgress { ordinal: live.ordinal });
+        }
+        Ok(vec![DeviceEvent::Amended { patch: patch.clone(), versions }])
     }
 
     pub(super) fn decommission(&self) -> Vec<DeviceEvent> {

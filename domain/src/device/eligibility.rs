@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::update::FirmwareFacts;
+use crate::values::FIRMWARE_COMPONENT;
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
 /// Most updates that wait in one device.
@@ -105,6 +106,9 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) 
     if !hardware_fits(device.hardware_version, firmware) {
         return Some(Exclusion::WrongHardware);
     }
+    if !has_component(device.versions, &firmware.component) {
+        return Some(Exclusion::ComponentUnsupported);
+    }
     let running = device.versions.get(&firmware.component).map(String::as_str);
     if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, leave)) {
         return Some(reason);
@@ -117,6 +121,13 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) 
         }
     }
     (device.waiting_updates >= QUEUE_MAX).then_some(Exclusion::QueueFull)
+}
+
+/// Whether a device may have a component. One that lists components beside its firmware has those and no others; one that names at most its
+/// firmware says nothing of others, and every device has firmware.
+fn has_component(versions: &BTreeMap<String, String>, component: &str) -> bool {
+    let lists = versions.keys().any(|listed| listed != FIRMWARE_COMPONENT);
+    component == FIRMWARE_COMPONENT || !lists || versions.contains_key(component)
 }
 
 fn version_exclusion(running: &str, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
@@ -143,4 +154,24 @@ fn hardware_fits(hardware: Option<&str>, firmware: &FirmwareFacts) -> bool {
     listed
         && within(&firmware.min_hardware_version, Ordering::Less)
         && within(&firmware.max_hardware_version, Ordering::Greater)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_lists_its_components_has_no_others() {
+        let has = |listed: &[&str], component: &str| {
+            let versions = listed.iter().map(|listed| ((*listed).to_owned(), "1.0.0".to_owned())).collect();
+            has_component(&versions, component)
+        };
+        assert!(!has(&["firmware", "radio"], "bootloader"));
+        assert!(!has(&["radio"], "bootloader"));
+        assert!(has(&["firmware", "radio"], "radio"));
+        assert!(has(&["radio"], "firmware"), "every device has firmware");
+        for says_nothing in [&[][..], &["firmware"]] {
+            assert!(has(says_nothing, "bootloader"), "a first install: {says_nothing:?}");
+        }
+    }
 }

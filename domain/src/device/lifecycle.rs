@@ -196,6 +196,11 @@ fn not_eligible(reason: Exclusion, device: &Device, request: &UpdateRequest) -> 
             firmware.device_model,
             device.profile.device_model.as_deref().unwrap_or("of unknown model")
         ),
+        Exclusion::ComponentUnsupported => format!(
+            "the firmware is for component {}, the device lists {}",
+            firmware.component,
+            device.versions.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+        ),
         Exclusion::AlreadyOnVersion => format!("the device already runs {running}"),
         Exclusion::AlreadyNewer => format!("the device runs {running}, which is newer than {}", firmware.version),
         Exclusion::VersionNotComparable => {

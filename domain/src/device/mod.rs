@@ -165,7 +165,7 @@ impl Decider for Device {
             }
             (Lifecycle::Decommissioned, C::Decommission) => Ok(vec![]),
             (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),
-            (Lifecycle::Active, C::Amend { patch, versions }) => Ok(self.amend(patch, versions)),
+            (Lifecycle::Active, C::Amend { patch, versions }) => self.amend(patch, versions),
             (Lifecycle::Active, C::Decommission) => Ok(self.decommission()),
             (Lifecycle::Active, C::Hold { until }) => self.hold(now, *until),
             (Lifecycle::Active, C::Release) => Ok(self.release(now)),

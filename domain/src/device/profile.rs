@@ -84,7 +84,14 @@ impl Profile {
             patch.device_profile_id.apply_to(&mut next.device_profile_id),
             patch_tags(&patch.tags, &mut next.tags),
         ];
-        (next, differs.contains(&true))
+        (next.reached_by_identity(), differs.contains(&true))
+    }
+
+    /// The profile with the transport that its identity asks for.
+    #[must_use]
+    pub fn reached_by_identity(mut self) -> Self {
+        self.transport = self.transport.following(self.lorawan_dev_eui.as_deref());
+        self
     }
 }
 
@@ -109,6 +116,17 @@ fn patch_tags(change: &Change<BTreeMap<String, Change<String>>>, tags: &mut BTre
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_transport_follows_the_identity() {
+        let patch = |json: &str| serde_json::from_str::<ProfilePatch>(json).unwrap();
+        let lorawan = Profile::default().patched(&patch(r#"{"lorawan_dev_eui":"0102030405060708"}"#)).0;
+        assert_eq!(lorawan.transport, Transport::Lorawan);
+        assert_eq!(lorawan.patched(&patch(r#"{"device_type":"t"}"#)).0.transport, Transport::Lorawan);
+        assert_eq!(lorawan.patched(&patch(r#"{"lorawan_dev_eui":null}"#)).0.transport, Transport::Mqtt);
+        let ddi = Profile { transport: Transport::Ddi, ..Profile::default() };
+        assert_eq!(ddi.patched(&patch(r#"{"lorawan_dev_eui":null}"#)).0.transport, Transport::Ddi);
+    }
 
     #[test]
     fn absent_keeps_and_null_clears() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::device::{DeviceEvent as E, Profile};
-use domain::values::FIRMWARE_COMPONENT;
+use domain::values::{FIRMWARE_COMPONENT, Transport};
 use domain::version::{FirmwareVersion, VersionRequirement};
 use domain::{DeviceId, TenantId};
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,10 @@ impl ReadModel for DevicesModel {
         &["devices"]
     }
 
+    fn version(&self) -> i32 {
+        2
+    }
+
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
         let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
         let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
@@ -162,7 +166,7 @@ fn profile_of(row: &DeviceRow) -> Profile {
         lorawan_dev_eui: row.lorawan_dev_eui.clone(),
         chirpstack_app_id: row.chirpstack_app_id.clone(),
         device_profile_id: row.device_profile_id.clone(),
-        ..Profile::default()
+        transport: transport(&row.transport),
     }
 }
 
@@ -178,9 +182,11 @@ fn set_profile(row: &mut DeviceRow, profile: &Profile) {
     row.lorawan_dev_eui.clone_from(&profile.lorawan_dev_eui);
     row.chirpstack_app_id.clone_from(&profile.chirpstack_app_id);
     row.device_profile_id.clone_from(&profile.device_profile_id);
-    if row.transport.is_empty() {
-        row.transport = word(&profile.transport);
-    }
+    row.transport = word(&profile.transport);
+}
+
+fn transport(word: &str) -> Transport {
+    serde_json::from_value(word.into()).unwrap_or_default()
 }
 
 /// The JSON word of a unit variant.
@@ -193,7 +199,6 @@ fn apply(row: &mut DeviceRow, event: &E) {
         E::Registered { versions, .. } => set_versions(row, versions),
         E::Recommissioned { profile, versions } => {
             set_profile(row, profile);
-            row.transport = word(&profile.transport);
             row.versions.clear();
             row.lifecycle = "active".to_owned();
             row.status = "never_seen".to_owned();

@@ -30,6 +30,46 @@ fn a_merge_patch_that_changes_nothing_is_no_fact() {
 }
 
 #[test]
+fn the_identity_stays_while_an_update_is_under_way() {
+    use crate::change::Change;
+    use crate::values::Transport;
+    let amend = |lorawan_dev_eui| DeviceCommand::Amend {
+        patch: ProfilePatch { lorawan_dev_eui, ..ProfilePatch::default() },
+        versions: BTreeMap::new(),
+    };
+    let to_lorawan = amend(Change::Set("0102030405060708".into()));
+    given(dispatched()).when(to_lorawan.clone()).refused("update_in_progress");
+    given(dispatched()).when(amend(Change::Clear)).then(&[]);
+    let device = state_of(&[registered(), vec![to_lorawan.clone()]].concat());
+    assert_eq!(device.profile.transport, Transport::Lorawan);
+    let ended = [dispatched(), vec![DeviceCommand::Decommission, register()]].concat();
+    given(ended.clone()).when(to_lorawan.clone()).then(&["device.amended"]);
+    let device = state_of(&[ended, vec![to_lorawan, update_to("2.0.0")]].concat());
+    assert_eq!(device.update(2).unwrap().spec.transport, Transport::Lorawan);
+    let with_eui = Profile { lorawan_dev_eui: Some("0102030405060708".into()), ..profile() };
+    let registered = DeviceCommand::Register { profile: with_eui, versions: versions("1.0.0") };
+    assert_eq!(state_of(&[registered]).profile.transport, Transport::Lorawan);
+}
+
+#[test]
+fn firmware_for_a_component_that_the_device_does_not_list_is_refused() {
+    let listing = |components: &[&str]| {
+        let versions = components.iter().map(|name| ((*name).to_owned(), "1.0.0".to_owned())).collect();
+        DeviceCommand::Register { profile: profile(), versions }
+    };
+    let radio = || {
+        let mut request = wanted("2.0.0");
+        request.firmware.component = "radio".into();
+        ask(request)
+    };
+    given(vec![listing(&["firmware", "sensor"])]).when(radio()).refused("not_eligible");
+    given(vec![listing(&["firmware", "radio"])])
+        .when(radio())
+        .then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 offline"]);
+    given(vec![listing(&["firmware"])]).when(radio()).then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 offline"]);
+}
+
+#[test]
 fn a_decommissioned_device_takes_nothing_but_registration() {
     let gone = [dispatched(), vec![DeviceCommand::Decommission]].concat();
     given(dispatched()).when(DeviceCommand::Decommission).then(&["update.cancelled 1/1", "device.decommissioned"]);
