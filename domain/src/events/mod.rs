@@ -34,5 +34,29 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
     ]
 }
 
+/// Whether the events of an aggregate are in the public feed.
+pub fn is_public(aggregate: &str) -> bool {
+    use cqrs_es::Aggregate;
+    [
+        crate::device::Device::TYPE,
+        crate::firmware::Firmware::TYPE,
+        crate::campaign::Campaign::TYPE,
+        crate::plan::PlanChunk::TYPE,
+    ]
+    .contains(&aggregate)
+}
+
+/// What an event ends, if anything.
+pub fn ends(name: &str) -> Option<&'static str> {
+    match name {
+        "update.confirmed" | "update.failed" | "update.timed_out" | "update.rejected" | "update.expired"
+        | "update.superseded" | "update.cancelled" => Some("the update"),
+        "campaign.finished" | "campaign.cancelled" | "campaign.deleted" => Some("the campaign"),
+        "device.decommissioned" => Some("the device's service"),
+        "firmware.deleted" => Some("the firmware"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

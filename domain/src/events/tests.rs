@@ -92,11 +92,17 @@ fn catalogue_document() -> String {
     let mut text = String::from(
         "# Events\n\nEvery event of the log: its stable name, the schema version written today, the aggregate that writes it and \
          what it means.\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` writes it anew. The JSON of each \
-         is in `domain/golden/`.\n\n| event | schema | aggregate | meaning |\n|---|---|---|---|\n",
+         is in `domain/golden/`.\n\n*In FEED*: the event is in the public feed, in the words of [feed.md](feed.md). *Ends*: nothing \
+         follows but what is said late, a retry of the campaign, or the same device or firmware registered again.\n\n\
+         | event | schema | aggregate | in FEED | ends | meaning |\n|---|---|---|---|---|---|\n",
     );
     for (aggregate, types) in catalogue() {
         for (name, schema) in types {
-            text.push_str(&format!("| `{name}` | {schema} | `{aggregate}` | {} |\n", meaning(name)));
+            let (public, ends) = (if is_public(aggregate) { "yes" } else { "" }, ends(name).unwrap_or_default());
+            text.push_str(&format!(
+                "| `{name}` | {schema} | `{aggregate}` | {public} | {ends} | {} |\n",
+                meaning(name)
+            ));
         }
     }
     text

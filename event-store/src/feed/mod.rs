@@ -1,20 +1,23 @@
 //! The public, stable language of Waybill: one CloudEvents 1.0 message per event that concerns the outside.
 //!
 //! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. What a message says is decided in `data`, by hand, event by
-//! event: no free text, no names, no reasons, nothing internal (plans, slots, claims). The names and shapes here are a promise of their
+//! event: no free text, no names, no reasons, nothing internal (slots, claims). The names and shapes here are a promise of their
 //! own; `golden/feed` holds one file per type and version, never edited. [`forwarder`] carries the messages into the stream.
 
 mod campaign;
+pub mod consumers;
 mod data;
 mod device;
 mod firmware;
 pub mod forwarder;
+mod plan;
 mod update;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use domain::decider::EventTypes;
 use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent};
+use domain::plan::PlanEvent;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -83,6 +86,8 @@ pub fn messages(raw: &RawRecord) -> Result<Vec<FeedMessage>, StoreError> {
         messages_of::<CampaignEvent>(raw)
     } else if kind == domain::firmware::Firmware::TYPE {
         messages_of::<FirmwareEvent>(raw)
+    } else if kind == domain::plan::PlanChunk::TYPE {
+        messages_of::<PlanEvent>(raw)
     } else {
         Ok(Vec::new())
     }

@@ -109,7 +109,7 @@ fn message(name: &str, aggregate: &str, event: &str, golden: &Golden) -> Value {
     })
 }
 
-fn summary(kind: &str) -> Option<&'static str> {
+pub(super) fn summary(kind: &str) -> Option<&'static str> {
     MEANINGS.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix(": "))
 }
 

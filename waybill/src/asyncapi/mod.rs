@@ -6,6 +6,8 @@
 //! Invariant: everything is seen from Waybill: it sends commands and events, and receives reports.
 
 mod feed;
+#[cfg(test)]
+mod feed_doc;
 mod feed_fields;
 mod mqtt;
 mod mqtt_commands;

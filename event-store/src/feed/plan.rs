@@ -1,0 +1,25 @@
+//! Plans in the public language: who is a member of a campaign, so that members who end without any update are known, too.
+
+use domain::plan::{PlanEntry, PlanEvent};
+use serde_json::{Value, json};
+
+use super::Public;
+use super::data::{V1, object, word};
+
+impl Public for PlanEvent {
+    fn public(&self, _id: &str) -> Option<(u16, Value)> {
+        let Self::ChunkWritten { campaign, plan, index, entries } = self;
+        let members: Vec<Value> = entries.iter().map(member).collect();
+        let data = json!({ "campaign_id": campaign, "plan": plan, "chunk": index, "members": members });
+        Some((V1, data))
+    }
+}
+
+/// A member with its wave, or one that is left out with the reason.
+fn member(entry: &PlanEntry) -> Value {
+    object(json!({
+        "device_id": entry.device,
+        "wave": (entry.wave > 0).then_some(entry.wave),
+        "reason": entry.excluded.map(|reason| word(&reason)),
+    }))
+}
