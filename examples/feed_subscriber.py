@@ -6,7 +6,11 @@
 Each message is one CloudEvents 1.0 event in NATS binary mode: its attributes are headers (ce-id, ce-type, ce-time, ...), its body is
 JSON. The subject is feed.{tenant}.{aggregate}.{event}, so `--subject 'feed.default.campaign.>'` follows one tenant's campaigns.
 
-Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue behind it.
+Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue behind it. Or by a
+durable consumer, which remembers for you and holds one tenant's events only; make one over REST, then pull from it:
+
+    curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"name":"reports","filter":"campaign.*"}' $B/api/v1/feed/consumers
+    .venv/bin/python examples/feed_subscriber.py --consumer default_reports
 """
 
 import argparse
@@ -14,10 +18,13 @@ import asyncio
 import json
 
 import nats
+import nats.errors
 from nats.js.errors import NotFoundError
 
 # Pause when the end of the feed is reached and nothing new was announced, in seconds.
 IDLE_SECONDS = 5
+# Messages asked for at once.
+PULL_MESSAGES = 100
 
 
 def show(sequence: int, subject: str, headers: dict, body: bytes) -> None:
@@ -55,6 +62,27 @@ async def follow(args: argparse.Namespace) -> None:
     await client.close()
 
 
+async def pull(args: argparse.Namespace) -> None:
+    client = await nats.connect(args.server, user=args.user, password=args.password)
+    stream = client.jetstream(domain="waybill")
+    consumer = await stream.pull_subscribe_bind(args.consumer, stream="FEED")
+    shown = 0
+    while args.count is None or shown < args.count:
+        wanted = PULL_MESSAGES if args.count is None else min(PULL_MESSAGES, args.count - shown)
+        try:
+            messages = await consumer.fetch(wanted, timeout=1 if args.once else IDLE_SECONDS)
+        except nats.errors.TimeoutError:
+            if args.once:
+                break
+            continue
+        for message in messages:
+            show(message.metadata.sequence.stream, message.subject, message.headers or {}, message.data)
+            # What isn't acknowledged comes again after 30 s.
+            await message.ack()
+            shown += 1
+    await client.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Prints Waybill's public feed")
     parser.add_argument("--server", default="nats://127.0.0.1:4222")
@@ -62,10 +90,12 @@ def main() -> None:
     parser.add_argument("--password", default="analyst")
     parser.add_argument("--subject", default="feed.>")
     parser.add_argument("--from", dest="start", type=int, default=1, help="sequence number of the feed to begin at")
+    parser.add_argument("--consumer", help="pull from this consumer, such as default_reports, instead")
     parser.add_argument("--count", type=int, help="stop after so many events")
     parser.add_argument("--once", action="store_true", help="stop at the end of what is stored")
     try:
-        asyncio.run(follow(parser.parse_args()))
+        args = parser.parse_args()
+        asyncio.run(pull(args) if args.consumer else follow(args))
     except KeyboardInterrupt:
         pass
 

@@ -12,8 +12,10 @@
 
 mod auth;
 mod campaigns;
+mod dead_letters;
 mod devices;
 mod download;
+mod feed;
 mod fields;
 mod firmware;
 mod http;

@@ -14,7 +14,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::http::guard;
 use crate::http::parameters::{self, Parameters};
 use crate::state::App;
-use crate::{auth, campaigns, devices, download, firmware, openapi, service, updates};
+use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, openapi, service, updates};
 
 /// Largest body of an ordinary request, in bytes.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
@@ -35,6 +35,10 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::firmware_history))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
+        .routes(routes!(dead_letters::device_dead_letters))
+        .routes(routes!(dead_letters::list_dead_letters))
+        .routes(routes!(feed::list_consumers, feed::create_consumer))
+        .routes(routes!(feed::get_consumer, feed::delete_consumer))
         .routes(routes!(firmware::list_firmware))
         .routes(routes!(firmware::get_firmware, firmware::delete_firmware))
         .routes(routes!(firmware::firmware_download))

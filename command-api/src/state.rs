@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::device::Limits;
+use event_store::dead_letters::DeadLetters;
+use event_store::feed::consumers::FeedConsumers;
 use event_store::lifecycle::Tasks;
 use event_store::{EventStore, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -73,6 +75,10 @@ pub struct ApiState {
     pub store: EventStore,
     pub projections: Projections,
     pub db: Db,
+    /// What devices sent that could not be taken; none where there is no NATS.
+    pub dead_letters: Option<DeadLetters>,
+    /// Consumers of the public feed; none where there is no NATS.
+    pub feed_consumers: Option<FeedConsumers>,
     /// Where the bytes of firmware are.
     pub objects: Arc<dyn ObjectStore>,
     pub config: ApiConfig,
@@ -89,6 +95,8 @@ pub(crate) struct Shared {
     pub(crate) store: EventStore,
     pub(crate) projections: Projections,
     pub(crate) db: Db,
+    pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) feed_consumers: Option<FeedConsumers>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -115,7 +123,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
-        let ApiState { store, projections, db, objects, config, metrics } = state;
+        let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics } = state;
         let tokens = Tokens::new(&config.jwt_secret);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
         let started = Instant::now();
@@ -124,6 +132,8 @@ impl App {
             store,
             projections,
             db,
+            dead_letters,
+            feed_consumers,
             objects,
             config,
             metrics,

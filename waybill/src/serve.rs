@@ -11,6 +11,7 @@ use async_nats::ConnectOptions;
 use command_api::links::DownloadLinks;
 use command_api::{ApiConfig, ApiState};
 use event_store::dead_letters::DeadLetters;
+use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
@@ -207,6 +208,8 @@ fn api_state(args: &ServeArgs, parts: &Parts) -> Result<ApiState> {
         store: parts.store.clone(),
         projections: parts.projections.clone(),
         db: parts.db.clone(),
+        dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
+        feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
         objects: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&objects)?),
         config,
         metrics: metrics(&parts.tasks),

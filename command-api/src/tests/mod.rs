@@ -95,7 +95,16 @@ impl Api {
             upload_silence_max: Duration::from_secs(1),
             ..ApiConfig::new(SECRET.to_vec(), vec![2; 32], "http://localhost:8240".to_owned())
         };
-        let state = ApiState { store: store.clone(), projections, db, objects: objects.clone(), config, metrics: None };
+        let state = ApiState {
+            store: store.clone(),
+            projections,
+            db,
+            dead_letters: None,
+            feed_consumers: None,
+            objects: objects.clone(),
+            config,
+            metrics: None,
+        };
         let app = App::new(state, Tasks::new());
         let router = crate::router::build(app.clone());
         Self { app, router, store, objects, token: token("acme", Role::Admin) }

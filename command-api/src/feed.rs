@@ -1,0 +1,237 @@
+//! `/feed/consumers`: pull consumers on the public feed, each filtered to the caller's tenant.
+//!
+//! They are JetStream's own, not events: nobody's work depends on them, and who reads where isn't part of the history.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use event_store::feed::consumers::{ConsumerError, FILTER_FORM, FeedConsumer, FeedConsumers, FeedFilter, is_name};
+use event_store::streams::FEED;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::{Operator, Viewer};
+use crate::http::problem::ProblemBody;
+use crate::http::{Body, Path, Problem};
+use crate::state::App;
+
+const NAME_FORM: &str = "1 to 32 lower-case letters, digits and -";
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ConsumerPath {
+    #[param(example = "reports")]
+    name: String,
+}
+
+/// A consumer to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsumerRequest {
+    /// 1 to 32 lower-case letters, digits and `-`.
+    #[schema(example = "reports")]
+    name: String,
+    /// Which events: `>` for all, `campaign.*`, `*.confirmed`, `update.confirmed`.
+    #[serde(default = "everything")]
+    #[schema(example = "campaign.*", default = ">")]
+    filter: String,
+}
+
+fn everything() -> String {
+    ">".to_owned()
+}
+
+/// A pull consumer on the public feed, and how to read from it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConsumerBody {
+    #[schema(example = "reports")]
+    name: String,
+    /// The JetStream stream.
+    #[schema(example = "FEED")]
+    stream: &'static str,
+    /// The consumer's name in JetStream.
+    #[schema(example = "default_reports")]
+    consumer: String,
+    /// The subjects that it delivers.
+    #[schema(example = "feed.default.campaign.*")]
+    subject: String,
+    created_at: DateTime<Utc>,
+    /// Messages that wait to be delivered.
+    pending: u64,
+    /// Messages that are delivered and not acknowledged; they come again after 30 s.
+    ack_pending: u64,
+    connect: Connect,
+}
+
+/// Whom to connect to nats-server as, and what to ask.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Connect {
+    /// The NATS account; its users have passwords of their own.
+    #[schema(example = "ANALYTICS")]
+    account: &'static str,
+    #[schema(example = "analyst")]
+    user: &'static str,
+    /// To be given to the client's JetStream context.
+    #[schema(example = "waybill")]
+    jetstream_domain: &'static str,
+    /// Where a request for the next messages goes, for clients that know no JetStream.
+    #[schema(example = "$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.default_reports")]
+    next_subject: String,
+}
+
+impl From<FeedConsumer> for ConsumerBody {
+    fn from(consumer: FeedConsumer) -> Self {
+        let connect = Connect {
+            account: "ANALYTICS",
+            user: "analyst",
+            jetstream_domain: "waybill",
+            next_subject: format!("$JS.waybill.API.CONSUMER.MSG.NEXT.{FEED}.{}", consumer.durable),
+        };
+        Self {
+            name: consumer.name,
+            stream: FEED,
+            consumer: consumer.durable,
+            subject: consumer.subject,
+            created_at: consumer.created_at,
+            pending: consumer.pending,
+            ack_pending: consumer.ack_pending,
+            connect,
+        }
+    }
+}
+
+impl From<ConsumerError> for Problem {
+    fn from(error: ConsumerError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ConsumerError::Exists => Self::new(StatusCode::CONFLICT, "consumer_exists", detail),
+            ConsumerError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_consumers", detail),
+            ConsumerError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The consumers of a tenant.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ConsumerList {
+    items: Vec<ConsumerBody>,
+}
+
+/// Make a consumer of the public feed
+///
+/// A durable pull consumer on the JetStream stream FEED with this tenant's events only, from the oldest that is kept (30 days). It remembers what
+/// was acknowledged; several clients may share it. At most 16 in a tenant. The same request again finds it. Needs role operator.
+#[utoipa::path(
+    post, path = "/feed/consumers", tag = "feed", request_body = ConsumerRequest,
+    responses(
+        (status = 201, body = ConsumerBody),
+        (status = 200, description = "It was there already", body = ConsumerBody),
+        (status = 409, description = "One of this name has another filter, or there are 16", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create_consumer(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Body(wanted): Body<ConsumerRequest>,
+) -> Result<Response, Problem> {
+    if !is_name(&wanted.name) {
+        return Err(Problem::invalid("name", NAME_FORM));
+    }
+    let filter = FeedFilter::parse(&wanted.filter).ok_or_else(|| Problem::invalid("filter", FILTER_FORM))?;
+    let (consumer, is_new) = consumers(&app)?.create(&caller.tenant, &wanted.name, &filter).await?;
+    let location: [(HeaderName, String); 1] = [(header::LOCATION, format!("/api/v1/feed/consumers/{}", wanted.name))];
+    let body = Json(ConsumerBody::from(consumer));
+    Ok(if is_new { (StatusCode::CREATED, location, body).into_response() } else { body.into_response() })
+}
+
+/// List the consumers of the public feed
+///
+/// By name, at most 16. Needs role viewer.
+#[utoipa::path(get, path = "/feed/consumers", tag = "feed", responses((status = 200, body = ConsumerList)))]
+pub(crate) async fn list_consumers(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+) -> Result<Json<ConsumerList>, Problem> {
+    let found = consumers(&app)?.list(&caller.tenant).await?;
+    Ok(Json(ConsumerList { items: found.into_iter().map(ConsumerBody::from).collect() }))
+}
+
+/// Get a consumer of the public feed
+///
+/// Needs role viewer.
+#[utoipa::path(
+    get, path = "/feed/consumers/{name}", tag = "feed", params(ConsumerPath),
+    responses(
+        (status = 200, body = ConsumerBody),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn get_consumer(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<ConsumerPath>,
+) -> Result<Json<ConsumerBody>, Problem> {
+    let found = match is_name(&path.name) {
+        true => consumers(&app)?.get(&caller.tenant, &path.name).await?,
+        false => None,
+    };
+    found.map(|consumer| Json(consumer.into())).ok_or_else(unknown)
+}
+
+/// What was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DeletedConsumer {
+    name: String,
+}
+
+/// Delete a consumer of the public feed
+///
+/// What it had read is forgotten; the feed stays. Needs role operator.
+#[utoipa::path(
+    delete, path = "/feed/consumers/{name}", tag = "feed", params(ConsumerPath),
+    responses(
+        (status = 200, body = DeletedConsumer),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn delete_consumer(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(path): Path<ConsumerPath>,
+) -> Result<Json<DeletedConsumer>, Problem> {
+    let deleted = is_name(&path.name) && consumers(&app)?.delete(&caller.tenant, &path.name).await?;
+    if deleted { Ok(Json(DeletedConsumer { name: path.name })) } else { Err(unknown()) }
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("no such consumer")
+}
+
+fn consumers(app: &App) -> Result<&FeedConsumers, Problem> {
+    app.feed_consumers.as_ref().ok_or_else(|| Problem::unavailable("event_log_unavailable", "no feed here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::tests::Api;
+
+    #[tokio::test]
+    async fn a_consumer_that_would_get_nothing_is_refused() {
+        let api = Api::new();
+        for (body, field) in [
+            (json!({"name": "a.b"}), "name"),
+            (json!({"name": ""}), "name"),
+            (json!({"name": "a", "filter": "campain.*"}), "filter"),
+            (json!({"name": "a", "filter": "slots.granted"}), "filter"),
+            (json!({"name": "a", "filter": "other.campaign.created"}), "filter"),
+        ] {
+            let answer = api.post("/feed/consumers", body.clone()).await;
+            assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["field"]), (422, &json!(field)), "{body}");
+        }
+    }
+}
