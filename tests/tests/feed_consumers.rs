@@ -7,6 +7,7 @@ use futures::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::stack::nats;
 use crate::world::{MODEL, World};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +34,7 @@ async fn a_consumer_of_the_feed_delivers_its_own_tenants_events_only() {
 
     let text = |field: &str| made.body[field].as_str().unwrap().to_owned();
     assert_eq!(text("subject"), "feed.default.device.*");
-    let analyst = async_nats::connect(world.stack.nats.analyst_url()).await.unwrap();
+    let analyst = nats(&world.stack.nats.analyst_url()).await;
     let domain = made.body["connect"]["jetstream_domain"].as_str().unwrap();
     let feed = jetstream::with_domain(analyst, domain).get_stream(text("stream")).await.unwrap();
     let consumer: PullConsumer = feed.get_consumer(&text("consumer")).await.unwrap();

@@ -21,7 +21,7 @@ async fn start(directory: &Path) -> Stack {
     Stack::start(&Tools::locate().unwrap(), directory, NatsOptions::default()).await.unwrap()
 }
 
-async fn nats(url: &str) -> async_nats::Client {
+pub(crate) async fn nats(url: &str) -> async_nats::Client {
     let address: async_nats::ServerAddr = url.parse().unwrap();
     let (user, password) = (address.username().unwrap().to_owned(), address.password().unwrap().to_owned());
     let options =

@@ -9,7 +9,6 @@ use async_nats::Client;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::TenantId;
-use domain::decider::EventTypes;
 use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent};
 use domain::plan::PlanEvent;
 use serde::Deserialize;
