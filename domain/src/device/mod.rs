@@ -18,6 +18,7 @@ mod profile;
 mod proof;
 mod queue;
 mod report;
+mod restart;
 #[cfg(test)]
 mod tests;
 mod threads;

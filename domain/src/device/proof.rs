@@ -73,27 +73,6 @@ impl Device {
         (!is_known && !again).then(|| E::ReportedLate { boot_id: boot_id.clone(), versions: versions.clone(), mark })
     }
 
-    /// Of a device that names no boots, the end of its session shows that it may have restarted.
-    pub(super) fn report_offline(&self, now: DateTime<Utc>, session: Option<&str>, arrival: Arrival) -> Vec<E> {
-        let mut draft = Draft::of_message(self, now, arrival.mark);
-        let watched = draft.watched().filter(|update| !update.restart_seen || self.is_unsettled(update));
-        let ends =
-            |update: &Update| session.is_none() || update.session.is_none() || session == update.session.as_deref();
-        if let Some(update) = watched.filter(ends)
-            && !self.heard.is_behind(arrival.mark, self.heard.status)
-        {
-            draft.push(E::UpdateSessionSeen { update: update.reference(), session: None, restarted: true, mark: None });
-        }
-        draft.finish()
-    }
-
-    /// Confirmed without a sign of a restart.
-    fn is_unsettled(&self, update: &Update) -> bool {
-        self.confirmed
-            .values()
-            .any(|of| of.update.ordinal == update.ordinal && of.settles_at.is_some() && !of.restart_seen)
-    }
-
     pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info, arrival: Arrival) -> Vec<E> {
         if self.heard.is_behind(arrival.mark, self.heard.info) {
             return vec![];
@@ -162,24 +141,6 @@ impl Draft {
         let Device { heard, reachability, .. } = &self.device;
         if *reachability != Reachability::Online && !heard.is_behind(self.mark, heard.status) {
             self.push(E::CameOnline { session: session.map(str::to_owned), mark: None });
-        }
-    }
-
-    /// The update of a device that names no boots for which a sign of a restart matters.
-    fn watched(&self) -> Option<Update> {
-        let device = &self.device;
-        let waits = |update: &&Update| {
-            update.spec.firmware.requires_reboot && (past_return(update.phase) || device.is_unsettled(update))
-        };
-        device.updates.values().rev().find(waits).filter(|_| device.boot().is_none()).cloned()
-    }
-
-    /// Keeps the first session since installing, and each other one: that is a sign of a restart.
-    fn watch_session(&mut self, presence: &Presence) {
-        let Some(update) = self.watched().filter(|_| presence.boot_id.is_none()) else { return };
-        if presence.session.is_some() && presence.session != update.session {
-            let (session, restarted) = (presence.session.clone(), update.session.is_some());
-            self.push(E::UpdateSessionSeen { update: update.reference(), session, restarted, mark: None });
         }
     }
 
