@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::Decider;
-use crate::device::FirmwareFacts;
+use crate::device::{FirmwareFacts, Update};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
@@ -168,6 +168,16 @@ impl FirmwareStatus {
             Self::Deprecated => "deprecated",
             Self::Withdrawn => "withdrawn",
             Self::Deleted => "deleted",
+        }
+    }
+
+    /// Whether its bytes are given out, for an update of a device or for anybody else. Of a withdrawn firmware only what can't be taken back
+    /// any more has them.
+    pub fn is_given_out(self, update: Option<&Update>) -> bool {
+        match self {
+            Self::Active | Self::Deprecated => true,
+            Self::Withdrawn => update.is_some_and(Update::is_past_return),
+            Self::Absent | Self::Deleted => false,
         }
     }
 }

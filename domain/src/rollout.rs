@@ -1,7 +1,8 @@
 //! The rollout policy: what to do next with a campaign, from a view of the log's prefix. Pure, so it can be run against any history.
 //!
-//! Every decision goes to an aggregate that checks it again, and every counter only grows, so a view that lags makes decisions late,
-//! never wrong.
+//! Every decision goes to an aggregate that checks it again, and every counter but that of slots in use only grows, so a view that lags
+//! makes decisions late, never wrong. A device that answers late takes a slot without a grant, so slots are granted on a view that has
+//! reached the log's end (ADR 15).
 
 mod gate;
 mod pace;
@@ -46,8 +47,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Those with an outcome, whatever it is.
     pub fn ended(&self) -> u32 {
         self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
+    }
+
+    pub fn has_everybody_ended(&self) -> bool {
+        self.ended() >= self.enrolled
     }
 
     fn plus(self, other: Self) -> Self {
@@ -177,10 +183,8 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
         return vec![closed];
     }
     let over = view.is_over(now);
-    let total = view.total();
-    let last = usize::from(view.wave) == view.waves.len();
-    let everybody_ended = total.ended() >= total.enrolled;
-    if (over && view.is_at_rest()) || (last && view.wave_completed && everybody_ended) {
+    // A wave with nobody in it needs nobody to open it.
+    if (over && view.is_at_rest()) || (view.wave_completed && view.has_everybody_ended()) {
         return vec![view.finish()];
     }
     // Behind the end only those are ready that go on with what they began.
@@ -195,6 +199,11 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
 impl RolloutView {
     pub fn total(&self) -> Counts {
         self.waves.iter().copied().fold(Counts::default(), Counts::plus)
+    }
+
+    /// The set that `progress_percent`, the result and the end count alike.
+    pub fn has_everybody_ended(&self) -> bool {
+        self.total().has_everybody_ended()
     }
 
     /// Its end has passed: what waits expires, what is under way goes on.
@@ -235,14 +244,14 @@ impl RolloutView {
         if self.waves.is_empty() {
             return CampaignResult::Failed;
         }
+        // Who was taken out, cancelled or superseded, counts on neither side; nobody is `completed` by being taken out alone.
         let total = self.total();
-        let unfinished = total.enrolled.saturating_sub(total.confirmed + total.superseded);
-        if unfinished == 0 {
-            CampaignResult::Completed
-        } else if total.confirmed == 0 && total.gate_failed > 0 {
-            CampaignResult::Failed
-        } else {
-            CampaignResult::CompletedWithFailures
+        let missed = total.enrolled.saturating_sub(total.confirmed + total.superseded + total.cancelled);
+        match (missed, total.confirmed) {
+            (0, 0) if total.cancelled > 0 => CampaignResult::Failed,
+            (0, _) => CampaignResult::Completed,
+            (_, 0) => CampaignResult::Failed,
+            (_, _) => CampaignResult::CompletedWithFailures,
         }
     }
 

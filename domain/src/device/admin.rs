@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::draft::Draft;
+use super::eligibility::Exclusion;
 use super::profile::{Profile, ProfilePatch};
 use super::{Device, DeviceEvent, Hold, Lifecycle};
 use crate::rejection::Rejection;
@@ -51,9 +52,14 @@ impl Device {
 
     pub(super) fn decommission(&self) -> Vec<DeviceEvent> {
         let open = self.updates.values().filter(|update| !update.phase.is_ended());
-        open.map(|update| DeviceEvent::UpdateCancelled { update: update.reference(), mark: None })
-            .chain([DeviceEvent::Decommissioned {}])
-            .collect()
+        let reason = Some(Exclusion::Decommissioned.word().to_owned());
+        open.map(|update| DeviceEvent::UpdateCancelled {
+            update: update.reference(),
+            reason: reason.clone(),
+            mark: None,
+        })
+        .chain([DeviceEvent::Decommissioned {}])
+        .collect()
     }
 
     pub(super) fn hold(&self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) -> Result<Vec<DeviceEvent>, Rejection> {

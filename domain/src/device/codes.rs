@@ -25,6 +25,8 @@ pub enum CodeClass {
 pub const CODE_WRONG_BYTES: &str = "digest_mismatch";
 /// The code that the server writes when a working device falls silent.
 pub const CODE_SILENT: &str = "x_silent";
+/// The code that the server writes when an update takes longer than all its attempts together may.
+pub const CODE_TIMED_OUT: &str = "x_timed_out";
 
 /// The class of a code; unknown ones are counted as the image's fault, which is tried again once and seen by the gates.
 pub fn class_of(code: &str) -> CodeClass {

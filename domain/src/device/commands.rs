@@ -165,7 +165,7 @@ pub enum DeviceCommand {
     Withdraw {
         campaign: CampaignId,
     },
-    /// Takes out what waits for a firmware that was withdrawn.
+    /// Takes out what waits for a firmware that was withdrawn, and cancels what has begun and isn't installing.
     WithdrawFirmware {
         firmware_id: FirmwareId,
     },

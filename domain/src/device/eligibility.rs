@@ -9,8 +9,10 @@ use super::update::FirmwareFacts;
 use crate::values::FIRMWARE_COMPONENT;
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
-/// Most updates that wait in one device.
+/// Most updates that wait in one device when another is asked for.
 pub const QUEUE_MAX: usize = 8;
+/// Most updates that wait in one device when a campaign grants it a slot: a full queue passes, and the campaign has counted on the device.
+pub const QUEUE_GRANTED_MAX: usize = 2 * QUEUE_MAX;
 
 /// Why a device is left out, in the order in which reasons win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +31,7 @@ pub enum Exclusion {
     FromVersionUnmet,
     NotSampled,
     QueueFull,
+    /// Another update was under way. Only in older plans and events: such a device is enrolled and waits.
     UpdateInProgress,
 }
 
@@ -49,6 +52,14 @@ impl Exclusion {
         Self::QueueFull,
         Self::UpdateInProgress,
     ];
+
+    /// Follows from what the device runs.
+    pub fn is_of_version(self) -> bool {
+        matches!(
+            self,
+            Self::AlreadyOnVersion | Self::AlreadyNewer | Self::VersionNotComparable | Self::FromVersionUnmet
+        )
+    }
 
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.word() == word)

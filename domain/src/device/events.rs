@@ -150,6 +150,10 @@ pub enum DeviceEvent {
         update: UpdateRef,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
+        /// A campaign's update that held no slot: the device answered after it was deferred, withdrawn or declared unresponsive. It holds
+        /// one of the campaign's slots from this event on.
+        #[serde(default, skip_serializing_if = "is_false")]
+        takes_slot: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
@@ -256,7 +260,13 @@ pub enum DeviceEvent {
         mark: Option<Mark>,
     },
     #[serde(rename = "update.timed_out")]
-    UpdateTimedOut { update: UpdateRef, phase: String },
+    UpdateTimedOut {
+        update: UpdateRef,
+        phase: String,
+        /// Which of its clocks ran out: [`super::CODE_SILENT`] or [`super::CODE_TIMED_OUT`]. Absent in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+    },
     #[serde(rename = "update.rejected")]
     UpdateRejected {
         update: UpdateRef,
@@ -271,10 +281,18 @@ pub enum DeviceEvent {
     #[serde(rename = "update.superseded")]
     UpdateSuperseded { update: UpdateRef, reason: String },
     #[serde(rename = "update.cancelling")]
-    UpdateCancelling { update: UpdateRef },
+    UpdateCancelling {
+        update: UpdateRef,
+        /// Why, where nobody wanted this very update cancelled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     #[serde(rename = "update.cancelled")]
     UpdateCancelled {
         update: UpdateRef,
+        /// Why, where nobody wanted this very update cancelled.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
@@ -372,7 +390,7 @@ impl DeviceEvent {
             | Self::UpdateRejected { update, .. }
             | Self::UpdateExpired { update }
             | Self::UpdateSuperseded { update, .. }
-            | Self::UpdateCancelling { update }
+            | Self::UpdateCancelling { update, .. }
             | Self::UpdateCancelled { update, .. }
             | Self::UpdateCancelRefused { update, .. }
             | Self::UpdateReportedLate { update, .. } => Some(update),

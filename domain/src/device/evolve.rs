@@ -142,6 +142,7 @@ impl Device {
             not_before: None,
             command_seq: self.version,
             before_cancel: None,
+            cancel_reason: None,
             late: BTreeSet::new(),
             heard: None,
         };
@@ -262,14 +263,19 @@ impl Update {
             E::UpdateRejected { .. } => self.phase = Phase::Ended(Outcome::Rejected),
             E::UpdateExpired { .. } => self.phase = Phase::Ended(Outcome::Expired),
             E::UpdateSuperseded { .. } => self.phase = Phase::Ended(Outcome::Superseded),
-            E::UpdateCancelled { .. } => self.phase = Phase::Ended(Outcome::Cancelled),
-            E::UpdateCancelling { .. } => {
+            E::UpdateCancelled { reason, .. } => {
+                self.phase = Phase::Ended(Outcome::Cancelled);
+                self.cancel_reason.clone_from(reason);
+            }
+            E::UpdateCancelling { reason, .. } => {
                 self.before_cancel = Some(self.phase);
+                self.cancel_reason.clone_from(reason);
                 self.phase = Phase::Cancelling;
                 self.command_seq = version;
             }
             E::UpdateCancelRefused { .. } => {
                 self.phase = self.before_cancel.take().unwrap_or(Phase::Accepted);
+                self.cancel_reason = None;
                 self.cancel_refused = true;
                 self.command_seq = version;
             }

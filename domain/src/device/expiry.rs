@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::codes::{CODE_SILENT, CodeClass, IMAGE_ATTEMPTS_MAX};
+use super::codes::{CODE_SILENT, CODE_TIMED_OUT, CodeClass, IMAGE_ATTEMPTS_MAX};
 use super::commands::Clock;
 use super::draft::Draft;
 use super::update::{Phase, Update, WaitReason};
@@ -54,7 +54,7 @@ impl Draft {
         }
         match update.phase {
             Phase::Staged | Phase::Deferred | Phase::Ended(_) => {}
-            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference(), mark: None }),
+            Phase::Cancelling => self.cancelled(update),
             Phase::Queued
             | Phase::Waiting(_)
             | Phase::Dispatched
@@ -62,13 +62,13 @@ impl Draft {
             | Phase::Downloading
             | Phase::Verifying
             | Phase::Installing
-            | Phase::Rebooting => self.time_out(update),
+            | Phase::Rebooting => self.time_out(update, CODE_TIMED_OUT),
         }
     }
 
-    fn time_out(&mut self, update: &Update) {
-        let phase = update.phase.word().to_owned();
-        self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase });
+    fn time_out(&mut self, update: &Update, code: &str) {
+        let (phase, code) = (update.phase.word().to_owned(), Some(code.to_owned()));
+        self.push(DeviceEvent::UpdateTimedOut { update: update.reference(), phase, code });
     }
 
     fn expire_phase(&mut self, update: &Update) {
@@ -86,7 +86,7 @@ impl Draft {
             Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
             Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
             Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
-            Phase::Cancelling => self.push(DeviceEvent::UpdateCancelled { update: update.reference(), mark: None }),
+            Phase::Cancelling => self.cancelled(update),
             Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
         }
     }
@@ -95,7 +95,7 @@ impl Draft {
         if retries_left(update, class) {
             self.fail(update, Failure { code: CODE_SILENT.to_owned(), class, message: None });
         } else {
-            self.time_out(update);
+            self.time_out(update, CODE_SILENT);
         }
     }
 

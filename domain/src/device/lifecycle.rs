@@ -138,24 +138,19 @@ impl Device {
         draft.finish_and_begin_next()
     }
 
-    /// Takes out what waits for a firmware that was withdrawn; what devices have begun is up to their campaign or operator.
+    /// Takes out what waits for a firmware that was withdrawn, and cancels what isn't past return; the rest runs to its end.
     pub(super) fn withdraw_firmware(&self, now: DateTime<Utc>, firmware_id: FirmwareId) -> Vec<DeviceEvent> {
         let mut draft = Draft::new(self, now);
-        let waits = |update: &&Update| update.phase.is_waiting() && update.spec.firmware.firmware_id == firmware_id;
-        for update in self.updates.values().filter(waits) {
-            draft.supersede_withdrawn(update);
+        let of_it = |update: &&Update| update.spec.firmware.firmware_id == firmware_id && can_be_taken_back(update);
+        for update in self.updates.values().filter(of_it) {
+            draft.withdraw(update);
         }
         draft.finish_and_begin_next()
     }
 
     pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
         let mut draft = Draft::new(self, now);
-        let cancellable = |update: &&Update| {
-            !update.phase.is_ended()
-                && !update.cancel_refused
-                && !matches!(update.phase, Phase::Installing | Phase::Rebooting | Phase::Cancelling)
-        };
-        if let Some(update) = self.of_campaign(campaign).filter(cancellable) {
+        if let Some(update) = self.of_campaign(campaign).filter(|update| can_be_taken_back(update)) {
             draft.cancel(update);
         }
         draft.finish_and_begin_next()
@@ -181,6 +176,11 @@ impl Device {
             })
             .map(|update| update.ordinal)
     }
+}
+
+/// Not ended, not past return, and not told so already.
+fn can_be_taken_back(update: &Update) -> bool {
+    !update.phase.is_ended() && !update.is_past_return() && update.phase != Phase::Cancelling
 }
 
 fn leave_of(request: &UpdateRequest) -> Leave {

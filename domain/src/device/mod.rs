@@ -29,10 +29,12 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use codes::{CODE_MAX_BYTES, CODE_SILENT, CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code};
+pub use codes::{
+    CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
+};
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
-pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_MAX, exclusion};
+pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
 pub use mark::{Arrival, Heard, Mark, MarkTopic};
 pub use profile::{Profile, ProfilePatch};

@@ -6,14 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commands::{Grant, UpdateRequest};
 use super::draft::Draft;
-use super::eligibility::{Exclusion, Leave, QUEUE_MAX, exclusion};
+use super::eligibility::{Exclusion, Leave, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 use super::update::{CampaignRef, FirmwareFacts, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
 use super::{Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
 use crate::values::Priority;
 
-/// Why an update was superseded whose firmware was withdrawn while it waited.
+/// Why an update ended whose firmware was withdrawn: superseded while it waited, cancelled when it had begun.
 const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
 /// Why an update was superseded that another one went ahead of: it goes on under a new ordinal.
 const OVERTAKEN: &str = "overtaken";
@@ -105,17 +105,11 @@ impl Draft {
         if self.device.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
-        let full = self.device.waiting_updates() >= QUEUE_MAX;
-        let duplicate = self.device.under_way(request).is_some();
+        let full = self.device.waiting_updates() >= QUEUE_GRANTED_MAX;
         let ordinal = self.queue(request, Some(grant.campaign), grant.wait_until);
-        let refused = match (full, duplicate) {
-            (true, _) => Some(Exclusion::QueueFull),
-            (_, true) => Some(Exclusion::UpdateInProgress),
-            (false, false) => None,
-        };
-        match (refused, self.update(ordinal)) {
-            (Some(reason), Some(update)) => self.supersede(&update, reason),
-            (None, Some(update)) if self.now >= grant.wait_until => self.expire_waiting(&update),
+        match self.update(ordinal) {
+            Some(update) if full => self.supersede(&update, Exclusion::QueueFull),
+            Some(update) if self.now >= grant.wait_until => self.expire_waiting(&update),
             _ => self.begin(ordinal, Some(grant.number)),
         }
         Ok(())
@@ -132,15 +126,15 @@ impl Draft {
             self.confirm(&update, running.as_deref(), None, None);
             return;
         }
-        if let Some(reason) = self.exclusion_of(&update) {
-            self.supersede(&update, reason);
+        // What another update makes of the device is known when that has ended: until then nothing is final.
+        let other_is_live = self.device.live().is_some_and(|live| live.ordinal != ordinal);
+        if let Some(reason) = self.exclusion_of(&update).filter(|_| !other_is_live) {
+            self.exclude(&update, reason);
             return;
         }
-        let busy = self.device.live().is_some_and(|live| live.ordinal != ordinal)
-            || self.device.waits_behind_an_attempt(&update);
         if self.device.is_held(self.now) {
             self.wait(&update, WaitReason::Held, grant);
-        } else if busy {
+        } else if other_is_live || self.device.waits_behind_an_attempt(&update) {
             self.wait(&update, WaitReason::Busy, grant);
         } else if self.device.reachability != Reachability::Online {
             self.wait(&update, WaitReason::Offline, grant);
@@ -214,23 +208,42 @@ impl Draft {
         self.push(DeviceEvent::UpdateWaiting { update, reason, grant: None, retry_at });
     }
 
-    /// Takes a waiting update out because its firmware is not to be used any more.
-    pub(super) fn supersede_withdrawn(&mut self, update: &Update) {
-        let (update, reason) = (update.reference(), FIRMWARE_WITHDRAWN.to_owned());
-        self.push(DeviceEvent::UpdateSuperseded { update, reason });
+    /// Takes an update out whose firmware is not to be used any more: at once while it waits, by a command to its device when that has begun.
+    pub(super) fn withdraw(&mut self, update: &Update) {
+        let (reference, reason) = (update.reference(), FIRMWARE_WITHDRAWN.to_owned());
+        if update.phase.is_waiting() {
+            self.push(DeviceEvent::UpdateSuperseded { update: reference, reason });
+        } else {
+            self.push(DeviceEvent::UpdateCancelling { update: reference, reason: Some(reason) });
+        }
     }
 
-    pub(super) fn supersede(&mut self, update: &Update, reason: Exclusion) {
+    /// Ends an update that its device can't have. A device that was taken out counts as cancelled, whether it had an update or not.
+    fn exclude(&mut self, update: &Update, reason: Exclusion) {
+        if reason == Exclusion::Decommissioned {
+            let (update, reason) = (update.reference(), Some(reason.word().to_owned()));
+            return self.push(DeviceEvent::UpdateCancelled { update, reason, mark: None });
+        }
+        self.supersede(update, reason);
+    }
+
+    fn supersede(&mut self, update: &Update, reason: Exclusion) {
         self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: reason.word().to_owned() });
     }
 
     pub(super) fn cancel(&mut self, update: &Update) {
-        let reference = update.reference();
+        let (reference, reason) = (update.reference(), None);
         if update.phase.is_waiting() {
-            self.push(DeviceEvent::UpdateCancelled { update: reference, mark: None });
+            self.push(DeviceEvent::UpdateCancelled { update: reference, reason, mark: None });
         } else {
-            self.push(DeviceEvent::UpdateCancelling { update: reference });
+            self.push(DeviceEvent::UpdateCancelling { update: reference, reason });
         }
+    }
+
+    /// The end of an update that was to be cancelled.
+    pub(super) fn cancelled(&mut self, update: &Update) {
+        let reason = update.cancel_reason.clone();
+        self.push(DeviceEvent::UpdateCancelled { update: update.reference(), reason, mark: None });
     }
 
     /// `reported` is the running version in the device's own spelling.

@@ -83,7 +83,7 @@ impl Draft {
             S::Cancelled => {
                 // A device that waits before it installs may obey a cancel that crossed its word on the way.
                 if update.phase == Phase::Cancelling || update.cancel_refused {
-                    self.push(E::UpdateCancelled { update: update.reference(), mark: None });
+                    self.cancelled(&update);
                 }
             }
             S::CancelRefused => {
@@ -124,12 +124,14 @@ impl Draft {
         }
     }
 
-    /// Makes the working clock run if it doesn't. Says whether the device is at work.
+    /// Makes the working clock run if it doesn't. Says whether the device is at work. Without a slot it takes one: it works all the same, and
+    /// the campaign grants no other until it has room again.
     fn accept(&mut self, update: &Update) -> bool {
         match update.phase {
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) => {
                 let boot_id = self.device.boot().map(str::to_owned);
-                self.push(E::UpdateAccepted { update: update.reference(), boot_id, mark: None });
+                let takes_slot = update.spec.campaign.is_some() && update.phase != Phase::Dispatched;
+                self.push(E::UpdateAccepted { update: update.reference(), boot_id, takes_slot, mark: None });
                 true
             }
             phase => phase.is_working(),
@@ -222,7 +224,7 @@ impl Draft {
 
     fn report_failure(&mut self, update: &Update, report: &Report) {
         if update.phase == Phase::Cancelling {
-            return self.push(E::UpdateCancelled { update: update.reference(), mark: None });
+            return self.cancelled(update);
         }
         let rejected = report.status == S::Rejected;
         let default = if rejected { "unsupported" } else { "install_failed" };

@@ -332,8 +332,17 @@ pub struct Update {
     pub command_seq: u64,
     /// The phase before a cancel was sent.
     pub before_cancel: Option<Phase>,
+    /// Why it is being cancelled or was, where nobody wanted this very update cancelled.
+    pub cancel_reason: Option<String>,
     /// Words of reports that came after the end, or after newer ones.
     pub late: BTreeSet<String>,
     /// The newest message of the device that moved it.
     pub heard: Option<Mark>,
+}
+
+impl Update {
+    /// It can't be taken back any more: it is installing, or its device has refused to cancel it.
+    pub fn is_past_return(&self) -> bool {
+        self.cancel_refused || matches!(self.phase, Phase::Installing | Phase::Rebooting)
+    }
 }

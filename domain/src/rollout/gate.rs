@@ -76,7 +76,9 @@ impl RolloutView {
         if enrolled == 0 {
             return SuccessGate::Open;
         }
-        let everybody_ended = counts.ended() >= counts.enrolled;
+        let everybody_ended = counts.has_everybody_ended();
+        // What an operator accepted at a resume doesn't count again.
+        let failed = counts.failed.saturating_sub(counts.accepted_ended);
         // Late-comers trickle in for days: behind the wait a wave may open as if all that are at work now were to fail.
         let at_work = counts.working + counts.in_use;
         let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
@@ -87,12 +89,14 @@ impl RolloutView {
         if counts.ready > 0 || (at_work > 0 && !waited) || (!enough && !waited) {
             return SuccessGate::Undecided;
         }
-        let is_enough = enough || enough_late || self.accepted;
+        // Where nobody can come any more there is nothing to wait for: without failures the wave passes, and the last one is judged.
+        let guards_others = self.guards_others();
+        let is_final = everybody_ended && (failed == 0 || !guards_others);
+        let is_enough = enough || enough_late || is_final || self.accepted;
         if !is_enough && at_work == 0 {
-            return SuccessGate::TooFewReached;
+            // With nobody behind the gate a pause would only keep those from their update who come late.
+            return if guards_others { SuccessGate::TooFewReached } else { SuccessGate::Undecided };
         }
-        // What an operator accepted at a resume doesn't count again.
-        let failed = counts.failed.saturating_sub(counts.accepted_ended);
         let judged = u64::from(counts.confirmed) + u64::from(failed) + u64::from(at_work);
         let threshold = u64::from(self.spec.success_threshold(self.wave));
         if is_enough && u64::from(counts.confirmed) * 100 >= threshold * judged {
@@ -102,6 +106,11 @@ impl RolloutView {
         } else {
             SuccessGate::TooFewConfirmed
         }
+    }
+
+    /// Whether a wave after the open one has devices.
+    fn guards_others(&self) -> bool {
+        self.waves.iter().skip(self.wave.into()).any(|wave| wave.enrolled > 0)
     }
 
     fn open_wave(&self) -> Option<Counts> {

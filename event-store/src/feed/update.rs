@@ -29,9 +29,10 @@ fn details(event: &DeviceEvent) -> Value {
         }
         E::UpdateConfirmed { component, version, .. } => json!({ "component": component, "version": version }),
         E::UpdateFailed { code, class, .. } => json!({ "code": code, "class": word(class) }),
-        E::UpdateTimedOut { phase, .. } => json!({ "phase": phase }),
+        E::UpdateTimedOut { phase, code, .. } => json!({ "phase": phase, "code": code }),
         E::UpdateRejected { code, .. } => json!({ "code": code }),
         E::UpdateSuperseded { reason, .. } => json!({ "reason": reason }),
+        E::UpdateCancelling { reason, .. } | E::UpdateCancelled { reason, .. } => json!({ "reason": reason }),
         E::UpdateReportedLate { status, .. } => json!({ "status": status }),
         E::VersionRegressed { component, from_version, to_version, .. } => {
             json!({ "component": component, "from_version": from_version, "to_version": to_version })
@@ -45,8 +46,6 @@ fn details(event: &DeviceEvent) -> Value {
         | E::UpdateRebooting { .. }
         | E::UpdateSessionSeen { .. }
         | E::UpdateExpired { .. }
-        | E::UpdateCancelling { .. }
-        | E::UpdateCancelled { .. }
         | E::UpdateCancelRefused { .. } => json!({}),
         E::Registered { .. }
         | E::Recommissioned { .. }

@@ -77,6 +77,7 @@ fn every_command_fits_with_the_longest_ids() {
     }
     let mut cancelling = longest(UpdateKind::Update);
     cancelling.evolve(&DeviceEvent::UpdateCancelling {
+        reason: None,
         update: UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None },
     });
     let command = desired(&tenant, &id, &cancelling, &links, NOW).unwrap();

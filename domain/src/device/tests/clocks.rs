@@ -89,13 +89,13 @@ fn the_waiting_clock_ends_what_was_never_answered() {
 fn the_working_clock_makes_a_failure_of_what_was_answered() {
     let total = |phase| expire(1, 1, phase, Clock::Total);
     for (until, phase) in [(S::Received, Phase::Accepted), (S::Rebooting, Phase::Rebooting)] {
-        let ended = format!("update.timed_out 1/1 in {}", phase.word());
+        let ended = format!("update.timed_out 1/1 in {} x_timed_out", phase.word());
         given(working(until)).when(total(phase)).then(&[&ended]);
     }
     let backoff = Phase::Waiting(WaitReason::Backoff);
     given([working(S::Downloading), vec![fails(1, "download_failed")]].concat())
         .when(total(backoff))
-        .then(&["update.timed_out 1/1 in waiting"]);
+        .then(&["update.timed_out 1/1 in waiting x_timed_out"]);
     given(dispatched()).when(total(Phase::Dispatched)).then(&[]);
     given([working(S::Received), vec![defers(1, 60)]].concat()).when(total(Phase::Deferred)).then(&[]);
     given(staged()).when(total(Phase::Staged)).then(&[]);
@@ -113,7 +113,7 @@ fn silence_ends_an_attempt_and_without_further_ones_the_update() {
     let once = ask(UpdateRequest { max_attempts: 1, ..wanted("2.0.0") });
     given([online(), vec![once, says(S::Downloading)]].concat())
         .when(silent(1, Phase::Downloading))
-        .then(&["update.timed_out 1/1 in downloading"]);
+        .then(&["update.timed_out 1/1 in downloading x_silent"]);
     given(staged()).when(silent(1, Phase::Staged)).then(&[]);
     given(cancelling()).when(silent(1, Phase::Cancelling)).then(&["update.cancelled 1/1"]);
 }

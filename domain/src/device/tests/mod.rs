@@ -259,7 +259,9 @@ pub(super) fn said(event: &DeviceEvent) -> String {
             code.clone()
         }
         E::UpdateSuperseded { reason, .. } => reason.clone(),
-        E::UpdateTimedOut { phase, .. } => format!("in {phase}"),
+        E::UpdateCancelling { reason, .. } | E::UpdateCancelled { reason, .. } => reason.clone().unwrap_or_default(),
+        E::UpdateAccepted { takes_slot: true, .. } => "takes a slot".to_owned(),
+        E::UpdateTimedOut { phase, code, .. } => format!("in {phase} {}", code.as_deref().unwrap_or_default()),
         E::UpdateReportedLate { status, .. } => status.clone(),
         E::UpdateQueued { spec, .. } => spec.firmware.version.clone(),
         E::UpdateConfirmed { version, .. } => version.clone(),

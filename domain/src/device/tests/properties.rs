@@ -175,7 +175,7 @@ proptest! {
                 next.evolve(event);
                 let live = next.updates.values().filter(|update| update.phase.is_live()).count();
                 assert!(live <= 1, "{live} live updates after {command:?}");
-                assert!(next.waiting_updates() <= QUEUE_MAX + 1, "too many wait after {command:?}");
+                assert!(next.waiting_updates() <= QUEUE_GRANTED_MAX + 1, "too many wait after {command:?}");
             }
         });
     }

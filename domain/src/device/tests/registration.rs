@@ -72,7 +72,9 @@ fn firmware_for_a_component_that_the_device_does_not_list_is_refused() {
 #[test]
 fn a_decommissioned_device_takes_nothing_but_registration() {
     let gone = [dispatched(), vec![DeviceCommand::Decommission]].concat();
-    given(dispatched()).when(DeviceCommand::Decommission).then(&["update.cancelled 1/1", "device.decommissioned"]);
+    given(dispatched())
+        .when(DeviceCommand::Decommission)
+        .then(&["update.cancelled 1/1 decommissioned", "device.decommissioned"]);
     given(gone.clone()).when(DeviceCommand::Decommission).then(&[]);
     given(gone.clone()).when(says(ReportStatus::Received)).refused("device_decommissioned");
     given(gone.clone()).when(update_to("2.0.0")).refused("device_decommissioned");

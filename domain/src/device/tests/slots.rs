@@ -35,14 +35,47 @@ fn every_granted_device_gets_an_outcome_of_its_own() {
         let ended = format!("update.superseded 1/0 {reason}");
         given(past).when(grant(1)).then(&["update.queued 1/0 2.0.0", &ended]);
     };
-    superseded([registered(), vec![DeviceCommand::Decommission]].concat(), "decommissioned");
     superseded(vec![register(), status("b1", "2.0.0")], "already_on_version");
     superseded(vec![register(), status("b1", "2.0.1")], "already_newer");
-    given(dispatched()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.superseded 2/0 update_in_progress"]);
-    let full = (1..=QUEUE_MAX).map(|n| update_to(&format!("1.{n}.0"))).collect();
-    given([registered(), full].concat())
+    given([registered(), vec![DeviceCommand::Decommission]].concat())
         .when(grant(1))
-        .then(&["update.queued 9/0 2.0.0", "update.superseded 9/0 queue_full"]);
+        .then(&["update.queued 1/0 2.0.0", "update.cancelled 1/0 decommissioned"]);
+}
+
+#[test]
+fn a_device_that_another_update_of_the_firmware_holds_waits_and_is_judged_when_that_ends() {
+    given(dispatched()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.waiting 2/0 busy"]);
+    let both = [dispatched(), vec![grant(1), says(ReportStatus::Received)]].concat();
+    let confirmed = [both.clone(), vec![status("b2", "2.0.0")]].concat();
+    given(confirmed).when(grant(2)).then(&["update.superseded 2/0 already_on_version"]);
+    let failed = [both.clone(), vec![fails(1, "unsupported")]].concat();
+    given(failed).when(grant(2)).then(&["update.dispatched 2/1"]);
+    let cancelled = [both, vec![cancel(1), says(ReportStatus::Cancelled)]].concat();
+    given(cancelled).when(grant(2)).then(&["update.dispatched 2/1"]);
+}
+
+/// The version that runs while an update is under way may be gone again in a minute.
+#[test]
+fn a_device_on_trial_of_the_firmware_isnt_judged_before_its_update_ends() {
+    let trying = [working(ReportStatus::Installing), vec![trial("b2", "2.0.0")]].concat();
+    given(trying.clone()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.waiting 2/0 busy"]);
+    let newer = grant_to("1.9.0", OTHER_CAMPAIGN, 1);
+    given(trying.clone()).when(newer.clone()).then(&["update.queued 2/0 1.9.0", "update.waiting 2/0 busy"]);
+    let fell_back = [trying, vec![newer, status("b3", "1.0.0"), cancel(1)]].concat();
+    given(fell_back).when(grant_to("1.9.0", OTHER_CAMPAIGN, 2)).then(&["update.dispatched 2/1"]);
+}
+
+#[test]
+fn a_granted_device_with_a_full_queue_waits_with_the_others() {
+    let own = |count: usize| (1..=count).map(|n| update_to(&format!("1.{n}.0"))).collect::<Vec<_>>();
+    given([registered(), own(QUEUE_MAX)].concat())
+        .when(grant(1))
+        .then(&["update.queued 9/0 2.0.0", "update.waiting 9/0 offline"]);
+    // A bound there is.
+    let campaigns = (0..QUEUE_GRANTED_MAX as u128).map(|n| grant_to("2.0.0", CampaignId(Uuid::from_u128(n)), 1));
+    given([registered(), campaigns.collect()].concat())
+        .when(grant(1))
+        .then(&["update.queued 17/0 2.0.0", "update.superseded 17/0 queue_full"]);
 }
 
 #[test]
@@ -87,7 +120,28 @@ fn a_pause_takes_back_only_what_was_not_answered() {
 #[test]
 fn an_answer_that_crosses_a_withdrawal_is_believed() {
     let withdrawn = [granted(), vec![DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
-    given(withdrawn).when(says(ReportStatus::Downloading)).then(&["update.accepted 1/1", "update.downloading 1/1"]);
+    given(withdrawn)
+        .when(says(ReportStatus::Downloading))
+        .then(&["update.accepted 1/1 takes a slot", "update.downloading 1/1"]);
+}
+
+#[test]
+fn a_campaigns_device_that_answers_without_a_slot_takes_one() {
+    let taken: &[&str] = &["update.accepted 1/1 takes a slot"];
+    let unanswered = expire(1, 1, Phase::Dispatched, Clock::Phase);
+    let unresponsive = [granted(), vec![unanswered.clone()]].concat();
+    given(unresponsive)
+        .when(says(ReportStatus::Received))
+        .then(&["device.came_online", "update.accepted 1/1 takes a slot"]);
+    let deferred = [granted(), vec![says(ReportStatus::Received), defers(1, 60)]].concat();
+    given(deferred.clone()).when(says(ReportStatus::Received)).then(taken);
+    let over = expire(1, 1, Phase::Deferred, Clock::Phase);
+    given(deferred).and(61, over).when_at(62, says(ReportStatus::Received)).then(taken);
+    // One that was granted has its slot, and an update of a device alone needs none.
+    given(granted()).when(says(ReportStatus::Received)).then(&["update.accepted 1/1"]);
+    given([dispatched(), vec![unanswered]].concat())
+        .when(says(ReportStatus::Received))
+        .then(&["device.came_online", "update.accepted 1/1"]);
 }
 
 #[test]
@@ -132,7 +186,40 @@ fn what_waits_for_a_withdrawn_firmware_is_taken_out() {
     given([registered(), vec![update_to("2.0.0")]].concat())
         .when(gone.clone())
         .then(&["update.superseded 1/0 firmware_withdrawn"]);
-    given(dispatched()).when(gone).then(&[]);
+    let past = |last: DeviceCommand| [dispatched(), vec![last, gone.clone(), gone.clone()]].concat();
+    given(past(gone.clone())).when(gone.clone()).then(&[]);
+    given(past(says(ReportStatus::Installing))).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+}
+
+#[test]
+fn what_is_under_way_is_cancelled_when_its_firmware_is_withdrawn_and_says_why() {
+    let gone = DeviceCommand::WithdrawFirmware { firmware_id: wanted("2.0.0").firmware.firmware_id };
+    for word in [ReportStatus::Received, ReportStatus::Deferred, ReportStatus::Downloading, ReportStatus::Verifying] {
+        let past = [dispatched(), vec![says(word)]].concat();
+        given(past.clone()).when(gone.clone()).then(&["update.cancelling 1/1 firmware_withdrawn"]);
+        let told = [past, vec![gone.clone()]].concat();
+        assert!(matches!(state_of(&told).desired(), Desired::Cancel(_)));
+        given(told).when(says(ReportStatus::Cancelled)).then(&["update.cancelled 1/1 firmware_withdrawn"]);
+    }
+    // Who refuses goes on, and isn't asked again.
+    let refused = [working(ReportStatus::Downloading), vec![gone.clone(), says(ReportStatus::CancelRefused)]].concat();
+    given(refused.clone()).when(gone.clone()).then(&[]);
+    given(refused).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+    let silent = expire(1, 1, Phase::Cancelling, Clock::Phase);
+    given([dispatched(), vec![gone]].concat()).when(silent).then(&["update.cancelled 1/1 firmware_withdrawn"]);
+}
+
+#[test]
+fn bytes_of_a_withdrawn_firmware_are_given_out_only_where_nothing_can_be_taken_back() {
+    use crate::firmware::FirmwareStatus as S;
+    let given_out = |past: &[DeviceCommand], status: S| status.is_given_out(state_of(past).update(1));
+    let (downloading, installing) = (working(ReportStatus::Downloading), working(ReportStatus::Installing));
+    let cases =
+        [(S::Active, true, true), (S::Deprecated, true, true), (S::Withdrawn, false, true), (S::Deleted, false, false)];
+    for (status, before, after) in cases {
+        assert_eq!((given_out(&downloading, status), given_out(&installing, status)), (before, after), "{status:?}");
+    }
+    assert!(!S::Withdrawn.is_given_out(None));
 }
 
 #[test]

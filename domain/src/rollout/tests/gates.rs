@@ -74,11 +74,47 @@ fn too_few_devices_reached_pauses_after_the_wait() {
     let view = running(settled(20, 9, 0), none());
     decides(&view, 59, &[]);
     decides(&view, 60, &["close TooFewReached 1 at 80"]);
-    let expired = Counts { expired: 11, ..settled(20, 9, 0) };
+    let expired = Counts { expired: 11, ..settled(20, 8, 1) };
     decides(&running(expired, none()), 1, &["close TooFewReached 1 at 80"]);
     let mut accepted = view;
     accepted.accepted = true;
     decides(&accepted, 60, &["pass 1"]);
+}
+
+#[test]
+fn a_wave_in_which_everybody_has_ended_and_nobody_failed_passes() {
+    decides(&running(Counts { expired: 11, ..settled(20, 9, 0) }, none()), 1, &["pass 1"]);
+    decides(&running(Counts { expired: 20, ..none() }, none()), 1, &["pass 1"]);
+    let accepted =
+        Counts { expired: 12, accepted_failed: 1, accepted_settled: 8, accepted_ended: 1, ..settled(20, 7, 1) };
+    decides(&running(accepted, none()), 1, &["pass 1"]);
+}
+
+/// Two devices, one is confirmed, one never comes.
+#[test]
+fn a_gate_with_nobody_behind_it_doesnt_close_for_want_of_answers() {
+    let mut alone = running(settled(2, 1, 0), Counts::default());
+    alone.spec.gate_min_settled = 10;
+    decides(&alone, 59, &[]);
+    decides(&alone, 600, &[]);
+    alone.waves[0].expired = 1;
+    decides(&alone, 600, &["pass 1"]);
+    // The last wave, too, and there its failures are judged although few were reached.
+    let mut last = running(settled(20, 20, 0), Counts { expired: 11, ..settled(20, 8, 1) });
+    last.wave = 2;
+    decides(&last, 1, &["pass 2"]);
+    last.waves[1] = Counts { expired: 11, ..settled(20, 6, 3) };
+    last.spec.failure_threshold_percent = threshold(100);
+    last.spec.success_threshold_percent = Some(threshold(90));
+    decides(&last, 1, &["close Success 2 at 90"]);
+    last.accepted = true;
+    last.waves[1].accepted_ended = 3;
+    decides(&last, 1, &["pass 2"]);
+    // With devices behind it the gate closes, until an operator takes it upon himself.
+    let mut guarding = running(settled(2, 1, 0), none());
+    decides(&guarding, 60, &["close TooFewReached 1 at 80"]);
+    guarding.accepted = true;
+    decides(&guarding, 60, &["pass 1"]);
 }
 
 #[test]
@@ -159,11 +195,23 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
     decides(&last(settled(10, 9, 1)), 1, &["finish CompletedWithFailures"]);
     decides(&last(Counts { superseded: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(Counts { expired: 1, ..settled(10, 9, 0) }), 1, &["finish CompletedWithFailures"]);
+    // A device that was taken out counts alike, whatever its update was doing.
+    decides(&last(Counts { cancelled: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(settled(10, 9, 0)), 1, &[]);
     let mut failed = last(settled(1, 0, 1));
     failed.waves[0] = Counts::default();
     failed.spec.failure_threshold_percent = threshold(100);
     decides(&failed, 1, &["finish Failed"]);
+    let mut expired = last(Counts { expired: 10, enrolled: 10, ..Counts::default() });
+    decides(&expired, 1, &["finish CompletedWithFailures"]);
+    expired.waves[0] = Counts::default();
+    decides(&expired, 1, &["finish Failed"]);
+    expired.waves[1] = Counts { cancelled: 10, enrolled: 10, ..Counts::default() };
+    decides(&expired, 1, &["finish Failed"]);
+    // Waves with nobody in them wait for no operator.
+    let mut early = running(settled(2, 2, 0), Counts::default());
+    early.wave_completed = true;
+    decides(&early, 1, &["finish Completed"]);
 }
 
 #[test]

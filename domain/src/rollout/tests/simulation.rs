@@ -69,7 +69,20 @@ impl World {
             self.carry(&view, &carried, &mut budget);
         }
         for decision in decide(&view.rollout(self.now), self.now) {
-            self.carry_out(&view, decision, &mut budget);
+            match decision {
+                Decision::Grant { .. } if self.reads_before_granting => self.read_and_grant(manager, &mut budget),
+                decision => self.carry_out(&view, decision, &mut budget),
+            }
+        }
+    }
+
+    /// Devices may have taken slots since the view.
+    fn read_and_grant(&mut self, manager: usize, budget: &mut usize) {
+        self.read(manager, usize::MAX);
+        let view = self.managers[manager].clone();
+        let decisions = decide(&view.rollout(self.now), self.now);
+        if let Some(grant) = decisions.into_iter().find(|decision| matches!(decision, Decision::Grant { .. })) {
+            self.carry_out(&view, grant, budget);
         }
     }
 
@@ -226,6 +239,7 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::Vanish),
         3 => Just(Act::Return),
         1 => Just(Act::OwnUpdate),
+        2 => Just(Act::AnswerLate),
     ]
 }
 
@@ -258,8 +272,9 @@ proptest! {
     #[test]
     fn slots_rate_and_gates_hold_under_lag_and_crashes_and_everything_ends(
         steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX), rate in select(vec![None, Some(6), Some(60)]),
+        reads_before_granting in any::<bool>(),
     ) {
-        let mut world = World::new(rate);
+        let mut world = World::new(rate, reads_before_granting);
         for (n, step) in steps.iter().enumerate() {
             if cancel_at == Some(n) {
                 world.tell_campaign(&C::Cancel);
@@ -275,7 +290,7 @@ proptest! {
 
 #[test]
 fn a_calm_rollout_confirms_everybody() {
-    let mut world = World::new(Some(1));
+    let mut world = World::new(Some(1), false);
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);
     assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
@@ -283,7 +298,7 @@ fn a_calm_rollout_confirms_everybody() {
 
 #[test]
 fn a_retry_gives_each_failed_device_a_new_update() {
-    let mut world = World::new(None);
+    let mut world = World::new(None, true);
     for round in 0.. {
         if world.devices[0].live().is_some() {
             break;

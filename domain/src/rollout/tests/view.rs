@@ -22,6 +22,8 @@ pub(super) struct Member {
     /// None before the device has the update.
     pub(super) phase: Option<Phase>,
     pub(super) holds_slot: bool,
+    /// It took the slot without a grant, by answering late.
+    pub(super) is_late: bool,
     pub(super) grant: u64,
     pub(super) grant_seen: bool,
     reached: bool,
@@ -100,6 +102,7 @@ impl View {
             wave: *wave,
             phase: None,
             holds_slot: false,
+            is_late: false,
             grant: 0,
             grant_seen: true,
             reached: false,
@@ -192,7 +195,7 @@ impl View {
                 for slot in grants {
                     let member = &mut self.members[slot.rank as usize];
                     (member.grant, member.grant_seen) = (*number, member.is_ended());
-                    member.holds_slot = !member.is_ended();
+                    (member.holds_slot, member.is_late) = (!member.is_ended(), false);
                 }
             }
             Logged::Device(place, event) => self.apply_device(*place, event),
@@ -296,7 +299,8 @@ impl View {
             E::UpdateDispatched { .. } => {
                 (member.holds_slot, member.not_before) = (true, None);
             }
-            E::UpdateAccepted { .. } => {
+            E::UpdateAccepted { takes_slot, .. } => {
+                member.is_late |= *takes_slot && !member.holds_slot;
                 (member.holds_slot, member.reached, member.not_before) = (true, true, None);
             }
             E::UpdateWaiting { reason, retry_at, .. } => {
@@ -326,6 +330,7 @@ impl View {
             member.grant_seen = event.grant().is_some_and(|number| number >= member.grant);
             member.holds_slot |= !member.grant_seen;
         }
+        member.is_late &= member.holds_slot;
     }
 }
 

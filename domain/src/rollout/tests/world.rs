@@ -9,7 +9,7 @@ use crate::campaign::tests::{facts, summary, threshold};
 use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent};
 use crate::device::{
     Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Limits, OfflineCause, Phase, Presence, Profile,
-    Reachability, Report, ReportStatus, UpdateKind, UpdateRequest,
+    Reachability, Report, ReportStatus, Update, UpdateKind, UpdateRequest,
 };
 use crate::ledger::{Ledger, LedgerEvent};
 use crate::values::Priority;
@@ -32,6 +32,8 @@ pub(super) enum Act {
     Return,
     /// An operator wants another update for it alone.
     OwnUpdate,
+    /// Goes on with an update that was taken back, or that it had deferred.
+    AnswerLate,
 }
 
 pub(super) struct World {
@@ -48,6 +50,8 @@ pub(super) struct World {
     /// Sees everything.
     pub(super) truth: View,
     pub(super) gate_is_closed: bool,
+    /// Managers read everything before they grant, as they do but for a crash of a projector.
+    pub(super) reads_before_granting: bool,
     rate_per_minute: Option<u32>,
     /// All grants, with their devices.
     granted: Vec<(DateTime<Utc>, usize)>,
@@ -98,7 +102,7 @@ pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u
 }
 
 impl World {
-    pub(super) fn new(rate_per_minute: Option<u32>) -> Self {
+    pub(super) fn new(rate_per_minute: Option<u32>, reads_before_granting: bool) -> Self {
         let spec = simulated_spec(rate_per_minute);
         let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
         let view = View::new(campaign_id(), spec.clone(), &waves);
@@ -114,6 +118,7 @@ impl World {
             managers: vec![view.clone(), view.clone()],
             truth: view,
             gate_is_closed: false,
+            reads_before_granting,
             rate_per_minute,
             granted: vec![],
         };
@@ -132,6 +137,7 @@ impl World {
     }
 
     pub(super) fn append(&mut self, logged: Logged) {
+        let in_use = self.truth.rollout(self.now).total().in_use as usize;
         self.truth.apply(self.now, &logged);
         match &logged {
             Logged::Campaign(CampaignEvent::GateClosed { .. }) => self.gate_is_closed = true,
@@ -141,6 +147,9 @@ impl World {
             }
             Logged::Ledger(LedgerEvent::Granted { grants, .. }) => {
                 assert!(!self.gate_is_closed, "slots were granted past a failed gate");
+                let max = self.truth.rollout(self.now).spec.max_concurrent_updates as usize;
+                let too_many = self.reads_before_granting && in_use + grants.len() > max;
+                assert!(!too_many, "{} slots granted with {in_use} of {max} in use", grants.len());
                 self.granted.push((self.now, grants.len()));
                 if let Some(rate) = self.rate_per_minute {
                     check_rate(&self.granted, rate, BURST);
@@ -180,17 +189,18 @@ impl World {
         self.tell_device(place, &presence.into());
     }
 
-    /// The slots in use in truth: by the log, and by the devices themselves.
+    /// The slots in use in truth: by the log, and by the devices themselves. Only devices that answer late exceed the limit.
     pub(super) fn check_slots(&self) {
         let by_log = self.truth.members.iter().filter(|member| member.holds_slot).count();
+        let allowed = SLOTS as usize + self.truth.members.iter().filter(|member| member.is_late).count();
         let at_work = |device: &&Device| {
             device.live().is_some_and(|live| {
                 live.spec.campaign.is_some() && (live.phase.is_working() || live.phase == Phase::Dispatched)
             })
         };
         let by_devices = self.devices.iter().filter(at_work).count();
-        assert!(by_log <= SLOTS as usize, "{by_log} slots in use by the log");
-        assert!(by_devices <= SLOTS as usize, "{by_devices} devices at work");
+        assert!(by_log <= allowed, "{by_log} slots in use by the log, {allowed} allowed");
+        assert!(by_devices <= by_log, "{by_devices} devices at work with {by_log} slots");
     }
 
     pub(super) fn read(&mut self, manager: usize, events: usize) {
@@ -210,6 +220,7 @@ impl World {
             (Act::Return, _) => self.tell_device(place, &D::SeenOnline),
             (Act::OwnUpdate, _) => self.tell_device(place, &D::RequestUpdate { request: Box::new(request("1.5.0")) }),
             (Act::FallBack, _) => self.boot(place, "1.0.0"),
+            (Act::AnswerLate, _) => self.answer_late(place),
             (Act::GoOn | Act::Fail(_) | Act::Defer, Some(live)) if hears && told => {
                 let report = |status| Report {
                     ordinal: live.ordinal,
@@ -235,6 +246,25 @@ impl World {
             }
             (Act::GoOn | Act::Fail(_) | Act::Defer, _) => {}
         }
+    }
+
+    fn answer_late(&mut self, place: usize) {
+        let begun = |update: &&Update| {
+            update.spec.campaign.is_some()
+                && update.attempt > 0
+                && (update.phase.is_waiting() || update.phase == Phase::Deferred)
+        };
+        let Some(update) = self.devices[place].updates.values().rfind(begun) else { return };
+        let report = Report {
+            ordinal: update.ordinal,
+            attempt: update.attempt,
+            status: ReportStatus::Downloading,
+            sha256: None,
+            code: None,
+            message: None,
+            retry_after_s: None,
+        };
+        self.tell_device(place, &report.into());
     }
 
     pub(super) fn run_clocks(&mut self, place: usize) {
