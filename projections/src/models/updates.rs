@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{DeviceEvent as E, Limits, UpdateSpec, WaitReason};
+use domain::device::{CODE_TIMED_OUT, DeviceEvent as E, Limits, UpdateSpec, WaitReason};
 use domain::preconditions::Preconditions;
 use domain::sealed::Sealed;
 use domain::{DeviceId, FirmwareId, TenantId};
@@ -42,7 +42,7 @@ pub struct UpdateRow {
     pub code: Option<String>,
     pub code_class: Option<String>,
     pub message: Option<String>,
-    /// Why it was superseded, or in which phase it timed out.
+    /// Why it was superseded or cancelled, or in which phase it timed out.
     pub reason: Option<String>,
     pub queued_at: DateTime<Utc>,
     pub wait_until: DateTime<Utc>,
@@ -57,6 +57,8 @@ pub struct UpdateRow {
     pub preconditions: Option<Preconditions>,
     pub ended_at: Option<DateTime<Utc>>,
     pub regressed_at: Option<DateTime<Utc>>,
+    /// Its device has refused to cancel the present attempt.
+    pub cancel_refused: bool,
     /// Words of reports that came after the end.
     pub late: BTreeSet<String>,
     /// Not ended.
@@ -99,6 +101,10 @@ impl ReadModel for UpdatesModel {
     // The pauses of campaigns move the clocks of devices' updates.
     fn joins_aggregates(&self) -> bool {
         true
+    }
+
+    fn version(&self) -> i32 {
+        2
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -175,6 +181,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         preconditions: spec.preconditions,
         ended_at: None,
         regressed_at: None,
+        cancel_refused: false,
         late: BTreeSet::new(),
         open: true,
         due_at: Some(wait_until),
@@ -189,6 +196,7 @@ fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
         E::UpdateWaiting { reason, retry_at, .. } => {
             enter(row, "waiting", at);
             row.wait_reason = Some(word(reason));
+            row.cancel_refused = false;
             match reason {
                 WaitReason::Slot => row.not_before = None,
                 WaitReason::Unresponsive => row.not_before = *retry_at,
@@ -197,7 +205,7 @@ fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
         }
         E::UpdateDispatched { .. } => {
             enter(row, "dispatched", at);
-            row.not_before = None;
+            (row.not_before, row.cancel_refused) = (None, false);
         }
         E::UpdateAccepted { .. } => {
             enter(row, "accepted", at);
@@ -218,16 +226,17 @@ fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
             enter(row, "waiting", at);
             row.wait_reason = Some("backoff".to_owned());
             (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
-            row.not_before = Some(*retry_at);
+            (row.not_before, row.cancel_refused) = (Some(*retry_at), false);
         }
         E::UpdateConfirmed { .. } => end(row, "confirmed", at),
         E::UpdateFailed { code, class, message, .. } => {
             end(row, "failed", at);
             (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
         }
-        E::UpdateTimedOut { phase, .. } => {
+        E::UpdateTimedOut { phase, code, .. } => {
             end(row, "timed_out", at);
             row.reason = Some(phase.clone());
+            (row.code, row.code_class, row.message) = (Some(timed_out_code(code)), None, None);
         }
         E::UpdateRejected { code, message, .. } => {
             end(row, "rejected", at);
@@ -246,12 +255,21 @@ fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
         E::UpdateCancelRefused { .. } => {
             let before = row.reason.take().unwrap_or_else(|| "accepted".to_owned());
             enter(row, &before, at);
+            row.cancel_refused = true;
         }
-        E::UpdateCancelled { .. } => end(row, "cancelled", at),
+        E::UpdateCancelled { reason, .. } => {
+            end(row, "cancelled", at);
+            row.reason.clone_from(reason);
+        }
         E::UpdateReportedLate { status, .. } => drop(row.late.insert(status.clone())),
         E::VersionRegressed { .. } => row.regressed_at = Some(at),
         _ => {}
     }
+}
+
+/// Older events don't say which clock ran out.
+pub(crate) fn timed_out_code(code: &Option<String>) -> String {
+    code.clone().unwrap_or_else(|| CODE_TIMED_OUT.to_owned())
 }
 
 fn enter(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
@@ -305,13 +323,14 @@ impl UpdateRow {
     }
 }
 
-/// Devices in whose queue an update waits for a firmware that was withdrawn or deleted, with that firmware.
+/// Devices with an update of a firmware that was withdrawn or deleted, which can still be taken back, with that firmware.
 pub async fn withdrawn(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(
         "SELECT t.tenant, t.device_id, t.firmware_id FROM firmware f
          JOIN updates t ON t.tenant = f.tenant AND t.firmware_id = f.firmware_id
-         WHERE f.status IN ('withdrawn', 'deleted') AND t.open AND t.phase IN ('queued', 'waiting') LIMIT $1",
+         WHERE f.status IN ('withdrawn', 'deleted') AND t.open AND NOT t.cancel_refused
+           AND t.phase NOT IN ('installing', 'rebooting', 'cancelling') LIMIT $1",
     )
     .bind(limit as i64)
     .fetch_all(&mut *tx.0)

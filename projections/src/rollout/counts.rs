@@ -50,6 +50,11 @@ impl ProgressRow {
         }
     }
 
+    /// Those with an outcome, as [`domain::rollout::Counts::ended`] counts them.
+    pub fn ended(&self) -> i64 {
+        self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
+    }
+
     /// Takes a member's change into the counts.
     pub(crate) fn change(&mut self, before: &MemberRow, after: &MemberRow) {
         let (before, after) = (before.contribution(), after.contribution());

@@ -5,6 +5,7 @@ use domain::device::{CodeClass, DeviceEvent, WaitReason};
 
 use super::rows::{DeviceRow, MemberRow};
 use crate::models::devices::{Place, place_of, word};
+use crate::models::updates::timed_out_code;
 
 /// Whether a device could begin something.
 pub(super) fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {
@@ -110,9 +111,9 @@ fn follow(member: &mut MemberRow, event: &DeviceEvent, at: DateTime<Utc>) {
             member.code = Some(code.clone());
             member.gate_failed = true;
         }
-        E::UpdateTimedOut { .. } => {
+        E::UpdateTimedOut { code, .. } => {
             end(member, "timed_out");
-            member.code = Some("timed_out".to_owned());
+            member.code = Some(timed_out_code(code));
             member.gate_failed = true;
         }
         E::UpdateRejected { code, .. } => {

@@ -120,6 +120,8 @@ pub struct Totals {
     pub status_counts: std::collections::BTreeMap<String, u64>,
     /// Of them, those whose update ended otherwise and whose device says now that it runs the version.
     pub late_confirmed: u64,
+    /// Those that a retry would let begin again.
+    pub retryable: u64,
     /// Those that are failed now: their sum is `failed` of [`super::ProgressRow`] over all waves.
     pub failures_by_code: std::collections::BTreeMap<String, u64>,
     /// Attempts beyond the first of each update.
@@ -136,6 +138,7 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
         CASE WHEN {phase} = ANY ('{{failed,timed_out,rejected,regressed}}') THEN coalesce(m.code, 'unknown') END AS code,
         count(*) AS members,
         count(*) FILTER (WHERE m.late_confirmed) AS late,
+        count(*) FILTER (WHERE {RETRIED}) AS retryable,
         coalesce(sum(greatest(m.attempt - 1, 0)), 0)::bigint AS retries,
         sum(extract(epoch FROM m.ended_at - m.reached_at)) FILTER (WHERE m.phase = 'confirmed')::float8 AS seconds
         FROM rollout_members m
@@ -150,6 +153,7 @@ pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals,
         let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
         *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
         totals.late_confirmed += row.try_get::<i64, _>("late")? as u64;
+        totals.retryable += row.try_get::<i64, _>("retryable")? as u64;
         if let Some(code) = row.try_get::<Option<String>, _>("code")? {
             *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
         }

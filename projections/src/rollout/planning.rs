@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::TenantId;
 use domain::campaign::CampaignSpec;
-use domain::device::{Candidate, Exclusion, FirmwareFacts, Leave, exclusion};
+use domain::device::{Candidate, FirmwareFacts, Leave, exclusion};
 use domain::plan::PlanCandidate;
 use domain::version::VersionRequirement;
 use futures::TryStreamExt;
@@ -18,7 +18,8 @@ use crate::models::deadlines::parse;
 const SQL: &str = "
 SELECT t.device_id, t.device_model, t.hardware_version, t.firmware_version, t.versions, t.lifecycle, t.held, t.hold_until,
        jsonb_array_length(t.waiting) AS waiting,
-       EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.open AND u.firmware_id = $6) AS under_way
+       EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.live_ordinal
+               AND u.component = $6) AS moving
 FROM devices t
 WHERE t.tenant = $1
   AND ($2::text[] = '{}' OR t.device_id = ANY ($2))
@@ -66,7 +67,7 @@ pub async fn plan_candidates(
         .bind(&filters.device_type)
         .bind(&filters.device_model)
         .bind(&filters.hardware_version)
-        .bind(firmware.firmware_id.to_string())
+        .bind(&firmware.component)
         .bind(serde_json::to_value(&filters.tags)?)
         .fetch(&mut *tx.0);
     let leave = Leave { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
@@ -103,8 +104,9 @@ fn candidate(
         versions: &versions,
         waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
     };
-    let under_way: bool = row.try_get("under_way")?;
-    let excluded = exclusion(facts, firmware, leave).or(under_way.then_some(Exclusion::UpdateInProgress));
+    // What runs while an update is under way may be another version in a minute: the device is enrolled, waits and decides itself.
+    let moving: bool = row.try_get("moving")?;
+    let excluded = exclusion(facts, firmware, leave).filter(|reason| !(moving && reason.is_of_version()));
     Ok(PlanCandidate {
         device: parse(row.try_get("device_id")?)?,
         excluded,

@@ -20,7 +20,7 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Failed, expired or fallen back, and not there all the same.
+/// Whom a retry lets begin again: failed, expired or fallen back, and not there all the same. The status counts them by it, too.
 pub(super) const RETRIED: &str =
     "((m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
       AND NOT m.late_confirmed)";

@@ -82,3 +82,59 @@ async fn a_paused_campaign_that_was_overtaken_goes_on_with_a_new_update() {
     check_counts(&world, &first, 10).await;
     world.equals_a_replay().await;
 }
+
+/// What passes by itself leaves nobody out: a campaign that is begun right after another of the same firmware was cancelled takes everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_another_update_of_the_firmware_holds_are_enrolled_and_updated() {
+    let world = World::start().await;
+    let ids = fleet(&world, 3).await;
+    let first = over_everybody(&world, "2.0.0", Priority::Normal).await;
+    world.reports(&ids[0], S::Downloading, None).await;
+    world.tell::<Campaign>(&first, CampaignCommand::Cancel).await.unwrap();
+    let second = over_everybody(&world, "2.0.0", Priority::Normal).await;
+    let view = rollout::view(&world.db, &world.tenant, &second, clock::now()).await.unwrap().unwrap();
+    assert_eq!((view.rollout.total().enrolled, ready(&world, &second).await), (3, 0), "they are busy");
+    for id in &ids {
+        world.reports(id, S::Cancelled, None).await;
+    }
+    world.tick().await;
+    world.tick().await;
+    for id in &ids {
+        world.installs(id, "b2", "2.0.0").await;
+    }
+    assert_eq!(outcomes(&world, &second).await, (3, 0));
+    check_counts(&world, &second, 10).await;
+    world.equals_a_replay().await;
+}
+
+/// On trial it says the version, and may fall back from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_an_update_under_way_is_no_reason_to_leave_its_device_out() {
+    let world = World::start().await;
+    let ids = fleet(&world, 2).await;
+    let firmware = world.firmware("2.0.0").await;
+    for id in &ids {
+        let wish = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
+        world.tell::<Device>(&device(id), wish).await.unwrap();
+        world.reports(id, S::Installing, None).await;
+        let presence = domain::device::Presence {
+            boot_id: Some("b2".to_owned()),
+            versions: [("firmware".to_owned(), "2.0.0".to_owned())].into(),
+            trial: true,
+            ..Default::default()
+        };
+        world.tell::<Device>(&device(id), presence.into()).await.unwrap();
+    }
+    let campaign = over_everybody(&world, "2.0.0", Priority::Normal).await;
+    let view = rollout::view(&world.db, &world.tenant, &campaign, clock::now()).await.unwrap().unwrap();
+    assert_eq!(view.rollout.total().enrolled, 2);
+    // One stays, one falls back and fails for good.
+    world.boots(&ids[0], "b2", "2.0.0").await;
+    world.boots(&ids[1], "b3", "1.0.0").await;
+    let cancel = DeviceCommand::CancelUpdate { ordinal: 1 };
+    world.tell::<Device>(&device(&ids[1]), cancel).await.unwrap();
+    world.tick().await;
+    world.installs(&ids[1], "b4", "2.0.0").await;
+    assert_eq!(outcomes(&world, &campaign).await, (1, 1));
+    world.equals_a_replay().await;
+}
