@@ -88,7 +88,9 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
-    if view.rollout.status == CampaignStatus::Running && firmware_is_withdrawn(context, row).await? {
+    // Where everybody has ended nothing is left to stop.
+    let stoppable = view.rollout.status == CampaignStatus::Running && !view.rollout.has_everybody_ended();
+    if stoppable && firmware_is_withdrawn(context, row).await? {
         let cause = withdrawals::taken_away(context, &row.tenant, row.spec.firmware_id).await?;
         let wish = CampaignCommand::Pause { cause: PauseCause::FirmwareWithdrawn };
         command(context, row, &view, "pause", wish, cause).await?;
@@ -117,7 +119,7 @@ fn rests_on_silence(decision: &Decision) -> bool {
 async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Decision) -> Result<bool, TickError> {
     use CampaignCommand as C;
     match decision {
-        Decision::Grant { devices_max } => return slots::grant(context, row, view, devices_max).await,
+        Decision::Grant { .. } => return slots::grant(context, row).await,
         Decision::PassGate { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
             command(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;

@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignSpec};
 use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareFacts, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
+use domain::rollout::{Decision, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
@@ -24,9 +26,14 @@ const IN_FLIGHT_MAX: usize = 64;
 /// Grants carried again in one tick.
 pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 
-/// Grants at most `devices_max` slots to devices that are ready; says whether any was granted.
-pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices_max: u32) -> Result<bool, TickError> {
+/// Longest wait for the view to reach the log's end, before slots are granted.
+const VIEW_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Grants slots to devices that are ready, as many as there are at this moment; says whether any was granted.
+pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
     let now = clock::now();
+    let Some((view, devices_max)) = newest_view(context, row, now).await? else { return Ok(false) };
+    let view = &view;
     let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, devices_max as usize).await?;
     if ready.is_empty() {
         return Ok(false);
@@ -57,6 +64,23 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow, view: &View, devices
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
     carry(context, row, view, &campaign, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
     Ok(true)
+}
+
+/// The campaign as of this moment, and how many slots may be granted. A device that answers late takes a slot that nobody granted, so a
+/// view from before would grant it to another; where the view lags for long nothing is granted.
+async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Result<Option<(View, u32)>, TickError> {
+    let head = context.store.log().info().await?.last_sequence;
+    if context.projections.wait_for(&[projections::ROLLOUT], head, VIEW_WAIT_MAX).await.is_err() {
+        return Ok(None);
+    }
+    let view = rollout::view(&context.db, &row.tenant, &row.campaign, now).await?;
+    Ok(view.and_then(|view| {
+        let devices_max = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
+            Decision::Grant { devices_max } => Some(devices_max),
+            _ => None,
+        })?;
+        Some((view, devices_max))
+    }))
 }
 
 /// Carries grants that devices haven't answered once more.

@@ -1,5 +1,5 @@
-//! Takes updates out of the queues of devices whose firmware was withdrawn or deleted. What devices have begun is up to campaigns and
-//! operators.
+//! Takes back updates of firmware that was withdrawn or deleted: at once while they wait, by a `cancel` when their device has begun. From
+//! *installing* on they run to their end.
 
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{FIRMWARE, Firmware, TAKEN_AWAY};
