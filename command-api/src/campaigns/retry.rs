@@ -24,7 +24,8 @@ use crate::updates::usable_firmware;
 /// Retry a campaign's failed devices
 ///
 /// Devices that failed, expired or fell back begin again, each with a new update; what gates counted stays counted. Also for a campaign
-/// that ended with failures: it runs again. 409 when there is nobody to retry. Needs role operator.
+/// that ended with failures: it runs again. Devices that run the version all the same (`late_confirmed`) are left as they are; `retryable` of
+/// the status says how many there are to retry. 409 when there is nobody. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/retry", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -50,7 +51,13 @@ pub(crate) async fn retry_campaign(
     usable_firmware(&app, &caller, spec.firmware_id).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     if !projections::rollout::is_retryable(&mut tx, &id.to_string()).await? {
-        let detail = "no device of the campaign has failed or expired";
+        let late = projections::rollout::failures_by_code(&mut tx, &id.to_string()).await?.late_confirmed;
+        let detail = match late {
+            0 => "no device of the campaign has failed or expired".to_owned(),
+            late => format!(
+                "nobody to retry: {late} devices whose update ended without success run the version all the same (late_confirmed)"
+            ),
+        };
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
     }
     drop(tx);

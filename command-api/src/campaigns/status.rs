@@ -68,13 +68,16 @@ pub(crate) struct CampaignStatusBody {
     failed: u64,
     /// Confirmed and failed.
     settled: u64,
-    /// settled / enrolled.
+    /// Devices with an outcome, whatever it is (confirmed, failed, expired, cancelled, superseded) / enrolled. 100 in every campaign that has
+    /// ended.
     progress_percent: f64,
     /// Devices by phase, with `planned` and `excluded`; each is in one of them.
     status_counts: BTreeMap<String, u64>,
     /// Devices whose update ended otherwise (failed, timed out, …) and that say now by `status` that they run the version all the same.
     /// An ended update stays ended: each is counted under its phase, too.
     late_confirmed: u64,
+    /// Devices that `POST /campaigns/{id}/retry` lets begin again: failed, expired or fallen back, without those of `late_confirmed`.
+    retryable: u64,
     waves: Vec<WaveStatus>,
     /// confirmed / settled, in percent; null while nothing is settled.
     success_rate: Option<f64>,
@@ -182,9 +185,10 @@ fn body(
         confirmed,
         failed,
         settled,
-        progress_percent: percent(settled, enrolled).unwrap_or(0.0),
+        progress_percent: progress(waves, row.ended_at.is_some()),
         status_counts: all_counts(totals.status_counts),
         late_confirmed: totals.late_confirmed,
+        retryable: totals.retryable,
         waves: waves.iter().map(WaveStatus::from).collect(),
         success_rate: percent(confirmed, settled),
         failure_rate: percent(failed, settled),
@@ -232,6 +236,15 @@ fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     all
 }
 
+/// Counts the set that the campaign's end counts.
+fn progress(waves: &[ProgressRow], has_ended: bool) -> f64 {
+    let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
+    match has_ended {
+        true => 100.0,
+        false => percent(sum(ProgressRow::ended), sum(|wave| wave.enrolled)).unwrap_or(0.0),
+    }
+}
+
 /// With one decimal; none of nothing.
 fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 * 1_000.0 / whole as f64).round() / 10.0)
@@ -250,6 +263,16 @@ fn eta(started_at: Option<DateTime<Utc>>, now: DateTime<Utc>, settled: u64, enro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_an_outcome_is_it_is_progress() {
+        let wave =
+            ProgressRow { enrolled: 8, confirmed: 1, failed: 1, expired: 1, cancelled: 1, ..ProgressRow::default() };
+        let waves = [wave, ProgressRow { enrolled: 2, superseded: 1, ..ProgressRow::default() }];
+        assert_eq!((progress(&waves, false), progress(&waves, true)), (50.0, 100.0));
+        let expired = ProgressRow { enrolled: 3, expired: 3, ..ProgressRow::default() };
+        assert_eq!((progress(&[expired], false), progress(&[], false), progress(&[], true)), (100.0, 0.0, 100.0));
+    }
 
     #[test]
     fn shares_of_nothing_are_unknown() {

@@ -50,7 +50,8 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let link = app.links.read(&path.token, clock::now()).map_err(refused)?;
-    let (bytes, device) = tokio::try_join!(still_given_out(&app, &link), device_under_way(&app, &link))?;
+    let device = device_under_way(&app, &link).await?;
+    let bytes = still_given_out(&app, &link, device.as_deref()).await?;
     let etag = format!("\"{}\"", bytes.sha256);
     if is_listed(&headers, header::IF_NONE_MATCH, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
@@ -74,11 +75,12 @@ fn refused(error: LinkError) -> Problem {
     }
 }
 
-async fn still_given_out(app: &App, link: &Download) -> Result<FirmwareBytes, Problem> {
+async fn still_given_out(app: &App, link: &Download, device: Option<&Device>) -> Result<FirmwareBytes, Problem> {
     let key = Key::<Firmware>::new(&link.tenant, &link.firmware);
     let loaded = app.store.load_fresh(&key).await?;
+    let update = device.and_then(|device| device.update(link.attempt.as_ref()?.ordinal));
     match (loaded.aggregate.status, &loaded.aggregate.content) {
-        (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((_, bytes))) => Ok(bytes.clone()),
+        (status, Some((_, bytes))) if status.is_given_out(update) => Ok(bytes.clone()),
         (FirmwareStatus::Withdrawn | FirmwareStatus::Deleted, _) => {
             Err(Problem::new(StatusCode::GONE, "firmware_gone", "the firmware is no longer given out"))
         }

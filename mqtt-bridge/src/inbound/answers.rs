@@ -1,13 +1,15 @@
 //! Answers to devices that ask for their command or speak of an update that is over: the present command, not retained.
 //!
+//! Invariant: no answer names a link that is refused. An update whose firmware was withdrawn meanwhile is taken back before the answer.
 //! An answer that can't be sent is forgotten: the device asks again, and the retained command stands anyway.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::device::Device;
-use domain::{DeviceId, Key, TenantId};
-use event_store::{EventStore, StoreError, clock};
+use domain::device::{Desired, Device, DeviceCommand, UpdateKind};
+use domain::firmware::{Firmware, FirmwareStatus};
+use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
+use event_store::{EventStore, ExecuteError, Request, StoreError, clock};
 
 use crate::command::{self, Links};
 use crate::link::Link;
@@ -36,18 +38,53 @@ impl Answers {
         device: &DeviceId,
         when_nothing: WhenNothing,
     ) -> Result<(), StoreError> {
-        let loaded = self.store.load_fresh(&Key::<Device>::new(tenant, device)).await?;
+        let aggregate = self.with_usable_command(tenant, device).await?;
         let now = clock::now();
-        let payload = match command::desired(tenant, device, &loaded.aggregate, &*self.links, now) {
-            Ok(command) if command.payload.is_empty() && when_nothing == WhenNothing::SayNone => command::none(now),
-            Ok(command) => Ok(command.payload),
-            Err(error) => Err(error),
+        let desired = aggregate.map(|aggregate| command::desired(tenant, device, &aggregate, &*self.links, now));
+        let payload = match (desired.transpose().map(|command| command.map(|command| command.payload)), when_nothing) {
+            (Ok(Some(payload)), _) if !payload.is_empty() => Ok(payload),
+            (Ok(_), WhenNothing::SayNone) => command::none(now),
+            (Ok(_), WhenNothing::SayEmpty) => Ok(Bytes::new()),
+            (Err(error), _) => Err(error),
         };
         match payload {
             Ok(payload) => self.publish(tenant, device, payload).await,
             Err(error) => tracing::error!(device.id = %device, %error, "no command can be made for a device"),
         }
         Ok(())
+    }
+
+    /// The device, its update taken back where the firmware was withdrawn; none when its command can't be carried out all the same.
+    async fn with_usable_command(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+    ) -> Result<Option<Arc<Device>>, StoreError> {
+        let key = Key::<Device>::new(tenant, device);
+        let aggregate = Arc::clone(&self.store.load_fresh(&key).await?.aggregate);
+        let Some(firmware_id) = self.refused_firmware(tenant, &aggregate).await? else { return Ok(Some(aggregate)) };
+        let wish = DeviceCommand::WithdrawFirmware { firmware_id };
+        let actor = Actor::new("bridge").unwrap_or_else(|_| unreachable!("a valid actor"));
+        let aggregate = match self.store.execute(&key, Request::new(CommandId(clock::new_id()), actor, wish)).await {
+            Ok(committed) => committed.aggregate,
+            Err(ExecuteError::Store(error)) => return Err(error),
+            // Others were faster.
+            Err(_) => Arc::clone(&self.store.load_fresh(&key).await?.aggregate),
+        };
+        let is_refused = self.refused_firmware(tenant, &aggregate).await?.is_some();
+        Ok((!is_refused).then_some(aggregate))
+    }
+
+    /// The firmware of the present command, if its link would be refused.
+    async fn refused_firmware(&self, tenant: &TenantId, device: &Device) -> Result<Option<FirmwareId>, StoreError> {
+        let Desired::Install(update) = device.desired() else { return Ok(None) };
+        if update.spec.kind == UpdateKind::Activate {
+            return Ok(None);
+        }
+        let id = update.spec.firmware.firmware_id;
+        let status = self.store.load_fresh(&Key::<Firmware>::new(tenant, &id)).await?.aggregate.status;
+        let is_retired = matches!(status, FirmwareStatus::Withdrawn | FirmwareStatus::Deleted);
+        Ok((is_retired && !status.is_given_out(Some(update))).then_some(id))
     }
 
     async fn publish(&self, tenant: &TenantId, device: &DeviceId, payload: Bytes) {
