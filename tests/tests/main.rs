@@ -24,6 +24,7 @@ mod mistakes;
 mod order;
 mod protocol;
 mod read_models;
+mod slots;
 mod stack;
 mod starting;
 mod world;
