@@ -37,8 +37,16 @@ pub trait Decider:
     /// The id's type; its text is a literal subject token.
     type Id: Display + Clone + Eq + Hash + Send + Sync + 'static;
 
+    /// Event types of which the latest time is kept beside the state, for replies.
+    const DATED: &'static [&'static str] = &[];
+
     /// The facts that follow from the wish, none when it is already true, or why the rules refuse it.
     fn decide(&self, now: DateTime<Utc>, wish: &Self::Wish) -> Result<Vec<Self::Event>, Rejection>;
+
+    /// Whether a command changes other people's work, so that somebody will look for its reason in the history.
+    fn wants_reason(_wish: &Self::Wish) -> bool {
+        false
+    }
 
     /// Whether any event has been applied.
     fn exists(&self) -> bool;

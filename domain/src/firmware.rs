@@ -264,6 +264,10 @@ impl Decider for Firmware {
     type Wish = FirmwareCommand;
     type Id = FirmwareId;
 
+    fn wants_reason(wish: &FirmwareCommand) -> bool {
+        matches!(wish, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete)
+    }
+
     fn decide(&self, _now: DateTime<Utc>, wish: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
         use FirmwareCommand as C;
         use FirmwareStatus as S;

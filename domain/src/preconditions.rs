@@ -3,6 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Longest silence that a precondition allows: 31 days, in minutes.
+const SILENCE_MAX_MINUTES: u32 = 31 * 24 * 60;
+
 /// What must hold; what is absent doesn't matter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,5 +24,17 @@ pub struct Preconditions {
 impl Preconditions {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Every field that is not as it must be, with the reason.
+    pub fn violations(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        if self.min_battery_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+            found.push(("min_battery_percent", "1 to 100".to_owned()));
+        }
+        if self.max_silence_minutes.is_some_and(|minutes| !(1..=SILENCE_MAX_MINUTES).contains(&minutes)) {
+            found.push(("max_silence_minutes", format!("1 to {SILENCE_MAX_MINUTES}")));
+        }
+        found
     }
 }

@@ -1,5 +1,6 @@
 //! A wish refused by the rules. Not an error: nothing broke, and nothing was stored.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::CampaignId;
@@ -69,6 +70,10 @@ rejections! {
     CampaignExists => Conflict, "campaign_exists", "a campaign with this id exists with other data";
     IllegalInState { command: String, status: String } => Conflict, "illegal_in_state", "a campaign that is {status} can't be {command}";
     GateStillClosed => Conflict, "gate_still_closed", "a gate stopped this campaign; resuming needs accept_failures: true and a reason";
+    /// The end that a draft names has passed before it was started.
+    CampaignOver { ends_at: DateTime<Utc> } => Conflict, "campaign_over", "the campaign's end, {ends_at}, has passed: give it a later ends_at first";
+    /// The wave is none that an operator could open now.
+    WaveNotDue { wave: u16, open_wave: u16, reason: String } => Conflict, "wave_not_due", "{reason}";
     PlanMismatch => Conflict, "plan_mismatch", "the plan belongs to another planning";
 
     StaleView => Conflict, "stale_view", "slots were granted since the view was taken";

@@ -8,9 +8,12 @@ mod gate;
 mod pace;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use waits::{Wait, waits};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind};
 use crate::ids::DeviceId;

@@ -17,6 +17,8 @@ pub const SHORT_TEXT_MAX_CHARS: usize = 128;
 pub const LONG_TEXT_MAX_CHARS: usize = 4_096;
 /// Most tags or attributes of one thing.
 pub const TAGS_MAX: usize = 64;
+/// Longest soak, waiting or working time: 1 year, in minutes.
+pub const MINUTES_MAX: u32 = 365 * 24 * 60;
 /// Years of times that somebody names: all of them can be stored, compared and counted with everywhere.
 pub const YEARS: RangeInclusive<i32> = 1970..=9999;
 /// The component that `firmware_version` stands for.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use cqrs_es::DomainEvent as _;
 use domain::{Actor, CommandId, Decider};
 
 use crate::record::CommandHash;
@@ -22,6 +23,7 @@ pub struct Loaded<A: Decider> {
     pub last_sequence: u64,
     /// How it began; none when it does not exist.
     pub origin: Option<Arc<Origin>>,
+    pub times: Times,
     pub recent: RecentCommands,
     /// Where its threads stand.
     pub threads: Threads,
@@ -36,6 +38,7 @@ impl<A: Decider> Default for Loaded<A> {
             version: 0,
             last_sequence: 0,
             origin: None,
+            times: Times::default(),
             recent: RecentCommands::default(),
             threads: Threads::default(),
             bytes: 0,
@@ -49,6 +52,27 @@ pub struct Origin {
     /// The time at which its command was decided.
     pub at: DateTime<Utc>,
     pub by: Actor,
+}
+
+/// When events of the types that [`Decider::DATED`] names were decided last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Times(Vec<(&'static str, DateTime<Utc>)>);
+
+impl Times {
+    pub fn of(&self, event_type: &str) -> Option<DateTime<Utc>> {
+        self.0.iter().find(|(name, _)| *name == event_type).map(|(_, at)| *at)
+    }
+
+    pub(crate) fn note<A: Decider>(&mut self, event: &A::Event, at: DateTime<Utc>) {
+        if A::DATED.is_empty() {
+            return;
+        }
+        let kind = event.event_type();
+        if let Some(name) = A::DATED.iter().find(|name| **name == kind) {
+            self.0.retain(|(known, _)| known != name);
+            self.0.push((name, at));
+        }
+    }
 }
 
 /// The last commands of an aggregate that stored events, oldest first.

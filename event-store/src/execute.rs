@@ -56,15 +56,17 @@ impl EventStore {
         if let Some(outcome) = loaded.recent.find(request.id).copied() {
             let stored = self.stored(key.raw(), &loaded, outcome, &digests(request)?, true).await?;
             let Committed { position, version, aggregate, origin, events, .. } = stored;
-            return Ok(Checked { position, version, aggregate: A::clone(&aggregate), origin, events });
+            let times = loaded.times.clone();
+            return Ok(Checked { position, version, aggregate: A::clone(&aggregate), origin, times, events });
         }
         let events = decide_on(&loaded, request)?;
-        let mut aggregate = A::clone(&loaded.aggregate);
+        let (mut aggregate, mut times) = (A::clone(&loaded.aggregate), loaded.times.clone());
         for event in events.iter().cloned() {
+            times.note::<A>(&event, request.now);
             aggregate.apply(event);
         }
         let (position, version, origin) = (loaded.last_sequence, loaded.version, loaded.origin.clone());
-        Ok(Checked { position, version, aggregate, origin, events })
+        Ok(Checked { position, version, aggregate, origin, times, events })
     }
 
     /// What a command stored when it was sent earlier, if the aggregate remembers it: for senders that look at more than the aggregate
@@ -182,7 +184,7 @@ impl<'a, A: Decider> Execution<'a, A> {
                 let correlations = links.events.into_iter().map(|link| link.correlation_id);
                 let applied = events.clone().into_iter().zip(correlations);
                 let now = self.store.cache.update(self.key, loaded, |held| {
-                    held.apply_events(applied, outcome, bytes);
+                    held.apply_events(applied, self.request.now, outcome, bytes);
                     held.begins_with(|| Origin { at: self.request.now, by: self.request.actor.clone() });
                 });
                 Ok(Round::Done(committed(&now, outcome, events, false)))
@@ -259,6 +261,7 @@ fn committed<A: Decider>(
         version: loaded.version,
         aggregate: loaded.aggregate.clone(),
         origin: loaded.origin.clone(),
+        times: loaded.times.clone(),
         events,
         repeated,
     }
@@ -295,6 +298,7 @@ fn without_effect<A: Decider>(loaded: &Loaded<A>) -> Committed<A> {
         version: loaded.version,
         aggregate: loaded.aggregate.clone(),
         origin: loaded.origin.clone(),
+        times: loaded.times.clone(),
         events: Vec::new(),
         repeated: false,
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use domain::Decider;
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ impl<A: Decider> Loaded<A> {
                 .ok_or_else(|| StoreError::Corrupt { position: raw.position, reason: "command_hash".to_owned() })?;
             let outcome = outcome_of(raw.position, &record, hash);
             let correlations = record.events.iter().map(|stored| stored.correlation_id(&record.meta));
-            self.apply_events(events.into_iter().zip(correlations), outcome, raw.body.len());
+            self.apply_events(events.into_iter().zip(correlations), record.meta.recorded_at, outcome, raw.body.len());
             self.begins_with(|| Origin { at: record.meta.recorded_at, by: record.meta.actor });
         }
         Ok(())
@@ -53,6 +54,7 @@ impl<A: Decider> Loaded<A> {
     pub(crate) fn apply_events(
         &mut self,
         events: impl Iterator<Item = (A::Event, Uuid)>,
+        at: DateTime<Utc>,
         outcome: CommandOutcome,
         bytes: usize,
     ) {
@@ -60,6 +62,7 @@ impl<A: Decider> Loaded<A> {
         let record = RecordRef { command_id: outcome.id, position: outcome.sequence };
         for (event, correlation_id) in events {
             self.threads.apply(aggregate, &event, correlation_id, record);
+            self.times.note::<A>(&event, at);
             aggregate.apply(event);
         }
         self.threads.retain(aggregate);

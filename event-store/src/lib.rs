@@ -38,7 +38,7 @@ pub mod upcast;
 #[cfg(test)]
 mod golden_tests;
 
-pub use context::{CommandOutcome, Loaded, Origin, RecentCommands};
+pub use context::{CommandOutcome, Loaded, Origin, RecentCommands, Times};
 pub use error::{AppendError, ExecuteError, StoreError};
 pub use history::{At, Entry, Past, Recorded, Unreadable};
 pub use jetstream::JetStreamLog;

@@ -7,7 +7,7 @@ use domain::{Actor, CommandId, Decider, Sealed};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::context::Origin;
+use crate::context::{Origin, Times};
 use crate::record::CommandHash;
 use crate::threads::Cause;
 
@@ -81,6 +81,8 @@ pub struct Committed<A: Decider> {
     pub aggregate: Arc<A>,
     /// How the aggregate began; none when it does not exist.
     pub origin: Option<Arc<Origin>>,
+    /// When its dated events were decided last.
+    pub times: Times,
     /// What the command stored; empty when it had no effect.
     pub events: Vec<A::Event>,
     /// Whether this is the outcome of the same command sent earlier.
@@ -98,6 +100,8 @@ pub struct Checked<A: Decider> {
     pub aggregate: A,
     /// How the aggregate began; none when it does not exist.
     pub origin: Option<Arc<Origin>>,
+    /// When its dated events were decided last.
+    pub times: Times,
     /// What the command would store.
     pub events: Vec<A::Event>,
 }

@@ -107,13 +107,14 @@ impl Campaign {
         if spec == *present {
             return Ok(vec![]);
         }
-        spec.check()?;
+        spec.check_change(present, now)?;
+        if spec.ends_at.is_none() && present.ends_at.is_some() {
+            let reason = "a campaign that is under way always has an end: give another time".to_owned();
+            return Err(Rejection::Invalid { field: "ends_at".into(), reason });
+        }
         if spec.rollout_percentage < present.rollout_percentage {
             let reason = format!("can only rise: it is {}", present.rollout_percentage.get());
             return Err(Rejection::Invalid { field: "rollout_percentage".into(), reason });
-        }
-        if spec.ends_at != present.ends_at && spec.ends_at.is_some_and(|ends_at| ends_at <= now) {
-            return Err(Rejection::Invalid { field: "ends_at".into(), reason: "has passed".into() });
         }
         let sample = (spec.rollout_percentage > present.rollout_percentage)
             .then(|| summary.raised_to(spec.rollout_percentage))

@@ -47,6 +47,9 @@ pub enum CampaignCommand {
     },
     OpenWave {
         wave: u16,
+        /// Before its time: the gate of the wave before is still undecided, or it soaks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     CloseGate {
         gate: GateKind,

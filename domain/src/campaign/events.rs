@@ -100,13 +100,25 @@ pub enum CampaignEvent {
     #[serde(rename = "campaign.deleted")]
     Deleted {},
     #[serde(rename = "campaign.planning_started")]
-    PlanningStarted { plan: Uuid, firmware: Box<FirmwareFacts> },
+    PlanningStarted {
+        plan: Uuid,
+        firmware: Box<FirmwareFacts>,
+        /// When the campaign ends: what the specification says, or the default. Absent in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_at: Option<DateTime<Utc>>,
+    },
     #[serde(rename = "campaign.planned")]
     Planned { summary: Box<PlanSummary> },
     #[serde(rename = "campaign.started")]
     Started {},
     #[serde(rename = "campaign.wave_opened")]
-    WaveOpened { wave: u16, manual: bool },
+    WaveOpened {
+        wave: u16,
+        manual: bool,
+        /// An operator opened it before the wave before it was completed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
+    },
     /// The success gate of a wave holds; its soak begins.
     #[serde(rename = "campaign.gate_passed")]
     GatePassed { wave: u16, evidence: Evidence, soak_minutes: u32 },

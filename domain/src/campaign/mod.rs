@@ -4,6 +4,7 @@
 mod adjust;
 mod commands;
 mod events;
+mod rules;
 mod spec;
 mod status;
 #[cfg(test)]
@@ -19,12 +20,14 @@ pub use commands::CampaignCommand;
 pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
 };
+pub use rules::Violation;
 pub use spec::{
     Advance, CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX,
     TargetFilters, WAVES_MAX, WaveSpec,
 };
 pub use status::CampaignStatus;
 
+use crate::change::Change;
 use crate::decider::Decider;
 use crate::device::FirmwareFacts;
 use crate::ids::CampaignId;
@@ -49,6 +52,12 @@ pub struct Campaign {
     /// The open wave is completed; the next one may open.
     pub wave_completed: bool,
     pub paused_by_gate: bool,
+    /// The latest gate that closed, as in its event.
+    pub last_gate: Option<Box<CampaignEvent>>,
+    /// An operator accepted the failures that closed it.
+    pub gate_accepted: bool,
+    /// When it ends, once it has been started; none in campaigns whose events don't say.
+    pub ends_at: Option<DateTime<Utc>>,
     /// How often its failed devices were let begin again.
     pub retry_round: u16,
     /// Status to go back to at a resume.
@@ -60,6 +69,13 @@ crate::aggregate!(Campaign, "campaign", CampaignCommand, CampaignEvent);
 impl Decider for Campaign {
     type Wish = CampaignCommand;
     type Id = CampaignId;
+    const DATED: &'static [&'static str] =
+        &["campaign.planning_started", "campaign.gate_closed", "campaign.cancelled", "campaign.finished"];
+
+    fn wants_reason(wish: &CampaignCommand) -> bool {
+        use CampaignCommand as C;
+        matches!(wish, C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel)
+    }
 
     fn decide(&self, now: DateTime<Utc>, wish: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
         use CampaignCommand as C;
@@ -71,7 +87,7 @@ impl Decider for Campaign {
         };
         match (self.status, wish) {
             (S::Absent, C::Create { id, spec }) => {
-                spec.check()?;
+                spec.check(now)?;
                 Ok(vec![E::Created { id: *id, spec: spec.clone() }])
             }
             (S::Deleted, C::Create { .. }) => Err(Rejection::CampaignExists),
@@ -80,22 +96,16 @@ impl Decider for Campaign {
             (S::Absent | S::Deleted, _) => Err(Rejection::CampaignUnknown),
 
             (S::Draft, C::Amend { spec }) => {
-                spec.check()?;
+                spec.check(now)?;
                 let same = self.spec.as_ref() == Some(spec);
                 Ok(if same { vec![] } else { vec![E::Amended { spec: spec.clone() }] })
             }
             (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
             (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
-            (S::Draft, C::Start { plan, firmware }) => {
-                Ok(vec![E::PlanningStarted { plan: *plan, firmware: firmware.clone() }])
-            }
+            (S::Draft, C::Start { plan, firmware }) => self.start(now, *plan, firmware),
             (S::Planning, C::Start { .. }) => Ok(vec![]),
             // A plan is named by its content, which nobody knows before the planning is done.
-            (S::Planning, C::RecordPlan { summary }) => Ok(vec![
-                E::Planned { summary: summary.clone() },
-                E::Started {},
-                E::WaveOpened { wave: 1, manual: false },
-            ]),
+            (S::Planning, C::RecordPlan { summary }) => Ok(begin_with(summary)),
             (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
             (_, C::RecordPlan { .. }) => Err(Rejection::PlanMismatch),
 
@@ -113,7 +123,7 @@ impl Decider for Campaign {
             (S::Running, C::CompleteWave { wave, evidence }) if *wave == self.wave && self.soaking => {
                 Ok(self.complete_wave(*wave, evidence))
             }
-            (S::Running, C::OpenWave { wave }) => self.open_wave(*wave),
+            (S::Running, C::OpenWave { wave, force }) => self.open_wave(*wave, *force),
             (S::Running, C::PassGate { .. } | C::BreakSoak { .. } | C::CompleteWave { .. }) => Ok(vec![]),
             (S::Running, C::CloseGate { gate, wave, threshold_percent, evidence }) => {
                 let wanted = self.spec.as_ref().is_some_and(|spec| spec.auto_rollback);
@@ -180,7 +190,33 @@ impl Decider for Campaign {
     }
 }
 
+/// What follows from a plan. Where nobody takes part, there is nothing to wait for.
+fn begin_with(summary: &PlanSummary) -> Vec<CampaignEvent> {
+    let next = match summary.devices {
+        0 => {
+            let evidence = Evidence { position: summary.at_position, ..Evidence::default() };
+            CampaignEvent::Finished { result: CampaignResult::Completed, evidence }
+        }
+        _ => CampaignEvent::WaveOpened { wave: 1, manual: false, forced: false },
+    };
+    vec![CampaignEvent::Planned { summary: Box::new(summary.clone()) }, CampaignEvent::Started {}, next]
+}
+
 impl Campaign {
+    /// The gate that holds the campaign now, as in its event.
+    pub fn closed_gate(&self) -> Option<&CampaignEvent> {
+        self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
+    }
+
+    fn start(&self, now: DateTime<Utc>, plan: Uuid, firmware: &FirmwareFacts) -> Result<Vec<CampaignEvent>, Rejection> {
+        let named = self.spec.as_ref().and_then(|spec| spec.ends_at);
+        if let Some(ends_at) = named.filter(|ends_at| *ends_at <= now) {
+            return Err(Rejection::CampaignOver { ends_at });
+        }
+        let ends_at = Some(named.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
+        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at }])
+    }
+
     fn complete_wave(&self, wave: u16, evidence: &Evidence) -> Vec<CampaignEvent> {
         if self.wave_completed {
             return vec![];
@@ -188,22 +224,32 @@ impl Campaign {
         let mut events = vec![CampaignEvent::WaveCompleted { wave, evidence: evidence.clone() }];
         let manual = self.spec.as_ref().and_then(|spec| spec.wave(wave)).map(|wave| wave.advance);
         if !self.is_last_wave(wave) && manual == Some(Advance::Auto) {
-            events.push(CampaignEvent::WaveOpened { wave: wave + 1, manual: false });
+            events.push(CampaignEvent::WaveOpened { wave: wave + 1, manual: false, forced: false });
         }
         events
     }
 
-    /// By an operator, where a wave waits for one.
-    fn open_wave(&self, wave: u16) -> Result<Vec<CampaignEvent>, Rejection> {
+    /// By an operator, where a wave waits for one; or before that by force.
+    fn open_wave(&self, wave: u16, force: bool) -> Result<Vec<CampaignEvent>, Rejection> {
         if wave <= self.wave && wave > 0 {
             return Ok(vec![]);
         }
-        if wave != self.wave + 1 || self.is_last_wave(self.wave) || !self.wave_completed {
-            let command = format!("advanced to wave {wave}");
-            let status = format!("{} in wave {}", self.status.word(), self.wave);
-            return Err(Rejection::IllegalInState { command, status });
+        let (open, waves) = (self.wave, self.spec.as_ref().map_or(0, |spec| spec.waves.len()));
+        let refused = |reason: String| Err(Rejection::WaveNotDue { wave, open_wave: open, reason });
+        if wave == 0 || usize::from(wave) > waves {
+            return refused(format!("there is no wave {wave}: the campaign has {waves}"));
         }
-        Ok(vec![CampaignEvent::WaveOpened { wave, manual: true }])
+        if wave != open + 1 {
+            return refused(format!("wave {open} is open, and wave {} comes next", open + 1));
+        }
+        if self.wave_completed || force {
+            return Ok(vec![CampaignEvent::WaveOpened { wave, manual: true, forced: !self.wave_completed }]);
+        }
+        if self.soaking {
+            let minutes = self.spec.as_ref().map_or(0, |spec| spec.soak_minutes(open));
+            return refused(format!("wave {open} is open and soaks: {minutes} minutes from the passing of its gate"));
+        }
+        refused(format!("wave {open} is open and its gate is undecided: its devices are still on their way"))
     }
 
     fn retried(&self, now: DateTime<Utc>) -> CampaignEvent {
@@ -226,6 +272,9 @@ impl Campaign {
             }
             E::Amended { spec } => self.spec = Some((**spec).clone()),
             E::Adjusted { changes, sample } => {
+                if let Change::Set(ends_at) = changes.ends_at {
+                    self.ends_at = Some(ends_at);
+                }
                 self.spec = self.spec.take().map(|spec| spec.adjusted(changes));
                 if let (Some(summary), Some(sample)) = (&mut self.summary, sample) {
                     summary.resample(sample);
@@ -236,7 +285,8 @@ impl Campaign {
                 }
             }
             E::Deleted {} => self.status = CampaignStatus::Deleted,
-            E::PlanningStarted { plan, firmware } => {
+            E::PlanningStarted { plan, firmware, ends_at } => {
+                self.ends_at = ends_at.or(self.spec.as_ref().and_then(|spec| spec.ends_at));
                 self.status = CampaignStatus::Planning;
                 self.plan = Some(*plan);
                 self.firmware = Some((**firmware).clone());
@@ -254,13 +304,17 @@ impl Campaign {
             E::GatePassed { .. } => self.soaking = true,
             E::SoakBroken { .. } => self.soaking = false,
             E::WaveCompleted { .. } => self.wave_completed = true,
-            E::GateClosed { .. } => self.soaking = false,
+            E::GateClosed { .. } => {
+                self.soaking = false;
+                (self.last_gate, self.gate_accepted) = (Some(Box::new(event.clone())), false);
+            }
             E::Paused { cause } => {
                 self.before_pause = self.status;
                 self.status = CampaignStatus::Paused;
                 self.paused_by_gate = *cause == PauseCause::Gate;
             }
-            E::Resumed { .. } => {
+            E::Resumed { accept_failures } => {
+                self.gate_accepted |= self.paused_by_gate && *accept_failures;
                 self.status = self.before_pause;
                 self.paused_by_gate = false;
             }
@@ -269,6 +323,7 @@ impl Campaign {
                 if self.status.is_terminal() {
                     self.status = CampaignStatus::Running;
                 }
+                self.ends_at = ends_at.or(self.ends_at);
                 if let (Some(spec), Some(ends_at)) = (&mut self.spec, ends_at) {
                     spec.ends_at = Some(*ends_at);
                 }

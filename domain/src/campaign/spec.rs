@@ -1,4 +1,4 @@
-//! What an operator wants of a campaign, checked once when it is created.
+//! What an operator wants of a campaign. [`super::rules`] says what each field may be.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DeviceId, FirmwareId};
 use crate::preconditions::Preconditions;
-use crate::rejection::Rejection;
 use crate::sealed::Sealed;
-use crate::values::{Percent, Priority, Threshold, YEARS, is_usable_time};
-use crate::version::VersionRequirement;
+use crate::values::{Percent, Priority, Threshold};
 
 /// Most waves of a campaign.
 pub const WAVES_MAX: usize = 100;
@@ -51,7 +49,7 @@ impl Strategy {
     }
 }
 
-/// What opens the wave after this one.
+/// What opens the wave after this one: it holds after its own wave, so on the last wave it holds nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advance {
@@ -166,54 +164,6 @@ pub struct CampaignSpec {
 }
 
 impl CampaignSpec {
-    /// Whether the parts agree with one another.
-    pub fn check(&self) -> Result<(), Rejection> {
-        let invalid = |field: &str, reason: String| Err(Rejection::Invalid { field: field.into(), reason });
-        if self.target_devices.is_empty() && self.target_filters.is_empty() && !self.target_all {
-            return invalid("target_devices", "no target: give target_devices, target_filters or target_all".into());
-        }
-        if self.target_devices.len() > TARGET_DEVICES_MAX {
-            return invalid("target_devices", format!("more than {TARGET_DEVICES_MAX}"));
-        }
-        if let Some(requirement) = &self.target_filters.firmware_version
-            && let Err(reason) = VersionRequirement::parse(requirement)
-        {
-            return invalid("target_filters.firmware_version", reason);
-        }
-        if self.waves.is_empty() || self.waves.len() > WAVES_MAX {
-            return invalid("waves", format!("between 1 and {WAVES_MAX} waves"));
-        }
-        if !self.waves.windows(2).all(|pair| pair[0].percentage < pair[1].percentage) {
-            return invalid("waves", "percentages must rise strictly".into());
-        }
-        if self.waves.last().map(|wave| wave.percentage) != Some(Percent::ALL) {
-            return invalid("waves", "the last wave must be 100".into());
-        }
-        let positive = [
-            ("max_concurrent_updates", Some(self.max_concurrent_updates)),
-            ("batch_size", self.batch_size),
-            ("canary_size", self.canary_size),
-            ("failure_count", self.failure_count),
-            ("gate_min_settled", Some(self.gate_min_settled)),
-            ("rate_per_minute", self.rate_per_minute),
-            ("timeout_minutes", Some(self.timeout_minutes)),
-            ("wait_for_device_minutes", Some(self.wait_for_device_minutes)),
-        ];
-        if let Some((field, _)) = positive.iter().find(|(_, value)| *value == Some(0)) {
-            return invalid(field, "must be at least 1".into());
-        }
-        if self.max_concurrent_updates > CONCURRENT_MAX {
-            return invalid("max_concurrent_updates", format!("at most {CONCURRENT_MAX}"));
-        }
-        if self.max_retries > RETRIES_MAX {
-            return invalid("max_retries", format!("at most {RETRIES_MAX}"));
-        }
-        if self.ends_at.is_some_and(|ends_at| !is_usable_time(ends_at)) {
-            return invalid("ends_at", format!("a year from {} to {}", YEARS.start(), YEARS.end()));
-        }
-        Ok(())
-    }
-
     /// Wave by number, from 1.
     pub fn wave(&self, number: u16) -> Option<&WaveSpec> {
         self.waves.get(usize::from(number).checked_sub(1)?)

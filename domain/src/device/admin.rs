@@ -9,7 +9,15 @@ use super::eligibility::Exclusion;
 use super::profile::{Profile, ProfilePatch};
 use super::{Device, DeviceEvent, Hold, Lifecycle};
 use crate::rejection::Rejection;
-use crate::values::{YEARS, is_usable_time};
+use crate::values::{TAGS_MAX, YEARS, is_usable_time};
+
+/// A patch may leave no more than a registration may bring, unless there were more before.
+fn is_bounded(field: &str, before: usize, after: usize) -> Result<(), Rejection> {
+    if after > TAGS_MAX && after > before {
+        return Err(Rejection::Invalid { field: field.to_owned(), reason: format!("at most {TAGS_MAX}") });
+    }
+    Ok(())
+}
 
 impl Device {
     pub(super) fn register(
@@ -47,6 +55,15 @@ impl Device {
         if let Some(live) = self.live().filter(|_| moves) {
             return Err(Rejection::UpdateInProgress { ordinal: live.ordinal });
         }
+        let mut stated = self.versions.clone();
+        for (component, version) in &versions {
+            match version.is_empty() {
+                true => drop(stated.remove(component)),
+                false => drop(stated.insert(component.clone(), version.clone())),
+            }
+        }
+        is_bounded("tags", self.profile.tags.len(), next.tags.len())?;
+        is_bounded("versions", self.versions.len(), stated.len())?;
         Ok(vec![DeviceEvent::Amended { patch: patch.clone(), versions }])
     }
 

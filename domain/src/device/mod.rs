@@ -155,6 +155,11 @@ impl Decider for Device {
     type Wish = DeviceCommand;
     type Id = DeviceId;
 
+    fn wants_reason(wish: &DeviceCommand) -> bool {
+        use DeviceCommand as C;
+        matches!(wish, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. })
+    }
+
     fn decide(&self, now: DateTime<Utc>, wish: &DeviceCommand) -> Result<Vec<DeviceEvent>, Rejection> {
         use DeviceCommand as C;
         match (self.lifecycle, wish) {

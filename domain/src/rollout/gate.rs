@@ -7,7 +7,7 @@ use crate::campaign::{EVIDENCE_DEVICES_MAX, Evidence, GateKind};
 
 /// What the success gate says of a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SuccessGate {
+pub(super) enum SuccessGate {
     Open,
     /// Devices are still on their way, or may come.
     Undecided,
@@ -71,7 +71,7 @@ impl RolloutView {
         Decision::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
     }
 
-    fn success_gate(&self, counts: Counts, now: DateTime<Utc>) -> SuccessGate {
+    pub(super) fn success_gate(&self, counts: Counts, now: DateTime<Utc>) -> SuccessGate {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
         if enrolled == 0 {
             return SuccessGate::Open;
@@ -113,7 +113,7 @@ impl RolloutView {
         self.waves.iter().skip(self.wave.into()).any(|wave| wave.enrolled > 0)
     }
 
-    fn open_wave(&self) -> Option<Counts> {
+    pub(super) fn open_wave(&self) -> Option<Counts> {
         self.waves.get(usize::from(self.wave).checked_sub(1)?).copied()
     }
 

@@ -17,9 +17,13 @@ impl Public for CampaignEvent {
             }
             Self::Retried { round, ends_at } => object(json!({ "round": round, "ends_at": ends_at })),
             Self::Deleted {} | Self::Started {} | Self::Cancelling {} | Self::Cancelled {} => json!({}),
-            Self::PlanningStarted { firmware: facts, .. } => json!({ "firmware": firmware(facts) }),
+            Self::PlanningStarted { firmware: facts, ends_at, .. } => {
+                object(json!({ "firmware": firmware(facts), "ends_at": ends_at }))
+            }
             Self::Planned { summary } => plan(summary),
-            Self::WaveOpened { wave, manual } => json!({ "wave": wave, "manual": manual }),
+            Self::WaveOpened { wave, manual, forced } => {
+                object(json!({ "wave": wave, "manual": manual, "forced": forced.then_some(true) }))
+            }
             Self::GatePassed { wave, evidence: seen, soak_minutes } => {
                 json!({ "wave": wave, "evidence": evidence(seen), "soak_minutes": soak_minutes })
             }

@@ -1,8 +1,9 @@
 //! Read model `campaigns`: campaigns as operators list them. Their numbers are in the rollout read model.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, PlanSummary};
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
+use domain::change::Change;
 use domain::events::CampaignEvent as E;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,6 +29,11 @@ pub struct CampaignRow {
     pub summary: Option<PlanSummary>,
     /// The latest gate that closed, as in its event.
     pub gate: Option<Value>,
+    pub gate_closed_at: Option<DateTime<Utc>>,
+    /// An operator accepted the failures that closed it.
+    pub gate_accepted: bool,
+    /// Present while it is paused.
+    pub paused_by: Option<PauseCause>,
     pub wave: u16,
     pub result: Option<String>,
     /// Version of the aggregate.
@@ -35,6 +41,8 @@ pub struct CampaignRow {
     pub created_by: String,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
+    /// When it ends, as soon as it has been started.
+    pub ends_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub updated_at: DateTime<Utc>,
     pub position: u64,
@@ -55,6 +63,10 @@ pub(crate) struct CampaignsModel;
 impl ReadModel for CampaignsModel {
     fn name(&self) -> &'static str {
         crate::CAMPAIGNS
+    }
+
+    fn version(&self) -> i32 {
+        2
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -98,12 +110,16 @@ fn new_row(record: &Decoded, spec: &CampaignSpec) -> CampaignRow {
         spec: spec.clone(),
         summary: None,
         gate: None,
+        gate_closed_at: None,
+        gate_accepted: false,
+        paused_by: None,
         wave: 0,
         result: None,
         version: 0,
         created_by: record.record.meta.actor.to_string(),
         created_at: record.at(),
         started_at: None,
+        ends_at: None,
         ended_at: None,
         updated_at: record.at(),
         position: record.raw.position,
@@ -124,45 +140,67 @@ fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbEr
         E::Created { spec, .. } | E::Amended { spec } => set_spec(row, spec),
         E::Adjusted { changes, sample } => {
             row.spec = row.spec.adjusted(changes);
+            if let Change::Set(ends_at) = changes.ends_at {
+                row.ends_at = Some(ends_at);
+            }
             if let (Some(summary), Some(sample)) = (&mut row.summary, sample) {
                 summary.resample(sample);
             }
         }
         E::Retried { ends_at, .. } => {
             row.spec.ends_at = ends_at.or(row.spec.ends_at);
+            row.ends_at = ends_at.or(row.ends_at);
             if row.ended_at.take().is_some() {
                 status(row, CampaignStatus::Running);
                 row.result = None;
             }
         }
         E::Deleted {} => status(row, CampaignStatus::Deleted),
-        E::PlanningStarted { .. } => {
+        E::PlanningStarted { ends_at, .. } => {
             status(row, CampaignStatus::Planning);
             row.started_at = Some(at);
+            row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
         }
         E::Planned { summary } => row.summary = Some((**summary).clone()),
         E::Started {} => status(row, CampaignStatus::Running),
         E::WaveOpened { wave, .. } => row.wave = *wave,
         E::GatePassed { .. } | E::SoakBroken { .. } | E::WaveCompleted { .. } => {}
-        E::GateClosed { .. } => row.gate = Some(serde_json::to_value(event)?),
-        E::Paused { .. } => {
+        E::GateClosed { .. } => {
+            row.gate = Some(serde_json::to_value(event)?);
+            (row.gate_closed_at, row.gate_accepted) = (Some(at), false);
+        }
+        E::Paused { cause } => {
+            row.paused_by = Some(*cause);
             row.before_pause = Some(std::mem::replace(&mut row.status, CampaignStatus::Paused.word().to_owned()));
         }
-        E::Resumed { .. } => {
+        E::Resumed { accept_failures } => {
+            row.gate_accepted |= *accept_failures && row.paused_by == Some(PauseCause::Gate);
+            row.paused_by = None;
             row.status = row.before_pause.take().unwrap_or_else(|| CampaignStatus::Running.word().to_owned());
         }
-        E::Cancelling {} => status(row, CampaignStatus::Cancelling),
+        E::Cancelling {} => {
+            status(row, CampaignStatus::Cancelling);
+            row.paused_by = None;
+        }
         E::Cancelled {} => {
             status(row, CampaignStatus::Cancelled);
             row.ended_at = Some(at);
         }
         E::Finished { result, .. } => {
             status(row, status_of(*result));
+            row.paused_by = None;
             row.result = Some(row.status.clone());
             row.ended_at = Some(at);
         }
     }
     Ok(())
+}
+
+impl CampaignRow {
+    /// The gate that holds the campaign now, as in its event.
+    pub fn closed_gate(&self) -> Option<&Value> {
+        self.gate.as_ref().filter(|_| self.paused_by == Some(PauseCause::Gate))
+    }
 }
 
 pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {

@@ -162,11 +162,11 @@ impl Fold {
                 }
             }
             E::Deleted {} => set_status(row, CampaignStatus::Deleted),
-            E::PlanningStarted { firmware, .. } => {
+            E::PlanningStarted { firmware, ends_at, .. } => {
                 set_status(row, CampaignStatus::Planning);
                 row.firmware = Some((**firmware).clone());
                 row.planning_position = record.raw.position;
-                row.ends_at = row.spec.ends_at.or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
+                row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
             }
             E::Planned { summary } => {
                 row.plan = Some(summary.plan.to_string());

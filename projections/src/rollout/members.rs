@@ -32,6 +32,9 @@ fn phase_of(member: &str) -> String {
 /// Members that replies count beside their phase: ended without success, and yet seen with the campaign's version since.
 pub const LATE_CONFIRMED: &str = "late_confirmed";
 
+/// Devices whose reason to wait is looked at, of one campaign: enough to say what holds it.
+const REASONS_COUNTED_MAX: i64 = 1_000;
+
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
 pub struct MemberFilter {
@@ -112,6 +115,30 @@ pub async fn members(
         .filter(|_| more)
         .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
     Ok(Page { items, next, total })
+}
+
+/// Devices of the open wave (after the last one of all waves) that neither work nor could begin now, by the reason why they wait; those
+/// that have deferred are `deferred`. Of many only the first are looked at.
+pub async fn wait_reasons(
+    tx: &mut ReadTx,
+    campaign: &str,
+    now: DateTime<Utc>,
+) -> Result<std::collections::BTreeMap<String, u64>, DbError> {
+    let reason = WAITER.reason(now);
+    let sql = format!(
+        "SELECT r.reason, count(*) AS members FROM (
+           SELECT CASE WHEN t.phase IN ('deferred', 'staged') THEN t.phase
+                       ELSE coalesce({reason}, t.wait_reason, 'slot') END AS reason
+           FROM rollout_members t
+           JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan
+           WHERE t.campaign_id = $1 AND NOT t.holds_slot AND t.ended_at IS NULL AND t.wave BETWEEN 1 AND c.wave
+             AND (c.wave_completed OR t.wave = c.wave)
+             AND t.phase IN ('planned', 'queued', 'waiting', 'deferred', 'staged') AND t.excluded IS NULL
+           LIMIT {REASONS_COUNTED_MAX}) r
+         WHERE r.reason <> 'slot' GROUP BY 1"
+    );
+    let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(|row| Ok((row.try_get("reason")?, row.try_get::<i64, _>("members")? as u64))).collect()
 }
 
 /// Totals over all members of a campaign.

@@ -20,10 +20,12 @@ mod touched;
 use async_trait::async_trait;
 use sqlx::PgConnection;
 
-pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members};
+pub use members::{
+    LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members, wait_reasons,
+};
 pub use planning::plan_candidates;
 pub use queries::{
-    View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, withdrawable,
+    View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, view_in, withdrawable,
 };
 pub use rows::{CampaignRow, MemberRow, ProgressRow};
 

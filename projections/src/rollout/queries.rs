@@ -123,16 +123,25 @@ pub async fn view(
     campaign: &CampaignId,
     now: DateTime<Utc>,
 ) -> Result<Option<View>, DbError> {
-    let mut tx = db.read_all().await?;
-    let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(None) };
+    view_in(&mut db.read_all().await?, tenant, campaign, now).await
+}
+
+/// The same, beside what else is read in one snapshot.
+pub async fn view_in(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    now: DateTime<Utc>,
+) -> Result<Option<View>, DbError> {
+    let Some(row) = campaign_row(tx, tenant, campaign).await? else { return Ok(None) };
     let Some(firmware) = row.firmware.clone() else { return Ok(None) };
     let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
         .bind(crate::ROLLOUT)
         .fetch_one(&mut *tx.0)
         .await?;
-    let waves = progress(&mut tx, tenant, campaign).await?;
-    let ready = ready_per_wave(&mut tx, &row, now).await?;
-    let failed_devices = evidence::failed_devices(&mut tx, &row).await?;
+    let waves = progress(tx, tenant, campaign).await?;
+    let ready = ready_per_wave(tx, &row, now).await?;
+    let failed_devices = evidence::failed_devices(tx, &row).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
     let rollout = RolloutView {
         status: status(&row.status)?,

@@ -126,6 +126,10 @@ fn adjust(change: impl FnOnce(&mut Adjustments)) -> C {
     C::Adjust { changes: Box::new(changes) }
 }
 
+fn open(wave: u16) -> C {
+    C::OpenWave { wave, force: false }
+}
+
 fn pause() -> C {
     C::Pause { cause: PauseCause::Operator }
 }
@@ -191,7 +195,7 @@ fn commands() -> Vec<(&'static str, C)> {
         ("pass_gate", pass(1)),
         ("break_soak", C::BreakSoak { wave: 1, evidence: Evidence::default() }),
         ("complete_wave", complete(1)),
-        ("open_wave", C::OpenWave { wave: 2 }),
+        ("open_wave", open(2)),
         ("close_gate", close_gate()),
         ("pause", pause()),
         ("resume", resume(false)),
@@ -213,7 +217,7 @@ record_plan   !campaign_unknown !plan_mismatch !campaign_unknown planned+started
 pass_gate     !campaign_unknown -         !campaign_unknown -                    gate_passed     -               -                -         -         -         -
 break_soak    !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
 complete_wave !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
-open_wave     !campaign_unknown -         !campaign_unknown -                    -               -               -                -         -         -         -
+open_wave     !campaign_unknown -         !campaign_unknown -                    !wave_not_due   -               -                -         -         -         -
 close_gate    !campaign_unknown -         !campaign_unknown -                    gate_closed+paused =            -                -         -         -         -
 pause         !campaign_unknown -         !campaign_unknown paused               paused          =               -                -         -         -         -
 resume        !campaign_unknown -         !campaign_unknown -                    =               resumed         -                -         -         -         -
@@ -327,6 +331,14 @@ fn a_specification_that_contradicts_itself_is_refused() {
     refuse(|spec| spec.max_concurrent_updates = CONCURRENT_MAX + 1);
     refuse(|spec| spec.max_retries = RETRIES_MAX + 1);
     refuse(|spec| spec.target_filters.firmware_version = Some("=>1".into()));
+    refuse(|spec| spec.name = String::new().into());
+    refuse(|spec| spec.soak_minutes = crate::values::MINUTES_MAX + 1);
+    refuse(|spec| spec.waves[0].soak_minutes = Some(crate::values::MINUTES_MAX + 1));
+    refuse(|spec| spec.ends_at = Some(DateTime::UNIX_EPOCH));
+    refuse(|spec| {
+        let min_battery_percent = Some(101);
+        spec.preconditions = Some(crate::preconditions::Preconditions { min_battery_percent, ..Default::default() });
+    });
 }
 
 #[test]
@@ -351,10 +363,10 @@ fn a_broken_soak_begins_anew() {
 #[test]
 fn a_manual_wave_waits_for_an_operator() {
     let waiting = at_manual_gate(S::Running);
-    assert_eq!(answer(&waiting, C::OpenWave { wave: 2 }), "wave_opened");
-    assert_eq!(answer(&waiting, C::OpenWave { wave: 1 }), "=");
-    assert_eq!(answer(&waiting, C::OpenWave { wave: 3 }), "!illegal_in_state");
-    assert_eq!(answer(&waiting, C::OpenWave { wave: 0 }), "!illegal_in_state");
+    assert_eq!(answer(&waiting, open(2)), "wave_opened");
+    assert_eq!(answer(&waiting, open(1)), "=");
+    assert_eq!(answer(&waiting, open(3)), "!wave_not_due");
+    assert_eq!(answer(&waiting, open(0)), "!wave_not_due");
 }
 
 #[test]

@@ -70,6 +70,22 @@ fn firmware_for_a_component_that_the_device_does_not_list_is_refused() {
 }
 
 #[test]
+fn patches_leave_no_more_tags_and_versions_than_a_registration_may_bring() {
+    use crate::change::Change;
+    use crate::values::TAGS_MAX;
+    let tags = |range: std::ops::Range<usize>| {
+        let tags = range.map(|number| (format!("t{number}"), Change::Set("x".to_owned()))).collect();
+        let patch = ProfilePatch { tags: Change::Set(tags), ..ProfilePatch::default() };
+        DeviceCommand::Amend { patch, versions: BTreeMap::new() }
+    };
+    let full = [registered(), vec![tags(0..TAGS_MAX)]].concat();
+    given(full.clone()).when(tags(0..TAGS_MAX)).then(&[]);
+    given(full.clone()).when(tags(TAGS_MAX..TAGS_MAX + 1)).refused("invalid");
+    let versions = (0..=TAGS_MAX).map(|number| (format!("c{number}"), "1".to_owned())).collect();
+    given(full).when(DeviceCommand::Amend { patch: ProfilePatch::default(), versions }).refused("invalid");
+}
+
+#[test]
 fn a_decommissioned_device_takes_nothing_but_registration() {
     let gone = [dispatched(), vec![DeviceCommand::Decommission]].concat();
     given(dispatched())

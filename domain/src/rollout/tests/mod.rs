@@ -6,6 +6,7 @@ mod grants;
 mod pace;
 mod simulation;
 mod view;
+mod waits;
 mod world;
 
 use super::*;

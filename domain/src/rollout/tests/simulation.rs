@@ -68,7 +68,12 @@ impl World {
             let carried: Vec<(usize, u64)> = unseen.map(|(place, member)| (place, member.grant)).collect();
             self.carry(&view, &carried, &mut budget);
         }
-        for decision in decide(&view.rollout(self.now), self.now) {
+        let seen = view.rollout(self.now);
+        let decisions = decide(&seen, self.now);
+        if decisions.is_empty() && seen.status == CampaignStatus::Running {
+            assert!(!waits(&seen, None, self.now).is_empty(), "nothing moves, and nothing is waited for: {seen:#?}");
+        }
+        for decision in decisions {
             match decision {
                 Decision::Grant { .. } if self.reads_before_granting => self.read_and_grant(manager, &mut budget),
                 decision => self.carry_out(&view, decision, &mut budget),

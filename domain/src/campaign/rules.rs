@@ -1,0 +1,157 @@
+//! What each field of a specification may be. Every way to a field comes here: create, replace, adjust, clone.
+
+use chrono::{DateTime, Utc};
+
+use super::spec::{CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, TARGET_DEVICES_MAX, TargetFilters, WAVES_MAX};
+use crate::rejection::Rejection;
+use crate::values::{
+    LONG_TEXT_MAX_CHARS, MINUTES_MAX, Percent, SHORT_TEXT_MAX_CHARS, TAGS_MAX, YEARS, is_short_text, is_usable_time,
+};
+use crate::version::VersionRequirement;
+
+/// A field and why its value is refused.
+pub type Violation = (String, String);
+
+#[derive(Default)]
+struct Violations(Vec<Violation>);
+
+impl Violations {
+    fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.0.push((field.into(), reason.into()));
+    }
+
+    fn short(&mut self, field: impl Into<String>, text: Option<&str>) {
+        if text.is_some_and(|text| !is_short_text(text)) {
+            self.add(field, format!("1 to {SHORT_TEXT_MAX_CHARS} characters without control characters"));
+        }
+    }
+
+    fn at_least_1(&mut self, field: &str, value: Option<u32>) {
+        if value == Some(0) {
+            self.add(field, "must be at least 1");
+        }
+    }
+
+    fn minutes(&mut self, field: impl Into<String>, minutes: Option<u32>) {
+        if minutes.is_some_and(|minutes| minutes > MINUTES_MAX) {
+            self.add(field, format!("at most {MINUTES_MAX}"));
+        }
+    }
+}
+
+impl CampaignSpec {
+    /// Whether every field obeys its rule and the parts agree with one another.
+    pub fn check(&self, now: DateTime<Utc>) -> Result<(), Rejection> {
+        match self.violations(now).into_iter().next() {
+            None => Ok(()),
+            Some((field, reason)) => Err(Rejection::Invalid { field, reason }),
+        }
+    }
+
+    /// Whether a changed specification breaks a rule that the one before it kept: what was accepted once holds up no other change.
+    pub(super) fn check_change(&self, before: &Self, now: DateTime<Utc>) -> Result<(), Rejection> {
+        let mut known = before.violations(now);
+        known.retain(|(field, _)| field != "ends_at" || self.ends_at == before.ends_at);
+        let new = self.violations(now).into_iter().find(|violation| !known.contains(violation));
+        new.map_or(Ok(()), |(field, reason)| Err(Rejection::Invalid { field, reason }))
+    }
+
+    /// Every field that is not as it must be, in the order of the fields.
+    pub fn violations(&self, now: DateTime<Utc>) -> Vec<Violation> {
+        let mut found = Violations::default();
+        self.texts(&mut found);
+        self.targets(&mut found);
+        self.wave_rules(&mut found);
+        self.bounds(&mut found);
+        if self.ends_at.is_some_and(|ends_at| !is_usable_time(ends_at)) {
+            found.add("ends_at", format!("a year from {} to {}", YEARS.start(), YEARS.end()));
+        } else if self.is_over(now) {
+            found.add("ends_at", "has passed");
+        }
+        for (field, reason) in self.preconditions.iter().flat_map(|wanted| wanted.violations()) {
+            found.add(format!("preconditions.{field}"), reason);
+        }
+        found.0
+    }
+
+    /// Whether its own end has passed.
+    pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
+        self.ends_at.is_some_and(|ends_at| ends_at <= now)
+    }
+
+    fn texts(&self, found: &mut Violations) {
+        found.short("name", self.name.plain().map(String::as_str));
+        let description = self.description.as_ref().and_then(|text| text.plain());
+        if description.is_some_and(|text| text.chars().count() > LONG_TEXT_MAX_CHARS) {
+            found.add("description", format!("at most {LONG_TEXT_MAX_CHARS} characters"));
+        }
+        found.short("sample_seed", self.sample_seed.as_deref());
+    }
+
+    fn targets(&self, found: &mut Violations) {
+        if self.target_devices.is_empty() && self.target_filters.is_empty() && !self.target_all {
+            found.add("target_devices", "no target: give target_devices, target_filters or target_all");
+        }
+        if self.target_devices.len() > TARGET_DEVICES_MAX {
+            found.add("target_devices", format!("more than {TARGET_DEVICES_MAX}"));
+        }
+        let TargetFilters { device_type, device_model, hardware_version, firmware_version, tags } =
+            &self.target_filters;
+        found.short("target_filters.device_type", device_type.as_deref());
+        found.short("target_filters.device_model", device_model.as_deref());
+        found.short("target_filters.hardware_version", hardware_version.as_deref());
+        if let Some(Err(reason)) = firmware_version.as_deref().map(VersionRequirement::parse) {
+            found.add("target_filters.firmware_version", reason);
+        }
+        if tags.len() > TAGS_MAX {
+            found.add("target_filters.tags", format!("at most {TAGS_MAX}"));
+        }
+        for (key, value) in tags.iter().take(TAGS_MAX) {
+            for text in [key, value] {
+                found.short(format!("target_filters.tags.{key}"), Some(text));
+            }
+        }
+    }
+
+    fn wave_rules(&self, found: &mut Violations) {
+        if self.waves.is_empty() || self.waves.len() > WAVES_MAX {
+            return found.add("waves", format!("between 1 and {WAVES_MAX} waves"));
+        }
+        if !self.waves.windows(2).all(|pair| pair[0].percentage < pair[1].percentage) {
+            found.add("waves", "percentages must rise strictly");
+        }
+        if self.waves.last().map(|wave| wave.percentage) != Some(Percent::ALL) {
+            found.add("waves", "the last wave must be 100");
+        }
+        for (index, wave) in self.waves.iter().enumerate() {
+            found.short(format!("waves[{index}].name"), wave.name.as_deref());
+            found.minutes(format!("waves[{index}].soak_minutes"), wave.soak_minutes);
+        }
+    }
+
+    fn bounds(&self, found: &mut Violations) {
+        let positive = [
+            ("max_concurrent_updates", Some(self.max_concurrent_updates)),
+            ("batch_size", self.batch_size),
+            ("canary_size", self.canary_size),
+            ("failure_count", self.failure_count),
+            ("gate_min_settled", Some(self.gate_min_settled)),
+            ("rate_per_minute", self.rate_per_minute),
+            ("timeout_minutes", Some(self.timeout_minutes)),
+            ("wait_for_device_minutes", Some(self.wait_for_device_minutes)),
+        ];
+        for (field, value) in positive {
+            found.at_least_1(field, value);
+        }
+        if self.max_concurrent_updates > CONCURRENT_MAX {
+            found.add("max_concurrent_updates", format!("at most {CONCURRENT_MAX}"));
+        }
+        if self.max_retries > RETRIES_MAX {
+            found.add("max_retries", format!("at most {RETRIES_MAX}"));
+        }
+        found.minutes("soak_minutes", Some(self.soak_minutes));
+        found.minutes("wave_wait_minutes", Some(self.wave_wait_minutes));
+        found.minutes("timeout_minutes", Some(self.timeout_minutes));
+        found.minutes("wait_for_device_minutes", Some(self.wait_for_device_minutes));
+    }
+}

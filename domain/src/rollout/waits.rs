@@ -1,0 +1,227 @@
+//! What a campaign waits for, from the same view that [`decide`](super::decide) uses: whenever nothing is decided for a campaign that
+//! runs, this says why.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::gate::SuccessGate;
+use super::{Counts, RolloutView};
+use crate::campaign::{CampaignStatus, PauseCause};
+
+/// One thing that a campaign waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Wait {
+    /// An operator, to open this wave.
+    Operator {
+        wave: u16,
+    },
+    /// An operator, to resume what somebody paused.
+    Resume,
+    /// An operator, to accept the failures that closed a gate.
+    Accept,
+    /// Another firmware: the campaign's own is withdrawn.
+    Firmware,
+    /// The planning of the campaign.
+    Plan,
+    Soak {
+        wave: u16,
+        until: DateTime<Utc>,
+    },
+    /// Devices are ready, and every slot is taken.
+    Slots {
+        ready: u32,
+        in_use: u32,
+        max_concurrent_updates: u32,
+    },
+    /// Devices are ready, and the rate lets the next one begin only then.
+    Rate {
+        ready: u32,
+        until: DateTime<Utc>,
+    },
+    /// Devices that have their update and haven't come to its end. Until the time, where one ends the wait.
+    WorkingDevices {
+        count: u32,
+        until: Option<DateTime<Utc>>,
+    },
+    /// Devices that can't begin now, or do nothing at the moment. Until the time, where one ends the wait.
+    IdleDevices {
+        count: u32,
+        until: Option<DateTime<Utc>>,
+    },
+}
+
+/// What a campaign waits for; nothing where it has ended or moves on by itself.
+pub fn waits(view: &RolloutView, paused_by: Option<PauseCause>, now: DateTime<Utc>) -> Vec<Wait> {
+    match view.status {
+        CampaignStatus::Planning => vec![Wait::Plan],
+        CampaignStatus::Running => view.running_waits(now),
+        CampaignStatus::Paused if view.is_over(now) => view.working(None).into_iter().collect(),
+        CampaignStatus::Paused => vec![match paused_by {
+            Some(PauseCause::Gate) => Wait::Accept,
+            Some(PauseCause::FirmwareWithdrawn) => Wait::Firmware,
+            Some(PauseCause::Operator) | None => Wait::Resume,
+        }],
+        CampaignStatus::Cancelling => view.working(None).into_iter().collect(),
+        CampaignStatus::Absent
+        | CampaignStatus::Draft
+        | CampaignStatus::Deleted
+        | CampaignStatus::Cancelled
+        | CampaignStatus::Completed
+        | CampaignStatus::CompletedWithFailures
+        | CampaignStatus::Failed => vec![],
+    }
+}
+
+impl RolloutView {
+    fn running_waits(&self, now: DateTime<Utc>) -> Vec<Wait> {
+        if self.failure_gate().is_some() {
+            return vec![];
+        }
+        let mut waits = self.limits(now);
+        if self.is_over(now) {
+            waits.extend(self.working(None));
+        } else if self.wave_completed {
+            waits.extend(self.next_step());
+        } else if let Some(counts) = self.open_wave() {
+            waits.extend(self.wave_waits(counts, now));
+        }
+        waits
+    }
+
+    /// Why devices that are ready don't begin.
+    fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
+        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
+        if ready == 0 || self.grantable(now) > 0 {
+            return vec![];
+        }
+        let (in_use, max_concurrent_updates) = (self.total().in_use, self.spec.max_concurrent_updates);
+        let mut waits = Vec::new();
+        if in_use >= max_concurrent_updates {
+            waits.push(Wait::Slots { ready, in_use, max_concurrent_updates });
+        }
+        if let Some(until) = self.spec.next_paced(self.paced_until).filter(|until| *until > now) {
+            waits.push(Wait::Rate { ready, until });
+        }
+        waits
+    }
+
+    /// After a completed wave: somebody who opens the next one, or everybody's end.
+    fn next_step(&self) -> Vec<Wait> {
+        if usize::from(self.wave) < self.waves.len() {
+            return vec![Wait::Operator { wave: self.wave + 1 }];
+        }
+        let idle = idle(self.total());
+        let idle = (idle > 0).then_some(Wait::IdleDevices { count: idle, until: None });
+        self.working(None).into_iter().chain(idle).collect()
+    }
+
+    /// What the success gate and the soak of the open wave wait for.
+    fn wave_waits(&self, counts: Counts, now: DateTime<Utc>) -> Vec<Wait> {
+        let undecided = self.success_gate(counts, now) == SuccessGate::Undecided;
+        let mut waits = Vec::new();
+        if let Some(since) = self.soaking_since {
+            let until = since + TimeDelta::minutes(self.spec.soak_minutes(self.wave).into());
+            waits.extend((until > now && counts.enrolled > 0).then_some(Wait::Soak { wave: self.wave, until }));
+        }
+        if !undecided {
+            return waits;
+        }
+        let opened = self.wave_opened_at.unwrap_or(now);
+        let until = Some(opened + TimeDelta::minutes(self.spec.wave_wait_minutes.into())).filter(|until| *until > now);
+        let at_work = counts.working.max(counts.in_use);
+        if at_work > 0 {
+            waits.push(Wait::WorkingDevices { count: at_work, until });
+        }
+        let idle = idle(counts);
+        let matters = match until {
+            Some(_) => !self.would_be_enough(counts),
+            // After the wait only a wave with nobody after it stays undecided without anybody at work.
+            None => at_work == 0 && counts.ready == 0,
+        };
+        if idle > 0 && matters {
+            waits.push(Wait::IdleDevices { count: idle, until });
+        }
+        waits
+    }
+
+    /// Whether the devices at work and those that are ready would settle the wave without the others.
+    fn would_be_enough(&self, counts: Counts) -> bool {
+        let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
+        let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
+        u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled)
+    }
+
+    fn working(&self, until: Option<DateTime<Utc>>) -> Option<Wait> {
+        let total = self.total();
+        let count = total.working.max(total.in_use);
+        (count > 0).then_some(Wait::WorkingDevices { count, until })
+    }
+}
+
+/// Devices that are neither at work nor ready nor at their end.
+fn idle(counts: Counts) -> u32 {
+    counts.enrolled.saturating_sub(counts.ended() + counts.working.max(counts.in_use) + counts.ready)
+}
+
+impl Wait {
+    /// Stable name, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator { .. } => "operator",
+            Self::Resume => "resume",
+            Self::Accept => "accept",
+            Self::Firmware => "firmware",
+            Self::Plan => "plan",
+            Self::Soak { .. } => "soak",
+            Self::Slots { .. } => "slots",
+            Self::Rate { .. } => "rate",
+            Self::WorkingDevices { .. } => "working_devices",
+            Self::IdleDevices { .. } => "idle_devices",
+        }
+    }
+
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Soak { until, .. } | Self::Rate { until, .. } => Some(*until),
+            Self::WorkingDevices { until, .. } | Self::IdleDevices { until, .. } => *until,
+            Self::Operator { .. } | Self::Resume | Self::Accept | Self::Firmware | Self::Plan | Self::Slots { .. } => {
+                None
+            }
+        }
+    }
+
+    /// A sentence for people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Operator { wave } => format!("an operator to open wave {wave}"),
+            Self::Resume => "an operator to resume the campaign".to_owned(),
+            Self::Accept => "an operator to accept the failures that closed the gate, or to cancel".to_owned(),
+            Self::Firmware => "another campaign: the firmware of this one is withdrawn".to_owned(),
+            Self::Plan => "the plan".to_owned(),
+            Self::Soak { wave, until } => format!("the soak of wave {wave} until {}", time(*until)),
+            Self::Slots { ready, in_use, max_concurrent_updates } => {
+                format!("a slot for {}: {in_use} of {max_concurrent_updates} slots are taken", devices(*ready))
+            }
+            Self::Rate { ready, until } => {
+                format!("the rate to let the next of {} begin at {}", devices(*ready), time(*until))
+            }
+            Self::WorkingDevices { count, until } => format!("{} at work{}", devices(*count), at_most(*until)),
+            Self::IdleDevices { count, until } => {
+                format!("{} that can't begin now{}", devices(*count), at_most(*until))
+            }
+        }
+    }
+}
+
+fn devices(count: u32) -> String {
+    if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
+}
+
+fn at_most(until: Option<DateTime<Utc>>) -> String {
+    until.map_or_else(String::new, |until| format!(", at most until {}", time(until)))
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
