@@ -29,6 +29,7 @@ pub(crate) struct ConsumerPath {
 /// A consumer to make.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "reports", "filter": "campaign.*"}))]
 pub(crate) struct ConsumerRequest {
     /// 1 to 32 lower-case letters, digits and `-`.
     #[schema(example = "reports")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use domain::DeviceId;
+use domain::campaign::Violation;
 use domain::ids::RESERVED_DEVICE_IDS;
 use domain::preconditions::Preconditions;
 use domain::values::{
@@ -21,9 +22,6 @@ const DEV_EUI_DIGITS: usize = 16;
 /// Longest contact interval: 31 days, in seconds.
 const CONTACT_INTERVAL_MAX_S: u32 = 31 * 24 * 3_600;
 
-/// Longest silence that a precondition allows: 31 days, in minutes.
-const SILENCE_MAX_MINUTES: u32 = 31 * 24 * 60;
-
 const SHORT_RULE: &str = "1 to 128 characters without control characters";
 const VERSION_RULE: &str = "1 to 64 printable ASCII characters without blanks, quotes and backslashes";
 const COMPONENT_RULE: &str = "a component is [a-z0-9][a-z0-9_-]{0,31}";
@@ -35,6 +33,11 @@ pub(crate) struct Checks(Vec<FieldError>);
 impl Checks {
     pub(crate) fn fail(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.0.push(FieldError::new(field, reason));
+    }
+
+    /// What the domain's rules found.
+    pub(crate) fn violations(&mut self, found: Vec<Violation>) {
+        self.0.extend(found.into_iter().map(|(field, reason)| FieldError::new(field, reason)));
     }
 
     pub(crate) fn finish(self) -> Result<(), Problem> {
@@ -87,11 +90,8 @@ impl Checks {
     /// Nothing that was asked for is nothing.
     pub(crate) fn preconditions(&mut self, given: Option<Preconditions>) -> Option<Preconditions> {
         let wanted = given.filter(|given| !given.is_empty())?;
-        if wanted.min_battery_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
-            self.fail("preconditions.min_battery_percent", "1 to 100");
-        }
-        if wanted.max_silence_minutes.is_some_and(|minutes| !(1..=SILENCE_MAX_MINUTES).contains(&minutes)) {
-            self.fail("preconditions.max_silence_minutes", format!("1 to {SILENCE_MAX_MINUTES}"));
+        for (field, reason) in wanted.violations() {
+            self.fail(format!("preconditions.{field}"), reason);
         }
         Some(wanted)
     }

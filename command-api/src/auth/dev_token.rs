@@ -18,6 +18,7 @@ const EXPIRES_IN_MAX_S: u32 = 30 * 24 * 3_600;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"user_id": "developer", "expires_in": 3600, "roles": ["operator"]}))]
 pub(crate) struct DevTokenRequest {
     /// An opaque id; stands in the audit as `user:{user_id}`.
     #[serde(default = "default_user")]

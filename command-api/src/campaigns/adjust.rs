@@ -10,9 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::CampaignBody;
-use super::spec::check_minutes;
 use crate::auth::Operator;
-use crate::fields::Checks;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -23,6 +21,7 @@ use crate::state::App;
 /// New values; what is absent stays, `null` clears what may be absent.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"max_concurrent_updates": 200, "rate_per_minute": 60, "reason": "the night shift is over"}))]
 pub(crate) struct AdjustRequest {
     max_concurrent_updates: Option<u32>,
     /// Counts from the change on; devices that began in advance of the old rate take the new one's time.
@@ -45,21 +44,15 @@ pub(crate) struct AdjustRequest {
     wave_wait_minutes: Option<u32>,
     /// Of waves that have none of their own.
     soak_minutes: Option<u32>,
+    /// In the future; it can't be cleared: a campaign that is under way always has an end.
     #[schema(value_type = Option<DateTime<Utc>>)]
     ends_at: Change<DateTime<Utc>>,
     reason: Option<String>,
 }
 
 impl AdjustRequest {
-    fn into_changes(self) -> Result<Adjustments, Problem> {
-        let mut checks = Checks::default();
-        check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
-        check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
-        if let Change::Set(ends_at) = self.ends_at {
-            checks.time("ends_at", Some(ends_at));
-        }
-        checks.finish()?;
-        Ok(Adjustments {
+    fn into_changes(self) -> Adjustments {
+        Adjustments {
             max_concurrent_updates: self.max_concurrent_updates,
             rate_per_minute: self.rate_per_minute,
             batch_size: self.batch_size,
@@ -72,7 +65,7 @@ impl AdjustRequest {
             wave_wait_minutes: self.wave_wait_minutes,
             soak_minutes: self.soak_minutes,
             ends_at: self.ends_at,
-        })
+        }
     }
 }
 
@@ -95,7 +88,7 @@ pub(crate) async fn adjust_campaign(
     CommandRequest(envelope, Patch(mut wanted)): CommandRequest<Patch<AdjustRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let reason = wanted.reason.take();
-    let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()?) };
+    let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()) };
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
     let done = app.command(&caller, &envelope, &key, wish, reason).await?;
     Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?))

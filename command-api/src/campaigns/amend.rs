@@ -3,6 +3,7 @@
 use axum::extract::State;
 use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
+use event_store::clock;
 
 use super::model::CampaignBody;
 use super::spec::CampaignRequest;
@@ -25,6 +26,7 @@ use crate::updates::usable_firmware;
     responses(
         (status = 200, body = WithPosition<CampaignBody>),
         (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn replace_campaign(
@@ -38,7 +40,7 @@ pub(crate) async fn replace_campaign(
         return Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?));
     }
     let reason = wanted.reason.clone();
-    let spec = Box::new(wanted.into_spec()?);
+    let spec = Box::new(wanted.into_spec(clock::now())?);
     usable_firmware(&app, &caller, spec.firmware_id).await?;
     known_targets(&app, &caller, &spec).await?;
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Amend { spec }, reason).await?;

@@ -3,10 +3,14 @@
 use axum::extract::State;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
 use domain::{CampaignId, Key};
+use event_store::clock;
+use projections::{CAMPAIGNS, ROLLOUT};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::model::CampaignBody;
+use super::{get, waits};
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
 use crate::http::envelope::CommandHeaders;
@@ -41,6 +45,7 @@ pub(crate) async fn pause_campaign(
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"accept_failures": true, "reason": "flash of batch 7 is worn, others are fine"}))]
 pub(crate) struct ResumeRequest {
     /// Needed, with a reason, when a gate closed: counting begins afresh.
     #[serde(default)]
@@ -109,25 +114,59 @@ pub(crate) async fn cancel_campaign(
     send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Cancel, wanted.reason).await
 }
 
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "wave 1 looks good"}))]
+pub(crate) struct OpenWaveRequest {
+    /// Before its time: while the gate of the wave before is undecided, or while it soaks. Needs a reason; never past a closed gate.
+    #[serde(default)]
+    force: bool,
+    reason: Option<String>,
+}
+
 /// Open a wave
 ///
-/// The next one, where the wave before waits for an operator. Needs role operator.
+/// The next one, where the wave before has `advance: manual` and is completed. Before that 409 `wave_not_due`, which says what the campaign
+/// waits for; with `force` and a reason the wave opens all the same. The failure gate goes on judging the open wave and the whole campaign;
+/// the wave before is no longer judged alone. Needs role operator.
 #[utoipa::path(
-    post, path = "/campaigns/{campaign_id}/waves/{wave}/open", tag = "campaigns", request_body = ReasonRequest,
+    post, path = "/campaigns/{campaign_id}/waves/{wave}/open", tag = "campaigns", request_body = OpenWaveRequest,
     params(WavePath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<CampaignBody>),
-        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "wave_not_due, or the campaign doesn't run", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "force without a reason", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn open_wave(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(path): Path<WavePath>,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<OpenWaveRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let wish = CampaignCommand::OpenWave { wave: path.wave };
-    send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await
+    let reason = wanted.reason.as_deref().or(envelope.reason());
+    if wanted.force && reason.unwrap_or_default().trim().is_empty() {
+        return Err(Problem::invalid("reason", "is needed with force"));
+    }
+    let wish = CampaignCommand::OpenWave { wave: path.wave, force: wanted.force };
+    match send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await {
+        Err(problem) if problem.code() == "wave_not_due" => {
+            Err(with_waits(&app, &caller, path.campaign_id, problem).await)
+        }
+        outcome => outcome,
+    }
+}
+
+/// With what the campaign waits for, as far as the read models can say it now.
+async fn with_waits(app: &App, caller: &Caller, id: CampaignId, problem: Problem) -> Problem {
+    let waiting = async {
+        let (mut tx, row) = get::row(app, caller, id, &[CAMPAIGNS, ROLLOUT]).await?;
+        waits::of_campaign(&mut tx, &caller.tenant, &id, &row, clock::now()).await
+    };
+    let Ok(waiting) = waiting.await else { return problem };
+    let mut facts = problem.facts().cloned().unwrap_or_default();
+    facts["waits_for"] = json!(waiting);
+    problem.with_facts(facts)
 }
 
 async fn send(

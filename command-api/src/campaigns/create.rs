@@ -1,8 +1,10 @@
 //! `POST /campaigns` and `POST /campaigns/{id}/clone`: a new draft.
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, CampaignStatus};
 use domain::{CampaignId, Key, Rejection, Sealed};
+use event_store::clock;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -10,7 +12,6 @@ use super::model::{CampaignBody, location};
 use super::spec::CampaignRequest;
 use super::targets::known_targets;
 use crate::auth::{Caller, Operator};
-use crate::fields::Checks;
 use crate::http::envelope::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -39,16 +40,19 @@ pub(crate) async fn create_campaign(
         return Ok(first);
     }
     let reason = wanted.reason.clone();
-    let spec = wanted.into_spec()?;
+    let spec = wanted.into_spec(clock::now())?;
     known_targets(&app, &caller, &spec).await?;
     create(&app, &caller, &envelope, spec, reason).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Q4 2024 Update, other sites", "reason": "the first sites went well"}))]
 pub(crate) struct CloneRequest {
     /// By default the original's.
     name: Option<String>,
+    /// By default the original's, which must not have passed.
+    ends_at: Option<DateTime<Utc>>,
     reason: Option<String>,
 }
 
@@ -57,7 +61,11 @@ pub(crate) struct CloneRequest {
 /// A new draft with the same specification. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/clone", tag = "campaigns", request_body = CloneRequest,
-    params(CampaignPath, CommandHeaders), responses((status = 201, body = WithPosition<CampaignBody>))
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 201, body = WithPosition<CampaignBody>),
+        (status = 422, description = "The original's end has passed, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn clone_campaign(
     State(app): State<App>,
@@ -72,11 +80,9 @@ pub(crate) async fn clone_campaign(
     let spec = original.aggregate.spec.clone().filter(|_| original.aggregate.status != CampaignStatus::Deleted);
     let mut spec = spec.ok_or(Rejection::CampaignUnknown)?;
     if let Some(name) = wanted.name {
-        let mut checks = Checks::default();
-        checks.short("name", Some(&name));
-        checks.finish()?;
         spec.name = Sealed::Plain(name);
     }
+    spec.ends_at = wanted.ends_at.or(spec.ends_at);
     create(&app, &caller, &envelope, spec, wanted.reason).await
 }
 

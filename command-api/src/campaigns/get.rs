@@ -1,39 +1,55 @@
-//! `GET /campaigns/{id}`
+//! `GET /campaigns/{id}`: a campaign now, from the read models; or as it was, from EVENTS.
 
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use domain::campaign::{Campaign, CampaignStatus};
 use domain::{CampaignId, Key};
+use event_store::clock;
 use projections::campaigns::{CampaignFilter, CampaignRow};
-use projections::{CAMPAIGNS, ReadTx};
+use projections::{CAMPAIGNS, ROLLOUT, ReadTx};
 
 use super::model::CampaignBody;
+use super::waits;
 use crate::auth::{Caller, Viewer};
+use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{MinPosition, Path, PositionParams, Problem, ReadOfOne};
+use crate::http::{Filters, MinPosition, Path, PositionParams, Problem, ReadOfOne};
 use crate::state::App;
+
+const BEGINNING: Beginning =
+    Beginning { unknown: "no such campaign", only_at: "the campaign was created only at", fact: "created_at" };
 
 /// Get a campaign
 ///
-/// Needs role viewer.
+/// With `at_time` or `at_position` as it was then. Needs role viewer.
 #[utoipa::path(
-    get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, PositionParams),
+    get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, MomentParams, PositionParams),
     responses(
-        (status = 200, body = CampaignBody),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, body = AsItWas<CampaignBody>),
+        (status = 404, description = "Unknown, or not yet created then", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A moment to come", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_campaign(
     State(app): State<App>,
     Viewer(caller): Viewer,
     Path(path): Path<CampaignPath>,
+    Filters(moment): Filters<MomentParams>,
     min_position: MinPosition,
-) -> Result<Found<CampaignBody>, Problem> {
-    let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
-    let reading = ReadOfOne::begin(&app, &caller, min_position, &[CAMPAIGNS], &key).await?;
-    let (_, row) = found(&app, &caller, path.campaign_id, reading).await?;
-    Ok(Found { version: row.version, resource: CampaignBody::from(row) })
+) -> Result<Response, Problem> {
+    let id = path.campaign_id;
+    let key = Key::<Campaign>::new(&caller.tenant, &id);
+    if let Some(at) = moment.moment(&app).await? {
+        min_position.of_this_log(&app).await?;
+        return as_it_was(&app, &key, at, &BEGINNING, |loaded| CampaignBody::past(id, loaded)).await;
+    }
+    let reading = ReadOfOne::begin(&app, &caller, min_position, &[CAMPAIGNS, ROLLOUT], &key).await?;
+    let (mut tx, row) = found(&app, &caller, id, reading).await?;
+    let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, clock::now()).await?;
+    let (version, resource) = (row.version, CampaignBody::from(row).waiting_for(waits_for));
+    Ok(Found { version, resource }.into_response())
 }
 
 /// The campaign's row, with the transaction that sees it; 404 when the log knows no such campaign.
@@ -61,6 +77,6 @@ async fn found(
             return Ok((tx, row));
         }
         drop(tx);
-        reading.look_again("no such campaign", |campaign| campaign.status != CampaignStatus::Deleted).await?;
+        reading.look_again(BEGINNING.unknown, |campaign| campaign.status != CampaignStatus::Deleted).await?;
     }
 }

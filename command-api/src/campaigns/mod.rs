@@ -10,11 +10,13 @@ mod history;
 mod list;
 mod members;
 mod model;
+mod parts;
 mod retry;
 mod spec;
 mod start;
 mod status;
 mod targets;
+mod waits;
 
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};
@@ -28,6 +30,7 @@ pub(crate) use get::{__path_get_campaign, get_campaign};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
 pub(crate) use members::{__path_campaign_devices, campaign_devices};
+pub(crate) use parts::Preconditions as PreconditionsSchema;
 pub(crate) use retry::{__path_retry_campaign, retry_campaign};
 pub(crate) use start::{__path_execute_campaign, __path_start_campaign, execute_campaign, start_campaign};
 pub(crate) use status::{

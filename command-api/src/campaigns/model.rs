@@ -1,14 +1,18 @@
 //! A campaign as replies show it, from its aggregate or from the read model.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
-use domain::campaign::{Campaign, PlanSummary};
+use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary};
+use event_store::{Loaded, Origin, Times};
 use projections::campaigns::CampaignRow;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::spec::{SpecBody, warnings};
+use super::waits::WaitBody;
 use crate::http::{Done, Problem};
 
 /// A campaign.
@@ -25,14 +29,25 @@ pub(crate) struct CampaignBody {
     /// What planning came to: chunks, devices, exclusions by reason, waves, seed, position, hash.
     #[schema(value_type = Option<Object>)]
     plan: Option<Value>,
-    /// The latest gate that closed, with its evidence. Null in replies to commands, as are `started_at` and `ended_at`: ask for the
-    /// campaign.
+    /// The gate that holds the campaign now, with its evidence; null as soon as its failures are accepted, or the campaign is cancelled or
+    /// ends.
     #[schema(value_type = Option<Object>)]
     gate: Option<Value>,
+    /// The latest gate that closed, with `closed_at` and whether its failures were `accepted`. Earlier ones are in the history.
+    #[schema(value_type = Option<Object>)]
+    last_gate: Option<Value>,
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     started_at: Option<DateTime<Utc>>,
+    /// When what waits expires and the campaign ends with what is under way. Of a draft what it says itself: null where it says nothing.
+    ends_at: Option<DateTime<Utc>>,
+    /// In drafts that name no end: so many days after the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_after_days: Option<i64>,
     ended_at: Option<DateTime<Utc>>,
+    /// What it waits for; empty where it moves on by itself or has ended. Only in replies about one campaign as it is, not to commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<Vec<WaitBody>>,
     /// Number of the campaign's events: its `ETag`.
     version: u64,
     /// What its creator should know.
@@ -43,46 +58,103 @@ pub(crate) struct CampaignBody {
 impl CampaignBody {
     /// As a command left it.
     pub(super) fn done(id: CampaignId, done: &Done<Campaign>) -> Result<Self, Problem> {
-        let (campaign, origin) = (&done.aggregate, done.origin.as_deref());
-        let spec = campaign.spec.as_ref().ok_or_else(|| Problem::internal("a campaign without specification"))?;
-        Ok(Self {
+        Self::of(id, &done.aggregate, done.origin.as_deref(), &done.times, done.version)
+            .ok_or_else(|| Problem::internal("a campaign without specification"))
+    }
+
+    /// As it was.
+    pub(super) fn past(id: CampaignId, loaded: &Loaded<Campaign>) -> Option<Self> {
+        Self::of(id, &loaded.aggregate, loaded.origin.as_deref(), &loaded.times, loaded.version)
+    }
+
+    #[must_use]
+    pub(super) fn waiting_for(self, waits_for: Vec<WaitBody>) -> Self {
+        Self { waits_for: Some(waits_for), ..self }
+    }
+
+    fn of(id: CampaignId, campaign: &Campaign, origin: Option<&Origin>, times: &Times, version: u64) -> Option<Self> {
+        let spec = campaign.spec.as_ref()?;
+        let started_at = times.of("campaign.planning_started");
+        let ended_at = times.of("campaign.finished").max(times.of("campaign.cancelled"));
+        let default_end = started_at.map(|at| at + chrono::TimeDelta::days(ENDS_AFTER_DAYS));
+        let gate = |event| serde_json::to_value(event).ok();
+        Some(Self {
             campaign_id: id.to_string(),
             status: campaign.status.word().to_owned(),
-            spec: SpecBody::of(spec),
             wave: campaign.wave,
             plan: plan(campaign.summary.as_ref()),
-            gate: None,
+            gate: campaign.closed_gate().and_then(gate),
+            last_gate: last_gate(
+                campaign.last_gate.as_deref().and_then(gate),
+                times.of("campaign.gate_closed"),
+                campaign.gate_accepted,
+            ),
             created_by: origin.map(|origin| origin.by.to_string()),
             created_at: origin.map(|origin| origin.at),
-            started_at: None,
-            ended_at: None,
-            version: done.version,
-            warnings: warnings(spec),
+            started_at,
+            ends_at: campaign.ends_at.or(spec.ends_at).or(default_end),
+            ends_after_days: ends_after_days(campaign.status, spec.ends_at),
+            ended_at: ended_at.filter(|_| campaign.status.is_terminal()),
+            waits_for: None,
+            version,
+            warnings: warnings(spec, campaign.summary.as_ref()),
+            spec: SpecBody::of(spec),
         })
     }
 }
 
 impl From<CampaignRow> for CampaignBody {
     fn from(row: CampaignRow) -> Self {
+        let status = CampaignStatus::from_word(&row.status).unwrap_or_default();
         Self {
-            campaign_id: row.campaign_id,
-            status: row.status,
             spec: SpecBody::of(&row.spec),
             wave: row.wave,
             plan: plan(row.summary.as_ref()),
-            gate: row.gate,
+            gate: row.closed_gate().cloned(),
+            last_gate: last_gate(row.gate.clone(), row.gate_closed_at, row.gate_accepted),
             created_by: Some(row.created_by),
             created_at: Some(row.created_at),
             started_at: row.started_at,
+            ends_at: row.ends_at.or(row.spec.ends_at),
+            ends_after_days: ends_after_days(status, row.spec.ends_at),
             ended_at: row.ended_at,
+            waits_for: None,
             version: row.version,
-            warnings: warnings(&row.spec),
+            warnings: warnings(&row.spec, row.summary.as_ref()),
+            campaign_id: row.campaign_id,
+            status: row.status,
         }
     }
 }
 
 fn plan(summary: Option<&PlanSummary>) -> Option<Value> {
     summary.and_then(|summary| serde_json::to_value(summary).ok())
+}
+
+fn ends_after_days(status: CampaignStatus, named: Option<DateTime<Utc>>) -> Option<i64> {
+    (status == CampaignStatus::Draft && named.is_none()).then_some(ENDS_AFTER_DAYS)
+}
+
+/// A gate that closed, with what became of it.
+pub(super) fn last_gate(gate: Option<Value>, closed_at: Option<DateTime<Utc>>, accepted: bool) -> Option<Value> {
+    let mut gate = gate?;
+    gate["closed_at"] = json!(closed_at);
+    gate["accepted"] = json!(accepted);
+    Some(gate)
+}
+
+/// Why nobody takes part, where nobody does.
+pub(super) fn nobody(summary: &PlanSummary) -> Option<String> {
+    if summary.devices > 0 {
+        return None;
+    }
+    let excluded: BTreeMap<&str, u32> =
+        summary.excluded.iter().map(|(reason, count)| (reason.word(), *count)).collect();
+    if excluded.is_empty() {
+        return Some("no device takes part: none matches the targets".to_owned());
+    }
+    let reasons: Vec<String> = excluded.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    Some(format!("no device takes part: {}", reasons.join(", ")))
 }
 
 /// Where a campaign is found.

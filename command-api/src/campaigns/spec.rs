@@ -2,7 +2,8 @@
 //!
 //! What this version can't do, and fields of another strategy, are refused by name, never ignored.
 
-use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use chrono::{DateTime, Utc};
+use domain::campaign::{Advance, CampaignSpec, PlanSummary, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
 use domain::preconditions::Preconditions;
 use domain::values::{Percent, Priority, Threshold};
 use domain::{DeviceId, FirmwareId, Sealed};
@@ -10,17 +11,27 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::model::nobody;
+use super::parts;
 use crate::fields::Checks;
 use crate::http::Problem;
 
 /// Share of devices that go first when a canary campaign names none.
 const CANARY_PERCENTAGE_DEFAULT: u8 = 5;
-/// Longest soak, waiting or working time: 1 year, in minutes.
-const MINUTES_MAX: u32 = 365 * 24 * 60;
 
 /// A campaign to create, or to put in the place of a draft.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "name": "Q4 2024 Update", "firmware_id": "7c9e6679-7425-5de3-944b-e07fc1f90ae7", "deployment_strategy": "staged",
+    "target_filters": {"device_type": "smart_frame", "firmware_version": "<2.0.0"},
+    "waves": [
+        {"percentage": 10, "soak_minutes": 60, "advance": "manual"},
+        {"percentage": 50, "advance": "manual"},
+        {"percentage": 100},
+    ],
+    "max_concurrent_updates": 50, "batch_size": 10, "failure_threshold_percent": 20, "reason": "security fix",
+}))]
 pub(crate) struct CampaignRequest {
     name: String,
     #[schema(value_type = uuid::Uuid)]
@@ -32,7 +43,7 @@ pub(crate) struct CampaignRequest {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     target_devices: Vec<DeviceId>,
-    #[schema(value_type = Option<Object>, example = json!({"device_type": "smart_frame", "firmware_version": "<2.0.0"}))]
+    #[schema(value_type = Option<parts::TargetFilters>)]
     target_filters: Option<TargetFilters>,
     target_all: Option<bool>,
     /// Share of the eligible devices, 1 to 100.
@@ -43,8 +54,12 @@ pub(crate) struct CampaignRequest {
     max_concurrent_updates: Option<u32>,
     /// So many devices at most are let begin together.
     batch_size: Option<u32>,
-    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100.
-    #[schema(value_type = Option<Vec<Object>>, example = json!([{"percentage": 10}, {"percentage": 100, "advance": "manual"}]))]
+    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100. A wave with `"advance": "manual"` holds **after** itself:
+    /// its devices begin without anybody's doing, the next wave only when an operator opens it.
+    #[schema(
+        value_type = Option<Vec<parts::WaveRequest>>,
+        example = json!([{"percentage": 10, "advance": "manual"}, {"percentage": 50, "advance": "manual"}, {"percentage": 100}])
+    )]
     waves: Option<Vec<WaveSpec>>,
     /// Canary only, 1 to 99.
     #[schema(value_type = Option<u8>, default = 5)]
@@ -69,7 +84,8 @@ pub(crate) struct CampaignRequest {
     /// Accepted with a warning: a gate that closes pauses the campaign in this version.
     #[serde(default)]
     auto_rollback: bool,
-    /// Then what waits expires, what is under way goes on to its end, and the campaign ends; also while it is paused. 30 days without it.
+    /// Then what waits expires, what is under way goes on to its end, and the campaign ends; also while it is paused. In the future; 30 days
+    /// after the start where it is absent.
     ends_at: Option<chrono::DateTime<chrono::Utc>>,
     #[schema(default = 60)]
     timeout_minutes: Option<u32>,
@@ -100,9 +116,7 @@ pub(crate) struct CampaignRequest {
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
     maintenance_window: Option<Value>,
-    /// What must hold before a device is told: `min_battery_percent`, `external_power`, `max_silence_minutes`, by what was last heard of
-    /// it.
-    #[schema(value_type = Option<Object>, example = json!({"min_battery_percent": 30}))]
+    #[schema(value_type = Option<parts::Preconditions>)]
     preconditions: Option<Preconditions>,
 }
 
@@ -119,8 +133,8 @@ fn is_nothing(value: &Value) -> bool {
 
 impl CampaignRequest {
     /// The specification, with every default filled in.
-    pub(super) fn into_spec(self) -> Result<CampaignSpec, Problem> {
-        self.check()?;
+    pub(super) fn into_spec(self, now: DateTime<Utc>) -> Result<CampaignSpec, Problem> {
+        let mut checks = self.check();
         let waves = self.wave_specs();
         let spec = CampaignSpec {
             name: Sealed::Plain(self.name),
@@ -154,15 +168,14 @@ impl CampaignRequest {
             allow_downgrade: self.allow_downgrade,
             preconditions: self.preconditions.filter(|wanted| !wanted.is_empty()),
         };
-        spec.check()?;
+        checks.violations(spec.violations(now));
+        checks.finish()?;
         Ok(spec)
     }
 
-    fn check(&self) -> Result<(), Problem> {
+    /// What concerns the request alone: fields of other strategies, and what this version can't do.
+    fn check(&self) -> Checks {
         let mut checks = Checks::default();
-        checks.short("name", Some(&self.name));
-        checks.long("description", self.description.as_deref());
-        checks.short("sample_seed", self.sample_seed.as_deref());
         if matches!(self.deployment_strategy, Strategy::Scheduled | Strategy::BlueGreen) {
             let word = self.deployment_strategy.word();
             checks.fail("deployment_strategy", format!("{word} is not available in this version"));
@@ -194,17 +207,7 @@ impl CampaignRequest {
         if self.canary_percentage == Some(Percent::ALL) {
             checks.fail("canary_percentage", "1 to 99");
         }
-        checks.preconditions(self.preconditions);
-        checks.time("ends_at", self.ends_at);
-        check_minutes(&mut checks, "soak_minutes", self.soak_minutes);
-        check_minutes(&mut checks, "wave_wait_minutes", self.wave_wait_minutes);
-        check_minutes(&mut checks, "timeout_minutes", self.timeout_minutes);
-        check_minutes(&mut checks, "wait_for_device_minutes", self.wait_for_device_minutes);
-        for (index, wave) in self.waves.iter().flatten().enumerate() {
-            checks.short(&format!("waves[{index}].name"), wave.name.as_deref());
-            check_minutes(&mut checks, &format!("waves[{index}].soak_minutes"), wave.soak_minutes);
-        }
-        checks.finish()
+        checks
     }
 
     fn wave_specs(&self) -> Vec<WaveSpec> {
@@ -231,18 +234,14 @@ fn threshold(value: u8) -> Threshold {
     Threshold::new(value).unwrap_or_else(|| unreachable!("at most 100"))
 }
 
-pub(super) fn check_minutes(checks: &mut Checks, field: &str, minutes: Option<u32>) {
-    if minutes.is_some_and(|minutes| minutes > MINUTES_MAX) {
-        checks.fail(field, format!("at most {MINUTES_MAX}"));
-    }
-}
-
-/// What a creator should know although the campaign was accepted.
-pub(super) fn warnings(spec: &CampaignSpec) -> Vec<String> {
-    match spec.auto_rollback {
-        true => vec!["rollback is not available yet: a gate that closes pauses the campaign instead".to_owned()],
-        false => vec![],
-    }
+/// What an operator should know although the campaign was accepted.
+pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<String> {
+    let no_rollback = "rollback is not available yet: a gate that closes pauses the campaign instead";
+    let holds_nothing =
+        "advance: manual on the last wave holds nothing: it holds after its wave, before the next one opens";
+    let manual_last = spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
+    let told = [spec.auto_rollback.then_some(no_rollback), manual_last.then_some(holds_nothing)];
+    told.into_iter().flatten().map(str::to_owned).chain(plan.and_then(nobody)).collect()
 }
 
 /// The specification as replies show it: the fields of the request.
@@ -252,7 +251,7 @@ pub(crate) struct SpecBody {
     description: Option<String>,
     firmware_id: String,
     deployment_strategy: &'static str,
-    #[schema(value_type = Object)]
+    #[schema(value_type = parts::CampaignSettings)]
     #[serde(flatten)]
     rest: Value,
 }
@@ -261,7 +260,7 @@ impl SpecBody {
     pub(super) fn of(spec: &CampaignSpec) -> Self {
         let mut rest = serde_json::to_value(spec).unwrap_or_default();
         if let Some(fields) = rest.as_object_mut() {
-            for named in ["name", "description", "firmware_id", "strategy"] {
+            for named in ["name", "description", "firmware_id", "strategy", "ends_at"] {
                 fields.remove(named);
             }
         }
@@ -289,7 +288,7 @@ mod tests {
         for (field, value) in more.as_object().unwrap() {
             all[field] = value.clone();
         }
-        crate::http::body::parse::<CampaignRequest>(all.to_string().as_bytes())?.into_spec()
+        crate::http::body::parse::<CampaignRequest>(all.to_string().as_bytes())?.into_spec(DateTime::UNIX_EPOCH)
     }
 
     fn percentages(spec: &CampaignSpec) -> Vec<u8> {
@@ -316,8 +315,39 @@ mod tests {
             "failure_threshold_percent": 20,
         }))
         .unwrap();
-        assert_eq!(warnings(&spec).len(), 1);
-        assert!(warnings(&spec)[0].contains("rollback is not available"));
+        assert_eq!(warnings(&spec, None).len(), 1);
+        assert!(warnings(&spec, None)[0].contains("rollback is not available"));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_at_once() {
+        let wrong = json!({"name": "", "canary_size": 5, "batch_size": 0, "ends_at": "1970-01-01T00:00:00Z"});
+        let problem = request(wrong).unwrap_err();
+        let fields: Vec<&str> = problem.errors().iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["canary_size", "name", "batch_size", "ends_at"]);
+    }
+
+    #[test]
+    fn manual_on_the_last_wave_is_warned_about() {
+        let waves = |last: &str| json!({"waves": [{"percentage": 10, "advance": "manual"}, {"percentage": 100, "advance": last}]});
+        assert_eq!(warnings(&request(waves("auto")).unwrap(), None), Vec::<String>::new());
+        assert!(warnings(&request(waves("manual")).unwrap(), None)[0].contains("holds nothing"));
+    }
+
+    #[test]
+    fn the_specification_in_replies_is_described() {
+        let full = json!({
+            "target_devices": ["d-1"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
+            "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
+        });
+        let mut spec = request(full).unwrap();
+        spec.canary_size = Some(1);
+        let shown = SpecBody::of(&spec).rest;
+        let schema = serde_json::to_value(<parts::CampaignSettings as utoipa::PartialSchema>::schema()).unwrap();
+        let described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let mut shown: Vec<&String> = shown.as_object().unwrap().keys().collect();
+        shown.sort();
+        assert_eq!(shown, described);
     }
 
     #[test]
@@ -340,6 +370,12 @@ mod tests {
             (json!({"rollout_percentage": 0}), "rollout_percentage"),
             (json!({"max_concurrent_updates": 0}), "max_concurrent_updates"),
             (json!({"ends_at": "+10000-01-01T00:00:00Z"}), "ends_at"),
+            (json!({"ends_at": "1970-01-01T00:00:00Z"}), "ends_at"),
+            (json!({"name": ""}), "name"),
+            (json!({"wave_wait_minutes": 525_601}), "wave_wait_minutes"),
+            (json!({"waves": [{"percentage": 100, "name": ""}]}), "waves[0].name"),
+            (json!({"preconditions": {"min_battery_percent": 101}}), "preconditions.min_battery_percent"),
+            (json!({"target_filters": {"device_type": ""}}), "target_filters.device_type"),
             (json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
             (json!({"colour": "red"}), "colour"),
         ] {

@@ -3,20 +3,23 @@
 //! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted from
 //! then on; and once more behind, because another request that failed may have let it go again.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use domain::campaign::threads::CAMPAIGN;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
 use domain::{CampaignId, Key, Rejection};
-use event_store::{Loaded, clock};
+use event_store::{Loaded, Times, clock};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::spec::warnings;
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
 use crate::firmware::release_stale;
@@ -40,12 +43,22 @@ pub(crate) struct Started {
     status: String,
     /// Devices that take part, once the plan is complete.
     workflows_submitted: u32,
+    /// Devices that are left out, by reason, once the plan is complete.
+    #[schema(example = json!({"already_on_version": 12}))]
+    excluded: BTreeMap<String, u32>,
     plan_complete: bool,
+    started_at: Option<DateTime<Utc>>,
+    /// When what waits expires and the campaign ends with what is under way.
+    ends_at: Option<DateTime<Utc>>,
+    /// Says when no device takes part: the campaign has ended then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// Start a campaign
 ///
-/// Waits up to 5 s for the plan. 503 without PostgreSQL. Needs role operator.
+/// Waits up to 5 s for the plan. A campaign that fits no device says so in `warnings`, and has ended. 409 `campaign_over` when the draft's
+/// own end has passed; 503 without PostgreSQL. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -109,7 +122,10 @@ async fn start(
         pinning(FirmwareCommand::Pin { campaign: id }).await?;
     }
     let done = outcome?;
-    if done.dry_run { Ok(done.reply(Started::of(id, &done.aggregate))) } else { started(app, caller, &key, id).await }
+    if done.dry_run {
+        return Ok(done.reply(Started::of(id, &done.aggregate, &done.times)));
+    }
+    started(app, caller, &key, id).await
 }
 
 /// The correlation id that a command on a campaign goes on with.
@@ -124,7 +140,8 @@ async fn is_live(app: &App, key: &Key<Campaign>) -> Result<bool, Problem> {
 async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
     let planned = planned(app, key).await?;
     app.own_writes.remember(caller, planned.last_sequence);
-    Ok(Reply::ok(Started::of(id, &planned.aggregate), app.token(planned.last_sequence).await?).version(planned.version))
+    let body = Started::of(id, &planned.aggregate, &planned.times);
+    Ok(Reply::ok(body, app.token(planned.last_sequence).await?).version(planned.version))
 }
 
 /// The command: the same for a campaign that has been started, so that it can be sent again.
@@ -190,12 +207,17 @@ async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded
 }
 
 impl Started {
-    fn of(id: CampaignId, campaign: &Campaign) -> Self {
+    fn of(id: CampaignId, campaign: &Campaign, times: &Times) -> Self {
+        let excluded = campaign.summary.iter().flat_map(|summary| &summary.excluded);
         Self {
             campaign_id: id.to_string(),
             status: campaign.status.word().to_owned(),
             workflows_submitted: campaign.summary.as_ref().map_or(0, |summary| summary.devices),
+            excluded: excluded.map(|(reason, count)| (reason.word().to_owned(), *count)).collect(),
             plan_complete: campaign.summary.is_some(),
+            started_at: times.of("campaign.planning_started"),
+            ends_at: campaign.ends_at,
+            warnings: campaign.spec.as_ref().map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref())),
         }
     }
 }

@@ -18,6 +18,8 @@ use utoipa::ToSchema;
 
 use super::get;
 use super::members::WITHOUT_PHASE;
+use super::model::last_gate;
+use super::waits::{self, WaitBody};
 use crate::auth::{Caller, Viewer};
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
@@ -93,10 +95,18 @@ pub(crate) struct CampaignStatusBody {
     /// Devices left out, by reason.
     #[schema(value_type = Object)]
     excluded: Value,
-    /// The latest gate that closed, with its evidence.
+    /// What the campaign waits for; empty where it moves on by itself or has ended.
+    waits_for: Vec<WaitBody>,
+    /// The gate that holds the campaign now, with its evidence; null as soon as its failures are accepted, or the campaign is cancelled or
+    /// ends.
     #[schema(value_type = Option<Object>)]
     gate: Option<Value>,
+    /// The latest gate that closed, with `closed_at` and whether its failures were `accepted`.
+    #[schema(value_type = Option<Object>)]
+    last_gate: Option<Value>,
     started_at: Option<DateTime<Utc>>,
+    /// When what waits expires and the campaign ends with what is under way.
+    ends_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     /// When it will be through at the present pace; null until 20 devices are settled.
     eta: Option<DateTime<Utc>>,
@@ -161,7 +171,9 @@ async fn status(
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
     let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();
-    Ok(Json(body(row, &waves, totals, downloads, clock::now())))
+    let now = clock::now();
+    let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, now).await?;
+    Ok(Json(CampaignStatusBody { waits_for, ..body(row, &waves, totals, downloads, now) }))
 }
 
 fn body(
@@ -175,6 +187,8 @@ fn body(
     let (enrolled, confirmed, failed) =
         (sum(|wave| wave.enrolled), sum(|wave| wave.confirmed), sum(|wave| wave.failed));
     let settled = confirmed + failed;
+    let gate = row.closed_gate().cloned();
+    let last_gate = last_gate(row.gate, row.gate_closed_at, row.gate_accepted);
     let excluded = row.summary.as_ref().and_then(|summary| serde_json::to_value(&summary.excluded).ok());
     CampaignStatusBody {
         campaign_id: row.campaign_id,
@@ -199,9 +213,12 @@ fn body(
         rollbacks: 0,
         failures_by_code: totals.failures_by_code,
         excluded: excluded.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-        gate: row.gate,
+        waits_for: vec![],
+        gate,
+        last_gate,
         eta: eta(row.started_at.filter(|_| row.ended_at.is_none()), now, settled, enrolled),
         started_at: row.started_at,
+        ends_at: row.ends_at.or(row.spec.ends_at),
         ended_at: row.ended_at,
     }
 }

@@ -24,6 +24,7 @@ use crate::state::App;
 /// What to change: absent fields stay, `null` clears.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"name": "Hall 3", "tags": {"site": "south", "line": null}, "reason": "moved"}))]
 pub(crate) struct DevicePatch {
     /// If given, the device's own.
     device_id: Option<String>,

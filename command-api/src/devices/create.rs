@@ -23,6 +23,10 @@ use crate::state::App;
 /// A device to register.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "device_id": "d-1", "device_type": "smart_frame", "device_model": "SF-2024-Pro", "hardware_version": "1.2",
+    "firmware_version": "1.0.0", "tags": {"site": "north"}, "timezone": "Europe/Berlin",
+}))]
 pub(crate) struct DeviceRequest {
     /// `[A-Za-z0-9][A-Za-z0-9_:-]{0,63}`; generated when absent.
     pub(super) device_id: Option<String>,

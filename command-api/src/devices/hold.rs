@@ -18,6 +18,7 @@ use crate::state::App;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"until": "2099-12-31T00:00:00Z", "reason": "in the workshop"}))]
 pub(crate) struct HoldRequest {
     /// Until released when absent.
     until: Option<DateTime<Utc>>,
@@ -26,6 +27,7 @@ pub(crate) struct HoldRequest {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "looking at failures"}))]
 pub(crate) struct ReasonRequest {
     pub(crate) reason: Option<String>,
 }

@@ -16,6 +16,7 @@ use crate::http::Problem;
 /// The `metadata` part of an upload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Frame", "version": "2.1.0", "device_model": "SF-2024-Pro", "requires_version": ">=1.4.0"}))]
 pub(crate) struct UploadMetadata {
     name: String,
     /// Such as `2.1.0` or `2.1.0+b7`. A leading `v`, leading zeros, missing parts and a build label that only one side has make no other

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Decider, Key, Sealed};
-use event_store::{Cause, CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, clock};
+use event_store::{Cause, CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, Times, clock};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ use super::said;
 use crate::auth::Caller;
 use crate::state::App;
 
+/// What is said of a command that changes other people's work without saying why.
+const NO_REASON: &str = "no reason is given: this changes the work of others, who will look for one in the history";
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
 /// Longest idempotency key, in bytes.
@@ -73,16 +75,21 @@ pub(crate) struct Done<A: Decider> {
     pub(crate) aggregate: Arc<A>,
     /// How the aggregate began; none when nothing was stored.
     pub(crate) origin: Option<Arc<Origin>>,
+    /// When its dated events were decided last.
+    pub(crate) times: Times,
     pub(crate) events: Vec<A::Event>,
     pub(crate) version: u64,
     pub(crate) position: PositionToken,
     pub(crate) dry_run: bool,
+    /// It changes other people's work and doesn't say why.
+    pub(crate) lacks_reason: bool,
 }
 
 impl<A: Decider> Done<A> {
     /// 200 with the resource.
     pub(crate) fn reply<T>(&self, resource: T) -> Reply<T> {
-        Reply::ok(resource, self.position).version(self.version).dry_run(self.dry_run)
+        let reply = Reply::ok(resource, self.position).version(self.version).dry_run(self.dry_run);
+        if self.lacks_reason { reply.warning(NO_REASON) } else { reply }
     }
 
     /// 201 with the resource and its place, or 200 where it existed already, or on a dry run.
@@ -223,14 +230,17 @@ impl App {
         reason: Option<String>,
     ) -> Result<Done<A>, Problem> {
         let request = envelope.request(caller, wish, reason)?;
+        let reason = request.reason.as_ref().and_then(|reason| reason.plain());
+        let lacks_reason = A::wants_reason(&request.wish) && reason.is_none_or(|reason| reason.trim().is_empty());
         if envelope.dry_run {
             let checked = self.store.check(key, &request).await?;
             let position = self.token(checked.position).await?;
-            let (aggregate, origin) = (Arc::new(checked.aggregate), checked.origin);
+            let (aggregate, origin, times) = (Arc::new(checked.aggregate), checked.origin, checked.times);
             let (events, version) = (checked.events, checked.version);
-            return Ok(Done { aggregate, origin, events, version, position, dry_run: true });
+            return Ok(Done { aggregate, origin, times, events, version, position, dry_run: true, lacks_reason });
         }
-        self.done(caller, self.store.execute(key, request).await?).await
+        let done = self.done(caller, self.store.execute(key, request).await?).await?;
+        Ok(Done { lacks_reason, ..done })
     }
 
     /// The outcome of this very request when it came earlier: it stands, whatever has become of all that it needed then.
@@ -262,8 +272,8 @@ impl App {
     async fn done<A: Decider>(&self, caller: &Caller, committed: Committed<A>) -> Result<Done<A>, Problem> {
         self.own_writes.remember(caller, committed.position);
         let position = self.token(committed.position).await?;
-        let Committed { aggregate, origin, events, version, .. } = committed;
-        Ok(Done { aggregate, origin, events, version, position, dry_run: false })
+        let Committed { aggregate, origin, times, events, version, .. } = committed;
+        Ok(Done { aggregate, origin, times, events, version, position, dry_run: false, lacks_reason: false })
     }
 }
 

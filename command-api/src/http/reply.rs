@@ -7,6 +7,8 @@ use event_store::PositionToken;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::problem::Problem;
+
 /// Header with the position of what a command stored.
 pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("waybill-position");
 
@@ -22,6 +24,9 @@ pub(crate) struct WithPosition<T> {
     /// Present on a dry run: nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
+    /// What its sender should know, among it the warnings of the resource; absent when there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// A successful reply to a command.
@@ -33,11 +38,20 @@ pub(crate) struct Reply<T> {
     version: Option<u64>,
     location: Option<String>,
     dry_run: bool,
+    warnings: Vec<String>,
 }
 
 impl<T> Reply<T> {
     pub(crate) fn ok(resource: T, position: PositionToken) -> Self {
-        Self { status: StatusCode::OK, resource, position, version: None, location: None, dry_run: false }
+        Self {
+            status: StatusCode::OK,
+            resource,
+            position,
+            version: None,
+            location: None,
+            dry_run: false,
+            warnings: vec![],
+        }
     }
 
     #[must_use]
@@ -49,6 +63,12 @@ impl<T> Reply<T> {
     #[must_use]
     pub(crate) fn dry_run(mut self, dry_run: bool) -> Self {
         self.dry_run = dry_run;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn warning(mut self, text: &str) -> Self {
+        self.warnings.push(text.to_owned());
         self
     }
 
@@ -64,8 +84,15 @@ impl<T> Reply<T> {
 impl<T: Serialize> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
         let position = (!self.dry_run).then(|| self.position.to_string());
-        let body =
-            WithPosition { resource: self.resource, position: position.clone(), dry_run: self.dry_run.then_some(true) };
+        let mut resource = match serde_json::to_value(self.resource) {
+            Ok(resource) => resource,
+            Err(error) => return Problem::internal(error).into_response(),
+        };
+        let own = resource.as_object_mut().and_then(|fields| fields.remove("warnings"));
+        let own: Vec<String> = own.and_then(|own| serde_json::from_value(own).ok()).unwrap_or_default();
+        let warnings = own.into_iter().chain(self.warnings).collect();
+        let dry_run = self.dry_run.then_some(true);
+        let body = WithPosition { resource, position: position.clone(), dry_run, warnings };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         let mut set = |name: HeaderName, value: &str| {

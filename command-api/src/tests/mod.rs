@@ -6,10 +6,12 @@ mod correlations;
 mod deletions;
 mod devices;
 mod downloads;
+mod examples;
 mod health;
 mod parameters;
 mod past;
 mod repeats;
+mod rollouts;
 mod updates;
 mod uploads;
 

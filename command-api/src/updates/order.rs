@@ -3,7 +3,7 @@
 use domain::device::{FirmwareFacts, Limits, UpdateKind, UpdateRequest};
 use domain::firmware::Firmware;
 use domain::preconditions::Preconditions;
-use domain::values::Priority;
+use domain::values::{MINUTES_MAX, Priority};
 use domain::{FirmwareId, Key, RejectionKind};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -19,12 +19,14 @@ pub(crate) const RETRIES_DEFAULT: u16 = 3;
 pub(crate) const TIMEOUT_DEFAULT_MINUTES: u32 = 60;
 /// Waiting time: 7 days, in minutes.
 pub(crate) const WAIT_DEFAULT_MINUTES: u32 = 7 * 24 * 60;
-/// Longest working or waiting time: 1 year, in minutes.
-pub(crate) const MINUTES_MAX: u32 = 365 * 24 * 60;
 
 /// An update that somebody wants a device to have.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "firmware_id": "7c9e6679-7425-5de3-944b-e07fc1f90ae7", "priority": "high", "preconditions": {"min_battery_percent": 30},
+    "reason": "customer asked for it",
+}))]
 pub(crate) struct UpdateOrder {
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,
@@ -46,9 +48,7 @@ pub(crate) struct UpdateOrder {
     force_update: bool,
     #[serde(default)]
     allow_downgrade: bool,
-    /// What must hold before the device is told: `min_battery_percent`, `external_power`, `max_silence_minutes`, by what was last heard
-    /// of it.
-    #[schema(value_type = Option<Object>, example = json!({"min_battery_percent": 30}))]
+    #[schema(value_type = Option<crate::campaigns::PreconditionsSchema>)]
     preconditions: Option<Preconditions>,
     pub(super) reason: Option<String>,
 }
