@@ -53,7 +53,78 @@ async fn a_failing_firmware_stops_at_the_gate_with_evidence() {
     let refused = api.send(Method::POST, &format!("/campaigns/{id}/resume"), Some(&json!({}))).await.unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
     assert!(refused.body["type"].as_str().unwrap().contains("gate_still_closed"), "{}", refused.body);
+    assert_eq!((&status["gate"]["gate"], &status["waits_for"][0]["kind"]), (&json!("failure"), &json!("accept")));
+    let command = json!({"reason": "wrong firmware"});
+    let cancelled = api.post(&format!("/campaigns/{id}/cancel"), &command).await.unwrap();
+    let status = world.campaign_is(&api, &id, &["cancelling", "cancelled"]).await;
+    for body in [cancelled, status] {
+        let gates = (&body["gate"], &body["last_gate"]["gate"], &body["last_gate"]["accepted"]);
+        assert_eq!(gates, (&Value::Null, &json!("failure"), &json!(false)), "{body}");
+    }
     fleet.stop().await;
+}
+
+fn kinds(body: &Value) -> Vec<&str> {
+    body["waits_for"].as_array().into_iter().flatten().filter_map(|wait| wait["kind"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_says_what_it_waits_for_until_it_is_through() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(8)).await;
+    let waves =
+        json!([{"percentage": 50, "soak_minutes": 60}, {"percentage": 75, "advance": "manual"}, {"percentage": 100}]);
+    let draft = json!({"name": "d", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
+    let draft = api.post("/campaigns", &draft).await.unwrap();
+    let draft = api.get(&format!("/campaigns/{}", draft["campaign_id"].as_str().unwrap())).await.unwrap();
+    assert_eq!((kinds(&draft), &draft["ends_after_days"]), (vec!["operator"], &json!(30)), "{draft}");
+
+    let id = world.campaign(&api, &firmware, json!({"waves": waves})).await;
+    let (path, open) = (format!("/campaigns/{id}"), |wave: u16| format!("/campaigns/{id}/waves/{wave}/open"));
+    let status = format!("{path}/status");
+    let soaking = world.until_get(&api, &status, "wave 1 soaks", |body| kinds(body) == ["soak"]).await;
+    assert_eq!((&soaking["waits_for"][0]["wave"], soaking["ends_at"].is_string()), (&json!(1), true), "{soaking}");
+    let early = api.send(Method::POST, &open(2), Some(&json!({}))).await.unwrap();
+    assert_eq!((early.status.as_u16(), kinds(&early.body["facts"])), (409, vec!["soak"]), "{}", early.body);
+
+    api.post(&open(2), &json!({"force": true, "reason": "we know enough"})).await.unwrap();
+    let waiting = world.until_get(&api, &status, "wave 3 is to be opened", |body| kinds(body) == ["operator"]).await;
+    assert_eq!(waiting["waits_for"][0]["detail"], "an operator to open wave 3", "{waiting}");
+    assert_eq!(waiting["waves"][0]["completed_at"], Value::Null, "{waiting}");
+    let shown = api.get(&path).await.unwrap();
+    assert_eq!(shown["waits_for"], waiting["waits_for"], "{shown}");
+
+    fleet.stop().await;
+    world
+        .until_get(&api, "/devices?limit=200", "nobody is there", |body| {
+            body["items"].as_array().unwrap().iter().all(|device| device["status"] != "online")
+        })
+        .await;
+    api.post(&open(3), &json!({})).await.unwrap();
+    let offline = world.until_get(&api, &status, "devices are missed", |body| kinds(body) == ["offline_devices"]).await;
+    let wait = &offline["waits_for"][0];
+    assert_eq!((&wait["count"], wait["until"].is_string()), (&json!(2), true), "{offline}");
+    world.read_models_equal_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_fits_nobody_says_so_and_ends_at_once() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "1.0.0").await;
+    world.register(&api, &devices(3)).await;
+    let wanted = json!({"name": "n", "firmware_id": firmware, "deployment_strategy": "staged", "target_all": true});
+    let created = api.post("/campaigns", &wanted).await.unwrap();
+    let path = format!("/campaigns/{}", created["campaign_id"].as_str().unwrap());
+    let started = api.post(&format!("{path}/start"), &json!({})).await.unwrap();
+    assert_eq!((&started["workflows_submitted"], &started["status"]), (&json!(0), &json!("completed")), "{started}");
+    assert_eq!(started["warnings"], json!(["no device takes part: 3 already_on_version"]), "{started}");
+    assert_eq!(started["excluded"], json!({"already_on_version": 3}), "{started}");
+    let ended = api.get(&path).await.unwrap();
+    assert_eq!((&ended["waits_for"], ended["ended_at"].is_string()), (&json!([]), true), "{ended}");
+    world.read_models_equal_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
