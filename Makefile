@@ -8,22 +8,26 @@ MAKEFLAGS += --no-print-directory
 # A program in the foreground stops with make, also when make is killed.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
-.PHONY: setup demo up test check bench
+.PHONY: setup build demo up test test-long check bench
 
 setup:
 	@scripts/setup
 
-demo: setup
-	@echo 'Building Waybill; the first time takes some minutes.' >&2
+build: setup
+	@scripts/build
+
+demo: build
 	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- demo --devices $(DEVICES) --fail $(FAIL)
 
-up: setup
-	@echo 'Building Waybill; the first time takes some minutes.' >&2
+up: build
 	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- up
 
-test: setup
-	cargo build --quiet -p waybill
+test: build
 	cargo test --quiet --workspace
+
+# The same with many more cases for property tests and larger matrices; takes hours.
+test-long: build
+	WAYBILL_TEST_LONG=1 cargo test --quiet --workspace
 
 check: setup
 	scripts/check

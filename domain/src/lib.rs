@@ -28,3 +28,11 @@ pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, TenantId, Upda
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;
+
+/// Cases of a property test: many more where time is no matter (`make test-long`).
+#[cfg(test)]
+fn cases(usual: u32) -> u32 {
+    const TIMES: u32 = 20;
+    let is_long = std::env::var_os("WAYBILL_TEST_LONG").is_some_and(|value| value == "1");
+    if is_long { usual * TIMES } else { usual }
+}

@@ -165,7 +165,7 @@ fn after(device: &Device, events: &[DeviceEvent]) -> Device {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(CASES), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_device_never_has_two_live_updates(story in stories()) {
