@@ -129,6 +129,16 @@ pub(crate) async fn settle(
     }
 }
 
+fn lock_name(name: &str) -> String {
+    format!("waybill:{name}")
+}
+
+/// What this process is and does, for PostgreSQL to show: at most 63 bytes are kept.
+fn this_process(doing: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("waybill {doing}, process {} on {}", std::process::id(), host.trim())
+}
+
 /// Lets the statements of this transaction take long.
 pub(crate) async fn work_at_length<'c>(connection: impl Executor<'c, Database = Postgres>) -> Result<(), DbError> {
     connection.execute(&*format!("SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}")).await?;
@@ -250,10 +260,35 @@ impl Db {
             .connect_lazy_with(options)
     }
 
-    /// Holds a name as long as the transaction lives; an error when somebody else holds it.
+    /// Holds a name as long as the transaction lives; an error that says who holds it when somebody else does.
     pub(crate) async fn hold(&self, name: &str) -> Result<Transaction<'static, Postgres>, DbError> {
-        let held = self.try_hold(name).await?;
-        held.ok_or_else(|| DbError::Refused(format!("another process is at {name} already")))
+        let Some(mut held) = self.try_hold(name).await? else { return Err(DbError::Refused(self.holder(name).await?)) };
+        // PostgreSQL shows it in pg_stat_activity, to people and to whoever comes second.
+        let set = sqlx::query("SELECT set_config('application_name', $1, true)").bind(this_process(name));
+        set.execute(&mut *held).await?;
+        Ok(held)
+    }
+
+    /// A sentence about who holds a name.
+    async fn holder(&self, name: &str) -> Result<String, DbError> {
+        let found = sqlx::query(
+            "SELECT coalesce(nullif(a.application_name, ''), 'a session of PostgreSQL') AS who, a.pid,
+               to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS since
+             FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended($1, 0)",
+        );
+        let Some(row) = found.bind(lock_name(name)).fetch_optional(&self.pool).await? else {
+            return Ok(format!("somebody else was {name} until now: try again"));
+        };
+        let (who, pid, since): (String, i32, Option<String>) =
+            (row.try_get("who")?, row.try_get("pid")?, row.try_get("since")?);
+        let since = since.map(|since| format!(" since {since} UTC")).unwrap_or_default();
+        Ok(format!(
+            "somebody else is {name} already{since}: {who} (session {pid} of PostgreSQL). \
+             Wait for its end; a second one at the same time would be of no use"
+        ))
     }
 
     /// The same; none when somebody else holds it.
@@ -261,7 +296,7 @@ impl Db {
         let mut tx = self.made().await?.begin().await?;
         (&mut *tx).execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
-            .bind(format!("waybill:{name}"))
+            .bind(lock_name(name))
             .fetch_one(&mut *tx)
             .await?;
         Ok(held.then_some(tx))

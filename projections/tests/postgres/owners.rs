@@ -166,3 +166,22 @@ async fn a_database_that_is_away_is_named_and_waited_for() {
     assert!(begun.is_err(), "nothing has begun without tables");
     assert!(tasks.shutdown(PATIENCE).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_rebuild_at_the_same_time_is_told_who_is_at_it() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    let runtime = tokio::runtime::Handle::current();
+    let mut second = None;
+    let first = projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {
+        second.get_or_insert_with(|| {
+            let other = projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {});
+            tokio::task::block_in_place(|| runtime.block_on(other))
+        });
+    });
+    first.await.unwrap();
+    let error = second.unwrap().unwrap_err().to_string();
+    let process = format!("waybill rebuilding devices, process {}", std::process::id());
+    assert!(error.contains("somebody else is rebuilding devices already since 20"), "{error}");
+    assert!(error.contains(&process) && error.contains("Wait for its end"), "{error}");
+}
