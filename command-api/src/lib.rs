@@ -33,4 +33,5 @@ mod words;
 
 pub use links::DownloadLinks;
 pub use serve::{openapi_json, router, serve, serve_about};
+pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};

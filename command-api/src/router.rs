@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::http::guard;
 use crate::http::parameters::{self, Parameters};
+use crate::http::{guard, observe};
 use crate::state::App;
 use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, openapi, service, updates};
 
@@ -148,6 +148,6 @@ fn surrounded(app: App, known: Parameters, router: Router<App>) -> Router {
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
         .layer(from_fn(guard::problems))
-        .layer(from_fn(guard::measure))
+        .layer(from_fn(observe::observe))
         .with_state(app)
 }

@@ -21,6 +21,7 @@ use crate::auth::Tokens;
 use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
+use crate::service::{Counted, HealthCheck};
 
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -84,6 +85,8 @@ pub struct ApiState {
     pub config: ApiConfig,
     /// What `/metrics` renders; none when this process has no recorder.
     pub metrics: Option<PrometheusHandle>,
+    /// Parts of this process that `/health/detailed` asks.
+    pub checks: Vec<HealthCheck>,
 }
 
 /// The state behind all handlers. Clones share it.
@@ -100,6 +103,9 @@ pub(crate) struct Shared {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Option<PrometheusHandle>,
+    pub(crate) checks: Vec<HealthCheck>,
+    /// Gauges that are counted in PostgreSQL.
+    pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
     pub(crate) links: DownloadLinks,
     /// What was downloaded and isn't in PostgreSQL yet.
@@ -123,7 +129,7 @@ impl Deref for App {
 
 impl App {
     pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
-        let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics } = state;
+        let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
         let tokens = Tokens::new(&config.jwt_secret);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
         let started = Instant::now();
@@ -137,6 +143,8 @@ impl App {
             objects,
             config,
             metrics,
+            checks,
+            counted: Counted::default(),
             tokens,
             links,
             downloads: Counters::default(),

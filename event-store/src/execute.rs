@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use domain::{AggregateKey, CommandId, Decider, Key};
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::{AppendError, ExecuteError, StoreError};
@@ -37,7 +38,8 @@ impl EventStore {
     ) -> Result<Committed<A>, ExecuteError> {
         let began = Instant::now();
         let execution = Execution::new(self, key.raw(), &request)?;
-        let outcome = match timeout(EXECUTE_TIMEOUT, execution.run(key)).await {
+        let span = tracing::debug_span!("command", otel.name = %format_args!("command {}", A::TYPE), aggregate = %key.raw(), command.id = %request.id);
+        let outcome = match timeout(EXECUTE_TIMEOUT, execution.run(key)).instrument(span).await {
             Ok(outcome) => outcome,
             Err(_) => Err(StoreError::Unavailable("the command got no outcome in time".to_owned()).into()),
         };
@@ -172,7 +174,8 @@ impl<'a, A: Decider> Execution<'a, A> {
         if bytes > RECORD_MAX_BYTES {
             return Err(StoreError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES }.into());
         }
-        match self.append_record(loaded.last_sequence, body).await {
+        let span = tracing::debug_span!("append", bytes);
+        match self.append_record(loaded.last_sequence, body).instrument(span).await {
             Ok(sequence) => {
                 let outcome = CommandOutcome {
                     id: self.request.id,

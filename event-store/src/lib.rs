@@ -25,6 +25,7 @@ pub mod lease;
 pub mod lifecycle;
 pub mod log;
 pub mod memory;
+pub mod metering;
 pub mod position;
 pub mod record;
 pub mod request;

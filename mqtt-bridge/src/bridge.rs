@@ -10,7 +10,7 @@ use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
 
 use crate::command::Links;
-use crate::inbound::{Answers, Handler, Queues, Unfinished, mqtt_msgs, overheard};
+use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, overheard};
 use crate::link::{BrokerAddress, Link};
 use crate::outbound::{LiveDevices, Outbound};
 
@@ -34,6 +34,9 @@ pub struct BridgeOptions {
 pub struct Bridge {
     /// True once nothing that a device publishes is lost any more.
     pub ready: watch::Receiver<bool>,
+    /// What devices sent and isn't worked off.
+    pub backlog: watch::Receiver<Backlog>,
+    link: Arc<Link>,
 }
 
 impl Bridge {
@@ -41,18 +44,22 @@ impl Bridge {
         let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, tasks } =
             options;
         let (sender, ready) = watch::channel(false);
+        let (measured, backlog) = watch::channel(Backlog::default());
+        tasks.spawn("mqtt-backlog", measure_backlog(devices.clone(), measured, tasks.token().clone()));
+        let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
         // The first MQTT connection also makes nats-server create the stream that inbound reads.
-        let answers = Answers {
-            store: store.clone(),
-            link: Arc::new(Link::open(broker.clone(), "answers", &tasks)),
-            links: Arc::clone(&links),
-        };
+        let answers = Answers { store: store.clone(), link: Arc::clone(&link), links: Arc::clone(&links) };
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-overheard", overheard::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
         tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
-        Self { ready }
+        Self { ready, backlog, link }
+    }
+
+    /// Whether this process is connected to the broker.
+    pub fn is_connected(&self) -> bool {
+        self.link.is_connected()
     }
 }

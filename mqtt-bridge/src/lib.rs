@@ -14,11 +14,13 @@ mod bridge;
 pub mod command;
 mod inbound;
 mod link;
+pub mod metrics;
 mod outbound;
 pub mod topics;
 pub mod wire;
 
 pub use bridge::{Bridge, BridgeOptions};
 pub use command::{LinkRequest, Links};
+pub use inbound::Backlog;
 pub use link::BrokerAddress;
 pub use outbound::{DeviceRef, LiveDevices};

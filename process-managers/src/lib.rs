@@ -6,11 +6,14 @@
 
 mod causes;
 mod deadlines;
+mod gates;
 mod lag;
 mod loops;
+pub mod metrics;
 mod planner;
 mod preconditions;
 mod presence;
+mod pulse;
 mod rollout;
 mod slots;
 mod withdrawals;
@@ -21,6 +24,8 @@ use std::time::Duration;
 use event_store::EventStore;
 use event_store::lifecycle::Tasks;
 use projections::{Db, Projections};
+
+pub use pulse::{Pulse, PulseOf};
 
 /// Times of the process managers; the defaults are for production.
 #[derive(Debug, Clone)]
@@ -60,11 +65,13 @@ pub(crate) struct Context {
     pub(crate) projections: Projections,
     pub(crate) options: Options,
     pub(crate) lag: lag::Lag,
+    pub(crate) pulse: Pulse,
 }
 
-/// Starts all process managers as tasks of `tasks`.
-pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) {
-    let context = Arc::new(Context { store, db, projections, options, lag: lag::Lag::default() });
+/// Starts all process managers as tasks of `tasks`. What comes back tells how they are.
+pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) -> Pulse {
+    let pulse = Pulse::default();
+    let context = Arc::new(Context { store, db, projections, options, lag: lag::Lag::default(), pulse: pulse.clone() });
     tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
     tasks.spawn("planning process manager", loops::run(context.clone(), tasks.token().clone(), planner::TICK));
     tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
@@ -72,4 +79,5 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
         .spawn("precondition process manager", loops::run(context.clone(), tasks.token().clone(), preconditions::TICK));
     tasks.spawn("withdrawal process manager", loops::run(context.clone(), tasks.token().clone(), withdrawals::TICK));
     tasks.spawn("presence process manager", loops::run(context, tasks.token().clone(), presence::TICK));
+    pulse
 }

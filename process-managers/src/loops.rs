@@ -93,7 +93,9 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
     let interval = (tick.interval)(&context.options);
     while !stop.is_cancelled() {
         news.mark_unchanged();
+        context.pulse.begins(tick.name);
         let outcome = (tick.run)(&context).await;
+        context.pulse.ended(tick.name, outcome.as_ref().err().map(ToString::to_string));
         let rests = matches!(outcome, Ok(Progress::Idle | Progress::DueAt(_)));
         let pause = match outcome {
             Ok(progress) => progress.pause(interval, clock::now()),

@@ -16,7 +16,7 @@ use projections::rollout::{self, View, WorkRow};
 
 use crate::lag::is_deaf;
 use crate::loops::{self, Progress, Tick, TickError};
-use crate::{Context, causes, slots, withdrawals};
+use crate::{Context, causes, gates, slots, withdrawals};
 
 /// Campaigns read at a time; a tick looks at all.
 const PAGE_CAMPAIGNS: usize = 500;
@@ -137,8 +137,10 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
                 GateKind::TooFewReached => Cause::Thread,
             };
-            let wish = C::CloseGate { gate, wave, threshold_percent, evidence };
-            command(context, row, view, "close_gate", wish, cause).await?;
+            let wish = C::CloseGate { gate, wave, threshold_percent, evidence: evidence.clone() };
+            if command(context, row, view, "close_gate", wish, cause).await? {
+                gates::tell(row, gate, wave, threshold_percent, &evidence);
+            }
         }
         Decision::WithdrawUnanswered => {
             let devices = rollout::withdrawable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
@@ -173,7 +175,7 @@ fn record(record: Option<RecordRef>) -> Cause {
     record.map_or(Cause::Thread, Cause::Record)
 }
 
-/// Sends a decision to the campaign, named by the view it was taken on.
+/// Sends a decision to the campaign, named by the view it was taken on. Says whether it was stored.
 async fn command(
     context: &Context,
     row: &WorkRow,
@@ -181,7 +183,7 @@ async fn command(
     name: &str,
     wish: CampaignCommand,
     cause: Cause,
-) -> Result<(), TickError> {
+) -> Result<bool, TickError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
     // Whatever happened to the campaign since may have changed what is to be decided.
     let seen = Some(Seen::OneOf(vec![view.campaign_version]));
@@ -191,13 +193,13 @@ async fn command(
             if !committed.events.is_empty() {
                 tracing::info!(campaign.id = %row.campaign, decision = name, position = committed.position, "A campaign moves on.");
             }
-            Ok(())
+            Ok(!committed.events.is_empty() && !committed.repeated)
         }
         Err(ExecuteError::Rejected(rejection)) => {
             tracing::debug!(campaign.id = %row.campaign, decision = name, %rejection, "A decision came too late.");
-            Ok(())
+            Ok(false)
         }
-        Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(()),
+        Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict | ExecuteError::CommandIdReused) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

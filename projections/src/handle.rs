@@ -200,6 +200,8 @@ impl Projections {
                 let lag = head.saturating_sub(entry.position);
                 let at_end = !entry.owned && entry.state == ProjectionState::Running && lag == 0;
                 metrics::gauge!("waybill_projection_lag_positions", "projection" => name.clone()).set(lag as f64);
+                metrics::gauge!("waybill_projection_parked_aggregates", "projection" => name.clone())
+                    .set(entry.parked as f64);
                 ProjectionStatus {
                     version: models::version_of(&name).unwrap_or(PRESENCE_VERSION),
                     name,

@@ -8,6 +8,7 @@
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
 mod board;
+pub mod census;
 mod compare;
 mod db;
 mod decode;
@@ -15,6 +16,7 @@ pub mod downloads;
 mod handle;
 pub mod hearing;
 mod line;
+pub mod metrics;
 mod models;
 pub mod presence;
 mod rebuild;

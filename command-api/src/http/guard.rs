@@ -1,9 +1,9 @@
 //! The outermost layer: every failure leaves as a problem that names its path, nothing takes for ever, a panic is a 500.
 
 use std::any::Any;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -40,33 +40,6 @@ pub(crate) async fn problems(request: Request, next: Next) -> Response {
         return answer;
     }
     response
-}
-
-/// Counts requests and their times, by route and status.
-pub(crate) async fn measure(request: Request, next: Next) -> Response {
-    let began = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let method = method_label(&request);
-    let response = next.run(request).await;
-    let route = route.unwrap_or_else(|| "other".to_owned());
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("waybill_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
-        .increment(1);
-    metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route).record(began.elapsed());
-    response
-}
-
-/// A closed set: methods are text that anybody can send.
-fn method_label(request: &Request) -> &'static str {
-    match request.method().as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        _ => "other",
-    }
 }
 
 /// No such path.

@@ -6,6 +6,7 @@ pub(crate) mod envelope;
 pub(crate) mod guard;
 pub(crate) mod history;
 mod json;
+pub(crate) mod observe;
 pub(crate) mod own_writes;
 pub(crate) mod paging;
 pub(crate) mod parameters;

@@ -14,12 +14,15 @@ use event_store::StoreError;
 use futures::FutureExt;
 use projections::{ProjectionState, ProjectionStatus};
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::parts::{Finding, PartStatus};
 use crate::auth::Caller;
 use crate::http::Problem;
 use crate::state::App;
 
+const NO_ANSWER: &str = "no answer in time";
 /// Longest wait for a dependency's answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,11 +32,17 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
-/// One thing that the service needs.
+/// One thing that the service needs, or a part of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Component {
     name: String,
     up: bool,
+    /// Platform admins only: `degraded` when it works and needs a look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<PartStatus>,
+    /// Platform admins only: how much there is to do, or what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     /// Platform admins only.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -106,7 +115,9 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
 
 /// What is up and what isn't
 ///
-/// Errors and lag are shown to those with role platform_admin only; in development also to admins of the default tenant.
+/// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, what
+/// devices sent that isn't worked off, how far devices have been heard, and whether firmware can be stored. Status, details, errors and
+/// lag are shown to those with role platform_admin only; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
     responses((status = 200, body = DetailedHealth))
@@ -116,26 +127,32 @@ pub(crate) async fn detailed(
     MaybePlatformAdmin(admin): MaybePlatformAdmin,
 ) -> Json<DetailedHealth> {
     let mut components = components(&app).await;
+    let degraded = components.iter().any(|part| part.status != Some(PartStatus::Up));
     if !admin {
-        for part in &mut components {
-            (part.error, part.lag, part.position, part.parked) = (None, None, None, None);
-        }
+        components = components.into_iter().map(|part| Component::bare(part.name, part.up)).collect();
     }
-    let degraded = components.iter().any(|part| !part.up || part.parked.is_some_and(|parked| parked > 0));
     Json(DetailedHealth { status: if degraded { "degraded" } else { "ok" }, components })
 }
 
 async fn components(app: &App) -> Vec<Component> {
-    let (log, database, projections) = tokio::join!(
+    let parts = futures::future::join_all(app.checks.iter().map(|check| timeout(PROBE_TIMEOUT, check())));
+    let (log, database, projections, parts) = tokio::join!(
         event_log(app),
         probe("PostgreSQL", async { app.db.ping().await.map_err(|error| error.to_string()) }),
-        tokio::time::timeout(PROBE_TIMEOUT, app.projections.status()),
+        timeout(PROBE_TIMEOUT, app.projections.status()),
+        parts,
     );
     let mut components = vec![log, database];
     match projections {
         Ok(Ok(statuses)) => components.extend(statuses.into_iter().map(Component::from)),
         Ok(Err(error)) => components.push(Component::new("projections", Some(error.to_string()))),
-        Err(_) => components.push(Component::new("projections", Some("no answer in time".to_owned()))),
+        Err(_) => components.push(Component::new("projections", Some(NO_ANSWER.to_owned()))),
+    }
+    for findings in parts {
+        match findings {
+            Ok(findings) => components.extend(findings.into_iter().map(Component::from)),
+            Err(_) => components.push(Component::new("a part of the process", Some(NO_ANSWER.to_owned()))),
+        }
     }
     components
 }
@@ -158,29 +175,47 @@ async fn log_error(app: &App) -> Option<StoreError> {
 }
 
 async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -> Component {
-    let error = match tokio::time::timeout(PROBE_TIMEOUT, question).await {
+    let error = match timeout(PROBE_TIMEOUT, question).await {
         Ok(answer) => answer.err(),
-        Err(_) => Some("no answer in time".to_owned()),
+        Err(_) => Some(NO_ANSWER.to_owned()),
     };
     Component::new(name, error)
 }
 
 impl Component {
+    /// What everybody may see.
+    fn bare(name: String, up: bool) -> Self {
+        Self { name, up, status: None, detail: None, error: None, lag: None, position: None, parked: None }
+    }
+
     fn new(name: &str, error: Option<String>) -> Self {
-        Self { name: name.to_owned(), up: error.is_none(), error, lag: None, position: None, parked: None }
+        let status = if error.is_none() { PartStatus::Up } else { PartStatus::Down };
+        Self { status: Some(status), error, ..Self::bare(name.to_owned(), status == PartStatus::Up) }
     }
 }
 
 impl From<ProjectionStatus> for Component {
     fn from(status: ProjectionStatus) -> Self {
         let up = matches!(status.state, ProjectionState::Running | ProjectionState::CaughtUp);
+        let part_status = match (up, status.parked) {
+            (false, _) => PartStatus::Down,
+            (true, 0) => PartStatus::Up,
+            (true, _) => PartStatus::Degraded,
+        };
         Self {
-            name: format!("projection {}", status.name),
-            up,
+            status: Some(part_status),
             error: status.error,
             lag: Some(status.lag),
             position: Some(status.position),
             parked: Some(status.parked),
+            ..Self::bare(format!("projection {}", status.name), up)
         }
+    }
+}
+
+impl From<Finding> for Component {
+    fn from(finding: Finding) -> Self {
+        let up = finding.status != PartStatus::Down;
+        Self { status: Some(finding.status), detail: finding.detail, ..Self::bare(finding.name, up) }
     }
 }

@@ -106,6 +106,7 @@ impl Api {
             objects: objects.clone(),
             config,
             metrics: None,
+            checks: vec![],
         };
         let app = App::new(state, Tasks::new());
         let router = crate::router::build(app.clone());

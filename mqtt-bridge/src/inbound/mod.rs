@@ -5,6 +5,7 @@
 //! can't be stored now is asked for again later.
 
 mod answers;
+mod backlog;
 mod handler;
 mod heard;
 mod limits;
@@ -24,6 +25,8 @@ use domain::device::{Mark, MarkTopic};
 use domain::{DeviceId, TenantId};
 
 pub(crate) use answers::Answers;
+pub use backlog::Backlog;
+pub(crate) use backlog::measure as measure_backlog;
 pub(crate) use handler::Handler;
 pub(crate) use queues::Queues;
 pub(crate) use unfinished::{Settled, Unfinished};

@@ -1,0 +1,59 @@
+//! How many devices and campaigns there are, over all tenants, for `/metrics`.
+
+use domain::campaign::CampaignStatus;
+use sqlx::Row as _;
+
+use crate::db::{Db, DbError};
+
+/// Reachabilities of devices.
+const REACHABILITIES: [&str; 3] = ["online", "offline", "never_seen"];
+
+/// Counts by word; a word that nobody has counts 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    pub devices: Vec<(String, u64)>,
+    pub updates_in_flight: u64,
+    pub campaigns: Vec<(String, u64)>,
+}
+
+impl Census {
+    /// Shows the counts as gauges.
+    pub fn show(&self) {
+        for (reachability, count) in &self.devices {
+            metrics::gauge!("waybill_devices", "reachability" => reachability.clone()).set(*count as f64);
+        }
+        for (status, count) in &self.campaigns {
+            metrics::gauge!("waybill_campaigns", "status" => status.clone()).set(*count as f64);
+        }
+        metrics::gauge!("waybill_updates_in_flight").set(self.updates_in_flight as f64);
+    }
+}
+
+/// Counts. Cheap for a fleet of any size that one log holds, but not so cheap that every request may ask.
+pub async fn census(db: &Db) -> Result<Census, DbError> {
+    let mut tx = db.read_all().await?;
+    let mut counted = async |sql: &str| {
+        let rows = sqlx::query(sql).fetch_all(&mut *tx.0).await?;
+        let count = |row: &sqlx::postgres::PgRow| Ok((row.try_get("word")?, row.try_get::<i64, _>("count")? as u64));
+        rows.iter().map(count).collect::<Result<Vec<(String, u64)>, DbError>>()
+    };
+    let devices =
+        counted("SELECT status AS word, count(*) AS count FROM devices WHERE lifecycle = 'active' GROUP BY 1").await?;
+    let in_flight = counted("SELECT '' AS word, count(*) AS count FROM devices WHERE live_ordinal IS NOT NULL").await?;
+    let campaigns = counted("SELECT status AS word, count(*) AS count FROM campaigns GROUP BY 1").await?;
+    let statuses = CampaignStatus::ALL.into_iter().filter(|status| *status != CampaignStatus::Absent);
+    Ok(Census {
+        devices: with_zeros(devices, REACHABILITIES.map(str::to_owned)),
+        updates_in_flight: in_flight.first().map_or(0, |(_, count)| *count),
+        campaigns: with_zeros(campaigns, statuses.map(|status| status.word().to_owned())),
+    })
+}
+
+fn with_zeros(mut counts: Vec<(String, u64)>, words: impl IntoIterator<Item = String>) -> Vec<(String, u64)> {
+    for word in words {
+        if !counts.iter().any(|(known, _)| *known == word) {
+            counts.push((word, 0));
+        }
+    }
+    counts
+}
