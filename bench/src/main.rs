@@ -8,6 +8,7 @@ mod report;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
+use waybill::logs::LogArgs;
 use waybill::stack::Tools;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,7 +33,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    waybill::logs::install(waybill::config::LogFormat::Text, Some("warn"));
+    waybill::logs::install(&LogArgs::default(), waybill::logs::PRINTING, None);
     let tools = Tools::locate()?;
     if matches!(args.scenario, Scenario::All | Scenario::Executor) {
         executor::run(&tools, args.count).await?;

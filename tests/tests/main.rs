@@ -21,6 +21,7 @@ mod hearing;
 mod isolation;
 mod loud;
 mod mistakes;
+mod operations;
 mod order;
 mod protocol;
 mod read_models;

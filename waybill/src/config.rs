@@ -1,12 +1,13 @@
 //! All settings of `waybill serve`, as flags and environment variables. One struct; `--help` is its documentation.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::origin;
+use crate::{origin, secrets};
 
 /// Which parts of Waybill a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,12 +24,6 @@ impl Role {
     pub fn runs(self, part: Self) -> bool {
         self == Self::All || self == part
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Settings of a serving process.
@@ -84,8 +79,8 @@ pub struct ServeArgs {
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
     /// Replicas of the streams: missing ones are made with so many, and those with another number refused
-    #[arg(long, default_value_t = 1, env = "WAYBILL_STREAM_REPLICAS")]
-    pub stream_replicas: usize,
+    #[arg(long, default_value_t = 1, env = "WAYBILL_STREAM_REPLICAS", value_parser = clap::value_parser!(u8).range(REPLICAS_RANGE))]
+    pub stream_replicas: u8,
     /// Pause before an update's second attempt, in seconds; doubled for each further one
     #[arg(long, default_value_t = 30, env = "WAYBILL_RETRY_BACKOFF_SECONDS")]
     pub retry_backoff_seconds: u32,
@@ -95,13 +90,10 @@ pub struct ServeArgs {
     /// How long a last will must stand before a device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
-    /// Format of logs on standard error
-    #[arg(long, value_enum, default_value = "text", env = "WAYBILL_LOG_FORMAT")]
-    pub log_format: LogFormat,
 }
 
-/// Shortest secret, in bytes.
-const SECRET_MIN_BYTES: usize = 32;
+/// Replicas of a stream that nats-server allows.
+const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 
 impl ServeArgs {
     /// Where download links point to.
@@ -116,6 +108,7 @@ impl ServeArgs {
             self.role == Role::All || both_secrets,
             "processes that share the work share their secrets: with --role set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET, to the same values in each"
         );
+        secrets::check_given(self)?;
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
             return Ok(());
         }
@@ -135,42 +128,6 @@ impl ServeArgs {
             ..process_managers::Options::default()
         }
     }
-
-    /// A secret given by the operator, else the one kept in the data directory, made at the first start.
-    pub fn secret(&self, given: Option<&String>, file: &str) -> anyhow::Result<Vec<u8>> {
-        if let Some(secret) = given {
-            anyhow::ensure!(
-                secret.len() >= SECRET_MIN_BYTES,
-                "the secret for {file} is shorter than {SECRET_MIN_BYTES} bytes"
-            );
-            return Ok(secret.clone().into_bytes());
-        }
-        let path = self.data_dir.join("secrets").join(file);
-        if let Ok(secret) = std::fs::read(&path)
-            && secret.len() >= SECRET_MIN_BYTES
-        {
-            return Ok(secret);
-        }
-        let secret: [u8; SECRET_MIN_BYTES] = rand::random();
-        write_private(&path, &secret)?;
-        Ok(secret.to_vec())
-    }
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &std::path::Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::io::Write;
-    let directory = path.parent().ok_or_else(|| anyhow::anyhow!("{} has no directory", path.display()))?;
-    std::fs::create_dir_all(directory)?;
-    let partial = path.with_extension("partial");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(std::fs::rename(partial, path)?)
 }
 
 #[cfg(test)]
@@ -210,7 +167,8 @@ mod tests {
 
     #[test]
     fn processes_that_share_the_work_are_given_what_they_must_share() {
-        let secrets = ["--jwt-secret", "one", "--download-secret", "two"];
+        let (jwt, download) = ("j".repeat(32), "d".repeat(32));
+        let secrets = ["--jwt-secret", &jwt, "--download-secret", &download];
         let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
         assert_eq!(check(&[]), Ok(()));
         assert!(check(&["--role", "bridge"]).unwrap_err().contains("WAYBILL_JWT_SECRET"));
@@ -220,5 +178,13 @@ mod tests {
         assert!(check(&bridge).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
         assert_eq!(check(&[&bridge[..], &["--download-base-url", "https://d.example.com"]].concat()), Ok(()));
         assert!(check(&["--http-listen", "0.0.0.0:8240"]).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_by_name_and_not_repeated() {
+        for (flag, name) in [("--jwt-secret", "WAYBILL_JWT_SECRET"), ("--download-secret", "WAYBILL_DOWNLOAD_SECRET")] {
+            let error = serve_args(&[flag, "geheim"]).check().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("6 bytes") && !error.contains("geheim"), "{error}");
+        }
     }
 }

@@ -1,15 +1,21 @@
 //! `waybill`: firmware for fleets, with proof.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use waybill::config::{LogFormat, ServeArgs};
-use waybill::{asyncapi, demo, logs, openapi, projections, rebuild, replay, serve, simulate, up};
+use waybill::config::ServeArgs;
+use waybill::logs::LogArgs;
+use waybill::traces::TraceArgs;
+use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and keeps the proof")]
 struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -17,9 +23,19 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the service against servers that are there
-    Serve(Box<ServeArgs>),
+    Serve {
+        #[command(flatten)]
+        args: Box<ServeArgs>,
+        #[command(flatten)]
+        traces: TraceArgs,
+    },
     /// Run everything in the foreground for development, servers included
-    Up(up::Args),
+    Up {
+        #[command(flatten)]
+        args: up::Args,
+        #[command(flatten)]
+        traces: TraceArgs,
+    },
     /// Show a staged campaign over a simulated fleet, from upload to proof
     Demo(demo::Args),
     /// Run a fleet of MQTT devices
@@ -45,29 +61,37 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Runtime::new().context("the async runtime can't be started");
-    match runtime.and_then(|runtime| runtime.block_on(run(cli.command))) {
+    match runtime.and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<out::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("waybill: {error:#}");
+            out::note(format_args!("waybill: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(command: Command) -> Result<()> {
-    match &command {
-        Command::Serve(args) => logs::install(args.log_format, None),
-        Command::Demo(_) => logs::install(LogFormat::Text, Some("warn")),
-        Command::Replay { .. }
-        | Command::Rebuild(_)
-        | Command::Projections(_)
-        | Command::Openapi
-        | Command::Asyncapi => logs::install(LogFormat::Text, Some("warn")),
-        Command::Up(_) | Command::Simulate(_) => logs::install(LogFormat::Text, None),
+async fn run(cli: Cli) -> Result<()> {
+    let traces = match &cli.command {
+        Command::Serve { traces, .. } | Command::Up { traces, .. } => traces.traces()?,
+        _ => None,
+    };
+    let level = match &cli.command {
+        Command::Serve { .. } | Command::Up { .. } | Command::Simulate(_) => logs::SERVING,
+        _ => logs::PRINTING,
+    };
+    logs::install(&cli.log, level, traces.as_ref());
+    let outcome = run_command(cli.command).await;
+    if let Some(traces) = traces {
+        traces.end();
     }
+    outcome
+}
+
+async fn run_command(command: Command) -> Result<()> {
     match command {
-        Command::Serve(args) => serve::run(&args).await,
-        Command::Up(args) => up::run(&args).await,
+        Command::Serve { args, .. } => serve::run(&args).await,
+        Command::Up { args, .. } => up::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Simulate(args) => simulate::run(*args).await,
         Command::Replay { connection, args } => replay::run(&connection, &args).await,

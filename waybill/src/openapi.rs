@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 
+use crate::out;
+
 /// Prints it.
 pub fn run() -> Result<()> {
-    print!("{}", command_api::openapi_json());
-    Ok(())
+    out::line(command_api::openapi_json().trim_end())
 }

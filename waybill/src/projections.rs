@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use crate::out;
 use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -20,10 +21,10 @@ pub async fn run(command: &Command) -> Result<()> {
     let Command::Unpark { name, connection } = command;
     let outcome = ::projections::unpark(&connection.db()?, connection.log().await?, name).await?;
     for aggregate in &outcome.released {
-        println!("{aggregate} is back");
+        out::tell(format_args!("{aggregate} is back"));
     }
     for (aggregate, error) in &outcome.still_parked {
-        println!("{aggregate} stays parked: {error}");
+        out::tell(format_args!("{aggregate} stays parked: {error}"));
     }
     ensure!(outcome.still_parked.is_empty(), "{} aggregates stay parked", outcome.still_parked.len());
     Ok(())

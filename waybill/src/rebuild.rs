@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 
+use crate::eta::Eta;
+use crate::out;
 use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -33,12 +35,14 @@ pub async fn run(args: &Args) -> Result<()> {
         );
     }
     let started = std::time::Instant::now();
+    let mut eta = Eta::default();
     let position = projections::rebuild(&db, log, &args.name, |position, head| {
-        let seconds = started.elapsed().as_secs_f64();
-        let left = seconds * (head.saturating_sub(position) as f64) / (position.max(1) as f64);
-        eprintln!("{position} of {head} positions, about {left:.0} s left");
+        if let Some(progress) = eta.look(started.elapsed(), position, head) {
+            out::note(progress);
+        }
     })
     .await?;
-    println!("{} stands for position {position}, rebuilt in {:.1} s", args.name, started.elapsed().as_secs_f64());
+    let took_s = started.elapsed().as_secs_f64();
+    out::tell(format_args!("{} stands for position {position}, rebuilt in {took_s:.1} s", args.name));
     Ok(())
 }

@@ -19,9 +19,11 @@ use projections::Db;
 use projections::archive::{self, Archived};
 use serde_json::{Value, json};
 
-use crate::serve;
-use crate::up::DATABASE_URL_FILE;
+use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};
+use crate::{out, serve, times};
 
+/// Where nats-server is by default.
+const NATS_URL: &str = "nats://waybill:waybill@127.0.0.1:4222";
 /// How long nats-server may take to answer somebody who waits for it.
 const NATS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,8 +39,8 @@ pub struct Args {
     /// Tenant
     #[arg(long, default_value = "default")]
     pub tenant: String,
-    /// Up to this time (RFC 3339): what the log had stored or somebody had decided by then
-    #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
+    /// Up to this time, with its zone (RFC 3339), such as 2026-03-01T14:03:00Z: what the log had stored or somebody had decided by then
+    #[arg(long, value_name = "TIME", value_parser = times::parse_past, conflicts_with = "at_position")]
     pub at: Option<DateTime<Utc>>,
     /// Up to and including this position, in any form that replies, histories or lines have it; the whole record counts
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
@@ -54,18 +56,13 @@ pub struct Args {
 /// Where the log and the archive are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Connection {
-    /// nats-server, account WAYBILL
-    #[arg(
-        long,
-        default_value = "nats://waybill:waybill@127.0.0.1:4222",
-        env = "WAYBILL_NATS_URL",
-        hide_env_values = true
-    )]
-    pub nats_url: String,
+    /// nats-server, account WAYBILL [default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222]
+    #[arg(long, env = "WAYBILL_NATS_URL", hide_env_values = true)]
+    pub nats_url: Option<String>,
     /// PostgreSQL, for read models and the archive [default: the one of `waybill up`]
     #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where `waybill up` keeps its data, and with it where its PostgreSQL is
+    /// Where `waybill up` keeps its data, and with it where its servers are
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
 }
@@ -76,8 +73,10 @@ fn parse_position(text: &str) -> Result<u64, InvalidPosition> {
 
 impl Connection {
     pub async fn log(&self) -> Result<Arc<dyn Log>> {
-        let client = serve::connect_within(NATS_TIMEOUT, &self.nats_url, "waybill-tool").await?;
-        Ok(Arc::new(JetStreamLog::connect(client, &Tasks::new()).await?))
+        let of_up = || std::fs::read_to_string(self.data_dir.join(NATS_URL_FILE)).ok();
+        let url = self.nats_url.clone().or_else(of_up).unwrap_or_else(|| NATS_URL.to_owned());
+        let (client, rights) = serve::connect_with_rights(NATS_TIMEOUT, url.trim(), "waybill-tool").await?;
+        Ok(Arc::new(rights.or_refused(JetStreamLog::connect(client, &Tasks::new())).await?))
     }
 
     pub fn db(&self) -> Result<Db> {
@@ -97,6 +96,14 @@ impl Args {
 
     fn admits(&self, entry: &Entry) -> bool {
         self.until().is_none_or(|at| at.covers(entry.position, entry.stored_at, entry.record.meta.recorded_at))
+    }
+
+    /// What is there now isn't an answer for a position that is still to come.
+    fn check_position(&self, end: u64, whose: &str) -> Result<()> {
+        match self.at_position {
+            Some(wanted) if wanted > end => bail!("position {wanted} lies in the future: {whose} ends at {end}"),
+            _ => Ok(()),
+        }
     }
 
     fn key(&self) -> Result<Option<AggregateKey>> {
@@ -179,10 +186,9 @@ impl Entry {
         Ok(Self { position: raw.position, stored_at: raw.stored_at, key: raw.key, record })
     }
 
-    fn print(&self) {
-        for index in 0..self.record.events.len() {
-            println!("{}", line(self.position, self.stored_at, &self.key, &self.record, index));
-        }
+    fn print(&self) -> Result<()> {
+        (0..self.record.events.len())
+            .try_for_each(|index| out::line(line(self.position, self.stored_at, &self.key, &self.record, index)))
     }
 }
 
@@ -208,15 +214,17 @@ async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateK
     // From PostgreSQL alone where the archive is asked: the log may be gone.
     if args.from_archive {
         let db = connection.db()?;
+        check_archive_position(&db, args).await?;
         let found = archive::records(&db, key).await?;
         let entries: Vec<Entry> = found.into_iter().map(Entry::from).take_while(|entry| args.admits(entry)).collect();
-        entries.iter().for_each(Entry::print);
+        entries.iter().try_for_each(Entry::print)?;
         if args.state && !entries.is_empty() {
-            println!("{}", json!({"state": archived_state(&db, key, args, &entries).await?}));
+            out::line(json!({"state": archived_state(&db, key, args, &entries).await?}))?;
         }
         return Ok(entries.len());
     }
     let log = connection.log().await?;
+    args.check_position(log.info().await?.last_sequence, "the log")?;
     let found = log.read(key, 1, event_store::log::ALL).await?;
     let entries: Vec<Entry> = found
         .into_iter()
@@ -226,9 +234,9 @@ async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateK
         })
         .collect::<Result<_>>()?;
     let entries: Vec<Entry> = entries.into_iter().take_while(|entry| args.admits(entry)).collect();
-    entries.iter().for_each(Entry::print);
+    entries.iter().try_for_each(Entry::print)?;
     if args.state && !entries.is_empty() {
-        println!("{}", json!({"state": state(&EventStore::new(log), key, args.until()).await?}));
+        out::line(json!({"state": state(&EventStore::new(log), key, args.until()).await?}))?;
     }
     Ok(entries.len())
 }
@@ -236,6 +244,7 @@ async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateK
 /// Everything in the log that names the campaign.
 async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<usize> {
     let head = log.info().await?.last_sequence;
+    args.check_position(head, "the log")?;
     let mut records = log.subscribe(1);
     let mut printed = 0;
     while let Some(delivery) = records.next().await {
@@ -247,7 +256,7 @@ async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<u
                 if of_tenant && names_it {
                     let entry = Entry::of(record)?;
                     if args.admits(&entry) {
-                        entry.print();
+                        entry.print()?;
                         printed += 1;
                     }
                 }
@@ -265,16 +274,26 @@ async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<u
 /// The same from PostgreSQL.
 async fn archived_campaign(db: &Db, args: &Args, campaign: &str) -> Result<usize> {
     let tenant = args.tenant_id()?;
+    check_archive_position(db, args).await?;
     let (mut printed, mut after) = (0, 0);
     loop {
         let page = archive::records_of_campaign(db, &tenant, campaign, after).await?;
         let Some(last) = page.last() else { return Ok(printed) };
         after = last.position;
         for entry in page.into_iter().map(Entry::from).filter(|entry| args.admits(entry)) {
-            entry.print();
+            entry.print()?;
             printed += 1;
         }
     }
+}
+
+async fn check_archive_position(db: &Db, args: &Args) -> Result<()> {
+    if args.at_position.is_none() {
+        return Ok(());
+    }
+    let positions = db.positions().await?;
+    let end = positions.iter().find(|(name, _)| name == "archive").map_or(0, |(_, position)| *position);
+    args.check_position(end, "the archive")
 }
 
 fn contains(body: &[u8], needle: &[u8]) -> bool {

@@ -3,24 +3,30 @@
 //! Order of starting: log, read models, process managers, bridge, API. Order of stopping: not ready, drain, stop, then force.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use async_nats::ConnectOptions;
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState};
+use command_api::{ApiConfig, ApiState, HealthCheck};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
 
 use crate::config::{Role, ServeArgs};
+use crate::rights::Rights;
+use crate::secrets::Secrets;
+use crate::{health, metrics};
 
 /// Longest wait for nats-server at start.
 const NATS_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,8 +35,6 @@ const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A process that forwards FEED and dies is replaced after about this long.
 const FEED_LEASE_TERM: Duration = Duration::from_secs(5);
 const MQTT_PORT: u16 = 1883;
-/// How often the histograms of `/metrics` are summed up; what comes in between is kept one by one.
-const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// How long tasks may take to end.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,6 +57,36 @@ impl Serving {
     }
 }
 
+/// What can be known before any server is asked.
+struct Checked {
+    broker: BrokerAddress,
+    db: Db,
+    secrets: Secrets,
+    /// Where the bytes of firmware are.
+    objects: PathBuf,
+}
+
+impl Checked {
+    fn of(args: &ServeArgs) -> Result<Self> {
+        args.check()?;
+        nats_addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
+        nats_addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
+        let objects = args.data_dir.join("firmware");
+        std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
+        std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
+        Ok(Self {
+            broker: broker_address(&args.mqtt_url)?,
+            db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
+            secrets: Secrets::of(args)?,
+            objects,
+        })
+    }
+}
+
+fn unusable(listen: SocketAddr) -> String {
+    format!("{listen} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one")
+}
+
 /// What every part works with.
 struct Parts {
     waybill: async_nats::Client,
@@ -61,47 +95,58 @@ struct Parts {
     db: Db,
     projections: Projections,
     tasks: Tasks,
+    metrics: Option<PrometheusHandle>,
+    checks: Vec<HealthCheck>,
 }
 
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
-    args.check()?;
+    let checked = Checked::of(args)?;
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
-    let waybill = connect(&args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
-    streams::ensure(&waybill, args.stream_replicas).await?;
-    let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &log_tasks).await?);
+    // First of all: what is counted before it is counted nowhere.
+    let metrics = metrics::start(args.role, &tasks);
+    let (waybill, rights) =
+        connect_with_rights(NATS_START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
+    let replicas = usize::from(args.stream_replicas);
+    rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
+    let log =
+        rights.or_refused(JetStreamLog::connect(waybill.clone(), &log_tasks)).await.context("WAYBILL_NATS_URL")?;
+    let log: Arc<dyn Log> = Arc::new(log);
     let store = EventStore::new(log.clone());
     let telemetry = Telemetry::new(waybill.clone());
-    let db = Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?;
+    let db = checked.db.clone();
     let projections = if args.role.runs(Role::Projections) {
         Projections::start(db.clone(), log, Some(Arc::new(telemetry.clone())), &tasks)
     } else {
         Projections::follow(db.clone(), log, &tasks)
     };
-    let parts = Parts { waybill, store, telemetry, db, projections, tasks };
-    start_role(args, &parts).await?;
-    let http = start_http(args, &parts).await?;
+    let checks = vec![health::of_watermark(db.clone())];
+    let mut parts = Parts { waybill, store, telemetry, db, projections, tasks, metrics, checks };
+    start_role(args, &checked, &mut parts).await?;
+    let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
     Ok(Serving { http, store, db, projections, tasks, log_tasks })
 }
 
-async fn start_role(args: &ServeArgs, parts: &Parts) -> Result<()> {
+async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> Result<()> {
     if args.role.runs(Role::Projections) {
         let feed = forward_feed(parts.waybill.clone(), parts.store.log().clone(), parts.tasks.clone());
         parts.tasks.spawn("feed", feed);
     }
     if args.role.runs(Role::ProcessManagers) {
         let options = args.process_manager_options();
-        process_managers::start(
+        let pulse = process_managers::start(
             parts.store.clone(),
             parts.db.clone(),
             parts.projections.clone(),
             options,
             &parts.tasks,
         );
+        parts.checks.push(health::of_process_managers(pulse));
     }
     if args.role.runs(Role::Bridge) {
-        start_bridge(args, parts).await?;
+        let bridge = start_bridge(args, checked, parts).await?;
+        parts.checks.push(health::of_bridge(Arc::new(bridge)));
     }
     Ok(())
 }
@@ -122,14 +167,15 @@ async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Task
     }
 }
 
-async fn start_bridge(args: &ServeArgs, parts: &Parts) -> Result<()> {
-    let devices = connect(&args.nats_devices_url, "bridge").await.context("WAYBILL_NATS_DEVICES_URL")?;
-    let secret = args.secret(args.download_secret.as_ref(), "download-links")?;
-    let links = DownloadLinks::new(secret, args.download_origin());
+async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Bridge> {
+    let (devices, rights) = connect_with_rights(NATS_START_TIMEOUT, &args.nats_devices_url, "bridge")
+        .await
+        .context("WAYBILL_NATS_DEVICES_URL")?;
+    let links = DownloadLinks::new(checked.secrets.download.clone(), args.download_origin());
     let bridge = Bridge::start(BridgeOptions {
         devices,
         waybill: parts.waybill.clone(),
-        broker: broker_address(&args.mqtt_url)?,
+        broker: checked.broker.clone(),
         store: parts.store.clone(),
         telemetry: parts.telemetry.clone(),
         dead_letters: DeadLetters::new(parts.waybill.clone()),
@@ -141,12 +187,16 @@ async fn start_bridge(args: &ServeArgs, parts: &Parts) -> Result<()> {
         live_devices: Arc::new(LiveRows(parts.db.clone())),
         tasks: parts.tasks.clone(),
     });
-    let mut ready = bridge.ready;
-    tokio::time::timeout(BRIDGE_START_TIMEOUT, ready.wait_for(|ready| *ready))
-        .await
-        .context("the MQTT bridge isn't ready; is the MQTT listener of nats-server reachable?")?
-        .context("the MQTT bridge has stopped")?;
-    Ok(())
+    let mut ready = bridge.ready.clone();
+    let started = async {
+        tokio::time::timeout(BRIDGE_START_TIMEOUT, ready.wait_for(|ready| *ready))
+            .await
+            .context("the MQTT bridge isn't ready; is the MQTT listener of nats-server reachable?")?
+            .context("the MQTT bridge has stopped")
+            .map(drop)
+    };
+    rights.or_refused(started).await.context("WAYBILL_NATS_DEVICES_URL")?;
+    Ok(bridge)
 }
 
 /// Devices with an update under way, from the read models.
@@ -178,11 +228,9 @@ fn broker_address(url: &str) -> Result<BrokerAddress> {
 }
 
 /// The API where the role has it; health and metrics always.
-async fn start_http(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
-    let state = api_state(args, parts)?;
-    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| {
-        format!("{} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one", args.http_listen)
-    })?;
+async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<SocketAddr> {
+    let state = api_state(args, checked, parts)?;
+    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
     let address = listener.local_addr()?;
     if args.role.runs(Role::Api) {
         parts.tasks.spawn("http", command_api::serve(listener, state, parts.tasks.clone()));
@@ -192,17 +240,19 @@ async fn start_http(args: &ServeArgs, parts: &Parts) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn api_state(args: &ServeArgs, parts: &Parts) -> Result<ApiState> {
-    let jwt_secret = args.secret(args.jwt_secret.as_ref(), "jwt")?;
-    let download_secret = args.secret(args.download_secret.as_ref(), "download-links")?;
-    let objects = args.data_dir.join("firmware");
-    std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
+fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
+    let Checked { secrets, objects: directory, .. } = checked;
+    let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
+    let mut checks = parts.checks.clone();
+    if args.role.runs(Role::Api) {
+        checks.push(health::of_objects(Arc::clone(&objects)));
+    }
     let config = ApiConfig {
         development: args.development,
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
-        store_directory: Some(objects.clone()),
-        ..ApiConfig::new(jwt_secret, download_secret, args.download_origin())
+        store_directory: Some(directory),
+        ..ApiConfig::new(secrets.jwt, secrets.download, args.download_origin())
     };
     Ok(ApiState {
         store: parts.store.clone(),
@@ -210,23 +260,11 @@ fn api_state(args: &ServeArgs, parts: &Parts) -> Result<ApiState> {
         db: parts.db.clone(),
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
-        objects: Arc::new(object_store::local::LocalFileSystem::new_with_prefix(&objects)?),
+        objects,
         config,
-        metrics: metrics(&parts.tasks),
+        metrics: parts.metrics.clone(),
+        checks,
     })
-}
-
-/// The recorder of the process's metrics; none when there is one already.
-fn metrics(tasks: &Tasks) -> Option<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().install_recorder().ok()?;
-    let (kept, stop) = (handle.clone(), tasks.token().clone());
-    tasks.spawn("metrics upkeep", async move {
-        let mut tick = tokio::time::interval(METRICS_UPKEEP_INTERVAL);
-        while stop.run_until_cancelled(tick.tick()).await.is_some() {
-            kept.run_upkeep();
-        }
-    });
-    Some(handle)
 }
 
 /// Runs until a signal asks for an end.
@@ -252,16 +290,20 @@ pub async fn stop_signal() -> Result<()> {
 /// Connects to nats-server and keeps connecting again when it goes away. `urls` names any servers of a cluster, with commas between them;
 /// the first one's user and password count. `name` also keeps its replies apart from other users'.
 pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
-    connect_within(NATS_START_TIMEOUT, urls, name).await
+    connect_with_rights(NATS_START_TIMEOUT, urls, name).await.map(|(client, _)| client)
 }
 
-/// The same for somebody who has less patience.
-pub async fn connect_within(patience: Duration, urls: &str, name: &str) -> Result<async_nats::Client> {
-    let addresses = urls
-        .split(',')
+/// The addresses of the servers of a cluster.
+fn nats_addresses(urls: &str) -> Result<Vec<async_nats::ServerAddr>> {
+    urls.split(',')
         .map(|url| url.trim().parse::<async_nats::ServerAddr>())
         .collect::<std::io::Result<Vec<_>>>()
-        .context("the address of nats-server is none, such as nats://user:password@host:4222")?;
+        .context("the address of nats-server is none, such as nats://user:password@host:4222")
+}
+
+/// The same within a time, with what the server forbids the user.
+pub async fn connect_with_rights(patience: Duration, urls: &str, name: &str) -> Result<(async_nats::Client, Rights)> {
+    let addresses = nats_addresses(urls)?;
     let places: Vec<async_nats::ServerAddr> = addresses
         .iter()
         .map(|address| format!("nats://{}:{}", address.host(), address.port()).parse())
@@ -270,9 +312,10 @@ pub async fn connect_within(patience: Duration, urls: &str, name: &str) -> Resul
     let place =
         addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect::<Vec<_>>().join(", ");
     let deadline = tokio::time::Instant::now() + patience;
+    let rights = Rights::of(first.username());
     loop {
-        match connect_options(first, name).connect(&places[..]).await {
-            Ok(client) => return Ok(client),
+        match connect_options(first, name, &rights).connect(&places[..]).await {
+            Ok(client) => return Ok((client, rights)),
             Err(error) if is_refused(&error) => {
                 return Err(error).with_context(|| format!("nats-server at {place} refuses this user and password"));
             }
@@ -293,8 +336,16 @@ fn is_refused(error: &async_nats::ConnectError) -> bool {
     matches!(error.kind(), Kind::Authentication | Kind::AuthorizationViolation)
 }
 
-fn connect_options(address: &async_nats::ServerAddr, name: &str) -> ConnectOptions {
-    let options = event_store::connection::options(name);
+fn connect_options(address: &async_nats::ServerAddr, name: &str, rights: &Rights) -> ConnectOptions {
+    let rights = rights.clone();
+    let options = event_store::connection::options(name).event_callback(move |event| {
+        let rights = rights.clone();
+        async move {
+            if let async_nats::Event::ServerError(error) = event {
+                rights.note(&error.to_string());
+            }
+        }
+    });
     match (address.username(), address.password()) {
         (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
         _ => options,

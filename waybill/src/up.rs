@@ -2,18 +2,26 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
 
 use crate::config::ServeArgs;
+use crate::secrets::write_private;
 use crate::serve::{self, Serving};
 use crate::stack::{NatsOptions, Passwords, Stack, Tools, ensure_free, free_port};
+use crate::{out, secrets};
 
 /// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
 pub const DATABASE_URL_FILE: &str = "database-url";
+/// The same of nats-server, with the service's user.
+pub const NATS_URL_FILE: &str = "nats-url";
+/// The same of the MQTT listener, as host and port.
+pub const MQTT_ADDRESS_FILE: &str = "mqtt-address";
+/// The same of the API.
+pub const API_URL_FILE: &str = "api-url";
 
 /// How often it is looked whether the servers still run.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
@@ -75,13 +83,7 @@ impl Running {
 
 /// Settings of the service for a stack on this machine, in development mode.
 pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
-    #[derive(Parser)]
-    struct Only {
-        #[command(flatten)]
-        serve: ServeArgs,
-    }
-    // Flags and environment still work for everything that isn't settled here.
-    let mut serve = Only::parse_from([&["waybill"], extra].concat()).serve;
+    let mut serve = given(extra);
     serve.http_listen = args.http_listen;
     serve.nats_url = stack.nats.waybill_url();
     serve.nats_devices_url = stack.nats.devices_url();
@@ -92,10 +94,34 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
     serve
 }
 
+/// Flags and environment: they still work for everything that isn't settled by the stack.
+fn given(extra: &[&str]) -> ServeArgs {
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+    Only::parse_from([&["waybill"], extra].concat()).serve
+}
+
+/// Says in the data directory where everything is, for other commands and for scripts. Some have passwords in them.
+fn write_places(data_dir: &Path, stack: &Stack, http: SocketAddr) -> Result<()> {
+    for (file, place) in [
+        (DATABASE_URL_FILE, stack.postgres.url()),
+        (NATS_URL_FILE, stack.nats.waybill_url()),
+        (MQTT_ADDRESS_FILE, stack.nats.mqtt_listen().to_string()),
+        (API_URL_FILE, format!("http://{http}")),
+    ] {
+        write_private(&data_dir.join(file), place.as_bytes())?;
+    }
+    Ok(())
+}
+
 /// Starts servers and service.
 pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     let tools = Tools::locate()?;
     args.check()?;
+    secrets::check_given(&given(extra))?;
     ensure_free(args.http_listen, "the HTTP API", "WAYBILL_HTTP_LISTEN")?;
     let nats = NatsOptions {
         listen: args.nats_listen,
@@ -105,13 +131,13 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
         ..NatsOptions::default()
     };
     let mut stack = Stack::start(&tools, &args.data_dir, nats).await?;
-    std::fs::write(args.data_dir.join(DATABASE_URL_FILE), stack.postgres.url())?;
     let serve = serve_args(args, &stack, extra);
     // A server that dies meanwhile is waited for by what starts, so somebody must start it again.
     let serving = tokio::select! {
         started = serve::start(&serve) => started?,
         never = keep_running(&mut stack) => match never {},
     };
+    write_places(&args.data_dir, &stack, serving.http)?;
     // Else the first reads would find no tables. Where they can't be made, the reads and the log say why.
     tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
@@ -121,17 +147,17 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
 pub async fn run(args: &Args) -> Result<()> {
     let mut running = start(args, &[]).await?;
     let nats = &running.stack.nats;
-    println!("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
-    println!("  API   http://{}/api/docs", running.serving.http);
-    println!("  MQTT  {}", nats.mqtt_listen());
-    println!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen());
-    println!("  data  {}", args.data_dir.display());
-    println!("Ctrl-C stops it; the next start carries on.");
+    out::tell("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
+    out::tell(format_args!("  API   http://{}/api/docs", running.serving.http));
+    out::tell(format_args!("  MQTT  {}", nats.mqtt_listen()));
+    out::tell(format_args!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen()));
+    out::tell(format_args!("  data  {}", args.data_dir.display()));
+    out::tell("Ctrl-C stops it; the next start carries on.");
     tokio::select! {
         stopped = serve::stop_signal() => stopped?,
         never = keep_running(&mut running.stack) => match never {},
     }
-    println!("Stopping.");
+    out::tell("Stopping.");
     running.stop().await;
     Ok(())
 }

@@ -18,6 +18,8 @@ mod tests;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use crate::out;
+
 const ASYNCAPI_VERSION: &str = "3.0.0";
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps the proof.\n\n\
     Two interfaces are described here, both as Waybill sees them (it *sends* commands and events, it *receives* reports): the protocol \
@@ -26,8 +28,7 @@ const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps 
 
 /// Prints it.
 pub fn run() -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(&document()?)?);
-    Ok(())
+    out::line(serde_json::to_string_pretty(&document()?)?)
 }
 
 /// One interface: what it adds to each section of the document, by name.

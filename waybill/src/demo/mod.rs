@@ -15,6 +15,7 @@ use futures::StreamExt;
 use serde_json::Value;
 
 use crate::api_client::ApiClient;
+use crate::out;
 use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions};
 use crate::stack::DataDir;
 use crate::up::{self, Running};
@@ -46,7 +47,7 @@ pub async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let ours = args.data_dir == Path::new(DATA_DIR);
     drop(DataDir::open_disposable(&args.data_dir, ours).context("the demo needs a directory of its own (--data-dir)")?);
-    eprintln!("Starting nats-server, PostgreSQL and Waybill …");
+    out::note("Starting nats-server, PostgreSQL and Waybill …");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));
     let places = up::Args { http_listen, mqtt_listen: any, nats_listen: any, data_dir: args.data_dir.clone() };
@@ -57,7 +58,7 @@ pub async fn run(args: &Args) -> Result<()> {
     };
     running.stop().await;
     let (totals, verdict) = outcome?;
-    println!("{}", totals.line());
+    out::tell(totals.line());
     verdict
 }
 
@@ -65,11 +66,11 @@ pub async fn run(args: &Args) -> Result<()> {
 async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Totals, Result<()>)> {
     let api = ApiClient::sign_in(&format!("http://{}", running.serving.http), TENANT, &["admin"]).await?;
     let devices = fleet_of(args);
-    eprintln!("Registering {} devices …", devices.len());
+    out::note(format_args!("Registering {} devices …", devices.len()));
     campaign::register(&api, &devices).await?;
-    eprintln!("Uploading a firmware of {} KiB …", FIRMWARE_BYTES / 1024);
+    out::note(format_args!("Uploading a firmware of {} KiB …", FIRMWARE_BYTES / 1024));
     let firmware_id = campaign::upload(&api, DEVICE_MODEL, FIRMWARE_BYTES).await?;
-    eprintln!("Starting {} MQTT clients …", devices.len());
+    out::note(format_args!("Starting {} MQTT clients …", devices.len()));
     let mqtt = running.stack.nats.mqtt_listen();
     let options = FleetOptions {
         mqtt_host: mqtt.ip().to_string(),
@@ -113,7 +114,7 @@ async fn check(args: &Args, running: &Running, status: &Value, fleet: &Fleet, to
     check_fleet(fleet, totals)?;
     let differences = projections::compare(&running.serving.db, running.serving.store.log().clone()).await?;
     ensure!(differences.is_empty(), "read models differ from a replay of the log: {differences:?}");
-    println!("\nEvery read model equals a fresh replay of the log ({} events).", totals.events);
+    out::tell(format_args!("\nEvery read model equals a fresh replay of the log ({} events).", totals.events));
     Ok(())
 }
 
@@ -166,10 +167,10 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
                 totals.confirmed + totals.failed < totals.devices,
                 "the gate stopped the campaign only after everybody"
             );
-            println!(
+            out::tell(format_args!(
                 "\nThe failure gate stopped the campaign: {} devices were never touched.",
                 totals.devices - totals.confirmed - totals.failed
-            );
+            ));
             Ok(())
         }
         // So few fail that the gate has no reason to close.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::out;
+
 /// Totals of a demo.
 pub(super) struct Totals {
     pub(super) devices: u64,
@@ -28,10 +30,13 @@ impl Totals {
 
 /// A table of the waves.
 pub(super) fn print_summary(status: &Value, totals: &Totals) {
-    println!("\n{:>6} {:>9} {:>8} {:>10} {:>7} {:>8}", "wave", "devices", "reached", "confirmed", "failed", "at work");
+    out::tell(format_args!(
+        "\n{:>6} {:>9} {:>8} {:>10} {:>7} {:>8}",
+        "wave", "devices", "reached", "confirmed", "failed", "at work"
+    ));
     for wave in status["waves"].as_array().into_iter().flatten() {
         let count = |name: &str| wave[name].as_u64().unwrap_or(0);
-        println!(
+        out::tell(format_args!(
             "{:>6} {:>9} {:>8} {:>10} {:>7} {:>8}",
             count("wave"),
             count("enrolled"),
@@ -39,9 +44,9 @@ pub(super) fn print_summary(status: &Value, totals: &Totals) {
             count("confirmed"),
             count("gate_settled").saturating_sub(count("confirmed")),
             count("in_use")
-        );
+        ));
     }
-    println!(
+    out::tell(format_args!(
         "\ncampaign {}: {} of {} devices confirmed, {} failed, {} events, {:.1} s",
         status["status"].as_str().unwrap_or("?"),
         totals.confirmed,
@@ -49,15 +54,16 @@ pub(super) fn print_summary(status: &Value, totals: &Totals) {
         totals.failed,
         totals.events,
         totals.duration_s
-    );
+    ));
 }
 
 /// One device's history as the audit sees it.
 pub(super) fn print_history(device: &str, history: &Value) {
-    println!("\nhistory of device {device}:");
+    out::tell(format_args!("\nhistory of device {device}:"));
     for item in history["items"].as_array().into_iter().flatten() {
         let text = |name: &str| item[name].as_str().unwrap_or("").to_owned();
         let position = item["position"].as_str().map_or_else(|| item["position"].to_string(), str::to_owned);
-        println!("{:>10}  {}  {:<28} {}", position, text("recorded_at"), text("type"), text("actor"));
+        let (time, kind, actor) = (text("recorded_at"), text("type"), text("actor"));
+        out::tell(format_args!("{position:>10}  {time}  {kind:<28} {actor}"));
     }
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use event_store::lifecycle::Tasks;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::behaviour::Mix;
 use super::fleet::{DeviceSpec, Fleet, FleetOptions, FleetStatus};
+use super::known::Server;
 use super::pace::Pace;
 use super::register::register;
+use crate::out;
 
 /// Between two status lines.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,7 +36,7 @@ pub struct Args {
     /// Tenant of the devices
     #[arg(long, default_value = "default")]
     pub tenant: String,
-    /// Device ids are this and a number
+    /// Device ids are this and a number of five digits or more, such as sim-00001
     #[arg(long, default_value = "sim-")]
     pub prefix: String,
     /// Number of the first device
@@ -53,10 +56,13 @@ pub struct Args {
     /// Download from here, whatever scheme, host and port a link names
     #[arg(long, value_name = "URL")]
     pub http_base: Option<String>,
-    /// Register the devices with the server at this address first
-    #[arg(long, value_name = "URL")]
+    /// The server's REST API, which is asked whether it knows the devices
+    #[arg(long, default_value = "http://127.0.0.1:8240", value_name = "URL", env = "WAYBILL_API_URL")]
+    pub server: String,
+    /// Register the devices first: with --server, or with the server at this address
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub register: Option<String>,
-    /// Bearer token for --register
+    /// Bearer token for --server and --register; a server in development mode gives one by itself
     #[arg(long, env = "WAYBILL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Stretch all work by this factor, 0 to 1,000
@@ -104,7 +110,7 @@ impl Args {
     pub fn specs(&self) -> Vec<DeviceSpec> {
         (self.first..self.first.saturating_add(self.devices.get()))
             .map(|number| {
-                let device_id = format!("{}{number}", self.prefix);
+                let device_id = format!("{}{number:05}", self.prefix);
                 DeviceSpec {
                     behaviour: self.mix.behaviour(self.seed, &device_id),
                     device_id,
@@ -157,18 +163,37 @@ impl Args {
 /// Runs the fleet: a status line every second to stderr, the sums as JSON to stdout at the end.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let options = args.options()?;
-    if let Some(base) = &args.register {
-        let outcome = register(base, args.token.as_deref(), &options.devices).await?;
-        eprintln!("registered {} devices, {} refused", outcome.succeeded, outcome.failed);
-        if let Some(error) = outcome.first_error {
-            eprintln!("the first one refused: {error}");
-        }
-    }
+    let tasks = Tasks::new();
+    check_registration(&args, &options.devices, &tasks).await?;
     let fleet = Fleet::start(options)?;
     watch(&fleet, args.for_seconds.map(Duration::from_secs)).await;
+    tasks.token().cancel();
     let status = fleet.status();
     fleet.stop().await;
-    println!("{}", serde_json::to_string(&status)?);
+    out::tell(serde_json::to_string(&status)?);
+    Ok(())
+}
+
+/// Registers the devices if that is wanted, else looks whether somebody has, beside the fleet.
+async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) -> anyhow::Result<()> {
+    let given = args.register.as_ref().filter(|base| !base.is_empty());
+    let base = given.unwrap_or(&args.server);
+    let server = Server::new(base, args.token.clone(), &args.tenant).await;
+    if args.register.is_none() {
+        match server {
+            Ok(server) => drop(tasks.spawn("registration", server.watch(devices.to_vec(), tasks.token().clone()))),
+            Err(error) => out::note(format_args!(
+                "It can't be checked whether the devices are registered: {error:#}. --server says where the API is."
+            )),
+        }
+        return Ok(());
+    }
+    let server = server?;
+    let outcome = register(&server.base, server.token.as_deref(), devices).await?;
+    out::note(format_args!("registered {} devices, {} refused", outcome.succeeded, outcome.failed));
+    if let Some(error) = outcome.first_error {
+        out::note(format_args!("the first one refused: {error}"));
+    }
     Ok(())
 }
 
@@ -187,7 +212,7 @@ async fn watch(fleet: &Fleet, at_most: Option<Duration>) {
         tokio::select! {
             () = &mut over => return,
             _ = tokio::signal::ctrl_c() => return,
-            _ = ticks.tick() => eprintln!("{}", line(began.elapsed(), &fleet.status())),
+            _ = ticks.tick() => out::note(line(began.elapsed(), &fleet.status())),
         }
     }
 }
@@ -231,7 +256,7 @@ mod tests {
         assert_eq!((options.mqtt_host.as_str(), options.mqtt_port), ("127.0.0.1", 1883));
         assert_eq!(options.pace.install, Duration::from_millis(14));
         let ids: Vec<_> = options.devices.iter().map(|device| device.device_id.as_str()).collect();
-        assert_eq!(ids, ["d-1", "d-2", "d-3"]);
+        assert_eq!(ids, ["d-00001", "d-00002", "d-00003"]);
         assert!(options.devices.iter().all(|device| device.behaviour.fail));
     }
 

@@ -15,6 +15,7 @@ mod firmware;
 mod flash;
 mod fleet;
 mod gauges;
+mod known;
 mod link;
 mod local;
 mod outbox;

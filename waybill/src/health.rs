@@ -1,0 +1,171 @@
+//! What the parts of a process say about themselves in `/health/detailed`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use command_api::{Finding, HealthCheck, PartStatus};
+use event_store::clock;
+use futures::FutureExt;
+use mqtt_bridge::{Backlog, Bridge};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use process_managers::{Pulse, PulseOf};
+use projections::Db;
+use projections::hearing::Hearing;
+
+/// A look of a process manager that takes longer needs a look itself.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+/// So many messages are a backlog, not a burst.
+const BACKLOG_MESSAGES: u64 = 10_000;
+/// Clocks of updates stand still when what was heard of devices lags more.
+const HEARING_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+
+/// The link for commands to devices, and what devices sent.
+pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
+    Arc::new(move || {
+        let connected = bridge.is_connected();
+        let link = match connected {
+            true => Finding::new("MQTT link", PartStatus::Up, None),
+            false => Finding::new("MQTT link", PartStatus::Down, "not connected to the MQTT broker".to_owned()),
+        };
+        let backlog = backlog(&bridge.backlog.borrow());
+        async move { vec![link, backlog] }.boxed()
+    })
+}
+
+fn backlog(backlog: &Backlog) -> Finding {
+    let Backlog { pending, unacknowledged, error } = backlog;
+    let counts = format!("{pending} messages of devices to read, {unacknowledged} being worked on");
+    match error {
+        Some(error) => {
+            Finding::new("backlog", PartStatus::Degraded, format!("can't be counted: {error}; before: {counts}"))
+        }
+        None if pending + unacknowledged > BACKLOG_MESSAGES => Finding::new("backlog", PartStatus::Degraded, counts),
+        None => Finding::new("backlog", PartStatus::Up, counts),
+    }
+}
+
+pub(crate) fn of_process_managers(pulse: Pulse) -> HealthCheck {
+    Arc::new(move || {
+        let findings = pulse.status().into_iter().map(process_manager).collect();
+        async move { findings }.boxed()
+    })
+}
+
+fn process_manager(pulse: PulseOf) -> Finding {
+    let name = format!("process manager {}", pulse.name);
+    let since = match pulse.succeeded {
+        Some(succeeded) => format!("last success {} s ago", succeeded.as_secs()),
+        None => "no success yet".to_owned(),
+    };
+    let busy = pulse.at_work.filter(|at_work| *at_work > LOOK_MAX);
+    match (&pulse.error, busy) {
+        (Some(error), _) => {
+            Finding::new(name, PartStatus::Down, format!("{since}; failed {} times since: {error}", pulse.failures))
+        }
+        (None, Some(at_work)) => {
+            Finding::new(name, PartStatus::Degraded, format!("{since}; at it for {} s", at_work.as_secs()))
+        }
+        (None, None) => Finding::new(name, PartStatus::Up, since),
+    }
+}
+
+/// How far devices have been heard: clocks of updates wait for it.
+pub(crate) fn of_watermark(db: Db) -> HealthCheck {
+    Arc::new(move || {
+        let db = db.clone();
+        async move {
+            let finding = match Hearing::read(&db).await {
+                Ok(hearing) => watermark(&hearing),
+                Err(error) => (PartStatus::Degraded, format!("not known: {error}")),
+            };
+            vec![Finding::new("watermark of devices", finding.0, finding.1)]
+        }
+        .boxed()
+    })
+}
+
+fn watermark(hearing: &Hearing) -> (PartStatus, String) {
+    match hearing {
+        Hearing::Absent => (PartStatus::Up, "devices aren't followed here".to_owned()),
+        Hearing::Unknown => (PartStatus::Degraded, "no bridge has said yet how far devices are heard".to_owned()),
+        Hearing::Until { until, .. } => {
+            let lag = clock::now() - *until;
+            let status = if lag > HEARING_LAG_MAX { PartStatus::Degraded } else { PartStatus::Up };
+            (status, format!("devices are heard until {} s ago", lag.num_seconds().max(0)))
+        }
+    }
+}
+
+/// Whether firmware can be stored: by storing something.
+pub(crate) fn of_objects(objects: Arc<dyn ObjectStore>) -> HealthCheck {
+    Arc::new(move || {
+        let objects = Arc::clone(&objects);
+        async move {
+            let finding = match try_to_store(&objects).await {
+                Ok(()) => Finding::new("object store", PartStatus::Up, None),
+                Err(error) => Finding::new("object store", PartStatus::Down, format!("nothing can be stored: {error}")),
+            };
+            vec![finding]
+        }
+        .boxed()
+    })
+}
+
+async fn try_to_store(objects: &Arc<dyn ObjectStore>) -> object_store::Result<()> {
+    let path = Path::from(format!("health/{}", clock::new_id()));
+    objects.put(&path, "a check of health".into()).await?;
+    objects.delete(&path).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pulse(error: Option<&str>, at_work_s: Option<u64>) -> PulseOf {
+        PulseOf {
+            name: "rollout",
+            succeeded: Some(Duration::from_secs(3)),
+            at_work: at_work_s.map(Duration::from_secs),
+            failures: u32::from(error.is_some()),
+            error: error.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_process_manager_that_fails_is_down_and_one_that_hangs_degraded() {
+        let status = |pulse| process_manager(pulse).status;
+        assert_eq!(status(pulse(None, Some(1))), PartStatus::Up);
+        assert_eq!(status(pulse(None, Some(61))), PartStatus::Degraded);
+        assert_eq!(status(pulse(Some("PostgreSQL is away"), None)), PartStatus::Down);
+        let detail = process_manager(pulse(Some("PostgreSQL is away"), None)).detail.unwrap();
+        assert_eq!(detail, "last success 3 s ago; failed 1 times since: PostgreSQL is away");
+    }
+
+    #[test]
+    fn a_backlog_and_a_watermark_that_lags_degrade() {
+        let of = |pending| backlog(&Backlog { pending, ..Backlog::default() }).status;
+        assert_eq!((of(10_000), of(10_001)), (PartStatus::Up, PartStatus::Degraded));
+        let heard = |ago: i64| {
+            let until = clock::now() - TimeDelta::seconds(ago);
+            watermark(&Hearing::Until { until, since: until }).0
+        };
+        assert_eq!((heard(5), heard(62)), (PartStatus::Up, PartStatus::Degraded));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_takes_nothing_is_down() {
+        let directory = std::env::temp_dir().join(format!("waybill-objects-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let store = object_store::local::LocalFileSystem::new_with_prefix(&directory).unwrap();
+        let check = of_objects(Arc::new(store));
+        assert_eq!(check().await[0].status, PartStatus::Up);
+        std::fs::remove_dir_all(&directory).unwrap();
+        std::fs::write(&directory, "no directory").unwrap();
+        let found = check().await.remove(0);
+        std::fs::remove_file(&directory).unwrap();
+        assert_eq!(found.status, PartStatus::Down, "{found:?}");
+        assert!(found.detail.unwrap().starts_with("nothing can be stored"));
+    }
+}

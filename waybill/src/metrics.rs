@@ -1,0 +1,56 @@
+//! The metrics of a process: how they are kept, what each means.
+
+use std::time::Duration;
+
+use event_store::lifecycle::Tasks;
+use event_store::metering::{self, Metric};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::config::Role;
+
+/// How often the histograms are summed up; what comes in between is kept one by one.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Bounds of the buckets of times, in seconds: from a command of a fast disk to the longest request.
+const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Bounds of the buckets of sizes, in bytes.
+const BYTES: [f64; 8] = [256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0];
+/// Of the commit that was built, where the builder says so.
+const COMMIT: Option<&str> = option_env!("WAYBILL_COMMIT");
+
+/// The recorder of the process's metrics; none when there is one already.
+pub(crate) fn start(role: Role, tasks: &Tasks) -> Option<PrometheusHandle> {
+    let handle = builder()?.install_recorder().ok()?;
+    describe(role);
+    let (kept, stop) = (handle.clone(), tasks.token().clone());
+    tasks.spawn("metrics upkeep", async move {
+        let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
+        while stop.run_until_cancelled(tick.tick()).await.is_some() {
+            kept.run_upkeep();
+        }
+    });
+    Some(handle)
+}
+
+/// Histograms with the same buckets in every process, so that they can be added up.
+fn builder() -> Option<PrometheusBuilder> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES))
+        .ok()
+}
+
+/// Describes the metrics of the parts that run here.
+fn describe(role: Role) {
+    metering::describe_own();
+    metering::describe(&[Metric::Gauge("waybill_build_info", "Always 1; the labels say what was built.", &[])]);
+    metrics::gauge!("waybill_build_info", "version" => env!("CARGO_PKG_VERSION"), "commit" => COMMIT.unwrap_or("unknown"))
+        .set(1.0);
+    command_api::describe_metrics();
+    projections::metrics::describe();
+    if role.runs(Role::ProcessManagers) {
+        process_managers::metrics::describe();
+    }
+    if role.runs(Role::Bridge) {
+        mqtt_bridge::metrics::describe();
+    }
+}

@@ -1,0 +1,92 @@
+//! The secrets of a serving process: given by the operator, else kept in the data directory and made at the first start.
+
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::config::ServeArgs;
+
+/// Shortest secret, in bytes.
+const MIN_BYTES: usize = 32;
+
+/// Secrets, each long enough.
+pub struct Secrets {
+    /// Of bearer tokens.
+    pub jwt: Vec<u8>,
+    /// Of download links.
+    pub download: Vec<u8>,
+}
+
+impl Secrets {
+    /// Reads both, and makes those that nobody has given.
+    pub fn of(args: &ServeArgs) -> Result<Self> {
+        check_given(args)?;
+        Ok(Self {
+            jwt: secret(&args.data_dir, args.jwt_secret.as_ref(), "jwt")?,
+            download: secret(&args.data_dir, args.download_secret.as_ref(), "download-links")?,
+        })
+    }
+}
+
+/// Refuses secrets that are too short.
+pub fn check_given(args: &ServeArgs) -> Result<()> {
+    let given = [("WAYBILL_JWT_SECRET", &args.jwt_secret), ("WAYBILL_DOWNLOAD_SECRET", &args.download_secret)];
+    for (name, secret) in given {
+        let bytes = secret.as_ref().map_or(MIN_BYTES, String::len);
+        ensure!(bytes >= MIN_BYTES, "{name} has {bytes} bytes, must have {MIN_BYTES} or more: openssl rand -hex 32");
+    }
+    Ok(())
+}
+
+fn secret(data_dir: &Path, given: Option<&String>, file: &str) -> Result<Vec<u8>> {
+    if let Some(secret) = given {
+        return Ok(secret.clone().into_bytes());
+    }
+    let path = data_dir.join("secrets").join(file);
+    match std::fs::read(&path) {
+        Ok(secret) => {
+            // Making a new one would end what the old one has signed.
+            let bytes = secret.len();
+            let name = path.display();
+            ensure!(bytes >= MIN_BYTES, "the secret {name} has {bytes} bytes, must have {MIN_BYTES} or more");
+            Ok(secret)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let secret: [u8; MIN_BYTES] = rand::random();
+            write_private(&path, &secret).with_context(|| format!("the secret {} can't be kept", path.display()))?;
+            Ok(secret.to_vec())
+        }
+        Err(error) => Err(error).with_context(|| format!("the secret {} can't be read", path.display())),
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let directory = path.parent().with_context(|| format!("{} has no directory", path.display()))?;
+    std::fs::create_dir_all(directory)?;
+    let partial = path.with_extension("partial");
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(std::fs::rename(partial, path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_somebody_spoiled_is_refused_and_not_replaced() {
+        let directory = std::env::temp_dir().join(format!("waybill-secrets-{}", std::process::id()));
+        let made = secret(&directory, None, "jwt").unwrap();
+        assert_eq!((made.len(), secret(&directory, None, "jwt").unwrap()), (MIN_BYTES, made));
+        let path = directory.join("secrets/jwt");
+        std::fs::write(&path, "short").unwrap();
+        let error = secret(&directory, None, "jwt").unwrap_err().to_string();
+        assert!(error.contains("5 bytes, must have 32 or more"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"short");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

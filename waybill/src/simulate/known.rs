@@ -1,0 +1,102 @@
+//! Whether a server knows the devices of a fleet. Waybill doesn't answer devices it doesn't know, so a fleet that nobody registered would
+//! run for ever and nothing would happen.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::fleet::DeviceSpec;
+use crate::out;
+
+/// Devices that are asked for: those of a fleet are registered together, if at all.
+const SAMPLE: usize = 5;
+/// How long the server may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is asked again while it doesn't know them.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// A server's REST API, asked on behalf of one tenant.
+#[derive(Clone)]
+pub(super) struct Server {
+    http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) token: Option<String>,
+}
+
+impl Server {
+    /// With a token, or with one that a server in development mode gives.
+    pub(super) async fn new(base: &str, token: Option<String>, tenant: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        let base = base.trim_end_matches('/').to_owned();
+        let token = match token {
+            Some(token) => Some(token),
+            None => dev_token(&http, &base, tenant).await?,
+        };
+        Ok(Self { http, base, token })
+    }
+
+    /// One of the devices that the server doesn't know; none when it knows all that were asked for.
+    pub(super) async fn unknown<'a>(&self, devices: &'a [DeviceSpec]) -> Result<Option<&'a str>> {
+        let step = devices.len().div_ceil(SAMPLE).max(1);
+        for device in devices.iter().step_by(step).chain(devices.last()) {
+            let url = format!("{}/api/v1/devices/{}", self.base, device.device_id);
+            let mut request = self.http.get(&url);
+            if let Some(token) = &self.token {
+                request = request.bearer_auth(token);
+            }
+            match request.send().await.with_context(|| format!("{url} can't be reached"))?.status() {
+                status if status.is_success() => {}
+                StatusCode::NOT_FOUND => return Ok(Some(&device.device_id)),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => bail!("{url} asks for a token: set WAYBILL_TOKEN"),
+                status => bail!("{url} answers {status}"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that the server doesn't know the fleet, and when it does. Ends with that, or with the token.
+    pub(super) async fn watch(self, devices: Vec<DeviceSpec>, stop: CancellationToken) {
+        let mut told = false;
+        loop {
+            match self.unknown(&devices).await {
+                Ok(None) if told => return out::note("The server knows the devices now."),
+                Ok(None) => return,
+                Ok(Some(device)) if !told => {
+                    told = true;
+                    out::note(unregistered(&self.base, device));
+                }
+                Err(error) if !told => {
+                    return out::note(format_args!(
+                        "It can't be checked whether the devices are registered: {error:#}"
+                    ));
+                }
+                Ok(Some(_)) | Err(_) => {}
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+fn unregistered(base: &str, device: &str) -> String {
+    format!(
+        "The server at {base} doesn't know device {device}: nothing will happen until the devices are registered. \
+         Start again with --register, or register them over REST."
+    )
+}
+
+/// None where the server isn't in development mode.
+async fn dev_token(http: &reqwest::Client, base: &str, tenant: &str) -> Result<Option<String>> {
+    let url = format!("{base}/api/v1/auth/dev-token");
+    let wanted = json!({"user_id": "simulate", "tenant_id": tenant, "roles": ["admin"], "expires_in": 86_400});
+    let reply = http.post(&url).json(&wanted).send().await.with_context(|| format!("{base} can't be reached"))?;
+    if !reply.status().is_success() {
+        return Ok(None);
+    }
+    let reply: Value = reply.json().await.with_context(|| format!("{url} makes no sense"))?;
+    Ok(reply["token"].as_str().map(str::to_owned))
+}
