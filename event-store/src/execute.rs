@@ -38,7 +38,7 @@ impl EventStore {
     ) -> Result<Committed<A>, ExecuteError> {
         let began = Instant::now();
         let execution = Execution::new(self, key.raw(), &request)?;
-        let span = tracing::debug_span!("command", otel.name = %format_args!("command {}", A::TYPE), aggregate = %key.raw(), command.id = %request.id);
+        let span = tracing::info_span!("command", otel.name = %format_args!("command {}", A::TYPE), aggregate = %key.raw(), command.id = %request.id);
         let outcome = match timeout(EXECUTE_TIMEOUT, execution.run(key)).instrument(span).await {
             Ok(outcome) => outcome,
             Err(_) => Err(StoreError::Unavailable("the command got no outcome in time".to_owned()).into()),
@@ -174,7 +174,7 @@ impl<'a, A: Decider> Execution<'a, A> {
         if bytes > RECORD_MAX_BYTES {
             return Err(StoreError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES }.into());
         }
-        let span = tracing::debug_span!("append", bytes);
+        let span = tracing::info_span!("append", bytes);
         match self.append_record(loaded.last_sequence, body).instrument(span).await {
             Ok(sequence) => {
                 let outcome = CommandOutcome {

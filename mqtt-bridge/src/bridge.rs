@@ -45,8 +45,9 @@ impl Bridge {
             options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
-        tasks.spawn("mqtt-backlog", measure_backlog(devices.clone(), measured, tasks.token().clone()));
         let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
+        let measuring = measure_backlog(devices.clone(), Arc::clone(&link), measured, tasks.token().clone());
+        tasks.spawn("mqtt-backlog", measuring);
         // The first MQTT connection also makes nats-server create the stream that inbound reads.
         let answers = Answers { store: store.clone(), link: Arc::clone(&link), links: Arc::clone(&links) };
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));

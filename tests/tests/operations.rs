@@ -202,7 +202,9 @@ async fn alarms_stand_at_zero_until_a_gate_closes_which_metrics_and_log_tell() {
     // Devices have downloaded, so a token would be there if any were.
     let requests: Vec<&str> = log.lines().filter(|line| line.contains("HTTP request")).collect();
     let uploaded = requests.iter().find(|line| line.contains("/api/v1/firmware\"")).unwrap();
-    assert!(uploaded.contains("http.status=201") && uploaded.contains("elapsed_ms="), "{uploaded}");
+    for part in ["http.status=201", "elapsed_ms=", "command.id="] {
+        assert!(uploaded.contains(part), "{part}: {uploaded}");
+    }
     assert!(requests.iter().any(|line| line.contains("http.route=\"/d/{token}\"")), "no download is logged");
     assert!(log.matches("/d/").count() == log.matches("/d/{token}").count(), "a token is logged");
     assert!(!requests.iter().any(|line| line.contains("/metrics") || line.contains("/health")), "probes are logged");

@@ -76,8 +76,11 @@ pub fn install(args: &LogArgs, default_level: &str, traces: Option<&Traces>) {
         (None, Ok(of_environment)) => of_environment,
         (None, Err(_)) => LogLevel::of(default_level).filter(),
     };
-    let lines = lines::<Registry>(args.log_format).with_filter(filter);
-    let installed = Registry::default().with(lines).with(traces.map(Traces::layer)).try_init();
+    let format = args.log_format;
+    let installed = match traces {
+        None => Registry::default().with(filter).with(lines(format)).try_init(),
+        Some(traces) => Registry::default().with(lines(format).with_filter(filter)).with(traces.layer()).try_init(),
+    };
     if installed.is_err() {
         tracing::debug!("A logger is installed already.");
     }

@@ -18,7 +18,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracer
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Spans that wait to be sent; more are dropped.
@@ -83,7 +83,9 @@ impl Traces {
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         let tracer = self.0.tracer("waybill");
-        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter_fn(is_ours)).boxed()
+        // Without the hint libraries ask whether finer levels are wanted, and asking makes the next span that comes look unwanted.
+        let filter = filter_fn(is_ours).with_max_level_hint(LevelFilter::INFO);
+        tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter).boxed()
     }
 
     /// Sends what is left. Blocks for a bounded time.
@@ -94,11 +96,10 @@ impl Traces {
     }
 }
 
-/// Our own spans of any level but trace, and what was logged in them from info on.
+/// Our own spans, and what was logged in them.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     let of_crate = metadata.target().split("::").next().unwrap_or_default();
-    let level = if metadata.is_span() { Level::DEBUG } else { Level::INFO };
-    CRATES.contains(&of_crate) && *metadata.level() <= level
+    CRATES.contains(&of_crate) && *metadata.level() <= Level::INFO
 }
 
 /// Where traces go: the endpoint's own path when it has one, else the standard one.

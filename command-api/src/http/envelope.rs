@@ -14,6 +14,7 @@ use event_store::{Cause, CommandHash, Committed, Loaded, Origin, PositionToken, 
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::observe::SentCommand;
 use super::problem::Problem;
 use super::query;
 use super::reply::Reply;
@@ -61,6 +62,8 @@ pub(crate) struct Envelope {
     correlation_id: Option<Uuid>,
     /// What helping commands carry when the request gives no id: that of the campaign or update that they are for.
     goes_on_with: Option<Uuid>,
+    /// Told which command the request became.
+    sent: SentCommand,
     traceparent: Option<String>,
     /// Versions, one of which the aggregate must have.
     if_match: Option<Seen>,
@@ -125,6 +128,7 @@ impl Envelope {
             fresh_id: clock::new_id(),
             correlation_id: correlation_id(&parts.headers)?,
             goes_on_with: None,
+            sent: parts.extensions.get::<SentCommand>().cloned().unwrap_or_default(),
             traceparent: text(&parts.headers, "traceparent").filter(|text| is_traceparent(text)),
             if_match: if_match(&parts.headers),
             reason: find("reason").map(str::to_owned),
@@ -230,6 +234,7 @@ impl App {
         reason: Option<String>,
     ) -> Result<Done<A>, Problem> {
         let request = envelope.request(caller, wish, reason)?;
+        envelope.sent.is(request.id.0);
         let reason = request.reason.as_ref().and_then(|reason| reason.plain());
         let lacks_reason = A::wants_reason(&request.wish) && reason.is_none_or(|reason| reason.trim().is_empty());
         if envelope.dry_run {

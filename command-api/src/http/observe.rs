@@ -19,11 +19,19 @@ use uuid::Uuid;
 /// Routes that machines ask all the time.
 const QUIET: [&str; 5] = ["/health", "/health/ready", "/health/detailed", "/metrics", "other"];
 
-/// The correlation id of a request, once it is known: its own, or that of the command that it became.
+/// The id of the command that a request became; none for queries.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Correlation(Arc<OnceLock<Uuid>>);
+pub(crate) struct SentCommand(Arc<OnceLock<Uuid>>);
 
-impl Correlation {
+/// By what a request's line leads to events.
+#[derive(Clone, Copy)]
+struct Ids {
+    /// The caller's own; without one, events carry that of what they belong to.
+    correlation: Option<Uuid>,
+    command: Option<Uuid>,
+}
+
+impl SentCommand {
     /// The first one counts: helping commands come later.
     pub(crate) fn is(&self, id: Uuid) {
         self.0.get_or_init(|| id);
@@ -35,18 +43,16 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
     let method = method_label(&request);
-    let correlation = Correlation::default();
-    if let Some(id) = header(request.headers(), "x-correlation-id").and_then(|id| id.parse().ok()) {
-        correlation.is(id);
-    }
-    request.extensions_mut().insert(correlation.clone());
+    let sent = SentCommand::default();
+    let correlation = header(request.headers(), "x-correlation-id").and_then(|id| id.parse().ok());
+    request.extensions_mut().insert(sent.clone());
     let span = span(method, &route, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status(), began.elapsed());
-    let id = correlation.0.get();
+    let ids = Ids { correlation, command: sent.0.get().copied() };
     count(method, &route, status, took);
-    finish(&span, status, id);
-    log(method, &route, status, took, id);
+    finish(&span, status, ids);
+    log(method, &route, status, took, ids);
     response
 }
 
@@ -57,9 +63,10 @@ fn count(method: &'static str, route: &str, status: StatusCode, took: Duration) 
     metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route).record(took);
 }
 
-fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, correlation: Option<&Uuid>) {
+fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, ids: Ids) {
     let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    let correlation = correlation.map(tracing::field::display);
+    let (correlation, command) =
+        (ids.correlation.map(tracing::field::display), ids.command.map(tracing::field::display));
     let status = status.as_u16();
     if QUIET.contains(&route) {
         tracing::debug!(http.method = method, http.route = route, http.status = status, elapsed_ms, "HTTP request");
@@ -70,6 +77,7 @@ fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, co
             http.status = status,
             elapsed_ms,
             correlation.id = correlation,
+            command.id = command,
             "HTTP request"
         );
     }
@@ -94,9 +102,9 @@ fn span(method: &'static str, route: &str, headers: &HeaderMap) -> Span {
     span
 }
 
-fn finish(span: &Span, status: StatusCode, correlation: Option<&Uuid>) {
+fn finish(span: &Span, status: StatusCode, ids: Ids) {
     span.record("http.response.status_code", status.as_u16());
-    if let Some(id) = correlation {
+    if let Some(id) = ids.correlation {
         span.record("correlation.id", tracing::field::display(id));
     }
     if status.is_server_error() {

@@ -1,5 +1,6 @@
 //! How much devices have sent that isn't worked off: for operators. All bridges share the durables, so each sees the whole.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
@@ -13,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::mqtt_msgs::{STREAM, durable_name};
+use crate::link::Link;
 use crate::topics::stored_filters;
 
 /// How often it is measured: one request per durable.
@@ -31,11 +33,17 @@ pub struct Backlog {
 }
 
 /// Measures until stopped.
-pub(crate) async fn measure(client: Client, measured: watch::Sender<Backlog>, stop: CancellationToken) {
+pub(crate) async fn measure(
+    client: Client,
+    link: Arc<Link>,
+    measured: watch::Sender<Backlog>,
+    stop: CancellationToken,
+) {
     let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        metrics::gauge!("waybill_mqtt_connected").set(f64::from(u8::from(link.is_connected())));
         let found = match client.connection_state() {
             State::Connected => count(&jetstream).await,
             State::Pending | State::Disconnected => Err("not connected to NATS".to_owned()),
