@@ -279,7 +279,7 @@ impl Db {
                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended($1, 0)",
         );
-        let Some(row) = found.bind(lock_name(name)).fetch_optional(&self.pool).await? else {
+        let Some(row) = found.bind(lock_name(name)).fetch_optional(&self.pool()).await? else {
             return Ok(format!("somebody else was {name} until now: try again"));
         };
         let (who, pid, since): (String, i32, Option<String>) =
