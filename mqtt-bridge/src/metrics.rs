@@ -7,7 +7,7 @@ pub fn describe() {
     metering::describe(&METRICS);
 }
 
-const METRICS: [Metric; 12] = [
+const METRICS: [Metric; 13] = [
     Metric::Counter("waybill_mqtt_messages_total", "Messages of devices by kind and outcome.", &[]),
     Metric::Counter(
         "waybill_dead_letters_total",
@@ -17,6 +17,11 @@ const METRICS: [Metric; 12] = [
     Metric::Counter(
         "waybill_mqtt_dead_letters_dropped_total",
         "Dead letters that were counted only, because there were too many.",
+        PLAIN,
+    ),
+    Metric::Counter(
+        "waybill_mqtt_unkept_lost_total",
+        "Messages that nobody keeps (QoS 0) and that could not be handled when they came.",
         PLAIN,
     ),
     Metric::Counter(
