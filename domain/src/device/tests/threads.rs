@@ -79,6 +79,7 @@ fn each_clock_goes_back_to_the_event_that_set_it() {
     let again = DeviceEvent::UpdateAccepted {
         update: UpdateRef { ordinal: 1, attempt: 2, campaign: None },
         boot_id: None,
+        takes_slot: false,
         mark: None,
     };
     assert_eq!(device.points_of(&again), []);
