@@ -109,7 +109,7 @@ impl RolloutView {
     }
 
     /// Whether a wave after the open one has devices.
-    fn guards_others(&self) -> bool {
+    pub(super) fn guards_others(&self) -> bool {
         self.waves.iter().skip(self.wave.into()).any(|wave| wave.enrolled > 0)
     }
 

@@ -136,8 +136,8 @@ impl RolloutView {
         let idle = idle(counts);
         let matters = match until {
             Some(_) => !self.would_be_enough(counts),
-            // After the wait only a wave with nobody after it stays undecided without anybody at work.
-            None => at_work == 0 && counts.ready == 0,
+            // After the wait only a wave with nobody after it waits for devices that may never come.
+            None => (at_work == 0 && counts.ready == 0) || !(self.guards_others() || self.would_do_late(counts)),
         };
         if idle > 0 && matters {
             waits.push(Wait::IdleDevices { count: idle, until });
@@ -150,6 +150,13 @@ impl RolloutView {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
         let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
         u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled)
+    }
+
+    /// The same after the wait, when fewer suffice.
+    fn would_do_late(&self, counts: Counts) -> bool {
+        let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
+        let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
+        self.accepted || self.would_be_enough(counts) || settled >= self.spec.gate_min_settled.min(enrolled)
     }
 
     fn working(&self, until: Option<DateTime<Utc>>) -> Option<Wait> {

@@ -196,6 +196,8 @@ impl World {
     }
 
     async fn plan(&self, row: &rollout::WorkRow) {
+        // Other campaigns may have moved on in the same tick.
+        self.settles().await;
         let firmware = row.firmware.clone().unwrap();
         let now = clock::now();
         let (candidates, at_position) =

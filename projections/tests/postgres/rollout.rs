@@ -346,6 +346,9 @@ async fn an_update_that_timed_out_says_which_clock_ran_out() {
     let (world, ids, id) = one_wave(2, 4).await;
     for (device_id, clock) in ids.iter().zip([Clock::Phase, Clock::Total]) {
         world.reports(device_id, S::Downloading, None).await;
+        // A device that refused to cancel isn't tried again.
+        world.tell::<Device>(&device(device_id), DeviceCommand::CancelUpdate { ordinal: 1 }).await.unwrap();
+        world.reports(device_id, S::CancelRefused, None).await;
         let loaded = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device(device_id))).await.unwrap();
         let update = loaded.aggregate.update(1).unwrap();
         let (attempt, phase, seq) = (update.attempt, update.phase, update.seq);
@@ -388,6 +391,7 @@ async fn what_is_under_way_of_a_withdrawn_firmware_is_found_until_it_is_told() {
     assert!(found().await.is_empty(), "who refuses isn't told again");
     world.reports(&ids[1], S::Cancelled, None).await;
     world.installs(&ids[2], "b2", "2.0.0").await;
+    world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let all = updates::list(&mut tx, &Default::default(), clock::now(), None, 10, false).await.unwrap().items;
     let mut outcomes: Vec<_> = all
