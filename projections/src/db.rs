@@ -18,6 +18,8 @@ const CONNECTIONS_MAX: u32 = 32;
 const READER_CONNECTIONS_MAX: u32 = 2;
 /// How long a request may wait for a connection before PostgreSQL counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the connections of a process that stops may take to come to the end of their work.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer that has vanished is noticed after about 25 seconds, and the locks of its connections are free.
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
@@ -198,6 +200,14 @@ impl Db {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => DbError::Refused(other.to_string()),
         })
+    }
+
+    /// Says goodbye to PostgreSQL, whose log otherwise names each connection that ends in the middle of a statement.
+    pub async fn close(&self) {
+        let pool = self.lines.current().pool.clone();
+        if tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
+            tracing::debug!("Connections to PostgreSQL are left in the middle of their work.");
+        }
     }
 
     /// Whether PostgreSQL answers.

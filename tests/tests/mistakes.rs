@@ -116,7 +116,8 @@ async fn every_mistake_of_a_device_is_told() {
 async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
     let world = World::start().await;
     let api = world.operator().await;
-    world.hand("ghost").await.boots("b1", "1.0.0").await;
+    let stranger = world.hand("ghost").await;
+    stranger.boots("b1", "1.0.0").await;
     let ghost = letters(&api, "/devices/ghost/dead-letters", 1).await;
     assert_eq!((&ghost[0]["reason"], &ghost[0]["detail"]), (&json!("no_such_device"), &json!("no such device")));
     assert!(api.get("/devices/nobody/dead-letters").await.is_err());

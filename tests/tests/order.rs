@@ -90,7 +90,9 @@ async fn rebooting(world: &World, api: &waybill::api_client::ApiClient) -> (Vec<
 async fn what_was_said_last_counts(accident: Accident) {
     let world = World::start_with(&SECRETS).await;
     let api = world.operator().await;
-    let mut bridge = world.another_process(&[&["--role", "bridge"][..], &SECRETS].concat()).await;
+    let mut bridge = world
+        .another_process(&[&["--role", "bridge", "--download-base-url", &world.base()][..], &SECRETS].concat())
+        .await;
     let (hands, campaign) = rebooting(&world, &api).await;
 
     signal(&bridge, "-STOP");

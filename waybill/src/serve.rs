@@ -53,6 +53,7 @@ impl Serving {
     /// Stops everything in order; true when all tasks ended in time.
     pub async fn stop(self) -> bool {
         let ended = self.tasks.shutdown(SHUTDOWN_TIMEOUT).await;
+        self.db.close().await;
         self.log_tasks.shutdown(SHUTDOWN_TIMEOUT).await && ended
     }
 }
