@@ -1,6 +1,6 @@
 //! Standard output and standard error of the commands. Nothing else writes to them but the log.
 //!
-//! A reader may leave early, as in `waybill replay … | head -1`. Then [`line`] fails with [`Closed`], which ends the command quietly, and
+//! A reader may leave early, as in `waybill replay … | head -1`. Then [`line()`] fails with [`Closed`], which ends the command quietly, and
 //! [`tell`] and [`note`] go on without their text, for commands whose work or exit code matters more than what they print.
 
 use std::fmt::Display;

@@ -56,10 +56,10 @@ pub struct Args {
 /// Where the log and the archive are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Connection {
-    /// nats-server, account WAYBILL [default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222]
+    /// nats-server, account WAYBILL (default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222)
     #[arg(long, env = "WAYBILL_NATS_URL", hide_env_values = true)]
     pub nats_url: Option<String>,
-    /// PostgreSQL, for read models and the archive [default: the one of `waybill up`]
+    /// PostgreSQL, for read models and the archive (default: the one of `waybill up`)
     #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Where `waybill up` keeps its data, and with it where its servers are

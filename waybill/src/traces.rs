@@ -40,7 +40,7 @@ const ENDPOINT_STANDARD: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TraceArgs {
     /// Collector that takes traces by OTLP over plain HTTP, such as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_ENDPOINT names it too
-    /// [default: traces are not exported]
+    /// (default: traces are not exported)
     #[arg(long, value_name = "URL", env = "WAYBILL_OTLP_ENDPOINT", hide_env_values = true)]
     pub otlp_endpoint: Option<String>,
 }
