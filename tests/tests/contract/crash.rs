@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::CommandId;
-use event_store::{Log, clock};
+use event_store::{Log, Recorded, clock};
 
 use super::servers::OneServer;
-use super::tally::{add, insist, key, request_as, store};
+use super::tally::{TallyEvent, add, insist, key, request_as, store};
 
 const WRITERS: usize = 8;
 const AGGREGATES: usize = 20;
@@ -96,7 +96,7 @@ impl Writing {
         }
         assert!(acknowledged.len() > AGGREGATES, "writers got nowhere: {}", acknowledged.len());
         for aggregate in 0..AGGREGATES {
-            let history = store(log).history(&key("crash", &format!("t-{aggregate}")), 1, usize::MAX).await.unwrap();
+            let history = history_of(log, aggregate).await;
             let mut stored: Vec<_> = history.iter().map(|one| (one.position.sequence, one.command_id)).collect();
             let mut wanted: Vec<_> = acknowledged
                 .iter()
@@ -109,5 +109,17 @@ impl Writing {
             let versions = history.iter().map(|one| one.version);
             assert!(versions.eq(1..=history.len() as u64), "versions of {aggregate} have gaps");
         }
+    }
+}
+
+/// Everything of an aggregate, as soon as the servers answer again.
+async fn history_of(log: &Arc<dyn Log>, aggregate: usize) -> Vec<Recorded<TallyEvent>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match store(log).history(&key("crash", &format!("t-{aggregate}")), 1, usize::MAX).await {
+            Ok(history) => return history,
+            Err(error) => assert!(Instant::now() < deadline, "aggregate {aggregate}: {error}"),
+        }
+        tokio::time::sleep(POLL).await;
     }
 }

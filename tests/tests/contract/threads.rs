@@ -1,6 +1,7 @@
 //! Correlation and causation come from the log: what a command doesn't bring is taken from the thread that its events belong to.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use domain::CommandId;
 use domain::thread::Thread;
@@ -9,6 +10,8 @@ use uuid::Uuid;
 
 use super::tally::{FORGOTTEN, REPORT, Tally, TallyWish, key, request, store};
 
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
 const ANNA: Uuid = Uuid::from_u128(0xa);
 const BERT: Uuid = Uuid::from_u128(0xb);
 const LATER: Uuid = Uuid::from_u128(0xc);
@@ -29,8 +32,16 @@ async fn stored(log: &Arc<dyn Log>, tenant: &str, request: Request<TallyWish>) -
     let command_id = request.id;
     let committed: Committed<Tally> = store(log).execute(&key(tenant, "t-1"), request).await.unwrap();
     let position = committed.position;
-    let raw = log.read(key(tenant, "t-1").raw(), position, 1).await.unwrap();
-    let record = Record::decode(position, &raw[0].body).unwrap();
+    // On a cluster the server that answers may not have the record yet.
+    let deadline = Instant::now() + PATIENCE;
+    let raw = loop {
+        if let Some(raw) = log.read(key(tenant, "t-1").raw(), position, 1).await.unwrap().pop() {
+            break raw;
+        }
+        assert!(Instant::now() < deadline, "record {position} isn't readable");
+        tokio::time::sleep(POLL).await;
+    };
+    let record = Record::decode(position, &raw.body).unwrap();
     let metadata = record.events.iter().map(|event| event.metadata(&record.meta)).collect();
     (RecordRef { command_id, position }, metadata)
 }
