@@ -6,7 +6,7 @@
 Each message is one CloudEvents 1.0 event in NATS binary mode: its attributes are headers (ce-id, ce-type, ce-time, ...), its body is
 JSON. The subject is feed.{tenant}.{aggregate}.{event}, so `--subject 'feed.default.campaign.>'` follows one tenant's campaigns.
 
-Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue behind it. Or by a
+Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue after it. Or by a
 durable consumer, which remembers for you and holds one tenant's events only; make one over REST, then pull from it:
 
     curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"name":"reports","filter":"campaign.*"}' $B/api/v1/feed/consumers

@@ -1,4 +1,4 @@
--- Why: operators search devices by the beginning of an id or a name, in whatever case. Row-level security lets an index serve only
+-- Why: operators search devices by the beginning of an id or a name, in upper or lower case. Row-level security lets an index serve only
 -- comparisons that can't leak, which lower() isn't known for; so the lower-case texts are columns, and their comparisons are bytewise.
 ALTER TABLE devices
     ADD COLUMN device_id_lower text GENERATED ALWAYS AS (lower(device_id)) STORED,

@@ -146,7 +146,7 @@ pub(crate) async fn list_dead_letters(
     responses(
         (status = 200, body = List<LetterBody>),
         (status = 400, description = "A filter or a cursor is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such device, and nothing was heard of one", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No such device, and no dead letter of one", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn device_dead_letters(

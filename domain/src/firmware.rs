@@ -194,7 +194,7 @@ pub struct Firmware {
 
 /// The firmware itself.
 pub const FIRMWARE: Thread = Thread(0);
-/// It was withdrawn, or deleted without that: whatever waits for it ends.
+/// It was withdrawn, or deleted without that: every update that waits for it ends.
 pub const TAKEN_AWAY: Point = Point(0);
 
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);

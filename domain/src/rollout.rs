@@ -50,7 +50,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Those with an outcome, whatever it is.
+    /// Devices with an outcome of any kind.
     pub fn ended(&self) -> u32 {
         self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
     }

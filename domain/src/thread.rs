@@ -45,7 +45,7 @@ pub struct Aim {
 }
 
 impl Aim {
-    /// Whatever it touches: what a device says.
+    /// Every thread: a message of a device may touch any of them.
     pub fn any() -> Self {
         Self { threads: None, points: Vec::new() }
     }

@@ -1,8 +1,8 @@
 //! How this program connects to nats-server. Every client is made with [`options`], so none lacks the bounds.
 //!
 //! A server that is frozen or cut off closes no TCP connection: the kernel goes on acknowledging, or nobody answers at all. Only the
-//! client's own pings show it. The third ping after a silence, each [`PING_INTERVAL`] after the one before, ends the connection; whatever
-//! the server sends counts as life. Then the servers of the list and those the cluster has named are tried, each for
+//! client's own pings show it. The third ping after a silence, each [`PING_INTERVAL`] after the one before, ends the connection; anything
+//! that the server sends counts as an answer. Then the servers of the list and those the cluster has named are tried, each for
 //! [`CONNECT_TIMEOUT`]: a frozen one accepts the connection and says nothing.
 
 use std::time::Duration;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions};
 
-use crate::jetstream::REQUEST_TIMEOUT;
-
 /// After this long without a word of the server it is pinged. The client library allows two unanswered pings.
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one server may take to accept a connection and to say who it is.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long any other request may take.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts to connect again.
 pub const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pause after the first failed attempt; grows by as much with each further one.
@@ -35,7 +35,7 @@ pub fn options(name: &str) -> ConnectOptions {
 }
 
 /// JetStream over a connection, with the bound of all other requests. A request that was sent to a server that has died since gets no
-/// answer, so whoever waits longer only learns of it later.
+/// answer, so a longer wait only delays the error.
 pub fn jetstream(client: &Client) -> Context {
     ContextBuilder::new().timeout(REQUEST_TIMEOUT).ack_timeout(REQUEST_TIMEOUT).build(client.clone())
 }

@@ -23,6 +23,7 @@ pub mod history;
 pub mod jetstream;
 pub mod lease;
 pub mod lifecycle;
+mod links;
 pub mod log;
 pub mod memory;
 pub mod metering;

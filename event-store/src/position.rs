@@ -121,7 +121,7 @@ impl FromStr for WrittenPosition {
 
 /// A text that is no position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no position; one is written {{created_ms}}-{{sequence}}, with .{{index}} behind it for one event")]
+#[error("{0:?} is no position; one is written {{created_ms}}-{{sequence}}, with .{{index}} after it for one event")]
 pub struct InvalidPosition(String);
 
 /// Earliest stream there can be, in milliseconds since 1970: September 2001.

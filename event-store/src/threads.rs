@@ -14,9 +14,6 @@ use domain::{CommandId, Decider};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::context::Loaded;
-use crate::request::Request;
-
 /// Names a record: by the id of the command that stored it, and by its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRef {
@@ -109,53 +106,5 @@ impl Threads {
     pub(crate) fn retain<A: Decider>(&mut self, aggregate: &A) {
         self.last.retain(|thread, _| aggregate.knows_thread(*thread));
         self.points.retain(|(thread, _), _| aggregate.knows_thread(*thread));
-    }
-}
-
-impl Links {
-    /// What a command's events go back to.
-    pub(crate) fn of<A: Decider>(loaded: &Loaded<A>, request: &Request<A::Wish>, events: &[A::Event]) -> Self {
-        let aim = loaded.aggregate.aim_of(&request.wish);
-        let point = loaded.threads.newest(&aim.points);
-        // Given by the command; inside, what is given may be that nothing led to it.
-        let given = match request.cause {
-            Cause::Sender => Some(None),
-            Cause::Record(record) => Some(Some(record)),
-            Cause::Thread => point.map(|standing| Some(standing.record)),
-        };
-        let continued = |event: &A::Event| {
-            let step = A::step_of(event)?;
-            let thread = match step.kind {
-                StepKind::TakesOver(old) if loaded.threads.last(step.thread).is_none() => old,
-                _ => step.thread,
-            };
-            loaded.threads.last(thread).map(|standing| (thread, standing))
-        };
-        let first = events.iter().filter_map(continued).find(|(thread, _)| aim.includes(*thread));
-        let first = first.map(|(_, standing)| standing);
-        let correlation_id = request.correlation_id.or(first.or(point).map(|standing| standing.correlation_id));
-        let record = Link {
-            correlation_id: correlation_id.unwrap_or(request.id.0),
-            cause: given.unwrap_or(first.map(|standing| standing.record)),
-        };
-        let mut begun: BTreeMap<Thread, Link> = BTreeMap::new();
-        let mut link = |event: &A::Event| {
-            let Some(step) = A::step_of(event) else { return record };
-            if let Some(link) = begun.get(&step.thread) {
-                return *link;
-            }
-            let link = match continued(event) {
-                None => record,
-                Some((thread, standing)) if aim.includes(thread) => Link {
-                    correlation_id: request.correlation_id.unwrap_or(standing.correlation_id),
-                    cause: given.unwrap_or(Some(standing.record)),
-                },
-                Some((_, standing)) => Link { correlation_id: standing.correlation_id, cause: Some(standing.record) },
-            };
-            begun.insert(step.thread, link);
-            link
-        };
-        let events = events.iter().map(&mut link).collect();
-        Self { record, events }
     }
 }

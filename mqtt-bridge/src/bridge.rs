@@ -10,7 +10,7 @@ use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
 
 use crate::command::Links;
-use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, overheard};
+use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
 use crate::outbound::{LiveDevices, Outbound};
 
@@ -52,7 +52,7 @@ impl Bridge {
         let answers = Answers { store: store.clone(), link: Arc::clone(&link), links: Arc::clone(&links) };
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
-        tasks.spawn("mqtt-overheard", overheard::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
+        tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
         tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());

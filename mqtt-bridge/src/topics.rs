@@ -67,7 +67,7 @@ const THREE_LEVELS: [&str; 9] = [
 
 /// The subjects under which nats-server keeps what devices send with QoS 1: a name and one filter per up-channel. No two of them match
 /// the same message, and none matches a command. Those of two levels and more take wrong topics with the right ones; a wrong topic of one
-/// level is only overheard, because a filter for it would match commands.
+/// level is read by a plain subscription, because a filter for it would match commands.
 pub fn stored_filters() -> [(&'static str, String); 6] {
     [
         ("status", "status"),

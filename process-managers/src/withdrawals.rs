@@ -7,7 +7,7 @@ use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
 use event_store::{Cause, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::updates;
+use projections::withdrawals;
 
 use crate::Context;
 use crate::loops::{self, Progress, Tick, TickError};
@@ -22,7 +22,7 @@ pub(crate) const TICK: Tick =
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     async move {
-        let waiting = updates::withdrawn(&context.db, DEVICES_MAX).await?;
+        let waiting = withdrawals::due(&context.db, DEVICES_MAX).await?;
         let count = waiting.len();
         let commands = waiting.into_iter().map(|(tenant, device, id)| take_out(context, tenant, device, id).boxed());
         loops::all(commands.collect(), IN_FLIGHT_MAX).await?;

@@ -148,18 +148,16 @@ impl Board {
     }
 }
 
-/// Shows the projections that other processes run, as long as there are any.
+/// Shows the projections that other processes run, as long as there are any. A query under way at a stop is waited for: PostgreSQL would
+/// log its broken connection.
 pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: Board, stop: CancellationToken) {
     let mut log_seen: Option<(Instant, u64)> = None;
-    let show = async {
-        loop {
-            if !board.owns_all() {
-                show_once(&db, &log, &board, &mut log_seen).await;
-            }
-            tokio::time::sleep(FOLLOW_POLL).await;
+    while !stop.is_cancelled() {
+        if !board.owns_all() {
+            show_once(&db, &log, &board, &mut log_seen).await;
         }
-    };
-    stop.run_until_cancelled(show).await;
+        stop.run_until_cancelled(tokio::time::sleep(FOLLOW_POLL)).await;
+    }
 }
 
 async fn show_once(db: &Db, log: &Arc<dyn Log>, board: &Board, log_seen: &mut Option<(Instant, u64)>) {

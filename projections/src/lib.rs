@@ -28,7 +28,7 @@ mod table;
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use handle::{ProjectionState, ProjectionStatus, Projections, WaitError};
-pub use models::{archive, campaigns, deadlines, devices, firmware, history, preconditions, updates};
+pub use models::{archive, campaigns, deadlines, devices, firmware, history, preconditions, updates, withdrawals};
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};
 pub use table::Page;

@@ -56,10 +56,13 @@ impl Lines {
         let (lines, stop) = (self.clone(), tasks.token().clone());
         tasks.spawn("PostgreSQL pulse", async move {
             let mut connection = None;
-            while stop.run_until_cancelled(lines.pulse(&mut connection)).await.is_some() {
-                if stop.run_until_cancelled(sleep(PULSE_INTERVAL)).await.is_none() {
-                    return;
-                }
+            // A pulse under way at a stop is waited for: PostgreSQL would log its broken connection.
+            while !stop.is_cancelled() {
+                lines.pulse(&mut connection).await;
+                stop.run_until_cancelled(sleep(PULSE_INTERVAL)).await;
+            }
+            if let Some(connection) = connection {
+                let _ = timeout(ANSWER_TIMEOUT, connection.close()).await;
             }
         });
     }

@@ -17,6 +17,7 @@ mod start;
 mod status;
 mod targets;
 mod waits;
+mod warnings;
 
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};

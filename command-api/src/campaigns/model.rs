@@ -1,7 +1,5 @@
 //! A campaign as replies show it, from its aggregate or from the read model.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary};
@@ -11,8 +9,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::spec::{SpecBody, warnings};
+use super::spec::SpecBody;
 use super::waits::WaitBody;
+use super::warnings::warnings;
 use crate::http::{Done, Problem};
 
 /// A campaign.
@@ -41,7 +40,7 @@ pub(crate) struct CampaignBody {
     started_at: Option<DateTime<Utc>>,
     /// When what waits expires and the campaign ends with what is under way. Of a draft what it says itself: null where it says nothing.
     ends_at: Option<DateTime<Utc>>,
-    /// In drafts that name no end: so many days after the start.
+    /// In drafts without an end: the campaign ends this many days after its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_after_days: Option<i64>,
     ended_at: Option<DateTime<Utc>>,
@@ -141,20 +140,6 @@ pub(super) fn last_gate(gate: Option<Value>, closed_at: Option<DateTime<Utc>>, a
     gate["closed_at"] = json!(closed_at);
     gate["accepted"] = json!(accepted);
     Some(gate)
-}
-
-/// Why nobody takes part, where nobody does.
-pub(super) fn nobody(summary: &PlanSummary) -> Option<String> {
-    if summary.devices > 0 {
-        return None;
-    }
-    let excluded: BTreeMap<&str, u32> =
-        summary.excluded.iter().map(|(reason, count)| (reason.word(), *count)).collect();
-    if excluded.is_empty() {
-        return Some("no device takes part: none matches the targets".to_owned());
-    }
-    let reasons: Vec<String> = excluded.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    Some(format!("no device takes part: {}", reasons.join(", ")))
 }
 
 /// Where a campaign is found.

@@ -44,7 +44,7 @@ pub(crate) struct TargetFilters {
     tags: Option<BTreeMap<String, String>>,
 }
 
-/// What must hold before a device is told, by what was last heard of it. Empty preconditions count as none.
+/// What must hold before a device is told, judged by its latest messages. Empty preconditions count as none.
 #[derive(ToSchema)]
 #[schema(example = json!({"min_battery_percent": 30, "external_power": true, "max_silence_minutes": 60}))]
 #[expect(dead_code, reason = "describes the domain's `Preconditions`")]

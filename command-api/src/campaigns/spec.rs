@@ -3,7 +3,7 @@
 //! What this version can't do, and fields of another strategy, are refused by name, never ignored.
 
 use chrono::{DateTime, Utc};
-use domain::campaign::{Advance, CampaignSpec, PlanSummary, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
 use domain::preconditions::Preconditions;
 use domain::values::{Percent, Priority, Threshold};
 use domain::{DeviceId, FirmwareId, Sealed};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::model::nobody;
 use super::parts;
 use crate::fields::Checks;
 use crate::http::Problem;
@@ -234,16 +233,6 @@ fn threshold(value: u8) -> Threshold {
     Threshold::new(value).unwrap_or_else(|| unreachable!("at most 100"))
 }
 
-/// What an operator should know although the campaign was accepted.
-pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<String> {
-    let no_rollback = "rollback is not available yet: a gate that closes pauses the campaign instead";
-    let holds_nothing =
-        "advance: manual on the last wave holds nothing: it holds after its wave, before the next one opens";
-    let manual_last = spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
-    let told = [spec.auto_rollback.then_some(no_rollback), manual_last.then_some(holds_nothing)];
-    told.into_iter().flatten().map(str::to_owned).chain(plan.and_then(nobody)).collect()
-}
-
 /// The specification as replies show it: the fields of the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SpecBody {
@@ -278,6 +267,7 @@ impl SpecBody {
 mod tests {
     use serde_json::json;
 
+    use super::super::warnings::warnings;
     use super::*;
 
     fn request(more: Value) -> Result<CampaignSpec, Problem> {

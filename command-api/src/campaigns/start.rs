@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::spec::warnings;
+use super::warnings::warnings;
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
 use crate::firmware::release_stale;

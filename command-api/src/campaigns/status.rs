@@ -70,7 +70,7 @@ pub(crate) struct CampaignStatusBody {
     failed: u64,
     /// Confirmed and failed.
     settled: u64,
-    /// Devices with an outcome, whatever it is (confirmed, failed, expired, cancelled, superseded) / enrolled. 100 in every campaign that has
+    /// Devices with an outcome (confirmed, failed, expired, cancelled or superseded) / enrolled. 100 in every campaign that has
     /// ended.
     progress_percent: f64,
     /// Devices by phase, with `planned` and `excluded`; each is in one of them.
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_an_outcome_is_it_is_progress() {
+    fn every_outcome_counts_as_progress() {
         let wave =
             ProgressRow { enrolled: 8, confirmed: 1, failed: 1, expired: 1, cancelled: 1, ..ProgressRow::default() };
         let waves = [wave, ProgressRow { enrolled: 2, superseded: 1, ..ProgressRow::default() }];

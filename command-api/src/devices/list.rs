@@ -34,7 +34,7 @@ pub(crate) struct DeviceFilters {
     device_type: Option<String>,
     device_model: Option<String>,
     hardware_version: Option<String>,
-    /// Beginning of the id or name, in whatever case; of letters beyond ASCII as far as PostgreSQL's locale knows their case.
+    /// Beginning of the id or name, upper and lower case are the same (beyond ASCII as far as PostgreSQL's locale knows).
     q: Option<String>,
     /// `key:value`, repeatable; all must hold.
     #[serde(skip)]

@@ -30,15 +30,15 @@ pub(crate) fn attachment(name: Option<&str>) -> String {
     header
 }
 
-/// The parameters behind the first semicolon, with names in lower case.
+/// The parameters after the first semicolon, with names in lower case.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut rest = header.iter().position(|byte| *byte == b';').map_or(&header[header.len()..], |at| &header[at + 1..]);
     while let Some(equals) = rest.iter().position(|byte| *byte == b'=') {
         let name = String::from_utf8_lossy(&rest[..equals]).trim().to_ascii_lowercase();
-        let (value, behind) = value(rest[equals + 1..].trim_ascii_start());
+        let (value, after) = value(rest[equals + 1..].trim_ascii_start());
         found.push((name, value));
-        rest = behind.iter().position(|byte| *byte == b';').map_or(&behind[behind.len()..], |at| &behind[at + 1..]);
+        rest = after.iter().position(|byte| *byte == b';').map_or(&after[after.len()..], |at| &after[at + 1..]);
     }
     found
 }
@@ -74,10 +74,10 @@ fn extended(value: &[u8]) -> Option<String> {
 
 fn decoded(encoded: &[u8]) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::with_capacity(encoded.len()), encoded);
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| hex::decode(digits).ok()).filter(|_| *first == b'%');
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).and_then(|digits| hex::decode(digits).ok()).filter(|_| *first == b'%');
         bytes.push(digits.as_ref().map_or(*first, |digits| digits[0]));
-        rest = if digits.is_some() { &behind[2..] } else { behind };
+        rest = if digits.is_some() { &after[2..] } else { after };
     }
     bytes
 }

@@ -18,7 +18,7 @@ use super::observe::SentCommand;
 use super::problem::Problem;
 use super::query;
 use super::reply::Reply;
-use super::said;
+use super::request_digest::digest;
 use crate::auth::Caller;
 use crate::state::App;
 
@@ -39,7 +39,7 @@ const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 #[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
 pub(crate) struct CommandHeaders {
     /// The same key with the same request (path, body, reason) gives the first outcome; with another body 422. A request that was refused
-    /// or changed nothing leaves nothing behind: sent again, with whatever body, it is judged as a new one.
+    /// or changed nothing stores nothing: sent again, with any body, it is judged as a new one.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
     /// Ties everything that follows together in the audit: a campaign's start all that the campaign does, an order all that becomes of its
@@ -156,7 +156,7 @@ impl Envelope {
 
     /// With the digest of a body that was sent to a path.
     pub(crate) fn digesting(self, path: &str, body: &[u8]) -> Result<Self, Problem> {
-        let digest = said::digest(path, body, self.reason.as_deref())?;
+        let digest = digest(path, body, self.reason.as_deref())?;
         Ok(Self { said: Some(digest), ..self })
     }
 
@@ -326,7 +326,7 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<O
     text.map_err(|_| query::refused(name, "has characters that aren't ASCII"))
 }
 
-/// `{version}-{trace id}-{parent id}-{flags}` in lower-case hexadecimal, neither id all zeros. Versions to come may say more behind it.
+/// `{version}-{trace id}-{parent id}-{flags}` in lower-case hexadecimal, neither id all zeros. Later versions may add more after it.
 fn is_traceparent(text: &str) -> bool {
     let hex = |part: &str, digits: usize| {
         part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

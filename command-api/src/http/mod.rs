@@ -1,6 +1,7 @@
 //! What all endpoints share: problems, extractors, replies, cursors, positions.
 
 pub(crate) mod body;
+mod command_request;
 pub(crate) mod cursor;
 pub(crate) mod envelope;
 pub(crate) mod guard;
@@ -16,9 +17,10 @@ pub(crate) mod position;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod reply;
-mod said;
+mod request_digest;
 
 pub(crate) use body::{Body, Patch};
+pub(crate) use command_request::{CommandRequest, UnreadCommand};
 pub(crate) use envelope::{Done, Envelope};
 pub(crate) use paging::{List, PageParams, Paging};
 pub(crate) use path::Path;
@@ -26,4 +28,3 @@ pub(crate) use position::{MinPosition, PositionParams, ReadOfOne};
 pub(crate) use problem::{FieldError, Problem};
 pub(crate) use query::{FilterSet, Filters, NoFilters};
 pub(crate) use reply::Reply;
-pub(crate) use said::{CommandRequest, UnreadCommand};

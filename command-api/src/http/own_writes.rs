@@ -1,6 +1,7 @@
 //! What each caller has stored last, so that the caller's queries include it without being told to.
 //!
-//! Known to this process alone, for so many callers. Of who is forgotten, single reads still ask the log before they say 404.
+//! Kept in this process, for a bounded number of callers. For a caller that was forgotten, single reads still ask the log before they
+//! answer 404.
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use std::fs;
 
 /// Ticks per second in which Linux tells times to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Fields of `/proc/self/stat`, counted behind the name of the program.
+/// Fields of `/proc/self/stat`, counted after the name of the program.
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const THREADS: usize = 17;
@@ -36,7 +36,7 @@ pub(super) fn metrics() -> String {
     text
 }
 
-/// A number behind the name of the program, which may have blanks and brackets itself.
+/// A number after the name of the program, which may have blanks and brackets itself.
 fn stat_field(stat: &str, field: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }

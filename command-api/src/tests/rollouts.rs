@@ -45,7 +45,7 @@ impl<'a> Rollout<'a> {
         self.api.store.execute(&key, request).await.unwrap();
     }
 
-    /// Started, with a plan for so many devices.
+    /// A started campaign with a plan for this many devices.
     pub(super) async fn run(&self, devices: &[u32]) {
         let (tenant, id) = (TenantId::new("acme").unwrap(), self.firmware.parse::<FirmwareId>().unwrap());
         let loaded = self.api.store.load(&Key::<Firmware>::new(&tenant, &id)).await.unwrap();

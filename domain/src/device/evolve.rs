@@ -79,15 +79,15 @@ impl Device {
             other => self.evolve_update(other),
         }
         if let Some(mark) = event.mark() {
-            self.heard.apply(mark);
+            self.applied.apply(mark);
         }
         if let Some(update) = event.update().and_then(|update| self.updates.get_mut(&update.ordinal)) {
             update.seq = self.version;
-            update.heard = event.mark().map_or(update.heard, |mark| newer(update.heard, mark));
+            update.newest_report = event.mark().map_or(update.newest_report, |mark| newer(update.newest_report, mark));
         }
     }
 
-    /// Whatever the device says it runs from now on, it says after a restart.
+    /// From now on every version that the device reports counts as reported after a restart.
     fn settle(&mut self) {
         self.confirmed.values_mut().for_each(|confirmed| confirmed.restart_seen = true);
     }
@@ -144,7 +144,7 @@ impl Device {
             before_cancel: None,
             cancel_reason: None,
             late: BTreeSet::new(),
-            heard: None,
+            newest_report: None,
         };
         self.updates.insert(reference.ordinal, update);
     }

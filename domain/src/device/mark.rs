@@ -1,11 +1,9 @@
 //! The order of what a device says: each of its messages has a place in the broker's store, and events that follow from one carry it.
 //!
-//! A mark of the same store is older when its number is smaller. A mark of another store is newer, whatever the times of the two: a clock
-//! that was set back makes nothing late. Only the store that the present one replaced is remembered, for its stragglers.
+//! A mark of the same store is older when its number is smaller. A mark of another store is newer, also when that
+//! store was made earlier by its clock: a clock that was set back makes nothing late. Only the store that the present one replaced is remembered, for its stragglers.
 
 use serde::{Deserialize, Serialize};
-
-use super::events::DeviceEvent;
 
 /// What kind of message a mark is of. Each kind has an order of its own: a report doesn't make a `status` late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +32,9 @@ pub struct Arrival {
     pub overtakes: bool,
 }
 
-/// How far a device has been heard.
+/// The newest messages of a device that were applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct AppliedMarks {
     /// The broker's present store; 0 while none is known.
     incarnation_ms: u64,
     /// The store that it replaced.
@@ -47,9 +45,9 @@ pub struct Heard {
     pub info: Option<Mark>,
 }
 
-impl Heard {
+impl AppliedMarks {
     /// Whether a message adds nothing to one that was applied: it is older, or the same once more.
-    pub fn is_behind(&self, mark: Option<Mark>, applied: Option<Mark>) -> bool {
+    pub fn is_late(&self, mark: Option<Mark>, applied: Option<Mark>) -> bool {
         let Some(mark) = mark else { return false };
         if self.replaced_ms > 0 && mark.incarnation_ms == self.replaced_ms {
             return true;
@@ -79,45 +77,6 @@ pub(super) fn newer(known: Option<Mark>, mark: Mark) -> Option<Mark> {
     Some(known.unwrap_or(mark))
 }
 
-macro_rules! field_of {
-    ($event:expr) => {
-        match $event {
-            DeviceEvent::CameOnline { mark, .. }
-            | DeviceEvent::InfoReported { mark, .. }
-            | DeviceEvent::VersionsReported { mark, .. }
-            | DeviceEvent::VersionRegressed { mark, .. }
-            | DeviceEvent::UpdateAccepted { mark, .. }
-            | DeviceEvent::UpdateDeferred { mark, .. }
-            | DeviceEvent::UpdateDownloading { mark, .. }
-            | DeviceEvent::UpdateVerifying { mark, .. }
-            | DeviceEvent::UpdateInstalling { mark, .. }
-            | DeviceEvent::UpdateStaged { mark, .. }
-            | DeviceEvent::UpdateRebooting { mark, .. }
-            | DeviceEvent::UpdateSessionSeen { mark, .. }
-            | DeviceEvent::UpdateAttemptFailed { mark, .. }
-            | DeviceEvent::UpdateConfirmed { mark, .. }
-            | DeviceEvent::UpdateFailed { mark, .. }
-            | DeviceEvent::UpdateRejected { mark, .. }
-            | DeviceEvent::UpdateCancelled { mark, .. }
-            | DeviceEvent::UpdateCancelRefused { mark, .. } => Some(mark),
-            _ => None,
-        }
-    };
-}
-
-impl DeviceEvent {
-    /// The message of the device that was applied with this event; none where the broker doesn't number messages, and in old events.
-    pub fn mark(&self) -> Option<Mark> {
-        field_of!(self).copied().flatten()
-    }
-
-    pub(super) fn set_mark(&mut self, mark: Option<Mark>) {
-        if let Some(field) = field_of!(self) {
-            *field = mark;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,39 +85,39 @@ mod tests {
         Mark { topic: MarkTopic::Status, incarnation_ms, sequence }
     }
 
-    fn is_late(heard: Heard, mark: Mark) -> bool {
-        heard.is_behind(Some(mark), heard.status)
+    fn is_late(applied: AppliedMarks, mark: Mark) -> bool {
+        applied.is_late(Some(mark), applied.status)
     }
 
     #[test]
     fn within_one_store_the_number_decides() {
-        let mut heard = Heard::default();
-        assert!(!is_late(heard, status(7, 1)), "nothing was heard before");
-        heard.apply(status(7, 20));
-        heard.apply(status(7, 10));
-        assert_eq!(heard.status, Some(status(7, 20)));
-        assert!(is_late(heard, status(7, 19)) && is_late(heard, status(7, 20)) && !is_late(heard, status(7, 21)));
-        assert!(!heard.is_behind(None, heard.status), "what has no number counts as newer");
+        let mut applied = AppliedMarks::default();
+        assert!(!is_late(applied, status(7, 1)), "no message was applied before");
+        applied.apply(status(7, 20));
+        applied.apply(status(7, 10));
+        assert_eq!(applied.status, Some(status(7, 20)));
+        assert!(is_late(applied, status(7, 19)) && is_late(applied, status(7, 20)) && !is_late(applied, status(7, 21)));
+        assert!(!applied.is_late(None, applied.status), "what has no number counts as newer");
     }
 
     #[test]
     fn a_store_made_anew_counts_as_newer_also_with_a_clock_set_back() {
         for (old, new) in [(7_000, 8_000), (8_000, 7_000)] {
-            let mut heard = Heard::default();
-            heard.apply(status(old, 900));
-            assert!(!is_late(heard, status(new, 1)));
-            heard.apply(status(new, 1));
-            assert!(is_late(heard, status(old, 901)), "a straggler of the store that was replaced");
-            assert!(is_late(heard, status(new, 1)) && !is_late(heard, status(new, 2)));
+            let mut applied = AppliedMarks::default();
+            applied.apply(status(old, 900));
+            assert!(!is_late(applied, status(new, 1)));
+            applied.apply(status(new, 1));
+            assert!(is_late(applied, status(old, 901)), "a straggler of the store that was replaced");
+            assert!(is_late(applied, status(new, 1)) && !is_late(applied, status(new, 2)));
         }
     }
 
     #[test]
     fn each_topic_has_an_order_of_its_own() {
-        let mut heard = Heard::default();
-        heard.apply(Mark { topic: MarkTopic::Info, ..status(7, 50) });
-        heard.apply(Mark { topic: MarkTopic::Report, ..status(7, 60) });
-        assert!(!is_late(heard, status(7, 40)));
-        assert!(heard.is_behind(Some(status(7, 40)), heard.info));
+        let mut applied = AppliedMarks::default();
+        applied.apply(Mark { topic: MarkTopic::Info, ..status(7, 50) });
+        applied.apply(Mark { topic: MarkTopic::Report, ..status(7, 60) });
+        assert!(!is_late(applied, status(7, 40)));
+        assert!(applied.is_late(Some(status(7, 40)), applied.info));
     }
 }

@@ -14,6 +14,7 @@ mod evolve;
 mod expiry;
 mod lifecycle;
 mod mark;
+mod marked;
 mod profile;
 mod proof;
 mod queue;
@@ -36,7 +37,7 @@ pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportSt
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
-pub use mark::{Arrival, Heard, Mark, MarkTopic};
+pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use profile::{Profile, ProfilePatch};
 pub use update::{
     BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
@@ -135,7 +136,7 @@ pub struct Device {
     /// Latest boots, the present one last.
     pub boots: VecDeque<String>,
     /// How far its messages have been applied, where the broker numbers them.
-    pub heard: Heard,
+    pub applied: AppliedMarks,
     /// What late messages told, the latest last.
     pub late: VecDeque<LateStatus>,
     pub hold: Option<Hold>,

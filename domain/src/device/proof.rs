@@ -38,7 +38,7 @@ impl Device {
     }
 
     pub(super) fn report_presence(&self, now: DateTime<Utc>, presence: &Presence, arrival: Arrival) -> Vec<E> {
-        if self.heard.is_behind(arrival.mark, self.heard.status) {
+        if self.applied.is_late(arrival.mark, self.applied.status) {
             return arrival.mark.and_then(|mark| self.keep_late(presence, mark)).into_iter().collect();
         }
         if self.is_old_boot(presence.boot_id.as_deref()) {
@@ -69,12 +69,12 @@ impl Device {
                     || self.late.iter().any(|late| late.boot_id.is_none() && late.versions == *versions)
             }
         };
-        let again = Some(mark) == self.heard.status;
+        let again = Some(mark) == self.applied.status;
         (!is_known && !again).then(|| E::ReportedLate { boot_id: boot_id.clone(), versions: versions.clone(), mark })
     }
 
     pub(super) fn report_info(&self, now: DateTime<Utc>, info: &Info, arrival: Arrival) -> Vec<E> {
-        if self.heard.is_behind(arrival.mark, self.heard.info) {
+        if self.applied.is_late(arrival.mark, self.applied.info) {
             return vec![];
         }
         let mut draft = Draft::of_message(self, now, arrival.mark);
@@ -138,8 +138,8 @@ impl E {
 impl Draft {
     /// Any message makes a device online, unless it is older than the newest `status`.
     pub(super) fn contact(&mut self, session: Option<&str>) {
-        let Device { heard, reachability, .. } = &self.device;
-        if *reachability != Reachability::Online && !heard.is_behind(self.mark, heard.status) {
+        let Device { applied, reachability, .. } = &self.device;
+        if *reachability != Reachability::Online && !applied.is_late(self.mark, applied.status) {
             self.push(E::CameOnline { session: session.map(str::to_owned), mark: None });
         }
     }

@@ -42,7 +42,7 @@ impl Draft {
             }
             return;
         }
-        if self.device.heard.is_behind(self.mark, update.heard) {
+        if self.device.applied.is_late(self.mark, update.newest_report) {
             return self.report_behind(&update, report);
         }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
@@ -144,7 +144,7 @@ impl Draft {
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
-    /// Takes an attempt forward to a working phase; a report that lags behind changes nothing. A restart is `unseen` where the device only
+    /// Takes an attempt forward to a working phase; a late report changes nothing. A restart is `unseen` where the device only
     /// claims that it is done.
     fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
         if update.phase == Phase::Cancelling && past_return(to) {
@@ -249,7 +249,7 @@ impl Draft {
             report.status,
             S::Deferred | S::Completed | S::Failed | S::Rejected | S::Cancelled | S::CancelRefused
         );
-        if elsewhere && self.mark != update.heard && !update.late.contains(word) {
+        if elsewhere && self.mark != update.newest_report && !update.late.contains(word) {
             self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }

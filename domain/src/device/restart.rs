@@ -17,7 +17,7 @@ impl Device {
         let ends =
             |update: &Update| session.is_none() || update.session.is_none() || session == update.session.as_deref();
         if let Some(update) = watched.filter(ends)
-            && !self.heard.is_behind(arrival.mark, self.heard.status)
+            && !self.applied.is_late(arrival.mark, self.applied.status)
         {
             draft.push(E::UpdateSessionSeen { update: update.reference(), session: None, restarted: true, mark: None });
         }

@@ -337,7 +337,7 @@ pub struct Update {
     /// Words of reports that came after the end, or after newer ones.
     pub late: BTreeSet<String>,
     /// The newest message of the device that moved it.
-    pub heard: Option<Mark>,
+    pub newest_report: Option<Mark>,
 }
 
 impl Update {

@@ -94,7 +94,7 @@ impl RolloutView {
         let is_final = everybody_ended && (failed == 0 || !guards_others);
         let is_enough = enough || enough_late || is_final || self.accepted;
         if !is_enough && at_work == 0 {
-            // With nobody behind the gate a pause would only keep those from their update who come late.
+            // When no later wave has devices, a pause would only keep late devices from their update.
             return if guards_others { SuccessGate::TooFewReached } else { SuccessGate::Undecided };
         }
         let judged = u64::from(counts.confirmed) + u64::from(failed) + u64::from(at_work);

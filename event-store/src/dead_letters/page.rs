@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{DeadLetterReason, LENGTH_HEADER, NOBODY, ORIGIN_HEADER, PREFIX, REASON_HEADER};
+use crate::connection::REQUEST_TIMEOUT;
 use crate::error::StoreError;
 use crate::jetstream::read::{BatchEnd, batch_end, own_headers};
-use crate::jetstream::{REQUEST_TIMEOUT, connected, stream_info};
+use crate::jetstream::{connected, stream_info};
 use crate::streams::DEAD_LETTERS;
 
 /// Letters of one page.

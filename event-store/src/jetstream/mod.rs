@@ -25,6 +25,7 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::connection::REQUEST_TIMEOUT;
 use crate::error::{AppendError, StoreError};
 use crate::lifecycle::Tasks;
 use crate::log::{Log, LogInfo, RawRecord, Subscription};
@@ -35,8 +36,6 @@ use writes::Writes;
 
 /// How long the leader may take to acknowledge an append before its outcome counts as unknown.
 pub const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long any other request may take.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The log in the stream EVENTS. Clones share the connection.
 #[derive(Clone)]

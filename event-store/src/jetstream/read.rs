@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use super::reader::Delivered;
 use super::replies::{Incoming, Replies};
-use super::{ApiError, REQUEST_TIMEOUT, ask, connected};
+use super::{ApiError, ask, connected};
+use crate::connection::REQUEST_TIMEOUT;
 use crate::error::StoreError;
 use crate::log::RawRecord;
 use crate::{streams, subject};

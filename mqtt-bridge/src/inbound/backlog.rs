@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::Info;
-use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::{Context, response::Response};
+use event_store::connection;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,7 +19,6 @@ use crate::topics::stored_filters;
 
 /// How often it is measured: one request per durable.
 const INTERVAL: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Messages at the broker.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub(crate) async fn measure(
     measured: watch::Sender<Backlog>,
     stop: CancellationToken,
 ) {
-    let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+    let jetstream = connection::jetstream(&client);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {

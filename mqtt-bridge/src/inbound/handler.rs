@@ -4,16 +4,16 @@
 //! brings beside events (contact, progress, measurements) goes to TELEMETRY, limited per device.
 
 mod budget;
+mod contact;
 mod letters;
+mod mistakes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::device::{
-    Arrival, Device, DeviceCommand, DeviceEvent, Lifecycle, MarkTopic, Reachability, Report, ReportStatus,
-};
-use domain::{Actor, CommandId, Decider, Key, Rejection};
+use domain::device::{Arrival, Device, DeviceCommand, MarkTopic, ReportStatus};
+use domain::{Actor, CommandId, Decider, Key};
 use event_store::dead_letters::{DeadLetterReason, DeadLetters};
 use event_store::telemetry::{BrokerPlace, TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
 use event_store::{Committed, EventStore, Request, clock};
@@ -25,12 +25,13 @@ use tokio::time::Instant;
 use self::budget::Budgets;
 pub(super) use self::budget::Hold;
 use self::letters::Letters;
+use self::mistakes::{is_mistaken, never_was};
 use super::answers::{Answers, WhenNothing};
 use super::limits::Limit;
 use super::trouble::Trouble;
-use super::{Delivery, Heard, Inbound, Unfinished, Verdict};
+use super::{Arrived, Delivery, Inbound, Unfinished, Verdict};
 use crate::topics::{Channel, DeviceTopic};
-use crate::wire::{Contact, InfoMessage, Measurements, PresenceMessage, PresenceWord, StatusReport};
+use crate::wire::{InfoMessage, StatusReport};
 
 /// Progress of one update is taken once in this time.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -45,7 +46,8 @@ const AGAIN_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// What is said of messages that were published in the wrong way.
 const QOS_ZERO: &str =
     "published with QoS 0, the protocol asks for QoS 1: it may be lost, and with QoS 0 a status proves nothing";
-const RETAINED: &str = "published retained: the broker repeats it to whoever subscribes later, long after it was true";
+const RETAINED: &str =
+    "published retained: the broker repeats it to each later subscriber, when it may no longer be true";
 
 pub(crate) struct Handler {
     store: EventStore,
@@ -93,9 +95,9 @@ impl Handler {
 
     /// Takes a message; says what the broker is told.
     pub(super) async fn handle(&self, message: &Inbound) -> Handled {
-        let (kind, taken) = match (&message.topic, message.heard) {
-            (Ok(topic), Heard::Stored | Heard::Passing) => (kind(topic.channel), self.take(topic, message).await),
-            (Ok(_), Heard::Retained) => ("other", Err(Trouble::refused(DeadLetterReason::Retained, RETAINED))),
+        let (kind, taken) = match (&message.topic, message.arrived) {
+            (Ok(topic), Arrived::Stored | Arrived::Unstored) => (kind(topic.channel), self.take(topic, message).await),
+            (Ok(_), Arrived::Retained) => ("other", Err(Trouble::refused(DeadLetterReason::Retained, RETAINED))),
             (Err(unknown), _) => ("other", Err(Trouble::refused(DeadLetterReason::UnknownTopic, unknown.to_string()))),
         };
         let (outcome, handled) = match taken {
@@ -121,7 +123,7 @@ impl Handler {
         let (payload, delivery) = (message.payload.as_ref(), message.delivery);
         match topic.channel {
             Channel::UpdateStatus { ordinal } => self.report(topic, ordinal, payload, delivery).await,
-            Channel::Status | Channel::Info if message.heard == Heard::Passing => {
+            Channel::Status | Channel::Info if message.arrived == Arrived::Unstored => {
                 self.glimpse(topic, payload).await.map(|()| None)
             }
             Channel::Status => self.presence(topic, message).await,
@@ -143,16 +145,6 @@ impl Handler {
                 Err(Trouble::refused(DeadLetterReason::UnknownTopic, "not a topic for devices to publish to"))
             }
         }
-    }
-
-    /// A `status` or `info` with QoS 0: it makes the device online and has no other effect. Nobody keeps it, so it may be read late, after
-    /// newer ones, and nothing says so: it can't prove which version runs.
-    async fn glimpse(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<(), Trouble> {
-        let offline = || PresenceMessage::read(payload).is_ok_and(|message| message.status == PresenceWord::Offline);
-        if topic.channel == Channel::Status && offline() {
-            return self.active(topic).await.map(drop);
-        }
-        self.seen_online(topic, None).await
     }
 
     async fn report(
@@ -187,84 +179,6 @@ impl Handler {
         match never_was(&committed.aggregate, &report) {
             Some((reason, why)) => Err(Trouble::refused(reason, why)),
             None => Ok(message.ignored()),
-        }
-    }
-
-    async fn presence(&self, topic: &DeviceTopic, inbound: &Inbound) -> Result<Ignored, Trouble> {
-        let (message, delivery) = (PresenceMessage::read(&inbound.payload)?, inbound.delivery);
-        let contact = numbered(message.to_contact()?, delivery);
-        let mut ignored = message.ignored();
-        match message.status {
-            PresenceWord::Online => {
-                let presence = message.to_presence()?;
-                let last = presence.last_update.clone();
-                let told = self.tell(topic, inbound, MarkTopic::Status, presence.into()).await;
-                if matches!(told, Err(Trouble::TooOften(_))) {
-                    // The device was heard, whatever it said.
-                    self.note_contact(topic, delivery).await?;
-                }
-                let device = &told?.aggregate;
-                let never_was =
-                    last.and_then(|last| never_was(device, &last)).map(|(_, why)| format!("last_update: {why}"));
-                ignored = ignored.into_iter().chain(never_was).reduce(|one, other| format!("{one}; {other}"));
-                self.contacts.note(&(&topic.tenant, &topic.device));
-            }
-            // Whether the device is gone is decided later, when it has had time to come back.
-            PresenceWord::Offline => {
-                self.active(topic).await?;
-                let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
-                let (session, arrival) = (contact.session.clone(), Arrival { mark, overtakes: false });
-                self.execute(topic, delivery, DeviceCommand::ReportOffline { session, arrival }).await?;
-            }
-        }
-        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
-        Ok(ignored)
-    }
-
-    async fn measurements(
-        &self,
-        topic: &DeviceTopic,
-        payload: &[u8],
-        delivery: Option<Delivery>,
-    ) -> Result<Ignored, Trouble> {
-        let Measurements { data, device_time, ignored } = Measurements::read(payload)?;
-        self.seen_online(topic, delivery).await?;
-        self.publish_raw(topic, TelemetryKind::Measurements, delivery, device_time, data).await?;
-        Ok(ignored)
-    }
-
-    /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
-    async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
-        let device = self.active(topic).await?;
-        // Whoever counts as offline is let through: it was marked so just now.
-        if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
-            return Ok(());
-        }
-        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
-        if !device.heard.is_behind(mark, device.heard.status) {
-            self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
-        }
-        self.note_contact(topic, delivery).await
-    }
-
-    async fn note_contact(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
-        let subject = (&topic.tenant, &topic.device);
-        if self.contacts.is_over(&subject) {
-            return Ok(());
-        }
-        let contact = numbered(Contact::default(), delivery);
-        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
-        self.contacts.note(&subject);
-        Ok(())
-    }
-
-    /// The device, if it is in service.
-    async fn active(&self, topic: &DeviceTopic) -> Result<Arc<Device>, Trouble> {
-        let device = Arc::clone(&self.store.load(&key(topic)).await?.aggregate);
-        match device.lifecycle {
-            Lifecycle::Active => Ok(device),
-            Lifecycle::Absent => Err(Rejection::DeviceUnknown.into()),
-            Lifecycle::Decommissioned => Err(Rejection::DeviceDecommissioned.into()),
         }
     }
 
@@ -349,7 +263,7 @@ impl Handler {
         if let Some(ignored) = ignored {
             verdict = self.bury(message, kind, DeadLetterReason::PartlyIgnored, &ignored).await;
         }
-        if message.heard == Heard::Passing && verdict == Verdict::Done {
+        if message.arrived == Arrived::Unstored && verdict == Verdict::Done {
             verdict = self.bury(message, kind, DeadLetterReason::QosZero, QOS_ZERO).await;
         }
         verdict
@@ -367,13 +281,6 @@ fn key(topic: &DeviceTopic) -> Key<Device> {
     Key::new(&topic.tenant, &topic.device)
 }
 
-fn numbered(contact: Contact, delivery: Option<Delivery>) -> Contact {
-    match delivery {
-        Some(Delivery { incarnation_ms, number, .. }) => contact.numbered(incarnation_ms, number),
-        None => contact,
-    }
-}
-
 fn command_id(delivery: Option<Delivery>) -> CommandId {
     match delivery {
         Some(delivery) => {
@@ -383,39 +290,6 @@ fn command_id(delivery: Option<Delivery>) -> CommandId {
     }
 }
 
-/// What a report speaks of that never was.
-fn never_was(device: &Device, report: &Report) -> Option<(DeadLetterReason, String)> {
-    let (ordinal, attempt) = (report.ordinal, report.attempt);
-    match device.update(ordinal) {
-        // Of old updates only the latest are remembered.
-        None if ordinal <= device.last_ordinal => None,
-        None => {
-            let last = match device.last_ordinal {
-                0 => "it was never given any".to_owned(),
-                last => format!("its last one is {last}"),
-            };
-            Some((DeadLetterReason::NoSuchUpdate, format!("no update {ordinal} of this device: {last}")))
-        }
-        Some(update) if (1..=update.attempt).contains(&attempt) => None,
-        Some(update) => {
-            let made = match update.attempt {
-                0 => "none was made yet".to_owned(),
-                last => format!("the last one is {last}"),
-            };
-            Some((DeadLetterReason::NoSuchAttempt, format!("no attempt {attempt} of update {ordinal}: {made}")))
-        }
-    }
-}
-
-/// Whether a device reports on an update that wasn't live: it should hear what stands.
-fn is_mistaken(committed: &Committed<Device>, report: &Report) -> bool {
-    let ended_by_this = committed.events.iter().any(|event| {
-        event.update().is_some_and(|update| update.ordinal == report.ordinal)
-            && !matches!(event, DeviceEvent::UpdateReportedLate { .. })
-    });
-    !is_live(committed, report.ordinal) && !ended_by_this
-}
-
 fn is_live(committed: &Committed<Device>, ordinal: u32) -> bool {
     committed.aggregate.update(ordinal).is_some_and(|update| update.phase.is_live())
 }
@@ -423,7 +297,7 @@ fn is_live(committed: &Committed<Device>, ordinal: u32) -> bool {
 fn again(message: &Inbound, reason: &str) -> Verdict {
     let times = message.delivery.map_or(1, |delivery| delivery.times).clamp(1, 16);
     let pause = AGAIN_PAUSE.saturating_mul(1 << (times - 1)).min(AGAIN_PAUSE_MAX);
-    if message.heard != Heard::Stored {
+    if message.arrived != Arrived::Stored {
         metrics::counter!("waybill_mqtt_unkept_lost_total").increment(1);
     }
     tracing::debug!(reason, times, "a message can't be stored now");

@@ -11,10 +11,10 @@ mod heard;
 mod limits;
 mod merge;
 pub(crate) mod mqtt_msgs;
-pub(crate) mod overheard;
 mod queues;
 mod trouble;
 mod unfinished;
+pub(crate) mod unstored;
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ use crate::topics::{DeviceTopic, UnknownTopic};
 /// A message of a device, or of something that pretends to be one.
 pub(crate) struct Inbound {
     pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
-    pub(crate) heard: Heard,
+    pub(crate) arrived: Arrived,
     pub(crate) payload: Bytes,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) ack: Ack,
@@ -44,11 +44,11 @@ pub(crate) struct Inbound {
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum Arrived {
     /// The broker keeps it until it is acknowledged.
     Stored,
-    /// In passing, as it was published: nobody keeps it. With QoS 0, or on a topic of which nothing is kept.
-    Passing,
+    /// As it was published, and not stored: with QoS 0, or on a topic that no consumer reads.
+    Unstored,
     /// As the copy that the broker keeps for later subscribers. The message itself comes, too.
     Retained,
 }

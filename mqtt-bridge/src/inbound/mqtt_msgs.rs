@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
-use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::stream::{self, RetentionPolicy, StorageType};
 use async_nats::jetstream::{Context, Message};
 use async_nats::{Client, connection::State};
+use event_store::connection;
 use event_store::telemetry::Telemetry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
-use super::{Ack, Delivery, Heard, Inbound, Queues, Settled, Verdict, heard};
+use super::{Ack, Arrived, Delivery, Inbound, Queues, Settled, Verdict, heard};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 pub(super) const STREAM: &str = "$MQTT_msgs";
@@ -42,8 +42,8 @@ const FETCH_MESSAGES: usize = 1_000;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one fetch waits for messages.
 const FETCH_EXPIRES: Duration = Duration::from_secs(30);
-/// How long a request to the server may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to find the stream and to make the durables.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after the first failure to open; doubles up to the longest.
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         let opened = tokio::select! {
             () = stop.cancelled() => break,
-            opened = timeout(4 * REQUEST_TIMEOUT, open(&client)) => opened,
+            opened = timeout(OPEN_TIMEOUT, open(&client)) => opened,
         };
         match opened.unwrap_or_else(|_| Err(SourceError::Unavailable("no consumer in time".to_owned()))) {
             Ok(open) => {
@@ -111,7 +111,7 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
     if client.connection_state() != State::Connected {
         return Err(SourceError::Unavailable("not connected to NATS".to_owned()));
     }
-    let jetstream = ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+    let jetstream = connection::jetstream(client);
     let info = look(&jetstream).await?;
     let mut consumers = Vec::new();
     for (channel, filter) in stored_filters() {
@@ -218,7 +218,7 @@ fn inbound(message: Message, incarnation_ms: u64, settled: &Settled) -> Inbound 
     let (message, acker) = message.split();
     Inbound {
         topic: DeviceTopic::from_stored_subject(&message.subject),
-        heard: Heard::Stored,
+        arrived: Arrived::Stored,
         payload: message.payload,
         delivery,
         ack: Ack::of(acker, delivery.map_or(0, |delivery| delivery.number), settled.clone()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::ContextBuilder;
+use event_store::connection;
 use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::json;
@@ -16,8 +16,6 @@ use super::Inbound;
 use super::heard::{NO_MESSAGE_FOUND, ask};
 use super::mqtt_msgs::STREAM;
 
-/// How long the broker may take to answer; after that an older message counts as on its way.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Older messages that are looked at, of those that this process has just acknowledged.
 const LOOKS_MAX: usize = 4;
 /// How long an acknowledgement may take to reach the broker's store.
@@ -59,10 +57,10 @@ pub(crate) struct Unfinished {
 
 impl Unfinished {
     pub(crate) fn new(devices: Client) -> Self {
-        Self { jetstream: ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(devices) }
+        Self { jetstream: connection::jetstream(&devices) }
     }
 
-    /// Whether an older message of the topic may still be applied; also when nobody can tell.
+    /// Whether an older message of the topic may still be applied; also when the broker doesn't answer in time.
     pub(super) async fn before(&self, message: &Inbound) -> bool {
         let (Some(delivery), Ok(topic)) = (message.delivery, &message.topic) else { return false };
         let subject = topic.to_stored_subject();

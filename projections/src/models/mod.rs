@@ -10,6 +10,7 @@ pub(crate) mod pauses;
 pub mod preconditions;
 pub mod updates;
 pub(crate) mod waits;
+pub mod withdrawals;
 
 use async_trait::async_trait;
 use event_store::RawRecord;

@@ -7,16 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{CODE_TIMED_OUT, DeviceEvent as E, Limits, UpdateSpec, WaitReason};
 use domain::preconditions::Preconditions;
 use domain::sealed::Sealed;
-use domain::{DeviceId, FirmwareId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
-use super::deadlines::parse;
 use super::devices::word;
 use super::waits::Waiter;
 use super::{ReadModel, pauses};
-use crate::db::{Db, DbError, ReadTx};
+use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::table::{Page, Row, Rows, Select};
 
@@ -321,27 +319,6 @@ impl UpdateRow {
         ];
         clocks.into_iter().flatten().min()
     }
-}
-
-/// Devices with an update of a firmware that was withdrawn or deleted, which can still be taken back, with that firmware.
-pub async fn withdrawn(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {
-    let mut tx = db.read_all().await?;
-    let rows = sqlx::query(
-        "SELECT t.tenant, t.device_id, t.firmware_id FROM firmware f
-         JOIN updates t ON t.tenant = f.tenant AND t.firmware_id = f.firmware_id
-         WHERE f.status IN ('withdrawn', 'deleted') AND t.open AND NOT t.cancel_refused
-           AND t.phase NOT IN ('installing', 'rebooting', 'cancelling') LIMIT $1",
-    )
-    .bind(limit as i64)
-    .fetch_all(&mut *tx.0)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let firmware: String = row.try_get("firmware_id")?;
-            let firmware = firmware.parse().map_err(|_| DbError::Invalid(format!("{firmware:?} is no UUID")))?;
-            Ok((parse(row.try_get("tenant")?)?, parse(row.try_get("device_id")?)?, FirmwareId(firmware)))
-        })
-        .collect()
 }
 
 /// Which updates to list; all parts that are given must hold.

@@ -137,10 +137,10 @@ async fn updates_are_listed_newest_first() {
     let filter = updates::UpdateFilter { phases: vec!["confirmed".into()], ..Default::default() };
     assert!(updates::list(&mut tx, &filter, clock::now(), None, 2, false).await.unwrap().items.is_empty());
 
-    assert!(updates::withdrawn(&world.db, 10).await.unwrap().is_empty());
+    assert!(projections::withdrawals::due(&world.db, 10).await.unwrap().is_empty());
     world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete).await.unwrap();
     world.settles().await;
-    let gone = updates::withdrawn(&world.db, 10).await.unwrap();
+    let gone = projections::withdrawals::due(&world.db, 10).await.unwrap();
     assert_eq!(gone.len(), 5, "nobody waits for what is deleted");
     assert!(gone.iter().all(|(_, _, id)| *id == firmware.firmware_id));
 }

@@ -4,6 +4,7 @@
 
 mod campaigns;
 mod downloads;
+mod endings;
 mod fleet;
 mod isolation;
 mod lists;

@@ -1,4 +1,4 @@
-//! What a device said has an order: what is older than what was applied comes too late, whoever delivers it and however often.
+//! What a device said has an order: what is older than what was applied comes too late, however often it is delivered.
 
 use ReportStatus as S;
 

@@ -150,7 +150,7 @@ fn stories() -> impl Strategy<Value = Vec<DeviceCommand>> {
 enum Step {
     Begin(usize),
     /// Knows only what was there some steps ago.
-    BeginBehind(usize),
+    BeginStale(usize),
     Finish(usize),
     Dies(usize),
 }
@@ -158,7 +158,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0..64usize).prop_map(Step::Begin),
-        2 => (0..64usize).prop_map(Step::BeginBehind),
+        2 => (0..64usize).prop_map(Step::BeginStale),
         4 => (0..64usize).prop_map(Step::Finish),
         1 => (0..64usize).prop_map(Step::Dies),
     ];
@@ -169,17 +169,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_device_said_last_counts_whoever_reads_it_when(said in stories(), steps in steps(), seed in any::<usize>()) {
+    fn the_latest_message_counts_in_every_order_of_reading(said in stories(), steps in steps(), seed in any::<usize>()) {
         let last = said.iter().rev().find_map(runs).expect("it boots").to_owned();
         let ever_falls_back = last != TARGET;
         let mut broker = Broker::new(said);
-        let mut behind = broker.device.clone();
+        let mut stale = broker.device.clone();
         for step in steps {
             match step {
                 Step::Begin(pick) => broker.begin(pick, broker.device.clone()),
-                Step::BeginBehind(pick) => broker.begin(pick, behind.clone()),
+                Step::BeginStale(pick) => broker.begin(pick, stale.clone()),
                 Step::Finish(pick) => {
-                    behind = broker.device.clone();
+                    stale = broker.device.clone();
                     broker.finish(pick);
                 }
                 Step::Dies(pick) if !broker.at_work.is_empty() => {

@@ -110,7 +110,7 @@ fn a_gate_with_nobody_behind_it_doesnt_close_for_want_of_answers() {
     last.accepted = true;
     last.waves[1].accepted_ended = 3;
     decides(&last, 1, &["pass 2"]);
-    // With devices behind it the gate closes, until an operator takes it upon himself.
+    // With devices in a later wave the gate closes until an operator accepts that.
     let mut guarding = running(settled(2, 1, 0), none());
     decides(&guarding, 60, &["close TooFewReached 1 at 80"]);
     guarding.accepted = true;
@@ -195,7 +195,7 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
     decides(&last(settled(10, 9, 1)), 1, &["finish CompletedWithFailures"]);
     decides(&last(Counts { superseded: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(Counts { expired: 1, ..settled(10, 9, 0) }), 1, &["finish CompletedWithFailures"]);
-    // A device that was taken out counts alike, whatever its update was doing.
+    // A device that was taken out counts the same in every phase of its update.
     decides(&last(Counts { cancelled: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(settled(10, 9, 0)), 1, &[]);
     let mut failed = last(settled(1, 0, 1));

@@ -151,7 +151,7 @@ fn each_thing_that_a_campaign_waits_for_has_its_name_and_its_time() {
 }
 
 #[test]
-fn what_does_not_run_waits_for_whoever_stopped_it() {
+fn a_stopped_campaign_waits_for_who_stopped_it() {
     let mut view = running(settled(20, 10, 0), Counts::default());
     let kind = |view: &RolloutView, cause| waits(view, cause, at(1)).first().map(Wait::kind);
     view.status = CampaignStatus::Paused;

@@ -1,5 +1,5 @@
-//! Dead letters of devices, each device and each tenant within a rate: whoever sends nothing but garbage must not push out what others are
-//! remembered by, nor fill the stream with names of devices that don't exist.
+//! Dead letters of devices, each device and each tenant within a rate: a device that sends only garbage must not push out the letters of
+//! others, nor fill the stream with names of devices that don't exist.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::super::{Heard, Inbound};
+use super::super::{Arrived, Inbound};
 use crate::topics::Channel;
 use crate::wire::{InfoMessage, PresenceMessage, PresenceWord, StatusReport};
 
@@ -62,8 +62,8 @@ impl Kind {
 
 impl Said for Arc<Inbound> {
     fn kind(&self) -> Kind {
-        // What is only overheard never takes the place of what the broker keeps.
-        if self.heard != Heard::Stored && !matches!(&self.topic, Ok(topic) if topic.channel == Channel::Telemetry) {
+        // A message that the broker doesn't store never replaces one that it stores.
+        if self.arrived != Arrived::Stored && !matches!(&self.topic, Ok(topic) if topic.channel == Channel::Telemetry) {
             return Kind::Other;
         }
         match self.topic.as_ref().map(|topic| topic.channel) {
@@ -77,7 +77,7 @@ impl Said for Arc<Inbound> {
 
     fn word(&self) -> Word {
         match &self.topic {
-            Ok(topic) if self.heard != Heard::Retained => word(topic.channel, &self.payload),
+            Ok(topic) if self.arrived != Arrived::Retained => word(topic.channel, &self.payload),
             _ => Word::Unreadable,
         }
     }

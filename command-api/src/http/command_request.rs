@@ -3,15 +3,13 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use event_store::CommandHash;
-use serde_json::Value;
 
 use super::body;
 use super::envelope::Envelope;
 use super::problem::Problem;
 
-/// A command's envelope and body. The envelope has the digest of the request: its path within the tenant and its JSON, whatever the order
-/// of fields, with the reason wherever it stands.
+/// A command's envelope and body. The envelope has the digest of the request: its path within the tenant and its JSON, in any order of
+/// fields, with the reason of the body or of the query.
 pub(crate) struct CommandRequest<B>(pub(crate) Envelope, pub(crate) B);
 
 impl<B: FromRequest<S, Rejection = Problem>, S: Send + Sync> FromRequest<S> for CommandRequest<B> {
@@ -37,20 +35,4 @@ impl<S: Send + Sync> FromRequestParts<S> for UnreadCommand {
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _state: &S) -> Result<Self, Problem> {
         Envelope::of(parts).map(Self)
     }
-}
-
-/// Digest of a path and JSON; what is no JSON counts as null, and is refused elsewhere.
-pub(super) fn digest(path: &str, bytes: &[u8], reason: Option<&str>) -> Result<CommandHash, Problem> {
-    let mut json = if bytes.is_empty() {
-        Value::Object(serde_json::Map::new())
-    } else {
-        serde_json::from_slice(bytes).unwrap_or(Value::Null)
-    };
-    match (reason, &mut json) {
-        (Some(reason), Value::Object(fields)) if fields.get("reason").is_none_or(Value::is_null) => {
-            fields.insert("reason".to_owned(), Value::from(reason));
-        }
-        _ => {}
-    }
-    CommandHash::of(&(path, json)).map_err(Problem::internal)
 }

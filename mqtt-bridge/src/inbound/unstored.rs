@@ -1,9 +1,9 @@
-//! What nobody keeps: messages with QoS 0, wrong topics of one level, and the mark that something was published retained.
+//! Messages that the broker doesn't store: those with QoS 0, wrong topics of one level, and the copies of retained ones.
 //!
-//! nats-server passes every message of a device on under the subject made of its topic, beside what it keeps with QoS 1, and says with
-//! which QoS it came. A queue group takes each once over all bridges. Nothing here is stored before it is handled: what comes while no bridge
-//! listens is lost, so nothing that proves anything is taken from here. Commands match one of the filters; nats.conf denies them to this
-//! user, and they are passed over here.
+//! nats-server publishes every message of a device under the subject made of its topic, beside what it stores with QoS 1, and says with
+//! which QoS it came. A queue group takes each once over all bridges. Nothing here is stored before it is handled: a message that comes
+//! while no bridge is subscribed is lost, so nothing here proves anything. Commands match one of the filters; nats.conf denies them to
+//! this user, and they are ignored here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use futures::stream::{SelectAll, select_all};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ack, Heard, Inbound, Queues};
+use super::{Ack, Arrived, Inbound, Queues};
 use crate::topics::{Channel, DeviceTopic, is_stored, passing_filters, retained_filters};
 
-/// All bridges of an installation share what they overhear.
+/// All bridges of an installation share these messages.
 const QUEUE_GROUP: &str = "waybill-bridge";
 /// Header: the QoS with which an MQTT client published.
 const QOS_HEADER: &str = "Nmqtt-Pub";
@@ -33,12 +33,12 @@ pub(crate) async fn run(client: Client, queues: Arc<Queues>, stop: CancellationT
             Ok(mut messages) => {
                 // The subscriptions outlive the connection; they end with the client only.
                 while let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await {
-                    if let Some(inbound) = overheard(message) {
+                    if let Some(inbound) = unstored(message) {
                         queues.push(inbound).await;
                     }
                 }
             }
-            Err(error) => tracing::debug!(%error, "messages with QoS 0 can't be overheard"),
+            Err(error) => tracing::debug!(%error, "messages with QoS 0 can't be subscribed to"),
         }
         stop.run_until_cancelled(sleep(AGAIN_PAUSE)).await;
     }
@@ -52,24 +52,24 @@ async fn subscribe(client: &Client) -> Result<SelectAll<Subscriber>, SubscribeEr
     Ok(select_all(subscriptions))
 }
 
-/// The message, if nobody else handles it.
-fn overheard(message: Message) -> Option<Inbound> {
+/// The message, if no consumer of stored messages handles it.
+fn unstored(message: Message) -> Option<Inbound> {
     let header = |name: &str| Some(message.headers.as_ref()?.get(name)?.as_str());
-    let (topic, heard) = match header(RETAINED_TOPIC_HEADER) {
-        Some(topic) => (DeviceTopic::parse(topic), Heard::Retained),
+    let (topic, arrived) = match header(RETAINED_TOPIC_HEADER) {
+        Some(topic) => (DeviceTopic::parse(topic), Arrived::Retained),
         None => {
             // Without it the message is none of an MQTT client.
             let qos = header(QOS_HEADER)?;
             if qos != "0" && is_stored(&message.subject) {
                 return None;
             }
-            (DeviceTopic::from_subject(&message.subject), Heard::Passing)
+            (DeviceTopic::from_subject(&message.subject), Arrived::Unstored)
         }
     };
     let goes_down =
         matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::FirmwareChunk { .. }));
     let payload = message.payload;
-    (!goes_down).then_some(Inbound { topic, heard, payload, delivery: None, ack: Ack::none() })
+    (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none() })
 }
 
 #[cfg(test)]
@@ -94,24 +94,24 @@ mod tests {
 
     #[test]
     fn what_the_broker_keeps_is_left_to_it() {
-        let heard =
-            |subject: &str, qos: &str| overheard(message(subject, (QOS_HEADER, qos))).map(|inbound| inbound.heard);
+        let arrived =
+            |subject: &str, qos: &str| unstored(message(subject, (QOS_HEADER, qos))).map(|inbound| inbound.arrived);
         for subject in
             ["acme.devices.d-1.status", "acme.devices.d-1.updates.1.status", "acme.devices.d-1.update.1.status"]
         {
-            assert_eq!(heard(subject, "0"), Some(Heard::Passing), "{subject}");
-            assert_eq!(heard(subject, "1"), None, "{subject}");
+            assert_eq!(arrived(subject, "0"), Some(Arrived::Unstored), "{subject}");
+            assert_eq!(arrived(subject, "1"), None, "{subject}");
         }
         for qos in ["0", "1", "2"] {
-            assert_eq!(heard("acme.devices.d-1.state", qos), Some(Heard::Passing), "of this nothing is kept");
-            assert_eq!(heard("acme.devices.d-1.commands", qos), None, "a command");
+            assert_eq!(arrived("acme.devices.d-1.state", qos), Some(Arrived::Unstored), "of this nothing is kept");
+            assert_eq!(arrived("acme.devices.d-1.commands", qos), None, "a command");
         }
     }
 
     #[test]
     fn a_retained_message_is_known_by_its_copy() {
         let subject = "$MQTT.rmsgs.acme.devices.d-1.status";
-        let inbound = overheard(message(subject, (RETAINED_TOPIC_HEADER, "acme/devices/d-1/status"))).unwrap();
-        assert_eq!((inbound.heard, inbound.topic.unwrap().channel), (Heard::Retained, Channel::Status));
+        let inbound = unstored(message(subject, (RETAINED_TOPIC_HEADER, "acme/devices/d-1/status"))).unwrap();
+        assert_eq!((inbound.arrived, inbound.topic.unwrap().channel), (Arrived::Retained, Channel::Status));
     }
 }

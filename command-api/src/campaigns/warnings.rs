@@ -1,0 +1,29 @@
+//! What may surprise an operator about a campaign that was accepted.
+
+use std::collections::BTreeMap;
+
+use domain::campaign::{Advance, CampaignSpec, PlanSummary};
+
+/// What an operator should know although the campaign was accepted.
+pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<String> {
+    let no_rollback = "rollback is not available yet: a gate that closes pauses the campaign instead";
+    let holds_nothing =
+        "advance: manual on the last wave holds nothing: it holds after its wave, before the next one opens";
+    let manual_last = spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
+    let told = [spec.auto_rollback.then_some(no_rollback), manual_last.then_some(holds_nothing)];
+    told.into_iter().flatten().map(str::to_owned).chain(plan.and_then(no_devices)).collect()
+}
+
+/// Why no device takes part, when none does.
+fn no_devices(summary: &PlanSummary) -> Option<String> {
+    if summary.devices > 0 {
+        return None;
+    }
+    let excluded: BTreeMap<&str, u32> =
+        summary.excluded.iter().map(|(reason, count)| (reason.word(), *count)).collect();
+    if excluded.is_empty() {
+        return Some("no device takes part: none matches the targets".to_owned());
+    }
+    let reasons: Vec<String> = excluded.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    Some(format!("no device takes part: {}", reasons.join(", ")))
+}

@@ -1,0 +1,111 @@
+//! What shows that a device is there: its `status`, `info`, measurements, and any other message.
+
+use std::sync::Arc;
+
+use domain::Rejection;
+use domain::device::{Arrival, Device, DeviceCommand, Lifecycle, MarkTopic, Reachability};
+use event_store::telemetry::TelemetryKind;
+
+use super::mistakes::never_was;
+use super::{Handler, Ignored, key};
+use crate::inbound::trouble::Trouble;
+use crate::inbound::{Delivery, Inbound};
+use crate::topics::{Channel, DeviceTopic};
+use crate::wire::{Contact, Measurements, PresenceMessage, PresenceWord};
+
+impl Handler {
+    /// A `status` or `info` with QoS 0: it makes the device online and has no other effect. Nobody keeps it, so it may be read late, after
+    /// newer ones, and nothing says so: it can't prove which version runs.
+    pub(super) async fn glimpse(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<(), Trouble> {
+        let offline = || PresenceMessage::read(payload).is_ok_and(|message| message.status == PresenceWord::Offline);
+        if topic.channel == Channel::Status && offline() {
+            return self.active(topic).await.map(drop);
+        }
+        self.seen_online(topic, None).await
+    }
+
+    pub(super) async fn presence(&self, topic: &DeviceTopic, inbound: &Inbound) -> Result<Ignored, Trouble> {
+        let (message, delivery) = (PresenceMessage::read(&inbound.payload)?, inbound.delivery);
+        let contact = numbered(message.to_contact()?, delivery);
+        let mut ignored = message.ignored();
+        match message.status {
+            PresenceWord::Online => {
+                let presence = message.to_presence()?;
+                let last = presence.last_update.clone();
+                let told = self.tell(topic, inbound, MarkTopic::Status, presence.into()).await;
+                if matches!(told, Err(Trouble::TooOften(_))) {
+                    // The device was heard, whatever it said.
+                    self.note_contact(topic, delivery).await?;
+                }
+                let device = &told?.aggregate;
+                let never_was =
+                    last.and_then(|last| never_was(device, &last)).map(|(_, why)| format!("last_update: {why}"));
+                ignored = ignored.into_iter().chain(never_was).reduce(|one, other| format!("{one}; {other}"));
+                self.contacts.note(&(&topic.tenant, &topic.device));
+            }
+            // Whether the device is gone is decided later, when it has had time to come back.
+            PresenceWord::Offline => {
+                self.active(topic).await?;
+                let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+                let (session, arrival) = (contact.session.clone(), Arrival { mark, overtakes: false });
+                self.execute(topic, delivery, DeviceCommand::ReportOffline { session, arrival }).await?;
+            }
+        }
+        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
+        Ok(ignored)
+    }
+
+    pub(super) async fn measurements(
+        &self,
+        topic: &DeviceTopic,
+        payload: &[u8],
+        delivery: Option<Delivery>,
+    ) -> Result<Ignored, Trouble> {
+        let Measurements { data, device_time, ignored } = Measurements::read(payload)?;
+        self.seen_online(topic, delivery).await?;
+        self.publish_raw(topic, TelemetryKind::Measurements, delivery, device_time, data).await?;
+        Ok(ignored)
+    }
+
+    /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
+    pub(super) async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+        let device = self.active(topic).await?;
+        // Whoever counts as offline is let through: it was marked so just now.
+        if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
+            return Ok(());
+        }
+        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+        if !device.applied.is_late(mark, device.applied.status) {
+            self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
+        }
+        self.note_contact(topic, delivery).await
+    }
+
+    pub(super) async fn note_contact(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+        let subject = (&topic.tenant, &topic.device);
+        if self.contacts.is_over(&subject) {
+            return Ok(());
+        }
+        let contact = numbered(Contact::default(), delivery);
+        self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
+        self.contacts.note(&subject);
+        Ok(())
+    }
+
+    /// The device, if it is in service.
+    pub(super) async fn active(&self, topic: &DeviceTopic) -> Result<Arc<Device>, Trouble> {
+        let device = Arc::clone(&self.store.load(&key(topic)).await?.aggregate);
+        match device.lifecycle {
+            Lifecycle::Active => Ok(device),
+            Lifecycle::Absent => Err(Rejection::DeviceUnknown.into()),
+            Lifecycle::Decommissioned => Err(Rejection::DeviceDecommissioned.into()),
+        }
+    }
+}
+
+fn numbered(contact: Contact, delivery: Option<Delivery>) -> Contact {
+    match delivery {
+        Some(Delivery { incarnation_ms, number, .. }) => contact.numbered(incarnation_ms, number),
+        None => contact,
+    }
+}

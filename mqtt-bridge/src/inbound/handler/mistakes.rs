@@ -1,0 +1,40 @@
+//! Reports on an update or attempt that never was, or that isn't live.
+
+use domain::device::{Device, DeviceEvent, Report};
+use event_store::Committed;
+use event_store::dead_letters::DeadLetterReason;
+
+use super::is_live;
+
+/// What a report speaks of that never was.
+pub(super) fn never_was(device: &Device, report: &Report) -> Option<(DeadLetterReason, String)> {
+    let (ordinal, attempt) = (report.ordinal, report.attempt);
+    match device.update(ordinal) {
+        // Of old updates only the latest are remembered.
+        None if ordinal <= device.last_ordinal => None,
+        None => {
+            let last = match device.last_ordinal {
+                0 => "it was never given any".to_owned(),
+                last => format!("its last one is {last}"),
+            };
+            Some((DeadLetterReason::NoSuchUpdate, format!("no update {ordinal} of this device: {last}")))
+        }
+        Some(update) if (1..=update.attempt).contains(&attempt) => None,
+        Some(update) => {
+            let made = match update.attempt {
+                0 => "none was made yet".to_owned(),
+                last => format!("the last one is {last}"),
+            };
+            Some((DeadLetterReason::NoSuchAttempt, format!("no attempt {attempt} of update {ordinal}: {made}")))
+        }
+    }
+}
+
+/// Whether a device reports on an update that wasn't live: it should hear what stands.
+pub(super) fn is_mistaken(committed: &Committed<Device>, report: &Report) -> bool {
+    let ended_by_this = committed.events.iter().any(|event| {
+        event.update().is_some_and(|update| update.ordinal == report.ordinal)
+            && !matches!(event, DeviceEvent::UpdateReportedLate { .. })
+    });
+    !is_live(committed, report.ordinal) && !ended_by_this
+}
