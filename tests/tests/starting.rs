@@ -77,8 +77,10 @@ async fn a_server_that_is_killed_while_waybill_starts_is_started_again() {
         match victim {
             Some(pid) if killed.len() < KILLS => {
                 let done = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-                assert!(done.success());
-                killed.push(pid);
+                // One that is gone by itself counts as none.
+                if done.success() {
+                    killed.push(pid);
+                }
             }
             _ => {}
         }
