@@ -62,10 +62,22 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let mut ownership = Ownership::none(model.name());
+    run_until(&stop, &db, &log, model, &board, &mut ownership).await;
+    ownership.release().await;
+}
+
+async fn run_until(
+    stop: &CancellationToken,
+    db: &Db,
+    log: &Arc<dyn Log>,
+    model: &'static dyn ReadModel,
+    board: &Board,
+    ownership: &mut Ownership,
+) {
     let mut pause = RETRY_PAUSE;
     while !stop.is_cancelled() {
         // Never cut off in the middle of a transaction for a stop: sqlx loses count of one that is cancelled while it begins or ends.
-        let run = run_once(&db, &log, model, &board, &mut ownership, &stop);
+        let run = run_once(db, log, model, board, ownership, stop);
         let end = db.line().carry(async { Ok(run.await) }).await.unwrap_or_else(RunEnd::Again);
         if stop.is_cancelled() {
             return;
@@ -79,14 +91,14 @@ pub(crate) async fn run(
                 }
                 board.set_state(model.name(), ProjectionState::Unavailable, Some(error.to_string()));
                 if !error.is_unavailable() {
-                    Checkpoint::note_trouble(&db, model.name(), "unavailable", &error.to_string()).await;
+                    Checkpoint::note_trouble(db, model.name(), "unavailable", &error.to_string()).await;
                 }
                 pause
             }
             RunEnd::Outdated { found } => {
                 // May be cut off: it begins again.
                 let line = db.line();
-                let upgrading = line.carry(upgrade(&db, &log, model, found, &board));
+                let upgrading = line.carry(upgrade(db, log, model, found, board));
                 let Some(upgraded) = stop.run_until_cancelled(upgrading).await else { return };
                 let Err(error) = upgraded else { continue };
                 tracing::warn!(projection = model.name(), %error, "A read model can't be rebuilt yet.");
@@ -95,9 +107,9 @@ pub(crate) async fn run(
             }
             RunEnd::Halted(reason) => {
                 tracing::error!(projection = model.name(), reason, "A projection is halted.");
-                Checkpoint::note_trouble(&db, model.name(), "halted", &reason).await;
+                Checkpoint::note_trouble(db, model.name(), "halted", &reason).await;
                 board.set_state(model.name(), ProjectionState::Halted, Some(reason));
-                ownership.give_up(&board);
+                ownership.give_up(board);
                 HALTED_PAUSE
             }
         };

@@ -48,6 +48,13 @@ impl Ownership {
         }
     }
 
+    /// Gives the lock back at a stop, and waits for PostgreSQL's answer: it would log a connection that ends without reading it.
+    pub(super) async fn release(mut self) {
+        if let Some(held) = self.held.take() {
+            let _ = timeout(ANSWER_TIMEOUT, held.rollback()).await;
+        }
+    }
+
     /// Lets another process try, one with a newer program perhaps.
     pub(super) fn give_up(&mut self, board: &Board) {
         self.held = None;

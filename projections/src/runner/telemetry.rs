@@ -28,8 +28,19 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 /// Runs the projector until the token is cancelled.
 pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, stop: CancellationToken) {
     let mut ownership = Ownership::none(crate::PRESENCE);
+    run_until(&stop, &db, &*telemetry, &board, &mut ownership).await;
+    ownership.release().await;
+}
+
+async fn run_until(
+    stop: &CancellationToken,
+    db: &Db,
+    telemetry: &dyn TelemetryLog,
+    board: &Board,
+    ownership: &mut Ownership,
+) {
     while !stop.is_cancelled() {
-        let run = follow(&db, &*telemetry, &board, &mut ownership, &stop);
+        let run = follow(db, telemetry, board, ownership, stop);
         let end = db.line().carry(run).await;
         if stop.is_cancelled() {
             return;
@@ -43,9 +54,9 @@ pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, 
         }
         if let Err(RunEnd::Halted(reason)) = &end {
             tracing::error!(projection = crate::PRESENCE, reason, "A projection is halted.");
-            Checkpoint::note_trouble(&db, crate::PRESENCE, "halted", reason).await;
+            Checkpoint::note_trouble(db, crate::PRESENCE, "halted", reason).await;
             board.set_state(crate::PRESENCE, ProjectionState::Halted, Some(reason.clone()));
-            ownership.give_up(&board);
+            ownership.give_up(board);
         }
         tokio::select! {
             () = stop.cancelled() => return,
