@@ -57,7 +57,7 @@ pub(crate) struct LetterBody {
     /// Null when the topic names none.
     device_id: Option<String>,
     /// Why it was set aside: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
-    /// `partly_ignored`, `qos_0`, `retained`, `too_many`, `rejected`, `broken`; more may come. Null for letters of earlier versions.
+    /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may come. Null for letters of earlier versions.
     reason: Option<&'static str>,
     /// The same for people.
     detail: String,
@@ -116,7 +116,7 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 ///
 /// Messages of devices that could not be taken, or only in part, the newest first: kept for 30 days, within a rate per device. Reasons are
 /// `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `partly_ignored`, `qos_0`,
-/// `retained`, `too_many`, `rejected` and `broken`. Needs role viewer.
+/// `retained`, `boot_loop`, `too_many`, `rejected` and `broken`. Needs role viewer.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "devices", params(LetterFilters, PageParams),
     responses(

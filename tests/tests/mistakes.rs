@@ -145,3 +145,27 @@ async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
     let wanted = [("qos_0", "d-0/status"), ("qos_0", "d-0/updates/1/status"), ("unknown_topic", "d-0/state")];
     assert_eq!(reasons(&all), wanted);
 }
+
+/// It is told once, and the newest boot counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_loop_is_one_note() {
+    const PATH: &str = "/devices/d-0/dead-letters?reason=boot_loop";
+    let world = World::start().await;
+    let api = world.operator().await;
+    register(&api, "d-0").await;
+    let hand = world.hand("d-0").await;
+    let (deadline, mut boots) = (Instant::now() + PATIENCE, 0);
+    while api.get(PATH).await.unwrap()["items"] == json!([]) {
+        assert!(Instant::now() < deadline, "{boots} boots and no note");
+        hand.boots(&format!("b{boots}"), "1.0.0").await;
+        boots += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(boots > 60, "a note after {boots} boots");
+    for boot in boots..boots + 10 {
+        hand.boots(&format!("b{boot}"), "1.0.0").await;
+    }
+    hand.boots("last", "1.1.0").await;
+    world.until_get(&api, "/devices/d-0", "its newest version", |body| body["firmware_version"] == "1.1.0").await;
+    assert_eq!(letters(&api, PATH, 1).await.len(), 1, "told once an hour");
+}

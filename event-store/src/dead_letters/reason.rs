@@ -43,6 +43,8 @@ reasons! {
     QosZero => "qos_0";
     /// The message was published retained, which the protocol forbids.
     Retained => "retained";
+    /// The device restarts more often than its boots are written to its history.
+    BootLoop => "boot_loop";
     /// More different reports at once than are kept of one device.
     TooMany => "too_many";
     /// The rules refuse what the message says.
@@ -58,7 +60,7 @@ impl DeadLetterReason {
 
     /// Whether the message had its effect all the same, so that the letter only says what firmware should do better.
     pub fn is_note(self) -> bool {
-        matches!(self, Self::PartlyIgnored | Self::QosZero | Self::Retained)
+        matches!(self, Self::PartlyIgnored | Self::QosZero | Self::Retained | Self::BootLoop)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::Rejection;
 use domain::device::{Arrival, Device, DeviceCommand, Lifecycle, MarkTopic, Reachability};
+use event_store::dead_letters::DeadLetterReason;
 use event_store::telemetry::TelemetryKind;
 
 use super::mistakes::never_was;
@@ -12,6 +13,9 @@ use crate::inbound::trouble::Trouble;
 use crate::inbound::{Delivery, Inbound};
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{Contact, Measurements, PresenceMessage, PresenceWord};
+
+const BOOT_LOOP: &str = "the device says that it has restarted, or changed its trial or slot, more often than that is written: 60 times at \
+                         once, then once in 50 s";
 
 impl Handler {
     /// A `status` or `info` with QoS 0: it makes the device online and has no other effect. Nobody keeps it, so it may be read late, after
@@ -34,8 +38,9 @@ impl Handler {
                 let last = presence.last_update.clone();
                 let told = self.tell(topic, inbound, MarkTopic::Status, presence.into()).await;
                 if matches!(told, Err(Trouble::TooOften(_))) {
-                    // The device was heard, whatever it said.
+                    // The device made contact, although its boot has to wait. A note that can't be kept is made with its next boot.
                     self.note_contact(topic, delivery).await?;
+                    self.bury(inbound, "presence", DeadLetterReason::BootLoop, BOOT_LOOP).await;
                 }
                 let device = &told?.aggregate;
                 let never_was =
