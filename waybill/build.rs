@@ -1,5 +1,6 @@
 //! Puts the golden files of FEED into the program, so that `waybill asyncapi` knows a new event type without being told of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -8,10 +9,16 @@ fn main() -> io::Result<()> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../event-store/golden/feed").canonicalize()?;
     println!("cargo::rerun-if-changed={}", golden.display());
     let mut files = fs::read_dir(&golden)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
-    files.sort();
-    let mut table = String::from("&[\n");
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "json")) {
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort_by_key(|file| file.file_stem().map(ToOwned::to_owned));
+    // Of `{event}.v{version}` and `{event}.v{version}.{field}` the later one is complete.
+    let mut messages = BTreeMap::new();
+    for file in files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        messages.insert(name.splitn(4, '.').take(3).collect::<Vec<_>>().join("."), file);
+    }
+    let mut table = String::from("&[\n");
+    for (name, file) in messages {
         writeln!(table, "    ({name:?}, include_str!({file:?})),").map_err(io::Error::other)?;
     }
     table.push(']');

@@ -129,6 +129,9 @@ fn record_of(kind: &str, id: &str, event: &str) -> RawRecord {
     }
 }
 
+/// Fields of the public language that came after the first file of their event.
+const ADDED: [(&str, &str); 2] = [("campaign.created", "name"), ("campaign.amended", "name")];
+
 /// What others read is as on file. A file that is missing is written when `WRITE_GOLDEN` is set; none is ever overwritten.
 fn check_feed(kind: &str, id: &str, types: &[(&str, u16)]) {
     for (event, _) in types {
@@ -145,9 +148,18 @@ fn check_feed(kind: &str, id: &str, types: &[(&str, u16)]) {
         if !file(&path).exists() && std::env::var_os("WRITE_GOLDEN").is_some() {
             fs::write(file(&path), format!("{}\n", serde_json::to_string_pretty(&public).unwrap())).unwrap();
         }
-        assert_eq!(public, parsed(&golden(&path)), "{event}");
+        let first = parsed(&golden(&path));
+        match ADDED.iter().find(|(to, _)| to == event) {
+            None => assert_eq!(public, first, "{event}"),
+            Some((_, field)) => {
+                assert_eq!(public, parsed(&golden(&format!("feed/{event}.v{version}.{field}.json"))), "{event}");
+                let mut before = public.clone();
+                before["body"]["data"].as_object_mut().unwrap().remove(*field);
+                assert_eq!(before, first, "{event}: nothing but {field} was added");
+            }
+        }
         let text = public.to_string();
-        for inside in ["nobody", "2nd floor", "Spring", "clock", "reset", "not for me", "AAAA"] {
+        for inside in ["nobody", "2nd floor", "clock", "reset", "not for me", "AAAA"] {
             assert!(!text.contains(inside), "{event} lets {inside:?} out");
         }
     }

@@ -49,7 +49,7 @@ pub(crate) async fn create_campaign(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Q4 2024 Update, other sites", "reason": "the first sites went well"}))]
 pub(crate) struct CloneRequest {
-    /// By default the original's.
+    /// By default the original's. Public: readers of FEED see it.
     name: Option<String>,
     /// By default the original's, which must not have passed.
     ends_at: Option<DateTime<Utc>>,

@@ -32,6 +32,7 @@ const CANARY_PERCENTAGE_DEFAULT: u8 = 5;
     "max_concurrent_updates": 50, "batch_size": 10, "failure_threshold_percent": 20, "reason": "security fix",
 }))]
 pub(crate) struct CampaignRequest {
+    /// Public: readers of FEED see it.
     name: String,
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,

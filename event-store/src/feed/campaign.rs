@@ -1,4 +1,4 @@
-//! Campaigns in the public language. Names and descriptions stay inside.
+//! Campaigns in the public language, with their names unless these are sealed. Descriptions stay inside.
 
 use domain::campaign::{CampaignEvent, CampaignSpec, PlanSummary};
 use serde_json::{Value, json};
@@ -52,7 +52,8 @@ fn with_id(id: &str, mut data: Value) -> Value {
 
 fn specification(spec: &CampaignSpec) -> Value {
     let waves: Vec<_> = spec.waves.iter().map(|wave| wave.percentage.get()).collect();
-    json!({
+    object(json!({
+        "name": spec.name.plain(),
         "firmware_id": spec.firmware_id,
         "strategy": spec.strategy.word(),
         "rollout_percentage": spec.rollout_percentage.get(),
@@ -60,7 +61,7 @@ fn specification(spec: &CampaignSpec) -> Value {
         "wave_percentages": waves,
         "failure_threshold_percent": spec.failure_threshold_percent.get(),
         "priority": word(&spec.priority),
-    })
+    }))
 }
 
 fn plan(summary: &PlanSummary) -> Value {

@@ -1,8 +1,9 @@
 //! The public, stable language of Waybill: one CloudEvents 1.0 message per event that concerns the outside.
 //!
 //! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. What a message says is decided in `data`, by hand, event by
-//! event: no free text, no names, no reasons, nothing internal (slots, claims). The names and shapes here are a promise of their
-//! own; `golden/feed` holds one file per type and version, never edited. [`forwarder`] carries the messages into the stream.
+//! event: no free text but names of campaigns, no reasons, nothing internal (slots, claims). The names and shapes here are a promise of their
+//! own; `golden/feed` holds one file per type and version, never edited; where fields were added, a further one names what (`…v1.name.json`).
+//! [`forwarder`] carries the messages into the stream.
 
 mod campaign;
 pub mod consumers;

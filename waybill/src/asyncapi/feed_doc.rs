@@ -21,11 +21,12 @@ const INTRO: &str = "# The public feed\n\n\
     **Reading.** `POST /api/v1/feed/consumers {\"name\":\"reports\",\"filter\":\"campaign.*\"}` makes a durable pull consumer with one tenant's \
     events; its reply says whom to connect as. `examples/feed_subscriber.py --consumer default_reports` pulls from it. Without a consumer: \
     subscribe to `feed.>`, or read by direct get.\n\n\
-    **Names and free text aren't in the feed**: names of campaigns and devices, descriptions, reasons and messages of devices may be personal. Look \
-    them up by id: `GET /api/v1/campaigns/{id}`, `GET /api/v1/devices/{id}`.\n\n\
+    **Free text isn't in the feed**, but for the names of campaigns (name no person in them): names of devices, descriptions, reasons and messages \
+    of devices may be personal. Look them up by id: `GET /api/v1/campaigns/{id}`, `GET /api/v1/devices/{id}`.\n\n\
     **Members of a campaign** are in `plan.chunk_written`; the plan counts once `campaign.planned` follows. A member gets an `update.queued` with the \
-    `campaign_id` when its turn comes. One that has none when `campaign.finished` or `campaign.cancelled` comes ended without an update: \
-    expired, cancelled or out of service with the campaign. One whose update has not ended then has a last event still to come.\n\n\
+    `campaign_id` when its turn comes. One that has none when the campaign ends ended without an update, and the last event says how: \
+    after `device.decommissioned` it is out of service, after `campaign.cancelled` cancelled, after `campaign.finished` expired. One whose update has \
+    not ended then has a last event still to come.\n\n\
     **The end of an update** is one of the events with *the update* under *ends*; `update.reported_late` and `device.version_regressed` may follow. \
     A campaign that has ended goes on with `campaign.retried`.\n\n";
 

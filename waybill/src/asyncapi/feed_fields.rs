@@ -50,6 +50,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("max_concurrent_updates", "Most devices at work at the same time."),
     ("members", "Devices of the campaign with their wave, and those left out with the reason."),
     ("phase", "Where the update stood."),
+    ("name", "The campaign's name, as the operator states it; absent where it is sealed."),
     ("plan", "The plan; only the one that the campaign goes by is followed by `campaign.planned`."),
     ("plan_hash", "Digest of the plan's devices, ranks and waves."),
     ("position", "Place in the log up to which the counts are complete."),
