@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use domain::device::{Clock, Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{Delivery, EventStore, Metadata, RawRecord, Record, Request, clock};
-use futures::StreamExt;
+use event_store::{EventStore, Metadata, Request, clock};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill::api_client::ApiClient;
 
-use crate::world::{Hand, TENANT, World, devices};
+use crate::world::{Hand, Records, TENANT, World, devices};
 
 const START: Uuid = Uuid::from_u128(0x57a7);
 const PAUSE: Uuid = Uuid::from_u128(0x9a05);
@@ -153,24 +152,12 @@ struct Event {
     meta: Metadata,
 }
 
-struct Log {
-    records: BTreeMap<u64, (RawRecord, Record)>,
-}
+struct Log(Records);
 
 impl Log {
-    async fn read(world: &World) -> Self {
-        let mut subscription = world.log().await.subscribe(1);
-        let mut records = BTreeMap::new();
-        while let Some(Ok(Delivery::Record(raw))) = subscription.next().await {
-            let record = Record::decode(raw.position, &raw.body).unwrap();
-            records.insert(raw.position, (raw, record));
-        }
-        Self { records }
-    }
-
     /// The events that are a campaign's own or name it.
     fn of_campaign(&self, campaign: &str) -> Vec<Event> {
-        let events = self.records.values().flat_map(|(raw, record)| {
+        let events = self.0.0.values().flat_map(|(raw, record)| {
             record.events.iter().map(move |stored| {
                 let body: Value = serde_json::from_str(stored.event.get()).unwrap();
                 let kind = body["type"].as_str().unwrap().to_owned();
@@ -188,7 +175,7 @@ impl Log {
         let mut at = event.position;
         while let Some(position) = meta.causation_position {
             assert!(position < at, "{} at {at}: what led to it comes before it, not at {position}", event.kind);
-            let (_, record) = self.records.get(&position).unwrap_or_else(|| panic!("nothing at {position}"));
+            let (_, record) = self.0.0.get(&position).unwrap_or_else(|| panic!("nothing at {position}"));
             assert_eq!(meta.causation_id, Some(record.command_id.0), "{}: id and position name one record", event.kind);
             way.push(self.named(position));
             assert!(way.len() < STEPS_MAX, "{way:?}");
@@ -199,7 +186,7 @@ impl Log {
     }
 
     fn named(&self, position: u64) -> (u64, String, Vec<String>) {
-        let (_, record) = &self.records[&position];
+        let (_, record) = &self.0.0[&position];
         let kind = |stored: &event_store::StoredEvent| {
             let body: Value = serde_json::from_str(stored.event.get()).unwrap();
             body["type"].as_str().unwrap().to_owned()
@@ -220,7 +207,7 @@ async fn every_event_of_a_campaign_leads_back_to_the_person_who_wanted_it() {
     let api = world.operator().await;
     let id = eventful_campaign(&mut world, &api).await;
     world.settles().await;
-    let log = Log::read(&world).await;
+    let log = Log(Records::read(&world).await);
     let events = log.of_campaign(&id);
     let find = |kind: &str| events.iter().find(|event| event.kind == kind).unwrap_or_else(|| panic!("no {kind}"));
 

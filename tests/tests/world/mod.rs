@@ -2,6 +2,7 @@
 
 mod fleet;
 mod hand;
+mod records;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::directory::Directory;
 
 pub(crate) use fleet::{device, devices};
 pub(crate) use hand::Hand;
+pub(crate) use records::Records;
 
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -222,6 +224,7 @@ impl World {
         let db = projections::Db::connect(&self.stack.postgres.url()).unwrap();
         let differences = projections::compare(&db, self.log().await).await.unwrap();
         assert!(differences.is_empty(), "{differences:?}");
+        Records::read(self).await.say_where_they_come_from();
     }
 
     /// Uploads random bytes as a firmware of the test model; returns its id.
