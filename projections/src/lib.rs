@@ -22,6 +22,7 @@ pub mod presence;
 mod rebuild;
 mod replay;
 pub mod rollout;
+mod row;
 mod runner;
 mod table;
 

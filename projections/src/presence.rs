@@ -14,7 +14,8 @@ use sqlx::{PgConnection, Row as _};
 use crate::db::{Db, DbError};
 use crate::hearing::Hearing;
 use crate::models::deadlines::parse;
-use crate::table::{Row, Rows};
+use crate::row::{Row as _, row};
+use crate::table::Rows;
 
 /// Only devices heard this recently are looked at for having been marked offline by mistake.
 const MISTAKE_AGE_MAX: TimeDelta = TimeDelta::minutes(5);
@@ -47,13 +48,13 @@ struct PresenceRow {
     readings_delivery: u64,
 }
 
-impl Row for PresenceRow {
-    const TABLE: &'static str = "device_presence";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone()]
+row! {
+    PresenceRow = "device_presence" key { tenant: "text", device_id: "text" }
+    columns {
+        last_seen, session, will_at, boot_id, battery_level, signal_strength, external_power, broker_ms, replaced_ms,
+        delivery, status_delivery, readings_delivery
     }
+    json {  }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,14 +72,12 @@ struct ProgressRow {
     delivery: u64,
 }
 
-impl Row for ProgressRow {
-    const TABLE: &'static str = "update_progress";
-    const KEY: &'static [(&'static str, &'static str)] =
-        &[("tenant", "text"), ("device_id", "text"), ("ordinal", "bigint")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone(), self.ordinal.to_string()]
+row! {
+    ProgressRow = "update_progress" key { tenant: "text", device_id: "text", ordinal: "bigint" }
+    columns {
+        attempt, phase, progress, bytes, at, broker_ms, delivery
     }
+    json {  }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,13 +90,12 @@ struct LatestRow {
     delivery: u64,
 }
 
-impl Row for LatestRow {
-    const TABLE: &'static str = "telemetry_latest";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone()]
+row! {
+    LatestRow = "telemetry_latest" key { tenant: "text", device_id: "text" }
+    columns {
+        at, broker_ms, delivery
     }
+    json { data }
 }
 
 /// Applies telemetry in order. What can't be decoded is skipped: it was never worth an event.

@@ -3,7 +3,6 @@
 //! A batch loads the rows it touches, changes them in memory and writes back the changed ones, each with one statement per table.
 
 use std::collections::HashMap;
-use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,24 +10,14 @@ use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::{DbError, ReadTx};
+use crate::row::{Row, storable};
 
 /// Most rows in one statement.
 const STATEMENT_ROWS_MAX: usize = 2_000;
 
-/// A row: its fields are the table's columns.
-pub(crate) trait Row: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync {
-    const TABLE: &'static str;
-    /// Columns of the primary key with their types.
-    const KEY: &'static [(&'static str, &'static str)];
-
-    /// Values of the key's columns as text.
-    fn key(&self) -> Vec<String>;
-}
-
 /// Rows of one table during a batch.
 pub(crate) struct Rows<R> {
     rows: HashMap<Vec<String>, Entry<R>>,
-    kind: PhantomData<R>,
 }
 
 struct Entry<R> {
@@ -38,7 +27,7 @@ struct Entry<R> {
 
 impl<R> Default for Rows<R> {
     fn default() -> Self {
-        Self { rows: HashMap::new(), kind: PhantomData }
+        Self { rows: HashMap::new() }
     }
 }
 
@@ -47,23 +36,22 @@ impl<R: Row> Rows<R> {
     pub(crate) async fn load(connection: &mut PgConnection, keys: Vec<Vec<String>>) -> Result<Self, DbError> {
         let mut rows: HashMap<Vec<String>, Entry<R>> =
             keys.into_iter().map(|key| (key, Entry { before: None, now: None })).collect();
-        let wanted: Vec<Value> = rows.keys().map(|key| object(R::KEY, key)).collect();
-        let columns: Vec<String> = R::KEY.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
-        let join: Vec<String> = R::KEY.iter().map(|(name, _)| format!("t.{name} = k.{name}")).collect();
-        let sql = format!(
-            "SELECT to_jsonb(t) FROM {} t JOIN jsonb_to_recordset($1) AS k({}) ON {}",
-            R::TABLE,
-            columns.join(", "),
-            join.join(" AND ")
-        );
+        let wanted: Vec<&Vec<String>> = rows.keys().collect();
+        let sql = select_sql::<R>();
+        let mut found = Vec::with_capacity(wanted.len());
         for page in wanted.chunks(STATEMENT_ROWS_MAX) {
-            for found in sqlx::query(&sql).bind(Value::Array(page.to_vec())).fetch_all(&mut *connection).await? {
-                let row: R = serde_json::from_value(found.try_get(0)?)?;
-                let key = row.key();
-                rows.insert(key, Entry { before: Some(row.clone()), now: Some(row) });
+            let mut query = sqlx::query(&sql);
+            for column in 0..R::KEY.len() {
+                query = query.bind(page.iter().map(|key| key[column].clone()).collect::<Vec<_>>());
+            }
+            for row in query.fetch_all(&mut *connection).await? {
+                found.push(R::read(&row)?);
             }
         }
-        Ok(Self { rows, kind: PhantomData })
+        for row in found {
+            rows.insert(row.key(), Entry { before: Some(row.clone()), now: Some(row) });
+        }
+        Ok(Self { rows })
     }
 
     pub(crate) fn get(&self, key: &[String]) -> Option<&R> {
@@ -81,49 +69,47 @@ impl<R: Row> Rows<R> {
 
     /// Writes the rows that changed.
     pub(crate) async fn save(self, connection: &mut PgConnection) -> Result<(), DbError> {
-        let changed: Vec<Value> = self
-            .rows
-            .into_values()
-            .filter(|entry| entry.now != entry.before)
-            .filter_map(|entry| entry.now)
-            .map(|row| serde_json::to_value(row).map(storable))
-            .collect::<Result<_, _>>()?;
-        let Some(Value::Object(first)) = changed.first() else { return Ok(()) };
-        let columns: Vec<&str> = first.keys().map(String::as_str).collect();
-        let key: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
-        let set: Vec<String> = columns
-            .iter()
-            .filter(|column| !key.contains(column))
-            .map(|column| format!("{column} = EXCLUDED.{column}"))
-            .collect();
-        let sql = format!(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, $1) ON CONFLICT ({key}) DO UPDATE SET {set}",
-            table = R::TABLE,
-            columns = columns.join(", "),
-            key = key.join(", "),
-            set = set.join(", ")
-        );
+        let changed = self.rows.into_values().filter(|entry| entry.now != entry.before).filter_map(|entry| entry.now);
+        let changed: Vec<R> = changed.collect();
+        let sql = upsert_sql::<R>();
         for page in changed.chunks(STATEMENT_ROWS_MAX) {
-            sqlx::query(&sql).bind(Value::Array(page.to_vec())).execute(&mut *connection).await?;
+            R::bind(sqlx::query(&sql), page)?.execute(&mut *connection).await?;
         }
         Ok(())
     }
 }
 
-/// PostgreSQL takes no NUL in texts; a device may well send one.
-fn storable(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
-        Value::Object(fields) => Value::Object(
-            fields.into_iter().map(|(name, value)| (name.replace('\0', "\u{fffd}"), storable(value))).collect(),
-        ),
-        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => value,
-    }
+/// Rows by their keys, which come as one array of texts per column.
+fn select_sql<R: Row>() -> String {
+    let columns: Vec<String> = R::COLUMNS.iter().map(|column| format!("t.{column}")).collect();
+    let names: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
+    let arrays: Vec<String> =
+        R::KEY.iter().enumerate().map(|(index, (_, kind))| format!("${}::text[]::{kind}[]", index + 1)).collect();
+    let join: Vec<String> = names.iter().map(|name| format!("t.{name} = k.{name}")).collect();
+    format!(
+        "SELECT {} FROM UNNEST({}) AS k ({}) JOIN {} t ON {}",
+        columns.join(", "),
+        arrays.join(", "),
+        names.join(", "),
+        R::TABLE,
+        join.join(" AND ")
+    )
 }
 
-fn object(columns: &[(&str, &str)], values: &[String]) -> Value {
-    columns.iter().zip(values).map(|((name, _), value)| ((*name).to_owned(), Value::String(value.clone()))).collect()
+/// All columns of all rows, new or not.
+fn upsert_sql<R: Row>() -> String {
+    let key: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
+    let arrays: Vec<String> = (1..=R::COLUMNS.len()).map(|number| format!("${number}")).collect();
+    let others = R::COLUMNS.iter().filter(|column| !key.contains(column));
+    let set: Vec<String> = others.map(|column| format!("{column} = EXCLUDED.{column}")).collect();
+    format!(
+        "INSERT INTO {} ({}) SELECT * FROM UNNEST({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        R::TABLE,
+        R::COLUMNS.join(", "),
+        arrays.join(", "),
+        key.join(", "),
+        set.join(", ")
+    )
 }
 
 /// One page of a list.
@@ -209,17 +195,5 @@ impl Select {
 
     fn condition(&self) -> String {
         if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_that_postgresql_would_refuse_are_stored_without_the_offence() {
-        let told = serde_json::json!({"attributes": {"a\u{0}b": "c\u{0}"}, "n": [1, "x"]});
-        let kept = serde_json::json!({"attributes": {"a\u{fffd}b": "c\u{fffd}"}, "n": [1, "x"]});
-        assert_eq!(storable(told), kept);
     }
 }

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::ReadModel;
+use super::devices::word;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::table::{Page, Row, Rows, Select};
+use crate::row::{ColumnValue, row};
+use crate::table::{Page, Rows, Select};
 
 /// A campaign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,12 +50,25 @@ pub struct CampaignRow {
     pub position: u64,
 }
 
-impl Row for CampaignRow {
-    const TABLE: &'static str = "campaigns";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("campaign_id", "text")];
+row! {
+    CampaignRow = "campaigns" key { tenant: "text", campaign_id: "text" }
+    columns {
+        name, description, firmware_id, strategy, status, before_pause, gate_closed_at, gate_accepted, paused_by,
+        wave, result, version, created_by, created_at, started_at, ends_at, ended_at, updated_at, position
+    }
+    json { spec, summary, gate }
+}
 
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.campaign_id.clone()]
+/// As its word.
+impl ColumnValue for PauseCause {
+    type Wire = String;
+
+    fn to_wire(&self) -> String {
+        word(self)
+    }
+
+    fn from_wire(wire: String) -> Result<Self, DbError> {
+        Ok(serde_json::from_value(wire.into())?)
     }
 }
 

@@ -16,7 +16,8 @@ use super::ReadModel;
 use super::deadlines::parse;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::table::{Page, Row, Rows, Select};
+use crate::row::row;
+use crate::table::{Page, Rows, Select};
 
 /// Most versions of a tenant that a version filter looks at.
 const VERSIONS_MAX: i64 = 10_000;
@@ -60,13 +61,14 @@ pub struct DeviceRow {
     pub position: u64,
 }
 
-impl Row for DeviceRow {
-    const TABLE: &'static str = "devices";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone()]
+row! {
+    DeviceRow = "devices" key { tenant: "text", device_id: "text" }
+    columns {
+        name, device_type, device_model, manufacturer, hardware_version, firmware_version, timezone,
+        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, transport, lifecycle, status,
+        held, hold_until, live_ordinal, boot_slots, version, registered_at, updated_at, position
     }
+    json { versions, tags, attributes, waiting }
 }
 
 /// A device with what was last heard of it.

@@ -13,7 +13,8 @@ use sqlx::PgConnection;
 use super::ReadModel;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::table::{Page, Row, Rows, Select};
+use crate::row::row;
+use crate::table::{Page, Rows, Select};
 
 /// A firmware. `status` is `active`, `deprecated`, `withdrawn` or `deleted`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,13 +40,13 @@ pub struct FirmwareRow {
     pub position: u64,
 }
 
-impl Row for FirmwareRow {
-    const TABLE: &'static str = "firmware";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("firmware_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.firmware_id.clone()]
+row! {
+    FirmwareRow = "firmware" key { tenant: "text", firmware_id: "text" }
+    columns {
+        status, device_model, manufacturer, component, version, update_type, is_beta, is_security_update, events,
+        created_at, updated_at, position
     }
+    json { metadata, bytes, pinned_by }
 }
 
 pub(crate) struct FirmwareModel;

@@ -14,7 +14,8 @@ use self::changes::{Change, VersionChange, VersionsRow};
 use super::ReadModel;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::table::{Page, Row, Rows, Select};
+use crate::row::row;
+use crate::table::{Page, Rows, Select};
 
 /// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed`: by an update whose outcome isn't known yet or wasn't
 /// `confirmed`, `confirmed`: by an update, `late`: by an update that had ended without it, `fell_back`: from an update's version that was
@@ -38,14 +39,12 @@ pub struct HistoryRow {
     pub outcome_at: Option<DateTime<Utc>>,
 }
 
-impl Row for HistoryRow {
-    const TABLE: &'static str = "device_firmware_history";
-    const KEY: &'static [(&'static str, &'static str)] =
-        &[("tenant", "text"), ("device_id", "text"), ("position", "bigint"), ("index", "bigint")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone(), self.position.to_string(), self.index.to_string()]
+row! {
+    HistoryRow = "device_firmware_history" key { tenant: "text", device_id: "text", position: "bigint", index: "bigint" }
+    columns {
+        at, component, from_version, to_version, cause, ordinal, campaign_id, outcome, outcome_at
     }
+    json {  }
 }
 
 pub(crate) struct HistoryModel;

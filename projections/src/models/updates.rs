@@ -16,7 +16,8 @@ use super::waits::Waiter;
 use super::{ReadModel, pauses};
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::table::{Page, Row, Rows, Select};
+use crate::row::row;
+use crate::table::{Page, Rows, Select};
 
 /// An update. `phase` is the domain's word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,14 +69,14 @@ pub struct UpdateRow {
     pub position: u64,
 }
 
-impl Row for UpdateRow {
-    const TABLE: &'static str = "updates";
-    const KEY: &'static [(&'static str, &'static str)] =
-        &[("tenant", "text"), ("device_id", "text"), ("ordinal", "bigint")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone(), self.ordinal.to_string()]
+row! {
+    UpdateRow = "updates" key { tenant: "text", device_id: "text", ordinal: "bigint" }
+    columns {
+        campaign_id, wave, firmware_id, component, version, kind, priority, from_version, retry_of, max_attempts,
+        phase, wait_reason, attempt, code, code_class, message, reason, queued_at, wait_until, reached_at,
+        phase_since, not_before, idle_s, ended_at, regressed_at, cancel_refused, open, due_at, seq, position
     }
+    json { limits, preconditions, late }
 }
 
 /// An update with why it waits now, and what the device last said of its progress.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::again::PastOutcome;
 use super::late::Sent;
-use crate::table::Row;
+use crate::row::row;
 
 /// A campaign as the policy needs it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,13 +47,13 @@ pub struct CampaignRow {
     pub position: u64,
 }
 
-impl Row for CampaignRow {
-    const TABLE: &'static str = "rollout_campaigns";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("campaign_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.campaign_id.clone()]
+row! {
+    CampaignRow = "rollout_campaigns" key { tenant: "text", campaign_id: "text" }
+    columns {
+        status, before_pause, at_work, plan, planning_position, pinned, wave, wave_completed, soaking_since,
+        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, version, position
     }
+    json { spec, firmware }
 }
 
 /// Counts of one wave; see [`domain::rollout::Counts`].
@@ -86,14 +86,13 @@ pub struct ProgressRow {
     pub last_failure: Option<RecordRef>,
 }
 
-impl Row for ProgressRow {
-    const TABLE: &'static str = "campaign_progress";
-    const KEY: &'static [(&'static str, &'static str)] =
-        &[("tenant", "text"), ("campaign_id", "text"), ("wave", "bigint")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.campaign_id.clone(), self.wave.to_string()]
+row! {
+    ProgressRow = "campaign_progress" key { tenant: "text", campaign_id: "text", wave: "bigint" }
+    columns {
+        opened_at, waits_from, completed_at, enrolled, reached, confirmed, failed, gate_failed, gate_settled, in_use,
+        working, expired, cancelled, superseded, accepted_failed, accepted_settled, accepted_ended
     }
+    json { last_outcome, last_failure }
 }
 
 /// A device in a campaign. `phase` is `planned` until its update is queued.
@@ -138,14 +137,14 @@ pub struct MemberRow {
     pub before_retry: Option<PastOutcome>,
 }
 
-impl Row for MemberRow {
-    const TABLE: &'static str = "rollout_members";
-    const KEY: &'static [(&'static str, &'static str)] =
-        &[("tenant", "text"), ("campaign_id", "text"), ("plan", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.campaign_id.clone(), self.plan.clone(), self.device_id.clone()]
+row! {
+    MemberRow = "rollout_members" key { tenant: "text", campaign_id: "text", plan: "text", device_id: "text" }
+    columns {
+        rank, wave, excluded, from_version, phase, wait_reason, before_cancel, ordinal, cancel_refused, retry_of,
+        attempt, holds_slot, grant_number, grant_seen, reached_at, ended_at, not_before, gate_failed, gate_accepted,
+        failure_accepted, confirmed_ever, regressed_at, late_confirmed, code
     }
+    json { before_retry }
 }
 
 /// Whether a device could begin something, and what campaigns sent to it.
@@ -164,11 +163,10 @@ pub(crate) struct DeviceRow {
     pub(crate) sent: BTreeMap<u32, Sent>,
 }
 
-impl Row for DeviceRow {
-    const TABLE: &'static str = "rollout_devices";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone()]
+row! {
+    DeviceRow = "rollout_devices" key { tenant: "text", device_id: "text" }
+    columns {
+        online, held, hold_until, decommissioned, live_ordinal, between_attempts
     }
+    json { sent }
 }

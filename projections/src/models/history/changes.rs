@@ -8,7 +8,7 @@ use domain::version::ExpectedVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::models::devices::{Place, place_of};
-use crate::table::Row;
+use crate::row::row;
 
 /// What a device runs, and what was sent to it, to compare with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,13 +71,10 @@ pub(super) struct VersionChange {
     pub(super) outcome: Option<&'static str>,
 }
 
-impl Row for VersionsRow {
-    const TABLE: &'static str = "device_versions";
-    const KEY: &'static [(&'static str, &'static str)] = &[("tenant", "text"), ("device_id", "text")];
-
-    fn key(&self) -> Vec<String> {
-        vec![self.tenant.clone(), self.device_id.clone()]
-    }
+row! {
+    VersionsRow = "device_versions" key { tenant: "text", device_id: "text" }
+    columns {}
+    json { versions, sent }
 }
 
 impl Sent {
