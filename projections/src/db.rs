@@ -28,6 +28,9 @@ const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// Longest statement of projectors and of planning: one of them may concern all of a million devices. Only there so that nothing hangs
 /// for ever.
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
+/// Projectors look rows up by their keys, whatever the statistics of a table that is still growing say: PostgreSQL reads a table without
+/// any from end to end otherwise.
+const KEYED_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 /// PostgreSQL's code of a statement that took too long, or that somebody cancelled.
 const QUERY_CANCELED: &str = "57014";
 /// PostgreSQL's codes of schemas, roles, columns and tables that don't exist.
@@ -219,23 +222,18 @@ impl Db {
     /// A read transaction that sees only the tenant's rows. The one way to read on behalf of a caller.
     pub async fn read(&self, tenant: &TenantId) -> Result<ReadTx, DbError> {
         // A tenant id has no character that could end the text.
-        let setup = format!(
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'"
-        );
-        self.snapshot(&setup).await
+        self.snapshot(format!("SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'")).await
     }
 
     /// A snapshot over all tenants, for process managers.
     pub(crate) async fn read_all(&self) -> Result<ReadTx, DbError> {
-        self.snapshot("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL ROLE waybill_projector")
-            .await
+        self.snapshot("SET LOCAL ROLE waybill_projector".to_owned()).await
     }
 
-    async fn snapshot(&self, setup: &str) -> Result<ReadTx, DbError> {
+    async fn snapshot(&self, setup: String) -> Result<ReadTx, DbError> {
         let line = self.made().await?;
-        let mut tx = Watched::begin(&line).await?;
-        (&mut tx).execute(setup).await?;
-        Ok(ReadTx(Box::new(tx)))
+        let statements = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {setup}");
+        Ok(ReadTx(Box::new(Watched::begin(&line, statements).await?)))
     }
 
     /// The same for work that may take long.
@@ -245,14 +243,28 @@ impl Db {
         Ok(tx)
     }
 
-    /// A transaction that writes read models, with unqualified tables looked up in `schema` first.
+    /// A transaction that writes read models, with unqualified tables looked up in `schema` first. What it writes must come with a
+    /// checkpoint: both are lost together when PostgreSQL dies.
     pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
-        let mut tx = self.made().await?.begin().await?;
-        let setup = format!(
-            "SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public; SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}"
+        self.begin_write(schema, "off").await
+    }
+
+    /// The same for what can't be read from the log again.
+    pub(crate) async fn write_durably(&self) -> Result<Transaction<'static, Postgres>, DbError> {
+        self.begin_write("public", "on").await
+    }
+
+    async fn begin_write(
+        &self,
+        schema: &str,
+        synchronous_commit: &str,
+    ) -> Result<Transaction<'static, Postgres>, DbError> {
+        let statements = format!(
+            "BEGIN; SET LOCAL ROLE waybill_projector; SET LOCAL search_path = {schema}, public; \
+             SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}; \
+             SET LOCAL synchronous_commit = {synchronous_commit}; {KEYED_PLANS}"
         );
-        (&mut *tx).execute(&*setup).await?;
-        Ok(tx)
+        self.made().await?.begin(statements).await
     }
 
     /// Connections of the owner of the tables, who sees no rows: row-level security is forced.
@@ -303,8 +315,7 @@ impl Db {
 
     /// The same; none when somebody else holds it.
     pub(crate) async fn try_hold(&self, name: &str) -> Result<Option<Transaction<'static, Postgres>>, DbError> {
-        let mut tx = self.made().await?.begin().await?;
-        (&mut *tx).execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+        let mut tx = self.made().await?.begin("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
             .bind(lock_name(name))
             .fetch_one(&mut *tx)

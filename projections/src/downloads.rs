@@ -45,7 +45,7 @@ pub struct Flush {
 
 /// Adds to the counters, unless this flush was added before.
 pub async fn add(db: &Db, flush: Flush, counted: &[Counted]) -> Result<(), DbError> {
-    let mut tx = db.write("public").await?;
+    let mut tx = db.write_durably().await?;
     if is_new(&mut tx, flush).await? {
         add_all(&mut tx, counted).await?;
     }

@@ -4,6 +4,7 @@
 //! hour. A pulse over a connection of its own tells a server that is away from a statement that is long: after [`ANSWER_TIMEOUT`] without
 //! an answer all work on the connections there are ends as unavailable, and none of them is used again.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,12 +136,17 @@ impl Line {
 
     /// Begins a transaction, to the end even when nobody waits for it any more: cut off in the middle, sqlx would give the connection
     /// to the next one with a transaction open in it.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, DbError> {
-        let line = self.clone();
-        let begin = async move { line.carry(async { Ok::<_, DbError>(line.pool.begin().await?) }).await };
+    /// `statements` are `BEGIN` and what sets the transaction up, in one round trip.
+    pub(crate) async fn begin(
+        &self,
+        statements: impl Into<Cow<'static, str>>,
+    ) -> Result<Transaction<'static, Postgres>, DbError> {
+        let (line, statements) = (self.clone(), statements.into());
+        let begin =
+            async move { line.carry(async { Ok::<_, DbError>(line.pool.begin_with(statements).await?) }).await };
         #[expect(
             clippy::disallowed_methods,
-            reason = "bounded by the pool's time-out and one BEGIN; nobody owns it longer"
+            reason = "bounded by the pool's time-out and one round trip; nobody owns it longer"
         )]
         let begun = tokio::spawn(begin).await;
         begun.unwrap_or_else(|error| Err(DbError::Unavailable(error.to_string())))
@@ -160,8 +166,8 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) async fn begin(line: &Line) -> Result<Self, DbError> {
-        Ok(Self { tx: line.begin().await?, lost: line.lost.clone() })
+    pub(crate) async fn begin(line: &Line, statements: String) -> Result<Self, DbError> {
+        Ok(Self { tx: line.begin(statements).await?, lost: line.lost.clone() })
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Checkpoint {
 impl Checkpoint {
     /// Takes a projection over: from now on the owner before can't move it.
     pub(crate) async fn claim(db: &Db, name: &'static str, version: i32, incarnation_ms: u64) -> Result<Self, RunEnd> {
-        let mut tx = db.write("public").await?;
+        let mut tx = db.write_durably().await?;
         let row = sqlx::query(
             "INSERT INTO projection_checkpoints (name, version, incarnation_ms) VALUES ($1, $2, $3)
              ON CONFLICT (name) DO UPDATE SET epoch = projection_checkpoints.epoch + 1, state = 'running', error = NULL

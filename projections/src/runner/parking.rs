@@ -84,7 +84,7 @@ pub struct Unparked {
 /// Refused where that would give rows that no rebuild gives.
 pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, DbError> {
     let model = models::by_name(name)?;
-    let mut tx = db.write("public").await?;
+    let mut tx = db.write_durably().await?;
     let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
         .bind(name)
         .fetch_optional(&mut *tx)
