@@ -23,6 +23,17 @@ const LOG_POLL: Duration = Duration::from_secs(5);
 pub(crate) struct Board {
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
     pub(crate) news: watch::Sender<u64>,
+    /// How many wait for positions.
+    awaiting: watch::Sender<usize>,
+}
+
+/// Somebody who waits for a position, as long as it lives.
+pub(crate) struct Awaiting(watch::Sender<usize>);
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 #[derive(Clone)]
@@ -38,7 +49,17 @@ pub(crate) struct Entry {
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Self { entries: Arc::default(), news: watch::Sender::new(0) }
+        Self { entries: Arc::default(), news: watch::Sender::new(0), awaiting: watch::Sender::new(0) }
+    }
+
+    /// Says that somebody waits for a position: projections don't gather more records meanwhile.
+    pub(crate) fn wait(&self) -> Awaiting {
+        self.awaiting.send_modify(|count| *count += 1);
+        Awaiting(self.awaiting.clone())
+    }
+
+    pub(crate) fn awaited(&self) -> watch::Receiver<usize> {
+        self.awaiting.subscribe()
     }
 
     pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {

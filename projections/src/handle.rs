@@ -114,8 +114,17 @@ impl Projections {
         this
     }
 
-    /// Waits until the named read models have reached a position.
+    /// Waits until the named read models have reached a position, which makes them hurry.
     pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
+        if timeout.is_zero() || self.behind(names, wanted).is_none() {
+            return self.behind(names, wanted).map_or(Ok(()), Err);
+        }
+        let _waiting = self.board.wait();
+        self.wait_patiently(names, wanted, timeout).await
+    }
+
+    /// The same, and lets them gather as many records as they like meanwhile.
+    pub async fn wait_patiently(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let mut news = self.board.news.subscribe();
         let arrival = async { while self.behind(names, wanted).is_some() && news.changed().await.is_ok() {} };
         if tokio::time::timeout(timeout, arrival).await.is_ok() {
@@ -126,6 +135,10 @@ impl Projections {
 
     /// Waits until the named read models have reached a position, at most for so long, and only while all of them run.
     pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
+        if self.behind(names, wanted).is_none() {
+            return Ok(());
+        }
+        let _waiting = self.board.wait();
         let mut news = self.board.news.subscribe();
         let arrival = async {
             while self.behind(names, wanted).is_some() && self.all_run(names) {

@@ -9,6 +9,7 @@ use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
 use crate::db::{Db, DbError};
 use crate::models::{self, ReadModel};
 use crate::replay::{Replay, unavailable};
+use crate::runner::analyze;
 
 /// Rebuilds a read model by name; `progress` is told the position reached and the end.
 pub async fn rebuild(
@@ -24,6 +25,9 @@ pub async fn rebuild(
     create_tables(db, model, &schema).await?;
     let mut replay = Replay::new(db, &log, &schema, &[model]);
     replay.run(&mut progress).await?;
+    for table in model.tables() {
+        analyze(db, &format!("{schema}.{table}")).await?;
+    }
     // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
     let mut tx = db.pool().begin().await?;
     crate::db::work_at_length(&mut *tx).await?;

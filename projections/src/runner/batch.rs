@@ -1,16 +1,19 @@
-//! Records gathered into batches: bounded by count, bytes and time.
+//! Records gathered into batches: bounded by count, bytes and time. A large one costs far less per record than many small ones.
 
 use std::time::Duration;
 
 use event_store::{Delivery, RawRecord, StoreError, Subscription};
 use futures::StreamExt;
+use tokio::sync::watch;
 
-/// Most records of a batch.
-const RECORDS_MAX: usize = 2_000;
+/// Most records of a batch: what a projection that is behind takes at once.
+const RECORDS_MAX: usize = 10_000;
 /// Bytes after which a batch is closed.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long a batch waits for more records.
-const LINGER: Duration = Duration::from_millis(5);
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Records that are enough to wait for no more of them.
+const RECORDS_ENOUGH: usize = 500;
+/// How long a batch waits for more records, when nobody waits for it.
+const LINGER: Duration = Duration::from_millis(10);
 
 pub(crate) enum Batch {
     Records(Vec<RawRecord>),
@@ -20,13 +23,15 @@ pub(crate) enum Batch {
 
 pub(crate) struct Batches {
     source: Subscription,
-    /// Delivered behind the last batch.
+    /// Delivered after the last batch.
     held_back: Option<u64>,
+    /// How many wait for positions.
+    awaited: watch::Receiver<usize>,
 }
 
 impl Batches {
-    pub(crate) fn new(source: Subscription) -> Self {
-        Self { source, held_back: None }
+    pub(crate) fn new(source: Subscription, awaited: watch::Receiver<usize>) -> Self {
+        Self { source, held_back: None, awaited }
     }
 
     pub(crate) async fn next(&mut self) -> Result<Batch, StoreError> {
@@ -42,18 +47,28 @@ impl Batches {
         let mut records = vec![first];
         let deadline = tokio::time::Instant::now() + LINGER;
         while records.len() < RECORDS_MAX && bytes < BYTES_MAX {
-            match tokio::time::timeout_at(deadline, self.source.next()).await {
-                Err(_) => break,
-                Ok(None) => return Err(ended()),
-                Ok(Some(delivery)) => match delivery? {
+            let enough = records.len() >= RECORDS_ENOUGH;
+            let over = async {
+                if !enough {
+                    let somebody_waits = self.awaited.wait_for(|count| *count > 0);
+                    let _ = tokio::time::timeout_at(deadline, somebody_waits).await;
+                }
+            };
+            let next = tokio::select! {
+                biased;
+                next = self.source.next() => next,
+                () = over => break,
+            };
+            match next {
+                None => return Err(ended()),
+                Some(delivery) => match delivery? {
                     Delivery::Record(record) => {
                         bytes += record.body.len();
                         records.push(record);
+                        self.held_back = None;
                     }
-                    Delivery::CaughtUp { position } => {
-                        self.held_back = Some(position);
-                        break;
-                    }
+                    // More may come while this batch waits.
+                    Delivery::CaughtUp { position } => self.held_back = Some(position),
                 },
             }
         }

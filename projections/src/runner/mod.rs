@@ -9,6 +9,7 @@ mod checkpoint;
 mod owner;
 mod ownership;
 mod parking;
+mod statistics;
 pub(crate) mod telemetry;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use parking::{Parked, ParkedRecord};
 pub use parking::{Unparked, unpark};
+pub(crate) use statistics::analyze;
 
 use crate::board::Board;
 use crate::db::{Db, DbError};
@@ -30,6 +32,7 @@ use crate::models::ReadModel;
 use batch::{Batch, Batches};
 use owner::Owner;
 use ownership::Ownership;
+use statistics::Statistics;
 
 /// Pause after trouble with the database, doubled up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -189,13 +192,14 @@ async fn follow_log(
         )));
     }
     let parked = Parked::load(db, model.name()).await?;
-    let mut owner = Owner { db, model, checkpoint, parked };
+    let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
     board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
-    let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1));
+    let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
     while let Some(batch) = stop.run_until_cancelled(batches.next()).await {
         match batch.map_err(halt)? {
             Batch::Records(raw) => {
-                let mut records = Vec::with_capacity(raw.len());
+                let count = raw.len();
+                let mut records = Vec::with_capacity(count);
                 for raw in raw {
                     match Decoded::decode(raw) {
                         Ok(record) => records.push(record),
@@ -207,6 +211,7 @@ async fn follow_log(
                 }
                 owner.take(records).await?;
                 board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
+                statistics.follow(db, model, count).await;
             }
             Batch::CaughtUp(position) => {
                 if position > owner.checkpoint.position {

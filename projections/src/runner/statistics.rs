@@ -1,0 +1,51 @@
+//! Statistics of tables that grow fast. PostgreSQL gathers them once a minute at best; until then it takes a table of 50,000 rows for an
+//! empty one and reads it from end to end for each query.
+
+use sqlx::{Executor as _, Row as _};
+
+use crate::db::{Db, DbError};
+use crate::models::ReadModel;
+
+/// Records after which it is looked whether tables have grown.
+const LOOK_EVERY_RECORDS: usize = 1_000;
+
+/// Counts the records of one projection.
+#[derive(Default)]
+pub(super) struct Statistics {
+    since_last_look: usize,
+}
+
+impl Statistics {
+    /// Gathers statistics of tables that have grown fourfold since they were last gathered. Cached plans go with the old ones.
+    pub(super) async fn follow(&mut self, db: &Db, model: &dyn ReadModel, records: usize) {
+        self.since_last_look += records;
+        if self.since_last_look < LOOK_EVERY_RECORDS {
+            return;
+        }
+        self.since_last_look = 0;
+        if let Err(error) = analyze_grown(db, model.tables()).await {
+            tracing::debug!(projection = model.name(), %error, "Statistics can't be gathered.");
+        }
+    }
+}
+
+async fn analyze_grown(db: &Db, tables: &[&str]) -> Result<(), DbError> {
+    let grown = sqlx::query(
+        "SELECT c.relname FROM pg_class c
+         WHERE c.oid IN (SELECT to_regclass('public.' || name) FROM UNNEST($1::text[]) AS t (name))
+           AND pg_relation_size(c.oid) > 4 * greatest(c.relpages, 2) * current_setting('block_size')::bigint",
+    );
+    let line = db.line();
+    let grown = line.carry(async { Ok::<_, DbError>(grown.bind(tables).fetch_all(&line.pool).await?) }).await?;
+    for row in grown {
+        let table: &str = row.try_get(0)?;
+        analyze(db, table).await?;
+    }
+    Ok(())
+}
+
+/// Gathers a table's statistics.
+pub(crate) async fn analyze(db: &Db, table: &str) -> Result<(), DbError> {
+    let line = db.line();
+    line.carry(async { Ok::<_, DbError>(line.pool.execute(&*format!("ANALYZE {table}")).await.map(drop)?) }).await
+}
