@@ -15,7 +15,7 @@ use event_store::{EventStore, JetStreamLog, Log, Request, clock, streams};
 use futures::{StreamExt, TryStreamExt};
 use waybill::stack::{NatsOptions, NatsServer, Spawner, Tools};
 
-use crate::report::{per_second, ratio};
+use crate::report::{Measurement, Report, per_second};
 
 /// Aggregates that the commands go to in turn: all fit the cache.
 const DEVICES: usize = 2_000;
@@ -24,7 +24,7 @@ const IN_FLIGHT: [usize; 2] = [1, 256];
 const SEQUENTIAL_SHARE: usize = 5;
 
 /// Runs the scenario on a nats-server of its own.
-pub(crate) async fn run(tools: &Tools, count: usize) -> Result<()> {
+pub(crate) async fn run(tools: &Tools, count: usize, report: &mut Report) -> Result<()> {
     let directory = std::env::temp_dir().join(format!("waybill-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let server = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
@@ -39,7 +39,8 @@ pub(crate) async fn run(tools: &Tools, count: usize) -> Result<()> {
         let raw = raw_publishes(&client, &payload, count, in_flight).await?;
         let executed = commands(&store, &keys, count, in_flight).await?;
         let limit = if in_flight == 1 { "the round trip to nats-server" } else { "one core of nats-server" };
-        ratio(&format!("commands, {in_flight} in flight"), executed, "raw publishes with expectation", raw, limit);
+        let measurement = Measurement::new(format!("executor.{in_flight}_in_flight"), executed, "commands/s");
+        report.add(measurement.ceiling("raw publishes with expectation", raw).limited_by(limit));
     }
     drop(server);
     std::fs::remove_dir_all(directory).ok();

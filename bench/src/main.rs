@@ -1,23 +1,37 @@
 //! Measurements, each beside a ceiling taken in the same run: read the ratio, the machine is noisy.
 //!
-//! `make bench`, or `cargo run --release -p bench -- executor` for one scenario.
+//! `make bench`, or `cargo run --release -p bench -- project` for one scenario. Each scenario is one file.
 
+mod ceilings;
+mod cpu;
 mod executor;
+mod fleet;
 mod pipeline;
+mod play;
+mod project;
+mod release;
 mod report;
+mod tables;
+mod world;
+
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use waybill::logs::LogArgs;
 use waybill::stack::Tools;
 
+use report::Report;
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     All,
     /// Commands through the executor against raw publishes with the same expectation and payload
     Executor,
-    /// Events into read models, MQTT reports end to end, latency from report to REST
+    /// MQTT reports into the log, latency from report to REST
     Pipeline,
+    /// Events of a fleet and its campaigns into all read models: catching up, live, rebuild
+    Project,
 }
 
 #[derive(Parser)]
@@ -25,21 +39,55 @@ enum Scenario {
 struct Args {
     #[arg(value_enum, default_value = "all")]
     scenario: Scenario,
-    /// Commands or messages per measurement
-    #[arg(long, default_value_t = 20_000)]
-    count: usize,
+    /// Small sizes that say little about rates and enough about ratios
+    #[arg(long)]
+    quick: bool,
+    /// Commands or messages per measurement of the executor and of MQTT [default: 20000, quick: 2000]
+    #[arg(long)]
+    count: Option<usize>,
+    /// Devices of the fleet [default: 100000, quick: 2000]
+    #[arg(long)]
+    devices: Option<usize>,
+    /// Where the results are written to as JSON
+    #[arg(long, default_value = "target/bench.json", value_name = "FILE")]
+    json: PathBuf,
+}
+
+impl Args {
+    fn runs(&self, scenario: Scenario) -> bool {
+        self.scenario == Scenario::All || self.scenario == scenario
+    }
+
+    fn count(&self) -> usize {
+        self.count.unwrap_or(if self.quick { 2_000 } else { 20_000 })
+    }
+
+    fn devices(&self) -> usize {
+        self.devices.unwrap_or(if self.quick { 2_000 } else { 100_000 })
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
     waybill::logs::install(&LogArgs::default(), waybill::logs::PRINTING, None);
+    let mut report = Report::default();
+    let measured = measure(&args, &mut report).await;
+    // What was measured before a failure is kept.
+    report.write_json(&args.json)?;
+    measured
+}
+
+async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let tools = Tools::locate()?;
-    if matches!(args.scenario, Scenario::All | Scenario::Executor) {
-        executor::run(&tools, args.count).await?;
+    if args.runs(Scenario::Executor) {
+        executor::run(&tools, args.count(), report).await?;
     }
-    if matches!(args.scenario, Scenario::All | Scenario::Pipeline) {
-        pipeline::run(&tools, args.count).await?;
+    if args.runs(Scenario::Pipeline) {
+        pipeline::run(&tools, args.count()).await?;
+    }
+    if args.runs(Scenario::Project) {
+        project::run(&tools, args.devices(), report).await?;
     }
     Ok(())
 }

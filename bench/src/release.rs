@@ -1,0 +1,121 @@
+//! A firmware and a campaign for a fleet, as commands through the executor: what an operator does over the API.
+
+use anyhow::{Context, Result};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, WaveSpec};
+use domain::device::FirmwareFacts;
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadata, UpdateType};
+use domain::ids::name_based_uuid;
+use domain::values::{Percent, Priority, Sha256Digest, Threshold};
+use domain::{CampaignId, CommandId, Decider, FirmwareId, Key, Sealed};
+use event_store::{Request, clock};
+
+use crate::fleet::{Fleet, MODEL, NEW_VERSION, actor};
+
+/// Bytes of the image that nobody downloads.
+const IMAGE_BYTES: u64 = 1_048_576;
+/// Updates of the campaign at the same time.
+pub(crate) const CONCURRENT: u32 = 500;
+
+/// The firmware and the campaign that takes it to all devices.
+pub(crate) struct Release {
+    pub(crate) campaign: CampaignId,
+    pub(crate) spec: CampaignSpec,
+    pub(crate) facts: FirmwareFacts,
+}
+
+impl Fleet {
+    /// Registers the firmware and drafts a campaign over everybody, in one wave.
+    pub(crate) async fn release(&self, name: &str) -> Result<Release> {
+        let firmware_id = FirmwareId::derive(&self.tenant, MODEL, "firmware", NEW_VERSION);
+        let key = Key::<Firmware>::new(&self.tenant, &firmware_id);
+        self.operate(&key, register()).await?;
+        let firmware = self.store.load_fresh(&key).await?;
+        let facts = firmware.aggregate.facts_for_new_work(firmware_id)?;
+        let campaign = CampaignId(clock::new_id());
+        let spec = spec(name, firmware_id)?;
+        let command = CampaignCommand::Create { id: campaign, spec: Box::new(spec.clone()) };
+        self.operate(&Key::<Campaign>::new(&self.tenant, &campaign), command).await?;
+        Ok(Release { campaign, spec, facts })
+    }
+
+    /// Starts the campaign; it is then in planning.
+    pub(crate) async fn start(&self, release: &Release) -> Result<()> {
+        let firmware = Key::<Firmware>::new(&self.tenant, &release.spec.firmware_id);
+        self.operate(&firmware, FirmwareCommand::Pin { campaign: release.campaign }).await?;
+        let plan = name_based_uuid(&["bench plan", &release.campaign.to_string()]);
+        let command = CampaignCommand::Start { plan, firmware: Box::new(release.facts.clone()) };
+        self.operate(&Key::<Campaign>::new(&self.tenant, &release.campaign), command).await
+    }
+
+    pub(crate) async fn operate<A: Decider>(&self, key: &Key<A>, command: A::Wish) -> Result<()> {
+        let request = Request::new(CommandId(clock::new_id()), actor("user:bench")?, command);
+        self.store.execute(key, request).await?;
+        Ok(())
+    }
+}
+
+fn register() -> FirmwareCommand {
+    let metadata = FirmwareMetadata {
+        name: "Bench firmware".to_owned(),
+        version: NEW_VERSION.to_owned(),
+        reported_version: None,
+        device_model: MODEL.to_owned(),
+        component: "firmware".to_owned(),
+        update_type: UpdateType::Firmware,
+        manufacturer: None,
+        changelog: None,
+        hardware_versions: vec![],
+        min_hardware_version: None,
+        max_hardware_version: None,
+        requires_version: None,
+        rollback_allowed: true,
+        requires_reboot: true,
+        is_beta: false,
+        is_security_update: false,
+        tags: [].into(),
+    };
+    let bytes = FirmwareBytes {
+        size: IMAGE_BYTES,
+        md5: "0".repeat(32),
+        sha1: "0".repeat(40),
+        sha256: Sha256Digest::of(NEW_VERSION.as_bytes()),
+        filename: None,
+    };
+    FirmwareCommand::Register { metadata: Box::new(metadata), bytes }
+}
+
+fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
+    let threshold = |percent| Threshold::new(percent).context("a threshold is 0 to 100");
+    Ok(CampaignSpec {
+        name: Sealed::from(name.to_owned()),
+        description: None,
+        firmware_id,
+        strategy: Strategy::Immediate,
+        target_devices: vec![],
+        target_filters: TargetFilters::default(),
+        target_all: true,
+        rollout_percentage: Percent::ALL,
+        sample_seed: None,
+        max_concurrent_updates: CONCURRENT,
+        batch_size: None,
+        waves: vec![WaveSpec::at(Percent::ALL)],
+        canary_size: None,
+        soak_minutes: 0,
+        success_threshold_percent: None,
+        failure_threshold_percent: threshold(20)?,
+        failure_count: None,
+        gate_min_settled: 10,
+        min_reached_percent: threshold(0)?,
+        wave_wait_minutes: 60,
+        rate_per_minute: None,
+        auto_rollback: false,
+        ends_at: None,
+        timeout_minutes: 60,
+        wait_for_device_minutes: 10_080,
+        max_retries: 3,
+        priority: Priority::Normal,
+        force_update: false,
+        allow_downgrade: false,
+        preconditions: None,
+    })
+}

@@ -1,0 +1,49 @@
+//! What PostgreSQL counts of its tables: how many updates touched no index, and how much disk they take.
+
+use anyhow::Result;
+use sqlx::{Connection, PgConnection};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// After this time an idle connection has told PostgreSQL what it did.
+const STATISTICS_DELAY: Duration = Duration::from_millis(1_500);
+
+/// Rows of a table that were written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Writes {
+    pub(crate) inserted: i64,
+    pub(crate) updated: i64,
+    pub(crate) updated_heap_only: i64,
+}
+
+/// What was written so far, by table.
+pub(crate) async fn writes(database_url: &str) -> Result<BTreeMap<String, Writes>> {
+    tokio::time::sleep(STATISTICS_DELAY).await;
+    let mut postgres = PgConnection::connect(database_url).await?;
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("SELECT relname::text, n_tup_ins, n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables")
+            .fetch_all(&mut postgres)
+            .await?;
+    let tables = rows
+        .into_iter()
+        .map(|(table, inserted, updated, updated_heap_only)| (table, Writes { inserted, updated, updated_heap_only }));
+    Ok(tables.collect())
+}
+
+/// Prints the share of heap-only updates of each table since `before`: the rest wrote every index of the table.
+pub(crate) fn print_heap_only(before: &BTreeMap<String, Writes>, after: &BTreeMap<String, Writes>) {
+    println!("    rows written since the projections started, and updates that touched no index:");
+    for (table, now) in after {
+        let then = before.get(table).copied().unwrap_or_default();
+        let (inserted, updated) = (now.inserted - then.inserted, now.updated - then.updated);
+        let heap_only = now.updated_heap_only - then.updated_heap_only;
+        if inserted + updated > 0 {
+            let share = if updated > 0 {
+                format!("{:.0} %", 100.0 * heap_only as f64 / updated as f64)
+            } else {
+                "-".to_owned()
+            };
+            println!("      {table:<28} {inserted:>9} inserted {updated:>9} updated, heap-only {share:>5}");
+        }
+    }
+}
