@@ -43,6 +43,15 @@ impl Cpu {
             *self.0.entry(name.clone()).or_insert(0.0) += ms;
         }
     }
+
+    /// Of some of them together.
+    pub(crate) fn of(&self, names: &[&str]) -> f64 {
+        names.iter().filter_map(|name| self.0.get(*name)).sum()
+    }
+
+    pub(crate) fn total(&self) -> f64 {
+        self.0.values().sum()
+    }
 }
 
 impl Watched {

@@ -113,10 +113,9 @@ impl Fleet {
         self.command(n, "device", command).await.map(drop)
     }
 
-    /// A device does at once all that it was told: reports each step, restarts, and says that it runs the new version. A failing one
-    /// fails its first attempt at the installation.
-    pub(crate) async fn update(&self, n: usize, ordinal: u32, attempt: u16) -> Result<()> {
-        let fails = is_failing(n) && attempt == 1;
+    /// A device does at once all that it was told: reports each step, restarts, and says that it runs the new version. One that fails
+    /// does so at the installation.
+    pub(crate) async fn update(&self, n: usize, ordinal: u32, attempt: u16, fails: bool) -> Result<()> {
         for status in STEPS {
             let fails_now = fails && status == ReportStatus::Rebooting;
             let status = if fails_now { ReportStatus::Failed } else { status };

@@ -2,8 +2,10 @@
 //!
 //! `make bench`, or `cargo run --release -p bench -- project` for one scenario. Each scenario is one file.
 
+mod campaign;
 mod ceilings;
 mod cpu;
+mod devices;
 mod executor;
 mod fleet;
 mod pipeline;
@@ -23,6 +25,9 @@ use waybill::stack::Tools;
 
 use report::Report;
 
+/// Slow statements are what is measured: they are no news.
+const LOG_LEVEL: &str = "warn,sqlx=error";
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scenario {
     All,
@@ -32,6 +37,8 @@ enum Scenario {
     Pipeline,
     /// Events of a fleet and its campaigns into all read models: catching up, live, rebuild
     Project,
+    /// Whole campaigns with instant devices: updates per second and CPU time of each
+    Campaign,
 }
 
 #[derive(Parser)]
@@ -45,7 +52,7 @@ struct Args {
     /// Commands or messages per measurement of the executor and of MQTT [default: 20000, quick: 2000]
     #[arg(long)]
     count: Option<usize>,
-    /// Devices of the fleet [default: 100000, quick: 2000]
+    /// Devices of the fleet [default: 100000, campaigns 10000 and 100000; quick: 2000, campaigns 500]
     #[arg(long)]
     devices: Option<usize>,
     /// Where the results are written to as JSON
@@ -65,12 +72,22 @@ impl Args {
     fn devices(&self) -> usize {
         self.devices.unwrap_or(if self.quick { 2_000 } else { 100_000 })
     }
+
+    /// Sizes of campaigns: several show how the time per device grows.
+    fn campaigns(&self) -> Vec<usize> {
+        match self.devices {
+            Some(devices) => vec![devices],
+            None if self.quick => vec![500],
+            None => vec![10_000, 100_000],
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    waybill::logs::install(&LogArgs::default(), waybill::logs::PRINTING, None);
+    let logs = LogArgs { log_level: Some(LOG_LEVEL.parse().map_err(anyhow::Error::msg)?), ..LogArgs::default() };
+    waybill::logs::install(&logs, waybill::logs::PRINTING, None);
     let mut report = Report::default();
     let measured = measure(&args, &mut report).await;
     // What was measured before a failure is kept.
@@ -88,6 +105,11 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Project) {
         project::run(&tools, args.devices(), report).await?;
+    }
+    if args.runs(Scenario::Campaign) {
+        for devices in args.campaigns() {
+            campaign::run(&tools, devices, report).await?;
+        }
     }
     Ok(())
 }

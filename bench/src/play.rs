@@ -16,7 +16,7 @@ use domain::{CommandId, Key};
 use event_store::{Request, clock};
 use uuid::Uuid;
 
-use crate::fleet::{Fleet, OLD_VERSION, actor, device_id, for_each, is_offline, newest_update, number_of};
+use crate::fleet::{Fleet, OLD_VERSION, actor, device_id, for_each, is_failing, is_offline, newest_update, number_of};
 use crate::release::{CONCURRENT, Release};
 
 const MANAGER: &str = "process-manager:rollout";
@@ -93,7 +93,7 @@ impl Fleet {
         let request = Request::new(CommandId(clock::new_id()), actor(MANAGER)?, command);
         let (ordinal, attempt) = newest_update(&self.store.execute(&key, request).await?)?;
         match number_of(&slot.device) {
-            Some(n) => self.update(n, ordinal, attempt).await,
+            Some(n) => self.update(n, ordinal, attempt, is_failing(n)).await,
             None => Ok(()),
         }
     }

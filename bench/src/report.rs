@@ -62,6 +62,11 @@ impl Measurement {
         Self::new(name, per_second(count, elapsed), unit)
     }
 
+    /// A time, in milliseconds.
+    pub(crate) fn time(name: impl Into<String>, time: Duration) -> Self {
+        Self::new(name, time.as_secs_f64() * 1_000.0, "ms")
+    }
+
     #[must_use]
     pub(crate) fn devices(mut self, devices: usize) -> Self {
         self.devices = Some(devices);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
-use event_store::{JetStreamLog, Log, streams};
+use event_store::{EventStore, JetStreamLog, Log, streams};
 use projections::{Db, Projections, rebuild};
 use tokio::runtime::{Builder, Runtime};
 use waybill::serve::SHUTDOWN_TIMEOUT;
@@ -23,6 +23,8 @@ const PART_THREADS: usize = 2;
 
 /// Name of the part that keeps the read models.
 pub(crate) const READ_SIDE: &str = "read side";
+/// Name of the part that has the executor and the process managers.
+pub(crate) const MANAGERS: &str = "managers";
 
 /// nats-server and PostgreSQL with empty data of their own, and the read models' tables.
 pub(crate) struct World {
@@ -86,7 +88,23 @@ impl Part {
         &self,
         future: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        self.runtime.as_ref().context("the part has ended")?.spawn(future).await?
+        self.runtime()?.spawn(future).await?
+    }
+
+    /// Starts a task on the part's threads.
+    pub(crate) fn spawn(
+        &self,
+        tasks: &Tasks,
+        name: &'static str,
+        future: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> Result<()> {
+        let _on_its_threads = self.runtime()?.enter();
+        tasks.spawn(name, future);
+        Ok(())
+    }
+
+    fn runtime(&self) -> Result<&Runtime> {
+        self.runtime.as_ref().context("the part has ended")
     }
 }
 
@@ -148,6 +166,46 @@ impl ReadSide {
     pub(crate) async fn rebuild(&self, name: String) -> Result<()> {
         let (db, log) = (self.db.clone(), self.log.clone());
         self.part.run(async move { Ok(rebuild(&db, log, &name, |_, _| {}).await.map(drop)?) }).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.tasks.shutdown(SHUTDOWN_TIMEOUT).await;
+        self.db.close().await;
+        self.log_tasks.shutdown(SHUTDOWN_TIMEOUT).await;
+    }
+}
+
+/// The log, its executor and the process managers, wired as `waybill serve` does it, on a runtime of their own. Whoever else sends
+/// commands shares the executor and its cache, as the bridge does.
+pub(crate) struct Managers {
+    part: Part,
+    tasks: Tasks,
+    log_tasks: Tasks,
+    db: Db,
+    pub(crate) store: EventStore,
+}
+
+impl Managers {
+    /// Connects; the process managers start later.
+    pub(crate) async fn connect(world: &World) -> Result<Self> {
+        let part = Part::new(MANAGERS)?;
+        let (nats, log_tasks) = (world.stack.nats.waybill_url(), Tasks::new());
+        let own_log_tasks = log_tasks.clone();
+        let store = part.run(async move { Ok(EventStore::new(connect(&nats, &own_log_tasks).await?.0)) }).await?;
+        let db = Db::connect(&world.stack.postgres.url())?;
+        Ok(Self { part, tasks: Tasks::new(), log_tasks, db, store })
+    }
+
+    /// Starts the process managers.
+    pub(crate) async fn start(&self, read_side: &ReadSide) -> Result<()> {
+        let (store, db, tasks) = (self.store.clone(), self.db.clone(), self.tasks.clone());
+        let projections = read_side.projections.clone();
+        self.part
+            .run(async move {
+                process_managers::start(store, db, projections, process_managers::Options::default(), &tasks);
+                Ok(())
+            })
+            .await
     }
 
     pub(crate) async fn stop(self) {
