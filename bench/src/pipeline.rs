@@ -66,15 +66,7 @@ async fn into_read_models(running: &Running, count: usize) -> Result<()> {
     });
     futures::stream::iter(commands).buffer_unordered(IN_FLIGHT).try_for_each(|()| async { Ok(()) }).await?;
     let head = log.info().await?.last_sequence;
-    let all = [
-        projections::DEVICES,
-        projections::HISTORY,
-        projections::FIRMWARE,
-        projections::UPDATES,
-        projections::CAMPAIGNS,
-        projections::ROLLOUT,
-        projections::ARCHIVE,
-    ];
+    let all = [projections::FLEET, projections::ARCHIVE];
     running.serving.projections.wait_for(&all, head, TIMEOUT).await?;
     let rate = per_second((head - from) as usize, started.elapsed());
     let started = Instant::now();

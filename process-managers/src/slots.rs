@@ -70,7 +70,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Tick
 /// view from before would grant it to another; where the view lags for long nothing is granted.
 async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Result<Option<(View, u32)>, TickError> {
     let head = context.store.log().info().await?.last_sequence;
-    if context.projections.wait_patiently(&[projections::ROLLOUT], head, VIEW_WAIT_MAX).await.is_err() {
+    if context.projections.wait_patiently(&[projections::FLEET], head, VIEW_WAIT_MAX).await.is_err() {
         return Ok(None);
     }
     let view = rollout::view(&context.db, &row.tenant, &row.campaign, now).await?;

@@ -329,7 +329,7 @@ impl Db {
         let query = sqlx::query(
             "SELECT c.name, c.version, c.position, c.incarnation_ms, c.state, c.error,
                (SELECT count(DISTINCT aggregate) FROM parked_records p WHERE p.projection = c.name) AS parked
-             FROM projection_checkpoints c",
+             FROM projection_checkpoints c WHERE NOT c.retired",
         );
         let rows = line.carry(async { Ok::<_, DbError>(query.fetch_all(&line.pool).await?) }).await?;
         rows.iter()
@@ -359,8 +359,10 @@ impl Db {
     /// The position of every projection over EVENTS.
     pub async fn positions(&self) -> Result<Vec<(String, u64)>, DbError> {
         let line = self.made().await?;
-        let query = sqlx::query("SELECT name, position FROM projection_checkpoints WHERE name <> $1 ORDER BY name")
-            .bind(crate::PRESENCE);
+        let query = sqlx::query(
+            "SELECT name, position FROM projection_checkpoints WHERE name <> $1 AND NOT retired ORDER BY name",
+        )
+        .bind(crate::PRESENCE);
         let rows = line.carry(async { Ok::<_, DbError>(query.fetch_all(&line.pool).await?) }).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
     }

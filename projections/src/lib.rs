@@ -35,12 +35,8 @@ pub use runner::{Unparked, unpark};
 pub use table::Page;
 
 /// Names of the projections over EVENTS, as in checkpoints, health and `waybill rebuild`.
-pub const DEVICES: &str = "devices";
-pub const HISTORY: &str = "device_firmware_history";
-pub const FIRMWARE: &str = "firmware";
-pub const UPDATES: &str = "updates";
-pub const CAMPAIGNS: &str = "campaigns";
-pub const ROLLOUT: &str = "rollout";
+/// Devices, firmware, campaigns and updates.
+pub const FLEET: &str = "fleet";
 pub const ARCHIVE: &str = "archive";
 /// The projection over TELEMETRY.
 pub const PRESENCE: &str = "presence";

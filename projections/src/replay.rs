@@ -14,9 +14,9 @@ use crate::models::ReadModel;
 use crate::runner::{Parked, ParkedRecord};
 
 /// Records applied in one transaction.
-const BATCH_RECORDS: usize = 2_000;
+const BATCH_RECORDS: usize = 10_000;
 /// Bytes of records after which they are applied.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Most records set aside: where more can't be applied, it isn't the records' fault.
 const ASIDE_MAX: usize = 100_000;
 
@@ -122,30 +122,24 @@ impl<'a> Replay<'a> {
 
 impl Target {
     async fn apply(&mut self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let stretches: Vec<&[Decoded]> = batch.split(|record| self.parked.holds(&record.aggregate())).collect();
-        let held: Vec<&Decoded> = batch.iter().filter(|record| self.parked.holds(&record.aggregate())).collect();
-        for record in held {
-            self.hold_back(record)?;
-        }
-        for stretch in stretches.into_iter().filter(|stretch| !stretch.is_empty()) {
-            if self.try_apply(connection, stretch).await?.is_ok() {
+        // The stretch to try next is the last one.
+        let mut stretches = vec![batch];
+        while let Some(stretch) = stretches.pop() {
+            if let Some(at) = stretch.iter().position(|record| self.parked.contains(record)) {
+                self.hold_back(&stretch[at])?;
+                stretches.extend([&stretch[at + 1..], &stretch[..at]].into_iter().filter(|part| !part.is_empty()));
                 continue;
             }
-            for record in stretch {
-                self.apply_alone(connection, record).await?;
+            let Err(error) = self.try_apply(connection, stretch).await? else { continue };
+            match stretch {
+                [record] => self.set_aside(record.aggregate(), record.raw.position, &error)?,
+                _ => {
+                    let (first, second) = stretch.split_at(stretch.len() / 2);
+                    stretches.extend([second, first]);
+                }
             }
         }
         Ok(())
-    }
-
-    async fn apply_alone(&mut self, connection: &mut PgConnection, record: &Decoded) -> Result<(), DbError> {
-        if self.parked.holds(&record.aggregate()) {
-            return self.hold_back(record);
-        }
-        match self.try_apply(connection, std::slice::from_ref(record)).await? {
-            Ok(()) => Ok(()),
-            Err(error) => self.set_aside(record.aggregate(), record.raw.position, &error),
-        }
     }
 
     /// All of the records or none. The inner error is the records' own fault.
@@ -160,9 +154,11 @@ impl Target {
     }
 
     fn set_aside(&mut self, aggregate: String, position: u64, error: &str) -> Result<(), DbError> {
-        if !self.parked.holds(&aggregate) {
-            tracing::warn!(projection = self.model.name(), position, aggregate, error, "An aggregate is parked.");
-        }
+        tracing::warn!(projection = self.model.name(), position, aggregate, error, "An aggregate is parked.");
+        self.keep_aside(aggregate, position, error)
+    }
+
+    fn keep_aside(&mut self, aggregate: String, position: u64, error: &str) -> Result<(), DbError> {
         if self.aside.len() >= ASIDE_MAX {
             return Err(DbError::Invalid(format!("more than {ASIDE_MAX} records can't be applied, the last: {error}")));
         }
@@ -173,7 +169,7 @@ impl Target {
     }
 
     fn hold_back(&mut self, record: &Decoded) -> Result<(), DbError> {
-        self.set_aside(record.aggregate(), record.raw.position, "its aggregate is parked")
+        self.keep_aside(record.aggregate(), record.raw.position, "its aggregate is parked")
     }
 }
 

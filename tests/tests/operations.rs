@@ -109,8 +109,8 @@ async fn a_reader_that_leaves_early_ends_no_command_in_a_panic() {
         &["asyncapi"],
         &["--help"],
         &[&["replay", "--aggregate", "device/d-1", "--state"][..], &servers].concat(),
-        &[&["rebuild", "devices"][..], &servers].concat(),
-        &[&["projections", "unpark", "devices"][..], &servers].concat(),
+        &[&["rebuild", "fleet"][..], &servers].concat(),
+        &[&["projections", "unpark", "fleet"][..], &servers].concat(),
         &["simulate", "--devices", "1", "--mqtt", NOWHERE, "--for-seconds", "1"],
     ] {
         let (status, said) = unread(waybill(args));
@@ -176,7 +176,7 @@ async fn alarms_stand_at_zero_until_a_gate_closes_which_metrics_and_log_tell() {
         ("waybill_process_manager_errors_total", Some(("process_manager", "rollout"))),
         ("waybill_mqtt_dead_letters_dropped_total", None),
         ("waybill_feed_interruptions_total", None),
-        ("waybill_projection_parked_aggregates", Some(("projection", "devices"))),
+        ("waybill_projection_parked_aggregates", Some(("projection", "fleet"))),
         ("waybill_devices", Some(("reachability", "online"))),
         ("waybill_campaigns", Some(("status", "paused"))),
     ] {

@@ -25,7 +25,7 @@ async fn a_read_model_is_rebuilt_while_serving() {
     let id = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
     world.campaign_is(&api, &id, &["completed"]).await;
     world.settles().await;
-    for name in ["devices", "updates", "campaigns", "rollout"] {
+    for name in ["fleet", "archive"] {
         let output = std::process::Command::new(waybill_binary())
             .args([
                 "rebuild",

@@ -4,7 +4,7 @@ use axum::extract::State;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
 use domain::{CampaignId, Key};
 use event_store::clock;
-use projections::{CAMPAIGNS, ROLLOUT};
+use projections::FLEET;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -160,7 +160,7 @@ pub(crate) async fn open_wave(
 /// With what the campaign waits for, as far as the read models can say it now.
 async fn with_waits(app: &App, caller: &Caller, id: CampaignId, problem: Problem) -> Problem {
     let waiting = async {
-        let (mut tx, row) = get::row(app, caller, id, &[CAMPAIGNS, ROLLOUT]).await?;
+        let (mut tx, row) = get::row(app, caller, id, &[FLEET]).await?;
         waits::of_campaign(&mut tx, &caller.tenant, &id, &row, clock::now()).await
     };
     let Ok(waiting) = waiting.await else { return problem };

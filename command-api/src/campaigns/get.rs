@@ -6,7 +6,7 @@ use domain::campaign::{Campaign, CampaignStatus};
 use domain::{CampaignId, Key};
 use event_store::clock;
 use projections::campaigns::{CampaignFilter, CampaignRow};
-use projections::{CAMPAIGNS, ROLLOUT, ReadTx};
+use projections::{FLEET, ReadTx};
 
 use super::model::CampaignBody;
 use super::waits;
@@ -45,7 +45,7 @@ pub(crate) async fn get_campaign(
         min_position.of_this_log(&app).await?;
         return as_it_was(&app, &key, at, &BEGINNING, |loaded| CampaignBody::past(id, loaded)).await;
     }
-    let reading = ReadOfOne::begin(&app, &caller, min_position, &[CAMPAIGNS, ROLLOUT], &key).await?;
+    let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let (mut tx, row) = found(&app, &caller, id, reading).await?;
     let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, clock::now()).await?;
     let (version, resource) = (row.version, CampaignBody::from(row).waiting_for(waits_for));

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::FirmwareId;
 use domain::campaign::{CampaignStatus, Strategy};
-use projections::CAMPAIGNS;
+use projections::FLEET;
 use projections::campaigns::CampaignFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -72,7 +72,7 @@ pub(crate) async fn list_campaigns(
         None => None,
     };
     let after = after.as_ref().map(|(created_at, id)| (created_at.as_str(), *id));
-    min_position.wait(&app, &caller, &[CAMPAIGNS]).await?;
+    min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::campaigns::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, CampaignBody::from)))

@@ -5,8 +5,8 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::device::Exclusion;
 use event_store::clock;
+use projections::FLEET;
 use projections::rollout::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView};
-use projections::{CAMPAIGNS, ROLLOUT, UPDATES};
 use serde::Deserialize;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -149,12 +149,12 @@ pub(crate) async fn campaign_devices(
     paging: Paging,
 ) -> Result<Json<List<Member>>, Problem> {
     let filter = filters.into_filter()?;
-    min_position.wait(&app, &caller, &[CAMPAIGNS, ROLLOUT, UPDATES]).await?;
+    min_position.wait(&app, &caller, &[FLEET]).await?;
     let after = match paging.keys::<3>()? {
         Some([wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
     };
-    let (mut tx, campaign) = get::row(&app, &caller, path.campaign_id, &[CAMPAIGNS, ROLLOUT, UPDATES]).await?;
+    let (mut tx, campaign) = get::row(&app, &caller, path.campaign_id, &[FLEET]).await?;
     let id = campaign.campaign_id.as_str();
     let page =
         projections::rollout::members(&mut tx, id, &filter, clock::now(), after, paging.limit, paging.count).await?;

@@ -9,9 +9,9 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::CampaignId;
 use event_store::clock;
+use projections::FLEET;
 use projections::campaigns::CampaignRow;
 use projections::rollout::{ProgressRow, Totals};
-use projections::{CAMPAIGNS, ROLLOUT};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -166,8 +166,8 @@ async fn status(
     id: CampaignId,
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {
-    min_position.wait(app, caller, &[CAMPAIGNS, ROLLOUT]).await?;
-    let (mut tx, row) = get::row(app, caller, id, &[CAMPAIGNS, ROLLOUT]).await?;
+    min_position.wait(app, caller, &[FLEET]).await?;
+    let (mut tx, row) = get::row(app, caller, id, &[FLEET]).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
     let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use domain::Key;
 use domain::device::Device;
 use event_store::{EventToken, Position};
+use projections::FLEET;
 use projections::history::HistoryRow;
-use projections::{DEVICES, HISTORY};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -73,7 +73,7 @@ pub(crate) async fn firmware_history(
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[HISTORY, DEVICES], &key).await?;
+    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let after = match paging.keys::<2>()? {
         Some([position, index]) => Some((Paging::number(position)?, Paging::number(index)?)),
         None => None,

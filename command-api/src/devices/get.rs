@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::Key;
 use domain::device::Device;
 use event_store::At;
-use projections::DEVICES;
+use projections::FLEET;
 
 use super::model::DeviceBody;
 use crate::auth::Viewer;
@@ -50,7 +50,7 @@ pub(crate) async fn get_device(
         })
         .await;
     }
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[DEVICES], &key).await?;
+    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let view = loop {
         let mut tx = app.db.read(&caller.tenant).await?;
         match projections::devices::get(&mut tx, &caller.tenant, id.as_str()).await? {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use domain::version::VersionRequirement;
-use projections::DEVICES;
+use projections::FLEET;
 use projections::devices::DeviceFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -124,7 +124,7 @@ pub(crate) async fn list_devices(
 ) -> Result<Json<List<DeviceBody>>, Problem> {
     let filter = filters.into_filter()?;
     let after = paging.keys::<1>()?.map(|[id]| id);
-    min_position.wait(&app, &caller, &[DEVICES]).await?;
+    min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::devices::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DeviceBody::from)))

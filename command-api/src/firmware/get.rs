@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
 use domain::firmware::Firmware;
-use projections::FIRMWARE;
+use projections::FLEET;
 use projections::firmware::FirmwareFilter;
 
 use super::model::FirmwareBody;
@@ -46,7 +46,7 @@ pub(crate) async fn get_firmware(
         })
         .await;
     }
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FIRMWARE], &key).await?;
+    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let filter = FirmwareFilter { id: Some(id.to_string()), ..FirmwareFilter::default() };
     loop {
         let mut tx = app.db.read(&caller.tenant).await?;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use domain::firmware::UpdateType;
-use projections::FIRMWARE;
+use projections::FLEET;
 use projections::firmware::FirmwareFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -60,7 +60,7 @@ pub(crate) async fn list_firmware(
         is_security_update: filters.is_security_update,
     };
     let after = paging.keys::<1>()?.map(|[id]| id);
-    min_position.wait(&app, &caller, &[FIRMWARE]).await?;
+    min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, FirmwareBody::from)))

@@ -5,8 +5,8 @@ use axum::extract::State;
 use domain::device::Device;
 use domain::{DeviceId, Key};
 use event_store::clock;
+use projections::FLEET;
 use projections::updates::UpdateFilter;
-use projections::{DEVICES, UPDATES};
 
 use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};
@@ -58,8 +58,8 @@ async fn get(
     ordinal: u32,
 ) -> Result<Json<UpdateBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &device);
-    min_position.wait(app, caller, &[UPDATES, DEVICES]).await?;
-    let mut reading = ReadOfOne::waited(app, &[UPDATES, DEVICES], &key);
+    min_position.wait(app, caller, &[FLEET]).await?;
+    let mut reading = ReadOfOne::waited(app, &[FLEET], &key);
     let filter =
         UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
     loop {

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use domain::{CampaignId, DeviceId, FirmwareId};
 use event_store::clock;
+use projections::FLEET;
 use projections::updates::UpdateFilter;
-use projections::{DEVICES, UPDATES};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -98,7 +98,7 @@ pub(crate) async fn list_updates(
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
     let filter = filters.into_filter()?;
-    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
+    min_position.wait(&app, &caller, &[FLEET]).await?;
     page(&app, &caller, &filter, &paging).await.map(Json)
 }
 

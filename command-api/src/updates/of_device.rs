@@ -5,8 +5,8 @@ use axum::extract::State;
 use domain::Key;
 use domain::device::Device;
 use event_store::clock;
+use projections::FLEET;
 use projections::updates::UpdateFilter;
-use projections::{DEVICES, UPDATES};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -35,8 +35,8 @@ pub(crate) async fn list_device_updates(
     paging: Paging,
 ) -> Result<Json<List<UpdateBody>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
-    let mut reading = ReadOfOne::waited(&app, &[UPDATES, DEVICES], &key);
+    min_position.wait(&app, &caller, &[FLEET]).await?;
+    let mut reading = ReadOfOne::waited(&app, &[FLEET], &key);
     let id = path.device_id.as_str();
     loop {
         let mut tx = app.db.read(&caller.tenant).await?;
@@ -75,8 +75,8 @@ pub(crate) async fn ota_status(
     min_position: MinPosition,
 ) -> Result<Json<OtaStatus>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    min_position.wait(&app, &caller, &[UPDATES, DEVICES]).await?;
-    let mut reading = ReadOfOne::waited(&app, &[UPDATES, DEVICES], &key);
+    min_position.wait(&app, &caller, &[FLEET]).await?;
+    let mut reading = ReadOfOne::waited(&app, &[FLEET], &key);
     let (mut tx, device) = loop {
         let mut tx = app.db.read(&caller.tenant).await?;
         match projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await? {

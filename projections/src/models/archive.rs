@@ -23,8 +23,8 @@ impl ReadModel for ArchiveModel {
         crate::ARCHIVE
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        &["records", "events"]
+    fn tables(&self) -> Vec<&'static str> {
+        vec!["records", "events"]
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {

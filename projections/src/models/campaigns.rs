@@ -1,6 +1,5 @@
 //! Read model `campaigns`: campaigns as operators list them. Their numbers are in the rollout read model.
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
 use domain::change::Change;
@@ -9,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::ReadModel;
 use super::devices::word;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
@@ -72,44 +70,29 @@ impl ColumnValue for PauseCause {
     }
 }
 
-pub(crate) struct CampaignsModel;
+pub(crate) const TABLES: &[&str] = &["campaigns"];
 
-#[async_trait]
-impl ReadModel for CampaignsModel {
-    fn name(&self) -> &'static str {
-        crate::CAMPAIGNS
-    }
-
-    fn version(&self) -> i32 {
-        2
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["campaigns"]
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let of_campaigns = || batch.iter().filter(|record| matches!(record.events, Events::Campaign(_)));
-        let keys = of_campaigns().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<CampaignRow>::load(connection, keys.collect()).await?;
-        for record in of_campaigns() {
-            let Events::Campaign(events) = &record.events else { continue };
-            let key = vec![record.tenant(), record.id()];
-            for event in events {
-                if let E::Created { spec, .. } = event {
-                    rows.put(new_row(record, spec));
-                }
-                let row = rows
-                    .get_mut(&key)
-                    .ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
-                apply(row, event, record.at())?;
-                row.version = record.record.last_version();
-                row.updated_at = record.at();
-                row.position = record.raw.position;
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    let of_campaigns = || batch.iter().filter(|record| matches!(record.events, Events::Campaign(_)));
+    let keys = of_campaigns().map(|record| vec![record.tenant(), record.id()]);
+    let mut rows = Rows::<CampaignRow>::load(connection, keys.collect()).await?;
+    for record in of_campaigns() {
+        let Events::Campaign(events) = &record.events else { continue };
+        let key = vec![record.tenant(), record.id()];
+        for event in events {
+            if let E::Created { spec, .. } = event {
+                rows.put(new_row(record, spec));
             }
+            let row =
+                rows.get_mut(&key).ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
+            apply(row, event, record.at())?;
+            row.version = record.record.last_version();
+            row.updated_at = record.at();
+            row.position = record.raw.position;
         }
-        rows.save(connection).await
     }
+    rows.save(connection).await
 }
 
 fn new_row(record: &Decoded, spec: &CampaignSpec) -> CampaignRow {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::device::{DeviceEvent as E, Profile};
 use domain::values::{FIRMWARE_COMPONENT, Transport};
@@ -12,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
 
-use super::ReadModel;
 use super::deadlines::parse;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
@@ -81,43 +79,29 @@ pub struct DeviceView {
     pub battery_level: Option<i64>,
 }
 
-pub(crate) struct DevicesModel;
+pub(crate) const TABLES: &[&str] = &["devices"];
 
-#[async_trait]
-impl ReadModel for DevicesModel {
-    fn name(&self) -> &'static str {
-        crate::DEVICES
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["devices"]
-    }
-
-    fn version(&self) -> i32 {
-        2
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
-        let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<DeviceRow>::load(connection, keys.collect()).await?;
-        for record in of_devices() {
-            let key = vec![record.tenant(), record.id()];
-            for event in record.device_events() {
-                if let E::Registered { profile, versions } = event {
-                    rows.put(new_row(record, profile, versions));
-                }
-                let row = rows
-                    .get_mut(&key)
-                    .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
-                apply(row, event);
-                row.version = record.record.last_version();
-                row.updated_at = record.at();
-                row.position = record.raw.position;
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
+    let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
+    let mut rows = Rows::<DeviceRow>::load(connection, keys.collect()).await?;
+    for record in of_devices() {
+        let key = vec![record.tenant(), record.id()];
+        for event in record.device_events() {
+            if let E::Registered { profile, versions } = event {
+                rows.put(new_row(record, profile, versions));
             }
+            let row = rows
+                .get_mut(&key)
+                .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
+            apply(row, event);
+            row.version = record.record.last_version();
+            row.updated_at = record.at();
+            row.position = record.raw.position;
         }
-        rows.save(connection).await
     }
+    rows.save(connection).await
 }
 
 fn new_row(record: &Decoded, profile: &Profile, versions: &BTreeMap<String, String>) -> DeviceRow {

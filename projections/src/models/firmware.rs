@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use domain::events::FirmwareEvent as E;
 use domain::firmware::{FirmwareBytes, FirmwareMetadata};
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::ReadModel;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
 use crate::row::row;
@@ -49,49 +47,39 @@ row! {
     json { metadata, bytes, pinned_by }
 }
 
-pub(crate) struct FirmwareModel;
+pub(crate) const TABLES: &[&str] = &["firmware"];
 
-#[async_trait]
-impl ReadModel for FirmwareModel {
-    fn name(&self) -> &'static str {
-        crate::FIRMWARE
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["firmware"]
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let of_firmware = || batch.iter().filter(|record| matches!(record.events, Events::Firmware(_)));
-        let keys = of_firmware().map(|record| vec![record.tenant(), record.id()]);
-        let mut rows = Rows::<FirmwareRow>::load(connection, keys.collect()).await?;
-        for record in of_firmware() {
-            let Events::Firmware(events) = &record.events else { continue };
-            let key = vec![record.tenant(), record.id()];
-            for event in events {
-                if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
-                    let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
-                    let pinned_by = rows.get(&key).map(|row| row.pinned_by.clone()).unwrap_or_default();
-                    rows.put(new_row(record, metadata, bytes, created_at, pinned_by));
-                }
-                let row = rows
-                    .get_mut(&key)
-                    .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
-                match event {
-                    E::Registered { .. } | E::Restored { .. } => {}
-                    E::Deprecated {} => row.status = "deprecated".to_owned(),
-                    E::Withdrawn {} => row.status = "withdrawn".to_owned(),
-                    E::Deleted {} => row.status = "deleted".to_owned(),
-                    E::Pinned { campaign } => drop(row.pinned_by.insert(campaign.to_string())),
-                    E::Unpinned { campaign } => drop(row.pinned_by.remove(&campaign.to_string())),
-                }
-                row.events = record.record.last_version();
-                row.updated_at = record.at();
-                row.position = record.raw.position;
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    let of_firmware = || batch.iter().filter(|record| matches!(record.events, Events::Firmware(_)));
+    let keys = of_firmware().map(|record| vec![record.tenant(), record.id()]);
+    let mut rows = Rows::<FirmwareRow>::load(connection, keys.collect()).await?;
+    for record in of_firmware() {
+        let Events::Firmware(events) = &record.events else { continue };
+        let key = vec![record.tenant(), record.id()];
+        for event in events {
+            if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
+                let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
+                let pinned_by = rows.get(&key).map(|row| row.pinned_by.clone()).unwrap_or_default();
+                rows.put(new_row(record, metadata, bytes, created_at, pinned_by));
             }
+            let row = rows
+                .get_mut(&key)
+                .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
+            match event {
+                E::Registered { .. } | E::Restored { .. } => {}
+                E::Deprecated {} => row.status = "deprecated".to_owned(),
+                E::Withdrawn {} => row.status = "withdrawn".to_owned(),
+                E::Deleted {} => row.status = "deleted".to_owned(),
+                E::Pinned { campaign } => drop(row.pinned_by.insert(campaign.to_string())),
+                E::Unpinned { campaign } => drop(row.pinned_by.remove(&campaign.to_string())),
+            }
+            row.events = record.record.last_version();
+            row.updated_at = record.at();
+            row.position = record.raw.position;
         }
-        rows.save(connection).await
     }
+    rows.save(connection).await
 }
 
 fn new_row(

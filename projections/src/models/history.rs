@@ -4,14 +4,12 @@
 
 mod changes;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use self::changes::{Change, VersionChange, VersionsRow};
-use super::ReadModel;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::row::row;
@@ -47,41 +45,26 @@ row! {
     json {  }
 }
 
-pub(crate) struct HistoryModel;
+pub(crate) const TABLES: &[&str] = &["device_firmware_history", "device_versions"];
 
-#[async_trait]
-impl ReadModel for HistoryModel {
-    fn name(&self) -> &'static str {
-        crate::HISTORY
-    }
-
-    fn version(&self) -> i32 {
-        2
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["device_firmware_history", "device_versions"]
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
-        let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-        let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
-        let open = of_devices().filter_map(|record| known.get(&[record.tenant(), record.id()]));
-        let mut history =
-            Rows::<HistoryRow>::load(connection, open.flat_map(VersionsRow::open_entries).collect()).await?;
-        for record in of_devices() {
-            let (tenant, device_id) = (record.tenant(), record.id());
-            let fresh = || VersionsRow::new(&tenant, &device_id);
-            let mut row = known.get(&[tenant.clone(), device_id.clone()]).cloned().unwrap_or_else(fresh);
-            for change in row.follow(record.raw.position, record.device_events()) {
-                write(&mut history, record, change);
-            }
-            known.put(row);
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
+    let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
+    let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
+    let open = of_devices().filter_map(|record| known.get(&[record.tenant(), record.id()]));
+    let mut history = Rows::<HistoryRow>::load(connection, open.flat_map(VersionsRow::open_entries).collect()).await?;
+    for record in of_devices() {
+        let (tenant, device_id) = (record.tenant(), record.id());
+        let fresh = || VersionsRow::new(&tenant, &device_id);
+        let mut row = known.get(&[tenant.clone(), device_id.clone()]).cloned().unwrap_or_else(fresh);
+        for change in row.follow(record.raw.position, record.device_events()) {
+            write(&mut history, record, change);
         }
-        known.save(connection).await?;
-        history.save(connection).await
+        known.put(row);
     }
+    known.save(connection).await?;
+    history.save(connection).await
 }
 
 fn write(history: &mut Rows<HistoryRow>, record: &Decoded, change: Change) {

@@ -1,10 +1,11 @@
-//! The read models over EVENTS, one file each.
+//! The read models over EVENTS: `fleet`, a file for each group of its tables, and the archive.
 
 pub mod archive;
 pub mod campaigns;
 pub mod deadlines;
 pub mod devices;
 pub mod firmware;
+pub(crate) mod fleet;
 pub mod history;
 pub(crate) mod pauses;
 pub mod preconditions;
@@ -18,7 +19,6 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::rollout::RolloutModel;
 
 /// A read model: its tables, and how a batch of records changes them.
 #[async_trait]
@@ -30,12 +30,13 @@ pub(crate) trait ReadModel: Send + Sync {
         1
     }
 
-    /// Whether rows are made of events of several aggregates. What the others did to a parked one is dropped, so its way back is a rebuild.
-    fn joins_aggregates(&self) -> bool {
+    /// Whether a record changes rows that other aggregates change, too. What those did while this one was parked can't be put in its
+    /// place, so the way back is a rebuild.
+    fn concerns_others(&self, _record: &Decoded) -> bool {
         false
     }
 
-    fn tables(&self) -> &'static [&'static str];
+    fn tables(&self) -> Vec<&'static str>;
 
     /// Applies records in order. Table names are unqualified: the transaction says whether live or rebuilt ones are meant.
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError>;
@@ -61,13 +62,5 @@ pub(crate) fn version_of(name: &str) -> Option<i32> {
 
 /// All read models over decoded events.
 pub(crate) fn all() -> Vec<&'static dyn ReadModel> {
-    vec![
-        &devices::DevicesModel,
-        &history::HistoryModel,
-        &firmware::FirmwareModel,
-        &updates::UpdatesModel,
-        &campaigns::CampaignsModel,
-        &RolloutModel,
-        &archive::ArchiveModel,
-    ]
+    vec![&fleet::FleetModel, &archive::ArchiveModel]
 }

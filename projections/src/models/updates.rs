@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{CODE_TIMED_OUT, DeviceEvent as E, Limits, UpdateSpec, WaitReason};
 use domain::preconditions::Preconditions;
@@ -12,8 +11,8 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::devices::word;
+use super::pauses;
 use super::waits::Waiter;
-use super::{ReadModel, pauses};
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::row::row;
@@ -89,35 +88,16 @@ pub struct UpdateView {
     pub bytes: Option<i64>,
 }
 
-pub(crate) struct UpdatesModel;
+pub(crate) const TABLES: &[&str] = &["updates", "update_pauses"];
 
-#[async_trait]
-impl ReadModel for UpdatesModel {
-    fn name(&self) -> &'static str {
-        crate::UPDATES
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    // A pause concerns all waiting updates of a campaign at once, in its place in the log.
+    for part in batch.split_inclusive(pauses::ends_a_part) {
+        apply_part(connection, part).await?;
+        pauses::run(connection, part).await?;
     }
-
-    // The pauses of campaigns move the clocks of devices' updates.
-    fn joins_aggregates(&self) -> bool {
-        true
-    }
-
-    fn version(&self) -> i32 {
-        2
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["updates", "update_pauses"]
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        // A pause concerns all waiting updates of a campaign at once, in its place in the log.
-        for part in batch.split_inclusive(pauses::ends_a_part) {
-            apply_part(connection, part).await?;
-            pauses::run(connection, part).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 async fn apply_part(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {

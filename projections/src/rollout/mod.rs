@@ -17,7 +17,6 @@ mod rows;
 mod sweep;
 mod touched;
 
-use async_trait::async_trait;
 use sqlx::PgConnection;
 
 pub use members::{
@@ -31,38 +30,19 @@ pub use rows::{CampaignRow, MemberRow, ProgressRow};
 
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::models::ReadModel;
 
-pub(crate) struct RolloutModel;
+pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members", "rollout_devices"];
 
-#[async_trait]
-impl ReadModel for RolloutModel {
-    fn name(&self) -> &'static str {
-        crate::ROLLOUT
-    }
-
-    fn version(&self) -> i32 {
-        4
-    }
-
-    fn joins_aggregates(&self) -> bool {
-        true
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        &["rollout_campaigns", "campaign_progress", "rollout_members", "rollout_devices"]
-    }
-
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        // What concerns all members of a campaign at once is done on saved rows, in its place in the log.
-        for part in batch.split_inclusive(sweep::ends_a_part) {
-            let mut fold = apply::Fold::load(connection, part).await?;
-            for record in part {
-                fold.record(record)?;
-            }
-            fold.save(connection).await?;
-            sweep::run(connection, part).await?;
+/// Applies records in order.
+pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+    // What concerns all members of a campaign at once is done on saved rows, in its place in the log.
+    for part in batch.split_inclusive(sweep::ends_a_part) {
+        let mut fold = apply::Fold::load(connection, part).await?;
+        for record in part {
+            fold.record(record)?;
         }
-        Ok(())
+        fold.save(connection).await?;
+        sweep::run(connection, part).await?;
     }
+    Ok(())
 }

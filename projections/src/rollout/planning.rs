@@ -42,12 +42,10 @@ pub async fn plan_candidates(
     now: DateTime<Utc>,
 ) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
     let mut tx = db.read_at_length().await?;
-    let position: Option<i64> =
-        sqlx::query_scalar("SELECT min(position) FROM projection_checkpoints WHERE name IN ($1, $2)")
-            .bind(crate::DEVICES)
-            .bind(crate::UPDATES)
-            .fetch_one(&mut *tx.0)
-            .await?;
+    let position: Option<i64> = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
+        .bind(crate::FLEET)
+        .fetch_optional(&mut *tx.0)
+        .await?;
     let position = position.unwrap_or(0);
     if (position as u64) < planning_position {
         return Ok(None);

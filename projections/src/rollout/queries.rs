@@ -136,7 +136,7 @@ pub async fn view_in(
     let Some(row) = campaign_row(tx, tenant, campaign).await? else { return Ok(None) };
     let Some(firmware) = row.firmware.clone() else { return Ok(None) };
     let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
-        .bind(crate::ROLLOUT)
+        .bind(crate::FLEET)
         .fetch_one(&mut *tx.0)
         .await?;
     let waves = progress(tx, tenant, campaign).await?;

@@ -18,69 +18,57 @@ pub(super) struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Applies records in order; if they can't be applied together, one by one.
+    /// Applies records in order; if they can't be applied together, half of them, and half of that, until the one at fault is found.
     pub(super) async fn take(&mut self, records: Vec<Decoded>) -> Result<(), RunEnd> {
-        let Some(last) = records.last().map(|record| record.raw.position) else { return Ok(()) };
-        let (held, free): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|record| self.parked.holds(&record.aggregate()));
-        let held: Vec<ParkedRecord> = held.iter().map(|record| set_aside(record, "its aggregate is parked")).collect();
-        match self.commit(&free, &held, last).await {
-            Ok(()) => return Ok(()),
-            Err(DbError::Invalid(error)) => {
-                tracing::warn!(
-                    projection = self.model.name(),
-                    error,
-                    "A batch can't be applied; its records are tried one by one."
-                );
+        // The part to take next is the last one.
+        let mut parts = vec![records];
+        while let Some(part) = parts.pop() {
+            let Some(last) = part.last().map(|record| record.raw.position) else { continue };
+            let (held, mut free): (Vec<_>, Vec<_>) = part.into_iter().partition(|record| self.parked.contains(record));
+            let aside: Vec<ParkedRecord> =
+                held.iter().map(|record| set_aside(record, "its aggregate is parked")).collect();
+            match self.commit(&free, &aside, last).await {
+                Ok(()) => {}
+                Err(DbError::Invalid(error)) if free.len() > 1 => {
+                    tracing::warn!(
+                        projection = self.model.name(),
+                        records = free.len(),
+                        error,
+                        "Records can't be applied together; they are tried in halves."
+                    );
+                    free.extend(held);
+                    free.sort_by_key(|record| record.raw.position);
+                    let second = free.split_off(free.len() / 2);
+                    parts.extend([second, free]);
+                }
+                Err(DbError::Invalid(error)) => self.take_alone(&free, aside, last, error).await?,
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
-        }
-        self.commit_one_by_one(free, held, last).await
-    }
-
-    async fn commit_one_by_one(
-        &mut self,
-        records: Vec<Decoded>,
-        mut held: Vec<ParkedRecord>,
-        last: u64,
-    ) -> Result<(), RunEnd> {
-        for record in records {
-            let position = record.raw.position;
-            let behind = held.iter().position(|held| held.position > position).unwrap_or(held.len());
-            let mut aside: Vec<ParkedRecord> = held.drain(..behind).collect();
-            if self.parked.holds(&record.aggregate()) {
-                aside.push(set_aside(&record, "its aggregate is parked"));
-                self.commit(&[], &aside, position).await?;
-            } else if let Err(error) = self.try_alone(&record, &aside).await? {
-                tracing::error!(
-                    projection = self.model.name(),
-                    position,
-                    aggregate = record.aggregate(),
-                    error,
-                    "An aggregate is parked."
-                );
-                aside.push(set_aside(&record, &error));
-                self.commit(&[], &aside, position).await?;
-            }
-        }
-        if last > self.checkpoint.position {
-            self.commit(&[], &held, last).await?;
         }
         Ok(())
     }
 
-    /// The inner error is the record's own fault.
-    async fn try_alone(&mut self, record: &Decoded, aside: &[ParkedRecord]) -> Result<Result<(), String>, RunEnd> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.commit(std::slice::from_ref(record), aside, record.raw.position).await {
-                Ok(()) => return Ok(Ok(())),
-                Err(DbError::Invalid(error)) if tries >= APPLY_TRIES_MAX => return Ok(Err(error)),
-                Err(DbError::Invalid(_)) => {}
-                Err(error) => return Err(error.into()),
+    /// Tries the one record a few times more, then parks its aggregate.
+    async fn take_alone(
+        &mut self,
+        record: &[Decoded],
+        mut aside: Vec<ParkedRecord>,
+        last: u64,
+        mut error: String,
+    ) -> Result<(), RunEnd> {
+        for _ in 1..APPLY_TRIES_MAX {
+            match self.commit(record, &aside, last).await {
+                Ok(()) => return Ok(()),
+                Err(DbError::Invalid(again)) => error = again,
+                Err(other) => return Err(other.into()),
             }
         }
+        for record in record {
+            let (position, aggregate) = (record.raw.position, record.aggregate());
+            tracing::error!(projection = self.model.name(), position, aggregate, error, "An aggregate is parked.");
+            aside.push(set_aside(record, &error));
+        }
+        Ok(self.commit(&[], &aside, last).await?)
     }
 
     /// A record that can't be decoded: kept by a model that keeps bytes; else this program is too old for it, or it is damaged and its

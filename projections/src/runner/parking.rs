@@ -47,8 +47,9 @@ impl Parked {
         self.aggregates.len()
     }
 
-    pub(crate) fn holds(&self, aggregate: &str) -> bool {
-        self.aggregates.contains(aggregate)
+    /// Whether the record's aggregate is parked.
+    pub(crate) fn contains(&self, record: &Decoded) -> bool {
+        !self.aggregates.is_empty() && self.aggregates.contains(&record.aggregate())
     }
 
     /// Writes records that are set aside, in the transaction that moves the checkpoint behind them.
@@ -81,7 +82,7 @@ pub struct Unparked {
 }
 
 /// Tries the parked records of a projection again, one aggregate at a time. The live projector stands still meanwhile and starts over.
-/// Refused where that would give rows that no rebuild gives.
+/// An aggregate stays parked where its return would give rows that no rebuild gives.
 pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, DbError> {
     let model = models::by_name(name)?;
     let mut tx = db.write_durably().await?;
@@ -96,12 +97,6 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
     .bind(name)
     .fetch_all(&mut *tx)
     .await?;
-    if model.joins_aggregates() && !rows.is_empty() {
-        return Err(DbError::Refused(format!(
-            "{name} puts several aggregates together, and what the others did to the {} parked ones was left out: run `waybill rebuild {name}`",
-            rows.len()
-        )));
-    }
     let mut outcome = Unparked::default();
     for row in rows {
         let aggregate: String = row.try_get(0)?;
@@ -125,6 +120,31 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
     Ok(outcome)
 }
 
+/// Refuses an aggregate whose records, up to the checkpoint, concern others.
+async fn concerns_itself_alone(
+    log: &Arc<dyn Log>,
+    model: &dyn ReadModel,
+    key: &AggregateKey,
+    checkpoint: u64,
+) -> Result<(), DbError> {
+    let mut next = 1;
+    while next <= checkpoint {
+        let read = log.read(key, next, PAGE_RECORDS).await;
+        let raw = read.map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let Some(end) = raw.last().map(|record| record.position) else { break };
+        for raw in raw.into_iter().filter(|record| record.position <= checkpoint) {
+            if model.concerns_others(&Decoded::decode(raw)?) {
+                return Err(DbError::Invalid(format!(
+                    "what others did to it meanwhile was left out: run `waybill rebuild {}`",
+                    model.name()
+                )));
+            }
+        }
+        next = end + 1;
+    }
+    Ok(())
+}
+
 /// Applies the records of an aggregate from its first parked one to the checkpoint, page by page. It must come by the last parked one.
 async fn apply_from_log(
     connection: &mut PgConnection,
@@ -134,6 +154,7 @@ async fn apply_from_log(
     (first, last, checkpoint): (u64, u64, u64),
 ) -> Result<(), DbError> {
     let key = parse_key(aggregate)?;
+    concerns_itself_alone(log, model, &key, checkpoint).await?;
     let (mut next, mut reached) = (first, 0);
     while next <= checkpoint {
         let read = log.read(&key, next, PAGE_RECORDS).await;

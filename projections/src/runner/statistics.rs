@@ -23,7 +23,7 @@ impl Statistics {
             return;
         }
         self.since_last_look = 0;
-        if let Err(error) = analyze_grown(db, model.tables()).await {
+        if let Err(error) = analyze_grown(db, &model.tables()).await {
             tracing::debug!(projection = model.name(), %error, "Statistics can't be gathered.");
         }
     }

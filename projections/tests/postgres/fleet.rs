@@ -302,15 +302,7 @@ impl World {
     }
 }
 
-pub(crate) const ALL: [&str; 7] = [
-    projections::DEVICES,
-    projections::HISTORY,
-    projections::FIRMWARE,
-    projections::UPDATES,
-    projections::CAMPAIGNS,
-    projections::ROLLOUT,
-    projections::ARCHIVE,
-];
+pub(crate) const ALL: [&str; 2] = [projections::FLEET, projections::ARCHIVE];
 
 pub(crate) fn request(firmware: &FirmwareFacts) -> UpdateRequest {
     UpdateRequest {

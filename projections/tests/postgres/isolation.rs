@@ -30,7 +30,7 @@ async fn a_tenant_sees_its_own_rows_only_also_after_a_rebuild() {
     for round in 0..2 {
         assert_eq!(sees(&world, &world.tenant).await, ["mine"], "round {round}");
         assert_eq!(sees(&world, &other).await, ["theirs"]);
-        projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {}).await.unwrap();
+        projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {}).await.unwrap();
         world.settles().await;
     }
 }

@@ -80,7 +80,7 @@ async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
     let key = Key::<Device>::new(&world.tenant, &device("d-1"));
     append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported"}"#)).await;
     for projections in [&world.projections, &standby, &follower] {
-        let halted = comes_to(projections, projections::DEVICES, ProjectionState::Halted).await;
+        let halted = comes_to(projections, projections::FLEET, ProjectionState::Halted).await;
         assert!(halted.error.as_ref().unwrap().contains("teleported"), "{halted:?}");
     }
     assert!(second.shutdown(PATIENCE).await && third.shutdown(PATIENCE).await);
@@ -119,11 +119,11 @@ async fn another_log_halts_until_a_rebuild() {
     let tasks = Tasks::new();
     let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
     // The one that stopped may have to be waited for.
-    comes_to(&projections, projections::DEVICES, ProjectionState::Halted).await;
-    let waited = projections.wait_for(&[projections::DEVICES], 1, PATIENCE).await;
+    comes_to(&projections, projections::FLEET, ProjectionState::Halted).await;
+    let waited = projections.wait_for(&[projections::FLEET], 1, PATIENCE).await;
     let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
     assert!(reason.contains("rebuild"), "{reason}");
-    projections::rebuild(&world.db, log, projections::DEVICES, |_, _| {}).await.unwrap();
+    projections::rebuild(&world.db, log, projections::FLEET, |_, _| {}).await.unwrap();
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
 }
@@ -160,7 +160,7 @@ async fn a_database_that_is_away_is_named_and_waited_for() {
     assert!(db.ping().await.unwrap_err().is_unavailable());
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
     let projections = Projections::start(db, log, None, &tasks);
-    let waited = projections.wait_for(&[projections::DEVICES], 1, AWAY_NOTICED_MAX).await;
+    let waited = projections.wait_for(&[projections::FLEET], 1, AWAY_NOTICED_MAX).await;
     assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
     let begun = tokio::time::timeout(STILL_WAITING, projections.started()).await;
     assert!(begun.is_err(), "nothing has begun without tables");
@@ -173,15 +173,15 @@ async fn a_second_rebuild_at_the_same_time_is_told_who_is_at_it() {
     world.register("d-1").await;
     let runtime = tokio::runtime::Handle::current();
     let mut second = None;
-    let first = projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {
+    let first = projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {
         second.get_or_insert_with(|| {
-            let other = projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {});
+            let other = projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {});
             tokio::task::block_in_place(|| runtime.block_on(other))
         });
     });
     first.await.unwrap();
     let error = second.unwrap().unwrap_err().to_string();
-    let process = format!("waybill rebuilding devices, process {}", std::process::id());
-    assert!(error.contains("somebody else is rebuilding devices already since 20"), "{error}");
+    let process = format!("waybill rebuilding fleet, process {}", std::process::id());
+    assert!(error.contains("somebody else is rebuilding fleet already since 20"), "{error}");
     assert!(error.contains(&process) && error.contains("Wait for its end"), "{error}");
 }

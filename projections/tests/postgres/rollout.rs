@@ -245,18 +245,20 @@ async fn a_parked_campaign_comes_back_by_a_rebuild_alone() {
     world.tick().await;
     let parked = async || {
         let all = world.projections.status().await.unwrap();
-        all.into_iter().find(|status| status.name == projections::ROLLOUT).unwrap().parked
+        all.into_iter().find(|status| status.name == projections::FLEET).unwrap().parked
     };
     assert_eq!(parked().await, 1);
     admin.execute("ALTER TABLE rollout_campaigns DROP CONSTRAINT poison").await.unwrap();
-    let refused = world.projections.unpark(projections::ROLLOUT).await.unwrap_err().to_string();
-    assert!(refused.contains("waybill rebuild rollout"), "{refused}");
-    projections::rebuild(&world.db, world.log.clone(), projections::ROLLOUT, |_, _| {}).await.unwrap();
+    let tried = world.projections.unpark(projections::FLEET).await.unwrap();
+    assert!(tried.released.is_empty(), "{tried:?}");
+    let [(_, reason)] = &tried.still_parked[..] else { panic!("{tried:?}") };
+    assert!(reason.contains("waybill rebuild fleet"), "{reason}");
+    projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {}).await.unwrap();
     world.tick().await;
     world.tick().await;
     assert_eq!(parked().await, 0);
     let loaded = world.store.load_fresh(&Key::<Campaign>::new(&world.tenant, &id)).await.unwrap();
     assert_eq!(loaded.aggregate.wave, 1, "it goes on");
     world.equals_a_replay().await;
-    assert!(world.projections.unpark(projections::ROLLOUT).await.unwrap().released.is_empty());
+    assert!(world.projections.unpark(projections::FLEET).await.unwrap().released.is_empty());
 }

@@ -298,7 +298,7 @@ async fn a_number_of_progress_is_of_the_phase_that_it_was_said_of() {
     world.tell::<Device>(&device("d-1"), wish).await.unwrap();
     world.boots("d-1", "b1", "1.0.0").await;
     let shown = async || {
-        hearing.projections.wait_for(&[projections::UPDATES], world.head().await, PATIENCE).await.unwrap();
+        hearing.projections.wait_for(&[projections::FLEET], world.head().await, PATIENCE).await.unwrap();
         let mut tx = world.db.read(&world.tenant).await.unwrap();
         let page = updates::list(&mut tx, &Default::default(), clock::now(), None, 1, false).await.unwrap();
         (page.items[0].progress, page.items[0].bytes)

@@ -44,22 +44,22 @@ async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
     world.boots("bad", "b2", "1.1.0").await;
     world.boots("good", "b2", "1.1.0").await;
     world.settles().await;
-    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 1);
+    assert_eq!(status_of(&world.projections, projections::FLEET).await.parked, 1);
     let version = async |id: &str| {
         let mut tx = world.db.read(&world.tenant).await.unwrap();
         devices::get(&mut tx, &world.tenant, id).await.unwrap().unwrap().row.firmware_version.unwrap()
     };
     assert_eq!((version("good").await.as_str(), version("bad").await.as_str()), ("1.1.0", "1.0.0"));
-    let still = world.projections.unpark(projections::DEVICES).await.unwrap();
+    let still = world.projections.unpark(projections::FLEET).await.unwrap();
     assert_eq!((still.released.len(), still.still_parked.len()), (0, 1), "{still:?}");
     admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
-    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    let back = world.projections.unpark(projections::FLEET).await.unwrap();
     assert_eq!(back.released, ["acme/device/bad"]);
     assert_eq!(version("bad").await, "1.1.0");
     world.boots("bad", "b3", "1.2.0").await;
     world.equals_a_replay().await;
     assert_eq!(version("bad").await, "1.2.0");
-    parks(&world, projections::DEVICES, 0).await;
+    parks(&world, projections::FLEET, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,10 +69,10 @@ async fn a_refusing_database_parks_nobody() {
     let admin = world.admin().await;
     admin.execute("REVOKE INSERT ON devices FROM waybill_projector").await.unwrap();
     world.register("d-1").await;
-    comes_to(&world.projections, projections::DEVICES, ProjectionState::Unavailable).await;
+    comes_to(&world.projections, projections::FLEET, ProjectionState::Unavailable).await;
     admin.execute("GRANT INSERT ON devices TO waybill_projector").await.unwrap();
     world.equals_a_replay().await;
-    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 0);
+    assert_eq!(status_of(&world.projections, projections::FLEET).await.parked, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,7 +88,7 @@ async fn projectors_may_take_long_and_a_statement_that_is_cut_off_is_told() {
         .await
         .unwrap();
     world.register("d-1").await;
-    let status = comes_to(&world.projections, projections::DEVICES, ProjectionState::Unavailable).await;
+    let status = comes_to(&world.projections, projections::FLEET, ProjectionState::Unavailable).await;
     let error = status.error.unwrap();
     assert!(error.starts_with("PostgreSQL refused") && error.contains("after 1h"), "{error}");
     admin.execute("DROP TRIGGER cut_off ON devices").await.unwrap();
@@ -152,9 +152,9 @@ async fn damaged_bytes_park_their_aggregate_and_are_kept() {
     append(&world.memory, key.raw(), "no record at all".to_owned()).await;
     world.boots("d-2", "b1", "1.1.0").await;
     world.settles().await;
-    assert_eq!(status_of(&world.projections, projections::DEVICES).await.parked, 1);
+    assert_eq!(status_of(&world.projections, projections::FLEET).await.parked, 1);
     assert_eq!(status_of(&world.projections, projections::ARCHIVE).await.parked, 0);
-    let still = world.projections.unpark(projections::DEVICES).await.unwrap();
+    let still = world.projections.unpark(projections::FLEET).await.unwrap();
     assert_eq!(still.still_parked.len(), 1);
     let bytes: Vec<u8> = sqlx::query_scalar("SELECT body FROM records WHERE position = 3 AND sha256 = sha256(body)")
         .fetch_one(&world.admin().await)
@@ -219,16 +219,15 @@ async fn a_rebuild_parks_what_cant_be_applied_and_keeps_the_names_of_indexes() {
         world.boots("good", version, version).await;
     }
     world.settles().await;
-    projections::rebuild(&world.db, world.log.clone(), projections::DEVICES, |_, _| {}).await.unwrap();
-    let parked =
-        "SELECT aggregate || ' ' || position FROM parked_records WHERE projection = 'devices' ORDER BY position";
+    projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {}).await.unwrap();
+    let parked = "SELECT aggregate || ' ' || position FROM parked_records WHERE projection = 'fleet' ORDER BY position";
     let parked: Vec<String> = sqlx::query_scalar(parked).fetch_all(&admin).await.unwrap();
     assert_eq!(parked, ["acme/device/broken 4", "acme/device/bad 5", "acme/device/bad 7"]);
     let after: Vec<String> = sqlx::query_scalar(names).fetch_all(&admin).await.unwrap();
     assert_eq!(after, before);
-    parks(&world, projections::DEVICES, 2).await;
+    parks(&world, projections::FLEET, 2).await;
     admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
-    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    let back = world.projections.unpark(projections::FLEET).await.unwrap();
     assert_eq!(back.released, ["acme/device/bad"]);
 }
 
@@ -247,7 +246,7 @@ async fn a_long_parked_aggregate_comes_back_page_by_page() {
     }
     world.settles().await;
     admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
-    let back = world.projections.unpark(projections::DEVICES).await.unwrap();
+    let back = world.projections.unpark(projections::FLEET).await.unwrap();
     assert_eq!(back.released, ["acme/device/bad"]);
     world.equals_a_replay().await;
 }

@@ -1,0 +1,56 @@
+//! Read model `fleet`: devices, what they run and ran, firmware, campaigns with their members and counts, updates.
+//!
+//! One projector with one checkpoint: each record is decoded once, and all tables stand for the same prefix of the log. Every query agrees
+//! with every other, and gates judge the rows that operators see.
+
+use async_trait::async_trait;
+use domain::events::FirmwareEvent;
+use sqlx::PgConnection;
+
+use super::{ReadModel, campaigns, devices, firmware, history, updates};
+use crate::db::DbError;
+use crate::decode::{Decoded, Events};
+use crate::rollout;
+
+const TABLE_GROUPS: [&[&str]; 6] =
+    [devices::TABLES, history::TABLES, firmware::TABLES, updates::TABLES, campaigns::TABLES, rollout::TABLES];
+
+pub(crate) struct FleetModel;
+
+#[async_trait]
+impl ReadModel for FleetModel {
+    fn name(&self) -> &'static str {
+        crate::FLEET
+    }
+
+    fn version(&self) -> i32 {
+        1
+    }
+
+    fn tables(&self) -> Vec<&'static str> {
+        TABLE_GROUPS.concat()
+    }
+
+    /// What concerns a campaign changes its members and counts, or the clocks of their updates.
+    fn concerns_others(&self, record: &Decoded) -> bool {
+        match &record.events {
+            Events::Device(events) => {
+                events.iter().any(|event| event.update().is_some_and(|update| update.campaign.is_some()))
+            }
+            Events::Firmware(events) => events
+                .iter()
+                .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
+            Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
+            Events::Claim => false,
+        }
+    }
+
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+        devices::apply_all(connection, batch).await?;
+        history::apply_all(connection, batch).await?;
+        firmware::apply_all(connection, batch).await?;
+        updates::apply_all(connection, batch).await?;
+        campaigns::apply_all(connection, batch).await?;
+        rollout::apply_all(connection, batch).await
+    }
+}
