@@ -97,7 +97,7 @@ impl Claim {
         self.owner.as_ref().map(|(owner, _)| owner.as_str())
     }
 
-    pub fn evolve(&mut self, event: &ClaimEvent) {
+    pub fn apply(&mut self, event: &ClaimEvent) {
         self.exists = true;
         self.owner = match event {
             ClaimEvent::Made { owner, at } | ClaimEvent::TakenOver { owner, at, .. } => Some((owner.clone(), *at)),
@@ -107,12 +107,12 @@ impl Claim {
 }
 
 impl Decider for Claim {
-    type Wish = ClaimCommand;
+    type Command = ClaimCommand;
     type Id = ClaimId;
 
-    fn decide(&self, now: DateTime<Utc>, wish: &ClaimCommand) -> Result<Vec<ClaimEvent>, Rejection> {
+    fn decide(&self, now: DateTime<Utc>, command: &ClaimCommand) -> Result<Vec<ClaimEvent>, Rejection> {
         let taken = |owner: &str| Err(Rejection::ClaimTaken { owner: owner.to_owned() });
-        match (&self.owner, wish) {
+        match (&self.owner, command) {
             (None, ClaimCommand::Make { owner } | ClaimCommand::TakeOver { owner, .. }) => {
                 Ok(vec![ClaimEvent::Made { owner: owner.clone(), at: now }])
             }
@@ -144,24 +144,27 @@ mod tests {
 
     fn made(owner: &str) -> Claim {
         let mut claim = Claim::default();
-        claim.evolve(&ClaimEvent::Made { owner: owner.into(), at: DateTime::UNIX_EPOCH });
+        claim.apply(&ClaimEvent::Made { owner: owner.into(), at: DateTime::UNIX_EPOCH });
         claim
     }
 
     #[test]
     fn the_first_owner_keeps_the_value() {
-        let wish = ClaimCommand::Make { owner: "d-2".into() };
-        assert_eq!(made("d-1").decide(DateTime::UNIX_EPOCH, &wish), Err(Rejection::ClaimTaken { owner: "d-1".into() }));
+        let command = ClaimCommand::Make { owner: "d-2".into() };
+        assert_eq!(
+            made("d-1").decide(DateTime::UNIX_EPOCH, &command),
+            Err(Rejection::ClaimTaken { owner: "d-1".into() })
+        );
         let same = ClaimCommand::Make { owner: "d-1".into() };
         assert_eq!(made("d-1").decide(DateTime::UNIX_EPOCH, &same), Ok(vec![]));
     }
 
     #[test]
     fn a_forgotten_claim_is_taken_over_only_when_old() {
-        let wish = ClaimCommand::TakeOver { owner: "d-2".into(), from: "d-1".into() };
+        let command = ClaimCommand::TakeOver { owner: "d-2".into(), from: "d-1".into() };
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-        assert!(made("d-1").decide(at(59), &wish).is_err());
-        assert_eq!(made("d-1").decide(at(60), &wish).unwrap().len(), 1);
+        assert!(made("d-1").decide(at(59), &command).is_err());
+        assert_eq!(made("d-1").decide(at(60), &command).unwrap().len(), 1);
     }
 
     #[test]

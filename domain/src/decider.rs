@@ -28,23 +28,28 @@ pub trait EventTypes: cqrs_es::DomainEvent {
     fn schema_version(&self) -> u16;
 }
 
+/// The commands of an aggregate, without the time that [`Timed`] adds.
+pub type CommandOf<A> = <A as Decider>::Command;
+
 /// An aggregate whose rules are one pure function.
 pub trait Decider:
-    cqrs_es::Aggregate<Command = Timed<Self::Wish>, Error = Rejection, Services = (), Event: EventTypes> + Clone + 'static
+    cqrs_es::Aggregate<Command = Timed<CommandOf<Self>>, Error = Rejection, Services = (), Event: EventTypes>
+    + Clone
+    + 'static
 {
     /// The commands of this aggregate. Serialized to tell a repeated command from another one with the same id.
-    type Wish: Clone + Serialize + Send + Sync + 'static;
+    type Command: Clone + Serialize + Send + Sync + 'static;
     /// The id's type; its text is a literal subject token.
     type Id: Display + Clone + Eq + Hash + Send + Sync + 'static;
 
     /// Event types of which the latest time is kept beside the state, for replies.
     const DATED: &'static [&'static str] = &[];
 
-    /// The facts that follow from the wish, none when it is already true, or why the rules refuse it.
-    fn decide(&self, now: DateTime<Utc>, wish: &Self::Wish) -> Result<Vec<Self::Event>, Rejection>;
+    /// The facts that follow from the command, none when it is already true, or why the rules refuse it.
+    fn decide(&self, now: DateTime<Utc>, command: &CommandOf<Self>) -> Result<Vec<Self::Event>, Rejection>;
 
     /// Whether a command changes other people's work, so that somebody will look for its reason in the history.
-    fn wants_reason(_wish: &Self::Wish) -> bool {
+    fn wants_reason(_command: &CommandOf<Self>) -> bool {
         false
     }
 
@@ -61,8 +66,8 @@ pub trait Decider:
         Vec::new()
     }
 
-    /// The threads that a wish is meant for.
-    fn aim_of(&self, _wish: &Self::Wish) -> Aim {
+    /// The threads that a command is meant for.
+    fn aim_of(&self, _command: &CommandOf<Self>) -> Aim {
         Aim::any()
     }
 
@@ -72,13 +77,13 @@ pub trait Decider:
     }
 }
 
-/// Implements `cqrs_es::Aggregate` for a [`Decider`] whose type has an inherent `fn evolve(&mut self, &Event)`.
+/// Implements `cqrs_es::Aggregate` for a [`Decider`] whose type has an inherent `fn apply(&mut self, &Event)`.
 #[macro_export]
 macro_rules! aggregate {
-    ($state:ty, $kind:literal, $wish:ty, $event:ty) => {
+    ($state:ty, $kind:literal, $command:ty, $event:ty) => {
         impl cqrs_es::Aggregate for $state {
             const TYPE: &'static str = $kind;
-            type Command = $crate::Timed<$wish>;
+            type Command = $crate::Timed<$command>;
             type Event = $event;
             type Error = $crate::Rejection;
             type Services = ();
@@ -96,7 +101,7 @@ macro_rules! aggregate {
             }
 
             fn apply(&mut self, event: Self::Event) {
-                self.evolve(&event);
+                self.apply(&event);
             }
         }
     };

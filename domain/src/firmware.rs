@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::Decider;
-use crate::device::{FirmwareFacts, Update};
+use crate::device::{FirmwareSnapshot, Update};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
@@ -200,7 +200,7 @@ pub const TAKEN_AWAY: Point = Point(0);
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
 
 impl Firmware {
-    pub fn evolve(&mut self, event: &FirmwareEvent) {
+    pub fn apply(&mut self, event: &FirmwareEvent) {
         match event {
             FirmwareEvent::Registered { metadata, bytes } | FirmwareEvent::Restored { metadata, bytes } => {
                 self.status = FirmwareStatus::Active;
@@ -219,9 +219,9 @@ impl Firmware {
     }
 
     /// What an update needs to know, unless the firmware may not be used for new work.
-    pub fn facts_for_new_work(&self, id: FirmwareId) -> Result<FirmwareFacts, Rejection> {
+    pub fn snapshot_for_new_work(&self, id: FirmwareId) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
-            (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => Ok(FirmwareFacts {
+            (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => Ok(FirmwareSnapshot {
                 firmware_id: id,
                 device_model: metadata.device_model.clone(),
                 component: metadata.component.clone(),
@@ -261,17 +261,17 @@ impl Firmware {
 }
 
 impl Decider for Firmware {
-    type Wish = FirmwareCommand;
+    type Command = FirmwareCommand;
     type Id = FirmwareId;
 
-    fn wants_reason(wish: &FirmwareCommand) -> bool {
-        matches!(wish, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete)
+    fn wants_reason(command: &FirmwareCommand) -> bool {
+        matches!(command, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete)
     }
 
-    fn decide(&self, _now: DateTime<Utc>, wish: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
+    fn decide(&self, _now: DateTime<Utc>, command: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
         use FirmwareCommand as C;
         use FirmwareStatus as S;
-        match (self.status, wish) {
+        match (self.status, command) {
             (_, C::Register { metadata, bytes }) => self.register(metadata, bytes),
             (S::Absent, _) => Err(Rejection::FirmwareUnknown),
             (_, C::Unpin { campaign }) if self.pinned_by.contains(campaign) => {
@@ -343,8 +343,8 @@ mod tests {
     fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, Rejection> {
         let mut firmware = Firmware::default();
         let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
-        firmware.evolve(&registered());
-        events.iter().for_each(|event| firmware.evolve(event));
+        firmware.apply(&registered());
+        events.iter().for_each(|event| firmware.apply(event));
         firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes })
     }
 

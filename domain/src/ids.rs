@@ -143,7 +143,7 @@ uuid_id!(
     "campaign id"
 );
 uuid_id!(
-    /// One wish. The same wish sent again carries the same id.
+    /// One command. The same command sent again has the same id.
     CommandId,
     "command id"
 );

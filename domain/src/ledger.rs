@@ -64,7 +64,7 @@ pub struct Ledger {
 crate::aggregate!(Ledger, "rollout_ledger", LedgerCommand, LedgerEvent);
 
 impl Ledger {
-    pub fn evolve(&mut self, event: &LedgerEvent) {
+    pub fn apply(&mut self, event: &LedgerEvent) {
         let LedgerEvent::Granted { number, granted_total, .. } = event;
         self.version = *number;
         self.granted_total = *granted_total;
@@ -72,11 +72,11 @@ impl Ledger {
 }
 
 impl Decider for Ledger {
-    type Wish = LedgerCommand;
+    type Command = LedgerCommand;
     type Id = CampaignId;
 
-    fn decide(&self, _now: DateTime<Utc>, wish: &LedgerCommand) -> Result<Vec<LedgerEvent>, Rejection> {
-        let LedgerCommand::Grant { seen_version, in_use, max_concurrent_updates, grants } = wish;
+    fn decide(&self, _now: DateTime<Utc>, command: &LedgerCommand) -> Result<Vec<LedgerEvent>, Rejection> {
+        let LedgerCommand::Grant { seen_version, in_use, max_concurrent_updates, grants } = command;
         if *seen_version != self.version {
             return Err(Rejection::StaleView);
         }
@@ -114,7 +114,7 @@ mod tests {
     fn a_view_that_lags_grants_nothing() {
         let mut ledger = Ledger::default();
         let first = ledger.decide(DateTime::UNIX_EPOCH, &grant(0, 0, 10)).unwrap();
-        ledger.evolve(&first[0]);
+        ledger.apply(&first[0]);
         assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(0, 0, 10)), Err(Rejection::StaleView));
         assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(1, 10, 1)), Err(Rejection::NoFreeSlots));
         assert_eq!(ledger.decide(DateTime::UNIX_EPOCH, &grant(1, 9, 1)).unwrap().len(), 1);

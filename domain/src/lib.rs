@@ -23,7 +23,7 @@ pub mod thread;
 pub mod values;
 pub mod version;
 
-pub use decider::{Decider, Timed};
+pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, TenantId, UpdateId};
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};

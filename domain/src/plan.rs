@@ -75,18 +75,18 @@ pub struct PlanChunk {
 crate::aggregate!(PlanChunk, "campaign_plan", PlanCommand, PlanEvent);
 
 impl PlanChunk {
-    pub fn evolve(&mut self, event: &PlanEvent) {
+    pub fn apply(&mut self, event: &PlanEvent) {
         let PlanEvent::ChunkWritten { plan, index, .. } = event;
         self.written = Some((*plan, *index));
     }
 }
 
 impl Decider for PlanChunk {
-    type Wish = PlanCommand;
+    type Command = PlanCommand;
     type Id = PlanChunkId;
 
-    fn decide(&self, _now: DateTime<Utc>, wish: &PlanCommand) -> Result<Vec<PlanEvent>, Rejection> {
-        let PlanCommand::Write { campaign, plan, index, entries } = wish;
+    fn decide(&self, _now: DateTime<Utc>, command: &PlanCommand) -> Result<Vec<PlanEvent>, Rejection> {
+        let PlanCommand::Write { campaign, plan, index, entries } = command;
         if self.written.is_some() {
             return Ok(vec![]);
         }

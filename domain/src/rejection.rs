@@ -1,4 +1,4 @@
-//! A wish refused by the rules. Not an error: nothing broke, and nothing was stored.
+//! A command that the rules refuse. Not an error: nothing broke, and nothing was stored.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -118,7 +118,7 @@ pub struct FailedDevice {
 
 /// What should happen next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub enum RolloutStep {
     /// Grant slots to at most this many devices that are ready.
     Grant {
         devices_max: u32,
@@ -153,16 +153,16 @@ pub enum Decision {
 }
 
 /// Decides what to do next. Deciding again on the same view gives the same.
-pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
+pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     match view.status {
         CampaignStatus::Running => decide_running(view, now),
         CampaignStatus::Paused => decide_paused(view, now),
         CampaignStatus::Cancelling => {
             // Devices past the point of no return run to their end first.
             if view.is_at_rest() {
-                vec![Decision::CancelUpdates, Decision::FinishCancel]
+                vec![RolloutStep::CancelUpdates, RolloutStep::FinishCancel]
             } else {
-                vec![Decision::CancelUpdates]
+                vec![RolloutStep::CancelUpdates]
             }
         }
         CampaignStatus::Absent
@@ -177,11 +177,11 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
 }
 
 /// Nothing begins; but a pause doesn't put off the campaign's end.
-fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
-    if view.is_over(now) && view.is_at_rest() { vec![view.finish()] } else { vec![Decision::WithdrawUnanswered] }
+fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
+    if view.is_over(now) && view.is_at_rest() { vec![view.finish()] } else { vec![RolloutStep::WithdrawUnanswered] }
 }
 
-fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
+fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     if let Some(closed) = view.failure_gate() {
         return vec![closed];
     }
@@ -194,7 +194,7 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<Decision> {
     let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
     let devices_max = view.grantable(now);
     if devices_max > 0 {
-        decisions.push(Decision::Grant { devices_max });
+        decisions.push(RolloutStep::Grant { devices_max });
     }
     decisions
 }
@@ -220,8 +220,8 @@ impl RolloutView {
         total.in_use == 0 && total.working == 0
     }
 
-    fn finish(&self) -> Decision {
-        Decision::Finish { result: self.result(), evidence: self.evidence_of_all() }
+    fn finish(&self) -> RolloutStep {
+        RolloutStep::Finish { result: self.result(), evidence: self.evidence_of_all() }
     }
 
     /// The limits in their order: rate, slots, batch.

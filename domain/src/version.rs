@@ -82,14 +82,14 @@ fn label(text: &str) -> Option<&str> {
 
 /// What a device reports when it runs a certain firmware.
 #[derive(Debug, Clone, Copy)]
-pub struct ExpectedVersion<'a> {
+pub struct TargetVersion<'a> {
     /// The firmware's version.
     pub version: &'a str,
     /// What its devices report, where the firmware declares that.
     pub reported_version: Option<&'a str>,
 }
 
-impl ExpectedVersion<'_> {
+impl TargetVersion<'_> {
     /// Whether a device that reports this version runs the firmware. A declared version must match with its label.
     pub fn is_met_by(self, reported: &str) -> bool {
         match self.reported_version {
@@ -275,13 +275,13 @@ mod tests {
 
     #[test]
     fn a_declared_version_must_match_with_its_label() {
-        let declared = ExpectedVersion { version: "2.1.0", reported_version: Some("2.1.0+b7") };
+        let declared = TargetVersion { version: "2.1.0", reported_version: Some("2.1.0+b7") };
         assert!(declared.is_met_by("v2.1+b7"));
         assert!(!declared.is_met_by("2.1.0+b8"));
         assert!(!declared.is_met_by("2.1.0"));
-        let build = ExpectedVersion { version: "2.1.0", reported_version: Some("build-77") };
+        let build = TargetVersion { version: "2.1.0", reported_version: Some("build-77") };
         assert!(build.is_met_by("build-77") && !build.is_met_by("2.1.0"));
-        let plain = ExpectedVersion { version: "2.1.0", reported_version: None };
+        let plain = TargetVersion { version: "2.1.0", reported_version: None };
         assert!(plain.is_met_by("2.1.0+b7") && plain.is_met_by("2.1.0+b8"));
     }
 

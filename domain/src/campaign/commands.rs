@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::adjust::Adjustments;
 use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary};
 use super::spec::CampaignSpec;
-use crate::device::FirmwareFacts;
+use crate::device::FirmwareSnapshot;
 use crate::ids::CampaignId;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub enum CampaignCommand {
     Delete,
     Start {
         plan: Uuid,
-        firmware: Box<FirmwareFacts>,
+        firmware: Box<FirmwareSnapshot>,
     },
     RecordPlan {
         summary: Box<PlanSummary>,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::adjust::{Adjustments, Sample};
 use super::spec::CampaignSpec;
-use crate::device::{Exclusion, FirmwareFacts};
+use crate::device::{Exclusion, FirmwareSnapshot};
 use crate::ids::{CampaignId, DeviceId};
 
 /// Most devices that a gate names as evidence.
@@ -102,7 +102,7 @@ pub enum CampaignEvent {
     #[serde(rename = "campaign.planning_started")]
     PlanningStarted {
         plan: Uuid,
-        firmware: Box<FirmwareFacts>,
+        firmware: Box<FirmwareSnapshot>,
         /// When the campaign ends: what the specification says, or the default. Absent in older events.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ends_at: Option<DateTime<Utc>>,

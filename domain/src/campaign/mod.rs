@@ -29,7 +29,7 @@ pub use status::CampaignStatus;
 
 use crate::change::Change;
 use crate::decider::Decider;
-use crate::device::FirmwareFacts;
+use crate::device::FirmwareSnapshot;
 use crate::ids::CampaignId;
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
@@ -42,7 +42,7 @@ pub const ENDS_AFTER_DAYS: i64 = 30;
 pub struct Campaign {
     pub status: CampaignStatus,
     pub spec: Option<CampaignSpec>,
-    pub firmware: Option<FirmwareFacts>,
+    pub firmware: Option<FirmwareSnapshot>,
     pub plan: Option<Uuid>,
     pub summary: Option<PlanSummary>,
     /// Number of the open wave, 0 before the first.
@@ -67,25 +67,25 @@ pub struct Campaign {
 crate::aggregate!(Campaign, "campaign", CampaignCommand, CampaignEvent);
 
 impl Decider for Campaign {
-    type Wish = CampaignCommand;
+    type Command = CampaignCommand;
     type Id = CampaignId;
     const DATED: &'static [&'static str] =
         &["campaign.planning_started", "campaign.gate_closed", "campaign.cancelled", "campaign.finished"];
 
-    fn wants_reason(wish: &CampaignCommand) -> bool {
+    fn wants_reason(command: &CampaignCommand) -> bool {
         use CampaignCommand as C;
-        matches!(wish, C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel)
+        matches!(command, C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel)
     }
 
-    fn decide(&self, now: DateTime<Utc>, wish: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
+    fn decide(&self, now: DateTime<Utc>, command: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
         use CampaignCommand as C;
         use CampaignEvent as E;
         use CampaignStatus as S;
         let illegal = || {
-            let (command, status) = (wish.participle().to_owned(), self.status.word().to_owned());
+            let (command, status) = (command.participle().to_owned(), self.status.word().to_owned());
             Err(Rejection::IllegalInState { command, status })
         };
-        match (self.status, wish) {
+        match (self.status, command) {
             (S::Absent, C::Create { id, spec }) => {
                 spec.check(now)?;
                 Ok(vec![E::Created { id: *id, spec: spec.clone() }])
@@ -185,8 +185,8 @@ impl Decider for Campaign {
         threads::points(event)
     }
 
-    fn aim_of(&self, wish: &CampaignCommand) -> Aim {
-        self.aim(wish)
+    fn aim_of(&self, command: &CampaignCommand) -> Aim {
+        self.aim(command)
     }
 }
 
@@ -208,7 +208,12 @@ impl Campaign {
         self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
     }
 
-    fn start(&self, now: DateTime<Utc>, plan: Uuid, firmware: &FirmwareFacts) -> Result<Vec<CampaignEvent>, Rejection> {
+    fn start(
+        &self,
+        now: DateTime<Utc>,
+        plan: Uuid,
+        firmware: &FirmwareSnapshot,
+    ) -> Result<Vec<CampaignEvent>, Rejection> {
         let named = self.spec.as_ref().and_then(|spec| spec.ends_at);
         if let Some(ends_at) = named.filter(|ends_at| *ends_at <= now) {
             return Err(Rejection::CampaignOver { ends_at });
@@ -263,7 +268,7 @@ impl Campaign {
         self.spec.as_ref().is_some_and(|spec| usize::from(wave) >= spec.waves.len())
     }
 
-    pub fn evolve(&mut self, event: &CampaignEvent) {
+    pub fn apply(&mut self, event: &CampaignEvent) {
         use CampaignEvent as E;
         match event {
             E::Created { spec, .. } => {

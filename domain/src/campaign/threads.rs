@@ -55,10 +55,10 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
 
 impl Campaign {
     /// What its clocks decide follows from what set them; senders of the other decisions name what they rest on.
-    pub(super) fn aim(&self, wish: &CampaignCommand) -> Aim {
+    pub(super) fn aim(&self, command: &CampaignCommand) -> Aim {
         use CampaignCommand as C;
         let aim = Aim::at(vec![CAMPAIGN]);
-        match wish {
+        match command {
             C::RecordPlan { .. } => aim.from(CAMPAIGN, &[STARTED]),
             C::CompleteWave { .. } => aim.from(CAMPAIGN, &[SOAKING]),
             C::CloseGate { gate: GateKind::TooFewReached, .. } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::draft::Draft;
+use super::decision::Decision;
 use super::eligibility::Exclusion;
 use super::profile::{Profile, ProfilePatch};
 use super::{Device, DeviceEvent, Hold, Lifecycle};
@@ -94,9 +94,9 @@ impl Device {
         if self.hold.is_none() {
             return vec![];
         }
-        let mut draft = Draft::new(self, now);
-        draft.push(DeviceEvent::Released {});
-        draft.begin_next_own();
-        draft.finish()
+        let mut decision = Decision::new(self, now);
+        decision.push(DeviceEvent::Released {});
+        decision.begin_next_own();
+        decision.finish()
     }
 }

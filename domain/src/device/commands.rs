@@ -1,4 +1,4 @@
-//! What can be asked of a device. Reports of the device itself are wishes too: judged against state, never believed blindly.
+//! What can be asked of a device. Reports of the device itself are commands too: judged against state, never believed blindly.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::events::OfflineCause;
 use super::mark::Arrival;
 use super::profile::{Profile, ProfilePatch};
-use super::update::{CampaignRef, FirmwareFacts, Limits, Phase, UpdateKind};
+use super::update::{CampaignRef, FirmwareSnapshot, Limits, Phase, UpdateKind};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
@@ -17,7 +17,7 @@ use crate::values::{Priority, Sha256Digest};
 /// An update somebody wants a device to have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateRequest {
-    pub firmware: FirmwareFacts,
+    pub firmware: FirmwareSnapshot,
     pub priority: Priority,
     pub kind: UpdateKind,
     pub limits: Limits,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::update::FirmwareFacts;
+use super::update::FirmwareSnapshot;
 use crate::values::FIRMWARE_COMPONENT;
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
@@ -96,15 +96,15 @@ pub struct Candidate<'a> {
     pub waiting_updates: usize,
 }
 
-/// Leave that an operator gave.
+/// Checks that the operator has switched off for this update.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Leave {
+pub struct Overrides {
     pub force_update: bool,
     pub allow_downgrade: bool,
 }
 
 /// The first reason against it, if any.
-pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
+pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: Overrides) -> Option<Exclusion> {
     if device.decommissioned {
         return Some(Exclusion::Decommissioned);
     }
@@ -121,7 +121,7 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareFacts, leave: Leave) 
         return Some(Exclusion::ComponentUnsupported);
     }
     let running = device.versions.get(&firmware.component).map(String::as_str);
-    if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, leave)) {
+    if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, overrides)) {
         return Some(reason);
     }
     if let Some(requirement) = &firmware.requires_version {
@@ -141,19 +141,19 @@ fn has_component(versions: &BTreeMap<String, String>, component: &str) -> bool {
     component == FIRMWARE_COMPONENT || !lists || versions.contains_key(component)
 }
 
-fn version_exclusion(running: &str, firmware: &FirmwareFacts, leave: Leave) -> Option<Exclusion> {
+fn version_exclusion(running: &str, firmware: &FirmwareSnapshot, overrides: Overrides) -> Option<Exclusion> {
     if firmware.is_run_by(running) {
-        return (!leave.force_update).then_some(Exclusion::AlreadyOnVersion);
+        return (!overrides.force_update).then_some(Exclusion::AlreadyOnVersion);
     }
     match compare(running, &firmware.version) {
-        Some(Ordering::Greater) => (!leave.allow_downgrade).then_some(Exclusion::AlreadyNewer),
+        Some(Ordering::Greater) => (!overrides.allow_downgrade).then_some(Exclusion::AlreadyNewer),
         // Another build of the same version is neither newer nor older.
         Some(Ordering::Less | Ordering::Equal) => None,
-        None => (!leave.allow_downgrade && !leave.force_update).then_some(Exclusion::VersionNotComparable),
+        None => (!overrides.allow_downgrade && !overrides.force_update).then_some(Exclusion::VersionNotComparable),
     }
 }
 
-fn hardware_fits(hardware: Option<&str>, firmware: &FirmwareFacts) -> bool {
+fn hardware_fits(hardware: Option<&str>, firmware: &FirmwareSnapshot) -> bool {
     let listed = firmware.hardware_versions.is_empty()
         || hardware.is_some_and(|hardware| firmware.hardware_versions.iter().any(|listed| listed == hardware));
     let within = |bound: &Option<String>, refused: Ordering| match bound {

@@ -1,4 +1,4 @@
-//! What ends without anybody's wish: clocks that run out and tries that fail.
+//! What ends without a command: clocks that run out and tries that fail.
 //!
 //! A clock names what its owner believed; where the update has moved on since, nothing happens.
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::codes::{CODE_SILENT, CODE_TIMED_OUT, CodeClass, IMAGE_ATTEMPTS_MAX};
 use super::commands::Clock;
-use super::draft::Draft;
+use super::decision::Decision;
 use super::update::{Phase, Update, WaitReason};
 use super::{Device, DeviceEvent, OfflineCause, Reachability};
 use crate::sealed::Sealed;
@@ -25,21 +25,21 @@ impl Device {
         believed: (u32, u16, Phase, u64),
         clock: Clock,
     ) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         if let Some(update) = self.updates.get(&believed.0)
             && (update.ordinal, update.attempt, update.phase, update.seq) == believed
         {
             match clock {
-                Clock::Wait => draft.expire_waiting(update),
-                Clock::Total => draft.expire_total(update),
-                Clock::Phase => draft.expire_phase(update),
+                Clock::Wait => decision.expire_waiting(update),
+                Clock::Total => decision.expire_total(update),
+                Clock::Phase => decision.expire_phase(update),
             }
         }
-        draft.finish_and_begin_next()
+        decision.finish_and_begin_next()
     }
 }
 
-impl Draft {
+impl Decision {
     pub(super) fn expire_waiting(&mut self, update: &Update) {
         let before_received = update.phase.is_waiting() || matches!(update.phase, Phase::Dispatched | Phase::Deferred);
         if before_received && !update.reached && self.now >= update.wait_until {

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commands::{Grant, UpdateRequest};
-use super::draft::Draft;
-use super::eligibility::{Exclusion, Leave, exclusion};
-use super::queue::leave;
+use super::decision::Decision;
+use super::eligibility::{Exclusion, Overrides, exclusion};
+use super::queue::overrides;
 use super::update::{Outcome, Phase, Update, WaitReason};
 use super::{CampaignUpdate, Device, DeviceEvent};
 use crate::ids::{CampaignId, FirmwareId, ORDINAL_MAX};
@@ -20,7 +20,7 @@ impl Device {
         if let Some(ordinal) = self.under_way(request) {
             return Err(Rejection::UpdateInProgress { ordinal });
         }
-        match exclusion(self.candidate(now), &request.firmware, leave_of(request)) {
+        match exclusion(self.candidate(now), &request.firmware, overrides_of(request)) {
             Some(Exclusion::QueueFull) => return Err(Rejection::QueueFull),
             Some(reason) => return Err(not_eligible(reason, self, request)),
             None => {}
@@ -28,11 +28,11 @@ impl Device {
         if self.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         let wait_until = now + TimeDelta::seconds(request.limits.wait_s.into());
-        let ordinal = draft.queue(request, None, wait_until);
-        draft.begin(ordinal, None);
-        Ok(draft.finish())
+        let ordinal = decision.queue(request, None, wait_until);
+        decision.begin(ordinal, None);
+        Ok(decision.finish())
     }
 
     pub(super) fn grant_slot(
@@ -41,38 +41,38 @@ impl Device {
         request: &UpdateRequest,
         grant: Grant,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         let known = self.campaigns.get(&grant.campaign.id);
         match self.of_campaign(grant.campaign.id) {
             _ if known.is_some_and(|known| self.may_retry(*known, grant.campaign.round)) => {
                 let request = UpdateRequest { retry_of: known.map(|known| known.ordinal), ..request.clone() };
-                draft.queue_granted(&request, grant)?;
+                decision.queue_granted(&request, grant)?;
             }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
                 // The campaign's clock may have stood still since.
                 if !update.reached && now >= update.wait_until.max(grant.wait_until) {
-                    draft.expire_waiting(update);
+                    decision.expire_waiting(update);
                 } else {
-                    draft.begin(update.ordinal, Some(grant.number));
+                    decision.begin(update.ordinal, Some(grant.number));
                 }
             }
             Some(_) => {}
             None if known.is_some() => {}
-            None => draft.queue_granted(request, grant)?,
+            None => decision.queue_granted(request, grant)?,
         }
-        Ok(draft.finish_and_begin_next())
+        Ok(decision.finish_and_begin_next())
     }
 
     /// Begins what waits for its preconditions.
     pub(super) fn proceed(&self, now: DateTime<Utc>, ordinal: u32, seq: u64) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         let waits = Phase::Waiting(WaitReason::Precondition);
         if let Some(update) = self.updates.get(&ordinal).filter(|update| update.phase == waits && update.seq == seq) {
-            draft.cleared = Some(ordinal);
-            draft.begin(update.ordinal, None);
+            decision.cleared = Some(ordinal);
+            decision.begin(update.ordinal, None);
         }
-        draft.finish()
+        decision.finish()
     }
 
     pub(super) fn cancel_granted(
@@ -89,12 +89,12 @@ impl Device {
         if self.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
-        let mut draft = Draft::new(self, now);
-        let ordinal = draft.queue(request, Some(grant.campaign), grant.wait_until);
-        if let Some(update) = draft.update(ordinal) {
-            draft.cancel(&update);
+        let mut decision = Decision::new(self, now);
+        let ordinal = decision.queue(request, Some(grant.campaign), grant.wait_until);
+        if let Some(update) = decision.update(ordinal) {
+            decision.cancel(&update);
         }
-        Ok(draft.finish_and_begin_next())
+        Ok(decision.finish_and_begin_next())
     }
 
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
@@ -120,40 +120,40 @@ impl Device {
             | Phase::Downloading
             | Phase::Verifying
             | Phase::Staged => {
-                let mut draft = Draft::new(self, now);
-                draft.cancel(update);
-                Ok(draft.finish_and_begin_next())
+                let mut decision = Decision::new(self, now);
+                decision.cancel(update);
+                Ok(decision.finish_and_begin_next())
             }
         }
     }
 
     pub(super) fn withdraw(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         // Between two attempts it would keep the device from everybody else for as long as its campaign is paused.
         let withdrawn =
             |update: &&Update| matches!(update.phase, Phase::Dispatched | Phase::Waiting(WaitReason::Backoff));
         if let Some(update) = self.of_campaign(campaign).filter(withdrawn) {
-            draft.wait(update, WaitReason::Withdrawn, None);
+            decision.wait(update, WaitReason::Withdrawn, None);
         }
-        draft.finish_and_begin_next()
+        decision.finish_and_begin_next()
     }
 
     /// Takes out what waits for a firmware that was withdrawn, and cancels what isn't past return; the rest runs to its end.
     pub(super) fn withdraw_firmware(&self, now: DateTime<Utc>, firmware_id: FirmwareId) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         let of_it = |update: &&Update| update.spec.firmware.firmware_id == firmware_id && can_be_taken_back(update);
         for update in self.updates.values().filter(of_it) {
-            draft.withdraw(update);
+            decision.withdraw(update);
         }
-        draft.finish_and_begin_next()
+        decision.finish_and_begin_next()
     }
 
     pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
-        let mut draft = Draft::new(self, now);
+        let mut decision = Decision::new(self, now);
         if let Some(update) = self.of_campaign(campaign).filter(|update| can_be_taken_back(update)) {
-            draft.cancel(update);
+            decision.cancel(update);
         }
-        draft.finish_and_begin_next()
+        decision.finish_and_begin_next()
     }
 
     fn of_campaign(&self, campaign: CampaignId) -> Option<&Update> {
@@ -183,8 +183,8 @@ fn can_be_taken_back(update: &Update) -> bool {
     !update.phase.is_ended() && !update.is_past_return() && update.phase != Phase::Cancelling
 }
 
-fn leave_of(request: &UpdateRequest) -> Leave {
-    leave(request.kind, request.force_update, request.allow_downgrade)
+fn overrides_of(request: &UpdateRequest) -> Overrides {
+    overrides(request.kind, request.force_update, request.allow_downgrade)
 }
 
 fn not_eligible(reason: Exclusion, device: &Device, request: &UpdateRequest) -> Rejection {

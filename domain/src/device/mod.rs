@@ -4,13 +4,13 @@
 //! should be told at any moment is [`Device::desired`].
 
 mod admin;
+mod apply;
 mod codes;
 mod commands;
+mod decision;
 mod desired;
-mod draft;
 mod eligibility;
 mod events;
-mod evolve;
 mod expiry;
 mod lifecycle;
 mod mark;
@@ -35,19 +35,19 @@ pub use codes::{
 };
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
-pub use eligibility::{Candidate, Exclusion, Leave, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
+pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use profile::{Profile, ProfilePatch};
 pub use update::{
-    BACKOFF_MAX_S, CampaignRef, FirmwareFacts, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
+    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
 };
 
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
-use crate::version::ExpectedVersion;
+use crate::version::TargetVersion;
 
 /// Ended updates that stay in memory, for late reports.
 pub const ENDED_KEPT_MAX: usize = 16;
@@ -84,7 +84,7 @@ pub enum Lifecycle {
     Decommissioned,
 }
 
-/// An operator's wish that the device is left alone.
+/// An operator asked that the device is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub until: Option<DateTime<Utc>>,
@@ -107,7 +107,7 @@ impl ConfirmedFirmware {
     /// Whether a device that reports this version runs it.
     pub fn is_run_by(&self, reported: &str) -> bool {
         let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        ExpectedVersion { version, reported_version }.is_met_by(reported)
+        TargetVersion { version, reported_version }.is_met_by(reported)
     }
 }
 
@@ -153,17 +153,17 @@ pub struct Device {
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
 
 impl Decider for Device {
-    type Wish = DeviceCommand;
+    type Command = DeviceCommand;
     type Id = DeviceId;
 
-    fn wants_reason(wish: &DeviceCommand) -> bool {
+    fn wants_reason(command: &DeviceCommand) -> bool {
         use DeviceCommand as C;
-        matches!(wish, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. })
+        matches!(command, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. })
     }
 
-    fn decide(&self, now: DateTime<Utc>, wish: &DeviceCommand) -> Result<Vec<DeviceEvent>, Rejection> {
+    fn decide(&self, now: DateTime<Utc>, command: &DeviceCommand) -> Result<Vec<DeviceEvent>, Rejection> {
         use DeviceCommand as C;
-        match (self.lifecycle, wish) {
+        match (self.lifecycle, command) {
             (_, C::Register { profile, versions }) => self.register(profile, versions),
             (Lifecycle::Absent, _) => Err(Rejection::DeviceUnknown),
             (Lifecycle::Active | Lifecycle::Decommissioned, C::GrantSlot { request, grant }) => {
@@ -212,8 +212,8 @@ impl Decider for Device {
         self.points(event)
     }
 
-    fn aim_of(&self, wish: &DeviceCommand) -> Aim {
-        self.aim(wish)
+    fn aim_of(&self, command: &DeviceCommand) -> Aim {
+        self.aim(command)
     }
 
     fn knows_thread(&self, thread: Thread) -> bool {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::codes::CodeClass;
 use super::commands::{Info, Presence};
-use super::draft::Draft;
+use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::{Arrival, Mark};
 use super::report::past_return;
@@ -27,10 +27,10 @@ struct Observation<'a> {
 
 impl Device {
     pub(super) fn seen_online(&self, now: DateTime<Utc>) -> Vec<E> {
-        let mut draft = Draft::new(self, now);
-        draft.contact(None);
-        draft.begin_next_own();
-        draft.finish()
+        let mut decision = Decision::new(self, now);
+        decision.contact(None);
+        decision.begin_next_own();
+        decision.finish()
     }
 
     pub(super) fn mark_offline(&self, cause: OfflineCause) -> Vec<E> {
@@ -45,15 +45,15 @@ impl Device {
             // Sent anew by a device that has restarted since: newer for the broker, and still no word of the present boot.
             return self.seen_online(now);
         }
-        let mut draft = Draft::of_message(self, now, arrival.mark);
-        draft.contact(presence.session.as_deref());
-        draft.observe(presence);
-        draft.begin_next_own();
-        if arrival.overtakes && arrival.mark.is_some() && !draft.is_marked() {
-            let (trial, versions) = (draft.device.trial, BTreeMap::new());
-            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial, mark: None });
+        let mut decision = Decision::of_message(self, now, arrival.mark);
+        decision.contact(presence.session.as_deref());
+        decision.observe(presence);
+        decision.begin_next_own();
+        if arrival.overtakes && arrival.mark.is_some() && !decision.is_marked() {
+            let (trial, versions) = (decision.device.trial, BTreeMap::new());
+            decision.push(E::VersionsReported { boot_id: None, versions, slot: None, trial, mark: None });
         }
-        draft.finish()
+        decision.finish()
     }
 
     /// What a `status` tells that is older than the newest one: kept once, when it isn't known.
@@ -77,21 +77,21 @@ impl Device {
         if self.applied.is_late(arrival.mark, self.applied.info) {
             return vec![];
         }
-        let mut draft = Draft::of_message(self, now, arrival.mark);
-        draft.contact(None);
+        let mut decision = Decision::of_message(self, now, arrival.mark);
+        decision.contact(None);
         // Versions are proven by `status`; here they only tell of components that nothing is known of yet.
         let unknown = info.versions.iter().filter(|(component, _)| !self.versions.contains_key(*component));
         let versions: BTreeMap<String, String> = unknown.map(|(k, v)| (k.clone(), v.clone())).collect();
         if !versions.is_empty() {
-            draft.push(E::VersionsReported { boot_id: None, versions, slot: None, trial: self.trial, mark: None });
+            decision.push(E::VersionsReported { boot_id: None, versions, slot: None, trial: self.trial, mark: None });
         }
         let differs = info.attributes != self.attributes
             || (info.slots.is_some() && info.slots != self.boot_slots)
             || (info.hardware_version.is_some() && info.hardware_version != self.profile.hardware_version)
             || (info.contact_interval_s.is_some() && info.contact_interval_s != self.profile.contact_interval_s);
-        let must_mark = arrival.overtakes && arrival.mark.is_some() && !draft.is_marked();
+        let must_mark = arrival.overtakes && arrival.mark.is_some() && !decision.is_marked();
         if differs || must_mark {
-            draft.push(E::InfoReported {
+            decision.push(E::InfoReported {
                 hardware_version: info.hardware_version.clone(),
                 slots: info.slots,
                 contact_interval_s: info.contact_interval_s,
@@ -99,8 +99,8 @@ impl Device {
                 mark: None,
             });
         }
-        draft.begin_next_own();
-        draft.finish()
+        decision.begin_next_own();
+        decision.finish()
     }
 
     /// Whether an update is queued or under way: then boots and trials are what it is judged by.
@@ -116,7 +116,7 @@ impl Device {
 
 impl E {
     /// What a device says of itself beside any update. It may say so as often as it likes, so whoever writes it down keeps count.
-    pub fn is_of_itself(&self) -> bool {
+    pub fn is_self_report(&self) -> bool {
         matches!(self, Self::VersionsReported { .. } | Self::InfoReported { .. } | Self::ReportedLate { .. })
             && !self.is_mark_only()
     }
@@ -127,15 +127,15 @@ impl E {
     }
 
     /// Of itself, and nothing of a version in it: boots, trials, slots, attributes.
-    pub fn is_minor(&self) -> bool {
+    pub fn is_low_value(&self) -> bool {
         match self {
             Self::VersionsReported { versions, .. } => versions.is_empty(),
-            other => other.is_of_itself(),
+            other => other.is_self_report(),
         }
     }
 }
 
-impl Draft {
+impl Decision {
     /// Any message makes a device online, unless it is older than the newest `status`.
     pub(super) fn contact(&mut self, session: Option<&str>) {
         let Device { applied, reachability, .. } = &self.device;

@@ -5,9 +5,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commands::{Grant, UpdateRequest};
-use super::draft::Draft;
-use super::eligibility::{Exclusion, Leave, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
-use super::update::{CampaignRef, FirmwareFacts, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
+use super::decision::Decision;
+use super::eligibility::{Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
+use super::update::{CampaignRef, FirmwareSnapshot, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
 use super::{Device, DeviceEvent, Reachability, UpdateRef};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
@@ -29,7 +29,7 @@ impl Device {
     }
 }
 
-impl Draft {
+impl Decision {
     pub(super) fn queue(
         &mut self,
         request: &UpdateRequest,
@@ -160,11 +160,11 @@ impl Draft {
         if update.attempt > 0 && as_it_was {
             return None;
         }
-        let leave = leave(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
+        let overrides = overrides(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
         let mut candidate = self.device.candidate(self.now);
         candidate.held = false;
         candidate.waiting_updates = 0;
-        exclusion(candidate, &update.spec.firmware, leave)
+        exclusion(candidate, &update.spec.firmware, overrides)
     }
 
     /// Begins the next update that needs nobody's slot: rollbacks first, then by priority, then by age.
@@ -254,7 +254,7 @@ impl Draft {
         boot_id: Option<String>,
         slot: Option<String>,
     ) {
-        let FirmwareFacts { component, version, .. } = &update.spec.firmware;
+        let FirmwareSnapshot { component, version, .. } = &update.spec.firmware;
         let names_no_boot = boot_id.is_none() && self.device.boot().is_none();
         let unseen = names_no_boot && update.spec.firmware.requires_reboot && !update.restart_seen;
         let settles_at = unseen.then(|| self.now + TimeDelta::seconds(update.spec.limits.phase_s.into()));
@@ -272,6 +272,6 @@ impl Draft {
 }
 
 /// A rollback goes down by its nature.
-pub(super) fn leave(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Leave {
-    Leave { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
+pub(super) fn overrides(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Overrides {
+    Overrides { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
 }

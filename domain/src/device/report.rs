@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::codes::{CODE_WRONG_BYTES, CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
-use super::draft::Draft;
+use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::Arrival;
 use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
@@ -23,15 +23,15 @@ pub(super) const DEFERRALS_MAX: u16 = 64;
 
 impl Device {
     pub(super) fn report(&self, now: DateTime<Utc>, report: &Report, arrival: Arrival) -> Vec<E> {
-        let mut draft = Draft::of_message(self, now, arrival.mark);
-        draft.contact(None);
-        draft.report(report);
-        draft.begin_next_own();
-        draft.finish()
+        let mut decision = Decision::of_message(self, now, arrival.mark);
+        decision.contact(None);
+        decision.report(report);
+        decision.begin_next_own();
+        decision.finish()
     }
 }
 
-impl Draft {
+impl Decision {
     pub(super) fn report(&mut self, report: &Report) {
         let told = |update: &Update| (1..=update.attempt).contains(&report.attempt);
         let Some(update) = self.update(report.ordinal).filter(told) else { return };

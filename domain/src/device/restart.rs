@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::commands::Presence;
-use super::draft::Draft;
+use super::decision::Decision;
 use super::mark::Arrival;
 use super::report::past_return;
 use super::update::Update;
@@ -12,16 +12,21 @@ use super::{Device, DeviceEvent as E};
 impl Device {
     /// Of a device that names no boots, the end of its session shows that it may have restarted.
     pub(super) fn report_offline(&self, now: DateTime<Utc>, session: Option<&str>, arrival: Arrival) -> Vec<E> {
-        let mut draft = Draft::of_message(self, now, arrival.mark);
-        let watched = draft.watched().filter(|update| !update.restart_seen || self.is_unsettled(update));
+        let mut decision = Decision::of_message(self, now, arrival.mark);
+        let watched = decision.watched().filter(|update| !update.restart_seen || self.is_unsettled(update));
         let ends =
             |update: &Update| session.is_none() || update.session.is_none() || session == update.session.as_deref();
         if let Some(update) = watched.filter(ends)
             && !self.applied.is_late(arrival.mark, self.applied.status)
         {
-            draft.push(E::UpdateSessionSeen { update: update.reference(), session: None, restarted: true, mark: None });
+            decision.push(E::UpdateSessionSeen {
+                update: update.reference(),
+                session: None,
+                restarted: true,
+                mark: None,
+            });
         }
-        draft.finish()
+        decision.finish()
     }
 
     /// Confirmed without a sign of a restart.
@@ -32,7 +37,7 @@ impl Device {
     }
 }
 
-impl Draft {
+impl Decision {
     /// The update of a device that names no boots for which a sign of a restart matters.
     fn watched(&self) -> Option<Update> {
         let device = &self.device;

@@ -38,9 +38,9 @@ impl Device {
         }
     }
 
-    pub(super) fn aim(&self, wish: &DeviceCommand) -> Aim {
+    pub(super) fn aim(&self, command: &DeviceCommand) -> Aim {
         use DeviceCommand as C;
-        match wish {
+        match command {
             C::Register { .. } | C::Amend { .. } | C::Decommission | C::Hold { .. } | C::Release => Aim::whole(),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),
             C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } => self.update_of(grant.campaign.id),

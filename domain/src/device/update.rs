@@ -9,11 +9,11 @@ use super::mark::Mark;
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
-use crate::version::ExpectedVersion;
+use crate::version::TargetVersion;
 
-/// The facts about a firmware that a device's decisions need. Taken from the Firmware aggregate when an update is asked for.
+/// What a device needs to know of a firmware, copied from the Firmware aggregate when an update is requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirmwareFacts {
+pub struct FirmwareSnapshot {
     pub firmware_id: FirmwareId,
     pub device_model: String,
     pub component: String,
@@ -36,10 +36,10 @@ pub struct FirmwareFacts {
     pub requires_reboot: bool,
 }
 
-impl FirmwareFacts {
+impl FirmwareSnapshot {
     /// What a device reports when it runs this firmware.
-    pub fn expected(&self) -> ExpectedVersion<'_> {
-        ExpectedVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
+    pub fn expected(&self) -> TargetVersion<'_> {
+        TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
     }
 
     /// Whether a device that reports this version runs this firmware.
@@ -141,7 +141,7 @@ impl Limits {
 /// Everything about an update that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateSpec {
-    pub firmware: FirmwareFacts,
+    pub firmware: FirmwareSnapshot,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub campaign: Option<CampaignRef>,
     pub priority: Priority,

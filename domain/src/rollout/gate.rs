@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Counts, Decision, FailedDevice, RolloutView};
+use super::{Counts, FailedDevice, RolloutStep, RolloutView};
 use crate::campaign::{EVIDENCE_DEVICES_MAX, Evidence, GateKind};
 
 /// What the success gate says of a wave.
@@ -17,14 +17,14 @@ pub(super) enum SuccessGate {
 
 impl RolloutView {
     /// Always on, for the open wave and for the whole campaign.
-    pub(super) fn failure_gate(&self) -> Option<Decision> {
+    pub(super) fn failure_gate(&self) -> Option<RolloutStep> {
         let wave = self.open_wave().filter(|wave| self.is_failing(*wave, Some(self.wave)));
         let scope = match wave {
             Some(_) => Some(self.wave),
             None if self.is_failing(self.total(), None) => None,
             None => return None,
         };
-        Some(Decision::CloseGate {
+        Some(RolloutStep::CloseGate {
             gate: GateKind::Failure,
             wave: scope,
             threshold_percent: self.spec.failure_threshold(scope).get(),
@@ -43,32 +43,32 @@ impl RolloutView {
     }
 
     /// Success gate, soak, end of the open wave.
-    pub(super) fn wave_decision(&self, now: DateTime<Utc>) -> Option<Decision> {
+    pub(super) fn wave_decision(&self, now: DateTime<Utc>) -> Option<RolloutStep> {
         let counts = self.open_wave().filter(|_| !self.wave_completed)?;
         let (wave, evidence) = (self.wave, self.evidence_of_wave(counts));
         let gate = self.success_gate(counts, now);
         match (self.soaking_since, gate) {
-            (None, SuccessGate::Open) => Some(Decision::PassGate { wave, evidence }),
+            (None, SuccessGate::Open) => Some(RolloutStep::PassGate { wave, evidence }),
             (None, SuccessGate::Undecided) => None,
             (Some(since), SuccessGate::Open) => {
                 let over =
                     counts.enrolled == 0 || Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
-                over.then_some(Decision::CompleteWave { wave, evidence })
+                over.then_some(RolloutStep::CompleteWave { wave, evidence })
             }
             // An offline device that comes during the soak is no regression.
             (Some(_), SuccessGate::Undecided) => None,
-            (Some(_), SuccessGate::TooFewConfirmed) => Some(Decision::BreakSoak { wave, evidence }),
+            (Some(_), SuccessGate::TooFewConfirmed) => Some(RolloutStep::BreakSoak { wave, evidence }),
             (_, SuccessGate::TooFewReached) => Some(self.close(GateKind::TooFewReached, evidence)),
             (None, SuccessGate::TooFewConfirmed) => Some(self.close(GateKind::Success, evidence)),
         }
     }
 
-    fn close(&self, gate: GateKind, evidence: Evidence) -> Decision {
+    fn close(&self, gate: GateKind, evidence: Evidence) -> RolloutStep {
         let threshold_percent = match gate {
             GateKind::TooFewReached => self.spec.min_reached_percent.get(),
             GateKind::Failure | GateKind::Success => self.spec.success_threshold(self.wave),
         };
-        Decision::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
+        RolloutStep::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
     }
 
     pub(super) fn success_gate(&self, counts: Counts, now: DateTime<Utc>) -> SuccessGate {

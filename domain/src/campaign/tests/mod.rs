@@ -60,8 +60,8 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
     }
 }
 
-pub(crate) fn facts() -> FirmwareFacts {
-    FirmwareFacts {
+pub(crate) fn facts() -> FirmwareSnapshot {
+    FirmwareSnapshot {
         firmware_id: FirmwareId(Uuid::from_u128(1)),
         device_model: "wm-200".into(),
         component: "firmware".into(),
@@ -162,13 +162,13 @@ fn events_of(commands: &[C]) -> Vec<CampaignEvent> {
     let mut events = vec![];
     for command in commands {
         let decided = campaign.decide(DateTime::UNIX_EPOCH, command).unwrap_or_else(|no| panic!("{command:?}: {no}"));
-        decided.iter().for_each(|event| campaign.evolve(event));
+        decided.iter().for_each(|event| campaign.apply(event));
         events.extend(decided);
     }
     events
 }
 
-/// `+` with the names of the events, `=` for a wish that is already true, or the code of the rejection.
+/// `+` with the names of the events, `=` for a command that is already true, or the code of the rejection.
 fn answer(past: &[C], command: C) -> String {
     let command = Timed { now: DateTime::UNIX_EPOCH, command };
     let decided = TestFramework::<Campaign>::with(()).given(events_of(past)).when(command).inspect_result();
@@ -245,7 +245,7 @@ fn each_command_does_in_each_status_what_the_chart_says() {
 fn the_ways_of_the_chart_lead_where_they_say() {
     for status in S::ALL {
         let mut campaign = Campaign::default();
-        events_of(&way_to(status)).iter().for_each(|event| campaign.evolve(event));
+        events_of(&way_to(status)).iter().for_each(|event| campaign.apply(event));
         assert_eq!(campaign.status, status);
     }
 }
@@ -391,6 +391,6 @@ fn a_pause_while_planning_goes_back_to_planning() {
 
 fn folded(commands: &[C]) -> Campaign {
     let mut campaign = Campaign::default();
-    events_of(commands).iter().for_each(|event| campaign.evolve(event));
+    events_of(commands).iter().for_each(|event| campaign.apply(event));
     campaign
 }

@@ -76,7 +76,7 @@ fn an_end_that_has_passed_is_refused_on_every_way() {
     let set = adjust(|changes| changes.ends_at = Change::Set(ends_at));
     assert_eq!(answer(&way_to(S::Running), set), "!invalid");
     let mut draft = Campaign::default();
-    draft.evolve(&CampaignEvent::Created { id: campaign_id(), spec: Box::new(over.clone()) });
+    draft.apply(&CampaignEvent::Created { id: campaign_id(), spec: Box::new(over.clone()) });
     let again = C::Create { id: campaign_id(), spec: Box::new(over) };
     assert_eq!(draft.decide(DateTime::UNIX_EPOCH, &again), Ok(vec![]), "it was created in time");
     assert_eq!(draft.decide(DateTime::UNIX_EPOCH, &start()), Err(Rejection::CampaignOver { ends_at }));

@@ -160,13 +160,13 @@ fn a_belief_that_something_has_happened_to_since_changes_nothing() {
 fn a_device_that_is_heard_and_never_answers_is_told_ever_less_often() {
     let mut device = state_of(&online());
     let (mut now, mut events) = (0, 0);
-    device.decide(at(0), &grant(1)).unwrap().iter().for_each(|event| device.evolve(event));
+    device.decide(at(0), &grant(1)).unwrap().iter().for_each(|event| device.apply(event));
     let mut number = 1;
     while now < WEEK_S {
         now += 120;
         let decide = |device: &mut Device, command: DeviceCommand| {
             let decided = device.decide(at(now), &informed(device, command)).unwrap();
-            decided.iter().for_each(|event| device.evolve(event));
+            decided.iter().for_each(|event| device.apply(event));
             decided.len()
         };
         let update = device.update(1).unwrap().clone();
@@ -190,7 +190,7 @@ fn deferrals_without_end_come_to_one() {
         count += 1;
         for command in [defers(1, 1), expire(1, 1, Phase::Deferred, Clock::Phase), says(S::Received)] {
             let decided = device.decide(at(now), &informed(&device, command)).unwrap();
-            decided.iter().for_each(|event| device.evolve(event));
+            decided.iter().for_each(|event| device.apply(event));
             now = device.update(1).unwrap().not_before.map_or(now, |until| (until - at(0)).num_seconds());
         }
         assert!(count < 100);

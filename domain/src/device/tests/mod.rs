@@ -44,8 +44,8 @@ pub(super) fn register() -> DeviceCommand {
     DeviceCommand::Register { profile: profile(), versions: versions("1.0.0") }
 }
 
-pub(super) fn firmware(version: &str) -> FirmwareFacts {
-    FirmwareFacts {
+pub(super) fn firmware(version: &str) -> FirmwareSnapshot {
+    FirmwareSnapshot {
         firmware_id: FirmwareId(crate::ids::name_based_uuid(&["firmware", version])),
         device_model: "wm-200".into(),
         component: FIRMWARE_COMPONENT.into(),
@@ -190,7 +190,7 @@ pub(super) fn events_of(commands: &[DeviceCommand]) -> Vec<DeviceEvent> {
     for command in commands {
         let command = informed(&device, command.clone());
         let decided = device.decide(at(0), &command).unwrap_or_else(|no| panic!("{command:?} is refused: {no}"));
-        decided.iter().for_each(|event| device.evolve(event));
+        decided.iter().for_each(|event| device.apply(event));
         events.extend(decided);
     }
     events
@@ -198,7 +198,7 @@ pub(super) fn events_of(commands: &[DeviceCommand]) -> Vec<DeviceEvent> {
 
 pub(super) fn state_of(commands: &[DeviceCommand]) -> Device {
     let mut device = Device::default();
-    events_of(commands).iter().for_each(|event| device.evolve(event));
+    events_of(commands).iter().for_each(|event| device.apply(event));
     device
 }
 
@@ -213,7 +213,7 @@ pub(super) fn given(past: Vec<DeviceCommand>) -> Given {
 impl Given {
     pub(super) fn and(mut self, seconds: i64, command: DeviceCommand) -> Self {
         let mut device = Device::default();
-        self.0.iter().for_each(|event| device.evolve(event));
+        self.0.iter().for_each(|event| device.apply(event));
         let command = informed(&device, command);
         self.0.extend(device.decide(at(seconds), &command).expect("the past is allowed"));
         self
@@ -225,7 +225,7 @@ impl Given {
 
     pub(super) fn when_at(self, seconds: i64, command: DeviceCommand) -> Then {
         let mut device = Device::default();
-        self.0.iter().for_each(|event| device.evolve(event));
+        self.0.iter().for_each(|event| device.apply(event));
         let command = Timed { now: at(seconds), command: informed(&device, command) };
         Then(TestFramework::<Device>::with(()).given(self.0).when(command).inspect_result())
     }

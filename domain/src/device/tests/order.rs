@@ -111,7 +111,7 @@ fn a_status_that_overtakes_another_leaves_its_mark() {
         trial: true,
         mark: place(MarkTopic::Status, 1).mark,
     };
-    assert!(!mark.is_of_itself(), "it is never held for being one of too many");
+    assert!(!mark.is_self_report(), "it is never held for being one of too many");
 }
 
 #[test]

@@ -227,9 +227,9 @@ fn boots_and_attributes_are_minor_and_versions_and_updates_are_not() {
             trial: false,
             mark: None,
         };
-        (told.is_of_itself(), told.is_minor())
+        (told.is_self_report(), told.is_low_value())
     };
     assert_eq!((minor(None), minor(Some("2.0.0"))), ((true, true), (true, false)));
     let back = DeviceEvent::CameOnline { session: None, mark: None };
-    assert_eq!((back.is_of_itself(), back.is_minor()), (false, false));
+    assert_eq!((back.is_self_report(), back.is_low_value()), (false, false));
 }

@@ -26,10 +26,10 @@ const STATUSES: [ReportStatus; 12] = [
     ReportStatus::CancelRefused,
 ];
 
-/// A wish that may depend on the state that it meets.
+/// An input that may depend on the state that it meets.
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone)]
-enum Wish {
+enum Input {
     Plain(DeviceCommand),
     /// A report on the update that is live, as its device would make it.
     FromLive {
@@ -44,7 +44,7 @@ enum Wish {
     },
 }
 
-impl Wish {
+impl Input {
     fn against(&self, device: &Device) -> DeviceCommand {
         match self {
             Self::Plain(command) => command.clone(),
@@ -94,7 +94,7 @@ fn presences() -> impl Strategy<Value = Presence> {
     )
 }
 
-fn operators_wishes() -> impl Strategy<Value = DeviceCommand> {
+fn operator_commands() -> impl Strategy<Value = DeviceCommand> {
     prop_oneof![
         8 => requests().prop_map(ask),
         2 => Just(register()),
@@ -105,7 +105,7 @@ fn operators_wishes() -> impl Strategy<Value = DeviceCommand> {
     ]
 }
 
-fn campaigns_wishes() -> impl Strategy<Value = DeviceCommand> {
+fn campaign_commands() -> impl Strategy<Value = DeviceCommand> {
     let campaign = || select(vec![CAMPAIGN, OTHER_CAMPAIGN]);
     prop_oneof![
         6 => (requests(), campaign(), 1..6u64).prop_map(|(request, id, number)| {
@@ -117,42 +117,45 @@ fn campaigns_wishes() -> impl Strategy<Value = DeviceCommand> {
     ]
 }
 
-fn devices_wishes() -> impl Strategy<Value = Wish> {
+fn device_inputs() -> impl Strategy<Value = Input> {
     let code = || proptest::option::of(select(CODES.to_vec()));
     prop_oneof![
         12 => (select(STATUSES.to_vec()), code(), proptest::bool::weighted(0.05))
-            .prop_map(|(status, code, wrong_digest)| Wish::FromLive { status, code, wrong_digest }),
-        3 => (1..5u32, 0..4u16, select(STATUSES.to_vec())).prop_map(|(o, a, s)| Wish::Plain(report(o, a, s))),
-        6 => presences().prop_map(|presence| Wish::Plain(presence.into())),
-        2 => Just(Wish::Plain(DeviceCommand::SeenOnline)),
-        2 => Just(Wish::Plain(lost())),
-        4 => (0..4usize, clocks()).prop_map(|(place, clock)| Wish::ClockOf { place, clock }),
+            .prop_map(|(status, code, wrong_digest)| Input::FromLive { status, code, wrong_digest }),
+        3 => (1..5u32, 0..4u16, select(STATUSES.to_vec())).prop_map(|(o, a, s)| Input::Plain(report(o, a, s))),
+        6 => presences().prop_map(|presence| Input::Plain(presence.into())),
+        2 => Just(Input::Plain(DeviceCommand::SeenOnline)),
+        2 => Just(Input::Plain(lost())),
+        4 => (0..4usize, clocks()).prop_map(|(place, clock)| Input::ClockOf { place, clock }),
     ]
 }
 
-/// Seconds that pass before a wish, and the wish.
-fn stories() -> impl Strategy<Value = Vec<(i64, Wish)>> {
-    let wish = prop_oneof![
-        2 => operators_wishes().prop_map(Wish::Plain),
-        2 => campaigns_wishes().prop_map(Wish::Plain),
-        6 => devices_wishes(),
+/// Seconds that pass before an input, and the input.
+fn stories() -> impl Strategy<Value = Vec<(i64, Input)>> {
+    let input = prop_oneof![
+        2 => operator_commands().prop_map(Input::Plain),
+        2 => campaign_commands().prop_map(Input::Plain),
+        6 => device_inputs(),
     ];
     let pause = select(vec![0, 0, 1, 40, 1_000, LATER_S]);
-    proptest::collection::vec((pause, wish), 1..COMMANDS_MAX)
+    proptest::collection::vec((pause, input), 1..COMMANDS_MAX)
 }
 
 /// Tells a story and lets `look` see each step: state before, command, time, events.
-fn tell(story: &[(i64, Wish)], mut look: impl FnMut(&Device, &DeviceCommand, i64, &[DeviceEvent])) -> Vec<DeviceEvent> {
+fn tell(
+    story: &[(i64, Input)],
+    mut look: impl FnMut(&Device, &DeviceCommand, i64, &[DeviceEvent]),
+) -> Vec<DeviceEvent> {
     let mut device = Device::default();
     let mut all = vec![];
     let mut now = 0;
-    let opening = [(0, Wish::Plain(register())), (0, Wish::Plain(status("b1", "1.0.0")))];
-    for (pause, wish) in opening.iter().chain(story) {
+    let opening = [(0, Input::Plain(register())), (0, Input::Plain(status("b1", "1.0.0")))];
+    for (pause, input) in opening.iter().chain(story) {
         now += pause;
-        let command = wish.against(&device);
+        let command = input.against(&device);
         let events = device.decide(at(now), &command).unwrap_or_default();
         look(&device, &command, now, &events);
-        events.iter().for_each(|event| device.evolve(event));
+        events.iter().for_each(|event| device.apply(event));
         all.extend(events);
     }
     all
@@ -160,7 +163,7 @@ fn tell(story: &[(i64, Wish)], mut look: impl FnMut(&Device, &DeviceCommand, i64
 
 fn after(device: &Device, events: &[DeviceEvent]) -> Device {
     let mut next = device.clone();
-    events.iter().for_each(|event| next.evolve(event));
+    events.iter().for_each(|event| next.apply(event));
     next
 }
 
@@ -172,7 +175,7 @@ proptest! {
         tell(&story, |device, command, _, events| {
             let mut next = device.clone();
             for event in events {
-                next.evolve(event);
+                next.apply(event);
                 let live = next.updates.values().filter(|update| update.phase.is_live()).count();
                 assert!(live <= 1, "{live} live updates after {command:?}");
                 assert!(next.waiting_updates() <= QUEUE_GRANTED_MAX + 1, "too many wait after {command:?}");
@@ -259,7 +262,7 @@ proptest! {
             let json = serde_json::to_string(event).expect("JSON");
             let read: DeviceEvent = serde_json::from_str(&json).expect("an event");
             assert_eq!(&read, event);
-            replayed.evolve(&read);
+            replayed.apply(&read);
         }
         assert_eq!(replayed, live);
         let state = serde_json::to_string(&live).expect("JSON");
@@ -274,7 +277,7 @@ proptest! {
             events.swap(n, (seed.wrapping_mul(n as u64 + 1) % length) as usize);
         }
         let mut device = Device::default();
-        events.iter().for_each(|event| device.evolve(event));
+        events.iter().for_each(|event| device.apply(event));
         assert_eq!(device.version, length);
     }
 }

@@ -58,7 +58,7 @@ fn the_queue_goes_by_rollback_then_priority_then_age() {
         order.push(version);
         assert!(order.len() <= 4, "{order:?}");
         for command in [cancel(ordinal), report(ordinal, 1, ReportStatus::Cancelled)] {
-            device.decide(at(0), &command).expect("taken").iter().for_each(|event| device.evolve(event));
+            device.decide(at(0), &command).expect("taken").iter().for_each(|event| device.apply(event));
         }
     }
     assert_eq!(order, ["0.9.0", "2.2.0", "2.3.0", "2.1.0"]);
@@ -131,7 +131,7 @@ fn what_is_overtaken_keeps_what_its_device_left_unanswered() {
     let mut device = state_of(&overtaken.concat());
     assert_eq!(device.live().map(|live| live.ordinal), None, "its pause isn't over");
     let later = device.decide(at(LATER_S / 2), &DeviceCommand::SeenOnline).expect("taken");
-    later.iter().for_each(|event| device.evolve(event));
+    later.iter().for_each(|event| device.apply(event));
     assert_eq!(device.live().map(|live| (live.ordinal, live.unanswered)), Some((3, 2)));
 }
 

@@ -85,7 +85,7 @@ impl Broker {
                 self.stored.remove(&index);
             }
             self.check(index, &command, &events);
-            events.iter().for_each(|event| self.device.evolve(event));
+            events.iter().for_each(|event| self.device.apply(event));
             self.events.extend(events);
         }
         self.messages[index].acknowledged = true;
@@ -193,7 +193,7 @@ proptest! {
         let regressed = broker.events.iter().any(|event| matches!(event, DeviceEvent::VersionRegressed { .. }));
         assert!(!regressed || ever_falls_back, "{:?}", broker.events.iter().map(said_of).collect::<Vec<_>>());
         let replayed = broker.events.iter().fold(state_of(&[online(), vec![update_to(TARGET)]].concat()), |mut device, event| {
-            device.evolve(&serde_json::from_value(serde_json::to_value(event).unwrap()).unwrap());
+            device.apply(&serde_json::from_value(serde_json::to_value(event).unwrap()).unwrap());
             device
         });
         assert_eq!(replayed, broker.device);

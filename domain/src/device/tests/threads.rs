@@ -67,7 +67,7 @@ fn each_clock_goes_back_to_the_event_that_set_it() {
     let mut set: Vec<(String, _)> = vec![];
     for event in events_of(&[working(ReportStatus::Rebooting), vec![fails(1, "boot_failed")]].concat()) {
         set.extend(device.points_of(&event).into_iter().map(|place| (said(&event), place)));
-        device.evolve(&event);
+        device.apply(&event);
     }
     let names: Vec<&str> = set.iter().map(|(said, _)| said.as_str()).collect();
     assert_eq!(names, ["device.came_online", "update.queued 1/0 2.0.0", "update.accepted 1/1"]);

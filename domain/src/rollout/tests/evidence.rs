@@ -10,9 +10,9 @@ fn failed(device: usize, wave: u16, accepted: bool) -> FailedDevice {
 fn evidence(view: &RolloutView) -> Evidence {
     match &decide(view, at(1))[..] {
         [
-            Decision::CloseGate { evidence, .. }
-            | Decision::PassGate { evidence, .. }
-            | Decision::Finish { evidence, .. },
+            RolloutStep::CloseGate { evidence, .. }
+            | RolloutStep::PassGate { evidence, .. }
+            | RolloutStep::Finish { evidence, .. },
         ] => evidence.clone(),
         other => panic!("{other:?}"),
     }

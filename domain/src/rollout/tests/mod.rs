@@ -48,20 +48,20 @@ pub(super) fn settled(enrolled: u32, confirmed: u32, failed: u32) -> Counts {
 }
 
 /// A decision in short.
-pub(super) fn said(decision: &Decision) -> String {
+pub(super) fn said(decision: &RolloutStep) -> String {
     match decision {
-        Decision::Grant { devices_max } => format!("grant {devices_max}"),
-        Decision::PassGate { wave, .. } => format!("pass {wave}"),
-        Decision::BreakSoak { wave, .. } => format!("break {wave}"),
-        Decision::CompleteWave { wave, .. } => format!("complete {wave}"),
-        Decision::CloseGate { gate, wave, threshold_percent, .. } => {
+        RolloutStep::Grant { devices_max } => format!("grant {devices_max}"),
+        RolloutStep::PassGate { wave, .. } => format!("pass {wave}"),
+        RolloutStep::BreakSoak { wave, .. } => format!("break {wave}"),
+        RolloutStep::CompleteWave { wave, .. } => format!("complete {wave}"),
+        RolloutStep::CloseGate { gate, wave, threshold_percent, .. } => {
             let scope = wave.map_or("all".to_owned(), |wave| wave.to_string());
             format!("close {gate:?} {scope} at {threshold_percent}")
         }
-        Decision::WithdrawUnanswered => "withdraw".into(),
-        Decision::CancelUpdates => "cancel".into(),
-        Decision::FinishCancel => "finish cancel".into(),
-        Decision::Finish { result, .. } => format!("finish {result:?}"),
+        RolloutStep::WithdrawUnanswered => "withdraw".into(),
+        RolloutStep::CancelUpdates => "cancel".into(),
+        RolloutStep::FinishCancel => "finish cancel".into(),
+        RolloutStep::Finish { result, .. } => format!("finish {result:?}"),
     }
 }
 

@@ -19,7 +19,7 @@ fn second(second: i64) -> DateTime<Utc> {
 
 /// Grants what it may; says how many that were.
 fn grant(view: &mut RolloutView, now: DateTime<Utc>) -> usize {
-    let [Decision::Grant { devices_max }] = decide(view, now)[..] else { return 0 };
+    let [RolloutStep::Grant { devices_max }] = decide(view, now)[..] else { return 0 };
     view.paced_until = view.spec.paced_until(view.paced_until, now, devices_max as usize);
     devices_max as usize
 }

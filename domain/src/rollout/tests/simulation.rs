@@ -54,7 +54,7 @@ impl World {
             Step::Clocks { place } => self.run_clocks(*place),
             Step::Wait { seconds } => self.now += TimeDelta::seconds(*seconds),
             Step::Together => (0..FLEET).for_each(|place| self.act(place, Act::GoOn)),
-            Step::Operator(wish) => self.tell_campaign(wish),
+            Step::Operator(command) => self.tell_campaign(command),
         }
         self.check_slots();
     }
@@ -75,7 +75,7 @@ impl World {
         }
         for decision in decisions {
             match decision {
-                Decision::Grant { .. } if self.reads_before_granting => self.read_and_grant(manager, &mut budget),
+                RolloutStep::Grant { .. } if self.reads_before_granting => self.read_and_grant(manager, &mut budget),
                 decision => self.carry_out(&view, decision, &mut budget),
             }
         }
@@ -86,7 +86,7 @@ impl World {
         self.read(manager, usize::MAX);
         let view = self.managers[manager].clone();
         let decisions = decide(&view.rollout(self.now), self.now);
-        if let Some(grant) = decisions.into_iter().find(|decision| matches!(decision, Decision::Grant { .. })) {
+        if let Some(grant) = decisions.into_iter().find(|decision| matches!(decision, RolloutStep::Grant { .. })) {
             self.carry_out(&view, grant, budget);
         }
     }
@@ -126,15 +126,15 @@ impl World {
             wave: view.members[*place].wave,
             rank: *place as u32,
         };
-        let wish = LedgerCommand::Grant {
+        let command = LedgerCommand::Grant {
             seen_version: view.ledger_version,
             in_use: view.rollout(self.now).total().in_use,
             max_concurrent_updates: view.rollout(self.now).spec.max_concurrent_updates,
             grants: places.iter().map(slot).collect(),
         };
-        let Ok(events) = self.ledger.decide(self.now, &wish) else { return };
+        let Ok(events) = self.ledger.decide(self.now, &command) else { return };
         for event in events {
-            self.ledger.evolve(&event);
+            self.ledger.apply(&event);
             self.append(Logged::Ledger(event));
         }
         self.check_slots();
@@ -142,19 +142,19 @@ impl World {
         self.carry(view, &places.into_iter().map(|place| (place, number)).collect::<Vec<_>>(), budget);
     }
 
-    fn carry_out(&mut self, view: &View, decision: Decision, budget: &mut usize) {
+    fn carry_out(&mut self, view: &View, decision: RolloutStep, budget: &mut usize) {
         let members = || view.members.iter().enumerate();
         let cancellable: Vec<usize> = members().filter(|(_, m)| m.is_cancellable()).map(|(place, _)| place).collect();
         let unseen = members().filter(|(_, m)| m.holds_slot && !m.grant_seen);
         let unseen: Vec<(usize, u64)> = unseen.map(|(place, m)| (place, m.grant)).collect();
         let campaign = campaign_id();
-        let wish = match decision {
-            Decision::Grant { devices_max } => return self.grant(view, devices_max, budget),
-            Decision::WithdrawUnanswered => {
+        let command = match decision {
+            RolloutStep::Grant { devices_max } => return self.grant(view, devices_max, budget),
+            RolloutStep::WithdrawUnanswered => {
                 let dispatched = members().filter(|(_, m)| m.phase == Some(Phase::Dispatched)).map(|(place, _)| place);
                 return self.tell_all(&dispatched.collect::<Vec<_>>(), &D::Withdraw { campaign }, budget);
             }
-            Decision::CancelUpdates => {
+            RolloutStep::CancelUpdates => {
                 self.tell_all(&cancellable, &D::CancelForCampaign { campaign }, budget);
                 for (place, number) in unseen {
                     let (request, grant) = (Box::new(request("2.0.0")), grant_of(view, place, number));
@@ -162,28 +162,28 @@ impl World {
                 }
                 return;
             }
-            Decision::FinishCancel if !cancellable.is_empty() => return,
-            Decision::FinishCancel => C::FinishCancel,
-            Decision::PassGate { wave, evidence } => C::PassGate { wave, evidence },
-            Decision::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
-            Decision::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
-            Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+            RolloutStep::FinishCancel if !cancellable.is_empty() => return,
+            RolloutStep::FinishCancel => C::FinishCancel,
+            RolloutStep::PassGate { wave, evidence } => C::PassGate { wave, evidence },
+            RolloutStep::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
+            RolloutStep::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
+            RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
                 assert_eq!(evidence.devices.len(), evidence.failed as usize, "it names whom it counts");
                 C::CloseGate { gate, wave, threshold_percent, evidence }
             }
-            Decision::Finish { result, evidence } => C::Finish { result, evidence },
+            RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
         };
         if !spent(budget) && self.is_seen(view) {
-            self.tell_campaign(&wish);
+            self.tell_campaign(&command);
         }
     }
 
-    fn tell_all(&mut self, places: &[usize], wish: &D, budget: &mut usize) {
+    fn tell_all(&mut self, places: &[usize], command: &D, budget: &mut usize) {
         for place in places {
             if spent(budget) {
                 return;
             }
-            self.tell_device(*place, wish);
+            self.tell_device(*place, command);
             self.check_slots();
         }
     }
@@ -249,7 +249,7 @@ fn acts() -> impl Strategy<Value = Act> {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let wishes = vec![
+    let commands = vec![
         C::Pause { cause: PauseCause::Operator },
         C::Resume { accept_failures: false },
         C::Resume { accept_failures: true },
@@ -266,7 +266,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..FLEET).prop_map(|place| Step::Clocks { place }),
         3 => select(vec![1, 30, 120, 300, 1_000]).prop_map(|seconds| Step::Wait { seconds }),
         6 => Just(Step::Together),
-        1 => select(wishes).prop_map(Step::Operator),
+        1 => select(commands).prop_map(Step::Operator),
     ];
     proptest::collection::vec(step, 1..STEPS_MAX)
 }

@@ -168,16 +168,16 @@ impl World {
         self.log.push((self.now, logged));
     }
 
-    pub(super) fn tell_device(&mut self, place: usize, wish: &D) {
-        for event in self.devices[place].decide(self.now, wish).unwrap_or_default() {
-            self.devices[place].evolve(&event);
+    pub(super) fn tell_device(&mut self, place: usize, command: &D) {
+        for event in self.devices[place].decide(self.now, command).unwrap_or_default() {
+            self.devices[place].apply(&event);
             self.append(Logged::Device(place, event));
         }
     }
 
-    pub(super) fn tell_campaign(&mut self, wish: &C) {
-        for event in self.campaign.decide(self.now, wish).unwrap_or_default() {
-            self.campaign.evolve(&event);
+    pub(super) fn tell_campaign(&mut self, command: &C) {
+        for event in self.campaign.decide(self.now, command).unwrap_or_default() {
+            self.campaign.apply(&event);
             self.append(Logged::Campaign(event));
         }
     }

@@ -7,7 +7,7 @@ use super::mark::Mark;
 use super::update::Update;
 use super::{Device, UpdateRef};
 
-pub(super) struct Draft {
+pub(super) struct Decision {
     pub(super) device: Device,
     pub(super) now: DateTime<Utc>,
     /// An update whose preconditions hold.
@@ -17,7 +17,7 @@ pub(super) struct Draft {
     events: Vec<DeviceEvent>,
 }
 
-impl Draft {
+impl Decision {
     pub(super) fn new(device: &Device, now: DateTime<Utc>) -> Self {
         Self { device: device.clone(), now, cleared: None, mark: None, events: Vec::new() }
     }
@@ -28,7 +28,7 @@ impl Draft {
 
     pub(super) fn push(&mut self, mut event: DeviceEvent) {
         event.set_mark(self.mark);
-        self.device.evolve(&event);
+        self.device.apply(&event);
         self.events.push(event);
     }
 

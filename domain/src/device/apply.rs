@@ -16,7 +16,7 @@ use super::{
 
 impl Device {
     /// Applies one event.
-    pub fn evolve(&mut self, event: &E) {
+    pub fn apply(&mut self, event: &E) {
         self.version += 1;
         match event {
             E::Registered { profile, versions } | E::Recommissioned { profile, versions } => {
@@ -76,7 +76,7 @@ impl Device {
             }
             E::VersionRegressed { component, .. } => drop(self.confirmed.remove(component)),
             E::UpdateQueued { update, spec, wait_until } => self.add_update(update, spec, *wait_until),
-            other => self.evolve_update(other),
+            other => self.apply_update(other),
         }
         if let Some(mark) = event.mark() {
             self.applied.apply(mark);
@@ -149,7 +149,7 @@ impl Device {
         self.updates.insert(reference.ordinal, update);
     }
 
-    fn evolve_update(&mut self, event: &E) {
+    fn apply_update(&mut self, event: &E) {
         let Some(ordinal) = event.update().map(|update| update.ordinal) else { return };
         if let E::UpdateConfirmed { component, version, reported, boot_id, slot, .. } = event {
             self.set_version(component, reported.as_ref().unwrap_or(version));
@@ -165,7 +165,7 @@ impl Device {
         }
         let (version, boot) = (self.version, self.boots.back());
         let Some(update) = self.updates.get_mut(&ordinal) else { return };
-        update.evolve(event, version);
+        update.apply(event, version);
         if matches!(event, E::UpdateInstalling { .. } | E::UpdateRebooting { .. }) && update.installing_boot.is_none() {
             update.installing_boot = boot.cloned();
         }
@@ -196,7 +196,7 @@ impl Device {
 }
 
 impl Update {
-    fn evolve(&mut self, event: &E, version: u64) {
+    fn apply(&mut self, event: &E, version: u64) {
         match event {
             E::UpdateWaiting { reason, grant, retry_at, .. } => {
                 self.phase = Phase::Waiting(*reason);
