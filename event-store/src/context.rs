@@ -63,7 +63,7 @@ impl Times {
         self.0.iter().find(|(name, _)| *name == event_type).map(|(_, at)| *at)
     }
 
-    pub(crate) fn note<A: Decider>(&mut self, event: &A::Event, at: DateTime<Utc>) {
+    pub(crate) fn apply<A: Decider>(&mut self, event: &A::Event, at: DateTime<Utc>) {
         if A::DATED.is_empty() {
             return;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{AggregateKey, CommandId, Decider, Key};
+use domain::{AggregateKey, CommandId, CommandOf, Decider, Key};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
@@ -34,7 +34,7 @@ impl EventStore {
     pub async fn execute<A: Decider>(
         &self,
         key: &Key<A>,
-        request: Request<A::Wish>,
+        request: Request<CommandOf<A>>,
     ) -> Result<Committed<A>, ExecuteError> {
         let began = Instant::now();
         let execution = Execution::new(self, key.raw(), &request)?;
@@ -52,7 +52,7 @@ impl EventStore {
     pub async fn check<A: Decider>(
         &self,
         key: &Key<A>,
-        request: &Request<A::Wish>,
+        request: &Request<CommandOf<A>>,
     ) -> Result<Checked<A>, ExecuteError> {
         let loaded = self.load_fresh(key).await?;
         if let Some(outcome) = loaded.recent.find(request.id).copied() {
@@ -64,7 +64,7 @@ impl EventStore {
         let events = decide_on(&loaded, request)?;
         let (mut aggregate, mut times) = (A::clone(&loaded.aggregate), loaded.times.clone());
         for event in events.iter().cloned() {
-            times.note::<A>(&event, request.now);
+            times.apply::<A>(&event, request.now);
             aggregate.apply(event);
         }
         let (position, version, origin) = (loaded.last_sequence, loaded.version, loaded.origin.clone());
@@ -107,7 +107,7 @@ impl EventStore {
 struct Execution<'a, A: Decider> {
     store: &'a EventStore,
     key: &'a AggregateKey,
-    request: &'a Request<A::Wish>,
+    request: &'a Request<CommandOf<A>>,
     /// The digest that is stored, then others that prove a repeated command.
     digests: [CommandHash; 2],
     /// Whether an append of this command got no answer and so may have been stored.
@@ -123,7 +123,11 @@ enum Round<A: Decider> {
 }
 
 impl<'a, A: Decider> Execution<'a, A> {
-    fn new(store: &'a EventStore, key: &'a AggregateKey, request: &'a Request<A::Wish>) -> Result<Self, StoreError> {
+    fn new(
+        store: &'a EventStore,
+        key: &'a AggregateKey,
+        request: &'a Request<CommandOf<A>>,
+    ) -> Result<Self, StoreError> {
         Ok(Self { store, key, request, digests: digests(request)?, unanswered: false, fresh: false })
     }
 
@@ -246,11 +250,11 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 }
 
-/// What a command is known by: the digest of what its sender said, if it has one; and of the wish, which was stored alone before senders
+/// What a command is known by: the digest of what its sender said, if it has one; and of the command, which was stored alone before senders
 /// gave digests of their own.
-fn digests<W: serde::Serialize>(request: &Request<W>) -> Result<[CommandHash; 2], StoreError> {
-    let wish = CommandHash::of(&request.wish).map_err(|error| StoreError::Refused(error.to_string()))?;
-    Ok([request.said.unwrap_or(wish), wish])
+fn digests<C: serde::Serialize>(request: &Request<C>) -> Result<[CommandHash; 2], StoreError> {
+    let command = CommandHash::of(&request.command).map_err(|error| StoreError::Refused(error.to_string()))?;
+    Ok([request.request_digest.unwrap_or(command), command])
 }
 
 fn committed<A: Decider>(
@@ -270,13 +274,13 @@ fn committed<A: Decider>(
     }
 }
 
-/// What follows from a wish, if the sender has seen this version. Where there is nothing yet, the rules speak first.
-fn decide_on<A: Decider>(loaded: &Loaded<A>, request: &Request<A::Wish>) -> Result<Vec<A::Event>, ExecuteError> {
-    let differs = request.seen.as_ref().is_some_and(|seen| !seen.includes(loaded.version));
+/// What follows from a command, if the sender has seen this version. Where there is nothing yet, the rules speak first.
+fn decide_on<A: Decider>(loaded: &Loaded<A>, request: &Request<CommandOf<A>>) -> Result<Vec<A::Event>, ExecuteError> {
+    let differs = request.expected_version.as_ref().is_some_and(|expected| !expected.includes(loaded.version));
     if differs && loaded.version > 0 {
         return Err(ExecuteError::VersionDiffers { version: loaded.version });
     }
-    let events = loaded.aggregate.decide(request.now, &request.wish)?;
+    let events = loaded.aggregate.decide(request.now, &request.command)?;
     if differs { Err(ExecuteError::VersionDiffers { version: loaded.version }) } else { Ok(events) }
 }
 

@@ -62,7 +62,7 @@ impl<A: Decider> Loaded<A> {
         let record = RecordRef { command_id: outcome.id, position: outcome.sequence };
         for (event, correlation_id) in events {
             self.threads.apply(aggregate, &event, correlation_id, record);
-            self.times.note::<A>(&event, at);
+            self.times.apply::<A>(&event, at);
             aggregate.apply(event);
         }
         self.threads.retain(aggregate);

@@ -86,12 +86,12 @@ fn a_record_is_written_as_on_file() {
         reason: Some(Sealed::Plain("rain".to_owned())),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         now,
-        seen: None,
-        said: None,
-        wish: ClaimCommand::Make { owner: "d-1".to_owned() },
+        expected_version: None,
+        request_digest: None,
+        command: ClaimCommand::Make { owner: "d-1".to_owned() },
     };
     let hash = CommandHash::from_hex("00112233445566778899aabbccddeeff").unwrap();
-    let made = Claim::default().decide(at, &request.wish).unwrap();
+    let made = Claim::default().decide(at, &request.command).unwrap();
     let events = [made[0].clone(), ClaimEvent::Released { owner: "d-1".to_owned() }];
     let own = RecordRef { command_id: CommandId(id(5)), position: 17 };
     let links = Links {
@@ -108,8 +108,8 @@ fn a_record_is_written_as_on_file() {
 /// Never change this digest: stored records are compared with it.
 #[test]
 fn the_digest_of_a_command_is_fixed() {
-    let wish = ClaimCommand::Make { owner: "d-1".to_owned() };
-    assert_eq!(CommandHash::of(&wish).unwrap().to_hex(), "a3b10d419e04246f8b7b813d175ceb0a");
+    let command = ClaimCommand::Make { owner: "d-1".to_owned() };
+    assert_eq!(CommandHash::of(&command).unwrap().to_hex(), "a3b10d419e04246f8b7b813d175ceb0a");
 }
 
 /// A record that stores the event on file.

@@ -48,6 +48,6 @@ pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
 pub use memory::MemoryLog;
 pub use position::{EventToken, Position, PositionToken, WrittenPosition};
 pub use record::{CommandHash, Metadata, Record, StoredEvent};
-pub use request::{Checked, Committed, Request, Seen};
+pub use request::{Checked, Committed, ExpectedVersion, Request};
 pub use store::EventStore;
 pub use threads::{Cause, RecordRef, Standing, Threads};

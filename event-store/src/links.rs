@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use domain::Decider;
 use domain::thread::{StepKind, Thread};
+use domain::{CommandOf, Decider};
 
 use crate::context::Loaded;
 use crate::request::Request;
@@ -11,8 +11,8 @@ use crate::threads::{Cause, Link, Links};
 
 impl Links {
     /// What a command's events go back to.
-    pub(crate) fn of<A: Decider>(loaded: &Loaded<A>, request: &Request<A::Wish>, events: &[A::Event]) -> Self {
-        let aim = loaded.aggregate.aim_of(&request.wish);
+    pub(crate) fn of<A: Decider>(loaded: &Loaded<A>, request: &Request<CommandOf<A>>, events: &[A::Event]) -> Self {
+        let aim = loaded.aggregate.aim_of(&request.command);
         let point = loaded.threads.newest(&aim.points);
         // Given by the command; inside, what is given may be that nothing led to it.
         let given = match request.cause {

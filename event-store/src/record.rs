@@ -32,7 +32,7 @@ pub struct Record {
     /// Version of the aggregate behind the first event: 1 for a new one.
     pub version: u64,
     pub command_id: CommandId,
-    /// Hexadecimal digest of the wish.
+    /// Hexadecimal digest of the command.
     pub command_hash: String,
     pub meta: Metadata,
     pub events: Vec<StoredEvent>,
@@ -196,8 +196,8 @@ impl<E: EventTypes> Serialize for OutgoingEvents<'_, E> {
 }
 
 /// The body of the message that stores `events`, the first of which makes the aggregate's `version`.
-pub(crate) fn encode<W, E: EventTypes>(
-    request: &Request<W>,
+pub(crate) fn encode<C, E: EventTypes>(
+    request: &Request<C>,
     links: &Links,
     command_hash: &CommandHash,
     version: u64,
@@ -220,14 +220,14 @@ pub(crate) fn encode<W, E: EventTypes>(
     serde_json::to_vec(&outgoing).map(Bytes::from)
 }
 
-/// Digest of a wish: the same command sent again has the same one.
+/// Digest of a command: the same command sent again has the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandHash([u8; COMMAND_HASH_BYTES]);
 
 impl CommandHash {
-    /// The digest of the wish's JSON.
-    pub fn of(wish: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let digest = Sha256::digest(serde_json::to_vec(wish)?);
+    /// The digest of the command's JSON.
+    pub fn of(command: &impl Serialize) -> Result<Self, serde_json::Error> {
+        let digest = Sha256::digest(serde_json::to_vec(command)?);
         let mut kept = [0; COMMAND_HASH_BYTES];
         kept.copy_from_slice(&digest[..COMMAND_HASH_BYTES]);
         Ok(Self(kept))

@@ -11,10 +11,10 @@ use crate::context::{Origin, Times};
 use crate::record::CommandHash;
 use crate::threads::Cause;
 
-/// A wish with everything the log keeps about who wished it and why.
+/// A command with everything that the log keeps about its sender and reason.
 #[derive(Debug, Clone)]
-pub struct Request<W> {
-    /// Sent again with the same wish, it is the same command.
+pub struct Request<C> {
+    /// Sent again with the same command, it is the same command.
     pub id: CommandId,
     pub actor: Actor,
     /// Ties everything that follows from one click together. When absent, the one of the thread that the command goes on with; its own id
@@ -25,25 +25,25 @@ pub struct Request<W> {
     pub reason: Option<Sealed<String>>,
     /// W3C trace context of the request that brought the command; what follows from it has none.
     pub traceparent: Option<String>,
-    /// The time at which the wish is decided.
+    /// The time at which the command is decided.
     pub now: DateTime<Utc>,
     /// What the sender has seen of the aggregate; decided on that or not at all.
-    pub seen: Option<Seen>,
-    /// Digest of what the sender said, where the wish follows from more than that. It stands for the wish when the same command comes
+    pub expected_version: Option<ExpectedVersion>,
+    /// Digest of what the sender said, where the command follows from more than that. It stands for the command when the same command comes
     /// again.
-    pub said: Option<CommandHash>,
-    pub wish: W,
+    pub request_digest: Option<CommandHash>,
+    pub command: C,
 }
 
-/// Versions of an aggregate that a sender bases a wish on.
+/// Versions of an aggregate that a sender bases a command on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum ExpectedVersion {
     /// Whatever its version, as long as it exists.
     Existing,
     OneOf(Vec<u64>),
 }
 
-impl Seen {
+impl ExpectedVersion {
     pub(crate) fn includes(&self, version: u64) -> bool {
         match self {
             Self::Existing => version > 0,
@@ -52,9 +52,9 @@ impl Seen {
     }
 }
 
-impl<W> Request<W> {
+impl<C> Request<C> {
     /// A request decided now, with nothing optional.
-    pub fn new(id: CommandId, actor: Actor, wish: W) -> Self {
+    pub fn new(id: CommandId, actor: Actor, command: C) -> Self {
         Self {
             id,
             actor,
@@ -63,9 +63,9 @@ impl<W> Request<W> {
             reason: None,
             traceparent: None,
             now: clock::now(),
-            seen: None,
-            said: None,
-            wish,
+            expected_version: None,
+            request_digest: None,
+            command,
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct BrokerPlace {
 /// Subject of the marks: one token less than that of any device.
 const MARKS: &str = "telemetry.heard";
 
-/// Version of [`TelemetryRecord`] and [`HeardMark`] written today.
+/// Version of [`TelemetryRecord`] and [`WatermarkRecord`] written today.
 pub const TELEMETRY_FORMAT: u16 = 1;
 
 /// A telemetry message as stored. The body is a [`TelemetryRecord`], not yet decoded.
@@ -76,7 +76,7 @@ pub struct TelemetryMessage {
 
 /// Body of a mark: until when devices have been heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeardMark {
+pub struct WatermarkRecord {
     /// Version of this form.
     pub v: u16,
     /// When whoever hears the devices looked, by its clock.
@@ -92,7 +92,7 @@ pub enum TelemetryEntry {
     /// None: written by another program, in a form that isn't known here.
     Mark {
         position: u64,
-        mark: Option<HeardMark>,
+        mark: Option<WatermarkRecord>,
     },
 }
 
@@ -145,7 +145,7 @@ impl Telemetry {
     }
 
     /// Stores a mark behind the messages that it speaks of.
-    pub async fn mark(&self, mark: HeardMark) -> Result<u64, AppendError> {
+    pub async fn mark(&self, mark: WatermarkRecord) -> Result<u64, AppendError> {
         self.store(MARKS.to_owned(), &mark).await
     }
 

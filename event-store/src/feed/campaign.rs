@@ -17,8 +17,8 @@ impl Public for CampaignEvent {
             }
             Self::Retried { round, ends_at } => object(json!({ "round": round, "ends_at": ends_at })),
             Self::Deleted {} | Self::Started {} | Self::Cancelling {} | Self::Cancelled {} => json!({}),
-            Self::PlanningStarted { firmware: facts, ends_at, .. } => {
-                object(json!({ "firmware": firmware(facts), "ends_at": ends_at }))
+            Self::PlanningStarted { firmware: snapshot, ends_at, .. } => {
+                object(json!({ "firmware": firmware(snapshot), "ends_at": ends_at }))
             }
             Self::Planned { summary } => plan(summary),
             Self::WaveOpened { wave, manual, forced } => {

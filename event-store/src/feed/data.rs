@@ -1,7 +1,7 @@
 //! Shapes that several events share. Names are those of the public language, not of the domain's types.
 
 use domain::campaign::Evidence;
-use domain::device::FirmwareFacts;
+use domain::device::FirmwareSnapshot;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -24,14 +24,14 @@ pub(super) fn object(value: Value) -> Value {
 }
 
 /// What a firmware is, as far as others are concerned.
-pub(super) fn firmware(facts: &FirmwareFacts) -> Value {
+pub(super) fn firmware(snapshot: &FirmwareSnapshot) -> Value {
     json!({
-        "firmware_id": facts.firmware_id,
-        "device_model": facts.device_model,
-        "component": facts.component,
-        "version": facts.version,
-        "size": facts.size,
-        "sha256": facts.sha256.to_string(),
+        "firmware_id": snapshot.firmware_id,
+        "device_model": snapshot.device_model,
+        "component": snapshot.component,
+        "version": snapshot.version,
+        "size": snapshot.size,
+        "sha256": snapshot.sha256.to_string(),
     })
 }
 
