@@ -1,5 +1,5 @@
 use domain::FirmwareId;
-use domain::device::{DeviceEvent, FirmwareFacts, Limits, Profile, UpdateRef, UpdateSpec};
+use domain::device::{DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec};
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
 use serde_json::Value;
@@ -10,7 +10,7 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp_nanos(1_790_000_000_123_456_
 
 fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
     UpdateSpec {
-        firmware: FirmwareFacts {
+        firmware: FirmwareSnapshot {
             firmware_id: FirmwareId(uuid::Uuid::from_u128(u128::MAX)),
             device_model: "m".into(),
             component,
@@ -48,7 +48,7 @@ fn device(spec: UpdateSpec, ordinal: u32, attempt: u16) -> Device {
         DeviceEvent::UpdateQueued { update: update(0), spec: Box::new(spec), wait_until: NOW },
         DeviceEvent::UpdateDispatched { update: update(attempt), grant: None },
     ] {
-        device.evolve(&event);
+        device.apply(&event);
     }
     device
 }
@@ -76,7 +76,7 @@ fn every_command_fits_with_the_longest_ids() {
         assert!((1..=COMMAND_MAX_BYTES).contains(&command.payload.len()), "{}", command.payload.len());
     }
     let mut cancelling = longest(UpdateKind::Update);
-    cancelling.evolve(&DeviceEvent::UpdateCancelling {
+    cancelling.apply(&DeviceEvent::UpdateCancelling {
         reason: None,
         update: UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None },
     });

@@ -63,9 +63,9 @@ impl Answers {
         let key = Key::<Device>::new(tenant, device);
         let aggregate = Arc::clone(&self.store.load_fresh(&key).await?.aggregate);
         let Some(firmware_id) = self.refused_firmware(tenant, &aggregate).await? else { return Ok(Some(aggregate)) };
-        let wish = DeviceCommand::WithdrawFirmware { firmware_id };
+        let command = DeviceCommand::WithdrawFirmware { firmware_id };
         let actor = Actor::new("bridge").unwrap_or_else(|_| unreachable!("a valid actor"));
-        let aggregate = match self.store.execute(&key, Request::new(CommandId(clock::new_id()), actor, wish)).await {
+        let aggregate = match self.store.execute(&key, Request::new(CommandId(clock::new_id()), actor, command)).await {
             Ok(committed) => committed.aggregate,
             Err(ExecuteError::Store(error)) => return Err(error),
             // Others were faster.

@@ -3,10 +3,10 @@
 //! The command's id follows from the broker's name for the message, so a message delivered again is the same command. What a message
 //! brings beside events (contact, progress, measurements) goes to TELEMETRY, limited per device.
 
-mod budget;
 mod contact;
-mod letters;
+mod dead_letters;
 mod mistakes;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
-use self::budget::Budgets;
-pub(super) use self::budget::Hold;
-use self::letters::Letters;
-use self::mistakes::{is_mistaken, never_was};
+use self::dead_letters::DeadLetterWriter;
+use self::mistakes::{is_about_ended_update, unknown_target};
+use self::throttle::SelfReportThrottle;
+pub(super) use self::throttle::Throttled;
 use super::answers::{Answers, WhenNothing};
+use super::intake_error::IntakeError;
 use super::limits::Limit;
-use super::trouble::Trouble;
 use super::{Arrived, Delivery, Inbound, Unfinished, Verdict};
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{InfoMessage, StatusReport};
@@ -40,8 +40,8 @@ const CONTACT_INTERVAL: Duration = Duration::from_secs(10);
 /// A device that is mistaken about its update is corrected once in this time.
 const CORRECTION_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause before a message is delivered again for the first time; doubles up to the longest, with jitter.
-const AGAIN_PAUSE: Duration = Duration::from_millis(250);
-const AGAIN_PAUSE_MAX: Duration = Duration::from_secs(30);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What is said of messages that were published in the wrong way.
 const QOS_ZERO: &str =
@@ -52,13 +52,13 @@ const RETAINED: &str =
 pub(crate) struct Handler {
     store: EventStore,
     telemetry: Telemetry,
-    letters: Letters,
+    dead_letter_writer: DeadLetterWriter,
     answers: Answers,
     actor: Actor,
     progress: Limit,
     contacts: Limit,
     corrections: Limit,
-    budgets: Budgets,
+    throttle: SelfReportThrottle,
     unfinished: Unfinished,
 }
 
@@ -69,7 +69,7 @@ type Ignored = Option<String>;
 pub(super) enum Handled {
     Settled(Verdict),
     /// To be handled later, when no newer one takes its place.
-    Hold(Hold),
+    Throttled(Throttled),
 }
 
 impl Handler {
@@ -82,13 +82,13 @@ impl Handler {
         Arc::new(Self {
             store: answers.store.clone(),
             telemetry,
-            letters: Letters::new(dead_letters),
+            dead_letter_writer: DeadLetterWriter::new(dead_letters),
             answers,
             actor: Actor::new("device").unwrap_or_else(|_| unreachable!("a valid actor")),
             progress: Limit::once_in(PROGRESS_INTERVAL),
             contacts: Limit::once_in(CONTACT_INTERVAL),
             corrections: Limit::once_in(CORRECTION_INTERVAL),
-            budgets: Budgets::new(),
+            throttle: SelfReportThrottle::new(),
             unfinished,
         })
     }
@@ -97,16 +97,18 @@ impl Handler {
     pub(super) async fn handle(&self, message: &Inbound) -> Handled {
         let (kind, taken) = match (&message.topic, message.arrived) {
             (Ok(topic), Arrived::Stored | Arrived::Unstored) => (kind(topic.channel), self.take(topic, message).await),
-            (Ok(_), Arrived::Retained) => ("other", Err(Trouble::refused(DeadLetterReason::Retained, RETAINED))),
-            (Err(unknown), _) => ("other", Err(Trouble::refused(DeadLetterReason::UnknownTopic, unknown.to_string()))),
+            (Ok(_), Arrived::Retained) => ("other", Err(IntakeError::rejected(DeadLetterReason::Retained, RETAINED))),
+            (Err(unknown), _) => {
+                ("other", Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, unknown.to_string())))
+            }
         };
         let (outcome, handled) = match taken {
-            Ok(ignored) => ("stored", Handled::Settled(self.note(message, kind, ignored).await)),
-            Err(Trouble::Refused { reason, detail }) => {
-                (reason.word(), Handled::Settled(self.bury(message, kind, reason, &detail).await))
+            Ok(ignored) => ("stored", Handled::Settled(self.add_notes(message, kind, ignored).await)),
+            Err(IntakeError::Rejected { reason, detail }) => {
+                (reason.word(), Handled::Settled(self.dead_letter(message, kind, reason, &detail).await))
             }
-            Err(Trouble::NotNow(reason)) => ("again", Handled::Settled(again(message, &reason))),
-            Err(Trouble::TooOften(hold)) => ("held", Handled::Hold(hold)),
+            Err(IntakeError::Unavailable(reason)) => ("again", Handled::Settled(retry_later(message, &reason))),
+            Err(IntakeError::Throttled(throttled)) => ("held", Handled::Throttled(throttled)),
         };
         metrics::counter!("waybill_mqtt_messages_total", "kind" => kind, "outcome" => outcome).increment(1);
         handled
@@ -115,22 +117,22 @@ impl Handler {
     /// Lets go of a report that is one of too many different ones at once.
     pub(super) async fn refuse_excess(&self, message: &Inbound) -> Verdict {
         let detail = "more different reports at once than are kept of one device";
-        self.bury(message, "report", DeadLetterReason::TooMany, detail).await
+        self.dead_letter(message, "report", DeadLetterReason::TooMany, detail).await
     }
 
     /// Takes a message; says what of it was ignored.
-    async fn take(&self, topic: &DeviceTopic, message: &Inbound) -> Result<Ignored, Trouble> {
+    async fn take(&self, topic: &DeviceTopic, message: &Inbound) -> Result<Ignored, IntakeError> {
         let (payload, delivery) = (message.payload.as_ref(), message.delivery);
         match topic.channel {
             Channel::UpdateStatus { ordinal } => self.report(topic, ordinal, payload, delivery).await,
             Channel::Status | Channel::Info if message.arrived == Arrived::Unstored => {
-                self.glimpse(topic, payload).await.map(|()| None)
+                self.unstored_contact(topic, payload).await.map(|()| None)
             }
             Channel::Status => self.presence(topic, message).await,
             Channel::Info => {
                 let info = InfoMessage::read(payload)?.to_info()?;
-                self.tell(topic, message, MarkTopic::Info, info.into()).await?;
-                self.note_contact(topic, delivery).await.map(|()| None)
+                self.report_self(topic, message, MarkTopic::Info, info.into()).await?;
+                self.record_contact(topic, delivery).await.map(|()| None)
             }
             Channel::Telemetry => self.measurements(topic, payload, delivery).await,
             Channel::CommandsGet => {
@@ -139,10 +141,10 @@ impl Handler {
                 Ok(None)
             }
             Channel::FirmwareGet { .. } => {
-                Err(Trouble::refused(DeadLetterReason::UnknownTopic, "firmware is served over HTTP only so far"))
+                Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, "firmware is served over HTTP only so far"))
             }
             Channel::Commands | Channel::FirmwareChunk { .. } => {
-                Err(Trouble::refused(DeadLetterReason::UnknownTopic, "not a topic for devices to publish to"))
+                Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, "not a topic for devices to publish to"))
             }
         }
     }
@@ -153,7 +155,7 @@ impl Handler {
         ordinal: u32,
         payload: &[u8],
         delivery: Option<Delivery>,
-    ) -> Result<Ignored, Trouble> {
+    ) -> Result<Ignored, IntakeError> {
         let message = StatusReport::read(payload)?;
         let report = message.to_report(ordinal)?;
         let repeatable = report.status == ReportStatus::Downloading && message.has_progress();
@@ -163,60 +165,60 @@ impl Handler {
             return Ok(message.ignored());
         }
         let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Report));
-        let wish = DeviceCommand::from(report.clone()).arrived(Arrival { mark, overtakes: false });
-        let committed = self.execute(topic, delivery, wish).await?;
+        let command = DeviceCommand::from(report.clone()).arrived(Arrival { mark, overtakes: false });
+        let committed = self.execute(topic, delivery, command).await?;
         if is_live(&committed, ordinal) && (message.has_progress() || committed.events.is_empty()) {
             let progress = message.progress(&report);
             self.publish(topic, TelemetryKind::Progress, delivery, message.device_time(), &progress).await?;
         }
         if repeatable {
-            self.progress.note(&subject);
+            self.progress.record(&subject);
         }
-        self.note_contact(topic, delivery).await?;
-        if is_mistaken(&committed, &report) {
+        self.record_contact(topic, delivery).await?;
+        if is_about_ended_update(&committed, &report) {
             self.correct(topic).await?;
         }
-        match never_was(&committed.aggregate, &report) {
-            Some((reason, why)) => Err(Trouble::refused(reason, why)),
+        match unknown_target(&committed.aggregate, &report) {
+            Some((reason, why)) => Err(IntakeError::rejected(reason, why)),
             None => Ok(message.ignored()),
         }
     }
 
-    async fn correct(&self, topic: &DeviceTopic) -> Result<(), Trouble> {
+    async fn correct(&self, topic: &DeviceTopic) -> Result<(), IntakeError> {
         let subject = (&topic.tenant, &topic.device);
         if !self.corrections.is_over(&subject) {
             self.answers.send(&topic.tenant, &topic.device, WhenNothing::SayEmpty).await?;
-            self.corrections.note(&subject);
+            self.corrections.record(&subject);
         }
         Ok(())
     }
 
     /// Executes what a device says of itself, while it doesn't do so too often.
-    async fn tell(
+    async fn report_self(
         &self,
         topic: &DeviceTopic,
         message: &Inbound,
         kind: MarkTopic,
-        wish: DeviceCommand,
-    ) -> Result<Committed<Device>, Trouble> {
+        command: DeviceCommand,
+    ) -> Result<Committed<Device>, IntakeError> {
         let (subject, now, delivery) = ((&topic.tenant, &topic.device), Instant::now(), message.delivery);
         let mark = delivery.map(|delivery| delivery.mark(kind));
-        let wish = wish.arrived(Arrival { mark, overtakes: false });
+        let command = command.arrived(Arrival { mark, overtakes: false });
         let device = &self.store.load(&key(topic)).await?.aggregate;
-        let decided = device.decide(clock::now(), &wish);
+        let decided = device.decide(clock::now(), &command);
         let no_news = decided.as_ref().is_ok_and(Vec::is_empty);
         let events = decided.unwrap_or_default();
-        if self.budgets.is_spent(&subject, now)
-            && let Some(hold) = self.budgets.hold(&subject, device, &events, now)
+        if self.throttle.is_exhausted(&subject, now)
+            && let Some(throttled) = self.throttle.check(&subject, device, &events, now)
         {
-            return Err(Trouble::TooOften(hold));
+            return Err(IntakeError::Throttled(throttled));
         }
         // Asked before it is executed: what is finished by now is in the state that a message without news is judged on. News leaves
         // its mark in any case.
         let overtakes = !no_news || self.unfinished.before(message).await;
-        let wish = wish.arrived(Arrival { mark, overtakes });
-        let committed = self.execute(topic, delivery, wish).await?;
-        self.budgets.charge(&subject, &committed.aggregate, &committed.events, now);
+        let command = command.arrived(Arrival { mark, overtakes });
+        let committed = self.execute(topic, delivery, command).await?;
+        self.throttle.charge(&subject, &committed.aggregate, &committed.events, now);
         Ok(committed)
     }
 
@@ -224,9 +226,9 @@ impl Handler {
         &self,
         topic: &DeviceTopic,
         delivery: Option<Delivery>,
-        wish: DeviceCommand,
-    ) -> Result<Committed<Device>, Trouble> {
-        let request = Request::new(command_id(delivery), self.actor.clone(), wish);
+        command: DeviceCommand,
+    ) -> Result<Committed<Device>, IntakeError> {
+        let request = Request::new(command_id(delivery), self.actor.clone(), command);
         Ok(self.store.execute(&key(topic), request).await?)
     }
 
@@ -237,8 +239,9 @@ impl Handler {
         delivery: Option<Delivery>,
         device_time: Option<DateTime<Utc>>,
         data: &impl Serialize,
-    ) -> Result<(), Trouble> {
-        let data = to_raw_value(data).map_err(|error| Trouble::refused(DeadLetterReason::Broken, error.to_string()))?;
+    ) -> Result<(), IntakeError> {
+        let data =
+            to_raw_value(data).map_err(|error| IntakeError::rejected(DeadLetterReason::Broken, error.to_string()))?;
         self.publish_raw(topic, kind, delivery, device_time, data).await
     }
 
@@ -249,7 +252,7 @@ impl Handler {
         delivery: Option<Delivery>,
         device_time: Option<DateTime<Utc>>,
         data: Box<RawValue>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), IntakeError> {
         let place =
             delivery.map(|Delivery { incarnation_ms, number, .. }| BrokerPlace { incarnation_ms, sequence: number });
         let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, place, data };
@@ -258,21 +261,27 @@ impl Handler {
     }
 
     /// Leaves notes on a message that had its effect.
-    async fn note(&self, message: &Inbound, kind: &'static str, ignored: Ignored) -> Verdict {
+    async fn add_notes(&self, message: &Inbound, kind: &'static str, ignored: Ignored) -> Verdict {
         let mut verdict = Verdict::Done;
         if let Some(ignored) = ignored {
-            verdict = self.bury(message, kind, DeadLetterReason::PartlyIgnored, &ignored).await;
+            verdict = self.dead_letter(message, kind, DeadLetterReason::PartlyIgnored, &ignored).await;
         }
         if message.arrived == Arrived::Unstored && verdict == Verdict::Done {
-            verdict = self.bury(message, kind, DeadLetterReason::QosZero, QOS_ZERO).await;
+            verdict = self.dead_letter(message, kind, DeadLetterReason::QosZero, QOS_ZERO).await;
         }
         verdict
     }
 
-    async fn bury(&self, message: &Inbound, kind: &'static str, reason: DeadLetterReason, detail: &str) -> Verdict {
-        match self.letters.keep(message, kind, reason, detail).await {
+    async fn dead_letter(
+        &self,
+        message: &Inbound,
+        kind: &'static str,
+        reason: DeadLetterReason,
+        detail: &str,
+    ) -> Verdict {
+        match self.dead_letter_writer.keep(message, kind, reason, detail).await {
             Ok(()) => Verdict::Done,
-            Err(error) => again(message, &error.to_string()),
+            Err(error) => retry_later(message, &error.to_string()),
         }
     }
 }
@@ -294,14 +303,14 @@ fn is_live(committed: &Committed<Device>, ordinal: u32) -> bool {
     committed.aggregate.update(ordinal).is_some_and(|update| update.phase.is_live())
 }
 
-fn again(message: &Inbound, reason: &str) -> Verdict {
+fn retry_later(message: &Inbound, reason: &str) -> Verdict {
     let times = message.delivery.map_or(1, |delivery| delivery.times).clamp(1, 16);
-    let pause = AGAIN_PAUSE.saturating_mul(1 << (times - 1)).min(AGAIN_PAUSE_MAX);
+    let pause = RETRY_PAUSE.saturating_mul(1 << (times - 1)).min(RETRY_PAUSE_MAX);
     if message.arrived != Arrived::Stored {
         metrics::counter!("waybill_mqtt_unkept_lost_total").increment(1);
     }
     tracing::debug!(reason, times, "a message can't be stored now");
-    Verdict::Again(pause.mul_f64(rand::rng().random_range(0.5..1.0)))
+    Verdict::Retry(pause.mul_f64(rand::rng().random_range(0.5..1.0)))
 }
 
 fn kind(channel: Channel) -> &'static str {

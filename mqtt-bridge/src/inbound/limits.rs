@@ -29,7 +29,7 @@ impl Limit {
     }
 
     /// Notes that it has been said. To be called when it has had its effect, so that a message that comes again is not dropped.
-    pub(super) fn note(&self, subject: &impl Hash) {
+    pub(super) fn record(&self, subject: &impl Hash) {
         self.seen.insert(self.hasher.hash_one(subject), ());
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     fn the_second_time_within_the_interval_is_over_the_limit() {
         let limit = Limit::once_in(Duration::from_secs(3_600));
         assert!(!limit.is_over(&("acme", "d-1")));
-        limit.note(&("acme", "d-1"));
+        limit.record(&("acme", "d-1"));
         assert!(limit.is_over(&("acme", "d-1")));
         assert!(!limit.is_over(&("acme", "d-2")));
     }
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn behind_the_interval_it_may_be_said_again() {
         let limit = Limit::once_in(Duration::from_millis(1));
-        limit.note(&"d-1");
+        limit.record(&"d-1");
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while limit.is_over(&"d-1") {
             assert!(std::time::Instant::now() < deadline, "never forgotten");

@@ -27,7 +27,7 @@ pub(super) trait InOrder {
     fn place(&self) -> (u64, bool);
 }
 
-struct Lane<S, M> {
+struct SourceBuffer<S, M> {
     source: S,
     /// With the time of their arrival.
     waiting: VecDeque<(Instant, M)>,
@@ -37,7 +37,7 @@ struct Lane<S, M> {
     empty_since: Instant,
 }
 
-impl<S, M> Lane<S, M> {
+impl<S, M> SourceBuffer<S, M> {
     /// Until when it is waited for what is owed here; none when nothing is.
     fn owes_until(&self) -> Option<Instant> {
         (self.owes && self.waiting.is_empty()).then(|| self.empty_since + HELD_BACK)
@@ -45,7 +45,7 @@ impl<S, M> Lane<S, M> {
 }
 
 pub(super) struct Merge<S, M> {
-    lanes: Vec<Lane<S, M>>,
+    buffers: Vec<SourceBuffer<S, M>>,
     /// The highest number handed out.
     last: u64,
 }
@@ -65,8 +65,9 @@ where
     E: Display,
 {
     pub(super) fn new(sources: Vec<S>) -> Self {
-        let lane = |source| Lane { source, waiting: VecDeque::new(), owes: false, empty_since: Instant::now() };
-        Self { lanes: sources.into_iter().map(lane).collect(), last: 0 }
+        let buffer =
+            |source| SourceBuffer { source, waiting: VecDeque::new(), owes: false, empty_since: Instant::now() };
+        Self { buffers: sources.into_iter().map(buffer).collect(), last: 0 }
     }
 
     /// The next message; the reason when a reader has failed or ended.
@@ -89,12 +90,12 @@ where
     /// Takes what has come; how many messages that were.
     fn fill(&mut self, context: &mut Context<'_>) -> Result<usize, String> {
         let mut count = 0;
-        for lane in &mut self.lanes {
-            while lane.waiting.len() < WAITING_MAX {
-                match lane.source.poll_next_unpin(context) {
+        for buffer in &mut self.buffers {
+            while buffer.waiting.len() < WAITING_MAX {
+                match buffer.source.poll_next_unpin(context) {
                     Poll::Ready(Some(Ok(message))) => {
-                        lane.owes = message.place().1;
-                        lane.waiting.push_back((Instant::now(), message));
+                        buffer.owes = message.place().1;
+                        buffer.waiting.push_back((Instant::now(), message));
                         count += 1;
                     }
                     Poll::Ready(Some(Err(error))) => return Err(error.to_string()),
@@ -117,11 +118,11 @@ where
 
     fn choose(&mut self, now: Instant) -> Next<M> {
         // What is owed for too long has gone another way, to another process perhaps.
-        let overdue = |lane: &&mut Lane<S, M>| lane.owes_until().is_some_and(|until| until <= now);
-        self.lanes.iter_mut().filter(overdue).for_each(|lane| lane.owes = false);
-        let owed_until = self.lanes.iter().filter_map(Lane::owes_until).max();
-        let number = |lane: &&mut Lane<S, M>| lane.waiting.front().map(|(_, message)| message.place().0);
-        let filled = self.lanes.iter_mut().filter(|lane| !lane.waiting.is_empty());
+        let overdue = |buffer: &&mut SourceBuffer<S, M>| buffer.owes_until().is_some_and(|until| until <= now);
+        self.buffers.iter_mut().filter(overdue).for_each(|buffer| buffer.owes = false);
+        let owed_until = self.buffers.iter().filter_map(SourceBuffer::owes_until).max();
+        let number = |buffer: &&mut SourceBuffer<S, M>| buffer.waiting.front().map(|(_, message)| message.place().0);
+        let filled = self.buffers.iter_mut().filter(|buffer| !buffer.waiting.is_empty());
         let Some(first) = filled.min_by_key(number) else { return Next::Nothing };
         let Some((arrived, place)) = first.waiting.front().map(|(arrived, message)| (*arrived, message.place().0))
         else {
@@ -140,9 +141,9 @@ where
     /// Everything that has come and hasn't been handed out.
     pub(super) fn fetched(&mut self) -> Vec<M> {
         let mut fetched = Vec::new();
-        for lane in &mut self.lanes {
-            fetched.extend(lane.waiting.drain(..).map(|(_, message)| message));
-            while let Some(Some(Ok(message))) = lane.source.next().now_or_never() {
+        for buffer in &mut self.buffers {
+            fetched.extend(buffer.waiting.drain(..).map(|(_, message)| message));
+            while let Some(Some(Ok(message))) = buffer.source.next().now_or_never() {
                 fetched.push(message);
             }
         }
@@ -168,7 +169,7 @@ mod tests {
     type Source = BoxStream<'static, Result<Numbered, String>>;
 
     /// Delivers the numbers, then nothing for ever.
-    fn lane(numbers: &[u64], more_than_came: bool) -> Source {
+    fn buffer(numbers: &[u64], more_than_came: bool) -> Source {
         let last = numbers.len().saturating_sub(1);
         let messages: Vec<_> = numbers
             .iter()
@@ -188,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_backlog_comes_in_the_order_of_the_stream() {
-        let mut merge = Merge::new(vec![lane(&[1, 4, 9], false), lane(&[], false), lane(&[2, 3, 8, 10], false)]);
+        let mut merge = Merge::new(vec![buffer(&[1, 4, 9], false), buffer(&[], false), buffer(&[2, 3, 8, 10], false)]);
         assert_eq!(numbers(&mut merge, 7).await, [1, 2, 3, 4, 8, 9, 10]);
     }
 
@@ -200,14 +201,14 @@ mod tests {
             Ok(Numbered(2, false))
         });
         let reports = stream::iter([Ok(Numbered(1, false))]).chain(late).chain(stream::pending()).boxed();
-        let mut merge = Merge::new(vec![reports, lane(&[3], false)]);
+        let mut merge = Merge::new(vec![reports, buffer(&[3], false)]);
         assert_eq!(numbers(&mut merge, 3).await, [1, 2, 3]);
     }
 
     #[tokio::test]
     async fn gaps_that_never_fill_cost_one_wait() {
         let odd: Vec<u64> = (0..500).map(|n| 2 * n + 1).collect();
-        let mut merge = Merge::new(vec![lane(&odd, false)]);
+        let mut merge = Merge::new(vec![buffer(&odd, false)]);
         let began = Instant::now();
         assert_eq!(numbers(&mut merge, 500).await, odd);
         assert!(began.elapsed() < 50 * GAP_HELD_BACK, "{:?}", began.elapsed());
@@ -215,13 +216,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_owed_and_does_not_come_holds_up_nobody_for_long() {
-        let mut merge = Merge::new(vec![lane(&[1], true), lane(&[5, 6], false)]);
+        let mut merge = Merge::new(vec![buffer(&[1], true), buffer(&[5, 6], false)]);
         assert_eq!(numbers(&mut merge, 3).await, [1, 5, 6]);
     }
 
     #[tokio::test]
     async fn what_was_fetched_can_be_given_back() {
-        let mut merge = Merge::new(vec![lane(&[1, 3], false), lane(&[2], false)]);
+        let mut merge = Merge::new(vec![buffer(&[1, 3], false), buffer(&[2], false)]);
         assert_eq!(merge.next().await.unwrap().0, 1);
         let mut back: Vec<u64> = merge.fetched().into_iter().map(|message| message.0).collect();
         back.sort_unstable();

@@ -7,14 +7,14 @@
 mod answers;
 mod backlog;
 mod handler;
-mod heard;
+mod intake_error;
 mod limits;
 mod merge;
 pub(crate) mod mqtt_msgs;
 mod queues;
-mod trouble;
 mod unfinished;
 pub(crate) mod unstored;
+mod watermark_publisher;
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub(crate) enum Verdict {
     /// Everything that follows from it is stored.
     Done,
     /// It can't be stored now: it is wanted again after this time.
-    Again(Duration),
+    Retry(Duration),
 }
 
 /// The way back to the source of a message; none for what nobody keeps.
@@ -123,11 +123,11 @@ impl Ack {
     pub(crate) async fn settle(&self, verdict: Verdict) {
         let kind = match verdict {
             Verdict::Done => AckKind::Ack,
-            Verdict::Again(pause) => AckKind::Nak(Some(pause)),
+            Verdict::Retry(pause) => AckKind::Nak(Some(pause)),
         };
         let Some(kept) = &self.kept else { return };
         if verdict == Verdict::Done {
-            kept.settled.note(kept.number);
+            kept.settled.record(kept.number);
         }
         // Unsent, it is delivered again when its time is over.
         if let Err(error) = kept.acker.ack_with(kind).await {

@@ -1,7 +1,7 @@
 //! The nats-server source: durable pull consumers on the stream in which the server keeps what MQTT clients publish with QoS 1, one per
 //! up-channel. One with all their filters would do, but reads a backlog seven times slower than a consumer with a single filter.
 //!
-//! That stream is the server's own affair, so only this file and `heard` know it, and it is looked at before it is relied on: a stream that is
+//! That stream is the server's own affair, so only this file and `watermark_publisher` know it, and it is looked at before it is relied on: a stream that is
 //! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
 //! nothing may be called ready before the durable exists.
 
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{InOrder, Merge};
-use super::{Ack, Arrived, Delivery, Inbound, Queues, Settled, Verdict, heard};
+use super::{Ack, Arrived, Delivery, Inbound, Queues, Settled, Verdict, watermark_publisher};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 pub(super) const STREAM: &str = "$MQTT_msgs";
@@ -82,7 +82,7 @@ pub(crate) async fn run(
                 let jetstream = open.jetstream.clone();
                 let reason = tokio::select! {
                     reason = read(open, &queues, &stop) => reason,
-                    never = heard::run(&jetstream, &telemetry) => match never {},
+                    never = watermark_publisher::run(&jetstream, &telemetry) => match never {},
                 };
                 tracing::debug!(reason, "reading of MQTT messages interrupted");
             }
@@ -119,15 +119,15 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
             jetstream.create_consumer_on_stream(durable(channel, filter), STREAM).await.map_err(unavailable)?;
         consumers.push(consumer);
     }
-    let mut lanes = Vec::new();
+    let mut sources = Vec::new();
     for consumer in consumers {
         let fetch =
             consumer.stream().max_messages_per_batch(FETCH_MESSAGES).heartbeat(HEARTBEAT).expires(FETCH_EXPIRES);
-        lanes.push(fetch.messages().await.map_err(unavailable)?);
+        sources.push(fetch.messages().await.map_err(unavailable)?);
     }
     let created_ms = info.created.timestamp_millis();
     let incarnation_ms = u64::try_from(created_ms).unwrap_or(0);
-    Ok(Open { jetstream, messages: Merge::new(lanes), incarnation_ms, settled: Settled::new() })
+    Ok(Open { jetstream, messages: Merge::new(sources), incarnation_ms, settled: Settled::new() })
 }
 
 /// The stream, if it is what this file believes.
@@ -188,7 +188,7 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
 /// Messages fetched ahead go back at once, so that nobody waits until their time is over.
 async fn give_back(open: &mut Open) {
     for message in open.messages.fetched() {
-        open.inbound(message).ack.settle(Verdict::Again(Duration::ZERO)).await;
+        open.inbound(message).ack.settle(Verdict::Retry(Duration::ZERO)).await;
     }
 }
 

@@ -1,12 +1,12 @@
 //! Messages of one device one after another, in order of arrival; those of different devices side by side.
 //!
 //! A fixed number of queues, chosen by a hash of tenant and device, each with one worker that serves its devices in turn. The reader never
-//! waits for them. Of each device a queue keeps a bounded [`lane`]: what is said above its rate waits there, or is replaced by what the
+//! waits for them. Of each device a queue keeps a bounded [`device_queue`]: what is said above its rate waits there, or is replaced by what the
 //! device says next. So whatever one device does, the broker waits for few of its messages, and the others are served as ever.
 
-mod lane;
+mod coalesce;
+mod device_queue;
 mod rates;
-mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -20,9 +20,9 @@ use moka::sync::Cache;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use self::lane::{Dropped, Entry, Lane, Standing};
+use self::coalesce::Coalesced;
+use self::device_queue::{DeviceQueue, Dropped, Entry, Standing};
 use self::rates::{FORGOTTEN_AFTER, Rates};
-use self::words::Said;
 use super::handler::Handled;
 use super::limits::{Limit, REMEMBERED_MAX};
 use super::mqtt_msgs::ACK_WAIT;
@@ -63,7 +63,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    lanes: HashMap<u64, Lane<Arc<Inbound>>>,
+    devices: HashMap<u64, DeviceQueue<Arc<Inbound>>>,
     /// Devices of which something waits, the one to be served next first.
     turns: VecDeque<u64>,
     messages: usize,
@@ -100,7 +100,7 @@ impl Queues {
     pub(crate) async fn push(&self, message: Inbound) {
         let device = match message.owner() {
             (Some(tenant), Some(device)) => self.hasher.hash_one((tenant, device)),
-            // Nobody's: they share one lane, however they are called.
+            // Nobody's: they share one queue, however they are called.
             _ => self.hasher.hash_one(()),
         };
         let queue = &self.queues[(device % QUEUES as u64) as usize];
@@ -110,7 +110,7 @@ impl Queues {
             Pushed::Kept => {}
             Pushed::Full(message) => {
                 metrics::counter!("waybill_mqtt_queue_full_total").increment(1);
-                message.ack.settle(Verdict::Again(FULL_PAUSE)).await;
+                message.ack.settle(Verdict::Retry(FULL_PAUSE)).await;
             }
             Pushed::LetGo(message, why) => {
                 self.name(device, &message, why);
@@ -121,10 +121,10 @@ impl Queues {
 
     /// Says in the log which device is too loud.
     fn name(&self, device: u64, message: &Arc<Inbound>, why: Dropped) {
-        if why == Dropped::Budget || self.named.is_over(&device) {
+        if why == Dropped::Throttled || self.named.is_over(&device) {
             return;
         }
-        self.named.note(&device);
+        self.named.record(&device);
         let (kind, topic) = (message.kind().label(), message.topic_text());
         tracing::warn!(
             kind,
@@ -155,7 +155,7 @@ impl Queue {
         if waiting.messages >= QUEUED_MAX {
             return Pushed::Full(message);
         }
-        let let_go = self.change(&mut waiting, device, |lane| lane.offer(message, now));
+        let let_go = self.change(&mut waiting, device, |queue| queue.offer(message, now));
         let_go.map_or(Pushed::Kept, |(message, why)| Pushed::LetGo(message, why))
     }
 
@@ -164,28 +164,33 @@ impl Queue {
         for _ in 0..waiting.turns.len() {
             let Some(device) = waiting.turns.pop_front() else { break };
             waiting.turns.push_back(device);
-            if let Some(entry) = self.change(&mut waiting, device, |lane| lane.next(now)) {
+            if let Some(entry) = self.change(&mut waiting, device, |queue| queue.next(now)) {
                 return Turn::Work(device, entry);
             }
         }
         if waiting.closed {
-            let rest = waiting.lanes.drain().flat_map(|(_, mut lane)| lane.drain()).collect();
+            let rest = waiting.devices.drain().flat_map(|(_, mut queue)| queue.drain()).collect();
             return Turn::GiveBack(rest);
         }
-        Turn::Wait(waiting.lanes.values().filter_map(|lane| lane.due(now)).min())
+        Turn::Wait(waiting.devices.values().filter_map(|queue| queue.due(now)).min())
     }
 
-    /// Changes the lane of a device, which exists while something is in it.
-    fn change<T>(&self, waiting: &mut Waiting, device: u64, change: impl FnOnce(&mut Lane<Arc<Inbound>>) -> T) -> T {
-        let known = waiting.lanes.contains_key(&device);
+    /// Changes the queue of a device, which exists while something is in it.
+    fn change<T>(
+        &self,
+        waiting: &mut Waiting,
+        device: u64,
+        change: impl FnOnce(&mut DeviceQueue<Arc<Inbound>>) -> T,
+    ) -> T {
+        let known = waiting.devices.contains_key(&device);
         let rates = || self.rates.get(&device).unwrap_or_default();
-        let lane = waiting.lanes.entry(device).or_insert_with(|| Lane::new(rates()));
-        let before = lane.len();
-        let outcome = change(lane);
-        let (after, used) = (lane.len(), lane.rates);
+        let queue = waiting.devices.entry(device).or_insert_with(|| DeviceQueue::new(rates()));
+        let before = queue.len();
+        let outcome = change(queue);
+        let (after, used) = (queue.len(), queue.rates);
         waiting.messages = waiting.messages + after - before;
         if after == 0 {
-            waiting.lanes.remove(&device);
+            waiting.devices.remove(&device);
             waiting.turns.retain(|other| *other != device);
             self.rates.insert(device, used);
         } else if !known {
@@ -195,7 +200,7 @@ impl Queue {
     }
 
     fn unrenewed(&self, now: Instant) -> Vec<Arc<Inbound>> {
-        self.lock().lanes.values_mut().flat_map(|lane| lane.unrenewed(RENEWED_AFTER, now)).collect()
+        self.lock().devices.values_mut().flat_map(|queue| queue.unrenewed(RENEWED_AFTER, now)).collect()
     }
 }
 
@@ -224,7 +229,7 @@ async fn work(queue: Arc<Queue>, handler: Arc<Handler>) {
             },
             Turn::GiveBack(rest) => {
                 for message in rest {
-                    message.ack.settle(Verdict::Again(Duration::ZERO)).await;
+                    message.ack.settle(Verdict::Retry(Duration::ZERO)).await;
                 }
                 return;
             }
@@ -252,12 +257,13 @@ async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<I
     }
     match handler.handle(&message).await {
         Handled::Settled(verdict) => message.ack.settle(verdict).await,
-        Handled::Hold(hold) => {
+        Handled::Throttled(throttled) => {
             message.ack.renew().await;
-            let put_back = |lane: &mut Lane<_>| lane.put_back(message, hold.until, hold.permit, Instant::now());
+            let put_back =
+                |queue: &mut DeviceQueue<_>| queue.put_back(message, throttled.until, throttled.permit, Instant::now());
             let moot = queue.change(&mut queue.lock(), device, put_back);
             if let Some(moot) = moot {
-                let_go(&moot, Dropped::Budget).await;
+                let_go(&moot, Dropped::Throttled).await;
             }
         }
     }

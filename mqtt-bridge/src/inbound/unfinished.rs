@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Inbound;
-use super::heard::{NO_MESSAGE_FOUND, ask};
 use super::mqtt_msgs::STREAM;
+use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
 
 /// Older messages that are looked at, of those that this process has just acknowledged.
 const LOOKS_MAX: usize = 4;
@@ -41,7 +41,7 @@ impl Settled {
         Self(Cache::builder().max_capacity(SETTLED_MAX).time_to_live(SETTLED_FOR).build())
     }
 
-    pub(super) fn note(&self, number: u64) {
+    pub(super) fn record(&self, number: u64) {
         self.0.insert(number, ());
     }
 

@@ -24,7 +24,7 @@ const QOS_HEADER: &str = "Nmqtt-Pub";
 /// Header of a retained message: its topic.
 const RETAINED_TOPIC_HEADER: &str = "Nmqtt-RTopic";
 /// Pause before subscribing again.
-const AGAIN_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Listens until stopped.
 pub(crate) async fn run(client: Client, queues: Arc<Queues>, stop: CancellationToken) {
@@ -40,7 +40,7 @@ pub(crate) async fn run(client: Client, queues: Arc<Queues>, stop: CancellationT
             }
             Err(error) => tracing::debug!(%error, "messages with QoS 0 can't be subscribed to"),
         }
-        stop.run_until_cancelled(sleep(AGAIN_PAUSE)).await;
+        stop.run_until_cancelled(sleep(RETRY_PAUSE)).await;
     }
 }
 

@@ -149,7 +149,7 @@ impl Owner {
         memory.invalidate_all();
         tracing::info!(devices = standing.len(), "MQTT broker is back; publishing the commands that stand");
         for device in standing {
-            self.pending.add(device, Hint::again());
+            self.pending.add(device, Hint::look_again());
         }
     }
 
@@ -163,7 +163,7 @@ impl Owner {
             Ok(devices) => {
                 let last = devices.last().filter(|_| devices.len() >= SWEEP_PAGE).cloned();
                 for device in devices {
-                    self.pending.add(device, Hint::again());
+                    self.pending.add(device, Hint::look_again());
                 }
                 match last {
                     Some(last) => self.ask(Some(last)),

@@ -29,12 +29,12 @@ impl Hint {
         Self { from: position, to: position, force: false }
     }
 
-    /// A wish to look again, not from the log.
-    pub(super) fn again() -> Self {
+    /// Asks to look at the device again; does not come from the log.
+    pub(super) fn look_again() -> Self {
         Self { from: NO_POSITION, to: 0, force: false }
     }
 
-    /// A wish to publish again what followed a record.
+    /// Asks to publish again what followed a record.
     pub(super) fn repeat(from: u64) -> Self {
         Self { from, to: 0, force: true }
     }
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn looking_again_holds_up_no_position() {
         let mut pending = Pending::reading_from(10);
-        pending.add(device("d-1"), Hint::again());
+        pending.add(device("d-1"), Hint::look_again());
         assert_eq!(pending.followed(), 10);
     }
 }

@@ -7,9 +7,9 @@ use domain::device::{Arrival, Device, DeviceCommand, Lifecycle, MarkTopic, Reach
 use event_store::dead_letters::DeadLetterReason;
 use event_store::telemetry::TelemetryKind;
 
-use super::mistakes::never_was;
+use super::mistakes::unknown_target;
 use super::{Handler, Ignored, key};
-use crate::inbound::trouble::Trouble;
+use crate::inbound::intake_error::IntakeError;
 use crate::inbound::{Delivery, Inbound};
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{Contact, Measurements, PresenceMessage, PresenceWord};
@@ -20,7 +20,7 @@ const BOOT_LOOP: &str = "the device says that it has restarted, or changed its t
 impl Handler {
     /// A `status` or `info` with QoS 0: it makes the device online and has no other effect. Nobody keeps it, so it may be read late, after
     /// newer ones, and nothing says so: it can't prove which version runs.
-    pub(super) async fn glimpse(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<(), Trouble> {
+    pub(super) async fn unstored_contact(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<(), IntakeError> {
         let offline = || PresenceMessage::read(payload).is_ok_and(|message| message.status == PresenceWord::Offline);
         if topic.channel == Channel::Status && offline() {
             return self.active(topic).await.map(drop);
@@ -28,7 +28,7 @@ impl Handler {
         self.seen_online(topic, None).await
     }
 
-    pub(super) async fn presence(&self, topic: &DeviceTopic, inbound: &Inbound) -> Result<Ignored, Trouble> {
+    pub(super) async fn presence(&self, topic: &DeviceTopic, inbound: &Inbound) -> Result<Ignored, IntakeError> {
         let (message, delivery) = (PresenceMessage::read(&inbound.payload)?, inbound.delivery);
         let contact = numbered(message.to_contact()?, delivery);
         let mut ignored = message.ignored();
@@ -36,17 +36,17 @@ impl Handler {
             PresenceWord::Online => {
                 let presence = message.to_presence()?;
                 let last = presence.last_update.clone();
-                let told = self.tell(topic, inbound, MarkTopic::Status, presence.into()).await;
-                if matches!(told, Err(Trouble::TooOften(_))) {
+                let told = self.report_self(topic, inbound, MarkTopic::Status, presence.into()).await;
+                if matches!(told, Err(IntakeError::Throttled(_))) {
                     // The device made contact, although its boot has to wait. A note that can't be kept is made with its next boot.
-                    self.note_contact(topic, delivery).await?;
-                    self.bury(inbound, "presence", DeadLetterReason::BootLoop, BOOT_LOOP).await;
+                    self.record_contact(topic, delivery).await?;
+                    self.dead_letter(inbound, "presence", DeadLetterReason::BootLoop, BOOT_LOOP).await;
                 }
                 let device = &told?.aggregate;
-                let never_was =
-                    last.and_then(|last| never_was(device, &last)).map(|(_, why)| format!("last_update: {why}"));
-                ignored = ignored.into_iter().chain(never_was).reduce(|one, other| format!("{one}; {other}"));
-                self.contacts.note(&(&topic.tenant, &topic.device));
+                let unknown_target =
+                    last.and_then(|last| unknown_target(device, &last)).map(|(_, why)| format!("last_update: {why}"));
+                ignored = ignored.into_iter().chain(unknown_target).reduce(|one, other| format!("{one}; {other}"));
+                self.contacts.record(&(&topic.tenant, &topic.device));
             }
             // Whether the device is gone is decided later, when it has had time to come back.
             PresenceWord::Offline => {
@@ -65,7 +65,7 @@ impl Handler {
         topic: &DeviceTopic,
         payload: &[u8],
         delivery: Option<Delivery>,
-    ) -> Result<Ignored, Trouble> {
+    ) -> Result<Ignored, IntakeError> {
         let Measurements { data, device_time, ignored } = Measurements::read(payload)?;
         self.seen_online(topic, delivery).await?;
         self.publish_raw(topic, TelemetryKind::Measurements, delivery, device_time, data).await?;
@@ -73,7 +73,7 @@ impl Handler {
     }
 
     /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
-    pub(super) async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+    pub(super) async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), IntakeError> {
         let device = self.active(topic).await?;
         // Whoever counts as offline is let through: it was marked so just now.
         if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
@@ -83,22 +83,26 @@ impl Handler {
         if !device.applied.is_late(mark, device.applied.status) {
             self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
         }
-        self.note_contact(topic, delivery).await
+        self.record_contact(topic, delivery).await
     }
 
-    pub(super) async fn note_contact(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), Trouble> {
+    pub(super) async fn record_contact(
+        &self,
+        topic: &DeviceTopic,
+        delivery: Option<Delivery>,
+    ) -> Result<(), IntakeError> {
         let subject = (&topic.tenant, &topic.device);
         if self.contacts.is_over(&subject) {
             return Ok(());
         }
         let contact = numbered(Contact::default(), delivery);
         self.publish(topic, TelemetryKind::Contact, delivery, None, &contact).await?;
-        self.contacts.note(&subject);
+        self.contacts.record(&subject);
         Ok(())
     }
 
     /// The device, if it is in service.
-    pub(super) async fn active(&self, topic: &DeviceTopic) -> Result<Arc<Device>, Trouble> {
+    pub(super) async fn active(&self, topic: &DeviceTopic) -> Result<Arc<Device>, IntakeError> {
         let device = Arc::clone(&self.store.load(&key(topic)).await?.aggregate);
         match device.lifecycle {
             Lifecycle::Active => Ok(device),

@@ -7,7 +7,7 @@ use event_store::dead_letters::DeadLetterReason;
 use super::is_live;
 
 /// What a report speaks of that never was.
-pub(super) fn never_was(device: &Device, report: &Report) -> Option<(DeadLetterReason, String)> {
+pub(super) fn unknown_target(device: &Device, report: &Report) -> Option<(DeadLetterReason, String)> {
     let (ordinal, attempt) = (report.ordinal, report.attempt);
     match device.update(ordinal) {
         // Of old updates only the latest are remembered.
@@ -31,7 +31,7 @@ pub(super) fn never_was(device: &Device, report: &Report) -> Option<(DeadLetterR
 }
 
 /// Whether a device reports on an update that wasn't live: it should hear what stands.
-pub(super) fn is_mistaken(committed: &Committed<Device>, report: &Report) -> bool {
+pub(super) fn is_about_ended_update(committed: &Committed<Device>, report: &Report) -> bool {
     let ended_by_this = committed.events.iter().any(|event| {
         event.update().is_some_and(|update| update.ordinal == report.ordinal)
             && !matches!(event, DeviceEvent::UpdateReportedLate { .. })

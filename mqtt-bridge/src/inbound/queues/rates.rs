@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::limits::{Bucket, Rate};
-use super::words::Kind;
+use super::coalesce::Kind;
 
 /// A whole update within a second says three of these, each perhaps twice: ten such updates at once, then one each second or so.
 const PRESENCE: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };

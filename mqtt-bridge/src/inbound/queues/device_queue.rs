@@ -1,8 +1,8 @@
 //! What one device has said and nobody has taken yet: within its rate in order of arrival, above it only what the next word doesn't
 //! replace.
 //!
-//! Invariants: the newest of what replaces each other is always kept until it is taken; of no kind of message a lane keeps more than
-//! [`KEPT_MAX`], measurements aside; a lane that is empty is forgotten with nothing lost.
+//! Invariants: the newest of what replaces each other is always kept until it is taken; of no kind of message a queue keeps more than
+//! [`KEPT_MAX`], measurements aside; a queue that is empty is forgotten with nothing lost.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::coalesce::{CoalesceKey, Coalesced, Kind};
 use super::rates::{self, Rates};
-use super::words::{Kind, Said, Word};
 
 /// Messages of one kind that are within the rate and wait for their turn.
 const GRANTED_MAX: usize = 24;
@@ -33,7 +33,7 @@ pub(super) enum Standing {
     /// Above it.
     Waiting,
     /// Taken once, and put back because what it says is nothing new enough.
-    Held { until: Instant },
+    Throttled { until: Instant },
     /// One of too many.
     Excess,
 }
@@ -44,7 +44,7 @@ pub(super) enum Dropped {
     /// Above the rate, and a newer one says the same.
     Rate,
     /// Held, and a newer one says the same.
-    Budget,
+    Throttled,
     /// More different ones than are kept.
     TooMany,
 }
@@ -53,7 +53,7 @@ impl Dropped {
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Rate => "rate",
-            Self::Budget => "budget",
+            Self::Throttled => "budget",
             Self::TooMany => "too_many",
         }
     }
@@ -65,17 +65,17 @@ pub(super) struct Entry<M> {
     /// When the broker was last told that it is being worked on.
     pub(super) renewed: Instant,
     /// Known of those that wait or are held: reading a message takes time.
-    word: Option<Word>,
+    key: Option<CoalesceKey>,
     /// Leave to be held.
     permit: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) struct Lane<M> {
+pub(super) struct DeviceQueue<M> {
     pub(super) rates: Rates,
     entries: VecDeque<Entry<M>>,
 }
 
-impl<M: Said + Clone> Lane<M> {
+impl<M: Coalesced + Clone> DeviceQueue<M> {
     pub(super) fn new(rates: Rates) -> Self {
         Self { rates, entries: VecDeque::new() }
     }
@@ -101,51 +101,53 @@ impl<M: Said + Clone> Lane<M> {
         let overtakes = self.any(kind, Standing::Waiting);
         let room = self.entries.iter().filter(in_line).count() < granted_max(kind);
         if room && !overtakes && self.rates.take(kind, now) {
-            let moot = self.take_held_before(&message);
+            let moot = self.take_throttled_before(&message);
             // One that is delivered again goes before those that came after it.
             let after = |entry: &Entry<M>| !message.is_older_than(&entry.message);
             let place = self.entries.iter().rposition(after).map_or(0, |last| last + 1);
             self.entries.insert(place, Entry::new(message, Standing::Granted, now));
-            return moot.map(|moot| (moot, Dropped::Budget));
+            return moot.map(|moot| (moot, Dropped::Throttled));
         }
         self.offer_above_the_rate(message, now)
     }
 
     fn offer_above_the_rate(&mut self, message: M, now: Instant) -> Option<(M, Dropped)> {
-        let (kind, word) = (message.kind(), message.word());
+        let (kind, key) = (message.kind(), message.coalesce_key());
         let replaceable = |entry: &Entry<M>| {
-            matches!(entry.standing, Standing::Waiting | Standing::Held { .. })
+            matches!(entry.standing, Standing::Waiting | Standing::Throttled { .. })
                 && entry.message.kind() == kind
-                && entry.word == Some(word)
+                && entry.key == Some(key)
         };
         let Some(index) = self.entries.iter().position(replaceable) else {
-            return self.add(message, word, now);
+            return self.add(message, key, now);
         };
         if message.is_older_than(&self.entries[index].message) {
             return Some((message, Dropped::Rate));
         }
-        let new = Entry { word: Some(word), ..Entry::new(message, Standing::Waiting, now) };
+        let new = Entry { key: Some(key), ..Entry::new(message, Standing::Waiting, now) };
         let old = std::mem::replace(&mut self.entries[index], new);
-        if matches!(word, Word::Report(_)) {
+        if matches!(key, CoalesceKey::Report(_)) {
             // Its last word on an update is the last.
             let moved = self.entries.remove(index);
             self.entries.extend(moved);
         }
-        let why = if old.standing == Standing::Waiting { Dropped::Rate } else { Dropped::Budget };
+        let why = if old.standing == Standing::Waiting { Dropped::Rate } else { Dropped::Throttled };
         Some((old.message, why))
     }
 
-    fn add(&mut self, message: M, word: Word, now: Instant) -> Option<(M, Dropped)> {
+    fn add(&mut self, message: M, key: CoalesceKey, now: Instant) -> Option<(M, Dropped)> {
         let count = |standing: Standing| {
             let alike = |entry: &&Entry<M>| entry.message.kind() == Kind::Report && entry.standing == standing;
             self.entries.iter().filter(alike).count()
         };
-        let standing = match word {
-            Word::Report(_) if count(Standing::Excess) >= EXCESS_MAX => return Some((message, Dropped::TooMany)),
-            Word::Report(_) if count(Standing::Waiting) >= WAITING_MAX => Standing::Excess,
+        let standing = match key {
+            CoalesceKey::Report(_) if count(Standing::Excess) >= EXCESS_MAX => {
+                return Some((message, Dropped::TooMany));
+            }
+            CoalesceKey::Report(_) if count(Standing::Waiting) >= WAITING_MAX => Standing::Excess,
             _ => Standing::Waiting,
         };
-        self.entries.push_back(Entry { word: Some(word), ..Entry::new(message, standing, now) });
+        self.entries.push_back(Entry { key: Some(key), ..Entry::new(message, standing, now) });
         None
     }
 
@@ -154,7 +156,7 @@ impl<M: Said + Clone> Lane<M> {
         let mut found = None;
         for (index, entry) in self.entries.iter().enumerate() {
             match entry.standing {
-                Standing::Held { until } if until > now => continue,
+                Standing::Throttled { until } if until > now => continue,
                 Standing::Waiting if !self.rates.take(entry.message.kind(), now) => break,
                 _ => found = Some(index),
             }
@@ -168,7 +170,7 @@ impl<M: Said + Clone> Lane<M> {
         let mut due: Option<Instant> = None;
         for entry in &self.entries {
             let (at, passable) = match entry.standing {
-                Standing::Held { until } => (until, true),
+                Standing::Throttled { until } => (until, true),
                 Standing::Waiting => (self.rates.ready_at(entry.message.kind(), now), false),
                 Standing::Granted | Standing::Excess => (now, false),
             };
@@ -188,18 +190,18 @@ impl<M: Said + Clone> Lane<M> {
         permit: OwnedSemaphorePermit,
         now: Instant,
     ) -> Option<M> {
-        let (kind, word) = (message.kind(), message.word());
+        let (kind, key) = (message.kind(), message.coalesce_key());
         let newer = |entry: &Entry<M>| {
-            entry.message.kind() == kind && message.is_older_than(&entry.message) && entry.message.word() == word
+            entry.message.kind() == kind && message.is_older_than(&entry.message) && entry.message.coalesce_key() == key
         };
         if self.entries.iter().any(newer) {
             return Some(message);
         }
-        let (word, permit) = (Some(word), Some(permit));
+        let (key, permit) = (Some(key), Some(permit));
         // In order of arrival: whoever waits longest is the next for whom there is room.
-        let before = |entry: &&Entry<M>| entry.is_held() && entry.message.is_older_than(&message);
+        let before = |entry: &&Entry<M>| entry.is_throttled() && entry.message.is_older_than(&message);
         let place = self.entries.iter().take_while(before).count();
-        self.entries.insert(place, Entry { word, permit, ..Entry::new(message, Standing::Held { until }, now) });
+        self.entries.insert(place, Entry { key, permit, ..Entry::new(message, Standing::Throttled { until }, now) });
         None
     }
 
@@ -223,12 +225,12 @@ impl<M: Said + Clone> Lane<M> {
     }
 
     /// The held message that a newer one makes moot.
-    fn take_held_before(&mut self, newer: &M) -> Option<M> {
+    fn take_throttled_before(&mut self, newer: &M) -> Option<M> {
         let kind = newer.kind();
         let held = |entry: &Entry<M>| entry.permit.is_some() && entry.message.kind() == kind;
         let index = self.entries.iter().position(held)?;
         let entry = &self.entries[index];
-        let moot = entry.message.is_older_than(newer) && entry.word == Some(newer.word());
+        let moot = entry.message.is_older_than(newer) && entry.key == Some(newer.coalesce_key());
         if moot { self.entries.remove(index).map(|entry| entry.message) } else { None }
     }
 }
@@ -239,15 +241,15 @@ fn granted_max(kind: Kind) -> usize {
 
 impl<M> Entry<M> {
     fn new(message: M, standing: Standing, now: Instant) -> Self {
-        Self { message, standing, renewed: now, word: None, permit: None }
+        Self { message, standing, renewed: now, key: None, permit: None }
     }
 
-    fn is_held(&self) -> bool {
-        matches!(self.standing, Standing::Held { .. })
+    fn is_throttled(&self) -> bool {
+        matches!(self.standing, Standing::Throttled { .. })
     }
 
     fn make_due(&mut self, now: Instant) {
-        if let Standing::Held { until } = &mut self.standing {
+        if let Standing::Throttled { until } = &mut self.standing {
             *until = now;
         }
     }

@@ -6,14 +6,14 @@ use super::*;
 
 /// A message with its number: what it is, and what it says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Note(u64, Kind, Word);
+struct Note(u64, Kind, CoalesceKey);
 
-impl Said for Note {
+impl Coalesced for Note {
     fn kind(&self) -> Kind {
         self.1
     }
 
-    fn word(&self) -> Word {
+    fn coalesce_key(&self) -> CoalesceKey {
         self.2
     }
 
@@ -23,15 +23,15 @@ impl Said for Note {
 }
 
 fn online(number: u64) -> Note {
-    Note(number, Kind::Presence, Word::Online)
+    Note(number, Kind::Presence, CoalesceKey::Online)
 }
 
 fn report(number: u64, word: u64) -> Note {
-    Note(number, Kind::Report, Word::Report(word))
+    Note(number, Kind::Report, CoalesceKey::Report(word))
 }
 
 struct Device {
-    lane: Lane<Note>,
+    queue: DeviceQueue<Note>,
     now: Instant,
     taken: Vec<u64>,
     let_go: Vec<(u64, Dropped)>,
@@ -41,17 +41,17 @@ struct Device {
 impl Device {
     fn new() -> Self {
         let permits = Arc::new(Semaphore::new(8));
-        Self { lane: Lane::new(Rates::default()), now: Instant::now(), taken: vec![], let_go: vec![], permits }
+        Self { queue: DeviceQueue::new(Rates::default()), now: Instant::now(), taken: vec![], let_go: vec![], permits }
     }
 
     fn says(&mut self, note: Note) {
-        self.let_go.extend(self.lane.offer(note, self.now).map(|(note, why)| (note.0, why)));
+        self.let_go.extend(self.queue.offer(note, self.now).map(|(note, why)| (note.0, why)));
     }
 
     /// Has as many numbers taken as are due.
     fn works(&mut self) -> Vec<u64> {
         let mut taken = Vec::new();
-        while let Some(entry) = self.lane.next(self.now) {
+        while let Some(entry) = self.queue.next(self.now) {
             taken.push(entry.message.0);
         }
         self.taken.extend(&taken);
@@ -64,14 +64,14 @@ impl Device {
 
     /// Says more than its rate allows, each word taken at once.
     fn exhausts(&mut self, kind: Kind) {
-        while self.lane.rates.take(kind, self.now) {}
+        while self.queue.rates.take(kind, self.now) {}
     }
 
     fn holds(&mut self, note: Note, time: Duration) {
         let permit = Arc::clone(&self.permits).try_acquire_owned().unwrap();
         let until = self.now + time;
-        let moot = self.lane.put_back(note, until, permit, self.now);
-        self.let_go.extend(moot.map(|note| (note.0, Dropped::Budget)));
+        let moot = self.queue.put_back(note, until, permit, self.now);
+        self.let_go.extend(moot.map(|note| (note.0, Dropped::Throttled)));
     }
 }
 
@@ -100,7 +100,7 @@ fn a_flood_is_bounded_and_its_last_word_arrives() {
     let mut device = Device::new();
     for number in 0..10_000 {
         device.says(online(number));
-        assert!(device.lane.len() <= KEPT_MAX);
+        assert!(device.queue.len() <= KEPT_MAX);
     }
     let at_once = device.works();
     assert_eq!(at_once.len(), GRANTED_MAX + 1, "{at_once:?}");
@@ -110,14 +110,14 @@ fn a_flood_is_bounded_and_its_last_word_arrives() {
     }
     assert_eq!(device.taken.last(), Some(&9_999));
     assert_eq!(device.taken.len() + device.let_go.len(), 10_000, "each is taken or let go");
-    assert_eq!(device.lane.len(), 0);
+    assert_eq!(device.queue.len(), 0);
 }
 
 #[test]
 fn what_a_device_measured_while_it_was_away_is_kept() {
     let mut device = Device::new();
     for number in 0..200 {
-        device.says(Note(number, Kind::Measurements, Word::Measurements));
+        device.says(Note(number, Kind::Measurements, CoalesceKey::Measurements));
     }
     assert_eq!((device.works().len(), device.let_go.len()), (200, 0));
 }
@@ -127,12 +127,12 @@ fn what_is_held_longest_is_the_next() {
     let (mut device, time) = (Device::new(), Duration::from_secs(50));
     device.holds(online(1), time);
     for number in 2..6 {
-        device.says(Note(number, Kind::Info, Word::Info));
+        device.says(Note(number, Kind::Info, CoalesceKey::Info));
         assert_eq!(device.works(), [number]);
-        device.holds(Note(number, Kind::Info, Word::Info), time);
+        device.holds(Note(number, Kind::Info, CoalesceKey::Info), time);
     }
     device.passes(time);
-    assert_eq!(device.lane.next(device.now).map(|entry| entry.message), Some(online(1)));
+    assert_eq!(device.queue.next(device.now).map(|entry| entry.message), Some(online(1)));
 }
 
 #[test]
@@ -142,20 +142,20 @@ fn above_the_rate_there_is_a_time_when_the_newest_is_due() {
     device.says(online(1));
     device.says(online(2));
     assert_eq!((device.works(), device.let_go.clone()), (vec![], vec![(1, Dropped::Rate)]));
-    device.now = device.lane.due(device.now).unwrap();
+    device.now = device.queue.due(device.now).unwrap();
     assert_eq!(device.works(), [2]);
-    assert_eq!(device.lane.due(device.now), None);
+    assert_eq!(device.queue.due(device.now), None);
 }
 
 #[test]
 fn different_words_never_take_each_others_place() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
-    let words = [Word::Online, Word::Offline, Word::Unreadable];
+    let words = [CoalesceKey::Online, CoalesceKey::Offline, CoalesceKey::Unreadable];
     for number in 0..300 {
         device.says(Note(number, Kind::Presence, words[number as usize % 3]));
     }
-    assert_eq!(device.lane.len(), 3);
+    assert_eq!(device.queue.len(), 3);
     device.passes(Duration::from_secs(10));
     assert_eq!(device.works(), [297, 298, 299]);
 }
@@ -178,7 +178,7 @@ fn too_many_different_reports_are_refused_and_the_first_are_kept() {
     device.exhausts(Kind::Report);
     for number in 0..1_000 {
         device.says(report(number, number));
-        assert!(device.lane.len() <= KEPT_MAX);
+        assert!(device.queue.len() <= KEPT_MAX);
     }
     let too_many = |let_go: &&(u64, Dropped)| let_go.1 == Dropped::TooMany;
     assert_eq!(device.let_go.iter().filter(too_many).count(), 1_000 - WAITING_MAX - EXCESS_MAX);
@@ -201,9 +201,9 @@ fn nothing_overtakes_what_waits() {
 fn what_is_held_waits_for_its_time_and_holds_up_nobody() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
-    device.says(Note(2, Kind::Measurements, Word::Measurements));
+    device.says(Note(2, Kind::Measurements, CoalesceKey::Measurements));
     assert_eq!(device.works(), [2]);
-    assert_eq!(device.lane.due(device.now), Some(device.now + Duration::from_secs(50)));
+    assert_eq!(device.queue.due(device.now), Some(device.now + Duration::from_secs(50)));
     device.passes(Duration::from_secs(50));
     assert_eq!(device.works(), [1]);
 }
@@ -212,11 +212,11 @@ fn what_is_held_waits_for_its_time_and_holds_up_nobody() {
 fn a_newer_word_takes_the_place_of_a_held_one() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
-    device.says(Note(2, Kind::Presence, Word::Offline));
+    device.says(Note(2, Kind::Presence, CoalesceKey::Offline));
     assert_eq!(device.let_go, []);
     device.says(online(3));
     device.holds(online(0), Duration::from_secs(50));
-    assert_eq!(device.let_go, [(1, Dropped::Budget), (0, Dropped::Budget)]);
+    assert_eq!(device.let_go, [(1, Dropped::Throttled), (0, Dropped::Throttled)]);
     assert_eq!(device.works(), [2, 3]);
     assert_eq!(device.permits.available_permits(), 8, "nothing is held any more");
 }
@@ -235,7 +235,7 @@ fn a_message_that_is_delivered_again_is_never_let_go_for_itself() {
     device.exhausts(Kind::Presence);
     device.says(online(5));
     device.says(online(5));
-    assert_eq!((device.lane.len(), device.let_go.len()), (1, 0));
+    assert_eq!((device.queue.len(), device.let_go.len()), (1, 0));
     device.says(online(4));
     assert_eq!(device.let_go, [(4, Dropped::Rate)], "the newer one stays");
 }
@@ -246,6 +246,6 @@ fn the_broker_is_told_of_what_waits() {
     device.exhausts(Kind::Presence);
     device.says(online(1));
     device.passes(Duration::from_secs(4));
-    assert_eq!(device.lane.unrenewed(Duration::from_secs(4), device.now), [online(1)]);
-    assert_eq!(device.lane.unrenewed(Duration::from_secs(4), device.now), []);
+    assert_eq!(device.queue.unrenewed(Duration::from_secs(4), device.now), [online(1)]);
+    assert_eq!(device.queue.unrenewed(Duration::from_secs(4), device.now), []);
 }

@@ -19,15 +19,15 @@ use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
 /// records a year, each of some 300 bytes.
 const INTERVAL: Duration = Duration::from_secs(50);
 /// Boots, trials, slots, attributes: more than anybody restarts a device by hand in a sitting.
-const MINOR: Rate = Rate { burst: 60, interval: INTERVAL };
+const LOW_VALUE: Rate = Rate { burst: 60, interval: INTERVAL };
 /// Versions, and all of it while an update is under way: no boot loop is to use up what they need.
-const NOTABLE: Rate = Rate { burst: 120, interval: INTERVAL };
+const HIGH_VALUE: Rate = Rate { burst: 120, interval: INTERVAL };
 /// Devices of which something is held. Beyond that it is written: what is held takes room among the broker's unacknowledged messages.
 const HELD_MAX: usize = 1_000;
 
 /// A message that is to wait until there is room for what it says.
 #[derive(Debug)]
-pub(in super::super) struct Hold {
+pub(in super::super) struct Throttled {
     pub(in super::super) until: Instant,
     pub(in super::super) permit: OwnedSemaphorePermit,
 }
@@ -36,19 +36,19 @@ pub(in super::super) struct Hold {
 enum Weight {
     /// Nothing, or more than what a device is.
     Free,
-    Minor,
-    Notable,
+    LowValue,
+    HighValue,
 }
 
-pub(super) struct Budgets {
+pub(super) struct SelfReportThrottle {
     spent: Cache<u64, [Bucket; 2]>,
     hasher: RandomState,
     held: Arc<Semaphore>,
 }
 
-impl Budgets {
+impl SelfReportThrottle {
     pub(super) fn new() -> Self {
-        let refill = MINOR.refill().max(NOTABLE.refill());
+        let refill = LOW_VALUE.refill().max(HIGH_VALUE.refill());
         Self {
             spent: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(refill).build(),
             hasher: RandomState::new(),
@@ -57,30 +57,30 @@ impl Budgets {
     }
 
     /// Whether a device has used all of a budget, so that its words must be looked at first.
-    pub(super) fn is_spent(&self, subject: &impl Hash, now: Instant) -> bool {
-        let Some([minor, notable]) = self.spent.get(&self.hasher.hash_one(subject)) else { return false };
-        minor.ready_at(MINOR, now) > now || notable.ready_at(NOTABLE, now) > now
+    pub(super) fn is_exhausted(&self, subject: &impl Hash, now: Instant) -> bool {
+        let Some([low_value, high_value]) = self.spent.get(&self.hasher.hash_one(subject)) else { return false };
+        low_value.ready_at(LOW_VALUE, now) > now || high_value.ready_at(HIGH_VALUE, now) > now
     }
 
     /// Whether what would follow from a message must wait.
-    pub(super) fn hold(
+    pub(super) fn check(
         &self,
         subject: &impl Hash,
         device: &Device,
         events: &[DeviceEvent],
         now: Instant,
-    ) -> Option<Hold> {
-        let [minor, notable] = self.spent.get(&self.hasher.hash_one(subject))?;
+    ) -> Option<Throttled> {
+        let [low_value, high_value] = self.spent.get(&self.hasher.hash_one(subject))?;
         let until = match weight(device, events) {
             Weight::Free => return None,
-            Weight::Minor => minor.ready_at(MINOR, now),
-            Weight::Notable => notable.ready_at(NOTABLE, now),
+            Weight::LowValue => low_value.ready_at(LOW_VALUE, now),
+            Weight::HighValue => high_value.ready_at(HIGH_VALUE, now),
         };
         if until <= now {
             return None;
         }
         let permit = Arc::clone(&self.held).try_acquire_owned().ok()?;
-        Some(Hold { until, permit })
+        Some(Throttled { until, permit })
     }
 
     /// Counts what has been written.
@@ -89,23 +89,23 @@ impl Budgets {
         if weight == Weight::Free {
             return;
         }
-        let [mut minor, mut notable] = self.spent.get(&hash).unwrap_or_default();
+        let [mut low_value, mut high_value] = self.spent.get(&hash).unwrap_or_default();
         match weight {
             Weight::Free => {}
-            Weight::Minor => minor.charge(MINOR, now),
-            Weight::Notable => notable.charge(NOTABLE, now),
+            Weight::LowValue => low_value.charge(LOW_VALUE, now),
+            Weight::HighValue => high_value.charge(HIGH_VALUE, now),
         }
-        self.spent.insert(hash, [minor, notable]);
+        self.spent.insert(hash, [low_value, high_value]);
     }
 }
 
 fn weight(device: &Device, events: &[DeviceEvent]) -> Weight {
-    if events.is_empty() || !events.iter().all(DeviceEvent::is_of_itself) {
+    if events.is_empty() || !events.iter().all(DeviceEvent::is_self_report) {
         Weight::Free
-    } else if device.has_unfinished_update() || !events.iter().all(DeviceEvent::is_minor) {
-        Weight::Notable
+    } else if device.has_unfinished_update() || !events.iter().all(DeviceEvent::is_low_value) {
+        Weight::HighValue
     } else {
-        Weight::Minor
+        Weight::LowValue
     }
 }
 
@@ -128,38 +128,38 @@ mod tests {
 
     #[test]
     fn a_boot_loop_is_held_and_a_version_or_a_return_is_not() {
-        let (budgets, device, start) = (Budgets::new(), Device::default(), Instant::now());
-        for _ in 0..MINOR.burst {
-            assert!(!budgets.is_spent(&"d-1", start));
-            budgets.charge(&"d-1", &device, &boot(&[]), start);
+        let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
+        for _ in 0..LOW_VALUE.burst {
+            assert!(!throttle.is_exhausted(&"d-1", start));
+            throttle.charge(&"d-1", &device, &boot(&[]), start);
         }
-        assert!(budgets.is_spent(&"d-1", start));
-        let hold = budgets.hold(&"d-1", &device, &boot(&[]), start).unwrap();
-        assert_eq!(hold.until, start + INTERVAL);
+        assert!(throttle.is_exhausted(&"d-1", start));
+        let throttled = throttle.check(&"d-1", &device, &boot(&[]), start).unwrap();
+        assert_eq!(throttled.until, start + INTERVAL);
         let mut back = boot(&[]);
         back.push(DeviceEvent::CameOnline { session: None, mark: None });
         for passes in [boot(&[("firmware", "2")]), back, vec![]] {
-            assert!(budgets.hold(&"d-1", &device, &passes, start).is_none(), "{passes:?}");
+            assert!(throttle.check(&"d-1", &device, &passes, start).is_none(), "{passes:?}");
         }
-        assert!(!budgets.is_spent(&"d-2", start));
-        assert!(budgets.hold(&"d-1", &device, &boot(&[]), hold.until).is_none(), "there is room again");
+        assert!(!throttle.is_exhausted(&"d-2", start));
+        assert!(throttle.check(&"d-1", &device, &boot(&[]), throttled.until).is_none(), "there is room again");
     }
 
     #[test]
     fn versions_have_a_budget_of_their_own() {
-        let (budgets, device, start) = (Budgets::new(), Device::default(), Instant::now());
-        (0..NOTABLE.burst).for_each(|_| budgets.charge(&"d-1", &device, &boot(&[("firmware", "2")]), start));
-        assert!(budgets.hold(&"d-1", &device, &boot(&[("firmware", "1")]), start).is_some());
-        assert!(budgets.hold(&"d-1", &device, &boot(&[]), start).is_none());
+        let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
+        (0..HIGH_VALUE.burst).for_each(|_| throttle.charge(&"d-1", &device, &boot(&[("firmware", "2")]), start));
+        assert!(throttle.check(&"d-1", &device, &boot(&[("firmware", "1")]), start).is_some());
+        assert!(throttle.check(&"d-1", &device, &boot(&[]), start).is_none());
     }
 
     #[test]
     fn no_more_is_held_than_the_broker_can_bear() {
-        let (budgets, device, start) = (Budgets::new(), Device::default(), Instant::now());
-        (0..MINOR.burst).for_each(|_| budgets.charge(&"d-1", &device, &boot(&[]), start));
-        let held: Vec<_> = (0..HELD_MAX).map(|_| budgets.hold(&"d-1", &device, &boot(&[]), start).unwrap()).collect();
-        assert!(budgets.hold(&"d-1", &device, &boot(&[]), start).is_none());
+        let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
+        (0..LOW_VALUE.burst).for_each(|_| throttle.charge(&"d-1", &device, &boot(&[]), start));
+        let held: Vec<_> = (0..HELD_MAX).map(|_| throttle.check(&"d-1", &device, &boot(&[]), start).unwrap()).collect();
+        assert!(throttle.check(&"d-1", &device, &boot(&[]), start).is_none());
         drop(held);
-        assert!(budgets.hold(&"d-1", &device, &boot(&[]), start).is_some());
+        assert!(throttle.check(&"d-1", &device, &boot(&[]), start).is_some());
     }
 }

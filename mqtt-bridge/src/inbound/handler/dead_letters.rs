@@ -14,15 +14,15 @@ use super::super::Inbound;
 use super::super::limits::{Bucket, Limit, REMEMBERED_MAX, Rate};
 
 /// Enough to see what is wrong with a device; with the largest letters, 35 MB a day.
-const LETTERS: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
+const DEVICE_RATE: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
 /// What a tenant's devices may leave together: at most some 500,000 in the time for which letters are kept.
-const TENANT_LETTERS: Rate = Rate { burst: 2_000, interval: Duration::from_secs(5) };
+const TENANT_RATE: Rate = Rate { burst: 2_000, interval: Duration::from_secs(5) };
 /// A note about messages that had their effect is kept once in this time, per device, kind of message and reason.
 const NOTE_INTERVAL: Duration = Duration::from_secs(3_600);
 /// A device and reason are named in the log once in this time.
 const NAMED_INTERVAL: Duration = Duration::from_secs(600);
 
-pub(super) struct Letters {
+pub(super) struct DeadLetterWriter {
     dead_letters: DeadLetters,
     spent: Cache<u64, Bucket>,
     notes: Limit,
@@ -30,12 +30,12 @@ pub(super) struct Letters {
     hasher: RandomState,
 }
 
-impl Letters {
+impl DeadLetterWriter {
     pub(super) fn new(dead_letters: DeadLetters) -> Self {
         // Alarms need a series that stands at 0 before anything happens.
         DeadLetterReason::ALL.iter().for_each(|reason| counted(*reason).increment(0));
         dropped().increment(0);
-        let refill = LETTERS.refill().max(TENANT_LETTERS.refill());
+        let refill = DEVICE_RATE.refill().max(TENANT_RATE.refill());
         Self {
             dead_letters,
             spent: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_idle(refill).build(),
@@ -63,7 +63,7 @@ impl Letters {
             return Ok(());
         }
         let now = Instant::now();
-        if !self.take(&owner, LETTERS, now) || !self.take(&tenant, TENANT_LETTERS, now) {
+        if !self.take(&owner, DEVICE_RATE, now) || !self.take(&tenant, TENANT_RATE, now) {
             dropped().increment(1);
             return Ok(());
         }
@@ -78,7 +78,7 @@ impl Letters {
         };
         self.dead_letters.keep(letter).await?;
         if reason.is_note() {
-            self.notes.note(&note);
+            self.notes.record(&note);
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl Letters {
         if self.named.is_over(&(owner, reason)) {
             return;
         }
-        self.named.note(&(owner, reason));
+        self.named.record(&(owner, reason));
         let name = |id: Option<&str>| id.unwrap_or("_").to_owned();
         tracing::warn!(
             tenant.id = name(owner.0.as_ref().map(TenantId::as_str)),

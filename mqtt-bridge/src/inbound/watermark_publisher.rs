@@ -11,7 +11,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use event_store::clock;
-use event_store::telemetry::{HeardMark, TELEMETRY_FORMAT, Telemetry};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, WatermarkRecord};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<Option<Oldes
         oldest = oldest.into_iter().chain(found).max_by_key(|message| message.age);
     }
     let age = oldest.as_ref().map_or(TimeDelta::zero(), |message| message.age);
-    let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until: at - age };
+    let mark = WatermarkRecord { v: TELEMETRY_FORMAT, at, heard_until: at - age };
     telemetry.mark(mark).await.map_err(|error| error.to_string())?;
     Ok(oldest)
 }

@@ -20,7 +20,7 @@ pub(super) enum Kind {
 
 /// What a message says, as far as a later one takes its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum CoalesceKey {
     /// It is there, with all that it is.
     Online,
     Offline,
@@ -34,10 +34,10 @@ pub(super) enum Word {
 }
 
 /// What the queues must know of a message.
-pub(super) trait Said {
+pub(super) trait Coalesced {
     fn kind(&self) -> Kind;
     /// Reads the message: not to be called for each.
-    fn word(&self) -> Word;
+    fn coalesce_key(&self) -> CoalesceKey;
     /// The broker's store, and its place there in the order of arrival; a message that is delivered again keeps it.
     fn number(&self) -> Option<(u64, u64)>;
 
@@ -60,7 +60,7 @@ impl Kind {
     }
 }
 
-impl Said for Arc<Inbound> {
+impl Coalesced for Arc<Inbound> {
     fn kind(&self) -> Kind {
         // A message that the broker doesn't store never replaces one that it stores.
         if self.arrived != Arrived::Stored && !matches!(&self.topic, Ok(topic) if topic.channel == Channel::Telemetry) {
@@ -75,10 +75,10 @@ impl Said for Arc<Inbound> {
         }
     }
 
-    fn word(&self) -> Word {
+    fn coalesce_key(&self) -> CoalesceKey {
         match &self.topic {
-            Ok(topic) if self.arrived != Arrived::Retained => word(topic.channel, &self.payload),
-            _ => Word::Unreadable,
+            Ok(topic) if self.arrived != Arrived::Retained => coalesce_key(topic.channel, &self.payload),
+            _ => CoalesceKey::Unreadable,
         }
     }
 
@@ -87,35 +87,35 @@ impl Said for Arc<Inbound> {
     }
 }
 
-fn word(channel: Channel, payload: &[u8]) -> Word {
+fn coalesce_key(channel: Channel, payload: &[u8]) -> CoalesceKey {
     match channel {
         Channel::Status => presence(payload),
         Channel::UpdateStatus { ordinal } => report(ordinal, payload),
-        Channel::Info if InfoMessage::read(payload).is_ok_and(|message| message.to_info().is_ok()) => Word::Info,
-        Channel::Telemetry => Word::Measurements,
-        Channel::CommandsGet => Word::Asks,
-        _ => Word::Unreadable,
+        Channel::Info if InfoMessage::read(payload).is_ok_and(|message| message.to_info().is_ok()) => CoalesceKey::Info,
+        Channel::Telemetry => CoalesceKey::Measurements,
+        Channel::CommandsGet => CoalesceKey::Asks,
+        _ => CoalesceKey::Unreadable,
     }
 }
 
-fn presence(payload: &[u8]) -> Word {
+fn presence(payload: &[u8]) -> CoalesceKey {
     match PresenceMessage::read(payload) {
         Ok(message) if message.to_presence().is_ok() && message.to_contact().is_ok() => match message.status {
-            PresenceWord::Online => Word::Online,
-            PresenceWord::Offline => Word::Offline,
+            PresenceWord::Online => CoalesceKey::Online,
+            PresenceWord::Offline => CoalesceKey::Offline,
         },
-        _ => Word::Unreadable,
+        _ => CoalesceKey::Unreadable,
     }
 }
 
-fn report(ordinal: u32, payload: &[u8]) -> Word {
+fn report(ordinal: u32, payload: &[u8]) -> CoalesceKey {
     let Ok(Ok(report)) = StatusReport::read(payload).map(|message| message.to_report(ordinal)) else {
-        return Word::Unreadable;
+        return CoalesceKey::Unreadable;
     };
     let mut hasher = DefaultHasher::new();
     (report.ordinal, report.attempt, report.status.word(), report.code).hash(&mut hasher);
     report.sha256.map(|sha256| sha256.to_string()).hash(&mut hasher);
-    Word::Report(hasher.finish())
+    CoalesceKey::Report(hasher.finish())
 }
 
 #[cfg(test)]
@@ -124,25 +124,25 @@ mod tests {
 
     #[test]
     fn reports_are_told_apart_by_what_they_mean() {
-        let word = |ordinal, json: &str| word(Channel::UpdateStatus { ordinal }, json.as_bytes());
-        let half = word(1, r#"{"attempt":1,"status":"downloading","progress":50}"#);
-        assert_eq!(half, word(1, r#"{"attempt":1,"status":"downloading","progress":60}"#));
+        let key = |ordinal, json: &str| coalesce_key(Channel::UpdateStatus { ordinal }, json.as_bytes());
+        let half = key(1, r#"{"attempt":1,"status":"downloading","progress":50}"#);
+        assert_eq!(half, key(1, r#"{"attempt":1,"status":"downloading","progress":60}"#));
         for other in [
-            word(2, r#"{"attempt":1,"status":"downloading"}"#),
-            word(1, r#"{"attempt":2,"status":"downloading"}"#),
-            word(1, r#"{"attempt":1,"status":"verifying"}"#),
-            word(1, r#"{"attempt":1,"status":"downloading","code":"busy"}"#),
+            key(2, r#"{"attempt":1,"status":"downloading"}"#),
+            key(1, r#"{"attempt":2,"status":"downloading"}"#),
+            key(1, r#"{"attempt":1,"status":"verifying"}"#),
+            key(1, r#"{"attempt":1,"status":"downloading","code":"busy"}"#),
         ] {
             assert_ne!(half, other);
         }
-        assert_eq!(word(1, "{"), Word::Unreadable);
+        assert_eq!(key(1, "{"), CoalesceKey::Unreadable);
     }
 
     #[test]
     fn what_cannot_be_read_never_takes_the_place_of_what_can() {
-        assert_eq!(word(Channel::Status, br#"{"status":"online"}"#), Word::Online);
-        assert_eq!(word(Channel::Status, br#"{"status":"offline"}"#), Word::Offline);
-        assert_eq!(word(Channel::Status, br#"{"status":"online","boot_id":{}}"#), Word::Unreadable);
-        assert_eq!(word(Channel::Info, br#"{"slots":0}"#), Word::Unreadable);
+        assert_eq!(coalesce_key(Channel::Status, br#"{"status":"online"}"#), CoalesceKey::Online);
+        assert_eq!(coalesce_key(Channel::Status, br#"{"status":"offline"}"#), CoalesceKey::Offline);
+        assert_eq!(coalesce_key(Channel::Status, br#"{"status":"online","boot_id":{}}"#), CoalesceKey::Unreadable);
+        assert_eq!(coalesce_key(Channel::Info, br#"{"slots":0}"#), CoalesceKey::Unreadable);
     }
 }

@@ -4,73 +4,73 @@ use domain::Rejection;
 use event_store::dead_letters::DeadLetterReason;
 use event_store::{AppendError, ExecuteError, StoreError};
 
-use super::handler::Hold;
+use super::handler::Throttled;
 use crate::wire::Malformed;
 
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum IntakeError {
     /// It can never be taken: kept as a dead letter.
-    Refused { reason: DeadLetterReason, detail: String },
+    Rejected { reason: DeadLetterReason, detail: String },
     /// What it needs is not available. To be tried again.
-    NotNow(String),
+    Unavailable(String),
     /// What it says is no news, and its device has told much of that. Kept until there is room.
-    TooOften(Hold),
+    Throttled(Throttled),
 }
 
-impl Trouble {
-    pub(super) fn refused(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
-        Self::Refused { reason, detail: detail.into() }
+impl IntakeError {
+    pub(super) fn rejected(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
+        Self::Rejected { reason, detail: detail.into() }
     }
 }
 
-impl From<Malformed> for Trouble {
+impl From<Malformed> for IntakeError {
     fn from(malformed: Malformed) -> Self {
-        Self::refused(DeadLetterReason::Malformed, malformed.0)
+        Self::rejected(DeadLetterReason::Malformed, malformed.0)
     }
 }
 
-impl From<Rejection> for Trouble {
+impl From<Rejection> for IntakeError {
     fn from(rejection: Rejection) -> Self {
         let reason = match rejection {
             Rejection::DeviceUnknown => DeadLetterReason::NoSuchDevice,
             Rejection::DeviceDecommissioned => DeadLetterReason::DeviceDecommissioned,
             _ => DeadLetterReason::Rejected,
         };
-        Self::refused(reason, rejection.to_string())
+        Self::rejected(reason, rejection.to_string())
     }
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for IntakeError {
     fn from(error: StoreError) -> Self {
         if error.is_final() {
             tracing::error!(%error, "a device's message can't be taken");
-            Self::refused(DeadLetterReason::Broken, error.to_string())
+            Self::rejected(DeadLetterReason::Broken, error.to_string())
         } else {
-            Self::NotNow(error.to_string())
+            Self::Unavailable(error.to_string())
         }
     }
 }
 
-impl From<ExecuteError> for Trouble {
+impl From<ExecuteError> for IntakeError {
     fn from(error: ExecuteError) -> Self {
         match error {
             ExecuteError::Rejected(rejection) => rejection.into(),
-            ExecuteError::Conflict | ExecuteError::VersionDiffers { .. } => Self::NotNow(error.to_string()),
-            ExecuteError::CommandIdReused => Self::refused(DeadLetterReason::Broken, error.to_string()),
+            ExecuteError::Conflict | ExecuteError::VersionDiffers { .. } => Self::Unavailable(error.to_string()),
+            ExecuteError::CommandIdReused => Self::rejected(DeadLetterReason::Broken, error.to_string()),
             ExecuteError::Store(error) => error.into(),
         }
     }
 }
 
-impl From<AppendError> for Trouble {
+impl From<AppendError> for IntakeError {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::TooLarge { .. } => Self::refused(DeadLetterReason::Malformed, error.to_string()),
+            AppendError::TooLarge { .. } => Self::rejected(DeadLetterReason::Malformed, error.to_string()),
             AppendError::Conflict { .. }
             | AppendError::Ambiguous(_)
             | AppendError::Unavailable(_)
             | AppendError::NoSpace(_)
-            | AppendError::Refused(_) => Self::NotNow(error.to_string()),
+            | AppendError::Refused(_) => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -80,11 +80,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_no_program_can_take_is_buried() {
+    fn only_what_no_program_can_take_is_dead_lettered() {
         let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
-        assert!(matches!(Trouble::from(newer), Trouble::NotNow(_)), "a newer bridge can take it");
-        assert!(matches!(Trouble::from(StoreError::Unavailable(String::new())), Trouble::NotNow(_)));
+        assert!(matches!(IntakeError::from(newer), IntakeError::Unavailable(_)), "a newer bridge can take it");
+        assert!(matches!(IntakeError::from(StoreError::Unavailable(String::new())), IntakeError::Unavailable(_)));
         let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
-        assert!(matches!(Trouble::from(damaged), Trouble::Refused { .. }));
+        assert!(matches!(IntakeError::from(damaged), IntakeError::Rejected { .. }));
     }
 }
