@@ -19,6 +19,7 @@ mod feed;
 mod fields;
 mod firmware;
 mod http;
+mod legacy_status;
 pub mod links;
 mod listen;
 mod openapi;
@@ -29,7 +30,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod updates;
-mod words;
 
 pub use links::DownloadLinks;
 pub use serve::{openapi_json, router, serve, serve_about};

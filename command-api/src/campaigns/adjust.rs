@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::model::CampaignBody;
 use crate::auth::Operator;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -88,8 +88,8 @@ pub(crate) async fn adjust_campaign(
     CommandRequest(envelope, Patch(mut wanted)): CommandRequest<Patch<AdjustRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     let reason = wanted.reason.take();
-    let wish = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()) };
+    let command = CampaignCommand::Adjust { changes: Box::new(wanted.into_changes()) };
     let key = Key::<Campaign>::new(&caller.tenant, &path.campaign_id);
-    let done = app.command(&caller, &envelope, &key, wish, reason).await?;
+    let done = app.command(&caller, &envelope, &key, command, reason).await?;
     Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?))
 }

@@ -9,7 +9,7 @@ use super::model::CampaignBody;
 use super::spec::CampaignRequest;
 use super::targets::known_targets;
 use crate::auth::Operator;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

@@ -13,7 +13,7 @@ use super::model::CampaignBody;
 use super::{get, waits};
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::{CampaignPath, WavePath};
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -39,8 +39,8 @@ pub(crate) async fn pause_campaign(
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let wish = CampaignCommand::Pause { cause: PauseCause::Operator };
-    send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await
+    let command = CampaignCommand::Pause { cause: PauseCause::Operator };
+    send(&app, &caller, &envelope, path.campaign_id, command, wanted.reason).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -148,8 +148,8 @@ pub(crate) async fn open_wave(
     if wanted.force && reason.unwrap_or_default().trim().is_empty() {
         return Err(Problem::invalid("reason", "is needed with force"));
     }
-    let wish = CampaignCommand::OpenWave { wave: path.wave, force: wanted.force };
-    match send(&app, &caller, &envelope, path.campaign_id, wish, wanted.reason).await {
+    let command = CampaignCommand::OpenWave { wave: path.wave, force: wanted.force };
+    match send(&app, &caller, &envelope, path.campaign_id, command, wanted.reason).await {
         Err(problem) if problem.code() == "wave_not_due" => {
             Err(with_waits(&app, &caller, path.campaign_id, problem).await)
         }
@@ -174,9 +174,9 @@ async fn send(
     caller: &Caller,
     envelope: &Envelope,
     id: CampaignId,
-    wish: CampaignCommand,
+    command: CampaignCommand,
     reason: Option<String>,
 ) -> Result<Reply<CampaignBody>, Problem> {
-    let done = app.command(caller, envelope, &Key::<Campaign>::new(&caller.tenant, &id), wish, reason).await?;
+    let done = app.command(caller, envelope, &Key::<Campaign>::new(&caller.tenant, &id), command, reason).await?;
     Ok(done.reply(CampaignBody::done(id, &done)?))
 }

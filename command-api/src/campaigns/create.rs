@@ -12,7 +12,7 @@ use super::model::{CampaignBody, location};
 use super::spec::CampaignRequest;
 use super::targets::known_targets;
 use crate::auth::{Caller, Operator};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -114,7 +114,7 @@ async fn create(
     usable_firmware(app, caller, spec.firmware_id).await?;
     let id = CampaignId(envelope.new_id(caller));
     let key = Key::<Campaign>::new(&caller.tenant, &id);
-    let wish = CampaignCommand::Create { id, spec: Box::new(spec) };
-    let done = app.command(caller, envelope, &key, wish, reason).await?;
+    let command = CampaignCommand::Create { id, spec: Box::new(spec) };
+    let done = app.command(caller, envelope, &key, command, reason).await?;
     created(id, &done)
 }

@@ -6,7 +6,7 @@ use domain::campaign::{Campaign, CampaignCommand};
 
 use crate::auth::Operator;
 use crate::devices::{Deleted, ReasonRequest};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

@@ -15,8 +15,8 @@ use super::get;
 use crate::auth::Viewer;
 use crate::http::path::CampaignPath;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::legacy_status::{StatusNames, phases, phases_of, status_names};
 use crate::state::App;
-use crate::words::{Words, phases, phases_of, words};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -83,7 +83,7 @@ pub(crate) struct Member {
     excluded: Option<String>,
     from_version: Option<String>,
     #[serde(flatten)]
-    words: Words,
+    names: StatusNames,
     /// Why its update waits, or isn't there yet although its wave is open; as things are.
     wait_reason: Option<String>,
     /// The update that it stands by; null while it is to begin, also for another time.
@@ -106,9 +106,9 @@ impl From<MemberView> for Member {
             None => &member.phase,
         };
         let like = WITHOUT_UPDATE.iter().find(|(own, _)| *own == phase).map_or(phase, |(_, like)| *like);
-        let said = Words { phase: phase.to_owned(), ..words(like, "update") };
+        let said = StatusNames { phase: phase.to_owned(), ..status_names(like, "update") };
         Self {
-            words: said,
+            names: said,
             update_id: update_id(phase, &member.device_id, member.ordinal),
             device_id: member.device_id,
             wave: member.wave,

@@ -13,7 +13,7 @@ use super::model::CampaignBody;
 use super::start::{correlation_of, pin, take_pin};
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -67,8 +67,8 @@ pub(crate) async fn retry_campaign(
     }
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
     if !done.dry_run {
-        let wish = FirmwareCommand::Pin { campaign: id };
-        pin(&app, &caller, &envelope, id, &loaded.aggregate, wish).await?;
+        let command = FirmwareCommand::Pin { campaign: id };
+        pin(&app, &caller, &envelope, id, &loaded.aggregate, command).await?;
     }
     Ok(done.reply(CampaignBody::done(id, &done)?))
 }

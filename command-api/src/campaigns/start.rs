@@ -23,7 +23,7 @@ use super::warnings::warnings;
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
 use crate::firmware::release_stale;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -105,15 +105,15 @@ async fn start(
         return started(app, caller, &key, id).await;
     }
     let loaded = app.store.load_fresh(&key).await?;
-    let wish = wish(app, caller, id, &loaded).await?;
+    let command = start_command(app, caller, id, &loaded).await?;
     app.db.ping().await?;
     let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
     let envelope = &envelope.going_on_with(correlation_of(&loaded));
-    let pinning = async |wish: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, wish).await;
+    let pinning = async |command: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, command).await;
     if new {
         take_pin(app, caller, envelope, id, &loaded.aggregate).await?;
     }
-    let outcome = app.command(caller, envelope, &key, wish, reason).await;
+    let outcome = app.command(caller, envelope, &key, command, reason).await;
     if outcome.is_err() && new && !is_live(app, &key).await? {
         pinning(FirmwareCommand::Unpin { campaign: id }).await?;
     }
@@ -145,7 +145,7 @@ async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId
 }
 
 /// The command: the same for a campaign that has been started, so that it can be sent again.
-async fn wish(
+async fn start_command(
     app: &App,
     caller: &Caller,
     id: CampaignId,
@@ -185,12 +185,12 @@ pub(super) async fn pin(
     envelope: &Envelope,
     id: CampaignId,
     campaign: &Campaign,
-    wish: FirmwareCommand,
+    command: FirmwareCommand,
 ) -> Result<(), Problem> {
     let Some(spec) = &campaign.spec else { return Ok(()) };
     let key = Key::<Firmware>::new(&caller.tenant, &spec.firmware_id);
     tracing::debug!(campaign.id = %id, firmware.id = %spec.firmware_id, "pinning or unpinning a firmware");
-    app.store.execute(&key, envelope.bare_request(caller, wish)).await?;
+    app.store.execute(&key, envelope.bare_request(caller, command)).await?;
     Ok(())
 }
 

@@ -24,8 +24,8 @@ use crate::auth::{Caller, Viewer};
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
 use crate::http::{MinPosition, Path, PositionParams, Problem};
+use crate::legacy_status::phases;
 use crate::state::App;
-use crate::words::phases;
 
 /// Settled devices below which no end is foretold.
 const ETA_MIN_SETTLED: u64 = 20;

@@ -14,7 +14,7 @@ use super::dev_eui;
 use super::model::DeviceBody;
 use crate::auth::{Caller, Operator};
 use crate::fields::{self, Checks};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

@@ -14,7 +14,7 @@ use super::model::{DeviceBody, location};
 use super::{dev_eui, key};
 use crate::auth::{Caller, Operator};
 use crate::fields::{self, Checks};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
 use crate::http::{Body, CommandRequest, Done, Envelope, Problem, Reply};
@@ -146,18 +146,18 @@ pub(super) async fn register(
     let Registration { profile, versions, reason } = wanted.checked()?;
     let eui = profile.lorawan_dev_eui.clone();
     let key = Key::<Device>::new(&caller.tenant, &id);
-    let wish = DeviceCommand::Register { profile, versions };
+    let command = DeviceCommand::Register { profile, versions };
     let Some(eui) = eui else {
-        let done = app.command(caller, envelope, &key, wish, reason).await?;
+        let done = app.command(caller, envelope, &key, command, reason).await?;
         return Ok((id, done));
     };
-    // Earlier versions stored the digest of the wish.
-    let earlier = CommandHash::of(&wish).map_err(Problem::internal)?;
+    // Earlier versions stored the digest of the command.
+    let earlier = CommandHash::of(&command).map_err(Problem::internal)?;
     if let Some(done) = app.repeated_or(caller, envelope, &key, Some(earlier)).await? {
         return Ok((id, done));
     }
     dev_eui::claim(app, caller, envelope, &eui, &id).await?;
-    let outcome = app.command(caller, envelope, &key, wish, reason).await;
+    let outcome = app.command(caller, envelope, &key, command, reason).await;
     match &outcome {
         Err(problem) if problem.status().is_client_error() => {
             dev_eui::release_unless_used(app, caller, envelope, &eui, &id).await;

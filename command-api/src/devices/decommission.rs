@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::dev_eui;
 use super::hold::ReasonRequest;
 use crate::auth::Operator;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

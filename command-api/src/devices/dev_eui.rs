@@ -25,14 +25,14 @@ pub(super) async fn claim(
     id: &DeviceId,
 ) -> Result<(), Problem> {
     let owner = id.to_string();
-    let wish = ClaimCommand::Make { owner: owner.clone() };
-    let Some(taken_by) = other_owner(app, caller, envelope, eui, wish).await? else { return Ok(()) };
+    let command = ClaimCommand::Make { owner: owner.clone() };
+    let Some(taken_by) = other_owner(app, caller, envelope, eui, command).await? else { return Ok(()) };
     let forgotten = match DeviceId::new(taken_by.as_str()) {
         Ok(other) => !names(app, caller, eui, &other).await?,
         Err(_) => true,
     };
-    let wish = ClaimCommand::TakeOver { owner, from: taken_by.clone() };
-    if forgotten && other_owner(app, caller, envelope, eui, wish).await?.is_none() {
+    let command = ClaimCommand::TakeOver { owner, from: taken_by.clone() };
+    if forgotten && other_owner(app, caller, envelope, eui, command).await?.is_none() {
         return Ok(());
     }
     Err(Rejection::ClaimTaken { owner: format!("device {taken_by}") }.into())
@@ -52,9 +52,9 @@ pub(super) async fn keep(
     }
     if names(app, caller, eui, id).await? {
         let patch = ProfilePatch { lorawan_dev_eui: Change::Clear, ..ProfilePatch::default() };
-        let wish = DeviceCommand::Amend { patch, versions: BTreeMap::new() };
+        let command = DeviceCommand::Amend { patch, versions: BTreeMap::new() };
         let key = Key::<Device>::new(&caller.tenant, id);
-        app.store.execute(&key, envelope.bare_request(caller, wish)).await?;
+        app.store.execute(&key, envelope.bare_request(caller, command)).await?;
     }
     Err(problem)
 }
@@ -91,9 +91,9 @@ async fn other_owner(
     caller: &Caller,
     envelope: &Envelope,
     eui: &str,
-    wish: ClaimCommand,
+    command: ClaimCommand,
 ) -> Result<Option<String>, ExecuteError> {
-    match send(app, caller, envelope, eui, wish).await {
+    match send(app, caller, envelope, eui, command).await {
         Ok(()) => Ok(None),
         Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) => Ok(Some(owner)),
         Err(error) => Err(error),
@@ -105,11 +105,11 @@ async fn send(
     caller: &Caller,
     envelope: &Envelope,
     eui: &str,
-    wish: ClaimCommand,
+    command: ClaimCommand,
 ) -> Result<(), ExecuteError> {
     let key = Key::<Claim>::new(&caller.tenant, &ClaimId::new(ClaimKind::LorawanDevEui, eui));
     // A claim is right by its state; the same owner may make it, release it and make it again under one key.
-    let request = envelope.bare_request(caller, wish);
+    let request = envelope.bare_request(caller, command);
     if envelope.dry_run {
         return app.store.check(&key, &request).await.map(drop);
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::model::DeviceBody;
 use crate::auth::Operator;
 use crate::fields::Checks;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::reply::WithPosition;
 use crate::http::{Body, CommandRequest, Path, Problem, Reply};
@@ -49,8 +49,8 @@ pub(crate) async fn hold_device(
     checks.time("until", wanted.until);
     checks.finish()?;
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    let wish = DeviceCommand::Hold { until: wanted.until };
-    let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
+    let command = DeviceCommand::Hold { until: wanted.until };
+    let done = app.command(&caller, &envelope, &key, command, wanted.reason).await?;
     Ok(done.reply(DeviceBody::done(&path.device_id, &done)))
 }
 

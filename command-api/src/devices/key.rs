@@ -66,8 +66,8 @@ pub(super) async fn release(app: &App, caller: &Caller, envelope: &Envelope, id:
         if envelope.dry_run || envelope.is_stored(caller, &device) {
             return Ok(());
         }
-        let wish = ClaimCommand::Release { owner: id.to_string() };
-        app.store.execute(&key, envelope.bare_request(caller, wish)).await.map(drop)
+        let command = ClaimCommand::Release { owner: id.to_string() };
+        app.store.execute(&key, envelope.bare_request(caller, command)).await.map(drop)
     };
     if let Err(error) = outcome.await {
         tracing::warn!(device.id = %id, %error, "the idempotency key of a refused request could not be released");

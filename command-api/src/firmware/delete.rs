@@ -11,7 +11,7 @@ use super::pins::release_stale;
 use super::removal::{self, Kept};
 use crate::auth::Admin;
 use crate::devices::{Deleted, ReasonRequest};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

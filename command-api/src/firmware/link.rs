@@ -53,7 +53,7 @@ pub(crate) async fn firmware_download(
         (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((_, bytes))) => bytes.clone(),
         _ => {
             return Err(firmware
-                .facts_for_new_work(path.firmware_id)
+                .snapshot_for_new_work(path.firmware_id)
                 .err()
                 .unwrap_or(domain::Rejection::FirmwareUnknown)
                 .into());

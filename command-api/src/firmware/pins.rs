@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareEvent};
 use domain::{CampaignId, FirmwareId, Key};
-use event_store::{ExecuteError, Request, Seen};
+use event_store::{ExecuteError, ExpectedVersion, Request};
 
 use crate::auth::Caller;
 use crate::http::{Envelope, Problem};
@@ -45,10 +45,10 @@ pub(crate) async fn release_stale(
     let mut version = loaded.version;
     for campaign in stale {
         tracing::info!(campaign.id = %campaign, firmware.id = %id, "A campaign that isn't live had a firmware pinned; it is let go.");
-        let wish = FirmwareCommand::Unpin { campaign };
+        let command = FirmwareCommand::Unpin { campaign };
         // Judged as it was seen: a pin that was renewed since stays.
-        let seen = Some(Seen::OneOf(vec![version]));
-        match app.store.execute(&key, Request { seen, ..envelope.bare_request(caller, wish) }).await {
+        let expected_version = Some(ExpectedVersion::OneOf(vec![version]));
+        match app.store.execute(&key, Request { expected_version, ..envelope.bare_request(caller, command) }).await {
             Ok(done) => version = done.version,
             Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict) => return Ok(()),
             Err(error) => return Err(error.into()),

@@ -7,7 +7,7 @@ use domain::firmware::{Firmware, FirmwareCommand};
 use super::model::FirmwareBody;
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -57,11 +57,11 @@ async fn retire(
     caller: &Caller,
     envelope: &Envelope,
     path: FirmwarePath,
-    wish: FirmwareCommand,
+    command: FirmwareCommand,
     reason: Option<String>,
 ) -> Result<Reply<FirmwareBody>, Problem> {
     let key = Key::<Firmware>::new(&caller.tenant, &path.firmware_id);
-    let done = app.command(caller, envelope, &key, wish, reason).await?;
+    let done = app.command(caller, envelope, &key, command, reason).await?;
     let body = FirmwareBody::done(path.firmware_id, &done);
     Ok(done.reply(body.ok_or_else(|| Problem::internal("a firmware without content"))?))
 }

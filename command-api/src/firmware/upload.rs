@@ -19,7 +19,7 @@ use super::model::{FirmwareBody, location};
 use super::removal::{self, Kept};
 use crate::auth::{Caller, Operator};
 use crate::devices::key::claim_for;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
 use crate::http::{Done, Envelope, Problem, UnreadCommand, body};
@@ -124,9 +124,9 @@ async fn store(
     let bytes = incoming.bytes.clone();
     let sha256 = bytes.sha256;
     let checked = metadata.check_bytes(&bytes);
-    let wish = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
+    let command = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
     let allowed = match checked {
-        Ok(()) => allow(app, caller, envelope, &key, &wish).await,
+        Ok(()) => allow(app, caller, envelope, &key, &command).await,
         Err(problem) => Err(problem),
     };
     let outcome = match allowed {
@@ -136,7 +136,7 @@ async fn store(
         }
         Ok(_) => {
             incoming.keep(&caller.tenant, &id).await?;
-            let outcome = app.command(caller, envelope, &key, wish, None).await;
+            let outcome = app.command(caller, envelope, &key, command, None).await;
             if outcome.as_ref().is_err_and(|problem| problem.status().is_client_error()) {
                 discard(app, &caller.tenant, &id, &sha256).await;
             }
@@ -180,16 +180,16 @@ async fn allow(
     caller: &Caller,
     envelope: &Envelope,
     key: &Key<Firmware>,
-    wish: &FirmwareCommand,
+    command: &FirmwareCommand,
 ) -> Result<Done<Firmware>, Problem> {
     let asking = envelope.as_dry_run();
     let owner = match envelope.reason() {
-        Some(reason) => CommandHash::of(&(wish, reason)),
-        None => CommandHash::of(wish),
+        Some(reason) => CommandHash::of(&(command, reason)),
+        None => CommandHash::of(command),
     };
     let owner = owner.map_err(Problem::internal)?.to_hex();
     claim_for(app, caller, &asking, owner.clone()).await?;
-    let would_be = app.command(caller, &asking, key, wish.clone(), None).await?;
+    let would_be = app.command(caller, &asking, key, command.clone(), None).await?;
     claim_for(app, caller, envelope, owner).await?;
     Ok(would_be)
 }

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 
 use super::body;
-use super::envelope::Envelope;
+use super::commands::Envelope;
 use super::problem::Problem;
 
 /// A command's envelope and body. The envelope has the digest of the request: its path within the tenant and its JSON, in any order of

@@ -2,8 +2,8 @@
 
 pub(crate) mod body;
 mod command_request;
+pub(crate) mod commands;
 pub(crate) mod cursor;
-pub(crate) mod envelope;
 pub(crate) mod guard;
 pub(crate) mod history;
 mod json;
@@ -21,7 +21,7 @@ mod request_digest;
 
 pub(crate) use body::{Body, Patch};
 pub(crate) use command_request::{CommandRequest, UnreadCommand};
-pub(crate) use envelope::{Done, Envelope};
+pub(crate) use commands::{Done, Envelope};
 pub(crate) use paging::{List, PageParams, Paging};
 pub(crate) use path::Path;
 pub(crate) use position::{MinPosition, PositionParams, ReadOfOne};

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
 
-use super::envelope::without_tenant;
+use super::commands::without_tenant;
 use super::problem::Problem;
 use super::query;
 

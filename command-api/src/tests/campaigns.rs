@@ -104,10 +104,10 @@ async fn a_campaign_does_not_go_on_with_a_withdrawn_firmware() {
     let tenant = TenantId::new("acme").unwrap();
     let firmware_id: FirmwareId = firmware.parse().unwrap();
     let loaded = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let facts = Box::new(loaded.aggregate.facts_for_new_work(firmware_id).unwrap());
-    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
+    let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware_id).unwrap());
+    let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot };
     let key = Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap());
-    let start = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), wish);
+    let start = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), command);
     api.store.execute(&key, start).await.unwrap();
     let path = format!("/campaigns/{id}");
     let send = async |command: &str| {

@@ -33,9 +33,9 @@ impl Api {
     }
 
     /// What no request asked for: as if the process had ended in the middle of one.
-    async fn firmware_command(&self, firmware: &str, wish: FirmwareCommand) {
+    async fn firmware_command(&self, firmware: &str, command: FirmwareCommand) {
         let key = firmware_key(firmware);
-        let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), wish);
+        let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), command);
         self.store.execute(&key, request).await.unwrap();
     }
 
@@ -121,9 +121,9 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
         api.firmware_command(pinned, FirmwareCommand::Pin { campaign }).await;
     }
     let loaded = api.store.load(&firmware_key(&firmware)).await.unwrap();
-    let facts = Box::new(loaded.aggregate.facts_for_new_work(firmware.parse().unwrap()).unwrap());
-    let wish = domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
-    let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), wish);
+    let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap()).unwrap());
+    let command = domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot };
+    let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), command);
     api.store.execute(&Key::<domain::campaign::Campaign>::new(&tenant(), &campaign), request).await.unwrap();
     for pinned in [&firmware, &other] {
         api.release_stale(pinned, TimeDelta::minutes(2)).await;

@@ -70,8 +70,8 @@ async fn a_hold_ends_by_itself_and_never_in_the_past() {
     let shown = hold(later(3_600_000)).await;
     assert_eq!(shown.body["held"], true, "{}", shown.body);
     // Another one, that was decided two seconds ago and has ended by now.
-    let wish = DeviceCommand::Hold { until: Some(later(-1_000)) };
-    let request = Request::new(CommandId(clock::new_id()), Actor::new("user:42").unwrap(), wish);
+    let command = DeviceCommand::Hold { until: Some(later(-1_000)) };
+    let request = Request::new(CommandId(clock::new_id()), Actor::new("user:42").unwrap(), command);
     api.store.execute(&device_key("d-1"), Request { now: later(-2_000), ..request }).await.unwrap();
     let shown = api.call(Method::PATCH, "/devices/d-1", &[], json!({"name": "a"})).await;
     assert_eq!((&shown.body["held"], &shown.body["hold_until"]), (&json!(false), &Value::Null), "{}", shown.body);

@@ -96,13 +96,14 @@ async fn a_start_although_its_plan_is_another_by_now() {
     let path = format!("/campaigns/{id}/start");
     let tenant = TenantId::new("acme").unwrap();
     let firmware_id: FirmwareId = firmware.parse().unwrap();
-    let facts = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let facts = Box::new(facts.aggregate.facts_for_new_work(firmware_id).unwrap());
-    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
+    let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id).unwrap());
+    let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot };
     let route = "POST /campaigns/{campaign_id}/start";
-    let command = CommandId::derive(&["http", "acme", "user:42", route, "k"]);
-    let said = CommandHash::of(&(&path, json!({"reason": "now"}))).unwrap();
-    let request = Request { said: Some(said), ..Request::new(command, Actor::new("user:42").unwrap(), wish) };
+    let command_id = CommandId::derive(&["http", "acme", "user:42", route, "k"]);
+    let digest = CommandHash::of(&(&path, json!({"reason": "now"}))).unwrap();
+    let request =
+        Request { request_digest: Some(digest), ..Request::new(command_id, Actor::new("user:42").unwrap(), command) };
     let key = Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap());
     api.store.execute(&key, request).await.unwrap();
     api.post(&format!("/campaigns/{id}/cancel"), json!({})).await;
@@ -254,10 +255,10 @@ async fn commands_to_a_campaign_under_way() {
     let wanted = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
     let id = api.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned();
     let (tenant, firmware_id) = (TenantId::new("acme").unwrap(), firmware.parse::<FirmwareId>().unwrap());
-    let facts = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let facts = Box::new(facts.aggregate.facts_for_new_work(firmware_id).unwrap());
-    let wish = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: facts };
-    let request = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), wish);
+    let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id).unwrap());
+    let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot };
+    let request = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), command);
     api.store.execute(&Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap()), request).await.unwrap();
     for (route, body) in [("pause", json!({})), ("resume", json!({})), ("cancel", json!({}))] {
         let path = format!("/campaigns/{id}/{route}");
@@ -269,13 +270,13 @@ async fn commands_to_a_campaign_under_way() {
     }
 }
 
-/// What earlier versions stored has the digest of the wish.
+/// What earlier versions stored has the digest of the command.
 #[tokio::test]
 async fn requests_that_an_earlier_version_has_answered() {
     let api = Api::new();
     let tenant = TenantId::new("acme").unwrap();
-    let command = CommandId::derive(&["http", "acme", "user:42", "POST /devices", "k"]);
-    let wish = DeviceCommand::Register {
+    let command_id = CommandId::derive(&["http", "acme", "user:42", "POST /devices", "k"]);
+    let command = DeviceCommand::Register {
         profile: Profile {
             device_model: Some("M".to_owned()),
             lorawan_dev_eui: Some("0102030405060708".to_owned()),
@@ -284,7 +285,7 @@ async fn requests_that_an_earlier_version_has_answered() {
         },
         versions: BTreeMap::new(),
     };
-    let request = Request::new(command, Actor::new("user:42").unwrap(), wish);
+    let request = Request::new(command_id, Actor::new("user:42").unwrap(), command);
     let first = api.store.execute(&Key::<Device>::new(&tenant, &DeviceId::new("d-1").unwrap()), request).await.unwrap();
     let wanted = json!({"device_id": "d-1", "device_model": "M", "lorawan_dev_eui": "0102030405060708"});
     let again = api.keyed(Method::POST, "/devices", wanted).await;

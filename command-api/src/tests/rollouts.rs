@@ -39,9 +39,9 @@ impl<'a> Rollout<'a> {
         Self { api, firmware, path: format!("/campaigns/{id}"), id }
     }
 
-    async fn tell(&self, wish: CampaignCommand) {
+    async fn tell(&self, command: CampaignCommand) {
         let key = Key::<Campaign>::new(&TenantId::new("acme").unwrap(), &self.id.parse::<CampaignId>().unwrap());
-        let request = Request::new(CommandId(clock::new_id()), Actor::new("process-manager:rollout").unwrap(), wish);
+        let request = Request::new(CommandId(clock::new_id()), Actor::new("process-manager:rollout").unwrap(), command);
         self.api.store.execute(&key, request).await.unwrap();
     }
 
@@ -49,7 +49,7 @@ impl<'a> Rollout<'a> {
     pub(super) async fn run(&self, devices: &[u32]) {
         let (tenant, id) = (TenantId::new("acme").unwrap(), self.firmware.parse::<FirmwareId>().unwrap());
         let loaded = self.api.store.load(&Key::<Firmware>::new(&tenant, &id)).await.unwrap();
-        let firmware = Box::new(loaded.aggregate.facts_for_new_work(id).unwrap());
+        let firmware = Box::new(loaded.aggregate.snapshot_for_new_work(id).unwrap());
         self.tell(CampaignCommand::Start { plan: Uuid::from_u128(7), firmware }).await;
         let summary = Box::new(PlanSummary {
             plan: Uuid::from_u128(7),

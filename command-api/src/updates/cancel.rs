@@ -8,7 +8,7 @@ use super::model::UpdateBody;
 use super::past;
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::UpdatePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -34,7 +34,7 @@ pub(crate) async fn cancel_update(
 ) -> Result<Reply<UpdateBody>, Problem> {
     let (device, ordinal) = (path.update_id.device, path.update_id.ordinal);
     let key = Key::<Device>::new(&caller.tenant, &device);
-    let wish = DeviceCommand::CancelUpdate { ordinal };
-    let done = app.command(&caller, &envelope, &key, wish, wanted.reason).await?;
+    let command = DeviceCommand::CancelUpdate { ordinal };
+    let done = app.command(&caller, &envelope, &key, command, wanted.reason).await?;
     Ok(done.reply(past::body(&app, &key, &device, &done.aggregate, ordinal).await?))
 }

@@ -15,8 +15,8 @@ use utoipa::IntoParams;
 use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::legacy_status::phases_of;
 use crate::state::App;
-use crate::words::phases_of;
 
 /// What updates are for.
 const KINDS: [&str; 3] = ["update", "rollback", "activate"];

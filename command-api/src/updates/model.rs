@@ -7,7 +7,7 @@ use projections::updates::UpdateView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::words::{Words, words};
+use crate::legacy_status::{StatusNames, status_names};
 
 /// An update of one device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,7 +18,7 @@ pub(crate) struct UpdateBody {
     /// Number within the device, from 1.
     ordinal: u32,
     #[serde(flatten)]
-    words: Words,
+    names: StatusNames,
     firmware_id: String,
     component: String,
     version: String,
@@ -65,7 +65,7 @@ impl UpdateBody {
             update_id: id(update.ordinal),
             device_id: device.to_string(),
             ordinal: update.ordinal,
-            words: words(update.phase.word(), kind),
+            names: status_names(update.phase.word(), kind),
             firmware_id: spec.firmware.firmware_id.to_string(),
             component: spec.firmware.component.clone(),
             version: spec.firmware.version.clone(),
@@ -101,7 +101,7 @@ impl From<UpdateView> for UpdateBody {
         Self {
             update_id: format!("{}~{}", row.device_id, row.ordinal),
             ordinal: row.ordinal,
-            words: words(phase, &row.kind),
+            names: status_names(phase, &row.kind),
             firmware_id: row.firmware_id,
             component: row.component,
             version: row.version,

@@ -1,6 +1,6 @@
 //! From what an operator wants to what a device is asked: firmware, limits, attempts.
 
-use domain::device::{FirmwareFacts, Limits, UpdateKind, UpdateRequest};
+use domain::device::{FirmwareSnapshot, Limits, UpdateKind, UpdateRequest};
 use domain::firmware::Firmware;
 use domain::preconditions::Preconditions;
 use domain::values::{MINUTES_MAX, Priority};
@@ -63,7 +63,7 @@ fn wait_default() -> u32 {
 
 impl UpdateOrder {
     /// What the device is asked.
-    pub(super) fn request(&self, config: &ApiConfig, firmware: FirmwareFacts) -> Result<UpdateRequest, Problem> {
+    pub(super) fn request(&self, config: &ApiConfig, firmware: FirmwareSnapshot) -> Result<UpdateRequest, Problem> {
         for (field, minutes) in
             [("timeout_minutes", self.timeout_minutes), ("wait_for_device_minutes", self.wait_for_device_minutes)]
         {
@@ -101,9 +101,9 @@ fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32
 }
 
 /// The firmware that a body names, if it may be used for new work: 422 when there is none, 409 when it is withdrawn or deleted.
-pub(crate) async fn usable_firmware(app: &App, caller: &Caller, id: FirmwareId) -> Result<FirmwareFacts, Problem> {
+pub(crate) async fn usable_firmware(app: &App, caller: &Caller, id: FirmwareId) -> Result<FirmwareSnapshot, Problem> {
     let loaded = app.store.load_fresh(&Key::<Firmware>::new(&caller.tenant, &id)).await?;
-    loaded.aggregate.facts_for_new_work(id).map_err(|rejection| match rejection.kind() {
+    loaded.aggregate.snapshot_for_new_work(id).map_err(|rejection| match rejection.kind() {
         RejectionKind::Unknown => Problem::invalid("firmware_id", rejection.to_string()),
         RejectionKind::Conflict | RejectionKind::Invalid => rejection.into(),
     })

@@ -9,7 +9,7 @@ use super::model::{UpdateBody, location};
 use super::order::{UpdateOrder, usable_firmware};
 use super::past;
 use crate::auth::{Caller, Operator};
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

@@ -10,7 +10,7 @@ use super::past;
 use super::request::queued;
 use crate::auth::Operator;
 use crate::devices::ReasonRequest;
-use crate::http::envelope::CommandHeaders;
+use crate::http::commands::CommandHeaders;
 use crate::http::path::UpdatePath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;

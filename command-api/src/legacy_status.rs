@@ -35,7 +35,7 @@ pub(crate) fn phases() -> impl Iterator<Item = &'static str> {
 
 /// What an update's phase is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Words {
+pub(crate) struct StatusNames {
     /// Where the update stands; more values may come.
     #[schema(example = "downloading")]
     pub(crate) phase: String,
@@ -48,13 +48,13 @@ pub(crate) struct Words {
 }
 
 /// The words for an update of a kind in a phase.
-pub(crate) fn words(phase: &str, kind: &str) -> Words {
+pub(crate) fn status_names(phase: &str, kind: &str) -> StatusNames {
     let (status, workflow_status) = match TABLE.iter().find(|(word, _, _)| *word == phase) {
         _ if kind == "rollback" => ("rollback", "ROLLBACK"),
         Some((_, status, workflow_status)) => (*status, *workflow_status),
         None => ("in_progress", "PREPARING"),
     };
-    Words { phase: phase.to_owned(), status, workflow_status }
+    StatusNames { phase: phase.to_owned(), status, workflow_status }
 }
 
 /// The phases that a filter's word stands for: a phase itself, or an old word; none for a word that nobody says.
@@ -100,11 +100,11 @@ mod tests {
             (P::Ended(Outcome::Cancelled), "cancelled", "CANCELLED"),
         ];
         for (phase, status, workflow_status) in expected {
-            let said = words(phase.word(), "update");
+            let said = status_names(phase.word(), "update");
             assert_eq!((said.status, said.workflow_status), (status, workflow_status), "{phase:?}");
         }
-        assert_eq!(words("regressed", "update").status, "failed");
-        assert_eq!(words("downloading", "rollback").workflow_status, "ROLLBACK");
+        assert_eq!(status_names("regressed", "update").status, "failed");
+        assert_eq!(status_names("downloading", "rollback").workflow_status, "ROLLBACK");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What surrounds a wish: who asks, why, under which key; and the one way in which endpoints send commands.
+//! What surrounds a command: who asks, why, under which key; and the one way in which endpoints send commands.
 //!
 //! `Idempotency-Key` makes the command's id a function of tenant, caller, route and key, so the same request sent again is the same
 //! command and gives the first outcome.
@@ -9,8 +9,10 @@ use axum::extract::MatchedPath;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use domain::ids::name_based_uuid;
-use domain::{CommandId, Decider, Key, Sealed};
-use event_store::{Cause, CommandHash, Committed, Loaded, Origin, PositionToken, Request, Seen, Times, clock};
+use domain::{CommandId, CommandOf, Decider, Key, Sealed};
+use event_store::{
+    Cause, CommandHash, Committed, ExpectedVersion, Loaded, Origin, PositionToken, Request, Times, clock,
+};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -52,7 +54,7 @@ pub(crate) struct CommandHeaders {
     if_match: Option<String>,
 }
 
-/// What surrounds a wish.
+/// What surrounds a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
     route: String,
@@ -66,10 +68,10 @@ pub(crate) struct Envelope {
     sent: SentCommand,
     traceparent: Option<String>,
     /// Versions, one of which the aggregate must have.
-    if_match: Option<Seen>,
+    if_match: Option<ExpectedVersion>,
     reason: Option<String>,
     /// Digest of the request.
-    said: Option<CommandHash>,
+    request_digest: Option<CommandHash>,
     pub(crate) dry_run: bool,
 }
 
@@ -132,7 +134,7 @@ impl Envelope {
             traceparent: text(&parts.headers, "traceparent").filter(|text| is_traceparent(text)),
             if_match: if_match(&parts.headers),
             reason: find("reason").map(str::to_owned),
-            said: None,
+            request_digest: None,
             dry_run,
         })
     }
@@ -157,7 +159,7 @@ impl Envelope {
     /// With the digest of a body that was sent to a path.
     pub(crate) fn digesting(self, path: &str, body: &[u8]) -> Result<Self, Problem> {
         let digest = digest(path, body, self.reason.as_deref())?;
-        Ok(Self { said: Some(digest), ..self })
+        Ok(Self { request_digest: Some(digest), ..self })
     }
 
     /// The reason in the query.
@@ -193,17 +195,17 @@ impl Envelope {
     }
 
     /// A request to a helping aggregate, always a command of its own.
-    pub(crate) fn bare_request<W>(&self, caller: &Caller, wish: W) -> Request<W> {
+    pub(crate) fn bare_request<C>(&self, caller: &Caller, command: C) -> Request<C> {
         let main = self.command_id(caller).0;
         Request {
             correlation_id: self.correlation_id.or(self.goes_on_with).or(Some(main)),
             cause: Cause::Sender,
             traceparent: self.traceparent.clone(),
-            ..Request::new(CommandId(clock::new_id()), caller.actor.clone(), wish)
+            ..Request::new(CommandId(clock::new_id()), caller.actor.clone(), command)
         }
     }
 
-    fn request<W>(&self, caller: &Caller, wish: W, reason: Option<String>) -> Result<Request<W>, Problem> {
+    fn request<C>(&self, caller: &Caller, command: C, reason: Option<String>) -> Result<Request<C>, Problem> {
         let reason = one_reason(reason, self.reason.clone())?;
         if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
             return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
@@ -216,27 +218,27 @@ impl Envelope {
             cause: Cause::Sender,
             reason: reason.map(Sealed::Plain),
             traceparent: self.traceparent.clone(),
-            seen: self.if_match.clone(),
-            said: self.said,
-            ..Request::new(self.command_id(caller), caller.actor.clone(), wish)
+            expected_version: self.if_match.clone(),
+            request_digest: self.request_digest,
+            ..Request::new(self.command_id(caller), caller.actor.clone(), command)
         })
     }
 }
 
 impl App {
-    /// Sends a caller's wish; on a dry run only asks what would come of it.
+    /// Sends a caller's command; on a dry run only asks what would come of it.
     pub(crate) async fn command<A: Decider>(
         &self,
         caller: &Caller,
         envelope: &Envelope,
         key: &Key<A>,
-        wish: A::Wish,
+        command: CommandOf<A>,
         reason: Option<String>,
     ) -> Result<Done<A>, Problem> {
-        let request = envelope.request(caller, wish, reason)?;
+        let request = envelope.request(caller, command, reason)?;
         envelope.sent.is(request.id.0);
         let reason = request.reason.as_ref().and_then(|reason| reason.plain());
-        let lacks_reason = A::wants_reason(&request.wish) && reason.is_none_or(|reason| reason.trim().is_empty());
+        let lacks_reason = A::wants_reason(&request.command) && reason.is_none_or(|reason| reason.trim().is_empty());
         if envelope.dry_run {
             let checked = self.store.check(key, &request).await?;
             let position = self.token(checked.position).await?;
@@ -266,8 +268,10 @@ impl App {
         key: &Key<A>,
         earlier: Option<CommandHash>,
     ) -> Result<Option<Done<A>>, Problem> {
-        let Some(said) = envelope.said.filter(|_| envelope.has_key() && !envelope.dry_run) else { return Ok(None) };
-        let digests: Vec<CommandHash> = [Some(said), earlier].into_iter().flatten().collect();
+        let Some(digest) = envelope.request_digest.filter(|_| envelope.has_key() && !envelope.dry_run) else {
+            return Ok(None);
+        };
+        let digests: Vec<CommandHash> = [Some(digest), earlier].into_iter().flatten().collect();
         match self.store.repeated(key, envelope.command_id(caller), &digests).await? {
             Some(committed) => self.done(caller, committed).await.map(Some),
             None => Ok(None),
@@ -340,14 +344,14 @@ fn is_traceparent(text: &str) -> bool {
 }
 
 /// A tag that is none of ours matches nothing. A proxy may have made ours a weak one.
-fn if_match(headers: &HeaderMap) -> Option<Seen> {
+fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
     let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
     tags.peek()?;
     let tags: Vec<&str> = tags.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
     let version = |tag: &&str| tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok();
     match tags.iter().any(|tag| tag.trim() == "*") {
-        true => Some(Seen::Existing),
-        false => Some(Seen::OneOf(tags.iter().filter_map(version).collect())),
+        true => Some(ExpectedVersion::Existing),
+        false => Some(ExpectedVersion::OneOf(tags.iter().filter_map(version).collect())),
     }
 }
 
