@@ -1,7 +1,7 @@
 //! The shell around one firmware: one task that owns the device's power, network, connection, timers and download.
 //!
 //! Invariant: everything the firmware asks for goes through [`Device::perform`], and every input to it leaves an up-to-date status on
-//! the board, so that the fleet's counts are never behind what was published.
+//! the status_cell, so that the fleet's counts are never behind what was published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use event_store::clock;
 
 use super::download::{Downloader, Order, Standby};
 use super::firmware::{Action, Firmware, Timer};
-use super::gauges::{Board, Gauges};
+use super::gauges::{DeviceStatusCell, Gauges};
 use super::link::Broker;
 use super::local::{Control, Local, Locals};
 use super::outbox::Outbox;
@@ -51,7 +51,7 @@ pub(super) struct Device {
     pub(super) shared: Shared,
     pub(super) locals: Locals,
     pub(super) outbox: Outbox,
-    pub(super) board: Arc<Board>,
+    pub(super) status_cell: Arc<DeviceStatusCell>,
     /// The name of the connection, while it is up.
     pub(super) session: Option<String>,
     /// The connection should end and another be made.
@@ -75,7 +75,7 @@ impl Device {
         pace: Pace,
         shared: Shared,
         locals: Locals,
-        board: Arc<Board>,
+        status_cell: Arc<DeviceStatusCell>,
     ) -> Self {
         Self {
             device_id,
@@ -83,7 +83,7 @@ impl Device {
             shared,
             locals,
             outbox: Outbox::default(),
-            board,
+            status_cell,
             session: None,
             cut: false,
             clean: false,
@@ -265,11 +265,11 @@ impl Device {
         format!("{}/devices/{}/{suffix}", self.shared.tenant, self.device_id)
     }
 
-    /// Brings the board and the fleet's gauges up to date.
+    /// Brings the status_cell and the fleet's gauges up to date.
     pub(super) fn note(&self) {
         let (firmware, flash) = (&self.firmware, self.firmware.flash());
         let target = flash.target();
-        let mut status = self.board.read();
+        let mut status = self.status_cell.read();
         let works = firmware.is_working();
         if status.working != works {
             self.shared.gauges.works(works);

@@ -16,7 +16,7 @@ use super::device::{Device, Shared};
 use super::download::Downloader;
 use super::firmware::Firmware;
 use super::flash::Flash;
-use super::gauges::{Board, DeviceStatus, Gauges};
+use super::gauges::{DeviceStatus, DeviceStatusCell, Gauges};
 use super::link::Broker;
 use super::local::{Control, Locals};
 use super::pace::Pace;
@@ -131,7 +131,7 @@ impl Fleet {
         for spec in options.devices {
             let (controls, receiver) = mpsc::channel(MAX_CONTROLS);
             let pace = options.pace.scaled(own_factor(options.seed, &spec.device_id));
-            let board = Arc::new(Board::new(DeviceStatus {
+            let status_cell = Arc::new(DeviceStatusCell::new(DeviceStatus {
                 device_id: spec.device_id.clone(),
                 device_model: spec.device_model,
                 behaviour: spec.behaviour,
@@ -142,10 +142,10 @@ impl Fleet {
             let firmware = Firmware::new(flash, spec.behaviour, pace.clone(), options.hardware_version.clone());
             let locals = Locals::new(tasks.token().clone(), receiver);
             let device =
-                Device::new(spec.device_id.clone(), firmware, pace, shared.clone(), locals, Arc::clone(&board));
+                Device::new(spec.device_id.clone(), firmware, pace, shared.clone(), locals, Arc::clone(&status_cell));
             device.note();
             tasks.spawn("simulated device", device.run(!spec.behaviour.offline));
-            devices.insert(spec.device_id, DeviceHandle { controls, board });
+            devices.insert(spec.device_id, DeviceHandle { controls, status_cell });
         }
         Ok(Self { devices, gauges, tasks })
     }
@@ -167,7 +167,7 @@ impl Fleet {
             ..FleetStatus::default()
         };
         for device in self.devices.values() {
-            sum.add(&device.board.read());
+            sum.add(&device.status_cell.read());
         }
         sum
     }
@@ -216,12 +216,12 @@ impl FleetStatus {
 #[derive(Debug, Clone)]
 pub struct DeviceHandle {
     controls: mpsc::Sender<Control>,
-    board: Arc<Board>,
+    status_cell: Arc<DeviceStatusCell>,
 }
 
 impl DeviceHandle {
     pub fn status(&self) -> DeviceStatus {
-        self.board.read().clone()
+        self.status_cell.read().clone()
     }
 
     /// Takes the power away; the broker publishes the will.

@@ -39,9 +39,9 @@ pub struct DeviceStatus {
 
 /// The status of one device, written by its task and read by anybody.
 #[derive(Debug, Default)]
-pub(super) struct Board(Mutex<DeviceStatus>);
+pub(super) struct DeviceStatusCell(Mutex<DeviceStatus>);
 
-impl Board {
+impl DeviceStatusCell {
     pub(super) fn new(status: DeviceStatus) -> Self {
         Self(Mutex::new(status))
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::firmware::{Fetched, Timer};
 
-/// A wish of whoever holds the device in hand.
+/// A command of whoever holds the device in hand.
 #[derive(Debug)]
 pub(super) enum Control {
     /// Away: no power, no network.
