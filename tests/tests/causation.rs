@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill::api_client::ApiClient;
 
-use crate::world::{Hand, Records, TENANT, World, devices};
+use crate::world::{ManualDevice, Records, TENANT, World, devices};
 
 const START: Uuid = Uuid::from_u128(0x57a7);
 const PAUSE: Uuid = Uuid::from_u128(0x9a05);
@@ -26,11 +26,11 @@ async fn command(api: &ApiClient, path: &str, correlation_id: Uuid, body: &Value
     assert!(reply.status().is_success(), "{path}: {}", reply.text().await.unwrap());
 }
 
-/// Devices played by hand, by the wave that they are in.
-struct Players(BTreeMap<u64, Vec<(String, Hand)>>);
+/// Devices played by the test, by the wave that they are in.
+struct Players(BTreeMap<u64, Vec<(String, ManualDevice)>>);
 
 impl Players {
-    async fn of(world: &World, api: &ApiClient, campaign: &str, hands: Vec<(String, Hand)>) -> Self {
+    async fn of(world: &World, api: &ApiClient, campaign: &str, devices: Vec<(String, ManualDevice)>) -> Self {
         let path = format!("/campaigns/{campaign}/devices?limit=50");
         let all = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == DEVICES);
         let page = world.until_get(api, &path, "everybody is planned", all).await;
@@ -39,21 +39,21 @@ impl Players {
             items.iter().find(|item| item["device_id"] == device).unwrap()["wave"].as_u64().unwrap()
         };
         let mut waves = BTreeMap::<u64, Vec<_>>::new();
-        for (id, hand) in hands {
-            waves.entry(wave(&id)).or_default().push((id, hand));
+        for (id, device) in devices {
+            waves.entry(wave(&id)).or_default().push((id, device));
         }
         assert_eq!(waves.values().map(Vec::len).collect::<Vec<_>>(), [1, 2, 3]);
         Self(waves)
     }
 
-    fn player(&self, wave: u64, index: usize) -> (&str, &Hand) {
-        let (id, hand) = &self.0[&wave][index];
-        (id, hand)
+    fn player(&self, wave: u64, index: usize) -> (&str, &ManualDevice) {
+        let (id, device) = &self.0[&wave][index];
+        (id, device)
     }
 }
 
-async fn is_told(hand: &Hand, attempt: u64) {
-    hand.hears("its command", |command| command["command"] == "ota_update" && command["attempt"] == attempt).await;
+async fn is_told(device: &ManualDevice, attempt: u64) {
+    device.hears("its command", |command| command["command"] == "ota_update" && command["attempt"] == attempt).await;
 }
 
 async fn phase_is(world: &World, api: &ApiClient, device: &str, phase: &str) {
@@ -68,9 +68,9 @@ async fn runs_out_of_time(world: &World, device: &str) {
     let loaded = store.load_fresh(&key).await.unwrap();
     let update = loaded.aggregate.update(1).unwrap();
     let (ordinal, attempt, phase, seq) = (update.ordinal, update.attempt, update.phase, update.seq);
-    let wish = DeviceCommand::Expire { ordinal, attempt, phase, clock: Clock::Total, seq };
+    let command = DeviceCommand::Expire { ordinal, attempt, phase, clock: Clock::Total, seq };
     let actor = Actor::new("process-manager:deadlines").unwrap();
-    let committed = store.execute(&key, Request::new(CommandId(clock::new_id()), actor, wish)).await.unwrap();
+    let committed = store.execute(&key, Request::new(CommandId(clock::new_id()), actor, command)).await.unwrap();
     assert!(!committed.events.is_empty(), "it timed out");
 }
 
@@ -78,12 +78,12 @@ async fn runs_out_of_time(world: &World, device: &str) {
 async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     let firmware = world.firmware(api, "2.0.0").await;
     world.register(api, &devices(DEVICES)).await;
-    let mut hands = Vec::new();
+    let mut devices = Vec::new();
     for n in 0..DEVICES {
         let id = format!("d-{n}");
-        let hand = world.hand(&id).await;
-        hand.boots("b1", "1.0.0").await;
-        hands.push((id, hand));
+        let device = world.manual_device(&id).await;
+        device.boots("b1", "1.0.0").await;
+        devices.push((id, device));
     }
     world.online(api, DEVICES).await;
     let wanted = json!({
@@ -93,35 +93,35 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     let id = api.post("/campaigns", &wanted).await.unwrap()["campaign_id"].as_str().unwrap().to_owned();
     let path = format!("/campaigns/{id}");
     command(api, &format!("{path}/start"), START, &json!({})).await;
-    let players = Players::of(world, api, &id, hands).await;
+    let players = Players::of(world, api, &id, devices).await;
 
     // Paused, killed and resumed while the first device is at work.
-    let (first, hand) = players.player(1, 0);
-    is_told(hand, 1).await;
-    hand.reports(1, 1, "received").await;
+    let (first, device) = players.player(1, 0);
+    is_told(device, 1).await;
+    device.reports(1, 1, "received").await;
     phase_is(world, api, first, "accepted").await;
     command(api, &format!("{path}/pause"), PAUSE, &json!({"reason": "lunch"})).await;
     world.kill_waybill();
     for word in ["downloading", "verifying", "installing", "rebooting"] {
-        hand.reports(1, 1, word).await;
+        device.reports(1, 1, word).await;
     }
     world.start_waybill().await;
-    hand.boots("b2", "2.0.0").await;
+    device.boots("b2", "2.0.0").await;
     phase_is(world, api, first, "confirmed").await;
     api.post(&format!("{path}/resume"), &json!({"reason": "back"})).await.unwrap();
 
     // One defers first; the other one works until its time is over, which closes the gate.
-    let (deferring, hand) = players.player(2, 0);
-    is_told(hand, 1).await;
-    hand.says("updates/1/status", &json!({"attempt": 1, "status": "deferred", "retry_after_s": 1})).await;
+    let (deferring, device) = players.player(2, 0);
+    is_told(device, 1).await;
+    device.says("updates/1/status", &json!({"attempt": 1, "status": "deferred", "retry_after_s": 1})).await;
     phase_is(world, api, deferring, "deferred").await;
-    hand.forgets();
-    is_told(hand, 1).await;
-    hand.installs(1, 1, "b2", "2.0.0").await;
+    device.forgets();
+    is_told(device, 1).await;
+    device.installs(1, 1, "b2", "2.0.0").await;
     phase_is(world, api, deferring, "confirmed").await;
-    let (silent, hand) = players.player(2, 1);
-    is_told(hand, 1).await;
-    hand.reports(1, 1, "received").await;
+    let (silent, device) = players.player(2, 1);
+    is_told(device, 1).await;
+    device.reports(1, 1, "received").await;
     phase_is(world, api, silent, "accepted").await;
     runs_out_of_time(world, silent).await;
     world.campaign_is(api, &id, &["paused"]).await;
@@ -134,9 +134,9 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     let failed = json!({"attempt": 1, "status": "failed", "code": "download_failed"});
     failing.says("updates/1/status", &failed).await;
     for index in [1, 2] {
-        let (_, hand) = players.player(3, index);
-        is_told(hand, 1).await;
-        hand.installs(1, 1, "b2", "2.0.0").await;
+        let (_, device) = players.player(3, index);
+        is_told(device, 1).await;
+        device.installs(1, 1, "b2", "2.0.0").await;
     }
     is_told(failing, 2).await;
     failing.installs(1, 2, "b2", "2.0.0").await;

@@ -47,12 +47,12 @@ async fn every_mistake_of_a_device_is_told() {
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
     register(&api, "d-1").await;
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
+    let device = world.manual_device("d-1").await;
+    device.boots("b1", "1.0.0").await;
     let update = api.post("/devices/d-1/update", &json!({"firmware_id": firmware})).await.unwrap();
     let ordinal = update["ordinal"].as_u64().unwrap();
-    hand.hears("its command", |command| command["command"] == "ota_update").await;
-    hand.reports(ordinal, 1, "received").await;
+    device.hears("its command", |command| command["command"] == "ota_update").await;
+    device.reports(ordinal, 1, "received").await;
 
     let at_least_once = || PublishOptions::new(QoS::AtLeastOnce);
     for (topic, payload) in [
@@ -69,9 +69,9 @@ async fn every_mistake_of_a_device_is_told() {
         ("/info", "no JSON"),
         ("/telemetry", r#"{"t":21,"ts":"yesterday"}"#),
     ] {
-        hand.publishes(topic, payload, at_least_once()).await;
+        device.publishes(topic, payload, at_least_once()).await;
     }
-    hand.publishes("/status", r#"{"status":"online"}"#, at_least_once().retain(true)).await;
+    device.publishes("/status", r#"{"status":"online"}"#, at_least_once().retain(true)).await;
     let found = letters(&api, "/devices/d-1/dead-letters", 13).await;
     let wanted = [
         ("malformed", "d-1/info"),
@@ -116,7 +116,7 @@ async fn every_mistake_of_a_device_is_told() {
 async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
     let world = World::start().await;
     let api = world.operator().await;
-    let stranger = world.hand("ghost").await;
+    let stranger = world.manual_device("ghost").await;
     stranger.boots("b1", "1.0.0").await;
     let ghost = letters(&api, "/devices/ghost/dead-letters", 1).await;
     assert_eq!((&ghost[0]["reason"], &ghost[0]["detail"]), (&json!("no_such_device"), &json!("no such device")));
@@ -124,10 +124,10 @@ async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
 
     register(&api, "d-0").await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    let hand = world.hand("d-0").await;
+    let device = world.manual_device("d-0").await;
     let at_most_once = || PublishOptions::new(QoS::AtMostOnce);
     let status = r#"{"status":"online","boot_id":"b1","firmware_version":"9.9.9"}"#;
-    hand.publishes("/status", status, at_most_once()).await;
+    device.publishes("/status", status, at_most_once()).await;
     let online = world.until_get(&api, "/devices/d-0", "online", |body| body["status"] == "online").await;
     assert_eq!(online["firmware_version"], "1.0.0", "a status that nobody keeps proves nothing");
     let told = letters(&api, "/devices/d-0/dead-letters?reason=qos_0", 1).await;
@@ -135,12 +135,12 @@ async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
 
     // A question is answered and a report is taken; it is told once.
     api.post("/devices/d-0/update", &json!({"firmware_id": firmware})).await.unwrap();
-    hand.hears("its command", |command| command["command"] == "ota_update").await;
-    hand.publishes("/updates/1/status", r#"{"attempt":1,"status":"received"}"#, at_most_once()).await;
-    hand.publishes("/updates/1/status", r#"{"attempt":1,"status":"downloading"}"#, at_most_once()).await;
+    device.hears("its command", |command| command["command"] == "ota_update").await;
+    device.publishes("/updates/1/status", r#"{"attempt":1,"status":"received"}"#, at_most_once()).await;
+    device.publishes("/updates/1/status", r#"{"attempt":1,"status":"downloading"}"#, at_most_once()).await;
     world.until_get(&api, "/devices/d-0/updates/1", "downloading", |body| body["phase"] == "downloading").await;
-    hand.publishes("/status", status, at_most_once()).await;
-    hand.publishes("/state", "{}", at_most_once()).await;
+    device.publishes("/status", status, at_most_once()).await;
+    device.publishes("/state", "{}", at_most_once()).await;
     let all = letters(&api, "/devices/d-0/dead-letters", 3).await;
     let wanted = [("qos_0", "d-0/status"), ("qos_0", "d-0/updates/1/status"), ("unknown_topic", "d-0/state")];
     assert_eq!(reasons(&all), wanted);
@@ -153,19 +153,19 @@ async fn a_boot_loop_is_one_note() {
     let world = World::start().await;
     let api = world.operator().await;
     register(&api, "d-0").await;
-    let hand = world.hand("d-0").await;
+    let device = world.manual_device("d-0").await;
     let (deadline, mut boots) = (Instant::now() + PATIENCE, 0);
     while api.get(PATH).await.unwrap()["items"] == json!([]) {
         assert!(Instant::now() < deadline, "{boots} boots and no note");
-        hand.boots(&format!("b{boots}"), "1.0.0").await;
+        device.boots(&format!("b{boots}"), "1.0.0").await;
         boots += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(boots > 60, "a note after {boots} boots");
     for boot in boots..boots + 10 {
-        hand.boots(&format!("b{boot}"), "1.0.0").await;
+        device.boots(&format!("b{boot}"), "1.0.0").await;
     }
-    hand.boots("last", "1.1.0").await;
+    device.boots("last", "1.1.0").await;
     world.until_get(&api, "/devices/d-0", "its newest version", |body| body["firmware_version"] == "1.1.0").await;
     assert_eq!(letters(&api, PATH, 1).await.len(), 1, "told once an hour");
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use waybill::stack::Process;
 
-use crate::world::{Hand, World, devices};
+use crate::world::{ManualDevice, World, devices};
 
 const SECRETS: [&str; 4] = [
     "--jwt-secret",
@@ -50,41 +50,41 @@ fn versions_of(number: usize) -> [&'static str; 2] {
 
 /// A boot with all that a device says after it. The broker gives messages to the bridges in turn: devices boot in another order the second time,
 /// so that one bridge has the first boot of a device and the other one the second.
-async fn boots(hands: &[Hand], time: usize) {
-    let mut order: Vec<usize> = (0..hands.len()).collect();
+async fn boots(devices: &[ManualDevice], time: usize) {
+    let mut order: Vec<usize> = (0..devices.len()).collect();
     if time > 0 {
         order.reverse();
     }
-    for (number, hand) in order.into_iter().map(|number| (number, &hands[number])) {
+    for (number, device) in order.into_iter().map(|number| (number, &devices[number])) {
         let boot = format!("b{}", time + 2);
-        hand.boots(&boot, versions_of(number)[time]).await;
-        hand.says("info", &json!({"attributes": {"boot": boot}})).await;
-        hand.says("telemetry", &json!({"battery_level": BATTERY[time]})).await;
+        device.boots(&boot, versions_of(number)[time]).await;
+        device.says("info", &json!({"attributes": {"boot": boot}})).await;
+        device.says("telemetry", &json!({"battery_level": BATTERY[time]})).await;
     }
 }
 
 /// Devices that are about to boot into the firmware of a campaign.
-async fn rebooting(world: &World, api: &waybill::api_client::ApiClient) -> (Vec<Hand>, String) {
+async fn rebooting(world: &World, api: &waybill::api_client::ApiClient) -> (Vec<ManualDevice>, String) {
     let firmware = world.firmware(api, "2.0.0").await;
     world.register(api, &devices(DEVICES)).await;
-    let mut hands = Vec::new();
+    let mut devices = Vec::new();
     for number in 0..DEVICES {
-        let hand = world.hand(&format!("d-{number}")).await;
-        hand.boots("b1", "1.0.0").await;
-        hands.push(hand);
+        let device = world.manual_device(&format!("d-{number}")).await;
+        device.boots("b1", "1.0.0").await;
+        devices.push(device);
     }
     world.online(api, DEVICES).await;
     let more = json!({"deployment_strategy": "immediate", "max_concurrent_updates": DEVICES});
     let id = world.campaign(api, &firmware, more).await;
-    for hand in &hands {
-        let (command, _) = hand.hears("its command", |command| command["command"] == "ota_update").await;
+    for device in &devices {
+        let (command, _) = device.hears("its command", |command| command["command"] == "ota_update").await;
         for word in ["received", "downloading", "verifying", "installing", "rebooting"] {
-            hand.reports(command["ordinal"].as_u64().unwrap(), 1, word).await;
+            device.reports(command["ordinal"].as_u64().unwrap(), 1, word).await;
         }
     }
     let all_reboot = |body: &Value| body["status_counts"]["rebooting"].as_u64() == Some(DEVICES as u64);
     world.until_get(api, &format!("/campaigns/{id}/status"), "all reboot", all_reboot).await;
-    (hands, id)
+    (devices, id)
 }
 
 async fn what_was_said_last_counts(accident: Accident) {
@@ -93,16 +93,16 @@ async fn what_was_said_last_counts(accident: Accident) {
     let mut bridge = world
         .another_process(&[&["--role", "bridge", "--download-base-url", &world.base()][..], &SECRETS].concat())
         .await;
-    let (hands, campaign) = rebooting(&world, &api).await;
+    let (devices, campaign) = rebooting(&world, &api).await;
 
     signal(&bridge, "-STOP");
-    boots(&hands, 0).await;
-    boots(&hands, 1).await;
+    boots(&devices, 0).await;
+    boots(&devices, 1).await;
     world.until("everything is delivered to somebody", async || unfinished(&world).await.1 == 0).await;
     assert!(unfinished(&world).await.0 > 0, "{accident:?}: the frozen bridge holds nothing");
     // A heartbeat that says nothing new.
-    for (number, hand) in hands.iter().enumerate() {
-        hand.boots("b3", versions_of(number)[1]).await;
+    for (number, device) in devices.iter().enumerate() {
+        device.boots("b3", versions_of(number)[1]).await;
     }
     match accident {
         Accident::Thaws => signal(&bridge, "-CONT"),

@@ -1,4 +1,4 @@
-//! The device protocol word by word, with a device played by hand.
+//! The device protocol word by word, with a device played by the test.
 
 use std::time::Duration;
 
@@ -32,28 +32,28 @@ async fn a_link_that_no_longer_opens_is_renewed_without_costing_an_attempt() {
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
     register(&api, "d-1").await;
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
+    let device = world.manual_device("d-1").await;
+    device.boots("b1", "1.0.0").await;
     let ordinal = order(&api, "d-1", &firmware).await;
-    let (first, _) = hand.hears("its command", is_update(ordinal)).await;
-    hand.reports(ordinal, 1, "received").await;
-    hand.reports(ordinal, 1, "downloading").await;
+    let (first, _) = device.hears("its command", is_update(ordinal)).await;
+    device.reports(ordinal, 1, "received").await;
+    device.reports(ordinal, 1, "downloading").await;
     phase_is(&world, &api, "d-1", ordinal, "downloading").await;
 
     world.stop_waybill().await;
     world.restart_with(&["--download-secret", "the secret of later days, also 32 bytes"]).await;
     let status = reqwest::get(first["url"].as_str().unwrap()).await.unwrap().status();
     assert_eq!(status, 403, "the old link opens no more");
-    hand.forgets();
-    hand.says("commands/get", &json!({})).await;
+    device.forgets();
+    device.says("commands/get", &json!({})).await;
     let (fresh, retained) =
-        hand.hears("a fresh link", |command| is_update(ordinal)(command) && command["url"] != first["url"]).await;
+        device.hears("a fresh link", |command| is_update(ordinal)(command) && command["url"] != first["url"]).await;
     assert!(!retained);
     assert_eq!((&fresh["attempt"], &fresh["sha256"]), (&json!(1), &first["sha256"]));
     let file = reqwest::get(fresh["url"].as_str().unwrap()).await.unwrap();
     assert_eq!(file.status(), 200);
     assert_eq!(file.bytes().await.unwrap().len() as u64, fresh["size"].as_u64().unwrap());
-    hand.installs(ordinal, 1, "b2", "2.0.0").await;
+    device.installs(ordinal, 1, "b2", "2.0.0").await;
     let ended = phase_is(&world, &api, "d-1", ordinal, "confirmed").await;
     assert_eq!(ended["attempt"], 1, "{ended}");
 }
@@ -67,28 +67,28 @@ async fn what_an_update_leaves_behind_never_wipes_the_command_of_the_next() {
         firmware.push(world.firmware(&api, &format!("2.{minor}.0")).await);
     }
     register(&api, "d-1").await;
-    let hand = world.hand("d-1").await;
-    hand.boots("b0", "1.0.0").await;
+    let device = world.manual_device("d-1").await;
+    device.boots("b0", "1.0.0").await;
     let mut ordinals = Vec::new();
     for id in &firmware {
         ordinals.push(order(&api, "d-1", id).await);
     }
     for (n, ordinal) in ordinals.iter().enumerate() {
-        hand.hears("its command", is_update(*ordinal)).await;
+        device.hears("its command", is_update(*ordinal)).await;
         if n == 3 {
             // Whatever was on its way to the broker when the service died is sent again by the next one.
             world.kill_waybill();
-            hand.installs(*ordinal, 1, &format!("b{}", n + 1), &format!("2.{}.0", n + 1)).await;
+            device.installs(*ordinal, 1, &format!("b{}", n + 1), &format!("2.{}.0", n + 1)).await;
             world.start_waybill().await;
         } else {
-            hand.installs(*ordinal, 1, &format!("b{}", n + 1), &format!("2.{}.0", n + 1)).await;
+            device.installs(*ordinal, 1, &format!("b{}", n + 1), &format!("2.{}.0", n + 1)).await;
         }
         phase_is(&world, &api, "d-1", *ordinal, "confirmed").await;
         if let Some(next) = ordinals.get(n + 1) {
             // Retained: not an answer to a report, which the next service gives before it may speak for all.
-            hand.hears_retained(&world, "the next command", is_update(*next)).await;
+            device.hears_retained(&world, "the next command", is_update(*next)).await;
             world.settles().await;
-            let newcomer = world.hand("d-1").await;
+            let newcomer = world.manual_device("d-1").await;
             let (command, retained) = newcomer.hears("the retained command", |_| true).await;
             assert!(retained && is_update(*next)(&command), "behind {ordinal}: {command}");
         }
@@ -100,16 +100,16 @@ async fn the_will_of_an_old_session_is_ignored_and_that_of_the_latest_is_not() {
     let world = World::start_with(&["--offline-debounce-seconds", "1"]).await;
     let api = world.operator().await;
     register(&api, "d-1").await;
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
-    hand.boots("b2", "1.0.0").await;
+    let device = world.manual_device("d-1").await;
+    device.boots("b1", "1.0.0").await;
+    device.boots("b2", "1.0.0").await;
     world.until_get(&api, "/devices/d-1", "online", |body| body["status"] == "online").await;
-    hand.says("status", &json!({"status": "offline", "session": "s-b1"})).await;
+    device.says("status", &json!({"status": "offline", "session": "s-b1"})).await;
     world.settles().await;
     tokio::time::sleep(Duration::from_secs(8)).await;
-    let device = api.get("/devices/d-1").await.unwrap();
-    assert_eq!(device["status"], "online", "{device}");
-    hand.says("status", &json!({"status": "offline", "session": "s-b2"})).await;
+    let found = api.get("/devices/d-1").await.unwrap();
+    assert_eq!(found["status"], "online", "{found}");
+    device.says("status", &json!({"status": "offline", "session": "s-b2"})).await;
     world.until_get(&api, "/devices/d-1", "offline", |body| body["status"] == "offline").await;
 }
 
@@ -121,7 +121,7 @@ async fn a_device_is_told_when_its_preconditions_hold() {
     register(&api, "d-1").await;
     register(&api, "d-2").await;
     let says = |battery: u32, power: bool| json!({"status": "online", "session": "s", "boot_id": "b1", "firmware_version": "1.0.0", "battery_level": battery, "external_power": power});
-    let (alone, member) = (world.hand("d-1").await, world.hand("d-2").await);
+    let (alone, member) = (world.manual_device("d-1").await, world.manual_device("d-2").await);
     alone.says("status", &says(20, true)).await;
     member.says("status", &says(90, false)).await;
     world.online(&api, 2).await;

@@ -1,18 +1,18 @@
-//! Slots, busy devices, withdrawn firmware and ends of campaigns, with devices played by hand.
+//! Slots, busy devices, withdrawn firmware and ends of campaigns, with devices played by the test.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
-use crate::world::{Hand, MODEL, World};
+use crate::world::{MODEL, ManualDevice, World};
 
 /// Registers a device and connects it, running 1.0.0.
-async fn online(world: &World, api: &ApiClient, id: &str) -> Hand {
+async fn online(world: &World, api: &ApiClient, id: &str) -> ManualDevice {
     api.post("/devices", &json!({"device_id": id, "device_model": MODEL, "firmware_version": "1.0.0"})).await.unwrap();
-    let hand = world.hand(id).await;
-    hand.boots("b1", "1.0.0").await;
+    let device = world.manual_device(id).await;
+    device.boots("b1", "1.0.0").await;
     world.until_get(api, &format!("/devices/{id}"), "online", |body| body["status"] == "online").await;
-    hand
+    device
 }
 
 async fn update_is(world: &World, api: &ApiClient, id: &str, phase: &str) -> Value {
@@ -35,14 +35,14 @@ async fn a_withdrawn_firmware_is_cancelled_where_it_is_under_way_and_never_hande
     let firmware = world.firmware(&api, "2.0.0").await;
     let (early, far) = (online(&world, &api, "d-early").await, online(&world, &api, "d-far").await);
     let mut links = Vec::new();
-    for (hand, word) in [(&early, "downloading"), (&far, "installing")] {
+    for (device, word) in [(&early, "downloading"), (&far, "installing")] {
         let id = if word == "installing" { "d-far" } else { "d-early" };
         api.post(&format!("/devices/{id}/update"), &json!({"firmware_id": firmware})).await.unwrap();
-        links.push(hand.hears("its update", is("ota_update")).await.0["url"].clone());
-        hand.reports(1, 1, "received").await;
-        hand.reports(1, 1, word).await;
+        links.push(device.hears("its update", is("ota_update")).await.0["url"].clone());
+        device.reports(1, 1, "received").await;
+        device.reports(1, 1, word).await;
         update_is(&world, &api, id, word).await;
-        hand.forgets();
+        device.forgets();
     }
     api.post(&format!("/firmware/{firmware}/withdraw"), &json!({"reason": "it bricks"})).await.unwrap();
     // At once, as a device does whose download breaks off.
@@ -70,9 +70,9 @@ async fn a_device_that_answers_after_it_was_given_up_takes_a_slot_and_holds_the_
     let world = World::start_with(&["--dispatch-patience-seconds", "1"]).await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    let mut hands = Vec::new();
+    let mut devices = Vec::new();
     for id in ["d-0", "d-1", "d-2"] {
-        hands.push((id, online(&world, &api, id).await));
+        devices.push((id, online(&world, &api, id).await));
     }
     let campaign = json!({"deployment_strategy": "immediate", "max_concurrent_updates": 1});
     let campaign = world.campaign(&api, &firmware, campaign).await;
@@ -86,18 +86,18 @@ async fn a_device_that_answers_after_it_was_given_up_takes_a_slot_and_holds_the_
     };
     world.until("two were told", async || told().await.len() >= 2).await;
     let first: Vec<String> = told().await.into_iter().take(2).collect();
-    for (id, hand) in hands.iter().filter(|(id, _)| first.iter().any(|told| told == id)) {
-        hand.reports(1, 1, "received").await;
-        hand.reports(1, 1, "downloading").await;
+    for (id, device) in devices.iter().filter(|(id, _)| first.iter().any(|told| told == id)) {
+        device.reports(1, 1, "received").await;
+        device.reports(1, 1, "downloading").await;
         update_is(&world, &api, id, "downloading").await;
     }
     world.until_get(&api, &status, "both count", |body| in_use(body) >= Some(2)).await;
-    for (id, hand) in hands.iter().filter(|(id, _)| first.iter().any(|told| told == id)) {
-        hand.installs(1, 1, "b2", "2.0.0").await;
+    for (id, device) in devices.iter().filter(|(id, _)| first.iter().any(|told| told == id)) {
+        device.installs(1, 1, "b2", "2.0.0").await;
         update_is(&world, &api, id, "confirmed").await;
     }
     world.settles().await;
-    let (id, last) = hands.iter().find(|(id, _)| first.iter().all(|told| told != id)).unwrap();
+    let (id, last) = devices.iter().find(|(id, _)| first.iter().all(|told| told != id)).unwrap();
     last.says("commands/get", &json!({})).await;
     last.hears("its turn", is("ota_update")).await;
     last.installs(1, 1, "b2", "2.0.0").await;
@@ -114,10 +114,10 @@ async fn a_campaign_begun_after_another_was_cancelled_updates_everybody_and_ends
     let firmware = world.firmware(&api, "2.0.0").await;
     let (one, gone) = (online(&world, &api, "d-one").await, online(&world, &api, "d-gone").await);
     let first = world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate"})).await;
-    for (id, hand) in [("d-one", &one), ("d-gone", &gone)] {
-        hand.hears("its update", is("ota_update")).await;
-        hand.reports(1, 1, "received").await;
-        hand.reports(1, 1, "downloading").await;
+    for (id, device) in [("d-one", &one), ("d-gone", &gone)] {
+        device.hears("its update", is("ota_update")).await;
+        device.reports(1, 1, "received").await;
+        device.reports(1, 1, "downloading").await;
         update_is(&world, &api, id, "downloading").await;
     }
     api.post(&format!("/campaigns/{first}/cancel"), &json!({"reason": "wrong time"})).await.unwrap();

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use tokio::time::timeout;
 
 use super::lossy::LossyLog;
-use super::tally::{TallyEvent, TallyWish, add, insist, key, request, request_as, store};
+use super::tally::{TallyCommand, TallyEvent, add, insist, key, request, request_as, store};
 pub(super) use super::threads::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ pub(super) async fn events_are_stored_and_read_back(log: Arc<dyn Log>) {
     let key = key("stored", "t-1");
     let first = store(&log).execute(&key, request(add(3))).await.unwrap();
     assert_eq!((first.version, first.aggregate.total, first.repeated), (1, 3, false));
-    let three = TallyWish::Add { by: vec![1, 2, 4], note: "three".into() };
+    let three = TallyCommand::Add { by: vec![1, 2, 4], note: "three".into() };
     let second = store(&log).execute(&key, request(three)).await.unwrap();
     assert_eq!((second.version, second.aggregate.total, second.events.len()), (4, 10, 3));
     assert!(second.position > first.position);
@@ -94,7 +94,7 @@ pub(super) async fn a_command_sent_again_gives_its_first_outcome(log: Arc<dyn Lo
     let id = CommandId(clock::new_id());
     let store = store(&log);
     let first = store.execute(&key, request_as(id, add(5))).await.unwrap();
-    store.execute(&key, request(TallyWish::Close)).await.unwrap();
+    store.execute(&key, request(TallyCommand::Close)).await.unwrap();
     for store in [store, super::tally::store(&log)] {
         let again = store.execute(&key, request_as(id, add(5))).await.unwrap();
         assert!(again.repeated);
@@ -150,20 +150,20 @@ pub(super) async fn nothing_is_refused_on_an_old_state(log: Arc<dyn Log>) {
     let key = key("judged", "t-1");
     let (one, other) = (store(&log), store(&log));
     one.execute(&key, request(add(1))).await.unwrap();
-    other.execute(&key, request(TallyWish::Close)).await.unwrap();
-    let opened = one.execute(&key, request(TallyWish::Open)).await.unwrap();
+    other.execute(&key, request(TallyCommand::Close)).await.unwrap();
+    let opened = one.execute(&key, request(TallyCommand::Open)).await.unwrap();
     assert_eq!(opened.events, [TallyEvent::Opened {}], "without effect only on the old state");
 
-    other.execute(&key, request(TallyWish::Close)).await.unwrap();
+    other.execute(&key, request(TallyCommand::Close)).await.unwrap();
     one.load_fresh(&key).await.unwrap();
-    other.execute(&key, request(TallyWish::Open)).await.unwrap();
+    other.execute(&key, request(TallyCommand::Open)).await.unwrap();
     let added = one.execute(&key, request(add(1))).await.unwrap();
     assert_eq!(added.aggregate.total, 2, "refused only on the old state");
 
     let before = one.load_fresh(&key).await.unwrap();
-    let nothing = one.execute(&key, request(TallyWish::Open)).await.unwrap();
+    let nothing = one.execute(&key, request(TallyCommand::Open)).await.unwrap();
     assert_eq!((nothing.position, nothing.version, nothing.events.len()), (before.last_sequence, before.version, 0));
-    one.execute(&key, request(TallyWish::Close)).await.unwrap();
+    one.execute(&key, request(TallyCommand::Close)).await.unwrap();
     let refused = one.execute(&key, request(add(1))).await;
     assert!(matches!(refused, Err(ExecuteError::Rejected(Rejection::Invalid { .. }))), "{refused:?}");
 }
@@ -201,7 +201,7 @@ pub(super) async fn history_is_listed_in_pages(log: Arc<dyn Log>) {
     let key = key("pages", "t-1");
     let store = store(&log);
     for _ in 0..4 {
-        let three = TallyWish::Add { by: vec![1, 2, 3], note: String::new() };
+        let three = TallyCommand::Add { by: vec![1, 2, 3], note: String::new() };
         store.execute(&key, request(three)).await.unwrap();
     }
     let versions = async |from, limit| -> Vec<u64> {
@@ -244,12 +244,12 @@ pub(super) async fn a_subscription_starts_in_the_middle(log: Arc<dyn Log>) {
 pub(super) async fn a_record_that_is_too_large_is_refused(log: Arc<dyn Log>) {
     let key = key("large", "t-1");
     let store = store(&log);
-    let large = TallyWish::Add { by: vec![1], note: "x".repeat(RECORD_MAX_BYTES) };
+    let large = TallyCommand::Add { by: vec![1], note: "x".repeat(RECORD_MAX_BYTES) };
     let refused = store.execute(&key, request(large)).await;
     assert!(matches!(refused, Err(ExecuteError::Store(StoreError::TooLarge { .. }))), "{refused:?}");
     let body = Bytes::from(vec![b'x'; RECORD_MAX_BYTES + 1]);
     assert!(matches!(log.append(key.raw(), 0, body).await, Err(AppendError::TooLarge { .. })));
-    let allowed = TallyWish::Add { by: vec![1], note: "x".repeat(RECORD_MAX_BYTES - 1_024) };
+    let allowed = TallyCommand::Add { by: vec![1], note: "x".repeat(RECORD_MAX_BYTES - 1_024) };
     assert_eq!(store.execute(&key, request(allowed)).await.unwrap().version, 1);
     assert_eq!(super::tally::store(&log).load_fresh(&key).await.unwrap().version, 1);
 }

@@ -52,12 +52,12 @@ async fn claim(store: &EventStore, n: u32) {
 
 async fn register(store: &EventStore, n: u32) -> u64 {
     let key: Key<Device> = Key::new(&tenant(), &DeviceId::new(format!("d-{n}")).unwrap());
-    let wish = DeviceCommand::Register { profile: Default::default(), versions: Default::default() };
-    insist(store, &key, wish).await
+    let command = DeviceCommand::Register { profile: Default::default(), versions: Default::default() };
+    insist(store, &key, command).await
 }
 
-async fn insist<A: domain::Decider>(store: &EventStore, key: &Key<A>, wish: A::Wish) -> u64 {
-    let request = Request::new(CommandId(clock::new_id()), Actor::new("test").unwrap(), wish);
+async fn insist<A: domain::Decider>(store: &EventStore, key: &Key<A>, command: domain::CommandOf<A>) -> u64 {
+    let request = Request::new(CommandId(clock::new_id()), Actor::new("test").unwrap(), command);
     loop {
         match store.execute(key, request.clone()).await {
             Ok(committed) => return committed.position,

@@ -11,7 +11,7 @@ use event_store::lease::Lease;
 use event_store::lifecycle::Tasks;
 use event_store::streams::{self, SetupError};
 use event_store::telemetry::{
-    HeardMark, TELEMETRY_FORMAT, Telemetry, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryRecord,
+    TELEMETRY_FORMAT, Telemetry, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryRecord, WatermarkRecord,
 };
 use event_store::{Delivery, ExecuteError, StoreError, clock};
 use futures::StreamExt;
@@ -136,7 +136,7 @@ async fn telemetry_is_stored_and_followed() {
         data,
     };
     let position = telemetry.publish(&tenant, &device, &record).await.unwrap();
-    let written = HeardMark { v: TELEMETRY_FORMAT, at: clock::now(), heard_until: clock::now() };
+    let written = WatermarkRecord { v: TELEMETRY_FORMAT, at: clock::now(), heard_until: clock::now() };
     let marked = telemetry.mark(written).await.unwrap();
     let mut entries = Vec::new();
     while entries.len() < 2 {

@@ -27,7 +27,7 @@ domain::event_types!(TallyEvent {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
-pub(super) enum TallyWish {
+pub(super) enum TallyCommand {
     /// One event each; refused when closed.
     Add {
         by: Vec<u64>,
@@ -44,10 +44,10 @@ pub(super) struct Tally {
     pub(super) closed: bool,
 }
 
-domain::aggregate!(Tally, "tally", TallyWish, TallyEvent);
+domain::aggregate!(Tally, "tally", TallyCommand, TallyEvent);
 
 impl Tally {
-    fn evolve(&mut self, event: &TallyEvent) {
+    fn apply(&mut self, event: &TallyEvent) {
         self.events += 1;
         match event {
             TallyEvent::Added { by, .. } => self.total += by,
@@ -58,21 +58,21 @@ impl Tally {
 }
 
 impl Decider for Tally {
-    type Wish = TallyWish;
+    type Command = TallyCommand;
     type Id = String;
 
-    fn decide(&self, _now: DateTime<Utc>, wish: &TallyWish) -> Result<Vec<TallyEvent>, Rejection> {
-        match wish {
-            TallyWish::Add { .. } if self.closed => {
+    fn decide(&self, _now: DateTime<Utc>, command: &TallyCommand) -> Result<Vec<TallyEvent>, Rejection> {
+        match command {
+            TallyCommand::Add { .. } if self.closed => {
                 Err(Rejection::Invalid { field: "tally".into(), reason: "is closed".into() })
             }
-            TallyWish::Add { by, note } => {
+            TallyCommand::Add { by, note } => {
                 Ok(by.iter().map(|by| TallyEvent::Added { by: *by, note: note.clone() }).collect())
             }
-            TallyWish::Close if self.closed => Ok(vec![]),
-            TallyWish::Close => Ok(vec![TallyEvent::Closed {}]),
-            TallyWish::Open if self.closed => Ok(vec![TallyEvent::Opened {}]),
-            TallyWish::Open => Ok(vec![]),
+            TallyCommand::Close if self.closed => Ok(vec![]),
+            TallyCommand::Close => Ok(vec![TallyEvent::Closed {}]),
+            TallyCommand::Open if self.closed => Ok(vec![TallyEvent::Opened {}]),
+            TallyCommand::Open => Ok(vec![]),
         }
     }
 
@@ -98,12 +98,12 @@ impl Decider for Tally {
     }
 
     /// What is ordered is meant for its first number; what is reported for all of them.
-    fn aim_of(&self, wish: &TallyWish) -> Aim {
-        match wish {
-            TallyWish::Add { note, .. } if note == REPORT => Aim::any(),
-            TallyWish::Add { by, .. } => Aim::at(by.first().map(|by| Thread(*by as u32)).into_iter().collect()),
-            TallyWish::Open => Aim::any().from(CLOSING, &[Point(0)]),
-            TallyWish::Close => Aim::whole(),
+    fn aim_of(&self, command: &TallyCommand) -> Aim {
+        match command {
+            TallyCommand::Add { note, .. } if note == REPORT => Aim::any(),
+            TallyCommand::Add { by, .. } => Aim::at(by.first().map(|by| Thread(*by as u32)).into_iter().collect()),
+            TallyCommand::Open => Aim::any().from(CLOSING, &[Point(0)]),
+            TallyCommand::Close => Aim::whole(),
         }
     }
 
@@ -123,16 +123,16 @@ pub(super) fn key(tenant: &str, id: &str) -> Key<Tally> {
     Key::new(&TenantId::new(tenant).unwrap(), &id.to_owned())
 }
 
-pub(super) fn add(by: u64) -> TallyWish {
-    TallyWish::Add { by: vec![by], note: String::new() }
+pub(super) fn add(by: u64) -> TallyCommand {
+    TallyCommand::Add { by: vec![by], note: String::new() }
 }
 
-pub(super) fn request(wish: TallyWish) -> Request<TallyWish> {
-    request_as(CommandId(clock::new_id()), wish)
+pub(super) fn request(command: TallyCommand) -> Request<TallyCommand> {
+    request_as(CommandId(clock::new_id()), command)
 }
 
-pub(super) fn request_as(id: CommandId, wish: TallyWish) -> Request<TallyWish> {
-    Request::new(id, Actor::new("test").unwrap(), wish)
+pub(super) fn request_as(id: CommandId, command: TallyCommand) -> Request<TallyCommand> {
+    Request::new(id, Actor::new("test").unwrap(), command)
 }
 
 pub(super) fn store(log: &Arc<dyn Log>) -> EventStore {
@@ -140,7 +140,7 @@ pub(super) fn store(log: &Arc<dyn Log>) -> EventStore {
 }
 
 /// Executes until nothing but the rules stands in the way.
-pub(super) async fn insist(store: &EventStore, key: &Key<Tally>, request: Request<TallyWish>) -> u64 {
+pub(super) async fn insist(store: &EventStore, key: &Key<Tally>, request: Request<TallyCommand>) -> u64 {
     loop {
         match store.execute(key, request.clone()).await {
             Ok(committed) => return committed.position,

@@ -8,7 +8,7 @@ use domain::thread::Thread;
 use event_store::{Cause, Committed, EventStore, Log, Metadata, Record, RecordRef, Request, clock};
 use uuid::Uuid;
 
-use super::tally::{FORGOTTEN, REPORT, Tally, TallyWish, key, request, store};
+use super::tally::{FORGOTTEN, REPORT, Tally, TallyCommand, key, request, store};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
@@ -17,18 +17,18 @@ const BERT: Uuid = Uuid::from_u128(0xb);
 const LATER: Uuid = Uuid::from_u128(0xc);
 
 /// Somebody's own command, first of all on the first of these threads.
-fn order(threads: &[u64], correlation_id: Option<Uuid>) -> Request<TallyWish> {
-    let wish = TallyWish::Add { by: threads.to_vec(), note: "order".to_owned() };
-    Request { correlation_id, cause: Cause::Sender, ..request(wish) }
+fn order(threads: &[u64], correlation_id: Option<Uuid>) -> Request<TallyCommand> {
+    let command = TallyCommand::Add { by: threads.to_vec(), note: "order".to_owned() };
+    Request { correlation_id, cause: Cause::Sender, ..request(command) }
 }
 
 /// What a device says: it brings nothing.
-fn report(threads: &[u64]) -> Request<TallyWish> {
-    request(TallyWish::Add { by: threads.to_vec(), note: REPORT.to_owned() })
+fn report(threads: &[u64]) -> Request<TallyCommand> {
+    request(TallyCommand::Add { by: threads.to_vec(), note: REPORT.to_owned() })
 }
 
 /// Executes by a process that has seen nothing yet, as after a crash; what was stored, and where.
-async fn stored(log: &Arc<dyn Log>, tenant: &str, request: Request<TallyWish>) -> (RecordRef, Vec<Metadata>) {
+async fn stored(log: &Arc<dyn Log>, tenant: &str, request: Request<TallyCommand>) -> (RecordRef, Vec<Metadata>) {
     let command_id = request.id;
     let committed: Committed<Tally> = store(log).execute(&key(tenant, "t-1"), request).await.unwrap();
     let position = committed.position;
@@ -107,10 +107,10 @@ pub(super) async fn a_given_correlation_is_its_records_alone(log: Arc<dyn Log>) 
 
 pub(super) async fn a_clock_names_the_record_that_set_it(log: Arc<dyn Log>) {
     let tenant = "clock";
-    let close = Request { correlation_id: Some(ANNA), ..request(TallyWish::Close) };
+    let close = Request { correlation_id: Some(ANNA), ..request(TallyCommand::Close) };
     stored(&log, tenant, order(&[1], Some(BERT))).await;
     let (closed, _) = stored(&log, tenant, close).await;
-    let (_, opened) = stored(&log, tenant, request(TallyWish::Open)).await;
+    let (_, opened) = stored(&log, tenant, request(TallyCommand::Open)).await;
     assert_eq!(link(&opened[0]), (ANNA, Some(closed)));
 }
 

@@ -1,7 +1,7 @@
 //! The harness: a whole Waybill of a test's own, with operators, devices and accidents.
 
 mod fleet;
-mod hand;
+mod manual_device;
 mod records;
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use waybill::stack::{NatsOptions, Process, Spawner, Stack, Tools, free_port};
 use crate::directory::Directory;
 
 pub(crate) use fleet::{device, devices};
-pub(crate) use hand::Hand;
+pub(crate) use manual_device::ManualDevice;
 pub(crate) use records::Records;
 
 /// Longest wait for anything in a test.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use waybill::api_client::ApiClient;
 
-use crate::world::{Hand, MODEL, World};
+use crate::world::{MODEL, ManualDevice, World};
 
 /// The shortest working clock there is.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,15 +21,15 @@ const DEAF_FLAGS: [&str; 6] = [
 ];
 
 /// A device that has booted and is ordered to update.
-async fn updates_one(world: &World, api: &ApiClient) -> (Hand, u64) {
+async fn updates_one(world: &World, api: &ApiClient) -> (ManualDevice, u64) {
     let firmware = world.firmware(api, "2.0.0").await;
     let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
     api.post("/devices", &device).await.unwrap();
-    let hand = world.hand("d-1").await;
-    hand.boots("b1", "1.0.0").await;
+    let device = world.manual_device("d-1").await;
+    device.boots("b1", "1.0.0").await;
     let order = json!({"firmware_id": firmware, "timeout_minutes": TIMEOUT.as_secs() / 60});
     let update = api.post("/devices/d-1/update", &order).await.unwrap();
-    (hand, update["ordinal"].as_u64().unwrap())
+    (device, update["ordinal"].as_u64().unwrap())
 }
 
 /// The service dies while a device is at work; the device ends its work within its time, and only then somebody looks at the clocks, at
@@ -38,19 +38,19 @@ async fn updates_one(world: &World, api: &ApiClient) -> (Hand, u64) {
 async fn what_was_said_in_time_counts_however_late_it_is_heard() {
     let mut world = World::start().await;
     let api = world.operator().await;
-    let (hand, ordinal) = updates_one(&world, &api).await;
-    hand.hears("its command", |command| command["ordinal"] == ordinal).await;
+    let (device, ordinal) = updates_one(&world, &api).await;
+    device.hears("its command", |command| command["ordinal"] == ordinal).await;
     let began = Instant::now();
-    hand.reports(ordinal, 1, "received").await;
-    hand.reports(ordinal, 1, "downloading").await;
+    device.reports(ordinal, 1, "received").await;
+    device.reports(ordinal, 1, "downloading").await;
     let path = format!("/devices/d-1/updates/{ordinal}");
     world.until_get(&api, &path, "downloading", |body| body["phase"] == "downloading").await;
     world.settles().await;
     world.kill_waybill();
     for word in ["verifying", "installing", "rebooting"] {
-        hand.reports(ordinal, 1, word).await;
+        device.reports(ordinal, 1, word).await;
     }
-    hand.boots("b2", "2.0.0").await;
+    device.boots("b2", "2.0.0").await;
     tokio::time::sleep((TIMEOUT + Duration::from_secs(3)).saturating_sub(began.elapsed())).await;
 
     world.restart_with(&DEAF_FLAGS).await;

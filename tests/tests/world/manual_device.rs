@@ -1,4 +1,4 @@
-//! A device played by hand: one MQTT connection, said and heard word by word.
+//! A device played by the test: one MQTT connection, said and heard word by word.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,14 +13,14 @@ use super::{PATIENCE, TENANT, World};
 type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
 /// A device's connection; ends when dropped.
-pub(crate) struct Hand {
+pub(crate) struct ManualDevice {
     client: AsyncClient,
     device: String,
     heard: Heard,
     tasks: Tasks,
 }
 
-impl Drop for Hand {
+impl Drop for ManualDevice {
     fn drop(&mut self) {
         self.tasks.token().cancel();
     }
@@ -28,19 +28,19 @@ impl Drop for Hand {
 
 impl World {
     /// Connects as a device that listens to its commands and says nothing yet.
-    pub(crate) async fn hand(&self, device: &str) -> Hand {
+    pub(crate) async fn manual_device(&self, device: &str) -> ManualDevice {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let address = self.stack.nats.mqtt_listen();
         let mut options =
-            MqttOptions::new(format!("hand-{device}-{number}"), (address.ip().to_string(), address.port()));
+            MqttOptions::new(format!("device-{device}-{number}"), (address.ip().to_string(), address.port()));
         options.set_keep_alive(5);
         let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
         let topic = format!("{TENANT}/devices/{device}/commands");
         client.subscribe(topic, QoS::AtMostOnce).await.unwrap();
         let (heard, tasks) = (Heard::default(), Tasks::new());
         let (sink, stop) = (heard.clone(), tasks.token().clone());
-        tasks.spawn("hand", async move {
+        tasks.spawn("device", async move {
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -54,11 +54,11 @@ impl World {
                 }
             }
         });
-        Hand { client, device: device.to_owned(), heard, tasks }
+        ManualDevice { client, device: device.to_owned(), heard, tasks }
     }
 }
 
-impl Hand {
+impl ManualDevice {
     pub(crate) async fn says(&self, topic: &str, message: &Value) {
         let topic = format!("{TENANT}/devices/{}/{topic}", self.device);
         self.client.publish(topic, message.to_string(), PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
@@ -93,7 +93,7 @@ impl Hand {
     pub(crate) async fn hears_retained(&self, world: &World, what: &str, wanted: impl Fn(&Value) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let newcomer = world.hand(&self.device).await;
+            let newcomer = world.manual_device(&self.device).await;
             let (command, _) = newcomer.hears("any retained command", |_| true).await;
             if wanted(&command) {
                 return;

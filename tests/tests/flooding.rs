@@ -8,11 +8,11 @@ use domain::{DeviceId, Key, TenantId};
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
-use crate::world::{Hand, MODEL, TENANT, World};
+use crate::world::{MODEL, ManualDevice, TENANT, World};
 
-/// How long the loud device sends as fast as the broker takes it, at least: until its rate alone would leave more than its budget does.
+/// How long the flooding device sends as fast as the broker takes it, at least: until its rate alone would leave more than its budget does.
 const FLOOD: Duration = Duration::from_secs(25);
-/// A loud device costs the other one a share of the processor, not its turn.
+/// A flooding device costs the other one a share of the processor, not its turn.
 const UPDATE_MAX: Duration = Duration::from_secs(60);
 /// What a device may tell of itself at once, its versions beside it, and what comes with a minute or two.
 const RECORDS_MAX: usize = 70;
@@ -23,21 +23,21 @@ async fn register(api: &ApiClient, id: &str) {
 
 /// A new boot with every status, and reports on updates that nobody asked for, no two alike; now and then what can't be read. Goes on
 /// until told to stop, and tells how many of each.
-async fn rages(loud: &Hand, stop: &AtomicBool) -> u64 {
+async fn floods(flooding: &ManualDevice, stop: &AtomicBool) -> u64 {
     let (began, mut number) = (Instant::now(), 0);
     while began.elapsed() < FLOOD || !stop.load(Ordering::Relaxed) {
-        loud.boots(&format!("b{number}"), "1.0.0").await;
-        loud.reports(1 + number / 60_000, 1 + number % 60_000, "installing").await;
+        flooding.boots(&format!("b{number}"), "1.0.0").await;
+        flooding.reports(1 + number / 60_000, 1 + number % 60_000, "installing").await;
         if number % 10 == 0 {
-            loud.says("status", &json!({"status": "perhaps"})).await;
+            flooding.says("status", &json!({"status": "perhaps"})).await;
         }
         number += 1;
     }
-    loud.boots("last", "7.7.7").await;
+    flooding.boots("last", "7.7.7").await;
     number
 }
 
-async fn is_updated(world: &World, api: &ApiClient, calm: &Hand, firmware: &str) -> Duration {
+async fn is_updated(world: &World, api: &ApiClient, calm: &ManualDevice, firmware: &str) -> Duration {
     // By then the flood has used up whatever it may use at once.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
@@ -57,27 +57,27 @@ async fn a_loud_device_holds_up_nobody_and_its_last_word_counts() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    register(&api, "loud").await;
+    register(&api, "flooding").await;
     register(&api, "calm").await;
-    let (loud, calm) = (world.hand("loud").await, world.hand("calm").await);
+    let (flooding, calm) = (world.manual_device("flooding").await, world.manual_device("calm").await);
     let done = AtomicBool::new(false);
     let updating = async {
         let took = is_updated(&world, &api, &calm, &firmware).await;
         done.store(true, Ordering::Relaxed);
         took
     };
-    let (count, took) = tokio::join!(rages(&loud, &done), updating);
+    let (count, took) = tokio::join!(floods(&flooding, &done), updating);
     let raged = Instant::now();
     println!("beside {count} of each kind an update took {took:?}");
-    assert!(took < UPDATE_MAX, "beside a loud device an update took {took:?}");
+    assert!(took < UPDATE_MAX, "beside a flooding device an update took {took:?}");
 
     let last = |body: &Value| body["firmware_version"] == "7.7.7";
-    world.until_get(&api, "/devices/loud", "the loud device's last word", last).await;
+    world.until_get(&api, "/devices/flooding", "the flooding device's last word", last).await;
     println!("its last word was read after {:?}", raged.elapsed());
-    let key = Key::<Device>::new(&TenantId::new(TENANT).unwrap(), &DeviceId::new("loud").unwrap());
+    let key = Key::<Device>::new(&TenantId::new(TENANT).unwrap(), &DeviceId::new("flooding").unwrap());
     let records = world.log().await.read(key.raw(), 1, 1_000_000).await.unwrap().len();
     println!("it left {records} records");
-    assert!(records <= RECORDS_MAX, "the loud device left {records} records");
+    assert!(records <= RECORDS_MAX, "the flooding device left {records} records");
     let metrics = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
     let counted = |name: &str| metrics.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
     println!("{:#?}", counted("waybill_mqtt_"));
