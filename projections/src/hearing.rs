@@ -5,7 +5,7 @@
 //! PostgreSQL's.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_store::telemetry::HeardMark;
+use event_store::telemetry::WatermarkRecord;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
@@ -66,17 +66,20 @@ impl Hearing {
 }
 
 /// What is known after these marks as well; `known`: the latest mark with the time since which there was no gap.
-fn follow(known: Option<(HeardMark, DateTime<Utc>)>, marks: &[HeardMark]) -> Option<(HeardMark, DateTime<Utc>)> {
+fn follow(
+    known: Option<(WatermarkRecord, DateTime<Utc>)>,
+    marks: &[WatermarkRecord],
+) -> Option<(WatermarkRecord, DateTime<Utc>)> {
     marks.iter().fold(known, |known, mark| {
         let Some((latest, since)) = known else { return Some((*mark, mark.at)) };
         let since = if mark.at - latest.at > GAP_MAX { mark.at } else { since };
         let at = mark.at.max(latest.at);
-        Some((HeardMark { at, heard_until: mark.heard_until.max(latest.heard_until), ..*mark }, since))
+        Some((WatermarkRecord { at, heard_until: mark.heard_until.max(latest.heard_until), ..*mark }, since))
     })
 }
 
 /// Notes marks in the transaction that applies what stands before them.
-pub(crate) async fn note(connection: &mut PgConnection, marks: &[HeardMark]) -> Result<(), DbError> {
+pub(crate) async fn note(connection: &mut PgConnection, marks: &[WatermarkRecord]) -> Result<(), DbError> {
     if marks.is_empty() {
         return Ok(());
     }
@@ -89,7 +92,7 @@ pub(crate) async fn note(connection: &mut PgConnection, marks: &[HeardMark]) -> 
     let (heard_until, since, at): (Option<_>, Option<_>, Option<_>) =
         (found.try_get("heard_until")?, found.try_get("hearing_since")?, found.try_get("marked_at")?);
     let known = match (heard_until, since, at) {
-        (Some(heard_until), Some(since), Some(at)) => Some((HeardMark { v: 0, at, heard_until }, since)),
+        (Some(heard_until), Some(since), Some(at)) => Some((WatermarkRecord { v: 0, at, heard_until }, since)),
         _ => None,
     };
     let Some((latest, since)) = follow(known, marks) else { return Ok(()) };
@@ -124,11 +127,11 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
     }
 
-    fn mark(second: i64, heard_until: i64) -> HeardMark {
-        HeardMark { v: 1, at: at(second), heard_until: at(heard_until) }
+    fn mark(second: i64, heard_until: i64) -> WatermarkRecord {
+        WatermarkRecord { v: 1, at: at(second), heard_until: at(heard_until) }
     }
 
-    fn after(marks: &[HeardMark]) -> (DateTime<Utc>, DateTime<Utc>) {
+    fn after(marks: &[WatermarkRecord]) -> (DateTime<Utc>, DateTime<Utc>) {
         let (latest, since) = follow(None, marks).unwrap();
         (latest.heard_until, since)
     }

@@ -5,7 +5,7 @@
 //! has no truth to come; who expired for want of an answer may have the version all the same.
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
-use domain::version::ExpectedVersion;
+use domain::version::TargetVersion;
 use serde::{Deserialize, Serialize};
 
 use super::rows::DeviceRow;
@@ -30,7 +30,7 @@ impl Sent {
     /// Whether a device that reports this version runs the update's firmware.
     fn is_run_by(&self, reported: &str) -> bool {
         let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        ExpectedVersion { version, reported_version }.is_met_by(reported)
+        TargetVersion { version, reported_version }.is_met_by(reported)
     }
 }
 

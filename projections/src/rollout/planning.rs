@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::TenantId;
 use domain::campaign::CampaignSpec;
-use domain::device::{Candidate, FirmwareFacts, Leave, exclusion};
+use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion};
 use domain::plan::PlanCandidate;
 use domain::version::VersionRequirement;
 use futures::TryStreamExt;
@@ -37,7 +37,7 @@ pub async fn plan_candidates(
     db: &Db,
     tenant: &TenantId,
     spec: &CampaignSpec,
-    firmware: &FirmwareFacts,
+    firmware: &FirmwareSnapshot,
     planning_position: u64,
     now: DateTime<Utc>,
 ) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
@@ -68,7 +68,7 @@ pub async fn plan_candidates(
         .bind(&firmware.component)
         .bind(serde_json::to_value(&filters.tags)?)
         .fetch(&mut *tx.0);
-    let leave = Leave { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
+    let leave = Overrides { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
     let mut candidates = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let running: Option<String> = row.try_get("firmware_version")?;
@@ -85,8 +85,8 @@ pub async fn plan_candidates(
 
 fn candidate(
     row: &sqlx::postgres::PgRow,
-    firmware: &FirmwareFacts,
-    leave: Leave,
+    firmware: &FirmwareSnapshot,
+    leave: Overrides,
     now: DateTime<Utc>,
 ) -> Result<PlanCandidate, DbError> {
     let versions: BTreeMap<String, String> = serde_json::from_value(row.try_get::<Value, _>("versions")?)?;

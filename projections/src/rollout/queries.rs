@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
-use domain::device::FirmwareFacts;
+use domain::device::FirmwareSnapshot;
 use domain::ledger::SlotGrant;
 use domain::rollout::{Counts, RolloutView};
 use domain::{CampaignId, DeviceId, TenantId};
@@ -27,7 +27,7 @@ pub struct WorkRow {
     pub campaign: CampaignId,
     pub status: CampaignStatus,
     pub plan: Option<Uuid>,
-    pub firmware: Option<FirmwareFacts>,
+    pub firmware: Option<FirmwareSnapshot>,
     pub spec: CampaignSpec,
     /// Its firmware is still pinned.
     pub pinned: bool,
@@ -46,7 +46,7 @@ pub struct View {
     /// How often failed devices were let begin again.
     pub retry_round: u16,
     pub ledger_version: u64,
-    pub firmware: FirmwareFacts,
+    pub firmware: FirmwareSnapshot,
     /// From when the clocks of each wave's devices run.
     pub waits_from: Vec<Option<DateTime<Utc>>>,
     /// The records that last changed the outcomes and the failures of each wave.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
-use domain::device::FirmwareFacts;
+use domain::device::FirmwareSnapshot;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct CampaignRow {
     /// Planning, running, paused or cancelling.
     pub at_work: bool,
     pub spec: CampaignSpec,
-    pub firmware: Option<FirmwareFacts>,
+    pub firmware: Option<FirmwareSnapshot>,
     /// The plan that `campaign.planned` named.
     pub plan: Option<String>,
     /// Position at which planning began.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::telemetry::{HeardMark, TelemetryEntry, TelemetryLog, TelemetryMessage};
+use event_store::telemetry::{TelemetryEntry, TelemetryLog, TelemetryMessage, WatermarkRecord};
 use event_store::{Delivery, LogInfo, StoreError, Subscription};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -111,7 +111,7 @@ async fn follow_telemetry(
     Ok(())
 }
 
-fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<HeardMark>) {
+fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<WatermarkRecord>) {
     let (mut messages, mut marks) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry {

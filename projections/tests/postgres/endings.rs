@@ -4,7 +4,7 @@ use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
 use domain::device::{Clock, Device, DeviceCommand, ReportStatus as S};
 use domain::firmware::{Firmware, FirmwareCommand};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use event_store::clock;
 use projections::{rollout, updates};
 
@@ -19,7 +19,7 @@ async fn who_answers_late_takes_a_slot_and_nobody_is_granted_one_meanwhile() {
     let at_work = async || {
         world.settles().await;
         let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap();
-        let granting = decide(&view.rollout, clock::now()).iter().any(|next| matches!(next, Decision::Grant { .. }));
+        let granting = decide(&view.rollout, clock::now()).iter().any(|next| matches!(next, RolloutStep::Grant { .. }));
         (view.rollout.total().in_use, granting)
     };
     let all = members(&world, &id).await.0;

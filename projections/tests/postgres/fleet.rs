@@ -9,9 +9,9 @@ use domain::device::*;
 use domain::firmware::*;
 use domain::ledger::{Ledger, LedgerCommand};
 use domain::plan::{PlanChunk, PlanChunkId, PlanCommand, plan};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::values::{Percent, Sha256Digest, Threshold};
-use domain::{Actor, CampaignId, CommandId, Decider, DeviceId, FirmwareId, Key, TenantId};
+use domain::{Actor, CampaignId, CommandId, CommandOf, Decider, DeviceId, FirmwareId, Key, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::{Committed, EventStore, ExecuteError, Log, MemoryLog, Request, clock};
 use projections::{Db, Projections, rollout};
@@ -89,7 +89,7 @@ impl World {
         assert!(differences.is_empty(), "{differences:#?}");
     }
 
-    pub(crate) async fn tell<A: Decider>(&self, id: &A::Id, wish: A::Wish) -> Result<Committed<A>, ExecuteError> {
+    pub(crate) async fn tell<A: Decider>(&self, id: &A::Id, wish: CommandOf<A>) -> Result<Committed<A>, ExecuteError> {
         self.tell_in(&self.tenant, id, wish).await
     }
 
@@ -97,13 +97,13 @@ impl World {
         &self,
         tenant: &TenantId,
         id: &A::Id,
-        wish: A::Wish,
+        wish: CommandOf<A>,
     ) -> Result<Committed<A>, ExecuteError> {
         self.store.execute(&Key::<A>::new(tenant, id), order(wish)).await
     }
 
     /// Tells it at a time of the test's own.
-    pub(crate) async fn tell_at<A: Decider>(&self, now: DateTime<Utc>, id: &A::Id, wish: A::Wish) -> Committed<A> {
+    pub(crate) async fn tell_at<A: Decider>(&self, now: DateTime<Utc>, id: &A::Id, wish: CommandOf<A>) -> Committed<A> {
         self.store.execute(&Key::<A>::new(&self.tenant, id), Request { now, ..order(wish) }).await.unwrap()
     }
 
@@ -145,7 +145,7 @@ impl World {
         self.reports(id, ReportStatus::Failed, Some("signature_invalid")).await;
     }
 
-    pub(crate) async fn firmware(&self, version: &str) -> FirmwareFacts {
+    pub(crate) async fn firmware(&self, version: &str) -> FirmwareSnapshot {
         let id = FirmwareId::derive(&self.tenant, "M", "firmware", version);
         let metadata = serde_json::json!({
             "name": "F", "version": version, "device_model": "M", "component": "firmware", "update_type": "firmware",
@@ -160,13 +160,13 @@ impl World {
         };
         let metadata = Box::new(serde_json::from_value(metadata).unwrap());
         let done = self.tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes }).await.unwrap();
-        done.aggregate.facts_for_new_work(id).unwrap()
+        done.aggregate.snapshot_for_new_work(id).unwrap()
     }
 
     /// A campaign over the whole tenant, started.
     pub(crate) async fn campaign(
         &self,
-        firmware: &FirmwareFacts,
+        firmware: &FirmwareSnapshot,
         change: impl FnOnce(&mut CampaignSpec),
     ) -> CampaignId {
         let id = CampaignId(clock::new_id());
@@ -234,32 +234,32 @@ impl World {
         let view = rollout::view(&self.db, &row.tenant, &row.campaign, now).await.unwrap().unwrap();
         for decision in decide(&view.rollout, now) {
             let wish = match decision {
-                Decision::Grant { devices_max } => {
+                RolloutStep::Grant { devices_max } => {
                     self.grant(row, &view, devices_max).await;
                     continue;
                 }
-                Decision::PassGate { wave, evidence } => C::PassGate { wave, evidence },
-                Decision::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
-                Decision::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
-                Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+                RolloutStep::PassGate { wave, evidence } => C::PassGate { wave, evidence },
+                RolloutStep::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
+                RolloutStep::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
+                RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
                     C::CloseGate { gate, wave, threshold_percent, evidence }
                 }
-                Decision::WithdrawUnanswered => {
+                RolloutStep::WithdrawUnanswered => {
                     for device in rollout::withdrawable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
                         let wish = DeviceCommand::Withdraw { campaign: row.campaign };
                         self.tell::<Device>(&device, wish).await.unwrap();
                     }
                     continue;
                 }
-                Decision::CancelUpdates => {
+                RolloutStep::CancelUpdates => {
                     for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
                         let wish = DeviceCommand::CancelForCampaign { campaign: row.campaign };
                         self.tell::<Device>(&device, wish).await.unwrap();
                     }
                     continue;
                 }
-                Decision::FinishCancel => C::FinishCancel,
-                Decision::Finish { result, evidence } => C::Finish { result, evidence },
+                RolloutStep::FinishCancel => C::FinishCancel,
+                RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
             };
             self.tell::<Campaign>(&row.campaign, wish).await.unwrap();
         }
@@ -304,7 +304,7 @@ impl World {
 
 pub(crate) const ALL: [&str; 2] = [projections::FLEET, projections::ARCHIVE];
 
-pub(crate) fn request(firmware: &FirmwareFacts) -> UpdateRequest {
+pub(crate) fn request(firmware: &FirmwareSnapshot) -> UpdateRequest {
     UpdateRequest {
         firmware: firmware.clone(),
         priority: Default::default(),

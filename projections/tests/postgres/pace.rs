@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use domain::campaign::{Adjustments, Campaign, CampaignCommand};
 use domain::change::Change;
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
 use event_store::clock;
 use projections::rollout;
@@ -17,7 +17,7 @@ async fn grantable(world: &World, id: &CampaignId, second: i64) -> u32 {
     let now = clock::now() + TimeDelta::seconds(second);
     let view = rollout::view(&world.db, &world.tenant, id, now).await.unwrap().unwrap().rollout;
     match decide(&view, now)[..] {
-        [Decision::Grant { devices_max }] => devices_max,
+        [RolloutStep::Grant { devices_max }] => devices_max,
         _ => 0,
     }
 }

@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareFacts) {
+async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareSnapshot) {
     let wish = match dice.roll(14) {
         0..=4 => {
             let status = dice.pick(&STATUSES);

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
 use domain::device::{Clock, Device, DeviceCommand, OfflineCause, Report, ReportStatus as S};
 use domain::ledger::{Ledger, LedgerCommand};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
 use event_store::clock;
 use projections::{history, rollout};
@@ -222,7 +222,7 @@ async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
     world.tick().await;
     let later = clock::now() + TimeDelta::days(31);
     let view = rollout::view(&world.db, &world.tenant, &id, later).await.unwrap().unwrap().rollout;
-    let Some(Decision::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
+    let Some(RolloutStep::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
     world.tell::<Campaign>(&id, CampaignCommand::Finish { result, evidence }).await.unwrap();
     let (members, _) = members(&world, &id).await;
     assert!(members.iter().any(|member| member.phase == "expired"), "who had no turn has an outcome");

@@ -9,8 +9,8 @@ use domain::device::{Device, DeviceCommand, ReportStatus};
 use domain::{AggregateKey, TenantId};
 use event_store::lifecycle::Tasks;
 use event_store::telemetry::{
-    BrokerPlace, HeardMark, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage,
-    TelemetryRecord,
+    BrokerPlace, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord,
+    WatermarkRecord,
 };
 use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
@@ -50,7 +50,7 @@ impl Heard {
     }
 
     async fn mark(&self, at: DateTime<Utc>, heard_until: DateTime<Utc>) -> u64 {
-        let mark = HeardMark { v: TELEMETRY_FORMAT, at, heard_until };
+        let mark = WatermarkRecord { v: TELEMETRY_FORMAT, at, heard_until };
         self.store(MARKS, serde_json::to_vec(&mark).unwrap()).await
     }
 

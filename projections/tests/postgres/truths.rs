@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
 use domain::device::{CampaignRef, Device, DeviceCommand, Grant, OfflineCause, Outcome, Phase, ReportStatus as S};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
 use event_store::clock;
 use projections::rollout;
@@ -122,7 +122,7 @@ async fn the_end_of_a_retry_finds_the_failures_that_an_operator_accepted_meanwhi
     accepts_failures(&world, &id).await;
     let later = clock::now() + TimeDelta::days(31);
     let view = rollout::view(&world.db, &world.tenant, &id, later).await.unwrap().unwrap().rollout;
-    let Some(Decision::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
+    let Some(RolloutStep::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
     tell(&world, &id, CampaignCommand::Finish { result, evidence }).await;
     assert_eq!(phases(&world, &id).await, before);
     let wave = &waves(&world, &id).await[0];

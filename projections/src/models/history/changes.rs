@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::CampaignId;
 use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
-use domain::version::ExpectedVersion;
+use domain::version::TargetVersion;
 use serde::{Deserialize, Serialize};
 
 use crate::models::devices::{Place, place_of};
@@ -80,7 +80,7 @@ row! {
 impl Sent {
     fn is_run_by(&self, reported: &str) -> bool {
         let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        ExpectedVersion { version, reported_version }.is_met_by(reported)
+        TargetVersion { version, reported_version }.is_met_by(reported)
     }
 }
 
