@@ -6,7 +6,7 @@
 
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{Request, Seen, clock};
+use event_store::{ExpectedVersion, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::hearing::Hearing;
@@ -33,7 +33,7 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
         let moved = gone.len() == GONE_MAX || mistaken.len() == GONE_MAX;
         let back = mistaken.into_iter().map(|(tenant, device, version)| {
             // Whatever happened to the device since is for others to judge.
-            ask(context, tenant, device, DeviceCommand::SeenOnline, Some(Seen::OneOf(vec![version]))).boxed()
+            ask(context, tenant, device, DeviceCommand::SeenOnline, Some(ExpectedVersion::OneOf(vec![version]))).boxed()
         });
         let away = gone.into_iter().map(|(tenant, device, cause)| {
             ask(context, tenant, device, DeviceCommand::MarkOffline { cause }, None).boxed()
@@ -49,10 +49,10 @@ async fn ask(
     tenant: TenantId,
     device: DeviceId,
     wish: DeviceCommand,
-    seen: Option<Seen>,
+    seen: Option<ExpectedVersion>,
 ) -> Result<(), TickError> {
     let key = Key::<Device>::new(&tenant, &device);
-    let request = Request { seen, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
+    let request = Request { expected_version: seen, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
     loops::alone(context.store.execute(&key, request).await, key.raw())
 }
 

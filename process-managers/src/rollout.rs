@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::{Actor, CommandId, DeviceId, Key};
-use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, Seen, clock};
+use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::hearing::Hearing;
@@ -111,27 +111,27 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
 }
 
 /// No regression in a soak, nobody reached in a wave's wait: that says something only of a time in which devices were heard.
-fn rests_on_silence(decision: &Decision) -> bool {
-    matches!(decision, Decision::CompleteWave { .. } | Decision::CloseGate { gate: GateKind::TooFewReached, .. })
+fn rests_on_silence(decision: &RolloutStep) -> bool {
+    matches!(decision, RolloutStep::CompleteWave { .. } | RolloutStep::CloseGate { gate: GateKind::TooFewReached, .. })
 }
 
 /// Carries one decision out; says whether more may follow at once.
-async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Decision) -> Result<bool, TickError> {
+async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: RolloutStep) -> Result<bool, TickError> {
     use CampaignCommand as C;
     match decision {
-        Decision::Grant { .. } => return slots::grant(context, row).await,
-        Decision::PassGate { wave, evidence } => {
+        RolloutStep::Grant { .. } => return slots::grant(context, row).await,
+        RolloutStep::PassGate { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
             command(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
         }
-        Decision::BreakSoak { wave, evidence } => {
+        RolloutStep::BreakSoak { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
             command(context, row, view, "break_soak", C::BreakSoak { wave, evidence }, cause).await?;
         }
-        Decision::CompleteWave { wave, evidence } => {
+        RolloutStep::CompleteWave { wave, evidence } => {
             command(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }, Cause::Thread).await?;
         }
-        Decision::CloseGate { gate, wave, threshold_percent, evidence } => {
+        RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
             let cause = match gate {
                 GateKind::Failure => record(view.last_failure()),
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
@@ -142,18 +142,18 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
                 gates::tell(row, gate, wave, threshold_percent, &evidence);
             }
         }
-        Decision::WithdrawUnanswered => {
+        RolloutStep::WithdrawUnanswered => {
             let devices = rollout::withdrawable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
             tell(context, row, &campaign, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
         }
-        Decision::CancelUpdates => {
+        RolloutStep::CancelUpdates => {
             let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
             tell(context, row, &campaign, devices, DeviceCommand::CancelForCampaign { campaign: row.campaign }).await?;
             slots::take_back(context, row, view, &campaign).await?;
         }
-        Decision::FinishCancel => {
+        RolloutStep::FinishCancel => {
             let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign).await?;
             if !left && view.rollout.total().in_use == 0 {
                 // The cancelling itself, where no device had to be told.
@@ -161,7 +161,7 @@ async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: Deci
                 command(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
         }
-        Decision::Finish { result, evidence } => {
+        RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
             let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
             command(context, row, view, "finish", C::Finish { result, evidence }, cause).await?;
@@ -186,8 +186,8 @@ async fn command(
 ) -> Result<bool, TickError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
     // Whatever happened to the campaign since may have changed what is to be decided.
-    let seen = Some(Seen::OneOf(vec![view.campaign_version]));
-    let request = Request { cause, seen, ..Request::new(CommandId::derive(&parts), actor(), wish) };
+    let seen = Some(ExpectedVersion::OneOf(vec![view.campaign_version]));
+    let request = Request { cause, expected_version: seen, ..Request::new(CommandId::derive(&parts), actor(), wish) };
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(committed) => {
             if !committed.events.is_empty() {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignSpec};
-use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareFacts, Grant, Limits, UpdateKind, UpdateRequest};
+use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareSnapshot, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
-use domain::rollout::{Decision, decide};
+use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
@@ -76,7 +76,7 @@ async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Re
     let view = rollout::view(&context.db, &row.tenant, &row.campaign, now).await?;
     Ok(view.and_then(|view| {
         let devices_max = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
-            Decision::Grant { devices_max } => Some(devices_max),
+            RolloutStep::Grant { devices_max } => Some(devices_max),
             _ => None,
         })?;
         Some((view, devices_max))
@@ -206,7 +206,7 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
     ends_at.map_or(until, |ends_at| until.min(ends_at))
 }
 
-fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareFacts) -> UpdateRequest {
+fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareSnapshot) -> UpdateRequest {
     let seconds = |minutes: u32| minutes.saturating_mul(60);
     let limits = Limits {
         wait_s: seconds(spec.wait_for_device_minutes),
