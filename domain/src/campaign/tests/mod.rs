@@ -253,8 +253,8 @@ fn the_ways_of_the_chart_lead_where_they_say() {
 fn states_document() -> String {
     let mut text = String::from(
         "# What can be asked of a campaign in each state\n\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` \
-         writes it anew. *already* is a wish that is true already and changes\nnothing; an empty cell is refused. Commands of the \
-         process managers are in the second table.\n",
+         regenerates it. *already*: the command\nchanges nothing, because the campaign is in that state already. An empty cell: the command is \
+         refused. The second table\nhas the commands of the process managers.\n",
     );
     let operators = ["amend", "adjust", "delete", "start", "open_wave", "pause", "resume", "retry", "cancel"];
     for of_operators in [true, false] {
