@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, WaveSpec};
-use domain::device::FirmwareFacts;
+use domain::device::FirmwareSnapshot;
 use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadata, UpdateType};
 use domain::ids::name_based_uuid;
 use domain::values::{Percent, Priority, Sha256Digest, Threshold};
-use domain::{CampaignId, CommandId, Decider, FirmwareId, Key, Sealed};
+use domain::{CampaignId, CommandId, CommandOf, Decider, FirmwareId, Key, Sealed};
 use event_store::{Request, clock};
 
 use crate::fleet::{Fleet, MODEL, NEW_VERSION, actor};
@@ -20,7 +20,7 @@ pub(crate) const CONCURRENT: u32 = 500;
 pub(crate) struct Release {
     pub(crate) campaign: CampaignId,
     pub(crate) spec: CampaignSpec,
-    pub(crate) facts: FirmwareFacts,
+    pub(crate) facts: FirmwareSnapshot,
 }
 
 impl Fleet {
@@ -30,7 +30,7 @@ impl Fleet {
         let key = Key::<Firmware>::new(&self.tenant, &firmware_id);
         self.operate(&key, register()).await?;
         let firmware = self.store.load_fresh(&key).await?;
-        let facts = firmware.aggregate.facts_for_new_work(firmware_id)?;
+        let facts = firmware.aggregate.snapshot_for_new_work(firmware_id)?;
         let campaign = CampaignId(clock::new_id());
         let spec = spec(name, firmware_id)?;
         let command = CampaignCommand::Create { id: campaign, spec: Box::new(spec.clone()) };
@@ -47,7 +47,7 @@ impl Fleet {
         self.operate(&Key::<Campaign>::new(&self.tenant, &release.campaign), command).await
     }
 
-    pub(crate) async fn operate<A: Decider>(&self, key: &Key<A>, command: A::Wish) -> Result<()> {
+    pub(crate) async fn operate<A: Decider>(&self, key: &Key<A>, command: CommandOf<A>) -> Result<()> {
         let request = Request::new(CommandId(clock::new_id()), actor("user:bench")?, command);
         self.store.execute(key, request).await?;
         Ok(())
