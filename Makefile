@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 # A program in the foreground stops with make, also when make is killed.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
-.PHONY: setup build demo up test test-long check bench
+.PHONY: setup build demo up test test-long check bench bench-quick
 
 setup:
 	@scripts/setup
@@ -32,5 +32,12 @@ test-long: build
 check: setup
 	scripts/check
 
+# Each measurement beside its ceiling, then the service levels; see docs/bench.md. BENCH passes arguments on.
+BENCH ?=
 bench: setup
-	cargo run --release --quiet -p bench
+	cargo run --release --quiet -p bench -- $(BENCH)
+
+# Small sizes, compared with bench/baseline.json. In the dev profile: CI has built that for the tests anyway, and what is compared are
+# ratios of one run, in which a slow build counts on both sides.
+bench-quick: build
+	cargo run --quiet -p bench -- --quick --baseline bench/baseline.json

@@ -17,7 +17,7 @@ use crate::cpu::Cpu;
 use crate::devices::{DEVICES, InstantDevices};
 use crate::fleet::{Fleet, is_offline, patience};
 use crate::release::Release;
-use crate::report::{Measurement, Report, per_second};
+use crate::report::{Measurement, Report, per_second, percentile};
 use crate::world::{MANAGERS, Managers, READ_SIDE, ReadSide, World};
 
 /// Devices whose updates are played into the log for the ceiling.
@@ -49,7 +49,11 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
     let online = (0..devices).filter(|n| !is_offline(*n)).count();
     let (began, before) = (Instant::now(), watched.cpu());
     let instant = InstantDevices::start(fleet.clone(), head)?;
-    instant.finish(online, PAUSE_MAX).await?;
+    let mut behind = Vec::new();
+    tokio::select! {
+        finished = instant.finish(online, PAUSE_MAX) => finished?,
+        failed = watch_progress(&fleet, &read_side, &mut behind) => failed?,
+    }
     let head = fleet.head().await?;
     read_side.reach(head, patience(head as usize)).await?;
     let (elapsed, used) = (began.elapsed(), watched.cpu().since(&before));
@@ -62,6 +66,11 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
         measurement.ceiling("the same commands straight into the log", ceiling).ceiling("the processors", processors),
     );
     cpu_by_purpose(&used.per(online), devices, report);
+    behind.sort();
+    for percent in [50.0, 99.0, 100.0] {
+        let name = format!("campaign.behind.p{percent}");
+        report.add(Measurement::time(name, percentile(&behind, percent)).devices(devices));
+    }
     drop(instant);
     managers.stop().await;
     read_side.stop().await;
@@ -75,7 +84,7 @@ async fn play(fleet: &Fleet, devices: usize, played: Range<usize>) -> Result<f64
     fleet.connect(0..played.end).await?;
     let online = played.clone().filter(|n| !is_offline(*n)).count();
     let began = Instant::now();
-    fleet.play("Ceiling", played.clone()).await?;
+    fleet.play("Ceiling", played.clone(), online).await?;
     ensure!(played.start == devices, "the played devices aren't the campaign's");
     Ok(per_second(online, began.elapsed()))
 }
@@ -88,6 +97,17 @@ async fn planned(fleet: &Fleet, release: &Release, patience: Duration) -> Result
         tokio::time::sleep(POLL).await;
     }
     Ok(())
+}
+
+/// Notes again and again how long the read models take to stand for what the log has. Ends only by a failure.
+async fn watch_progress(fleet: &Fleet, read_side: &ReadSide, behind: &mut Vec<Duration>) -> Result<()> {
+    loop {
+        let head = fleet.head().await?;
+        let began = Instant::now();
+        read_side.reach(head, PAUSE_MAX).await?;
+        behind.push(began.elapsed());
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Updates per second if all processors worked on nothing else.

@@ -75,7 +75,8 @@ impl Watched {
 
     /// Largest memory so far, in MiB: of PostgreSQL the anonymous memory of all its processes at this moment.
     pub(crate) fn memory_mib(&self) -> BTreeMap<String, f64> {
-        let mut found = BTreeMap::from([("waybill and bench".to_owned(), status_mib("self", "VmHWM"))]);
+        let this = if self.parts.is_empty() { "bench" } else { "waybill and bench" };
+        let mut found = BTreeMap::from([(this.to_owned(), status_mib("self", "VmHWM"))]);
         for (name, pid) in &self.processes {
             found.insert((*name).to_owned(), status_mib(&pid.to_string(), "VmHWM"));
         }

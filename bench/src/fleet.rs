@@ -22,7 +22,7 @@ const OFFLINE_EVERY: usize = 5;
 /// Of so many devices one fails its first attempt: 2 %.
 const FAILING_EVERY: usize = 50;
 /// Devices share this many sites.
-const SITES: usize = 100;
+pub(crate) const SITES: usize = 100;
 /// What a device reports on its way, before it restarts.
 const STEPS: [ReportStatus; 5] = [
     ReportStatus::Received,

@@ -2,27 +2,34 @@
 //!
 //! `make bench`, or `cargo run --release -p bench -- project` for one scenario. Each scenario is one file.
 
+mod baseline;
 mod campaign;
 mod ceilings;
 mod cpu;
 mod devices;
 mod executor;
 mod fleet;
-mod pipeline;
+mod levels;
+mod load;
+mod mqtt;
 mod play;
+mod point_reads;
 mod project;
+mod queries;
 mod release;
 mod report;
+mod service;
 mod tables;
 mod world;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use waybill::logs::LogArgs;
 use waybill::stack::Tools;
 
+use baseline::Baseline;
 use report::Report;
 
 /// Slow statements are what is measured: they are no news.
@@ -33,12 +40,14 @@ enum Scenario {
     All,
     /// Commands through the executor against raw publishes with the same expectation and payload
     Executor,
-    /// MQTT reports into the log, latency from report to REST
-    Pipeline,
+    /// MQTT reports: into the log at the highest rate, and on into the API at half of it
+    Load,
     /// Events of a fleet and its campaigns into all read models: catching up, live, rebuild
     Project,
     /// Whole campaigns with instant devices: updates per second and CPU time of each
     Campaign,
+    /// The API over a large fleet: bulk registration, lists, single devices
+    Queries,
 }
 
 #[derive(Parser)]
@@ -58,6 +67,12 @@ struct Args {
     /// Where the results are written to as JSON
     #[arg(long, default_value = "target/bench.json", value_name = "FILE")]
     json: PathBuf,
+    /// Fail when a ratio is below half of that in this file
+    #[arg(long, value_name = "FILE", requires = "quick")]
+    baseline: Option<PathBuf>,
+    /// Write the ratios of this run to this file
+    #[arg(long, value_name = "FILE", requires = "quick")]
+    write_baseline: Option<PathBuf>,
 }
 
 impl Args {
@@ -67,6 +82,11 @@ impl Args {
 
     fn count(&self) -> usize {
         self.count.unwrap_or(if self.quick { 2_000 } else { 20_000 })
+    }
+
+    /// Requests or reports whose times are looked at.
+    fn samples(&self) -> usize {
+        if self.quick { 50 } else { 300 }
     }
 
     fn devices(&self) -> usize {
@@ -85,14 +105,44 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    if let Some(serve) = service::serve_args() {
+        waybill::logs::install(&LogArgs::default(), waybill::logs::SERVING, None);
+        return waybill::serve::run(&serve).await;
+    }
     let args = Args::parse();
     let logs = LogArgs { log_level: Some(LOG_LEVEL.parse().map_err(anyhow::Error::msg)?), ..LogArgs::default() };
     waybill::logs::install(&logs, waybill::logs::PRINTING, None);
+    let report = measure_and_print(&args).await?;
+    if let Some(file) = &args.write_baseline {
+        Baseline::of(&report).write(file)?;
+    }
+    match &args.baseline {
+        Some(file) => compare(&args, Baseline::read(file)?, Baseline::of(&report)).await,
+        None => Ok(()),
+    }
+}
+
+async fn measure_and_print(args: &Args) -> Result<Report> {
     let mut report = Report::default();
-    let measured = measure(&args, &mut report).await;
+    let measured = measure(args, &mut report).await;
     // What was measured before a failure is kept.
     report.write_json(&args.json)?;
-    measured
+    report.print_growth();
+    levels::print(&report);
+    measured.map(|()| report)
+}
+
+/// Something else may have disturbed a run: what is worse than the baseline is measured once more.
+async fn compare(args: &Args, baseline: Baseline, measured: Baseline) -> Result<()> {
+    let mut faults = baseline.faults(&measured);
+    if !faults.is_empty() {
+        println!("\nWorse than the baseline, so all of it is measured once more:\n  {}\n", faults.join("\n  "));
+        let again = Baseline::of(&measure_and_print(args).await?);
+        faults = baseline.faults(&again.best_of(&measured));
+    }
+    ensure!(faults.is_empty(), "worse than the baseline, twice:\n  {}", faults.join("\n  "));
+    println!("\nNo ratio is below half of the baseline's.");
+    Ok(())
 }
 
 async fn measure(args: &Args, report: &mut Report) -> Result<()> {
@@ -100,8 +150,8 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     if args.runs(Scenario::Executor) {
         executor::run(&tools, args.count(), report).await?;
     }
-    if args.runs(Scenario::Pipeline) {
-        pipeline::run(&tools, args.count()).await?;
+    if args.runs(Scenario::Load) {
+        load::run(&tools, args.count(), args.samples(), report).await?;
     }
     if args.runs(Scenario::Project) {
         project::run(&tools, args.devices(), report).await?;
@@ -110,6 +160,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
         for devices in args.campaigns() {
             campaign::run(&tools, devices, report).await?;
         }
+    }
+    if args.runs(Scenario::Queries) {
+        queries::run(&tools, args.devices(), args.samples(), report).await?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use domain::ledger::{GRANT_DEVICES_MAX, Ledger, LedgerCommand, SlotGrant};
 use domain::plan::{
     CHUNK_DEVICES_MAX, PlanCandidate, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan,
 };
-use domain::{CommandId, Key};
+use domain::{CampaignId, CommandId, Key};
 use event_store::{Request, clock};
 use uuid::Uuid;
 
@@ -22,19 +22,19 @@ use crate::release::{CONCURRENT, Release};
 const MANAGER: &str = "process-manager:rollout";
 
 impl Fleet {
-    /// A whole campaign over some devices: plan, grants, and the updates of all that are online.
-    pub(crate) async fn play(&self, name: &str, devices: Range<usize>) -> Result<()> {
+    /// A campaign over some devices: plan, grants, and the updates of those that are online, at most so many of them.
+    pub(crate) async fn play(&self, name: &str, devices: Range<usize>, updates_max: usize) -> Result<CampaignId> {
         let release = self.release(name).await?;
         self.start(&release).await?;
         let entries = self.write_plan(&release, devices).await?;
         let online = |entry: &&PlanEntry| number_of(&entry.device).is_some_and(|n| !is_offline(n));
-        let slots: Vec<SlotGrant> = entries.iter().filter(online).map(slot).collect();
+        let slots: Vec<SlotGrant> = entries.iter().filter(online).take(updates_max).map(slot).collect();
         for (seen_version, grants) in (0..).zip(slots.chunks(GRANT_DEVICES_MAX)) {
             self.grant(&release, seen_version, grants).await?;
             let release = &release;
             for_each(grants, |slot| self.begin_and_update(release, slot, seen_version + 1)).await?;
         }
-        Ok(())
+        Ok(release.campaign)
     }
 
     async fn write_plan(&self, release: &Release, devices: Range<usize>) -> Result<Vec<PlanEntry>> {

@@ -46,7 +46,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
         fleet.connect(0..devices).await
     })
     .await?;
-    let campaign = fleet.play("Caught up with", 0..share);
+    let campaign = async { fleet.play("Caught up with", 0..share, share).await.map(drop) };
     catch_up(&world, &fleet, "project.catch_up", devices, report, campaign).await?;
     live(&world, &fleet, devices, share..2 * share, report).await?;
     tasks.shutdown(SHUTDOWN_TIMEOUT).await;
@@ -73,7 +73,7 @@ async fn catch_up(
         began.elapsed().as_secs_f64()
     );
     let url = world.stack.postgres.url();
-    let written = if from == 0 { [].into() } else { tables::writes(&url).await? };
+    let written = tables::writes(&url).await?;
     let watched = world.watched(&[READ_SIDE]);
     watched.forget_peaks();
     let (began, before) = (Instant::now(), watched.cpu());
@@ -95,7 +95,8 @@ async fn live(world: &World, fleet: &Fleet, devices: usize, share: Range<usize>,
     read_side.reach(from, patience(from as usize)).await?;
     let watched = world.watched(&[READ_SIDE]);
     let (began, before) = (Instant::now(), watched.cpu());
-    fleet.play("Watched live", share).await?;
+    let updates_max = share.len();
+    fleet.play("Watched live", share, updates_max).await?;
     let stretch = Stretch { from, head: fleet.head().await? };
     read_side.reach(stretch.head, patience(stretch.records())).await?;
     let (elapsed, used) = (began.elapsed(), watched.cpu().since(&before));

@@ -80,6 +80,14 @@ impl Measurement {
         self
     }
 
+    /// A time that can't be undercut.
+    #[must_use]
+    pub(crate) fn floor(mut self, name: &'static str, value: Duration) -> Self {
+        let value = value.as_secs_f64() * 1_000.0;
+        self.ceilings.push(Ceiling { name, value, ratio: value / self.value });
+        self
+    }
+
     #[must_use]
     pub(crate) fn limited_by(mut self, what: &'static str) -> Self {
         self.limited_by = Some(what);
@@ -98,10 +106,13 @@ impl Measurement {
         self
     }
 
+    /// Name and size.
+    pub(crate) fn title(&self) -> String {
+        self.devices.map_or_else(|| self.name.clone(), |devices| format!("{}, {devices} devices", self.name))
+    }
+
     fn print(&self) {
-        let name =
-            self.devices.map_or_else(|| self.name.clone(), |devices| format!("{}, {devices} devices", self.name));
-        println!("{name:<50} {} {}", number(self.value), self.unit);
+        println!("{:<50} {} {}", self.title(), number(self.value), self.unit);
         for Ceiling { name, value, ratio } in &self.ceilings {
             println!("    ratio {ratio:.3} to {} {} ({name})", number(*value).trim_start(), self.unit);
         }
@@ -146,6 +157,26 @@ impl Report {
         self.measurements.push(measurement);
     }
 
+    /// Prints how what was measured over several sizes has grown.
+    pub(crate) fn print_growth(&self) {
+        let mut sizes: BTreeMap<&str, Vec<(usize, &Measurement)>> = BTreeMap::new();
+        for measurement in &self.measurements {
+            if let Some(devices) = measurement.devices {
+                sizes.entry(&measurement.name).or_default().push((devices, measurement));
+            }
+        }
+        sizes.retain(|_, found| found.len() > 1);
+        if !sizes.is_empty() {
+            println!("\nBy number of devices");
+        }
+        for (name, found) in sizes {
+            let values =
+                found.iter().map(|(devices, measured)| format!("{devices}: {}", number(measured.value).trim()));
+            let unit = found.first().map_or("", |(_, measured)| measured.unit);
+            println!("  {name:<44} {} {unit}", values.collect::<Vec<_>>().join(", "));
+        }
+    }
+
     pub(crate) fn write_json(&self, file: &Path) -> Result<()> {
         if let Some(directory) = file.parent() {
             std::fs::create_dir_all(directory)?;
@@ -153,14 +184,6 @@ impl Report {
         let text = serde_json::to_string_pretty(&self.measurements)?;
         std::fs::write(file, text + "\n").with_context(|| format!("{} can't be written", file.display()))
     }
-}
-
-/// Prints a rate beside its ceiling, both in things per second.
-pub(crate) fn ratio(what: &str, rate: f64, ceiling_name: &str, ceiling: f64, limit: &str) {
-    println!(
-        "{what:<44} {rate:>10.0}/s   ceiling {ceiling:>10.0}/s ({ceiling_name})   ratio {:.2}   limited by {limit}",
-        rate / ceiling
-    );
 }
 
 pub(crate) fn per_second(count: usize, elapsed: Duration) -> f64 {

@@ -47,3 +47,9 @@ pub(crate) fn print_heap_only(before: &BTreeMap<String, Writes>, after: &BTreeMa
         }
     }
 }
+
+/// Bytes of the whole database on disk.
+pub(crate) async fn disk_bytes(database_url: &str) -> Result<i64> {
+    let mut postgres = PgConnection::connect(database_url).await?;
+    Ok(sqlx::query_scalar("SELECT pg_database_size(current_database())").fetch_one(&mut postgres).await?)
+}

@@ -1,7 +1,7 @@
 //! Servers of a scenario's own, and the parts of Waybill that it runs against them.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,10 @@ impl World {
         db.migrate().await?;
         db.close().await;
         Ok(Self { stack, directory })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// A connection of its own to the log.
