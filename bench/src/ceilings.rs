@@ -12,6 +12,9 @@ use crate::report::per_second;
 
 /// Records of one transaction: as large as the projections' largest.
 const BATCH_RECORDS: usize = 2_000;
+/// So many records take long enough to be timed once.
+const RECORDS_ENOUGH: u64 = 50_000;
+const PASSES_MAX: u64 = 5;
 
 /// How fast records can be read, and how fast they can be put away.
 pub(crate) struct Ceilings {
@@ -20,8 +23,21 @@ pub(crate) struct Ceilings {
 }
 
 impl Ceilings {
-    /// Over the records after `from` up to `head`.
+    /// Over the records after `from` up to `head`: the best of several passes where they are few.
     pub(crate) async fn measure(log: &Arc<dyn Log>, from: u64, head: u64, database_url: &str) -> Result<Self> {
+        let mut best = Self { subscription: 0.0, bare_table: 0.0 };
+        for pass in 1..=PASSES_MAX {
+            let now = Self::pass(log, from, head, database_url).await?;
+            best.subscription = best.subscription.max(now.subscription);
+            best.bare_table = best.bare_table.max(now.bare_table);
+            if pass * (head - from) >= RECORDS_ENOUGH {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn pass(log: &Arc<dyn Log>, from: u64, head: u64, database_url: &str) -> Result<Self> {
         let mut source = log.subscribe(from + 1);
         let mut postgres = PgConnection::connect(database_url).await?;
         postgres

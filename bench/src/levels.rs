@@ -67,7 +67,12 @@ impl Level {
             (Some(_), None) => "not measured in this run".to_owned(),
             (Some(_), Some(found)) => {
                 let devices = found.devices.map(|devices| format!(" with {devices} devices")).unwrap_or_default();
-                let word = if self.is_met_by(found.value) { "met" } else { "MISSED" };
+                let word = match (self.wanted, self.is_met_by(found.value)) {
+                    (_, true) => "met",
+                    (Wanted::Below, false) => "MISSED",
+                    // Fewer were tried, none was refused.
+                    (Wanted::AtLeast, false) => "not tried",
+                };
                 format!("{word}: {:.1}{devices}", found.value)
             }
         }
