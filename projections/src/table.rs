@@ -2,7 +2,7 @@
 //!
 //! A batch loads the rows it touches, changes them in memory and writes back the changed ones, each with one statement per table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,9 +34,19 @@ impl<R> Default for Rows<R> {
 impl<R: Row> Rows<R> {
     /// Loads the rows with these keys; keys without a row are remembered as absent.
     pub(crate) async fn load(connection: &mut PgConnection, keys: Vec<Vec<String>>) -> Result<Self, DbError> {
-        let mut rows: HashMap<Vec<String>, Entry<R>> =
-            keys.into_iter().map(|key| (key, Entry { before: None, now: None })).collect();
-        let wanted: Vec<&Vec<String>> = rows.keys().collect();
+        let mut rows = Self::default();
+        rows.load_more(connection, keys).await?;
+        Ok(rows)
+    }
+
+    /// Loads rows that aren't known yet.
+    pub(crate) async fn load_more(
+        &mut self,
+        connection: &mut PgConnection,
+        keys: Vec<Vec<String>>,
+    ) -> Result<(), DbError> {
+        let new: HashSet<Vec<String>> = keys.into_iter().filter(|key| !self.rows.contains_key(key)).collect();
+        let wanted: Vec<&Vec<String>> = new.iter().collect();
         let sql = select_sql::<R>();
         let mut found = Vec::with_capacity(wanted.len());
         for page in wanted.chunks(STATEMENT_ROWS_MAX) {
@@ -48,10 +58,21 @@ impl<R: Row> Rows<R> {
                 found.push(R::read(&row)?);
             }
         }
+        self.rows.extend(new.into_iter().map(|key| (key, Entry { before: None, now: None })));
         for row in found {
-            rows.insert(row.key(), Entry { before: Some(row.clone()), now: Some(row) });
+            self.rows.insert(row.key(), Entry { before: Some(row.clone()), now: Some(row) });
         }
-        Ok(Self { rows })
+        Ok(())
+    }
+
+    /// Takes in a row that was loaded otherwise, unless it is known.
+    pub(crate) fn know(&mut self, row: R) {
+        self.rows.entry(row.key()).or_insert_with(|| Entry { before: Some(row.clone()), now: Some(row) });
+    }
+
+    /// All rows that there are.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut R> {
+        self.rows.values_mut().filter_map(|entry| entry.now.as_mut())
     }
 
     pub(crate) fn get(&self, key: &[String]) -> Option<&R> {

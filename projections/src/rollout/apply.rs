@@ -15,6 +15,7 @@ use super::touched::Touched;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
+use crate::row::Row as _;
 use crate::table::Rows;
 
 /// The rows that a batch touches.
@@ -31,17 +32,36 @@ impl Fold {
             .iter()
             .filter(|record| !record.device_events().is_empty())
             .map(|record| vec![record.tenant(), record.id()]);
-        let devices = Rows::<DeviceRow>::load(connection, device_keys.collect()).await?;
+        let device_keys: Vec<Vec<String>> = device_keys.collect();
+        // What happens to a device decides for each campaign that waits for it whether it may begin.
+        let waiting = Self::open_members(connection, &device_keys).await?;
+        let mut devices = Rows::<DeviceRow>::load(connection, device_keys).await?;
         let touched = Touched::by(batch, |device| devices.get(device));
-        let campaigns = Rows::<CampaignRow>::load(connection, touched.campaigns.iter().cloned().collect()).await?;
+        let of_waiting = waiting.iter().map(|member| vec![member.tenant.clone(), member.campaign_id.clone()]);
+        let campaign_keys: BTreeSet<_> = touched.campaigns.iter().cloned().chain(of_waiting).collect();
+        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.into_iter().collect()).await?;
         let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
+        let mut members = Rows::<MemberRow>::load(connection, member_keys).await?;
+        waiting.into_iter().for_each(|member| members.know(member));
+        devices.load_more(connection, touched.device_keys()).await?;
         let progress_keys = Self::progress_keys(connection, &touched.campaigns).await?;
-        Ok(Self {
-            progress: Rows::load(connection, progress_keys).await?,
-            members: Rows::load(connection, member_keys).await?,
-            devices,
-            campaigns,
-        })
+        Ok(Self { progress: Rows::load(connection, progress_keys).await?, members, devices, campaigns })
+    }
+
+    /// Members of these devices that haven't ended, in all campaigns and plans.
+    async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) -> Result<Vec<MemberRow>, DbError> {
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let column = |index: usize| devices.iter().map(|key| key[index].clone()).collect::<Vec<_>>();
+        let sql = format!(
+            "SELECT {} FROM (SELECT DISTINCT * FROM UNNEST($1::text[], $2::text[]) AS k (tenant, device_id)) k
+             JOIN rollout_members m ON m.tenant = k.tenant AND m.device_id = k.device_id
+             WHERE m.ended_at IS NULL AND m.excluded IS NULL",
+            MemberRow::COLUMNS.iter().map(|column| format!("m.{column}")).collect::<Vec<_>>().join(", ")
+        );
+        let rows = sqlx::query(&sql).bind(column(0)).bind(column(1)).fetch_all(connection).await?;
+        rows.iter().map(MemberRow::read).collect()
     }
 
     async fn progress_keys(
@@ -62,7 +82,13 @@ impl Fold {
             .collect()
     }
 
-    pub(super) async fn save(self, connection: &mut PgConnection) -> Result<(), DbError> {
+    pub(super) async fn save(mut self, connection: &mut PgConnection) -> Result<(), DbError> {
+        let (campaigns, devices) = (&self.campaigns, &self.devices);
+        for member in self.members.all_mut() {
+            let campaign = campaigns.get(&[member.tenant.clone(), member.campaign_id.clone()]);
+            let device = devices.get(&[member.tenant.clone(), member.device_id.clone()]);
+            member.set_readiness(device, campaign.is_some_and(CampaignRow::is_urgent));
+        }
         self.campaigns.save(connection).await?;
         self.progress.save(connection).await?;
         self.members.save(connection).await?;
@@ -264,6 +290,8 @@ impl Fold {
                 late_confirmed: false,
                 code: None,
                 before_retry: None,
+                ready: false,
+                ready_at: None,
             });
         }
     }

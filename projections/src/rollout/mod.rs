@@ -13,6 +13,7 @@ mod late;
 mod members;
 mod planning;
 mod queries;
+mod readiness;
 mod rows;
 mod sweep;
 mod touched;

@@ -15,7 +15,7 @@ use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::deadlines::parse;
 use crate::models::devices::word;
-use crate::models::{preconditions, waits};
+use crate::models::preconditions;
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;
@@ -216,36 +216,19 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
 }
 
-/// Members in open waves of the committed plan, with neither a slot nor an end, and their pause over; behind the campaign's end only
-/// those that have begun. The campaign's own values come by themselves, so that an index gives the members in their order.
-const FREE: &str = "
+/// Members in open waves of the committed plan; after the campaign's end only those that have begun. The campaign's own values come by
+/// themselves, so that an index gives the members in their order.
+const OF_OPEN_WAVES: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2
   AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
-  AND m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
-  AND (m.not_before IS NULL OR m.not_before <= $3)
   AND (m.reached_at IS NOT NULL OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
-
-/// Those whose device is reachable, idle and not held, and fulfils the campaign's preconditions.
-fn idle() -> String {
-    const OF: &str = "(SELECT spec->'preconditions' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
-    const CRITICAL: &str =
-        "(SELECT spec->>'priority' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2) = 'critical'";
-    format!(
-        "AND d.online AND d.live_ordinal IS NULL
-         AND (d.between_attempts IS NULL OR d.between_attempts = m.ordinal OR {CRITICAL})
-         AND NOT {}
-         AND ({OF} IS NULL OR EXISTS (
-               SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {}))",
-        waits::is_held("$3"),
-        preconditions::hold(OF)
-    )
-}
-const DEVICE: &str = "JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id";
-/// Those whose device is gone for good: a slot lets them end.
-const GONE: &str = "AND d.decommissioned";
+/// Those that wait for nothing, and those whose pause or hold is over ([`super::readiness`]).
+const READY: &str = "AND m.ready";
+const READY_BY_NOW: &str = "AND m.ready_at <= $3";
 /// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
-const OVERDUE: &str = "AND m.phase = 'planned'
+const OVERDUE: &str = "AND m.phase = 'planned' AND m.ended_at IS NULL AND m.reached_at IS NULL
+     AND m.excluded IS NULL AND NOT m.holds_slot AND (m.not_before IS NULL OR m.not_before <= $3)
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
@@ -253,15 +236,27 @@ const OVERDUE: &str = "AND m.phase = 'planned'
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
+/// Those whose device fulfils the campaign's preconditions, or is gone for good.
+fn preconditions_met() -> String {
+    const OF: &str = "(SELECT spec->'preconditions' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    format!(
+        "AND ({OF} IS NULL
+           OR EXISTS (SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {})
+           OR EXISTS (SELECT FROM rollout_devices d WHERE d.tenant = m.tenant AND d.device_id = m.device_id AND d.decommissioned))",
+        preconditions::hold(OF)
+    )
+}
+
 /// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is asked for apart, so that it can start from
 /// the few rows it concerns.
 fn ready_sql(limit: i64) -> String {
-    let part = |(join, condition): (&str, &str)| {
+    let met = preconditions_met();
+    let part = |(condition, met): (&str, &str)| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {join} {FREE} {condition} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {condition} {met} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let parts = [(DEVICE, idle().as_str()), (DEVICE, GONE), ("", OVERDUE)].map(part).join(" UNION ");
+    let parts = [(READY, met.as_str()), (READY_BY_NOW, met.as_str()), (OVERDUE, "")].map(part).join(" UNION ");
     format!("SELECT * FROM ({parts}) r ORDER BY wave, rank LIMIT {limit}")
 }
 

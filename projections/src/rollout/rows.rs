@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareSnapshot;
+use domain::values::Priority;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,13 @@ row! {
         paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, version, position
     }
     json { spec, firmware }
+}
+
+impl CampaignRow {
+    /// Its updates go before those that wait for their next attempt.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.spec.priority == Priority::Critical
+    }
 }
 
 /// Counts of one wave; see [`domain::rollout::Counts`].
@@ -135,6 +143,10 @@ pub struct MemberRow {
     pub code: Option<String>,
     /// While it is to begin again and has no new update yet.
     pub before_retry: Option<PastOutcome>,
+    /// Nothing in the member or its device keeps it from beginning.
+    pub ready: bool,
+    /// From then on nothing does; none when it is ready, or something must happen first.
+    pub ready_at: Option<DateTime<Utc>>,
 }
 
 row! {
@@ -142,7 +154,8 @@ row! {
     columns {
         rank, wave, excluded, from_version, phase, wait_reason, before_cancel, ordinal, cancel_refused, retry_of,
         attempt, holds_slot, grant_number, grant_seen, reached_at, ended_at, not_before, gate_failed, gate_accepted,
-        failure_accepted, confirmed_ever, regressed_at, late_confirmed, code
+        failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
+        ready, ready_at
     }
     json { before_retry }
 }

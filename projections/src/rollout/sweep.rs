@@ -5,11 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignEvent, Sample};
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
-use super::rows::{MemberRow, ProgressRow};
+use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
+use crate::row::Row as _;
 use crate::table::Rows;
 
 /// Members changed in one go.
@@ -66,18 +67,9 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
 
 /// The devices that a larger sample takes in join the last wave.
 async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sample) -> Result<(), DbError> {
-    let sql = "UPDATE rollout_members m SET excluded = NULL, wave = $4
-               FROM rollout_campaigns c
-               WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-                 AND m.tenant = $1 AND m.campaign_id = $2 AND m.excluded = 'not_sampled' AND m.rank < $3";
-    sqlx::query(sql)
-        .bind(&campaign[0])
-        .bind(&campaign[1])
-        .bind(i64::from(sample.devices))
-        .bind(sample.waves.len() as i64)
-        .execute(connection)
-        .await?;
-    Ok(())
+    let condition = format!("m.excluded = 'not_sampled' AND m.rank < {}", sample.devices);
+    let last_wave = sample.waves.len() as u16;
+    change_all(connection, campaign, &condition, |member| (member.excluded, member.wave) = (None, last_wave)).await
 }
 
 /// What an operator accepts is known for each device, so that its next attempt's failure is none anew. One that is to begin again has
@@ -106,7 +98,7 @@ async fn end(
     change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::stay_as_before).await?;
     let sql = format!(
         "WITH ended AS (
-           UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false
+           UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false, ready = false, ready_at = NULL
            FROM rollout_campaigns c
            WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
              AND m.tenant = $1 AND m.campaign_id = $2 AND m.phase = 'planned' AND m.excluded IS NULL AND NOT m.holds_slot
@@ -124,32 +116,39 @@ async fn change_all(
     connection: &mut PgConnection,
     campaign: &[String; 2],
     condition: &str,
-    change: fn(&mut MemberRow),
+    change: impl Fn(&mut MemberRow),
 ) -> Result<(), DbError> {
-    let sql = format!("SELECT to_jsonb(m) {OF_PLAN} AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
+    let rows = Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?;
+    let urgent = rows.get(campaign).is_some_and(CampaignRow::is_urgent);
+    let columns: Vec<String> = MemberRow::COLUMNS.iter().map(|column| format!("m.{column}")).collect();
+    let columns = columns.join(", ");
+    let sql = format!("SELECT {columns} {OF_PLAN} AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
     loop {
         let found = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).fetch_all(&mut *connection).await?;
         if found.is_empty() {
             return Ok(());
         }
-        let members: Vec<MemberRow> =
-            found.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect::<Result<_, DbError>>()?;
-        change_page(connection, members, change).await?;
+        let members: Vec<MemberRow> = found.iter().map(MemberRow::read).collect::<Result<_, DbError>>()?;
+        change_page(connection, members, urgent, &change).await?;
     }
 }
 
 async fn change_page(
     connection: &mut PgConnection,
     members: Vec<MemberRow>,
-    change: fn(&mut MemberRow),
+    urgent: bool,
+    change: &impl Fn(&mut MemberRow),
 ) -> Result<(), DbError> {
     let wave_key =
         |member: &MemberRow| vec![member.tenant.clone(), member.campaign_id.clone(), member.wave.to_string()];
     let mut progress = Rows::<ProgressRow>::load(connection, members.iter().map(wave_key).collect()).await?;
+    let device_key = |member: &MemberRow| vec![member.tenant.clone(), member.device_id.clone()];
+    let devices = Rows::<DeviceRow>::load(connection, members.iter().map(device_key).collect()).await?;
     let mut rows = Rows::<MemberRow>::default();
     for before in members {
         let mut member = before.clone();
         change(&mut member);
+        member.set_readiness(devices.get(&device_key(&member)), urgent);
         if let Some(progress) = progress.get_mut(&wave_key(&member)) {
             progress.change(&before, &member);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent};
+use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 
 use super::late::tells_of_others;
 use super::rows::DeviceRow;
@@ -14,6 +14,8 @@ pub(super) struct Touched {
     pub(super) campaigns: BTreeSet<Vec<String>>,
     devices: BTreeSet<(Vec<String>, String)>,
     plans: BTreeSet<(Vec<String>, String)>,
+    /// Devices of plans that are written, with their tenants.
+    planned: BTreeSet<Vec<String>>,
 }
 
 impl Touched {
@@ -72,8 +74,19 @@ impl Touched {
                     }
                 }
             }
-            Events::Plan(_) | Events::Claim => {}
+            Events::Plan(events) => {
+                for PlanEvent::ChunkWritten { entries, .. } in events {
+                    self.planned.extend(entries.iter().map(|entry| vec![tenant.clone(), entry.device.to_string()]));
+                }
+            }
+            Events::Claim => {}
         }
+    }
+
+    /// Devices whose members are touched, also without an event of their own.
+    pub(super) fn device_keys(&self) -> Vec<Vec<String>> {
+        let of_campaigns = self.devices.iter().map(|(campaign, device)| vec![campaign[0].clone(), device.clone()]);
+        of_campaigns.chain(self.planned.iter().cloned()).collect()
     }
 
     /// Keys of members: of the plan that a campaign has, and of one that is committed in this very batch.

@@ -29,7 +29,22 @@ async fn status(world: &World, id: &CampaignId) -> String {
 }
 
 /// Counts of the view must be what the members' rows say, and never more in use than allowed.
+/// Members whose columns say otherwise than a look at member, device and campaign, if they may begin.
+const READY_OTHERWISE: &str = "
+SELECT m.device_id || ' ' || m.phase || ' ' || m.ready || ' ' || coalesce(m.ready_at::text, '-')
+FROM rollout_members m
+JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
+WHERE (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
+  m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
+  AND (m.not_before IS NULL OR m.not_before <= now())
+  AND (d.decommissioned OR (
+    d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > now()))
+    AND (d.between_attempts IS NULL OR d.between_attempts IS NOT DISTINCT FROM m.ordinal OR c.spec->>'priority' = 'critical'))))";
+
 pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
+    let otherwise: Vec<String> = sqlx::query_scalar(READY_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
+    assert!(otherwise.is_empty(), "{otherwise:?}");
     let Some(view) = rollout::view(&world.db, &world.tenant, id, clock::now()).await.unwrap() else { return };
     let total = view.rollout.total();
     assert!(total.in_use <= max, "{} slots in use", total.in_use);
