@@ -45,7 +45,7 @@ pub async fn cleared(
          FROM updates t
          JOIN devices d ON d.tenant = t.tenant AND d.device_id = t.device_id
          JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
-         WHERE t.open AND t.phase = 'waiting' AND t.wait_reason = 'precondition'
+         WHERE t.open AND t.preconditions IS NOT NULL AND t.phase = 'waiting' AND t.wait_reason = 'precondition'
            AND ($1::text IS NULL OR (t.tenant, t.device_id) > ($1, $2))
            AND (t.not_before IS NULL OR t.not_before <= $3)
            AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT {}

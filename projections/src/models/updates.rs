@@ -61,7 +61,7 @@ pub struct UpdateRow {
     pub late: BTreeSet<String>,
     /// Not ended.
     pub open: bool,
-    /// No clock runs out before; none runs without it.
+    /// No clock runs out before, the first perhaps much later; none runs without it.
     pub due_at: Option<DateTime<Utc>>,
     /// Version of the device at the update's latest event.
     pub seq: u64,
@@ -120,7 +120,7 @@ async fn apply_part(connection: &mut PgConnection, batch: &[Decoded]) -> Result<
             })?;
             row.attempt = row.attempt.max(update.attempt);
             apply(row, event, record.at());
-            row.due_at = row.first_clock();
+            row.due_at = row.next_look(record.at());
             row.seq = seq;
             row.position = record.raw.position;
         }
@@ -271,6 +271,15 @@ fn end(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
 }
 
 impl UpdateRow {
+    /// When to look at the clocks next. It moves only when a clock runs out earlier, or that look is over: an index follows each move, and a
+    /// look too early costs less than a move with every phase.
+    fn next_look(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match (self.due_at, self.first_clock()) {
+            (Some(due), Some(first)) if at < due && due <= first => Some(due),
+            (_, first) => first,
+        }
+    }
+
     /// When the first of the clocks can run out. Whatever is heard of the device only makes it later.
     fn first_clock(&self) -> Option<DateTime<Utc>> {
         if !self.open {
