@@ -99,12 +99,12 @@ async fn planned(fleet: &Fleet, release: &Release, patience: Duration) -> Result
     Ok(())
 }
 
-/// Notes again and again how long the read models take to stand for what the log has. Ends only by a failure.
+/// Notes again and again how long it takes until progress is shown of what the log has. Ends only by a failure.
 async fn watch_progress(fleet: &Fleet, read_side: &ReadSide, behind: &mut Vec<Duration>) -> Result<()> {
     loop {
         let head = fleet.head().await?;
         let began = Instant::now();
-        read_side.reach(head, PAUSE_MAX).await?;
+        read_side.show(head, PAUSE_MAX).await?;
         behind.push(began.elapsed());
         tokio::time::sleep(POLL).await;
     }

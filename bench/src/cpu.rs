@@ -13,6 +13,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Names of threads are cut to this length, in bytes.
 const THREAD_NAME_BYTES: usize = 15;
 
+/// Name of this process where parts of Waybill run in it.
+pub(crate) const THIS: &str = "waybill and bench";
+
 /// Processes to look at beside this one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
@@ -75,7 +78,7 @@ impl Watched {
 
     /// Largest memory so far, in MiB: of PostgreSQL the anonymous memory of all its processes at this moment.
     pub(crate) fn memory_mib(&self) -> BTreeMap<String, f64> {
-        let this = if self.parts.is_empty() { "bench" } else { "waybill and bench" };
+        let this = if self.parts.is_empty() { "bench" } else { THIS };
         let mut found = BTreeMap::from([(this.to_owned(), status_mib("self", "VmHWM"))]);
         for (name, pid) in &self.processes {
             found.insert((*name).to_owned(), status_mib(&pid.to_string(), "VmHWM"));
@@ -86,6 +89,12 @@ impl Watched {
             found.insert("postgres".to_owned(), mib);
         }
         found
+    }
+
+    /// Memory of one of the processes at this moment, in MiB.
+    pub(crate) fn resident_mib(&self, name: &str) -> f64 {
+        let found = self.processes.iter().find(|(known, _)| *known == name);
+        found.map_or(0.0, |(_, pid)| status_mib(&pid.to_string(), "VmRSS"))
     }
 
     /// Lets the largest memory of each process begin anew, where the system can do that.

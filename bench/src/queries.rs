@@ -92,7 +92,7 @@ async fn register(world: &World, service: &Service, devices: usize, report: &mut
     report.add(rate.devices(devices).cpu(&used, devices).memory(watched.memory_mib()));
     report.add(Measurement::time("queries.bulk_visible_after", visible).devices(devices));
     first.add("queries.devices_at_once", devices, report);
-    let memory = watched.memory_mib().get(WAYBILL).copied().unwrap_or_default();
+    let memory = watched.resident_mib(WAYBILL);
     report.add(Measurement::new("queries.memory_after_registration", memory, "MiB").devices(devices));
     let disk = tables::disk_bytes(&url).await? - disk_before;
     report.add(Measurement::new("queries.disk_per_device", disk as f64 / devices as f64, "bytes").devices(devices));

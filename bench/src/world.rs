@@ -156,11 +156,21 @@ impl ReadSide {
         Ok(all.filter(|name| name != projections::PRESENCE).collect())
     }
 
+    /// Waits until what shows a campaign's progress stands for all records up to a position: everything but the archive.
+    pub(crate) async fn show(&self, position: u64, timeout: Duration) -> Result<()> {
+        let mut names = self.names().await?;
+        names.retain(|name| name != projections::ARCHIVE);
+        self.wait_for(&names, position, timeout).await
+    }
+
+    async fn wait_for(&self, names: &[String], position: u64, timeout: Duration) -> Result<()> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(self.projections.wait_for(&names, position, timeout).await?)
+    }
+
     /// Waits until every read model stands for all records up to a position, none of them set apart.
     pub(crate) async fn reach(&self, position: u64, timeout: Duration) -> Result<()> {
-        let names = self.names().await?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.projections.wait_for(&names, position, timeout).await?;
+        self.wait_for(&self.names().await?, position, timeout).await?;
         let parked: usize = self.projections.status().await?.iter().map(|status| status.parked).sum();
         ensure!(parked == 0, "{parked} aggregates could not be applied");
         Ok(())

@@ -1,1 +1,0 @@
-//! Placeholder head; see ARCHITECTURE.md.
