@@ -1,5 +1,5 @@
-//! The Campaign aggregate: an operator's intent and the decisions of its gates. Which devices take part is in plan chunks
-//! ([`crate::plan`]), who may begin in the ledger ([`crate::ledger`]), how each fared with the devices.
+//! The Campaign aggregate: an operator's specification and the decisions of its gates. Which devices take part is in plan chunks
+//! ([`crate::plan`]), which may begin is in the ledger ([`crate::ledger`]), and the outcomes are in the devices.
 
 mod adjust;
 mod commands;
@@ -34,7 +34,7 @@ use crate::ids::CampaignId;
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
 
-/// Days after which a campaign ends unless it says otherwise.
+/// Days after which a campaign ends if its specification has no end.
 pub const ENDS_AFTER_DAYS: i64 = 30;
 
 /// State of a campaign.
@@ -49,16 +49,16 @@ pub struct Campaign {
     pub wave: u16,
     /// The open wave's success gate has passed.
     pub soaking: bool,
-    /// The open wave is completed; the next one may open.
+    /// The open wave is completed, so the next one may open.
     pub wave_completed: bool,
     pub paused_by_gate: bool,
-    /// The latest gate that closed, as in its event.
+    /// The event of the latest gate that closed.
     pub last_gate: Option<Box<CampaignEvent>>,
     /// An operator accepted the failures that closed it.
     pub gate_accepted: bool,
-    /// When it ends, once it has been started; none in campaigns whose events don't say.
+    /// When it ends, after it was started. None in old campaigns whose events have no end.
     pub ends_at: Option<DateTime<Utc>>,
-    /// How often its failed devices were let begin again.
+    /// How often it was retried.
     pub retry_round: u16,
     /// Status to go back to at a resume.
     before_pause: CampaignStatus,
@@ -104,7 +104,7 @@ impl Decider for Campaign {
             (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
             (S::Draft, C::Start { plan, firmware }) => self.start(now, *plan, firmware),
             (S::Planning, C::Start { .. }) => Ok(vec![]),
-            // A plan is named by its content, which nobody knows before the planning is done.
+            // A plan is named by its content, which is known only after planning.
             (S::Planning, C::RecordPlan { summary }) => Ok(begin_with(summary)),
             (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
             (_, C::RecordPlan { .. }) => Err(Rejection::PlanMismatch),
@@ -190,7 +190,7 @@ impl Decider for Campaign {
     }
 }
 
-/// What follows from a plan. Where nobody takes part, there is nothing to wait for.
+/// The events that follow from a plan. A campaign without devices finishes at once.
 fn begin_with(summary: &PlanSummary) -> Vec<CampaignEvent> {
     let next = match summary.devices {
         0 => {
@@ -203,7 +203,7 @@ fn begin_with(summary: &PlanSummary) -> Vec<CampaignEvent> {
 }
 
 impl Campaign {
-    /// The gate that holds the campaign now, as in its event.
+    /// The event of the gate that currently stops the campaign.
     pub fn closed_gate(&self) -> Option<&CampaignEvent> {
         self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
     }
@@ -234,7 +234,7 @@ impl Campaign {
         events
     }
 
-    /// By an operator, where a wave waits for one; or before that by force.
+    /// Opens a wave for an operator: when the wave waits for one, or earlier by force.
     fn open_wave(&self, wave: u16, force: bool) -> Result<Vec<CampaignEvent>, Rejection> {
         if wave <= self.wave && wave > 0 {
             return Ok(vec![]);
@@ -242,19 +242,19 @@ impl Campaign {
         let (open, waves) = (self.wave, self.spec.as_ref().map_or(0, |spec| spec.waves.len()));
         let refused = |reason: String| Err(Rejection::WaveNotDue { wave, open_wave: open, reason });
         if wave == 0 || usize::from(wave) > waves {
-            return refused(format!("there is no wave {wave}: the campaign has {waves}"));
+            return refused(format!("there is no wave {wave}: the campaign has {waves} waves"));
         }
         if wave != open + 1 {
-            return refused(format!("wave {open} is open, and wave {} comes next", open + 1));
+            return refused(format!("wave {open} is open, and the next one is wave {}", open + 1));
         }
         if self.wave_completed || force {
             return Ok(vec![CampaignEvent::WaveOpened { wave, manual: true, forced: !self.wave_completed }]);
         }
         if self.soaking {
             let minutes = self.spec.as_ref().map_or(0, |spec| spec.soak_minutes(open));
-            return refused(format!("wave {open} is open and soaks: {minutes} minutes from the passing of its gate"));
+            return refused(format!("wave {open} is soaking: {minutes} minutes after its gate passed"));
         }
-        refused(format!("wave {open} is open and its gate is undecided: its devices are still on their way"))
+        refused(format!("the gate of wave {open} is undecided: its devices are still updating"))
     }
 
     fn retried(&self, now: DateTime<Utc>) -> CampaignEvent {
@@ -283,7 +283,7 @@ impl Campaign {
                 self.spec = self.spec.take().map(|spec| spec.adjusted(changes));
                 if let (Some(summary), Some(sample)) = (&mut self.summary, sample) {
                     summary.resample(sample);
-                    // The last wave has new devices: it is judged anew.
+                    // The last wave has new devices, so it is judged again.
                     if usize::from(self.wave) == summary.waves.len() {
                         (self.soaking, self.wave_completed) = (false, false);
                     }

@@ -1,4 +1,4 @@
-//! Who owns a unique value. One aggregate per value, so that optimistic concurrency decides races, without any database.
+//! The owner of a unique value. Each value is an aggregate, so optimistic concurrency decides races without a database.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use sha2::{Digest, Sha256};
 use crate::decider::Decider;
 use crate::rejection::Rejection;
 
-/// A claim whose owner doesn't name it back may be taken over after this many seconds.
+/// Seconds after which a claim may be taken over when its owner does not refer to it.
 pub const TAKE_OVER_AFTER_S: i64 = 60;
 /// Longest value that stands in an id as it is, in bytes; longer ones are hashed.
 const LITERAL_MAX_BYTES: usize = 64;
 
-/// What kinds of values are unique in a tenant.
+/// Kinds of values that are unique in a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClaimKind {
     LorawanDevEui,
-    /// What a client created under an idempotency key.
+    /// A resource that a client created under an idempotency key.
     IdempotencyKey,
 }
 
@@ -72,7 +72,7 @@ pub enum ClaimCommand {
     Make {
         owner: String,
     },
-    /// The caller has seen that `from` doesn't name the claim back.
+    /// The caller has checked that `from` does not refer to the claim.
     TakeOver {
         owner: String,
         from: String,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_claim_is_taken_over_only_when_old() {
+    fn an_unused_claim_is_taken_over_only_after_its_minimum_age() {
         let command = ClaimCommand::TakeOver { owner: "d-2".into(), from: "d-1".into() };
         let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
         assert!(made("d-1").decide(at(59), &command).is_err());

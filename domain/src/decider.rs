@@ -1,7 +1,7 @@
-//! What every aggregate is: a pure decision over the state that its own events left.
+//! The trait of all aggregates: a pure decision over the state that its own events left.
 //!
-//! The traits of `cqrs-es` are implemented on top (`aggregate!` writes the three-line adapter), so its test framework and its
-//! repositories work with our aggregates; `decide` itself knows nothing of them.
+//! The traits of `cqrs-es` are implemented on top (`aggregate!` writes the three-line adapter), so its test framework and its repositories
+//! work with our aggregates; `decide` itself does not depend on them.
 
 use std::fmt::Display;
 use std::hash::Hash;
@@ -19,7 +19,7 @@ pub struct Timed<C> {
     pub command: C,
 }
 
-/// What the log knows of an event enum: stable names and schema versions. Written by [`event_types!`](crate::event_types).
+/// Stable names and schema versions of an event enum, for the log. Written by [`event_types!`](crate::event_types).
 pub trait EventTypes: cqrs_es::DomainEvent {
     /// Every event type of this aggregate with the schema version written today.
     const TYPES: &'static [(&'static str, u16)];
@@ -42,13 +42,13 @@ pub trait Decider:
     /// The id's type; its text is a literal subject token.
     type Id: Display + Clone + Eq + Hash + Send + Sync + 'static;
 
-    /// Event types of which the latest time is kept beside the state, for replies.
+    /// Event types whose latest time is kept with the state, for replies.
     const DATED: &'static [&'static str] = &[];
 
-    /// The facts that follow from the command, none when it is already true, or why the rules refuse it.
+    /// The events that follow from the command, or why the rules refuse it. No events when the command is already true.
     fn decide(&self, now: DateTime<Utc>, command: &CommandOf<Self>) -> Result<Vec<Self::Event>, Rejection>;
 
-    /// Whether a command changes other people's work, so that somebody will look for its reason in the history.
+    /// Whether a command changes the work of others. Its sender should give a reason for the history.
     fn wants_reason(_command: &CommandOf<Self>) -> bool {
         false
     }
@@ -61,7 +61,7 @@ pub trait Decider:
         None
     }
 
-    /// The places in threads that an event is, by the state before it.
+    /// The points in threads that an event marks, given the state before it.
     fn points_of(&self, _event: &Self::Event) -> Vec<(Thread, Point)> {
         Vec::new()
     }
@@ -71,7 +71,7 @@ pub trait Decider:
         Aim::any()
     }
 
-    /// Whether a thread may still go on. The others are forgotten.
+    /// Whether further events may follow in a thread. Threads without further events are forgotten.
     fn knows_thread(&self, _thread: Thread) -> bool {
         true
     }

@@ -1,7 +1,7 @@
 //! The Device aggregate: identity, versions, presence **and the device's updates**.
 //!
-//! Invariant: a device never has two live updates, and nobody but this aggregate guards that. Start at [`Device::decide`]; what a device
-//! should be told at any moment is [`Device::desired`].
+//! Invariant: a device never has two live updates. Only this aggregate guards that. Start at [`Device::decide`]; what a device should be
+//! told at any moment is [`Device::desired`].
 
 mod admin;
 mod apply;
@@ -49,22 +49,22 @@ use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
 use crate::version::TargetVersion;
 
-/// Ended updates that stay in memory, for late reports.
+/// Ended updates that are kept in the state, for late reports.
 pub const ENDED_KEPT_MAX: usize = 16;
-/// Boots that are remembered, to tell a new one from a message that comes again.
+/// Boots that are remembered, to distinguish a new boot from a repeated message.
 pub const BOOTS_KEPT_MAX: usize = 8;
 
-/// Late messages that are remembered, so that each is kept once.
+/// Late messages that are remembered, so that each is recorded once.
 pub const LATE_KEPT_MAX: usize = 8;
 
-/// What a `status` told that was older than the newest one.
+/// Content of a `status` that was older than the newest one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LateStatus {
     pub boot_id: Option<String>,
     pub versions: BTreeMap<String, String>,
 }
 
-/// Whether a device can be heard.
+/// Whether a device is reachable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reachability {
@@ -74,7 +74,7 @@ pub enum Reachability {
     Offline,
 }
 
-/// Where a device is in its life.
+/// Lifecycle of a device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecycle {
@@ -84,7 +84,7 @@ pub enum Lifecycle {
     Decommissioned,
 }
 
-/// An operator asked that the device is left alone.
+/// An operator's hold: no update begins on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub until: Option<DateTime<Utc>>,
@@ -98,7 +98,8 @@ pub struct ConfirmedFirmware {
     pub version: String,
     /// What devices that run it report, where the firmware declares that.
     pub reported_version: Option<String>,
-    /// Nothing showed a restart when it was confirmed: until then, or a restart, another version is no regression.
+    /// Set when the firmware was confirmed without evidence of a restart. Until this time, or until a restart is seen, another version is
+    /// not a regression.
     pub settles_at: Option<DateTime<Utc>>,
     pub restart_seen: bool,
 }
@@ -111,7 +112,7 @@ impl ConfirmedFirmware {
     }
 }
 
-/// A campaign's latest update in a device.
+/// The latest update of a campaign on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignUpdate {
     pub ordinal: u32,
@@ -125,7 +126,7 @@ pub struct Device {
     /// Number of events applied.
     pub version: u64,
     pub profile: Profile,
-    /// What runs, per component.
+    /// Running version of each component.
     pub versions: BTreeMap<String, String>,
     pub attributes: BTreeMap<String, String>,
     pub boot_slots: Option<u8>,
@@ -133,20 +134,20 @@ pub struct Device {
     pub trial: bool,
     pub reachability: Reachability,
     pub session: Option<String>,
-    /// Latest boots, the present one last.
+    /// The latest boots, the current one last.
     pub boots: VecDeque<String>,
-    /// How far its messages have been applied, where the broker numbers them.
+    /// The newest messages of the device that were applied; empty when the broker does not number messages.
     pub applied: AppliedMarks,
-    /// What late messages told, the latest last.
+    /// Contents of late messages, the latest last.
     pub late: VecDeque<LateStatus>,
     pub hold: Option<Hold>,
-    /// By ordinal: all that haven't ended and the latest that have.
+    /// By ordinal: all updates that have not ended, and the latest that have.
     pub updates: BTreeMap<u32, Update>,
     pub last_ordinal: u32,
     /// Highest ordinal that was dispatched.
     pub last_told: u32,
     pub confirmed: BTreeMap<String, ConfirmedFirmware>,
-    /// The latest update of each campaign that reached this device.
+    /// The latest update of each campaign on this device.
     pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,
 }
 

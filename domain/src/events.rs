@@ -1,4 +1,4 @@
-//! All events of all aggregates, for readers that follow the whole log.
+//! All events of all aggregates, for readers of the whole log.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub fn is_public(aggregate: &str) -> bool {
     .contains(&aggregate)
 }
 
-/// What an event ends, if anything.
+/// What an event ends, or none.
 pub fn ends(name: &str) -> Option<&'static str> {
     match name {
         "update.confirmed" | "update.failed" | "update.timed_out" | "update.rejected" | "update.expired"

@@ -13,7 +13,7 @@ use crate::sealed::Sealed;
 use crate::thread::{Point, Thread};
 use crate::values::Sha256Digest;
 
-/// What an upload is for.
+/// Kind of an upload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateType {
@@ -45,7 +45,7 @@ impl UpdateType {
         }
     }
 
-    /// The component that such an upload replaces unless it says otherwise.
+    /// The component that such an upload replaces by default.
     pub fn component(self) -> &'static str {
         match self {
             Self::Firmware | Self::SecurityPatch => "firmware",
@@ -56,18 +56,18 @@ impl UpdateType {
         }
     }
 
-    /// Whether a device restarts for it unless the upload says otherwise.
+    /// Whether a device restarts for it by default.
     pub fn requires_reboot(self) -> bool {
         !matches!(self, Self::Config | Self::Application)
     }
 }
 
-/// What an operator says of a firmware.
+/// An operator's description of a firmware.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FirmwareMetadata {
     pub name: String,
     pub version: String,
-    /// What devices that run it report, where that is not `version`: compared with its build label.
+    /// What devices that run it report, if that differs from `version`. Compared with its build label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_version: Option<String>,
     pub device_model: String,
@@ -95,7 +95,7 @@ pub struct FirmwareMetadata {
     pub tags: BTreeMap<String, String>,
 }
 
-/// What was measured of the bytes.
+/// Size and digests of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirmwareBytes {
     pub size: u64,
@@ -113,7 +113,7 @@ pub struct FirmwareBytes {
 pub enum FirmwareEvent {
     #[serde(rename = "firmware.registered")]
     Registered { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
-    /// The same bytes came back after deletion.
+    /// The same bytes were uploaded again after deletion.
     #[serde(rename = "firmware.restored")]
     Restored { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
     #[serde(rename = "firmware.deprecated")]
@@ -171,8 +171,8 @@ impl FirmwareStatus {
         }
     }
 
-    /// Whether its bytes are given out, for an update of a device or for anybody else. Of a withdrawn firmware only what can't be taken back
-    /// any more has them.
+    /// Whether its bytes may be downloaded, for an update of a device or without one. The bytes of a withdrawn firmware are available only
+    /// to updates that can no longer be taken back.
     pub fn is_given_out(self, update: Option<&Update>) -> bool {
         match self {
             Self::Active | Self::Deprecated => true,
@@ -188,13 +188,13 @@ pub struct Firmware {
     pub status: FirmwareStatus,
     pub content: Option<(FirmwareMetadata, FirmwareBytes)>,
     pub pinned_by: BTreeSet<CampaignId>,
-    /// It was withdrawn; deleting it doesn't take that back.
+    /// It was withdrawn. A deletion does not revoke that.
     pub withdrawn: bool,
 }
 
 /// The firmware itself.
 pub const FIRMWARE: Thread = Thread(0);
-/// It was withdrawn, or deleted without that: every update that waits for it ends.
+/// It was withdrawn, or deleted without being withdrawn: all updates that wait for it end.
 pub const TAKEN_AWAY: Point = Point(0);
 
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
@@ -218,7 +218,7 @@ impl Firmware {
         }
     }
 
-    /// What an update needs to know, unless the firmware may not be used for new work.
+    /// The snapshot for a new update, or why the firmware may not be used for one.
     pub fn snapshot_for_new_work(&self, id: FirmwareId) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
             (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => Ok(FirmwareSnapshot {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_firmware_comes_back_with_the_same_bytes_but_not_when_it_was_withdrawn() {
+    fn a_deleted_firmware_is_restored_by_the_same_bytes_unless_it_was_withdrawn() {
         use FirmwareEvent as E;
         assert!(matches!(uploaded_again_after(&[E::Deleted {}]).as_deref(), Ok([E::Restored { .. }])));
         assert_eq!(uploaded_again_after(&[E::Withdrawn {}]), Ok(vec![]));

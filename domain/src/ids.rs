@@ -1,7 +1,7 @@
 //! Every typed id, in one list.
 //!
-//! Ids stand in NATS subjects and MQTT topics, so each constructor admits only characters that are a literal token in both. Nothing
-//! behind a constructor checks again.
+//! Ids are used in NATS subjects and MQTT topics, so each constructor accepts only characters that are a literal token in both. Code that
+//! has an id does not check it again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub const ACTOR_MAX_BYTES: usize = 128;
 /// Device ids that name routes of the API and can't name devices.
 pub const RESERVED_DEVICE_IDS: [&str; 6] = ["bulk", "import", "export", "sync", "preview", "search"];
 
-/// A text that is no id of the wanted kind.
+/// A text that is not a valid id of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{value:?} is not a valid {kind}: {rule}")]
 pub struct InvalidId {
@@ -37,7 +37,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// The id, when the text obeys the rule of its kind.
+            /// The id, if the text obeys the rule of its kind.
             pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
                 let value = text.into();
                 let check: fn(&str) -> bool = $check;
@@ -126,7 +126,7 @@ text_id!(
     )
 );
 text_id!(
-    /// Who asked: an opaque id such as `user:42`, `device`, `process-manager:rollout`. Never a name or an address.
+    /// Sender of a command: an opaque id such as `user:42`, `device`, `process-manager:rollout`. Never a person's name or address.
     Actor,
     "actor",
     "1 to 128 printable ASCII characters without blanks",
@@ -138,12 +138,12 @@ uuid_id!(
     "firmware id"
 );
 uuid_id!(
-    /// An operator's intent.
+    /// A campaign.
     CampaignId,
     "campaign id"
 );
 uuid_id!(
-    /// One command. The same command sent again has the same id.
+    /// A command. The same command sent again has the same id.
     CommandId,
     "command id"
 );
@@ -151,7 +151,7 @@ uuid_id!(
 /// Namespace of every name-based id of Waybill.
 const NAMESPACE: Uuid = Uuid::from_u128(0x7761_7962_696c_6c00_8000_0000_0000_0001);
 
-/// A version-5 UUID over parts, each with its length in front, so that no two lists of parts give the same name.
+/// A version-5 UUID over parts. Each part is preceded by its length, so that two different lists never give the same name.
 pub fn name_based_uuid(parts: &[&str]) -> Uuid {
     let mut name = Vec::new();
     for part in parts {
@@ -162,14 +162,14 @@ pub fn name_based_uuid(parts: &[&str]) -> Uuid {
 }
 
 impl FirmwareId {
-    /// The id of a firmware: the same tenant, model, component and version, a leading `v` aside, always give the same one.
+    /// The id of a firmware. The same tenant, model, component and version (without a leading `v`) always give the same id.
     pub fn derive(tenant: &TenantId, device_model: &str, component: &str, version: &str) -> Self {
         Self(name_based_uuid(&["firmware", tenant.as_str(), device_model, component, without_v(version)]))
     }
 }
 
 impl CommandId {
-    /// The id of a command that follows from its parts alone: sent twice it is one command.
+    /// A command id derived from its parts. A command that is sent twice has the same id.
     pub fn derive(parts: &[&str]) -> Self {
         let mut all = vec!["command"];
         all.extend_from_slice(parts);
@@ -177,7 +177,7 @@ impl CommandId {
     }
 }
 
-/// `{device_id}~{ordinal}`: names a device's update, and so the aggregate that holds it.
+/// `{device_id}~{ordinal}`: names a device's update, and so the device's aggregate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UpdateId {

@@ -1,4 +1,4 @@
-//! The name of an aggregate: `(tenant, type, id)`. Nothing in Waybill takes a bare id, which is how tenants stay apart.
+//! The name of an aggregate: `(tenant, type, id)`. Nothing in Waybill takes an id without its tenant, so tenants are isolated.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,7 +20,7 @@ impl fmt::Display for AggregateKey {
     }
 }
 
-/// An aggregate of type `A`: a device's key where a campaign's is due does not compile.
+/// The key of an aggregate of type `A`. Using a device's key for a campaign does not compile.
 pub struct Key<A> {
     raw: AggregateKey,
     kind: PhantomData<fn() -> A>,

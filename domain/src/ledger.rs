@@ -1,7 +1,7 @@
-//! The rollout ledger of a campaign: slots are granted by an event, never counted from rows that may lag.
+//! The rollout ledger of a campaign. Slots are granted by an event. They are not counted from rows, which may lag.
 //!
-//! Invariant: a grant is made only by somebody whose view has reached the ledger's last record. Optimistic concurrency on this one
-//! aggregate makes that a fact, so `max_concurrent_updates` can't be overshot by two process managers or by a slow projection.
+//! Invariant: a grant is made only on a view that has reached the ledger's last record. Optimistic concurrency on this aggregate guarantees
+//! that, so neither two process managers nor a slow projection can exceed `max_concurrent_updates`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::rejection::Rejection;
 /// Most slots in one grant.
 pub const GRANT_DEVICES_MAX: usize = 500;
 
-/// Leave for one device to begin.
+/// Permission for one device to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotGrant {
     #[serde(rename = "d")]
@@ -29,12 +29,12 @@ pub struct SlotGrant {
 pub enum LedgerEvent {
     #[serde(rename = "slots.granted")]
     Granted {
-        /// The ledger's version with this event: names the grant towards devices.
+        /// The ledger's version after this event. It identifies the grant on devices.
         number: u64,
         grants: Vec<SlotGrant>,
-        /// Over the whole campaign, this event included.
+        /// Grants of the whole campaign, this event included.
         granted_total: u64,
-        /// Slots in use as the granter saw them, without these.
+        /// Slots in use when the grant was made, without the new ones.
         in_use: u32,
         max_concurrent_updates: u32,
     },
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_lags_grants_nothing() {
+    fn a_lagging_view_grants_nothing() {
         let mut ledger = Ledger::default();
         let first = ledger.decide(DateTime::UNIX_EPOCH, &grant(0, 0, 10)).unwrap();
         ledger.apply(&first[0]);

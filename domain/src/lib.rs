@@ -1,8 +1,8 @@
 //! The rules of Waybill, and nothing else.
 //!
-//! Each aggregate is a pair of pure functions: `decide(state, command) -> events | rejection` and `apply(state, event)`, which never
-//! fails. There is no IO here, no clock and no randomness: time and ids come in with the command. Start at [`device::Device`], the
-//! aggregate that owns a device's updates; a campaign only decides who may begin ([`campaign`], [`rollout`]).
+//! Each aggregate is a pair of pure functions: `decide(state, command) -> events | rejection` and `apply(state, event)`, which never fails.
+//! There is no IO here, no clock and no randomness: time and ids come in with the command. Start at [`device::Device`], the aggregate that
+//! owns a device's updates; a campaign only decides which devices may begin ([`campaign`], [`rollout`]).
 
 pub mod campaign;
 pub mod change;
@@ -29,7 +29,7 @@ pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;
 
-/// Cases of a property test: many more where time is no matter (`make test-long`).
+/// Cases of a property test: `usual`, or many more in a long test run (`make test-long`).
 #[cfg(test)]
 fn cases(usual: u32) -> u32 {
     const TIMES: u32 = 20;

@@ -1,7 +1,7 @@
-//! Plan chunks: who is in a campaign, in which order and wave, and who is left out and why. Written once, never changed.
+//! Plan chunks: the devices of a campaign with order and wave, and the excluded ones with the reason. Written once, never changed.
 //!
-//! Chunks mean nothing until `campaign.planned` names their plan. The order is `sha256(seed ‖ device id)`, so it can be recomputed by
-//! anybody, and raising a sample only adds devices.
+//! Chunks count only after `campaign.planned` names their plan. The order is `sha256(seed ‖ device id)`, so anyone can recompute it, and
+//! raising a sample only adds devices.
 
 use std::fmt;
 
@@ -16,9 +16,9 @@ use crate::device::Exclusion;
 use crate::ids::{CampaignId, DeviceId};
 use crate::rejection::Rejection;
 
-/// Name of the ordering, in `campaign.planned`.
+/// Name of the ordering algorithm, in `campaign.planned`.
 pub const RANK_ALGORITHM: &str = "sha256-rank-v1";
-/// Most devices in one chunk: with the longest ids and versions it stays below the log's largest record.
+/// Most devices in one chunk. With the longest ids and versions a chunk stays below the log's largest record.
 pub const CHUNK_DEVICES_MAX: usize = 2_500;
 
 /// One device of a plan.
@@ -26,7 +26,8 @@ pub const CHUNK_DEVICES_MAX: usize = 2_500;
 pub struct PlanEntry {
     #[serde(rename = "d")]
     pub device: DeviceId,
-    /// Place in the order, from 0, over all that are not excluded or only not sampled, so that a sample can be raised; else 0.
+    /// Position in the order, from 0, among all devices that are eligible (sampled or not), so that a sample can be raised. 0 for excluded
+    /// devices.
     #[serde(rename = "r")]
     pub rank: u32,
     /// From 1; 0 for excluded ones.
@@ -103,7 +104,7 @@ impl Decider for PlanChunk {
     }
 }
 
-/// A device before its place is known.
+/// A device before it is ranked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanCandidate {
     pub device: DeviceId,
@@ -111,7 +112,7 @@ pub struct PlanCandidate {
     pub from_version: Option<String>,
 }
 
-/// Puts devices in order, takes the sample and cuts the waves.
+/// Ranks devices, takes the sample and assigns the waves.
 ///
 /// The sample is `ceil(eligible × rollout_percentage)`, at least one device; the waves' percentages are cumulative over it and end with
 /// 100. The first wave may be given as a number of devices.

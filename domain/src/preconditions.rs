@@ -1,22 +1,22 @@
-//! What must hold on a device before it is told to begin. Judged by what was last heard of it, which is no event, so a process manager
-//! looks and the device's aggregate only waits for its word.
+//! Preconditions of an update. They are checked against the device's latest telemetry, which is not in events. So a process manager checks
+//! them, and the device's aggregate waits for its command.
 
 use serde::{Deserialize, Serialize};
 
 /// Longest silence that a precondition allows: 31 days, in minutes.
 const SILENCE_MAX_MINUTES: u32 = 31 * 24 * 60;
 
-/// What must hold; what is absent doesn't matter.
+/// Preconditions of an update. Absent fields are not checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preconditions {
     /// 1 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_battery_percent: Option<u8>,
-    /// The device last said that it has external power.
+    /// The device last reported external power.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub external_power: bool,
-    /// It was heard within so many minutes.
+    /// Its latest message is at most this many minutes old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_silence_minutes: Option<u32>,
 }
@@ -26,7 +26,7 @@ impl Preconditions {
         *self == Self::default()
     }
 
-    /// Every field that is not as it must be, with the reason.
+    /// All violations, with the reason.
     pub fn violations(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         if self.min_battery_percent.is_some_and(|percent| !(1..=100).contains(&percent)) {

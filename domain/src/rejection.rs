@@ -1,4 +1,4 @@
-//! A command that the rules refuse. Not an error: nothing broke, and nothing was stored.
+//! Why the rules refuse a command. A rejection is not an error: nothing failed, and nothing was stored.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use crate::values::Sha256Digest;
 /// What a refusal means to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// There is nothing of that name.
+    /// No such resource exists.
     Unknown,
-    /// It could be right in another state.
+    /// The command could be accepted in another state.
     Conflict,
-    /// It can never be right.
+    /// The command can never be accepted.
     Invalid,
 }
 
 macro_rules! rejections {
     ($( $(#[$doc:meta])* $variant:ident $({ $($field:ident : $type:ty),+ $(,)? })? => $kind:ident, $code:literal, $text:literal $(($($shown:tt)+))?; )+) => {
-        /// Why a command was refused. Each states a fact.
+        /// Why a command was refused. Each text states a fact.
         #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
         #[serde(tag = "rejection", rename_all = "snake_case")]
         pub enum Rejection {
@@ -49,15 +49,15 @@ rejections! {
     DeviceUnknown => Unknown, "device_unknown", "no such device";
     DeviceExists => Conflict, "device_exists", "the device is already registered with other data";
     DeviceDecommissioned => Conflict, "device_decommissioned", "the device is decommissioned";
-    /// A new update was asked for, but the device can't take it.
+    /// A new update was requested, but the device can't take it.
     NotEligible { reason: String, detail: String } => Conflict, "not_eligible", "{detail}";
-    UpdateInProgress { ordinal: u32 } => Conflict, "update_in_progress", "that firmware is already on its way to the device as its update {ordinal}";
-    QueueFull => Conflict, "queue_full", "the device has as many updates waiting as it may have";
+    UpdateInProgress { ordinal: u32 } => Conflict, "update_in_progress", "update {ordinal} of the device already has this firmware and has not ended";
+    QueueFull => Conflict, "queue_full", "the queue of the device is full";
     UpdateUnknown => Unknown, "update_unknown", "no such update";
     UpdateEnded { phase: String } => Conflict, "update_ended", "the update has ended: {phase}";
     UpdateNotEnded { phase: String } => Conflict, "update_not_ended", "the update has not ended: {phase}";
     UpdateSucceeded => Conflict, "update_succeeded", "the update is confirmed";
-    CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can't be cancelled any more";
+    CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can no longer be cancelled";
     OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
 
     FirmwareUnknown => Unknown, "firmware_unknown", "no such firmware";
@@ -70,13 +70,13 @@ rejections! {
     CampaignExists => Conflict, "campaign_exists", "a campaign with this id exists with other data";
     IllegalInState { command: String, status: String } => Conflict, "illegal_in_state", "a campaign that is {status} can't be {command}";
     GateStillClosed => Conflict, "gate_still_closed", "a gate stopped this campaign; resuming needs accept_failures: true and a reason";
-    /// The end that a draft names has passed before it was started.
-    CampaignOver { ends_at: DateTime<Utc> } => Conflict, "campaign_over", "the campaign's end, {ends_at}, has passed: give it a later ends_at first";
-    /// The wave is none that an operator could open now.
+    /// The draft's `ends_at` passed before the campaign was started.
+    CampaignOver { ends_at: DateTime<Utc> } => Conflict, "campaign_over", "the campaign's ends_at, {ends_at}, has passed: set a later ends_at first";
+    /// An operator can't open this wave now.
     WaveNotDue { wave: u16, open_wave: u16, reason: String } => Conflict, "wave_not_due", "{reason}";
-    PlanMismatch => Conflict, "plan_mismatch", "the plan belongs to another planning";
+    PlanMismatch => Conflict, "plan_mismatch", "the plan is not the one that was requested";
 
-    StaleView => Conflict, "stale_view", "slots were granted since the view was taken";
+    StaleView => Conflict, "stale_view", "slots were granted after the view was read";
     NoFreeSlots => Conflict, "no_free_slots", "the campaign has no free slots";
     ClaimTaken { owner: String } => Conflict, "claim_taken", "the value already belongs to {owner}";
 }

@@ -1,8 +1,9 @@
-//! The rollout policy: what to do next with a campaign, from a view of the log's prefix. Pure, so it can be run against any history.
+//! The rollout policy: the next steps of a campaign, computed from a view of a prefix of the log. Pure, so it can be run against any
+//! history.
 //!
-//! Every decision goes to an aggregate that checks it again, and every counter but that of slots in use only grows, so a view that lags
-//! makes decisions late, never wrong. A device that answers late takes a slot without a grant, so slots are granted on a view that has
-//! reached the log's end (ADR 15).
+//! An aggregate checks every step again, and all counters except slots in use only grow. So a lagging view makes a step late, never wrong.
+//! A device that answers late takes a slot without a grant, so slots are granted only on a view that has reached the end of the log (ADR
+//! 15).
 
 mod gate;
 mod pace;
@@ -22,20 +23,20 @@ use crate::ledger::GRANT_DEVICES_MAX;
 /// Devices of one wave (or of all waves together), counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Its devices.
+    /// Devices that take part.
     pub enrolled: u32,
     /// Answered `received` at least once.
     pub reached: u32,
     pub confirmed: u32,
     /// Failed, timed out, rejected or regressed.
     pub failed: u32,
-    /// Count for the failure gate: ended in failure, or one try failed by the image's or the device's own fault. Only grows.
+    /// Counted by the failure gate: ended in failure, or one attempt failed because of the image or the device. Only grows.
     pub gate_failed: u32,
-    /// Confirmed at some time or counted as failed by the gate. Only grows.
+    /// Confirmed at some time, or counted as failed by the gate. Only grows.
     pub gate_settled: u32,
     /// Hold a slot.
     pub in_use: u32,
-    /// Reached and neither ended nor deferred nor staged, or being cancelled.
+    /// Reached, and not ended, deferred or staged; or being cancelled.
     pub working: u32,
     /// Could be granted a slot now.
     pub ready: u32,
@@ -45,12 +46,12 @@ pub struct Counts {
     /// `gate_failed` and `gate_settled` when an operator accepted the failures.
     pub accepted_failed: u32,
     pub accepted_settled: u32,
-    /// Of `failed`, those whose fault had been counted by then: an attempt that goes on and fails again is no news.
+    /// The part of `failed` that the gate had counted at that time. An update that continues and fails again is not counted twice.
     pub accepted_ended: u32,
 }
 
 impl Counts {
-    /// Devices with an outcome of any kind.
+    /// Devices with any outcome.
     pub fn ended(&self) -> u32 {
         self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
     }
@@ -80,7 +81,7 @@ impl Counts {
     }
 }
 
-/// A campaign as its read model shows it: always a prefix of the log.
+/// A campaign as its read model shows it: the state after a prefix of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RolloutView {
     pub spec: CampaignSpec,
@@ -89,30 +90,30 @@ pub struct RolloutView {
     pub position: u64,
     /// Number of the open wave, 0 before the first.
     pub wave: u16,
-    /// When it opened, moved on by the time spent paused.
+    /// When it opened, plus the time spent paused.
     pub wave_opened_at: Option<DateTime<Utc>>,
-    /// When its soak began, moved on by the time spent paused.
+    /// When its soak began, plus the time spent paused.
     pub soaking_since: Option<DateTime<Utc>>,
     pub wave_completed: bool,
     /// An operator accepted the failures while this wave was open.
     pub accepted: bool,
     /// Counts of each wave, in order.
     pub waves: Vec<Counts>,
-    /// When the intervals of all devices granted so far are over, at the campaign's rate.
+    /// End of the rate intervals of all devices granted so far.
     pub paced_until: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
-    /// Devices that failed, for evidence: the first of each kind, those of the latest wave first.
+    /// Some failed devices, for evidence: the first of each kind, those of the latest wave first.
     pub failed_devices: Vec<FailedDevice>,
 }
 
-/// A device that failed, at least in one try.
+/// A device that failed in at least one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedDevice {
     pub device: DeviceId,
     pub wave: u16,
-    /// No operator has accepted it: the failure gate counts it.
+    /// The failure gate counts it: no operator has accepted the failure.
     pub counts: bool,
-    /// It ended so or has fallen back, and no operator has accepted that: the success gate counts it.
+    /// The success gate counts it: its update ended in failure or regressed, and no operator has accepted that.
     pub ended: bool,
 }
 
@@ -141,7 +142,7 @@ pub enum RolloutStep {
         threshold_percent: u8,
         evidence: Evidence,
     },
-    /// Take back commands that devices haven't answered.
+    /// Take back commands that devices have not answered.
     WithdrawUnanswered,
     /// Cancel what can be cancelled in the devices.
     CancelUpdates,
@@ -152,13 +153,13 @@ pub enum RolloutStep {
     },
 }
 
-/// Decides what to do next. Deciding again on the same view gives the same.
+/// Decides the next steps. The same view always gives the same steps.
 pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     match view.status {
         CampaignStatus::Running => decide_running(view, now),
         CampaignStatus::Paused => decide_paused(view, now),
         CampaignStatus::Cancelling => {
-            // Devices past the point of no return run to their end first.
+            // Devices past the point of no return finish first.
             if view.is_at_rest() {
                 vec![RolloutStep::CancelUpdates, RolloutStep::FinishCancel]
             } else {
@@ -176,7 +177,7 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     }
 }
 
-/// Nothing begins; but a pause doesn't put off the campaign's end.
+/// While paused nothing begins. A pause does not postpone the campaign's end.
 fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     if view.is_over(now) && view.is_at_rest() { vec![view.finish()] } else { vec![RolloutStep::WithdrawUnanswered] }
 }
@@ -186,11 +187,11 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
         return vec![closed];
     }
     let over = view.is_over(now);
-    // A wave with nobody in it needs nobody to open it.
+    // A remaining wave without devices does not have to be opened.
     if (over && view.is_at_rest()) || (view.wave_completed && view.has_everybody_ended()) {
         return vec![view.finish()];
     }
-    // Behind the end only those are ready that go on with what they began.
+    // After the end only devices that continue a begun update are ready.
     let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
     let devices_max = view.grantable(now);
     if devices_max > 0 {
@@ -204,17 +205,17 @@ impl RolloutView {
         self.waves.iter().copied().fold(Counts::default(), Counts::plus)
     }
 
-    /// The set that `progress_percent`, the result and the end count alike.
+    /// `progress_percent`, the result and the end use this same set of devices.
     pub fn has_everybody_ended(&self) -> bool {
         self.total().has_everybody_ended()
     }
 
-    /// Its end has passed: what waits expires, what is under way goes on.
+    /// Whether its end has passed: waiting updates expire, updates under way continue.
     pub fn is_over(&self, now: DateTime<Utc>) -> bool {
         self.ends_at.is_some_and(|ends_at| now >= ends_at)
     }
 
-    /// No device has anything to do with a slot.
+    /// Whether no device holds a slot or is working.
     fn is_at_rest(&self) -> bool {
         let total = self.total();
         total.in_use == 0 && total.working == 0
@@ -224,7 +225,7 @@ impl RolloutView {
         RolloutStep::Finish { result: self.result(), evidence: self.evidence_of_all() }
     }
 
-    /// The limits in their order: rate, slots, batch.
+    /// Devices that may be granted now, limited by rate, slots and batch size.
     fn grantable(&self, now: DateTime<Utc>) -> u32 {
         self.spec.paced(self.paced_until, now).min(self.grantable_but_for_rate())
     }
@@ -236,18 +237,19 @@ impl RolloutView {
         slots.min(batch).min(ready)
     }
 
-    /// When more may be granted without anything else happening: where nothing but the rate holds devices back.
+    /// When the next grant is due without any other event: only if the rate is the only limit.
     pub fn next_grant_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let waits = self.status == CampaignStatus::Running && self.grantable_but_for_rate() > 0;
         self.spec.next_paced(self.paced_until).filter(|next| waits && *next > now)
     }
 
     fn result(&self) -> CampaignResult {
-        // It never came to a plan.
+        // The campaign never had a plan.
         if self.waves.is_empty() {
             return CampaignResult::Failed;
         }
-        // Who was taken out, cancelled or superseded, counts on neither side; nobody is `completed` by being taken out alone.
+        // Cancelled and superseded devices count neither as confirmed nor as missed. A campaign with cancelled devices and none confirmed
+        // is not `completed`.
         let total = self.total();
         let missed = total.enrolled.saturating_sub(total.confirmed + total.superseded + total.cancelled);
         match (missed, total.confirmed) {

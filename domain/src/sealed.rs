@@ -1,8 +1,9 @@
-//! Free text and names of persons. Plain today; the form in which a key can later be destroyed is part of the format from the start.
+//! Free text and names of persons. They are stored as plain text today. The sealed form is part of the format already, so that values can
+//! later be encrypted and their keys destroyed.
 
 use serde::{Deserialize, Serialize};
 
-/// A value that may one day be encrypted for a person: `"text"` or `{"$sealed": "…"}` in JSON.
+/// A value that may later be encrypted for a person: `"text"` or `{"$sealed": "…"}` in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Sealed<T> {

@@ -1,14 +1,14 @@
-//! Threads: which events of an aggregate belong to one matter, so that each can say what it goes back to.
+//! Threads: the events of an aggregate that belong together. They provide correlation and causation ids.
 //!
-//! A device's update is a thread, and so is a campaign. All events of a thread carry one correlation id: the one that its first event
-//! had. What an aggregate says here is a name for each thread, nothing more; the event store keeps where each stands in the log, and
-//! writes correlation and causation of a command that comes without its own (ADR 23).
+//! A device's update is a thread, and so is a campaign. All events of a thread carry one correlation id: the one that its first event had.
+//! An aggregate only names its threads. The event store keeps the position of each in the log, and fills in correlation and causation of a
+//! command that comes without them (ADR 23).
 
-/// A thread of one aggregate. What the number means is up to the aggregate.
+/// A thread of one aggregate. The aggregate defines the meaning of the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thread(pub u32);
 
-/// A place in a thread that later commands go back to, such as the event that set a clock.
+/// A point in a thread that causes later commands, such as the event that set a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Point(pub u32);
 
@@ -21,11 +21,11 @@ pub struct Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepKind {
-    /// The thread goes on; an unknown one begins here.
+    /// The thread continues. An unknown thread begins here.
     GoesOn,
     /// From here on the thread carries the correlation id of this event.
     Restarts,
-    /// The thread begins here and goes on for another one.
+    /// The thread begins here and continues another one.
     TakesOver(Thread),
 }
 
@@ -35,12 +35,12 @@ impl Step {
     }
 }
 
-/// The threads that a command is meant for. What it sets off in others goes back to their own last event.
+/// The threads that a command addresses. Events of other threads name their own thread's last event as their cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aim {
     /// None stands for every thread.
     threads: Option<Vec<Thread>>,
-    /// The command follows from the newest of these; from the thread's last event when there is none.
+    /// The command follows from the newest of these points, or from the thread's last event when there are none.
     pub points: Vec<(Thread, Point)>,
 }
 
@@ -59,7 +59,7 @@ impl Aim {
         Self { threads: Some(threads), points: Vec::new() }
     }
 
-    /// The same, following from the newest of these places.
+    /// The same aim, with the command following from the newest of these points.
     #[must_use]
     pub fn from(self, thread: Thread, points: &[Point]) -> Self {
         Self { points: points.iter().map(|point| (thread, *point)).collect(), ..self }

@@ -1,4 +1,4 @@
-//! Small values with fallible constructors; nothing behind a constructor checks again.
+//! Small values with fallible constructors. Code that has such a value does not check it again.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -19,7 +19,7 @@ pub const LONG_TEXT_MAX_CHARS: usize = 4_096;
 pub const TAGS_MAX: usize = 64;
 /// Longest soak, waiting or working time: 1 year, in minutes.
 pub const MINUTES_MAX: u32 = 365 * 24 * 60;
-/// Years of times that somebody names: all of them can be stored, compared and counted with everywhere.
+/// Years that a given time may have. Times in this range can be stored and computed with everywhere.
 pub const YEARS: RangeInclusive<i32> = 1970..=9999;
 /// The component that `firmware_version` stands for.
 pub const FIRMWARE_COMPONENT: &str = "firmware";
@@ -59,7 +59,7 @@ impl From<Percent> for u8 {
     }
 }
 
-/// A share that something is measured against: 0 to 100 percent.
+/// A threshold: 0 to 100 percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Threshold(u8);
@@ -151,12 +151,12 @@ pub fn is_short_text(text: &str) -> bool {
     (1..=SHORT_TEXT_MAX_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-/// Whether a time that somebody names lies in [`YEARS`].
+/// Whether a given time is in [`YEARS`].
 pub fn is_usable_time(time: DateTime<Utc>) -> bool {
     YEARS.contains(&time.year())
 }
 
-/// How urgent an update is among those of its device.
+/// Priority of an update among those of its device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
@@ -178,7 +178,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The transport of a device with this identity: a LoRaWAN EUI means LoRaWAN, and without one a LoRaWAN device speaks MQTT.
+    /// The transport of a device with this identity: a LoRaWAN EUI means LoRaWAN, and a device without one uses MQTT.
     #[must_use]
     pub fn following(self, lorawan_dev_eui: Option<&str>) -> Self {
         match (lorawan_dev_eui, self) {

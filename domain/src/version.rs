@@ -1,7 +1,7 @@
-//! Reading and comparing versions as they occur in the field.
+//! Parses and compares versions as devices report them.
 //!
-//! A leading `v`, two or four numbers are read leniently. Pre-releases compare by precedence, and a requirement without an operator
-//! means exactly that version: the common library reads `1.9.0` as `^1.9.0`, which in a fleet filter updates the wrong devices.
+//! A leading `v`, two or four numbers are read leniently. Pre-releases compare by precedence, and a requirement without an operator means
+//! exactly that version: the usual library reads `1.9.0` as `^1.9.0`, which would select the wrong devices in a fleet filter.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ const NUMBERS_MAX: usize = 4;
 /// Most comparators in one requirement.
 const COMPARATORS_MAX: usize = 8;
 
-/// A readable version: up to four numbers and a pre-release. Build metadata doesn't take part in comparison.
+/// A readable version: up to four numbers and a pre-release. Build metadata is not compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FirmwareVersion {
     numbers: [u64; NUMBERS_MAX],
@@ -19,7 +19,7 @@ pub struct FirmwareVersion {
 }
 
 impl FirmwareVersion {
-    /// Reads a version; `None` when there is nothing to compare by.
+    /// Parses a version; `None` if it can't be compared.
     pub fn parse(text: &str) -> Option<Self> {
         let (version, given) = Self::parse_prefix(text)?;
         (given >= 2).then_some(version)
@@ -55,13 +55,13 @@ fn without_leading_zeros(pre: &str) -> String {
 
 /// Whether two texts name the same version.
 ///
-/// A leading `v`, leading zeros, missing parts and surrounding blanks make no difference. The label of a build (`+…`) makes one only
-/// where both texts have a label. Texts that can't be read as versions are compared as they are.
+/// A leading `v`, leading zeros, missing parts and surrounding blanks make no difference. Build labels (`+…`) are compared only if both
+/// texts have one. Texts that can't be read as versions are compared as they are.
 pub fn is_same(left: &str, right: &str) -> bool {
     same_numbers(left, right, |left, right| left.is_none() || right.is_none() || left == right)
 }
 
-/// The same, but a label makes a difference wherever it stands.
+/// The same, but a build label on one side only is a difference too.
 fn is_exactly(left: &str, right: &str) -> bool {
     same_numbers(left, right, |left, right| left == right)
 }
@@ -75,17 +75,17 @@ fn same_numbers(left: &str, right: &str, same_label: impl Fn(Option<&str>, Optio
     }
 }
 
-/// The label of a build: what stands after the `+`.
+/// The build label: the text after the `+`.
 fn label(text: &str) -> Option<&str> {
     text.split_once('+').map(|(_, label)| label).filter(|label| !label.is_empty())
 }
 
-/// What a device reports when it runs a certain firmware.
+/// The version that a device reports when it runs a certain firmware.
 #[derive(Debug, Clone, Copy)]
 pub struct TargetVersion<'a> {
     /// The firmware's version.
     pub version: &'a str,
-    /// What its devices report, where the firmware declares that.
+    /// The version that its devices report, if the firmware declares it.
     pub reported_version: Option<&'a str>,
 }
 
@@ -140,7 +140,7 @@ impl VersionRequirement {
             .map(Self)
     }
 
-    /// Whether a version text meets the requirement; one that can't be read meets none but `*`.
+    /// Whether a version text meets the requirement; a text that can't be parsed meets only `*`.
     pub fn matches(&self, text: &str) -> bool {
         match FirmwareVersion::parse(text) {
             Some(version) => self.0.iter().all(|comparator| comparator.matches(&version)),

@@ -10,7 +10,7 @@ use crate::device::Exclusion;
 use crate::rejection::Rejection;
 use crate::values::{Percent, Threshold};
 
-/// New values of a specification that is under way; what is absent stays.
+/// New values for a running campaign. Absent fields keep their values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adjustments {
@@ -20,7 +20,7 @@ pub struct Adjustments {
     pub rate_per_minute: Change<u32>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub batch_size: Change<u32>,
-    /// Only up: devices that were not sampled join the last wave.
+    /// Can only be raised: devices that were not sampled join the last wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout_percentage: Option<Percent>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -44,14 +44,14 @@ pub struct Adjustments {
 /// A sample that was raised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Devices that take part from now on: the first ones by rank.
+    /// Number of devices that take part from now on: the first ones by rank.
     pub devices: u32,
     /// Devices of each wave, in order.
     pub waves: Vec<u32>,
 }
 
 impl CampaignSpec {
-    /// The specification with new values in it.
+    /// The specification with the new values.
     #[must_use]
     pub fn adjusted(&self, changes: &Adjustments) -> Self {
         let mut spec = self.clone();
@@ -73,7 +73,7 @@ impl CampaignSpec {
 }
 
 impl PlanSummary {
-    /// What a larger share of the eligible devices comes to: those that were left out so far join the last wave.
+    /// The sample for a larger percentage: devices that were not sampled before join the last wave.
     fn raised_to(&self, percentage: Percent) -> Sample {
         let left_out = self.excluded.get(&Exclusion::NotSampled).copied().unwrap_or(0);
         let eligible = u64::from(self.devices) + u64::from(left_out);
@@ -85,7 +85,7 @@ impl PlanSummary {
         Sample { devices, waves }
     }
 
-    /// Takes a raised sample in.
+    /// Applies a raised sample.
     pub fn resample(&mut self, sample: &Sample) {
         let joined = sample.devices - self.devices.min(sample.devices);
         if let Some(left_out) = self.excluded.get_mut(&Exclusion::NotSampled) {
@@ -109,7 +109,7 @@ impl Campaign {
         }
         spec.check_change(present, now)?;
         if spec.ends_at.is_none() && present.ends_at.is_some() {
-            let reason = "a campaign that is under way always has an end: give another time".to_owned();
+            let reason = "a running campaign always has an end: give another time".to_owned();
             return Err(Rejection::Invalid { field: "ends_at".into(), reason });
         }
         if spec.rollout_percentage < present.rollout_percentage {

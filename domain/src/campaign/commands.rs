@@ -1,4 +1,4 @@
-//! What can be asked of a campaign, by operators and by process managers.
+//! Commands of a campaign, from operators and process managers.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub enum CampaignCommand {
     Amend {
         spec: Box<CampaignSpec>,
     },
-    /// New values while it is under way.
+    /// New values for a running campaign.
     Adjust {
         changes: Box<Adjustments>,
     },
@@ -47,7 +47,7 @@ pub enum CampaignCommand {
     },
     OpenWave {
         wave: u16,
-        /// Before its time: the gate of the wave before is still undecided, or it soaks.
+        /// Open it although the wave before is not completed: its gate is undecided, or it soaks.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
@@ -63,7 +63,7 @@ pub enum CampaignCommand {
     Resume {
         accept_failures: bool,
     },
-    /// Lets devices that failed or expired begin again; an ended campaign goes on with them.
+    /// Lets failed and expired devices begin again. An ended campaign continues with them.
     Retry,
     Cancel,
     FinishCancel,

@@ -1,4 +1,4 @@
-//! What has happened to a campaign. Low-rate: outcomes of devices stay with the devices.
+//! Events of a campaign. Their rate is low: outcomes of devices are events of the devices.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::ids::{CampaignId, DeviceId};
 /// Most devices that a gate names as evidence.
 pub const EVIDENCE_DEVICES_MAX: usize = 20;
 
-/// What a gate saw: counts at a position of the log.
+/// Evidence of a gate: counts at a position of the log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Position that the view had reached.
@@ -38,7 +38,7 @@ pub enum GateKind {
     TooFewReached,
 }
 
-/// What was asked when a gate closed, and can't be had yet.
+/// Whether a rollback was requested for a closed gate. Rollbacks are not available yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateRollback {
@@ -54,7 +54,7 @@ pub enum PauseCause {
     FirmwareWithdrawn,
 }
 
-/// How a campaign came out.
+/// Result of a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CampaignResult {
@@ -63,20 +63,20 @@ pub enum CampaignResult {
     Failed,
 }
 
-/// What a plan came to; commits its chunks.
+/// Summary of a plan. It commits the plan's chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanSummary {
     pub plan: Uuid,
     pub chunks: u32,
     /// Devices that take part.
     pub devices: u32,
-    /// Devices left out, by reason.
+    /// Excluded devices, by reason.
     pub excluded: BTreeMap<Exclusion, u32>,
     /// Devices of each wave, in order.
     pub waves: Vec<u32>,
     pub seed: String,
     pub algorithm: String,
-    /// Position of the devices as they were looked at.
+    /// Position of the log at which the devices were read.
     pub at_position: u64,
     /// SHA-256 over all entries in order, hex.
     pub plan_hash: String,
@@ -89,11 +89,11 @@ pub enum CampaignEvent {
     Created { id: CampaignId, spec: Box<CampaignSpec> },
     #[serde(rename = "campaign.amended")]
     Amended { spec: Box<CampaignSpec> },
-    /// New values while it is under way.
+    /// New values for a running campaign.
     #[serde(rename = "campaign.adjusted")]
     Adjusted {
         changes: Box<Adjustments>,
-        /// Present when devices joined.
+        /// Present if devices joined.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sample: Option<Sample>,
     },
@@ -103,7 +103,7 @@ pub enum CampaignEvent {
     PlanningStarted {
         plan: Uuid,
         firmware: Box<FirmwareSnapshot>,
-        /// When the campaign ends: what the specification says, or the default. Absent in older events.
+        /// When the campaign ends: from the specification, or the default. Absent in older events.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ends_at: Option<DateTime<Utc>>,
     },
@@ -119,7 +119,7 @@ pub enum CampaignEvent {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forced: bool,
     },
-    /// The success gate of a wave holds; its soak begins.
+    /// The success gate of a wave passed; its soak begins.
     #[serde(rename = "campaign.gate_passed")]
     GatePassed { wave: u16, evidence: Evidence, soak_minutes: u32 },
     /// A regression broke the gate while soaking.
@@ -141,12 +141,12 @@ pub enum CampaignEvent {
     Paused { cause: PauseCause },
     #[serde(rename = "campaign.resumed")]
     Resumed { accept_failures: bool },
-    /// Devices that failed or expired so far may begin again, each with a new update.
+    /// Devices that have failed or expired may begin again, each with a new update.
     #[serde(rename = "campaign.retried")]
     Retried {
         /// Counts from 1.
         round: u16,
-        /// A new end, where the old one had passed.
+        /// A new end, if the old one had passed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ends_at: Option<DateTime<Utc>>,
     },

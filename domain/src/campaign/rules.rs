@@ -1,4 +1,4 @@
-//! What each field of a specification may be. Every way to a field comes here: create, replace, adjust, clone.
+//! Rules for each field of a specification. All commands use them: create, replace, adjust, clone.
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use crate::values::{
 };
 use crate::version::VersionRequirement;
 
-/// A field and why its value is refused.
+/// A field, and the reason why its value is refused.
 pub type Violation = (String, String);
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Violations {
 }
 
 impl CampaignSpec {
-    /// Whether every field obeys its rule and the parts agree with one another.
+    /// Checks each field, and that the fields agree with one another.
     pub fn check(&self, now: DateTime<Utc>) -> Result<(), Rejection> {
         match self.violations(now).into_iter().next() {
             None => Ok(()),
@@ -48,7 +48,7 @@ impl CampaignSpec {
         }
     }
 
-    /// Whether a changed specification breaks a rule that the one before it kept: what was accepted once holds up no other change.
+    /// Refuses a change only for violations that the specification did not have before. So an old violation does not block other changes.
     pub(super) fn check_change(&self, before: &Self, now: DateTime<Utc>) -> Result<(), Rejection> {
         let mut known = before.violations(now);
         known.retain(|(field, _)| field != "ends_at" || self.ends_at == before.ends_at);
@@ -56,7 +56,7 @@ impl CampaignSpec {
         new.map_or(Ok(()), |(field, reason)| Err(Rejection::Invalid { field, reason }))
     }
 
-    /// Every field that is not as it must be, in the order of the fields.
+    /// All violations, in the order of the fields.
     pub fn violations(&self, now: DateTime<Utc>) -> Vec<Violation> {
         let mut found = Violations::default();
         self.texts(&mut found);
@@ -74,7 +74,7 @@ impl CampaignSpec {
         found.0
     }
 
-    /// Whether its own end has passed.
+    /// Whether its end has passed.
     pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
         self.ends_at.is_some_and(|ends_at| ends_at <= now)
     }

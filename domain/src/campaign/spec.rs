@@ -1,4 +1,4 @@
-//! What an operator wants of a campaign. [`super::rules`] says what each field may be.
+//! The specification of a campaign. [`super::rules`] has the rules of each field.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Strategy {
     }
 }
 
-/// What opens the wave after this one: it holds after its own wave, so on the last wave it holds nothing.
+/// How the next wave opens. On the last wave it has no effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advance {
@@ -88,7 +88,7 @@ impl WaveSpec {
     }
 }
 
-/// Which devices a campaign looks at; all parts that are given must hold.
+/// Which devices a campaign targets. All given filters must match.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetFilters {
@@ -131,9 +131,9 @@ pub struct CampaignSpec {
     pub max_concurrent_updates: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u32>,
-    /// Never empty: strategies are only ways to fill this.
+    /// Never empty: each strategy is translated into waves.
     pub waves: Vec<WaveSpec>,
-    /// Devices of the first wave, in the place of its percentage.
+    /// Number of devices of the first wave, instead of its percentage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_size: Option<u32>,
     pub soak_minutes: u32,

@@ -1,8 +1,8 @@
-//! The states of a campaign, and their words in rows and replies.
+//! The states of a campaign, and their names in rows and replies.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a campaign stands.
+/// State of a campaign.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CampaignStatus {
@@ -55,12 +55,12 @@ impl CampaignStatus {
         Self::ALL.into_iter().find(|status| status.word() == word)
     }
 
-    /// Nothing follows any more.
+    /// Whether no further state follows.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Deleted | Self::Cancelled | Self::Completed | Self::CompletedWithFailures | Self::Failed)
     }
 
-    /// Under way: it pins its firmware.
+    /// Whether it is under way and pins its firmware.
     pub fn is_live(self) -> bool {
         matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling)
     }

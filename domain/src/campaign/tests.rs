@@ -1,4 +1,4 @@
-//! The state chart of a campaign: what each command does in each status, and the story of its gates.
+//! The state chart of a campaign: the effect of each command in each status, and its gates.
 
 mod running;
 
@@ -228,7 +228,7 @@ finish        !campaign_unknown -         !campaign_unknown -                   
 ";
 
 #[test]
-fn each_command_does_in_each_status_what_the_chart_says() {
+fn each_command_has_in_each_status_the_effect_in_the_chart() {
     let rows: Vec<Vec<&str>> = CHART.trim().lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.len(), commands().len());
     for (row, (name, command)) in rows.iter().zip(commands()) {
@@ -242,7 +242,7 @@ fn each_command_does_in_each_status_what_the_chart_says() {
 }
 
 #[test]
-fn the_ways_of_the_chart_lead_where_they_say() {
+fn the_setup_commands_of_each_status_lead_to_it() {
     for status in S::ALL {
         let mut campaign = Campaign::default();
         events_of(&way_to(status)).iter().for_each(|event| campaign.apply(event));
@@ -310,14 +310,14 @@ fn the_table_of_states_is_up_to_date() {
 }
 
 #[test]
-fn any_plan_is_taken_while_planning_and_no_other_afterwards() {
+fn a_plan_is_accepted_while_planning_and_no_other_plan_afterwards() {
     let other = C::RecordPlan { summary: Box::new(PlanSummary { plan: Uuid::from_u128(99), ..summary(&[1, 9]) }) };
     assert_eq!(answer(&way_to(S::Planning), other.clone()), "planned started wave_opened");
     assert_eq!(answer(&way_to(S::Running), other), "!plan_mismatch");
 }
 
 #[test]
-fn a_specification_that_contradicts_itself_is_refused() {
+fn an_inconsistent_specification_is_refused() {
     let refuse = |change: fn(&mut CampaignSpec)| {
         let mut bad = spec(&[10, 100]);
         change(&mut bad);
@@ -370,7 +370,7 @@ fn a_manual_wave_waits_for_an_operator() {
 }
 
 #[test]
-fn a_closed_gate_opens_only_for_somebody_who_accepts_the_failures() {
+fn a_closed_gate_opens_only_when_the_failures_are_accepted() {
     let closed = [way_to(S::Running), vec![pass(1), close_gate()]].concat();
     assert_eq!(answer(&closed, complete(1)), "!illegal_in_state");
     assert_eq!(answer(&closed, resume(false)), "!gate_still_closed");

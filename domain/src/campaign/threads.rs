@@ -1,11 +1,11 @@
-//! A campaign is one thread from its creation on, which carries the correlation id of its start once it was started.
+//! A campaign is one thread. After its start the thread has the correlation id of the start.
 
 use super::{Campaign, CampaignCommand, CampaignEvent as E, GateKind};
 use crate::thread::{Aim, Point, Step, StepKind, Thread};
 
 /// The campaign itself.
 pub const CAMPAIGN: Thread = Thread(0);
-/// It was started: the plan follows from here.
+/// It was started: the cause of the plan.
 pub const STARTED: Point = Point(0x1_0000);
 /// Its end was set.
 pub const END_SET: Point = Point(0x1_0001);
@@ -13,7 +13,7 @@ pub const END_SET: Point = Point(0x1_0001);
 pub const REOPENED: Point = Point(0x1_0002);
 /// A success gate passed: the soak runs from here.
 pub const SOAKING: Point = Point(0x1_0003);
-/// It was paused, or is to be cancelled: devices that can be stopped are.
+/// It was paused, or a cancel began: the cause of commands that stop devices.
 pub const STOPPED: Point = Point(0x1_0004);
 
 /// The opening of a wave, from 1.
@@ -54,7 +54,7 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
 }
 
 impl Campaign {
-    /// What its clocks decide follows from what set them; senders of the other decisions name what they rest on.
+    /// Decisions of clocks follow from the event that set the clock. Senders of other decisions name their cause.
     pub(super) fn aim(&self, command: &CampaignCommand) -> Aim {
         use CampaignCommand as C;
         let aim = Aim::at(vec![CAMPAIGN]);

@@ -1,4 +1,4 @@
-//! What operators do to a device itself: register, amend, hold, decommission.
+//! Operators' commands on a device: register, amend, hold, decommission.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{Device, DeviceEvent, Hold, Lifecycle};
 use crate::rejection::Rejection;
 use crate::values::{TAGS_MAX, YEARS, is_usable_time};
 
-/// A patch may leave no more than a registration may bring, unless there were more before.
+/// A patch may not exceed the limit of a registration, unless the device exceeded it before.
 fn is_bounded(field: &str, before: usize, after: usize) -> Result<(), Rejection> {
     if after > TAGS_MAX && after > before {
         return Err(Rejection::Invalid { field: field.to_owned(), reason: format!("at most {TAGS_MAX}") });
@@ -50,7 +50,7 @@ impl Device {
         if !differs && versions.is_empty() {
             return Ok(vec![]);
         }
-        // Its command stands where the device was reached so far.
+        // The retained command of the live update is at the old address.
         let moves = next.lorawan_dev_eui != self.profile.lorawan_dev_eui || next.transport != self.profile.transport;
         if let Some(live) = self.live().filter(|_| moves) {
             return Err(Rejection::UpdateInProgress { ordinal: live.ordinal });

@@ -1,4 +1,4 @@
-//! Folding events into the state of a device. Never fails and never judges: what is in the log has happened.
+//! Applies events to the state of a device. It never fails and never validates: events in the log are facts.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ impl Device {
                 self.profile = profile.clone();
                 self.versions = versions.clone();
                 self.hold = None;
-                // What was heard and what ran in an earlier life is no promise for this one.
+                // Reachability and confirmed firmware from before the decommissioning are no longer valid.
                 (self.reachability, self.session) = (Reachability::NeverSeen, None);
                 self.confirmed.clear();
                 self.trial = false;
@@ -87,7 +87,7 @@ impl Device {
         }
     }
 
-    /// From now on every version that the device reports counts as reported after a restart.
+    /// From now on each version that the device reports counts as reported after a restart.
     fn settle(&mut self) {
         self.confirmed.values_mut().for_each(|confirmed| confirmed.restart_seen = true);
     }
@@ -113,7 +113,7 @@ impl Device {
         if let Some(campaign) = spec.campaign {
             self.campaigns.insert(campaign.id, CampaignUpdate { ordinal: reference.ordinal, round: campaign.round });
         }
-        // What was overtaken goes on in it, with all that its device did and didn't do.
+        // An overtaken update continues as this one, with its counters.
         let overtaken = spec.retry_of.and_then(|ordinal| self.updates.get(&ordinal));
         let overtaken = overtaken.filter(|update| update.phase == Phase::Ended(Outcome::Superseded));
         let update = Update {

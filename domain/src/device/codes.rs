@@ -1,34 +1,34 @@
-//! Failure codes of the device protocol: a closed list plus `x_…`, each in a class that says what follows.
+//! Failure codes of the device protocol: a closed list plus `x_…`. The class of a code decides what follows.
 
 use serde::{Deserialize, Serialize};
 
 /// Longest code, in bytes.
 pub const CODE_MAX_BYTES: usize = 32;
-/// Tries that an image failure leaves: it is retried once.
+/// Attempts after which an image failure is final: it is retried once.
 pub const IMAGE_ATTEMPTS_MAX: u16 = 2;
 
 /// What follows from a failure code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CodeClass {
-    /// Not now. Never a failure.
+    /// The device asks for a later time. Not a failure.
     Defer,
-    /// The bytes didn't arrive: tried again up to the update's attempts.
+    /// The bytes did not arrive: retried up to the update's attempts.
     Transfer,
-    /// The image didn't run: tried again once.
+    /// The image did not run: retried once.
     Image,
-    /// It can't ever work on this device.
+    /// It can never work on this device.
     Final,
 }
 
 /// The device is at work on other bytes than it was told to fetch.
 pub const CODE_WRONG_BYTES: &str = "digest_mismatch";
-/// The code that the server writes when a working device falls silent.
+/// Code of the server for a working device that stays silent too long.
 pub const CODE_SILENT: &str = "x_silent";
-/// The code that the server writes when an update takes longer than all its attempts together may.
+/// Code of the server for an update that exceeds the time for all attempts together.
 pub const CODE_TIMED_OUT: &str = "x_timed_out";
 
-/// The class of a code; unknown ones are counted as the image's fault, which is tried again once and seen by the gates.
+/// The class of a code. Unknown codes count as failures of the image: retried once, and counted by the gates.
 pub fn class_of(code: &str) -> CodeClass {
     match code {
         "no_space" | "busy" | "low_battery" | "user_postponed" => CodeClass::Defer,
@@ -40,7 +40,7 @@ pub fn class_of(code: &str) -> CodeClass {
     }
 }
 
-/// Whether a code is one of the protocol's or an `x_…` of the device maker's.
+/// Whether a code is in the protocol's list or an `x_…` of the device maker.
 pub fn is_code(code: &str) -> bool {
     const IMAGE: [&str; 4] = ["install_failed", "boot_failed", "health_check_failed", "version_regressed"];
     let own = code.strip_prefix("x_").is_some_and(|rest| {

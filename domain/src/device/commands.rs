@@ -1,4 +1,4 @@
-//! What can be asked of a device. Reports of the device itself are commands too: judged against state, never believed blindly.
+//! Commands of a device. The device's own reports are commands too: they are checked against the state before they have an effect.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
 use crate::values::{Priority, Sha256Digest};
 
-/// An update somebody wants a device to have.
+/// A requested update of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateRequest {
     pub firmware: FirmwareSnapshot,
@@ -29,17 +29,17 @@ pub struct UpdateRequest {
     pub retry_of: Option<u32>,
 }
 
-/// A campaign's leave for a device to begin.
+/// A campaign's permission for a device to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub campaign: CampaignRef,
     /// Version of the rollout ledger with this grant; later grants are higher.
     pub number: u64,
-    /// The waiting clock ends then, whenever the update was queued.
+    /// End of the waiting clock, independent of when the update was queued.
     pub wait_until: DateTime<Utc>,
 }
 
-/// The words a device uses in reports.
+/// Statuses that a device uses in reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportStatus {
@@ -96,11 +96,11 @@ pub struct Presence {
     pub versions: BTreeMap<String, String>,
     pub trial: bool,
     pub slot: Option<String>,
-    /// What the device remembers of its last update: a lost report heals.
+    /// What the device remembers of its last update. It replaces a lost report.
     pub last_update: Option<Report>,
 }
 
-/// What a device says of itself after boot.
+/// What a device reports about itself after boot.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Info {
     pub versions: BTreeMap<String, String>,
@@ -110,15 +110,15 @@ pub struct Info {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// Which of an update's clocks has run out.
+/// The clock of an update that has run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// The waiting clock: no `received` in time.
     Wait,
-    /// The working clock over all attempts.
+    /// The working clock, over all attempts.
     Total,
-    /// The limit of the present phase: silence, no answer to a dispatch or cancel, end of a deferral or of a pause.
+    /// The limit of the current phase: silence, no answer to a dispatch or cancel, the end of a deferral or of a pause.
     Phase,
 }
 
@@ -138,22 +138,22 @@ pub enum DeviceCommand {
         until: Option<DateTime<Utc>>,
     },
     Release,
-    /// An update of this device alone: sent as soon as the device can be reached.
+    /// An update of this device alone. It is sent as soon as the device is reachable.
     RequestUpdate {
         request: Box<UpdateRequest>,
     },
-    /// A slot of a campaign for this device: queues the update when it isn't, and begins it if the device can.
+    /// A campaign's slot for this device: queues the update if it is not queued yet, and begins it if the device can.
     GrantSlot {
         request: Box<UpdateRequest>,
         grant: Grant,
     },
-    /// The preconditions of an update of this device alone hold at this moment.
+    /// The preconditions of an update of this device alone are met now.
     Proceed {
         ordinal: u32,
         /// [`Update::seq`](super::Update::seq) as the sender knows it.
         seq: u64,
     },
-    /// Takes a granted slot back for good: the update ends cancelled, also where the device never heard of it.
+    /// Takes a granted slot back permanently. The update ends cancelled, even if the device never received it.
     CancelGranted {
         request: Box<UpdateRequest>,
         grant: Grant,
@@ -161,25 +161,25 @@ pub enum DeviceCommand {
     CancelUpdate {
         ordinal: u32,
     },
-    /// Takes back what the device hasn't answered; no attempt is used. For paused campaigns.
+    /// Takes back an update that the device has not answered. No attempt is used. For paused campaigns.
     Withdraw {
         campaign: CampaignId,
     },
-    /// Takes out what waits for a firmware that was withdrawn, and cancels what has begun and isn't installing.
+    /// The firmware was withdrawn: removes updates that wait, and cancels those that have begun and are not installing.
     WithdrawFirmware {
         firmware_id: FirmwareId,
     },
-    /// Takes back what the campaign has under way here, as far as it can be.
+    /// Takes back the campaign's update of this device, if that is still possible.
     CancelForCampaign {
         campaign: CampaignId,
     },
-    /// A clock ran out, as far as the sender knows; refused silently when the update has moved on.
+    /// A clock ran out, as far as the sender knows. Has no effect when the update has changed since.
     Expire {
         ordinal: u32,
         attempt: u16,
         phase: Phase,
         clock: Clock,
-        /// [`Update::seq`](super::Update::seq) as the sender knows it: whatever happened to the update since makes it out of date.
+        /// [`Update::seq`](super::Update::seq) as the sender knows it. Any later event of the update makes the command outdated.
         seq: u64,
     },
     Report {
@@ -197,13 +197,13 @@ pub enum DeviceCommand {
         #[serde(skip)]
         arrival: Arrival,
     },
-    /// `offline`: a last will, or a word of goodbye. Whether the device is gone is for [`MarkOffline`](Self::MarkOffline) to say.
+    /// `offline`: a last will, or sent by the device itself. [`MarkOffline`](Self::MarkOffline) decides whether the device is offline.
     ReportOffline {
         session: Option<String>,
         #[serde(skip)]
         arrival: Arrival,
     },
-    /// Any other sign of life.
+    /// Any other message of the device.
     SeenOnline,
     MarkOffline {
         cause: OfflineCause,
@@ -211,7 +211,7 @@ pub enum DeviceCommand {
 }
 
 impl DeviceCommand {
-    /// The same as a message of the device that arrived in this way; other commands have no arrival.
+    /// Sets the arrival of a command that is a message of the device. Other commands have no arrival.
     #[must_use]
     pub fn arrived(mut self, how: Arrival) -> Self {
         if let Self::Report { arrival, .. }

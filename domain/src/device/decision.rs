@@ -1,4 +1,5 @@
-//! A decision in the making: events are applied to a copy as they are written, so each rule sees what the ones before it decided.
+//! A decision in progress. Each event is applied to a copy of the device when it is written, so each rule sees the effect of the previous
+//! ones.
 
 use chrono::{DateTime, Utc};
 
@@ -10,9 +11,9 @@ use super::{Device, UpdateRef};
 pub(super) struct Decision {
     pub(super) device: Device,
     pub(super) now: DateTime<Utc>,
-    /// An update whose preconditions hold.
+    /// The update whose preconditions are met.
     pub(super) cleared: Option<u32>,
-    /// The device's message that all this follows from.
+    /// The device's message that the events follow from.
     pub(super) mark: Option<Mark>,
     events: Vec<DeviceEvent>,
 }
@@ -32,7 +33,7 @@ impl Decision {
         self.events.push(event);
     }
 
-    /// Whether a later decision can see from the events that the message was applied.
+    /// Whether the events record that the message was applied.
     pub(super) fn is_marked(&self) -> bool {
         self.events.iter().any(|event| event.mark().is_some())
     }
@@ -41,7 +42,7 @@ impl Decision {
         self.events
     }
 
-    /// Where something happened, the next update may have its turn: once, when everything else is written.
+    /// If there are events, the next update may begin: once, after all other events are written.
     pub(super) fn finish_and_begin_next(mut self) -> Vec<DeviceEvent> {
         if !self.events.is_empty() {
             self.begin_next_own();
@@ -49,7 +50,7 @@ impl Decision {
         self.finish()
     }
 
-    /// A copy of the update as it stands now.
+    /// A copy of the update in its current state.
     pub(super) fn update(&self, ordinal: u32) -> Option<Update> {
         self.device.updates.get(&ordinal).cloned()
     }

@@ -1,4 +1,4 @@
-//! What a device should be told at this moment: one pure function, so that sending it again is always right.
+//! The command that a device should have now. A pure function, so sending the command again is always correct.
 
 use super::update::{Phase, Update};
 use super::{Device, Lifecycle};
@@ -7,14 +7,14 @@ use super::{Device, Lifecycle};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Desired<'a> {
     Nothing,
-    /// Bring the device to the update's firmware.
+    /// Install the update's firmware.
     Install(&'a Update),
-    /// Stop the update if it isn't installing yet.
+    /// Stop the update if it is not installing yet.
     Cancel(&'a Update),
 }
 
 impl Device {
-    /// The command that should stand for the device now. Its `seq` is [`Update::command_seq`].
+    /// The command that the device should have now. Its `seq` is [`Update::command_seq`].
     pub fn desired(&self) -> Desired<'_> {
         if self.lifecycle != Lifecycle::Active {
             return Desired::Nothing;

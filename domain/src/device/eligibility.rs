@@ -1,4 +1,5 @@
-//! Whether a device may have a firmware. Asked twice: by the planner of a campaign, as a forecast, and by the device when its turn comes.
+//! Whether a device may have a firmware. Checked twice: by the planner of a campaign, as a forecast, and by the device before the update
+//! begins.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,12 +10,13 @@ use super::update::FirmwareSnapshot;
 use crate::values::FIRMWARE_COMPONENT;
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
-/// Most updates that wait in one device when another is asked for.
+/// Most updates that may wait on one device when another is requested.
 pub const QUEUE_MAX: usize = 8;
-/// Most updates that wait in one device when a campaign grants it a slot: a full queue passes, and the campaign has counted on the device.
+/// Most updates that may wait on one device when a campaign grants it a slot. Higher than [`QUEUE_MAX`], because the campaign has planned
+/// with the device.
 pub const QUEUE_GRANTED_MAX: usize = 2 * QUEUE_MAX;
 
-/// Why a device is left out, in the order in which reasons win.
+/// Why a device is excluded. The first reason that applies counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Exclusion {
@@ -31,7 +33,7 @@ pub enum Exclusion {
     FromVersionUnmet,
     NotSampled,
     QueueFull,
-    /// Another update was under way. Only in older plans and events: such a device is enrolled and waits.
+    /// Another update was under way. Only in older plans and events: today such a device is enrolled and waits.
     UpdateInProgress,
 }
 
@@ -53,7 +55,7 @@ impl Exclusion {
         Self::UpdateInProgress,
     ];
 
-    /// Follows from what the device runs.
+    /// Whether the reason follows from the version that the device runs.
     pub fn is_of_version(self) -> bool {
         matches!(
             self,
@@ -103,7 +105,7 @@ pub struct Overrides {
     pub allow_downgrade: bool,
 }
 
-/// The first reason against it, if any.
+/// The first reason that excludes the device, if any.
 pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: Overrides) -> Option<Exclusion> {
     if device.decommissioned {
         return Some(Exclusion::Decommissioned);
@@ -134,8 +136,8 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: 
     (device.waiting_updates >= QUEUE_MAX).then_some(Exclusion::QueueFull)
 }
 
-/// Whether a device may have a component. One that lists components beside its firmware has those and no others; one that names at most its
-/// firmware says nothing of others, and every device has firmware.
+/// Whether a device has a component. A device that lists components besides its firmware has those and no others. A device that lists only
+/// its firmware, or nothing, may have any component. Every device has firmware.
 fn has_component(versions: &BTreeMap<String, String>, component: &str) -> bool {
     let lists = versions.keys().any(|listed| listed != FIRMWARE_COMPONENT);
     component == FIRMWARE_COMPONENT || !lists || versions.contains_key(component)

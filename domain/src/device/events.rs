@@ -1,4 +1,5 @@
-//! What has happened to a device and its updates. Names and fields are the log's format: additive changes only, else a new schema.
+//! Events of a device and its updates. Names and fields are the log's format: only additive changes are allowed, otherwise a new schema is
+//! needed.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::update::{UpdateSpec, WaitReason};
 use crate::ids::CampaignId;
 use crate::sealed::Sealed;
 
-/// Which update, which try, and whose.
+/// Identifies an update, its attempt and its campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateRef {
     pub ordinal: u32,
@@ -26,9 +27,9 @@ pub struct UpdateRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineCause {
-    /// The last will of its latest session.
+    /// The last will of its latest session arrived.
     Will,
-    /// Nothing heard for too long.
+    /// No message arrived for too long.
     Silence,
 }
 
@@ -50,7 +51,7 @@ pub enum DeviceEvent {
     #[serde(rename = "device.amended")]
     Amended {
         patch: ProfilePatch,
-        /// Versions as an operator states them; empty text removes.
+        /// Versions stated by an operator; an empty text removes the version.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         versions: BTreeMap<String, String>,
     },
@@ -100,14 +101,14 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
-    /// A `status` older than one that was applied, of a boot or versions that aren't known: kept, changes nothing.
+    /// A `status` that is older than one that was applied, with an unknown boot or unknown versions. It is recorded and has no effect.
     #[serde(rename = "device.reported_late")]
     ReportedLate {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         versions: BTreeMap<String, String>,
-        /// The place of the late message, not the newest one.
+        /// The position of the late message, which is not the newest one.
         mark: Mark,
     },
     /// A confirmed device runs another version without a command.
@@ -132,10 +133,10 @@ pub enum DeviceEvent {
     UpdateWaiting {
         update: UpdateRef,
         reason: WaitReason,
-        /// The grant that this gives back.
+        /// The grant that is given back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grant: Option<u64>,
-        /// It isn't sent again before, although the device is heard.
+        /// The command is not repeated before this time, even if messages of the device arrive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<DateTime<Utc>>,
     },
@@ -150,8 +151,8 @@ pub enum DeviceEvent {
         update: UpdateRef,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
-        /// A campaign's update that held no slot: the device answered after it was deferred, withdrawn or declared unresponsive. It holds
-        /// one of the campaign's slots from this event on.
+        /// The update of a campaign held no slot: the device answered after the update was deferred, withdrawn or declared unresponsive.
+        /// From this event on it holds one of the campaign's slots.
         #[serde(default, skip_serializing_if = "is_false")]
         takes_slot: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,16 +198,16 @@ pub enum DeviceEvent {
     #[serde(rename = "update.rebooting")]
     UpdateRebooting {
         update: UpdateRef,
-        /// The device says that it is done.
+        /// The device reports that it is done.
         #[serde(default, skip_serializing_if = "is_false")]
         claimed: bool,
-        /// It follows from `completed`: nothing shows yet that the device has restarted.
+        /// It follows from `completed`: there is no evidence yet that the device has restarted.
         #[serde(default, skip_serializing_if = "is_false")]
         unseen: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
-    /// A device that names no boots speaks in another session than before, or its last will came.
+    /// A device that reports no boot ids uses a new session, or its last will arrived.
     #[serde(rename = "update.session_seen")]
     UpdateSessionSeen {
         update: UpdateRef,
@@ -218,7 +219,7 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
-    /// A try failed and another follows.
+    /// An attempt failed and another follows.
     #[serde(rename = "update.attempt_failed")]
     UpdateAttemptFailed {
         update: UpdateRef,
@@ -236,14 +237,14 @@ pub enum DeviceEvent {
         component: String,
         /// The firmware's version.
         version: String,
-        /// The same in the device's own spelling, where that differs.
+        /// The version as the device spells it, if that differs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reported: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         boot_id: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         slot: Option<String>,
-        /// Where nothing showed a restart: until then another version is no regression.
+        /// Set if there was no evidence of a restart: until then another version is not a regression.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         settles_at: Option<DateTime<Utc>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,14 +284,14 @@ pub enum DeviceEvent {
     #[serde(rename = "update.cancelling")]
     UpdateCancelling {
         update: UpdateRef,
-        /// Why, where nobody wanted this very update cancelled.
+        /// The reason, if it was not cancelled by a request for this update.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     #[serde(rename = "update.cancelled")]
     UpdateCancelled {
         update: UpdateRef,
-        /// Why, where nobody wanted this very update cancelled.
+        /// The reason, if it was not cancelled by a request for this update.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -302,7 +303,7 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
-    /// A report for an update that had ended, or one older than what was applied.
+    /// A report on an update that had ended, or a report older than one that was applied.
     #[serde(rename = "update.reported_late")]
     UpdateReportedLate { update: UpdateRef, status: String },
 }
@@ -349,7 +350,7 @@ crate::event_types!(DeviceEvent {
 });
 
 impl DeviceEvent {
-    /// The grant that the event answers.
+    /// The grant that the event belongs to.
     pub fn grant(&self) -> Option<u64> {
         match self {
             Self::UpdateWaiting { grant, .. } | Self::UpdateDispatched { grant, .. } => *grant,

@@ -1,6 +1,6 @@
-//! What ends without a command: clocks that run out and tries that fail.
+//! Ends that no command asks for: clocks that run out and attempts that fail.
 //!
-//! A clock names what its owner believed; where the update has moved on since, nothing happens.
+//! A clock names the state that its sender knows. If the update has changed since, nothing happens.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -79,7 +79,7 @@ impl Decision {
                     self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
                 }
             }
-            // Deferred anew since whoever asks has looked.
+            // Deferred again after the sender has looked.
             Phase::Deferred if update.not_before.is_some_and(|until| self.now < until) => {}
             Phase::Deferred if update.spec.campaign.is_some() => self.wait(update, WaitReason::Slot, None),
             Phase::Deferred => self.begin(update.ordinal, None),
@@ -99,7 +99,7 @@ impl Decision {
         }
     }
 
-    /// Ends an attempt; the update with it when its class leaves no further one.
+    /// Ends an attempt. Ends the update too, when its class allows no further attempt.
     pub(super) fn fail(&mut self, update: &Update, failure: Failure) {
         let Failure { code, class, message } = failure;
         let reference = update.reference();
@@ -121,7 +121,7 @@ impl Decision {
 }
 
 fn retries_left(update: &Update, class: CodeClass) -> bool {
-    // Somebody wanted it cancelled: what the device went on with isn't begun anew.
+    // A cancel was requested and refused: the update is not attempted again.
     update.attempt < update.spec.max_attempts
         && !update.cancel_refused
         && match class {

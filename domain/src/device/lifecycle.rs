@@ -1,4 +1,4 @@
-//! The life of an update from the server's side: asked for, granted, withdrawn, cancelled, tried again.
+//! The lifecycle of an update on the server's side: requested, granted, withdrawn, cancelled, retried.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -50,7 +50,7 @@ impl Device {
             }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
-                // The campaign's clock may have stood still since.
+                // The campaign may have been paused since, so its own limit counts too.
                 if !update.reached && now >= update.wait_until.max(grant.wait_until) {
                     decision.expire_waiting(update);
                 } else {
@@ -64,7 +64,7 @@ impl Device {
         Ok(decision.finish_and_begin_next())
     }
 
-    /// Begins what waits for its preconditions.
+    /// Begins an update that waits for its preconditions.
     pub(super) fn proceed(&self, now: DateTime<Utc>, ordinal: u32, seq: u64) -> Vec<DeviceEvent> {
         let mut decision = Decision::new(self, now);
         let waits = Phase::Waiting(WaitReason::Precondition);
@@ -99,7 +99,7 @@ impl Device {
 
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
         let Some(update) = self.updates.get(&ordinal) else {
-            // Only what has ended is forgotten.
+            // Only ended updates are forgotten.
             return Err(match (1..=self.last_ordinal).contains(&ordinal) {
                 true => Rejection::UpdateEnded { phase: "ended".to_owned() },
                 false => Rejection::UpdateUnknown,
@@ -129,7 +129,7 @@ impl Device {
 
     pub(super) fn withdraw(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
         let mut decision = Decision::new(self, now);
-        // Between two attempts it would keep the device from everybody else for as long as its campaign is paused.
+        // Between two attempts it would block other updates of the device while its campaign is paused.
         let withdrawn =
             |update: &&Update| matches!(update.phase, Phase::Dispatched | Phase::Waiting(WaitReason::Backoff));
         if let Some(update) = self.of_campaign(campaign).filter(withdrawn) {
@@ -138,7 +138,7 @@ impl Device {
         decision.finish_and_begin_next()
     }
 
-    /// Takes out what waits for a firmware that was withdrawn, and cancels what isn't past return; the rest runs to its end.
+    /// Removes waiting updates of a withdrawn firmware, and cancels those before the point of no return. The others run to their end.
     pub(super) fn withdraw_firmware(&self, now: DateTime<Utc>, firmware_id: FirmwareId) -> Vec<DeviceEvent> {
         let mut decision = Decision::new(self, now);
         let of_it = |update: &&Update| update.spec.firmware.firmware_id == firmware_id && can_be_taken_back(update);
@@ -160,12 +160,12 @@ impl Device {
         self.updates.get(&self.campaigns.get(&campaign)?.ordinal)
     }
 
-    /// The campaign's update has ended, here or so long ago that it is forgotten, and a later round of it asks for another.
+    /// Whether a later round of the campaign may have another update: the previous one has ended, or has ended and is forgotten.
     fn may_retry(&self, known: CampaignUpdate, round: u16) -> bool {
         round > known.round && self.updates.get(&known.ordinal).is_none_or(|update| update.phase.is_ended())
     }
 
-    /// Ordinal of the update that brings the same firmware already.
+    /// Ordinal of an update under way with the same firmware.
     pub(super) fn under_way(&self, request: &UpdateRequest) -> Option<u32> {
         self.updates
             .values()
@@ -178,7 +178,7 @@ impl Device {
     }
 }
 
-/// Not ended, not past return, and not told so already.
+/// Whether it has not ended, is before the point of no return and is not being cancelled.
 fn can_be_taken_back(update: &Update) -> bool {
     !update.phase.is_ended() && !update.is_past_return() && update.phase != Phase::Cancelling
 }

@@ -1,11 +1,11 @@
-//! The order of what a device says: each of its messages has a place in the broker's store, and events that follow from one carry it.
+//! The order of a device's messages: each has a position in the broker's store, and events that follow from a message carry it.
 //!
-//! A mark of the same store is older when its number is smaller. A mark of another store is newer, also when that
-//! store was made earlier by its clock: a clock that was set back makes nothing late. Only the store that the present one replaced is remembered, for its stragglers.
+//! A mark of the same store is older when its number is smaller. A mark of another store is newer, even if that store has an earlier
+//! creation time, because a clock may have been set back. Only the previous store is remembered: messages from it are late.
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of message a mark is of. Each kind has an order of its own: a report doesn't make a `status` late.
+/// Kind of message that a mark belongs to. Each kind has its own order: a report does not make a `status` late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MarkTopic {
@@ -14,28 +14,28 @@ pub enum MarkTopic {
     Report,
 }
 
-/// The place of a device's message in the broker's store.
+/// The position of a device's message in the broker's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     pub topic: MarkTopic,
-    /// When the store was made, in milliseconds since 1970: its numbers begin anew with it.
+    /// Creation time of the store, in milliseconds since 1970. The numbers of a new store start from 1.
     pub incarnation_ms: u64,
     pub sequence: u64,
 }
 
-/// How a message of a device arrived. It isn't what the device says, so it is no part of what a command is compared by.
+/// How a message of a device arrived. It is not part of the message's content, so it is not part of the command's digest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrival {
-    /// None where the broker doesn't number messages.
+    /// None if the broker does not number messages.
     pub mark: Option<Mark>,
-    /// An older message of the same topic may still come: the mark is kept although nothing else changes.
+    /// An older message of the same topic may still arrive: the mark is recorded even if nothing else changes.
     pub overtakes: bool,
 }
 
 /// The newest messages of a device that were applied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedMarks {
-    /// The broker's present store; 0 while none is known.
+    /// The broker's current store; 0 if none is known.
     incarnation_ms: u64,
     /// The store that it replaced.
     replaced_ms: u64,
@@ -46,7 +46,7 @@ pub struct AppliedMarks {
 }
 
 impl AppliedMarks {
-    /// Whether a message adds nothing to one that was applied: it is older, or the same once more.
+    /// Whether a message is late: older than one that was applied, or the same message again.
     pub fn is_late(&self, mark: Option<Mark>, applied: Option<Mark>) -> bool {
         let Some(mark) = mark else { return false };
         if self.replaced_ms > 0 && mark.incarnation_ms == self.replaced_ms {
@@ -56,7 +56,7 @@ impl AppliedMarks {
             .is_some_and(|applied| mark.incarnation_ms == applied.incarnation_ms && mark.sequence <= applied.sequence)
     }
 
-    /// Notes a message that was applied.
+    /// Records a message that was applied.
     pub(super) fn apply(&mut self, mark: Mark) {
         if self.incarnation_ms != mark.incarnation_ms {
             self.replaced_ms = self.incarnation_ms;
@@ -71,7 +71,7 @@ impl AppliedMarks {
     }
 }
 
-/// The newer of two marks, where the second is of the present store.
+/// The newer of two marks. The second is of the current store.
 pub(super) fn newer(known: Option<Mark>, mark: Mark) -> Option<Mark> {
     let known = known.filter(|known| known.incarnation_ms == mark.incarnation_ms && known.sequence > mark.sequence);
     Some(known.unwrap_or(mark))
@@ -97,7 +97,7 @@ mod tests {
         applied.apply(status(7, 10));
         assert_eq!(applied.status, Some(status(7, 20)));
         assert!(is_late(applied, status(7, 19)) && is_late(applied, status(7, 20)) && !is_late(applied, status(7, 21)));
-        assert!(!applied.is_late(None, applied.status), "what has no number counts as newer");
+        assert!(!applied.is_late(None, applied.status), "a message without a number counts as newer");
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
             applied.apply(status(old, 900));
             assert!(!is_late(applied, status(new, 1)));
             applied.apply(status(new, 1));
-            assert!(is_late(applied, status(old, 901)), "a straggler of the store that was replaced");
+            assert!(is_late(applied, status(old, 901)), "a late message of the store that was replaced");
             assert!(is_late(applied, status(new, 1)) && !is_late(applied, status(new, 2)));
         }
     }

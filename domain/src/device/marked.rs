@@ -1,4 +1,4 @@
-//! Which events carry the mark of the message that they follow from.
+//! Events that carry the mark of the message that they follow from.
 
 use super::events::DeviceEvent;
 use super::mark::Mark;
@@ -30,7 +30,7 @@ macro_rules! field_of {
 }
 
 impl DeviceEvent {
-    /// The message of the device that was applied with this event; none where the broker doesn't number messages, and in old events.
+    /// The message of the device that was applied with this event. None if the broker does not number messages, and in old events.
     pub fn mark(&self) -> Option<Mark> {
         field_of!(self).copied().flatten()
     }

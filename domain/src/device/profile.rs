@@ -1,4 +1,4 @@
-//! What an operator says about a device, and merge-patches of it.
+//! The operator's description of a device, and merge-patches of it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::sealed::Sealed;
 use crate::values::Transport;
 
-/// What operators know of a device. Everything but the versions it runs, which devices report.
+/// The operator's description of a device. It does not include the running versions, which devices report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,7 +26,7 @@ pub struct Profile {
     /// IANA name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// How often the device makes contact by itself, in seconds.
+    /// Longest interval between two messages of the device, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact_interval_s: Option<u32>,
     /// 16 lower-case hex digits.
@@ -87,7 +87,7 @@ impl Profile {
         (next.reached_by_identity(), differs.contains(&true))
     }
 
-    /// The profile with the transport that its identity asks for.
+    /// The profile with the transport that follows from its identity.
     #[must_use]
     pub fn reached_by_identity(mut self) -> Self {
         self.transport = self.transport.following(self.lorawan_dev_eui.as_deref());

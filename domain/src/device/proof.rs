@@ -1,6 +1,8 @@
-//! Presence, and what a device proves by it: that an update runs, that it silently fell back, that a confirmed version is gone again.
+//! Presence, and what it proves: that an update runs, that the device fell back without a report, or that a confirmed version no longer
+//! runs.
 //!
-//! "Completed" is only a claim. An update is confirmed when the device, after a new boot, says it runs the version and not on trial.
+//! `completed` is only a claim. An update is confirmed when the device reports, after a new boot, that it runs the version and is not on
+//! trial.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +17,12 @@ use super::report::past_return;
 use super::update::{Outcome, Phase, Update};
 use super::{ConfirmedFirmware, Device, DeviceEvent as E, OfflineCause, Reachability};
 
-/// What a device says of itself at this moment, with what was known before.
+/// What a device reports about itself, with what was known before.
 struct Observation<'a> {
     presence: &'a Presence,
-    /// The device has restarted since it was last heard.
+    /// The device has restarted since its last message.
     new_boot: bool,
-    /// No boot was known before, so nobody can tell whether this is a new one.
+    /// No boot was known before, so it can't be decided whether this is a new one.
     first_boot: bool,
     versions_before: BTreeMap<String, String>,
 }
@@ -42,7 +44,7 @@ impl Device {
             return arrival.mark.and_then(|mark| self.keep_late(presence, mark)).into_iter().collect();
         }
         if self.is_old_boot(presence.boot_id.as_deref()) {
-            // Sent anew by a device that has restarted since: newer for the broker, and still no word of the present boot.
+            // A repeated message of an earlier boot: new for the broker, but it says nothing about the current boot.
             return self.seen_online(now);
         }
         let mut decision = Decision::of_message(self, now, arrival.mark);
@@ -56,7 +58,7 @@ impl Device {
         decision.finish()
     }
 
-    /// What a `status` tells that is older than the newest one: kept once, when it isn't known.
+    /// Content of a `status` that is older than the newest one: recorded once, if it is not known.
     fn keep_late(&self, presence: &Presence, mark: Mark) -> Option<E> {
         let Presence { boot_id, versions, .. } = presence;
         let is_known = match boot_id {
@@ -79,7 +81,7 @@ impl Device {
         }
         let mut decision = Decision::of_message(self, now, arrival.mark);
         decision.contact(None);
-        // Versions are proven by `status`; here they only tell of components that nothing is known of yet.
+        // Versions are proven by `status`. Here only components without a known version are taken over.
         let unknown = info.versions.iter().filter(|(component, _)| !self.versions.contains_key(*component));
         let versions: BTreeMap<String, String> = unknown.map(|(k, v)| (k.clone(), v.clone())).collect();
         if !versions.is_empty() {
@@ -103,30 +105,31 @@ impl Device {
         decision.finish()
     }
 
-    /// Whether an update is queued or under way: then boots and trials are what it is judged by.
+    /// Whether an update is queued or under way. Boots and trials then decide its outcome.
     pub fn has_unfinished_update(&self) -> bool {
         self.updates.values().any(|update| !update.phase.is_ended())
     }
 
-    /// A boot that others followed: the message comes again or late, and says nothing about now.
+    /// Whether it is an earlier boot: the message is repeated or late, and says nothing about the current state.
     fn is_old_boot(&self, boot_id: Option<&str>) -> bool {
         boot_id.is_some_and(|boot_id| self.boot() != Some(boot_id) && self.boots.iter().any(|known| known == boot_id))
     }
 }
 
 impl E {
-    /// What a device says of itself beside any update. It may say so as often as it likes, so whoever writes it down keeps count.
+    /// Whether the event is a device's report about itself, outside any update. A device may send these at any rate, so the writer limits
+    /// them.
     pub fn is_self_report(&self) -> bool {
         matches!(self, Self::VersionsReported { .. } | Self::InfoReported { .. } | Self::ReportedLate { .. })
             && !self.is_mark_only()
     }
 
-    /// Says nothing but that a message was applied, so that an older one comes too late.
+    /// Whether the event only records that a message was applied, so that an older one is late.
     pub fn is_mark_only(&self) -> bool {
         matches!(self, Self::VersionsReported { boot_id: None, versions, slot: None, mark: Some(_), .. } if versions.is_empty())
     }
 
-    /// Of itself, and nothing of a version in it: boots, trials, slots, attributes.
+    /// Whether it is a self-report without versions: boots, trials, slots, attributes.
     pub fn is_low_value(&self) -> bool {
         match self {
             Self::VersionsReported { versions, .. } => versions.is_empty(),
@@ -136,7 +139,7 @@ impl E {
 }
 
 impl Decision {
-    /// Any message makes a device online, unless it is older than the newest `status`.
+    /// Any message sets the device online, unless it is older than the newest `status`.
     pub(super) fn contact(&mut self, session: Option<&str>) {
         let Device { applied, reachability, .. } = &self.device;
         if *reachability != Reachability::Online && !applied.is_late(self.mark, applied.status) {
@@ -177,7 +180,7 @@ impl Decision {
         self.record_regressions(&seen);
     }
 
-    /// The update that a status can prove: one that was sent out and hasn't ended.
+    /// The update that a status can prove: one that was dispatched and has not ended.
     fn judged_update(&self, presence: &Presence) -> Option<Update> {
         let sent = |update: &&Update| {
             update.attempt > 0
@@ -187,7 +190,7 @@ impl Decision {
         self.device.live().filter(sent).or_else(|| self.device.updates.values().find(sent)).cloned()
     }
 
-    /// Writes what changed. A confirmation carries boot and version of its own component.
+    /// Records what changed. A confirmation has the boot and the version of its own component.
     fn record_versions(&mut self, presence: &Presence, reported: BTreeMap<String, String>, confirming: bool) {
         let versions: BTreeMap<String, String> = reported
             .into_iter()
@@ -203,7 +206,8 @@ impl Decision {
         }
     }
 
-    /// A claim may come after its proof: judges a completed update, `before` the claim, by what the device last said.
+    /// A claim may arrive after its proof: checks a completed update against the device's latest status. `before` is the update before the
+    /// claim.
     pub(super) fn prove_from_known(&mut self, before: &Update) {
         let claims = |update: &Update| update.phase == Phase::Rebooting;
         let Some(update) = self.update(before.ordinal).filter(claims) else { return };
@@ -216,7 +220,7 @@ impl Decision {
         let rebooted = matches!((&update.accepted_boot, &known.boot_id), (Some(then), Some(now)) if then != now);
         let seen =
             Observation { presence: &known, new_boot: false, first_boot: false, versions_before: BTreeMap::new() };
-        // Nothing was installed, as it runs already, so no boot follows that could prove more.
+        // Nothing was installed, because the version runs already. So no boot follows that could prove more.
         let by_word = update.claimed && before.installing_boot.is_none() && !past_return(before.phase);
         if (rebooted || by_word) && seen.proves(&update) {
             self.confirm(&update, seen.reported(&update), known.boot_id.clone(), None);
@@ -227,7 +231,7 @@ impl Decision {
         let gone = |component: &str, confirmed: &ConfirmedFirmware| {
             let before = seen.versions_before.get(component)?;
             let now = seen.presence.versions.get(component)?;
-            // Until something shows a restart, another version is the one that still runs.
+            // Without evidence of a restart, another version may be the old one that still runs.
             let settled = confirmed.restart_seen
                 || seen.presence.boot_id.is_some()
                 || confirmed.settles_at.is_none_or(|settles_at| settles_at <= self.now);
@@ -255,7 +259,7 @@ impl Decision {
         regressed.into_iter().for_each(|event| self.push(event));
     }
 
-    /// Whether an update sent after `since` leads there: one under way, or one that ended before the device was done.
+    /// Whether an update dispatched after `since` leads to this version: one under way, or one that ended before the device was done.
     fn is_commanded(&self, component: &str, version: &str, since: u32) -> bool {
         self.device.updates.values().any(|update| {
             let firmware = &update.spec.firmware;
@@ -271,7 +275,7 @@ impl Observation<'_> {
         self.presence.versions.get(&update.spec.firmware.component).map(String::as_str)
     }
 
-    /// The device says that it runs the update's version.
+    /// Whether the device reports the update's version.
     fn reports(&self, update: &Update) -> bool {
         self.reported(update).is_some_and(|version| update.spec.firmware.is_run_by(version))
     }
@@ -296,7 +300,7 @@ impl Observation<'_> {
                     (_, None) => claims_done,
                 };
                 if was_there_before {
-                    // The version is no evidence: only a boot since installing is, or the device's word.
+                    // The version is no evidence: only a boot since installing is, or the device's claim.
                     let installed = matches!(update.phase, Phase::Installing | Phase::Rebooting);
                     return installed && (update.claimed || self.is_boot_since_installing(update));
                 }

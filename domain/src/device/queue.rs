@@ -1,6 +1,6 @@
-//! The queue of a device: what comes in, what has its turn, what is overtaken.
+//! The queue of a device: which update is added, which begins next, which is overtaken.
 //!
-//! Ordinals only rise on the way out: firmware ignores one below another that it has heard.
+//! Dispatched ordinals only rise: firmware ignores an ordinal below one that it has received.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -13,13 +13,13 @@ use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
 use crate::values::Priority;
 
-/// Why an update ended whose firmware was withdrawn: superseded while it waited, cancelled when it had begun.
+/// Reason of an update that ended because its firmware was withdrawn: superseded if it waited, cancelled if it had begun.
 const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
-/// Why an update was superseded that another one went ahead of: it goes on under a new ordinal.
+/// Reason of an update that was superseded because another one was dispatched first. It continues under a new ordinal.
 const OVERTAKEN: &str = "overtaken";
 
 impl Device {
-    /// Another update is between two attempts: a younger one doesn't come in between, unless it is critical.
+    /// Whether another update is between two attempts. A later update does not begin then, unless it is critical or a rollback.
     fn waits_behind_an_attempt(&self, update: &Update) -> bool {
         let between = Phase::Waiting(WaitReason::Backoff);
         let goes_first = update.phase == between
@@ -57,7 +57,7 @@ impl Decision {
         self.queue_spec(spec, wait_until)
     }
 
-    /// Queues what is asked for over what runs now.
+    /// Adds the running version and firmware to the specification, and queues the update.
     fn queue_spec(&mut self, mut spec: UpdateSpec, wait_until: DateTime<Utc>) -> u32 {
         let device = &self.device;
         let component = &spec.firmware.component;
@@ -73,7 +73,8 @@ impl Decision {
         ordinal
     }
 
-    /// Firmware ignores ordinals below one that it has heard, so what was overtaken goes on as a new update, with the attempts it has left.
+    /// Firmware ignores ordinals below one that it has received. So an overtaken update continues as a new update with the remaining
+    /// attempts.
     fn renew(&mut self, update: &Update) -> Update {
         if self.device.last_ordinal >= ORDINAL_MAX {
             return update.clone();
@@ -87,8 +88,8 @@ impl Decision {
         self.update(ordinal).unwrap_or_else(|| update.clone())
     }
 
-    /// Sends an update out, behind none that the device has heard of. What the device has begun and that waits is overtaken by it: its
-    /// working clock would run while the device is at work on another.
+    /// Dispatches an update, with an ordinal above all dispatched before. An update that the device has begun and that waits now is
+    /// overtaken: otherwise its working clock would run while the device works on another update.
     fn dispatch(&mut self, update: &Update, grant: Option<u64>) {
         let update = if update.ordinal < self.device.last_told { self.renew(update) } else { update.clone() };
         let begun = |other: &&Update| other.ordinal != update.ordinal && other.reached && other.phase.is_waiting();
@@ -100,7 +101,7 @@ impl Decision {
         self.push(DeviceEvent::UpdateDispatched { update, grant });
     }
 
-    /// A campaign's update always gets an outcome of its own, also where the device can't take it.
+    /// A campaign's update always gets its own outcome, even if the device can't take it.
     pub(super) fn queue_granted(&mut self, request: &UpdateRequest, grant: Grant) -> Result<(), Rejection> {
         if self.device.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
@@ -115,7 +116,7 @@ impl Decision {
         Ok(())
     }
 
-    /// Sends an update out if the device can take it now; else says what it waits for.
+    /// Dispatches an update if the device can take it now. Otherwise records what it waits for.
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
         let running = self.device.versions.get(&update.spec.firmware.component);
@@ -126,7 +127,7 @@ impl Decision {
             self.confirm(&update, running.as_deref(), None, None);
             return;
         }
-        // What another update makes of the device is known when that has ended: until then nothing is final.
+        // Another live update can change what the device runs, so nothing is decided before it has ended.
         let other_is_live = self.device.live().is_some_and(|live| live.ordinal != ordinal);
         if let Some(reason) = self.exclusion_of(&update).filter(|_| !other_is_live) {
             self.exclude(&update, reason);
@@ -145,16 +146,18 @@ impl Decision {
         }
     }
 
-    /// An update of its own that nobody has cleared yet; whoever grants slots has looked at the preconditions.
+    /// Whether it is an update of this device alone whose preconditions have not been checked. For updates of campaigns they are checked
+    /// before the slot is granted.
     fn is_conditional(&self, update: &Update) -> bool {
         update.spec.campaign.is_none() && update.spec.preconditions.is_some() && self.cleared != Some(update.ordinal)
     }
 
-    /// The device re-decides when its turn comes. Holding and queueing only make it wait.
+    /// Checks again, before the update begins, whether the device may have it. A hold or a full queue does not exclude the device at this
+    /// point.
     fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
         let firmware = &update.spec.firmware;
         let running = self.device.versions.get(&firmware.component);
-        // Between two attempts what ran before still runs, or the target on trial.
+        // Between two attempts the device runs the version from before, or the target version on trial.
         let as_it_was =
             running == update.spec.from_version.as_ref() || running.is_some_and(|running| firmware.is_run_by(running));
         if update.attempt > 0 && as_it_was {
@@ -167,7 +170,7 @@ impl Decision {
         exclusion(candidate, &update.spec.firmware, overrides)
     }
 
-    /// Begins the next update that needs nobody's slot: rollbacks first, then by priority, then by age.
+    /// Begins the next update that needs no slot: rollbacks first, then by priority, then by age.
     pub(super) fn begin_next_own(&mut self) {
         for _ in 0..=QUEUE_MAX {
             if self.device.live().is_some()
@@ -200,7 +203,7 @@ impl Decision {
         self.push(DeviceEvent::UpdateWaiting { update: update.reference(), reason, grant, retry_at: None });
     }
 
-    /// The device was told and didn't answer: it is told again when it is heard, and the more often that was for nothing, the later.
+    /// The device did not answer a dispatch. The command is repeated when a message of the device arrives, each time after a longer pause.
     pub(super) fn wait_for_answer(&mut self, update: &Update) {
         let pause_s = update.spec.limits.pause_after_unanswered(update.unanswered + 1);
         let retry_at = (pause_s > 0).then(|| self.now + TimeDelta::seconds(pause_s.into()));
@@ -208,7 +211,7 @@ impl Decision {
         self.push(DeviceEvent::UpdateWaiting { update, reason, grant: None, retry_at });
     }
 
-    /// Takes an update out whose firmware is not to be used any more: at once while it waits, by a command to its device when that has begun.
+    /// Ends an update whose firmware was withdrawn: at once while it waits, by a cancel command when the device has begun.
     pub(super) fn withdraw(&mut self, update: &Update) {
         let (reference, reason) = (update.reference(), FIRMWARE_WITHDRAWN.to_owned());
         if update.phase.is_waiting() {
@@ -218,7 +221,7 @@ impl Decision {
         }
     }
 
-    /// Ends an update that its device can't have. A device that was taken out counts as cancelled, whether it had an update or not.
+    /// Ends an update that the device can't have. The update of a decommissioned device counts as cancelled.
     fn exclude(&mut self, update: &Update, reason: Exclusion) {
         if reason == Exclusion::Decommissioned {
             let (update, reason) = (update.reference(), Some(reason.word().to_owned()));
@@ -240,13 +243,13 @@ impl Decision {
         }
     }
 
-    /// The end of an update that was to be cancelled.
+    /// Ends an update that was being cancelled.
     pub(super) fn cancelled(&mut self, update: &Update) {
         let reason = update.cancel_reason.clone();
         self.push(DeviceEvent::UpdateCancelled { update: update.reference(), reason, mark: None });
     }
 
-    /// `reported` is the running version in the device's own spelling.
+    /// `reported` is the running version as the device spells it.
     pub(super) fn confirm(
         &mut self,
         update: &Update,
@@ -271,7 +274,7 @@ impl Decision {
     }
 }
 
-/// A rollback goes down by its nature.
+/// A rollback may always downgrade.
 pub(super) fn overrides(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Overrides {
     Overrides { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
 }

@@ -1,4 +1,4 @@
-//! A device's reports on its update, judged against state: repeated, reversed, late and foreign ones change nothing they shouldn't.
+//! A device's reports on its update, checked against the state: repeated, reordered, late and unrelated reports have no wrong effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,15 +10,15 @@ use super::mark::Arrival;
 use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
 use super::{Device, DeviceEvent as E};
 
-/// Deferral without the device's word, in seconds.
+/// Duration of a deferral when the device names none, in seconds.
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
 /// Shortest and longest deferral a device can ask for, in seconds.
 pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
-/// Deferrals that are as short as the device asks; behind them the least length doubles with each one.
+/// Deferrals that may be as short as the device asks. After them the minimum doubles with each deferral.
 const DEFERRALS_FREE: u16 = 3;
-/// Least deferral behind the free ones, in seconds.
+/// Minimum of the first deferral after the free ones, in seconds.
 const DEFER_LEAST_S: u32 = 60;
-/// Deferrals of one update; the next one ends it, as a device that never came.
+/// Most deferrals of one update. The next one ends it as expired.
 pub(super) const DEFERRALS_MAX: u16 = 64;
 
 impl Device {
@@ -81,7 +81,7 @@ impl Decision {
             }
             S::Failed | S::Rejected => self.report_failure(&update, report),
             S::Cancelled => {
-                // A device that waits before it installs may obey a cancel that crossed its word on the way.
+                // A device that waits before it installs may obey a cancel that was sent while its report was on the way.
                 if update.phase == Phase::Cancelling || update.cancel_refused {
                     self.cancelled(&update);
                 }
@@ -94,8 +94,7 @@ impl Decision {
         }
     }
 
-    /// What a device remembers of its update heals a report that was lost, and does nothing else: it begins no deferral, and takes no update
-    /// out of one.
+    /// `last_update` replaces a report that was lost, and has no other effect: it neither begins nor ends a deferral.
     pub(super) fn echo(&mut self, report: &Report) {
         let Some(update) = self.update(report.ordinal) else { return };
         let defers = report.code.as_deref().is_some_and(|code| class_of(code) == CodeClass::Defer);
@@ -113,7 +112,7 @@ impl Decision {
         }
     }
 
-    /// The device is at work on other bytes than it was told to fetch.
+    /// The device works on other bytes than those of the command.
     fn refuse_bytes(&mut self, update: &Update, report: &Report) {
         if update.phase == Phase::Cancelling {
             return;
@@ -124,8 +123,8 @@ impl Decision {
         }
     }
 
-    /// Makes the working clock run if it doesn't. Says whether the device is at work. Without a slot it takes one: it works all the same, and
-    /// the campaign grants no other until it has room again.
+    /// Starts the working clock if it does not run. Returns whether the device is working. If the update holds no slot, it takes one: the
+    /// device works in any case, and the campaign grants no further slot above its limit.
     fn accept(&mut self, update: &Update) -> bool {
         match update.phase {
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) => {
@@ -138,14 +137,14 @@ impl Decision {
         }
     }
 
-    /// The update after its device has answered, in whatever order its words arrive.
+    /// The update after the device has answered, independent of the order in which reports arrive.
     fn accepted(&mut self, update: &Update) -> Option<Update> {
         let goes_on = self.accept(update) || update.phase == Phase::Staged;
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
-    /// Takes an attempt forward to a working phase; a late report changes nothing. A restart is `unseen` where the device only
-    /// claims that it is done.
+    /// Moves an attempt forward to a working phase. A late report has no effect. A restart is `unseen` if the device only claims that it is
+    /// done.
     fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
         if update.phase == Phase::Cancelling && past_return(to) {
             self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
@@ -176,7 +175,7 @@ impl Decision {
         }
     }
 
-    /// The device says that it is done. Where its version is no evidence, its word is kept.
+    /// The device reports that it is done. If its version is no evidence, the claim is recorded.
     fn claim(&mut self, update: &Update) {
         let runs_already = |from: &String| update.spec.firmware.is_run_by(from);
         let word_counts = update.spec.from_version.as_ref().is_some_and(runs_already);
@@ -212,7 +211,8 @@ impl Decision {
         self.push(E::UpdateDeferred { update: update.reference(), code, until, retry_after_s, mark: None });
     }
 
-    /// The deferral runs that the device asks for. Where messages are numbered, the same words in the second half of it ask for another.
+    /// Whether the requested deferral already runs. If messages are numbered, the same request in the second half of the deferral asks for
+    /// a new one.
     fn is_deferred_as_asked(&self, update: &Update, report: &Report) -> bool {
         let Some(until) = update.not_before.filter(|until| update.phase == Phase::Deferred && self.now < *until) else {
             return false;
@@ -242,7 +242,7 @@ impl Decision {
         }
     }
 
-    /// An older report takes an update nowhere; that it would have led elsewhere is kept, once per word.
+    /// An older report does not change the update. If it would have led to another phase, it is recorded, once per status.
     fn report_behind(&mut self, update: &Update, report: &Report) {
         let word = report.status.word();
         let elsewhere = matches!(
@@ -254,7 +254,7 @@ impl Decision {
         }
     }
 
-    /// An attempt that has ended stays ended; that it came to something else after all is kept, once per word.
+    /// An attempt that has ended stays ended. A `completed` that arrives afterwards is recorded once.
     fn report_old_attempt(&mut self, update: &Update, report: &Report) {
         let word = report.status.word();
         if report.status == S::Completed && !update.late.contains(word) {
@@ -262,7 +262,7 @@ impl Decision {
         }
     }
 
-    /// An ended update stays ended; that the device says otherwise is kept, once per word.
+    /// An ended update stays ended. A report that contradicts its outcome is recorded, once per status.
     fn report_late(&mut self, update: &Update, report: &Report) {
         let failed_before = report.attempt < update.next_attempt;
         let agrees = match update.phase {
@@ -278,7 +278,7 @@ impl Decision {
     }
 }
 
-/// From *installing* on a device can't go back.
+/// Whether the device is past the point of no return, which is *installing*.
 pub(super) fn past_return(phase: Phase) -> bool {
     matches!(phase, Phase::Installing | Phase::Rebooting)
 }

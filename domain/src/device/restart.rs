@@ -1,4 +1,4 @@
-//! Signs of a restart, of firmware that names no boots: until there is one, what it runs proves no fallback and no regression.
+//! Evidence of a restart, for firmware that reports no boot ids. Without evidence, its version proves neither a fallback nor a regression.
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,7 @@ use super::update::Update;
 use super::{Device, DeviceEvent as E};
 
 impl Device {
-    /// Of a device that names no boots, the end of its session shows that it may have restarted.
+    /// For a device that reports no boot ids, the end of its session is evidence of a restart.
     pub(super) fn report_offline(&self, now: DateTime<Utc>, session: Option<&str>, arrival: Arrival) -> Vec<E> {
         let mut decision = Decision::of_message(self, now, arrival.mark);
         let watched = decision.watched().filter(|update| !update.restart_seen || self.is_unsettled(update));
@@ -29,7 +29,7 @@ impl Device {
         decision.finish()
     }
 
-    /// Confirmed without a sign of a restart.
+    /// Whether it was confirmed without evidence of a restart.
     fn is_unsettled(&self, update: &Update) -> bool {
         self.confirmed
             .values()
@@ -38,7 +38,7 @@ impl Device {
 }
 
 impl Decision {
-    /// The update of a device that names no boots for which a sign of a restart matters.
+    /// The update that needs evidence of a restart, of a device that reports no boot ids.
     fn watched(&self) -> Option<Update> {
         let device = &self.device;
         let waits = |update: &&Update| {
@@ -47,7 +47,7 @@ impl Decision {
         device.updates.values().rev().find(waits).filter(|_| device.boot().is_none()).cloned()
     }
 
-    /// Keeps the first session since installing, and each other one: that is a sign of a restart.
+    /// Records the first session since installing, and each later one, which is evidence of a restart.
     pub(super) fn watch_session(&mut self, presence: &Presence) {
         let Some(update) = self.watched().filter(|_| presence.boot_id.is_none()) else { return };
         if presence.session.is_some() && presence.session != update.session {

@@ -1,4 +1,4 @@
-//! A device's threads: one for each of its updates, named by the ordinal.
+//! A device's threads: one for each update, named by its ordinal.
 
 use super::commands::{Clock, DeviceCommand};
 use super::events::DeviceEvent;
@@ -8,7 +8,7 @@ use crate::thread::{Aim, Point, Step, StepKind, Thread};
 
 /// Ordinals begin at 1: no update has this thread.
 const PRESENCE: Thread = Thread(0);
-/// The device was heard again: its silence is measured from here.
+/// A message of the device arrived: its silence is measured from here.
 const CAME_ONLINE: Point = Point(0);
 /// The update was queued: its waiting clock runs.
 const QUEUED: Point = Point(1);
@@ -72,7 +72,7 @@ impl Device {
         Aim::at(self.campaigns.get(&campaign).map(|known| Thread(known.ordinal)).into_iter().collect())
     }
 
-    /// A confirmed update is remembered longer than others: its version may be gone one day.
+    /// The thread of a confirmed update is kept longer than others: its version may regress later.
     pub(super) fn knows(&self, thread: Thread) -> bool {
         let Thread(ordinal) = thread;
         thread == PRESENCE

@@ -1,4 +1,4 @@
-//! One update: a device's way to one firmware, attempt by attempt.
+//! One update: bringing one firmware to a device, in one or more attempts.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub struct FirmwareSnapshot {
     pub device_model: String,
     pub component: String,
     pub version: String,
-    /// What devices that run it report, where that is not `version`.
+    /// What devices that run it report, if that differs from `version`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported_version: Option<String>,
     /// Bytes.
@@ -30,7 +30,7 @@ pub struct FirmwareSnapshot {
     pub min_hardware_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_hardware_version: Option<String>,
-    /// Requirement on the version that runs before.
+    /// Requirement on the version that runs before the update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_version: Option<String>,
     pub requires_reboot: bool,
@@ -48,15 +48,15 @@ impl FirmwareSnapshot {
     }
 }
 
-/// Where an update of a campaign stands in its plan.
+/// Position of a campaign's update in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRef {
     pub id: CampaignId,
     /// From 1.
     pub wave: u16,
-    /// Place in the campaign's order, from 0.
+    /// Position in the campaign's order, from 0.
     pub rank: u32,
-    /// How often the campaign had let its failed devices begin again.
+    /// How often the campaign had been retried.
     #[serde(default, skip_serializing_if = "is_first_round")]
     pub round: u16,
 }
@@ -74,7 +74,8 @@ pub enum UpdateKind {
     Activate,
 }
 
-/// Bounds of one update, in seconds. Carried in `update.queued`, so a later change of defaults alters nothing under way.
+/// Time limits of one update, in seconds. They are stored in `update.queued`, so a later change of defaults does not affect updates under
+/// way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// From the grant to the device's first `received`.
@@ -85,9 +86,9 @@ pub struct Limits {
     pub dispatch_s: u32,
     /// Longest silence while downloading.
     pub downloading_s: u32,
-    /// Longest silence in the other working phases.
+    /// Longest silence in each other working phase.
     pub phase_s: u32,
-    /// From the first cancel command to `cancelled` without the device's word.
+    /// From the first cancel command to `cancelled` when the device does not answer.
     pub cancel_s: u32,
     /// Pause before the second attempt; doubled for each further one.
     pub backoff_s: u32,
@@ -95,7 +96,7 @@ pub struct Limits {
 
 /// Longest pause between two attempts, in seconds.
 pub const BACKOFF_MAX_S: u32 = 3_600;
-/// Longest pause before a device that never answers is told again, and least pause that many deferrals lead to, in seconds.
+/// Longest pause before a command is repeated to a device that never answers, and largest minimum of a deferral, in seconds.
 pub(super) const PATIENCE_MAX_S: u32 = 6 * 3_600;
 
 impl Default for Limits {
@@ -119,7 +120,7 @@ impl Limits {
         self.backoff_s.saturating_mul(1 << doublings).min(BACKOFF_MAX_S)
     }
 
-    /// Pause before the dispatch after so many unanswered ones, in seconds; the first comes as soon as the device is heard.
+    /// Pause before the dispatch that follows `unanswered` dispatches without an answer, in seconds. The first repetition has no pause.
     pub fn pause_after_unanswered(&self, unanswered: u16) -> u32 {
         match unanswered {
             0 | 1 => 0,
@@ -138,7 +139,7 @@ impl Limits {
     }
 }
 
-/// Everything about an update that never changes.
+/// The part of an update that never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateSpec {
     pub firmware: FirmwareSnapshot,
@@ -167,11 +168,11 @@ pub struct UpdateSpec {
     pub retry_of: Option<u32>,
 }
 
-/// Why an update waits.
+/// The reason why an update waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitReason {
-    /// The device isn't reachable by its transport.
+    /// The device is not reachable over its transport.
     Offline,
     /// Another update of the device is live.
     Busy,
@@ -181,15 +182,15 @@ pub enum WaitReason {
     Unresponsive,
     /// Its campaign was paused before the device answered.
     Withdrawn,
-    /// It may go on as soon as a slot is granted.
+    /// It continues as soon as a slot is granted.
     Slot,
     /// The device is held.
     Held,
-    /// Its preconditions don't hold, as far as is known.
+    /// Its preconditions are not met, as far as is known.
     Precondition,
 }
 
-/// How an update ended. Never changes afterwards.
+/// How an update ended. It never changes afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -202,7 +203,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// Where an update stands.
+/// Phase of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -221,7 +222,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The word for it in events, rows and replies.
+    /// Its name in events, rows and replies.
     pub fn word(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -249,22 +250,22 @@ impl Phase {
         matches!(self, Self::Ended(_))
     }
 
-    /// In the queue: neither begun nor ended.
+    /// Whether the update is in the queue: neither begun nor ended.
     pub fn is_waiting(self) -> bool {
         matches!(self, Self::Queued | Self::Waiting(_))
     }
 
-    /// Begun and not ended. A device has at most one such update.
+    /// Whether the update has begun and not ended. A device has at most one such update.
     pub fn is_live(self) -> bool {
         !self.is_waiting() && !self.is_ended()
     }
 
-    /// The device has answered and is at work: the working clock runs.
+    /// Whether the device has answered and is working: the working clock runs.
     pub fn is_working(self) -> bool {
         self.work_order().is_some()
     }
 
-    /// Order of the working phases; a report never takes an attempt back.
+    /// Order of the working phases. A report never moves an attempt to an earlier phase.
     pub fn work_order(self) -> Option<u8> {
         match self {
             Self::Accepted => Some(0),
@@ -283,7 +284,7 @@ impl Phase {
     }
 }
 
-/// The state of one update in its device.
+/// The state of one update of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     pub ordinal: u32,
@@ -291,9 +292,9 @@ pub struct Update {
     pub phase: Phase,
     /// 0 before the first dispatch.
     pub attempt: u16,
-    /// Number of the next dispatch; the same as `attempt` while a try isn't used up.
+    /// Attempt of the next dispatch; equal to `attempt` while the current attempt has not failed.
     pub next_attempt: u16,
-    /// The latest grant that was answered, so that the same one again changes nothing.
+    /// The latest grant that was applied, so that a repeated one has no effect.
     pub grant: u64,
     pub image_failures: u16,
     /// End of the waiting clock.
@@ -302,46 +303,46 @@ pub struct Update {
     pub reached: bool,
     /// Boot at the first `received` of this attempt.
     pub accepted_boot: Option<String>,
-    /// Boot at which this attempt reached the point of no return.
+    /// Boot during which this attempt reached the point of no return.
     pub installing_boot: Option<String>,
-    /// The device said `completed` in this attempt.
+    /// The device reported `completed` in this attempt.
     pub claimed: bool,
-    /// Something shows that the device restarts or has restarted since installing: its word, its last will, a new session.
+    /// There is evidence that the device has restarted since installing, or restarts now: its report, its last will, or a new session.
     pub restart_seen: bool,
-    /// The session in which a device without boot ids spoke since installing.
+    /// The latest session since installing, of a device that reports no boot ids.
     pub session: Option<String>,
     /// Deferrals so far.
     pub deferrals: u16,
-    /// How long the device asked to be left alone when it deferred last, in seconds.
+    /// Duration that the device asked for in its latest deferral, in seconds.
     pub deferred_for_s: Option<u32>,
-    /// The latest attempt that the device has answered, be it with a deferral.
+    /// The latest attempt that the device has answered, deferrals included.
     pub answered: u16,
-    /// Dispatches in a row that got no answer.
+    /// Consecutive dispatches without an answer.
     pub unanswered: u16,
-    /// The latest attempt ended with other bytes than were to be installed: the version alone proves nothing.
+    /// The latest attempt ended with wrong bytes, so the reported version alone is no proof.
     pub wrong_bytes: bool,
-    /// The update that this one goes on for was told to the device.
+    /// The update that this one continues was dispatched to the device.
     pub told_before: bool,
     /// The device has refused to cancel this attempt.
     pub cancel_refused: bool,
     /// Aggregate version of its latest event.
     pub seq: u64,
-    /// The pause before the next attempt, or the deferral, ends then.
+    /// End of the pause before the next attempt, or of the deferral.
     pub not_before: Option<DateTime<Utc>>,
     /// Aggregate version of the event that last changed the command to the device.
     pub command_seq: u64,
     /// The phase before a cancel was sent.
     pub before_cancel: Option<Phase>,
-    /// Why it is being cancelled or was, where nobody wanted this very update cancelled.
+    /// Why the update is or was cancelled, if it was not cancelled by a request for this update.
     pub cancel_reason: Option<String>,
-    /// Words of reports that came after the end, or after newer ones.
+    /// Statuses of reports that arrived after the end, or after newer ones.
     pub late: BTreeSet<String>,
-    /// The newest message of the device that moved it.
+    /// The newest message of the device that changed the update.
     pub newest_report: Option<Mark>,
 }
 
 impl Update {
-    /// It can't be taken back any more: it is installing, or its device has refused to cancel it.
+    /// Whether it can no longer be taken back: it is installing, or the device has refused to cancel it.
     pub fn is_past_return(&self) -> bool {
         self.cancel_refused || matches!(self.phase, Phase::Installing | Phase::Rebooting)
     }

@@ -5,18 +5,18 @@ use chrono::{DateTime, Utc};
 use super::{Counts, FailedDevice, RolloutStep, RolloutView};
 use crate::campaign::{EVIDENCE_DEVICES_MAX, Evidence, GateKind};
 
-/// What the success gate says of a wave.
+/// The success gate's verdict on a wave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SuccessGate {
     Open,
-    /// Devices are still on their way, or may come.
+    /// Devices are still updating, or may still begin.
     Undecided,
     TooFewReached,
     TooFewConfirmed,
 }
 
 impl RolloutView {
-    /// Always on, for the open wave and for the whole campaign.
+    /// The failure gate is always active, for the open wave and for the whole campaign.
     pub(super) fn failure_gate(&self) -> Option<RolloutStep> {
         let wave = self.open_wave().filter(|wave| self.is_failing(*wave, Some(self.wave)));
         let scope = match wave {
@@ -55,7 +55,7 @@ impl RolloutView {
                     counts.enrolled == 0 || Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
                 over.then_some(RolloutStep::CompleteWave { wave, evidence })
             }
-            // An offline device that comes during the soak is no regression.
+            // A device that begins during the soak is not a regression.
             (Some(_), SuccessGate::Undecided) => None,
             (Some(_), SuccessGate::TooFewConfirmed) => Some(RolloutStep::BreakSoak { wave, evidence }),
             (_, SuccessGate::TooFewReached) => Some(self.close(GateKind::TooFewReached, evidence)),
@@ -77,24 +77,24 @@ impl RolloutView {
             return SuccessGate::Open;
         }
         let everybody_ended = counts.has_everybody_ended();
-        // What an operator accepted at a resume doesn't count again.
+        // Failures that an operator accepted at a resume are not counted again.
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
-        // Late-comers trickle in for days: behind the wait a wave may open as if all that are at work now were to fail.
+        // Late devices may arrive for days. After the wait a wave may pass if it would pass even if all working devices failed.
         let at_work = counts.working + counts.in_use;
         let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
-        // Nobody works any more, so who was reached has settled, or has deferred or left and counts on neither side.
+        // No device is working, so each reached device has settled, or has deferred or left and does not count.
         let settled = counts.confirmed + counts.failed;
         let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
         let enough_late = settled >= self.spec.gate_min_settled.min(enrolled);
         if counts.ready > 0 || (at_work > 0 && !waited) || (!enough && !waited) {
             return SuccessGate::Undecided;
         }
-        // Where nobody can come any more there is nothing to wait for: without failures the wave passes, and the last one is judged.
+        // If no further device can begin, the gate does not wait: without failures the wave passes, and the last wave is judged.
         let guards_others = self.guards_others();
         let is_final = everybody_ended && (failed == 0 || !guards_others);
         let is_enough = enough || enough_late || is_final || self.accepted;
         if !is_enough && at_work == 0 {
-            // When no later wave has devices, a pause would only keep late devices from their update.
+            // If no later wave has devices, a pause would only prevent late devices from updating.
             return if guards_others { SuccessGate::TooFewReached } else { SuccessGate::Undecided };
         }
         let judged = u64::from(counts.confirmed) + u64::from(failed) + u64::from(at_work);
@@ -117,7 +117,7 @@ impl RolloutView {
         self.waves.get(usize::from(self.wave).checked_sub(1)?).copied()
     }
 
-    /// What the failure gate judges, of the open wave or of the whole campaign: without what an operator accepted.
+    /// Counts of the failure gate, for the open wave or the whole campaign, without accepted failures.
     fn evidence_of_failures(&self, wave: Option<u16>) -> Evidence {
         let counts = match wave {
             Some(_) => self.open_wave().unwrap_or_default(),
@@ -128,13 +128,13 @@ impl RolloutView {
         self.evidence(counts, settled, failed, |device| device.counts && wave.is_none_or(|wave| device.wave == wave))
     }
 
-    /// What the success gate of the open wave judges: how its updates ended, without what an operator accepted.
+    /// Counts of the success gate of the open wave: how its updates ended, without accepted failures.
     fn evidence_of_wave(&self, counts: Counts) -> Evidence {
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
         self.evidence(counts, counts.confirmed + failed, failed, |device| device.ended && device.wave == self.wave)
     }
 
-    /// The whole campaign at its end, with everything that failed in it.
+    /// The whole campaign at its end, with all failures.
     pub(super) fn evidence_of_all(&self) -> Evidence {
         let counts = self.total();
         self.evidence(counts, counts.gate_settled, counts.gate_failed, |_| true)

@@ -1,24 +1,25 @@
 //! The rate limit: `rate_per_minute` with a burst, as a generic cell rate algorithm.
 //!
-//! One time says all: each device granted moves it on by the interval between two devices, from now at least. A burst of devices is in
-//! advance of their intervals, never more. The time follows from events alone, so every replay comes to the same one.
+//! The state is one time. Each granted device moves it forward by the interval between two devices, starting from now at the earliest. At
+//! most a burst of devices may be granted before their intervals are over. The time follows from events alone, so every replay computes the
+//! same one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::campaign::CampaignSpec;
 
-/// What one device takes of the rate, times the rate: so many microseconds.
+/// The interval of one device times the rate, in microseconds.
 const MINUTE_US: i128 = 60_000_000;
 const SECONDS_PER_MINUTE: u32 = 60;
 
 impl CampaignSpec {
-    /// Devices that a limited rate lets begin at once after a rest: a batch, or without one what the rate gives in a second.
+    /// Devices that a limited rate lets begin at once after a pause: one batch, or, without a batch size, the devices of one second.
     pub fn burst(&self) -> u32 {
         let in_a_second = self.rate_per_minute.map_or(1, |rate| (rate / SECONDS_PER_MINUTE).max(1));
         self.batch_size.unwrap_or(in_a_second)
     }
 
-    /// When the intervals of all devices granted so far are over, behind a grant of so many more. None where the rate isn't limited.
+    /// End of the rate intervals of all granted devices, after a grant of `devices` more. None if the rate is not limited.
     pub fn paced_until(
         &self,
         before: Option<DateTime<Utc>>,
@@ -29,7 +30,8 @@ impl CampaignSpec {
         Some(before.map_or(at, |before| before.max(at)) + span(devices as i128 * MINUTE_US, rate))
     }
 
-    /// The same behind a change of rate or burst: devices in advance take the new interval, and count for no more than the new burst.
+    /// The same after a change of rate or burst: devices whose intervals are not over get the new interval, and count at most as the new
+    /// burst.
     pub fn paced_anew(&self, new: &Self, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (rate, new_rate) = (self.rate_per_minute?, new.rate_per_minute?);
         let in_advance = (advance_us(before?, at) * i128::from(rate)).min(i128::from(new.burst()) * MINUTE_US);
@@ -56,7 +58,7 @@ fn advance_us(until: DateTime<Utc>, now: DateTime<Utc>) -> i128 {
     i128::from((until - now).num_microseconds().unwrap_or(i64::MAX)).max(0)
 }
 
-/// Time that so much takes at a rate; rounded up, so that the rate is never exceeded.
+/// Duration of `taken` at a rate. Rounded up, so that the rate is never exceeded.
 fn span(taken: i128, rate: u32) -> TimeDelta {
     let rate = i128::from(rate.max(1));
     TimeDelta::microseconds(i64::try_from((taken + rate - 1) / rate).unwrap_or(i64::MAX))

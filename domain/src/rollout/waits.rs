@@ -1,5 +1,5 @@
-//! What a campaign waits for, from the same view that [`decide`](super::decide) uses: whenever nothing is decided for a campaign that
-//! runs, this says why.
+//! What a campaign waits for, computed from the same view that [`decide`](super::decide) uses. If no step is decided for a running
+//! campaign, this says why.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub enum Wait {
     Operator {
         wave: u16,
     },
-    /// An operator, to resume what somebody paused.
+    /// An operator, to resume a campaign that was paused by an operator.
     Resume,
     /// An operator, to accept the failures that closed a gate.
     Accept,
@@ -28,30 +28,30 @@ pub enum Wait {
         wave: u16,
         until: DateTime<Utc>,
     },
-    /// Devices are ready, and every slot is taken.
+    /// Devices are ready, and all slots are taken.
     Slots {
         ready: u32,
         in_use: u32,
         max_concurrent_updates: u32,
     },
-    /// Devices are ready, and the rate lets the next one begin only then.
+    /// Devices are ready, and the rate lets the next one begin at `until`.
     Rate {
         ready: u32,
         until: DateTime<Utc>,
     },
-    /// Devices that have their update and haven't come to its end. Until the time, where one ends the wait.
+    /// Devices whose update is under way. The wait ends at `until`, if given.
     WorkingDevices {
         count: u32,
         until: Option<DateTime<Utc>>,
     },
-    /// Devices that can't begin now, or do nothing at the moment. Until the time, where one ends the wait.
+    /// Devices that can't begin now, or are not working. The wait ends at `until`, if given.
     IdleDevices {
         count: u32,
         until: Option<DateTime<Utc>>,
     },
 }
 
-/// What a campaign waits for; nothing where it has ended or moves on by itself.
+/// What a campaign waits for. Empty if it has ended or continues by itself.
 pub fn waits(view: &RolloutView, paused_by: Option<PauseCause>, now: DateTime<Utc>) -> Vec<Wait> {
     match view.status {
         CampaignStatus::Planning => vec![Wait::Plan],
@@ -89,7 +89,7 @@ impl RolloutView {
         waits
     }
 
-    /// Why devices that are ready don't begin.
+    /// Why ready devices don't begin.
     fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
         let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
         if ready == 0 || self.grantable(now) > 0 {
@@ -106,7 +106,7 @@ impl RolloutView {
         waits
     }
 
-    /// After a completed wave: somebody who opens the next one, or everybody's end.
+    /// After a completed wave: an operator who opens the next one, or the end of all updates.
     fn next_step(&self) -> Vec<Wait> {
         if usize::from(self.wave) < self.waves.len() {
             return vec![Wait::Operator { wave: self.wave + 1 }];
@@ -136,7 +136,7 @@ impl RolloutView {
         let idle = idle(counts);
         let matters = match until {
             Some(_) => !self.would_be_enough(counts),
-            // After the wait only a wave with nobody after it waits for devices that may never come.
+            // After the wait only the last wave with devices waits for devices that may never come.
             None => (at_work == 0 && counts.ready == 0) || !(self.guards_others() || self.would_do_late(counts)),
         };
         if idle > 0 && matters {
@@ -145,14 +145,14 @@ impl RolloutView {
         waits
     }
 
-    /// Whether the devices at work and those that are ready would settle the wave without the others.
+    /// Whether working and ready devices alone could settle the wave.
     fn would_be_enough(&self, counts: Counts) -> bool {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
         let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
         u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled)
     }
 
-    /// The same after the wait, when fewer suffice.
+    /// The same after the wait, when fewer devices are enough.
     fn would_do_late(&self, counts: Counts) -> bool {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
         let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
@@ -166,7 +166,7 @@ impl RolloutView {
     }
 }
 
-/// Devices that are neither at work nor ready nor at their end.
+/// Devices that are not working, not ready and not ended.
 fn idle(counts: Counts) -> u32 {
     counts.enrolled.saturating_sub(counts.ended() + counts.working.max(counts.in_use) + counts.ready)
 }

@@ -1,4 +1,4 @@
-//! Changes of a campaign that is under way, and retries.
+//! Changes of a running campaign, and retries.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::change::Change;
 use crate::device::Exclusion;
 
 #[test]
-fn what_runs_takes_new_values_and_checks_them() {
+fn a_running_campaign_takes_new_values_and_checks_them() {
     let running = way_to(S::Running);
     assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(50))), "=", "as it was");
     assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(0))), "!invalid");
@@ -46,7 +46,7 @@ fn a_sample_only_rises_and_new_devices_join_the_last_wave() {
 }
 
 #[test]
-fn a_retry_takes_an_ended_campaign_up_again_with_a_new_end() {
+fn a_retry_continues_an_ended_campaign_with_a_new_end() {
     let running = folded(&[way_to(S::Running), vec![C::Retry]].concat());
     assert_eq!((running.status, running.retry_round, running.spec.unwrap().ends_at), (S::Running, 1, None));
     let ended = folded(&[way_to(S::CompletedWithFailures), vec![C::Retry]].concat());
@@ -68,7 +68,7 @@ fn a_campaign_that_ends_while_it_is_paused_can_be_retried_if_it_had_a_plan() {
 }
 
 #[test]
-fn an_end_that_has_passed_is_refused_on_every_way() {
+fn an_end_in_the_past_is_refused_by_every_command() {
     let ends_at = DateTime::UNIX_EPOCH;
     let over = CampaignSpec { ends_at: Some(ends_at), ..spec(&[10, 100]) };
     assert_eq!(answer(&[], C::Create { id: campaign_id(), spec: Box::new(over.clone()) }), "!invalid");
@@ -94,7 +94,7 @@ fn a_started_campaign_says_when_it_ends() {
 }
 
 #[test]
-fn a_rule_of_today_holds_up_no_change_of_an_older_campaign() {
+fn a_newer_rule_does_not_block_changes_of_an_older_campaign() {
     let mut older = spec(&[10, 100]);
     older.target_filters.device_type = Some(String::new());
     let mut running = folded(&way_to(S::Running));
@@ -104,7 +104,7 @@ fn a_rule_of_today_holds_up_no_change_of_an_older_campaign() {
 }
 
 #[test]
-fn a_campaign_in_which_nobody_takes_part_ends_with_its_plan() {
+fn a_campaign_without_devices_ends_with_its_plan() {
     let nobody = C::RecordPlan { summary: Box::new(summary(&[0, 0])) };
     let mut way = way_to(S::Planning);
     assert_eq!(answer(&way, nobody.clone()), "planned started finished");
@@ -126,12 +126,12 @@ fn a_wave_that_is_opened_too_early_says_why_not() {
         "wave 1 is open and its gate is undecided: its devices are still on their way"
     );
     let soaking = [running, vec![pass(1)]].concat();
-    assert_eq!(refusal(&soaking, &open(2)), "wave 1 is open and soaks: 30 minutes from the passing of its gate");
-    assert_eq!(refusal(&soaking, &open(3)), "there is no wave 3: the campaign has 2");
+    assert_eq!(refusal(&soaking, &open(2)), "wave 1 is soaking: 30 minutes after its gate passed");
+    assert_eq!(refusal(&soaking, &open(3)), "there is no wave 3: the campaign has 2 waves");
 }
 
 #[test]
-fn force_opens_the_next_wave_before_its_time_and_never_past_a_closed_gate() {
+fn force_opens_the_next_wave_early_but_never_past_a_closed_gate() {
     let force = |wave| C::OpenWave { wave, force: true };
     let forced = |past: &[C]| folded(past).decide(DateTime::UNIX_EPOCH, &force(2));
     let opened = |forced| Ok(vec![CampaignEvent::WaveOpened { wave: 2, manual: true, forced }]);

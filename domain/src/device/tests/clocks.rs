@@ -1,4 +1,4 @@
-//! Cancelling in each phase, and each clock in each phase, with beliefs that are right and stale.
+//! Cancelling in each phase, and each clock in each phase, with current and stale knowledge.
 
 use ReportStatus as S;
 
@@ -47,7 +47,7 @@ fn a_cancelled_update_makes_room_for_the_next() {
 }
 
 #[test]
-fn while_cancelling_the_device_has_the_last_word() {
+fn while_cancelling_the_devices_report_decides() {
     given(cancelling()).when(says(S::CancelRefused)).then(&["update.cancel_refused 1/1"]);
     given(cancelling()).when(says(S::Installing)).then(&["update.cancel_refused 1/1", "update.installing 1/1"]);
     given(cancelling()).when(says(S::Verifying)).then(&[]);
@@ -60,7 +60,7 @@ fn while_cancelling_the_device_has_the_last_word() {
 }
 
 #[test]
-fn a_device_may_obey_a_cancel_that_crossed_its_installing() {
+fn a_device_may_obey_a_cancel_sent_while_it_reported_installing() {
     let crossed = [cancelling(), vec![says(S::Installing)]].concat();
     given(crossed.clone()).when(says(S::Cancelled)).then(&["update.cancelled 1/1"]);
     given([crossed.clone(), vec![says(S::Rebooting)]].concat())
@@ -71,7 +71,7 @@ fn a_device_may_obey_a_cancel_that_crossed_its_installing() {
 }
 
 #[test]
-fn the_waiting_clock_ends_what_was_never_answered() {
+fn the_waiting_clock_ends_an_update_that_was_never_answered() {
     let wait = |phase| expire(1, 1, phase, Clock::Wait);
     let offline = Phase::Waiting(WaitReason::Offline);
     given([registered(), vec![grant(1)]].concat())
@@ -86,7 +86,7 @@ fn the_waiting_clock_ends_what_was_never_answered() {
 }
 
 #[test]
-fn the_working_clock_makes_a_failure_of_what_was_answered() {
+fn the_working_clock_fails_an_update_that_was_answered() {
     let total = |phase| expire(1, 1, phase, Clock::Total);
     for (until, phase) in [(S::Received, Phase::Accepted), (S::Rebooting, Phase::Rebooting)] {
         let ended = format!("update.timed_out 1/1 in {} x_timed_out", phase.word());
@@ -103,7 +103,7 @@ fn the_working_clock_makes_a_failure_of_what_was_answered() {
 }
 
 #[test]
-fn silence_ends_an_attempt_and_without_further_ones_the_update() {
+fn silence_ends_an_attempt_and_after_the_last_one_the_update() {
     let silent = |attempt, phase| expire(1, attempt, phase, Clock::Phase);
     for (until, phase) in
         [(S::Received, Phase::Accepted), (S::Downloading, Phase::Downloading), (S::Installing, Phase::Installing)]
@@ -139,7 +139,7 @@ fn after_a_deferral_an_own_update_goes_on_and_a_campaigns_waits_for_a_slot() {
 }
 
 #[test]
-fn a_stale_belief_changes_nothing() {
+fn a_stale_clock_has_no_effect() {
     for clock in [Clock::Wait, Clock::Total, Clock::Phase] {
         given(working(S::Installing)).when_at(LATER_S, expire(1, 1, Phase::Downloading, clock)).then(&[]);
         given(working(S::Installing)).when_at(LATER_S, expire(1, 2, Phase::Installing, clock)).then(&[]);
@@ -150,14 +150,14 @@ fn a_stale_belief_changes_nothing() {
 }
 
 #[test]
-fn a_belief_that_something_has_happened_to_since_changes_nothing() {
+fn a_clock_has_no_effect_after_a_later_event_of_the_update() {
     let past = || given(dispatched()).and(0, expire(1, 1, Phase::Dispatched, Clock::Phase));
     let stale = DeviceCommand::Expire { ordinal: 1, attempt: 1, phase: Phase::Dispatched, clock: Clock::Phase, seq: 4 };
     past().and(1, DeviceCommand::SeenOnline).when_at(2, stale).then(&[]);
 }
 
 #[test]
-fn a_device_that_is_heard_and_never_answers_is_told_ever_less_often() {
+fn a_reachable_device_that_never_answers_gets_its_command_less_and_less_often() {
     let mut device = state_of(&online());
     let (mut now, mut events) = (0, 0);
     device.decide(at(0), &grant(1)).unwrap().iter().for_each(|event| device.apply(event));
@@ -183,7 +183,7 @@ fn a_device_that_is_heard_and_never_answers_is_told_ever_less_often() {
 }
 
 #[test]
-fn deferrals_without_end_come_to_one() {
+fn endless_deferrals_expire_the_update() {
     let mut device = state_of(&dispatched());
     let (mut now, mut count) = (0, 0);
     while !device.update(1).unwrap().phase.is_ended() {

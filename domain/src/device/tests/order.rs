@@ -1,4 +1,4 @@
-//! What a device said has an order: what is older than what was applied comes too late, however often it is delivered.
+//! Messages of a device have an order: a message that is older than one that was applied is late, however often it is delivered.
 
 use ReportStatus as S;
 
@@ -60,7 +60,7 @@ fn a_status_that_is_read_late_regresses_nothing() {
 }
 
 #[test]
-fn what_is_read_late_fails_nothing_and_what_it_remembers_is_not_looked_at() {
+fn a_late_status_fails_nothing_and_its_last_update_is_ignored() {
     let failed = Report { code: Some("install_failed".into()), ..plain_report(1, 1, S::Failed) };
     let late = DeviceCommand::from(Presence { last_update: Some(failed), ..presence("b2", "1.0.0") });
     let on_trial = [installing(), vec![nth(30, trial("b3", "2.0.0"))]].concat();
@@ -68,7 +68,7 @@ fn what_is_read_late_fails_nothing_and_what_it_remembers_is_not_looked_at() {
 }
 
 #[test]
-fn a_late_status_is_kept_once_and_brings_nobody_back() {
+fn a_late_status_is_recorded_once_and_sets_no_device_online() {
     let gone = [installing(), vec![nth(30, status("b3", "1.0.0")), lost()]].concat();
     let late = nth(20, status("b2", "2.0.0"));
     given(gone.clone()).when(late.clone()).then(&["device.reported_late 2.0.0"]);
@@ -88,7 +88,7 @@ fn late_messages_are_remembered_within_bounds() {
 }
 
 #[test]
-fn without_boot_ids_a_late_status_is_late_just_the_same() {
+fn a_late_status_without_boot_id_is_late_too() {
     let past = vec![register(), nth(10, status_without_boot("3.0.0")), nth(30, status_without_boot("1.0.0"))];
     given(past.clone()).when(nth(20, status_without_boot("2.0.0"))).then(&["device.reported_late 2.0.0"]);
     given(past).when(nth(20, status_without_boot("1.0.0"))).then(&[]);
@@ -123,7 +123,7 @@ fn an_update_that_begins_with_a_status_does_not_stand_for_its_mark() {
 }
 
 #[test]
-fn a_boot_that_others_followed_says_nothing_although_the_broker_got_it_later() {
+fn a_status_of_an_earlier_boot_has_no_effect_even_if_it_arrives_later() {
     let past = [installing(), vec![nth(30, status("b2", "1.0.0"))]].concat();
     let again = overtaking(50, status("b1", "1.0.0"));
     given(past.clone()).when(again.clone()).then(&[]);
@@ -131,7 +131,7 @@ fn a_boot_that_others_followed_says_nothing_although_the_broker_got_it_later() {
 }
 
 #[test]
-fn an_older_report_takes_an_update_nowhere() {
+fn an_older_report_does_not_change_an_update() {
     let working = [installing(), vec![nth(40, says(S::Rebooting))]].concat();
     for word in [S::Failed, S::Rejected, S::Completed] {
         let late = format!("update.reported_late 1/1 {}", word.word());
@@ -171,14 +171,14 @@ fn events_without_marks_are_older_than_any() {
 }
 
 #[test]
-fn how_a_message_arrived_is_no_part_of_the_command() {
+fn the_arrival_is_not_part_of_the_command() {
     let plain = serde_json::to_string(&status("b1", "1.0.0")).unwrap();
     assert_eq!(serde_json::to_string(&overtaking(7, status("b1", "1.0.0"))).unwrap(), plain);
     assert!(!plain.contains("arrival"), "{plain}");
 }
 
 #[test]
-fn an_echo_of_a_deferral_is_no_deferral() {
+fn a_deferral_in_last_update_is_no_deferral() {
     let echo =
         |word| DeviceCommand::from(Presence { last_update: Some(plain_report(1, 1, word)), ..presence("b1", "1.0.0") });
     let busy = Report { code: Some("busy".into()), ..plain_report(1, 1, S::Failed) };
@@ -192,7 +192,7 @@ fn an_echo_of_a_deferral_is_no_deferral() {
 }
 
 #[test]
-fn an_echo_takes_no_update_out_of_its_deferral_and_starts_no_clock() {
+fn last_update_neither_ends_a_deferral_nor_starts_a_clock() {
     let echo =
         |word| DeviceCommand::from(Presence { last_update: Some(plain_report(1, 1, word)), ..presence("b1", "1.0.0") });
     let deferred = [working(S::Downloading), vec![defers(1, 60)]].concat();

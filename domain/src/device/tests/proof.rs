@@ -44,7 +44,7 @@ fn the_proof_may_come_before_the_reports() {
 }
 
 #[test]
-fn an_image_on_trial_is_not_confirmed_until_it_is_marked_good() {
+fn an_image_on_trial_is_confirmed_only_when_it_is_marked_good() {
     given(working(S::Installing))
         .when(trial("b2", "2.0.0"))
         .then(&["device.versions_reported 2.0.0", "update.rebooting 1/1"]);

@@ -1,4 +1,4 @@
-//! What operators do to a device itself, and what it says of itself.
+//! Operators' commands on a device, and a device's reports about itself.
 
 use super::*;
 
@@ -11,14 +11,14 @@ fn a_device_is_registered_once() {
 }
 
 #[test]
-fn nothing_is_asked_of_an_unknown_device() {
+fn an_unknown_device_takes_no_commands() {
     for command in [update_to("2.0.0"), grant(1), says(ReportStatus::Received), DeviceCommand::SeenOnline, lost()] {
         given(vec![]).when(command).refused("device_unknown");
     }
 }
 
 #[test]
-fn a_merge_patch_that_changes_nothing_is_no_fact() {
+fn a_merge_patch_without_changes_gives_no_event() {
     let patch =
         |name: &str| ProfilePatch { manufacturer: crate::change::Change::Set(name.into()), ..ProfilePatch::default() };
     let amend = |name| DeviceCommand::Amend { patch: patch(name), versions: BTreeMap::new() };
@@ -99,7 +99,7 @@ fn a_decommissioned_device_takes_nothing_but_registration() {
 }
 
 #[test]
-fn a_device_taken_back_was_never_seen_in_this_life() {
+fn a_recommissioned_device_counts_as_never_seen() {
     let again = vec![DeviceCommand::Decommission, register()];
     let device = state_of(&[online(), again.clone()].concat());
     assert_eq!((device.reachability, device.session), (Reachability::NeverSeen, None));
@@ -107,7 +107,7 @@ fn a_device_taken_back_was_never_seen_in_this_life() {
 }
 
 #[test]
-fn what_was_confirmed_in_an_earlier_life_does_not_regress() {
+fn firmware_confirmed_before_decommissioning_does_not_regress() {
     let confirmed = [working(ReportStatus::Installing), vec![status("b2", "2.0.0")]].concat();
     let again = DeviceCommand::Register { profile: profile(), versions: versions("2.0.0") };
     given([confirmed, vec![DeviceCommand::Decommission, again]].concat())
@@ -116,7 +116,7 @@ fn what_was_confirmed_in_an_earlier_life_does_not_regress() {
 }
 
 #[test]
-fn presence_changes_are_facts_and_repeats_are_not() {
+fn presence_changes_give_events_and_repeats_do_not() {
     given(registered()).when(DeviceCommand::SeenOnline).then(&["device.came_online"]);
     given(online()).when(DeviceCommand::SeenOnline).then(&[]);
     given(online()).when(status("b1", "1.0.0")).then(&[]);
@@ -125,7 +125,7 @@ fn presence_changes_are_facts_and_repeats_are_not() {
 }
 
 #[test]
-fn info_tells_only_of_components_that_nothing_is_known_of() {
+fn info_sets_versions_of_unknown_components_only() {
     let info = |component: &str| {
         let versions = BTreeMap::from([(component.into(), "9.9.9".into())]);
         DeviceCommand::from(Info { versions, ..Info::default() })

@@ -1,11 +1,11 @@
-//! Reports in order, out of order, twice, late, and for what isn't there.
+//! Reports in order, out of order, repeated, late, and on unknown updates.
 
 use ReportStatus as S;
 
 use super::*;
 
 #[test]
-fn reports_in_order_are_one_fact_each() {
+fn reports_in_order_give_one_event_each() {
     given(dispatched()).when(says(S::Received)).then(&["update.accepted 1/1"]);
     given(working(S::Received)).when(says(S::Downloading)).then(&["update.downloading 1/1"]);
     given(working(S::Downloading)).when(says(S::Verifying)).then(&["update.verifying 1/1"]);
@@ -15,7 +15,7 @@ fn reports_in_order_are_one_fact_each() {
 }
 
 #[test]
-fn a_report_that_comes_again_or_late_takes_nothing_back() {
+fn a_repeated_or_late_report_reverts_nothing() {
     for until in [S::Received, S::Downloading, S::Verifying, S::Installing, S::Rebooting] {
         for earlier in [S::Received, S::Downloading, S::Verifying, S::Installing, S::Rebooting] {
             given(working(until)).when(says(until)).then(&[]);
@@ -42,7 +42,7 @@ fn a_lost_received_is_implied_by_what_follows() {
 }
 
 #[test]
-fn reports_of_another_attempt_or_update_are_no_facts() {
+fn reports_of_another_attempt_or_update_give_no_events() {
     for (ordinal, attempt) in [(1, 0), (1, 2), (2, 1), (0, 1)] {
         for status in [S::Received, S::Installing, S::Failed, S::Completed, S::Rejected] {
             given(working(S::Downloading)).when(report(ordinal, attempt, status)).then(&[]);
@@ -64,7 +64,7 @@ fn a_deferral_is_kept_until_its_time_and_is_never_a_failure() {
 }
 
 #[test]
-fn not_now_is_a_deferral_also_where_the_device_calls_it_a_failure() {
+fn a_failure_with_a_defer_code_is_a_deferral() {
     for past in [dispatched(), working(S::Downloading), working(S::Installing)] {
         given(past).when(fails(1, "low_battery")).then(&["update.deferred 1/1"]);
     }
@@ -122,7 +122,7 @@ fn other_bytes_than_ordered_end_the_attempt() {
 }
 
 #[test]
-fn an_ended_update_stays_ended_and_keeps_each_late_word_once() {
+fn an_ended_update_stays_ended_and_records_each_late_status_once() {
     let over = expire(1, 1, Phase::Downloading, Clock::Total);
     let timed_out = [working(S::Downloading), vec![over]].concat();
     given(timed_out.clone()).when(says(S::Downloading)).then(&[]);
@@ -132,7 +132,7 @@ fn an_ended_update_stays_ended_and_keeps_each_late_word_once() {
 }
 
 #[test]
-fn a_report_heals_through_last_update() {
+fn last_update_replaces_a_lost_report() {
     let message = Presence { last_update: Some(plain_report(1, 1, S::Installing)), ..presence("b1", "1.0.0") };
     given(dispatched()).when(message.into()).then(&["update.accepted 1/1", "update.installing 1/1"]);
     let failed = Report { code: Some("install_failed".into()), ..plain_report(1, 1, S::Failed) };
@@ -152,7 +152,7 @@ fn a_device_stages_only_what_it_was_told_to_stage() {
 }
 
 #[test]
-fn a_failure_said_again_is_no_news_where_the_update_found_another_end() {
+fn a_repeated_failure_has_no_effect_when_the_update_ended_otherwise() {
     let failed = fails(1, "download_failed");
     for (runs, end) in [("3.0.0", "update.superseded 1/1 already_newer"), ("2.0.0", "update.confirmed 1/1 2.0.0")] {
         let past = [working(S::Downloading), vec![status_without_boot(runs), failed.clone()]].concat();
@@ -162,7 +162,7 @@ fn a_failure_said_again_is_no_news_where_the_update_found_another_end() {
 }
 
 #[test]
-fn nobody_speaks_of_an_attempt_before_the_first() {
+fn a_report_on_attempt_zero_has_no_effect() {
     let waits = [online(), vec![DeviceCommand::Hold { until: None }]].concat();
     for past in [waits, [dispatched(), vec![cancel(1), says(S::Cancelled)]].concat()] {
         given(past).when(report(1, 0, S::Completed)).then(&[]);

@@ -1,4 +1,4 @@
-//! Firmware without boot ids: nothing is concluded before something shows that it has restarted.
+//! Firmware without boot ids: nothing is concluded without evidence of a restart.
 
 use ReportStatus as S;
 
@@ -49,7 +49,7 @@ fn each_sign_of_a_restart_lets_the_old_version_count() {
 }
 
 #[test]
-fn what_shows_no_restart_lets_nothing_count() {
+fn without_evidence_of_a_restart_the_old_version_does_not_count() {
     given(still_old()).when(goodbye(Some("s0"))).then(&[]);
     given([still_old(), vec![goodbye(Some("s0"))]].concat()).when(in_session("s1", "1.0.0")).then(&[]);
     let early =
@@ -81,7 +81,7 @@ fn a_version_confirmed_by_a_claim_alone_regresses_only_after_a_restart_or_its_ti
 }
 
 #[test]
-fn rebooting_said_before_or_after_completed_is_said_once() {
+fn rebooting_before_or_after_completed_is_recorded_once() {
     given([claimed(), vec![says(S::Rebooting)]].concat()).when(says(S::Rebooting)).then(&[]);
     given(claimed()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
     given(working(S::Rebooting)).when(says(S::Completed)).then(&[]);

@@ -1,4 +1,4 @@
-//! Grants of a campaign: each is answered, none is answered twice, and what can't begin gives its slot back.
+//! Grants of a campaign: each has an effect once, and an update that can't begin gives its slot back.
 
 use super::*;
 use crate::preconditions::Preconditions;
@@ -43,7 +43,7 @@ fn every_granted_device_gets_an_outcome_of_its_own() {
 }
 
 #[test]
-fn a_device_that_another_update_of_the_firmware_holds_waits_and_is_judged_when_that_ends() {
+fn a_device_with_another_update_of_the_firmware_waits_and_is_judged_when_that_ends() {
     given(dispatched()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.waiting 2/0 busy"]);
     let both = [dispatched(), vec![grant(1), says(ReportStatus::Received)]].concat();
     let confirmed = [both.clone(), vec![status("b2", "2.0.0")]].concat();
@@ -118,7 +118,7 @@ fn a_pause_takes_back_only_what_was_not_answered() {
 }
 
 #[test]
-fn an_answer_that_crosses_a_withdrawal_is_believed() {
+fn an_answer_sent_before_a_withdrawal_arrived_is_accepted() {
     let withdrawn = [granted(), vec![DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
     given(withdrawn)
         .when(says(ReportStatus::Downloading))
@@ -152,7 +152,7 @@ fn a_withdrawn_update_lets_the_devices_own_one_begin() {
 }
 
 #[test]
-fn a_slot_that_never_arrived_is_taken_back_for_good() {
+fn a_slot_that_never_arrived_is_taken_back_permanently() {
     let DeviceCommand::GrantSlot { request, grant: slot } = grant(1) else { unreachable!() };
     let take_back = DeviceCommand::CancelGranted { request, grant: slot };
     given(online()).when(take_back.clone()).then(&["update.queued 1/0 2.0.0", "update.cancelled 1/0"]);
@@ -162,7 +162,7 @@ fn a_slot_that_never_arrived_is_taken_back_for_good() {
 }
 
 #[test]
-fn a_cancelled_campaign_takes_back_what_can_be() {
+fn a_cancelled_campaign_takes_back_what_is_not_past_return() {
     let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
     given([registered(), vec![grant(1)]].concat()).when(cancelled()).then(&["update.cancelled 1/0"]);
     given(granted()).when(cancelled()).then(&["update.cancelling 1/1"]);
@@ -172,7 +172,7 @@ fn a_cancelled_campaign_takes_back_what_can_be() {
 }
 
 #[test]
-fn what_waits_between_attempts_is_judged_anew_when_the_device_runs_something_else() {
+fn an_update_between_attempts_is_checked_again_when_the_device_runs_another_version() {
     let withdrawn = [online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
     given(withdrawn.clone()).when(grant(2)).then(&["update.dispatched 1/1"]);
     let newer = [withdrawn, vec![status("b2", "2.1.0")]].concat();
@@ -180,7 +180,7 @@ fn what_waits_between_attempts_is_judged_anew_when_the_device_runs_something_els
 }
 
 #[test]
-fn what_waits_for_a_withdrawn_firmware_is_taken_out() {
+fn waiting_updates_of_a_withdrawn_firmware_end() {
     let firmware_id = wanted("2.0.0").firmware.firmware_id;
     let gone = DeviceCommand::WithdrawFirmware { firmware_id };
     given([registered(), vec![update_to("2.0.0")]].concat())
@@ -210,7 +210,7 @@ fn what_is_under_way_is_cancelled_when_its_firmware_is_withdrawn_and_says_why() 
 }
 
 #[test]
-fn bytes_of_a_withdrawn_firmware_are_given_out_only_where_nothing_can_be_taken_back() {
+fn bytes_of_a_withdrawn_firmware_are_available_only_past_the_point_of_no_return() {
     use crate::firmware::FirmwareStatus as S;
     let given_out = |past: &[DeviceCommand], status: S| status.is_given_out(state_of(past).update(1));
     let (downloading, installing) = (working(ReportStatus::Downloading), working(ReportStatus::Installing));
@@ -231,7 +231,7 @@ fn a_refused_cancel_is_not_asked_again_in_the_same_attempt() {
 }
 
 #[test]
-fn an_own_update_with_preconditions_waits_until_somebody_says_that_they_hold() {
+fn an_own_update_with_preconditions_waits_until_they_are_met() {
     let preconditions = Some(Preconditions { min_battery_percent: Some(30), ..Preconditions::default() });
     let asked = ask(UpdateRequest { preconditions, ..wanted("2.0.0") });
     let proceed = |seq| DeviceCommand::Proceed { ordinal: 1, seq };
@@ -247,7 +247,7 @@ fn an_own_update_with_preconditions_waits_until_somebody_says_that_they_hold() {
 }
 
 #[test]
-fn what_an_operator_wanted_cancelled_is_not_tried_again() {
+fn an_update_that_an_operator_cancelled_is_not_retried() {
     let past = [online(), vec![grant(1), says(ReportStatus::Downloading), cancel(1)]].concat();
     let went_on = [past, vec![says(ReportStatus::Installing)]].concat();
     given(went_on).when(fails(1, "install_failed")).then(&["update.failed 1/1 install_failed"]);

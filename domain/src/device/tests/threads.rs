@@ -1,4 +1,4 @@
-//! What events of a device belong together, and what clocks go back to.
+//! Threads of a device's events, and the causes of clocks.
 
 use super::*;
 use crate::decider::Decider;
@@ -54,7 +54,7 @@ fn an_overtaken_update_goes_on_in_its_thread() {
 }
 
 #[test]
-fn what_is_said_of_the_device_itself_is_in_no_thread() {
+fn events_of_the_device_itself_belong_to_no_thread() {
     assert_eq!(threads(&events_of(&online())), []);
     let (device, said_lost) = after(lost());
     assert_eq!(threads(&said_lost), []);
@@ -62,7 +62,7 @@ fn what_is_said_of_the_device_itself_is_in_no_thread() {
 }
 
 #[test]
-fn each_clock_goes_back_to_the_event_that_set_it() {
+fn the_cause_of_each_clock_is_the_event_that_set_it() {
     let mut device = Device::default();
     let mut set: Vec<(String, _)> = vec![];
     for event in events_of(&[working(ReportStatus::Rebooting), vec![fails(1, "boot_failed")]].concat()) {
@@ -86,7 +86,7 @@ fn each_clock_goes_back_to_the_event_that_set_it() {
 }
 
 #[test]
-fn a_command_on_the_whole_device_is_meant_for_none_of_its_updates() {
+fn a_command_on_the_whole_device_addresses_none_of_its_updates() {
     let device = state_of(&dispatched());
     let hold = DeviceCommand::Hold { until: None };
     for command in [DeviceCommand::Decommission, hold, DeviceCommand::Release, register()] {

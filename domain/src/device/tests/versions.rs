@@ -1,4 +1,4 @@
-//! One comparison of versions: what a device reports, what a firmware is called, what may be installed over what.
+//! The comparison of versions: reported versions, firmware versions, and which may be installed over which.
 
 use ReportStatus as S;
 
@@ -36,7 +36,7 @@ fn a_version_in_another_spelling_is_proof() {
 }
 
 #[test]
-fn another_label_is_another_build_where_both_name_one() {
+fn two_different_labels_are_different_builds() {
     given(runs("2.1.0+g4f1c"))
         .when(update_to("2.1.0+g5a5a"))
         .then(&["update.queued 1/0 2.1.0+g5a5a", "update.dispatched 1/1"]);

@@ -1,4 +1,4 @@
-//! What decisions carry as evidence: the counts and devices that were judged.
+//! Evidence of decisions: the counts and devices that were judged.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn names(evidence: &Evidence) -> Vec<&str> {
 }
 
 #[test]
-fn the_evidence_is_what_the_gate_saw() {
+fn the_evidence_has_the_counts_of_the_gate() {
     let mut view = running(settled(20, 5, 6), Counts::default());
     view.failed_devices = (0..30).map(|n| failed(n, 1, false)).collect();
     let evidence = evidence(&view);
@@ -48,7 +48,7 @@ fn after_acceptance() -> RolloutView {
 }
 
 #[test]
-fn what_an_operator_accepted_is_no_evidence_of_a_gate() {
+fn accepted_failures_are_not_evidence_of_a_gate() {
     let view = after_acceptance();
     let evidence = evidence(&view);
     assert_eq!((evidence.enrolled, evidence.reached, evidence.confirmed), (10, 10, 6));
@@ -70,7 +70,7 @@ fn a_gate_of_the_whole_campaign_names_devices_of_all_waves() {
 
 /// An attempt that failed and was followed by one that didn't counts for the failure gate alone.
 #[test]
-fn the_success_gate_tells_how_updates_ended() {
+fn the_evidence_of_the_success_gate_counts_how_updates_ended() {
     let mut view = running(Counts { gate_failed: 2, ..settled(20, 19, 1) }, Counts::default());
     view.failed_devices = vec![failed(1, 1, false), FailedDevice { ended: false, ..failed(2, 1, false) }];
     let evidence = evidence(&view);
@@ -79,7 +79,7 @@ fn the_success_gate_tells_how_updates_ended() {
 }
 
 #[test]
-fn the_end_of_a_campaign_tells_of_everything_that_failed() {
+fn the_evidence_at_the_end_has_all_failures() {
     let mut view = after_acceptance();
     (view.wave_completed, view.spec.failure_threshold_percent) = (true, crate::campaign::tests::threshold(100));
     let evidence = evidence(&view);

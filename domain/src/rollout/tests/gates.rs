@@ -25,14 +25,14 @@ fn a_wave_smaller_than_the_minimum_is_judged_when_all_have_settled() {
 }
 
 #[test]
-fn so_many_failures_close_the_gate_before_shares_can_be_told() {
+fn a_failure_count_closes_the_gate_before_enough_devices_have_settled() {
     let mut view = running(in_use(settled(20, 0, 2), 5), none());
     view.spec.failure_count = Some(2);
     decides(&view, 1, &["close Failure 1 at 20"]);
 }
 
 #[test]
-fn the_whole_campaign_is_judged_beside_the_open_wave() {
+fn the_whole_campaign_is_judged_too() {
     let mut view = running(settled(20, 12, 8), in_use(settled(20, 10, 0), 5));
     view.wave = 2;
     decides(&view, 1, &["close Failure all at 20"]);
@@ -48,7 +48,7 @@ fn a_wave_may_have_a_threshold_of_its_own() {
 }
 
 #[test]
-fn devices_that_are_offline_are_no_failures() {
+fn offline_devices_are_not_failures() {
     let view = running(settled(20, 14, 0), none());
     decides(&view, 59, &[]);
     decides(&view, 60, &["pass 1"]);
@@ -56,14 +56,14 @@ fn devices_that_are_offline_are_no_failures() {
 }
 
 #[test]
-fn the_success_gate_says_nothing_while_devices_work_or_could() {
+fn the_success_gate_is_undecided_while_devices_work_or_are_ready() {
     decides(&running(in_use(settled(20, 19, 0), 1), none()), 59, &[]);
     let ready = Counts { ready: 1, ..settled(20, 19, 0) };
     decides(&running(ready, none()), 120, &["grant 1"]);
 }
 
 #[test]
-fn late_comers_at_work_hold_a_wave_only_while_their_failing_would_matter() {
+fn late_devices_hold_a_wave_only_while_their_failure_would_matter() {
     decides(&running(in_use(settled(20, 19, 0), 1), none()), 60, &["pass 1"]);
     decides(&running(in_use(settled(20, 14, 1), 3), none()), 60, &[]);
     decides(&running(in_use(settled(20, 5, 0), 1), none()), 60, &[]);
@@ -82,7 +82,7 @@ fn too_few_devices_reached_pauses_after_the_wait() {
 }
 
 #[test]
-fn a_wave_in_which_everybody_has_ended_and_nobody_failed_passes() {
+fn a_wave_that_has_ended_without_failures_passes() {
     decides(&running(Counts { expired: 11, ..settled(20, 9, 0) }, none()), 1, &["pass 1"]);
     decides(&running(Counts { expired: 20, ..none() }, none()), 1, &["pass 1"]);
     let accepted =
@@ -92,7 +92,7 @@ fn a_wave_in_which_everybody_has_ended_and_nobody_failed_passes() {
 
 /// Two devices, one is confirmed, one never comes.
 #[test]
-fn a_gate_with_nobody_behind_it_doesnt_close_for_want_of_answers() {
+fn the_last_gate_does_not_close_for_missing_answers() {
     let mut alone = running(settled(2, 1, 0), Counts::default());
     alone.spec.gate_min_settled = 10;
     decides(&alone, 59, &[]);
@@ -118,7 +118,7 @@ fn a_gate_with_nobody_behind_it_doesnt_close_for_want_of_answers() {
 }
 
 #[test]
-fn who_was_reached_and_then_deferred_or_was_cancelled_counts_on_neither_side() {
+fn reached_devices_that_deferred_or_were_cancelled_do_not_count() {
     let deferred = Counts { reached: 20, ..settled(20, 10, 0) };
     decides(&running(deferred, none()), 1, &[]);
     decides(&running(deferred, none()), 60, &["pass 1"]);
@@ -129,7 +129,7 @@ fn who_was_reached_and_then_deferred_or_was_cancelled_counts_on_neither_side() {
 }
 
 #[test]
-fn a_wave_whose_devices_all_fell_away_holds_nothing_up() {
+fn a_wave_without_remaining_devices_passes() {
     let gone = Counts { superseded: 15, cancelled: 5, ..none() };
     decides(&running(gone, none()), 1, &["pass 1"]);
     decides(&running(Counts::default(), none()), 1, &["pass 1"]);
@@ -227,7 +227,7 @@ fn after_its_end_a_campaign_only_goes_on_with_what_it_began() {
 }
 
 #[test]
-fn cancelling_ends_when_nobody_works_or_holds_a_slot() {
+fn cancelling_ends_when_no_device_works_or_holds_a_slot() {
     let mut view = running(in_use(settled(20, 10, 0), 2), none());
     view.status = CampaignStatus::Cancelling;
     decides(&view, 1, &["cancel"]);

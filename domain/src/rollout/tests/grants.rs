@@ -56,7 +56,7 @@ fn nothing_is_granted_past_a_failed_gate_or_while_paused() {
 }
 
 #[test]
-fn a_pause_doesnt_put_off_the_end() {
+fn a_pause_does_not_postpone_the_end() {
     let mut view = running(Counts { ready: 5, ..settled(10, 4, 1) }, Counts { enrolled: 10, ..Counts::default() });
     (view.status, view.ends_at) = (CampaignStatus::Paused, Some(at(5)));
     decides(&view, 4, &["withdraw"]);

@@ -1,4 +1,4 @@
-//! How fast slots are granted where the rate is limited.
+//! How fast slots are granted if the rate is limited.
 
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ fn a_new_rate_counts_from_now_on() {
 
 proptest! {
     #[test]
-    fn in_no_time_more_begin_than_a_burst_and_what_the_rate_gives(
+    fn never_more_devices_begin_than_burst_and_rate_allow(
         rate in 1..5_000u32, burst in proptest::option::of(1..600u32),
         looks in proptest::collection::vec((0..20_000_000i64, 1..600u32), 1..100),
     ) {

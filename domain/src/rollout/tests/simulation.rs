@@ -294,7 +294,7 @@ proptest! {
 }
 
 #[test]
-fn a_calm_rollout_confirms_everybody() {
+fn a_rollout_without_faults_confirms_all_devices() {
     let mut world = World::new(Some(1), false);
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);

@@ -1,4 +1,4 @@
-//! What a campaign waits for never disagrees with what is decided.
+//! The waits of a campaign are consistent with the decided steps.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -151,7 +151,7 @@ fn each_thing_that_a_campaign_waits_for_has_its_name_and_its_time() {
 }
 
 #[test]
-fn a_stopped_campaign_waits_for_who_stopped_it() {
+fn a_stopped_campaign_waits_for_the_one_who_stopped_it() {
     let mut view = running(settled(20, 10, 0), Counts::default());
     let kind = |view: &RolloutView, cause| waits(view, cause, at(1)).first().map(Wait::kind);
     view.status = CampaignStatus::Paused;
