@@ -1,7 +1,7 @@
-//! Aggregates kept in memory, least recently used out first.
+//! Aggregates kept in memory. The least recently used are evicted first.
 //!
-//! An entry may be older than the log, never wrong: the log is append-only, and every append names the sequence number it builds on.
-//! Each entry is a slot that an append updates in place, so that the usual command copies no aggregate.
+//! An entry may be older than the log, but is never wrong: the log is append-only, and every append names the sequence number that it
+//! expects. An append updates an entry in place, so that a usual command copies no aggregate.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use domain::{AggregateKey, Decider};
 
 use crate::context::Loaded;
 
-/// Most bytes of records behind cached aggregates. State folded from them is as a rule smaller.
+/// Most bytes of the records of all cached aggregates. The state folded from them is usually smaller.
 pub const CACHE_MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// What an entry costs beside its records and commands, in bytes.
+/// Cost of an entry without its records and commands, in bytes.
 const ENTRY_BYTES: usize = 512;
-/// What one remembered command costs, in bytes.
+/// Cost of one remembered command, in bytes.
 const COMMAND_BYTES: usize = 64;
-/// What one thread costs, in bytes.
+/// Cost of one thread, in bytes.
 const THREAD_BYTES: usize = 64;
 
 type Shared = Arc<dyn Any + Send + Sync>;
@@ -24,7 +24,7 @@ type Shared = Arc<dyn Any + Send + Sync>;
 #[derive(Clone)]
 struct Entry {
     slot: Arc<Mutex<Option<Shared>>>,
-    /// What the cache was told the entry weighs.
+    /// The weight of the entry that the cache knows.
     weight: u32,
 }
 
@@ -48,12 +48,12 @@ impl Cache {
         shared.downcast().ok()
     }
 
-    /// Keeps what was read, unless something newer is there.
+    /// Keeps an aggregate that was read, unless a newer one is cached.
     pub(crate) fn put<A: Decider>(&self, key: &AggregateKey, loaded: &Arc<Loaded<A>>) {
         self.update(key, loaded.clone(), |_| ());
     }
 
-    /// Changes `loaded` and keeps it: in place when only the cache and the caller hold it.
+    /// Changes `loaded` and keeps it. The change is made in place if only the cache and the caller have a reference to it.
     pub(crate) fn update<A: Decider>(
         &self,
         key: &AggregateKey,

@@ -1,11 +1,11 @@
 //! The one place that reads the wall clock or makes a random id.
 //!
-//! Everything else gets time and ids as arguments, so that decisions can be repeated.
+//! All other code gets time and ids as arguments, so that decisions can be reproduced.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-/// Digits of a second that are kept: what PostgreSQL keeps, so that a time survives the way to a row and back.
+/// Fractional digits of a second that are kept: as many as PostgreSQL keeps, so that a time read back from a row is the same.
 const SUBSECOND_DIGITS: u16 = 6;
 
 /// The time, to the microsecond.
@@ -14,7 +14,7 @@ pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(SUBSECOND_DIGITS)
 }
 
-/// A new id that sorts by the time it was made.
+/// A new id. Ids sort by their time of creation.
 pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }

@@ -1,4 +1,4 @@
-//! An aggregate as it was read: its state, where it stands in the log, and which commands made it.
+//! An aggregate that was read from the log: its state, its position in the log, and its latest commands.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use domain::{Actor, CommandId, Decider};
 use crate::record::CommandHash;
 use crate::threads::Threads;
 
-/// Commands remembered per aggregate. A command sent again later than that many others is judged as a new one.
+/// Commands remembered per aggregate. A command that is sent again after more than this many others is treated as a new one.
 pub const RECENT_COMMANDS_MAX: usize = 1_024;
 
-/// An aggregate with its place in the log.
+/// An aggregate with its position in the log.
 #[derive(Debug, Clone)]
 pub struct Loaded<A: Decider> {
     pub aggregate: Arc<A>,
@@ -25,7 +25,7 @@ pub struct Loaded<A: Decider> {
     pub origin: Option<Arc<Origin>>,
     pub times: Times,
     pub recent: RecentCommands,
-    /// Where its threads stand.
+    /// The state of its threads.
     pub threads: Threads,
     /// Bytes of its records, which is what the cache counts.
     pub(crate) bytes: usize,
@@ -54,7 +54,7 @@ pub struct Origin {
     pub by: Actor,
 }
 
-/// When events of the types that [`Decider::DATED`] names were decided last.
+/// When events of the types in [`Decider::DATED`] were last decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Times(Vec<(&'static str, DateTime<Utc>)>);
 
@@ -79,14 +79,14 @@ impl Times {
 #[derive(Debug, Clone, Default)]
 pub struct RecentCommands(VecDeque<CommandOutcome>);
 
-/// What a command once stored.
+/// What a command stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandOutcome {
     pub id: CommandId,
     pub hash: CommandHash,
     /// Sequence number of its record.
     pub sequence: u64,
-    /// Number of events in the aggregate behind its record.
+    /// Number of events of the aggregate after its record.
     pub version: u64,
     pub event_count: u32,
 }

@@ -1,8 +1,8 @@
-//! Messages of devices that could not be taken, or only in part, kept with the reason, bounded by age and size.
+//! Dead letters: messages of devices that could not be accepted, or only in part, kept with the reason. Bounded by age and size.
 //!
-//! Stream DEAD_LETTERS, subject `dead.{tenant or _}.{source}.{device or _}.{reason}`, so that one tenant's, one device's and one reason's
-//! are found by subject ([`page`]). Letters of earlier versions stand under `dead.{tenant or _}.{source}`. Payloads come from anybody, so
-//! they are cut to a bound.
+//! Stream DEAD_LETTERS, subject `dead.{tenant or _}.{source}.{device or _}.{reason}`, so that dead letters of one tenant, one device or one
+//! reason are found by subject ([`page`]). Earlier versions used `dead.{tenant or _}.{source}`. Payloads come from untrusted senders, so
+//! they are cut to a maximum length.
 
 mod page;
 mod reason;
@@ -34,17 +34,17 @@ pub const ORIGIN_HEADER: &str = "Waybill-Origin";
 pub const LENGTH_HEADER: &str = "Waybill-Length";
 
 const PREFIX: &str = "dead";
-/// Stands for a tenant or device that could not be told.
+/// Placeholder for a tenant or device that is not known.
 const NOBODY: &str = "_";
 
 /// A message that was refused.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetter<'a> {
-    /// Whose it is, if that could be told.
+    /// The tenant, if known.
     pub tenant: Option<&'a TenantId>,
-    /// The device that sent it, or that it names as its sender.
+    /// The device that sent it, according to the message.
     pub device: Option<&'a DeviceId>,
-    /// Which part refused it, one subject token: `mqtt`, `chirpstack`, …
+    /// The part that refused it, one subject token: `mqtt`, `chirpstack`, …
     pub source: &'static str,
     /// Where it came from: topic or route.
     pub origin: &'a str,
@@ -76,8 +76,8 @@ impl DeadLetters {
         publish(&self.client, DEAD_LETTERS, subject(&letter), headers, body, MESSAGE_MAX_BYTES).await
     }
 
-    /// One page of a tenant's letters, the newest first: those with a sequence number below `before`, at most `limit`. A bounded number of
-    /// requests, however many letters there are.
+    /// One page of a tenant's dead letters, the newest first: those with a sequence number below `before`, at most `limit`. The number of
+    /// requests is bounded, independent of the number of dead letters.
     pub async fn page(
         &self,
         filter: &LetterFilter,
@@ -87,7 +87,7 @@ impl DeadLetters {
         page::read(&self.client, filter, before, limit).await
     }
 
-    /// How many of a tenant's letters fit a filter.
+    /// How many dead letters of a tenant match a filter.
     pub async fn count(&self, filter: &LetterFilter) -> Result<u64, StoreError> {
         page::count(&self.client, filter).await
     }
@@ -100,7 +100,7 @@ fn subject(letter: &DeadLetter<'_>) -> String {
     format!("{PREFIX}.{tenant}.{source}.{device}.{}", letter.reason.word())
 }
 
-/// The text as far as it can stand in a header: printable ASCII, cut to the bound.
+/// The text as a header value: printable ASCII, cut to the maximum length.
 fn header_text(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
     text.chars().take(TEXT_MAX_BYTES).map(printable).collect()

@@ -1,14 +1,14 @@
-//! What can go wrong with the log. A refusal by the rules is none of these, it is a `domain::Rejection`.
+//! Errors of the log. A refusal by the rules is not an error, it is a `domain::Rejection`.
 
 use domain::Rejection;
 
 /// Why an append did not end with a sequence number.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The aggregate has moved. `last` is its last sequence number when the log named it.
-    #[error("the aggregate has moved on")]
+    /// The aggregate has newer records. `last` is its last sequence number, if the log named it.
+    #[error("the aggregate has newer records")]
     Conflict { last: Option<u64> },
-    /// No answer in time: the record may be stored, now or later.
+    /// No answer in time: the record may have been stored, or be stored later.
     #[error("the event log gave no answer in time: {0}")]
     Ambiguous(String),
     /// Nothing was stored.
@@ -28,16 +28,16 @@ pub enum AppendError {
 /// Why the log could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The event log cannot be reached or has no leader. Trying again later is right.
+    /// The event log cannot be reached or has no leader. A retry may succeed.
     #[error("the event log is not available: {0}")]
     Unavailable(String),
-    /// Nothing more can be stored until somebody makes room. Reading goes on. Trying again later is right.
+    /// Nothing more can be stored until an operator frees space. Reads still work. A retry may succeed.
     #[error("the event log is not available: no space left: {0}")]
     NoSpace(String),
     /// The event log refuses: permissions, limits or a configuration that differs.
     #[error("the event log refused: {0}")]
     Refused(String),
-    /// The record would be larger than the log takes.
+    /// The record is larger than the log accepts.
     #[error("the record of {bytes} bytes is larger than {max_bytes}")]
     TooLarge { bytes: usize, max_bytes: usize },
     /// The record's event type, or its schema version, is newer than this program.
@@ -46,7 +46,7 @@ pub enum StoreError {
     /// The record cannot be read, or does not follow the one before it.
     #[error("the record at {position} is damaged: {reason}")]
     Corrupt { position: u64, reason: String },
-    /// The stream is another one than at the start: restored, or deleted and created again.
+    /// The stream is not the one from the start of the process: it was restored, or deleted and created again.
     #[error("the event log is another one: it was created at {found_ms} ms, not at {wanted_ms} ms")]
     OtherIncarnation { wanted_ms: u64, found_ms: u64 },
 }
@@ -56,8 +56,8 @@ impl StoreError {
         matches!(self, Self::Unavailable(_) | Self::NoSpace(_))
     }
 
-    /// Whether no program will ever succeed: the record itself is at fault. Everything else may pass, an event that is newer than this
-    /// program included: another one knows it.
+    /// Whether no retry can succeed, because the record itself is wrong. All other errors may be temporary. An unknown event type is
+    /// temporary too: a newer program can read it.
     pub fn is_final(&self) -> bool {
         match self {
             Self::TooLarge { .. } | Self::Corrupt { .. } => true,
@@ -76,10 +76,10 @@ pub enum ExecuteError {
     /// Refused by the rules.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The aggregate isn't at a version that the sender has seen; nothing was stored.
+    /// The aggregate does not have the expected version; nothing was stored.
     #[error("the aggregate has changed: its version is {version}")]
     VersionDiffers { version: u64 },
-    /// Others kept writing to the same aggregate; nothing was stored. Trying again is right.
+    /// Other commands kept writing to the same aggregate; nothing was stored. A retry may succeed.
     #[error("the aggregate kept changing")]
     Conflict,
     /// The command id was used before on this aggregate, for another command.

@@ -1,8 +1,8 @@
 //! The one executor: load, decide, append, bounded retry.
 //!
-//! Before a refusal or a command without effect is believed, the state it was decided on is compared with the leader. After a conflict
-//! or a time-out the aggregate is read anew and searched for the command's own id before anything else: that is how a command whose
-//! acknowledgement was lost finds its outcome, and why sending one twice is harmless.
+//! Before a rejection or a command without effect is returned, the state that it was decided on is compared with the leader. After a
+//! conflict or a timeout the aggregate is read again and first searched for the command's own id. So a command whose acknowledgement was
+//! lost finds its outcome, and sending a command twice is harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::request::{Checked, Committed, Request};
 use crate::store::EventStore;
 use crate::threads::Links;
 
-/// Times a command is decided and appended before it ends as a conflict.
+/// How often a command is decided and appended before it ends as a conflict.
 pub const TRIES_MAX: u32 = 5;
-/// Time in which a command gets an outcome.
+/// Time limit of a command.
 pub const EXECUTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause before the second try, in microseconds; doubles with each further one.
 const RETRY_PAUSE_US: u64 = 2_000;
-/// Pause before an append whose outcome isn't known is looked for again.
+/// Pause before an append with unknown outcome is looked for again.
 const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 impl EventStore {
@@ -48,7 +48,7 @@ impl EventStore {
         outcome
     }
 
-    /// Decides a command on the newest state and stores nothing. Of a command that was stored before it tells that outcome.
+    /// Decides a command on the newest state without storing anything. For a command that was stored before it returns that outcome.
     pub async fn check<A: Decider>(
         &self,
         key: &Key<A>,
@@ -71,8 +71,8 @@ impl EventStore {
         Ok(Checked { position, version, aggregate, origin, times, events })
     }
 
-    /// What a command stored when it was sent earlier, if the aggregate remembers it: for senders that look at more than the aggregate
-    /// before they send. Any of the digests proves that it is the same command.
+    /// What a command stored when it was sent earlier, if the aggregate remembers it. For senders that check more than the aggregate before
+    /// they send. Any of the digests identifies the same command.
     pub async fn repeated<A: Decider>(
         &self,
         key: &Key<A>,
@@ -103,20 +103,20 @@ impl EventStore {
     }
 }
 
-/// One command on its way.
+/// The execution of one command.
 struct Execution<'a, A: Decider> {
     store: &'a EventStore,
     key: &'a AggregateKey,
     request: &'a Request<CommandOf<A>>,
     /// The digest that is stored, then others that prove a repeated command.
     digests: [CommandHash; 2],
-    /// Whether an append of this command got no answer and so may have been stored.
+    /// Whether an append of this command got no answer, so it may have been stored.
     unanswered: bool,
     /// Whether the state has been compared with the leader.
     fresh: bool,
 }
 
-/// What one round came to.
+/// Result of one round.
 enum Round<A: Decider> {
     Done(Committed<A>),
     Again(Arc<Loaded<A>>),
@@ -133,7 +133,7 @@ impl<'a, A: Decider> Execution<'a, A> {
 
     async fn run(mut self, key: &Key<A>) -> Result<Committed<A>, ExecuteError> {
         let mut loaded = self.store.load(key).await?;
-        // The round behind the last try only looks whether that one was stored after all.
+        // The round after the last try only checks whether that try was stored.
         for round in 0..=TRIES_MAX {
             if (1..TRIES_MAX).contains(&round) {
                 pause_before(round).await;
@@ -203,8 +203,8 @@ impl<'a, A: Decider> Execution<'a, A> {
         }
     }
 
-    /// Where an earlier try of the same command may have been stored, giving up would leave its sender in the dark: it is tried on until
-    /// somebody takes it or refuses it, or the time is over.
+    /// If an earlier try of the same command may have been stored, its outcome must be found. So the append is retried until it is accepted
+    /// or refused, or the time limit is reached.
     async fn append_record(&self, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
         loop {
             match self.store.log.append(self.key, expected_last, body.clone()).await {
@@ -234,7 +234,7 @@ impl<'a, A: Decider> Execution<'a, A> {
         self.fresh = true;
         loop {
             match self.read_anew(named).await {
-                // Only the leader knows whether the command took effect; a cluster has a new one within seconds.
+                // Only the leader knows whether the command was stored. A cluster elects a new leader within seconds.
                 Err(error) if self.unanswered && error.is_unavailable() => sleep(LOOK_AGAIN_PAUSE).await,
                 read => return Ok(read?),
             }
@@ -250,8 +250,8 @@ impl<'a, A: Decider> Execution<'a, A> {
     }
 }
 
-/// What a command is known by: the digest of what its sender said, if it has one; and of the command, which was stored alone before senders
-/// gave digests of their own.
+/// Digests that identify a command: the request digest, if there is one, and the digest of the command itself, which earlier versions
+/// stored.
 fn digests<C: serde::Serialize>(request: &Request<C>) -> Result<[CommandHash; 2], StoreError> {
     let command = CommandHash::of(&request.command).map_err(|error| StoreError::Refused(error.to_string()))?;
     Ok([request.request_digest.unwrap_or(command), command])
@@ -274,7 +274,7 @@ fn committed<A: Decider>(
     }
 }
 
-/// What follows from a command, if the sender has seen this version. Where there is nothing yet, the rules speak first.
+/// Decides a command at the expected version. If the aggregate does not exist yet, a rejection by the rules takes precedence.
 fn decide_on<A: Decider>(loaded: &Loaded<A>, request: &Request<CommandOf<A>>) -> Result<Vec<A::Event>, ExecuteError> {
     let differs = request.expected_version.as_ref().is_some_and(|expected| !expected.includes(loaded.version));
     if differs && loaded.version > 0 {
@@ -284,7 +284,7 @@ fn decide_on<A: Decider>(loaded: &Loaded<A>, request: &Request<CommandOf<A>>) ->
     if differs { Err(ExecuteError::VersionDiffers { version: loaded.version }) } else { Ok(events) }
 }
 
-/// How a command came out, for the metrics.
+/// Outcome of a command, for the metrics.
 fn word<A: Decider>(outcome: &Result<Committed<A>, ExecuteError>) -> &'static str {
     match outcome {
         Ok(committed) if committed.repeated => "repeated",

@@ -1,9 +1,9 @@
-//! The public, stable language of Waybill: one CloudEvents 1.0 message per event that concerns the outside.
+//! The public feed of Waybill: one CloudEvents 1.0 message per public event.
 //!
-//! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. What a message says is decided in `data`, by hand, event by
-//! event: no free text but names of campaigns, no reasons, nothing internal (slots, claims). The names and shapes here are a promise of their
-//! own; `golden/feed` holds one file per type and version, never edited; where fields were added, a further one names what (`…v1.name.json`).
-//! [`forwarder`] carries the messages into the stream.
+//! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. The content of each message is mapped by hand in `data`: no free
+//! text except names of campaigns, no reasons, nothing internal (slots, claims). Names and shapes are a stable contract: `golden/feed` has
+//! one file per type and version, which is never edited. If fields were added, a further file names the addition (`…v1.name.json`).
+//! [`forwarder`] writes the messages to the stream.
 
 mod campaign;
 pub mod consumers;
@@ -29,10 +29,10 @@ use crate::log::RawRecord;
 use crate::position::Position;
 use crate::record::Record;
 
-/// Header: place of the event in the log, `{sequence}-{index}`; the forwarder's own checkpoint.
+/// Header: position of the event in the log, `{sequence}-{index}`; the forwarder's own checkpoint.
 pub const POSITION_HEADER: &str = "Waybill-Position";
 
-/// Header: W3C trace context of the request that led to the event; absent where none did directly.
+/// Header: W3C trace context of the request that led to the event; absent if no request led to it directly.
 pub const TRACE_HEADER: &str = "ce-traceparent";
 
 /// One message of FEED.
@@ -55,13 +55,13 @@ impl FeedMessage {
     }
 }
 
-/// Body of a message: which thing, since when, by whom, and what is particular to the event.
+/// Body of a message: the aggregate, time, actor, and the data of the event.
 #[derive(Serialize)]
 struct Body<'a> {
     tenant: &'a str,
     /// Id of the aggregate.
     id: &'a str,
-    /// Number of events in the aggregate behind this one.
+    /// Number of events of the aggregate after this one.
     version: u64,
     actor: &'a str,
     correlation_id: Uuid,
@@ -71,9 +71,9 @@ struct Body<'a> {
     data: Value,
 }
 
-/// What the outside may know of an event: version of the form, and content. `None`: nothing.
+/// The public part of an event: version of the form, and content. `None` for an internal event.
 pub(crate) trait Public: EventTypes {
-    /// Versions count up per event type whenever a field changes its meaning or goes.
+    /// The version of an event type is raised when a field is removed or changes its meaning.
     fn public(&self, id: &str) -> Option<(u16, Value)>;
 }
 

@@ -1,4 +1,4 @@
-//! Records into state: the one place that applies stored events.
+//! Folds records into state: the one place that applies stored events.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::log::RawRecord;
 use crate::record::{CommandHash, Record};
 use crate::threads::RecordRef;
 
-/// Records of one aggregate above which loading it is worth a warning.
+/// A warning is logged when an aggregate with more records than this is loaded.
 const LONG_AGGREGATE_RECORDS: usize = 5_000;
 
 impl<A: Decider> Loaded<A> {
-    /// Applies further records. Those already applied are skipped; a version that does not follow is an error.
+    /// Applies further records. Records that were applied are skipped. A version that does not follow is an error.
     pub(crate) fn apply_records(&mut self, records: &[RawRecord]) -> Result<(), StoreError> {
         if records.len() > LONG_AGGREGATE_RECORDS {
             tracing::warn!(aggregate = %records[0].key, records = records.len(), "aggregate is long; loading it is slow");
@@ -41,7 +41,7 @@ impl<A: Decider> Loaded<A> {
         Ok(())
     }
 
-    /// Applies one further record, for people to look at. `gaps` says that records before it are missing, so that any version may follow.
+    /// Applies one further record, for display. `gaps`: records before it are missing, so any version may follow.
     pub(crate) fn apply_readable(&mut self, raw: &RawRecord, gaps: bool) -> Result<(), StoreError> {
         let record = Record::decode(raw.position, &raw.body)?;
         if gaps && record.version > self.version {
@@ -72,7 +72,7 @@ impl<A: Decider> Loaded<A> {
         self.recent.push(outcome);
     }
 
-    /// Says how the aggregate began, unless that is known.
+    /// Sets how the aggregate began, if that is not known.
     pub(crate) fn begins_with(&mut self, origin: impl FnOnce() -> Origin) {
         if self.origin.is_none() {
             self.origin = Some(Arc::new(origin()));

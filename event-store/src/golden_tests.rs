@@ -1,4 +1,4 @@
-//! Every form that was ever written can still be read, and what is written today has the form on file.
+//! Every form that was ever written can be read, and today's form equals the golden file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::request::Request;
 use crate::threads::{Cause, Link, Links, RecordRef};
 use crate::{subject, upcast};
 
-/// Events have their files beside the domain that writes them, everything else here.
+/// Golden files of events are in the domain crate, all others here.
 fn file(path: &str) -> PathBuf {
     let crate_dir = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     match path.strip_prefix("events/") {
@@ -36,7 +36,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Every schema of every event type decodes, and today's is written as it stands on file.
+/// Every schema of every event type decodes, and today's schema is written as in its golden file.
 fn check_events<E: EventTypes>() {
     for (name, today) in E::TYPES {
         for schema in 1..=*today {
@@ -129,7 +129,7 @@ fn record_of(kind: &str, id: &str, event: &str) -> RawRecord {
     }
 }
 
-/// Fields of the public language that came after the first file of their event.
+/// Fields of the public feed that were added after the first file of their event.
 const ADDED: [(&str, &str); 2] = [("campaign.created", "name"), ("campaign.amended", "name")];
 
 /// What others read is as on file. A file that is missing is written when `WRITE_GOLDEN` is set; none is ever overwritten.

@@ -1,7 +1,7 @@
-//! The past of an aggregate: its state at a position or a time, and its events one by one.
+//! The history of an aggregate: its state at a position or a time, and its events one by one.
 //!
-//! Of a time's past is what the log had stored by then, by its own clock, and what was decided by then, as events say it themselves: any
-//! time that is shown of an event finds the event.
+//! A time includes an event if the log had stored it by then, by the log's clock, or if it was decided by then, by the event's own time. So
+//! both times that are shown with an event find it.
 
 use std::time::Duration;
 
@@ -21,24 +21,25 @@ const NANOS_PER_MILLI: u32 = 1_000_000;
 const NANOS_PER_MICRO: u32 = 1_000;
 /// Records read at once when events are listed.
 const PAGE_RECORDS: usize = 500;
-/// Times a record is looked for that is known to be there: a replica may lack it for a moment.
+/// How often a known record is looked for: a replica may lack it for a moment.
 const LOOKS_MAX: u32 = 20;
 /// Pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
 
-/// A moment in the life of the log.
+/// A moment in the history of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     /// Everything up to this sequence number, included.
     Position(u64),
-    /// Everything up to this event: of its record nothing after it counts.
+    /// Everything up to this event. Later events of the same record are not included.
     Event(Position),
-    /// Everything stored or decided at or before this time. One in whole milliseconds or microseconds means all of that.
+    /// Everything stored or decided at or before this time. A time in whole milliseconds or microseconds includes that whole millisecond or
+    /// microsecond.
     Time(DateTime<Utc>),
 }
 
 impl At {
-    /// Whether a record is of this moment's past.
+    /// Whether this moment includes a record.
     pub fn covers(self, position: u64, stored_at: DateTime<Utc>, recorded_at: DateTime<Utc>) -> bool {
         match self {
             Self::Position(last) => position <= last,
@@ -51,7 +52,7 @@ impl At {
     }
 }
 
-/// The last instant that a time stands for: people and programs leave digits away.
+/// The last instant that a time stands for: a time may be written with fewer digits.
 fn end_of(time: DateTime<Utc>) -> DateTime<Utc> {
     let digits_left_away =
         [NANOS_PER_MILLI, NANOS_PER_MICRO].into_iter().find(|unit| time.timestamp_subsec_nanos().is_multiple_of(*unit));
@@ -59,7 +60,7 @@ fn end_of(time: DateTime<Utc>) -> DateTime<Utc> {
     time.checked_add_signed(TimeDelta::nanoseconds(more)).unwrap_or(time)
 }
 
-/// One event with where, when and why it was stored.
+/// One event with its position, time and metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded<E> {
     pub position: Position,
@@ -78,15 +79,15 @@ pub struct Recorded<E> {
 #[derive(Debug, Clone)]
 pub struct Unreadable {
     pub sequence: u64,
-    /// Number that the record's first event has in the aggregate, as far as can be told.
+    /// Number of the record's first event in the aggregate, as far as known.
     pub version: u64,
     pub stored_at: DateTime<Utc>,
-    /// When the command was decided, and by whom, where that much can be read.
+    /// When the command was decided, and by whom, if that can be read.
     pub meta: Option<(CommandId, Metadata)>,
     pub error: StoreError,
 }
 
-/// What a history shows.
+/// An item of a history.
 #[derive(Debug, Clone)]
 pub enum Entry<E> {
     Event(Recorded<E>),
@@ -110,16 +111,16 @@ impl<E> Entry<E> {
     }
 }
 
-/// An aggregate as it was, as far as its records can be read.
+/// An aggregate at a moment, as far as its records can be read.
 #[derive(Debug)]
 pub struct Past<A: Decider> {
     pub loaded: Loaded<A>,
-    /// Records that are missing in it.
+    /// Records that could not be applied.
     pub unreadable: Vec<Unreadable>,
 }
 
 impl EventStore {
-    /// An aggregate as it was, for people to look at: what can't be read is told beside it. Version 0 when it did not exist yet.
+    /// An aggregate at a moment, for display: records that can't be read are listed with it. Version 0 if it did not exist yet.
     pub async fn past<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Past<A>, StoreError> {
         let mut past = Past { loaded: Loaded::default(), unreadable: Vec::new() };
         let mut pages = Pages::to_the_end(self, key.raw()).await?;
@@ -142,8 +143,8 @@ impl EventStore {
         Ok(past)
     }
 
-    /// The events of an aggregate from a version on (1 is its first event), at most `limit`, with the records that can't be read in their
-    /// places. Lacks nothing that was stored before.
+    /// The events of an aggregate from a version on (1 is its first event), at most `limit`, with unreadable records in their places.
+    /// Includes everything that was stored before the call.
     pub async fn entries<A: Decider>(
         &self,
         key: &Key<A>,
@@ -177,7 +178,7 @@ impl EventStore {
         Ok(version)
     }
 
-    /// An aggregate as it was. Version 0 when it did not exist yet.
+    /// An aggregate at a moment. Version 0 if it did not exist yet.
     pub async fn load_at<A: Decider>(&self, key: &Key<A>, at: At) -> Result<Loaded<A>, StoreError> {
         let mut loaded = Loaded::default();
         let mut pages = Pages::to_the_end(self, key.raw()).await?;
@@ -198,7 +199,8 @@ impl EventStore {
         Ok(loaded)
     }
 
-    /// The events of an aggregate from a version on (1 is its first event), at most `limit`. Lacks nothing that was stored before.
+    /// The events of an aggregate from a version on (1 is its first event), at most `limit`. Includes everything that was stored before the
+    /// call.
     pub async fn history<A: Decider>(
         &self,
         key: &Key<A>,
@@ -221,7 +223,7 @@ impl EventStore {
         Ok(listed)
     }
 
-    /// Shows every event of an aggregate, oldest first. Lacks nothing that was stored before.
+    /// Shows every event of an aggregate, oldest first. Includes everything that was stored before the call.
     pub async fn walk<A: Decider>(
         &self,
         key: &Key<A>,
@@ -236,7 +238,7 @@ impl EventStore {
         Ok(())
     }
 
-    /// The events of the record at a sequence number that is known to be the aggregate's.
+    /// The events of the record at a sequence number, which is known to belong to the aggregate.
     pub(crate) async fn events_at<A: Decider>(
         &self,
         key: &AggregateKey,
@@ -266,7 +268,7 @@ impl<'a> Pages<'a> {
         Ok(Self { store, key, next: 1, last: store.log.last_sequence(key).await? })
     }
 
-    /// Records that follow, never an empty page; none at the end. Waits, bounded, for a replica that has them.
+    /// The next records, never an empty page; none at the end. Waits, up to a limit, for a replica that has them.
     async fn next(&mut self) -> Result<Option<Vec<RawRecord>>, StoreError> {
         if self.next > self.last {
             return Ok(None);
@@ -283,13 +285,13 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Whether a record is of a moment's past. Of one that can't be read only the log's time is known.
+/// Whether a moment includes a record. For an unreadable record only the log's time is known.
 fn covered(at: At, raw: &RawRecord) -> bool {
     let recorded_at = Record::decode(raw.position, &raw.body).map_or(raw.stored_at, |record| record.meta.recorded_at);
     at.covers(raw.position, raw.stored_at, recorded_at)
 }
 
-/// The events of a record, or the record itself where they can't be read.
+/// The events of a record, or the record itself if they can't be read.
 fn entries_of<E: domain::decider::EventTypes>(raw: &RawRecord, version: u64) -> Vec<Entry<E>> {
     let events = Record::decode(raw.position, &raw.body).and_then(|record| recorded_events(raw, &record));
     match events {
@@ -309,7 +311,7 @@ fn unreadable(raw: &RawRecord, version: u64, error: StoreError) -> Unreadable {
     }
 }
 
-/// A record's body without the events behind one of them.
+/// A record's body without the events after a given one.
 fn up_to(raw: &RawRecord, index: u16) -> Result<Bytes, StoreError> {
     let mut record = Record::decode(raw.position, &raw.body)?;
     record.events.truncate(usize::from(index) + 1);
@@ -317,7 +319,7 @@ fn up_to(raw: &RawRecord, index: u16) -> Result<Bytes, StoreError> {
     serde_json::to_vec(&record).map(Bytes::from).map_err(corrupt)
 }
 
-/// The events of one record, each with its place.
+/// The events of one record, each with its position.
 pub fn recorded_events<E: domain::decider::EventTypes>(
     raw: &RawRecord,
     record: &Record,
@@ -351,7 +353,7 @@ mod tests {
         for at in ["00.193041Z", "00.192Z", "00Z"] {
             assert!(!covered(&format!("2026-03-01T12:00:{at}")), "{at}");
         }
-        // Stored by a clock that was behind.
+        // Stored by a clock that was slow.
         assert!(At::Time(recorded).covers(1, recorded, stored));
         assert!(At::Time(DateTime::<Utc>::MAX_UTC).covers(1, stored, recorded));
         assert!(At::Position(1).covers(1, stored, recorded) && !At::Position(0).covers(1, stored, recorded));

@@ -1,8 +1,8 @@
 //! The log on NATS JetStream, stream EVENTS.
 //!
-//! Every request has a deadline, and none is started while the connection is down: the client would keep it and send it when the server
-//! is back, so commands would queue beside the log. Reads are one request to any replica (`replies`), everything that must be the
-//! newest truth asks the leader.
+//! Every request has a deadline. No request is started while the connection is down: the client would buffer it and send it when the server
+//! is back, so commands would queue outside the log. Reads are one request to any replica (`replies`). Requests that need the newest state
+//! ask the leader.
 
 pub(crate) mod append;
 mod probe;
@@ -44,12 +44,12 @@ pub struct JetStreamLog {
     replies: Arc<Replies>,
     writes: Arc<Writes>,
     probe: Arc<Probe>,
-    /// How often the client had connected when `writes` was last true.
+    /// Number of connects of the client for which `writes` is valid.
     connects: Arc<AtomicU64>,
 }
 
 impl JetStreamLog {
-    /// The log behind a connection whose streams [`streams::ensure`] has checked. `tasks` owns the task that hands out replies.
+    /// The log over a connection whose streams [`streams::ensure`] has checked. `tasks` owns the task that distributes replies.
     pub async fn connect(client: Client, tasks: &Tasks) -> Result<Self, StoreError> {
         let replies = Replies::start(&client, tasks).await?;
         let connects = client.statistics().connects.load(Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl JetStreamLog {
         Ok(log)
     }
 
-    /// A server that has gone away since the streams were checked may come back.
+    /// A server that has disconnected since the streams were checked may come back.
     async fn wait_for_leader(&self) -> Result<(), StoreError> {
         let deadline = Instant::now() + streams::READY_TIMEOUT;
         loop {
@@ -81,7 +81,7 @@ impl JetStreamLog {
         &self.client
     }
 
-    /// What appends have shown on the connection there is now.
+    /// What appends have shown on the current connection.
     fn writes(&self) -> &Writes {
         let connects = self.client.statistics().connects.load(Ordering::Relaxed);
         if self.connects.swap(connects, Ordering::Relaxed) != connects {
@@ -101,7 +101,7 @@ impl Log for JetStreamLog {
         match &appended {
             Ok(_) => writes.acknowledged(now),
             Err(AppendError::NoSpace(reason)) => writes.refused(reason, now),
-            // Without a connection nobody could answer.
+            // Without a connection there is no answer.
             Err(AppendError::Ambiguous(_)) if connected(&self.client).is_ok() => writes.unanswered(began, now),
             Err(_) => {}
         }
@@ -187,7 +187,7 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     match serde_json::from_slice(&message.payload) {
         Ok(Answer::Ok(answer)) => Ok(Ok(answer)),
         Ok(Answer::Err { error }) => Ok(Err(error)),
-        Err(error) => Err(StoreError::Refused(format!("JetStream's answer makes no sense: {error}"))),
+        Err(error) => Err(StoreError::Refused(format!("JetStream's answer can't be read: {error}"))),
     }
 }
 

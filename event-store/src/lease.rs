@@ -1,9 +1,9 @@
-//! One owner at a time, over all processes: a lease in a NATS key-value bucket.
+//! A lease in a NATS key-value bucket: one owner at a time, over all processes.
 //!
-//! No clocks are compared. The owner writes the entry again and again; another takes it over only after it has itself seen the entry
-//! unchanged for the whole term. Every write names the revision it replaces, so of two that race one loses. The owner stops believing
-//! before the term ends: [`Lease::lost`] is cancelled when renewing fails. A lease keeps work from being done twice for long; whatever
-//! must never happen twice is guarded by the log.
+//! No clocks are compared. The owner renews the entry regularly. Another process takes the lease over only after it has itself observed the
+//! entry unchanged for the whole term. Every write names the revision that it replaces, so one of two concurrent writers loses. The owner
+//! stops before the term ends: [`Lease::lost`] is cancelled when renewing fails. A lease limits how long work is done twice. Actions that
+//! must never happen twice are guarded by the log.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::streams::LEASES;
 
 /// A lease is renewed this many times in a term.
 const RENEWALS_PER_TERM: u32 = 4;
-/// The owner gives up after this part of a term without a renewal, so that it has stopped when another begins.
+/// The owner gives up after this part of a term without a renewal, so that it has stopped before another begins.
 const GIVE_UP_AFTER: f64 = 0.75;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ struct Term {
     term_ms: u64,
 }
 
-/// A lease that is held. Dropping it gives it back as soon as possible.
+/// An acquired lease. Dropping it releases it as soon as possible.
 #[derive(Debug)]
 pub struct Lease {
     lost: CancellationToken,
@@ -37,8 +37,9 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Waits until `owner` holds the lease `name`, then keeps it. An owner's name is used by one contender at a time; who has lost a lease
-    /// and asks for it under the same name has it back at once, unless another took it. Interruptions of NATS are waited out; drop the future to give up.
+    /// Waits until `owner` has the lease `name`, then renews it. Only one contender may use an owner's name at a time. An owner that has
+    /// lost the lease and asks again under the same name gets it back at once, unless another took it. Interruptions of NATS are waited
+    /// out; drop the future to give up.
     pub async fn acquire(client: &Client, tasks: &Tasks, name: &str, owner: &str, term: Duration) -> Self {
         let mut seen = None;
         loop {
@@ -54,7 +55,7 @@ impl Lease {
         }
     }
 
-    /// Cancelled when the lease is no longer held: whoever works under it must stop.
+    /// Cancelled when the lease is lost: work under it must stop.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
     }
@@ -81,7 +82,7 @@ impl Contender {
         Ok(Self { store, name: name.to_owned(), value, term })
     }
 
-    /// The revision under which the lease was taken; `None` when somebody else has it.
+    /// The revision under which the lease was taken; `None` if another owner has it.
     async fn try_take(&self, seen: &mut Option<Seen>) -> Result<Option<u64>, StoreError> {
         let Some(entry) = self.store.entry(self.name.clone()).await.map_err(unavailable)? else {
             return Ok(self.store.create(&self.name, self.bytes()?).await.ok());
@@ -92,7 +93,8 @@ impl Contender {
         Ok(None)
     }
 
-    /// Whether the entry has stood unchanged for its whole term before our own eyes, or is our own: whoever asks again renews it no more.
+    /// Whether this process observed the entry unchanged for its whole term, or the entry has this owner's name: the owner that asks again
+    /// no longer renews it.
     fn is_over(&self, entry: &Entry, seen: &mut Option<Seen>) -> bool {
         let held = serde_json::from_slice::<Term>(&entry.value).ok();
         if held.as_ref().is_some_and(|held| held.owner == self.value.owner) {

@@ -1,14 +1,14 @@
 //! The event log: append, load, execute, subscribe.
 //!
-//! One command is one message (a [`Record`] of 1..n events) on the aggregate's own subject, appended only if the aggregate has not moved
+//! One command is one message (a [`Record`] of 1..n events) on the aggregate's own subject, appended only if the aggregate has not changed
 //! since it was read. [`EventStore`] is the one executor (load, decide, append, bounded retry) over a [`Log`], of which there are two:
 //! [`JetStreamLog`] and [`MemoryLog`]; one contract suite runs against both. Start at [`EventStore::execute`].
 //!
 //! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
 //! neither position nor version, and its snapshot stores apply events twice.
 //!
-//! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; no append goes without an expectation; a
-//! command that stored events answers with its first outcome when sent again.
+//! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; every append names an expected sequence
+//! number; a command that stored events answers with its first outcome when sent again.
 
 pub mod cache;
 pub mod clock;

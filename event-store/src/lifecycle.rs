@@ -1,7 +1,7 @@
 //! Every background task has a name and an owner.
 //!
-//! A [`Tasks`] hands out one cancellation token and keeps count of what it started. A task that ends by an error or a panic is logged
-//! here, once. Shutting down is: cancel, wait up to a deadline, then let go.
+//! A [`Tasks`] has one cancellation token and tracks the tasks that it started. A task that ends with an error or a panic is logged here,
+//! once. A shutdown cancels, waits up to a deadline, then abandons the remaining tasks.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -24,17 +24,17 @@ impl Tasks {
         Self::default()
     }
 
-    /// Cancelled when the process should stop. Long-running tasks end soon after.
+    /// Cancelled when the process should stop. Long-running tasks then end soon.
     pub fn token(&self) -> &CancellationToken {
         &self.token
     }
 
-    /// Tasks that are stopped with these, and can be stopped alone.
+    /// Child tasks: they stop when these stop, and can be stopped alone.
     pub fn child(&self) -> Self {
         Self { token: self.token.child_token(), tracker: TaskTracker::new() }
     }
 
-    /// Starts a task: the one place that does. Its error or panic is logged under its name and ends nothing else.
+    /// Starts a task. This is the only place that does. Its error or panic is logged under its name and does not affect other tasks.
     pub fn spawn<F, O>(&self, name: &'static str, future: F) -> tokio::task::JoinHandle<()>
     where
         F: Future<Output = O> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the events of a command go back to, decided when they are stored.
+//! Correlation and cause of a command's events, computed when they are stored.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::request::Request;
 use crate::threads::{Cause, Link, Links};
 
 impl Links {
-    /// What a command's events go back to.
+    /// Correlation and cause of a command's events.
     pub(crate) fn of<A: Decider>(loaded: &Loaded<A>, request: &Request<CommandOf<A>>, events: &[A::Event]) -> Self {
         let aim = loaded.aggregate.aim_of(&request.command);
         let point = loaded.threads.newest(&aim.points);
-        // Given by the command; inside, what is given may be that nothing led to it.
+        // The cause that the command names. The inner value is none if the command has no cause.
         let given = match request.cause {
             Cause::Sender => Some(None),
             Cause::Record(record) => Some(Some(record)),

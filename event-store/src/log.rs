@@ -1,6 +1,6 @@
-//! The log as bytes: what the two implementations have in common.
+//! The log as bytes: the interface of its two implementations.
 //!
-//! Nothing is decoded here. Positions rise, with gaps allowed; the records of one subject stand in the order in which they were accepted.
+//! Nothing is decoded here. Positions rise and may have gaps. The records of one subject are in the order in which they were accepted.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use futures::stream::BoxStream;
 
 use crate::error::{AppendError, StoreError};
 
-/// Largest record, in bytes: a command whose events are larger is wrong.
+/// Largest record, in bytes. A command with larger events is refused.
 pub const RECORD_MAX_BYTES: usize = 512 * 1024;
 
-/// No limit for [`Log::read`] but the log's own bound on the length of one aggregate.
+/// No limit for [`Log::read`], except the log's own limit for one aggregate.
 pub const ALL: usize = usize::MAX;
 
 /// An append-only log of records, one literal subject per aggregate.
@@ -32,24 +32,24 @@ pub trait Log: Send + Sync + 'static {
 
     async fn info(&self) -> Result<LogInfo, StoreError>;
 
-    /// Whether appends are stored now, as far as that can be known without one: an error that says why not. Cheap enough to be asked often.
+    /// Checks whether appends are stored now, without an append; the error says why not. Cheap enough for frequent calls.
     async fn writable(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
     /// All records from a sequence number on, then each as it is stored; never ends. Interruptions of the log are waited out. An error
-    /// is something that waiting does not mend.
+    /// means that waiting does not help.
     fn subscribe(&self, from_sequence: u64) -> Subscription;
 }
 
-/// Records as they come, each exactly once and in order.
+/// Records as they arrive, each exactly once and in order.
 pub type Subscription<R = RawRecord> = BoxStream<'static, Result<Delivery<R>, StoreError>>;
 
-/// What a subscription gives.
+/// An item of a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delivery<R = RawRecord> {
     Record(R),
-    /// Everything up to and including `position` has been delivered. Comes whenever the end is reached; 0 when the log is empty.
+    /// Everything up to and including `position` has been delivered. Sent whenever the end is reached; 0 when the log is empty.
     CaughtUp {
         position: u64,
     },
@@ -71,7 +71,7 @@ pub struct RawRecord {
 /// The state of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogInfo {
-    /// When the log was created, in milliseconds since 1970: names its incarnation.
+    /// When the log was created, in milliseconds since 1970. Identifies its incarnation.
     pub incarnation_ms: u64,
     /// 0 when it is empty.
     pub last_sequence: u64,

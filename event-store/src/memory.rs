@@ -1,4 +1,4 @@
-//! The log in memory: for tests of everything above it, and held to the same contract as JetStream's.
+//! The log in memory, for tests. It must pass the same contract tests as the one on JetStream.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,11 +72,11 @@ impl MemoryLog {
     }
 }
 
-/// Where a subscription stands.
+/// State of a subscription.
 struct Cursor {
     log: MemoryLog,
     next: u64,
-    /// Whether the subscriber knows that it has seen everything before `next`.
+    /// Whether the subscriber was told that it has everything before `next`.
     told: bool,
     changes: watch::Receiver<u64>,
 }

@@ -1,5 +1,5 @@
-//! What each crate says about its own metrics: a sentence for every one, and the series that are there before anything happens, so that
-//! an alarm on their rise sees the first one.
+//! Descriptions of metrics, declared by each crate: a sentence for each metric, and the series that exist from the start, so that an alarm
+//! on an increase sees the first one.
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
@@ -8,9 +8,9 @@ pub type Labels = &'static [(&'static str, &'static str)];
 
 /// A metric and what it means.
 pub enum Metric {
-    /// Only grows; with the series that stand at 0 from the start.
+    /// Only grows. With the series that are 0 from the start.
     Counter(&'static str, &'static str, &'static [Labels]),
-    /// Goes up and down; with the series that stand at 0 from the start.
+    /// Goes up and down. With the series that are 0 from the start.
     Gauge(&'static str, &'static str, &'static [Labels]),
     /// Observations in buckets.
     Histogram(&'static str, &'static str),
@@ -36,7 +36,7 @@ pub fn describe(metrics: &[Metric]) {
     }
 }
 
-/// Describes the metrics of the event log. Those of commands are there in every process.
+/// Describes the metrics of the event log. Every process has the metrics of commands.
 pub fn describe_own() {
     describe(&METRICS);
 }
@@ -58,12 +58,12 @@ const METRICS: [Metric; 6] = [
     ),
     Metric::Counter(
         "waybill_append_conflicts_total",
-        "Appends that were decided anew because somebody else had written to the aggregate.",
+        "Commands that were decided again because another command had written to the aggregate.",
         AGGREGATES,
     ),
     Metric::Counter(
         "waybill_stray_messages_total",
-        "Messages in a stream of Waybill that nobody of Waybill wrote; passed over.",
+        "Messages in a stream of Waybill that were written by another program and skipped.",
         &[&[("stream", "EVENTS")], &[("stream", "TELEMETRY")]],
     ),
     Metric::Counter(

@@ -1,12 +1,12 @@
-//! Places in the log.
+//! Positions in the log.
 //!
-//! A position is the stream's sequence number, an event's is that and its index in the record. To the outside a position names the
-//! incarnation of the stream too: after a restore from nothing, old positions are recognised as foreign instead of waited for.
+//! A position is the stream's sequence number, an event's is that and its index in the record. A position in the API also names the
+//! incarnation of the stream, so that after a new start with an empty log old positions are recognised and not waited for.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Place of one event: the record's sequence number in EVENTS and the event's index in the record.
+/// Position of one event: the record's sequence number in EVENTS and the event's index in the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub sequence: u64,
@@ -51,7 +51,7 @@ impl FromStr for PositionToken {
     }
 }
 
-/// Place of one event as clients see it: `{created_ms of the stream}-{sequence}.{index}`.
+/// Position of one event as clients see it: `{created_ms of the stream}-{sequence}.{index}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventToken {
     pub incarnation_ms: u64,
@@ -64,7 +64,7 @@ impl fmt::Display for EventToken {
     }
 }
 
-/// A position in any form that was ever given out: `{created_ms}-{sequence}`, with `.{index}` for one event; a sequence number; and
+/// A position in any form that was ever used: `{created_ms}-{sequence}`, with `.{index}` for one event; a sequence number; and
 /// `{sequence}-{index}`, as earlier versions named events. A stream's time of creation is far above any sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WrittenPosition {
@@ -74,7 +74,7 @@ pub struct WrittenPosition {
 }
 
 impl WrittenPosition {
-    /// When the stream that is meant was created, if the text says so.
+    /// Creation time of the stream, if the text has it.
     pub fn incarnation_ms(self) -> Option<u64> {
         self.incarnation_ms
     }
@@ -83,7 +83,7 @@ impl WrittenPosition {
         self.sequence
     }
 
-    /// The event that is meant; none for a whole record.
+    /// Index of the event; none for a whole record.
     pub fn event(self) -> Option<Position> {
         self.index.map(|index| Position { sequence: self.sequence, index })
     }
@@ -119,12 +119,12 @@ impl FromStr for WrittenPosition {
     }
 }
 
-/// A text that is no position.
+/// A text that is not a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no position; one is written {{created_ms}}-{{sequence}}, with .{{index}} after it for one event")]
+#[error("{0:?} is not a position; the form is {{created_ms}}-{{sequence}}, followed by .{{index}} for one event")]
 pub struct InvalidPosition(String);
 
-/// Earliest stream there can be, in milliseconds since 1970: September 2001.
+/// Earliest creation time of a stream, in milliseconds since 1970: September 2001.
 const INCARNATION_MIN_MS: u64 = 1_000_000_000_000;
 
 fn is_number(text: &str) -> bool {

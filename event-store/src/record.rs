@@ -1,8 +1,8 @@
 //! The commit record: what one command stored, as JSON.
 //!
-//! Events stand in it as the domain writes them, internally tagged with their stable name, each with its schema version. Metadata says
-//! who, why and since when. `v` is the version of this format; `enc` and `hash` are reserved for encryption and a hash chain. Golden
-//! files in `golden/record` hold every form ever written and are never edited.
+//! It has the events as the domain writes them, internally tagged with their stable name, each with its schema version. Metadata has the
+//! actor, the reason and the cause. `v` is the version of this format; `enc` and `hash` are reserved for encryption and a hash chain.
+//! Golden files in `golden/record` have every form ever written and are never edited.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,7 +21,7 @@ use crate::upcast;
 
 /// Version of the record format written today.
 pub const FORMAT: u16 = 1;
-/// Bytes of a command's SHA-256 that are kept: it tells a repeated command from another one, it protects nothing.
+/// Bytes of a command's SHA-256 that are kept. The digest distinguishes a repeated command from another one. It is not a security feature.
 const COMMAND_HASH_BYTES: usize = 16;
 
 /// The events of one command, in order, none of them decoded.
@@ -29,7 +29,7 @@ const COMMAND_HASH_BYTES: usize = 16;
 pub struct Record {
     /// Version of the format.
     pub v: u16,
-    /// Version of the aggregate behind the first event: 1 for a new one.
+    /// Version of the aggregate after the first event: 1 for a new one.
     pub version: u64,
     pub command_id: CommandId,
     /// Hexadecimal digest of the command.
@@ -44,13 +44,13 @@ pub struct Record {
     pub hash: Option<String>,
 }
 
-/// Who, why, since when.
+/// Actor, reason, cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     pub actor: Actor,
-    /// The same for everything that follows from one click.
+    /// The same id for everything that follows from one request.
     pub correlation_id: Uuid,
-    /// The command whose record led to this one. None: its sender's own doing, or not known.
+    /// The command whose record led to this one. None if its sender is the origin, or if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
     /// Sequence number of that record in this log; absent in older records.
@@ -68,13 +68,13 @@ pub struct Metadata {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StoredEvent {
     pub schema: u16,
-    /// What the event goes back to, where that differs from the record's: it belongs to another update.
+    /// Correlation and cause of the event, if they differ from the record's because it belongs to another update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<EventMetadata>,
     pub event: Box<RawValue>,
 }
 
-/// What one event goes back to, in the place of what its record says.
+/// Correlation and cause of one event, instead of its record's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMetadata {
     pub correlation_id: Uuid,
@@ -85,7 +85,7 @@ pub struct EventMetadata {
 }
 
 impl Metadata {
-    /// Where the record that led to this one stands: all of it, from its first event on.
+    /// Position of the record that led to this one.
     pub fn caused_at(&self) -> Option<Position> {
         self.causation_position.map(|sequence| Position { sequence, index: 0 })
     }
@@ -134,23 +134,23 @@ impl Record {
         }
     }
 
-    /// The events of this record, brought to today's schemas.
+    /// The events of this record, upcast to today's schemas.
     pub fn decode_events<E: EventTypes>(&self, position: u64) -> Result<Vec<E>, StoreError> {
         self.events.iter().map(|stored| upcast::decode(stored, position)).collect()
     }
 
-    /// Version of the aggregate behind the first event.
+    /// Version of the aggregate after the first event.
     pub fn first_version(&self) -> u64 {
         self.version
     }
 
-    /// Version of the aggregate behind the last event.
+    /// Version of the aggregate after the last event.
     pub fn last_version(&self) -> u64 {
         self.version + self.events.len() as u64 - 1
     }
 }
 
-/// What [`Record`] is, with the events still typed, so that writing goes straight to bytes.
+/// The same as [`Record`], with typed events, so that they are serialized directly.
 #[derive(Serialize)]
 #[serde(bound = "E: EventTypes")]
 struct Outgoing<'a, E> {
@@ -220,7 +220,7 @@ pub(crate) fn encode<C, E: EventTypes>(
     serde_json::to_vec(&outgoing).map(Bytes::from)
 }
 
-/// Digest of a command: the same command sent again has the same one.
+/// Digest of a command. The same command sent again has the same digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandHash([u8; COMMAND_HASH_BYTES]);
 

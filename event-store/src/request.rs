@@ -1,4 +1,4 @@
-//! A command on its way in, and what came of it.
+//! A request to execute a command, and its outcome.
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use crate::threads::Cause;
 /// A command with everything that the log keeps about its sender and reason.
 #[derive(Debug, Clone)]
 pub struct Request<C> {
-    /// Sent again with the same command, it is the same command.
+    /// The same id with the same command means that the command is repeated.
     pub id: CommandId,
     pub actor: Actor,
-    /// Ties everything that follows from one click together. When absent, the one of the thread that the command goes on with; its own id
-    /// when it goes on with none.
+    /// Correlation id of everything that follows from one request. If absent: the id of the thread that the command continues, or the
+    /// command's own id if it continues none.
     pub correlation_id: Option<Uuid>,
-    /// What led to this one.
+    /// Cause of the command.
     pub cause: Cause,
     pub reason: Option<Sealed<String>>,
-    /// W3C trace context of the request that brought the command; what follows from it has none.
+    /// W3C trace context of the request that brought the command. Later commands that follow from it have none.
     pub traceparent: Option<String>,
     /// The time at which the command is decided.
     pub now: DateTime<Utc>,
-    /// What the sender has seen of the aggregate; decided on that or not at all.
+    /// Version of the aggregate that the sender expects; at another version the command is not decided.
     pub expected_version: Option<ExpectedVersion>,
-    /// Digest of what the sender said, where the command follows from more than that. It stands for the command when the same command comes
-    /// again.
+    /// Digest of the sender's request, if the command was computed from more than the request. It is compared instead of the command's
+    /// digest when the command is repeated.
     pub request_digest: Option<CommandHash>,
     pub command: C,
 }
 
-/// Versions of an aggregate that a sender bases a command on.
+/// Versions of an aggregate at which a command may be decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedVersion {
-    /// Whatever its version, as long as it exists.
+    /// Any version, as long as the aggregate exists.
     Existing,
     OneOf(Vec<u64>),
 }
@@ -75,7 +75,7 @@ impl<C> Request<C> {
 pub struct Committed<A: Decider> {
     /// Sequence number of the record that holds the events; of the aggregate's last record when the command had no effect.
     pub position: u64,
-    /// Number of events in the aggregate as of now: more than behind that record when a repeated command is answered.
+    /// Number of events of the aggregate now. For a repeated command it may be higher than after that record.
     pub version: u64,
     /// The aggregate as of now.
     pub aggregate: Arc<A>,
@@ -85,7 +85,7 @@ pub struct Committed<A: Decider> {
     pub times: Times,
     /// What the command stored; empty when it had no effect.
     pub events: Vec<A::Event>,
-    /// Whether this is the outcome of the same command sent earlier.
+    /// Whether this is the outcome of the same command, sent earlier.
     pub repeated: bool,
 }
 

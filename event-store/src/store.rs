@@ -1,7 +1,7 @@
-//! The event store: aggregates out of the log, through a bounded cache. Commands are in `execute`, the past in `history`.
+//! The event store: loads aggregates from the log, through a bounded cache. Commands are in `execute`, history is in `history`.
 //!
-//! A replicated log answers reads from any replica, so a read may lack the newest records. Appending finds out by itself; whatever else
-//! depends on being up to date compares with the leader first ([`EventStore::load_fresh`]).
+//! A replicated log answers reads from any replica, so a read may lack the newest records. An append detects that. Other callers that need
+//! the newest state compare with the leader first ([`EventStore::load_fresh`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl EventStore {
         &self.log
     }
 
-    /// An aggregate as this process knows it: it may lack what others wrote a moment ago. Version 0 when it does not exist.
+    /// An aggregate as this process knows it. It may lack what other processes have just written. Version 0 if it does not exist.
     pub async fn load<A: Decider>(&self, key: &Key<A>) -> Result<Arc<Loaded<A>>, StoreError> {
         if let Some(cached) = self.cache.get(key.raw()) {
             return Ok(cached);
@@ -62,7 +62,7 @@ impl EventStore {
         self.advance(key, from, last).await
     }
 
-    /// Reads on behind `loaded` until at least `at_least` has been seen.
+    /// Reads the records after `loaded`, at least up to `at_least`.
     async fn advance<A: Decider>(
         &self,
         key: &AggregateKey,

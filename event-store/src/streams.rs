@@ -1,7 +1,7 @@
-//! The streams that must be there, and how they must be configured.
+//! The required streams and their configuration.
 //!
-//! What is missing is created, if the user may. What is there and differs is refused, naming the field: a stream that keeps less or lets
-//! more be deleted than this program believes is never corrected behind somebody's back.
+//! A missing stream is created, if the user may do that. An existing stream that differs is refused, naming the field. It is never changed
+//! automatically, because its configuration may be intended.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
 /// Key-value bucket of the leases.
 pub const LEASES: &str = "LEASES";
 
-/// Oldest nats-server that does what is needed here.
+/// Oldest supported nats-server.
 pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
 /// How long FEED keeps its messages.
 pub const FEED_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
@@ -46,7 +46,7 @@ const HEADERS_BYTES: usize = 4 * 1024;
 const DAY_S: u64 = 24 * 60 * 60;
 const STREAM_NOT_FOUND: u64 = 10_059;
 
-/// Why the streams are not as they must be.
+/// Why the streams can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("nats-server {found} is too old: {} or newer is needed", version_text(SERVER_VERSION_MIN))]
@@ -63,7 +63,7 @@ pub enum SetupError {
     Store(#[from] StoreError),
 }
 
-/// Checks the server and all streams, and creates the missing ones with this many replicas. Waits, bounded, for JetStream to be ready.
+/// Checks the server and all streams, and creates the missing ones with this many replicas. Waits, up to a limit, until JetStream is ready.
 pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> {
     let deadline = Instant::now() + READY_TIMEOUT;
     loop {
@@ -121,7 +121,7 @@ fn base(name: &str, subject: &str, replicas: usize) -> Config {
     }
 }
 
-/// The event log: keeps everything, lets nothing be deleted one by one, refuses new records rather than lose old ones.
+/// The event log: keeps everything, forbids deletion of single messages, and refuses new records when it is full.
 pub fn events(replicas: usize) -> Config {
     Config {
         discard: DiscardPolicy::New,
@@ -131,7 +131,7 @@ pub fn events(replicas: usize) -> Config {
     }
 }
 
-/// The public language: retention by age.
+/// The public feed: retention by age.
 pub fn feed(replicas: usize) -> Config {
     Config { max_age: FEED_MAX_AGE, deny_delete: true, ..base(FEED, "feed.>", replicas) }
 }
@@ -153,7 +153,7 @@ pub fn dead_letters(replicas: usize) -> Config {
 
 type Field = (&'static str, fn(&Config) -> String);
 
-/// The fields that are compared: those on which a promise of this crate rests.
+/// The fields that are compared: those that this crate depends on.
 const FIELDS: [Field; 17] = [
     ("subjects", |config| config.subjects.join(" ")),
     ("retention", |config| format!("{:?}", config.retention)),

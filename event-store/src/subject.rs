@@ -1,13 +1,13 @@
 //! Subjects of the log: one literal subject per aggregate.
 //!
-//! `ev.{partition}.{tenant}.{aggregate}.{id}`, where the partition is a stable hash of tenant and id. Built and parsed here only. Ids
-//! are literal tokens by construction (`domain::ids`); what comes out of the stream is checked again, because other tools can write there.
+//! `ev.{partition}.{tenant}.{aggregate}.{id}`, where the partition is a stable hash of tenant and id. Built and parsed here only. Ids are
+//! literal tokens by construction (`domain::ids`); subjects from the stream are checked again, because other programs can write there.
 
 use std::fmt::Write as _;
 
 use domain::{AggregateKey, TenantId};
 
-/// Number of partitions, fixed for ever: subjects of stored records name them.
+/// Number of partitions. It never changes, because subjects of stored records name the partition.
 pub const PARTITIONS: u64 = 64;
 
 const PREFIX: &str = "ev";
@@ -30,7 +30,7 @@ pub fn of(key: &AggregateKey) -> String {
     subject
 }
 
-/// The aggregate a subject belongs to; `None` when it is no subject of the log.
+/// The aggregate a subject belongs to; `None` if it is not a subject of the log.
 pub fn parse(subject: &str) -> Option<AggregateKey> {
     let mut tokens = subject.split('.');
     let (prefix, part, tenant, kind, id) =
@@ -56,7 +56,7 @@ mod tests {
         AggregateKey { tenant: TenantId::new(tenant).unwrap(), kind: kind.into(), id: id.into() }
     }
 
-    /// Never change these numbers: stored records stand under them.
+    /// Never change these numbers: stored records use them.
     #[test]
     fn partitions_are_fixed_for_ever() {
         let golden = [("acme", "d-1", 9), ("acme", "d-2", 48), ("globex", "d-1", 28), ("acme", "AA:BB:CC:00_1", 29)];

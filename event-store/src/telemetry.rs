@@ -1,8 +1,8 @@
-//! What devices say that changes no rule: contact, progress within a phase, measurements. Kept for days, not for ever.
+//! Messages of devices that no rule depends on: contact, progress within a phase, measurements. Kept for days, not forever.
 //!
-//! Stream TELEMETRY, subject `telemetry.{tenant}.{device}`. No optimistic concurrency: a message stored twice does no harm. Between the
-//! messages stand marks (`telemetry.heard`): a mark says up to which time devices have been heard, and what follows from all that was
-//! heard until then is stored before it.
+//! Stream TELEMETRY, subject `telemetry.{tenant}.{device}`. No optimistic concurrency: a message that is stored twice does no harm. Between
+//! the messages are watermarks (`telemetry.heard`). A watermark says up to which time messages of devices have been processed. Everything
+//! that follows from those messages is stored before it.
 
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
@@ -20,11 +20,11 @@ use crate::jetstream::stream_info;
 use crate::log::{LogInfo, Subscription};
 use crate::streams::{TELEMETRY, TELEMETRY_MAX_BYTES};
 
-/// What a telemetry message is about.
+/// Kind of a telemetry message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TelemetryKind {
-    /// A sign of life; `data` is the device's `status` message or `{}`.
+    /// Contact; `data` is the device's `status` message or `{}`.
     Contact,
     /// Progress of an update within a phase; `data` is the device's report with the update's ordinal.
     Progress,
@@ -38,26 +38,26 @@ pub struct TelemetryRecord {
     /// Version of this form.
     pub v: u16,
     pub kind: TelemetryKind,
-    /// When the message reached us.
+    /// When Waybill received the message.
     pub received_at: DateTime<Utc>,
-    /// When the device says it was.
+    /// Time according to the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_time: Option<DateTime<Utc>>,
-    /// Where the device's message stands in the broker's order; absent where the broker has none, and in old messages.
+    /// Position of the device's message in the broker's order; absent if the broker has none, and in old messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<BrokerPlace>,
     pub data: Box<RawValue>,
 }
 
-/// A message's place in the broker's store.
+/// A message's position in the broker's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerPlace {
-    /// When the store was made, in milliseconds since 1970: its numbers begin anew with it.
+    /// Creation time of the store, in milliseconds since 1970. The numbers of a new store start from 1.
     pub incarnation_ms: u64,
     pub sequence: u64,
 }
 
-/// Subject of the marks: one token less than that of any device.
+/// Subject of the watermarks: one token less than that of any device.
 const MARKS: &str = "telemetry.heard";
 
 /// Version of [`TelemetryRecord`] and [`WatermarkRecord`] written today.
@@ -74,22 +74,22 @@ pub struct TelemetryMessage {
     pub body: Bytes,
 }
 
-/// Body of a mark: until when devices have been heard.
+/// Body of a watermark: until when messages of devices have been processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatermarkRecord {
     /// Version of this form.
     pub v: u16,
-    /// When whoever hears the devices looked, by its clock.
+    /// When the bridge made it, by the bridge's clock.
     pub at: DateTime<Utc>,
-    /// Everything that devices had said by then is heard and stored; by the same clock.
+    /// Everything that devices had sent by then is processed and stored; by the same clock.
     pub heard_until: DateTime<Utc>,
 }
 
-/// What stands in TELEMETRY.
+/// An entry of TELEMETRY.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TelemetryEntry {
     Message(TelemetryMessage),
-    /// None: written by another program, in a form that isn't known here.
+    /// None: written by another program, in an unknown form.
     Mark {
         position: u64,
         mark: Option<WatermarkRecord>,
@@ -113,10 +113,10 @@ impl TelemetryMessage {
     }
 }
 
-/// What is followed of telemetry: the stream TELEMETRY, or a test's own messages.
+/// Source of telemetry: the stream TELEMETRY, or messages of a test.
 #[async_trait]
 pub trait TelemetryLog: Send + Sync + 'static {
-    /// Which stream it is, and where it ends: it may have been made anew, since its messages aren't kept for ever.
+    /// Which stream it is, and where it ends. It may have been created again, because its messages are not kept forever.
     async fn info(&self) -> Result<LogInfo, StoreError>;
 
     /// All entries from a sequence number on, as far as they are still kept, then each as it is stored; never ends.
@@ -144,7 +144,7 @@ impl Telemetry {
         self.store(format!("telemetry.{tenant}.{device}"), record).await
     }
 
-    /// Stores a mark behind the messages that it speaks of.
+    /// Stores a watermark after the messages that it covers.
     pub async fn mark(&self, mark: WatermarkRecord) -> Result<u64, AppendError> {
         self.store(MARKS.to_owned(), &mark).await
     }
@@ -175,7 +175,7 @@ fn convert(delivered: Delivered) -> Result<TelemetryEntry, StoreError> {
     }
     let (tenant, device) = parse(&message.subject).ok_or_else(|| StoreError::Corrupt {
         position,
-        reason: format!("{:?} is no subject of telemetry", message.subject.as_str()),
+        reason: format!("{:?} is not a subject of telemetry", message.subject.as_str()),
     })?;
     Ok(TelemetryEntry::Message(TelemetryMessage { position, tenant, device, stored_at, body: message.payload }))
 }

@@ -1,11 +1,11 @@
-//! What each event goes back to: its correlation id, and the record that led to it.
+//! Correlation and causation of each event: its correlation id, and the record that led to it.
 //!
-//! Both are taken from the log. While an aggregate is folded, [`Threads`] keeps where each of its threads stands: which correlation id it
-//! carries, and which record was the last of it. A command that comes without its own (a device's report, a clock) takes them from the
-//! thread that its events belong to, so they outlive any process and need no code where the command came from.
+//! Both are taken from the log. While an aggregate is folded, [`Threads`] keeps the correlation id and the last record of each thread. A
+//! command that comes without them (a device's report, a clock) takes them from the thread that its events belong to. So they do not depend
+//! on a process, and the sender of the command needs no code for them.
 //!
-//! Invariants: an event of a thread carries the thread's correlation id, unless somebody's command on that very thread brought another
-//! one, which is then that record's alone; a causation names a record that was stored before, by its command id and its position.
+//! Invariants: an event of a thread carries the thread's correlation id, unless a command on that thread brought another one, which then
+//! applies to that record only; a causation names a record that was stored before, by its command id and its position.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use domain::{CommandId, Decider};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Names a record: by the id of the command that stored it, and by its place in the log.
+/// Names a record: by the id of the command that stored it, and by its position in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordRef {
     pub command_id: CommandId,
@@ -22,20 +22,20 @@ pub struct RecordRef {
     pub position: u64,
 }
 
-/// What led to a command.
+/// Cause of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Cause {
-    /// Nothing but its sender: a person, or a program that calls the API.
+    /// Its sender: a person, or a program that calls the API.
     Sender,
-    /// What this record stored.
+    /// This record.
     Record(RecordRef),
-    /// What the aggregate's own threads say: the last record on the same matter, or the one that set the clock. Nothing when there is
-    /// none, as for the first word of a device.
+    /// Taken from the aggregate's threads: the last record of the same thread, or the one that set the clock. None if there is no such
+    /// record, as for the first message of a device.
     #[default]
     Thread,
 }
 
-/// What one event goes back to.
+/// Correlation and cause of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     pub correlation_id: Uuid,
@@ -49,11 +49,11 @@ pub(crate) struct Links {
     pub(crate) events: Vec<Link>,
 }
 
-/// Where a thread stands, or a place in it.
+/// State of a thread, or of a point in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     pub correlation_id: Uuid,
-    /// The last record of the thread; the one that set the place.
+    /// The last record of the thread, or the record that set the point.
     pub record: RecordRef,
 }
 
@@ -70,7 +70,7 @@ impl Threads {
         self.last.get(&thread).copied()
     }
 
-    /// The newest record that set one of these places.
+    /// The newest record that set one of these points.
     pub fn newest(&self, places: &[(Thread, Point)]) -> Option<Standing> {
         places
             .iter()
@@ -78,12 +78,12 @@ impl Threads {
             .max_by_key(|standing| standing.record.position)
     }
 
-    /// How many threads and places are kept.
+    /// How many threads and points are kept.
     pub(crate) fn len(&self) -> usize {
         self.last.len() + self.points.len()
     }
 
-    /// Takes in an event that goes with `correlation_id` and stands in `record`; `aggregate` is as it was before.
+    /// Applies an event of `record` with its `correlation_id`; `aggregate` is the state before the event.
     pub(crate) fn apply<A: Decider>(
         &mut self,
         aggregate: &A,
@@ -102,7 +102,7 @@ impl Threads {
         self.points.extend(aggregate.points_of(event).into_iter().map(|place| (place, here)));
     }
 
-    /// Forgets what can't go on.
+    /// Removes threads without further events.
     pub(crate) fn retain<A: Decider>(&mut self, aggregate: &A) {
         self.last.retain(|thread, _| aggregate.knows_thread(*thread));
         self.points.retain(|(thread, _), _| aggregate.knows_thread(*thread));

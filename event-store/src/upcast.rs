@@ -1,8 +1,8 @@
-//! Events of older schemas, brought to today's when they are read.
+//! Upcasts events of older schemas when they are read.
 //!
-//! An upcaster is pure and turns one event of schema `n` into one of schema `n + 1`; several run one behind the other. The log is never
-//! rewritten. An event of today's schema goes straight to its type. To add one: raise the version in the `event_types!` table, keep the
-//! old golden file, write the function, list it in [`UPCASTERS`].
+//! An upcaster is pure and turns one event of schema `n` into one of schema `n + 1`; several run one after the other. The log is never
+//! rewritten. An event of today's schema goes straight to its type. To add one: raise the version in the `event_types!` table, keep the old
+//! golden file, write the function, list it in [`UPCASTERS`].
 
 use domain::decider::EventTypes;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::record::StoredEvent;
 /// Turns an event into its next schema.
 pub type Upcaster = fn(Value) -> Value;
 
-/// Every step there is: event type, schema it reads, function.
+/// All upcasters: event type, schema that it reads, function.
 pub const UPCASTERS: &[(&str, u16, Upcaster)] = &[];
 
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ pub fn type_of(stored: &StoredEvent, position: u64) -> Result<std::borrow::Cow<'
     Ok(tag.name)
 }
 
-/// The event in today's form.
+/// The event in today's schema.
 pub(crate) fn decode<E: EventTypes>(stored: &StoredEvent, position: u64) -> Result<E, StoreError> {
     decode_with(UPCASTERS, stored, position)
 }

@@ -1,8 +1,8 @@
 //! Dead letters by tenant, device, reason and time, the newest first.
 //!
-//! JetStream reads a filtered stream forward only, but says with each batch how many messages follow. So the begin of a page is searched:
-//! the distance from its end grows until enough letters lie between, and is halved while there are far too many. Both are requests that
-//! read one message; the page itself is one more.
+//! JetStream reads a filtered stream only forward, but each batch says how many messages follow. So the start of a page is searched: the
+//! distance from its end grows until there are enough dead letters in between, and is halved while there are far too many. Each step is a
+//! request that reads one message. The page itself is one more request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use crate::jetstream::read::{BatchEnd, batch_end, own_headers};
 use crate::jetstream::{connected, stream_info};
 use crate::streams::DEAD_LETTERS;
 
-/// Letters of one page.
+/// Dead letters of one page.
 const LIMIT_MAX: usize = 200;
-/// Letters that are read for one page, at most. More than a page, so that the search for its begin may end early.
+/// Most dead letters that are read for one page. More than a page, so that the search for its start may end early.
 const READ_MAX: u64 = 1_000;
 /// Bytes of one batch.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How long the next message of a batch may take.
 const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
-/// Which letters are wanted.
+/// Which dead letters are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LetterFilter {
     pub tenant: TenantId,
@@ -41,10 +41,10 @@ pub struct LetterFilter {
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A letter as it is kept.
+/// A stored dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLetter {
-    /// Its place among all letters.
+    /// Its sequence number in the stream.
     pub sequence: u64,
     pub stored_at: DateTime<Utc>,
     pub source: String,
@@ -53,13 +53,13 @@ pub struct StoredLetter {
     pub reason: Option<DeadLetterReason>,
     pub detail: String,
     pub origin: String,
-    /// Cut to a bound.
+    /// Cut to a maximum length.
     pub payload: Bytes,
     /// Length of the payload before it was cut, in bytes.
     pub payload_bytes: u64,
 }
 
-/// Letters, the newest first.
+/// Dead letters, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LetterPage {
     pub letters: Vec<StoredLetter>,
@@ -108,7 +108,7 @@ pub(super) async fn count(client: &Client, filter: &LetterFilter) -> Result<u64,
     }
 }
 
-/// Reads the letters of one filter, one request after another.
+/// Reads the dead letters of one filter, one request after another.
 struct Reader {
     client: Client,
     subject: String,
@@ -125,16 +125,16 @@ impl Reader {
         Ok(Self { client: client.clone(), subject: filter.subject(), inbox, replies, requests: 0 })
     }
 
-    /// The first sequence number that is wanted; none when nothing is as new as that.
+    /// The first sequence number that is wanted; none if no dead letter is new enough.
     async fn floor(&mut self, since: Option<DateTime<Utc>>) -> Result<Option<u64>, StoreError> {
         let Some(since) = since else { return Ok(Some(1)) };
         let first = self.batch(json!({ "start_time": since.to_rfc3339() }), 1).await?;
         first.messages.first().map(|message| letter(message).map(|letter| letter.sequence)).transpose()
     }
 
-    /// A place from which at least `wanted` letters lie before `end`, and not far more; `floor` when there are fewer.
+    /// A sequence number with at least `wanted` dead letters between it and `end`, and not many more; `floor` if there are fewer.
     async fn begin_of_page(&mut self, floor: u64, end: u64, wanted: u64) -> Result<u64, StoreError> {
-        // The end is counted last: letters that come meanwhile make it seem less, never more.
+        // The end is counted last: dead letters that arrive meanwhile can only lower the result.
         let (mut distance, mut too_few) = (wanted, end);
         let mut begin = end.saturating_sub(distance).max(floor);
         while begin > floor && self.count_between(begin, end).await? < wanted {
@@ -158,13 +158,13 @@ impl Reader {
         Ok(from_begin.saturating_sub(self.count_from(end).await?))
     }
 
-    /// How many letters stand from a place on.
+    /// How many dead letters there are from a sequence number on.
     async fn count_from(&mut self, sequence: u64) -> Result<u64, StoreError> {
         let batch = self.batch(json!({ "seq": sequence.max(1) }), 1).await?;
         Ok(batch.messages.len() as u64 + batch.pending)
     }
 
-    /// All letters from a place on up to another, the oldest first.
+    /// All dead letters between two sequence numbers, the oldest first.
     async fn letters(&mut self, begin: u64, end: u64) -> Result<Vec<StoredLetter>, StoreError> {
         let (mut found, mut next) = (Vec::new(), begin);
         while next < end {
@@ -217,7 +217,7 @@ impl Reader {
 
 struct Batch {
     messages: Vec<Message>,
-    /// How many more stand after the last one.
+    /// How many more follow the last one.
     pending: u64,
 }
 

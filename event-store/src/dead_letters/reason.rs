@@ -1,8 +1,8 @@
-//! Why a message was set aside: a closed set, for filters and metrics.
+//! Why a message became a dead letter: a closed set, for filters and metrics.
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident => $word:literal;)+) => {
-        /// Why a message of a device was set aside.
+        /// Why a message of a device became a dead letter.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum DeadLetterReason {
             $($(#[doc = $doc])+ $name,)+
@@ -16,7 +16,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// What it means, as the documentation says it.
+            /// Its meaning, for the documentation.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
             }
@@ -58,7 +58,7 @@ impl DeadLetterReason {
         Self::ALL.iter().copied().find(|reason| reason.word() == word)
     }
 
-    /// Whether the message had its effect all the same, so that the letter only says what firmware should do better.
+    /// Whether the message was applied anyway, so that the dead letter is only a note for firmware developers.
     pub fn is_note(self) -> bool {
         matches!(self, Self::PartlyIgnored | Self::QosZero | Self::Retained | Self::BootLoop)
     }

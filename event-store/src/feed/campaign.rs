@@ -1,4 +1,4 @@
-//! Campaigns in the public language, with their names unless these are sealed. Descriptions stay inside.
+//! Public form of campaigns, with their names unless these are sealed. Descriptions are not public.
 
 use domain::campaign::{CampaignEvent, CampaignSpec, PlanSummary};
 use serde_json::{Value, json};

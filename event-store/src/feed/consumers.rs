@@ -1,7 +1,7 @@
 //! Pull consumers on FEED that a tenant asks for: durable, filtered to that tenant's subjects, few.
 //!
-//! Analysts can't make consumers (ADR 6), so the service makes them, each named `{tenant}_{name}`: no tenant has a `_` in its id, so no
-//! two tenants share a name. What is read and acknowledged is JetStream's to remember.
+//! Analysts can't make consumers (ADR 6), so the service makes them, each named `{tenant}_{name}`: a tenant id has no `_`, so no two
+//! tenants share a name. JetStream remembers what is read and acknowledged.
 
 use std::time::Duration;
 
@@ -34,11 +34,11 @@ const CONSUMER_EXISTS: u64 = 10_148;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedFilter(String);
 
-/// What a filter must be.
-pub const FILTER_FORM: &str = "an event of FEED such as campaign.finished, with * for any aggregate or event, or > for everything; some event must fit";
+/// Form of a filter, for error texts.
+pub const FILTER_FORM: &str = "an event of FEED such as campaign.finished, with * for any aggregate or event, or > for everything; at least one event must match";
 
 impl FeedFilter {
-    /// The filter, if any event of FEED passes it.
+    /// The filter, if at least one event of FEED matches it.
     pub fn parse(text: &str) -> Option<Self> {
         let kinds = || {
             let types = [DeviceEvent::TYPES, CampaignEvent::TYPES, FirmwareEvent::TYPES, PlanEvent::TYPES];
@@ -109,7 +109,7 @@ struct Config {
     filter_subject: String,
 }
 
-/// The consumers on FEED that tenants have asked for.
+/// The consumers on FEED that tenants have requested.
 #[derive(Clone)]
 pub struct FeedConsumers {
     client: Client,
@@ -120,7 +120,7 @@ impl FeedConsumers {
         Self { client }
     }
 
-    /// Makes a consumer that begins with the oldest message kept, or finds the same one; true when it is new.
+    /// Makes a consumer that begins with the oldest message kept, or returns the existing one; true if it is new.
     pub async fn create(
         &self,
         tenant: &TenantId,
@@ -164,7 +164,7 @@ impl FeedConsumers {
         }
     }
 
-    /// All of a tenant, by name.
+    /// All consumers of a tenant, by name.
     pub async fn list(&self, tenant: &TenantId) -> Result<Vec<FeedConsumer>, StoreError> {
         #[derive(Deserialize)]
         struct Page {
@@ -191,7 +191,7 @@ impl FeedConsumers {
         Ok(found)
     }
 
-    /// Whether there was one to delete.
+    /// Deletes a consumer; false if there is none.
     pub async fn delete(&self, tenant: &TenantId, name: &str) -> Result<bool, StoreError> {
         let api = format!("$JS.API.CONSUMER.DELETE.{FEED}.{}", durable(tenant, name));
         match ask::<serde::de::IgnoredAny>(&self.client, api, Bytes::new()).await? {

@@ -1,4 +1,4 @@
-//! Shapes that several events share. Names are those of the public language, not of the domain's types.
+//! Shapes that several events share. The names are those of the public feed, not those of the domain's types.
 
 use domain::campaign::Evidence;
 use domain::device::FirmwareSnapshot;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// Version of every form so far.
 pub(super) const V1: u16 = 1;
 
-/// The text of an enum as the domain writes it; golden files keep it from changing unseen.
+/// The text of an enum as the domain writes it. Golden files detect changes.
 pub(super) fn word(value: &impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
@@ -23,7 +23,7 @@ pub(super) fn object(value: Value) -> Value {
     }
 }
 
-/// What a firmware is, as far as others are concerned.
+/// The public part of a firmware.
 pub(super) fn firmware(snapshot: &FirmwareSnapshot) -> Value {
     json!({
         "firmware_id": snapshot.firmware_id,
@@ -35,7 +35,7 @@ pub(super) fn firmware(snapshot: &FirmwareSnapshot) -> Value {
     })
 }
 
-/// What a gate saw.
+/// The evidence of a gate.
 pub(super) fn evidence(evidence: &Evidence) -> Value {
     json!({
         "position": evidence.position,

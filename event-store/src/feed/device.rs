@@ -1,4 +1,4 @@
-//! Devices in the public language. Their names stay inside; events of their updates are in [`super::update`].
+//! Public form of devices. Their names are not public. Events of their updates are in [`super::update`].
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ fn description(profile: &Profile, versions: &BTreeMap<String, String>) -> Value 
     }))
 }
 
-/// The fields that an operator changed, as far as the outside knows them; null for one that was cleared.
+/// The public fields that an operator changed; null for one that was cleared.
 fn changes(patch: &ProfilePatch) -> Value {
     const KNOWN: [&str; 5] = ["device_type", "device_model", "manufacturer", "hardware_version", "tags"];
     match serde_json::to_value(patch) {

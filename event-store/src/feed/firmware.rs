@@ -1,4 +1,4 @@
-//! Firmware in the public language. Changelogs stay inside.
+//! Public form of firmware. Changelogs are not public.
 
 use domain::firmware::{FirmwareBytes, FirmwareEvent, FirmwareMetadata};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
-//! Carries events from EVENTS to FEED, each once and in order.
+//! Forwards events from EVENTS to FEED, each once and in order.
 //!
-//! FEED is the checkpoint: every message names the event it came from, and forwarding goes on behind the last one. Messages are sent
-//! ahead of their acknowledgements, each under the expectation of the stream's last sequence number; so if one is lost all behind it are
-//! refused, and a second forwarder is fenced off. Either way the forwarder starts again from what FEED holds.
+//! FEED is the checkpoint: every message names the event it came from, and forwarding continues after the last one. Messages are sent
+//! without waiting for acknowledgements. Each names the expected last sequence number of the stream, so if one is lost all later ones are
+//! refused, and a second forwarder is refused too. In both cases the forwarder starts again from the end of FEED.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture;
@@ -26,7 +26,7 @@ use crate::log::{Delivery, Log, RawRecord};
 use crate::position::Position;
 use crate::streams::{FEED, FEED_MAX_AGE};
 
-/// Messages that may be unacknowledged at a time.
+/// Most messages that are sent and not yet acknowledged.
 const IN_FLIGHT_MAX: usize = 256;
 /// How long an acknowledgement may take.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub async fn run(client: Client, log: std::sync::Arc<dyn Log>, stop: Cancellatio
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 metrics::counter!("waybill_feed_interruptions_total").increment(1);
-                tracing::warn!(%error, "forwarding to FEED interrupted; starting again behind its last message")
+                tracing::warn!(%error, "forwarding to FEED interrupted; starting again after its last message")
             }
         }
         if stop.run_until_cancelled(tokio::time::sleep(RESTART_PAUSE)).await.is_none() {
@@ -56,14 +56,14 @@ pub async fn run(client: Client, log: std::sync::Arc<dyn Log>, stop: Cancellatio
 
 type Acknowledgement = BoxFuture<'static, Result<PublishAck, PublishError>>;
 
-/// Where FEED ends.
+/// The end of FEED.
 struct Forwarder {
     jetstream: Context,
     /// Sequence number of FEED's last message, counting those sent and not yet acknowledged.
     last_sequence: u64,
     /// Event of FEED's last message.
     after: Option<Position>,
-    /// What was stored earlier is no longer kept in FEED and not forwarded again.
+    /// Events stored earlier are no longer kept in FEED, so they are not forwarded again.
     not_before: DateTime<Utc>,
     unacknowledged: VecDeque<Acknowledgement>,
 }
@@ -139,12 +139,12 @@ impl Forwarder {
     }
 }
 
-/// Up to where events have been sent on.
+/// Position up to which events have been sent.
 fn note_position(position: u64) {
     metrics::gauge!("waybill_feed_position").set(position as f64);
 }
 
-/// Waits for the oldest acknowledgement; for ever when there is none. Losing the race against something else loses nothing.
+/// Waits for the oldest acknowledgement; forever if there is none. Cancel-safe.
 async fn first(unacknowledged: &mut VecDeque<Acknowledgement>) -> Result<(), StoreError> {
     let Some(oldest) = unacknowledged.front_mut() else { return std::future::pending().await };
     let acknowledged = oldest.await;

@@ -1,4 +1,4 @@
-//! Plans in the public language: who is a member of a campaign, so that members who end without any update are known, too.
+//! Public form of plans: the members of a campaign, including those that end without an update.
 
 use domain::plan::{PlanEntry, PlanEvent};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ impl Public for PlanEvent {
     }
 }
 
-/// A member with its wave, or one that is left out with the reason.
+/// A member with its wave, or an excluded device with the reason.
 fn member(entry: &PlanEntry) -> Value {
     object(json!({
         "device_id": entry.device,

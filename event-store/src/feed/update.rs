@@ -1,11 +1,11 @@
-//! Updates in the public language: a device's way to one firmware. What devices say in their own words stays inside.
+//! Public form of updates. Free text from devices is not public.
 
 use domain::device::{DeviceEvent, UpdateRef, UpdateSpec};
 use serde_json::{Value, json};
 
 use super::data::{firmware, object, word};
 
-/// What the outside may know of an event about an update; `None` when it is about none.
+/// The public part of an event of an update; `None` for other events.
 pub(super) fn public(device: &str, event: &DeviceEvent) -> Option<Value> {
     let update = event.update()?;
     let mut data = object(details(event));

@@ -1,4 +1,4 @@
-//! One message into a stream: a record onto its subject, if the aggregate has not moved.
+//! Appends one message to a stream: a record to its subject, if the aggregate has no newer record.
 //!
 //! Two codes mean a conflict: 10071 names the sequence number that was found, 10164 says that another append to the subject is under way
 //! (the usual one on a cluster).
@@ -61,7 +61,7 @@ pub(crate) async fn publish(
     match serde_json::from_slice::<Answer<Ack>>(&message.payload) {
         Ok(Answer::Ok(ack)) => Ok(ack.seq),
         Ok(Answer::Err { error }) => Err(refused(&error, bytes)),
-        Err(error) => Err(AppendError::Ambiguous(format!("the acknowledgement makes no sense: {error}"))),
+        Err(error) => Err(AppendError::Ambiguous(format!("the acknowledgement can't be read: {error}"))),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Whether JetStream stores anything, asked by writing a few bytes over those of the last time.
+//! Checks whether JetStream stores anything, by overwriting a few bytes.
 //!
-//! The log keeps everything for ever, so it is not written to for a test; the leases' bucket keeps one value per key, on the same disk.
+//! The log keeps everything forever, so it is not used for the check. The bucket of the leases keeps one value per key, on the same disk.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use super::writes::{UNACKNOWLEDGED, Writes};
 use crate::error::{AppendError, StoreError};
 use crate::streams;
 
-/// An answer is good for this long.
+/// A result is reused for this long.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 const STREAM: &str = "KV_LEASES";
 const KEY: &str = "write-probe";
 const BODY: &[u8] = b"{}";
 
-/// The last answer, and when it was given.
+/// The last result, and its time.
 #[derive(Default)]
 pub(super) struct Probe(Mutex<Option<(Instant, Result<(), StoreError>)>>);
 
 impl Probe {
-    /// What the log's own appends have shown lately, else what a write shows.
+    /// The result of recent appends of the log, or else of a test write.
     pub(super) async fn ask(&self, client: &Client, writes: &Writes) -> Result<(), StoreError> {
         let now = Instant::now();
         if let Some(reason) = writes.failure(now) {

@@ -1,4 +1,4 @@
-//! Records out of the stream: batch reads from any replica, the last sequence number from the leader.
+//! Reads records from the stream: batch reads from any replica, the last sequence number from the leader.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::{streams, subject};
 const PAGE_RECORDS: usize = 1_000;
 /// Bytes asked for at once.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Most records one read returns: an aggregate that is longer is an error of design.
+/// Most records that one read returns. A longer aggregate is a design error.
 const AGGREGATE_RECORDS_MAX: usize = 1_000_000;
-/// How long the first answer to a batch read may take, try by try, in milliseconds. A cluster hands reads to any of its servers, and one
-/// in three to a server that hangs, for as long as the others keep their route to it.
+/// How long the first answer to a batch read may take, for each try, in milliseconds. A cluster distributes reads over its servers. Of
+/// three servers, one that hangs gets a third of the reads while the others keep their route to it.
 const FIRST_TIMEOUTS_MS: [u64; 5] = [250, 500, 750, 1_000, 1_000];
 /// How long the next message of a batch may take.
 const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
@@ -33,7 +33,7 @@ const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 const NO_MESSAGE_FOUND: u64 = 10_037;
 const STATUS_END_OF_BATCH: u16 = 204;
 const STATUS_NOT_FOUND: u16 = 404;
-/// Headers that the server adds to what it reads out; not part of the record.
+/// Headers that the server adds to a message that it returns; not part of the record.
 const READ_HEADERS: [&str; 7] = [
     "Nats-Stream",
     "Nats-Subject",
@@ -44,7 +44,7 @@ const READ_HEADERS: [&str; 7] = [
     "Nats-UpTo-Sequence",
 ];
 
-/// What one batch read gave, and whether there is more.
+/// Result of one batch read, and whether there is more.
 struct Page {
     records: Vec<RawRecord>,
     more: bool,
@@ -119,15 +119,15 @@ fn no_answer() -> StoreError {
     StoreError::Unavailable("JetStream gave no answer in time".to_owned())
 }
 
-/// The end of a batch. It is whole when the end names the last message that came.
+/// The end of a batch. The batch is complete if the end names the last message that arrived.
 pub(crate) struct BatchEnd {
     /// Sequence number of the last message; none of an empty batch.
     pub(crate) last: Option<u64>,
-    /// How many more messages stand after it.
+    /// How many more messages follow it.
     pub(crate) pending: u64,
 }
 
-/// What a reply to a batch read says: a message, or that the batch ends.
+/// A reply to a batch read: a message, or the end of the batch.
 pub(crate) fn batch_end(message: &Message) -> Result<Option<BatchEnd>, StoreError> {
     let number = |name: &str| -> Option<u64> { message.headers.as_ref()?.get(name)?.as_str().parse().ok() };
     match message.status.map(|status| status.as_u16()) {
@@ -163,7 +163,7 @@ pub(super) async fn last_sequence(client: &Client, subject: &str) -> Result<u64,
     }
 }
 
-/// A record out of a batch read: where and when it stands is in headers.
+/// A record from a batch read: position and time are in headers.
 fn from_batch(message: Message) -> Result<RawRecord, StoreError> {
     let headers = message.headers.unwrap_or_default();
     let text = |name: &str| headers.get(name).map(|value| value.as_str());
@@ -174,7 +174,7 @@ fn from_batch(message: Message) -> Result<RawRecord, StoreError> {
     record(position, stored_at, subject, &headers, message.payload)
 }
 
-/// A record out of a subscription.
+/// A record from a subscription.
 pub(super) fn from_delivery(delivered: Delivered) -> Result<RawRecord, StoreError> {
     let Delivered { position, stored_at, message } = delivered;
     let headers = message.headers.unwrap_or_default();
@@ -190,7 +190,7 @@ fn record(
 ) -> Result<RawRecord, StoreError> {
     let key = subject::parse(&subject).ok_or_else(|| StoreError::Corrupt {
         position,
-        reason: format!("{subject:?} is no subject of an aggregate"),
+        reason: format!("{subject:?} is not the subject of an aggregate"),
     })?;
     Ok(RawRecord { position, stored_at, subject, key, headers: own_headers(headers), body })
 }

@@ -1,8 +1,8 @@
-//! Following a stream from a position on, for ever.
+//! Follows a stream from a position on, without end.
 //!
-//! An ordered, unacknowledged, short-lived consumer in memory; the position lives here, not there. Whatever happens to it (restart of
-//! the server, loss of its node, a message missing), a new one is created behind the last message delivered. The end of the stream is
-//! reported whenever it is reached, so that readers can tell idle from behind.
+//! Uses an ordered, unacknowledged, short-lived consumer in memory. The position is kept here, not in the consumer. If the consumer is lost
+//! (restart of the server, loss of its node, a missing message), a new one is created after the last message delivered. The end of the
+//! stream is reported whenever it is reached, so that readers can distinguish idle from lagging.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// A message with its place in the stream.
+/// A message with its position in the stream.
 pub(crate) struct Delivered {
     pub(crate) position: u64,
     pub(crate) stored_at: DateTime<Utc>,
     pub(crate) message: Message,
 }
 
-/// Which messages, and what becomes of them.
+/// Which messages to read, and how to decode them.
 pub(crate) struct Source<R> {
     pub(crate) stream: &'static str,
     pub(crate) filter: String,
@@ -100,13 +100,13 @@ impl<R> Reader<R> {
                 Some(Ok(message)) => {
                     let Some(delivered) = self.accept(message) else { continue };
                     match (self.source.convert)(delivered) {
-                        // Somebody else's: it says nothing of any aggregate, and whoever stopped at it would stop for good.
+                        // Written by another program: it belongs to no aggregate. A reader that stopped here would never continue.
                         Err(StoreError::Corrupt { position, reason }) => {
                             tracing::error!(
                                 stream = self.source.stream,
                                 position,
                                 reason,
-                                "A stray message is passed over."
+                                "A message of another program is skipped."
                             );
                             metrics::counter!("waybill_stray_messages_total", "stream" => self.source.stream)
                                 .increment(1);
@@ -151,7 +151,7 @@ impl<R> Reader<R> {
         self.open = None;
     }
 
-    /// Creates a consumer behind the last message delivered. Errs only if waiting will not help.
+    /// Creates a consumer after the last message delivered. Fails only if waiting does not help.
     async fn open(&mut self) -> Result<(), StoreError> {
         let opened = match tokio::time::timeout(OPEN_TIMEOUT, self.try_open()).await {
             Ok(opened) => opened,
@@ -206,7 +206,7 @@ impl<R> Reader<R> {
         if wanted_ms == found_ms { Ok(()) } else { Err(StoreError::OtherIncarnation { wanted_ms, found_ms }) }
     }
 
-    /// A stream that ends before what was read already has lost its end: whatever comes next would be taken for known.
+    /// A stream that ends before the position that was read has lost its end. New messages would get numbers that count as read.
     fn check_end(&self, info: &StreamInfo) -> Result<(), StoreError> {
         let (read, last) = (self.next - 1, info.state.last_seq);
         if read <= last {

@@ -1,8 +1,8 @@
 //! One inbox for all batch reads.
 //!
-//! A batch read is one request with many replies. Subscribing and unsubscribing for each would cost two more messages and a reply
-//! subject unknown to the server's caches; instead one wildcard subscription lives as long as the connection, and a token in the reply
-//! subject says whom each message is for.
+//! A batch read is one request with many replies. Subscribing and unsubscribing for each would cost two more messages, and a reply subject
+//! that is not in the server's caches. Instead there is one wildcard subscription per connection, and a token in the reply subject
+//! identifies the request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::lifecycle::Tasks;
 
 type Waiting = Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>;
 
-/// Hands replies to whoever asked.
+/// Distributes replies to their requests.
 pub(super) struct Replies {
     inbox: String,
     next_token: AtomicU64,
@@ -36,7 +36,7 @@ impl Replies {
         Ok(Self { inbox, next_token: AtomicU64::new(0), waiting })
     }
 
-    /// Sends a request whose replies come out of the returned receiver. Bounded by the batch that the request asks for.
+    /// Sends a request. Its replies arrive in the returned receiver. Bounded by the batch that the request asks for.
     pub(super) async fn request(
         &self,
         client: &Client,
@@ -55,7 +55,7 @@ impl Replies {
     }
 }
 
-/// The replies to one request; dropping it ends the interest in them.
+/// The replies to one request. Dropping it unregisters the request.
 pub(super) struct Incoming<'a> {
     pub(super) messages: mpsc::UnboundedReceiver<Message>,
     token: u64,

@@ -1,8 +1,8 @@
 //! Whether EVENTS stores what is appended, as far as this process has seen.
 //!
-//! nats-server refuses an append at once when JetStream's limit is reached (`max_file`). When the disk itself is full it says nothing:
-//! reads go on and appends get no acknowledgement, until it is started again. That is told from an outage by the order of things: an append
-//! that began after the leader had answered gets no answer. From then on appends are refused here, but for one trial at a time.
+//! nats-server refuses an append at once when JetStream's limit is reached (`max_file`). When the disk itself is full, nats-server does not
+//! answer appends, while reads still work, until it is restarted. This differs from an outage: an append that began after the leader had
+//! answered another request gets no answer. From then on appends are refused here, except for one trial at a time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::error::AppendError;
 
-/// While nothing is stored, an append is tried this often; all others fail at once.
+/// While nothing is stored, one append is tried in this interval; all others fail at once.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
-/// A failure that nobody has met again for this long is no longer reported.
+/// A failure that has not occurred again for this long is no longer reported.
 const TROUBLE_MEMORY: Duration = Duration::from_secs(30);
 pub(super) const UNACKNOWLEDGED: &str =
-    "nats-server answers, but acknowledges nothing that is written; when its disk was full it must be restarted";
+    "nats-server answers, but acknowledges no writes; if its disk was full, it must be restarted";
 
 #[derive(Default)]
 pub(super) struct Writes(Mutex<State>);
@@ -24,7 +24,7 @@ pub(super) struct Writes(Mutex<State>);
 #[derive(Default)]
 struct State {
     acknowledged: Option<Instant>,
-    /// Since appends get no answer: when the leader answered another question, if it did.
+    /// Since appends get no answer: when the leader answered another request, if it did.
     unanswered: Option<Option<Instant>>,
     failure: Option<Failure>,
 }
@@ -33,12 +33,12 @@ struct Failure {
     reason: String,
     seen: Instant,
     tried: Instant,
-    /// Nothing is answered either, so trying costs the whole time-out.
+    /// Other requests get no answer either, so a trial takes the whole timeout.
     is_silent: bool,
 }
 
 impl Writes {
-    /// Fails at once when an append would only wait for nothing. To be called right before one.
+    /// Fails at once if an append would only wait for its timeout. Call this right before an append.
     pub(super) fn begin(&self, now: Instant) -> Result<(), AppendError> {
         let mut state = self.lock();
         match &mut state.failure {
@@ -70,14 +70,14 @@ impl Writes {
         }
     }
 
-    /// The leader has answered something else than an append.
+    /// The leader has answered a request other than an append.
     pub(super) fn leader_answered(&self, now: Instant) {
         if let Some(answered) = &mut self.lock().unanswered {
             answered.get_or_insert(now);
         }
     }
 
-    /// The connection is another one: what was seen on the one before says nothing of this one.
+    /// The connection is a new one: results of the previous connection are discarded.
     pub(super) fn reconnected(&self) {
         *self.lock() = State::default();
     }
@@ -91,7 +91,7 @@ impl Writes {
         self.lock().acknowledged
     }
 
-    /// Why nothing is stored, if that was seen lately.
+    /// Why nothing is stored, if that was observed recently.
     pub(super) fn failure(&self, now: Instant) -> Option<String> {
         let state = self.lock();
         state
@@ -139,7 +139,7 @@ mod tests {
         writes.unanswered(at(0), at(2));
         writes.leader_answered(at(2));
         writes.unanswered(at(3), at(5));
-        assert!(writes.begin(at(5)).is_err(), "nobody waits again for nothing");
+        assert!(writes.begin(at(5)).is_err(), "further appends fail at once");
         assert!(writes.begin(at(6)).is_ok(), "one tries");
         assert!(writes.begin(at(6)).is_err(), "and only one");
         assert!(writes.failure(at(6)).is_some());
