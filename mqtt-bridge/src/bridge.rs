@@ -1,4 +1,4 @@
-//! The bridge as one thing to start.
+//! Starts the bridge.
 
 use std::sync::Arc;
 
@@ -30,11 +30,11 @@ pub struct BridgeOptions {
     pub tasks: Tasks,
 }
 
-/// The running bridge. Stops with the tasks it was given.
+/// The running bridge. It stops with its tasks.
 pub struct Bridge {
-    /// True once nothing that a device publishes is lost any more.
+    /// True once the durables exist, so that no published message is lost.
     pub ready: watch::Receiver<bool>,
-    /// What devices sent and isn't worked off.
+    /// Messages of devices that are not processed yet.
     pub backlog: watch::Receiver<Backlog>,
     link: Arc<Link>,
 }

@@ -1,4 +1,4 @@
-//! The command that should stand for a device, as bytes: a pure function of the device, the time and the link to its firmware.
+//! The current command of a device, as bytes: a pure function of the device, the time and the link to its firmware.
 //!
 //! Invariant: no command is larger than [`COMMAND_MAX_BYTES`], with ids as long as they may be and a link within [`URL_MAX_BYTES`].
 
@@ -13,20 +13,20 @@ use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL};
 pub const COMMAND_MAX_BYTES: usize = 1_024;
 /// Longest link to a firmware, in bytes. Leaves room for two signatures.
 pub const URL_MAX_BYTES: usize = 200;
-/// How long a command, and the link in it, is good, in seconds.
+/// How long a command and its link are valid, in seconds.
 pub const COMMAND_TTL_S: i64 = 7 * 24 * 3_600;
 
-/// Whose download, of what, until when.
+/// A request for a link: device, firmware, expiry.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkRequest<'a> {
     pub tenant: &'a TenantId,
     pub device: &'a DeviceId,
     pub update: &'a Update,
-    /// The link must be good until then.
+    /// The link must be valid until then.
     pub expires_at: DateTime<Utc>,
 }
 
-/// Makes the links under which devices fetch their firmware: absolute, on one stable origin, without a character that JSON escapes.
+/// Makes the links under which devices fetch their firmware: absolute, on one stable origin, without characters that JSON escapes.
 pub trait Links: Send + Sync + 'static {
     fn link(&self, request: LinkRequest<'_>) -> String;
 }
@@ -37,7 +37,7 @@ impl<F: Fn(LinkRequest<'_>) -> String + Send + Sync + 'static> Links for F {
     }
 }
 
-/// What tells one command of a device from its next. Renewed links and times don't count.
+/// Identity of a command. Renewed links and times do not change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fingerprint {
     Nothing,
@@ -45,11 +45,11 @@ pub enum Fingerprint {
     Cancel { seq: u64, attempt: u16 },
 }
 
-/// A device's command in full.
+/// A complete command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
     pub fingerprint: Fingerprint,
-    /// What goes over the wire; empty when there is nothing to do.
+    /// Payload; empty if there is nothing to do.
     pub payload: Bytes,
     /// End of the link in it.
     pub expires_at: Option<DateTime<Utc>>,
@@ -66,7 +66,7 @@ pub enum CommandError {
     Unwritable(String),
 }
 
-/// The command that should stand for a device now.
+/// The current command of a device.
 pub fn desired(
     tenant: &TenantId,
     id: &DeviceId,
@@ -95,7 +95,7 @@ pub fn desired(
     }
 }
 
-/// Which command should stand for a device now.
+/// The identity of the current command of a device.
 pub fn fingerprint(device: &Device) -> Fingerprint {
     match device.desired() {
         Desired::Nothing => Fingerprint::Nothing,

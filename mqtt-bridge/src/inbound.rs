@@ -1,8 +1,8 @@
-//! Messages of devices on their way into the log.
+//! Processes messages of devices.
 //!
-//! A source delivers, the queues keep the messages of one device in order of arrival, the handler turns each into a command, a telemetry
-//! message or a dead letter. Invariant: a message is acknowledged to the broker only after what follows from it is stored; whatever
-//! can't be stored now is asked for again later.
+//! A source delivers messages, the queues keep the messages of one device in order of arrival, and the handler turns each into a command, a
+//! telemetry message or a dead letter. Invariant: a message is acknowledged to the broker only after its effects are stored. A message that
+//! can't be stored now is redelivered later.
 
 mod answers;
 mod backlog;
@@ -33,7 +33,7 @@ pub(crate) use unfinished::{Settled, Unfinished};
 
 use crate::topics::{DeviceTopic, UnknownTopic};
 
-/// A message of a device, or of something that pretends to be one.
+/// A message from a device topic. The sender is not authenticated as that device.
 pub(crate) struct Inbound {
     pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
     pub(crate) arrived: Arrived,
@@ -42,19 +42,19 @@ pub(crate) struct Inbound {
     pub(crate) ack: Ack,
 }
 
-/// How a message came.
+/// How a message arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// The broker keeps it until it is acknowledged.
     Stored,
-    /// As it was published, and not stored: with QoS 0, or on a topic that no consumer reads.
+    /// Passed on and not stored by the broker: published with QoS 0, or on a topic that no consumer reads.
     Unstored,
-    /// As the copy that the broker keeps for later subscribers. The message itself comes, too.
+    /// The retained copy for later subscribers. The message itself arrives too.
     Retained,
 }
 
 impl Inbound {
-    /// Whose it is, as far as the topic tells.
+    /// Tenant and device, as far as the topic names them.
     pub(crate) fn owner(&self) -> (Option<TenantId>, Option<DeviceId>) {
         match &self.topic {
             Ok(topic) => (Some(topic.tenant.clone()), Some(topic.device.clone())),
@@ -68,26 +68,26 @@ impl Inbound {
     }
 }
 
-/// Names a message for ever, however often it is delivered.
+/// Identifies a message, however often it is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// When the broker's store was created, in milliseconds since 1970: its numbers begin anew with it.
+    /// Creation time of the broker's store, in milliseconds since 1970. The numbers of a new store start from 1.
     pub(crate) incarnation_ms: u64,
     pub(crate) number: u64,
-    /// How often it has been delivered, this time included.
+    /// How often it was delivered, this time included.
     pub(crate) times: u32,
 }
 
-/// What becomes of a message.
+/// What the broker is told about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Everything that follows from it is stored.
+    /// Its effects are stored: acknowledge it.
     Done,
-    /// It can't be stored now: it is wanted again after this time.
+    /// It can't be stored now: redeliver it after this time.
     Retry(Duration),
 }
 
-/// The way back to the source of a message; none for what nobody keeps.
+/// Acknowledges a message to its source. Does nothing for a message that the broker does not store.
 pub(crate) struct Ack {
     kept: Option<Kept>,
 }
@@ -100,7 +100,7 @@ struct Kept {
 }
 
 impl Delivery {
-    /// The message's place in the order of what its device says.
+    /// The message's position in the order of its device's messages.
     pub(crate) fn mark(self, topic: MarkTopic) -> Mark {
         Mark { topic, incarnation_ms: self.incarnation_ms, sequence: self.number }
     }
@@ -111,7 +111,7 @@ impl Ack {
         Self { kept: Some(Kept { acker, number, settled }) }
     }
 
-    /// Whether this process has acknowledged the message of this number just now.
+    /// Whether this process has recently acknowledged the message with this number.
     fn has_settled(&self, number: u64) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.settled.contains(number))
     }
@@ -129,9 +129,9 @@ impl Ack {
         if verdict == Verdict::Done {
             kept.settled.record(kept.number);
         }
-        // Unsent, it is delivered again when its time is over.
+        // If this fails, the message is redelivered after the acknowledgement timeout.
         if let Err(error) = kept.acker.ack_with(kind).await {
-            tracing::debug!(%error, "the broker can't be told what became of a message");
+            tracing::debug!(%error, "a message can't be acknowledged");
         }
     }
 }

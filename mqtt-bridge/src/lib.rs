@@ -1,14 +1,14 @@
-//! Devices in and out over MQTT.
+//! The bridge to devices over MQTT.
 //!
-//! Inward: a durable consumer on the broker's own store ([`inbound`]) hands each message of a device to the aggregate that judges it.
-//! Outward: level-triggered publishing of what each device should be doing ([`outbound`]). Every topic is built and parsed by
-//! [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
+//! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
+//! level-triggered publishing of each device's current command ([`outbound`]). Every topic is built and parsed by [`topics::DeviceTopic`];
+//! payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
 //!
-//! Invariants: the broker is told that a message is done only after what follows from it is stored; nothing is ever read from a topic
-//! that carries commands; one writer per device; broker details stay in `link` and `inbound::mqtt_msgs`.
+//! Invariants: a message is acknowledged only after its effects are stored; no topic with commands is ever read; one writer per device;
+//! broker details stay in `link` and `inbound::mqtt_msgs`.
 //!
-//! To add a topic: a channel in `topics`, its payload in `wire`, its filter if it goes up, its arm in `inbound::handler`, its line in
-//! docs/device-protocol.md.
+//! To add a topic: a channel in `topics`, its payload in `wire`, its filter if devices publish to it, its arm in `inbound::handler`, its
+//! line in docs/device-protocol.md.
 
 mod bridge;
 pub mod command;

@@ -1,7 +1,7 @@
 //! One MQTT connection at a time, for publishing. The only file of this crate that names the client library.
 //!
-//! Invariant: nothing outlives its connection. When it breaks, whatever had no PUBACK fails and is forgotten here, so an old command can
-//! never come after a newer one; the sender, who looks at state, sends again.
+//! Invariant: no publish outlives its connection. When the connection breaks, all publishes without PUBACK fail, so an old command can
+//! never arrive after a newer one. The sender, which reads the current state, sends again.
 
 use std::time::Duration;
 
@@ -23,19 +23,19 @@ pub(crate) const IN_FLIGHT_MAX: u16 = 512;
 const QUEUED_MAX: usize = 1_024;
 /// How long a publish may take up to its PUBACK.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Seconds between two pings to the broker. It answers each, and ends a connection that is silent for one and a half times as long.
+/// Seconds between two pings to the broker. It answers each, and closes a connection that is silent for one and a half times as long.
 const KEEP_ALIVE_S: u16 = 3;
-/// A broker from which nothing has come for this long is gone, though TCP may still be up: a frozen one closes nothing.
+/// A broker that has sent nothing for this long counts as gone, even if TCP is still connected: a broker that hangs closes nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Seconds for a TCP connection.
 const CONNECT_TIMEOUT_S: u64 = 3;
-/// Room for the topic and the head of a packet beside the largest command, in bytes.
+/// Room for topic and packet header in addition to the largest command, in bytes.
 const PACKET_OVERHEAD_BYTES: usize = 1_024;
 /// Pause after the first failure; doubles up to the longest, with jitter.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Where the broker is and who the bridge is to it.
+/// Address of the broker, and the bridge's user.
 #[derive(Clone)]
 pub struct BrokerAddress {
     pub host: String,
@@ -50,18 +50,18 @@ impl std::fmt::Debug for BrokerAddress {
     }
 }
 
-/// Why a message wasn't published, as far as is known.
+/// Why a message was not published, as far as known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPublished {
     #[error("not connected to the MQTT broker")]
     Disconnected,
     #[error("the MQTT broker gave no PUBACK in time")]
     TimedOut,
-    #[error("the MQTT broker didn't take the message: {0}")]
+    #[error("the MQTT broker did not accept the message: {0}")]
     Failed(String),
 }
 
-/// A connection that is made anew for as long as this exists. Dropping it closes the connection.
+/// A connection that reconnects while this exists. Dropping it closes the connection.
 pub(crate) struct Link {
     client: watch::Receiver<Option<AsyncClient>>,
     _closes: DropGuard,
@@ -79,7 +79,7 @@ impl Link {
         self.client.borrow().is_some()
     }
 
-    /// Tells of every connection made and lost from now on; holds whether there is one.
+    /// Reports each connect and disconnect from now on; its value says whether there is a connection.
     pub(crate) fn connections(&self) -> Connections {
         Connections(self.client.clone())
     }
@@ -176,7 +176,7 @@ async fn one_connection(
         let event = match timeout_at(heard + SILENCE_MAX, events.poll()).await {
             Ok(Ok(event)) => event,
             Ok(Err(error)) => return error.to_string(),
-            Err(_) => return format!("nothing has come from the broker for {} s", SILENCE_MAX.as_secs()),
+            Err(_) => return format!("the broker has sent nothing for {} s", SILENCE_MAX.as_secs()),
         };
         if let Event::Incoming(packet) = event {
             heard = Instant::now();
@@ -201,7 +201,7 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(200);
 
     #[tokio::test]
-    async fn a_broker_that_says_nothing_more_is_given_up() {
+    async fn a_silent_broker_is_disconnected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let address = BrokerAddress { host: "127.0.0.1".into(), port, user: "u".into(), password: "p".into() };

@@ -1,8 +1,8 @@
-//! Commands to devices, level-triggered: an event is only a hint that a device's command may have changed.
+//! Publishes commands to devices. Level-triggered: an event is only a hint that a device's command may have changed.
 //!
-//! One process at a time owns all outbound, by a lease. The owner follows EVENTS from where the last one stopped, so no hint is lost;
-//! for each device named it loads the aggregate and publishes what should stand now, retained. A sweep over the devices with live
-//! updates renews links and mends what else may have gone wrong. One device never has two publishes under way.
+//! One process at a time publishes commands; a lease decides which. The owner follows EVENTS from where the previous owner stopped, so no
+//! hint is lost. For each named device it loads the aggregate and publishes the current command, retained. A regular sweep over the devices
+//! with live updates renews links and corrects missing commands. A device never has two publishes under way.
 
 mod checkpoint;
 mod deliver;
@@ -25,11 +25,11 @@ use crate::command::Links;
 use crate::link::{BrokerAddress, Link};
 use owner::Owner;
 
-/// The lease of the one that publishes commands.
+/// The lease of the process that publishes commands.
 const LEASE: &str = "mqtt-outbound";
 /// How long a lease outlives its owner.
 const LEASE_TERM: Duration = Duration::from_secs(5);
-/// Pause before the lease is sought again.
+/// Pause before the lease is requested again.
 const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A device of a tenant.
@@ -39,10 +39,10 @@ pub struct DeviceRef {
     pub device: DeviceId,
 }
 
-/// Knows which devices have an update under way, as of a moment ago. May fail: commands flow without it.
+/// Lists devices with live updates; may lag a little. May fail: commands are published without it.
 #[async_trait]
 pub trait LiveDevices: Send + Sync + 'static {
-    /// The devices behind `after` in the order of tenant and id, at most `limit`; fewer mean that there are no more.
+    /// The devices after `after` in the order of tenant and id, at most `limit`. Fewer mean that there are no more.
     async fn live_devices(&self, after: Option<&DeviceRef>, limit: usize) -> Result<Vec<DeviceRef>, String>;
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// Seeks the lease and publishes while it is held, until stopped.
+    /// Acquires the lease and publishes while it has it, until stopped.
     pub(crate) async fn run(self) {
         let stop = self.tasks.token().clone();
         let name = clock::new_id().to_string();
@@ -80,7 +80,7 @@ impl Outbound {
         }
     }
 
-    /// Publishes with a connection of its own, which ends with it: nothing is sent by one that has lost the lease.
+    /// Publishes over its own connection, which is closed when the lease is lost, so that nothing is sent afterwards.
     async fn own(&self, stop: &tokio_util::sync::CancellationToken) -> Result<(), event_store::StoreError> {
         let link = Arc::new(Link::open(self.broker.clone(), "commands", &self.tasks));
         Owner::begin(self, link).await?.run(stop).await

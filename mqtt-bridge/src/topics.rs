@@ -8,33 +8,33 @@ use std::fmt;
 use domain::ids::ORDINAL_MAX;
 use domain::{DeviceId, TenantId};
 
-/// What nats-server puts before the subject of a message that it keeps for MQTT.
+/// Prefix of the subject of a message that nats-server stores for MQTT.
 pub const STORED_PREFIX: &str = "$MQTT.msgs.";
-/// What nats-server puts before the subject of a retained message.
+/// Prefix of the subject of a retained message.
 const RETAINED_PREFIX: &str = "$MQTT.rmsgs.";
 /// Characters of an unknown topic that are kept.
 const SHOWN_MAX: usize = 256;
 /// The second level of every topic.
 const DEVICES: &str = "devices";
 
-/// What is spoken of under one device.
+/// Channel of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Channel {
-    /// Down, retained: the desired state of the device.
+    /// To the device, retained: the current command.
     Commands,
-    /// Up: the device asks for its command again.
+    /// From the device: asks for its command again.
     CommandsGet,
-    /// Up: a report on an update.
+    /// From the device: a report on an update.
     UpdateStatus { ordinal: u32 },
-    /// Up, and the last will: presence and proof.
+    /// From the device, and its last will: presence and proof.
     Status,
-    /// Up: what the device is.
+    /// From the device: its description.
     Info,
-    /// Up: measurements.
+    /// From the device: measurements.
     Telemetry,
-    /// Up: the device asks for pieces of a firmware.
+    /// From the device: asks for chunks of a firmware.
     FirmwareGet { ordinal: u32 },
-    /// Down: a piece of a firmware, from this byte on.
+    /// To the device: a chunk of a firmware, from this byte on.
     FirmwareChunk { ordinal: u32, offset: u64 },
 }
 
@@ -46,13 +46,13 @@ pub struct DeviceTopic {
     pub channel: Channel,
 }
 
-/// A topic that is none of the protocol's; cut to a bound.
+/// A topic that is not in the protocol; cut to a maximum length.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no topic of the device protocol")]
+#[error("{0:?} is not a topic of the device protocol")]
 pub struct UnknownTopic(pub String);
 
 /// Topics of three levels below a device that it may publish to: those of the protocol and the likeliest mistakes. Not all of them, because
-/// `firmware/{ordinal}/{offset}` is how pieces of firmware go down.
+/// `firmware/{ordinal}/{offset}` has chunks of firmware to devices.
 const THREE_LEVELS: [&str; 9] = [
     "*.*.status",
     "*.*.get",
@@ -65,9 +65,9 @@ const THREE_LEVELS: [&str; 9] = [
     "telemetry.*.*",
 ];
 
-/// The subjects under which nats-server keeps what devices send with QoS 1: a name and one filter per up-channel. No two of them match
-/// the same message, and none matches a command. Those of two levels and more take wrong topics with the right ones; a wrong topic of one
-/// level is read by a plain subscription, because a filter for it would match commands.
+/// The subjects under which nats-server keeps what devices send with QoS 1: a name and one filter per up-channel. No two of them match the
+/// same message, and none matches a command. Filters of two levels and more also match wrong topics. A wrong topic of one level is read by
+/// a plain subscription, because a filter for it would match commands.
 pub fn stored_filters() -> [(&'static str, String); 6] {
     [
         ("status", "status"),
@@ -80,7 +80,7 @@ pub fn stored_filters() -> [(&'static str, String); 6] {
     .map(|(name, channel)| (name, format!("{STORED_PREFIX}*.{DEVICES}.*.{channel}")))
 }
 
-/// Whether one of [`stored_filters`] takes what was published with QoS 1 under this subject.
+/// Whether one of [`stored_filters`] matches a message published with QoS 1 under this subject.
 pub fn is_stored(subject: &str) -> bool {
     let mut channel = subject.split('.').skip(3);
     match (channel.next(), channel.next()) {
@@ -90,8 +90,7 @@ pub fn is_stored(subject: &str) -> bool {
     }
 }
 
-/// The subjects on which everything passes that devices publish, whatever its QoS. Commands match one of them; nats.conf denies them to the
-/// bridge's user.
+/// The subjects of all messages that devices publish, with any QoS. Commands match one of them; nats.conf denies them to the bridge's user.
 pub fn passing_filters() -> Vec<String> {
     let below = ["*", "*.*"].into_iter().chain(THREE_LEVELS).chain(["*.*.*.>"]);
     let below = below.map(|channel| format!("*.{DEVICES}.*.{channel}"));
@@ -120,7 +119,7 @@ impl DeviceTopic {
         Self::from_subject(subject.strip_prefix(STORED_PREFIX).unwrap_or(subject))
     }
 
-    /// The topic of a message as nats-server passes it on.
+    /// The topic of a message that nats-server passes on.
     pub fn from_subject(subject: &str) -> Result<Self, UnknownTopic> {
         Self::parse(&topic_of(subject))
     }
@@ -170,7 +169,7 @@ impl fmt::Display for DeviceTopic {
 }
 
 impl UnknownTopic {
-    /// The tenant in the first level, and the device in the third, as far as they are any.
+    /// The tenant in the first level and the device in the third, if they are valid ids.
     pub fn owner(&self) -> (Option<TenantId>, Option<DeviceId>) {
         let mut levels = self.0.split('/');
         let tenant = levels.next().and_then(|tenant| TenantId::new(tenant).ok());
@@ -180,7 +179,7 @@ impl UnknownTopic {
     }
 }
 
-/// The topic that nats-server made a subject of: there `/` is `.`, `.` is `//`, and an empty level is `/`.
+/// The topic that nats-server turned into a subject: there `/` is `.`, `.` is `//`, and an empty level is `/`.
 fn topic_of(subject: &str) -> String {
     let (mut topic, mut rest) = (String::with_capacity(subject.len()), subject.chars().peekable());
     while let Some(c) = rest.next() {
@@ -202,7 +201,7 @@ fn topic_of(subject: &str) -> String {
     topic
 }
 
-/// A number in its only spelling: no sign, no zeros in front.
+/// A number in canonical form: no sign, no leading zeros.
 fn parse_number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let canonical = digits && (text == "0" || !text.starts_with('0'));
@@ -251,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_topic_leads_back_to_what_it_was_built_from(
+        fn a_topic_parses_to_what_it_was_built_from(
             tenant in "[a-z0-9][a-z0-9-]{0,31}", device in "[A-Za-z0-9][A-Za-z0-9_:-]{0,63}", channel in channel(),
         ) {
             let (tenant, device) = (TenantId::new(tenant).unwrap(), DeviceId::new(device).unwrap());
@@ -267,7 +266,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_a_device_publishes_below_itself_is_seen(
+        fn all_topics_below_a_device_match_a_filter(
             channel in "(/(status|info|telemetry|[a-z]{1,9}|[0-9]{1,3})){0,5}",
         ) {
             let subject = format!("acme.devices.d-1{}", channel.replace('/', "."));
@@ -279,7 +278,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_parses_has_one_spelling(text in "[a-z0-9/.$A-Z:]{0,40}|acme/devices/d-1/(updates|firmware)/[0-9]{0,3}/(status|get|[0-9]{0,3})") {
+        fn a_parsed_topic_has_one_spelling(text in "[a-z0-9/.$A-Z:]{0,40}|acme/devices/d-1/(updates|firmware)/[0-9]{0,3}/(status|get|[0-9]{0,3})") {
             if let Ok(topic) = DeviceTopic::parse(&text) {
                 prop_assert_eq!(topic.to_string(), text);
             }
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_leads_back_to_its_topic() {
+    fn a_subject_maps_back_to_its_topic() {
         for (subject, topic) in [
             ("acme.devices.d-1.status", "acme/devices/d-1/status"),
             ("acme.devices.d//1.status", "acme/devices/d.1/status"),
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_topic_still_tells_whose_it_is() {
+    fn a_wrong_topic_still_names_its_owner() {
         let owner = |topic: &str| {
             let (tenant, device) = UnknownTopic(topic.to_owned()).owner();
             (tenant.map(|tenant| tenant.to_string()), device.map(|device| device.to_string()))

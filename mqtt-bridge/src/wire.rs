@@ -1,7 +1,7 @@
-//! Payloads as devices write and read them: versioned wire types, never the domain's.
+//! Payloads of devices: versioned wire types, separate from the domain's types.
 //!
-//! Unknown fields are ignored. What cannot be understood, or goes beyond a bound, is [`Malformed`] with the reason, and ends as a dead
-//! letter. Each kind of message has a file that reads it and turns it into what the domain understands.
+//! Unknown fields are ignored. A payload that can't be parsed or exceeds a limit is [`Malformed`] with the reason, and becomes a dead
+//! letter. Each kind of message has a file that parses it and converts it to the domain's types.
 
 mod bounds;
 mod command;
@@ -21,14 +21,14 @@ pub use info::InfoMessage;
 pub use presence::{Contact, PresenceMessage, PresenceWord};
 pub use report::{CODE_UNKNOWN, Progress, StatusReport};
 
-/// Version of the protocol that is spoken.
+/// Version of the protocol.
 pub const PROTOCOL: u16 = 1;
 /// Largest message on any topic but `telemetry`, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 /// Largest `telemetry` message, in bytes.
 pub const MEASUREMENTS_MAX_BYTES: usize = 32 * 1024;
 
-/// Why a message is not understood. The text says what is wrong and repeats nothing long.
+/// Why a message can't be parsed. The text says what is wrong and quotes only short values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub String);
@@ -48,12 +48,12 @@ fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Malformed> {
 
 fn within(payload: &[u8], max_bytes: usize) -> Result<(), Malformed> {
     if payload.len() > max_bytes {
-        return Err(Malformed::new(format!("{} bytes, at most {max_bytes} are taken", payload.len())));
+        return Err(Malformed::new(format!("{} bytes, at most {max_bytes} are accepted", payload.len())));
     }
     Ok(())
 }
 
-/// An array would be read as the fields in order.
+/// serde would accept an array as the fields in order.
 fn must_be_object(payload: &[u8]) -> Result<(), Malformed> {
     match payload.trim_ascii_start().first() {
         Some(b'{') => Ok(()),
@@ -64,11 +64,11 @@ fn must_be_object(payload: &[u8]) -> Result<(), Malformed> {
 /// A message on `telemetry`.
 #[derive(Debug)]
 pub struct Measurements {
-    /// The object as it was sent.
+    /// The object, unchanged.
     pub data: Box<RawValue>,
-    /// Its own time.
+    /// Time according to the device.
     pub device_time: Option<DateTime<Utc>>,
-    /// What of it is ignored because it makes no sense.
+    /// Its ignored values, because they are invalid.
     pub ignored: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Answers to devices that ask for their command or speak of an update that is over: the present command, not retained.
+//! Answers devices that ask for their command or report on an update that has ended: sends the current command, not retained.
 //!
-//! Invariant: no answer names a link that is refused. An update whose firmware was withdrawn meanwhile is taken back before the answer.
-//! An answer that can't be sent is forgotten: the device asks again, and the retained command stands anyway.
+//! Invariant: no answer has a link that is refused. If the firmware was withdrawn meanwhile, the update is taken back before the answer. An
+//! answer that can't be sent is dropped: the device asks again, and the retained command is still there.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ pub(crate) struct Answers {
     pub(crate) links: Arc<dyn Links>,
 }
 
-/// What a device is told when there is nothing to do.
+/// The answer when there is nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WhenNothing {
-    /// It asked: a message that says so.
+    /// The device asked: the command `none`.
     SayNone,
-    /// It is mistaken: what stands, an empty payload.
+    /// The device reported on an ended update: an empty payload.
     SayEmpty,
 }
 
 impl Answers {
-    /// Sends the present command with a fresh link.
+    /// Sends the current command with a new link.
     pub(super) async fn send(
         &self,
         tenant: &TenantId,
@@ -54,7 +54,7 @@ impl Answers {
         Ok(())
     }
 
-    /// The device, its update taken back where the firmware was withdrawn; none when its command can't be carried out all the same.
+    /// The device, after its update was taken back if the firmware was withdrawn. None if its command still has a refused link.
     async fn with_usable_command(
         &self,
         tenant: &TenantId,
@@ -68,14 +68,14 @@ impl Answers {
         let aggregate = match self.store.execute(&key, Request::new(CommandId(clock::new_id()), actor, command)).await {
             Ok(committed) => committed.aggregate,
             Err(ExecuteError::Store(error)) => return Err(error),
-            // Others were faster.
+            // Another command was faster.
             Err(_) => Arc::clone(&self.store.load_fresh(&key).await?.aggregate),
         };
         let is_refused = self.refused_firmware(tenant, &aggregate).await?.is_some();
         Ok((!is_refused).then_some(aggregate))
     }
 
-    /// The firmware of the present command, if its link would be refused.
+    /// The firmware of the current command, if its link would be refused.
     async fn refused_firmware(&self, tenant: &TenantId, device: &Device) -> Result<Option<FirmwareId>, StoreError> {
         let Desired::Install(update) = device.desired() else { return Ok(None) };
         if update.spec.kind == UpdateKind::Activate {

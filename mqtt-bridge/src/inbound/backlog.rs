@@ -1,4 +1,4 @@
-//! How much devices have sent that isn't worked off: for operators. All bridges share the durables, so each sees the whole.
+//! Measures how many messages of devices are not processed yet. All bridges share the durables, so each sees all messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::mqtt_msgs::{STREAM, durable_name};
 use crate::link::Link;
 use crate::topics::stored_filters;
 
-/// How often it is measured: one request per durable.
+/// Interval of the measurement: one request per durable.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Messages at the broker.
@@ -27,7 +27,7 @@ pub struct Backlog {
     pub pending: u64,
     /// Read and not acknowledged.
     pub unacknowledged: u64,
-    /// Why they can't be counted.
+    /// Why they can't be measured.
     pub error: Option<String>,
 }
 

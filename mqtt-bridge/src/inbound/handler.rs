@@ -1,7 +1,7 @@
-//! One message of a device: read, judged, stored.
+//! Handles one message of a device: parse, decide, store.
 //!
-//! The command's id follows from the broker's name for the message, so a message delivered again is the same command. What a message
-//! brings beside events (contact, progress, measurements) goes to TELEMETRY, limited per device.
+//! The command's id is derived from the broker's id of the message, so a redelivered message is the same command. Data that is not in
+//! events (contact, progress, measurements) goes to TELEMETRY, with a rate limit per device.
 
 mod contact;
 mod dead_letters;
@@ -33,17 +33,17 @@ use super::{Arrived, Delivery, Inbound, Unfinished, Verdict};
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{InfoMessage, StatusReport};
 
-/// Progress of one update is taken once in this time.
+/// Progress of one update is stored once in this time.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-/// A sign of life that says nothing else is noted once in this time.
+/// A message that only shows contact is recorded once in this time.
 const CONTACT_INTERVAL: Duration = Duration::from_secs(10);
-/// A device that is mistaken about its update is corrected once in this time.
+/// A device that reports on an ended update is answered once in this time.
 const CORRECTION_INTERVAL: Duration = Duration::from_secs(5);
-/// Pause before a message is delivered again for the first time; doubles up to the longest, with jitter.
+/// Pause before the first redelivery of a message; doubles up to the longest, with jitter.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// What is said of messages that were published in the wrong way.
+/// Details of dead letters for messages that were published in the wrong way.
 const QOS_ZERO: &str =
     "published with QoS 0, the protocol asks for QoS 1: it may be lost, and with QoS 0 a status proves nothing";
 const RETAINED: &str =
@@ -62,13 +62,13 @@ pub(crate) struct Handler {
     unfinished: Unfinished,
 }
 
-/// What of a message was ignored because it makes no sense.
+/// The invalid optional values of a message, if any.
 type Ignored = Option<String>;
 
-/// What became of a message.
+/// Outcome of a message.
 pub(super) enum Handled {
     Settled(Verdict),
-    /// To be handled later, when no newer one takes its place.
+    /// To be handled later, unless a newer message replaces it.
     Throttled(Throttled),
 }
 
@@ -93,7 +93,7 @@ impl Handler {
         })
     }
 
-    /// Takes a message; says what the broker is told.
+    /// Handles a message; returns what the broker is told.
     pub(super) async fn handle(&self, message: &Inbound) -> Handled {
         let (kind, taken) = match (&message.topic, message.arrived) {
             (Ok(topic), Arrived::Stored | Arrived::Unstored) => (kind(topic.channel), self.take(topic, message).await),
@@ -114,13 +114,13 @@ impl Handler {
         handled
     }
 
-    /// Lets go of a report that is one of too many different ones at once.
+    /// Dead-letters a report above the limit of different reports at once.
     pub(super) async fn refuse_excess(&self, message: &Inbound) -> Verdict {
         let detail = "more different reports at once than are kept of one device";
         self.dead_letter(message, "report", DeadLetterReason::TooMany, detail).await
     }
 
-    /// Takes a message; says what of it was ignored.
+    /// Processes a message; returns its ignored values.
     async fn take(&self, topic: &DeviceTopic, message: &Inbound) -> Result<Ignored, IntakeError> {
         let (payload, delivery) = (message.payload.as_ref(), message.delivery);
         match topic.channel {
@@ -193,7 +193,7 @@ impl Handler {
         Ok(())
     }
 
-    /// Executes what a device says of itself, while it doesn't do so too often.
+    /// Executes a self-report of a device, unless it is throttled.
     async fn report_self(
         &self,
         topic: &DeviceTopic,
@@ -213,8 +213,8 @@ impl Handler {
         {
             return Err(IntakeError::Throttled(throttled));
         }
-        // Asked before it is executed: what is finished by now is in the state that a message without news is judged on. News leaves
-        // its mark in any case.
+        // Checked before the command is executed, so that all finished messages are in the state that it is decided on. A message with news
+        // records its mark in any case.
         let overtakes = !no_news || self.unfinished.before(message).await;
         let command = command.arrived(Arrival { mark, overtakes });
         let committed = self.execute(topic, delivery, command).await?;
@@ -260,7 +260,7 @@ impl Handler {
         Ok(())
     }
 
-    /// Leaves notes on a message that had its effect.
+    /// Adds dead letters that are notes on a message that was applied.
     async fn add_notes(&self, message: &Inbound, kind: &'static str, ignored: Ignored) -> Verdict {
         let mut verdict = Verdict::Done;
         if let Some(ignored) = ignored {

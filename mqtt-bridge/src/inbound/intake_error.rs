@@ -1,4 +1,4 @@
-//! Why a message had no effect: its own fault, or not now.
+//! Why a message had no effect: it was rejected, can't be processed now, or is throttled.
 
 use domain::Rejection;
 use event_store::dead_letters::DeadLetterReason;
@@ -9,11 +9,11 @@ use crate::wire::Malformed;
 
 #[derive(Debug)]
 pub(super) enum IntakeError {
-    /// It can never be taken: kept as a dead letter.
+    /// It can never be accepted: kept as a dead letter.
     Rejected { reason: DeadLetterReason, detail: String },
-    /// What it needs is not available. To be tried again.
+    /// A server that it needs is not available. To be retried.
     Unavailable(String),
-    /// What it says is no news, and its device has told much of that. Kept until there is room.
+    /// The device has sent too many self-reports. The message waits until its rate allows it.
     Throttled(Throttled),
 }
 
@@ -43,7 +43,7 @@ impl From<Rejection> for IntakeError {
 impl From<StoreError> for IntakeError {
     fn from(error: StoreError) -> Self {
         if error.is_final() {
-            tracing::error!(%error, "a device's message can't be taken");
+            tracing::error!(%error, "a device's message can't be accepted");
             Self::rejected(DeadLetterReason::Broken, error.to_string())
         } else {
             Self::Unavailable(error.to_string())
@@ -80,9 +80,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_no_program_can_take_is_dead_lettered() {
+    fn only_final_errors_are_dead_lettered() {
         let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
-        assert!(matches!(IntakeError::from(newer), IntakeError::Unavailable(_)), "a newer bridge can take it");
+        assert!(matches!(IntakeError::from(newer), IntakeError::Unavailable(_)), "a newer bridge can accept it");
         assert!(matches!(IntakeError::from(StoreError::Unavailable(String::new())), IntakeError::Unavailable(_)));
         let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
         assert!(matches!(IntakeError::from(damaged), IntakeError::Rejected { .. }));

@@ -1,4 +1,4 @@
-//! How often a device may speak: at most once in an interval, or a rate with a burst. Bounded memory of when it last did.
+//! Rate limits for messages of devices: at most once in an interval, or a rate with a burst. Memory is bounded.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-/// Devices remembered by one limit; beyond that the oldest are forgotten and may speak early.
+/// Devices remembered by one limit. Beyond that the oldest are forgotten, and their limit starts again.
 pub(super) const REMEMBERED_MAX: u64 = 500_000;
 
 /// At most once in an interval, per subject.
@@ -23,18 +23,18 @@ impl Limit {
         }
     }
 
-    /// Whether it was noted within the interval.
+    /// Whether it was recorded within the interval.
     pub(super) fn is_over(&self, subject: &impl Hash) -> bool {
         self.seen.contains_key(&self.hasher.hash_one(subject))
     }
 
-    /// Notes that it has been said. To be called when it has had its effect, so that a message that comes again is not dropped.
+    /// Records an occurrence. Call it after the message was applied, so that a redelivered message is not dropped.
     pub(super) fn record(&self, subject: &impl Hash) {
         self.seen.insert(self.hasher.hash_one(subject), ());
     }
 }
 
-/// So many at once, then one in each interval.
+/// `burst` at once, then one in each interval.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     pub(super) burst: u32,
@@ -42,21 +42,21 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// How long it takes until the whole burst is there again.
+    /// Time until the whole burst is available again.
     pub(super) fn refill(self) -> Duration {
         self.interval * self.burst
     }
 }
 
-/// What has been taken of one rate. A new one is full.
+/// What was taken from one rate. A new bucket is full.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
-    /// When all that was taken is made up for.
+    /// When the bucket is full again.
     full_at: Option<Instant>,
 }
 
 impl Bucket {
-    /// Takes one if there is one.
+    /// Takes one, if available.
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> bool {
         let there_is_one = self.ready_at(rate, now) <= now;
         if there_is_one {
@@ -65,13 +65,13 @@ impl Bucket {
         there_is_one
     }
 
-    /// Takes one in any case; there are never less than none.
+    /// Takes one in any case. The bucket never becomes negative.
     pub(super) fn charge(&mut self, rate: Rate, now: Instant) {
         let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + rate.interval;
         self.full_at = Some(full_at.min(now + rate.refill()));
     }
 
-    /// When there is one to take, now at the earliest.
+    /// When the next one is available, now at the earliest.
     pub(super) fn ready_at(&self, rate: Rate, now: Instant) -> Instant {
         let all_but_one = rate.interval * rate.burst.saturating_sub(1);
         self.full_at.and_then(|full_at| full_at.checked_sub(all_but_one)).map_or(now, |ready_at| ready_at.max(now))
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_interval_it_may_be_said_again() {
+    fn after_the_interval_it_is_allowed_again() {
         let limit = Limit::once_in(Duration::from_millis(1));
         limit.record(&"d-1");
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_beyond_the_last_one_is_not_owed() {
+    fn charges_on_an_empty_bucket_do_not_add_up() {
         let rate = Rate { burst: 2, interval: Duration::from_secs(10) };
         let (mut bucket, start) = (Bucket::default(), Instant::now());
         (0..50).for_each(|_| bucket.charge(rate, start));

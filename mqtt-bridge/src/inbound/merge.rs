@@ -1,8 +1,8 @@
-//! Several readers of one stream, read as one, in the order of the stream.
+//! Merges several readers of one stream, in the order of the stream.
 //!
-//! Each message says whether more of its kind wait behind it. While a reader owes a message, those of others are held back, for a
-//! bounded time: so a backlog comes in order over all channels of a device, and a reader that gets nothing holds up nobody. A message
-//! behind a gap in the numbers waits, too, for a shorter time: what stands in the gap may be on its way by another reader.
+//! Each message says whether more of its kind follow. While a reader has more to deliver, messages of other readers are delayed, for a
+//! limited time. So a backlog is in order over all channels of a device, and a reader that gets nothing does not block the others. A
+//! message after a gap in the numbers is delayed too, for a shorter time: the missing message may arrive from another reader.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -13,32 +13,32 @@ use std::time::Duration;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-/// How long messages are held back for one that should come before them.
+/// How long messages are delayed for one that should come before them.
 const HELD_BACK: Duration = Duration::from_millis(100);
-/// How long a message behind a gap is held back, from its arrival on. Many gaps never fill: commands to devices stand in the stream, too,
-/// and other processes take their share.
+/// How long a message after a gap is delayed, from its arrival. Many gaps are never filled: the stream also has commands to devices, and
+/// other processes take some of the messages.
 const GAP_HELD_BACK: Duration = Duration::from_millis(20);
 /// Messages of one reader that wait here.
 const WAITING_MAX: usize = 1_000;
 
-/// A message with its place.
+/// A message with its position.
 pub(super) trait InOrder {
-    /// Its number in the stream, and whether more of its kind wait behind it.
+    /// Its number in the stream, and whether more of its kind follow.
     fn place(&self) -> (u64, bool);
 }
 
 struct SourceBuffer<S, M> {
     source: S,
-    /// With the time of their arrival.
+    /// Messages with the time of their arrival.
     waiting: VecDeque<(Instant, M)>,
-    /// More wait in the stream behind what has come.
+    /// More messages follow in the stream.
     owes: bool,
-    /// Since when nothing is left here.
+    /// Since when the buffer is empty.
     empty_since: Instant,
 }
 
 impl<S, M> SourceBuffer<S, M> {
-    /// Until when it is waited for what is owed here; none when nothing is.
+    /// Until when the next message of this source is waited for; none if none is expected.
     fn owes_until(&self) -> Option<Instant> {
         (self.owes && self.waiting.is_empty()).then(|| self.empty_since + HELD_BACK)
     }
@@ -50,10 +50,10 @@ pub(super) struct Merge<S, M> {
     last: u64,
 }
 
-/// What can be done now.
+/// The next action.
 enum Next<M> {
     Ready(M),
-    /// A message is there, but is held back until then.
+    /// A message is available, but is delayed until then.
     HeldUntil(Instant),
     Nothing,
 }
@@ -70,10 +70,10 @@ where
         Self { buffers: sources.into_iter().map(buffer).collect(), last: 0 }
     }
 
-    /// The next message; the reason when a reader has failed or ended.
+    /// The next message, or the reason if a reader has failed or ended.
     pub(super) async fn next(&mut self) -> Result<M, String> {
         loop {
-            // Whatever has come by now is looked at together.
+            // All messages that have arrived are compared.
             poll_fn(|context| Poll::Ready(self.fill(context))).await?;
             match self.choose(Instant::now()) {
                 Next::Ready(message) => return Ok(message),
@@ -87,7 +87,7 @@ where
         }
     }
 
-    /// Takes what has come; how many messages that were.
+    /// Takes the messages that have arrived; returns their number.
     fn fill(&mut self, context: &mut Context<'_>) -> Result<usize, String> {
         let mut count = 0;
         for buffer in &mut self.buffers {
@@ -107,7 +107,7 @@ where
         Ok(count)
     }
 
-    /// Waits until anything more has come.
+    /// Waits until another message has arrived.
     fn arrival(&mut self, context: &mut Context<'_>) -> Poll<Result<(), String>> {
         match self.fill(context) {
             Ok(0) => Poll::Pending,
@@ -117,7 +117,7 @@ where
     }
 
     fn choose(&mut self, now: Instant) -> Next<M> {
-        // What is owed for too long has gone another way, to another process perhaps.
+        // A message that does not arrive in time may have been delivered to another process.
         let overdue = |buffer: &&mut SourceBuffer<S, M>| buffer.owes_until().is_some_and(|until| until <= now);
         self.buffers.iter_mut().filter(overdue).for_each(|buffer| buffer.owes = false);
         let owed_until = self.buffers.iter().filter_map(SourceBuffer::owes_until).max();
@@ -138,7 +138,7 @@ where
         message.map_or(Next::Nothing, Next::Ready)
     }
 
-    /// Everything that has come and hasn't been handed out.
+    /// All messages that have arrived and were not returned.
     pub(super) fn fetched(&mut self) -> Vec<M> {
         let mut fetched = Vec::new();
         for buffer in &mut self.buffers {
@@ -168,7 +168,7 @@ mod tests {
 
     type Source = BoxStream<'static, Result<Numbered, String>>;
 
-    /// Delivers the numbers, then nothing for ever.
+    /// Delivers the numbers, then nothing.
     fn buffer(numbers: &[u64], more_than_came: bool) -> Source {
         let last = numbers.len().saturating_sub(1);
         let messages: Vec<_> = numbers
@@ -193,9 +193,9 @@ mod tests {
         assert_eq!(numbers(&mut merge, 7).await, [1, 2, 3, 4, 8, 9, 10]);
     }
 
-    /// Nothing said of it that more would come: it was stored later and comes earlier.
+    /// The first message did not announce the second one, which was stored earlier and arrives later.
     #[tokio::test]
-    async fn what_overtook_another_waits_for_it() {
+    async fn a_message_waits_for_an_earlier_one_that_is_late() {
         let late = stream::once(async {
             tokio::time::sleep(GAP_HELD_BACK / 4).await;
             Ok(Numbered(2, false))
@@ -215,13 +215,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_owed_and_does_not_come_holds_up_nobody_for_long() {
+    async fn an_announced_message_that_does_not_arrive_delays_others_only_briefly() {
         let mut merge = Merge::new(vec![buffer(&[1], true), buffer(&[5, 6], false)]);
         assert_eq!(numbers(&mut merge, 3).await, [1, 5, 6]);
     }
 
     #[tokio::test]
-    async fn what_was_fetched_can_be_given_back() {
+    async fn fetched_messages_can_be_given_back() {
         let mut merge = Merge::new(vec![buffer(&[1, 3], false), buffer(&[2], false)]);
         assert_eq!(merge.next().await.unwrap().0, 1);
         let mut back: Vec<u64> = merge.fetched().into_iter().map(|message| message.0).collect();

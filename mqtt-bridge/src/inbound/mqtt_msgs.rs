@@ -1,9 +1,10 @@
 //! The nats-server source: durable pull consumers on the stream in which the server keeps what MQTT clients publish with QoS 1, one per
-//! up-channel. One with all their filters would do, but reads a backlog seven times slower than a consumer with a single filter.
+//! up-channel. One consumer with all filters would be enough, but it reads a backlog seven times slower than a consumer with a single
+//! filter.
 //!
-//! That stream is the server's own affair, so only this file and `watermark_publisher` know it, and it is looked at before it is relied on: a stream that is
-//! not as expected is refused at the start. Interest retention means that a message is kept for the consumers that exist when it comes:
-//! nothing may be called ready before the durable exists.
+//! That stream is internal to the server, so only this file and `watermark_publisher` use it, and its configuration is checked first: an
+//! unexpected stream is refused at the start. Interest retention means that a message is kept for the consumers that exist when it arrives,
+//! so the bridge is not ready before the durables exist.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,14 +28,14 @@ pub(super) const STREAM: &str = "$MQTT_msgs";
 const DURABLE_PREFIX: &str = "waybill-bridge-";
 /// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
 const ACK_PENDING_MAX: i64 = 4_000;
-/// After this long without an acknowledgement a message is delivered again: what a dead or frozen process holds. Short, since newer words of
-/// the same device pass it meanwhile and it may then come too late; longer than the time between two signs that a message waits here or is
-/// being worked on, with room for a process or server that is slow to give one.
+/// A message without an acknowledgement is redelivered after this time, for example when a process died or hangs. Short, because newer
+/// messages of the same device are processed meanwhile, and the message may then be late. Longer than the interval of progress
+/// acknowledgements, with a margin for a slow process or server.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(6);
-/// How long the link is still read for messages after a heartbeat was missed, and how often.
+/// How long, and how often, the connection is still read after a missed heartbeat.
 const REST_TIME: Duration = Duration::from_millis(250);
 const REST_POLL: Duration = Duration::from_millis(25);
-/// How long giving back what was fetched ahead may take.
+/// How long it may take to give prefetched messages back.
 const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages of one channel fetched ahead.
 const FETCH_MESSAGES: usize = 1_000;
@@ -48,20 +49,20 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Why there is nothing to read from.
+/// Why the source can't be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    /// Waiting helps.
+    /// Temporary.
     #[error("the broker's messages can't be read now: {0}")]
     Unavailable(String),
-    /// Waiting doesn't help.
+    /// Permanent.
     #[error(
         "stream {STREAM}: {field} is {found}, must be {wanted}; this nats-server keeps MQTT messages in another way than Waybill knows"
     )]
     Unknown { field: &'static str, found: String, wanted: String },
 }
 
-/// Reads and hands on until stopped. `ready` becomes true once nothing published is lost any more.
+/// Reads messages into the queues until stopped. `ready` becomes true once the durables exist, so that no published message is lost.
 pub(crate) async fn run(
     client: Client,
     queues: Arc<Queues>,
@@ -89,7 +90,7 @@ pub(crate) async fn run(
             Err(error @ SourceError::Unknown { .. }) => return Err(error),
             Err(error) => {
                 failures = failures.saturating_add(1);
-                // At the very start the stream comes into being with the first MQTT connection.
+                // nats-server creates the stream with the first MQTT connection.
                 if failures == 5 {
                     tracing::warn!(%error, "waiting for the MQTT broker");
                 }
@@ -130,7 +131,7 @@ async fn open(client: &Client) -> Result<Open, SourceError> {
     Ok(Open { jetstream, messages: Merge::new(sources), incarnation_ms, settled: Settled::new() })
 }
 
-/// The stream, if it is what this file believes.
+/// The stream, if its configuration is as expected.
 async fn look(jetstream: &Context) -> Result<stream::Info, SourceError> {
     let stream = jetstream.get_stream(STREAM).await.map_err(unavailable)?;
     let info = stream.cached_info().clone();
@@ -162,7 +163,7 @@ fn durable(channel: &str, filter: String) -> pull::Config {
     }
 }
 
-/// Hands messages on until the consumer is gone or it is time to stop; returns why it ended.
+/// Reads messages into the queues until the consumer is gone or the process stops; returns why it ended.
 async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> String {
     loop {
         let next = tokio::select! {
@@ -175,7 +176,8 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
         match next {
             Ok(message) => queues.push(open.inbound(message)).await,
             Err(reason) => {
-                // The link may be away for long: what can't be said now is left to the time of acknowledgement.
+                // The connection may be down for long. Messages that can't be given back now are redelivered after the acknowledgement
+                // timeout.
                 let back = timeout(GIVE_BACK_TIMEOUT, give_back(&mut open)).await;
                 take_rest(&mut open, queues).await;
                 let all = if back.is_ok() { "all" } else { "not all" };
@@ -185,14 +187,15 @@ async fn read(mut open: Open, queues: &Queues, stop: &CancellationToken) -> Stri
     }
 }
 
-/// Messages fetched ahead go back at once, so that nobody waits until their time is over.
+/// Prefetched messages are given back at once, so that they are redelivered without waiting for the acknowledgement timeout.
 async fn give_back(open: &mut Open) {
     for message in open.messages.fetched() {
         open.inbound(message).ack.settle(Verdict::Retry(Duration::ZERO)).await;
     }
 }
 
-/// Takes what had come to a process that stood still, before it could read: dropped now, it would come again only when its time is over.
+/// Takes messages that arrived while the process was suspended. If they were dropped, they would be redelivered only after the
+/// acknowledgement timeout.
 async fn take_rest(open: &mut Open, queues: &Queues) {
     let until = Instant::now() + REST_TIME;
     while Instant::now() < until {

@@ -1,8 +1,8 @@
-//! Messages of one device one after another, in order of arrival; those of different devices side by side.
+//! Queues of messages: messages of one device are handled in order of arrival, those of different devices in parallel.
 //!
 //! A fixed number of queues, chosen by a hash of tenant and device, each with one worker that serves its devices in turn. The reader never
-//! waits for them. Of each device a queue keeps a bounded [`device_queue`]: what is said above its rate waits there, or is replaced by what the
-//! device says next. So whatever one device does, the broker waits for few of its messages, and the others are served as ever.
+//! waits for them. For each device a queue has a bounded [`device_queue`]: messages above its rate wait there, or are replaced by newer
+//! ones. So one device never has many unacknowledged messages at the broker, and the others are served as usual.
 
 mod coalesce;
 mod device_queue;
@@ -28,26 +28,26 @@ use super::limits::{Limit, REMEMBERED_MAX};
 use super::mqtt_msgs::ACK_WAIT;
 use super::{Ack, Handler, Inbound, Verdict};
 
-/// Devices whose messages are worked on at the same time.
+/// Devices whose messages are handled at the same time.
 pub(crate) const QUEUES: usize = 256;
 /// Messages that wait in one queue, of all its devices.
 const QUEUED_MAX: usize = 512;
-/// After this long a message for a full queue is delivered again.
+/// A message for a full queue is redelivered after this time.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
-/// The broker hears that a message is being worked on when it has waited this long, and how often a worker looks for such, also while it
-/// works on one.
+/// A message that waits gets a progress acknowledgement after this time; a worker checks for such messages in this interval, also while it
+/// handles a message.
 const RENEWED_AFTER: Duration = Duration::from_secs(2);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
-/// How much later than due a sign may reach the broker.
+/// How late a progress acknowledgement may reach the broker.
 const RENEWAL_SLACK: Duration = Duration::from_secs(2);
 const _: () = assert!(
     RENEWED_AFTER.as_secs() + RENEWAL_INTERVAL.as_secs() + RENEWAL_SLACK.as_secs() < ACK_WAIT.as_secs(),
-    "no message is delivered again while it waits here or is worked on"
+    "no message is redelivered while it waits here or is being handled"
 );
-/// One device that is too loud is named in the log once in this time.
+/// A device that exceeds its rate is logged once in this time.
 const NAMED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Where messages wait for their turn. When it is dropped, the workers finish what is due, give back the rest and end.
+/// The queues. When dropped, the workers finish what is due, give back the rest and end.
 pub(crate) struct Queues {
     queues: Vec<Arc<Queue>>,
     hasher: RandomState,
@@ -57,14 +57,14 @@ pub(crate) struct Queues {
 struct Queue {
     waiting: Mutex<Waiting>,
     wake: Notify,
-    /// What devices have used of their rates while nothing of them waits.
+    /// Used rates of devices without waiting messages.
     rates: Cache<u64, Rates>,
 }
 
 #[derive(Default)]
 struct Waiting {
     devices: HashMap<u64, DeviceQueue<Arc<Inbound>>>,
-    /// Devices of which something waits, the one to be served next first.
+    /// Devices with waiting messages, the next one first.
     turns: VecDeque<u64>,
     messages: usize,
     closed: bool,
@@ -77,7 +77,7 @@ enum Turn {
     GiveBack(Vec<Arc<Inbound>>),
 }
 
-/// What became of a message that was handed to a queue.
+/// Result of pushing a message to a queue.
 enum Pushed {
     Kept,
     Full(Arc<Inbound>),
@@ -96,11 +96,11 @@ impl Queues {
         Self { queues, hasher: RandomState::new(), named: Limit::once_in(NAMED_INTERVAL) }
     }
 
-    /// Hands a message on, or back when there is no room for it.
+    /// Pushes a message to its queue, or gives it back to the broker if the queue is full.
     pub(crate) async fn push(&self, message: Inbound) {
         let device = match message.owner() {
             (Some(tenant), Some(device)) => self.hasher.hash_one((tenant, device)),
-            // Nobody's: they share one queue, however they are called.
+            // Messages without a device share one queue.
             _ => self.hasher.hash_one(()),
         };
         let queue = &self.queues[(device % QUEUES as u64) as usize];
@@ -119,19 +119,14 @@ impl Queues {
         }
     }
 
-    /// Says in the log which device is too loud.
+    /// Logs which device exceeds its rate.
     fn name(&self, device: u64, message: &Arc<Inbound>, why: Dropped) {
         if why == Dropped::Throttled || self.named.is_over(&device) {
             return;
         }
         self.named.record(&device);
         let (kind, topic) = (message.kind().label(), message.topic_text());
-        tracing::warn!(
-            kind,
-            topic,
-            reason = why.label(),
-            "a device says more than it is listened to; its newest word counts"
-        );
+        tracing::warn!(kind, topic, reason = why.label(), "a device exceeds its rate; its newest message counts");
     }
 }
 
@@ -145,7 +140,7 @@ impl Drop for Queues {
 }
 
 impl Queue {
-    /// Nothing panics under this lock, and what it guards is whole at any time.
+    /// Nothing panics under this lock, and the guarded data is always consistent.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +170,7 @@ impl Queue {
         Turn::Wait(waiting.devices.values().filter_map(|queue| queue.due(now)).min())
     }
 
-    /// Changes the queue of a device, which exists while something is in it.
+    /// Changes the queue of a device. It exists while it is not empty.
     fn change<T>(
         &self,
         waiting: &mut Waiting,
@@ -237,7 +232,7 @@ async fn work(queue: Arc<Queue>, handler: Arc<Handler>) {
     }
 }
 
-/// Tells the broker of what waits and of what is being worked on; returns when to do so again.
+/// Sends progress acknowledgements for waiting messages and the current one; returns when to do so again.
 async fn renew(queue: &Queue, at_work: Option<&Arc<Inbound>>) -> Instant {
     for message in queue.unrenewed(Instant::now()).iter().chain(at_work) {
         message.ack.renew().await;
@@ -269,7 +264,7 @@ async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<I
     }
 }
 
-/// Tells the broker that a message is done that a newer one has made moot.
+/// Acknowledges a message that a newer one has replaced.
 async fn let_go(message: &Arc<Inbound>, why: Dropped) {
     let (kind, reason) = (message.kind().label(), why.label());
     metrics::counter!("waybill_mqtt_over_rate_total", "kind" => kind, "reason" => reason).increment(1);
@@ -277,11 +272,11 @@ async fn let_go(message: &Arc<Inbound>, why: Dropped) {
 }
 
 impl Ack {
-    /// Says that the message is still being worked on.
+    /// Sends a progress acknowledgement.
     async fn renew(&self) {
         let Some(kept) = &self.kept else { return };
         if let Err(error) = kept.acker.ack_with(AckKind::Progress).await {
-            tracing::debug!(%error, "the broker can't be told that a message is being worked on");
+            tracing::debug!(%error, "a progress acknowledgement can't be sent");
         }
     }
 }

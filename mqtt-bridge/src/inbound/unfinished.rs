@@ -1,7 +1,7 @@
-//! Whether an older message of the same topic is still on its way.
+//! Checks whether an older message of the same topic is unfinished.
 //!
-//! A message without news leaves no event, so nothing in the log would tell a process that holds an older one that it comes too late. The
-//! broker keeps a message until it is acknowledged: what is older and still there may still be applied, here or in another process.
+//! A message that changes nothing leaves no event, so the log would not show to a process with an older message that this one is late. The
+//! broker keeps a message until it is acknowledged: an older one that is still there may still be applied, here or in another process.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::Inbound;
 use super::mqtt_msgs::STREAM;
 use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
 
-/// Older messages that are looked at, of those that this process has just acknowledged.
+/// Most older messages that are checked and were recently acknowledged by this process.
 const LOOKS_MAX: usize = 4;
 /// How long an acknowledgement may take to reach the broker's store.
 const SETTLED_FOR: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ struct Numbered {
     seq: u64,
 }
 
-/// Numbers of messages that this process has acknowledged just now: the broker may still have them.
+/// Numbers of messages that this process has recently acknowledged: the broker may still have them.
 #[derive(Clone)]
 pub(crate) struct Settled(Cache<u64, ()>);
 
@@ -60,7 +60,7 @@ impl Unfinished {
         Self { jetstream: connection::jetstream(&devices) }
     }
 
-    /// Whether an older message of the topic may still be applied; also when the broker doesn't answer in time.
+    /// Whether an older message of the topic may still be applied. True if the broker does not answer in time.
     pub(super) async fn before(&self, message: &Inbound) -> bool {
         let (Some(delivery), Ok(topic)) = (message.delivery, &message.topic) else { return false };
         let subject = topic.to_stored_subject();
@@ -69,10 +69,10 @@ impl Unfinished {
             let question = json!({"seq": from, "next_by_subj": subject});
             let first = match ask::<Found>(&self.jetstream, format!("STREAM.MSG.GET.{STREAM}"), question).await {
                 Ok(Ok(Found { message })) => message.seq,
-                // This very message is gone, too: another process has finished it.
+                // This message is gone too: another process has finished it.
                 Ok(Err((NO_MESSAGE_FOUND, _))) => return false,
                 Ok(Err((_, reason))) | Err(reason) => {
-                    tracing::debug!(reason, "the broker doesn't say what is unfinished");
+                    tracing::debug!(reason, "unfinished messages can't be requested from the broker");
                     return true;
                 }
             };

@@ -1,9 +1,9 @@
 //! Messages that the broker doesn't store: those with QoS 0, wrong topics of one level, and the copies of retained ones.
 //!
 //! nats-server publishes every message of a device under the subject made of its topic, beside what it stores with QoS 1, and says with
-//! which QoS it came. A queue group takes each once over all bridges. Nothing here is stored before it is handled: a message that comes
-//! while no bridge is subscribed is lost, so nothing here proves anything. Commands match one of the filters; nats.conf denies them to
-//! this user, and they are ignored here.
+//! which QoS it came. A queue group delivers each message to one of the bridges. These messages are not stored before they are handled: a
+//! message that arrives while no bridge is subscribed is lost. So they prove nothing. Commands match one of the filters; nats.conf denies
+//! them to this user, and they are ignored here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const RETAINED_TOPIC_HEADER: &str = "Nmqtt-RTopic";
 /// Pause before subscribing again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens until stopped.
+/// Handles messages until stopped.
 pub(crate) async fn run(client: Client, queues: Arc<Queues>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match subscribe(&client).await {
@@ -58,7 +58,7 @@ fn unstored(message: Message) -> Option<Inbound> {
     let (topic, arrived) = match header(RETAINED_TOPIC_HEADER) {
         Some(topic) => (DeviceTopic::parse(topic), Arrived::Retained),
         None => {
-            // Without it the message is none of an MQTT client.
+            // Without this header the message was not published by an MQTT client.
             let qos = header(QOS_HEADER)?;
             if qos != "0" && is_stored(&message.subject) {
                 return None;
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_keeps_is_left_to_it() {
+    fn stored_messages_are_left_to_their_consumers() {
         let arrived =
             |subject: &str, qos: &str| unstored(message(subject, (QOS_HEADER, qos))).map(|inbound| inbound.arrived);
         for subject in
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retained_message_is_known_by_its_copy() {
+    fn a_retained_message_is_recognised_by_its_copy() {
         let subject = "$MQTT.rmsgs.acme.devices.d-1.status";
         let inbound = unstored(message(subject, (RETAINED_TOPIC_HEADER, "acme/devices/d-1/status"))).unwrap();
         assert_eq!((inbound.arrived, inbound.topic.unwrap().channel), (Arrived::Retained, Channel::Status));

@@ -1,8 +1,8 @@
-//! Marks in TELEMETRY of how far devices have been heard: clocks that measure silence wait for them.
+//! Publishes watermarks to TELEMETRY: up to which time messages of devices have been processed. Clocks that measure silence wait for them.
 //!
-//! A message counts as heard when it is acknowledged, thus when all that follows from it is stored; so a mark published after looking
-//! stands behind everything that it speaks of. The broker's times are taken as ages, by the broker's clock alone, and subtracted from this
-//! process's: the two clocks needn't agree. All bridges share the durables, so each may speak for all.
+//! A message counts as processed when it is acknowledged, which is after its effects are stored. So a watermark that is published after the
+//! check comes after everything that it covers. The broker's times are converted to ages by the broker's clock, and the ages are subtracted
+//! from this process's clock, so the two clocks need not agree. All bridges share the durables, so each bridge can publish for all.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::mqtt_msgs::{STREAM, durable_name};
 use crate::topics::stored_filters;
 
-/// How often a mark is made: one request per durable, and one more for each that has something unfinished.
+/// Interval of watermarks. Each costs one request per durable, and one more for each durable with unfinished messages.
 const MARK_INTERVAL: Duration = Duration::from_secs(2);
-/// A message that waits longer is named in the log.
+/// A message that waits longer is logged.
 const AGE_MAX: TimeDelta = TimeDelta::minutes(1);
 pub(super) const NO_MESSAGE_FOUND: u64 = 10_037;
 
-/// What of a consumer's state matters here.
+/// The part of a consumer's state that is used here.
 #[derive(Debug, Deserialize)]
 struct ConsumerState {
     /// The server's time of the answer.
@@ -54,7 +54,7 @@ struct Stored {
     time: DateTime<Utc>,
 }
 
-/// What holds up the mark.
+/// The oldest unfinished message, which limits the watermark.
 #[derive(Debug)]
 struct Oldest {
     age: TimeDelta,
@@ -62,7 +62,7 @@ struct Oldest {
     subject: String,
 }
 
-/// Makes marks for ever. What fails is tried again with the next one.
+/// Publishes watermarks without end. After a failure the next interval tries again.
 pub(super) async fn run(jetstream: &Context, telemetry: &Telemetry) -> Infallible {
     let mut ticks = interval(MARK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,12 +71,12 @@ pub(super) async fn run(jetstream: &Context, telemetry: &Telemetry) -> Infallibl
         ticks.tick().await;
         match mark(jetstream, telemetry).await {
             Ok(oldest) => warned = warn_once(oldest.filter(|oldest| oldest.age > AGE_MAX), warned),
-            Err(reason) => tracing::debug!(reason, "how far devices have been heard can't be marked"),
+            Err(reason) => tracing::debug!(reason, "the watermark can't be published"),
         }
     }
 }
 
-/// Names what holds up the clocks, once until they run again.
+/// Logs the message that holds up the clocks, once until they run again.
 fn warn_once(stuck: Option<Oldest>, warned: bool) -> bool {
     let Some(Oldest { age, number, subject }) = stuck else { return false };
     if !warned {
@@ -84,15 +84,15 @@ fn warn_once(stuck: Option<Oldest>, warned: bool) -> bool {
             message.number = number,
             message.subject = subject,
             age_s = age.num_seconds(),
-            "A device's message isn't worked off; the clocks of updates wait for it."
+            "A device's message is not processed; the clocks of updates wait for it."
         );
     }
     true
 }
 
-/// Makes one mark; returns what holds it up.
+/// Publishes one watermark; returns the oldest unfinished message.
 async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<Option<Oldest>, String> {
-    // Taken before asking: what comes while the answers are on their way isn't spoken of.
+    // Taken before the requests: messages that arrive during the requests are not covered.
     let at = clock::now();
     let mut oldest = None::<Oldest>;
     for (channel, filter) in stored_filters() {

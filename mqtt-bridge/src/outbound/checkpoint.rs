@@ -1,7 +1,7 @@
-//! Up to where in EVENTS every hint has been followed: one entry beside the leases.
+//! Checkpoint of outbound: the position in EVENTS up to which all hints have been followed. One entry in the bucket of the leases.
 //!
-//! Written only by the owner of outbound, so plain writes do. Without it, or with one of another log, all hints are followed again,
-//! which is only work.
+//! Only the owner of outbound writes it, so plain writes are enough. Without it, or with one of another log, all hints are followed again,
+//! which is slow but harmless.
 
 use async_nats::Client;
 use async_nats::jetstream::kv;
@@ -21,7 +21,7 @@ impl Checkpoint {
         let entries = connection::jetstream(client).get_key_value(streams::LEASES).await.map_err(unavailable)?;
         let found = entries.get(KEY).await.map_err(unavailable)?;
         let token = found.and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse::<PositionToken>().ok());
-        // A log that ends before it has lost its end.
+        // A log that ends before the checkpoint has lost records.
         let of_this_log =
             |token: &PositionToken| token.incarnation_ms == incarnation_ms && token.sequence <= log.last_sequence;
         let saved = token.filter(of_this_log).map_or(0, |token| token.sequence);
@@ -33,7 +33,7 @@ impl Checkpoint {
         self.saved
     }
 
-    /// Remembers that every record up to `position` has been followed. What can't be written now is written later.
+    /// Stores that all records up to `position` have been followed. A failed write is repeated later.
     pub(super) async fn save(&mut self, position: u64) {
         if position <= self.saved {
             return;

@@ -16,14 +16,14 @@ use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
 
-/// Devices whose last command is remembered. Those forgotten get theirs once more when there is a hint.
+/// Most devices whose last command is remembered. The command of a forgotten device is published again at the next hint.
 const REMEMBERED_MAX: u64 = 500_000;
-/// A link is renewed when less than half of its time is left.
+/// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
 /// Pause after a failure.
 pub(super) const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What stands for a device, as far as this owner knows.
+/// The published command of a device, as far as this owner knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     pub(super) fingerprint: Fingerprint,
@@ -34,7 +34,7 @@ pub(super) struct Published {
     pub(super) at: Instant,
 }
 
-/// What was published last, per device.
+/// The last published command of each device.
 pub(super) type Memory = Cache<DeviceRef, Published>;
 
 pub(super) fn memory() -> Memory {
@@ -48,12 +48,12 @@ pub(super) struct Deliverer {
     pub(super) memory: Memory,
 }
 
-/// What came of it.
+/// Result of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivered {
-    /// What should stand stands. `awaited`: how often the command just sent was sent by now, if the device has still to answer it.
+    /// The current command is published. `awaited`: how often it has been sent, if the device has not answered it yet.
     Stands { awaited: Option<u32> },
-    /// To be tried again.
+    /// To be retried.
     Failed,
 }
 
@@ -66,7 +66,7 @@ impl Deliverer {
         (device, delivered)
     }
 
-    /// The device with everything up to the hint.
+    /// The device with all events up to the hint.
     async fn load(&self, device: &DeviceRef, hint: Hint) -> Result<Arc<Device>, StoreError> {
         let key = Key::<Device>::new(&device.tenant, &device.device);
         let known = self.store.load(&key).await?;
@@ -81,7 +81,7 @@ impl Deliverer {
         let fingerprint = command::fingerprint(aggregate);
         let same = last.filter(|last| last.fingerprint == fingerprint);
         let is_awaited = is_awaited(aggregate);
-        // Only what is still unanswered is worth sending twice.
+        // Only an unanswered command is sent again.
         let again = force && is_awaited;
         if same.is_some_and(|same| !again && !same.is_ending(now)) {
             return Delivered::Stands { awaited: None };
@@ -101,7 +101,7 @@ impl Deliverer {
                 Delivered::Stands { awaited: is_awaited.then_some(sent) }
             }
             Err(error) => {
-                // It may stand or not.
+                // It may or may not have been published.
                 self.memory.invalidate(device);
                 tracing::debug!(device.id = %device.device, %error, "command not published");
                 Delivered::Failed
@@ -123,8 +123,8 @@ impl Deliverer {
     }
 }
 
-/// What can pass is waited for: a device whose events are newer than this program gets its command from a newer one, which finds the
-/// hint still to be followed.
+/// Temporary errors are retried. A device with events that are newer than this program gets its command from a newer process, which finds
+/// the hint not yet followed.
 fn not_loaded(device: &DeviceRef, error: &StoreError) -> Delivered {
     if error.is_final() {
         tracing::error!(device.id = %device.device, %error, "a device can't be loaded, so it gets no command");
@@ -141,7 +141,7 @@ impl Published {
     }
 }
 
-/// Whether the device has still to answer its command.
+/// Whether the device has not answered its command yet.
 fn is_awaited(device: &Device) -> bool {
     match device.desired() {
         Desired::Install(update) => update.phase == Phase::Dispatched,

@@ -1,4 +1,4 @@
-//! Which records may have changed a device's command.
+//! Decides which records may have changed a device's command.
 
 use domain::DeviceId;
 use event_store::{RawRecord, Record};
@@ -8,8 +8,8 @@ use super::DeviceRef;
 
 /// The aggregate that commands come from.
 const DEVICE: &str = "device";
-/// Events after which the command is the same as before, whatever they say. `update.accepted` isn't one of them: a device that goes on by
-/// itself, behind a deferral or a command that was taken back, has a command again.
+/// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
+/// command that was taken back, has a command again.
 const WITHOUT_EFFECT: [&str; 6] = [
     "update.queued",
     "update.downloading",
@@ -19,7 +19,7 @@ const WITHOUT_EFFECT: [&str; 6] = [
     "update.reported_late",
 ];
 
-/// The device whose command a record may have changed. Damaged records are no hints: loading the device will tell.
+/// The device whose command a record may have changed. Damaged records are not hints: loading the device will report them.
 pub(super) fn hint(raw: &RawRecord) -> Option<DeviceRef> {
     if raw.key.kind != DEVICE {
         return None;

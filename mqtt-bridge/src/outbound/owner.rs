@@ -1,4 +1,4 @@
-//! The owner of outbound at work: reads hints, deals with devices, a bounded number at the same time, and remembers how far it is.
+//! The owner of outbound: reads hints, processes a bounded number of devices at the same time, and stores its checkpoint.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use super::{DeviceRef, LiveDevices, Outbound};
 use crate::command::Fingerprint;
 use crate::link::{Connections, Link};
 
-/// Devices that are dealt with at the same time.
+/// Devices that are processed at the same time.
 const IN_WORK_MAX: usize = 256;
-/// How often the position is written.
+/// Interval of writing the checkpoint.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often all devices with live updates are looked at.
+/// Interval of sweeps over all devices with live updates.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-/// What the broker acknowledged within this time it may not have on disk; nats-server writes every two minutes by default.
+/// Commands that the broker acknowledged within this time may not be on its disk: nats-server syncs every two minutes by default.
 const LOSABLE: Duration = Duration::from_secs(300);
-/// Pause after a sweep that could not be finished.
+/// Pause after a sweep that failed.
 const SWEEP_RETRY: Duration = Duration::from_secs(30);
 /// Devices asked for at once in a sweep.
 const SWEEP_PAGE: usize = 1_000;
@@ -48,7 +48,7 @@ pub(super) struct Owner {
     sweep: Sweep,
 }
 
-/// A walk over the devices with live updates, page by page.
+/// A sweep over the devices with live updates, page by page.
 enum Sweep {
     Resting { until: Instant },
     Asking(BoxFuture<'static, Page>),
@@ -80,7 +80,7 @@ impl Owner {
         })
     }
 
-    /// Works until stopped. Errs only if the log can't be followed any more.
+    /// Runs until stopped. Fails only if the log can no longer be followed.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let mut tick = interval(SAVE_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,8 +134,8 @@ impl Owner {
         }
     }
 
-    /// A broker that was away may have lost what it had acknowledged: all commands known to stand are published once more, and what took
-    /// others away lately, since these may be back.
+    /// A broker that was disconnected may have lost acknowledged messages: all known commands are published again, and recent removals too,
+    /// because removed commands may be back.
     fn on_connection(&mut self, connected: bool) {
         if !connected {
             return;
@@ -147,7 +147,7 @@ impl Owner {
             .map(|(device, _)| DeviceRef::clone(&device))
             .collect();
         memory.invalidate_all();
-        tracing::info!(devices = standing.len(), "MQTT broker is back; publishing the commands that stand");
+        tracing::info!(devices = standing.len(), "MQTT broker is back; publishing all current commands");
         for device in standing {
             self.pending.add(device, Hint::look_again());
         }
@@ -157,7 +157,7 @@ impl Owner {
         let now = Instant::now();
         self.sweep = match page {
             Err(error) => {
-                tracing::info!(error, "no sweep over live updates now");
+                tracing::info!(error, "sweep over live updates failed");
                 Sweep::Resting { until: now + SWEEP_RETRY }
             }
             Ok(devices) => {
@@ -191,14 +191,14 @@ impl Owner {
         self.save().await;
     }
 
-    /// Remembers how far the next owner need not look: what is unanswered is the next one's to send again.
+    /// Stores the position from which the next owner must continue, so that it repeats unanswered commands.
     async fn save(&mut self) {
         self.checkpoint.save(self.retries.followed(self.pending.followed())).await;
     }
 }
 
 impl Sweep {
-    /// The next page, once it is there.
+    /// The next page, when it has arrived.
     async fn page(&mut self) -> Page {
         match self {
             Self::Resting { .. } => std::future::pending().await,

@@ -1,6 +1,6 @@
-//! Devices that are to be looked at: each at most once, with the oldest hint that is still to be followed.
+//! Devices to be processed: each at most once, with the oldest hint that is not followed yet.
 //!
-//! Invariant: [`Pending::followed`] never passes a hint whose device hasn't been dealt with since.
+//! Invariant: [`Pending::followed`] never passes a hint whose device has not been processed since.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -8,19 +8,19 @@ use tokio::time::Instant;
 
 use super::DeviceRef;
 
-/// Devices that may wait at the same time; beyond that no hints are read.
+/// Most devices that wait at the same time. Above that no hints are read.
 pub(super) const PENDING_MAX: usize = 20_000;
-/// Position of a hint that isn't from the log.
+/// Position of a hint that is not from the log.
 pub(super) const NO_POSITION: u64 = u64::MAX;
 
-/// Why and how a device is to be looked at.
+/// Why and how a device is to be processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hint {
-    /// Oldest record to be followed.
+    /// Oldest record that caused the hint.
     pub(super) from: u64,
-    /// Newest record to be seen.
+    /// Newest record that the device must be loaded with.
     pub(super) to: u64,
-    /// Publish even what was published before.
+    /// Publish the command even if it was published before.
     pub(super) force: bool,
 }
 
@@ -48,7 +48,7 @@ impl Hint {
 
 struct Entry {
     hint: Hint,
-    /// What came in while the device was being dealt with.
+    /// Hints that arrived while the device was being processed.
     newer: Option<Hint>,
     in_work: bool,
 }

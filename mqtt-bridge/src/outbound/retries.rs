@@ -1,6 +1,6 @@
-//! Commands that a device should have answered by now: sent again, each time after a longer wait.
+//! Repeats commands that a device has not answered, each time after a longer wait.
 //!
-//! Invariant: [`Retries::followed`] never passes a record whose command may still have to be sent again, so that the next owner finds it.
+//! Invariant: [`Retries::followed`] never passes a record whose command may have to be repeated, so that the next owner finds it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::DeviceRef;
 /// First wait for an answer; doubles up to the longest.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(600);
-/// Commands whose answer is waited for. Those beyond are sent once: the copy that the broker retains, and the device's own asking after
-/// each connect, have to do.
+/// Most commands whose answer is awaited. Commands above that are sent once: the retained copy, and the device's own `commands/get` after
+/// each connect, are then enough.
 const WAITING_MAX: usize = 200_000;
 
-/// A device that has still to answer.
+/// A device that has not answered yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Awaited {
     pub(super) device: DeviceRef,
-    /// Oldest record that its command follows.
+    /// Oldest record that its command follows from.
     pub(super) from: u64,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Looks at the device again if it has not answered in time. `sent` counts how often this command was sent.
+    /// Schedules the device again, in case it does not answer in time. `sent` counts how often this command was sent.
     pub(super) fn expect_answer(&mut self, awaited: Awaited, sent: u32, now: Instant) {
         if self.due.len() < WAITING_MAX {
             let wait = ANSWER_WAIT.saturating_mul(1 << sent.saturating_sub(1).min(8)).min(ANSWER_WAIT_MAX);
@@ -40,12 +40,12 @@ impl Retries {
         }
     }
 
-    /// The next device whose time is over.
+    /// The next device whose wait is over.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Awaited> {
         Some(self.due.first_entry().filter(|first| first.key().0 <= now)?.remove())
     }
 
-    /// Up to where the log need not be followed again, of all that is followed up to `position`.
+    /// The position up to which the log need not be followed again, given that all hints up to `position` are followed.
     pub(super) fn followed(&self, position: u64) -> u64 {
         let oldest = self.due.values().map(|awaited| awaited.from).min();
         oldest.map_or(position, |oldest| position.min(oldest.saturating_sub(1)))
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_next_owner_finds_what_is_unanswered() {
+    async fn the_next_owner_finds_unanswered_commands() {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
         let (mut retries, now) = (Retries::default(), Instant::now());
         assert_eq!(retries.followed(20), 20);

@@ -1,4 +1,4 @@
-//! Bounds and readings that the messages share.
+//! Limits and parsers that the messages share.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ const MESSAGE_MAX_CHARS: usize = 256;
 const MARK_MAX_BYTES: usize = 64;
 /// Most components a device can name.
 const COMPONENTS_MAX: usize = 16;
-/// Characters of a value that makes no sense that are repeated.
+/// Characters of an invalid value that are quoted.
 const SHOWN_MAX_CHARS: usize = 32;
-/// What a time has to be.
+/// Form of a time, for texts.
 pub(super) const TIME: &str = "a time: RFC 3339, or seconds or milliseconds since 1970";
 /// Numbers above this are milliseconds since 1970, below it seconds.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
@@ -35,7 +35,7 @@ pub(super) fn mark(name: &str, value: &Value) -> Result<Option<String>, Malforme
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(Malformed::new(format!("{name} is neither text nor number")));
+            return Err(Malformed::new(format!("{name} is neither a text nor a number")));
         }
     };
     let fits = text.len() <= MARK_MAX_BYTES && !text.chars().any(char::is_control);
@@ -78,7 +78,7 @@ pub(super) fn attributes(found: BTreeMap<String, Value>) -> Result<BTreeMap<Stri
                 Value::Number(number) => number.to_string(),
                 Value::Bool(truth) => truth.to_string(),
                 Value::Null | Value::Array(_) | Value::Object(_) => {
-                    return Err(Malformed::new("an attribute is neither text nor number"));
+                    return Err(Malformed::new("an attribute is neither a text nor a number"));
                 }
             };
             if is_short_text(&key) && is_short_text(&text) {
@@ -98,7 +98,8 @@ pub(super) fn short_text(name: &str, text: Option<String>) -> Result<Option<Stri
     }
 }
 
-/// The time a device states: RFC 3339, or seconds or milliseconds since 1970. Devices have bad clocks: anything else is no time.
+/// The time a device states: RFC 3339, or seconds or milliseconds since 1970. Other values are ignored, because clocks of devices are often
+/// wrong.
 pub(super) fn device_time(value: &Value) -> Option<DateTime<Utc>> {
     match value {
         Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),
@@ -110,25 +111,25 @@ pub(super) fn device_time(value: &Value) -> Option<DateTime<Utc>> {
     }
 }
 
-/// A whole number from a range; anything else is absent, since nothing rests on it.
+/// A whole number in a range; other values count as absent, because no rule depends on it.
 pub(super) fn reading(value: &Value, least: i16, most: i16) -> Option<i16> {
     let rounded = value.as_f64()?.round();
     (f64::from(least)..=f64::from(most)).contains(&rounded).then_some(rounded as i16)
 }
 
-/// A whole number that isn't negative, fractions cut off; anything else is nothing.
+/// A non-negative whole number, fractions cut off; other values count as absent.
 pub(super) fn whole(value: &Value) -> Option<u64> {
     let fraction =
         || value.as_f64().filter(|number| (0.0..u64::MAX as f64).contains(number)).map(|number| number as u64);
     value.as_u64().or_else(fraction)
 }
 
-/// A text; anything else is nothing.
+/// A text; other values count as absent.
 pub(super) fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// Names the values that are there and make no sense: each with its name, whether it fits, and what would.
+/// Lists invalid values. Each entry has the name, the value, whether it is valid, and the valid form.
 pub(super) fn ignored<const N: usize>(values: [(&str, &Value, bool, &str); N]) -> Option<String> {
     let odd = values.into_iter().filter(|(_, value, fits, _)| !fits && !value.is_null());
     let texts: Vec<String> = odd
@@ -140,7 +141,7 @@ pub(super) fn ignored<const N: usize>(values: [(&str, &Value, bool, &str); N]) -
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
-/// Whether a flag can be told from a value.
+/// Whether a value can be read as a flag.
 pub(super) fn is_flag(value: &Value) -> bool {
     match value {
         Value::Bool(_) | Value::Number(_) => true,
@@ -149,7 +150,7 @@ pub(super) fn is_flag(value: &Value) -> bool {
     }
 }
 
-/// Whether a flag is set, in whatever way a device writes that.
+/// Whether a flag is set, in any accepted spelling.
 pub(super) fn is_yes(value: &Value) -> bool {
     match value {
         Value::Bool(yes) => *yes,

@@ -1,4 +1,4 @@
-//! `commands`: what a device is told. Written here, read by firmware.
+//! `commands`: commands to devices. Written here, read by firmware.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub enum CommandMessage {
         expires_at: DateTime<Utc>,
         expires_in_s: i64,
     },
-    /// `cancel` or `activate`: of an update that the device knows.
+    /// `cancel` or `activate` of an update that the device knows.
     Order {
         v: u16,
         command: CommandName,

@@ -1,4 +1,4 @@
-//! `info`: what a device is, sent after a boot or a change.
+//! `info`: description of a device, sent after a boot or a change.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::{Malformed, bounds, read};
 
 /// Longest contact interval, in seconds: a month.
 const CONTACT_INTERVAL_MAX_S: u32 = 31 * 24 * 3_600;
-/// Most boot slots: one that runs and one to install into.
+/// Most boot slots: the running one and one to install into.
 const SLOTS_MAX: u8 = 2;
 
-/// A device's `info` as sent, as far as it is used.
+/// A device's `info`, the fields that are used.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct InfoMessage {
     #[serde(default)]

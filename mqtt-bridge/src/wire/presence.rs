@@ -1,4 +1,4 @@
-//! `status`: presence and proof. The last will is one of these too.
+//! `status`: presence and proof. The last will has this form too.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub struct PresenceMessage {
     pub signal_strength: Value,
     #[serde(default)]
     pub external_power: Value,
-    /// An object; one that makes no sense doesn't take the rest with it.
+    /// An object. If it is invalid, the rest of the message still counts.
     #[serde(default)]
     pub last_update: Value,
 }
@@ -55,7 +55,7 @@ struct LastUpdate {
     code: Option<String>,
 }
 
-/// What of a sign of life goes to telemetry.
+/// The part of a message that goes to telemetry as contact.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Contact {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct Contact {
     pub signal_strength: Option<i16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_power: Option<bool>,
-    /// When the broker's store was made that counts messages, in milliseconds since 1970.
+    /// Creation time of the broker's store, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_ms: Option<u64>,
     /// The broker's number for the message.
@@ -94,7 +94,7 @@ impl PresenceMessage {
         })
     }
 
-    /// What of the message is ignored because it makes no sense, and what would make sense.
+    /// Ignored values of the message, with the valid form.
     pub fn ignored(&self) -> Option<String> {
         bounds::ignored([
             ("trial", &self.trial, bounds::is_flag(&self.trial), "true or false; it counts as false"),
@@ -132,7 +132,7 @@ impl PresenceMessage {
 }
 
 impl Contact {
-    /// The contact as the broker has numbered it.
+    /// The contact with the broker's number of the message.
     pub fn numbered(self, broker_ms: u64, delivery: u64) -> Self {
         Self { broker_ms: Some(broker_ms), delivery: Some(delivery), ..self }
     }

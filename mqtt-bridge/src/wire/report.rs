@@ -1,7 +1,6 @@
 //! `updates/{ordinal}/status`: a device's report on an update.
 //!
-//! A `code` that is none of the protocol's becomes [`CODE_UNKNOWN`], so that the failure counts; what the device wrote stands in the
-//! message.
+//! A `code` that is not in the protocol becomes [`CODE_UNKNOWN`], so that the failure counts. The original code is put in the message.
 
 use chrono::{DateTime, Utc};
 use domain::device::{Report, ReportStatus, is_code};
@@ -11,15 +10,15 @@ use serde_json::Value;
 
 use super::{Malformed, bounds, read};
 
-/// The code of a failure whose own code is none of the protocol's.
+/// The code of a failure whose own code is not in the protocol.
 pub const CODE_UNKNOWN: &str = "x_unknown";
 
-/// A report as sent. What goes with the status may make no sense: it doesn't take the status with it.
+/// A report as sent. If other values are invalid, the status still counts.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct StatusReport {
     pub attempt: u16,
     pub status: String,
-    /// Per cent of the present phase.
+    /// Per cent of the current phase.
     #[serde(default)]
     pub progress: Value,
     #[serde(default)]
@@ -41,7 +40,7 @@ pub struct StatusReport {
     pub ts: Value,
 }
 
-/// What of a report goes to telemetry: where the device stands within a phase.
+/// The part of a report that goes to telemetry: progress within a phase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Progress {
     pub ordinal: u32,
@@ -62,7 +61,7 @@ impl StatusReport {
         bounds::device_time(&self.ts)
     }
 
-    /// Whether the report says how far the device is.
+    /// Whether the report has progress.
     pub fn has_progress(&self) -> bool {
         bounds::whole(&self.bytes).is_some() || !self.progress.is_null()
     }
@@ -77,7 +76,7 @@ impl StatusReport {
         }
     }
 
-    /// What of the report is ignored because it makes no sense, and what would make sense.
+    /// Ignored values of the report, with the valid form.
     pub fn ignored(&self) -> Option<String> {
         let (code, number) = (bounds::text(&self.code), "a whole number from 0");
         let known = code.as_ref().is_some_and(|code| code.is_empty() || is_code(code));
@@ -93,7 +92,7 @@ impl StatusReport {
         ])
     }
 
-    /// The report in the domain's words.
+    /// The report as the domain's type.
     pub fn to_report(&self, ordinal: u32) -> Result<Report, Malformed> {
         let sha256 = match &self.sha256 {
             Some(text) => Some(
@@ -114,7 +113,7 @@ impl StatusReport {
     }
 }
 
-/// The status behind a word, words of older firmware included. Words that only a server can say are refused.
+/// The status for a text, texts of older firmware included. Statuses that only the server may set are refused.
 pub(super) fn status_of(word: &str) -> Result<ReportStatus, Malformed> {
     use ReportStatus as S;
     Ok(match word {
@@ -131,7 +130,7 @@ pub(super) fn status_of(word: &str) -> Result<ReportStatus, Malformed> {
         "cancelled" => S::Cancelled,
         "cancel_refused" => S::CancelRefused,
         "created" | "scheduled" | "queued" | "rollback" => {
-            return Err(Malformed::new(format!("status {word} is not a device's to report")));
+            return Err(Malformed::new(format!("a device can't report the status {word}")));
         }
         _ => return Err(Malformed::new("status is not known")),
     })

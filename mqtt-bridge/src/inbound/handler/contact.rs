@@ -1,4 +1,4 @@
-//! What shows that a device is there: its `status`, `info`, measurements, and any other message.
+//! Contact of a device: its `status`, `info`, measurements, and any other message.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ const BOOT_LOOP: &str = "the device says that it has restarted, or changed its t
                          once, then once in 50 s";
 
 impl Handler {
-    /// A `status` or `info` with QoS 0: it makes the device online and has no other effect. Nobody keeps it, so it may be read late, after
-    /// newer ones, and nothing says so: it can't prove which version runs.
+    /// A `status` or `info` with QoS 0: it sets the device online and has no other effect. The broker does not store and number it, so it
+    /// may be handled after newer ones without notice. It can't prove which version runs.
     pub(super) async fn unstored_contact(&self, topic: &DeviceTopic, payload: &[u8]) -> Result<(), IntakeError> {
         let offline = || PresenceMessage::read(payload).is_ok_and(|message| message.status == PresenceWord::Offline);
         if topic.channel == Channel::Status && offline() {
@@ -38,7 +38,7 @@ impl Handler {
                 let last = presence.last_update.clone();
                 let told = self.report_self(topic, inbound, MarkTopic::Status, presence.into()).await;
                 if matches!(told, Err(IntakeError::Throttled(_))) {
-                    // The device made contact, although its boot has to wait. A note that can't be kept is made with its next boot.
+                    // The device made contact, although its boot is throttled. If the note can't be stored, it is added with the next boot.
                     self.record_contact(topic, delivery).await?;
                     self.dead_letter(inbound, "presence", DeadLetterReason::BootLoop, BOOT_LOOP).await;
                 }
@@ -48,7 +48,7 @@ impl Handler {
                 ignored = ignored.into_iter().chain(unknown_target).reduce(|one, other| format!("{one}; {other}"));
                 self.contacts.record(&(&topic.tenant, &topic.device));
             }
-            // Whether the device is gone is decided later, when it has had time to come back.
+            // Whether the device is offline is decided later, when it has had time to reconnect.
             PresenceWord::Offline => {
                 self.active(topic).await?;
                 let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
@@ -72,10 +72,10 @@ impl Handler {
         Ok(ignored)
     }
 
-    /// Makes the device online by a message that says nothing else, once in a while; refuses unknown devices always.
+    /// Sets the device online by a message without other content, at a limited rate. Unknown devices are always refused.
     pub(super) async fn seen_online(&self, topic: &DeviceTopic, delivery: Option<Delivery>) -> Result<(), IntakeError> {
         let device = self.active(topic).await?;
-        // Whoever counts as offline is let through: it was marked so just now.
+        // The limit does not apply to a device that counts as offline.
         if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
             return Ok(());
         }

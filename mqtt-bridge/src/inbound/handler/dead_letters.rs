@@ -1,5 +1,5 @@
-//! Dead letters of devices, each device and each tenant within a rate: a device that sends only garbage must not push out the letters of
-//! others, nor fill the stream with names of devices that don't exist.
+//! Writes dead letters, with a rate limit per device and per tenant: a device that sends only invalid messages must not displace the dead
+//! letters of others, or fill the stream with ids of devices that don't exist.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use super::super::Inbound;
 use super::super::limits::{Bucket, Limit, REMEMBERED_MAX, Rate};
 
-/// Enough to see what is wrong with a device; with the largest letters, 35 MB a day.
+/// Enough to see what is wrong with a device. With the largest dead letters 35 MB a day.
 const DEVICE_RATE: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
-/// What a tenant's devices may leave together: at most some 500,000 in the time for which letters are kept.
+/// Limit for all devices of a tenant: at most about 500,000 in the retention time of dead letters.
 const TENANT_RATE: Rate = Rate { burst: 2_000, interval: Duration::from_secs(5) };
-/// A note about messages that had their effect is kept once in this time, per device, kind of message and reason.
+/// A note on messages that were applied is kept once in this time, per device, kind of message and reason.
 const NOTE_INTERVAL: Duration = Duration::from_secs(3_600);
-/// A device and reason are named in the log once in this time.
+/// A device and reason are logged once in this time.
 const NAMED_INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) struct DeadLetterWriter {
@@ -32,7 +32,7 @@ pub(super) struct DeadLetterWriter {
 
 impl DeadLetterWriter {
     pub(super) fn new(dead_letters: DeadLetters) -> Self {
-        // Alarms need a series that stands at 0 before anything happens.
+        // Alarms need a series that is 0 from the start.
         DeadLetterReason::ALL.iter().for_each(|reason| counted(*reason).increment(0));
         dropped().increment(0);
         let refill = DEVICE_RATE.refill().max(TENANT_RATE.refill());
@@ -45,7 +45,7 @@ impl DeadLetterWriter {
         }
     }
 
-    /// Keeps a message that can't be taken, or counts it when its device has had too many.
+    /// Keeps a dead letter, or only counts it if the device has had too many.
     pub(super) async fn keep(
         &self,
         message: &Inbound,
@@ -83,7 +83,7 @@ impl DeadLetterWriter {
         Ok(())
     }
 
-    /// Says in the log what is wrong with a device.
+    /// Logs what is wrong with a device.
     fn name(&self, owner: (&Option<TenantId>, &Option<DeviceId>), reason: DeadLetterReason, detail: &str, topic: &str) {
         if self.named.is_over(&(owner, reason)) {
             return;
@@ -109,12 +109,12 @@ impl DeadLetterWriter {
     }
 }
 
-/// Every message that was set aside or taken in part, kept or not.
+/// All dead letters, kept or not.
 fn counted(reason: DeadLetterReason) -> metrics::Counter {
     metrics::counter!("waybill_dead_letters_total", "reason" => reason.word())
 }
 
-/// Those that were only counted.
+/// Dead letters that were only counted.
 fn dropped() -> metrics::Counter {
     metrics::counter!("waybill_mqtt_dead_letters_dropped_total")
 }

@@ -1,4 +1,4 @@
-//! Reports on an update or attempt that never was, or that isn't live.
+//! Reports on an unknown update or attempt, or on one that is not live.
 
 use domain::device::{Device, DeviceEvent, Report};
 use event_store::Committed;
@@ -6,16 +6,16 @@ use event_store::dead_letters::DeadLetterReason;
 
 use super::is_live;
 
-/// What a report speaks of that never was.
+/// The update or attempt of a report that never existed, as a reason and a detail.
 pub(super) fn unknown_target(device: &Device, report: &Report) -> Option<(DeadLetterReason, String)> {
     let (ordinal, attempt) = (report.ordinal, report.attempt);
     match device.update(ordinal) {
-        // Of old updates only the latest are remembered.
+        // Only the latest ended updates are remembered.
         None if ordinal <= device.last_ordinal => None,
         None => {
             let last = match device.last_ordinal {
-                0 => "it was never given any".to_owned(),
-                last => format!("its last one is {last}"),
+                0 => "it has had no update".to_owned(),
+                last => format!("its latest is {last}"),
             };
             Some((DeadLetterReason::NoSuchUpdate, format!("no update {ordinal} of this device: {last}")))
         }
@@ -30,7 +30,7 @@ pub(super) fn unknown_target(device: &Device, report: &Report) -> Option<(DeadLe
     }
 }
 
-/// Whether a device reports on an update that wasn't live: it should hear what stands.
+/// Whether a device reports on an update that was not live. It should get its current command.
 pub(super) fn is_about_ended_update(committed: &Committed<Device>, report: &Report) -> bool {
     let ended_by_this = committed.events.iter().any(|event| {
         event.update().is_some_and(|update| update.ordinal == report.ordinal)

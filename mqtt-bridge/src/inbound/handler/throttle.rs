@@ -1,8 +1,8 @@
-//! How many facts a device may tell of itself beside any update: boots, trials, slots, attributes, versions nobody asked for.
+//! Throttles self-reports of devices outside any update: boots, trials, slots, attributes, versions that no update brought.
 //!
-//! Each is an event that is kept for ever, and a device that boots in a loop tells one after another. So they are counted in the long run.
-//! What goes beyond is held unacknowledged until there is room, or a newer one takes its place: the last word always arrives. What moves
-//! an update or brings a device back is never held.
+//! Each is an event that is kept forever, and a device in a boot loop sends many. So their long-term rate is limited. A message above the
+//! rate stays unacknowledged until the rate allows it or a newer message replaces it, so the newest message is always applied. Messages
+//! that change an update or bring a device back online are never throttled.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
@@ -15,17 +15,18 @@ use tokio::time::Instant;
 
 use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
 
-/// What is held counts as unheard, and clocks of silence wait for that up to a minute in quiet: so less. A boot loop writes 630,000
-/// records a year, each of some 300 bytes.
+/// A throttled message counts as unprocessed, and clocks of silence warn after a minute, so the interval is shorter. A boot loop writes
+/// 630,000 records a year, each of about 300 bytes.
 const INTERVAL: Duration = Duration::from_secs(50);
-/// Boots, trials, slots, attributes: more than anybody restarts a device by hand in a sitting.
+/// Boots, trials, slots, attributes: more restarts than anyone makes by hand at once.
 const LOW_VALUE: Rate = Rate { burst: 60, interval: INTERVAL };
-/// Versions, and all of it while an update is under way: no boot loop is to use up what they need.
+/// Versions, and all self-reports while an update is under way. Separate, so that a boot loop does not use it up.
 const HIGH_VALUE: Rate = Rate { burst: 120, interval: INTERVAL };
-/// Devices of which something is held. Beyond that it is written: what is held takes room among the broker's unacknowledged messages.
+/// Most devices with a throttled message. Above that messages are applied at once, because throttled ones use up the broker's limit of
+/// unacknowledged messages.
 const HELD_MAX: usize = 1_000;
 
-/// A message that is to wait until there is room for what it says.
+/// A message that must wait until the rate allows it.
 #[derive(Debug)]
 pub(in super::super) struct Throttled {
     pub(in super::super) until: Instant,
@@ -34,7 +35,7 @@ pub(in super::super) struct Throttled {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
-    /// Nothing, or more than what a device is.
+    /// No event, or not only self-reports.
     Free,
     LowValue,
     HighValue,
@@ -56,13 +57,13 @@ impl SelfReportThrottle {
         }
     }
 
-    /// Whether a device has used all of a budget, so that its words must be looked at first.
+    /// Whether a device has used up a rate, so that its messages must be checked before they are applied.
     pub(super) fn is_exhausted(&self, subject: &impl Hash, now: Instant) -> bool {
         let Some([low_value, high_value]) = self.spent.get(&self.hasher.hash_one(subject)) else { return false };
         low_value.ready_at(LOW_VALUE, now) > now || high_value.ready_at(HIGH_VALUE, now) > now
     }
 
-    /// Whether what would follow from a message must wait.
+    /// Whether the events of a message must wait.
     pub(super) fn check(
         &self,
         subject: &impl Hash,
@@ -83,7 +84,7 @@ impl SelfReportThrottle {
         Some(Throttled { until, permit })
     }
 
-    /// Counts what has been written.
+    /// Counts events that were written.
     pub(super) fn charge(&self, subject: &impl Hash, device: &Device, events: &[DeviceEvent], now: Instant) {
         let (hash, weight) = (self.hasher.hash_one(subject), weight(device, events));
         if weight == Weight::Free {
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_loop_is_held_and_a_version_or_a_return_is_not() {
+    fn a_boot_loop_is_throttled_and_a_version_or_a_return_is_not() {
         let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
         for _ in 0..LOW_VALUE.burst {
             assert!(!throttle.is_exhausted(&"d-1", start));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_have_a_budget_of_their_own() {
+    fn versions_have_a_rate_of_their_own() {
         let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
         (0..HIGH_VALUE.burst).for_each(|_| throttle.charge(&"d-1", &device, &boot(&[("firmware", "2")]), start));
         assert!(throttle.check(&"d-1", &device, &boot(&[("firmware", "1")]), start).is_some());
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_held_than_the_broker_can_bear() {
+    fn the_number_of_throttled_messages_is_limited() {
         let (throttle, device, start) = (SelfReportThrottle::new(), Device::default(), Instant::now());
         (0..LOW_VALUE.burst).for_each(|_| throttle.charge(&"d-1", &device, &boot(&[]), start));
         let held: Vec<_> = (0..HELD_MAX).map(|_| throttle.check(&"d-1", &device, &boot(&[]), start).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What of a device's messages replaces what: two with the same word say the same of the same thing, and the newer one counts.
+//! Decides which messages of a device replace each other: of two messages with the same key only the newer one counts.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -14,34 +14,34 @@ pub(super) enum Kind {
     Report,
     Info,
     Measurements,
-    /// Asks for its command, or is nothing that anybody knows.
+    /// A request for the command, or an unknown topic.
     Other,
 }
 
-/// What a message says, as far as a later one takes its place.
+/// Key of a message: a later message with the same key replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CoalesceKey {
-    /// It is there, with all that it is.
+    /// An `online` status.
     Online,
     Offline,
     Info,
     Measurements,
     Asks,
-    /// A hash of update, attempt, status and why; how far it has come aside.
+    /// A hash of update, attempt, status, code and digest; progress is not included.
     Report(u64),
-    /// Nothing that can be read.
+    /// A message that can't be parsed.
     Unreadable,
 }
 
-/// What the queues must know of a message.
+/// What the queues need of a message.
 pub(super) trait Coalesced {
     fn kind(&self) -> Kind;
-    /// Reads the message: not to be called for each.
+    /// Parses the message, so it should not be called for each message.
     fn coalesce_key(&self) -> CoalesceKey;
-    /// The broker's store, and its place there in the order of arrival; a message that is delivered again keeps it.
+    /// The broker's store, and the message's number in it. A redelivered message keeps its number.
     fn number(&self) -> Option<(u64, u64)>;
 
-    /// Whether it came before another one, as far as anybody can tell.
+    /// Whether it arrived before another one, as far as known.
     fn is_older_than(&self, other: &Self) -> bool {
         matches!((self.number(), other.number()), (Some(this), Some(other)) if this.0 == other.0 && this.1 < other.1)
     }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_are_told_apart_by_what_they_mean() {
+    fn reports_with_different_content_have_different_keys() {
         let key = |ordinal, json: &str| coalesce_key(Channel::UpdateStatus { ordinal }, json.as_bytes());
         let half = key(1, r#"{"attempt":1,"status":"downloading","progress":50}"#);
         assert_eq!(half, key(1, r#"{"attempt":1,"status":"downloading","progress":60}"#));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_never_takes_the_place_of_what_can() {
+    fn an_unreadable_message_never_replaces_a_readable_one() {
         assert_eq!(coalesce_key(Channel::Status, br#"{"status":"online"}"#), CoalesceKey::Online);
         assert_eq!(coalesce_key(Channel::Status, br#"{"status":"offline"}"#), CoalesceKey::Offline);
         assert_eq!(coalesce_key(Channel::Status, br#"{"status":"online","boot_id":{}}"#), CoalesceKey::Unreadable);

@@ -1,8 +1,7 @@
-//! What one device has said and nobody has taken yet: within its rate in order of arrival, above it only what the next word doesn't
-//! replace.
+//! Messages of one device that wait: within its rate in order of arrival, above it only those that no newer message replaces.
 //!
-//! Invariants: the newest of what replaces each other is always kept until it is taken; of no kind of message a queue keeps more than
-//! [`KEPT_MAX`], measurements aside; a queue that is empty is forgotten with nothing lost.
+//! Invariants: of messages with the same key the newest is always kept until it is taken; a queue keeps at most [`KEPT_MAX`] messages of a
+//! kind, except measurements; an empty queue can be dropped without loss.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,37 +14,37 @@ use super::rates::{self, Rates};
 
 /// Messages of one kind that are within the rate and wait for their turn.
 const GRANTED_MAX: usize = 24;
-/// The same of measurements, since none of them stands for another: all that the rate lets pass at once.
+/// The same for measurements, which never replace each other: the whole burst of the rate.
 const MEASUREMENTS_MAX: usize = rates::MEASUREMENTS.burst as usize;
 /// Different reports above the rate.
 const WAITING_MAX: usize = 32;
 /// Reports beyond that on their way to the dead letters.
 const EXCESS_MAX: usize = 4;
-/// Messages of one kind. Those that replace each other wait as one per word: not more than three words of a kind do.
+/// Messages of one kind. Of those that replace each other one per key waits; a kind has at most three such keys.
 pub(super) const KEPT_MAX: usize = GRANTED_MAX + WAITING_MAX + EXCESS_MAX + 3;
 const _: () = assert!(KEPT_MAX < 64);
 
-/// How a message stands.
+/// State of a message in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// Within the rate.
     Granted,
     /// Above it.
     Waiting,
-    /// Taken once, and put back because what it says is nothing new enough.
+    /// Taken once, throttled and put back.
     Throttled { until: Instant },
-    /// One of too many.
+    /// Above the limit of different reports.
     Excess,
 }
 
-/// Why a message was let go.
+/// Why a message was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
-    /// Above the rate, and a newer one says the same.
+    /// Above the rate, and a newer one has the same key.
     Rate,
-    /// Held, and a newer one says the same.
+    /// Throttled, and a newer one has the same key.
     Throttled,
-    /// More different ones than are kept.
+    /// More different reports than are kept.
     TooMany,
 }
 
@@ -62,11 +61,11 @@ impl Dropped {
 pub(super) struct Entry<M> {
     pub(super) message: M,
     pub(super) standing: Standing,
-    /// When the broker was last told that it is being worked on.
+    /// Time of the latest progress acknowledgement.
     pub(super) renewed: Instant,
-    /// Known of those that wait or are held: reading a message takes time.
+    /// Set for waiting and throttled messages only, because parsing a message takes time.
     key: Option<CoalesceKey>,
-    /// Leave to be held.
+    /// Permit for a throttled message.
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -84,7 +83,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         self.entries.len()
     }
 
-    /// Keeps a message; returns one that is to be let go for it, or the message itself.
+    /// Adds a message; returns a message to drop for it, which may be the message itself.
     pub(super) fn offer(&mut self, message: M, now: Instant) -> Option<(M, Dropped)> {
         let number = message.number();
         if let Some(again) = self.entries.iter_mut().find(|entry| number.is_some() && entry.message.number() == number)
@@ -94,7 +93,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         }
         let kind = message.kind();
         if kind == Kind::Report {
-            // A report is judged by what the device said of itself before it.
+            // A report is decided on after the device's earlier self-reports.
             self.entries.iter_mut().for_each(|entry| entry.make_due(now));
         }
         let in_line = |entry: &&Entry<M>| entry.message.kind() == kind && entry.standing == Standing::Granted;
@@ -102,7 +101,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         let room = self.entries.iter().filter(in_line).count() < granted_max(kind);
         if room && !overtakes && self.rates.take(kind, now) {
             let moot = self.take_throttled_before(&message);
-            // One that is delivered again goes before those that came after it.
+            // A redelivered message goes before those that came after it.
             let after = |entry: &Entry<M>| !message.is_older_than(&entry.message);
             let place = self.entries.iter().rposition(after).map_or(0, |last| last + 1);
             self.entries.insert(place, Entry::new(message, Standing::Granted, now));
@@ -127,7 +126,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         let new = Entry { key: Some(key), ..Entry::new(message, Standing::Waiting, now) };
         let old = std::mem::replace(&mut self.entries[index], new);
         if matches!(key, CoalesceKey::Report(_)) {
-            // Its last word on an update is the last.
+            // The newest report stays the last one.
             let moved = self.entries.remove(index);
             self.entries.extend(moved);
         }
@@ -182,7 +181,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         due
     }
 
-    /// Keeps a message that was taken and can wait; returns it when a newer one says the same.
+    /// Puts back a message that was taken and is throttled; returns it if a newer one has the same key.
     pub(super) fn put_back(
         &mut self,
         message: M,
@@ -198,14 +197,14 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
             return Some(message);
         }
         let (key, permit) = (Some(key), Some(permit));
-        // In order of arrival: whoever waits longest is the next for whom there is room.
+        // In order of arrival: the message that waits longest is next.
         let before = |entry: &&Entry<M>| entry.is_throttled() && entry.message.is_older_than(&message);
         let place = self.entries.iter().take_while(before).count();
         self.entries.insert(place, Entry { key, permit, ..Entry::new(message, Standing::Throttled { until }, now) });
         None
     }
 
-    /// Messages that the broker was not told of for a while. They count as told.
+    /// Messages without a recent progress acknowledgement. They count as acknowledged from now.
     pub(super) fn unrenewed(&mut self, after: Duration, now: Instant) -> Vec<M> {
         let old = self.entries.iter_mut().filter(|entry| now.duration_since(entry.renewed) >= after);
         old.map(|entry| {
@@ -224,7 +223,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         self.entries.iter().any(|entry| entry.message.kind() == kind && entry.standing == standing)
     }
 
-    /// The held message that a newer one makes moot.
+    /// The throttled message that a newer one replaces.
     fn take_throttled_before(&mut self, newer: &M) -> Option<M> {
         let kind = newer.kind();
         let held = |entry: &Entry<M>| entry.permit.is_some() && entry.message.kind() == kind;

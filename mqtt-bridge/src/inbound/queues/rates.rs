@@ -1,4 +1,4 @@
-//! How fast one device is listened to, per kind of message. Devices that work never notice.
+//! Rate limits of one device, per kind of message. Devices that work correctly stay below them.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use tokio::time::Instant;
 use super::super::limits::{Bucket, Rate};
 use super::coalesce::Kind;
 
-/// A whole update within a second says three of these, each perhaps twice: ten such updates at once, then one each second or so.
+/// A whole update within a second has three of these, each perhaps twice: ten such updates at once, then about one each second.
 const PRESENCE: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };
 /// A whole update within a second has some 15 reports, each perhaps twice: four such updates at once, then one in three seconds.
 const REPORT: Rate = Rate { burst: 120, interval: Duration::from_millis(100) };
 /// After a boot or a change.
 const INFO: Rate = Rate { burst: 30, interval: Duration::from_secs(1) };
-/// Ten each second, and what a device kept while it had no connection.
+/// Ten each second, and a burst after a time without connection.
 pub(super) const MEASUREMENTS: Rate = Rate { burst: 240, interval: Duration::from_millis(100) };
 /// After each connect.
 const OTHER: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };
 
-/// After this time without a message everything is full again.
+/// After this time without a message all rates are full again.
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
-/// What one device has used.
+/// Used rates of one device.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rates {
     buckets: [Bucket; 5],
@@ -62,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_forgotten_was_full() {
+    fn a_forgotten_rate_was_full() {
         for kind in [Kind::Presence, Kind::Report, Kind::Info, Kind::Measurements, Kind::Other] {
             assert!(rate(kind).refill() <= FORGOTTEN_AFTER, "{kind:?}");
         }
     }
 
     #[test]
-    fn one_kind_leaves_the_others_alone() {
+    fn kinds_have_independent_rates() {
         let (mut rates, now) = (Rates::default(), Instant::now());
         while rates.take(Kind::Presence, now) {}
         assert!(rates.take(Kind::Report, now));

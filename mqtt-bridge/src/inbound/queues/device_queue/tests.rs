@@ -4,7 +4,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-/// A message with its number: what it is, and what it says.
+/// A message with its number, kind and key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Note(u64, Kind, CoalesceKey);
 
@@ -48,7 +48,7 @@ impl Device {
         self.let_go.extend(self.queue.offer(note, self.now).map(|(note, why)| (note.0, why)));
     }
 
-    /// Has as many numbers taken as are due.
+    /// Takes all messages that are due.
     fn works(&mut self) -> Vec<u64> {
         let mut taken = Vec::new();
         while let Some(entry) = self.queue.next(self.now) {
@@ -62,7 +62,7 @@ impl Device {
         self.now += time;
     }
 
-    /// Says more than its rate allows, each word taken at once.
+    /// Uses up the rate of a kind.
     fn exhausts(&mut self, kind: Kind) {
         while self.queue.rates.take(kind, self.now) {}
     }
@@ -87,7 +87,7 @@ fn within_the_rate_everything_is_taken_in_order() {
 }
 
 #[test]
-fn what_is_delivered_again_is_taken_before_what_came_after_it() {
+fn a_redelivered_message_is_taken_before_later_ones() {
     let mut device = Device::new();
     for number in [1, 3, 5, 2, 4] {
         device.says(if number == 5 { report(number, 7) } else { online(number) });
@@ -96,7 +96,7 @@ fn what_is_delivered_again_is_taken_before_what_came_after_it() {
 }
 
 #[test]
-fn a_flood_is_bounded_and_its_last_word_arrives() {
+fn a_flood_is_bounded_and_its_newest_message_is_taken() {
     let mut device = Device::new();
     for number in 0..10_000 {
         device.says(online(number));
@@ -114,7 +114,7 @@ fn a_flood_is_bounded_and_its_last_word_arrives() {
 }
 
 #[test]
-fn what_a_device_measured_while_it_was_away_is_kept() {
+fn measurements_from_a_time_offline_are_kept() {
     let mut device = Device::new();
     for number in 0..200 {
         device.says(Note(number, Kind::Measurements, CoalesceKey::Measurements));
@@ -123,7 +123,7 @@ fn what_a_device_measured_while_it_was_away_is_kept() {
 }
 
 #[test]
-fn what_is_held_longest_is_the_next() {
+fn the_longest_throttled_message_is_next() {
     let (mut device, time) = (Device::new(), Duration::from_secs(50));
     device.holds(online(1), time);
     for number in 2..6 {
@@ -148,7 +148,7 @@ fn above_the_rate_there_is_a_time_when_the_newest_is_due() {
 }
 
 #[test]
-fn different_words_never_take_each_others_place() {
+fn messages_with_different_keys_never_replace_each_other() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
     let words = [CoalesceKey::Online, CoalesceKey::Offline, CoalesceKey::Unreadable];
@@ -187,7 +187,7 @@ fn too_many_different_reports_are_refused_and_the_first_are_kept() {
 }
 
 #[test]
-fn nothing_overtakes_what_waits() {
+fn nothing_overtakes_a_waiting_message() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
     device.says(online(1));
@@ -198,7 +198,7 @@ fn nothing_overtakes_what_waits() {
 }
 
 #[test]
-fn what_is_held_waits_for_its_time_and_holds_up_nobody() {
+fn a_throttled_message_waits_and_blocks_no_other() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
     device.says(Note(2, Kind::Measurements, CoalesceKey::Measurements));
@@ -209,7 +209,7 @@ fn what_is_held_waits_for_its_time_and_holds_up_nobody() {
 }
 
 #[test]
-fn a_newer_word_takes_the_place_of_a_held_one() {
+fn a_newer_message_replaces_a_throttled_one() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
     device.says(Note(2, Kind::Presence, CoalesceKey::Offline));
@@ -222,7 +222,7 @@ fn a_newer_word_takes_the_place_of_a_held_one() {
 }
 
 #[test]
-fn a_report_has_the_held_word_before_it_looked_at_again() {
+fn a_report_makes_an_earlier_throttled_message_due() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
     device.says(report(2, 1));
@@ -230,7 +230,7 @@ fn a_report_has_the_held_word_before_it_looked_at_again() {
 }
 
 #[test]
-fn a_message_that_is_delivered_again_is_never_let_go_for_itself() {
+fn a_redelivered_message_never_replaces_itself() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
     device.says(online(5));
@@ -241,7 +241,7 @@ fn a_message_that_is_delivered_again_is_never_let_go_for_itself() {
 }
 
 #[test]
-fn the_broker_is_told_of_what_waits() {
+fn waiting_messages_get_progress_acknowledgements() {
     let mut device = Device::new();
     device.exhausts(Kind::Presence);
     device.says(online(1));
