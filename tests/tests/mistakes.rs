@@ -90,7 +90,7 @@ async fn every_mistake_of_a_device_is_told() {
     ];
     assert_eq!(reasons(&found), wanted);
     let text = found.iter().find(|letter| letter["reason"] == "no_such_update").unwrap();
-    assert_eq!(text["detail"], "no update 7 of this device: its last one is 1");
+    assert_eq!(text["detail"], "no update 7 of this device: its latest is 1");
     assert_eq!((&text["payload_encoding"], &text["payload_truncated"]), (&json!("text"), &json!(false)));
 
     // What made sense in a message was taken.
