@@ -121,10 +121,7 @@ fn a_wave_that_is_opened_too_early_says_why_not() {
     let mut soaks = spec(&[10, 100]);
     soaks.soak_minutes = 30;
     let running = vec![C::Create { id: campaign_id(), spec: Box::new(soaks) }, start(), record_plan()];
-    assert_eq!(
-        refusal(&running, &open(2)),
-        "wave 1 is open and its gate is undecided: its devices are still on their way"
-    );
+    assert_eq!(refusal(&running, &open(2)), "the gate of wave 1 is undecided: its devices are still updating");
     let soaking = [running, vec![pass(1)]].concat();
     assert_eq!(refusal(&soaking, &open(2)), "wave 1 is soaking: 30 minutes after its gate passed");
     assert_eq!(refusal(&soaking, &open(3)), "there is no wave 3: the campaign has 2 waves");
