@@ -74,7 +74,7 @@ async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Re
         return Ok(None);
     }
     let view = rollout::view(&context.db, &row.tenant, &row.campaign, now).await?;
-    Ok(view.and_then(|view| {
+    Ok(view.filter(|view| view.rollout.position >= head).and_then(|view| {
         let devices_max = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
             RolloutStep::Grant { devices_max } => Some(devices_max),
             _ => None,

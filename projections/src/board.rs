@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::db::{Db, StoredStatus};
+use crate::durable::Durable;
 use crate::handle::ProjectionState;
 use crate::models;
 
@@ -42,9 +43,17 @@ pub(crate) struct Entry {
     pub(crate) state: ProjectionState,
     pub(crate) parked: usize,
     pub(crate) error: Option<String>,
+    durable: Durable,
     progressed: bool,
     /// Run by this process. What others run is shown as they have stored it.
     pub(crate) owned: bool,
+}
+
+impl Entry {
+    /// The position that a death of PostgreSQL can't take back.
+    pub(crate) fn durable_position(&self) -> u64 {
+        self.durable.position(Instant::now().into_std())
+    }
 }
 
 impl Board {
@@ -73,10 +82,17 @@ impl Board {
             state: ProjectionState::Starting,
             parked: 0,
             error: None,
+            durable: Durable::default(),
             progressed: false,
             owned: false,
         });
         change(entry);
+        entry.durable.reaches(entry.position, Instant::now().into_std());
+    }
+
+    /// Shows what PostgreSQL has kept of a projection, when that is less than was known.
+    pub(crate) fn steps_back(&self, name: &str, position: u64) {
+        self.change(name, |entry| entry.position = entry.position.min(position));
     }
 
     pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {

@@ -116,14 +116,12 @@ impl Projections {
 
     /// Waits until the named read models have reached a position, which makes them hurry.
     pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
-        if timeout.is_zero() || self.behind(names, wanted).is_none() {
-            return self.behind(names, wanted).map_or(Ok(()), Err);
-        }
-        let _waiting = self.board.wait();
-        self.wait_patiently(names, wanted, timeout).await
+        let _waiting = (!timeout.is_zero() && self.behind(names, wanted).is_some()).then(|| self.board.wait());
+        self.wait_while(names, wanted, timeout, || true).await
     }
 
-    /// The same, and lets them gather as many records as they like meanwhile.
+    /// Waits until the named read models have come to a position once, and lets them gather as many records as they like meanwhile. A death
+    /// of PostgreSQL may have taken them back since: whoever reads looks at the position of what was read.
     pub async fn wait_patiently(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let mut news = self.board.news.subscribe();
         let arrival = async { while self.behind(names, wanted).is_some() && news.changed().await.is_ok() {} };
@@ -135,17 +133,50 @@ impl Projections {
 
     /// Waits until the named read models have reached a position, at most for so long, and only while all of them run.
     pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
-        if self.behind(names, wanted).is_none() {
+        let _waiting = self.behind(names, wanted).is_some().then(|| self.board.wait());
+        self.wait_while(names, wanted, timeout, || self.all_run(names)).await
+    }
+
+    async fn wait_while(
+        &self,
+        names: &[&str],
+        wanted: u64,
+        timeout: Duration,
+        worthwhile: impl Fn() -> bool,
+    ) -> Result<(), WaitError> {
+        let mut news = self.board.news.subscribe();
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let behind = match self.behind(names, wanted) {
+                None => match self.confirm(names, wanted).await {
+                    Ok(()) => return Ok(()),
+                    Err(lost) => lost,
+                },
+                Some(behind) => behind,
+            };
+            if timeout.is_zero() || !worthwhile() || tokio::time::Instant::now() >= deadline {
+                return Err(behind);
+            }
+            let until = deadline.min(tokio::time::Instant::now() + TROUBLE_POLL);
+            let _ = tokio::time::timeout_at(until, news.changed()).await;
+        }
+    }
+
+    /// Asks PostgreSQL for a position that its death could have taken back since.
+    async fn confirm(&self, names: &[&str], wanted: u64) -> Result<(), WaitError> {
+        let stays = {
+            let entries = self.board.entries();
+            names.iter().all(|name| entries.get(*name).is_none_or(|entry| entry.durable_position() >= wanted))
+        };
+        if stays {
             return Ok(());
         }
-        let _waiting = self.board.wait();
-        let mut news = self.board.news.subscribe();
-        let arrival = async {
-            while self.behind(names, wanted).is_some() && self.all_run(names) {
-                let _ = tokio::time::timeout(TROUBLE_POLL, news.changed()).await;
+        let stored = self.db.positions().await.map_err(|error| WaitError::Unavailable(error.to_string()))?;
+        for (name, position) in stored.iter().filter(|(name, _)| names.contains(&name.as_str())) {
+            if *position < wanted {
+                self.board.steps_back(name, *position);
             }
-        };
-        let _ = tokio::time::timeout(timeout, arrival).await;
+        }
         self.behind(names, wanted).map_or(Ok(()), Err)
     }
 

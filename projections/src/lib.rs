@@ -13,6 +13,7 @@ mod compare;
 mod db;
 mod decode;
 pub mod downloads;
+mod durable;
 mod handle;
 pub mod hearing;
 mod line;

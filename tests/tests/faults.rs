@@ -124,6 +124,35 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
     fleet.stop().await;
 }
 
+/// Projectors don't wait for the disk: what they committed last is lost with PostgreSQL, and is never missing from an answer all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postgresql_loses_when_it_dies_is_waited_for_again() {
+    const ROUNDS: usize = 4;
+    const DEVICES: usize = 40;
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    for round in 0..ROUNDS {
+        for n in 0..DEVICES {
+            let device = json!({"device_id": format!("r{round}-{n}"), "device_model": MODEL});
+            api.post("/devices", &device).await.unwrap();
+        }
+        let last = format!("/devices?limit=1&count=true&q=r{round}-");
+        let seen = api.get(&last).await.unwrap();
+        assert_eq!(seen["total"], DEVICES, "{seen}");
+        world.stack.postgres.kill9();
+        world.stack.postgres.restart().await.unwrap();
+        world
+            .until("PostgreSQL answers, with nothing missing", async || {
+                let reply = api.send(Method::GET, &last, None).await.unwrap();
+                let complete = reply.status == 200 && reply.body["total"] == DEVICES;
+                assert!(complete || reply.status == 503, "after round {round}: {}", reply.body);
+                complete
+            })
+            .await;
+    }
+    world.read_models_equal_a_replay().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
     let mut world = World::start().await;

@@ -37,6 +37,8 @@ use statistics::Statistics;
 /// Pause after trouble with the database, doubled up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often an owner without records looks whether its lock still stands.
+const OWNERSHIP_LOOK: Duration = Duration::from_secs(1);
 /// Pause before a halted projection looks whether it may go on.
 const HALTED_PAUSE: Duration = Duration::from_secs(5);
 
@@ -159,7 +161,7 @@ async fn run_once(
     if let Err(error) = ownership.take(db, board, stop).await {
         return RunEnd::Again(error);
     }
-    match follow(db, log, model, board, stop).await {
+    match follow(db, log, model, board, ownership, stop).await {
         Ok(()) => RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned())),
         Err(end) => end,
     }
@@ -171,9 +173,10 @@ fn follow<'a>(
     log: &'a Arc<dyn Log>,
     model: &'static dyn ReadModel,
     board: &'a Board,
+    ownership: &'a mut Ownership,
     stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
-    Box::pin(follow_log(db, log, model, board, stop))
+    Box::pin(follow_log(db, log, model, board, ownership, stop))
 }
 
 async fn follow_log(
@@ -181,6 +184,7 @@ async fn follow_log(
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
     board: &Board,
+    ownership: &mut Ownership,
     stop: &CancellationToken,
 ) -> Result<(), RunEnd> {
     let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
@@ -195,8 +199,8 @@ async fn follow_log(
     let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
     board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
     let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
-    while let Some(batch) = stop.run_until_cancelled(batches.next()).await {
-        match batch.map_err(halt)? {
+    while let Some(batch) = stop.run_until_cancelled(next_while_owned(&mut batches, ownership)).await {
+        match batch? {
             Batch::Records(raw) => {
                 let count = raw.len();
                 let mut records = Vec::with_capacity(count);
@@ -222,6 +226,18 @@ async fn follow_log(
         }
     }
     Ok(())
+}
+
+/// The next batch. An owner that has nothing to do looks whether it still is one.
+async fn next_while_owned(batches: &mut Batches, ownership: &mut Ownership) -> Result<Batch, RunEnd> {
+    let mut next = std::pin::pin!(batches.next());
+    loop {
+        match tokio::time::timeout(OWNERSHIP_LOOK, &mut next).await {
+            Ok(batch) => return batch.map_err(halt),
+            Err(_) if ownership.stands().await => {}
+            Err(_) => return Err(DbError::Unavailable("the connection with the lock broke".to_owned()).into()),
+        }
+    }
 }
 
 fn halt(error: StoreError) -> RunEnd {

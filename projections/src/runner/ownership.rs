@@ -30,9 +30,7 @@ impl Ownership {
     /// Waits until the projection is this process's. Meanwhile the board shows what its owner has stored.
     /// An error when it is time to stop.
     pub(super) async fn take(&mut self, db: &Db, board: &Board, stop: &CancellationToken) -> Result<(), DbError> {
-        if let Some(held) = &mut self.held
-            && let Ok(Ok(_)) = timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut **held)).await
-        {
+        if self.stands().await {
             return Ok(());
         }
         self.give_up(board);
@@ -46,6 +44,13 @@ impl Ownership {
                 return Err(DbError::Unavailable("stopping".to_owned()));
             }
         }
+    }
+
+    /// Whether the lock is still this process's, as far as its connection says. One that broke may mean that PostgreSQL has died and lost what
+    /// it hadn't written yet.
+    pub(super) async fn stands(&mut self) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        matches!(timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut **held)).await, Ok(Ok(_)))
     }
 
     /// Gives the lock back at a stop, and waits for PostgreSQL's answer: it would log a connection that ends without reading it.
