@@ -105,7 +105,12 @@ async fn watch_progress(fleet: &Fleet, read_side: &ReadSide, behind: &mut Vec<Du
         let head = fleet.head().await?;
         let began = Instant::now();
         read_side.show(head, PAUSE_MAX).await?;
-        behind.push(began.elapsed());
+        // Who had looked meanwhile would have waited for the rest of it: a long wait counts for as long as it lasts.
+        let mut left = Some(began.elapsed());
+        while let Some(waited) = left {
+            behind.push(waited);
+            left = waited.checked_sub(POLL);
+        }
         tokio::time::sleep(POLL).await;
     }
 }
