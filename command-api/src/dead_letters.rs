@@ -1,4 +1,4 @@
-//! `GET /dead-letters` and `GET /devices/{id}/dead-letters`: what devices sent that could not be taken, or only in part.
+//! `GET /dead-letters` and `GET /devices/{id}/dead-letters`: messages of devices that could not be accepted, or only in part.
 //!
 //! Read from the stream of dead letters itself: neither the read models nor PostgreSQL are needed.
 
@@ -48,7 +48,7 @@ pub(crate) struct DeviceLetterFilters {
 
 impl FilterSet for DeviceLetterFilters {}
 
-/// A message of a device that could not be taken, or only in part.
+/// A message of a device that could not be accepted, or only in part.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LetterBody {
     /// Its number among all dead letters.
@@ -56,12 +56,13 @@ pub(crate) struct LetterBody {
     at: DateTime<Utc>,
     /// Null when the topic names none.
     device_id: Option<String>,
-    /// Why it was set aside: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
-    /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may come. Null for letters of earlier versions.
+    /// The reason: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
+    /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may come. Null for letters of earlier
+    /// versions.
     reason: Option<&'static str>,
-    /// The same for people.
+    /// The reason as a sentence.
     detail: String,
-    /// Which part set it aside: `mqtt`.
+    /// The part that refused it: `mqtt`.
     source: String,
     /// Where it came from.
     #[schema(example = "default/devices/d-1/update/1/status")]
@@ -114,9 +115,9 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 
 /// List dead letters
 ///
-/// Messages of devices that could not be taken, or only in part, the newest first: kept for 30 days, within a rate per device. Reasons are
-/// `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `partly_ignored`, `qos_0`,
-/// `retained`, `boot_loop`, `too_many`, `rejected` and `broken`. Needs role viewer.
+/// Messages of devices that could not be accepted, or only in part, the newest first. They are kept for 30 days; the rate per device is
+/// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
+/// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`. Needs role viewer.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "devices", params(LetterFilters, PageParams),
     responses(

@@ -87,7 +87,7 @@ impl Checks {
         }
     }
 
-    /// Nothing that was asked for is nothing.
+    /// Empty preconditions count as none.
     pub(crate) fn preconditions(&mut self, given: Option<Preconditions>) -> Option<Preconditions> {
         let wanted = given.filter(|given| !given.is_empty())?;
         for (field, reason) in wanted.violations() {

@@ -1,6 +1,7 @@
-//! The three words of every update: `phase` is ours, `status` and `workflow_status` are those of the systems that clients come from.
+//! The three status names of every update: `phase` is Waybill's, `status` and `workflow_status` are those of the older systems that clients
+//! used.
 //!
-//! One table. In filters an old word stands for all phases it is said of.
+//! One table. In filters an old name stands for all its phases.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -28,26 +29,26 @@ const TABLE: [(&str, &str, &str); 19] = [
     ("superseded", "cancelled", "CANCELLED"),
 ];
 
-/// Every phase of ours.
+/// Every phase of Waybill.
 pub(crate) fn phases() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(phase, _, _)| *phase)
 }
 
-/// What an update's phase is called.
+/// The names of an update's phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct StatusNames {
-    /// Where the update stands; more values may come.
+    /// Phase of the update; more values may be added.
     #[schema(example = "downloading")]
     pub(crate) phase: String,
-    /// The same in the words of the old OTA service.
+    /// The same, as the old OTA service names it.
     #[schema(example = "downloading")]
     pub(crate) status: &'static str,
-    /// The same in the words of the old workflow engine.
+    /// The same, as the old workflow engine names it.
     #[schema(example = "DOWNLOADING")]
     pub(crate) workflow_status: &'static str,
 }
 
-/// The words for an update of a kind in a phase.
+/// The names for an update of a kind in a phase.
 pub(crate) fn status_names(phase: &str, kind: &str) -> StatusNames {
     let (status, workflow_status) = match TABLE.iter().find(|(word, _, _)| *word == phase) {
         _ if kind == "rollback" => ("rollback", "ROLLBACK"),
@@ -57,7 +58,7 @@ pub(crate) fn status_names(phase: &str, kind: &str) -> StatusNames {
     StatusNames { phase: phase.to_owned(), status, workflow_status }
 }
 
-/// The phases that a filter's word stands for: a phase itself, or an old word; none for a word that nobody says.
+/// The phases that a filter's value stands for: a phase itself, or an old name; none for an unknown value.
 pub(crate) fn phases_of(word: &str) -> Option<Vec<&'static str>> {
     let of_old: Vec<&str> = TABLE
         .iter()
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_phase_has_its_words() {
+    fn every_phase_has_its_names() {
         use Phase as P;
         let expected = [
             (P::Queued, "created", "QUEUED"),
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_word_stands_for_all_its_phases() {
+    fn an_old_name_stands_for_all_its_phases() {
         assert_eq!(phases_of("in_progress"), Some(vec!["dispatched", "accepted", "deferred", "cancelling"]));
         assert_eq!(phases_of("COMPLETE"), Some(vec!["confirmed"]));
         assert_eq!(phases_of("staged"), Some(vec!["staged"]));

@@ -1,8 +1,8 @@
 //! The REST API: commands, queries, downloads.
 //!
-//! A request becomes a command to one aggregate (`http::envelope`) or a query of a read model. Every route stands in `router.rs`; each
-//! endpoint is a file that reads from its documentation down to its handler. `auth::Caller` is the only way into a handler, failures
-//! leave as problems (`http::problem`).
+//! A request becomes a command to one aggregate (`http::commands`) or a query of a read model. Every route is in `router.rs`; each endpoint
+//! is a file that reads from its documentation down to its handler. `auth::Caller` is the only way into a handler, failures leave as
+//! problems (`http::problem`).
 //!
 //! Invariants: accepting or refusing a command asks the event log only, with the one exception of starting a campaign; no bare id reaches
 //! the store, each key has the caller's tenant in it; a reply with 2xx follows what is stored.

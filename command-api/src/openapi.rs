@@ -1,7 +1,7 @@
 //! The description of the API, generated from the endpoints.
 //!
-//! Each operation stands in it once: its twin under `/tenants/{tenant_id}` is the second server. What all commands take beside their
-//! headers is added here, and old spellings are marked.
+//! Each operation is in it once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands take are added
+//! here, and old spellings are marked.
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -9,8 +9,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
-/// What stands before the first endpoint.
-const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps the proof.
+/// Introduction of the description.
+const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.
 
 Errors are RFC 9457 problems; `type` names the reason. Every command takes `Idempotency-Key`, `?dry_run=true` and `If-Match`; its reply has \
 the `position` of what it stored (also header `Waybill-Position`), which any query takes as `Waybill-Min-Position`. Words in replies \
@@ -55,7 +55,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     api
 }
 
-/// Ways of an older service that lead to what stands elsewhere.
+/// Paths of an older service that have a newer path too.
 fn is_old_spelling(path: &str) -> bool {
     path.starts_with("/ota/") || path.starts_with("/stats/campaigns/") || path.ends_with("/ota/update")
 }
@@ -72,7 +72,7 @@ fn complete(operation: &mut Operation, old: bool) {
     let parameters = operation.parameters.get_or_insert_default();
     let is_command = parameters.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
     if is_command {
-        let dry_run = "Check and change nothing: the reply says what would be.";
+        let dry_run = "Check the command and change nothing. The reply says what the outcome would be.";
         parameters.push(RefOr::T(query("dry_run", Type::Boolean, dry_run)));
         parameters.push(RefOr::T(query(
             "reason",

@@ -1,4 +1,4 @@
-//! Updates: one device's way to one firmware. Asked for here, or by campaigns; read, cancelled, retried.
+//! Updates: a firmware for one device. Requested here or by campaigns; read, cancelled, retried.
 
 mod cancel;
 mod get;

@@ -18,18 +18,18 @@ use crate::http::reply::WithPosition;
 use crate::http::{CommandRequest, Patch, Path, Problem, Reply};
 use crate::state::App;
 
-/// New values; what is absent stays, `null` clears what may be absent.
+/// New values. Absent fields keep their values; `null` clears optional ones.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"max_concurrent_updates": 200, "rate_per_minute": 60, "reason": "the night shift is over"}))]
 pub(crate) struct AdjustRequest {
     max_concurrent_updates: Option<u32>,
-    /// Counts from the change on; devices that began in advance of the old rate take the new one's time.
+    /// Applies from the change on.
     #[schema(value_type = Option<u32>)]
     rate_per_minute: Change<u32>,
     #[schema(value_type = Option<u32>)]
     batch_size: Change<u32>,
-    /// Only up: devices that were not sampled join the last wave.
+    /// Can only be raised: devices that were not sampled join the last wave.
     #[schema(value_type = Option<u8>)]
     rollout_percentage: Option<Percent>,
     #[schema(value_type = Option<u8>)]
@@ -42,9 +42,9 @@ pub(crate) struct AdjustRequest {
     #[schema(value_type = Option<u8>)]
     min_reached_percent: Option<Threshold>,
     wave_wait_minutes: Option<u32>,
-    /// Of waves that have none of their own.
+    /// For waves without their own value.
     soak_minutes: Option<u32>,
-    /// In the future; it can't be cleared: a campaign that is under way always has an end.
+    /// In the future. It can't be cleared: a running campaign always has an end.
     #[schema(value_type = Option<DateTime<Utc>>)]
     ends_at: Change<DateTime<Utc>>,
     reason: Option<String>,
@@ -69,9 +69,10 @@ impl AdjustRequest {
     }
 }
 
-/// Change a campaign that is under way
+/// Change a running campaign
 ///
-/// Running or paused; a draft is replaced with `PUT`. Slots that are taken stay taken when limits fall. Needs role operator.
+/// For running and paused campaigns; a draft is replaced with `PUT`. When a limit is lowered, slots in use stay in use. Needs role
+/// operator.
 #[utoipa::path(
     patch, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = AdjustRequest,
     params(CampaignPath, CommandHeaders),

@@ -23,8 +23,8 @@ use crate::updates::usable_firmware;
 
 /// Pause a campaign
 ///
-/// Nobody begins any more; devices that have answered go on. The waiting and soaking clocks stand still, the campaign's end doesn't.
-/// Needs role operator.
+/// No further device begins; devices that have answered continue. The waiting and soaking clocks stop, but the campaign's end does not
+/// move. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -47,7 +47,7 @@ pub(crate) async fn pause_campaign(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"accept_failures": true, "reason": "flash of batch 7 is worn, others are fine"}))]
 pub(crate) struct ResumeRequest {
-    /// Needed, with a reason, when a gate closed: counting begins afresh.
+    /// Required, with a reason, after a gate closed. Failures so far are not counted again.
     #[serde(default)]
     accept_failures: bool,
     reason: Option<String>,
@@ -55,7 +55,7 @@ pub(crate) struct ResumeRequest {
 
 /// Resume a campaign
 ///
-/// After a gate only with `accept_failures` and a reason. Needs role operator.
+/// After a closed gate only with `accept_failures` and a reason. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns", request_body = ResumeRequest,
     params(CampaignPath, CommandHeaders),
@@ -96,7 +96,7 @@ async fn may_go_on(app: &App, caller: &Caller, id: CampaignId) -> Result<(), Pro
 
 /// Cancel a campaign
 ///
-/// What can be taken back is; installations that have begun run to their end. Needs role operator.
+/// Updates that can be taken back are cancelled; installations that have begun finish. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -118,7 +118,8 @@ pub(crate) async fn cancel_campaign(
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "wave 1 looks good"}))]
 pub(crate) struct OpenWaveRequest {
-    /// Before its time: while the gate of the wave before is undecided, or while it soaks. Needs a reason; never past a closed gate.
+    /// Open it early: while the gate of the wave before is undecided, or while that wave soaks. Needs a reason. Not possible after a closed
+    /// gate.
     #[serde(default)]
     force: bool,
     reason: Option<String>,
@@ -126,9 +127,9 @@ pub(crate) struct OpenWaveRequest {
 
 /// Open a wave
 ///
-/// The next one, where the wave before has `advance: manual` and is completed. Before that 409 `wave_not_due`, which says what the campaign
-/// waits for; with `force` and a reason the wave opens all the same. The failure gate goes on judging the open wave and the whole campaign;
-/// the wave before is no longer judged alone. Needs role operator.
+/// Opens the next wave, if the wave before has `advance: manual` and is completed. Before that the reply is 409 `wave_not_due`, which says
+/// what the campaign waits for; with `force` and a reason the wave opens anyway. The failure gate continues to judge the open wave and the
+/// whole campaign; the wave before is no longer judged on its own. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/waves/{wave}/open", tag = "campaigns", request_body = OpenWaveRequest,
     params(WavePath, CommandHeaders),

@@ -1,4 +1,4 @@
-//! `GET /campaigns/{id}/devices`: who takes part, who is left out and why.
+//! `GET /campaigns/{id}/devices`: members and excluded devices, with the reason.
 
 use axum::Json;
 use axum::extract::State;
@@ -22,11 +22,12 @@ use crate::state::App;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFilters {
-    /// A word of `status_counts` (a phase, `planned` or `excluded`), or `late_confirmed`. A word of the old systems stands for all its phases.
+    /// A word of `status_counts` (a phase, `planned` or `excluded`), or `late_confirmed`. A name of the old systems stands for all its
+    /// phases.
     phase: Option<String>,
     /// From 1.
     wave: Option<u16>,
-    /// `true` for all that are left out, `false` for all others, or a reason.
+    /// `true` for all excluded devices, `false` for all others, or a reason.
     excluded: Option<String>,
 }
 
@@ -75,18 +76,18 @@ fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Member {
     device_id: String,
-    /// 0 for devices that are left out.
+    /// 0 for excluded devices.
     wave: u16,
     /// Place in the campaign's order, from 0.
     rank: u32,
-    /// Why it is left out.
+    /// Why it is excluded.
     excluded: Option<String>,
     from_version: Option<String>,
     #[serde(flatten)]
     names: StatusNames,
-    /// Why its update waits, or isn't there yet although its wave is open; as things are.
+    /// Why its update waits, or does not exist yet although its wave is open.
     wait_reason: Option<String>,
-    /// The update that it stands by; null while it is to begin, also for another time.
+    /// Its current update; null while it has to begin, also when it is retried.
     update_id: Option<String>,
     attempt: u16,
     code: Option<String>,
@@ -94,7 +95,7 @@ pub(crate) struct Member {
     reached_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     regressed_at: Option<DateTime<Utc>>,
-    /// Its update ended otherwise, and yet the device says now that it runs the version.
+    /// Its update ended otherwise, but the device now reports that it runs the version.
     late_confirmed: bool,
 }
 

@@ -25,10 +25,10 @@ pub(crate) struct CampaignBody {
     spec: SpecBody,
     /// The open wave, 0 before the first.
     wave: u16,
-    /// What planning came to: chunks, devices, exclusions by reason, waves, seed, position, hash.
+    /// Result of planning: chunks, devices, exclusions by reason, waves, seed, position, hash.
     #[schema(value_type = Option<Object>)]
     plan: Option<Value>,
-    /// The gate that holds the campaign now, with its evidence; null as soon as its failures are accepted, or the campaign is cancelled or
+    /// The gate that currently stops the campaign, with its evidence; null after its failures are accepted, or the campaign is cancelled or
     /// ends.
     #[schema(value_type = Option<Object>)]
     gate: Option<Value>,
@@ -38,13 +38,13 @@ pub(crate) struct CampaignBody {
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     started_at: Option<DateTime<Utc>>,
-    /// When what waits expires and the campaign ends with what is under way. Of a draft what it says itself: null where it says nothing.
+    /// When waiting updates expire; the campaign ends when updates under way have ended. For a draft the value that was given, or null.
     ends_at: Option<DateTime<Utc>>,
     /// In drafts without an end: the campaign ends this many days after its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_after_days: Option<i64>,
     ended_at: Option<DateTime<Utc>>,
-    /// What it waits for; empty where it moves on by itself or has ended. Only in replies about one campaign as it is, not to commands.
+    /// What it waits for; empty if it continues by itself or has ended. Only in replies to queries of one current campaign.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<Vec<WaitBody>>,
     /// Number of the campaign's events: its `ETag`.

@@ -21,13 +21,13 @@ pub(crate) struct WaveRequest {
     success_threshold_percent: Option<u8>,
     #[schema(maximum = 100)]
     failure_threshold_percent: Option<u8>,
-    /// What opens the wave **after** this one: `auto`, or `manual` for an operator (`POST /campaigns/{campaign_id}/waves/{wave}/open`). On
-    /// the last wave `manual` holds nothing.
+    /// How the wave **after** this one opens: `auto`, or `manual` by an operator (`POST /campaigns/{campaign_id}/waves/{wave}/open`). On
+    /// the last wave `manual` has no effect.
     #[schema(value_type = Option<String>, default = "auto", example = "manual")]
     advance: String,
 }
 
-/// Which devices a campaign looks at; all parts that are given must hold.
+/// Which devices a campaign targets. All given filters must match.
 #[derive(ToSchema)]
 #[schema(example = json!({"device_type": "smart_frame", "firmware_version": "<2.0.0", "tags": {"site": "north"}}))]
 #[expect(dead_code, reason = "describes the domain's `TargetFilters`")]
@@ -44,7 +44,7 @@ pub(crate) struct TargetFilters {
     tags: Option<BTreeMap<String, String>>,
 }
 
-/// What must hold before a device is told, judged by its latest messages. Empty preconditions count as none.
+/// Preconditions before a device gets its command, checked against its latest messages. Empty preconditions count as none.
 #[derive(ToSchema)]
 #[schema(example = json!({"min_battery_percent": 30, "external_power": true, "max_silence_minutes": 60}))]
 #[expect(dead_code, reason = "describes the domain's `Preconditions`")]

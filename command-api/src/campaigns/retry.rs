@@ -1,7 +1,7 @@
 //! `POST /campaigns/{id}/retry`: new updates for devices that failed or expired.
 //!
-//! An ended campaign goes on with them, so its firmware is pinned again: before, so that it can't go away, and behind, in case its end was
-//! just being tidied up.
+//! An ended campaign continues with them, so its firmware is pinned again: once before, so that it can't be deleted, and once after, in
+//! case the pin was just being removed at the campaign's end.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,8 +24,8 @@ use crate::updates::usable_firmware;
 /// Retry a campaign's failed devices
 ///
 /// Devices that failed, expired or fell back begin again, each with a new update; what gates counted stays counted. Also for a campaign
-/// that ended with failures: it runs again. Devices that run the version all the same (`late_confirmed`) are left as they are; `retryable` of
-/// the status says how many there are to retry. 409 when there is nobody. Needs role operator.
+/// that ended with failures: it runs again. Devices that run the version anyway (`late_confirmed`) are not retried; `retryable` of the
+/// status is the number of devices to retry. 409 if there are none. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/retry", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -55,7 +55,7 @@ pub(crate) async fn retry_campaign(
         let detail = match late {
             0 => "no device of the campaign has failed or expired".to_owned(),
             late => format!(
-                "nobody to retry: {late} devices whose update ended without success run the version all the same (late_confirmed)"
+                "no device to retry: {late} devices whose update ended without success run the version anyway (late_confirmed)"
             ),
         };
         return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));

@@ -52,10 +52,10 @@ pub(crate) struct CampaignRequest {
     sample_seed: Option<String>,
     #[schema(default = 100)]
     max_concurrent_updates: Option<u32>,
-    /// So many devices at most are let begin together.
+    /// Most devices that begin together.
     batch_size: Option<u32>,
-    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100. A wave with `"advance": "manual"` holds **after** itself:
-    /// its devices begin without anybody's doing, the next wave only when an operator opens it.
+    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100. After a wave with `"advance": "manual"` the next wave
+    /// begins only when an operator opens it. The wave itself begins automatically.
     #[schema(
         value_type = Option<Vec<parts::WaveRequest>>,
         example = json!([{"percentage": 10, "advance": "manual"}, {"percentage": 50, "advance": "manual"}, {"percentage": 100}])
@@ -64,7 +64,7 @@ pub(crate) struct CampaignRequest {
     /// Canary only, 1 to 99.
     #[schema(value_type = Option<u8>, default = 5)]
     canary_percentage: Option<Percent>,
-    /// Canary only, in the place of a percentage: so many devices go first.
+    /// Canary only, instead of a percentage: the number of devices that go first.
     canary_size: Option<u32>,
     soak_minutes: Option<u32>,
     #[schema(value_type = Option<u8>)]
@@ -78,14 +78,14 @@ pub(crate) struct CampaignRequest {
     min_reached_percent: Option<Threshold>,
     #[schema(default = 60)]
     wave_wait_minutes: Option<u32>,
-    /// Devices that are let begin in a minute, evenly: 60 is one each second. After a rest `batch_size` of them come at once; without it as
-    /// many as the rate gives in a second, and at least one.
+    /// Devices that begin in a minute, evenly distributed: 60 is one each second. After a pause `batch_size` devices begin at once; without
+    /// it the devices of one second, at least one.
     rate_per_minute: Option<u32>,
     /// Accepted with a warning: a gate that closes pauses the campaign in this version.
     #[serde(default)]
     auto_rollback: bool,
-    /// Then what waits expires, what is under way goes on to its end, and the campaign ends; also while it is paused. In the future; 30 days
-    /// after the start where it is absent.
+    /// End of the campaign, also while it is paused: waiting updates expire, updates under way finish, and the campaign ends. In the
+    /// future; by default 30 days after the start.
     ends_at: Option<chrono::DateTime<chrono::Utc>>,
     #[schema(default = 60)]
     timeout_minutes: Option<u32>,
@@ -120,7 +120,7 @@ pub(crate) struct CampaignRequest {
     preconditions: Option<Preconditions>,
 }
 
-/// Absent, or what it would be anyway.
+/// Absent, or equal to its default.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

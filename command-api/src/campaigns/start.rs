@@ -1,7 +1,7 @@
 //! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: plan and begin.
 //!
 //! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted from
-//! then on; and once more behind, because another request that failed may have let it go again.
+//! then on. It is pinned once more afterwards, because another request that failed may have removed the pin.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,22 +43,22 @@ pub(crate) struct Started {
     status: String,
     /// Devices that take part, once the plan is complete.
     workflows_submitted: u32,
-    /// Devices that are left out, by reason, once the plan is complete.
+    /// Excluded devices, by reason, once the plan is complete.
     #[schema(example = json!({"already_on_version": 12}))]
     excluded: BTreeMap<String, u32>,
     plan_complete: bool,
     started_at: Option<DateTime<Utc>>,
-    /// When what waits expires and the campaign ends with what is under way.
+    /// When waiting updates expire; the campaign ends when updates under way have ended.
     ends_at: Option<DateTime<Utc>>,
-    /// Says when no device takes part: the campaign has ended then.
+    /// Present if no device takes part: the campaign has then ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
 /// Start a campaign
 ///
-/// Waits up to 5 s for the plan. A campaign that fits no device says so in `warnings`, and has ended. 409 `campaign_over` when the draft's
-/// own end has passed; 503 without PostgreSQL. Needs role operator.
+/// Waits up to 5 s for the plan. A campaign without matching devices has a warning and has ended. 409 `campaign_over` if the draft's own
+/// end has passed; 503 without PostgreSQL. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),

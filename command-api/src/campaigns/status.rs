@@ -43,7 +43,7 @@ pub(crate) struct WaveStatus {
     reached: u64,
     confirmed: u64,
     failed: u64,
-    /// Count as failed for the failure gate: also while another try is due.
+    /// Counted as failed by the failure gate, also while another attempt is due.
     gate_failed: u64,
     /// Confirmed at some time, or counted as failed by the gate.
     gate_settled: u64,
@@ -65,8 +65,8 @@ pub(crate) struct CampaignStatusBody {
     enrolled: u64,
     reached: u64,
     confirmed: u64,
-    /// Failed, timed out, rejected or fallen back. What happens after the campaign's end no longer counts here: a device that falls back
-    /// then is `regressed` in its updates alone.
+    /// Failed, timed out, rejected or fallen back. Changes after the campaign's end are not counted: a device that falls back then is
+    /// `regressed` only in its updates.
     failed: u64,
     /// Confirmed and failed.
     settled: u64,
@@ -75,8 +75,8 @@ pub(crate) struct CampaignStatusBody {
     progress_percent: f64,
     /// Devices by phase, with `planned` and `excluded`; each is in one of them.
     status_counts: BTreeMap<String, u64>,
-    /// Devices whose update ended otherwise (failed, timed out, …) and that say now by `status` that they run the version all the same.
-    /// An ended update stays ended: each is counted under its phase, too.
+    /// Devices whose update ended otherwise (failed, timed out, …) and that now report in `status` that they run the version. An ended
+    /// update stays ended: each is counted under its phase, too.
     late_confirmed: u64,
     /// Devices that `POST /campaigns/{id}/retry` lets begin again: failed, expired or fallen back, without those of `late_confirmed`.
     retryable: u64,
@@ -90,14 +90,14 @@ pub(crate) struct CampaignStatusBody {
     downloads: DownloadsBody,
     retries: u64,
     rollbacks: u64,
-    /// Devices that are `failed`, by code. One that tries again or has come through isn't: see `retries`.
+    /// Devices that are `failed`, by code. Devices that try again or were confirmed are not included; see `retries`.
     failures_by_code: BTreeMap<String, u64>,
-    /// Devices left out, by reason.
+    /// Excluded devices, by reason.
     #[schema(value_type = Object)]
     excluded: Value,
-    /// What the campaign waits for; empty where it moves on by itself or has ended.
+    /// What the campaign waits for; empty if it continues by itself or has ended.
     waits_for: Vec<WaitBody>,
-    /// The gate that holds the campaign now, with its evidence; null as soon as its failures are accepted, or the campaign is cancelled or
+    /// The gate that currently stops the campaign, with its evidence; null after its failures are accepted, or the campaign is cancelled or
     /// ends.
     #[schema(value_type = Option<Object>)]
     gate: Option<Value>,
@@ -105,10 +105,10 @@ pub(crate) struct CampaignStatusBody {
     #[schema(value_type = Option<Object>)]
     last_gate: Option<Value>,
     started_at: Option<DateTime<Utc>>,
-    /// When what waits expires and the campaign ends with what is under way.
+    /// When waiting updates expire; the campaign ends when updates under way have ended.
     ends_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
-    /// When it will be through at the present pace; null until 20 devices are settled.
+    /// Estimated end at the current pace; null until 20 devices are settled.
     eta: Option<DateTime<Utc>>,
 }
 

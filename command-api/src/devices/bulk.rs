@@ -103,7 +103,7 @@ pub(crate) async fn register_devices(
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {
     let headers = request.headers().clone();
     if headers.contains_key(header::IF_MATCH) {
-        return Err(Problem::bad_request("If-Match can't be said of many devices"));
+        return Err(Problem::bad_request("If-Match can't be used for many devices"));
     }
     let bytes = body::read(request, &app).await?;
     let items = split(&headers, &bytes)?;

@@ -1,4 +1,4 @@
-//! `POST /devices/{id}/hold` and `/release`: leave a device alone for a while.
+//! `POST /devices/{id}/hold` and `/release`: keep a device out of updates for a while.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -34,7 +34,7 @@ pub(crate) struct ReasonRequest {
 
 /// Hold a device
 ///
-/// It is never targeted while held; an update under way runs on. Needs role operator.
+/// A held device begins no update; an update under way continues. Needs role operator.
 #[utoipa::path(
     post, path = "/devices/{device_id}/hold", tag = "devices", request_body = HoldRequest,
     params(DevicePath, CommandHeaders), responses((status = 200, body = WithPosition<DeviceBody>))

@@ -23,8 +23,8 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Delete a firmware
 ///
-/// Its bytes are removed and no longer given out; the same bytes may be uploaded again, others never. Updates of single devices that wait for
-/// it or haven't begun to install are taken back as with `withdraw`. Needs role admin.
+/// Its bytes are removed and can no longer be downloaded. The same bytes may be uploaded again, other bytes may not. Updates of single
+/// devices that wait for it or haven't begun to install are taken back as with `withdraw`. Needs role admin.
 #[utoipa::path(
     delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders),

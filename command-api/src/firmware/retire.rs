@@ -32,9 +32,10 @@ pub(crate) async fn deprecate_firmware(
 
 /// Withdraw a firmware
 ///
-/// Refused for new work from now on; campaigns that run with it pause. Updates that wait for it end `superseded`, with the reason
-/// `firmware_withdrawn`. Devices that have begun and aren't installing yet are told `cancel`: their links answer 410, and their updates end
-/// `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays good. Needs role operator.
+/// New updates with it are refused from now on; running campaigns with it pause. Updates that wait for it end `superseded`, with the reason
+/// `firmware_withdrawn`. Devices that have begun and are not installing yet get the command `cancel`: their links answer 410, and their
+/// updates end `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays good. Needs role
+/// operator.
 #[utoipa::path(
     post, path = "/firmware/{firmware_id}/withdraw", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders),

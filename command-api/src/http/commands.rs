@@ -1,4 +1,4 @@
-//! What surrounds a command: who asks, why, under which key; and the one way in which endpoints send commands.
+//! How endpoints send commands. The envelope of a command has the caller's reason, idempotency key and headers.
 //!
 //! `Idempotency-Key` makes the command's id a function of tenant, caller, route and key, so the same request sent again is the same
 //! command and gives the first outcome.
@@ -24,8 +24,9 @@ use super::request_digest::digest;
 use crate::auth::Caller;
 use crate::state::App;
 
-/// What is said of a command that changes other people's work without saying why.
-const NO_REASON: &str = "no reason is given: this changes the work of others, who will look for one in the history";
+/// Warning for a command that changes the work of others without a reason.
+const NO_REASON: &str =
+    "no reason is given: this command changes the work of others, who may look for a reason in the history";
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
 /// Longest idempotency key, in bytes.
@@ -41,12 +42,13 @@ const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 #[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
 pub(crate) struct CommandHeaders {
     /// The same key with the same request (path, body, reason) gives the first outcome; with another body 422. A request that was refused
-    /// or changed nothing stores nothing: sent again, with any body, it is judged as a new one.
+    /// or changed nothing stores nothing: sent again, with any body, it is handled as a new request.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
-    /// Ties everything that follows together in the audit: a campaign's start all that the campaign does, an order all that becomes of its
-    /// update. Without it a command on a campaign or an update goes on with the id that this has, and any other command gets a new one. With
-    /// it a later command, such as a pause, carries the id given; what the campaign or the update does afterwards carries its own again.
+    /// Correlates everything that follows in the audit. The id of a campaign's start is on everything that the campaign does, and the id of
+    /// an update request on everything that happens to the update. Without this header a command on a campaign or an update uses the id of
+    /// that campaign or update, and any other command gets a new one. With this header a later command, such as a pause, has the given id.
+    /// What the campaign or the update does afterwards has its own id again.
     #[param(rename = "X-Correlation-Id")]
     correlation_id: Option<Uuid>,
     /// The resource's `ETag`; 412 when it has changed since.
@@ -54,20 +56,20 @@ pub(crate) struct CommandHeaders {
     if_match: Option<String>,
 }
 
-/// What surrounds a command.
+/// The envelope of a command.
 #[derive(Debug, Clone)]
 pub(crate) struct Envelope {
     route: String,
     key: Option<String>,
-    /// The id of the request's command where no key gives one.
+    /// The id of the request's command if there is no idempotency key.
     fresh_id: Uuid,
     correlation_id: Option<Uuid>,
-    /// What helping commands carry when the request gives no id: that of the campaign or update that they are for.
+    /// Correlation id of auxiliary commands if the request gives none: the id of the campaign or update that they are for.
     goes_on_with: Option<Uuid>,
     /// Told which command the request became.
     sent: SentCommand,
     traceparent: Option<String>,
-    /// Versions, one of which the aggregate must have.
+    /// Versions that the aggregate may have.
     if_match: Option<ExpectedVersion>,
     reason: Option<String>,
     /// Digest of the request.
@@ -86,7 +88,7 @@ pub(crate) struct Done<A: Decider> {
     pub(crate) version: u64,
     pub(crate) position: PositionToken,
     pub(crate) dry_run: bool,
-    /// It changes other people's work and doesn't say why.
+    /// It changes the work of others and gives no reason.
     pub(crate) lacks_reason: bool,
 }
 
@@ -116,7 +118,7 @@ impl Envelope {
         let pairs = query::pairs(parts)?;
         if let Some((name, _)) = pairs.iter().find(|(name, _)| !PARAMETERS.contains(&name.as_str())) {
             let known = PARAMETERS.join(" and ");
-            return Err(query::refused(name, &format!("a command has no such parameter; there are {known}")));
+            return Err(query::refused(name, &format!("a command has no such parameter; known are {known}")));
         }
         let find = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let dry_run = match find("dry_run") {
@@ -150,7 +152,7 @@ impl Envelope {
         Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
     }
 
-    /// The same request, whose helping commands go on with a correlation id.
+    /// The same request; its auxiliary commands use this correlation id.
     #[must_use]
     pub(crate) fn going_on_with(&self, correlation_id: Option<Uuid>) -> Self {
         Self { goes_on_with: correlation_id, ..self.clone() }
@@ -167,7 +169,7 @@ impl Envelope {
         self.reason.as_deref()
     }
 
-    /// The same request, only asking.
+    /// The same request as a dry run.
     #[must_use]
     pub(crate) fn as_dry_run(&self) -> Self {
         Self { dry_run: true, ..self.clone() }
@@ -194,7 +196,7 @@ impl Envelope {
         }
     }
 
-    /// A request to a helping aggregate, always a command of its own.
+    /// A request to an auxiliary aggregate, always with its own command id.
     pub(crate) fn bare_request<C>(&self, caller: &Caller, command: C) -> Request<C> {
         let main = self.command_id(caller).0;
         Request {
@@ -226,7 +228,7 @@ impl Envelope {
 }
 
 impl App {
-    /// Sends a caller's command; on a dry run only asks what would come of it.
+    /// Sends a caller's command. On a dry run only checks it.
     pub(crate) async fn command<A: Decider>(
         &self,
         caller: &Caller,
@@ -250,7 +252,7 @@ impl App {
         Ok(Done { lacks_reason, ..done })
     }
 
-    /// The outcome of this very request when it came earlier: it stands, whatever has become of all that it needed then.
+    /// The outcome of this request, if it was sent earlier. It is valid even if the state has changed since.
     pub(crate) async fn repeated<A: Decider>(
         &self,
         caller: &Caller,
@@ -286,7 +288,7 @@ impl App {
     }
 }
 
-/// Either place will do; what is said in both must be the same.
+/// The reason may be in the body or in the query. If it is in both, they must be equal.
 fn one_reason(body: Option<String>, query: Option<String>) -> Result<Option<String>, Problem> {
     match (body, query) {
         (Some(body), Some(query)) if body != query => Err(Problem::invalid("reason", "differs from ?reason=")),
@@ -343,7 +345,7 @@ fn is_traceparent(text: &str) -> bool {
     bounded && hex(version, 2) && *version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
 }
 
-/// A tag that is none of ours matches nothing. A proxy may have made ours a weak one.
+/// An unknown tag matches nothing. A proxy may have turned a tag into a weak one.
 fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
     let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
     tags.peek()?;

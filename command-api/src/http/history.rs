@@ -43,8 +43,8 @@ pub(crate) struct HistoryItem {
     correlation_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<Uuid>,
-    /// Position of the record that led to this one, `{created_ms of the log}-{sequence}`: its `command_id` is the `causation_id`. Absent where
-    /// somebody wanted it.
+    /// Position of the record that led to this one, `{created_ms of the log}-{sequence}`: its `command_id` is the `causation_id`. Absent if
+    /// its sender is the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "1790000000123-41")]
     causation_position: Option<String>,

@@ -1,8 +1,7 @@
-//! `/health` (the process runs), `/health/ready` (it can take commands), `/health/detailed` (what is up, and to platform admins how far
-//! behind).
+//! `/health` (the process runs), `/health/ready` (it can take commands), `/health/detailed` (what is up, and for platform admins the lag).
 //!
-//! Commands need the event log only, so a service that has once got hold of its read models stays ready without them: otherwise a load
-//! balancer would take away with all its processes what works without PostgreSQL.
+//! Commands need only the event log, so a service that has connected to its read models once stays ready without them. Otherwise a load
+//! balancer would stop commands too while PostgreSQL is down.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -116,8 +115,8 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
 /// What is up and what isn't
 ///
 /// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, what
-/// devices sent that isn't worked off, how far devices have been heard, and whether firmware can be stored. Status, details, errors and
-/// lag are shown to those with role platform_admin only; in development also to admins of the default tenant.
+/// devices sent that is not processed yet, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag
+/// are shown to those with role platform_admin only; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
     responses((status = 200, body = DetailedHealth))

@@ -31,13 +31,13 @@ pub(crate) struct UpdateBody {
     /// 0 before the first dispatch.
     attempt: u16,
     max_attempts: u16,
-    /// Why it waits, as things are.
+    /// Why it waits now.
     wait_reason: Option<String>,
-    /// What the device said was wrong.
+    /// The device's error text.
     code: Option<String>,
     message: Option<String>,
     reason: Option<String>,
-    /// Percent of the present phase; null when the device said nothing of this one, and after the end.
+    /// Percent of the current phase; null if the device reported none for this phase, and after the end.
     progress: Option<i64>,
     bytes: Option<i64>,
     retry_of: Option<String>,
