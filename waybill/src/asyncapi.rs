@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::out;
 
 const ASYNCAPI_VERSION: &str = "3.0.0";
-const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and keeps the proof.\n\n\
+const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.\n\n\
     Two interfaces are described here, both as Waybill sees them (it *sends* commands and events, it *receives* reports): the protocol \
     between Waybill and devices over MQTT, and FEED, the public events over NATS. The rules that firmware has to follow are in \
     docs/device-protocol.md. Fields and words (statuses, reasons, causes) may be added at any time; be ready for unknown ones.";

@@ -32,7 +32,7 @@ pub struct ServeArgs {
     /// Which parts to run in this process
     #[arg(long, value_enum, default_value = "all", env = "WAYBILL_ROLE")]
     pub role: Role,
-    /// Address of the HTTP API; of health and metrics alone where the role has no API
+    /// Address of the HTTP API; only health and metrics if the role has no API
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
     /// nats-server, account WAYBILL, the service's user; commas between several servers of a cluster
@@ -62,32 +62,32 @@ pub struct ServeArgs {
     /// PostgreSQL
     #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
-    /// Where firmware files and generated secrets are kept
+    /// Directory of firmware files and generated secrets
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// Development mode: dev tokens are given out
+    /// Development mode: dev tokens are issued
     #[arg(long, env = "WAYBILL_DEVELOPMENT")]
     pub development: bool,
-    /// Secret of HS256 tokens, at least 32 bytes; needed with a --role, else generated and kept in the data directory when absent
+    /// Secret of HS256 tokens, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
-    /// Secret of download links, at least 32 bytes; needed with a --role, else generated and kept in the data directory when absent
+    /// Secret of download links, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
     pub download_secret: Option<String>,
     /// Origin of download links, as devices reach it; needed by the bridge alone and where HTTP listens on all addresses [default:
     /// http://{http-listen}]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
-    /// Replicas of the streams: missing ones are made with so many, and those with another number refused
+    /// Replicas of the streams: missing streams are created with this number, existing ones with another number are refused
     #[arg(long, default_value_t = 1, env = "WAYBILL_STREAM_REPLICAS", value_parser = clap::value_parser!(u8).range(REPLICAS_RANGE))]
     pub stream_replicas: u8,
     /// Pause before an update's second attempt, in seconds; doubled for each further one
     #[arg(long, default_value_t = 30, env = "WAYBILL_RETRY_BACKOFF_SECONDS")]
     pub retry_backoff_seconds: u32,
-    /// From dispatch to the device's answer before it counts as unreachable, in seconds
+    /// Time from dispatch to the device's answer before the device counts as unreachable, in seconds
     #[arg(long, default_value_t = 120, env = "WAYBILL_DISPATCH_PATIENCE_SECONDS")]
     pub dispatch_patience_seconds: u32,
-    /// How long a last will must stand before a device counts as offline, in seconds
+    /// Time after a last will before the device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
 }
@@ -96,17 +96,17 @@ pub struct ServeArgs {
 const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 
 impl ServeArgs {
-    /// Where download links point to.
+    /// Origin of download links.
     pub fn download_origin(&self) -> String {
         self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
     }
 
-    /// What can be seen to be wrong before anything is started.
+    /// Checks the settings before anything is started.
     pub fn check(&self) -> anyhow::Result<()> {
         let both_secrets = self.jwt_secret.is_some() && self.download_secret.is_some();
         anyhow::ensure!(
             self.role == Role::All || both_secrets,
-            "processes that share the work share their secrets: with --role set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET, to the same values in each"
+            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET to the same values in each"
         );
         secrets::check_given(self)?;
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {

@@ -1,4 +1,4 @@
-//! `waybill`: firmware for fleets, with proof.
+//! `waybill`: delivers firmware to fleets of devices, with proof.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -12,7 +12,7 @@ use waybill::traces::TraceArgs;
 use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, serve, simulate, up};
 
 #[derive(Parser)]
-#[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and keeps the proof")]
+#[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and records proof of it")]
 struct Cli {
     #[command(flatten)]
     log: LogArgs,
@@ -22,7 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service against servers that are there
+    /// Run the service against existing servers
     Serve {
         #[command(flatten)]
         args: Box<ServeArgs>,
@@ -36,20 +36,20 @@ enum Command {
         #[command(flatten)]
         traces: TraceArgs,
     },
-    /// Show a staged campaign over a simulated fleet, from upload to proof
+    /// Run a staged campaign over a simulated fleet, from upload to proof
     Demo(demo::Args),
-    /// Run a fleet of MQTT devices
+    /// Run a fleet of simulated MQTT devices
     Simulate(Box<simulate::Args>),
-    /// Print history from the log
+    /// Print events from the log
     Replay {
         #[command(flatten)]
         connection: replay::Connection,
         #[command(flatten)]
         args: replay::Args,
     },
-    /// Build a read model anew from the log while the service runs
+    /// Rebuild a read model from the log while the service runs
     Rebuild(rebuild::Args),
-    /// Look after read models
+    /// Manage read models
     #[command(subcommand)]
     Projections(projections::Command),
     /// Print the OpenAPI description of the API

@@ -23,7 +23,7 @@ pub const MQTT_ADDRESS_FILE: &str = "mqtt-address";
 /// The same of the API.
 pub const API_URL_FILE: &str = "api-url";
 
-/// How often it is looked whether the servers still run.
+/// Interval of checking that the servers run.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the start waits for the read models' tables.
@@ -41,13 +41,13 @@ pub struct Args {
     /// Address of nats-server
     #[arg(long, default_value = "127.0.0.1:4222", env = "WAYBILL_NATS_LISTEN")]
     pub nats_listen: SocketAddr,
-    /// Where all data is kept
+    /// Directory of all data
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
 }
 
 impl Args {
-    /// No two of the addresses are the same.
+    /// Checks that no two addresses are the same.
     fn check(&self) -> Result<()> {
         let places = [
             (self.http_listen, "WAYBILL_HTTP_LISTEN"),
@@ -59,7 +59,7 @@ impl Args {
                 let same_host = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
                 ensure!(
                     one.port() == 0 || one.port() != other.port() || !same_host,
-                    "{name} and {other_name} are the same address, {one}: give each a port of its own"
+                    "{name} and {other_name} are the same address, {one}: give each its own port"
                 );
             }
         }
@@ -104,7 +104,7 @@ fn given(extra: &[&str]) -> ServeArgs {
     Only::parse_from([&["waybill"], extra].concat()).serve
 }
 
-/// Says in the data directory where everything is, for other commands and for scripts. Some have passwords in them.
+/// Writes all addresses to the data directory, for other commands and for scripts. Some contain passwords.
 fn write_places(data_dir: &Path, stack: &Stack, http: SocketAddr) -> Result<()> {
     for (file, place) in [
         (DATABASE_URL_FILE, stack.postgres.url()),
@@ -132,13 +132,13 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     };
     let mut stack = Stack::start(&tools, &args.data_dir, nats).await?;
     let serve = serve_args(args, &stack, extra);
-    // A server that dies meanwhile is waited for by what starts, so somebody must start it again.
+    // The starting parts wait for a server that dies meanwhile, so it must be restarted here.
     let serving = tokio::select! {
         started = serve::start(&serve) => started?,
         never = keep_running(&mut stack) => match never {},
     };
     write_places(&args.data_dir, &stack, serving.http)?;
-    // Else the first reads would find no tables. Where they can't be made, the reads and the log say why.
+    // Otherwise the first reads would find no tables. If the tables can't be made, the reads and the log say why.
     tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
 }
@@ -162,12 +162,12 @@ pub async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Starts servers again that have ended, for ever.
+/// Restarts servers that have ended, without end.
 async fn keep_running(stack: &mut Stack) -> Infallible {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         if let Err(error) = stack.mend().await {
-            tracing::error!(error = format!("{error:#}"), "A server can't be started again; it is tried anew.");
+            tracing::error!(error = format!("{error:#}"), "A server can't be restarted; the next attempt follows.");
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct DeviceStatus {
     pub garbage: u64,
 }
 
-/// The status of one device, written by its task and read by anybody.
+/// The status of one device, written by its task and read by the fleet.
 #[derive(Debug, Default)]
 pub(super) struct DeviceStatusCell(Mutex<DeviceStatus>);
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::firmware::{Fetched, Timer};
 
-/// A command of whoever holds the device in hand.
+/// A local operation by the person at the device.
 #[derive(Debug)]
 pub(super) enum Control {
     /// Away: no power, no network.
