@@ -11,14 +11,14 @@ use projections::rollout::WorkRow;
 use uuid::Uuid;
 
 use crate::Context;
-use crate::loops::TickError;
+use crate::reconciler::ReconcileError;
 
 /// A campaign as the log has it, not older than what the caller has seen.
 pub(crate) async fn campaign(
     context: &Context,
     row: &WorkRow,
     seen_version: u64,
-) -> Result<Arc<Loaded<Campaign>>, TickError> {
+) -> Result<Arc<Loaded<Campaign>>, ReconcileError> {
     let key = Key::<Campaign>::new(&row.tenant, &row.campaign);
     let loaded = context.store.load(&key).await?;
     Ok(if loaded.version >= seen_version { loaded } else { context.store.load_fresh(&key).await? })

@@ -8,40 +8,40 @@ use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::deadlines::{self, DueClock};
-use projections::hearing::Hearing;
+use projections::watermark::Watermark;
 
 use crate::Context;
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
 /// Most clocks handled in one tick.
 const DUE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-pub(crate) const TICK: Tick =
-    Tick { name: "deadlines", interval: |options| options.deadline_interval, woken_by_events: false, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "deadlines", interval: |options| options.deadline_interval, woken_by_events: false, run };
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let now = clock::now();
-        let hearing = Hearing::read(&context.db).await?;
+        let hearing = Watermark::read(&context.db).await?;
         context.lag.note(&hearing, now);
         let due = deadlines::due(&context.db, &hearing, now, DUE_MAX).await?;
         let count = due.len();
         let commands = due.into_iter().map(|due| expire(context, due).boxed()).collect();
-        loops::all(commands, IN_FLIGHT_MAX).await?;
+        reconciler::run_bounded(commands, IN_FLIGHT_MAX).await?;
         Ok(Progress::of(count == DUE_MAX))
     }
     .boxed()
 }
 
-async fn expire(context: &Context, due: DueClock) -> Result<(), TickError> {
+async fn expire(context: &Context, due: DueClock) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&due.tenant, &due.device);
     let DueClock { ordinal, attempt, phase, clock, seq, .. } = due;
     let wish = DeviceCommand::Expire { ordinal, attempt, phase, clock, seq };
     // The state is the guard: the same belief may be right twice in the life of an attempt.
     let request = Request::new(CommandId(clock::new_id()), actor(), wish);
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
 fn actor() -> Actor {

@@ -7,15 +7,15 @@
 mod causes;
 mod deadlines;
 mod gates;
-mod lag;
-mod loops;
 pub mod metrics;
 mod planner;
 mod preconditions;
 mod presence;
 mod pulse;
+mod reconciler;
 mod rollout;
 mod slots;
+mod watermark_lag;
 mod withdrawals;
 
 use std::sync::Arc;
@@ -64,20 +64,33 @@ pub(crate) struct Context {
     pub(crate) db: Db,
     pub(crate) projections: Projections,
     pub(crate) options: Options,
-    pub(crate) lag: lag::Lag,
+    pub(crate) lag: watermark_lag::Lag,
     pub(crate) pulse: Pulse,
 }
 
 /// Starts all process managers as tasks of `tasks`. What comes back tells how they are.
 pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) -> Pulse {
     let pulse = Pulse::default();
-    let context = Arc::new(Context { store, db, projections, options, lag: lag::Lag::default(), pulse: pulse.clone() });
-    tasks.spawn("rollout process manager", loops::run(context.clone(), tasks.token().clone(), rollout::TICK));
-    tasks.spawn("planning process manager", loops::run(context.clone(), tasks.token().clone(), planner::TICK));
-    tasks.spawn("deadline process manager", loops::run(context.clone(), tasks.token().clone(), deadlines::TICK));
+    let context =
+        Arc::new(Context { store, db, projections, options, lag: watermark_lag::Lag::default(), pulse: pulse.clone() });
     tasks
-        .spawn("precondition process manager", loops::run(context.clone(), tasks.token().clone(), preconditions::TICK));
-    tasks.spawn("withdrawal process manager", loops::run(context.clone(), tasks.token().clone(), withdrawals::TICK));
-    tasks.spawn("presence process manager", loops::run(context, tasks.token().clone(), presence::TICK));
+        .spawn("rollout process manager", reconciler::run(context.clone(), tasks.token().clone(), rollout::RECONCILER));
+    tasks.spawn(
+        "planning process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), planner::RECONCILER),
+    );
+    tasks.spawn(
+        "deadline process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), deadlines::RECONCILER),
+    );
+    tasks.spawn(
+        "precondition process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), preconditions::RECONCILER),
+    );
+    tasks.spawn(
+        "withdrawal process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), withdrawals::RECONCILER),
+    );
+    tasks.spawn("presence process manager", reconciler::run(context, tasks.token().clone(), presence::RECONCILER));
     pulse
 }

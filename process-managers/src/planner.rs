@@ -17,7 +17,7 @@ use projections::rollout::{self, WorkRow};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 use crate::rollout::{actor, each_campaign};
 use crate::{Context, causes};
 
@@ -25,14 +25,14 @@ use crate::{Context, causes};
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 
 /// Apart from [`crate::rollout`]: a plan for a million devices takes its time, and the other campaigns go on meanwhile.
-pub(crate) const TICK: Tick =
-    Tick { name: "planner", interval: |options| options.rollout_interval, woken_by_events: true, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "planner", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     each_campaign(context, |context, row| plan_if_due(context, row).boxed()).boxed()
 }
 
-async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     if row.status == CampaignStatus::Planning {
         plan_campaign(context, row).await?;
     }
@@ -40,7 +40,7 @@ async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, TickE
 }
 
 /// Plans one campaign that is in planning.
-async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError> {
+async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
     let Some(goes_back_to) = start_of(context, row).await? else { return Ok(()) };
     let now = event_store::clock::now();
@@ -73,7 +73,7 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), TickError
 type Start = (Option<Uuid>, Cause);
 
 /// The start of a campaign that is in planning, by its own word from the log: rows may lag behind a plan that is made already.
-async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Start>, TickError> {
+async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Start>, ReconcileError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
     let start = (causes::correlation_id(&campaign), causes::at(&campaign, &[STARTED]));
     Ok((campaign.aggregate.status == CampaignStatus::Planning).then_some(start))
@@ -85,12 +85,12 @@ async fn write_chunks(
     plan: Uuid,
     entries: &[PlanEntry],
     start: Start,
-) -> Result<u32, TickError> {
+) -> Result<u32, ReconcileError> {
     let chunks = entries.chunks(CHUNK_DEVICES_MAX);
     let count = chunks.len() as u32;
     let writes = (0..count).zip(chunks);
     let writes = writes.map(|(index, entries)| write_chunk(context, row, plan, index, entries, start).boxed());
-    loops::all(writes.collect(), CHUNKS_IN_FLIGHT_MAX).await?;
+    reconciler::run_bounded(writes.collect(), CHUNKS_IN_FLIGHT_MAX).await?;
     Ok(count)
 }
 
@@ -101,7 +101,7 @@ async fn write_chunk(
     index: u32,
     entries: &[PlanEntry],
     (correlation_id, cause): Start,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
     let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
     let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);

@@ -8,24 +8,24 @@ use futures::future::BoxFuture;
 use projections::preconditions::{self, Cleared};
 
 use crate::Context;
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
 /// Devices read at a time; a tick looks at all.
 const PAGE_DEVICES: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-pub(crate) const TICK: Tick =
-    Tick { name: "preconditions", interval: |options| options.rollout_interval, woken_by_events: false, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "preconditions", interval: |options| options.rollout_interval, woken_by_events: false, run };
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let now = clock::now();
         let mut last = None;
         loop {
             let page = preconditions::cleared(&context.db, last.as_ref(), now, PAGE_DEVICES).await?;
             let commands = page.iter().cloned().map(|cleared| proceed(context, cleared).boxed());
-            loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
+            reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await?;
             let full = page.len() == PAGE_DEVICES;
             last = page.into_iter().next_back();
             if !full {
@@ -36,11 +36,11 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
     .boxed()
 }
 
-async fn proceed(context: &Context, cleared: Cleared) -> Result<(), TickError> {
+async fn proceed(context: &Context, cleared: Cleared) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&cleared.tenant, &cleared.device);
     let wish = DeviceCommand::Proceed { ordinal: cleared.ordinal, seq: cleared.seq };
     let request = Request::new(CommandId(clock::new_id()), actor(), wish);
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
 fn actor() -> Actor {

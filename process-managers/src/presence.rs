@@ -9,24 +9,24 @@ use domain::{Actor, CommandId, DeviceId, Key, TenantId};
 use event_store::{ExpectedVersion, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::hearing::Hearing;
 use projections::presence;
+use projections::watermark::Watermark;
 
 use crate::Context;
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
 /// Most devices marked in one tick.
 const GONE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-pub(crate) const TICK: Tick =
-    Tick { name: "presence", interval: |options| options.presence_interval, woken_by_events: false, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "presence", interval: |options| options.presence_interval, woken_by_events: false, run };
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let (options, now) = (&context.options, clock::now());
-        let hearing = Hearing::read(&context.db).await?;
+        let hearing = Watermark::read(&context.db).await?;
         let mistaken = presence::mistaken(&context.db, now, options.silence, GONE_MAX).await?;
         let gone =
             presence::gone(&context.db, &hearing, now, options.offline_debounce, options.silence, GONE_MAX).await?;
@@ -38,7 +38,7 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
         let away = gone.into_iter().map(|(tenant, device, cause)| {
             ask(context, tenant, device, DeviceCommand::MarkOffline { cause }, None).boxed()
         });
-        loops::all(back.chain(away).collect(), IN_FLIGHT_MAX).await?;
+        reconciler::run_bounded(back.chain(away).collect(), IN_FLIGHT_MAX).await?;
         Ok(Progress::of(moved))
     }
     .boxed()
@@ -50,10 +50,10 @@ async fn ask(
     device: DeviceId,
     wish: DeviceCommand,
     seen: Option<ExpectedVersion>,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&tenant, &device);
     let request = Request { expected_version: seen, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
 fn actor() -> Actor {

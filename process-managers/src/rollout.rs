@@ -11,11 +11,11 @@ use domain::{Actor, CommandId, DeviceId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::hearing::Hearing;
 use projections::rollout::{self, View, WorkRow};
+use projections::watermark::Watermark;
 
-use crate::lag::is_deaf;
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
+use crate::watermark_lag::is_stale;
 use crate::{Context, causes, gates, slots, withdrawals};
 
 /// Campaigns read at a time; a tick looks at all.
@@ -27,22 +27,22 @@ const TAKEN_BACK_MAX: usize = 500;
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-pub(crate) const TICK: Tick =
-    Tick { name: "rollout", interval: |options| options.rollout_interval, woken_by_events: true, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "rollout", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
 /// What is done with one campaign.
-type Act = for<'a> fn(&'a Context, &'a WorkRow) -> BoxFuture<'a, Result<Progress, TickError>>;
+type Act = for<'a> fn(&'a Context, &'a WorkRow) -> BoxFuture<'a, Result<Progress, ReconcileError>>;
 
 pub(crate) fn actor() -> Actor {
     Actor::new("process-manager:rollout").unwrap_or_else(|_| unreachable!("a valid actor"))
 }
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     each_campaign(context, |context, row| carry_forward(context, row).boxed()).boxed()
 }
 
 /// Does something with every campaign at work. One that is in trouble doesn't hold up the others.
-pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progress, TickError> {
+pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progress, ReconcileError> {
     let mut progress = Progress::Idle;
     let mut last = None;
     loop {
@@ -64,7 +64,7 @@ pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progres
     }
 }
 
-async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     match row.status {
         CampaignStatus::Planning => Ok(Progress::Idle),
         CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling => roll(context, row).await,
@@ -81,10 +81,10 @@ async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, Tic
     }
 }
 
-async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, TickError> {
+async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     let now = clock::now();
     // Before the view: that may then only stand for more.
-    let deaf = is_deaf(&Hearing::read(&context.db).await?, now);
+    let deaf = is_stale(&Watermark::read(&context.db).await?, now);
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
@@ -116,7 +116,12 @@ fn rests_on_silence(decision: &RolloutStep) -> bool {
 }
 
 /// Carries one decision out; says whether more may follow at once.
-async fn carry_out(context: &Context, row: &WorkRow, view: &View, decision: RolloutStep) -> Result<bool, TickError> {
+async fn carry_out(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    decision: RolloutStep,
+) -> Result<bool, ReconcileError> {
     use CampaignCommand as C;
     match decision {
         RolloutStep::Grant { .. } => return slots::grant(context, row).await,
@@ -183,7 +188,7 @@ async fn command(
     name: &str,
     wish: CampaignCommand,
     cause: Cause,
-) -> Result<bool, TickError> {
+) -> Result<bool, ReconcileError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
     // Whatever happened to the campaign since may have changed what is to be decided.
     let seen = Some(ExpectedVersion::OneOf(vec![view.campaign_version]));
@@ -211,10 +216,10 @@ async fn tell(
     campaign: &Loaded<Campaign>,
     devices: Vec<DeviceId>,
     wish: DeviceCommand,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let cause = causes::of_stop(campaign);
     let commands = devices.into_iter().map(|device| tell_one(context, row, device, wish.clone(), cause).boxed());
-    loops::all(commands.collect(), IN_FLIGHT_MAX).await
+    reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await
 }
 
 async fn tell_one(
@@ -223,18 +228,18 @@ async fn tell_one(
     device: DeviceId,
     wish: DeviceCommand,
     cause: Cause,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
     let key = Key::<Device>::new(&row.tenant, &device);
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
-async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+async fn firmware_is_withdrawn(context: &Context, row: &WorkRow) -> Result<bool, ReconcileError> {
     let firmware = context.store.load_fresh(&Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id)).await?;
     Ok(firmware.aggregate.status == FirmwareStatus::Withdrawn)
 }
 
-async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
+async fn unpin(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     if !row.pinned {
         return Ok(());
     }
@@ -251,5 +256,5 @@ async fn unpin(context: &Context, row: &WorkRow) -> Result<(), TickError> {
         cause: causes::last(&campaign),
         ..Request::new(CommandId(clock::new_id()), actor(), wish)
     };
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }

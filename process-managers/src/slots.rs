@@ -17,7 +17,7 @@ use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
 
-use crate::loops::{self, TickError};
+use crate::reconciler::{self, ReconcileError};
 use crate::rollout::actor;
 use crate::{Context, causes};
 
@@ -30,7 +30,7 @@ pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 const VIEW_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Grants slots to devices that are ready, as many as there are at this moment; says whether any was granted.
-pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, TickError> {
+pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, ReconcileError> {
     let now = clock::now();
     let Some((view, devices_max)) = newest_view(context, row, now).await? else { return Ok(false) };
     let view = &view;
@@ -68,7 +68,11 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Tick
 
 /// The campaign as of this moment, and how many slots may be granted. A device that answers late takes a slot that nobody granted, so a
 /// view from before would grant it to another; where the view lags for long nothing is granted.
-async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Result<Option<(View, u32)>, TickError> {
+async fn newest_view(
+    context: &Context,
+    row: &WorkRow,
+    now: DateTime<Utc>,
+) -> Result<Option<(View, u32)>, ReconcileError> {
     let head = context.store.log().info().await?.last_sequence;
     if context.projections.wait_patiently(&[projections::FLEET], head, VIEW_WAIT_MAX).await.is_err() {
         return Ok(None);
@@ -84,7 +88,7 @@ async fn newest_view(context: &Context, row: &WorkRow, now: DateTime<Utc>) -> Re
 }
 
 /// Carries grants that devices haven't answered once more.
-pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), TickError> {
+pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), ReconcileError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
     if unseen.is_empty() {
         return Ok(());
@@ -99,7 +103,7 @@ async fn carry(
     view: &View,
     campaign: &Loaded<Campaign>,
     grants: Vec<(SlotGrant, u64)>,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     let records = grant_records(context, row, grants.iter().map(|(_, number)| *number)).await?;
     let commands = grants.into_iter().map(|(slot, number)| {
@@ -112,7 +116,7 @@ async fn carry(
             Request { correlation_id: causes::correlation_id(campaign), cause, ..Request::new(command, actor(), wish) };
         send(context, row, slot, request).boxed()
     });
-    loops::all(commands.collect(), IN_FLIGHT_MAX).await
+    reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await
 }
 
 fn grant_id(row: &WorkRow, number: u64) -> CommandId {
@@ -124,7 +128,7 @@ async fn grant_records(
     context: &Context,
     row: &WorkRow,
     numbers: impl Iterator<Item = u64>,
-) -> Result<BTreeMap<u64, RecordRef>, TickError> {
+) -> Result<BTreeMap<u64, RecordRef>, ReconcileError> {
     let numbers: BTreeSet<u64> = numbers.collect();
     let key = Key::<Ledger>::new(&row.tenant, &row.campaign);
     let mut ledger = context.store.load(&key).await?;
@@ -150,7 +154,7 @@ pub(crate) async fn take_back(
     row: &WorkRow,
     view: &View,
     campaign: &Loaded<Campaign>,
-) -> Result<usize, TickError> {
+) -> Result<usize, ReconcileError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
     let count = unseen.len();
     let request = update_request(context, &view.rollout.spec, &view.firmware);
@@ -165,7 +169,7 @@ pub(crate) async fn take_back(
         };
         send(context, row, slot, request).boxed()
     });
-    loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
+    reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await?;
     Ok(count)
 }
 
@@ -174,19 +178,23 @@ async fn send(
     row: &WorkRow,
     slot: SlotGrant,
     request: Request<DeviceCommand>,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&row.tenant, &slot.device);
     match context.store.execute(&key, request).await {
         Err(ExecuteError::Rejected(rejection)) => {
             tracing::warn!(campaign.id = %row.campaign, device.id = %slot.device, %rejection, "A device refused a slot.");
             Ok(())
         }
-        other => loops::alone(other, key.raw()),
+        other => reconciler::log_and_continue(other, key.raw()),
     }
 }
 
 /// The campaign if it is as the view has it, by its own word from the log: rows may lag behind a pause or a change of its limits.
-async fn as_seen(context: &Context, row: &WorkRow, view: &View) -> Result<Option<Arc<Loaded<Campaign>>>, TickError> {
+async fn as_seen(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+) -> Result<Option<Arc<Loaded<Campaign>>>, ReconcileError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
     let as_seen = campaign.aggregate.status == view.rollout.status && campaign.version == view.campaign_version;
     Ok(as_seen.then_some(campaign))

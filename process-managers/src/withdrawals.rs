@@ -10,22 +10,22 @@ use futures::future::BoxFuture;
 use projections::withdrawals;
 
 use crate::Context;
-use crate::loops::{self, Progress, Tick, TickError};
+use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
 /// Most devices told in one tick.
 const DEVICES_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-pub(crate) const TICK: Tick =
-    Tick { name: "withdrawals", interval: |options| options.rollout_interval, woken_by_events: false, run };
+pub(crate) const RECONCILER: Reconciler =
+    Reconciler { name: "withdrawals", interval: |options| options.rollout_interval, woken_by_events: false, run };
 
-fn run(context: &Context) -> BoxFuture<'_, Result<Progress, TickError>> {
+fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let waiting = withdrawals::due(&context.db, DEVICES_MAX).await?;
         let count = waiting.len();
         let commands = waiting.into_iter().map(|(tenant, device, id)| take_out(context, tenant, device, id).boxed());
-        loops::all(commands.collect(), IN_FLIGHT_MAX).await?;
+        reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await?;
         Ok(Progress::of(count == DEVICES_MAX))
     }
     .boxed()
@@ -36,12 +36,12 @@ async fn take_out(
     tenant: TenantId,
     device: DeviceId,
     firmware_id: FirmwareId,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&tenant, &device);
     let wish = DeviceCommand::WithdrawFirmware { firmware_id };
     let cause = taken_away(context, &tenant, firmware_id).await?;
     let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
-    loops::alone(context.store.execute(&key, request).await, key.raw())
+    reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
 /// The record that took the firmware away.
@@ -49,7 +49,7 @@ pub(crate) async fn taken_away(
     context: &Context,
     tenant: &TenantId,
     firmware_id: FirmwareId,
-) -> Result<Cause, TickError> {
+) -> Result<Cause, ReconcileError> {
     let key = Key::<Firmware>::new(tenant, &firmware_id);
     let place = [(FIRMWARE, TAKEN_AWAY)];
     let standing = match context.store.load(&key).await?.threads.newest(&place) {

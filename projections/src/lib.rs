@@ -7,15 +7,12 @@
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
-mod board;
 pub mod census;
 mod compare;
 mod db;
 mod decode;
 pub mod downloads;
 mod durable;
-mod handle;
-pub mod hearing;
 mod line;
 pub mod metrics;
 mod models;
@@ -25,14 +22,17 @@ mod replay;
 pub mod rollout;
 mod row;
 mod runner;
+mod status_board;
+mod supervisor;
 mod table;
+pub mod watermark;
 
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
-pub use handle::{ProjectionState, ProjectionStatus, Projections, WaitError};
 pub use models::{archive, campaigns, deadlines, devices, firmware, history, preconditions, updates, withdrawals};
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};
+pub use supervisor::{ProjectionState, ProjectionStatus, Projections, WaitError};
 pub use table::Page;
 
 /// Names of the projections over EVENTS, as in checkpoints, health and `waybill rebuild`.

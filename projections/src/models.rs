@@ -10,7 +10,7 @@ pub mod history;
 pub(crate) mod pauses;
 pub mod preconditions;
 pub mod updates;
-pub(crate) mod waits;
+pub(crate) mod wait_reason;
 pub mod withdrawals;
 
 use async_trait::async_trait;

@@ -12,10 +12,10 @@ use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
-use crate::hearing::Hearing;
 use crate::models::deadlines::parse;
 use crate::row::{Row as _, row};
 use crate::table::Rows;
+use crate::watermark::Watermark;
 
 /// Only devices heard this recently are looked at for having been marked offline by mistake.
 const MISTAKE_AGE_MAX: TimeDelta = TimeDelta::minutes(5);
@@ -301,7 +301,7 @@ fn reading(value: &Value, range: RangeInclusive<i64>) -> Option<i64> {
 /// what has been heard until then.
 pub async fn gone(
     db: &Db,
-    hearing: &Hearing,
+    hearing: &Watermark,
     now: DateTime<Utc>,
     debounce: Duration,
     silence: Duration,

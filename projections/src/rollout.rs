@@ -4,24 +4,24 @@
 //! member (`counts`), in the same transaction; the few events that concern all members are `sweep`s. Times are those of the events, never
 //! the wall clock.
 
-mod again;
 mod apply;
+mod bulk;
 mod counts;
 mod evidence;
-mod evolve;
-mod late;
+mod late_confirmation;
+mod member;
 mod members;
 mod planning;
 mod queries;
 mod readiness;
+mod retry;
+mod row_keys;
 mod rows;
-mod sweep;
-mod touched;
 
 use sqlx::PgConnection;
 
 pub use members::{
-    LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, failures_by_code, is_retryable, members, wait_reasons,
+    LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, is_retryable, members, totals, wait_reasons,
 };
 pub use planning::plan_candidates;
 pub use queries::{
@@ -37,13 +37,13 @@ pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "
 /// Applies records in order.
 pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
     // What concerns all members of a campaign at once is done on saved rows, in its place in the log.
-    for part in batch.split_inclusive(sweep::ends_a_part) {
+    for part in batch.split_inclusive(bulk::ends_a_part) {
         let mut fold = apply::Fold::load(connection, part).await?;
         for record in part {
             fold.record(record)?;
         }
         fold.save(connection).await?;
-        sweep::run(connection, part).await?;
+        bulk::run(connection, part).await?;
     }
     Ok(())
 }

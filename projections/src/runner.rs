@@ -24,11 +24,11 @@ pub(crate) use parking::{Parked, ParkedRecord};
 pub use parking::{Unparked, unpark};
 pub(crate) use statistics::analyze;
 
-use crate::board::Board;
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
-use crate::handle::ProjectionState;
 use crate::models::ReadModel;
+use crate::status_board::StatusBoard;
+use crate::supervisor::ProjectionState;
 use batch::{Batch, Batches};
 use owner::Owner;
 use ownership::Ownership;
@@ -63,7 +63,7 @@ pub(crate) async fn run(
     db: Db,
     log: Arc<dyn Log>,
     model: &'static dyn ReadModel,
-    board: Board,
+    board: StatusBoard,
     stop: CancellationToken,
 ) {
     let mut ownership = Ownership::none(model.name());
@@ -76,7 +76,7 @@ async fn run_until(
     db: &Db,
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
-    board: &Board,
+    board: &StatusBoard,
     ownership: &mut Ownership,
 ) {
     let mut pause = RETRY_PAUSE;
@@ -135,7 +135,7 @@ async fn upgrade(
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
     found: i32,
-    board: &Board,
+    board: &StatusBoard,
 ) -> Result<(), DbError> {
     let (name, wanted) = (model.name(), model.version());
     tracing::info!(projection = name, found, wanted, "The rows are of an older version; the read model is rebuilt.");
@@ -154,7 +154,7 @@ async fn run_once(
     db: &Db,
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
-    board: &Board,
+    board: &StatusBoard,
     ownership: &mut Ownership,
     stop: &CancellationToken,
 ) -> RunEnd {
@@ -172,7 +172,7 @@ fn follow<'a>(
     db: &'a Db,
     log: &'a Arc<dyn Log>,
     model: &'static dyn ReadModel,
-    board: &'a Board,
+    board: &'a StatusBoard,
     ownership: &'a mut Ownership,
     stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
@@ -183,7 +183,7 @@ async fn follow_log(
     db: &Db,
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
-    board: &Board,
+    board: &StatusBoard,
     ownership: &mut Ownership,
     stop: &CancellationToken,
 ) -> Result<(), RunEnd> {
@@ -199,7 +199,7 @@ async fn follow_log(
     let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
     board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
     let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
-    while let Some(batch) = stop.run_until_cancelled(next_while_owned(&mut batches, ownership)).await {
+    while let Some(batch) = next_while_owned(&mut batches, ownership, stop).await {
         match batch? {
             Batch::Records(raw) => {
                 let count = raw.len();
@@ -228,14 +228,21 @@ async fn follow_log(
     Ok(())
 }
 
-/// The next batch. An owner that has nothing to do looks whether it still is one.
-async fn next_while_owned(batches: &mut Batches, ownership: &mut Ownership) -> Result<Batch, RunEnd> {
+/// The next batch; none when it is time to stop. An owner that has nothing to do looks whether it still is one, and is not cut off in that:
+/// PostgreSQL would log its broken connection.
+async fn next_while_owned(
+    batches: &mut Batches,
+    ownership: &mut Ownership,
+    stop: &CancellationToken,
+) -> Option<Result<Batch, RunEnd>> {
     let mut next = std::pin::pin!(batches.next());
     loop {
-        match tokio::time::timeout(OWNERSHIP_LOOK, &mut next).await {
-            Ok(batch) => return batch.map_err(halt),
+        match stop.run_until_cancelled(tokio::time::timeout(OWNERSHIP_LOOK, &mut next)).await? {
+            Ok(batch) => return Some(batch.map_err(halt)),
             Err(_) if ownership.stands().await => {}
-            Err(_) => return Err(DbError::Unavailable("the connection with the lock broke".to_owned()).into()),
+            Err(_) => {
+                return Some(Err(DbError::Unavailable("the connection with the lock broke".to_owned()).into()));
+            }
         }
     }
 }

@@ -226,7 +226,8 @@ async fn health_tells_each_part_and_strangers_only_what_is_up() {
     for name in [
         "event log",
         "PostgreSQL",
-        "projection devices",
+        "projection fleet",
+        "projection archive",
         "MQTT link",
         "backlog",
         "process manager rollout",

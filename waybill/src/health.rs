@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use process_managers::{Pulse, PulseOf};
 use projections::Db;
-use projections::hearing::Hearing;
+use projections::watermark::Watermark;
 
 /// A look of a process manager that takes longer needs a look itself.
 const LOOK_MAX: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ pub(crate) fn of_watermark(db: Db) -> HealthCheck {
     Arc::new(move || {
         let db = db.clone();
         async move {
-            let finding = match Hearing::read(&db).await {
+            let finding = match Watermark::read(&db).await {
                 Ok(hearing) => watermark(&hearing),
                 Err(error) => (PartStatus::Degraded, format!("not known: {error}")),
             };
@@ -86,11 +86,11 @@ pub(crate) fn of_watermark(db: Db) -> HealthCheck {
     })
 }
 
-fn watermark(hearing: &Hearing) -> (PartStatus, String) {
+fn watermark(hearing: &Watermark) -> (PartStatus, String) {
     match hearing {
-        Hearing::Absent => (PartStatus::Up, "devices aren't followed here".to_owned()),
-        Hearing::Unknown => (PartStatus::Degraded, "no bridge has said yet how far devices are heard".to_owned()),
-        Hearing::Until { until, .. } => {
+        Watermark::Absent => (PartStatus::Up, "devices aren't followed here".to_owned()),
+        Watermark::Unknown => (PartStatus::Degraded, "no bridge has said yet how far devices are heard".to_owned()),
+        Watermark::Until { until, .. } => {
             let lag = clock::now() - *until;
             let status = if lag > HEARING_LAG_MAX { PartStatus::Degraded } else { PartStatus::Up };
             (status, format!("devices are heard until {} s ago", lag.num_seconds().max(0)))
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!((of(10_000), of(10_001)), (PartStatus::Up, PartStatus::Degraded));
         let heard = |ago: i64| {
             let until = clock::now() - TimeDelta::seconds(ago);
-            watermark(&Hearing::Until { until, since: until }).0
+            watermark(&Watermark::Until { until, since: until }).0
         };
         assert_eq!((heard(5), heard(62)), (PartStatus::Up, PartStatus::Degraded));
     }

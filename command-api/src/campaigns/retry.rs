@@ -51,7 +51,7 @@ pub(crate) async fn retry_campaign(
     usable_firmware(&app, &caller, spec.firmware_id).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     if !projections::rollout::is_retryable(&mut tx, &id.to_string()).await? {
-        let late = projections::rollout::failures_by_code(&mut tx, &id.to_string()).await?.late_confirmed;
+        let late = projections::rollout::totals(&mut tx, &id.to_string()).await?.late_confirmed;
         let detail = match late {
             0 => "no device of the campaign has failed or expired".to_owned(),
             late => format!(

@@ -169,7 +169,7 @@ async fn status(
     min_position.wait(app, caller, &[FLEET]).await?;
     let (mut tx, row) = get::row(app, caller, id, &[FLEET]).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
-    let totals = projections::rollout::failures_by_code(&mut tx, &row.campaign_id).await?;
+    let totals = projections::rollout::totals(&mut tx, &row.campaign_id).await?;
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();
     let now = clock::now();
     let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, now).await?;

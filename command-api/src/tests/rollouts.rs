@@ -162,7 +162,7 @@ async fn a_wave_opens_before_its_time_only_by_force_and_for_a_reason() {
     assert_eq!((silent.status.as_u16(), &silent.body["errors"][0]["field"]), (422, &json!("reason")));
     rollout.tell(CampaignCommand::PassGate { wave: 1, evidence: Evidence::default() }).await;
     let soaking = rollout.post("waves/2/open", json!({})).await;
-    assert!(soaking.body["detail"].as_str().unwrap().contains("soaks: 30 minutes"), "{}", soaking.body);
+    assert!(soaking.body["detail"].as_str().unwrap().contains("is soaking: 30 minutes"), "{}", soaking.body);
     rollout.close_gate().await;
     let closed = rollout.post("waves/2/open", json!({"force": true, "reason": "hurry"})).await;
     assert_eq!((closed.status.as_u16(), closed.problem()), (409, "illegal_in_state"));

@@ -1,7 +1,7 @@
 //! Which clocks of updates have run out, as far as the rows know.
 //!
 //! Silence is measured from the phase's event, from the last thing heard of the device or from the end of an outage, whichever is latest,
-//! and judged only once everything has been heard that devices said before the deadline ([`Hearing`]). Clocks of waiting don't hang on it.
+//! and judged only once everything has been heard that devices said before the deadline ([`Watermark`]). Clocks of waiting don't hang on it.
 
 use chrono::{DateTime, Utc};
 use domain::device::{Clock, Outcome, Phase, WaitReason};
@@ -10,9 +10,9 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
-use crate::hearing::Hearing;
 use crate::models::pauses::PAUSED;
-use crate::models::waits::is_held;
+use crate::models::wait_reason::is_held;
+use crate::watermark::Watermark;
 
 /// A clock that has run out, with what was believed when looking.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +75,7 @@ ORDER BY d.hold_until
 LIMIT $2";
 
 /// Clocks that have run out by what has been heard, at most `limit`. None of a waiting update does while its campaign is paused.
-pub async fn due(db: &Db, hearing: &Hearing, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
+pub async fn due(db: &Db, hearing: &Watermark, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
     let mut tx = db.read_all().await?;
     let mut rows = sqlx::query(&sql())
         .bind(now)

@@ -5,7 +5,7 @@ use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
 
 use super::deadlines::parse;
-use super::waits::is_held;
+use super::wait_reason::is_held;
 use crate::db::{Db, DbError};
 
 /// Whether the preconditions in the JSON `of` hold for what was heard in `p` (a row of `device_presence`), at `$3`.

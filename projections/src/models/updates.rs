@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::devices::word;
 use super::pauses;
-use super::waits::Waiter;
+use super::wait_reason::WaitReasonSql;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::row::row;
@@ -326,7 +326,7 @@ pub struct UpdateFilter {
 const FROM: &str = "updates t LEFT JOIN update_progress p ON p.tenant = t.tenant AND p.device_id = t.device_id AND p.ordinal = t.ordinal AND p.attempt = t.attempt";
 /// A number belongs to the phase that the device reported with it, and not to the same phase another time.
 const PROGRESS: &str = "CASE WHEN t.open AND p.phase = t.phase AND p.at >= t.phase_since THEN p.progress END";
-const WAITER: Waiter = Waiter {
+const WAITER: WaitReasonSql = WaitReasonSql {
     devices: "devices",
     online: "(d.status = 'online')",
     preconditions: "t.preconditions",

@@ -9,9 +9,9 @@ use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 use event_store::RecordRef;
 use sqlx::{PgConnection, Row as _};
 
-use super::evolve::{apply_to_device, apply_to_member};
+use super::member::{apply_to_device, apply_to_member};
+use super::row_keys::RowKeys;
 use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
-use super::touched::Touched;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::models::campaigns::status_of;
@@ -36,7 +36,7 @@ impl Fold {
         // What happens to a device decides for each campaign that waits for it whether it may begin.
         let waiting = Self::open_members(connection, &device_keys).await?;
         let mut devices = Rows::<DeviceRow>::load(connection, device_keys).await?;
-        let touched = Touched::by(batch, |device| devices.get(device));
+        let touched = RowKeys::by(batch, |device| devices.get(device));
         let of_waiting = waiting.iter().map(|member| vec![member.tenant.clone(), member.campaign_id.clone()]);
         let campaign_keys: BTreeSet<_> = touched.campaigns.iter().cloned().chain(of_waiting).collect();
         let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.into_iter().collect()).await?;
@@ -338,11 +338,11 @@ impl Fold {
             sent: BTreeMap::new(),
         });
         apply_to_device(&mut device, event);
-        let verdicts = device.follow_versions(event);
+        let findings = device.apply_versions(event);
         self.devices.put(device);
-        for (campaign, ordinal, runs) in verdicts {
+        for (campaign, ordinal, runs) in findings {
             self.member(&[record.tenant(), campaign], &record.id(), record.reference(), |member| {
-                member.learn_late(ordinal, runs);
+                member.record_late_confirmation(ordinal, runs);
             });
         }
         let Some(update) = event.update() else { return };
@@ -363,7 +363,7 @@ impl Fold {
             }
             // It was granted its retry while it turned out to be there.
             if matches!(event, DeviceEvent::UpdateQueued { .. }) && member.is_ended() && member.phase != "superseded" {
-                member.begin_again();
+                member.reset_for_retry();
             }
             (member.ordinal, member.before_retry) = (Some(ordinal), None);
             member.attempt = if is_known { member.attempt.max(attempt) } else { attempt };

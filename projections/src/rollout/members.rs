@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::Row as _;
 
+use super::bulk::RETRIED;
 use super::rows::MemberRow;
-use super::sweep::RETRIED;
 use crate::db::{DbError, ReadTx};
-use crate::models::waits::Waiter;
+use crate::models::wait_reason::WaitReasonSql;
 use crate::table::{Page, Select};
 
 /// Whether a retry would find anybody.
@@ -55,7 +55,7 @@ pub enum LeftOut {
 /// A member as operators see it: `wait_reason` says why it waits now, or why its update doesn't begin although its wave is open.
 pub type MemberView = MemberRow;
 
-const WAITER: Waiter = Waiter {
+const WAITER: WaitReasonSql = WaitReasonSql {
     devices: "rollout_devices",
     online: "d.online",
     preconditions: "(c.spec->'preconditions')",
@@ -158,7 +158,7 @@ pub struct Totals {
 }
 
 /// Members by phase, failed ones by code, retries and mean duration.
-pub async fn failures_by_code(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
+pub async fn totals(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
     let sql = format!(
         "SELECT
         {phase} AS phase,

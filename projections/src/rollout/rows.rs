@@ -9,8 +9,8 @@ use domain::values::Priority;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 
-use super::again::PastOutcome;
-use super::late::Sent;
+use super::late_confirmation::TrackedUpdate;
+use super::retry::PastOutcome;
 use crate::row::row;
 
 /// A campaign as the policy needs it.
@@ -173,7 +173,7 @@ pub(crate) struct DeviceRow {
     /// The update that waits for its next attempt: others wait for it, unless they are critical.
     pub(crate) between_attempts: Option<u32>,
     /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
-    pub(crate) sent: BTreeMap<u32, Sent>,
+    pub(crate) sent: BTreeMap<u32, TrackedUpdate>,
 }
 
 row! {

@@ -9,9 +9,9 @@ use sqlx::{Postgres, Transaction};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::board::Board;
 use crate::db::{Db, DbError};
 use crate::line::ANSWER_TIMEOUT;
+use crate::status_board::StatusBoard;
 
 /// Pause before a lock that another process has is sought again.
 const STAND_BY_PAUSE: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ impl Ownership {
 
     /// Waits until the projection is this process's. Meanwhile the board shows what its owner has stored.
     /// An error when it is time to stop.
-    pub(super) async fn take(&mut self, db: &Db, board: &Board, stop: &CancellationToken) -> Result<(), DbError> {
+    pub(super) async fn take(&mut self, db: &Db, board: &StatusBoard, stop: &CancellationToken) -> Result<(), DbError> {
         if self.stands().await {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Ownership {
     }
 
     /// Lets another process try, one with a newer program perhaps.
-    pub(super) fn give_up(&mut self, board: &Board) {
+    pub(super) fn give_up(&mut self, board: &StatusBoard) {
         self.held = None;
         board.own(self.projection, false);
     }

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::ownership::Ownership;
 use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
-use crate::board::Board;
 use crate::db::{Db, DbError, settle};
-use crate::handle::ProjectionState;
-use crate::{hearing, presence};
+use crate::status_board::StatusBoard;
+use crate::supervisor::ProjectionState;
+use crate::{presence, watermark};
 
 /// Version of the form of the rows from TELEMETRY.
 pub(crate) const PRESENCE_VERSION: i32 = 1;
@@ -26,7 +26,7 @@ const LINGER: Duration = Duration::from_millis(20);
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the projector until the token is cancelled.
-pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: Board, stop: CancellationToken) {
+pub(crate) async fn run(db: Db, telemetry: Arc<dyn TelemetryLog>, board: StatusBoard, stop: CancellationToken) {
     let mut ownership = Ownership::none(crate::PRESENCE);
     run_until(&stop, &db, &*telemetry, &board, &mut ownership).await;
     ownership.release().await;
@@ -36,7 +36,7 @@ async fn run_until(
     stop: &CancellationToken,
     db: &Db,
     telemetry: &dyn TelemetryLog,
-    board: &Board,
+    board: &StatusBoard,
     ownership: &mut Ownership,
 ) {
     while !stop.is_cancelled() {
@@ -69,7 +69,7 @@ async fn run_until(
 fn follow<'a>(
     db: &'a Db,
     telemetry: &'a dyn TelemetryLog,
-    board: &'a Board,
+    board: &'a StatusBoard,
     ownership: &'a mut Ownership,
     stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
@@ -79,7 +79,7 @@ fn follow<'a>(
 async fn follow_telemetry(
     db: &Db,
     telemetry: &dyn TelemetryLog,
-    board: &Board,
+    board: &StatusBoard,
     ownership: &mut Ownership,
     stop: &CancellationToken,
 ) -> Result<(), RunEnd> {
@@ -98,7 +98,7 @@ async fn follow_telemetry(
             let next = checkpoint.write(&mut tx, last).await?;
             let (messages, marks) = sort(entries);
             apply(&mut tx, &messages).await?;
-            hearing::note(&mut tx, &marks).await?;
+            watermark::note(&mut tx, &marks).await?;
             tx.commit().await.map_err(DbError::from)?;
             checkpoint = next;
             board.advance(crate::PRESENCE, checkpoint.position, 0);
@@ -145,7 +145,7 @@ async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
         )
         .execute(&mut *tx)
         .await?;
-        hearing::forget(&mut tx).await?;
+        watermark::forget(&mut tx).await?;
     }
     tx.commit().await?;
     Ok(())

@@ -55,7 +55,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let count =
         |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
     assert_eq!(total.in_use, count(&|m| m.holds_slot));
-    let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
+    let totals = rollout::totals(&mut tx, &id.to_string()).await.unwrap();
     assert_eq!(totals.failures_by_code.values().sum::<u64>(), u64::from(total.failed), "{totals:?}");
     for (phase, count) in totals.status_counts {
         let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
@@ -132,7 +132,7 @@ async fn a_staged_campaign_runs_to_its_end() {
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let waves = rollout::progress(&mut tx, &world.tenant, &id).await.unwrap();
     assert_eq!(waves.iter().map(|wave| (wave.enrolled, wave.confirmed)).collect::<Vec<_>>(), [(2, 2), (7, 7)]);
-    let totals = rollout::failures_by_code(&mut tx, &id.to_string()).await.unwrap();
+    let totals = rollout::totals(&mut tx, &id.to_string()).await.unwrap();
     assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
     assert!(totals.average_update_seconds.is_some());
     let ran = history::list(&mut tx, "d-00", None, 10, false).await.unwrap().items;

@@ -9,7 +9,7 @@ use domain::firmware::{Firmware, FirmwareCommand};
 use domain::version::VersionRequirement;
 use event_store::clock;
 use projections::deadlines::DueClock;
-use projections::hearing::Hearing;
+use projections::watermark::Watermark;
 use projections::{deadlines, devices, presence, updates};
 use sqlx::Executor as _;
 
@@ -178,7 +178,7 @@ async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
         ("silent", ago(4_000), None),
         ("seen", ago(10), None),
     ];
-    let gone = async |hearing: Hearing| {
+    let gone = async |hearing: Watermark| {
         let (debounce, silence) = (Duration::from_secs(30), Duration::from_secs(3_600));
         let found = presence::gone(&world.db, &hearing, now, debounce, silence, 10).await.unwrap();
         found
@@ -189,12 +189,12 @@ async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
     hears(&world, &heard).await;
     let all = || [("silent".to_owned(), false), ("will".to_owned(), true)].into();
     let long_ago = ago(10_000);
-    assert_eq!(gone(Hearing::Until { until: now, since: long_ago }).await, all());
-    assert_eq!(gone(Hearing::Until { until: ago(-60), since: long_ago }).await, all(), "the bridge's clock is ahead");
-    assert!(gone(Hearing::Unknown).await.is_empty() && gone(Hearing::Absent).await.is_empty());
-    assert!(gone(Hearing::Until { until: ago(2_000), since: long_ago }).await.is_empty(), "a backlog is unread");
-    assert!(gone(Hearing::Until { until: now, since: ago(20) }).await.is_empty(), "just back from an outage");
-    let debounced = gone(Hearing::Until { until: now, since: ago(31) }).await;
+    assert_eq!(gone(Watermark::Until { until: now, since: long_ago }).await, all());
+    assert_eq!(gone(Watermark::Until { until: ago(-60), since: long_ago }).await, all(), "the bridge's clock is ahead");
+    assert!(gone(Watermark::Unknown).await.is_empty() && gone(Watermark::Absent).await.is_empty());
+    assert!(gone(Watermark::Until { until: ago(2_000), since: long_ago }).await.is_empty(), "a backlog is unread");
+    assert!(gone(Watermark::Until { until: now, since: ago(20) }).await.is_empty(), "just back from an outage");
+    let debounced = gone(Watermark::Until { until: now, since: ago(31) }).await;
     assert_eq!(debounced, [("will".to_owned(), true)].into(), "a will counts again when it is debounced");
 }
 
@@ -248,13 +248,14 @@ async fn clocks_run_out_when_they_should() {
     world.settles().await;
     let start = clock::now();
     let at = |second: i64| start + TimeDelta::seconds(second);
-    let due_by = async |after_s: i64, heard_s: i64, hearing: Hearing| {
+    let due_by = async |after_s: i64, heard_s: i64, hearing: Watermark| {
         hears(&world, &[("loading", at(heard_s), None)]).await;
         let found = deadlines::due(&world.db, &hearing, at(after_s), 100).await.unwrap();
         found.into_iter().map(|due| (due.device.to_string(), due.clock)).collect::<Vec<_>>()
     };
     let due = async |after_s: i64, heard_s: i64, listens: bool| {
-        let hearing = if listens { Hearing::Until { until: at(after_s), since: at(-3_600) } } else { Hearing::Absent };
+        let hearing =
+            if listens { Watermark::Until { until: at(after_s), since: at(-3_600) } } else { Watermark::Absent };
         due_by(after_s, heard_s, hearing).await
     };
     let has = |found: &[(String, Clock)], id: &str, clock| found.iter().any(|due| *due == (id.to_owned(), clock));
@@ -270,8 +271,8 @@ async fn clocks_run_out_when_they_should() {
     assert!(has(&found, "offline", Clock::Wait) && has(&found, "dispatched", Clock::Wait), "{found:?}");
     assert!(!has(&found, "deferred", Clock::Total), "a deferral doesn't use up the working clock");
 
-    let until = |until: i64, since: i64| Hearing::Until { until: at(until), since: at(since) };
-    for hearing in [until(500, -3_600), Hearing::Unknown] {
+    let until = |until: i64, since: i64| Watermark::Until { until: at(until), since: at(since) };
+    for hearing in [until(500, -3_600), Watermark::Unknown] {
         let found = due_by(3_700, 0, hearing).await;
         assert!(!found.iter().any(|(id, _)| id == "loading"), "what it said lies unread: {found:?}");
     }
@@ -294,7 +295,7 @@ async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
     world.tell::<Device>(&device("d-1"), DeviceCommand::Hold { until: Some(until) }).await.unwrap();
     world.boots("d-1", "b1", "1.0.0").await;
     world.settles().await;
-    let due = async |now| deadlines::due(&world.db, &Hearing::Absent, now, 10).await.unwrap();
+    let due = async |now| deadlines::due(&world.db, &Watermark::Absent, now, 10).await.unwrap();
     assert!(due(until - TimeDelta::milliseconds(1)).await.is_empty());
     let found = due(until).await;
     assert_eq!((found.len(), found[0].phase), (1, Phase::Waiting(WaitReason::Offline)));

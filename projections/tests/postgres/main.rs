@@ -18,4 +18,4 @@ mod trouble;
 mod truths;
 mod turns;
 mod until;
-mod waits;
+mod wait_reason;

@@ -14,7 +14,7 @@ use event_store::telemetry::{
 };
 use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
 use futures::StreamExt;
-use projections::hearing::Hearing as Heeded;
+use projections::watermark::Watermark;
 use projections::{Projections, updates};
 use serde_json::Value;
 use sqlx::Row as _;
@@ -337,11 +337,11 @@ async fn marks_say_how_far_devices_are_heard() {
     let marked = async |hearing: &Hearing, second: i64, heard_until: i64| {
         let position = hearing.heard.mark(at(second), at(heard_until)).await;
         hearing.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
-        Heeded::read(&hearing.world.db).await.unwrap()
+        Watermark::read(&hearing.world.db).await.unwrap()
     };
     hearing.hears("d-1", TelemetryKind::Contact, r#"{"status":"online","delivery":5}"#).await;
-    assert_eq!(Heeded::read(&hearing.world.db).await.unwrap(), Heeded::Unknown);
-    let known = |until: i64, since: i64| Heeded::Until { until: at(until), since: at(since) };
+    assert_eq!(Watermark::read(&hearing.world.db).await.unwrap(), Watermark::Unknown);
+    let known = |until: i64, since: i64| Watermark::Until { until: at(until), since: at(since) };
     assert_eq!(marked(&hearing, 0, -600).await, known(-600, 0), "a backlog of ten minutes");
     assert_eq!(marked(&hearing, 20, 20).await, known(20, 0));
     assert_eq!(marked(&hearing, 22, 10).await, known(20, 0), "never less");
@@ -349,11 +349,11 @@ async fn marks_say_how_far_devices_are_heard() {
     assert_eq!(marked(&hearing, 620, 30).await, known(30, 620), "away for ten minutes");
 
     assert!(hearing.tasks.shutdown(PATIENCE).await);
-    assert_eq!(Heeded::read(&hearing.world.db).await.unwrap(), known(30, 620), "kept over a restart");
+    assert_eq!(Watermark::read(&hearing.world.db).await.unwrap(), known(30, 620), "kept over a restart");
     hearing.starts_over();
     // The position of the one before stands until the new one is begun.
     hearing.heard.mark(at(5), at(5)).await;
-    let heeded = async || Heeded::read(&hearing.world.db).await.unwrap();
+    let heeded = async || Watermark::read(&hearing.world.db).await.unwrap();
     until("another TELEMETRY may lack what was said", heeded, |heeded| *heeded == known(5, 5)).await;
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }

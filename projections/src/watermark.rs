@@ -15,7 +15,7 @@ const GAP_MAX: TimeDelta = TimeDelta::seconds(30);
 
 /// Until when devices have been heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hearing {
+pub enum Watermark {
     /// TELEMETRY isn't followed here: nobody hears devices.
     Absent,
     /// No mark has come yet.
@@ -28,7 +28,7 @@ pub enum Hearing {
     },
 }
 
-impl Hearing {
+impl Watermark {
     /// To be read before the rows that it is held against: they may then only stand for more.
     pub async fn read(db: &Db) -> Result<Self, DbError> {
         let mut tx = db.read_all().await?;

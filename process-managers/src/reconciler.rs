@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{Context, Options};
 
 /// Shortest pause between two ticks: lets a burst of events become one look.
-const TICK_GAP: Duration = Duration::from_millis(20);
+const LOOK_GAP: Duration = Duration::from_millis(20);
 /// Pause after a tick that failed.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a tick stopped. The next one starts over.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TickError {
+pub(crate) enum ReconcileError {
     #[error("the read models can't be read: {0}")]
     Db(#[from] DbError),
     #[error("the event log can't be used: {0}")]
@@ -29,7 +29,7 @@ pub(crate) enum TickError {
     Execute(#[from] ExecuteError),
 }
 
-impl TickError {
+impl ReconcileError {
     /// A server is away: nothing can be done for anybody.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
@@ -67,24 +67,24 @@ impl Progress {
     fn pause(self, interval: Duration, now: DateTime<Utc>) -> Duration {
         match self {
             Self::Idle => interval,
-            Self::DueAt(due) => (due - now).to_std().unwrap_or_default().max(TICK_GAP).min(interval),
-            Self::Moved => TICK_GAP,
+            Self::DueAt(due) => (due - now).to_std().unwrap_or_default().max(LOOK_GAP).min(interval),
+            Self::Moved => LOOK_GAP,
         }
     }
 }
 
 /// A process manager: its name, its interval and what it does.
 #[derive(Clone, Copy)]
-pub(crate) struct Tick {
+pub(crate) struct Reconciler {
     pub(crate) name: &'static str,
     pub(crate) interval: fn(&Options) -> Duration,
     /// Whether news in the read models wake it.
     pub(crate) woken_by_events: bool,
-    pub(crate) run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Progress, TickError>>,
+    pub(crate) run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Progress, ReconcileError>>,
 }
 
 /// Runs a process manager until the token is cancelled.
-pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Tick) {
+pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Reconciler) {
     tokio::select! {
         () = stop.cancelled() => return,
         () = context.projections.up_to_date() => {}
@@ -112,7 +112,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
                 if changed.is_err() {
                     return;
                 }
-                tokio::time::sleep(TICK_GAP).await;
+                tokio::time::sleep(LOOK_GAP).await;
             }
         }
     }
@@ -120,10 +120,10 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Ti
 
 /// What came of a command that concerns one aggregate alone. Only when the log itself is away the tick ends: what is wrong with one
 /// aggregate must not hold up the others.
-pub(crate) fn alone<A: Decider>(
+pub(crate) fn log_and_continue<A: Decider>(
     outcome: Result<Committed<A>, ExecuteError>,
     key: &AggregateKey,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     match outcome {
         Ok(_) => Ok(()),
         Err(ExecuteError::Store(error)) if error.is_unavailable() => Err(error.into()),
@@ -143,10 +143,10 @@ pub(crate) fn alone<A: Decider>(
 }
 
 /// Runs commands, at most `in_flight_max` at the same time; the first failure stops the rest.
-pub(crate) async fn all(
-    commands: Vec<BoxFuture<'_, Result<(), TickError>>>,
+pub(crate) async fn run_bounded(
+    commands: Vec<BoxFuture<'_, Result<(), ReconcileError>>>,
     in_flight_max: usize,
-) -> Result<(), TickError> {
+) -> Result<(), ReconcileError> {
     futures::stream::iter(commands).buffer_unordered(in_flight_max).try_for_each(|()| async { Ok(()) }).await
 }
 
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(pauses(Progress::Idle.and(Progress::Idle)), INTERVAL);
         assert_eq!(pauses(Progress::Idle.and(due(300)).and(due(700))), Duration::from_millis(300));
         assert_eq!(pauses(due(700).and(due(300)).and(Progress::Idle)), Duration::from_millis(300));
-        assert_eq!(pauses(due(300).and(Progress::Moved)), TICK_GAP);
-        assert_eq!((pauses(due(6_000)), pauses(due(-5))), (INTERVAL, TICK_GAP));
+        assert_eq!(pauses(due(300).and(Progress::Moved)), LOOK_GAP);
+        assert_eq!((pauses(due(6_000)), pauses(due(-5))), (INTERVAL, LOOK_GAP));
     }
 }

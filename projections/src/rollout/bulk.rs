@@ -53,7 +53,7 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
     for event in events {
         match event {
             CampaignEvent::Retried { .. } => {
-                change_all(connection, &campaign, RETRIED, MemberRow::begin_again).await?;
+                change_all(connection, &campaign, RETRIED, MemberRow::reset_for_retry).await?;
             }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
             CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
@@ -95,7 +95,7 @@ async fn end(
     outcome: &'static str,
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::stay_as_before).await?;
+    change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::restore_outcome).await?;
     let sql = format!(
         "WITH ended AS (
            UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false, ready = false, ready_at = NULL

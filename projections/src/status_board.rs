@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::{Db, StoredStatus};
 use crate::durable::Durable;
-use crate::handle::ProjectionState;
 use crate::models;
+use crate::supervisor::ProjectionState;
 
 /// Pause between two looks at projections of another process.
 const FOLLOW_POLL: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ const LOG_POLL: Duration = Duration::from_secs(5);
 
 /// What is known of each projection; written by the runners, read by everybody.
 #[derive(Clone)]
-pub(crate) struct Board {
+pub(crate) struct StatusBoard {
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
     pub(crate) news: watch::Sender<u64>,
     /// How many wait for positions.
@@ -56,7 +56,7 @@ impl Entry {
     }
 }
 
-impl Board {
+impl StatusBoard {
     pub(crate) fn new() -> Self {
         Self { entries: Arc::default(), news: watch::Sender::new(0), awaiting: watch::Sender::new(0) }
     }
@@ -187,7 +187,7 @@ impl Board {
 
 /// Shows the projections that other processes run, as long as there are any. A query under way at a stop is waited for: PostgreSQL would
 /// log its broken connection.
-pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: Board, stop: CancellationToken) {
+pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: StatusBoard, stop: CancellationToken) {
     let mut log_seen: Option<(Instant, u64)> = None;
     while !stop.is_cancelled() {
         if !board.owns_all() {
@@ -197,7 +197,7 @@ pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: Board, stop: C
     }
 }
 
-async fn show_once(db: &Db, log: &Arc<dyn Log>, board: &Board, log_seen: &mut Option<(Instant, u64)>) {
+async fn show_once(db: &Db, log: &Arc<dyn Log>, board: &StatusBoard, log_seen: &mut Option<(Instant, u64)>) {
     if log_seen.is_none_or(|(at, _)| at.elapsed() >= LOG_POLL)
         && let Ok(info) = log.info().await
     {

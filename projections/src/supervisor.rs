@@ -9,9 +9,9 @@ use event_store::telemetry::TelemetryLog;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::board::{Board, Entry, show_others};
 use crate::db::{Db, DbError};
 use crate::runner::telemetry::PRESENCE_VERSION;
+use crate::status_board::{Entry, StatusBoard, show_others};
 use crate::{models, runner};
 
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ pub enum WaitError {
 /// Handle to the projections. Clones share it.
 #[derive(Clone)]
 pub struct Projections {
-    board: Board,
+    board: StatusBoard,
     db: Db,
     log: Arc<dyn Log>,
 }
@@ -69,7 +69,7 @@ pub struct Projections {
 impl Projections {
     /// Runs all projections in this process. PostgreSQL may be down: then they wait for it.
     pub fn start(db: Db, log: Arc<dyn Log>, telemetry: Option<Arc<dyn TelemetryLog>>, tasks: &Tasks) -> Self {
-        let board = Board::new();
+        let board = StatusBoard::new();
         for model in models::all() {
             board.set_state(model.name(), ProjectionState::Starting, None);
         }
@@ -104,7 +104,7 @@ impl Projections {
 
     /// Follows projections that another process runs.
     pub fn follow(db: Db, log: Arc<dyn Log>, tasks: &Tasks) -> Self {
-        let board = Board::new();
+        let board = StatusBoard::new();
         for model in models::all() {
             board.set_state(model.name(), ProjectionState::Starting, None);
         }

@@ -23,7 +23,7 @@ pub struct PastOutcome {
 
 impl MemberRow {
     /// As before its update was queued; what gates counted stays.
-    pub(super) fn begin_again(&mut self) {
+    pub(super) fn reset_for_retry(&mut self) {
         self.before_retry = Some(PastOutcome {
             phase: std::mem::replace(&mut self.phase, "planned".to_owned()),
             code: self.code.take(),
@@ -40,7 +40,7 @@ impl MemberRow {
     }
 
     /// It doesn't begin again: its outcome is the one it had.
-    pub(super) fn stay_as_before(&mut self) {
+    pub(super) fn restore_outcome(&mut self) {
         let Some(past) = self.before_retry.take() else { return };
         (self.phase, self.code, self.attempt) = (past.phase, past.code, past.attempt);
         (self.reached_at, self.ended_at, self.regressed_at) = (past.reached_at, past.ended_at, past.regressed_at);
@@ -49,13 +49,13 @@ impl MemberRow {
     }
 
     /// Takes in whether the device runs the version of its update that had ended.
-    pub(super) fn learn_late(&mut self, ordinal: u32, runs: bool) {
+    pub(super) fn record_late_confirmation(&mut self, ordinal: u32, runs: bool) {
         if self.ordinal != Some(ordinal) {
             return;
         }
         // Who is there before its turn needs no new update. A slot that is granted is on its way, and the device answers it.
         if self.before_retry.is_some() && runs && !self.holds_slot {
-            self.stay_as_before();
+            self.restore_outcome();
         }
         let proven = self.phase == "confirmed" && self.regressed_at.is_none();
         if self.before_retry.is_none() && !proven {

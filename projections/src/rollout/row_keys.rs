@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 
-use super::late::tells_of_others;
+use super::late_confirmation::tells_of_others;
 use super::rows::DeviceRow;
 use crate::decode::{Decoded, Events};
 
 /// Campaigns by tenant and id, their devices, and the plans that are committed.
 #[derive(Default)]
-pub(super) struct Touched {
+pub(super) struct RowKeys {
     pub(super) campaigns: BTreeSet<Vec<String>>,
     devices: BTreeSet<(Vec<String>, String)>,
     plans: BTreeSet<(Vec<String>, String)>,
@@ -18,7 +18,7 @@ pub(super) struct Touched {
     planned: BTreeSet<Vec<String>>,
 }
 
-impl Touched {
+impl RowKeys {
     /// `stored` gives the row that a device has before the batch.
     pub(super) fn by<'a>(batch: &[Decoded], stored: impl Fn(&[String]) -> Option<&'a DeviceRow>) -> Self {
         let mut touched = Self::default();

@@ -13,7 +13,7 @@ use crate::models::devices::{Place, place_of};
 
 /// A campaign's update that isn't confirmed, or has regressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sent {
+pub(crate) struct TrackedUpdate {
     pub(super) campaign: String,
     component: String,
     version: String,
@@ -26,7 +26,7 @@ pub(crate) struct Sent {
     wrong_bytes: bool,
 }
 
-impl Sent {
+impl TrackedUpdate {
     /// Whether a device that reports this version runs the update's firmware.
     fn is_run_by(&self, reported: &str) -> bool {
         let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
@@ -35,7 +35,7 @@ impl Sent {
 }
 
 /// What is now known of an ended update: its campaign, its ordinal, and whether its version runs.
-pub(super) type Verdict = (String, u32, bool);
+pub(super) type LateFinding = (String, u32, bool);
 
 /// Whether an event may tell something of updates that it doesn't name.
 pub(super) fn tells_of_others(event: &E) -> bool {
@@ -44,7 +44,7 @@ pub(super) fn tells_of_others(event: &E) -> bool {
 
 impl DeviceRow {
     /// Takes an event in and says what it tells of updates that had ended.
-    pub(super) fn follow_versions(&mut self, event: &E) -> Vec<Verdict> {
+    pub(super) fn apply_versions(&mut self, event: &E) -> Vec<LateFinding> {
         match event {
             E::VersionsReported { versions, trial, .. } => {
                 for sent in self.sent.values_mut() {
@@ -52,7 +52,7 @@ impl DeviceRow {
                         sent.runs = sent.is_run_by(version);
                     }
                 }
-                self.verdicts(|sent| Some(sent.runs && !trial))
+                self.findings(|sent| Some(sent.runs && !trial))
             }
             E::Amended { versions, .. } => {
                 versions.iter().flat_map(|(component, version)| self.displace(component, version)).collect()
@@ -64,10 +64,10 @@ impl DeviceRow {
                 for sent in self.sent.values_mut().filter(|sent| sent.component == *component) {
                     sent.runs = sent.is_run_by(running);
                 }
-                self.verdicts(|sent| (sent.component == *component).then_some(sent.runs))
+                self.findings(|sent| (sent.component == *component).then_some(sent.runs))
             }
             E::VersionRegressed { update, component, from_version, .. } => {
-                self.follow_regression(update, component, from_version);
+                self.apply_regression(update, component, from_version);
                 Vec::new()
             }
             // What ran in an earlier life says nothing about this one.
@@ -75,32 +75,32 @@ impl DeviceRow {
                 self.sent.clear();
                 Vec::new()
             }
-            other => self.follow_update(other),
+            other => self.apply_update(other),
         }
     }
 
     /// Something else may have brought this version: it proves no update, but disproves others.
-    fn displace(&mut self, component: &str, version: &str) -> Vec<Verdict> {
-        let displaced = |sent: &Sent| sent.component == component && !sent.is_run_by(version);
+    fn displace(&mut self, component: &str, version: &str) -> Vec<LateFinding> {
+        let displaced = |sent: &TrackedUpdate| sent.component == component && !sent.is_run_by(version);
         for sent in self.sent.values_mut().filter(|sent| displaced(sent)) {
             sent.runs = false;
         }
-        self.verdicts(|sent| displaced(sent).then_some(false))
+        self.findings(|sent| displaced(sent).then_some(false))
     }
 
-    fn verdicts(&self, judge: impl Fn(&Sent) -> Option<bool>) -> Vec<Verdict> {
+    fn findings(&self, judge: impl Fn(&TrackedUpdate) -> Option<bool>) -> Vec<LateFinding> {
         let ended = self.sent.iter().filter(|(_, sent)| sent.ended);
         ended.filter_map(|(ordinal, sent)| Some((sent.campaign.clone(), *ordinal, judge(sent)?))).collect()
     }
 
-    fn follow_update(&mut self, event: &E) -> Vec<Verdict> {
+    fn apply_update(&mut self, event: &E) -> Vec<LateFinding> {
         let Some(update) = event.update() else { return Vec::new() };
         if let (E::UpdateQueued { spec, .. }, Some(campaign)) = (event, update.campaign) {
             let campaign = campaign.to_string();
             // A campaign's new update stands for the one before.
             self.sent.retain(|_, sent| sent.campaign != campaign);
             let firmware = &spec.firmware;
-            let sent = Sent {
+            let sent = TrackedUpdate {
                 campaign,
                 component: firmware.component.clone(),
                 version: firmware.version.clone(),
@@ -135,7 +135,7 @@ impl DeviceRow {
     }
 
     /// A confirmed version is gone again; it may come back by itself.
-    fn follow_regression(&mut self, update: &UpdateRef, component: &str, version: &str) {
+    fn apply_regression(&mut self, update: &UpdateRef, component: &str, version: &str) {
         let Some(campaign) = update.campaign.map(|campaign| campaign.to_string()) else { return };
         // A campaign's new update stands for the one before.
         if self.sent.iter().any(|(ordinal, sent)| sent.campaign == campaign && *ordinal > update.ordinal) {
@@ -143,7 +143,7 @@ impl DeviceRow {
         }
         let (component, version) = (component.to_owned(), version.to_owned());
         let (reported_version, runs, wrong_bytes) = (None, false, false);
-        let sent = Sent { campaign, component, version, reported_version, ended: true, runs, wrong_bytes };
+        let sent = TrackedUpdate { campaign, component, version, reported_version, ended: true, runs, wrong_bytes };
         self.sent.insert(update.ordinal, sent);
         self.forget_oldest();
     }

@@ -17,7 +17,7 @@ const BETWEEN_ATTEMPTS: &str = "EXISTS (SELECT FROM updates o WHERE o.tenant = d
                  AND o.open AND o.wait_reason = 'backoff' AND o.ordinal IS DISTINCT FROM t.ordinal)";
 
 /// What SQL calls things where rows `t` have the `wait_reason`, `not_before` and `ordinal` of an update, which may be still to come.
-pub(crate) struct Waiter {
+pub(crate) struct WaitReasonSql {
     /// The table of devices.
     pub(crate) devices: &'static str,
     /// Whether the device in `d` can be reached.
@@ -32,7 +32,7 @@ pub(crate) struct Waiter {
     pub(crate) goes_first: &'static str,
 }
 
-impl Waiter {
+impl WaitReasonSql {
     /// The reason of a waiting `t` at `now`; none when its device isn't known.
     pub(crate) fn reason(&self, now: DateTime<Utc>) -> String {
         let Self { devices, online, preconditions, of_campaign, paused, goes_first } = self;

@@ -3,18 +3,18 @@
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use projections::hearing::Hearing;
+use projections::watermark::Watermark;
 
 /// Clocks that strike this much too late are worth a line.
 const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const GAUGE: &str = "waybill_hearing_lag_seconds";
 
 /// Whether so much is unheard that nothing can be concluded from devices' saying nothing.
-pub(crate) fn is_deaf(hearing: &Hearing, now: DateTime<Utc>) -> bool {
+pub(crate) fn is_stale(hearing: &Watermark, now: DateTime<Utc>) -> bool {
     match hearing {
-        Hearing::Absent => false,
-        Hearing::Unknown => true,
-        Hearing::Until { until, .. } => now - *until > LAG_MAX,
+        Watermark::Absent => false,
+        Watermark::Unknown => true,
+        Watermark::Until { until, .. } => now - *until > LAG_MAX,
     }
 }
 
@@ -38,7 +38,7 @@ enum Change {
 
 impl Lag {
     /// Notes what is known at this moment.
-    pub(crate) fn note(&self, hearing: &Hearing, now: DateTime<Utc>) {
+    pub(crate) fn note(&self, hearing: &Watermark, now: DateTime<Utc>) {
         let (lag, change) = self.0.lock().unwrap_or_else(PoisonError::into_inner).look(hearing, now);
         let lag_s = lag.num_seconds();
         metrics::gauge!(GAUGE).set(lag_s as f64);
@@ -54,12 +54,12 @@ impl Lag {
 }
 
 impl State {
-    fn look(&mut self, hearing: &Hearing, now: DateTime<Utc>) -> (TimeDelta, Option<Change>) {
+    fn look(&mut self, hearing: &Watermark, now: DateTime<Utc>) -> (TimeDelta, Option<Change>) {
         let first_look = *self.first_look.get_or_insert(now);
         let heard = match hearing {
-            Hearing::Absent => now,
-            Hearing::Unknown => first_look,
-            Hearing::Until { until, .. } => *until,
+            Watermark::Absent => now,
+            Watermark::Unknown => first_look,
+            Watermark::Until { until, .. } => *until,
         };
         let lag = (now - heard).max(TimeDelta::zero());
         let warned = std::mem::replace(&mut self.warned, lag > LAG_MAX);
@@ -80,8 +80,8 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
     }
 
-    fn heard(second: i64) -> Hearing {
-        Hearing::Until { until: at(second), since: at(0) }
+    fn heard(second: i64) -> Watermark {
+        Watermark::Until { until: at(second), since: at(0) }
     }
 
     #[test]
@@ -96,15 +96,15 @@ mod tests {
 
     #[test]
     fn nothing_is_concluded_from_silence_that_nobody_listened_to() {
-        assert!(!is_deaf(&heard(0), at(60)) && is_deaf(&heard(0), at(61)));
-        assert!(is_deaf(&Hearing::Unknown, at(0)) && !is_deaf(&Hearing::Absent, at(0)));
+        assert!(!is_stale(&heard(0), at(60)) && is_stale(&heard(0), at(61)));
+        assert!(is_stale(&Watermark::Unknown, at(0)) && !is_stale(&Watermark::Absent, at(0)));
     }
 
     #[test]
     fn a_bridge_that_was_never_there_lags_since_the_first_look() {
         let mut state = State::default();
-        assert_eq!(state.look(&Hearing::Unknown, at(100)), (TimeDelta::zero(), None));
-        assert_eq!(state.look(&Hearing::Unknown, at(161)).1, Some(Change::Begins));
-        assert_eq!(state.look(&Hearing::Absent, at(162)).1, Some(Change::Ends), "nobody is to listen");
+        assert_eq!(state.look(&Watermark::Unknown, at(100)), (TimeDelta::zero(), None));
+        assert_eq!(state.look(&Watermark::Unknown, at(161)).1, Some(Change::Begins));
+        assert_eq!(state.look(&Watermark::Absent, at(162)).1, Some(Change::Ends), "nobody is to listen");
     }
 }
