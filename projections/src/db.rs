@@ -20,6 +20,8 @@ const READER_CONNECTIONS_MAX: u32 = 2;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the connections of a process that stops may take to come to the end of their work.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between two looks whether they have.
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 /// A peer that has vanished is noticed after about 25 seconds, and the locks of its connections are free.
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
@@ -208,7 +210,14 @@ impl Db {
     /// Says goodbye to PostgreSQL, whose log otherwise names each connection that ends in the middle of a statement.
     pub async fn close(&self) {
         let pool = self.lines.current().pool.clone();
-        if tokio::time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
+        // A transaction that was dropped is rolled back while its connection returns; a pool that is closed meanwhile doesn't wait for the answer.
+        let returned = async {
+            while pool.num_idle() < pool.size() as usize {
+                tokio::time::sleep(CLOSE_POLL).await;
+            }
+            pool.close().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, returned).await.is_err() {
             tracing::debug!("Connections to PostgreSQL are left in the middle of their work.");
         }
     }
