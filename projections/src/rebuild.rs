@@ -50,6 +50,13 @@ pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) 
         sql.push_str(&format!(
             "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
         ));
+        // LIKE leaves them out.
+        let settings =
+            "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass('public.' || $1)";
+        let settings: Option<String> = sqlx::query_scalar(settings).bind(table).fetch_one(&db.pool()).await?;
+        if let Some(settings) = settings {
+            sql.push_str(&format!("ALTER TABLE {schema}.{table} SET ({settings});"));
+        }
     }
     db.pool().execute(&*sql).await?;
     Ok(())

@@ -1,7 +1,7 @@
 //! Read model `rollout`: what the rollout policy sees and what operators see of a campaign's progress; one and the same.
 //!
 //! One projector, one checkpoint, so it is always a prefix of the log. Counters are changed by the difference that an event makes to its
-//! member (`counts`), in the same transaction; the few events that concern all members are `sweep`s. Times are those of the events, never
+//! member (`counts`), in the same transaction; the few events that concern all members are applied by `bulk`. Times are those of the events, never
 //! the wall clock.
 
 mod apply;

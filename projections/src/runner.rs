@@ -176,56 +176,47 @@ fn follow<'a>(
     ownership: &'a mut Ownership,
     stop: &'a CancellationToken,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
-    Box::pin(follow_log(db, log, model, board, ownership, stop))
-}
-
-async fn follow_log(
-    db: &Db,
-    log: &Arc<dyn Log>,
-    model: &'static dyn ReadModel,
-    board: &StatusBoard,
-    ownership: &mut Ownership,
-    stop: &CancellationToken,
-) -> Result<(), RunEnd> {
-    let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
-    let checkpoint = Checkpoint::claim(db, model.name(), model.version(), info.incarnation_ms).await?;
-    if checkpoint.position > info.last_sequence {
-        return Err(RunEnd::Halted(format!(
-            "the read model stands for position {}, but the log ends at {}: it was cut off or restored; rebuild the read model",
-            checkpoint.position, info.last_sequence
-        )));
-    }
-    let parked = Parked::load(db, model.name()).await?;
-    let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
-    board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
-    let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
-    while let Some(batch) = next_while_owned(&mut batches, ownership, stop).await {
-        match batch? {
-            Batch::Records(raw) => {
-                let count = raw.len();
-                let mut records = Vec::with_capacity(count);
-                for raw in raw {
-                    match Decoded::decode(raw) {
-                        Ok(record) => records.push(record),
-                        Err(unreadable) => {
-                            owner.take(std::mem::take(&mut records)).await?;
-                            owner.take_unreadable(*unreadable).await?;
+    Box::pin(async move {
+        let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let checkpoint = Checkpoint::claim(db, model.name(), model.version(), info.incarnation_ms).await?;
+        if checkpoint.position > info.last_sequence {
+            return Err(RunEnd::Halted(format!(
+                "the read model stands for position {}, but the log ends at {}: it was cut off or restored; rebuild the read model",
+                checkpoint.position, info.last_sequence
+            )));
+        }
+        let parked = Parked::load(db, model.name()).await?;
+        let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
+        board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
+        let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
+        while let Some(batch) = next_while_owned(&mut batches, ownership, stop).await {
+            match batch? {
+                Batch::Records(raw) => {
+                    let count = raw.len();
+                    let mut records = Vec::with_capacity(count);
+                    for raw in raw {
+                        match Decoded::decode(raw) {
+                            Ok(record) => records.push(record),
+                            Err(unreadable) => {
+                                owner.take(std::mem::take(&mut records)).await?;
+                                owner.take_unreadable(*unreadable).await?;
+                            }
                         }
                     }
+                    owner.take(records).await?;
+                    board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
+                    statistics.follow(db, model, count).await;
                 }
-                owner.take(records).await?;
-                board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
-                statistics.follow(db, model, count).await;
-            }
-            Batch::CaughtUp(position) => {
-                if position > owner.checkpoint.position {
-                    owner.checkpoint.advance(db, position).await?;
+                Batch::CaughtUp(position) => {
+                    if position > owner.checkpoint.position {
+                        owner.checkpoint.advance(db, position).await?;
+                    }
+                    board.caught_up(model.name(), owner.checkpoint.position);
                 }
-                board.caught_up(model.name(), owner.checkpoint.position);
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The next batch; none when it is time to stop. An owner that has nothing to do looks whether it still is one, and is not cut off in that:

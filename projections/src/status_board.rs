@@ -90,11 +90,6 @@ impl StatusBoard {
         entry.durable.reaches(entry.position, Instant::now().into_std());
     }
 
-    /// Shows what PostgreSQL has kept of a projection, when that is less than was known.
-    pub(crate) fn steps_back(&self, name: &str, position: u64) {
-        self.change(name, |entry| entry.position = entry.position.min(position));
-    }
-
     pub(crate) fn set_state(&self, name: &str, state: ProjectionState, error: Option<String>) {
         self.change(name, |entry| (entry.state, entry.error) = (state, error));
         self.news.send_modify(|count| *count += 1);

@@ -172,12 +172,10 @@ impl Projections {
             return Ok(());
         }
         let stored = self.db.positions().await.map_err(|error| WaitError::Unavailable(error.to_string()))?;
-        for (name, position) in stored.iter().filter(|(name, _)| names.contains(&name.as_str())) {
-            if *position < wanted {
-                self.board.steps_back(name, *position);
-            }
+        match stored.into_iter().find(|(name, position)| names.contains(&name.as_str()) && *position < wanted) {
+            Some((name, position)) => Err(WaitError::Behind { name, position, wanted }),
+            None => Ok(()),
         }
-        self.behind(names, wanted).map_or(Ok(()), Err)
     }
 
     fn all_run(&self, names: &[&str]) -> bool {

@@ -28,7 +28,7 @@ pub(super) const RETRIED: &str =
 /// To begin again, and without a new update or a slot for it.
 const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
 
-fn is_sweep(event: &CampaignEvent) -> bool {
+fn concerns_all_members(event: &CampaignEvent) -> bool {
     use CampaignEvent as E;
     matches!(
         event,
@@ -40,9 +40,9 @@ fn is_sweep(event: &CampaignEvent) -> bool {
     )
 }
 
-/// Whether the records behind this one must see its members as it leaves them.
+/// Whether the records after this one must see its members as it leaves them.
 pub(super) fn ends_a_part(record: &Decoded) -> bool {
-    matches!(&record.events, Events::Campaign(events) if events.iter().any(is_sweep))
+    matches!(&record.events, Events::Campaign(events) if events.iter().any(concerns_all_members))
 }
 
 /// Does what the last record of a part asks of all members.
@@ -111,7 +111,7 @@ async fn end(
     Ok(())
 }
 
-/// Changes all members for which a condition holds; behind the change it must not.
+/// Changes all members for which a condition holds; it must not hold after the change.
 async fn change_all(
     connection: &mut PgConnection,
     campaign: &[String; 2],

@@ -225,6 +225,9 @@ async fn a_rebuild_parks_what_cant_be_applied_and_keeps_the_names_of_indexes() {
     assert_eq!(parked, ["acme/device/broken 4", "acme/device/bad 5", "acme/device/bad 7"]);
     let after: Vec<String> = sqlx::query_scalar(names).fetch_all(&admin).await.unwrap();
     assert_eq!(after, before);
+    let settings = "SELECT reloptions::text FROM pg_class WHERE oid = 'public.devices'::regclass";
+    let settings: Option<String> = sqlx::query_scalar(settings).fetch_one(&admin).await.unwrap();
+    assert_eq!(settings.as_deref(), Some("{fillfactor=80}"));
     parks(&world, projections::FLEET, 2).await;
     admin.execute("ALTER TABLE devices DROP CONSTRAINT poison").await.unwrap();
     let back = world.projections.unpark(projections::FLEET).await.unwrap();
