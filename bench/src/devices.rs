@@ -45,7 +45,7 @@ impl InstantDevices {
         Ok(Self { _part: part, tasks, done })
     }
 
-    /// Waits until so many devices have come to the end; each may pause for so long.
+    /// Waits until this number of devices has ended. Fails when none ends within `pause_max`.
     pub(crate) async fn finish(&self, wanted: usize, pause_max: Duration) -> Result<()> {
         let mut done = self.done.clone();
         while *done.borrow_and_update() < wanted {

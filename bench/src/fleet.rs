@@ -17,9 +17,9 @@ pub(crate) const OLD_VERSION: &str = "1.0.0";
 pub(crate) const NEW_VERSION: &str = "2.0.0";
 /// Commands under way at the same time.
 pub(crate) const IN_FLIGHT: usize = 256;
-/// Of so many devices one is offline: 20 %.
+/// One device in this number is offline: 20 %.
 const OFFLINE_EVERY: usize = 5;
-/// Of so many devices one fails its first attempt: 2 %.
+/// One device in this number fails its first attempt: 2 %.
 const FAILING_EVERY: usize = 50;
 /// Devices share this many sites.
 pub(crate) const SITES: usize = 100;

@@ -36,7 +36,7 @@ pub(crate) fn report(client: &AsyncClient, device: &str, boot: &str, version: &s
     Ok(client.try_publish(topic, status.to_string(), PublishOptions::new(QoS::AtLeastOnce))?)
 }
 
-/// Publishes so many reports as fast as the broker acknowledges them; returns how many.
+/// Publishes `count` reports as fast as the broker acknowledges them; returns how many were sent.
 pub(crate) async fn publish_all(mqtt: SocketAddr, count: usize) -> Result<usize> {
     let each = count / CONNECTIONS;
     let publishers = (0..CONNECTIONS).map(|connection| publish(mqtt, connection, each));

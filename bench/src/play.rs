@@ -22,7 +22,7 @@ use crate::release::{CONCURRENT, Release};
 const MANAGER: &str = "process-manager:rollout";
 
 impl Fleet {
-    /// A campaign over some devices: plan, grants, and the updates of those that are online, at most so many of them.
+    /// A campaign over some devices: plan, grants, and the updates of those that are online, up to the given number.
     pub(crate) async fn play(&self, name: &str, devices: Range<usize>, updates_max: usize) -> Result<CampaignId> {
         let release = self.release(name).await?;
         self.start(&release).await?;

@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// Connections to the API, and to PostgreSQL for the ceiling.
 const CONNECTIONS: u32 = 32;
-/// Reads of each kind: at most this many, and not more than so many of each device.
+/// Most reads of each kind, and most of each device.
 const READS_MAX: usize = 20_000;
 const READS_PER_DEVICE: usize = 2;
 /// Walks over all devices and looks like no order at all: a prime.

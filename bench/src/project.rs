@@ -19,7 +19,7 @@ use crate::report::{Measurement, Report};
 use crate::tables;
 use crate::world::{READ_SIDE, ReadSide, World};
 
-/// Of so many devices one takes part in each campaign: 25 %.
+/// One device in this number takes part in each campaign: 25 %.
 const CAMPAIGN_SHARE: usize = 4;
 const LIMIT: &str = "reading, changing and writing the rows of all models in PostgreSQL";
 

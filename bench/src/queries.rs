@@ -23,7 +23,7 @@ use crate::world::World;
 const BULK_DEVICES: usize = 5_000;
 /// Bulk requests under way at the same time.
 const BULK_REQUESTS: usize = 2;
-/// Of so many devices one has been through an update.
+/// One device in this number has been through an update.
 const UPDATED_SHARE: usize = 4;
 /// Requests right after the registration: how the first ones fare.
 const FIRST_SAMPLES: usize = 20;
