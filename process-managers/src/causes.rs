@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::Key;
 use domain::campaign::Campaign;
 use domain::campaign::threads::{CAMPAIGN, REOPENED, STOPPED, wave_opened};
 use domain::thread::Point;
+use domain::{Actor, Key};
 use event_store::{Cause, Loaded, Standing};
 use projections::rollout::WorkRow;
 use uuid::Uuid;
 
 use crate::Context;
-use crate::reconciler::ReconcileError;
+use crate::reconciler::{self, ReconcileError};
 
 /// A campaign as the log has it, not older than what the caller has seen.
 pub(crate) async fn campaign(
@@ -22,6 +22,11 @@ pub(crate) async fn campaign(
     let key = Key::<Campaign>::new(&row.tenant, &row.campaign);
     let loaded = context.store.load(&key).await?;
     Ok(if loaded.version >= seen_version { loaded } else { context.store.load_fresh(&key).await? })
+}
+
+/// Who carries campaigns forward.
+pub(crate) fn actor() -> Actor {
+    reconciler::actor("rollout")
 }
 
 /// What everything of the campaign carries.

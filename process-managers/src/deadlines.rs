@@ -3,7 +3,7 @@
 //! The command names ordinal, attempt and phase, so a row that lags does no harm.
 
 use domain::device::{Device, DeviceCommand};
-use domain::{Actor, CommandId, Key};
+use domain::{CommandId, Key};
 use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,7 +13,7 @@ use projections::watermark::Watermark;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most clocks handled in one tick.
+/// Most clocks handled in one look.
 const DUE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -38,12 +38,8 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
 async fn expire(context: &Context, due: DueClock) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&due.tenant, &due.device);
     let DueClock { ordinal, attempt, phase, clock, seq, .. } = due;
-    let wish = DeviceCommand::Expire { ordinal, attempt, phase, clock, seq };
+    let command = DeviceCommand::Expire { ordinal, attempt, phase, clock, seq };
     // The state is the guard: the same belief may be right twice in the life of an attempt.
-    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
-}
-
-fn actor() -> Actor {
-    Actor::new("process-manager:deadlines").unwrap_or_else(|_| unreachable!("a valid actor"))
 }

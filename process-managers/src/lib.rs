@@ -1,7 +1,7 @@
 //! React to events with commands: plan campaigns, grant slots, judge gates, run clocks, notice silence.
 //!
-//! Each is a reconciler: a tick reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again.
-//! A tick may run twice, on two nodes, or on rows that lag: nothing happens twice, and the next tick is the retry. With PostgreSQL down
+//! Each is a reconciler: a look reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again.
+//! A look may run twice, on two nodes, or on rows that lag: nothing happens twice, and the next look is the retry. With PostgreSQL down
 //! they hold still. Start at [`rollout`].
 
 mod causes;

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
-use crate::rollout::{actor, each_campaign};
+use crate::rollout::each_campaign;
 use crate::{Context, causes};
 
 /// Chunks under way at the same time.
@@ -56,9 +56,9 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     let chunks = write_chunks(context, row, id, &entries, goes_back_to).await?;
     let summary = summarize(id, chunks, &entries, row.spec.waves.len(), seed, at_position, plan_hash);
     let (devices, position) = (summary.devices, summary.at_position);
-    let wish = CampaignCommand::RecordPlan { summary: Box::new(summary) };
-    let command = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
-    let request = Request::new(command, actor(), wish);
+    let command = CampaignCommand::RecordPlan { summary: Box::new(summary) };
+    let id = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
+    let request = Request::new(id, causes::actor(), command);
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {
             tracing::info!(campaign.id = %row.campaign, devices, position, "A campaign is planned.");
@@ -103,9 +103,9 @@ async fn write_chunk(
     (correlation_id, cause): Start,
 ) -> Result<(), ReconcileError> {
     let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
-    let wish = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
-    let command = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
-    let request = Request { correlation_id, cause, ..Request::new(command, actor(), wish) };
+    let command = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
+    let id = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
+    let request = Request { correlation_id, cause, ..Request::new(id, causes::actor(), command) };
     context.store.execute(&key, request).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Tells devices that the preconditions of an update hold. Campaigns look at theirs when they grant slots.
 
 use domain::device::{Device, DeviceCommand};
-use domain::{Actor, CommandId, Key};
+use domain::{CommandId, Key};
 use event_store::{Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -10,7 +10,7 @@ use projections::preconditions::{self, Cleared};
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Devices read at a time; a tick looks at all.
+/// Devices read at a time; each look covers all.
 const PAGE_DEVICES: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -38,11 +38,7 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
 
 async fn proceed(context: &Context, cleared: Cleared) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&cleared.tenant, &cleared.device);
-    let wish = DeviceCommand::Proceed { ordinal: cleared.ordinal, seq: cleared.seq };
-    let request = Request::new(CommandId(clock::new_id()), actor(), wish);
+    let command = DeviceCommand::Proceed { ordinal: cleared.ordinal, seq: cleared.seq };
+    let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
-}
-
-fn actor() -> Actor {
-    Actor::new("process-manager:preconditions").unwrap_or_else(|_| unreachable!("a valid actor"))
 }

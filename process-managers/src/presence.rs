@@ -5,7 +5,7 @@
 //! next look and made online again.
 
 use domain::device::{Device, DeviceCommand};
-use domain::{Actor, CommandId, DeviceId, Key, TenantId};
+use domain::{CommandId, DeviceId, Key, TenantId};
 use event_store::{ExpectedVersion, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,7 +15,7 @@ use projections::watermark::Watermark;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most devices marked in one tick.
+/// Most devices marked in one look.
 const GONE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -48,14 +48,11 @@ async fn ask(
     context: &Context,
     tenant: TenantId,
     device: DeviceId,
-    wish: DeviceCommand,
+    command: DeviceCommand,
     seen: Option<ExpectedVersion>,
 ) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&tenant, &device);
-    let request = Request { expected_version: seen, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
+    let request =
+        Request { expected_version: seen, ..Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command) };
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
-}
-
-fn actor() -> Actor {
-    Actor::new("process-manager:presence").unwrap_or_else(|_| unreachable!("a valid actor"))
 }

@@ -1,10 +1,10 @@
-//! The one loop of all process managers: tick, then wait for news or for the interval; after trouble, wait longer.
+//! The one loop of all process managers: look and act, then wait for news or for the interval; after an error, wait longer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::{AggregateKey, Decider};
+use domain::{Actor, AggregateKey, Decider};
 use event_store::{Committed, ExecuteError, StoreError, clock};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
@@ -15,10 +15,10 @@ use crate::{Context, Options};
 
 /// Shortest pause between two ticks: lets a burst of events become one look.
 const LOOK_GAP: Duration = Duration::from_millis(20);
-/// Pause after a tick that failed.
+/// Pause after a look that failed.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a tick stopped. The next one starts over.
+/// Why a look stopped. The next one starts over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("the read models can't be read: {0}")]
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    /// Pause before the next tick of a process manager with such an interval.
+    /// Pause before the next look of a process manager with such an interval.
     fn pause(self, interval: Duration, now: DateTime<Utc>) -> Duration {
         match self {
             Self::Idle => interval,
@@ -83,32 +83,44 @@ pub(crate) struct Reconciler {
     pub(crate) run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Progress, ReconcileError>>,
 }
 
+impl Reconciler {
+    /// Who sends its commands.
+    pub(crate) fn actor(&self) -> Actor {
+        actor(self.name)
+    }
+}
+
+pub(crate) fn actor(name: &str) -> Actor {
+    Actor::new(format!("process-manager:{name}")).unwrap_or_else(|_| unreachable!("a valid actor"))
+}
+
 /// Runs a process manager until the token is cancelled.
-pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Reconciler) {
+pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, reconciler: Reconciler) {
     tokio::select! {
         () = stop.cancelled() => return,
         () = context.projections.up_to_date() => {}
     }
     let mut news = context.projections.changed();
-    let interval = (tick.interval)(&context.options);
+    let interval = (reconciler.interval)(&context.options);
     while !stop.is_cancelled() {
         news.mark_unchanged();
-        context.pulse.begins(tick.name);
-        let outcome = (tick.run)(&context).await;
-        context.pulse.ended(tick.name, outcome.as_ref().err().map(ToString::to_string));
+        context.pulse.begins(reconciler.name);
+        let outcome = (reconciler.run)(&context).await;
+        context.pulse.ended(reconciler.name, outcome.as_ref().err().map(ToString::to_string));
         let rests = matches!(outcome, Ok(Progress::Idle | Progress::DueAt(_)));
         let pause = match outcome {
             Ok(progress) => progress.pause(interval, clock::now()),
             Err(error) => {
-                tracing::warn!(process_manager = tick.name, %error, "A tick failed and is tried again.");
-                metrics::counter!("waybill_process_manager_errors_total", "process_manager" => tick.name).increment(1);
+                tracing::warn!(process_manager = reconciler.name, %error, "A look failed and is tried again.");
+                metrics::counter!("waybill_process_manager_errors_total", "process_manager" => reconciler.name)
+                    .increment(1);
                 TROUBLE_PAUSE
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            changed = news.changed(), if tick.woken_by_events && rests => {
+            changed = news.changed(), if reconciler.woken_by_events && rests => {
                 if changed.is_err() {
                     return;
                 }
@@ -118,7 +130,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, tick: Re
     }
 }
 
-/// What came of a command that concerns one aggregate alone. Only when the log itself is away the tick ends: what is wrong with one
+/// What came of a command that concerns one aggregate alone. Only when the log itself is away the look ends: what is wrong with one
 /// aggregate must not hold up the others.
 pub(crate) fn log_and_continue<A: Decider>(
     outcome: Result<Committed<A>, ExecuteError>,
@@ -132,7 +144,7 @@ pub(crate) fn log_and_continue<A: Decider>(
             metrics::counter!("waybill_process_manager_errors_total", "process_manager" => "aggregate").increment(1);
             Ok(())
         }
-        // Refused, out of date, or others were faster: the next tick looks again.
+        // Refused, out of date, or others were faster: the next look looks again.
         Err(
             ExecuteError::Rejected(_)
             | ExecuteError::VersionDiffers { .. }

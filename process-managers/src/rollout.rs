@@ -7,7 +7,7 @@ use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, Paus
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{RolloutStep, decide};
-use domain::{Actor, CommandId, DeviceId, Key};
+use domain::{CommandId, DeviceId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,11 +18,11 @@ use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 use crate::watermark_lag::is_stale;
 use crate::{Context, causes, gates, slots, withdrawals};
 
-/// Campaigns read at a time; a tick looks at all.
+/// Campaigns read at a time; each look covers all.
 const PAGE_CAMPAIGNS: usize = 500;
 /// Shortest time between two grants that wait for nothing but the rate, so that a high rate grants many at once.
 const GRANT_GAP: TimeDelta = TimeDelta::milliseconds(200);
-/// Most devices told to withdraw or cancel in one tick and campaign.
+/// Most devices told to withdraw or cancel in one look and campaign.
 const TAKEN_BACK_MAX: usize = 500;
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -32,10 +32,6 @@ pub(crate) const RECONCILER: Reconciler =
 
 /// What is done with one campaign.
 type Act = for<'a> fn(&'a Context, &'a WorkRow) -> BoxFuture<'a, Result<Progress, ReconcileError>>;
-
-pub(crate) fn actor() -> Actor {
-    Actor::new("process-manager:rollout").unwrap_or_else(|_| unreachable!("a valid actor"))
-}
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     each_campaign(context, |context, row| carry_forward(context, row).boxed()).boxed()
@@ -92,8 +88,8 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     let stoppable = view.rollout.status == CampaignStatus::Running && !view.rollout.has_everybody_ended();
     if stoppable && firmware_is_withdrawn(context, row).await? {
         let cause = withdrawals::taken_away(context, &row.tenant, row.spec.firmware_id).await?;
-        let wish = CampaignCommand::Pause { cause: PauseCause::FirmwareWithdrawn };
-        command(context, row, &view, "pause", wish, cause).await?;
+        let command = CampaignCommand::Pause { cause: PauseCause::FirmwareWithdrawn };
+        send(context, row, &view, "pause", command, cause).await?;
         return Ok(Progress::Idle);
     }
     // Behind its end a paused campaign, too: who has a slot and never began expires with it.
@@ -127,14 +123,14 @@ async fn carry_out(
         RolloutStep::Grant { .. } => return slots::grant(context, row).await,
         RolloutStep::PassGate { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
-            command(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
+            send(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
         }
         RolloutStep::BreakSoak { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
-            command(context, row, view, "break_soak", C::BreakSoak { wave, evidence }, cause).await?;
+            send(context, row, view, "break_soak", C::BreakSoak { wave, evidence }, cause).await?;
         }
         RolloutStep::CompleteWave { wave, evidence } => {
-            command(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }, Cause::Thread).await?;
+            send(context, row, view, "complete_wave", C::CompleteWave { wave, evidence }, Cause::Thread).await?;
         }
         RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
             let cause = match gate {
@@ -142,8 +138,8 @@ async fn carry_out(
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
                 GateKind::TooFewReached => Cause::Thread,
             };
-            let wish = C::CloseGate { gate, wave, threshold_percent, evidence: evidence.clone() };
-            if command(context, row, view, "close_gate", wish, cause).await? {
+            let command = C::CloseGate { gate, wave, threshold_percent, evidence: evidence.clone() };
+            if send(context, row, view, "close_gate", command, cause).await? {
                 gates::tell(row, gate, wave, threshold_percent, &evidence);
             }
         }
@@ -163,13 +159,13 @@ async fn carry_out(
             if !left && view.rollout.total().in_use == 0 {
                 // The cancelling itself, where no device had to be told.
                 let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
-                command(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
+                send(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
         }
         RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
             let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
-            command(context, row, view, "finish", C::Finish { result, evidence }, cause).await?;
+            send(context, row, view, "finish", C::Finish { result, evidence }, cause).await?;
         }
     }
     Ok(false)
@@ -181,18 +177,19 @@ fn record(record: Option<RecordRef>) -> Cause {
 }
 
 /// Sends a decision to the campaign, named by the view it was taken on. Says whether it was stored.
-async fn command(
+async fn send(
     context: &Context,
     row: &WorkRow,
     view: &View,
     name: &str,
-    wish: CampaignCommand,
+    command: CampaignCommand,
     cause: Cause,
 ) -> Result<bool, ReconcileError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
     // Whatever happened to the campaign since may have changed what is to be decided.
     let seen = Some(ExpectedVersion::OneOf(vec![view.campaign_version]));
-    let request = Request { cause, expected_version: seen, ..Request::new(CommandId::derive(&parts), actor(), wish) };
+    let request =
+        Request { cause, expected_version: seen, ..Request::new(CommandId::derive(&parts), causes::actor(), command) };
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(committed) => {
             if !committed.events.is_empty() {
@@ -215,10 +212,10 @@ async fn tell(
     row: &WorkRow,
     campaign: &Loaded<Campaign>,
     devices: Vec<DeviceId>,
-    wish: DeviceCommand,
+    command: DeviceCommand,
 ) -> Result<(), ReconcileError> {
     let cause = causes::of_stop(campaign);
-    let commands = devices.into_iter().map(|device| tell_one(context, row, device, wish.clone(), cause).boxed());
+    let commands = devices.into_iter().map(|device| tell_one(context, row, device, command.clone(), cause).boxed());
     reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await
 }
 
@@ -226,10 +223,10 @@ async fn tell_one(
     context: &Context,
     row: &WorkRow,
     device: DeviceId,
-    wish: DeviceCommand,
+    command: DeviceCommand,
     cause: Cause,
 ) -> Result<(), ReconcileError> {
-    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
+    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), causes::actor(), command) };
     let key = Key::<Device>::new(&row.tenant, &device);
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
@@ -249,12 +246,12 @@ async fn unpin(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
         return Ok(());
     }
     let key = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
-    let wish = FirmwareCommand::Unpin { campaign: row.campaign };
+    let command = FirmwareCommand::Unpin { campaign: row.campaign };
     // The firmware's state is the guard: a campaign that is retried is pinned and let go again.
     let request = Request {
         correlation_id: causes::correlation_id(&campaign),
         cause: causes::last(&campaign),
-        ..Request::new(CommandId(clock::new_id()), actor(), wish)
+        ..Request::new(CommandId(clock::new_id()), causes::actor(), command)
     };
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }

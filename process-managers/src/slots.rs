@@ -18,12 +18,11 @@ use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
 
 use crate::reconciler::{self, ReconcileError};
-use crate::rollout::actor;
 use crate::{Context, causes};
 
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 64;
-/// Grants carried again in one tick.
+/// Grants carried again in one look.
 pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 
 /// Longest wait for the view to reach the log's end, before slots are granted.
@@ -40,7 +39,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     }
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
     let spec = &view.rollout.spec;
-    let wish = LedgerCommand::Grant {
+    let command = LedgerCommand::Grant {
         seen_version: view.ledger_version,
         in_use: view.rollout.total().in_use,
         max_concurrent_updates: spec.max_concurrent_updates,
@@ -51,7 +50,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     let request = Request {
         correlation_id: causes::correlation_id(&campaign),
         cause: causes::of_grant(&campaign, wave),
-        ..Request::new(grant_id(row, number), actor(), wish)
+        ..Request::new(grant_id(row, number), causes::actor(), command)
     };
     match context.store.execute(&Key::<Ledger>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {}
@@ -108,12 +107,14 @@ async fn carry(
     let records = grant_records(context, row, grants.iter().map(|(_, number)| *number)).await?;
     let commands = grants.into_iter().map(|(slot, number)| {
         let grant = device_grant(row, view, &slot, number);
-        let wish = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
-        let command =
-            CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
+        let command = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
+        let id = CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
         let cause = records.get(&number).map_or(Cause::Thread, |record| Cause::Record(*record));
-        let request =
-            Request { correlation_id: causes::correlation_id(campaign), cause, ..Request::new(command, actor(), wish) };
+        let request = Request {
+            correlation_id: causes::correlation_id(campaign),
+            cause,
+            ..Request::new(id, causes::actor(), command)
+        };
         send(context, row, slot, request).boxed()
     });
     reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await
@@ -160,12 +161,12 @@ pub(crate) async fn take_back(
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     let commands = unseen.into_iter().map(|(slot, number)| {
         let grant = device_grant(row, view, &slot, number);
-        let wish = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
+        let command = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
         let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
         let request = Request {
             correlation_id: causes::correlation_id(campaign),
             cause: causes::of_stop(campaign),
-            ..Request::new(CommandId::derive(&parts), actor(), wish)
+            ..Request::new(CommandId::derive(&parts), causes::actor(), command)
         };
         send(context, row, slot, request).boxed()
     });

@@ -3,7 +3,7 @@
 
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{FIRMWARE, Firmware, TAKEN_AWAY};
-use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
+use domain::{CommandId, DeviceId, FirmwareId, Key, TenantId};
 use event_store::{Cause, Request, clock};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,7 +12,7 @@ use projections::withdrawals;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most devices told in one tick.
+/// Most devices told in one look.
 const DEVICES_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -38,9 +38,9 @@ async fn take_out(
     firmware_id: FirmwareId,
 ) -> Result<(), ReconcileError> {
     let key = Key::<Device>::new(&tenant, &device);
-    let wish = DeviceCommand::WithdrawFirmware { firmware_id };
+    let command = DeviceCommand::WithdrawFirmware { firmware_id };
     let cause = taken_away(context, &tenant, firmware_id).await?;
-    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), actor(), wish) };
+    let request = Request { cause, ..Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command) };
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
@@ -57,8 +57,4 @@ pub(crate) async fn taken_away(
         known => known,
     };
     Ok(standing.map_or(Cause::Thread, |standing| Cause::Record(standing.record)))
-}
-
-fn actor() -> Actor {
-    Actor::new("process-manager:withdrawals").unwrap_or_else(|_| unreachable!("a valid actor"))
 }
