@@ -6,6 +6,7 @@
 
 mod answers;
 mod backlog;
+mod durables;
 mod handler;
 mod intake_error;
 mod limits;

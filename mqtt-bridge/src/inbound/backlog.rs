@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::mqtt_msgs::{STREAM, durable_name};
+use super::durables::{STREAM, durable_name};
 use crate::link::Link;
 use crate::topics::stored_filters;
 

@@ -3,9 +3,17 @@
 use domain::Rejection;
 use event_store::dead_letters::DeadLetterReason;
 use event_store::{AppendError, ExecuteError, StoreError};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
-use super::handler::Throttled;
 use crate::wire::Malformed;
+
+/// A message that must wait until the rate allows it.
+#[derive(Debug)]
+pub(super) struct Throttled {
+    pub(super) until: Instant,
+    pub(super) permit: OwnedSemaphorePermit,
+}
 
 #[derive(Debug)]
 pub(super) enum IntakeError {

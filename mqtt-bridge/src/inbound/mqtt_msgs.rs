@@ -19,13 +19,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::durables::{STREAM, durable_name};
 use super::merge::{InOrder, Merge};
 use super::{Ack, Arrived, Delivery, Inbound, Queues, Settled, Verdict, watermark_publisher};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
-pub(super) const STREAM: &str = "$MQTT_msgs";
-/// Begin of the names of the durables, which all bridges of an installation share.
-const DURABLE_PREFIX: &str = "waybill-bridge-";
 /// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
 const ACK_PENDING_MAX: i64 = 4_000;
 /// A message without an acknowledgement is redelivered after this time, for example when a process died or hangs. Short, because newer
@@ -144,10 +142,6 @@ async fn look(jetstream: &Context) -> Result<stream::Info, SourceError> {
         None => Ok(info),
         Some((field, found, wanted)) => Err(SourceError::Unknown { field, found, wanted }),
     }
-}
-
-pub(super) fn durable_name(channel: &str) -> String {
-    format!("{DURABLE_PREFIX}{channel}")
 }
 
 fn durable(channel: &str, filter: String) -> pull::Config {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Inbound;
-use super::mqtt_msgs::STREAM;
+use super::durables::STREAM;
 use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
 
 /// Most older messages that are checked and were recently acknowledged by this process.

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::mqtt_msgs::{STREAM, durable_name};
+use super::durables::{STREAM, durable_name};
 use crate::topics::stored_filters;
 
 /// Interval of watermarks. Each costs one request per durable, and one more for each durable with unfinished messages.

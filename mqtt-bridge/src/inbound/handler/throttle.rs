@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use domain::device::{Device, DeviceEvent};
 use moka::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::super::intake_error::Throttled;
 use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
 
 /// A throttled message counts as unprocessed, and clocks of silence warn after a minute, so the interval is shorter. A boot loop writes
@@ -25,13 +26,6 @@ const HIGH_VALUE: Rate = Rate { burst: 120, interval: INTERVAL };
 /// Most devices with a throttled message. Above that messages are applied at once, because throttled ones use up the broker's limit of
 /// unacknowledged messages.
 const HELD_MAX: usize = 1_000;
-
-/// A message that must wait until the rate allows it.
-#[derive(Debug)]
-pub(in super::super) struct Throttled {
-    pub(in super::super) until: Instant,
-    pub(in super::super) permit: OwnedSemaphorePermit,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
