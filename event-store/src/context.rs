@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::DomainEvent as _;
 use domain::{Actor, CommandId, Decider};
 
-use crate::record::CommandHash;
+use crate::command_hash::CommandHash;
 use crate::threads::Threads;
 
 /// Commands remembered per aggregate. A command that is sent again after more than this many others is treated as a new one.

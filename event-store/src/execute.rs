@@ -12,10 +12,11 @@ use domain::{AggregateKey, CommandId, CommandOf, Decider, Key};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
+use crate::command_hash::CommandHash;
 use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::{AppendError, ExecuteError, StoreError};
 use crate::log::RECORD_MAX_BYTES;
-use crate::record::{self, CommandHash};
+use crate::record;
 use crate::request::{Checked, Committed, Request};
 use crate::store::EventStore;
 use crate::threads::Links;

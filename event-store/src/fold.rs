@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use domain::Decider;
 use uuid::Uuid;
 
+use crate::command_hash::CommandHash;
 use crate::context::{CommandOutcome, Loaded, Origin};
 use crate::error::StoreError;
 use crate::log::RawRecord;
-use crate::record::{CommandHash, Record};
+use crate::record::Record;
 use crate::threads::RecordRef;
 
 /// A warning is logged when an aggregate with more records than this is loaded.

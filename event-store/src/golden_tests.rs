@@ -11,10 +11,12 @@ use domain::{Actor, AggregateKey, CommandId, Decider, Sealed, TenantId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::command_hash::CommandHash;
 use crate::feed;
 use crate::log::RawRecord;
-use crate::record::{self, CommandHash, Record, StoredEvent};
+use crate::record::{self, Record};
 use crate::request::Request;
+use crate::stored_event::StoredEvent;
 use crate::threads::{Cause, Link, Links, RecordRef};
 use crate::{subject, upcast};
 

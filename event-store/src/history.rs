@@ -14,8 +14,9 @@ use crate::context::Loaded;
 use crate::error::StoreError;
 use crate::log::RawRecord;
 use crate::position::Position;
-use crate::record::{Metadata, Record};
+use crate::record::Record;
 use crate::store::EventStore;
+use crate::stored_event::Metadata;
 
 const NANOS_PER_MILLI: u32 = 1_000_000;
 const NANOS_PER_MICRO: u32 = 1_000;

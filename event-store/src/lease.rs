@@ -76,7 +76,7 @@ struct Contender {
 
 impl Contender {
     async fn open(client: &Client, name: &str, owner: &str, term: Duration) -> Result<Self, StoreError> {
-        crate::jetstream::connected(client)?;
+        crate::jetstream_api::connected(client)?;
         let store = connection::jetstream(client).get_key_value(LEASES).await.map_err(unavailable)?;
         let value = Term { owner: owner.to_owned(), term_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX) };
         Ok(Self { store, name: name.to_owned(), value, term })

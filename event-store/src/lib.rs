@@ -12,6 +12,7 @@
 
 pub mod cache;
 pub mod clock;
+mod command_hash;
 pub mod connection;
 pub mod context;
 pub mod dead_letters;
@@ -21,6 +22,7 @@ pub mod feed;
 mod fold;
 pub mod history;
 pub mod jetstream;
+mod jetstream_api;
 pub mod lease;
 pub mod lifecycle;
 mod links;
@@ -31,6 +33,7 @@ pub mod position;
 pub mod record;
 pub mod request;
 pub mod store;
+mod stored_event;
 pub mod streams;
 pub mod subject;
 pub mod telemetry;
@@ -40,6 +43,7 @@ pub mod upcast;
 #[cfg(test)]
 mod golden_tests;
 
+pub use command_hash::CommandHash;
 pub use context::{CommandOutcome, Loaded, Origin, RecentCommands, Times};
 pub use error::{AppendError, ExecuteError, StoreError};
 pub use history::{At, Entry, Past, Recorded, Unreadable};
@@ -47,7 +51,8 @@ pub use jetstream::JetStreamLog;
 pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
 pub use memory::MemoryLog;
 pub use position::{EventToken, Position, PositionToken, WrittenPosition};
-pub use record::{CommandHash, Metadata, Record, StoredEvent};
+pub use record::Record;
 pub use request::{Checked, Committed, ExpectedVersion, Request};
 pub use store::EventStore;
+pub use stored_event::{Metadata, StoredEvent};
 pub use threads::{Cause, RecordRef, Standing, Threads};

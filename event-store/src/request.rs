@@ -7,8 +7,8 @@ use domain::{Actor, CommandId, Decider, Sealed};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::command_hash::CommandHash;
 use crate::context::{Origin, Times};
-use crate::record::CommandHash;
 use crate::threads::Cause;
 
 /// A command with everything that the log keeps about its sender and reason.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection;
 use crate::error::StoreError;
-use crate::jetstream::{ApiError, ask};
+use crate::jetstream_api::{ApiError, ask};
 use crate::log::RECORD_MAX_BYTES;
 
 pub const EVENTS: &str = "EVENTS";
@@ -77,7 +77,7 @@ pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> 
 }
 
 async fn ensure_now(client: &Client, replicas: usize) -> Result<(), SetupError> {
-    crate::jetstream::connected(client)?;
+    crate::jetstream_api::connected(client)?;
     check_server(client)?;
     for wanted in [events(replicas), feed(replicas), telemetry(replicas), dead_letters(replicas)] {
         match found(client, &wanted.name).await? {

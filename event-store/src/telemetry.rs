@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::error::{AppendError, StoreError};
 use crate::jetstream::append::publish;
 use crate::jetstream::reader::{self, Delivered};
-use crate::jetstream::stream_info;
+use crate::jetstream_api::stream_info;
 use crate::log::{LogInfo, Subscription};
 use crate::streams::{TELEMETRY, TELEMETRY_MAX_BYTES};
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::record::StoredEvent;
+use crate::stored_event::StoredEvent;
 
 /// Turns an event into its next schema.
 pub type Upcaster = fn(Value) -> Value;

@@ -19,7 +19,7 @@ use super::{DeadLetterReason, LENGTH_HEADER, NOBODY, ORIGIN_HEADER, PREFIX, REAS
 use crate::connection::REQUEST_TIMEOUT;
 use crate::error::StoreError;
 use crate::jetstream::read::{BatchEnd, batch_end, own_headers};
-use crate::jetstream::{connected, stream_info};
+use crate::jetstream_api::{connected, stream_info};
 use crate::streams::DEAD_LETTERS;
 
 /// Dead letters of one page.

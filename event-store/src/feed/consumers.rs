@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::StoreError;
-use crate::jetstream::{ApiError, ask};
+use crate::jetstream_api::{ApiError, ask};
 use crate::streams::FEED;
 
 /// Most consumers of one tenant.

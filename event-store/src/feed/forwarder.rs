@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FeedMessage, POSITION_HEADER, messages};
 use crate::clock;
 use crate::error::StoreError;
-use crate::jetstream::{connected, stream_info};
+use crate::jetstream_api::{connected, stream_info};
 use crate::log::{Delivery, Log, RawRecord};
 use crate::position::Position;
 use crate::streams::{FEED, FEED_MAX_AGE};

@@ -8,8 +8,9 @@ use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_EXPECTED_STRE
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 
-use super::{APPEND_TIMEOUT, Answer, ApiError, connected};
+use super::APPEND_TIMEOUT;
 use crate::error::AppendError;
+use crate::jetstream_api::{Answer, ApiError, connected};
 use crate::log::RECORD_MAX_BYTES;
 use crate::streams;
 

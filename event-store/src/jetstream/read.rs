@@ -12,9 +12,9 @@ use tokio::time::timeout;
 
 use super::reader::Delivered;
 use super::replies::{Incoming, Replies};
-use super::{ApiError, ask, connected};
 use crate::connection::REQUEST_TIMEOUT;
 use crate::error::StoreError;
+use crate::jetstream_api::{ApiError, ask, connected};
 use crate::log::RawRecord;
 use crate::{streams, subject};
 

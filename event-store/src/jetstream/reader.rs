@@ -12,9 +12,9 @@ use async_nats::{Client, Message};
 use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt};
 
-use super::{StreamInfo, connected, stream_info};
 use crate::connection;
 use crate::error::StoreError;
+use crate::jetstream_api::{StreamInfo, connected, stream_info};
 use crate::log::Delivery;
 
 /// Messages fetched ahead.
