@@ -1,6 +1,7 @@
 //! What all endpoints share: problems, extractors, replies, cursors, positions.
 
 pub(crate) mod body;
+mod command_headers;
 mod command_request;
 pub(crate) mod commands;
 pub(crate) mod cursor;

@@ -11,6 +11,7 @@
 //! `cargo run -p waybill -- openapi > docs/openapi.json`.
 
 mod auth;
+mod caller;
 mod campaigns;
 mod dead_letters;
 mod devices;
@@ -29,6 +30,7 @@ mod service;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod updates;
 
 pub use links::DownloadLinks;

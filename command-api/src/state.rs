@@ -17,11 +17,11 @@ use projections::{Db, Projections};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::auth::Tokens;
 use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
+use crate::tokens::Tokens;
 
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;

@@ -33,8 +33,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::auth::{Role, Tokens};
+use crate::caller::Role;
 use crate::state::App;
+use crate::tokens::Tokens;
 use crate::{ApiConfig, ApiState};
 
 /// Longest wait for anything in these tests.

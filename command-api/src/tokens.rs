@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Caller, Role};
+use crate::caller::{Caller, Role};
 use crate::http::Problem;
 
 /// How far clocks may be apart, in seconds.

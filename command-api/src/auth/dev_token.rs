@@ -8,10 +8,10 @@ use event_store::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::token::actor;
 use super::{DEFAULT_TENANT, Role};
 use crate::http::{Body, Problem};
 use crate::state::App;
+use crate::tokens::actor;
 
 /// Longest life of a dev token, in seconds.
 const EXPIRES_IN_MAX_S: u32 = 30 * 24 * 3_600;

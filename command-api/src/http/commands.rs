@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use axum::extract::MatchedPath;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, CommandOf, Decider, Key, Sealed};
 use event_store::{
@@ -16,6 +16,7 @@ use event_store::{
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::command_headers;
 use super::observe::SentCommand;
 use super::problem::Problem;
 use super::query;
@@ -29,10 +30,6 @@ const NO_REASON: &str =
     "no reason is given: this command changes the work of others, who may look for a reason in the history";
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
-/// Longest idempotency key, in bytes.
-const KEY_MAX_BYTES: usize = 255;
-/// Longest trace context that is kept, in bytes.
-const TRACEPARENT_MAX_BYTES: usize = 128;
 /// Parameters that a command takes.
 const PARAMETERS: [&str; 2] = ["dry_run", "reason"];
 
@@ -128,13 +125,13 @@ impl Envelope {
         };
         Ok(Self {
             route: format!("{} {}", parts.method, without_tenant(&route)),
-            key: idempotency_key(&parts.headers)?,
+            key: command_headers::idempotency_key(&parts.headers)?,
             fresh_id: clock::new_id(),
-            correlation_id: correlation_id(&parts.headers)?,
+            correlation_id: command_headers::correlation_id(&parts.headers)?,
             goes_on_with: None,
             sent: parts.extensions.get::<SentCommand>().cloned().unwrap_or_default(),
-            traceparent: text(&parts.headers, "traceparent").filter(|text| is_traceparent(text)),
-            if_match: if_match(&parts.headers),
+            traceparent: command_headers::traceparent(&parts.headers),
+            if_match: command_headers::if_match(&parts.headers),
             reason: find("reason").map(str::to_owned),
             request_digest: None,
             dry_run,
@@ -302,98 +299,9 @@ pub(super) fn without_tenant(route: &str) -> &str {
     route.strip_prefix("/tenants/{tenant_id}").unwrap_or(route)
 }
 
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    match single(headers, "Idempotency-Key")? {
-        None => Ok(None),
-        Some(key) if !key.is_empty() && key.len() <= KEY_MAX_BYTES => Ok(Some(key.to_owned())),
-        Some(_) => Err(Problem::bad_request(format!("Idempotency-Key is 1 to {KEY_MAX_BYTES} ASCII characters"))),
-    }
-}
-
-fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Problem> {
-    match single(headers, "X-Correlation-Id")? {
-        None => Ok(None),
-        Some(id) => id.parse().map(Some).map_err(|_| Problem::bad_request("X-Correlation-Id is a UUID")),
-    }
-}
-
-/// The value of a header that means something once.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next();
-    if values.next().is_some() {
-        return Err(query::refused(name, "is given twice"));
-    }
-    let text = first.map(|value| value.to_str()).transpose();
-    text.map_err(|_| query::refused(name, "has characters that aren't ASCII"))
-}
-
-/// `{version}-{trace id}-{parent id}-{flags}` in lower-case hexadecimal, neither id all zeros. Later versions may add more after it.
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let id = |part: &str, digits: usize| hex(part, digits) && part.bytes().any(|b| b != b'0');
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags, more @ ..] = &parts[..] else { return false };
-    let known = *version == "00";
-    let bounded = text.len() <= TRACEPARENT_MAX_BYTES && (more.is_empty() || !known);
-    bounded && hex(version, 2) && *version != "ff" && id(trace, 32) && id(parent, 16) && hex(flags, 2)
-}
-
-/// An unknown tag matches nothing. A proxy may have turned a tag into a weak one.
-fn if_match(headers: &HeaderMap) -> Option<ExpectedVersion> {
-    let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
-    tags.peek()?;
-    let tags: Vec<&str> = tags.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).collect();
-    let version = |tag: &&str| tag.trim().trim_start_matches("W/").trim_matches('"').parse().ok();
-    match tags.iter().any(|tag| tag.trim() == "*") {
-        true => Some(ExpectedVersion::Existing),
-        false => Some(ExpectedVersion::OneOf(tags.iter().filter_map(version).collect())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_header_that_is_given_twice_or_cannot_be_read_is_refused() {
-        let headers = |values: &[&[u8]]| {
-            let name = axum::http::HeaderName::from_static("idempotency-key");
-            values.iter().map(|value| (name.clone(), axum::http::HeaderValue::from_bytes(value).unwrap())).collect()
-        };
-        let key = |values: &[&[u8]]| idempotency_key(&headers(values)).map_err(|problem| problem.status().as_u16());
-        assert_eq!((key(&[]), key(&[b"k"])), (Ok(None), Ok(Some("k".to_owned()))));
-        for bad in [&[&b"k"[..], b"k"][..], &[b"\xfc"], &[b""]] {
-            assert_eq!(key(bad), Err(400));
-        }
-    }
-
-    #[test]
-    fn only_a_trace_context_of_the_w3c_is_kept() {
-        let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
-        assert!(is_traceparent(&format!("00-{trace}-{parent}-01")));
-        assert!(is_traceparent(&format!("01-{trace}-{parent}-01-more")));
-        for bad in [
-            String::new(),
-            "secret".to_owned(),
-            format!("00-{trace}-{parent}"),
-            format!("00-{trace}-{parent}-01-more"),
-            format!("ff-{trace}-{parent}-01"),
-            format!("00-{}-{parent}-01", trace.to_uppercase()),
-            format!("00-{}-{parent}-01", "0".repeat(32)),
-            format!("00-{trace}-{}-01", "0".repeat(16)),
-            format!("00-{trace}-{parent}-1"),
-            format!("01-{trace}-{parent}-01-{}", "x".repeat(TRACEPARENT_MAX_BYTES)),
-        ] {
-            assert!(!is_traceparent(&bad), "{bad}");
-        }
-    }
 
     #[test]
     fn the_twin_of_a_route_is_the_same_route() {

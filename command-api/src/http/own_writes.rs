@@ -9,7 +9,7 @@ use domain::{Actor, TenantId};
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-use crate::auth::Caller;
+use crate::caller::Caller;
 
 /// Most callers that are remembered, about 2 MiB.
 const CALLERS_MAX: u64 = 10_000;

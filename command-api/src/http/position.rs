@@ -12,7 +12,7 @@ use event_store::WrittenPosition;
 use projections::WaitError;
 use utoipa::IntoParams;
 
-use super::commands::single;
+use super::command_headers::single;
 use super::problem::Problem;
 use super::query;
 use crate::auth::Caller;
