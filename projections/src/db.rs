@@ -10,6 +10,7 @@ use event_store::lifecycle::Tasks;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor, Postgres, Row as _, Transaction};
 
+pub use crate::db_error::DbError;
 use crate::line::{Line, Lines, Watched};
 
 /// Connections of one process, with one per projection that holds its lock.
@@ -30,73 +31,13 @@ const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// Longest statement of projectors and of planning: one of them may concern all of a million devices. Only there so that nothing hangs
 /// for ever.
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
-/// Projectors look rows up by their keys, whatever the statistics of a table that is still growing say: PostgreSQL reads a table without
-/// any from end to end otherwise.
+/// Projectors look rows up by their keys. The statistics of a table that is still growing don't decide: PostgreSQL reads a table without
+/// any from end to end.
 const KEYED_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
-/// PostgreSQL's code of a statement that took too long, or that somebody cancelled.
-const QUERY_CANCELED: &str = "57014";
-/// PostgreSQL's codes of schemas, roles, columns and tables that don't exist.
-const NOT_YET_MADE: [&str; 4] = ["3F000", "42704", "42703", "42P01"];
 /// Oldest PostgreSQL that will do, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i32 = 150_000;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
-
-/// Why the read models could not be read or written.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum DbError {
-    /// PostgreSQL can't be reached or is starting. Trying again later is right.
-    #[error("PostgreSQL is not available: {0}")]
-    Unavailable(String),
-    /// The tables are of another version than this program's, or none are there: whoever has the role `projections` brings them up to date.
-    #[error("the read models' tables aren't made yet: {0}")]
-    NotMade(String),
-    /// PostgreSQL refused the statement, whatever the values in it: rights, a syntax it doesn't know.
-    #[error("PostgreSQL refused: {0}")]
-    Refused(String),
-    /// A row can't be read, or an event can't be applied: its values are at fault.
-    #[error("{0}")]
-    Invalid(String),
-}
-
-impl DbError {
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl From<sqlx::Error> for DbError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default().into_owned();
-                match code.get(..2).unwrap_or_default() {
-                    // Another try would take as long.
-                    _ if NOT_YET_MADE.contains(&code.as_str()) => Self::NotMade(error.to_string()),
-                    _ if code == QUERY_CANCELED => Self::Refused(error.to_string()),
-                    // Connection, resources, shutting down, serialization: another try may go through.
-                    "08" | "53" | "57" | "40" => Self::Unavailable(error.to_string()),
-                    // The values themselves, or a constraint on them.
-                    "22" | "23" => Self::Invalid(error.to_string()),
-                    _ => Self::Refused(error.to_string()),
-                }
-            }
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Unavailable(error.to_string()),
-            _ => Self::Invalid(error.to_string()),
-        }
-    }
-}
-
-impl From<serde_json::Error> for DbError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Invalid(error.to_string())
-    }
-}
 
 /// The read models' database. Connects when it is first needed, so that a process starts while PostgreSQL is down.
 #[derive(Clone)]

@@ -33,7 +33,7 @@ impl Durable {
         self.latest = Some((now, position));
     }
 
-    /// The highest position that stays, whatever happens to PostgreSQL.
+    /// The highest position that a death of PostgreSQL can't take back.
     pub(crate) fn position(&self, now: Instant) -> u64 {
         let old = |at: Instant| now.saturating_duration_since(at) >= ON_DISK_AFTER;
         let positions = [self.earlier, self.latest].into_iter().flatten().filter(|(at, _)| old(*at));

@@ -10,6 +10,7 @@
 pub mod census;
 mod compare;
 mod db;
+mod db_error;
 mod decode;
 pub mod downloads;
 mod durable;
@@ -22,6 +23,7 @@ mod replay;
 pub mod rollout;
 mod row;
 mod runner;
+mod sql;
 mod status_board;
 mod supervisor;
 mod table;

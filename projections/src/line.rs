@@ -16,7 +16,7 @@ use sqlx::{Connection as _, Describe, Either, Execute, Executor, PgConnection, P
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::DbError;
+use crate::db_error::DbError;
 
 /// How long PostgreSQL may take to answer a pulse.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -12,8 +12,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
-use crate::models::deadlines::parse;
-use crate::row::{Row as _, row};
+use crate::row::{Row as _, parse, row};
 use crate::table::Rows;
 use crate::watermark::Watermark;
 

@@ -9,7 +9,7 @@ use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
 use crate::db::{Db, DbError};
 use crate::models::{self, ReadModel};
 use crate::replay::{Replay, unavailable};
-use crate::runner::analyze;
+use crate::runner::statistics::analyze;
 
 /// Rebuilds a read model by name; `progress` is told the position reached and the end.
 pub async fn rebuild(

@@ -11,7 +11,7 @@ use sqlx::{Acquire as _, PgConnection};
 use crate::db::{Db, DbError, settle};
 use crate::decode::{Decoded, Unreadable};
 use crate::models::ReadModel;
-use crate::runner::{Parked, ParkedRecord};
+use crate::runner::parking::{Parked, ParkedRecord};
 
 /// Records applied in one transaction.
 const BATCH_RECORDS: usize = 10_000;

@@ -138,6 +138,16 @@ pub(crate) fn storable(value: Value) -> Value {
     }
 }
 
+/// An id or another value of the domain, from its text.
+pub(crate) fn parse<T: TryFrom<String, Error: std::fmt::Display>>(text: String) -> Result<T, DbError> {
+    T::try_from(text).map_err(|error| DbError::Invalid(error.to_string()))
+}
+
+/// The JSON word of a unit variant.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 /// Implements [`Row`] for a struct: its table, its key with the types, its other fields, and those that are `jsonb`.
 macro_rules! row {
     (

@@ -8,8 +8,8 @@ mod batch;
 mod checkpoint;
 mod owner;
 mod ownership;
-mod parking;
-mod statistics;
+pub(crate) mod parking;
+pub(crate) mod statistics;
 pub(crate) mod telemetry;
 
 use std::sync::Arc;
@@ -20,15 +20,14 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use checkpoint::Checkpoint;
-pub(crate) use parking::{Parked, ParkedRecord};
+use parking::{Parked, ParkedRecord};
 pub use parking::{Unparked, unpark};
-pub(crate) use statistics::analyze;
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
 use crate::models::ReadModel;
+use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
-use crate::supervisor::ProjectionState;
 use batch::{Batch, Batches};
 use owner::Owner;
 use ownership::Ownership;

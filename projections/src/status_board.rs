@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_store::Log;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +13,26 @@ use tokio_util::sync::CancellationToken;
 use crate::db::{Db, StoredStatus};
 use crate::durable::Durable;
 use crate::models;
-use crate::supervisor::ProjectionState;
 
 /// Pause between two looks at projections of another process.
 const FOLLOW_POLL: Duration = Duration::from_millis(100);
 /// How often it is looked whether the log is still the same one.
 const LOG_POLL: Duration = Duration::from_secs(5);
+
+/// How a projection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectionState {
+    Starting,
+    Running,
+    CaughtUp,
+    /// Waits for PostgreSQL or for the log.
+    Unavailable,
+    /// Its rows, of an older version, are made anew from the log; the old ones serve meanwhile.
+    Rebuilding,
+    /// Can't go on with this program.
+    Halted,
+}
 
 /// What is known of each projection; written by the runners, read by everybody.
 #[derive(Clone)]

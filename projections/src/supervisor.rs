@@ -11,27 +11,13 @@ use tokio::sync::watch;
 
 use crate::db::{Db, DbError};
 use crate::runner::telemetry::PRESENCE_VERSION;
+pub use crate::status_board::ProjectionState;
 use crate::status_board::{Entry, StatusBoard, show_others};
 use crate::{models, runner};
 
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
 /// Longest time until it is noticed that a read model which is waited for doesn't move.
 const TROUBLE_POLL: Duration = Duration::from_millis(20);
-
-/// How a projection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProjectionState {
-    Starting,
-    Running,
-    CaughtUp,
-    /// Waits for PostgreSQL or for the log.
-    Unavailable,
-    /// Its rows, of an older version, are made anew from the log; the old ones serve meanwhile.
-    Rebuilding,
-    /// Can't go on with this program.
-    Halted,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProjectionStatus {
@@ -121,7 +107,7 @@ impl Projections {
     }
 
     /// Waits until the named read models have come to a position once, and lets them gather as many records as they like meanwhile. A death
-    /// of PostgreSQL may have taken them back since: whoever reads looks at the position of what was read.
+    /// of PostgreSQL may have taken them back since, so a reader compares the position of what it read.
     pub async fn wait_patiently(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let mut news = self.board.news.subscribe();
         let arrival = async { while self.behind(names, wanted).is_some() && news.changed().await.is_ok() {} };

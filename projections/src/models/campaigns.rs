@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::devices::word;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::row::{ColumnValue, row};
+use crate::row::{ColumnValue, row, word};
 use crate::table::{Page, Rows, Select};
 
 /// A campaign.

@@ -11,7 +11,8 @@ use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
 use crate::models::pauses::PAUSED;
-use crate::models::wait_reason::is_held;
+use crate::row::parse;
+use crate::sql::is_held;
 use crate::watermark::Watermark;
 
 /// A clock that has run out, with what was believed when looking.
@@ -105,10 +106,6 @@ fn clock_of(row: &PgRow) -> Result<DueClock, DbError> {
         },
         seq: row.try_get::<i64, _>("seq")? as u64,
     })
-}
-
-pub(crate) fn parse<T: TryFrom<String, Error: std::fmt::Display>>(text: String) -> Result<T, DbError> {
-    T::try_from(text).map_err(|error| DbError::Invalid(error.to_string()))
 }
 
 fn phase(word: &str, wait_reason: Option<&str>) -> Result<Phase, DbError> {

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
 
-use super::deadlines::parse;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::row;
+use crate::row::{parse, row, word};
 use crate::table::{Page, Rows, Select};
 
 /// Most versions of a tenant that a version filter looks at.
@@ -173,11 +172,6 @@ fn set_profile(row: &mut DeviceRow, profile: &Profile) {
 
 fn transport(word: &str) -> Transport {
     serde_json::from_value(word.into()).unwrap_or_default()
-}
-
-/// The JSON word of a unit variant.
-pub(crate) fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn apply(row: &mut DeviceRow, event: &E) {

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
 
-use super::deadlines::parse;
-use super::wait_reason::is_held;
 use crate::db::{Db, DbError};
+use crate::row::parse;
+use crate::sql::is_held;
 
 /// Whether the preconditions in the JSON `of` hold for what was heard in `p` (a row of `device_presence`), at `$3`.
 pub(crate) fn hold(of: &str) -> String {

@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::devices::word;
 use super::pauses;
 use super::wait_reason::WaitReasonSql;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::row;
+use crate::row::{row, word};
 use crate::table::{Page, Rows, Select};
 
 /// An update. `phase` is the domain's word.

@@ -6,11 +6,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::preconditions;
-
-/// Whether the device in `d` is held at `now`.
-pub(crate) fn is_held(now: &str) -> String {
-    format!("(d.held AND (d.hold_until IS NULL OR d.hold_until > {now}))")
-}
+use crate::sql::is_held;
 
 /// Whether another update of the device in `d` keeps its turn until its next attempt.
 const BETWEEN_ATTEMPTS: &str = "EXISTS (SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id

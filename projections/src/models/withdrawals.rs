@@ -3,8 +3,8 @@
 use domain::{DeviceId, FirmwareId, TenantId};
 use sqlx::Row as _;
 
-use super::deadlines::parse;
 use crate::db::{Db, DbError};
+use crate::row::parse;
 
 /// Devices with an update of a firmware that was withdrawn or deleted, which can still be taken back, with that firmware.
 pub async fn due(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {

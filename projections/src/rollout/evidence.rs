@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::rows::CampaignRow;
 use crate::db::{DbError, ReadTx};
-use crate::models::deadlines::parse;
+use crate::row::parse;
 
 /// The failure gate counts it.
 const COUNTS: &str = "(m.gate_failed AND NOT m.gate_accepted)";

@@ -6,25 +6,9 @@
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
 use domain::version::TargetVersion;
-use serde::{Deserialize, Serialize};
 
-use super::rows::DeviceRow;
+use super::rows::{DeviceRow, TrackedUpdate};
 use crate::models::devices::{Place, place_of};
-
-/// A campaign's update that isn't confirmed, or has regressed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrackedUpdate {
-    pub(super) campaign: String,
-    component: String,
-    version: String,
-    #[serde(default)]
-    reported_version: Option<String>,
-    pub(super) ended: bool,
-    /// Its version runs: when it was queued, or by the device's own word since.
-    runs: bool,
-    /// The latest attempt brought other bytes under this version.
-    wrong_bytes: bool,
-}
 
 impl TrackedUpdate {
     /// Whether a device that reports this version runs the update's firmware.

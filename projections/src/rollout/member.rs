@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use domain::device::{CodeClass, DeviceEvent, WaitReason};
 
 use super::rows::{DeviceRow, MemberRow};
-use crate::models::devices::{Place, place_of, word};
+use crate::models::devices::{Place, place_of};
 use crate::models::updates::timed_out_code;
+use crate::row::word;
 
 /// Whether a device could begin something.
 pub(super) fn apply_to_device(device: &mut DeviceRow, event: &DeviceEvent) {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError};
-use crate::models::deadlines::parse;
+use crate::row::parse;
 
 const SQL: &str = "
 SELECT t.device_id, t.device_model, t.hardware_version, t.firmware_version, t.versions, t.lifecycle, t.held, t.hold_until,

@@ -13,9 +13,8 @@ use uuid::Uuid;
 use super::evidence;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
-use crate::models::deadlines::parse;
-use crate::models::devices::word;
 use crate::models::preconditions;
+use crate::row::{parse, word};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;

@@ -1,25 +1,7 @@
 //! Members that are to begin again: until they have a new update, the outcome of the old one is kept aside, and comes back where the new
 //! one is never to be.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-use super::rows::MemberRow;
-
-/// How a member's update had ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PastOutcome {
-    phase: String,
-    code: Option<String>,
-    attempt: u16,
-    reached_at: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    regressed_at: Option<DateTime<Utc>>,
-    late_confirmed: bool,
-    /// An operator has accepted it, also while it was kept aside.
-    failure_accepted: bool,
-    retry_of: Option<u32>,
-}
+use super::rows::{MemberRow, PastOutcome};
 
 impl MemberRow {
     /// As before its update was queued; what gates counted stays.

@@ -9,8 +9,6 @@ use domain::values::Priority;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 
-use super::late_confirmation::TrackedUpdate;
-use super::retry::PastOutcome;
 use crate::row::row;
 
 /// A campaign as the policy needs it.
@@ -103,6 +101,21 @@ row! {
     json { last_outcome, last_failure }
 }
 
+/// How a member's update had ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastOutcome {
+    pub(super) phase: String,
+    pub(super) code: Option<String>,
+    pub(super) attempt: u16,
+    pub(super) reached_at: Option<DateTime<Utc>>,
+    pub(super) ended_at: Option<DateTime<Utc>>,
+    pub(super) regressed_at: Option<DateTime<Utc>>,
+    pub(super) late_confirmed: bool,
+    /// An operator has accepted it, also while it was kept aside.
+    pub(super) failure_accepted: bool,
+    pub(super) retry_of: Option<u32>,
+}
+
 /// A device in a campaign. `phase` is `planned` until its update is queued.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemberRow {
@@ -158,6 +171,21 @@ row! {
         ready, ready_at
     }
     json { before_retry }
+}
+
+/// A campaign's update that isn't confirmed, or has regressed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrackedUpdate {
+    pub(super) campaign: String,
+    pub(super) component: String,
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) reported_version: Option<String>,
+    pub(super) ended: bool,
+    /// Its version runs: when it was queued, or by the device's own word since.
+    pub(super) runs: bool,
+    /// The latest attempt brought other bytes under this version.
+    pub(super) wrong_bytes: bool,
 }
 
 /// Whether a device could begin something, and what campaigns sent to it.

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::ownership::Ownership;
 use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
 use crate::db::{Db, DbError, settle};
+use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
-use crate::supervisor::ProjectionState;
 use crate::{presence, watermark};
 
 /// Version of the form of the rows from TELEMETRY.
