@@ -101,6 +101,11 @@ impl ServeArgs {
         self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
     }
 
+    /// The secrets that were given.
+    pub fn given_secrets(&self) -> secrets::Given<'_> {
+        secrets::Given { jwt: self.jwt_secret.as_ref(), download: self.download_secret.as_ref() }
+    }
+
     /// Checks the settings before anything is started.
     pub fn check(&self) -> anyhow::Result<()> {
         let both_secrets = self.jwt_secret.is_some() && self.download_secret.is_some();
@@ -108,7 +113,7 @@ impl ServeArgs {
             self.role == Role::All || both_secrets,
             "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET to the same values in each"
         );
-        secrets::check_given(self)?;
+        self.given_secrets().check()?;
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
             return Ok(());
         }

@@ -6,10 +6,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::config::ServeArgs;
-
 /// Shortest secret, in bytes.
 const MIN_BYTES: usize = 32;
+
+/// What the operator has given.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    pub jwt: Option<&'a String>,
+    pub download: Option<&'a String>,
+}
 
 /// Secrets, each long enough.
 pub struct Secrets {
@@ -20,24 +25,28 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Reads both, and makes those that nobody has given.
-    pub fn of(args: &ServeArgs) -> Result<Self> {
-        check_given(args)?;
+    /// Takes the given ones, reads the others in the data directory, and makes those that aren't there.
+    pub fn of(data_dir: &Path, given: Given<'_>) -> Result<Self> {
+        given.check()?;
         Ok(Self {
-            jwt: secret(&args.data_dir, args.jwt_secret.as_ref(), "jwt")?,
-            download: secret(&args.data_dir, args.download_secret.as_ref(), "download-links")?,
+            jwt: secret(data_dir, given.jwt, "jwt")?,
+            download: secret(data_dir, given.download, "download-links")?,
         })
     }
 }
 
-/// Refuses secrets that are too short.
-pub fn check_given(args: &ServeArgs) -> Result<()> {
-    let given = [("WAYBILL_JWT_SECRET", &args.jwt_secret), ("WAYBILL_DOWNLOAD_SECRET", &args.download_secret)];
-    for (name, secret) in given {
-        let bytes = secret.as_ref().map_or(MIN_BYTES, String::len);
-        ensure!(bytes >= MIN_BYTES, "{name} has {bytes} bytes, must have {MIN_BYTES} or more: openssl rand -hex 32");
+impl Given<'_> {
+    /// Refuses secrets that are too short.
+    pub fn check(self) -> Result<()> {
+        for (name, secret) in [("WAYBILL_JWT_SECRET", self.jwt), ("WAYBILL_DOWNLOAD_SECRET", self.download)] {
+            let bytes = secret.map_or(MIN_BYTES, String::len);
+            ensure!(
+                bytes >= MIN_BYTES,
+                "{name} has {bytes} bytes, must have {MIN_BYTES} or more: openssl rand -hex 32"
+            );
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn secret(data_dir: &Path, given: Option<&String>, file: &str) -> Result<Vec<u8>> {

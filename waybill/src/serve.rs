@@ -78,7 +78,7 @@ impl Checked {
         Ok(Self {
             broker: broker_address(&args.mqtt_url)?,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
-            secrets: Secrets::of(args)?,
+            secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
             objects,
         })
     }

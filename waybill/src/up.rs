@@ -9,10 +9,10 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 
 use crate::config::ServeArgs;
+use crate::out;
 use crate::secrets::write_private;
 use crate::serve::{self, Serving};
 use crate::stack::{NatsOptions, Passwords, Stack, Tools, ensure_free, free_port};
-use crate::{out, secrets};
 
 /// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
 pub const DATABASE_URL_FILE: &str = "database-url";
@@ -121,7 +121,7 @@ fn write_places(data_dir: &Path, stack: &Stack, http: SocketAddr) -> Result<()> 
 pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
     let tools = Tools::locate()?;
     args.check()?;
-    secrets::check_given(&given(extra))?;
+    given(extra).given_secrets().check()?;
     ensure_free(args.http_listen, "the HTTP API", "WAYBILL_HTTP_LISTEN")?;
     let nats = NatsOptions {
         listen: args.nats_listen,
