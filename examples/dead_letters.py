@@ -1,9 +1,10 @@
-"""Prints the messages of devices that Waybill could not take, with the reason. Runs as written beside `make up`:
+"""Prints the messages of devices that Waybill could not process, with the reason. Runs as written while `make up` runs:
 
     python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
     .venv/bin/python examples/dead_letters.py
 
-Needs the service's NATS user. `--subject 'dead.default.>'` shows one tenant's; `dead._.>` those whose tenant could not be told. One tenant's are also at GET /api/v1/dead-letters.
+Needs the service's NATS user. `--subject 'dead.default.>'` shows those of one tenant, `dead._.>` those whose tenant is not known. Those of one
+tenant are also at GET /api/v1/dead-letters.
 """
 
 import argparse

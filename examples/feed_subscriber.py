@@ -1,4 +1,4 @@
-"""Follows Waybill's public feed: first what is stored, then what comes. Runs as written beside `make up`:
+"""Follows Waybill's public feed: first stored events, then new ones. Runs as written while `make up` runs:
 
     python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
     .venv/bin/python examples/feed_subscriber.py --from 1
@@ -6,8 +6,8 @@
 Each message is one CloudEvents 1.0 event in NATS binary mode: its attributes are headers (ce-id, ce-type, ce-time, ...), its body is
 JSON. The subject is feed.{tenant}.{aggregate}.{event}, so `--subject 'feed.default.campaign.>'` follows one tenant's campaigns.
 
-Messages are read by direct get, which needs no consumer on the server: remember the last sequence number and continue after it. Or by a
-durable consumer, which remembers for you and holds one tenant's events only; make one over REST, then pull from it:
+Messages are read by direct get, which needs no consumer on the server: store the last sequence number and continue after it. Or by a
+durable consumer, which stores the position on the server and delivers one tenant's events only; create one over REST, then pull from it:
 
     curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"name":"reports","filter":"campaign.*"}' $B/api/v1/feed/consumers
     .venv/bin/python examples/feed_subscriber.py --consumer default_reports
@@ -23,7 +23,7 @@ from nats.js.errors import NotFoundError
 
 # Pause when the end of the feed is reached and nothing new was announced, in seconds.
 IDLE_SECONDS = 5
-# Messages asked for at once.
+# Messages per request.
 PULL_MESSAGES = 100
 
 
@@ -35,7 +35,7 @@ def show(sequence: int, subject: str, headers: dict, body: bytes) -> None:
 async def follow(args: argparse.Namespace) -> None:
     client = await nats.connect(args.server, user=args.user, password=args.password)
     stream = client.jetstream(domain="waybill")
-    # A live subscription only says that there is something new.
+    # The live subscription only signals that there are new events; they are read by direct get.
     news = asyncio.Event()
 
     async def announce(_message) -> None:
@@ -77,7 +77,7 @@ async def pull(args: argparse.Namespace) -> None:
             continue
         for message in messages:
             show(message.metadata.sequence.stream, message.subject, message.headers or {}, message.data)
-            # What isn't acknowledged comes again after 30 s.
+            # An unacknowledged message is delivered again after 30 s.
             await message.ack()
             shown += 1
     await client.close()
@@ -91,8 +91,8 @@ def main() -> None:
     parser.add_argument("--subject", default="feed.>")
     parser.add_argument("--from", dest="start", type=int, default=1, help="sequence number of the feed to begin at")
     parser.add_argument("--consumer", help="pull from this consumer, such as default_reports, instead")
-    parser.add_argument("--count", type=int, help="stop after so many events")
-    parser.add_argument("--once", action="store_true", help="stop at the end of what is stored")
+    parser.add_argument("--count", type=int, help="stop after this many events")
+    parser.add_argument("--once", action="store_true", help="stop at the end of the stored events")
     try:
         args = parser.parse_args()
         asyncio.run(pull(args) if args.consumer else follow(args))
