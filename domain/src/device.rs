@@ -15,33 +15,41 @@ mod expiry;
 mod lifecycle;
 mod mark;
 mod marked;
+mod phase;
 mod profile;
+mod progress;
 mod proof;
 mod queue;
+mod readiness;
 mod report;
 mod restart;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod update;
+mod update_spec;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use codes::{
-    CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
+    CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WRONG_BYTES, CodeClass,
+    IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 pub use events::{DeviceEvent, OfflineCause, UpdateRef};
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
+pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
-pub use update::{
-    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, Outcome, Phase, Update, UpdateKind, UpdateSpec, WaitReason,
-};
+pub use progress::UpdateState;
+pub use readiness::{Clocks, Conditions, Occupancy, Readiness, Turn};
+pub use update::Update;
+pub use update_spec::{BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateSpec};
 
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
@@ -65,8 +73,11 @@ pub struct LateStatus {
 }
 
 /// Whether a device is reachable.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Reachability {
     #[default]
     NeverSeen,
@@ -75,8 +86,11 @@ pub enum Reachability {
 }
 
 /// Lifecycle of a device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Lifecycle {
     #[default]
     Absent,
@@ -88,6 +102,12 @@ pub enum Lifecycle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     pub until: Option<DateTime<Utc>>,
+}
+
+impl Hold {
+    pub fn is_in_force(self, now: DateTime<Utc>) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// The firmware that a component was last confirmed to run.
@@ -237,7 +257,7 @@ impl Device {
     }
 
     pub fn is_held(&self, now: DateTime<Utc>) -> bool {
-        self.hold.is_some_and(|hold| hold.until.is_none_or(|until| now < until))
+        self.hold.is_some_and(|hold| hold.is_in_force(now))
     }
 
     /// The boot the device last reported.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::decider::Decider;
 use crate::device::{FirmwareSnapshot, Update};
@@ -14,8 +15,11 @@ use crate::thread::{Point, Thread};
 use crate::values::Sha256Digest;
 
 /// Kind of an upload.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum UpdateType {
     #[default]
     Firmware,
@@ -27,24 +31,6 @@ pub enum UpdateType {
 }
 
 impl UpdateType {
-    pub const ALL: [Self; 6] =
-        [Self::Firmware, Self::Software, Self::Application, Self::Config, Self::Bootloader, Self::SecurityPatch];
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.word() == word)
-    }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Firmware => "firmware",
-            Self::Software => "software",
-            Self::Application => "application",
-            Self::Config => "config",
-            Self::Bootloader => "bootloader",
-            Self::SecurityPatch => "security_patch",
-        }
-    }
-
     /// The component that such an upload replaces by default.
     pub fn component(self) -> &'static str {
         match self {
@@ -149,8 +135,11 @@ pub enum FirmwareCommand {
     Delete,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum FirmwareStatus {
     #[default]
     Absent,
@@ -161,16 +150,6 @@ pub enum FirmwareStatus {
 }
 
 impl FirmwareStatus {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::Active => "active",
-            Self::Deprecated => "deprecated",
-            Self::Withdrawn => "withdrawn",
-            Self::Deleted => "deleted",
-        }
-    }
-
     /// Whether its bytes may be downloaded, for an update of a device or without one. The bytes of a withdrawn firmware are available only
     /// to updates that can no longer be taken back.
     pub fn is_given_out(self, update: Option<&Update>) -> bool {

@@ -22,6 +22,7 @@ pub mod sealed;
 pub mod thread;
 pub mod values;
 pub mod version;
+mod words;
 
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, TenantId, UpdateId};

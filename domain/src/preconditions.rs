@@ -1,6 +1,7 @@
 //! Preconditions of an update. They are checked against the device's latest telemetry, which is not in events. So a process manager checks
 //! them, and the device's aggregate waits for its command.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Longest silence that a precondition allows: 31 days, in minutes.
@@ -21,7 +22,26 @@ pub struct Preconditions {
     pub max_silence_minutes: Option<u32>,
 }
 
+/// What was last heard of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    pub last_seen: DateTime<Utc>,
+    /// 0 to 100.
+    pub battery_percent: Option<i64>,
+    pub external_power: Option<bool>,
+}
+
 impl Preconditions {
+    /// Whether they are met at `now` by what was last heard of the device. Nothing heard meets none.
+    pub fn are_met(&self, heard: Option<Heard>, now: DateTime<Utc>) -> bool {
+        let Some(heard) = heard else { return false };
+        let charged = |least: u8| heard.battery_percent.is_some_and(|percent| percent >= i64::from(least));
+        let spoke_within = |minutes: u32| heard.last_seen >= now - TimeDelta::minutes(minutes.into());
+        self.min_battery_percent.is_none_or(charged)
+            && (!self.external_power || heard.external_power == Some(true))
+            && self.max_silence_minutes.is_none_or(spoke_within)
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -41,7 +41,7 @@ pub async fn census(db: &Db) -> Result<Census, DbError> {
         counted("SELECT status AS word, count(*) AS count FROM devices WHERE lifecycle = 'active' GROUP BY 1").await?;
     let in_flight = counted("SELECT '' AS word, count(*) AS count FROM devices WHERE live_ordinal IS NOT NULL").await?;
     let campaigns = counted("SELECT status AS word, count(*) AS count FROM campaigns GROUP BY 1").await?;
-    let statuses = CampaignStatus::ALL.into_iter().filter(|status| *status != CampaignStatus::Absent);
+    let statuses = CampaignStatus::all().filter(|status| *status != CampaignStatus::Absent);
     Ok(Census {
         devices: with_zeros(devices, REACHABILITIES.map(str::to_owned)),
         updates_in_flight: in_flight.first().map_or(0, |(_, count)| *count),

@@ -114,7 +114,7 @@ impl From<MemberView> for Member {
             device_id: member.device_id,
             wave: member.wave,
             rank: member.rank,
-            excluded: member.excluded,
+            excluded: member.excluded.map(|reason| reason.word().to_owned()),
             from_version: member.from_version,
             wait_reason: member.wait_reason,
             attempt: member.attempt,
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn left_out_is_said_by_yes_no_or_a_reason() {
         assert_eq!((left_out("true").unwrap(), left_out("false").unwrap()), (LeftOut::Yes, LeftOut::No));
-        for reason in Exclusion::ALL {
+        for reason in Exclusion::all() {
             assert_eq!(left_out(reason.word()).unwrap(), LeftOut::For(reason));
         }
         for word in ["", "TRUE", "nonsense", "*"] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::ids::{DeviceId, FirmwareId};
 use crate::preconditions::Preconditions;
@@ -21,32 +22,15 @@ pub const RETRIES_MAX: u16 = 10;
 /// Cumulative percentages of a staged campaign that names no waves.
 pub const STAGED_PERCENTAGES: [u8; 3] = [10, 50, 100];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Strategy {
     Immediate,
     Scheduled,
     Staged,
     Canary,
     BlueGreen,
-}
-
-impl Strategy {
-    pub const ALL: [Self; 5] = [Self::Immediate, Self::Scheduled, Self::Staged, Self::Canary, Self::BlueGreen];
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|strategy| strategy.word() == word)
-    }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Immediate => "immediate",
-            Self::Scheduled => "scheduled",
-            Self::Staged => "staged",
-            Self::Canary => "canary",
-            Self::BlueGreen => "blue_green",
-        }
-    }
 }
 
 /// How the next wave opens. On the last wave it has no effect.

@@ -206,7 +206,7 @@ fn commands() -> Vec<(&'static str, C)> {
     ]
 }
 
-/// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::ALL`]; `-` is `illegal_in_state`.
+/// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::all`]; `-` is `illegal_in_state`.
 const CHART: &str = "
 create        created           =         !campaign_exists         =                            =               =               =                =         =         =         =
 amend         !campaign_unknown amended   !campaign_unknown -                    -               -               -                -         -         -         -
@@ -232,8 +232,8 @@ fn each_command_has_in_each_status_the_effect_in_the_chart() {
     let rows: Vec<Vec<&str>> = CHART.trim().lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.len(), commands().len());
     for (row, (name, command)) in rows.iter().zip(commands()) {
-        assert_eq!((row[0], row.len()), (name, 1 + S::ALL.len()));
-        for (cell, status) in row[1..].iter().zip(S::ALL) {
+        assert_eq!((row[0], row.len()), (name, 1 + S::all().count()));
+        for (cell, status) in row[1..].iter().zip(S::all()) {
             let expected = cell.replace('+', " ");
             let expected = if expected == "-" { "!illegal_in_state" } else { &expected };
             assert_eq!(answer(&way_to(status), command.clone()), expected, "{name} while {status:?}");
@@ -243,7 +243,7 @@ fn each_command_has_in_each_status_the_effect_in_the_chart() {
 
 #[test]
 fn the_setup_commands_of_each_status_lead_to_it() {
-    for status in S::ALL {
+    for status in S::all() {
         let mut campaign = Campaign::default();
         events_of(&way_to(status)).iter().for_each(|event| campaign.apply(event));
         assert_eq!(campaign.status, status);
@@ -268,7 +268,7 @@ fn states_document() -> String {
         text.push_str(&format!("\n## {title}\n\n| state |"));
         rows.iter().for_each(|(name, _)| text.push_str(&format!(" {name} |")));
         text.push_str(&format!("\n|---|{}\n", "---|".repeat(rows.len())));
-        for status in S::ALL.into_iter().filter(|status| !matches!(status, S::Absent | S::Deleted)) {
+        for status in S::all().filter(|status| !matches!(status, S::Absent | S::Deleted)) {
             text.push_str(&format!("| `{}` |", status.word()));
             for (name, command) in &rows {
                 let past = if *name == "open_wave" { at_manual_gate(status) } else { way_to(status) };

@@ -1,14 +1,15 @@
 //! Applies events to the state of a device. It never fails and never validates: events in the log are facts.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 
 use super::codes::{CODE_WRONG_BYTES, CodeClass};
 use super::events::{DeviceEvent as E, UpdateRef};
 use super::mark::newer;
+use super::phase::{Outcome, Phase, WaitReason};
+use super::progress::UpdateState;
 use super::report::past_return;
-use super::update::{Outcome, Phase, Update, UpdateSpec, WaitReason};
+use super::update::Update;
+use super::update_spec::UpdateSpec;
 use super::{
     BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, LATE_KEPT_MAX, LateStatus,
     Lifecycle, Reachability,
@@ -119,13 +120,11 @@ impl Device {
         let update = Update {
             ordinal: reference.ordinal,
             spec: spec.clone(),
-            phase: Phase::Queued,
-            attempt: 0,
+            state: UpdateState::queued(),
             next_attempt: 1,
             grant: 0,
             image_failures: overtaken.map_or(0, |update| update.image_failures),
             wait_until,
-            reached: false,
             accepted_boot: None,
             installing_boot: None,
             claimed: false,
@@ -137,13 +136,8 @@ impl Device {
             unanswered: overtaken.map_or(0, |update| update.unanswered),
             wrong_bytes: overtaken.is_some_and(|update| update.wrong_bytes),
             told_before: overtaken.is_some_and(|update| update.attempt > 0 || update.told_before),
-            cancel_refused: false,
             seq: self.version,
-            not_before: None,
             command_seq: self.version,
-            before_cancel: None,
-            cancel_reason: None,
-            late: BTreeSet::new(),
             newest_report: None,
         };
         self.updates.insert(reference.ordinal, update);
@@ -197,51 +191,32 @@ impl Device {
 
 impl Update {
     fn apply(&mut self, event: &E, version: u64) {
+        self.state.apply(event);
         match event {
-            E::UpdateWaiting { reason, grant, retry_at, .. } => {
-                self.phase = Phase::Waiting(*reason);
+            E::UpdateWaiting { reason, grant, .. } => {
                 self.grant = grant.unwrap_or(self.grant);
                 self.unanswered += u16::from(*reason == WaitReason::Unresponsive);
-                self.cancel_refused = false;
-                match reason {
-                    WaitReason::Slot => self.not_before = None,
-                    WaitReason::Unresponsive => self.not_before = *retry_at,
-                    _ => {}
-                }
             }
             E::UpdateDispatched { update, grant } => {
-                self.phase = Phase::Dispatched;
-                self.attempt = update.attempt;
                 self.next_attempt = update.attempt;
                 self.grant = grant.unwrap_or(self.grant);
-                self.not_before = None;
                 (self.accepted_boot, self.installing_boot) = (None, None);
-                (self.claimed, self.cancel_refused, self.wrong_bytes) = (false, false, false);
+                (self.claimed, self.wrong_bytes) = (false, false);
                 (self.restart_seen, self.session) = (false, None);
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {
-                self.phase = Phase::Accepted;
-                self.reached = true;
                 self.unanswered = 0;
                 self.answered = self.attempt;
                 if self.accepted_boot.is_none() {
                     self.accepted_boot.clone_from(boot_id);
                 }
-                self.not_before = None;
             }
-            E::UpdateDeferred { until, retry_after_s, .. } => {
-                self.phase = Phase::Deferred;
+            E::UpdateDeferred { retry_after_s, .. } => {
                 (self.answered, self.deferred_for_s) = (self.attempt, *retry_after_s);
                 self.deferrals += 1;
-                self.not_before = Some(*until);
             }
-            E::UpdateDownloading { .. } => self.phase = Phase::Downloading,
-            E::UpdateVerifying { .. } => self.phase = Phase::Verifying,
-            E::UpdateInstalling { .. } => self.phase = Phase::Installing,
-            E::UpdateStaged { .. } => self.phase = Phase::Staged,
             E::UpdateRebooting { claimed, unseen, .. } => {
-                self.phase = Phase::Rebooting;
                 self.claimed |= claimed;
                 self.restart_seen |= !unseen;
             }
@@ -249,50 +224,13 @@ impl Update {
                 self.session = session.clone().or(self.session.take());
                 self.restart_seen |= restarted;
             }
-            E::UpdateAttemptFailed { code, class, retry_at, .. } => {
+            E::UpdateAttemptFailed { code, class, .. } => {
                 self.wrong_bytes = code == CODE_WRONG_BYTES;
-                self.phase = Phase::Waiting(WaitReason::Backoff);
                 self.next_attempt = self.attempt + 1;
-                self.cancel_refused = false;
-                self.not_before = Some(*retry_at);
                 self.image_failures += u16::from(*class == CodeClass::Image);
             }
-            E::UpdateConfirmed { .. } => self.phase = Phase::Ended(Outcome::Confirmed),
-            E::UpdateFailed { .. } => self.phase = Phase::Ended(Outcome::Failed),
-            E::UpdateTimedOut { .. } => self.phase = Phase::Ended(Outcome::TimedOut),
-            E::UpdateRejected { .. } => self.phase = Phase::Ended(Outcome::Rejected),
-            E::UpdateExpired { .. } => self.phase = Phase::Ended(Outcome::Expired),
-            E::UpdateSuperseded { .. } => self.phase = Phase::Ended(Outcome::Superseded),
-            E::UpdateCancelled { reason, .. } => {
-                self.phase = Phase::Ended(Outcome::Cancelled);
-                self.cancel_reason.clone_from(reason);
-            }
-            E::UpdateCancelling { reason, .. } => {
-                self.before_cancel = Some(self.phase);
-                self.cancel_reason.clone_from(reason);
-                self.phase = Phase::Cancelling;
-                self.command_seq = version;
-            }
-            E::UpdateCancelRefused { .. } => {
-                self.phase = self.before_cancel.take().unwrap_or(Phase::Accepted);
-                self.cancel_reason = None;
-                self.cancel_refused = true;
-                self.command_seq = version;
-            }
-            E::UpdateReportedLate { status, .. } => drop(self.late.insert(status.clone())),
-            E::Registered { .. }
-            | E::Recommissioned { .. }
-            | E::Amended { .. }
-            | E::Decommissioned {}
-            | E::Held { .. }
-            | E::Released {}
-            | E::CameOnline { .. }
-            | E::WentOffline { .. }
-            | E::InfoReported { .. }
-            | E::VersionsReported { .. }
-            | E::ReportedLate { .. }
-            | E::VersionRegressed { .. }
-            | E::UpdateQueued { .. } => {}
+            E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. } => self.command_seq = version,
+            _ => {}
         }
     }
 }

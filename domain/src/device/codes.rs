@@ -1,6 +1,7 @@
 //! Failure codes of the device protocol: a closed list plus `x_…`. The class of a code decides what follows.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// Longest code, in bytes.
 pub const CODE_MAX_BYTES: usize = 32;
@@ -8,8 +9,9 @@ pub const CODE_MAX_BYTES: usize = 32;
 pub const IMAGE_ATTEMPTS_MAX: u16 = 2;
 
 /// What follows from a failure code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum CodeClass {
     /// The device asks for a later time. Not a failure.
     Defer,
@@ -23,6 +25,8 @@ pub enum CodeClass {
 
 /// The device is at work on other bytes than it was told to fetch.
 pub const CODE_WRONG_BYTES: &str = "digest_mismatch";
+/// A confirmed version, or the one of the present attempt, is gone again.
+pub const CODE_VERSION_REGRESSED: &str = "version_regressed";
 /// Code of the server for a working device that stays silent too long.
 pub const CODE_SILENT: &str = "x_silent";
 /// Code of the server for an update that exceeds the time for all attempts together.
@@ -42,7 +46,7 @@ pub fn class_of(code: &str) -> CodeClass {
 
 /// Whether a code is in the protocol's list or an `x_…` of the device maker.
 pub fn is_code(code: &str) -> bool {
-    const IMAGE: [&str; 4] = ["install_failed", "boot_failed", "health_check_failed", "version_regressed"];
+    const IMAGE: [&str; 4] = ["install_failed", "boot_failed", "health_check_failed", CODE_VERSION_REGRESSED];
     let own = code.strip_prefix("x_").is_some_and(|rest| {
         !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     });

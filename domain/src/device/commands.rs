@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::events::OfflineCause;
 use super::mark::Arrival;
+use super::phase::Phase;
 use super::profile::{Profile, ProfilePatch};
-use super::update::{CampaignRef, FirmwareSnapshot, Limits, Phase, UpdateKind};
+use super::update_spec::{CampaignRef, FirmwareSnapshot, Limits, UpdateKind};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
@@ -40,8 +42,9 @@ pub struct Grant {
 }
 
 /// Statuses that a device uses in reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ReportStatus {
     Received,
     Deferred,
@@ -55,25 +58,6 @@ pub enum ReportStatus {
     Rejected,
     Cancelled,
     CancelRefused,
-}
-
-impl ReportStatus {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Deferred => "deferred",
-            Self::Downloading => "downloading",
-            Self::Verifying => "verifying",
-            Self::Installing => "installing",
-            Self::Staged => "staged",
-            Self::Rebooting => "rebooting",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-            Self::CancelRefused => "cancel_refused",
-        }
-    }
 }
 
 /// A device's report on an update. Progress isn't part of it: that goes to telemetry.

@@ -1,6 +1,7 @@
 //! The command that a device should have now. A pure function, so sending the command again is always correct.
 
-use super::update::{Phase, Update};
+use super::phase::Phase;
+use super::update::Update;
 use super::{Device, Lifecycle};
 
 /// The desired command of a device.

@@ -5,8 +5,9 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::update::FirmwareSnapshot;
+use super::update_spec::FirmwareSnapshot;
 use crate::values::FIRMWARE_COMPONENT;
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
@@ -17,8 +18,23 @@ pub const QUEUE_MAX: usize = 8;
 pub const QUEUE_GRANTED_MAX: usize = 2 * QUEUE_MAX;
 
 /// Why a device is excluded. The first reason that applies counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Exclusion {
     Decommissioned,
     Held,
@@ -38,52 +54,12 @@ pub enum Exclusion {
 }
 
 impl Exclusion {
-    pub const ALL: [Self; 14] = [
-        Self::Decommissioned,
-        Self::Held,
-        Self::WrongModel,
-        Self::WrongHardware,
-        Self::ComponentUnsupported,
-        Self::NoStandbySlot,
-        Self::Unsigned,
-        Self::AlreadyOnVersion,
-        Self::AlreadyNewer,
-        Self::VersionNotComparable,
-        Self::FromVersionUnmet,
-        Self::NotSampled,
-        Self::QueueFull,
-        Self::UpdateInProgress,
-    ];
-
     /// Whether the reason follows from the version that the device runs.
     pub fn is_of_version(self) -> bool {
         matches!(
             self,
             Self::AlreadyOnVersion | Self::AlreadyNewer | Self::VersionNotComparable | Self::FromVersionUnmet
         )
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| known.word() == word)
-    }
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Decommissioned => "decommissioned",
-            Self::Held => "held",
-            Self::WrongModel => "wrong_model",
-            Self::WrongHardware => "wrong_hardware",
-            Self::ComponentUnsupported => "component_unsupported",
-            Self::NoStandbySlot => "no_standby_slot",
-            Self::Unsigned => "unsigned",
-            Self::AlreadyOnVersion => "already_on_version",
-            Self::AlreadyNewer => "already_newer",
-            Self::VersionNotComparable => "version_not_comparable",
-            Self::FromVersionUnmet => "from_version_unmet",
-            Self::NotSampled => "not_sampled",
-            Self::QueueFull => "queue_full",
-            Self::UpdateInProgress => "update_in_progress",
-        }
     }
 }
 

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::codes::CodeClass;
 use super::mark::Mark;
+use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
-use super::update::{UpdateSpec, WaitReason};
+use super::update_spec::UpdateSpec;
 use crate::ids::CampaignId;
 use crate::sealed::Sealed;
 

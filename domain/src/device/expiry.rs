@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::codes::{CODE_SILENT, CODE_TIMED_OUT, CodeClass, IMAGE_ATTEMPTS_MAX};
 use super::commands::Clock;
 use super::decision::Decision;
-use super::update::{Phase, Update, WaitReason};
+use super::phase::{Phase, WaitReason};
+use super::update::Update;
 use super::{Device, DeviceEvent, OfflineCause, Reachability};
 use crate::sealed::Sealed;
 

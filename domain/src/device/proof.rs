@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::codes::CodeClass;
+use super::codes::{CODE_VERSION_REGRESSED, CodeClass};
 use super::commands::{Info, Presence};
 use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::{Arrival, Mark};
+use super::phase::{Outcome, Phase};
 use super::report::past_return;
-use super::update::{Outcome, Phase, Update};
+use super::update::Update;
 use super::{ConfirmedFirmware, Device, DeviceEvent as E, OfflineCause, Reachability};
 
 /// What a device reports about itself, with what was known before.
@@ -169,7 +170,7 @@ impl Decision {
         self.record_versions(presence, presence.versions.clone(), false);
         match judged {
             Some(update) if seen.shows_fallback(&update) => {
-                let code = "version_regressed".to_owned();
+                let code = CODE_VERSION_REGRESSED.to_owned();
                 self.fail(&update, Failure { code, class: CodeClass::Image, message: None });
             }
             Some(update) if seen.shows_trial(&update) => {

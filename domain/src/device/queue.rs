@@ -7,11 +7,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::commands::{Grant, UpdateRequest};
 use super::decision::Decision;
 use super::eligibility::{Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
-use super::update::{CampaignRef, FirmwareSnapshot, Phase, Update, UpdateKind, UpdateSpec, WaitReason};
-use super::{Device, DeviceEvent, Reachability, UpdateRef};
+use super::phase::{Phase, WaitReason};
+use super::readiness::{Occupancy, Turn};
+use super::update::Update;
+use super::update_spec::{CampaignRef, FirmwareSnapshot, UpdateKind, UpdateSpec};
+use super::{Device, DeviceEvent, Lifecycle, Reachability, UpdateRef};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
-use crate::values::Priority;
 
 /// Reason of an update that ended because its firmware was withdrawn: superseded if it waited, cancelled if it had begun.
 const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
@@ -19,13 +21,24 @@ const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
 const OVERTAKEN: &str = "overtaken";
 
 impl Device {
-    /// Whether another update is between two attempts. A later update does not begin then, unless it is critical or a rollback.
-    fn waits_behind_an_attempt(&self, update: &Update) -> bool {
-        let between = Phase::Waiting(WaitReason::Backoff);
-        let goes_first = update.phase == between
-            || update.spec.kind == UpdateKind::Rollback
-            || update.spec.priority == Priority::Critical;
-        !goes_first && self.updates.values().any(|other| other.ordinal != update.ordinal && other.phase == between)
+    /// What on the device keeps a waiting update from beginning.
+    fn hindrance(&self, update: &Update, now: DateTime<Utc>) -> Option<WaitReason> {
+        let between = |other: &&Update| other.phase == Phase::Waiting(WaitReason::Backoff);
+        let between_attempts = self.updates.values().filter(between).map(|other| other.ordinal).collect();
+        let occupancy = Occupancy {
+            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
+            online: self.reachability == Reachability::Online,
+            hold: self.hold,
+            live: self.live().map(|live| live.ordinal),
+            between_attempts: &between_attempts,
+        };
+        let turn = Turn {
+            ordinal: Some(update.ordinal),
+            waits_for: update.phase.wait_reason(),
+            not_before: update.not_before,
+            goes_first: update.spec.goes_first(),
+        };
+        occupancy.hindrance(&turn, occupancy.is_held(now))
     }
 }
 
@@ -133,16 +146,10 @@ impl Decision {
             self.exclude(&update, reason);
             return;
         }
-        if self.device.is_held(self.now) {
-            self.wait(&update, WaitReason::Held, grant);
-        } else if other_is_live || self.device.waits_behind_an_attempt(&update) {
-            self.wait(&update, WaitReason::Busy, grant);
-        } else if self.device.reachability != Reachability::Online {
-            self.wait(&update, WaitReason::Offline, grant);
-        } else if self.is_conditional(&update) {
-            self.wait(&update, WaitReason::Precondition, grant);
-        } else {
-            self.dispatch(&update, grant);
+        match self.device.hindrance(&update, self.now) {
+            Some(reason) => self.wait(&update, reason, grant),
+            None if self.is_conditional(&update) => self.wait(&update, WaitReason::Precondition, grant),
+            None => self.dispatch(&update, grant),
         }
     }
 
@@ -173,17 +180,14 @@ impl Decision {
     /// Begins the next update that needs no slot: rollbacks first, then by priority, then by age.
     pub(super) fn begin_next_own(&mut self) {
         for _ in 0..=QUEUE_MAX {
-            if self.device.live().is_some()
-                || self.device.reachability != Reachability::Online
-                || self.device.is_held(self.now)
-            {
+            if self.device.live().is_some() {
                 return;
             }
             let ready = |update: &&Update| {
                 update.spec.campaign.is_none()
                     && update.phase.is_waiting()
                     && update.phase != Phase::Waiting(WaitReason::Precondition)
-                    && !self.device.waits_behind_an_attempt(update)
+                    && self.device.hindrance(update, self.now).is_none()
                     && update.not_before.is_none_or(|not_before| not_before <= self.now)
             };
             let first = self.device.updates.values().filter(ready).min_by_key(|update| {
@@ -245,7 +249,7 @@ impl Decision {
 
     /// Ends an update that was being cancelled.
     pub(super) fn cancelled(&mut self, update: &Update) {
-        let reason = update.cancel_reason.clone();
+        let reason = update.reason.clone();
         self.push(DeviceEvent::UpdateCancelled { update: update.reference(), reason, mark: None });
     }
 

@@ -7,7 +7,9 @@ use super::commands::{Report, ReportStatus as S};
 use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::Arrival;
-use super::update::{Outcome, PATIENCE_MAX_S, Phase, Update};
+use super::phase::{Outcome, Phase};
+use super::update::Update;
+use super::update_spec::PATIENCE_MAX_S;
 use super::{Device, DeviceEvent as E};
 
 /// Duration of a deferral when the device names none, in seconds.

@@ -6,6 +6,7 @@ mod proof;
 mod properties;
 mod queue;
 mod races;
+mod readiness;
 mod registration;
 mod reports;
 mod restarts;

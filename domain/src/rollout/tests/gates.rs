@@ -240,7 +240,7 @@ fn cancelling_ends_when_no_device_works_or_holds_a_slot() {
 #[test]
 fn only_campaigns_under_way_are_decided_on() {
     let mut view = running(settled(20, 0, 20), none());
-    for status in CampaignStatus::ALL {
+    for status in CampaignStatus::all() {
         view.status = status;
         let expected: &[&str] = match status {
             CampaignStatus::Running => &["close Failure 1 at 20"],

@@ -1,0 +1,75 @@
+//! Words of enums, as events, rows, requests and replies spell them. They are derived from the names of the variants, in snake case.
+
+/// Gives enums that derive the traits of strum their words.
+macro_rules! words {
+    ($($name:ty),+ $(,)?) => {$(
+        impl $name {
+            /// All variants, in the order of their declaration.
+            pub fn all() -> impl Iterator<Item = Self> {
+                <Self as strum::VariantArray>::VARIANTS.iter().copied()
+            }
+
+            /// Its name in events, rows, requests and replies.
+            pub fn word(self) -> &'static str {
+                self.into()
+            }
+
+            pub fn from_word(word: &str) -> Option<Self> {
+                word.parse().ok()
+            }
+        }
+    )+};
+}
+
+use crate::campaign::{CampaignStatus, Strategy};
+use crate::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, WaitReason};
+use crate::firmware::{FirmwareStatus, UpdateType};
+use crate::values::{Priority, Transport};
+
+words!(
+    CampaignStatus,
+    CodeClass,
+    Exclusion,
+    FirmwareStatus,
+    Lifecycle,
+    Outcome,
+    Priority,
+    Reachability,
+    ReportStatus,
+    Strategy,
+    Transport,
+    UpdateKind,
+    UpdateType,
+    WaitReason,
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agrees<T: serde::Serialize + Copy>(all: impl Iterator<Item = T>, word: impl Fn(T) -> &'static str) {
+        for value in all {
+            assert_eq!(serde_json::to_value(value).unwrap(), word(value));
+        }
+    }
+
+    #[test]
+    fn events_and_rows_spell_enums_alike() {
+        agrees(CampaignStatus::all(), CampaignStatus::word);
+        agrees(CodeClass::all(), CodeClass::word);
+        agrees(Exclusion::all(), Exclusion::word);
+        agrees(FirmwareStatus::all(), FirmwareStatus::word);
+        agrees(Lifecycle::all(), Lifecycle::word);
+        agrees(Outcome::all(), Outcome::word);
+        agrees(Priority::all(), Priority::word);
+        agrees(Reachability::all(), Reachability::word);
+        agrees(ReportStatus::all(), ReportStatus::word);
+        agrees(Strategy::all(), Strategy::word);
+        agrees(Transport::all(), Transport::word);
+        agrees(UpdateKind::all(), UpdateKind::word);
+        agrees(UpdateType::all(), UpdateType::word);
+        agrees(WaitReason::all(), WaitReason::word);
+        assert_eq!(WaitReason::from_word("backoff"), Some(WaitReason::Backoff));
+        assert_eq!(WaitReason::from_word("Backoff"), None);
+    }
+}
