@@ -3,14 +3,16 @@
 pub mod archive;
 pub mod campaigns;
 pub mod deadlines;
+pub(crate) mod device_now;
+pub(crate) mod device_row;
 pub mod devices;
 pub mod firmware;
 pub(crate) mod fleet;
 pub mod history;
 pub(crate) mod pauses;
 pub mod preconditions;
+pub(crate) mod timed_update;
 pub mod updates;
-pub(crate) mod wait_reason;
 pub mod withdrawals;
 
 use async_trait::async_trait;

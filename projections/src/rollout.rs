@@ -6,8 +6,10 @@
 
 mod apply;
 mod bulk;
+mod campaign_events;
 mod counts;
 mod evidence;
+mod fold;
 mod late_confirmation;
 mod member;
 mod members;
@@ -17,33 +19,36 @@ mod readiness;
 mod retry;
 mod row_keys;
 mod rows;
+mod standing;
+mod totals;
 
 use sqlx::PgConnection;
 
-pub use members::{
-    LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, Totals, is_retryable, members, totals, wait_reasons,
-};
+pub(crate) use bulk::{ends_a_part, run as run_bulk};
+pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub use planning::plan_candidates;
 pub use queries::{
     View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, view_in, withdrawable,
 };
-pub use rows::{CampaignRow, MemberRow, ProgressRow};
+pub use rows::{CampaignRow, ProgressRow};
+pub use totals::{Totals, totals, totals_of};
 
 use crate::db::DbError;
 use crate::decode::Decoded;
+use crate::models::device_row::DeviceRow;
+use crate::table::Rows;
 
-pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members", "rollout_devices"];
+pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members"];
 
-/// Applies records in order.
-pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-    // What concerns all members of a campaign at once is done on saved rows, in its place in the log.
-    for part in batch.split_inclusive(bulk::ends_a_part) {
-        let mut fold = apply::Fold::load(connection, part).await?;
-        for record in part {
-            fold.record(record)?;
-        }
-        fold.save(connection).await?;
-        bulk::run(connection, part).await?;
+/// Applies records in order; updates of devices, too. `devices` has the rows of all devices with an event in the batch.
+pub(crate) async fn apply(
+    connection: &mut PgConnection,
+    batch: &[Decoded],
+    devices: &mut Rows<DeviceRow>,
+) -> Result<(), DbError> {
+    let mut fold = fold::Fold::load(connection, batch, devices).await?;
+    for record in batch {
+        fold.apply(record)?;
     }
-    Ok(())
+    fold.save(connection).await
 }

@@ -3,6 +3,9 @@
 //! Rows travel as one array per column, never as JSON: PostgreSQL neither parses texts nor plans a join for them.
 
 use chrono::{DateTime, Utc};
+use domain::campaign::CampaignStatus;
+use domain::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
+use domain::values::{Priority, Transport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,17 +25,41 @@ pub(crate) trait Row: Clone + PartialEq + Send + Sync {
     const TABLE: &'static str;
     /// Columns of the primary key with their types.
     const KEY: &'static [(&'static str, &'static str)];
-    /// All columns, in the order in which they are read and bound.
-    const COLUMNS: &'static [&'static str];
+    /// All columns, in the order in which they are read and bound, by the fields that they belong to.
+    const COLUMNS: &'static [&'static [&'static str]];
 
     /// Values of the key's columns as text.
     fn key(&self) -> Vec<String>;
 
-    /// A row of a query that selects [`Self::COLUMNS`].
-    fn read(row: &PgRow) -> Result<Self, DbError>;
+    /// A row of a query that selects [`Self::columns`] first.
+    fn read(row: &PgRow) -> Result<Self, DbError> {
+        Self::read_from(row, 0)
+    }
+
+    /// A row of a query that selects [`Self::columns`] from the column `first` on.
+    fn read_from(row: &PgRow, first: usize) -> Result<Self, DbError>;
 
     /// Binds one array per column.
     fn bind<'q>(query: ArrayQuery<'q>, rows: &[Self]) -> Result<ArrayQuery<'q>, DbError>;
+
+    fn columns() -> impl Iterator<Item = &'static str> {
+        Self::COLUMNS.iter().flat_map(|columns| columns.iter().copied())
+    }
+
+    /// The columns of the table that a query calls `name`, for its SELECT.
+    fn columns_of(name: &str) -> String {
+        Self::columns().map(|column| format!("{name}.{column}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A field of a row that has several columns.
+pub(crate) trait ColumnGroup: Sized {
+    const COLUMNS: &'static [&'static str];
+
+    /// Reads its columns from `first` on.
+    fn read(row: &PgRow, first: usize) -> Result<Self, DbError>;
+
+    fn bind<'q>(query: ArrayQuery<'q>, values: &[&Self]) -> Result<ArrayQuery<'q>, DbError>;
 }
 
 /// A statement whose parameters are arrays.
@@ -96,6 +123,35 @@ impl ColumnValue for String {
     }
 }
 
+/// Enums travel as their words.
+macro_rules! words {
+    ($($value:ty),+) => {$(
+        impl ColumnValue for $value {
+            type Wire = String;
+
+            fn to_wire(&self) -> String {
+                self.word().to_owned()
+            }
+
+            fn from_wire(wire: String) -> Result<Self, DbError> {
+                Self::from_word(&wire).ok_or_else(|| DbError::Invalid(format!("{wire:?} is no {}", stringify!($value))))
+            }
+        }
+    )+};
+}
+words!(
+    CampaignStatus,
+    CodeClass,
+    Exclusion,
+    Lifecycle,
+    Outcome,
+    Priority,
+    Reachability,
+    Transport,
+    UpdateKind,
+    WaitReason
+);
+
 impl<T: ColumnValue> ColumnValue for Option<T> {
     type Wire = Option<T::Wire>;
 
@@ -148,31 +204,42 @@ pub(crate) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Implements [`Row`] for a struct: its table, its key with the types, its other fields, and those that are `jsonb`.
+/// Implements [`Row`] for a struct: its table, its key with the types, its other fields, those that are `jsonb`, and those that have several
+/// columns ([`ColumnGroup`]).
 macro_rules! row {
     (
         $row:ty = $table:literal key { $($key:ident: $kind:literal),+ $(,)? }
         columns { $($field:ident),* $(,)? }
         json { $($json:ident),* $(,)? }
+        $(groups { $($group:ident: $of:ty),* $(,)? })?
     ) => {
         impl $crate::row::Row for $row {
             const TABLE: &'static str = $table;
             const KEY: &'static [(&'static str, &'static str)] = &[$((stringify!($key), $kind)),+];
-            const COLUMNS: &'static [&'static str] =
-                &[$(stringify!($key),)+ $(stringify!($field),)* $(stringify!($json),)*];
+            const COLUMNS: &'static [&'static [&'static str]] = &[
+                &[$(stringify!($key),)+ $(stringify!($field),)* $(stringify!($json),)*],
+                $($(<$of as $crate::row::ColumnGroup>::COLUMNS,)*)?
+            ];
 
             fn key(&self) -> Vec<String> {
                 vec![$(self.$key.to_string()),+]
             }
 
-            fn read(row: &sqlx::postgres::PgRow) -> Result<Self, $crate::db::DbError> {
+            fn read_from(row: &sqlx::postgres::PgRow, first: usize) -> Result<Self, $crate::db::DbError> {
                 // Fields are read in the order in which they are written here.
-                let mut columns = 0..;
+                let mut columns = first..;
                 let mut next = || columns.next().unwrap_or_default();
                 Ok(Self {
                     $($key: $crate::row::ColumnValue::from_wire(sqlx::Row::try_get(row, next())?)?,)+
                     $($field: $crate::row::ColumnValue::from_wire(sqlx::Row::try_get(row, next())?)?,)*
                     $($json: $crate::row::from_json(sqlx::Row::try_get(row, next())?)?,)*
+                    $($($group: {
+                        let first = next();
+                        (1..<$of as $crate::row::ColumnGroup>::COLUMNS.len()).for_each(|_| {
+                            next();
+                        });
+                        $crate::row::ColumnGroup::read(row, first)?
+                    },)*)?
                 })
             }
 
@@ -181,12 +248,17 @@ macro_rules! row {
                 rows: &[Self],
             ) -> Result<$crate::row::ArrayQuery<'q>, $crate::db::DbError> {
                 use $crate::row::ColumnValue as _;
-                Ok(query
+                let query = query
                     $(.bind(rows.iter().map(|row| row.$key.to_wire()).collect::<Vec<_>>()))+
                     $(.bind(rows.iter().map(|row| row.$field.to_wire()).collect::<Vec<_>>()))*
                     $(.bind(
                         rows.iter().map(|row| $crate::row::to_json(&row.$json)).collect::<Result<Vec<_>, _>>()?,
-                    ))*)
+                    ))*;
+                $($(let query = $crate::row::ColumnGroup::bind(
+                    query,
+                    &rows.iter().map(|row| &row.$group).collect::<Vec<_>>(),
+                )?;)*)?
+                Ok(query)
             }
         }
     };

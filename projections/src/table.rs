@@ -5,9 +5,9 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
 
 use crate::db::{DbError, ReadTx};
 use crate::row::{Row, storable};
@@ -70,6 +70,10 @@ impl<R: Row> Rows<R> {
         self.rows.entry(row.key()).or_insert_with(|| Entry { before: Some(row.clone()), now: Some(row) });
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &R> {
+        self.rows.values().filter_map(|entry| entry.now.as_ref())
+    }
+
     /// All rows that there are.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut R> {
         self.rows.values_mut().filter_map(|entry| entry.now.as_mut())
@@ -102,14 +106,13 @@ impl<R: Row> Rows<R> {
 
 /// Rows by their keys, which come as one array of texts per column.
 fn select_sql<R: Row>() -> String {
-    let columns: Vec<String> = R::COLUMNS.iter().map(|column| format!("t.{column}")).collect();
     let names: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =
         R::KEY.iter().enumerate().map(|(index, (_, kind))| format!("${}::text[]::{kind}[]", index + 1)).collect();
     let join: Vec<String> = names.iter().map(|name| format!("t.{name} = k.{name}")).collect();
     format!(
         "SELECT {} FROM UNNEST({}) AS k ({}) JOIN {} t ON {}",
-        columns.join(", "),
+        R::columns_of("t"),
         arrays.join(", "),
         names.join(", "),
         R::TABLE,
@@ -120,13 +123,14 @@ fn select_sql<R: Row>() -> String {
 /// All columns of all rows, new or not.
 fn upsert_sql<R: Row>() -> String {
     let key: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
-    let arrays: Vec<String> = (1..=R::COLUMNS.len()).map(|number| format!("${number}")).collect();
-    let others = R::COLUMNS.iter().filter(|column| !key.contains(column));
+    let columns: Vec<&str> = R::columns().collect();
+    let arrays: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
+    let others = columns.iter().filter(|column| !key.contains(column));
     let set: Vec<String> = others.map(|column| format!("{column} = EXCLUDED.{column}")).collect();
     format!(
         "INSERT INTO {} ({}) SELECT * FROM UNNEST({}) ON CONFLICT ({}) DO UPDATE SET {}",
         R::TABLE,
-        R::COLUMNS.join(", "),
+        columns.join(", "),
         arrays.join(", "),
         key.join(", "),
         set.join(", ")
@@ -145,15 +149,17 @@ pub struct Page<R> {
 
 /// A list's statement in the making: conditions with their values, in order.
 pub(crate) struct Select {
-    from: &'static str,
+    columns: String,
+    from: String,
+    order: &'static str,
     conditions: Vec<String>,
     values: Vec<Value>,
 }
 
 impl Select {
     /// `from` names the rows as `t`.
-    pub(crate) fn from(from: &'static str) -> Self {
-        Self { from, conditions: Vec::new(), values: Vec::new() }
+    pub(crate) fn new(columns: String, from: impl Into<String>, order: &'static str) -> Self {
+        Self { columns, from: from.into(), order, conditions: Vec::new(), values: Vec::new() }
     }
 
     /// Adds a condition; `$` stands for the value's place, as `jsonb`.
@@ -162,21 +168,25 @@ impl Select {
         self.conditions.push(condition.replace('$', &format!("${}", self.values.len())));
     }
 
+    /// Adds a condition that has no value.
+    pub(crate) fn require(&mut self, condition: String) {
+        self.conditions.push(condition);
+    }
+
     pub(crate) fn equals(&mut self, column: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.filter(&format!("{column} = $ #>> '{{}}'"), value.clone());
         }
     }
 
-    /// One more than `limit` rows are read, to know whether there is a next page.
-    pub(crate) async fn page<R: DeserializeOwned>(
+    /// A page of the rows after `after`. One more than `limit` rows are read, to know whether there is a next page.
+    pub(crate) async fn page<R>(
         self,
         tx: &mut ReadTx,
-        columns: &str,
-        order: &str,
         after: Option<(String, Vec<Value>)>,
         limit: usize,
         count: bool,
+        read: impl Fn(&PgRow) -> Result<R, DbError>,
     ) -> Result<(Vec<R>, bool, Option<u64>), DbError> {
         let total = if count { Some(self.count(tx).await?) } else { None };
         let mut all = self;
@@ -190,9 +200,11 @@ impl Select {
             all.conditions.push(condition.replace('\u{1}', "$"));
         }
         let sql = format!(
-            "SELECT {columns} FROM {} WHERE {} ORDER BY {order} LIMIT {}",
+            "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}",
+            all.columns,
             all.from,
             all.condition(),
+            all.order,
             limit + 1
         );
         let mut query = sqlx::query(&sql);
@@ -201,8 +213,8 @@ impl Select {
         }
         let found = query.fetch_all(&mut *tx.0).await?;
         let more = found.len() > limit;
-        let rows = found.iter().take(limit).map(|row| Ok(serde_json::from_value(row.try_get(0)?)?));
-        Ok((rows.collect::<Result<_, DbError>>()?, more, total))
+        let rows: Result<_, DbError> = found.iter().take(limit).map(read).collect();
+        Ok((rows?, more, total))
     }
 
     async fn count(&self, tx: &mut ReadTx) -> Result<u64, DbError> {

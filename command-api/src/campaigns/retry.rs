@@ -50,9 +50,9 @@ pub(crate) async fn retry_campaign(
     app.command(&caller, &envelope.as_dry_run(), &key, CampaignCommand::Retry, None).await?;
     usable_firmware(&app, &caller, spec.firmware_id).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
-    if !projections::rollout::is_retryable(&mut tx, &id.to_string()).await? {
-        let late = projections::rollout::totals(&mut tx, &id.to_string()).await?.late_confirmed;
-        let detail = match late {
+    let totals = projections::rollout::totals(&mut tx, &caller.tenant, &id).await?;
+    if totals.retryable == 0 {
+        let detail = match totals.late_confirmed {
             0 => "no device of the campaign has failed or expired".to_owned(),
             late => format!(
                 "no device to retry: {late} devices whose update ended without success run the version anyway (late_confirmed)"

@@ -11,7 +11,7 @@ use domain::CampaignId;
 use event_store::clock;
 use projections::FLEET;
 use projections::campaigns::CampaignRow;
-use projections::rollout::{ProgressRow, Totals};
+use projections::rollout::{ProgressRow, totals_of};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -169,26 +169,20 @@ async fn status(
     min_position.wait(app, caller, &[FLEET]).await?;
     let (mut tx, row) = get::row(app, caller, id, &[FLEET]).await?;
     let waves = projections::rollout::progress(&mut tx, &caller.tenant, &id).await?;
-    let totals = projections::rollout::totals(&mut tx, &row.campaign_id).await?;
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();
     let now = clock::now();
     let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, now).await?;
-    Ok(Json(CampaignStatusBody { waits_for, ..body(row, &waves, totals, downloads, now) }))
+    Ok(Json(CampaignStatusBody { waits_for, ..body(row, &waves, downloads, now) }))
 }
 
-fn body(
-    row: CampaignRow,
-    waves: &[ProgressRow],
-    totals: Totals,
-    downloads: DownloadsBody,
-    now: DateTime<Utc>,
-) -> CampaignStatusBody {
+fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: DateTime<Utc>) -> CampaignStatusBody {
     let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
     let (enrolled, confirmed, failed) =
         (sum(|wave| wave.enrolled), sum(|wave| wave.confirmed), sum(|wave| wave.failed));
     let settled = confirmed + failed;
     let gate = row.closed_gate().cloned();
     let last_gate = last_gate(row.gate, row.gate_closed_at, row.gate_accepted);
+    let totals = totals_of(waves, row.summary.as_ref());
     let excluded = row.summary.as_ref().and_then(|summary| serde_json::to_value(&summary.excluded).ok());
     CampaignStatusBody {
         campaign_id: row.campaign_id,

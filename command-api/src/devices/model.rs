@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::DeviceId;
-use domain::device::{Device, Lifecycle, Reachability};
-use domain::values::{FIRMWARE_COMPONENT, Transport};
+use domain::device::Device;
+use domain::values::FIRMWARE_COMPONENT;
 use event_store::{Origin, clock};
 use projections::devices::DeviceView;
 use serde::Serialize;
@@ -102,12 +102,12 @@ impl DeviceBody {
             lorawan_dev_eui: profile.lorawan_dev_eui,
             chirpstack_app_id: profile.chirpstack_app_id,
             device_profile_id: profile.device_profile_id,
-            transport: transport_word(profile.transport).to_owned(),
+            transport: profile.transport.word().to_owned(),
             sync_state: "not_applicable",
             sync_error: None,
             chirpstack_synced: false,
-            lifecycle: lifecycle_word(device.lifecycle).to_owned(),
-            status: reachability_word(device.reachability).to_owned(),
+            lifecycle: device.lifecycle.word().to_owned(),
+            status: device.reachability.word().to_owned(),
             held: false,
             hold_until: None,
             last_seen: None,
@@ -153,12 +153,12 @@ impl From<DeviceView> for DeviceBody {
             lorawan_dev_eui: row.lorawan_dev_eui,
             chirpstack_app_id: row.chirpstack_app_id,
             device_profile_id: row.device_profile_id,
-            transport: row.transport,
+            transport: row.transport.word().to_owned(),
             sync_state: "not_applicable",
             sync_error: None,
             chirpstack_synced: false,
-            lifecycle: row.lifecycle,
-            status: row.status,
+            lifecycle: row.lifecycle.word().to_owned(),
+            status: row.status.word().to_owned(),
             held,
             hold_until: row.hold_until.filter(|_| held),
             last_seen: view.last_seen,
@@ -174,28 +174,4 @@ impl From<DeviceView> for DeviceBody {
 /// Where a device is found.
 pub(crate) fn location(id: &DeviceId) -> String {
     format!("/api/v1/devices/{id}")
-}
-
-fn transport_word(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Mqtt => "mqtt",
-        Transport::Lorawan => "lorawan",
-        Transport::Ddi => "ddi",
-    }
-}
-
-fn lifecycle_word(lifecycle: Lifecycle) -> &'static str {
-    match lifecycle {
-        Lifecycle::Absent => "absent",
-        Lifecycle::Active => "active",
-        Lifecycle::Decommissioned => "decommissioned",
-    }
-}
-
-fn reachability_word(reachability: Reachability) -> &'static str {
-    match reachability {
-        Reachability::NeverSeen => "never_seen",
-        Reachability::Online => "online",
-        Reachability::Offline => "offline",
-    }
 }

@@ -1,7 +1,7 @@
 //! An update as replies show it, from its device's aggregate or from the read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{Phase, Update, UpdateKind, WaitReason};
+use domain::device::Update;
 use domain::{DeviceId, UpdateId};
 use projections::updates::UpdateView;
 use serde::Serialize;
@@ -56,7 +56,7 @@ impl UpdateBody {
     /// As the device's aggregate says.
     pub(crate) fn of(device: &DeviceId, update: &Update) -> Self {
         let spec = &update.spec;
-        let kind = kind_word(spec.kind);
+        let kind = spec.kind.word();
         let id = |ordinal| UpdateId { device: device.clone(), ordinal }.to_string();
         // Of a campaign's update the waiting clock began earlier, with the wave.
         let waited = TimeDelta::seconds(spec.limits.wait_s.into());
@@ -71,15 +71,15 @@ impl UpdateBody {
             version: spec.firmware.version.clone(),
             from_version: spec.from_version.clone(),
             kind: kind.to_owned(),
-            priority: word(&spec.priority),
+            priority: spec.priority.word().to_owned(),
             campaign_id: spec.campaign.map(|campaign| campaign.id.to_string()),
             wave: spec.campaign.map(|campaign| campaign.wave),
             attempt: update.attempt,
             max_attempts: spec.max_attempts,
-            wait_reason: wait_reason(update.phase).map(|reason| word(&reason)),
-            code: None,
+            wait_reason: update.phase.wait_reason().map(|reason| reason.word().to_owned()),
+            code: update.code.clone(),
             message: None,
-            reason: None,
+            reason: update.reason.clone(),
             progress: None,
             bytes: None,
             retry_of: spec.retry_of.map(id),
@@ -96,59 +96,40 @@ impl UpdateBody {
 
 impl From<UpdateView> for UpdateBody {
     fn from(view: UpdateView) -> Self {
-        let row = view.row;
-        let phase = if row.regressed_at.is_some() { "regressed" } else { &row.phase };
+        let (row, reason) = (view.row, view.wait_reason);
+        let (state, kind) = (row.timed.state, row.kind.word());
+        let phase = if row.regressed_at.is_some() { "regressed" } else { state.phase.word() };
         Self {
             update_id: format!("{}~{}", row.device_id, row.ordinal),
             ordinal: row.ordinal,
-            names: status_names(phase, &row.kind),
+            names: status_names(phase, kind),
             firmware_id: row.firmware_id,
             component: row.component,
             version: row.version,
             from_version: row.from_version,
-            kind: row.kind,
-            priority: row.priority,
+            kind: kind.to_owned(),
+            priority: row.priority.word().to_owned(),
             campaign_id: row.campaign_id,
             wave: row.wave,
-            attempt: row.attempt,
+            attempt: state.attempt,
             max_attempts: row.max_attempts,
-            wait_reason: row.wait_reason,
-            code: row.code,
+            wait_reason: reason.map(|reason| reason.word().to_owned()),
+            code: state.code,
             message: row.message,
-            reason: row.reason,
+            reason: state.reason,
             progress: view.progress,
             bytes: view.bytes,
             retry_of: row.retry_of.map(|ordinal| format!("{}~{ordinal}", row.device_id)),
             queued_at: Some(row.queued_at),
             wait_until: row.wait_until,
-            reached_at: row.reached_at,
-            phase_since: Some(row.phase_since),
-            not_before: row.not_before,
-            ended_at: row.ended_at,
+            reached_at: row.timed.reached_at,
+            phase_since: Some(row.timed.phase_since),
+            not_before: state.not_before,
+            ended_at: row.timed.ended_at,
             regressed_at: row.regressed_at,
             device_id: row.device_id,
         }
     }
-}
-
-fn kind_word(kind: UpdateKind) -> &'static str {
-    match kind {
-        UpdateKind::Update => "update",
-        UpdateKind::Rollback => "rollback",
-        UpdateKind::Activate => "activate",
-    }
-}
-
-fn wait_reason(phase: Phase) -> Option<WaitReason> {
-    match phase {
-        Phase::Waiting(reason) => Some(reason),
-        _ => None,
-    }
-}
-
-/// A domain word as it stands in events.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Where an update is found.

@@ -92,7 +92,7 @@ pub(crate) async fn ota_status(
     let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
     Ok(Json(OtaStatus {
         device_id: device.device_id,
-        device_status: device.status,
+        device_status: device.status.word().to_owned(),
         firmware_version: device.firmware_version,
         update: page.items.into_iter().next().map(UpdateBody::from),
     }))

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::row::{ColumnValue, row, word};
+use crate::row::{ColumnValue, Row as _, row, word};
 use crate::table::{Page, Rows, Select};
 
 /// A campaign.
@@ -227,7 +227,8 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<CampaignRow>, DbError> {
-    let mut select = Select::from("campaigns t");
+    let order = "t.created_at DESC, t.campaign_id DESC";
+    let mut select = Select::new(CampaignRow::columns_of("t"), "campaigns t", order);
     select.equals("t.campaign_id", filter.id.as_ref());
     select.equals("t.status", filter.status.as_ref());
     select.equals("t.firmware_id", filter.firmware_id.as_ref());
@@ -239,8 +240,7 @@ pub async fn list(
         let condition = "(t.created_at, t.campaign_id) < (($ #>> '{}')::timestamptz, $ #>> '{}')".to_owned();
         (condition, vec![json!(created_at), json!(id)])
     });
-    let order = "t.created_at DESC, t.campaign_id DESC";
-    let (items, more, total) = select.page::<CampaignRow>(tx, "to_jsonb(t)", order, after, limit, count).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, CampaignRow::read).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.created_at.to_rfc3339(), row.campaign_id.clone()]);
     Ok(Page { items, next, total })
 }

@@ -4,13 +4,14 @@
 //! and judged only once everything has been heard that devices said before the deadline ([`Watermark`]). Clocks of waiting don't hang on it.
 
 use chrono::{DateTime, Utc};
-use domain::device::{Clock, Outcome, Phase, WaitReason};
+use domain::device::{Clock, Phase};
 use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
 use crate::models::pauses::PAUSED;
+use crate::models::timed_update::phase_of;
 use crate::row::parse;
 use crate::sql::is_held;
 use crate::watermark::Watermark;
@@ -98,33 +99,12 @@ fn clock_of(row: &PgRow) -> Result<DueClock, DbError> {
         device: parse(row.try_get("device_id")?)?,
         ordinal: row.try_get::<i64, _>("ordinal")? as u32,
         attempt: row.try_get::<i64, _>("attempt")? as u16,
-        phase: phase(row.try_get("phase")?, reason.as_deref())?,
+        phase: phase_of(row.try_get("phase")?, reason.as_deref())?,
         clock: match row.try_get("clock")? {
             "wait" => Clock::Wait,
             "total" => Clock::Total,
             _ => Clock::Phase,
         },
         seq: row.try_get::<i64, _>("seq")? as u64,
-    })
-}
-
-fn phase(word: &str, wait_reason: Option<&str>) -> Result<Phase, DbError> {
-    Ok(match word {
-        "queued" => Phase::Queued,
-        "waiting" => Phase::Waiting(match wait_reason {
-            Some(reason) => serde_json::from_value(reason.into())?,
-            None => WaitReason::Offline,
-        }),
-        "dispatched" => Phase::Dispatched,
-        "accepted" => Phase::Accepted,
-        "deferred" => Phase::Deferred,
-        "downloading" => Phase::Downloading,
-        "verifying" => Phase::Verifying,
-        "installing" => Phase::Installing,
-        "staged" => Phase::Staged,
-        "rebooting" => Phase::Rebooting,
-        "cancelling" => Phase::Cancelling,
-        "confirmed" => Phase::Ended(Outcome::Confirmed),
-        other => return Err(DbError::Invalid(format!("{other} is no phase of an open update"))),
     })
 }

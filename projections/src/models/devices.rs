@@ -1,19 +1,18 @@
 //! Read model `devices`: what operators list and filter.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
-use domain::device::{DeviceEvent as E, Profile};
-use domain::values::{FIRMWARE_COMPONENT, Transport};
+use domain::device::{DeviceEvent as E, Lifecycle, Phase, Profile, Reachability, WaitReason};
+use domain::values::FIRMWARE_COMPONENT;
 use domain::version::{FirmwareVersion, VersionRequirement};
 use domain::{DeviceId, TenantId};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
+pub use super::device_row::DeviceRow;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::{parse, row, word};
+use crate::row::{Row as _, parse};
 use crate::table::{Page, Rows, Select};
 
 /// Most versions of a tenant that a version filter looks at.
@@ -21,57 +20,10 @@ const VERSIONS_MAX: i64 = 10_000;
 /// No text continues with a character behind this one.
 const LAST_CHARACTER: u32 = 0x10_ffff;
 
-/// A device. `status` is `online`, `offline` or `never_seen`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeviceRow {
-    pub tenant: String,
-    pub device_id: String,
-    pub name: Option<String>,
-    pub device_type: Option<String>,
-    pub device_model: Option<String>,
-    pub manufacturer: Option<String>,
-    pub hardware_version: Option<String>,
-    pub firmware_version: Option<String>,
-    pub versions: BTreeMap<String, String>,
-    pub tags: BTreeMap<String, String>,
-    pub attributes: BTreeMap<String, String>,
-    pub timezone: Option<String>,
-    pub contact_interval_s: Option<u32>,
-    pub lorawan_dev_eui: Option<String>,
-    pub chirpstack_app_id: Option<String>,
-    pub device_profile_id: Option<String>,
-    pub transport: String,
-    /// `active` or `decommissioned`.
-    pub lifecycle: String,
-    pub status: String,
-    pub held: bool,
-    pub hold_until: Option<DateTime<Utc>>,
-    /// Ordinal of the update that has begun and not ended.
-    pub live_ordinal: Option<u32>,
-    /// Ordinals of updates that wait.
-    pub waiting: Vec<u32>,
-    pub boot_slots: Option<u8>,
-    /// Version of the aggregate.
-    pub version: u64,
-    pub registered_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-    pub position: u64,
-}
-
-row! {
-    DeviceRow = "devices" key { tenant: "text", device_id: "text" }
-    columns {
-        name, device_type, device_model, manufacturer, hardware_version, firmware_version, timezone,
-        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, transport, lifecycle, status,
-        held, hold_until, live_ordinal, boot_slots, version, registered_at, updated_at, position
-    }
-    json { versions, tags, attributes, waiting }
-}
-
 /// A device with what was last heard of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeviceView {
-    #[serde(flatten)]
+    /// With version and position of the device's latest event.
     pub row: DeviceRow,
     pub last_seen: Option<DateTime<Utc>>,
     pub signal_strength: Option<i64>,
@@ -80,60 +32,42 @@ pub struct DeviceView {
 
 pub(crate) const TABLES: &[&str] = &["devices"];
 
-/// Applies records in order.
-pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+/// The devices that a batch touches, also those that it registers.
+pub(crate) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Rows<DeviceRow>, DbError> {
     let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
     let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-    let mut rows = Rows::<DeviceRow>::load(connection, keys.collect()).await?;
+    let mut rows = Rows::load(connection, keys.collect()).await?;
     for record in of_devices() {
-        let key = vec![record.tenant(), record.id()];
         for event in record.device_events() {
-            if let E::Registered { profile, versions } = event {
-                rows.put(new_row(record, profile, versions));
+            if let E::Registered { profile, .. } = event {
+                rows.put(new_row(record, profile));
             }
-            let row = rows
-                .get_mut(&key)
-                .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
-            apply(row, event);
-            row.version = record.record.last_version();
-            row.updated_at = record.at();
-            row.position = record.raw.position;
+        }
+        if rows.get(&[record.tenant(), record.id()]).is_none() {
+            return Err(DbError::Invalid(format!("{} has no registration", record.raw.key)));
         }
     }
-    rows.save(connection).await
+    Ok(rows)
 }
 
-fn new_row(record: &Decoded, profile: &Profile, versions: &BTreeMap<String, String>) -> DeviceRow {
-    let mut row = DeviceRow {
-        tenant: record.tenant(),
-        device_id: record.id(),
-        name: None,
-        device_type: None,
-        device_model: None,
-        manufacturer: None,
-        hardware_version: None,
-        firmware_version: None,
-        versions: versions.clone(),
-        tags: BTreeMap::new(),
-        attributes: BTreeMap::new(),
-        timezone: None,
-        contact_interval_s: None,
-        lorawan_dev_eui: None,
-        chirpstack_app_id: None,
-        device_profile_id: None,
-        transport: String::new(),
-        lifecycle: "active".to_owned(),
-        status: "never_seen".to_owned(),
-        held: false,
-        hold_until: None,
-        live_ordinal: None,
-        waiting: Vec::new(),
-        boot_slots: None,
-        version: 0,
-        registered_at: record.at(),
-        updated_at: record.at(),
-        position: record.raw.position,
-    };
+/// Applies records in order. What runs is set by [`super::history`].
+pub(crate) fn apply(batch: &[Decoded], rows: &mut Rows<DeviceRow>) {
+    for record in batch {
+        let Some(row) = rows.get_mut(&[record.tenant(), record.id()]) else { continue };
+        for event in record.device_events() {
+            apply_event(row, event);
+            let is_moved = apply_place(row, event);
+            // An update's row has the version, too, and most of its events change nothing else.
+            if is_moved || event.update().is_none() {
+                (row.version, row.position) = (record.record.last_version(), record.raw.position);
+            }
+        }
+        row.firmware_version = row.versions.get(FIRMWARE_COMPONENT).cloned();
+    }
+}
+
+fn new_row(record: &Decoded, profile: &Profile) -> DeviceRow {
+    let mut row = DeviceRow::unregistered(record.tenant(), record.id(), record.at());
     set_profile(&mut row, profile);
     row
 }
@@ -151,7 +85,7 @@ fn profile_of(row: &DeviceRow) -> Profile {
         lorawan_dev_eui: row.lorawan_dev_eui.clone(),
         chirpstack_app_id: row.chirpstack_app_id.clone(),
         device_profile_id: row.device_profile_id.clone(),
-        transport: transport(&row.transport),
+        transport: row.transport,
     }
 }
 
@@ -167,106 +101,56 @@ fn set_profile(row: &mut DeviceRow, profile: &Profile) {
     row.lorawan_dev_eui.clone_from(&profile.lorawan_dev_eui);
     row.chirpstack_app_id.clone_from(&profile.chirpstack_app_id);
     row.device_profile_id.clone_from(&profile.device_profile_id);
-    row.transport = word(&profile.transport);
+    row.transport = profile.transport;
 }
 
-fn transport(word: &str) -> Transport {
-    serde_json::from_value(word.into()).unwrap_or_default()
-}
-
-fn apply(row: &mut DeviceRow, event: &E) {
+fn apply_event(row: &mut DeviceRow, event: &E) {
     match event {
-        E::Registered { versions, .. } => set_versions(row, versions),
-        E::Recommissioned { profile, versions } => {
+        E::Recommissioned { profile, .. } => {
             set_profile(row, profile);
-            row.versions.clear();
-            row.lifecycle = "active".to_owned();
-            row.status = "never_seen".to_owned();
+            (row.lifecycle, row.status) = (Lifecycle::Active, Reachability::NeverSeen);
             (row.held, row.hold_until) = (false, None);
-            set_versions(row, versions);
         }
-        E::Amended { patch, versions } => {
+        E::Amended { patch, .. } => {
             let (profile, _) = profile_of(row).patched(patch);
             set_profile(row, &profile);
-            set_versions(row, versions);
         }
-        E::Decommissioned {} => {
-            row.lifecycle = "decommissioned".to_owned();
-            row.status = "offline".to_owned();
-        }
+        E::Decommissioned {} => (row.lifecycle, row.status) = (Lifecycle::Decommissioned, Reachability::Offline),
         E::Held { until } => (row.held, row.hold_until) = (true, *until),
         E::Released {} => (row.held, row.hold_until) = (false, None),
-        E::CameOnline { .. } => row.status = "online".to_owned(),
-        E::WentOffline { .. } => row.status = "offline".to_owned(),
+        E::CameOnline { .. } => row.status = Reachability::Online,
+        E::WentOffline { .. } => row.status = Reachability::Offline,
         E::InfoReported { hardware_version, slots, contact_interval_s, attributes, .. } => {
             row.attributes.clone_from(attributes);
             row.hardware_version = hardware_version.clone().or(row.hardware_version.take());
             row.boot_slots = slots.or(row.boot_slots);
             row.contact_interval_s = contact_interval_s.or(row.contact_interval_s);
         }
-        E::VersionsReported { versions, .. } => set_versions(row, versions),
-        E::UpdateConfirmed { component, version, reported, .. } => {
-            let running = reported.as_ref().unwrap_or(version);
-            set_versions(row, &BTreeMap::from([(component.clone(), running.clone())]));
-        }
         _ => {}
     }
-    if let Some((ordinal, place)) = place_of(event) {
-        row.waiting.retain(|waiting| *waiting != ordinal);
-        if row.live_ordinal == Some(ordinal) {
-            row.live_ordinal = None;
-        }
-        match place {
-            Place::Waiting => row.waiting.push(ordinal),
-            Place::Live => row.live_ordinal = Some(ordinal),
-            Place::Ended => {}
-        }
+}
+
+/// Keeps which update is live and which wait. Returns whether an event changed that.
+fn apply_place(row: &mut DeviceRow, event: &E) -> bool {
+    let (Some(update), Some(phase)) = (event.update(), event.phase()) else { return false };
+    let ordinal = update.ordinal;
+    if phase.is_live() && row.live_ordinal == Some(ordinal) {
+        return false;
     }
-}
-
-fn set_versions(row: &mut DeviceRow, versions: &BTreeMap<String, String>) {
-    for (component, version) in versions {
-        if version.is_empty() {
-            row.versions.remove(component);
-        } else {
-            row.versions.insert(component.clone(), version.clone());
-        }
+    row.waiting.retain(|waiting| *waiting != ordinal);
+    row.between_attempts.remove(&ordinal);
+    if row.live_ordinal == Some(ordinal) {
+        row.live_ordinal = None;
     }
-    row.firmware_version = row.versions.get(FIRMWARE_COMPONENT).cloned();
-}
-
-/// Where an update is after an event: in the queue, begun, or over.
-pub(crate) enum Place {
-    Waiting,
-    Live,
-    Ended,
-}
-
-/// The update that an event moves, and where to.
-pub(crate) fn place_of(event: &E) -> Option<(u32, Place)> {
-    let ordinal = event.update()?.ordinal;
-    let place = match event {
-        E::UpdateQueued { .. } | E::UpdateWaiting { .. } | E::UpdateAttemptFailed { .. } => Place::Waiting,
-        E::UpdateDispatched { .. }
-        | E::UpdateAccepted { .. }
-        | E::UpdateDeferred { .. }
-        | E::UpdateDownloading { .. }
-        | E::UpdateVerifying { .. }
-        | E::UpdateInstalling { .. }
-        | E::UpdateStaged { .. }
-        | E::UpdateRebooting { .. }
-        | E::UpdateCancelling { .. }
-        | E::UpdateCancelRefused { .. } => Place::Live,
-        E::UpdateConfirmed { .. }
-        | E::UpdateFailed { .. }
-        | E::UpdateTimedOut { .. }
-        | E::UpdateRejected { .. }
-        | E::UpdateExpired { .. }
-        | E::UpdateSuperseded { .. }
-        | E::UpdateCancelled { .. } => Place::Ended,
-        _ => return None,
-    };
-    Some((ordinal, place))
+    if phase.is_live() {
+        row.live_ordinal = Some(ordinal);
+    } else if phase.is_waiting() {
+        row.waiting.push(ordinal);
+    }
+    if phase == Phase::Waiting(WaitReason::Backoff) {
+        row.between_attempts.insert(ordinal);
+    }
+    true
 }
 
 /// Which devices to list; all parts that are given must hold.
@@ -289,8 +173,25 @@ pub struct DeviceFilter {
     pub decommissioned: bool,
 }
 
-const FROM: &str = "devices t LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id";
-const COLUMNS: &str = "to_jsonb(t) || jsonb_build_object('last_seen', p.last_seen, 'signal_strength', p.signal_strength, 'battery_level', p.battery_level)";
+const FROM: &str = "devices t LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
+ LEFT JOIN LATERAL (SELECT max(u.seq) AS seq, max(u.position) AS position FROM updates u
+   WHERE u.tenant = t.tenant AND u.device_id = t.device_id) u ON true";
+
+fn columns() -> String {
+    format!("{}, p.last_seen, p.signal_strength, p.battery_level, u.seq, u.position", DeviceRow::columns_of("t"))
+}
+
+fn read(row: &PgRow) -> Result<DeviceView, DbError> {
+    let mut columns = DeviceRow::columns().count()..;
+    let mut next = || columns.next().unwrap_or_default();
+    let (last_seen, signal_strength, battery_level) =
+        (row.try_get(next())?, row.try_get(next())?, row.try_get(next())?);
+    let latest = |of_row: u64, of_updates: Option<i64>| of_row.max(of_updates.unwrap_or_default() as u64);
+    let mut device = DeviceRow::read(row)?;
+    device.version = latest(device.version, row.try_get(next())?);
+    device.position = latest(device.position, row.try_get(next())?);
+    Ok(DeviceView { row: device, last_seen, signal_strength, battery_level })
+}
 
 /// Devices by id.
 pub async fn list(
@@ -300,10 +201,10 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<DeviceView>, DbError> {
-    let mut select = Select::from(FROM);
+    let mut select = Select::new(columns(), FROM, "t.device_id");
     apply_filter(tx, &mut select, filter).await?;
     let after = after.map(|id| ("t.device_id > $ #>> '{}'".to_owned(), vec![Value::from(id)]));
-    let (items, more, total) = select.page::<DeviceView>(tx, COLUMNS, "t.device_id", after, limit, count).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items.last().filter(|_| more).map(|device| vec![device.row.device_id.clone()]);
     Ok(Page { items, next, total })
 }
@@ -352,9 +253,10 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
 }
 
 /// One device.
-pub async fn get(tx: &mut ReadTx, _tenant: &TenantId, device_id: &str) -> Result<Option<DeviceView>, DbError> {
-    let filter = DeviceFilter { ids: vec![device_id.to_owned()], decommissioned: true, ..DeviceFilter::default() };
-    Ok(list(tx, &filter, None, 1, false).await?.items.pop())
+pub async fn get(tx: &mut ReadTx, tenant: &TenantId, device_id: &str) -> Result<Option<DeviceView>, DbError> {
+    let sql = format!("SELECT {} FROM {FROM} WHERE t.tenant = $1 AND t.device_id = $2", columns());
+    let row = sqlx::query(&sql).bind(tenant.as_str()).bind(device_id).fetch_optional(&mut *tx.0).await?;
+    row.as_ref().map(read).transpose()
 }
 
 /// Devices of all tenants with an update that has begun, behind `after` in the order of tenant and id.

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::row::row;
+use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
 /// A firmware. `status` is `active`, `deprecated`, `withdrawn` or `deleted`.
@@ -133,7 +133,7 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<FirmwareRow>, DbError> {
-    let mut select = Select::from("firmware t");
+    let mut select = Select::new(FirmwareRow::columns_of("t"), "firmware t", "t.firmware_id");
     select.equals("t.firmware_id", filter.id.as_ref());
     select.equals("t.device_model", filter.device_model.as_ref());
     select.equals("t.manufacturer", filter.manufacturer.as_ref());
@@ -150,8 +150,7 @@ pub async fn list(
         select.filter("t.status <> $ #>> '{}'", "deleted");
     }
     let after = after.map(|id| ("t.firmware_id > $ #>> '{}'".to_owned(), vec![Value::from(id)]));
-    let (items, more, total) =
-        select.page::<FirmwareRow>(tx, "to_jsonb(t)", "t.firmware_id", after, limit, count).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, FirmwareRow::read).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.firmware_id.clone()]);
     Ok(Page { items, next, total })
 }

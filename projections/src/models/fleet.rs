@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use domain::events::FirmwareEvent;
 use sqlx::PgConnection;
 
-use super::{ReadModel, campaigns, devices, firmware, history, updates};
+use super::{ReadModel, campaigns, devices, firmware, history, pauses, updates};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::rollout;
@@ -24,7 +24,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        1
+        2
     }
 
     fn tables(&self) -> Vec<&'static str> {
@@ -46,11 +46,18 @@ impl ReadModel for FleetModel {
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        devices::apply_all(connection, batch).await?;
-        history::apply_all(connection, batch).await?;
-        firmware::apply_all(connection, batch).await?;
-        updates::apply_all(connection, batch).await?;
-        campaigns::apply_all(connection, batch).await?;
-        rollout::apply_all(connection, batch).await
+        // What concerns all members or updates of a campaign at once is done on saved rows, in its place in the log.
+        for part in batch.split_inclusive(|record| rollout::ends_a_part(record) || pauses::ends_a_part(record)) {
+            let mut devices = devices::load(connection, part).await?;
+            history::apply(connection, part, &mut devices).await?;
+            devices::apply(part, &mut devices);
+            firmware::apply_all(connection, part).await?;
+            campaigns::apply_all(connection, part).await?;
+            rollout::apply(connection, part, &mut devices).await?;
+            devices.save(connection).await?;
+            pauses::run(connection, part).await?;
+            rollout::run_bulk(connection, part).await?;
+        }
+        Ok(())
     }
 }

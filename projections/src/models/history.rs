@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use self::changes::{Change, VersionChange, VersionsRow};
+use self::changes::{Change, VersionChange};
+use super::device_row::DeviceRow;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::row;
+use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
 /// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed`: by an update whose outcome isn't known yet or wasn't
@@ -45,25 +46,23 @@ row! {
     json {  }
 }
 
-pub(crate) const TABLES: &[&str] = &["device_firmware_history", "device_versions"];
+pub(crate) const TABLES: &[&str] = &["device_firmware_history"];
 
-/// Applies records in order.
-pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
+/// Applies records in order: sets what the devices run, and records each change.
+pub(crate) async fn apply(
+    connection: &mut PgConnection,
+    batch: &[Decoded],
+    devices: &mut Rows<DeviceRow>,
+) -> Result<(), DbError> {
     let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
-    let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-    let mut known = Rows::<VersionsRow>::load(connection, keys.collect()).await?;
-    let open = of_devices().filter_map(|record| known.get(&[record.tenant(), record.id()]));
-    let mut history = Rows::<HistoryRow>::load(connection, open.flat_map(VersionsRow::open_entries).collect()).await?;
+    let open = of_devices().filter_map(|record| devices.get(&[record.tenant(), record.id()]));
+    let mut history = Rows::<HistoryRow>::load(connection, open.flat_map(DeviceRow::open_entries).collect()).await?;
     for record in of_devices() {
-        let (tenant, device_id) = (record.tenant(), record.id());
-        let fresh = || VersionsRow::new(&tenant, &device_id);
-        let mut row = known.get(&[tenant.clone(), device_id.clone()]).cloned().unwrap_or_else(fresh);
-        for change in row.follow(record.raw.position, record.device_events()) {
+        let Some(device) = devices.get_mut(&[record.tenant(), record.id()]) else { continue };
+        for change in device.apply_versions(record.raw.position, record.device_events()) {
             write(&mut history, record, change);
         }
-        known.put(row);
     }
-    known.save(connection).await?;
     history.save(connection).await
 }
 
@@ -105,14 +104,13 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<HistoryRow>, DbError> {
-    let mut select = Select::from("device_firmware_history t");
+    let mut select = Select::new(HistoryRow::columns_of("t"), "device_firmware_history t", "t.position, t.index");
     select.filter("t.device_id = $ #>> '{}'", device_id);
     let after = after.map(|(position, index)| {
         let condition = "(t.position, t.index) > (($)::bigint, ($)::bigint)".to_owned();
         (condition, vec![Value::from(position), Value::from(index)])
     });
-    let (items, more, total) =
-        select.page::<HistoryRow>(tx, "to_jsonb(t)", "t.position, t.index", after, limit, count).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, HistoryRow::read).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.position.to_string(), row.index.to_string()]);
     Ok(Page { items, next, total })
 }

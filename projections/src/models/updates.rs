@@ -1,24 +1,23 @@
-//! Read model `updates`: every update with its phase, and the times that its clocks need.
+//! Every update with its phase, and the times that its clocks need.
 
-use std::collections::BTreeSet;
-
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{CODE_TIMED_OUT, DeviceEvent as E, Limits, UpdateSpec, WaitReason};
+use chrono::{DateTime, Utc};
+use domain::device::{Clocks, Conditions, DeviceEvent as E, Limits, Turn, UpdateKind, UpdateSpec, WaitReason};
 use domain::preconditions::Preconditions;
-use domain::sealed::Sealed;
-use serde::{Deserialize, Serialize};
+use domain::values::Priority;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 
+use super::device_now::DeviceNow;
 use super::pauses;
-use super::wait_reason::WaitReasonSql;
+use super::timed_update::TimedUpdate;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::{row, word};
+use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
-/// An update. `phase` is the domain's word.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// An update.
+#[derive(Debug, Clone, PartialEq)]
 pub struct UpdateRow {
     pub tenant: String,
     pub device_id: String,
@@ -28,38 +27,18 @@ pub struct UpdateRow {
     pub firmware_id: String,
     pub component: String,
     pub version: String,
-    pub kind: String,
-    pub priority: String,
+    pub kind: UpdateKind,
+    pub priority: Priority,
     pub from_version: Option<String>,
     pub retry_of: Option<u32>,
     pub max_attempts: u16,
-    pub phase: String,
-    pub wait_reason: Option<String>,
-    pub attempt: u16,
-    pub code: Option<String>,
-    pub code_class: Option<String>,
+    pub timed: TimedUpdate,
     pub message: Option<String>,
-    /// Why it was superseded or cancelled, or in which phase it timed out.
-    pub reason: Option<String>,
     pub queued_at: DateTime<Utc>,
     pub wait_until: DateTime<Utc>,
-    /// The device's first `received`.
-    pub reached_at: Option<DateTime<Utc>>,
-    pub phase_since: DateTime<Utc>,
-    /// End of a deferral or of the pause before another attempt.
-    pub not_before: Option<DateTime<Utc>>,
-    /// Seconds that the working clock stood still: staged or deferred.
-    pub idle_s: f64,
     pub limits: Limits,
     pub preconditions: Option<Preconditions>,
-    pub ended_at: Option<DateTime<Utc>>,
     pub regressed_at: Option<DateTime<Utc>>,
-    /// Its device has refused to cancel the present attempt.
-    pub cancel_refused: bool,
-    /// Words of reports that came after the end.
-    pub late: BTreeSet<String>,
-    /// Not ended.
-    pub open: bool,
     /// No clock runs out before, the first perhaps much later; none runs without it.
     pub due_at: Option<DateTime<Utc>>,
     /// Version of the device at the update's latest event.
@@ -71,60 +50,40 @@ row! {
     UpdateRow = "updates" key { tenant: "text", device_id: "text", ordinal: "bigint" }
     columns {
         campaign_id, wave, firmware_id, component, version, kind, priority, from_version, retry_of, max_attempts,
-        phase, wait_reason, attempt, code, code_class, message, reason, queued_at, wait_until, reached_at,
-        phase_since, not_before, idle_s, ended_at, regressed_at, cancel_refused, open, due_at, seq, position
+        message, queued_at, wait_until, regressed_at, due_at, seq, position
     }
-    json { limits, preconditions, late }
-}
-
-/// An update with why it waits now, and what the device last said of its progress.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UpdateView {
-    #[serde(flatten)]
-    pub row: UpdateRow,
-    /// Percent of the present phase; none when the device said it of another.
-    pub progress: Option<i64>,
-    pub bytes: Option<i64>,
+    json { limits, preconditions }
+    groups { timed: TimedUpdate }
 }
 
 pub(crate) const TABLES: &[&str] = &["updates", "update_pauses"];
 
-/// Applies records in order.
-pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-    // A pause concerns all waiting updates of a campaign at once, in its place in the log.
-    for part in batch.split_inclusive(pauses::ends_a_part) {
-        apply_part(connection, part).await?;
-        pauses::run(connection, part).await?;
-    }
-    Ok(())
+/// The updates that a batch touches.
+pub(crate) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Rows<UpdateRow>, DbError> {
+    let keys = batch.iter().flat_map(|record| {
+        let ordinals = record.device_events().iter().filter_map(|event| event.update()).map(|update| update.ordinal);
+        ordinals.map(|ordinal| key_of(record, ordinal)).collect::<Vec<_>>()
+    });
+    Rows::load(connection, keys.collect()).await
 }
 
-async fn apply_part(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-    let key_of = |record: &Decoded, ordinal: u32| vec![record.tenant(), record.id(), ordinal.to_string()];
-    let keys = batch.iter().flat_map(|record| {
-        let events = record.device_events().iter();
-        events.filter_map(|event| event.update()).map(|update| key_of(record, update.ordinal)).collect::<Vec<_>>()
-    });
-    let mut rows = Rows::<UpdateRow>::load(connection, keys.collect()).await?;
-    for record in batch {
-        for (seq, event) in (record.record.first_version()..).zip(record.device_events()) {
-            let Some(update) = event.update() else { continue };
-            if let E::UpdateQueued { spec, wait_until, .. } = event {
-                rows.put(UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) });
-                continue;
-            }
-            let key = key_of(record, update.ordinal);
-            let row = rows.get_mut(&key).ok_or_else(|| {
-                DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key))
-            })?;
-            row.attempt = row.attempt.max(update.attempt);
-            apply(row, event, record.at());
-            row.due_at = row.next_look(record.at());
-            row.seq = seq;
-            row.position = record.raw.position;
-        }
+pub(crate) fn key_of(record: &Decoded, ordinal: u32) -> Vec<String> {
+    vec![record.tenant(), record.id(), ordinal.to_string()]
+}
+
+/// Applies one event. `seq`: the version to which it brings its device.
+pub(crate) fn apply(rows: &mut Rows<UpdateRow>, record: &Decoded, seq: u64, event: &E) -> Result<(), DbError> {
+    let Some(update) = event.update() else { return Ok(()) };
+    if let E::UpdateQueued { spec, wait_until, .. } = event {
+        rows.put(UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) });
+        return Ok(());
     }
-    rows.save(connection).await
+    let row = rows
+        .get_mut(&key_of(record, update.ordinal))
+        .ok_or_else(|| DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key)))?;
+    row.apply(event, record.at());
+    (row.seq, row.position) = (seq, record.raw.position);
+    Ok(())
 }
 
 fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTime<Utc>) -> UpdateRow {
@@ -137,177 +96,77 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         firmware_id: spec.firmware.firmware_id.to_string(),
         component: spec.firmware.component.clone(),
         version: spec.firmware.version.clone(),
-        kind: word(&spec.kind),
-        priority: word(&spec.priority),
+        kind: spec.kind,
+        priority: spec.priority,
         from_version: spec.from_version.clone(),
         retry_of: spec.retry_of,
         max_attempts: spec.max_attempts,
-        phase: "queued".to_owned(),
-        wait_reason: None,
-        attempt: 0,
-        code: None,
-        code_class: None,
+        timed: TimedUpdate::queued(record.at()),
         message: None,
-        reason: None,
         queued_at: record.at(),
         wait_until,
-        reached_at: None,
-        phase_since: record.at(),
-        not_before: None,
-        idle_s: 0.0,
         limits: spec.limits,
         preconditions: spec.preconditions,
-        ended_at: None,
         regressed_at: None,
-        cancel_refused: false,
-        late: BTreeSet::new(),
-        open: true,
         due_at: Some(wait_until),
         seq: 0,
         position: record.raw.position,
     }
 }
 
-fn apply(row: &mut UpdateRow, event: &E, at: DateTime<Utc>) {
-    let text = |message: &Option<Sealed<String>>| message.as_ref().and_then(|message| message.plain().cloned());
-    match event {
-        E::UpdateWaiting { reason, retry_at, .. } => {
-            enter(row, "waiting", at);
-            row.wait_reason = Some(word(reason));
-            row.cancel_refused = false;
-            match reason {
-                WaitReason::Slot => row.not_before = None,
-                WaitReason::Unresponsive => row.not_before = *retry_at,
-                _ => {}
-            }
-        }
-        E::UpdateDispatched { .. } => {
-            enter(row, "dispatched", at);
-            (row.not_before, row.cancel_refused) = (None, false);
-        }
-        E::UpdateAccepted { .. } => {
-            enter(row, "accepted", at);
-            row.reached_at = row.reached_at.or(Some(at));
-            row.not_before = None;
-        }
-        E::UpdateDeferred { code, until, .. } => {
-            enter(row, "deferred", at);
-            row.code.clone_from(code);
-            row.not_before = Some(*until);
-        }
-        E::UpdateDownloading { .. } => enter(row, "downloading", at),
-        E::UpdateVerifying { .. } => enter(row, "verifying", at),
-        E::UpdateInstalling { .. } => enter(row, "installing", at),
-        E::UpdateStaged { .. } => enter(row, "staged", at),
-        E::UpdateRebooting { .. } => enter(row, "rebooting", at),
-        E::UpdateAttemptFailed { code, class, message, retry_at, .. } => {
-            enter(row, "waiting", at);
-            row.wait_reason = Some("backoff".to_owned());
-            (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
-            (row.not_before, row.cancel_refused) = (Some(*retry_at), false);
-        }
-        E::UpdateConfirmed { .. } => end(row, "confirmed", at),
-        E::UpdateFailed { code, class, message, .. } => {
-            end(row, "failed", at);
-            (row.code, row.code_class, row.message) = (Some(code.clone()), Some(word(class)), text(message));
-        }
-        E::UpdateTimedOut { phase, code, .. } => {
-            end(row, "timed_out", at);
-            row.reason = Some(phase.clone());
-            (row.code, row.code_class, row.message) = (Some(timed_out_code(code)), None, None);
-        }
-        E::UpdateRejected { code, message, .. } => {
-            end(row, "rejected", at);
-            (row.code, row.message) = (Some(code.clone()), text(message));
-        }
-        E::UpdateExpired { .. } => end(row, "expired", at),
-        E::UpdateSuperseded { reason, .. } => {
-            end(row, "superseded", at);
-            row.reason = Some(reason.clone());
-        }
-        E::UpdateCancelling { .. } => {
-            // Remembered for a refusal.
-            row.reason = Some(row.phase.clone());
-            enter(row, "cancelling", at);
-        }
-        E::UpdateCancelRefused { .. } => {
-            let before = row.reason.take().unwrap_or_else(|| "accepted".to_owned());
-            enter(row, &before, at);
-            row.cancel_refused = true;
-        }
-        E::UpdateCancelled { reason, .. } => {
-            end(row, "cancelled", at);
-            row.reason.clone_from(reason);
-        }
-        E::UpdateReportedLate { status, .. } => drop(row.late.insert(status.clone())),
-        E::VersionRegressed { .. } => row.regressed_at = Some(at),
-        _ => {}
-    }
-}
-
-/// Older events don't say which clock ran out.
-pub(crate) fn timed_out_code(code: &Option<String>) -> String {
-    code.clone().unwrap_or_else(|| CODE_TIMED_OUT.to_owned())
-}
-
-fn enter(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
-    if matches!(row.phase.as_str(), "staged" | "deferred") && row.reached_at.is_some() {
-        row.idle_s += (at - row.phase_since).num_milliseconds() as f64 / 1_000.0;
-    }
-    row.phase = phase.to_owned();
-    row.phase_since = at;
-    row.wait_reason = None;
-}
-
-fn end(row: &mut UpdateRow, phase: &str, at: DateTime<Utc>) {
-    if row.phase == "cancelling" {
-        row.reason = None;
-    }
-    enter(row, phase, at);
-    row.ended_at = Some(at);
-    row.not_before = None;
-    row.open = false;
-}
-
 impl UpdateRow {
+    fn apply(&mut self, event: &E, at: DateTime<Utc>) {
+        self.timed.apply(event, at);
+        match event {
+            E::UpdateAttemptFailed { message, .. }
+            | E::UpdateFailed { message, .. }
+            | E::UpdateRejected { message, .. } => {
+                self.message = message.as_ref().and_then(|message| message.plain().cloned());
+            }
+            E::UpdateTimedOut { .. } => self.message = None,
+            E::VersionRegressed { .. } => self.regressed_at = Some(at),
+            _ => {}
+        }
+        self.due_at = self.next_look(at);
+    }
+
     /// When to look at the clocks next. It moves only when a clock runs out earlier, or that look is over: an index follows each move, and a
     /// look too early costs less than a move with every phase.
     fn next_look(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        match (self.due_at, self.first_clock()) {
+        let clocks = Clocks {
+            state: &self.timed.state,
+            of_campaign: self.campaign_id.is_some(),
+            limits: &self.limits,
+            wait_until: self.wait_until,
+            reached_at: self.timed.reached_at,
+            phase_since: self.timed.phase_since,
+            idle: self.timed.idle(),
+        };
+        match (self.due_at, clocks.first()) {
             (Some(due), Some(first)) if at < due && due <= first => Some(due),
             (_, first) => first,
         }
     }
 
-    /// When the first of the clocks can run out. Whatever is heard of the device only makes it later.
-    fn first_clock(&self) -> Option<DateTime<Utc>> {
-        if !self.open {
-            return None;
+    pub(crate) fn turn(&self) -> Turn {
+        Turn {
+            ordinal: Some(self.ordinal),
+            waits_for: self.timed.phase().wait_reason(),
+            not_before: self.timed.state.not_before,
+            goes_first: self.kind == UpdateKind::Rollback || self.priority == Priority::Critical,
         }
-        let phase = self.phase.as_str();
-        let after = |seconds: u32| Some(self.phase_since + TimeDelta::seconds(seconds.into()));
-        let waits = self.reached_at.is_none() && matches!(phase, "queued" | "waiting" | "dispatched" | "deferred");
-        let works = !matches!(phase, "staged" | "deferred");
-        let total =
-            TimeDelta::seconds(self.limits.total_s.into()) + TimeDelta::milliseconds((self.idle_s * 1_000.0) as i64);
-        let begins_by_itself = self.campaign_id.is_none()
-            && matches!(self.wait_reason.as_deref(), Some("backoff" | "held" | "unresponsive"));
-        let of_phase = match phase {
-            "dispatched" => after(self.limits.dispatch_s),
-            "downloading" => after(self.limits.downloading_s),
-            "accepted" | "verifying" | "installing" | "rebooting" => after(self.limits.phase_s),
-            "cancelling" => after(self.limits.cancel_s),
-            "deferred" => self.not_before,
-            "waiting" if begins_by_itself => self.not_before.or(Some(self.phase_since)),
-            _ => None,
-        };
-        let clocks = [
-            waits.then_some(self.wait_until),
-            self.reached_at.filter(|_| works).map(|reached_at| reached_at + total),
-            of_phase,
-        ];
-        clocks.into_iter().flatten().min()
     }
+}
+
+/// An update with why it waits now, and what the device last said of its progress.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdateView {
+    pub row: UpdateRow,
+    /// Why it waits, if it does.
+    pub wait_reason: Option<WaitReason>,
+    /// Percent of the present phase; none when the device said it of another.
+    pub progress: Option<i64>,
+    pub bytes: Option<i64>,
 }
 
 /// Which updates to list; all parts that are given must hold.
@@ -322,24 +181,32 @@ pub struct UpdateFilter {
     pub kind: Option<String>,
 }
 
-const FROM: &str = "updates t LEFT JOIN update_progress p ON p.tenant = t.tenant AND p.device_id = t.device_id AND p.ordinal = t.ordinal AND p.attempt = t.attempt";
+const FROM: &str = "updates t
+ LEFT JOIN update_progress r ON r.tenant = t.tenant AND r.device_id = t.device_id AND r.ordinal = t.ordinal AND r.attempt = t.attempt";
 /// A number belongs to the phase that the device reported with it, and not to the same phase another time.
-const PROGRESS: &str = "CASE WHEN t.open AND p.phase = t.phase AND p.at >= t.phase_since THEN p.progress END";
-const WAITER: WaitReasonSql = WaitReasonSql {
-    devices: "devices",
-    online: "(d.status = 'online')",
-    preconditions: "t.preconditions",
-    of_campaign: "t.campaign_id IS NOT NULL",
-    paused: pauses::PAUSED,
-    goes_first: "t.priority = 'critical' OR t.kind = 'rollback'",
-};
+const PROGRESS: &str = "CASE WHEN t.open AND r.phase = t.phase AND r.at >= t.phase_since THEN r.progress END";
 
-fn columns(now: DateTime<Utc>) -> String {
-    let reason = WAITER.reason(now);
-    format!(
-        "to_jsonb(t) || jsonb_build_object('progress', {PROGRESS}, 'bytes', p.bytes,
-           'wait_reason', CASE WHEN t.open AND t.phase = 'waiting' THEN coalesce({reason}, t.wait_reason) END)"
-    )
+fn columns() -> String {
+    format!("{}, {PROGRESS}, r.bytes, {}, {}", UpdateRow::columns_of("t"), pauses::PAUSED, DeviceNow::COLUMNS)
+}
+
+fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
+    let first = UpdateRow::columns().count();
+    let update = UpdateRow::read(row)?;
+    let wait_reason = match update.timed.phase().wait_reason() {
+        Some(reason) => {
+            let device = DeviceNow::read(row, first + 3)?;
+            let paused = row.try_get(first + 2)?;
+            let of_campaign = update.campaign_id.is_some();
+            let explained = device.and_then(|device| {
+                let met = update.preconditions.is_none_or(|preconditions| preconditions.are_met(device.heard, now));
+                device.occupancy().wait_reason(&update.turn(), Conditions { of_campaign, paused, met }, now)
+            });
+            explained.or(Some(reason))
+        }
+        None => None,
+    };
+    Ok(UpdateView { row: update, wait_reason, progress: row.try_get(first)?, bytes: row.try_get(first + 1)? })
 }
 
 /// Updates as they are at `now`, newest first.
@@ -351,7 +218,8 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<UpdateView>, DbError> {
-    let mut select = Select::from(FROM);
+    let from = format!("{FROM} {}", DeviceNow::join("t"));
+    let mut select = Select::new(columns(), from, "t.queued_at DESC, t.device_id DESC, t.ordinal DESC");
     select.equals("t.device_id", filter.device_id.as_ref());
     select.equals("t.campaign_id", filter.campaign_id.as_ref());
     select.equals("t.firmware_id", filter.firmware_id.as_ref());
@@ -367,8 +235,7 @@ pub async fn list(
             "(t.queued_at, t.device_id, t.ordinal) < (($ #>> '{}')::timestamptz, $ #>> '{}', ($)::bigint)".to_owned();
         (condition, vec![json!(queued_at), json!(device), Value::from(ordinal)])
     });
-    let order = "t.queued_at DESC, t.device_id DESC, t.ordinal DESC";
-    let (items, more, total) = select.page::<UpdateView>(tx, &columns(now), order, after, limit, count).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, |row| read(row, now)).await?;
     let next = items.last().filter(|_| more).map(|update| {
         vec![update.row.queued_at.to_rfc3339(), update.row.device_id.clone(), update.row.ordinal.to_string()]
     });

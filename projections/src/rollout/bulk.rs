@@ -5,11 +5,15 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignEvent, Sample};
-use sqlx::PgConnection;
+use domain::device::Outcome;
+use sqlx::{PgConnection, Row as _};
 
-use super::rows::{CampaignRow, DeviceRow, MemberRow, ProgressRow};
+use super::rows::{CampaignRow, MemberRow, ProgressRow};
+use super::standing::Standing;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
+use crate::models::device_row::DeviceRow;
+use crate::models::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::Rows;
 
@@ -22,8 +26,7 @@ JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_i
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
 /// Whom a retry lets begin again: failed, expired or fallen back, and not there all the same. The status counts them by it, too.
-pub(super) const RETRIED: &str =
-    "((m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
+const RETRIED: &str = "((m.outcome IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
       AND NOT m.late_confirmed)";
 /// To begin again, and without a new update or a slot for it.
 const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
@@ -41,12 +44,12 @@ fn concerns_all_members(event: &CampaignEvent) -> bool {
 }
 
 /// Whether the records after this one must see its members as it leaves them.
-pub(super) fn ends_a_part(record: &Decoded) -> bool {
+pub(crate) fn ends_a_part(record: &Decoded) -> bool {
     matches!(&record.events, Events::Campaign(events) if events.iter().any(concerns_all_members))
 }
 
 /// Does what the last record of a part asks of all members.
-pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Result<(), DbError> {
+pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Result<(), DbError> {
     let Some(record) = part.last() else { return Ok(()) };
     let Events::Campaign(events) = &record.events else { return Ok(()) };
     let campaign = [record.tenant(), record.id()];
@@ -57,8 +60,8 @@ pub(super) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
             }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
             CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
-            CampaignEvent::Finished { .. } => end(connection, &campaign, "expired", record.at()).await?,
-            CampaignEvent::Cancelled {} => end(connection, &campaign, "cancelled", record.at()).await?,
+            CampaignEvent::Finished { .. } => end(connection, &campaign, Outcome::Expired, record.at()).await?,
+            CampaignEvent::Cancelled {} => end(connection, &campaign, Outcome::Cancelled, record.at()).await?,
             _ => {}
         }
     }
@@ -78,7 +81,7 @@ async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sa
 async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
     let sql = "UPDATE rollout_members m SET gate_accepted = true,
                  failure_accepted = m.before_retry IS NULL AND m.code IS NOT NULL
-                   AND (m.phase <> 'confirmed' OR m.regressed_at IS NOT NULL),
+                   AND (m.outcome IS DISTINCT FROM 'confirmed' OR m.regressed_at IS NOT NULL),
                  before_retry = jsonb_set(m.before_retry, '{failure_accepted}', 'true')
                FROM rollout_campaigns c
                WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
@@ -88,27 +91,40 @@ async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result
 }
 
 /// Devices that never had their turn get their outcome with the campaign's; those that were to begin again keep the one they had.
-/// `outcome` is a count's name, too.
 async fn end(
     connection: &mut PgConnection,
     campaign: &[String; 2],
-    outcome: &'static str,
+    outcome: Outcome,
     at: DateTime<Utc>,
 ) -> Result<(), DbError> {
     change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::restore_outcome).await?;
-    let sql = format!(
+    let ended = sqlx::query(
         "WITH ended AS (
-           UPDATE rollout_members m SET phase = '{outcome}', ended_at = $3, holds_slot = false, ready = false, ready_at = NULL
+           UPDATE rollout_members m SET outcome = $4, ended_at = $3, holds_slot = false, ready = false, ready_at = NULL
            FROM rollout_campaigns c
            WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-             AND m.tenant = $1 AND m.campaign_id = $2 AND m.phase = 'planned' AND m.excluded IS NULL AND NOT m.holds_slot
+             AND m.tenant = $1 AND m.campaign_id = $2
+             AND m.outcome IS NULL AND m.ordinal IS NULL AND m.excluded IS NULL AND NOT m.holds_slot
            RETURNING m.wave)
-         UPDATE campaign_progress p SET {outcome} = p.{outcome} + n.members
-         FROM (SELECT wave, count(*) AS members FROM ended GROUP BY wave) n
-         WHERE p.tenant = $1 AND p.campaign_id = $2 AND p.wave = n.wave"
-    );
-    sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).bind(at).execute(connection).await?;
-    Ok(())
+         SELECT wave, count(*) FROM ended GROUP BY wave",
+    )
+    .bind(&campaign[0])
+    .bind(&campaign[1])
+    .bind(at)
+    .bind(outcome.word())
+    .fetch_all(&mut *connection)
+    .await?;
+    let counts = ended.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let counts: Vec<(i64, i64)> = counts.collect::<Result<_, DbError>>()?;
+    let key = |wave: &i64| vec![campaign[0].clone(), campaign[1].clone(), wave.to_string()];
+    let keys = counts.iter().map(|(wave, _)| key(wave)).collect();
+    let mut progress = Rows::<ProgressRow>::load(connection, keys).await?;
+    for (wave, members) in counts {
+        if let Some(progress) = progress.get_mut(&key(&wave)) {
+            progress.end_planned(outcome, members);
+        }
+    }
+    progress.save(connection).await
 }
 
 /// Changes all members for which a condition holds; it must not hold after the change.
@@ -120,8 +136,7 @@ async fn change_all(
 ) -> Result<(), DbError> {
     let rows = Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?;
     let urgent = rows.get(campaign).is_some_and(CampaignRow::is_urgent);
-    let columns: Vec<String> = MemberRow::COLUMNS.iter().map(|column| format!("m.{column}")).collect();
-    let columns = columns.join(", ");
+    let columns = MemberRow::columns_of("m");
     let sql = format!("SELECT {columns} {OF_PLAN} AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
     loop {
         let found = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).fetch_all(&mut *connection).await?;
@@ -139,21 +154,26 @@ async fn change_page(
     urgent: bool,
     change: &impl Fn(&mut MemberRow),
 ) -> Result<(), DbError> {
-    let wave_key =
-        |member: &MemberRow| vec![member.tenant.clone(), member.campaign_id.clone(), member.wave.to_string()];
-    let mut progress = Rows::<ProgressRow>::load(connection, members.iter().map(wave_key).collect()).await?;
-    let device_key = |member: &MemberRow| vec![member.tenant.clone(), member.device_id.clone()];
-    let devices = Rows::<DeviceRow>::load(connection, members.iter().map(device_key).collect()).await?;
-    let mut rows = Rows::<MemberRow>::default();
-    for before in members {
-        let mut member = before.clone();
+    let changed = members.iter().cloned().map(|mut member| {
         change(&mut member);
-        member.set_readiness(devices.get(&device_key(&member)), urgent);
-        if let Some(progress) = progress.get_mut(&wave_key(&member)) {
-            progress.change(&before, &member);
+        member
+    });
+    let mut changed: Vec<MemberRow> = changed.collect();
+    let mut progress = Rows::<ProgressRow>::load(connection, changed.iter().map(MemberRow::wave_key).collect()).await?;
+    let device_keys = members.iter().map(|member| member.device_key().to_vec()).collect();
+    let devices = Rows::<DeviceRow>::load(connection, device_keys).await?;
+    let latest = members.iter().filter_map(MemberRow::latest_update).collect();
+    let updates = Rows::<UpdateRow>::load(connection, latest).await?;
+    for (before, member) in members.iter().zip(&mut changed) {
+        let update = member.update_key().and_then(|key| updates.get(&key));
+        member.set_readiness(devices.get(&member.device_key()), update, urgent);
+        let (before, after) = (Standing::new(before, &updates), Standing::new(member, &updates));
+        if let Some(progress) = progress.get_mut(&member.wave_key()) {
+            progress.change(&before.contribution(), &after.contribution());
         }
-        rows.put(member);
     }
+    let mut rows = Rows::<MemberRow>::default();
+    changed.into_iter().for_each(|member| rows.put(member));
     rows.save(connection).await?;
     progress.save(connection).await
 }

@@ -1,78 +1,90 @@
-//! What one member contributes to the counts of its wave.
+//! Counts of a wave: changed by the difference that a record makes to one member.
 
+use std::collections::BTreeMap;
+
+use domain::device::Outcome;
 use event_store::RecordRef;
 
-use super::rows::{MemberRow, ProgressRow};
-
-/// Contributions that gates and the campaign's end rest on: all but slots and devices at work.
-const SETTLING: [usize; 8] = [0, 1, 2, 3, 4, 7, 8, 9];
-/// Failures, of an update or of one of its attempts.
-const FAILING: [usize; 2] = [2, 3];
-
-impl MemberRow {
-    /// Ended, or confirmed and since fallen back.
-    fn is_failed(&self) -> bool {
-        self.regressed_at.is_some() || matches!(self.phase.as_str(), "failed" | "timed_out" | "rejected")
-    }
-
-    pub(crate) fn is_ended(&self) -> bool {
-        self.ended_at.is_some()
-    }
-
-    fn contribution(&self) -> [i64; 11] {
-        let resting = matches!(self.phase.as_str(), "deferred" | "staged");
-        [
-            self.reached_at.is_some(),
-            self.phase == "confirmed" && self.regressed_at.is_none(),
-            self.is_failed(),
-            self.gate_failed,
-            self.gate_failed || self.confirmed_ever,
-            self.holds_slot,
-            self.phase == "cancelling" || (self.reached_at.is_some() && !self.is_ended() && !resting),
-            self.phase == "expired",
-            self.phase == "cancelled",
-            self.phase == "superseded",
-            self.is_failed() && self.failure_accepted,
-        ]
-        .map(i64::from)
-    }
-}
+use super::rows::ProgressRow;
+use super::standing::{Contribution, PLANNED};
 
 impl ProgressRow {
+    /// Takes a member's change into the counts.
+    pub(super) fn change(&mut self, before: &Contribution, after: &Contribution) {
+        let counters = [
+            (&mut self.reached, before.reached, after.reached),
+            (&mut self.confirmed, before.confirmed, after.confirmed),
+            (&mut self.failed, before.failed, after.failed),
+            (&mut self.gate_failed, before.gate_failed, after.gate_failed),
+            (&mut self.gate_settled, before.gate_settled, after.gate_settled),
+            (&mut self.in_use, before.in_use, after.in_use),
+            (&mut self.working, before.working, after.working),
+            (&mut self.expired, before.expired, after.expired),
+            (&mut self.cancelled, before.cancelled, after.cancelled),
+            (&mut self.superseded, before.superseded, after.superseded),
+            (&mut self.accepted_ended, before.accepted_ended, after.accepted_ended),
+            (&mut self.late_confirmed, before.late_confirmed, after.late_confirmed),
+            (&mut self.retryable, before.retryable, after.retryable),
+        ];
+        for (counter, before, after) in counters {
+            *counter += i64::from(after) - i64::from(before);
+        }
+        self.retries += after.retries - before.retries;
+        self.confirmed_ms += after.confirmed_ms - before.confirmed_ms;
+        move_one(&mut self.phases, before.phase, after.phase);
+        move_one(&mut self.failures, before.failure.as_deref(), after.failure.as_deref());
+    }
+
     /// Keeps which record changed what gates and the campaign's end rest on.
-    pub(crate) fn changed_by(&mut self, record: RecordRef, before: &MemberRow, after: &MemberRow) {
-        let (before, after) = (before.contribution(), after.contribution());
-        if SETTLING.into_iter().any(|index| before[index] != after[index]) {
+    pub(super) fn changed_by(&mut self, record: RecordRef, before: &Contribution, after: &Contribution) {
+        if settling(before) != settling(after) {
             self.last_outcome = Some(record);
         }
-        if FAILING.into_iter().any(|index| before[index] < after[index]) {
+        if (!before.failed && after.failed) || (!before.gate_failed && after.gate_failed) {
             self.last_failure = Some(record);
         }
+    }
+
+    /// Members that aren't excluded join the wave.
+    pub(super) fn enroll(&mut self, members: i64) {
+        self.enrolled += members;
+        add(&mut self.phases, PLANNED, members);
+    }
+
+    /// Planned members end with their campaign, in a phase that has a count.
+    pub(super) fn end_planned(&mut self, outcome: Outcome, members: i64) {
+        match outcome {
+            Outcome::Expired => (self.expired, self.retryable) = (self.expired + members, self.retryable + members),
+            Outcome::Cancelled => self.cancelled += members,
+            Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected | Outcome::Superseded => {}
+        }
+        add(&mut self.phases, PLANNED, -members);
+        add(&mut self.phases, outcome.word(), members);
     }
 
     /// Those with an outcome, as [`domain::rollout::Counts::ended`] counts them.
     pub fn ended(&self) -> i64 {
         self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
     }
+}
 
-    /// Takes a member's change into the counts.
-    pub(crate) fn change(&mut self, before: &MemberRow, after: &MemberRow) {
-        let (before, after) = (before.contribution(), after.contribution());
-        let counters = [
-            &mut self.reached,
-            &mut self.confirmed,
-            &mut self.failed,
-            &mut self.gate_failed,
-            &mut self.gate_settled,
-            &mut self.in_use,
-            &mut self.working,
-            &mut self.expired,
-            &mut self.cancelled,
-            &mut self.superseded,
-            &mut self.accepted_ended,
-        ];
-        for ((counter, before), after) in counters.into_iter().zip(before).zip(after) {
-            *counter += after - before;
-        }
+/// What gates and the campaign's end rest on: all but slots and devices at work.
+fn settling(of: &Contribution) -> [bool; 8] {
+    [of.reached, of.confirmed, of.failed, of.gate_failed, of.gate_settled, of.expired, of.cancelled, of.superseded]
+}
+
+fn move_one(counts: &mut BTreeMap<String, i64>, from: Option<&str>, to: Option<&str>) {
+    if from != to {
+        from.into_iter().for_each(|word| add(counts, word, -1));
+        to.into_iter().for_each(|word| add(counts, word, 1));
+    }
+}
+
+/// Changes a count; one of zero is left out.
+fn add(counts: &mut BTreeMap<String, i64>, word: &str, members: i64) {
+    let count = counts.entry(word.to_owned()).or_insert(0);
+    *count += members;
+    if *count == 0 {
+        counts.remove(word);
     }
 }

@@ -12,7 +12,7 @@ use crate::row::parse;
 const COUNTS: &str = "(m.gate_failed AND NOT m.gate_accepted)";
 /// Its update ended so, or it has fallen back, and the success gate counts it. Whatever ended so is counted as failed by the gate, too.
 const ENDED: &str = "(m.gate_failed AND NOT m.failure_accepted
-     AND (m.regressed_at IS NOT NULL OR m.phase IN ('failed', 'timed_out', 'rejected')))";
+     AND (m.regressed_at IS NOT NULL OR coalesce(m.outcome IN ('failed', 'timed_out', 'rejected'), false)))";
 
 /// The first that the failure gate counts, the first of the open wave that the success gate counts, and the first that failed at all;
 /// those of the latest wave first, in an order that the index of failed members has.

@@ -4,19 +4,9 @@
 //! on trial; a report `completed` is only a claim and marks nobody. Who was taken out before anything was sent, cancelled or superseded,
 //! has no truth to come; who expired for want of an answer may have the version all the same.
 
-use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
-use domain::version::TargetVersion;
+use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
-use super::rows::{DeviceRow, TrackedUpdate};
-use crate::models::devices::{Place, place_of};
-
-impl TrackedUpdate {
-    /// Whether a device that reports this version runs the update's firmware.
-    fn is_run_by(&self, reported: &str) -> bool {
-        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        TargetVersion { version, reported_version }.is_met_by(reported)
-    }
-}
+use crate::models::device_row::{DeviceRow, TrackedUpdate};
 
 /// What is now known of an ended update: its campaign, its ordinal, and whether its version runs.
 pub(super) type LateFinding = (String, u32, bool);
@@ -28,10 +18,10 @@ pub(super) fn tells_of_others(event: &E) -> bool {
 
 impl DeviceRow {
     /// Takes an event in and says what it tells of updates that had ended.
-    pub(super) fn apply_versions(&mut self, event: &E) -> Vec<LateFinding> {
+    pub(super) fn apply_tracked(&mut self, event: &E) -> Vec<LateFinding> {
         match event {
             E::VersionsReported { versions, trial, .. } => {
-                for sent in self.sent.values_mut() {
+                for sent in self.tracked.values_mut() {
                     if let Some(version) = versions.get(&sent.component) {
                         sent.runs = sent.is_run_by(version);
                     }
@@ -43,9 +33,9 @@ impl DeviceRow {
             }
             // As good as the device's own word, whichever update it is.
             E::UpdateConfirmed { update, component, version, reported, .. } => {
-                self.sent.remove(&update.ordinal);
+                self.tracked.remove(&update.ordinal);
                 let running = reported.as_ref().unwrap_or(version);
-                for sent in self.sent.values_mut().filter(|sent| sent.component == *component) {
+                for sent in self.tracked.values_mut().filter(|sent| sent.component == *component) {
                     sent.runs = sent.is_run_by(running);
                 }
                 self.findings(|sent| (sent.component == *component).then_some(sent.runs))
@@ -56,7 +46,7 @@ impl DeviceRow {
             }
             // What ran in an earlier life says nothing about this one.
             E::Recommissioned { .. } => {
-                self.sent.clear();
+                self.tracked.clear();
                 Vec::new()
             }
             other => self.apply_update(other),
@@ -66,14 +56,14 @@ impl DeviceRow {
     /// Something else may have brought this version: it proves no update, but disproves others.
     fn displace(&mut self, component: &str, version: &str) -> Vec<LateFinding> {
         let displaced = |sent: &TrackedUpdate| sent.component == component && !sent.is_run_by(version);
-        for sent in self.sent.values_mut().filter(|sent| displaced(sent)) {
+        for sent in self.tracked.values_mut().filter(|sent| displaced(sent)) {
             sent.runs = false;
         }
         self.findings(|sent| displaced(sent).then_some(false))
     }
 
     fn findings(&self, judge: impl Fn(&TrackedUpdate) -> Option<bool>) -> Vec<LateFinding> {
-        let ended = self.sent.iter().filter(|(_, sent)| sent.ended);
+        let ended = self.tracked.iter().filter(|(_, sent)| sent.ended);
         ended.filter_map(|(ordinal, sent)| Some((sent.campaign.clone(), *ordinal, judge(sent)?))).collect()
     }
 
@@ -82,7 +72,7 @@ impl DeviceRow {
         if let (E::UpdateQueued { spec, .. }, Some(campaign)) = (event, update.campaign) {
             let campaign = campaign.to_string();
             // A campaign's new update stands for the one before.
-            self.sent.retain(|_, sent| sent.campaign != campaign);
+            self.tracked.retain(|_, sent| sent.campaign != campaign);
             let firmware = &spec.firmware;
             let sent = TrackedUpdate {
                 campaign,
@@ -93,10 +83,10 @@ impl DeviceRow {
                 runs: !spec.force_update && spec.from_version.as_deref().is_some_and(|from| firmware.is_run_by(from)),
                 wrong_bytes: false,
             };
-            self.sent.insert(update.ordinal, sent);
+            self.tracked.insert(update.ordinal, sent);
             return Vec::new();
         }
-        let Some(sent) = self.sent.get_mut(&update.ordinal) else { return Vec::new() };
+        let Some(sent) = self.tracked.get_mut(&update.ordinal) else { return Vec::new() };
         match event {
             E::UpdateDispatched { .. } => sent.wrong_bytes = false,
             E::UpdateAttemptFailed { code, .. } | E::UpdateFailed { code, .. } => {
@@ -104,11 +94,14 @@ impl DeviceRow {
             }
             _ => {}
         }
-        let Some((ordinal, Place::Ended)) = place_of(event) else { return Vec::new() };
+        if !event.phase().is_some_and(Phase::is_ended) {
+            return Vec::new();
+        }
+        let ordinal = update.ordinal;
         let unsent = update.attempt == 0;
         let expired = matches!(event, E::UpdateExpired { .. });
         if (unsent && !expired) || sent.wrong_bytes {
-            self.sent.remove(&ordinal);
+            self.tracked.remove(&ordinal);
             return Vec::new();
         }
         sent.ended = true;
@@ -122,20 +115,20 @@ impl DeviceRow {
     fn apply_regression(&mut self, update: &UpdateRef, component: &str, version: &str) {
         let Some(campaign) = update.campaign.map(|campaign| campaign.to_string()) else { return };
         // A campaign's new update stands for the one before.
-        if self.sent.iter().any(|(ordinal, sent)| sent.campaign == campaign && *ordinal > update.ordinal) {
+        if self.tracked.iter().any(|(ordinal, sent)| sent.campaign == campaign && *ordinal > update.ordinal) {
             return;
         }
         let (component, version) = (component.to_owned(), version.to_owned());
         let (reported_version, runs, wrong_bytes) = (None, false, false);
         let sent = TrackedUpdate { campaign, component, version, reported_version, ended: true, runs, wrong_bytes };
-        self.sent.insert(update.ordinal, sent);
+        self.tracked.insert(update.ordinal, sent);
         self.forget_oldest();
     }
 
     fn forget_oldest(&mut self) {
-        while self.sent.values().filter(|sent| sent.ended).count() > ENDED_KEPT_MAX {
-            let oldest = self.sent.iter().find(|(_, sent)| sent.ended).map(|(ordinal, _)| *ordinal);
-            oldest.map(|ordinal| self.sent.remove(&ordinal));
+        while self.tracked.values().filter(|sent| sent.ended).count() > ENDED_KEPT_MAX {
+            let oldest = self.tracked.iter().find(|(_, sent)| sent.ended).map(|(ordinal, _)| *ordinal);
+            oldest.map(|ordinal| self.tracked.remove(&ordinal));
         }
     }
 }

@@ -1,39 +1,29 @@
 //! What operators ask of a campaign's members.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use domain::device::Exclusion;
-use serde::{Deserialize, Serialize};
+use domain::campaign::CampaignStatus;
+use domain::device::{Conditions, Exclusion, Outcome, Phase, WaitReason};
+use domain::preconditions::Preconditions;
 use serde_json::Value;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
-use super::bulk::RETRIED;
-use super::rows::MemberRow;
+use super::rows::{CampaignRow, MemberRow};
+use super::standing::{EXCLUDED, PLANNED, REGRESSED};
 use crate::db::{DbError, ReadTx};
-use crate::models::wait_reason::WaitReasonSql;
+use crate::models::device_now::DeviceNow;
+use crate::models::updates::UpdateRow;
+use crate::row::Row as _;
 use crate::table::{Page, Select};
-
-/// Whether a retry would find anybody.
-pub async fn is_retryable(tx: &mut ReadTx, campaign: &str) -> Result<bool, DbError> {
-    let sql = format!(
-        "SELECT EXISTS (SELECT FROM rollout_members m
-         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-         WHERE m.campaign_id = $1 AND {RETRIED})"
-    );
-    Ok(sqlx::query_scalar(&sql).bind(campaign).fetch_one(&mut *tx.0).await?)
-}
-
-/// A member's phase as operators see it: where replies, counts and filters agree.
-fn phase_of(member: &str) -> String {
-    format!(
-        "CASE WHEN {member}.excluded IS NOT NULL THEN 'excluded' WHEN {member}.regressed_at IS NOT NULL THEN 'regressed' ELSE {member}.phase END"
-    )
-}
 
 /// Members that replies count beside their phase: ended without success, and yet seen with the campaign's version since.
 pub const LATE_CONFIRMED: &str = "late_confirmed";
-
 /// Devices whose reason to wait is looked at, of one campaign: enough to say what holds it.
-const REASONS_COUNTED_MAX: i64 = 1_000;
+const REASONS_COUNTED_MAX: usize = 1_000;
+/// In the campaign's order; excluded members have wave 0.
+const ORDER: &str = "t.wave, t.rank, t.device_id";
 
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
@@ -52,29 +42,143 @@ pub enum LeftOut {
     For(Exclusion),
 }
 
-/// A member as operators see it: `wait_reason` says why it waits now, or why its update doesn't begin although its wave is open.
-pub type MemberView = MemberRow;
+/// A member as operators see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberView {
+    pub device_id: String,
+    pub wave: u16,
+    pub rank: u32,
+    pub excluded: Option<Exclusion>,
+    pub from_version: Option<String>,
+    /// The phase of its update; without one `planned`, or how its campaign ended it.
+    pub phase: String,
+    /// Why it waits now, or why its update doesn't begin although its wave is open.
+    pub wait_reason: Option<String>,
+    pub ordinal: Option<u32>,
+    pub retry_of: Option<u32>,
+    pub attempt: u16,
+    pub code: Option<String>,
+    pub holds_slot: bool,
+    pub reached_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub regressed_at: Option<DateTime<Utc>>,
+    pub late_confirmed: bool,
+    pub gate_failed: bool,
+    pub failure_accepted: bool,
+    pub confirmed_ever: bool,
+}
 
-const WAITER: WaitReasonSql = WaitReasonSql {
-    devices: "rollout_devices",
-    online: "d.online",
-    preconditions: "(c.spec->'preconditions')",
-    of_campaign: "true",
-    paused: "c.status = 'paused'",
-    goes_first: "c.spec->>'priority' = 'critical'",
-};
-/// Its update waits, or it is the member's turn and there is none yet. A slot that is granted is on its way.
-const WAITS: &str = "(t.excluded IS NULL AND (t.phase = 'waiting' OR (t.phase = 'planned' AND NOT t.holds_slot
-    AND c.status IN ('running', 'paused') AND t.wave BETWEEN 1 AND c.wave)))";
-
-fn columns(now: DateTime<Utc>) -> String {
-    let reason = WAITER.reason(now);
+/// A member, the update that it stands by, and its device.
+fn from() -> String {
     format!(
-        "to_jsonb(t) || jsonb_build_object('wait_reason', CASE WHEN {WAITS} THEN coalesce({reason}, t.wait_reason) END)"
+        "rollout_members t
+         LEFT JOIN updates u ON u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.ordinal
+           AND t.before_retry IS NULL
+         {}",
+        DeviceNow::join("t")
     )
 }
 
-/// A campaign's devices as they are at `now`, in its order; those left out at the end.
+fn columns() -> String {
+    let (member, update) = (MemberRow::columns_of("t"), UpdateRow::columns_of("u"));
+    format!("{member}, u.ordinal IS NOT NULL, {}, {update}", DeviceNow::COLUMNS)
+}
+
+/// What one row of [`columns`] says.
+struct Joined {
+    member: MemberRow,
+    update: Option<UpdateRow>,
+    device: Option<DeviceNow>,
+}
+
+impl Joined {
+    fn read(row: &PgRow) -> Result<Self, DbError> {
+        let after_member = MemberRow::columns().count();
+        let device = DeviceNow::read(row, after_member + 1)?;
+        let has_update: bool = row.try_get(after_member)?;
+        let first = after_member + 1 + DeviceNow::COLUMNS_COUNT;
+        let update = if has_update { Some(UpdateRow::read_from(row, first)?) } else { None };
+        Ok(Self { member: MemberRow::read(row)?, update, device })
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.update.as_ref().map(|update| update.timed.phase())
+    }
+
+    /// Whether it waits: its update does, or it is its turn and there is no update yet. A slot that is granted is on its way.
+    fn waits(&self, campaign: &CampaignRow) -> bool {
+        let member = &self.member;
+        let is_running = matches!(
+            CampaignStatus::from_word(&campaign.status),
+            Some(CampaignStatus::Running | CampaignStatus::Paused)
+        );
+        let is_its_turn = !member.holds_slot && is_running && (1..=campaign.wave).contains(&member.wave);
+        member.excluded.is_none()
+            && match self.phase() {
+                Some(phase) => matches!(phase, Phase::Waiting(_)),
+                None => member.outcome.is_none() && is_its_turn,
+            }
+    }
+
+    /// Why it waits at `now`, if it waits.
+    fn wait_reason(&self, campaign: &CampaignRow, now: DateTime<Utc>) -> Option<&'static str> {
+        let own = self.phase().and_then(Phase::wait_reason);
+        let explained = self.device.as_ref().and_then(|device| {
+            let met =
+                campaign.spec.preconditions.as_ref().is_none_or(|of: &Preconditions| of.are_met(device.heard, now));
+            let paused = campaign.status == CampaignStatus::Paused.word();
+            let turn = self.member.turn(self.update.as_ref(), campaign.is_urgent());
+            device.occupancy().wait_reason(&turn, Conditions { of_campaign: true, paused, met }, now)
+        });
+        explained.or(own).map(|reason| reason.word())
+    }
+
+    fn view(self, campaign: &CampaignRow, now: DateTime<Utc>) -> MemberView {
+        let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
+        let phase = self.phase().map(Phase::word).or(self.member.outcome.map(Outcome::word)).unwrap_or(PLANNED);
+        let Self { member, update, .. } = self;
+        MemberView {
+            phase: phase.to_owned(),
+            wait_reason,
+            attempt: update.as_ref().map_or(0, |update| update.timed.state.attempt),
+            reached_at: update.as_ref().and_then(|update| update.timed.reached_at),
+            device_id: member.device_id,
+            wave: member.wave,
+            rank: member.rank,
+            excluded: member.excluded,
+            from_version: member.from_version,
+            ordinal: member.ordinal,
+            retry_of: member.retry_of,
+            code: member.code,
+            holds_slot: member.holds_slot,
+            ended_at: member.ended_at,
+            regressed_at: member.regressed_at,
+            late_confirmed: member.late_confirmed,
+            gate_failed: member.gate_failed,
+            failure_accepted: member.failure_accepted,
+            confirmed_ever: member.confirmed_ever,
+        }
+    }
+}
+
+/// Members in a phase as operators see it. Each condition can be found by an index.
+fn condition_of(phase: &str) -> String {
+    match phase {
+        EXCLUDED => "t.excluded IS NOT NULL".to_owned(),
+        LATE_CONFIRMED => "t.late_confirmed".to_owned(),
+        REGRESSED => "(t.gate_failed AND t.regressed_at IS NOT NULL)".to_owned(),
+        PLANNED => "(t.outcome IS NULL AND NOT t.reached AND t.excluded IS NULL
+                     AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))"
+            .to_owned(),
+        word => match (Outcome::from_word(word), Phase::is_word(word)) {
+            (Some(outcome), _) => format!("(t.outcome = '{}' AND t.regressed_at IS NULL)", outcome.word()),
+            (None, true) => format!("(u.open AND u.phase = '{word}')"),
+            (None, false) => "false".to_owned(),
+        },
+    }
+}
+
+/// A campaign's devices as they are at `now`, in its order; empty before it is planned.
 pub async fn members(
     tx: &mut ReadTx,
     campaign: &str,
@@ -84,23 +188,22 @@ pub async fn members(
     limit: usize,
     count: bool,
 ) -> Result<Page<MemberView>, DbError> {
-    let mut select = Select::from(
-        "rollout_members t JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan",
-    );
-    select.filter("t.campaign_id = $ #>> '{}'", campaign);
+    let Some(campaign) = planned_campaign(tx, campaign).await? else {
+        return Ok(Page { items: vec![], next: None, total: count.then_some(0) });
+    };
+    let mut select = Select::new(columns(), from(), ORDER);
+    select.equals("t.campaign_id", Some(&campaign.campaign_id));
+    select.equals("t.plan", campaign.plan.as_ref());
     if !filter.phases.is_empty() {
-        let condition = format!(
-            "ARRAY[{}, CASE WHEN t.late_confirmed THEN '{LATE_CONFIRMED}' END] && ARRAY(SELECT jsonb_array_elements_text($))",
-            phase_of("t")
-        );
-        select.filter(&condition, Value::from(filter.phases.clone()));
+        let conditions: Vec<String> = filter.phases.iter().map(|phase| condition_of(phase)).collect();
+        select.require(format!("({})", conditions.join(" OR ")));
     }
     if let Some(wave) = filter.wave {
         select.filter("t.wave = ($)::bigint", wave);
     }
     match filter.excluded {
-        Some(LeftOut::Yes) => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", true),
-        Some(LeftOut::No) => select.filter("(t.excluded IS NOT NULL) = ($)::boolean", false),
+        Some(LeftOut::Yes) => select.require("t.excluded IS NOT NULL".to_owned()),
+        Some(LeftOut::No) => select.require("t.excluded IS NULL".to_owned()),
         Some(LeftOut::For(reason)) => select.filter("t.excluded = $ #>> '{}'", reason.word()),
         None => {}
     }
@@ -108,13 +211,21 @@ pub async fn members(
         let condition = "(t.wave, t.rank, t.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
-    let order = "t.wave, t.rank, t.device_id";
-    let (items, more, total) = select.page::<MemberRow>(tx, &columns(now), order, after, limit, count).await?;
+    let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, now));
+    let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items
         .last()
         .filter(|_| more)
         .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
     Ok(Page { items, next, total })
+}
+
+/// The row of a campaign that has a plan.
+async fn planned_campaign(tx: &mut ReadTx, campaign: &str) -> Result<Option<CampaignRow>, DbError> {
+    let columns = CampaignRow::columns_of("t");
+    let sql = format!("SELECT {columns} FROM rollout_campaigns t WHERE campaign_id = $1 AND plan IS NOT NULL");
+    let row = sqlx::query(&sql).bind(campaign).fetch_optional(&mut *tx.0).await?;
+    row.as_ref().map(CampaignRow::read).transpose()
 }
 
 /// Devices of the open wave (after the last one of all waves) that neither work nor could begin now, by the reason why they wait; those
@@ -123,73 +234,26 @@ pub async fn wait_reasons(
     tx: &mut ReadTx,
     campaign: &str,
     now: DateTime<Utc>,
-) -> Result<std::collections::BTreeMap<String, u64>, DbError> {
-    let reason = WAITER.reason(now);
-    let sql = format!(
-        "SELECT r.reason, count(*) AS members FROM (
-           SELECT CASE WHEN t.phase IN ('deferred', 'staged') THEN t.phase
-                       ELSE coalesce({reason}, t.wait_reason, 'slot') END AS reason
-           FROM rollout_members t
-           JOIN rollout_campaigns c ON c.tenant = t.tenant AND c.campaign_id = t.campaign_id AND c.plan = t.plan
-           WHERE t.campaign_id = $1 AND NOT t.holds_slot AND t.ended_at IS NULL AND t.wave BETWEEN 1 AND c.wave
-             AND (c.wave_completed OR t.wave = c.wave)
-             AND t.phase IN ('planned', 'queued', 'waiting', 'deferred', 'staged') AND t.excluded IS NULL
-           LIMIT {REASONS_COUNTED_MAX}) r
-         WHERE r.reason <> 'slot' GROUP BY 1"
-    );
-    let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
-    rows.iter().map(|row| Ok((row.try_get("reason")?, row.try_get::<i64, _>("members")? as u64))).collect()
-}
-
-/// Totals over all members of a campaign.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
-    pub status_counts: std::collections::BTreeMap<String, u64>,
-    /// Of them, those whose update ended otherwise and whose device says now that it runs the version.
-    pub late_confirmed: u64,
-    /// Those that a retry would let begin again.
-    pub retryable: u64,
-    /// Those that are failed now: their sum is `failed` of [`super::ProgressRow`] over all waves.
-    pub failures_by_code: std::collections::BTreeMap<String, u64>,
-    /// Attempts beyond the first of each update.
-    pub retries: u64,
-    /// Mean seconds from the first `received` to the confirmation.
-    pub average_update_seconds: Option<f64>,
-}
-
-/// Members by phase, failed ones by code, retries and mean duration.
-pub async fn totals(tx: &mut ReadTx, campaign: &str) -> Result<Totals, DbError> {
-    let sql = format!(
-        "SELECT
-        {phase} AS phase,
-        CASE WHEN {phase} = ANY ('{{failed,timed_out,rejected,regressed}}') THEN coalesce(m.code, 'unknown') END AS code,
-        count(*) AS members,
-        count(*) FILTER (WHERE m.late_confirmed) AS late,
-        count(*) FILTER (WHERE {RETRIED}) AS retryable,
-        coalesce(sum(greatest(m.attempt - 1, 0)), 0)::bigint AS retries,
-        sum(extract(epoch FROM m.ended_at - m.reached_at)) FILTER (WHERE m.phase = 'confirmed')::float8 AS seconds
-        FROM rollout_members m
-        JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-        WHERE m.campaign_id = $1 GROUP BY 1, 2",
-        phase = phase_of("m")
-    );
-    let rows = sqlx::query(&sql).bind(campaign).fetch_all(&mut *tx.0).await?;
-    let mut totals = Totals::default();
-    let (mut seconds, mut confirmed) = (0.0, 0_u64);
-    for row in &rows {
-        let (phase, members): (String, i64) = (row.try_get("phase")?, row.try_get("members")?);
-        *totals.status_counts.entry(phase.clone()).or_insert(0) += members as u64;
-        totals.late_confirmed += row.try_get::<i64, _>("late")? as u64;
-        totals.retryable += row.try_get::<i64, _>("retryable")? as u64;
-        if let Some(code) = row.try_get::<Option<String>, _>("code")? {
-            *totals.failures_by_code.entry(code).or_insert(0) += members as u64;
-        }
-        totals.retries += row.try_get::<i64, _>("retries")? as u64;
-        if phase == "confirmed" {
-            seconds += row.try_get::<Option<f64>, _>("seconds")?.unwrap_or(0.0);
-            confirmed += members as u64;
+) -> Result<BTreeMap<String, u64>, DbError> {
+    let mut reasons = BTreeMap::new();
+    let Some(campaign) = planned_campaign(tx, campaign).await? else { return Ok(reasons) };
+    let mut select = Select::new(columns(), from(), ORDER);
+    select.equals("t.campaign_id", Some(&campaign.campaign_id));
+    select.equals("t.plan", campaign.plan.as_ref());
+    select.require("t.outcome IS NULL AND t.excluded IS NULL AND NOT t.holds_slot".to_owned());
+    let first_wave = if campaign.wave_completed { 1 } else { campaign.wave.max(1) };
+    select.filter("t.wave >= ($)::bigint", first_wave);
+    select.filter("t.wave <= ($)::bigint", campaign.wave);
+    let (joined, _, _) = select.page(tx, None, REASONS_COUNTED_MAX, false, Joined::read).await?;
+    for member in joined {
+        let reason = match member.phase() {
+            Some(phase @ (Phase::Deferred | Phase::Staged)) => phase.word(),
+            Some(phase) if !phase.is_waiting() => continue,
+            _ => member.wait_reason(&campaign, now).unwrap_or(WaitReason::Slot.word()),
+        };
+        if reason != WaitReason::Slot.word() {
+            *reasons.entry(reason.to_owned()).or_insert(0) += 1;
         }
     }
-    totals.average_update_seconds = (confirmed > 0).then(|| seconds / confirmed as f64);
-    Ok(totals)
+    Ok(reasons)
 }

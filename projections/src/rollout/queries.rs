@@ -14,7 +14,7 @@ use super::evidence;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::models::preconditions;
-use crate::row::{parse, word};
+use crate::row::{Row as _, parse, word};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.
 const READY_COUNTED_MAX: i64 = 1_000;
@@ -76,8 +76,9 @@ const URGENCY: &str = "array_position(ARRAY['critical', 'high', 'normal', 'low']
 /// `after`, the most urgent first. A draft that pins its firmware is about to start, and let be.
 pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<Vec<WorkRow>, DbError> {
     let mut tx = db.read_all().await?;
+    let columns = CampaignRow::columns_of("t");
     let sql = format!(
-        "SELECT to_jsonb(t) FROM rollout_campaigns t
+        "SELECT {columns} FROM rollout_campaigns t
          WHERE (at_work OR pinned) AND status <> 'draft'
            AND ($2::text IS NULL OR ({URGENCY}, t.tenant, t.campaign_id) >
                 (array_position(ARRAY['critical', 'high', 'normal', 'low'], $2), $3, $4))
@@ -92,7 +93,7 @@ pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<V
         .await?;
     rows.iter()
         .map(|row| {
-            let row: CampaignRow = serde_json::from_value(row.try_get(0)?)?;
+            let row = CampaignRow::read(row)?;
             Ok(WorkRow {
                 tenant: parse(row.tenant)?,
                 campaign: CampaignId(uuid(&row.campaign_id)?),
@@ -175,12 +176,10 @@ async fn campaign_row(
     tenant: &TenantId,
     campaign: &CampaignId,
 ) -> Result<Option<CampaignRow>, DbError> {
-    let row = sqlx::query("SELECT to_jsonb(t) FROM rollout_campaigns t WHERE tenant = $1 AND campaign_id = $2")
-        .bind(tenant.as_str())
-        .bind(campaign.to_string())
-        .fetch_optional(&mut *tx.0)
-        .await?;
-    row.map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).transpose()
+    let columns = CampaignRow::columns_of("t");
+    let sql = format!("SELECT {columns} FROM rollout_campaigns t WHERE tenant = $1 AND campaign_id = $2");
+    let row = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_optional(&mut *tx.0).await?;
+    row.as_ref().map(CampaignRow::read).transpose()
 }
 
 fn counts(row: &ProgressRow, ready: u32) -> Counts {
@@ -206,13 +205,10 @@ fn counts(row: &ProgressRow, ready: u32) -> Counts {
 
 /// Counts of each wave, in order.
 pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId) -> Result<Vec<ProgressRow>, DbError> {
-    let rows =
-        sqlx::query("SELECT to_jsonb(t) FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave")
-            .bind(tenant.as_str())
-            .bind(campaign.to_string())
-            .fetch_all(&mut *tx.0)
-            .await?;
-    rows.iter().map(|row| Ok(serde_json::from_value(row.try_get(0)?)?)).collect()
+    let columns = ProgressRow::columns_of("t");
+    let sql = format!("SELECT {columns} FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave");
+    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(ProgressRow::read).collect()
 }
 
 /// Members in open waves of the committed plan; after the campaign's end only those that have begun. The campaign's own values come by
@@ -221,13 +217,13 @@ const OF_OPEN_WAVES: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2
   AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
-  AND (m.reached_at IS NOT NULL OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
+  AND (m.reached OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 /// Those that wait for nothing, and those whose pause or hold is over ([`super::readiness`]).
 const READY: &str = "AND m.ready";
 const READY_BY_NOW: &str = "AND m.ready_at <= $3";
 /// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
-const OVERDUE: &str = "AND m.phase = 'planned' AND m.ended_at IS NULL AND m.reached_at IS NULL
-     AND m.excluded IS NULL AND NOT m.holds_slot AND (m.not_before IS NULL OR m.not_before <= $3)
+const OVERDUE: &str = "AND m.outcome IS NULL AND NOT m.reached AND m.excluded IS NULL AND NOT m.holds_slot
+     AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL)
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
@@ -241,7 +237,7 @@ fn preconditions_met() -> String {
     format!(
         "AND ({OF} IS NULL
            OR EXISTS (SELECT FROM device_presence p WHERE p.tenant = m.tenant AND p.device_id = m.device_id AND {})
-           OR EXISTS (SELECT FROM rollout_devices d WHERE d.tenant = m.tenant AND d.device_id = m.device_id AND d.decommissioned))",
+           OR EXISTS (SELECT FROM devices d WHERE d.tenant = m.tenant AND d.device_id = m.device_id AND d.lifecycle = 'decommissioned'))",
         preconditions::hold(OF)
     )
 }
@@ -326,14 +322,15 @@ pub async fn withdrawable(
         db,
         tenant,
         campaign,
-        "(m.phase = 'dispatched' OR (m.phase = 'waiting' AND m.wait_reason = 'backoff'))",
+        "(u.phase = 'dispatched' OR (u.phase = 'waiting' AND u.wait_reason = 'backoff'))",
         limit,
     )
     .await
 }
 
 /// Has begun, and is before the point of no return.
-const CANCELLABLE: &str = "m.ordinal IS NOT NULL AND m.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
+const CANCELLABLE: &str =
+    "u.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
 
 /// Devices whose update can still be taken back or cancelled and that haven't refused it.
 pub async fn cancellable(
@@ -342,7 +339,7 @@ pub async fn cancellable(
     campaign: &CampaignId,
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
-    devices_where(db, tenant, campaign, &format!("{CANCELLABLE} AND NOT m.cancel_refused"), limit).await
+    devices_where(db, tenant, campaign, &format!("{CANCELLABLE} AND NOT u.cancel_refused"), limit).await
 }
 
 /// Whether an update that was to be cancelled is still under way, by refusal, too.
@@ -358,7 +355,13 @@ async fn devices_where(
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
     let mut tx = db.read_all().await?;
-    let sql = format!("SELECT m.device_id {OF_PLAN} AND {condition} ORDER BY m.rank LIMIT {limit}");
+    let sql = format!(
+        "SELECT m.device_id FROM updates u
+         JOIN rollout_members m ON m.tenant = u.tenant AND m.device_id = u.device_id AND m.ordinal = u.ordinal
+         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+         WHERE u.tenant = $1 AND u.campaign_id = $2 AND u.open AND m.campaign_id = $2 AND m.before_retry IS NULL AND {condition}
+         ORDER BY m.rank LIMIT {limit}"
+    );
     let ids: Vec<String> =
         sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
     ids.into_iter().map(parse).collect()

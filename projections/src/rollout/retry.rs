@@ -1,31 +1,31 @@
 //! Members that are to begin again: until they have a new update, the outcome of the old one is kept aside, and comes back where the new
 //! one is never to be.
 
+use domain::device::Outcome;
+
 use super::rows::{MemberRow, PastOutcome};
 
 impl MemberRow {
     /// As before its update was queued; what gates counted stays.
     pub(super) fn reset_for_retry(&mut self) {
         self.before_retry = Some(PastOutcome {
-            phase: std::mem::replace(&mut self.phase, "planned".to_owned()),
+            outcome: self.outcome.take(),
             code: self.code.take(),
-            attempt: std::mem::take(&mut self.attempt),
-            reached_at: self.reached_at.take(),
+            reached: std::mem::take(&mut self.reached),
             ended_at: self.ended_at.take(),
             regressed_at: self.regressed_at.take(),
             late_confirmed: std::mem::take(&mut self.late_confirmed),
             failure_accepted: std::mem::take(&mut self.failure_accepted),
             retry_of: std::mem::replace(&mut self.retry_of, self.ordinal),
         });
-        (self.holds_slot, self.cancel_refused) = (false, false);
-        (self.wait_reason, self.before_cancel, self.not_before) = (None, None, None);
+        self.holds_slot = false;
     }
 
     /// It doesn't begin again: its outcome is the one it had.
     pub(super) fn restore_outcome(&mut self) {
         let Some(past) = self.before_retry.take() else { return };
-        (self.phase, self.code, self.attempt) = (past.phase, past.code, past.attempt);
-        (self.reached_at, self.ended_at, self.regressed_at) = (past.reached_at, past.ended_at, past.regressed_at);
+        (self.outcome, self.code, self.reached) = (past.outcome, past.code, past.reached);
+        (self.ended_at, self.regressed_at) = (past.ended_at, past.regressed_at);
         (self.late_confirmed, self.failure_accepted) = (past.late_confirmed, past.failure_accepted);
         self.retry_of = past.retry_of;
     }
@@ -39,7 +39,7 @@ impl MemberRow {
         if self.before_retry.is_some() && runs && !self.holds_slot {
             self.restore_outcome();
         }
-        let proven = self.phase == "confirmed" && self.regressed_at.is_none();
+        let proven = self.outcome == Some(Outcome::Confirmed) && self.regressed_at.is_none();
         if self.before_retry.is_none() && !proven {
             self.late_confirmed = runs;
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 
 use super::late_confirmation::tells_of_others;
-use super::rows::DeviceRow;
 use crate::decode::{Decoded, Events};
+use crate::models::device_row::DeviceRow;
 
 /// Campaigns by tenant and id, their devices, and the plans that are committed.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl RowKeys {
     /// Campaigns whose update of this device has ended: what it runs may concern them.
     fn add_ended(&mut self, device: Option<&DeviceRow>) {
         let Some(device) = device else { return };
-        for sent in device.sent.values().filter(|sent| sent.ended) {
+        for sent in device.tracked.values().filter(|sent| sent.ended) {
             let campaign = vec![device.tenant.clone(), sent.campaign.clone()];
             self.devices.insert((campaign.clone(), device.device_id.clone()));
             self.campaigns.insert(campaign);

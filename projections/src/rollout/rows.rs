@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::campaign::CampaignSpec;
-use domain::device::FirmwareSnapshot;
+use domain::CampaignId;
+use domain::campaign::{CampaignSpec, CampaignStatus};
+use domain::device::{Exclusion, FirmwareSnapshot, Outcome};
+use domain::plan::PlanEntry;
 use domain::values::Priority;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::row::row;
 
@@ -56,6 +59,33 @@ row! {
 }
 
 impl CampaignRow {
+    pub(super) fn draft(tenant: String, campaign_id: String, spec: CampaignSpec) -> Self {
+        Self {
+            tenant,
+            campaign_id,
+            status: CampaignStatus::Draft.word().to_owned(),
+            before_pause: None,
+            at_work: false,
+            spec,
+            firmware: None,
+            plan: None,
+            planning_position: 0,
+            pinned: false,
+            wave: 0,
+            wave_completed: false,
+            soaking_since: None,
+            paused_at: None,
+            accepted: false,
+            ledger_version: 0,
+            granted_total: 0,
+            paced_until: None,
+            ends_at: None,
+            retry_round: 0,
+            version: 0,
+            position: 0,
+        }
+    }
+
     /// Its updates go before those that wait for their next attempt.
     pub(super) fn is_urgent(&self) -> bool {
         self.spec.priority == Priority::Critical
@@ -86,6 +116,18 @@ pub struct ProgressRow {
     pub accepted_failed: i64,
     pub accepted_settled: i64,
     pub accepted_ended: i64,
+    /// Members by phase, as operators see it; without the excluded ones.
+    pub phases: BTreeMap<String, i64>,
+    /// Failed members by code.
+    pub failures: BTreeMap<String, i64>,
+    /// Ended without success, and yet seen with the campaign's version since.
+    pub late_confirmed: i64,
+    /// Those that a retry would let begin again.
+    pub retryable: i64,
+    /// Attempts beyond the first of each update.
+    pub retries: i64,
+    /// From the first `received` to the confirmation, of all that are confirmed, in milliseconds.
+    pub confirmed_ms: i64,
     /// The record that last changed how many of its devices were reached, settled or ended.
     pub last_outcome: Option<RecordRef>,
     /// The record that last changed how many of its devices failed.
@@ -96,18 +138,18 @@ row! {
     ProgressRow = "campaign_progress" key { tenant: "text", campaign_id: "text", wave: "bigint" }
     columns {
         opened_at, waits_from, completed_at, enrolled, reached, confirmed, failed, gate_failed, gate_settled, in_use,
-        working, expired, cancelled, superseded, accepted_failed, accepted_settled, accepted_ended
+        working, expired, cancelled, superseded, accepted_failed, accepted_settled, accepted_ended,
+        late_confirmed, retryable, retries, confirmed_ms
     }
-    json { last_outcome, last_failure }
+    json { phases, failures, last_outcome, last_failure }
 }
 
 /// How a member's update had ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PastOutcome {
-    pub(super) phase: String,
+pub(super) struct PastOutcome {
+    pub(super) outcome: Option<Outcome>,
     pub(super) code: Option<String>,
-    pub(super) attempt: u16,
-    pub(super) reached_at: Option<DateTime<Utc>>,
+    pub(super) reached: bool,
     pub(super) ended_at: Option<DateTime<Utc>>,
     pub(super) regressed_at: Option<DateTime<Utc>>,
     pub(super) late_confirmed: bool,
@@ -116,34 +158,30 @@ pub struct PastOutcome {
     pub(super) retry_of: Option<u32>,
 }
 
-/// A device in a campaign. `phase` is `planned` until its update is queued.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MemberRow {
+/// A device in a campaign: its place in the plan, its slot, and what gates count. Its phase is that of its update ([`super::standing`]).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MemberRow {
     pub tenant: String,
     pub campaign_id: String,
     pub plan: String,
     pub device_id: String,
     pub rank: u32,
     pub wave: u16,
-    pub excluded: Option<String>,
+    pub excluded: Option<Exclusion>,
     pub from_version: Option<String>,
-    pub phase: String,
-    pub wait_reason: Option<String>,
-    /// The phase before a cancel was sent.
-    pub before_cancel: Option<String>,
+    /// Its latest update.
     pub ordinal: Option<u32>,
-    /// The device said that it can't be cancelled any more.
-    pub cancel_refused: bool,
-    /// The ended update that a new one is to try again; what is heard of it changes nothing here any more.
+    /// The ended update that a new one is to try again; what is reported of it changes nothing here any more.
     pub retry_of: Option<u32>,
-    pub attempt: u16,
+    /// How its update ended, or how its campaign ended it without one.
+    pub outcome: Option<Outcome>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Its device has answered.
+    pub reached: bool,
     pub holds_slot: bool,
     pub grant_number: u64,
-    /// The device has answered the latest grant; until then the slot is held, whatever else is heard of it.
+    /// The device has answered the latest grant; until then the slot is held, whatever else the device reports.
     pub grant_seen: bool,
-    pub reached_at: Option<DateTime<Utc>>,
-    pub ended_at: Option<DateTime<Utc>>,
-    pub not_before: Option<DateTime<Utc>>,
     pub gate_failed: bool,
     /// An operator has accepted its fault: the failure gate doesn't count it again.
     pub gate_accepted: bool,
@@ -153,6 +191,7 @@ pub struct MemberRow {
     pub regressed_at: Option<DateTime<Utc>>,
     /// Its update ended otherwise, and yet the device says now that it runs the version.
     pub late_confirmed: bool,
+    /// Code of its latest failure.
     pub code: Option<String>,
     /// While it is to begin again and has no new update yet.
     pub before_retry: Option<PastOutcome>,
@@ -165,49 +204,61 @@ pub struct MemberRow {
 row! {
     MemberRow = "rollout_members" key { tenant: "text", campaign_id: "text", plan: "text", device_id: "text" }
     columns {
-        rank, wave, excluded, from_version, phase, wait_reason, before_cancel, ordinal, cancel_refused, retry_of,
-        attempt, holds_slot, grant_number, grant_seen, reached_at, ended_at, not_before, gate_failed, gate_accepted,
-        failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
+        rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
+        grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
         ready, ready_at
     }
     json { before_retry }
 }
 
-/// A campaign's update that isn't confirmed, or has regressed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrackedUpdate {
-    pub(super) campaign: String,
-    pub(super) component: String,
-    pub(super) version: String,
-    #[serde(default)]
-    pub(super) reported_version: Option<String>,
-    pub(super) ended: bool,
-    /// Its version runs: when it was queued, or by the device's own word since.
-    pub(super) runs: bool,
-    /// The latest attempt brought other bytes under this version.
-    pub(super) wrong_bytes: bool,
-}
-
-/// Whether a device could begin something, and what campaigns sent to it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct DeviceRow {
-    pub(crate) tenant: String,
-    pub(crate) device_id: String,
-    pub(crate) online: bool,
-    pub(crate) held: bool,
-    pub(crate) hold_until: Option<DateTime<Utc>>,
-    pub(crate) decommissioned: bool,
-    pub(crate) live_ordinal: Option<u32>,
-    /// The update that waits for its next attempt: others wait for it, unless they are critical.
-    pub(crate) between_attempts: Option<u32>,
-    /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
-    pub(crate) sent: BTreeMap<u32, TrackedUpdate>,
-}
-
-row! {
-    DeviceRow = "rollout_devices" key { tenant: "text", device_id: "text" }
-    columns {
-        online, held, hold_until, decommissioned, live_ordinal, between_attempts
+impl MemberRow {
+    /// Of a plan that was written.
+    pub(super) fn planned(tenant: String, campaign: &CampaignId, plan: &Uuid, entry: &PlanEntry) -> Self {
+        Self {
+            tenant,
+            campaign_id: campaign.to_string(),
+            plan: plan.to_string(),
+            device_id: entry.device.to_string(),
+            rank: entry.rank,
+            wave: entry.wave,
+            excluded: entry.excluded,
+            from_version: entry.from_version.clone(),
+            ordinal: None,
+            retry_of: None,
+            outcome: None,
+            ended_at: None,
+            reached: false,
+            holds_slot: false,
+            grant_number: 0,
+            grant_seen: false,
+            gate_failed: false,
+            gate_accepted: false,
+            failure_accepted: false,
+            confirmed_ever: false,
+            regressed_at: None,
+            late_confirmed: false,
+            code: None,
+            before_retry: None,
+            ready: false,
+            ready_at: None,
+        }
     }
-    json { sent }
+
+    /// Key of its latest update.
+    pub(super) fn latest_update(&self) -> Option<Vec<String>> {
+        Some(vec![self.tenant.clone(), self.device_id.clone(), self.ordinal?.to_string()])
+    }
+
+    /// Key of the update that it stands by: none before it has one, and while it is to begin again.
+    pub(super) fn update_key(&self) -> Option<Vec<String>> {
+        self.latest_update().filter(|_| self.before_retry.is_none())
+    }
+
+    pub(super) fn device_key(&self) -> [String; 2] {
+        [self.tenant.clone(), self.device_id.clone()]
+    }
+
+    pub(super) fn wave_key(&self) -> Vec<String> {
+        vec![self.tenant.clone(), self.campaign_id.clone(), self.wave.to_string()]
+    }
 }

@@ -31,16 +31,43 @@ async fn status(world: &World, id: &CampaignId) -> String {
 /// Counts of the view must be what the members' rows say, and never more in use than allowed.
 /// Members whose columns say otherwise than a look at member, device and campaign, if they may begin.
 const READY_OTHERWISE: &str = "
-SELECT m.device_id || ' ' || m.phase || ' ' || m.ready || ' ' || coalesce(m.ready_at::text, '-')
+SELECT m.device_id || ' ' || coalesce(u.phase, '-') || ' ' || m.ready || ' ' || coalesce(m.ready_at::text, '-')
 FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-JOIN rollout_devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
+JOIN devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
+LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal AND m.before_retry IS NULL
 WHERE (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
-  m.excluded IS NULL AND NOT m.holds_slot AND m.phase IN ('planned', 'queued', 'waiting')
-  AND (m.not_before IS NULL OR m.not_before <= now())
-  AND (d.decommissioned OR (
-    d.online AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > now()))
-    AND (d.between_attempts IS NULL OR d.between_attempts IS NOT DISTINCT FROM m.ordinal OR c.spec->>'priority' = 'critical'))))";
+  m.excluded IS NULL AND NOT m.holds_slot AND m.outcome IS NULL AND coalesce(u.phase IN ('queued', 'waiting'), true)
+  AND (u.not_before IS NULL OR u.not_before <= now())
+  AND (d.lifecycle = 'decommissioned' OR (
+    d.status = 'online' AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > now()))
+    AND (c.spec->>'priority' = 'critical' OR coalesce(u.wait_reason = 'backoff', false) OR NOT EXISTS (
+      SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id AND o.ordinal IS DISTINCT FROM u.ordinal
+        AND o.open AND o.wait_reason = 'backoff')))))";
+
+const PHASES: [&str; 21] = [
+    "planned",
+    "queued",
+    "waiting",
+    "dispatched",
+    "accepted",
+    "deferred",
+    "downloading",
+    "verifying",
+    "installing",
+    "staged",
+    "rebooting",
+    "cancelling",
+    "confirmed",
+    "failed",
+    "timed_out",
+    "rejected",
+    "expired",
+    "superseded",
+    "cancelled",
+    "regressed",
+    "excluded",
+];
 
 pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let otherwise: Vec<String> = sqlx::query_scalar(READY_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
@@ -55,9 +82,11 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let count =
         |is: &dyn Fn(&rollout::MemberView) -> bool| page.items.iter().filter(|member| is(member)).count() as u32;
     assert_eq!(total.in_use, count(&|m| m.holds_slot));
-    let totals = rollout::totals(&mut tx, &id.to_string()).await.unwrap();
+    let totals = rollout::totals(&mut tx, &world.tenant, id).await.unwrap();
     assert_eq!(totals.failures_by_code.values().sum::<u64>(), u64::from(total.failed), "{totals:?}");
-    for (phase, count) in totals.status_counts {
+
+    let known = |phase: &str| totals.status_counts.get(phase).copied().unwrap_or(0);
+    for (phase, count) in PHASES.map(|phase| (phase.to_owned(), known(phase))) {
         let filter = rollout::MemberFilter { phases: vec![phase.clone()], ..Default::default() };
         let found =
             rollout::members(&mut tx, &id.to_string(), &filter, clock::now(), None, 1_000, false).await.unwrap().items;
@@ -132,7 +161,7 @@ async fn a_staged_campaign_runs_to_its_end() {
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let waves = rollout::progress(&mut tx, &world.tenant, &id).await.unwrap();
     assert_eq!(waves.iter().map(|wave| (wave.enrolled, wave.confirmed)).collect::<Vec<_>>(), [(2, 2), (7, 7)]);
-    let totals = rollout::totals(&mut tx, &id.to_string()).await.unwrap();
+    let totals = rollout::totals(&mut tx, &world.tenant, &id).await.unwrap();
     assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
     assert!(totals.average_update_seconds.is_some());
     let ran = history::list(&mut tx, "d-00", None, 10, false).await.unwrap().items;
@@ -221,7 +250,7 @@ async fn pause_withdraws_cancel_ends_and_a_refusal_puts_back() {
     assert_eq!(status(&world, &id).await, "cancelled");
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let all = updates::list(&mut tx, &Default::default(), clock::now(), None, 100, true).await.unwrap();
-    assert!(all.items.iter().all(|update| !update.row.open), "{all:?}");
+    assert!(all.items.iter().all(|update| update.row.timed.phase().is_ended()), "{all:?}");
     drop(tx);
     world.equals_a_replay().await;
 }

@@ -110,7 +110,8 @@ async fn an_update_that_timed_out_says_which_clock_ran_out() {
     assert_eq!(totals.failures_by_code.into_iter().collect::<Vec<_>>(), expected);
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let all = updates::list(&mut tx, &Default::default(), clock::now(), None, 10, false).await.unwrap().items;
-    let mut codes: Vec<_> = all.iter().map(|update| update.row.code.as_deref().unwrap_or_default()).collect();
+    let mut codes: Vec<_> =
+        all.iter().map(|update| update.row.timed.state.code.as_deref().unwrap_or_default()).collect();
     codes.sort_unstable();
     assert_eq!(codes, ["x_silent", "x_timed_out"]);
     world.equals_a_replay().await;
@@ -146,7 +147,9 @@ async fn what_is_under_way_of_a_withdrawn_firmware_is_found_until_it_is_told() {
     let all = updates::list(&mut tx, &Default::default(), clock::now(), None, 10, false).await.unwrap().items;
     let mut outcomes: Vec<_> = all
         .iter()
-        .map(|update| (update.row.device_id.as_str(), update.row.phase.as_str(), update.row.reason.as_deref()))
+        .map(|update| {
+            (update.row.device_id.as_str(), update.row.timed.phase().word(), update.row.timed.state.reason.as_deref())
+        })
         .collect();
     outcomes.sort_unstable();
     assert_eq!(

@@ -218,7 +218,10 @@ impl World {
             plan: plan_id(2),
             chunks: 1,
             devices: entries.iter().filter(|entry| entry.excluded.is_none()).count() as u32,
-            excluded: BTreeMap::new(),
+            excluded: entries.iter().filter_map(|entry| entry.excluded).fold(BTreeMap::new(), |mut counts, reason| {
+                *counts.entry(reason).or_insert(0) += 1;
+                counts
+            }),
             waves: (1..=row.spec.waves.len()).map(of_wave).collect(),
             seed: "seed".into(),
             algorithm: "sha256-rank-v1".into(),

@@ -103,8 +103,8 @@ async fn check_device(world: &World, id: &str) {
     assert_eq!(row.live_ordinal, aggregate.live().map(|live| live.ordinal));
     assert_eq!(row.waiting.len(), aggregate.waiting_updates());
     assert_eq!(row.held, aggregate.hold.is_some());
-    assert_eq!(row.status, serde_json::to_value(aggregate.reachability).unwrap().as_str().unwrap());
-    assert_eq!(row.lifecycle, serde_json::to_value(aggregate.lifecycle).unwrap().as_str().unwrap());
+    assert_eq!(row.status, aggregate.reachability);
+    assert_eq!(row.lifecycle, aggregate.lifecycle);
     assert_eq!((row.version, row.position), (loaded.version, loaded.last_sequence));
 }
 

@@ -27,7 +27,7 @@ pub(crate) async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::Mem
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let page =
         rollout::members(&mut tx, &id.to_string(), &Default::default(), clock::now(), None, 100, false).await.unwrap();
-    (page.items, rollout::totals(&mut tx, &id.to_string()).await.unwrap())
+    (page.items, rollout::totals(&mut tx, &world.tenant, id).await.unwrap())
 }
 
 /// A report on the first update of a device, whatever has become of it.

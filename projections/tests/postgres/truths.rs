@@ -45,7 +45,7 @@ async fn late(world: &World, id: &CampaignId) -> Vec<String> {
 async fn is_retryable(world: &World, id: &CampaignId) -> bool {
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    rollout::is_retryable(&mut tx, &id.to_string()).await.unwrap()
+    rollout::totals(&mut tx, &world.tenant, id).await.unwrap().retryable > 0
 }
 
 async fn last_phase(world: &World, id: &str) -> (u32, Phase) {

@@ -28,7 +28,7 @@ async fn of_updates(world: &World, id: &str, now: DateTime<Utc>) -> Vec<Option<S
     let filter = updates::UpdateFilter { device_id: Some(id.to_owned()), ..Default::default() };
     let mut items = updates::list(&mut tx, &filter, now, None, 100, false).await.unwrap().items;
     items.sort_by_key(|update| update.row.ordinal);
-    items.into_iter().map(|update| update.row.wait_reason).collect()
+    items.into_iter().map(|update| update.wait_reason.map(|reason| reason.word().to_owned())).collect()
 }
 
 async fn tell(world: &World, id: &str, wish: DeviceCommand) {

@@ -3,48 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::CampaignId;
-use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, UpdateRef};
-use domain::version::TargetVersion;
-use serde::{Deserialize, Serialize};
+use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
-use crate::models::devices::{Place, place_of};
-use crate::row::row;
-
-/// What a device runs, and what was sent to it, to compare with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct VersionsRow {
-    tenant: String,
-    device_id: String,
-    versions: BTreeMap<String, String>,
-    /// Updates that aren't confirmed, by ordinal.
-    sent: BTreeMap<u32, Sent>,
-}
-
-/// An update that may change what runs, also after it has ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Sent {
-    component: String,
-    version: String,
-    #[serde(default)]
-    reported_version: Option<String>,
-    campaign: Option<CampaignId>,
-    /// It was dispatched.
-    #[serde(default)]
-    told: bool,
-    /// How it ended.
-    #[serde(default)]
-    outcome: Option<String>,
-    /// The entry of its version, while nothing confirms it.
-    #[serde(default)]
-    entry: Option<Entry>,
-}
-
-/// Key of an entry within its device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub(super) position: u64,
-    pub(super) index: u32,
-}
+use crate::models::device_row::{DeviceRow, Entry, Sent};
 
 /// What becomes of the history.
 #[derive(Debug, PartialEq)]
@@ -71,19 +32,6 @@ pub(super) struct VersionChange {
     pub(super) outcome: Option<&'static str>,
 }
 
-row! {
-    VersionsRow = "device_versions" key { tenant: "text", device_id: "text" }
-    columns {}
-    json { versions, sent }
-}
-
-impl Sent {
-    fn is_run_by(&self, reported: &str) -> bool {
-        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        TargetVersion { version, reported_version }.is_met_by(reported)
-    }
-}
-
 /// The changes of one record in the making.
 struct Changes {
     position: u64,
@@ -103,16 +51,7 @@ impl Changes {
     }
 }
 
-impl VersionsRow {
-    pub(super) fn new(tenant: &str, device_id: &str) -> Self {
-        Self {
-            tenant: tenant.to_owned(),
-            device_id: device_id.to_owned(),
-            versions: BTreeMap::new(),
-            sent: BTreeMap::new(),
-        }
-    }
-
+impl DeviceRow {
     /// Keys of the entries that may be settled.
     pub(super) fn open_entries(&self) -> Vec<Vec<String>> {
         let entries = self.sent.values().filter_map(|sent| sent.entry);
@@ -122,8 +61,8 @@ impl VersionsRow {
         entries.map(key).collect()
     }
 
-    /// Takes the events of one record in and says what changed.
-    pub(super) fn follow(&mut self, position: u64, events: &[E]) -> Vec<Change> {
+    /// Applies the events of one record to what runs and to what was sent. Returns what changed.
+    pub(super) fn apply_versions(&mut self, position: u64, events: &[E]) -> Vec<Change> {
         let mut changes = Changes { position, next_index: 0, all: Vec::new() };
         let regressed = |component: &str| {
             events.iter().any(|event| matches!(event, E::VersionRegressed { component: of, .. } if of == component))
@@ -133,14 +72,14 @@ impl VersionsRow {
                 E::Registered { versions, .. } | E::Amended { versions, .. } => {
                     let cause = if matches!(event, E::Registered { .. }) { "registered" } else { "operator" };
                     for (component, version) in versions {
-                        self.set(&mut changes, component, version, cause, None);
+                        self.set_version(&mut changes, component, version, cause, None);
                     }
                 }
-                E::Recommissioned { versions, .. } => self.begin_anew(&mut changes, versions),
+                E::Recommissioned { versions, .. } => self.recommission(&mut changes, versions),
                 E::VersionsReported { versions, trial, .. } => {
                     // What a regression explains is told once, by the regression.
                     for (component, version) in versions.iter().filter(|(component, _)| !regressed(component)) {
-                        self.report(&mut changes, component, version);
+                        self.report_version(&mut changes, component, version);
                     }
                     if !trial {
                         self.settle_late(&mut changes);
@@ -148,19 +87,19 @@ impl VersionsRow {
                 }
                 E::VersionRegressed { update, component, to_version, .. } => {
                     let update = Some((update.ordinal, update.campaign));
-                    self.set(&mut changes, component, to_version, "regressed", update);
+                    self.set_version(&mut changes, component, to_version, "regressed", update);
                 }
                 E::UpdateConfirmed { update, component, version, reported, .. } => {
-                    self.confirm(&mut changes, update, component, reported.as_ref().unwrap_or(version));
+                    self.confirm_version(&mut changes, update, component, reported.as_ref().unwrap_or(version));
                 }
-                other => self.follow_update(&mut changes, other),
+                other => self.apply_sent(&mut changes, other),
             }
         }
         changes.all
     }
 
     /// Notes what runs; an empty version removes the component. The entry, if that is a change.
-    fn set(
+    fn set_version(
         &mut self,
         changes: &mut Changes,
         component: &str,
@@ -182,9 +121,9 @@ impl VersionsRow {
     }
 
     /// A device says what it runs: by itself, by an update that isn't confirmed yet or had ended, or back from one.
-    fn report(&mut self, changes: &mut Changes, component: &str, version: &str) {
+    fn report_version(&mut self, changes: &mut Changes, component: &str, version: &str) {
         if let Some((ordinal, sent)) = self.take_late(component, version) {
-            let entry = self.set(changes, component, version, "late", Some((ordinal, sent.campaign)));
+            let entry = self.set_version(changes, component, version, "late", Some((ordinal, sent.campaign)));
             if let Some(entry) = entry {
                 changes.settle(entry, None, sent.outcome.as_deref().and_then(outcome_word));
             }
@@ -195,7 +134,7 @@ impl VersionsRow {
         if let Some((ordinal, campaign)) =
             self.sent.iter().rev().find_map(|(o, s)| brings(s).then_some((*o, s.campaign)))
         {
-            let entry = self.set(changes, component, version, "unconfirmed", Some((ordinal, campaign)));
+            let entry = self.set_version(changes, component, version, "unconfirmed", Some((ordinal, campaign)));
             if let Some(sent) = self.sent.get_mut(&ordinal) {
                 sent.entry = entry.or(sent.entry);
             }
@@ -204,7 +143,7 @@ impl VersionsRow {
         let left = |sent: &Sent| sent.entry.is_some() && sent.component == component && !sent.is_run_by(version);
         let back = self.sent.iter().rev().find_map(|(o, s)| left(s).then_some((*o, s.campaign)));
         let cause = if back.is_some() { "fell_back" } else { "reported" };
-        self.set(changes, component, version, cause, back);
+        self.set_version(changes, component, version, cause, back);
         for sent in self.sent.values_mut().filter(|sent| left(sent)) {
             if let Some(entry) = sent.entry.take() {
                 changes.settle(entry, None, Some("fell_back"));
@@ -212,7 +151,7 @@ impl VersionsRow {
         }
     }
 
-    fn confirm(&mut self, changes: &mut Changes, update: &UpdateRef, component: &str, running: &str) {
+    fn confirm_version(&mut self, changes: &mut Changes, update: &UpdateRef, component: &str, running: &str) {
         let entry = self.sent.remove(&update.ordinal).and_then(|sent| sent.entry);
         let from = self.versions.insert(component.to_owned(), running.to_owned());
         if let Some(entry) = entry {
@@ -231,18 +170,18 @@ impl VersionsRow {
     }
 
     /// What ran in an earlier life is forgotten.
-    fn begin_anew(&mut self, changes: &mut Changes, versions: &BTreeMap<String, String>) {
+    fn recommission(&mut self, changes: &mut Changes, versions: &BTreeMap<String, String>) {
         let gone: Vec<String> =
             self.versions.keys().filter(|component| !versions.contains_key(*component)).cloned().collect();
         for component in gone {
-            self.set(changes, &component, "", "registered", None);
+            self.set_version(changes, &component, "", "registered", None);
         }
         for (component, version) in versions {
-            self.set(changes, component, version, "registered", None);
+            self.set_version(changes, component, version, "registered", None);
         }
     }
 
-    fn follow_update(&mut self, changes: &mut Changes, event: &E) {
+    fn apply_sent(&mut self, changes: &mut Changes, event: &E) {
         match event {
             E::UpdateQueued { update, spec, .. } => {
                 let sent = Sent {
@@ -261,12 +200,13 @@ impl VersionsRow {
                     sent.told = true;
                 }
             }
-            other => self.end(changes, other),
+            other => self.end_sent(changes, other),
         }
     }
 
-    fn end(&mut self, changes: &mut Changes, event: &E) {
-        let (Some((ordinal, Place::Ended)), Some(update)) = (place_of(event), event.update()) else { return };
+    fn end_sent(&mut self, changes: &mut Changes, event: &E) {
+        let Some(update) = event.update().filter(|_| event.phase().is_some_and(Phase::is_ended)) else { return };
+        let ordinal = update.ordinal;
         if update.attempt == 0 {
             self.sent.remove(&ordinal);
         } else if let (Some(sent), Some(outcome)) = (self.sent.get_mut(&ordinal), outcome_of(event)) {

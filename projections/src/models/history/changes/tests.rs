@@ -1,12 +1,14 @@
 //! One entry per update, with its outcome.
 
+use chrono::DateTime;
+
 use super::*;
 
 const POSITION: u64 = 9;
 
-fn row(versions: &[(&str, &str)]) -> VersionsRow {
+fn row(versions: &[(&str, &str)]) -> DeviceRow {
     let versions = versions.iter().map(|(of, version)| ((*of).to_owned(), (*version).to_owned())).collect();
-    VersionsRow { versions, ..VersionsRow::new("t", "d") }
+    DeviceRow { versions, ..DeviceRow::unregistered("t".into(), "d".into(), DateTime::UNIX_EPOCH) }
 }
 
 fn sent(version: &str) -> Sent {
@@ -60,7 +62,7 @@ fn a_regression_is_told_once() {
         "device.version_regressed",
         serde_json::json!({"component": "firmware", "from_version": "2.0.0", "to_version": "1.0.0"}),
     );
-    let changes = row(&[("firmware", "2.0.0")]).follow(POSITION, &[reports("1.0.0", false), regressed]);
+    let changes = row(&[("firmware", "2.0.0")]).apply_versions(POSITION, &[reports("1.0.0", false), regressed]);
     assert_eq!(news(&changes), [("regressed", Some(7))]);
 }
 
@@ -68,18 +70,18 @@ fn a_regression_is_told_once() {
 fn a_trial_and_its_confirmation_are_one_entry() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
-    assert_eq!(news(&row.follow(POSITION, &[reports("2.0.0", true)])), [("unconfirmed", Some(7))]);
+    assert_eq!(news(&row.apply_versions(POSITION, &[reports("2.0.0", true)])), [("unconfirmed", Some(7))]);
     let entry = Entry { position: POSITION, index: 0 };
     let settled = Change::Settled { entry, cause: Some("confirmed"), outcome: Some("confirmed") };
-    assert_eq!(row.follow(POSITION + 1, &[confirmed("2.0.0")]), [settled]);
+    assert_eq!(row.apply_versions(POSITION + 1, &[confirmed("2.0.0")]), [settled]);
 }
 
 #[test]
 fn a_trial_that_fails_falls_back_by_its_update() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
-    row.follow(POSITION, &[reports("2.0.0", true)]);
-    let changes = row.follow(POSITION + 1, &[reports("1.0.0", false)]);
+    row.apply_versions(POSITION, &[reports("2.0.0", true)]);
+    let changes = row.apply_versions(POSITION + 1, &[reports("1.0.0", false)]);
     assert_eq!(news(&changes), [("fell_back", Some(7))]);
     let entry = Entry { position: POSITION, index: 0 };
     assert!(changes.contains(&Change::Settled { entry, cause: None, outcome: Some("fell_back") }));
@@ -89,11 +91,11 @@ fn a_trial_that_fails_falls_back_by_its_update() {
 fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_truth() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
-    row.follow(POSITION, &[reports("2.0.0", true)]);
+    row.apply_versions(POSITION, &[reports("2.0.0", true)]);
     let entry = Entry { position: POSITION, index: 0 };
-    let ended = row.follow(POSITION + 1, &[timed_out()]);
+    let ended = row.apply_versions(POSITION + 1, &[timed_out()]);
     assert_eq!(ended, [Change::Settled { entry, cause: None, outcome: Some("timed_out") }]);
-    let late = row.follow(POSITION + 2, &[reports("", false)]);
+    let late = row.apply_versions(POSITION + 2, &[reports("", false)]);
     assert_eq!(late, [Change::Settled { entry, cause: Some("late"), outcome: None }]);
 }
 
@@ -101,9 +103,9 @@ fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_truth() {
 fn the_version_of_an_update_that_had_ended_is_a_late_truth() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
-    row.follow(POSITION, &[timed_out()]);
-    let changes = row.follow(POSITION, &[reports("v2.0.0", false)]);
+    row.apply_versions(POSITION, &[timed_out()]);
+    let changes = row.apply_versions(POSITION, &[reports("v2.0.0", false)]);
     assert_eq!(news(&changes), [("late", Some(7))]);
-    assert!(row.follow(POSITION, &[reports("v2.0.0", false)]).is_empty(), "the same again is no change");
-    assert_eq!(news(&row.follow(POSITION, &[reports("3.0.0", false)])), [("reported", None)]);
+    assert!(row.apply_versions(POSITION, &[reports("v2.0.0", false)]).is_empty(), "the same again is no change");
+    assert_eq!(news(&row.apply_versions(POSITION, &[reports("3.0.0", false)])), [("reported", None)]);
 }

@@ -1,0 +1,45 @@
+-- Why: a device is kept once and an update once. What rollouts and the history kept of a device beside its row stands in that row; a
+-- member's phase is the phase of its update. Rows are made anew with the projection `fleet`; until then the old ones serve.
+ALTER TABLE devices
+    ADD COLUMN between_attempts jsonb NOT NULL DEFAULT '[]',
+    ADD COLUMN sent jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN tracked jsonb NOT NULL DEFAULT '{}',
+    DROP COLUMN updated_at;
+DROP TABLE rollout_devices;
+DROP TABLE device_versions;
+
+ALTER TABLE updates ADD COLUMN before_cancel text;
+-- Updates under way of a campaign, by their device.
+CREATE INDEX updates_under_way ON updates (tenant, campaign_id, device_id) WHERE open AND campaign_id IS NOT NULL;
+
+ALTER TABLE rollout_members
+    ADD COLUMN outcome text,
+    ADD COLUMN reached boolean NOT NULL DEFAULT false;
+UPDATE rollout_members SET outcome = CASE WHEN ended_at IS NOT NULL THEN phase END, reached = reached_at IS NOT NULL
+WHERE ended_at IS NOT NULL OR reached_at IS NOT NULL;
+DROP INDEX rollout_members_of_device;
+DROP INDEX rollout_members_unreached;
+ALTER TABLE rollout_members
+    DROP COLUMN phase,
+    DROP COLUMN wait_reason,
+    DROP COLUMN before_cancel,
+    DROP COLUMN cancel_refused,
+    DROP COLUMN attempt,
+    DROP COLUMN reached_at,
+    DROP COLUMN not_before;
+CREATE INDEX rollout_members_of_device ON rollout_members (tenant, device_id) WHERE outcome IS NULL AND excluded IS NULL;
+CREATE INDEX rollout_members_unreached ON rollout_members (tenant, campaign_id, plan, wave, rank)
+    WHERE outcome IS NULL AND NOT reached AND excluded IS NULL;
+-- Lists, in the campaign's order.
+CREATE INDEX rollout_members_in_order ON rollout_members (tenant, campaign_id, plan, wave, rank, device_id);
+CREATE INDEX rollout_members_ended ON rollout_members (tenant, campaign_id, plan, outcome, wave, rank, device_id)
+    WHERE outcome IS NOT NULL;
+
+-- Counts that replies show, kept with those that gates judge.
+ALTER TABLE campaign_progress
+    ADD COLUMN phases jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN failures jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN late_confirmed bigint NOT NULL DEFAULT 0,
+    ADD COLUMN retryable bigint NOT NULL DEFAULT 0,
+    ADD COLUMN retries bigint NOT NULL DEFAULT 0,
+    ADD COLUMN confirmed_ms bigint NOT NULL DEFAULT 0;

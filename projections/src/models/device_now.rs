@@ -1,0 +1,63 @@
+//! A device beside one of its updates, as it is when the query reads it: what explains why the update waits.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use domain::device::{Hold, Lifecycle, Occupancy, Reachability};
+use domain::preconditions::Heard;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use crate::db::DbError;
+use crate::row::{ColumnValue as _, from_json};
+
+/// What a device is occupied with, and what was last heard of it.
+pub(crate) struct DeviceNow {
+    lifecycle: Lifecycle,
+    status: Reachability,
+    hold: Option<Hold>,
+    live: Option<u32>,
+    between_attempts: BTreeSet<u32>,
+    pub(crate) heard: Option<Heard>,
+}
+
+impl DeviceNow {
+    pub(crate) const COLUMNS: &str = "d.lifecycle, d.status, d.held, d.hold_until, d.live_ordinal, d.between_attempts,
+        p.last_seen, p.battery_level, p.external_power";
+
+    pub(crate) const COLUMNS_COUNT: usize = 9;
+
+    /// Joins the device of the row that a query calls `name`.
+    pub(crate) fn join(name: &str) -> String {
+        format!(
+            "LEFT JOIN devices d ON d.tenant = {name}.tenant AND d.device_id = {name}.device_id
+             LEFT JOIN device_presence p ON p.tenant = {name}.tenant AND p.device_id = {name}.device_id"
+        )
+    }
+
+    /// Reads [`Self::COLUMNS`] from `first` on; none when the device isn't known.
+    pub(crate) fn read(row: &PgRow, first: usize) -> Result<Option<Self>, DbError> {
+        let Some(lifecycle) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
+        let (held, until): (bool, Option<DateTime<Utc>>) = (row.try_get(first + 2)?, row.try_get(first + 3)?);
+        let last_seen: Option<DateTime<Utc>> = row.try_get(first + 6)?;
+        let (battery_percent, external_power) = (row.try_get(first + 7)?, row.try_get(first + 8)?);
+        Ok(Some(Self {
+            lifecycle: Lifecycle::from_wire(lifecycle)?,
+            status: Reachability::from_wire(row.try_get(first + 1)?)?,
+            hold: held.then_some(Hold { until }),
+            live: Option::from_wire(row.try_get(first + 4)?)?,
+            between_attempts: from_json(row.try_get(first + 5)?)?,
+            heard: last_seen.map(|last_seen| Heard { last_seen, battery_percent, external_power }),
+        }))
+    }
+
+    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
+        Occupancy {
+            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
+            online: self.status == Reachability::Online,
+            hold: self.hold,
+            live: self.live,
+            between_attempts: &self.between_attempts,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The row of a device: one for all that is kept of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use domain::CampaignId;
+use domain::device::{Hold, Lifecycle, Occupancy, Reachability};
+use domain::values::Transport;
+use domain::version::TargetVersion;
+use serde::{Deserialize, Serialize};
+
+use crate::row::row;
+
+/// A device: its profile, what it runs, whether it can begin an update, and what was sent to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceRow {
+    pub tenant: String,
+    pub device_id: String,
+    pub name: Option<String>,
+    pub device_type: Option<String>,
+    pub device_model: Option<String>,
+    pub manufacturer: Option<String>,
+    pub hardware_version: Option<String>,
+    pub firmware_version: Option<String>,
+    pub versions: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
+    pub attributes: BTreeMap<String, String>,
+    pub timezone: Option<String>,
+    pub contact_interval_s: Option<u32>,
+    pub lorawan_dev_eui: Option<String>,
+    pub chirpstack_app_id: Option<String>,
+    pub device_profile_id: Option<String>,
+    pub transport: Transport,
+    pub lifecycle: Lifecycle,
+    pub status: Reachability,
+    pub held: bool,
+    pub hold_until: Option<DateTime<Utc>>,
+    /// Ordinal of the update that has begun and not ended.
+    pub live_ordinal: Option<u32>,
+    /// Ordinals of updates that wait.
+    pub waiting: Vec<u32>,
+    /// Of them, those that wait for their next attempt.
+    pub between_attempts: BTreeSet<u32>,
+    pub boot_slots: Option<u8>,
+    /// Updates that may still change what runs, by ordinal.
+    pub(crate) sent: BTreeMap<u32, Sent>,
+    /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
+    pub(crate) tracked: BTreeMap<u32, TrackedUpdate>,
+    /// Version and position of the device's latest event that changed this row. Those that changed an update alone stand in its row.
+    pub version: u64,
+    pub position: u64,
+    pub registered_at: DateTime<Utc>,
+}
+
+row! {
+    DeviceRow = "devices" key { tenant: "text", device_id: "text" }
+    columns {
+        name, device_type, device_model, manufacturer, hardware_version, firmware_version, timezone,
+        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, transport, lifecycle, status,
+        held, hold_until, live_ordinal, boot_slots, version, position, registered_at
+    }
+    json { versions, tags, attributes, waiting, between_attempts, sent, tracked }
+}
+
+impl DeviceRow {
+    pub(crate) fn unregistered(tenant: String, device_id: String, at: DateTime<Utc>) -> Self {
+        Self {
+            tenant,
+            device_id,
+            name: None,
+            device_type: None,
+            device_model: None,
+            manufacturer: None,
+            hardware_version: None,
+            firmware_version: None,
+            versions: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            attributes: BTreeMap::new(),
+            timezone: None,
+            contact_interval_s: None,
+            lorawan_dev_eui: None,
+            chirpstack_app_id: None,
+            device_profile_id: None,
+            transport: Transport::default(),
+            lifecycle: Lifecycle::Active,
+            status: Reachability::NeverSeen,
+            held: false,
+            hold_until: None,
+            live_ordinal: None,
+            waiting: Vec::new(),
+            between_attempts: BTreeSet::new(),
+            boot_slots: None,
+            sent: BTreeMap::new(),
+            tracked: BTreeMap::new(),
+            version: 0,
+            position: 0,
+            registered_at: at,
+        }
+    }
+
+    fn hold(&self) -> Option<Hold> {
+        self.held.then_some(Hold { until: self.hold_until })
+    }
+
+    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
+        Occupancy {
+            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
+            online: self.status == Reachability::Online,
+            hold: self.hold(),
+            live: self.live_ordinal,
+            between_attempts: &self.between_attempts,
+        }
+    }
+}
+
+/// An update that may change what runs, also after it has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) component: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) reported_version: Option<String>,
+    pub(crate) campaign: Option<CampaignId>,
+    /// It was dispatched.
+    #[serde(default)]
+    pub(crate) told: bool,
+    /// How it ended.
+    #[serde(default)]
+    pub(crate) outcome: Option<String>,
+    /// The entry of its version, while nothing confirms it.
+    #[serde(default)]
+    pub(crate) entry: Option<Entry>,
+}
+
+/// Key of an entry within its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) position: u64,
+    pub(crate) index: u32,
+}
+
+impl Sent {
+    pub(crate) fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        TargetVersion { version, reported_version }.is_met_by(reported)
+    }
+}
+
+/// A campaign's update that isn't confirmed, or has regressed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrackedUpdate {
+    pub(crate) campaign: String,
+    pub(crate) component: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) reported_version: Option<String>,
+    pub(crate) ended: bool,
+    /// Its version runs: when it was queued, or by the device's own word since.
+    pub(crate) runs: bool,
+    /// The latest attempt brought other bytes under this version.
+    pub(crate) wrong_bytes: bool,
+}
+
+impl TrackedUpdate {
+    /// Whether a device that reports this version runs the update's firmware.
+    pub(crate) fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        TargetVersion { version, reported_version }.is_met_by(reported)
+    }
+}

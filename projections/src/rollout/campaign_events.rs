@@ -1,0 +1,146 @@
+//! What a campaign's own events change.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, Sample};
+use domain::events::CampaignEvent as E;
+
+use super::fold::Fold;
+use super::rows::{CampaignRow, ProgressRow};
+use crate::db::DbError;
+use crate::decode::Decoded;
+use crate::models::campaigns::status_of;
+
+impl Fold<'_> {
+    pub(super) fn apply_campaign(&mut self, record: &Decoded, event: &E) -> Result<(), DbError> {
+        let key = [record.tenant(), record.id()];
+        let at = record.at();
+        if let E::Created { spec, .. } = event {
+            self.campaigns.put(CampaignRow::draft(record.tenant(), record.id(), (**spec).clone()));
+        }
+        let row = self
+            .campaigns
+            .get_mut(&key)
+            .ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
+        row.position = record.raw.position;
+        row.version = record.record.last_version();
+        match event {
+            E::Created { .. } => {}
+            E::Amended { spec } => row.spec = (**spec).clone(),
+            E::Deleted {} => set_status(row, CampaignStatus::Deleted),
+            E::PlanningStarted { firmware, ends_at, .. } => {
+                set_status(row, CampaignStatus::Planning);
+                row.firmware = Some((**firmware).clone());
+                row.planning_position = record.raw.position;
+                row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
+            }
+            E::Started {} => set_status(row, CampaignStatus::Running),
+            E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
+            E::Cancelled {} => set_status(row, CampaignStatus::Cancelled),
+            E::Finished { result, .. } => {
+                set_status(row, status_of(*result));
+                (row.before_pause, row.paused_at) = (None, None);
+            }
+            E::Paused { .. } => {
+                row.before_pause = Some(row.status.clone());
+                set_status(row, CampaignStatus::Paused);
+                row.paused_at = Some(at);
+            }
+            E::GatePassed { .. } => row.soaking_since = Some(at),
+            E::SoakBroken { .. } | E::GateClosed { .. } => row.soaking_since = None,
+            E::Planned { summary } => self.plan(&key, summary),
+            E::Adjusted { changes, sample } => self.adjust(&key, at, changes, sample.as_ref()),
+            E::Retried { round, ends_at } => self.retry(&key, at, *round, *ends_at),
+            E::WaveOpened { wave, .. } => self.open_wave(&key, at, *wave),
+            E::WaveCompleted { wave, .. } => {
+                row.wave_completed = true;
+                if let Some(progress) = self.progress.get_mut(&wave_key(&key, *wave)) {
+                    progress.completed_at = Some(at);
+                }
+            }
+            E::Resumed { accept_failures } => self.resume(&key, at, *accept_failures),
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, key: &[String; 2], summary: &PlanSummary) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        row.plan = Some(summary.plan.to_string());
+        for (index, enrolled) in summary.waves.iter().enumerate() {
+            let [tenant, campaign_id] = key.clone();
+            let mut progress = ProgressRow { tenant, campaign_id, wave: index as u16 + 1, ..ProgressRow::default() };
+            progress.enroll(i64::from(*enrolled));
+            self.progress.put(progress);
+        }
+    }
+
+    fn adjust(&mut self, key: &[String; 2], at: DateTime<Utc>, changes: &Adjustments, sample: Option<&Sample>) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        let spec = row.spec.adjusted(changes);
+        row.paced_until = row.spec.paced_anew(&spec, row.paced_until, at);
+        row.spec = spec;
+        if !changes.ends_at.is_keep() {
+            row.ends_at = row.spec.ends_at.or(row.ends_at);
+        }
+        // The last wave has new devices: it is judged anew.
+        if sample.is_some() && usize::from(row.wave) == row.spec.waves.len() {
+            (row.wave_completed, row.soaking_since) = (false, None);
+        }
+        for (index, enrolled) in sample.into_iter().flat_map(|sample| &sample.waves).enumerate() {
+            if let Some(progress) = self.progress.get_mut(&wave_key(key, index as u16 + 1)) {
+                progress.enrolled = i64::from(*enrolled);
+            }
+        }
+    }
+
+    fn retry(&mut self, key: &[String; 2], at: DateTime<Utc>, round: u16, ends_at: Option<DateTime<Utc>>) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        row.retry_round = round;
+        row.ends_at = ends_at.or(row.ends_at);
+        if !row.at_work {
+            set_status(row, CampaignStatus::Running);
+        }
+        // Those who begin again wait from here.
+        for wave in 1..=row.wave {
+            if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
+                progress.waits_from = Some(at);
+            }
+        }
+    }
+
+    fn open_wave(&mut self, key: &[String; 2], at: DateTime<Utc>, wave: u16) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        row.wave = wave;
+        (row.wave_completed, row.accepted, row.soaking_since) = (false, false, None);
+        if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
+            (progress.opened_at, progress.waits_from) = (Some(at), Some(at));
+        }
+    }
+
+    /// Soak and waiting clocks stood still while paused; accepted failures don't count again.
+    fn resume(&mut self, key: &[String; 2], at: DateTime<Utc>, accept_failures: bool) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        let before = row.before_pause.take().and_then(|word| CampaignStatus::from_word(&word));
+        set_status(row, before.unwrap_or(CampaignStatus::Running));
+        let paused = row.paused_at.take().map_or(TimeDelta::zero(), |since| at - since);
+        row.soaking_since = row.soaking_since.map(|since| since + paused);
+        row.accepted |= accept_failures;
+        for wave in 1..=row.spec.waves.len() as u16 {
+            let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
+            progress.waits_from = progress.waits_from.map(|since| since + paused);
+            if accept_failures {
+                progress.accepted_failed = progress.gate_failed;
+                progress.accepted_settled = progress.gate_settled;
+                progress.accepted_ended = progress.failed;
+            }
+        }
+    }
+}
+
+fn wave_key(campaign: &[String; 2], wave: u16) -> Vec<String> {
+    vec![campaign[0].clone(), campaign[1].clone(), wave.to_string()]
+}
+
+fn set_status(row: &mut CampaignRow, status: CampaignStatus) {
+    row.status = status.word().to_owned();
+    row.at_work = status.is_live();
+}

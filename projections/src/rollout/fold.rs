@@ -1,0 +1,129 @@
+//! The rows that a batch touches, and how a change of one member reaches the counts of its wave.
+
+use std::collections::BTreeSet;
+
+use event_store::RecordRef;
+use sqlx::{PgConnection, Row as _};
+
+use super::row_keys::RowKeys;
+use super::rows::{CampaignRow, MemberRow, ProgressRow};
+use super::standing::{Contribution, Standing};
+use crate::db::DbError;
+use crate::decode::Decoded;
+use crate::models::device_row::DeviceRow;
+use crate::models::updates::{self, UpdateRow};
+use crate::row::Row as _;
+use crate::table::Rows;
+
+/// Rows of campaigns, and those of devices and updates that they rest on.
+pub(super) struct Fold<'d> {
+    pub(super) campaigns: Rows<CampaignRow>,
+    pub(super) progress: Rows<ProgressRow>,
+    pub(super) members: Rows<MemberRow>,
+    pub(super) updates: Rows<UpdateRow>,
+    pub(super) devices: &'d mut Rows<DeviceRow>,
+}
+
+impl<'d> Fold<'d> {
+    /// `devices` has the rows of all devices with an event in the batch.
+    pub(super) async fn load(
+        connection: &mut PgConnection,
+        batch: &[Decoded],
+        devices: &'d mut Rows<DeviceRow>,
+    ) -> Result<Self, DbError> {
+        let with_events = batch.iter().filter(|record| !record.device_events().is_empty());
+        let device_keys: Vec<Vec<String>> = with_events.map(|record| vec![record.tenant(), record.id()]).collect();
+        // What happens to a device decides for each campaign that waits for it whether it may begin.
+        let waiting = open_members(connection, &device_keys).await?;
+        let touched = RowKeys::by(batch, |device| devices.get(device));
+        let of_waiting = waiting.iter().map(|member| vec![member.tenant.clone(), member.campaign_id.clone()]);
+        let campaign_keys: BTreeSet<_> = touched.campaigns.iter().cloned().chain(of_waiting).collect();
+        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.into_iter().collect()).await?;
+        let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
+        let mut members = Rows::<MemberRow>::load(connection, member_keys).await?;
+        waiting.into_iter().for_each(|member| members.know(member));
+        devices.load_more(connection, touched.device_keys()).await?;
+        let mut updates = updates::load(connection, batch).await?;
+        updates.load_more(connection, members.all().filter_map(MemberRow::latest_update).collect()).await?;
+        let progress_keys = progress_keys(connection, &touched.campaigns).await?;
+        Ok(Self { progress: Rows::load(connection, progress_keys).await?, members, updates, devices, campaigns })
+    }
+
+    /// Writes all rows but those of the devices.
+    pub(super) async fn save(mut self, connection: &mut PgConnection) -> Result<(), DbError> {
+        for member in self.members.all_mut() {
+            let campaign = self.campaigns.get(&[member.tenant.clone(), member.campaign_id.clone()]);
+            let update = member.update_key().and_then(|key| self.updates.get(&key));
+            let device = self.devices.get(&member.device_key());
+            member.set_readiness(device, update, campaign.is_some_and(CampaignRow::is_urgent));
+        }
+        self.campaigns.save(connection).await?;
+        self.progress.save(connection).await?;
+        self.members.save(connection).await?;
+        self.updates.save(connection).await
+    }
+
+    /// Key of a device's member in the campaign's plan.
+    pub(super) fn member_key(&self, campaign: &[String], device: &str) -> Option<Vec<String>> {
+        let plan = self.campaigns.get(campaign)?.plan.clone()?;
+        Some(vec![campaign[0].clone(), campaign[1].clone(), plan, device.to_owned()])
+    }
+
+    pub(super) fn contribution(&self, member: &[String]) -> Option<Contribution> {
+        Some(Standing::new(self.members.get(member)?, &self.updates).contribution())
+    }
+
+    /// Changes a member, and the counts with it.
+    pub(super) fn change_member(&mut self, key: &[String], by: RecordRef, change: impl FnOnce(&mut MemberRow)) {
+        let Some(before) = self.contribution(key) else { return };
+        if let Some(member) = self.members.get_mut(key) {
+            change(member);
+        }
+        self.count(key, by, &before);
+    }
+
+    /// Takes into the counts what has become of a member since it contributed `before`.
+    pub(super) fn count(&mut self, key: &[String], by: RecordRef, before: &Contribution) {
+        let Some(after) = self.contribution(key) else { return };
+        let Some(wave_key) = self.members.get(key).map(MemberRow::wave_key) else { return };
+        if let Some(progress) = self.progress.get_mut(&wave_key) {
+            progress.change(before, &after);
+            progress.changed_by(by, before, &after);
+        }
+    }
+}
+
+/// Members of these devices that haven't ended, in all campaigns and plans.
+async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) -> Result<Vec<MemberRow>, DbError> {
+    if devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let column = |index: usize| devices.iter().map(|key| key[index].clone()).collect::<Vec<_>>();
+    let sql = format!(
+        "SELECT {} FROM (SELECT DISTINCT * FROM UNNEST($1::text[], $2::text[]) AS k (tenant, device_id)) k
+         JOIN rollout_members m ON m.tenant = k.tenant AND m.device_id = k.device_id
+         WHERE m.outcome IS NULL AND m.excluded IS NULL",
+        MemberRow::columns_of("m")
+    );
+    let rows = sqlx::query(&sql).bind(column(0)).bind(column(1)).fetch_all(connection).await?;
+    rows.iter().map(MemberRow::read).collect()
+}
+
+async fn progress_keys(
+    connection: &mut PgConnection,
+    campaigns: &BTreeSet<Vec<String>>,
+) -> Result<Vec<Vec<String>>, DbError> {
+    if campaigns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let column = |index: usize| campaigns.iter().map(|key| key[index].clone()).collect::<Vec<_>>();
+    let rows = sqlx::query(
+        "SELECT p.tenant, p.campaign_id, p.wave FROM campaign_progress p
+         JOIN UNNEST($1::text[], $2::text[]) AS k (tenant, campaign_id) ON k.tenant = p.tenant AND k.campaign_id = p.campaign_id",
+    )
+    .bind(column(0))
+    .bind(column(1))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(vec![row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.to_string()])).collect()
+}

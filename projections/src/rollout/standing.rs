@@ -1,0 +1,117 @@
+//! A member with the update that it stands by: what replies and counts say of it follows from the two.
+
+use domain::device::{Outcome, Phase};
+
+use super::rows::MemberRow;
+use crate::models::updates::UpdateRow;
+use crate::table::Rows;
+
+/// Phase of a member whose update doesn't exist yet.
+pub(super) const PLANNED: &str = "planned";
+/// Phase of members that get no update.
+pub(super) const EXCLUDED: &str = "excluded";
+/// Phase of a confirmed member that lost its version again.
+pub(super) const REGRESSED: &str = "regressed";
+/// Outcomes that count as failed.
+pub(super) const FAILED: [Outcome; 3] = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected];
+
+/// A member, and its update if it stands by one.
+pub(super) struct Standing<'a> {
+    member: &'a MemberRow,
+    update: Option<&'a UpdateRow>,
+}
+
+/// What a member contributes to the counts of its wave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Contribution {
+    pub(super) reached: bool,
+    pub(super) confirmed: bool,
+    pub(super) failed: bool,
+    pub(super) gate_failed: bool,
+    pub(super) gate_settled: bool,
+    pub(super) in_use: bool,
+    pub(super) working: bool,
+    pub(super) expired: bool,
+    pub(super) cancelled: bool,
+    pub(super) superseded: bool,
+    pub(super) accepted_ended: bool,
+    pub(super) late_confirmed: bool,
+    pub(super) retryable: bool,
+    pub(super) retries: i64,
+    pub(super) confirmed_ms: i64,
+    /// None for an excluded member.
+    pub(super) phase: Option<&'static str>,
+    /// Of a member that counts as failed.
+    pub(super) failure: Option<String>,
+}
+
+impl<'a> Standing<'a> {
+    pub(super) fn new(member: &'a MemberRow, updates: &'a Rows<UpdateRow>) -> Self {
+        Self { member, update: member.update_key().and_then(|key| updates.get(&key)) }
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.update.map(|update| update.timed.phase())
+    }
+
+    /// Ended without success, or confirmed and since fallen back.
+    fn is_failed(&self) -> bool {
+        self.member.regressed_at.is_some() || self.member.outcome.is_some_and(|outcome| FAILED.contains(&outcome))
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.member.outcome == Some(Outcome::Confirmed) && self.member.regressed_at.is_none()
+    }
+
+    fn is_working(&self) -> bool {
+        let member = self.member;
+        let rests = matches!(self.phase(), Some(Phase::Deferred | Phase::Staged));
+        self.phase() == Some(Phase::Cancelling) || (member.reached && member.outcome.is_none() && !rests)
+    }
+
+    /// A retry lets it begin again: failed, expired or fallen back, and not there all the same.
+    fn is_retryable(&self) -> bool {
+        (self.is_failed() || self.member.outcome == Some(Outcome::Expired)) && !self.member.late_confirmed
+    }
+
+    fn displayed_phase(&self) -> Option<&'static str> {
+        let member = self.member;
+        match (self.phase(), member.outcome) {
+            _ if member.excluded.is_some() => None,
+            _ if member.regressed_at.is_some() => Some(REGRESSED),
+            (Some(phase), _) => Some(phase.word()),
+            (None, Some(outcome)) => Some(outcome.word()),
+            (None, None) => Some(PLANNED),
+        }
+    }
+
+    fn confirmed_ms(&self) -> i64 {
+        let times = self.update.and_then(|update| Some((update.timed.reached_at?, update.timed.ended_at?)));
+        times.filter(|_| self.is_confirmed()).map_or(0, |(reached, ended)| (ended - reached).num_milliseconds())
+    }
+
+    pub(super) fn contribution(&self) -> Contribution {
+        let member = self.member;
+        let ended = |outcome| member.outcome == Some(outcome);
+        let attempt = self.update.map_or(0, |update| update.timed.state.attempt);
+        Contribution {
+            reached: member.reached,
+            confirmed: self.is_confirmed(),
+            failed: self.is_failed(),
+            gate_failed: member.gate_failed,
+            gate_settled: member.gate_failed || member.confirmed_ever,
+            in_use: member.holds_slot,
+            working: self.is_working(),
+            expired: ended(Outcome::Expired),
+            cancelled: ended(Outcome::Cancelled),
+            superseded: ended(Outcome::Superseded),
+            accepted_ended: self.is_failed() && member.failure_accepted,
+            late_confirmed: member.late_confirmed,
+            retryable: self.is_retryable(),
+            retries: i64::from(attempt.saturating_sub(1)),
+            confirmed_ms: self.confirmed_ms(),
+            phase: self.displayed_phase(),
+            failure: self.is_failed().then(|| member.code.clone().unwrap_or_else(|| "unknown".to_owned())),
+        }
+    }
+}
