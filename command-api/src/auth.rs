@@ -1,6 +1,6 @@
-//! Who asks. [`Caller`] is the only way into a handler, wrapped in the role that the endpoint needs at least.
+//! Authentication. Handlers take a [`Caller`], wrapped in the least role that the endpoint needs.
 //!
-//! Bearer tokens are HS256 JWTs. No header gets around them.
+//! Bearer tokens are HS256 JWTs. No header bypasses them.
 
 mod dev_token;
 
@@ -54,10 +54,10 @@ macro_rules! roles {
 }
 
 roles! {
-    /// A caller who may look.
+    /// A caller who may read.
     Viewer => Role::Viewer;
-    /// A caller who may work.
+    /// A caller who may send commands.
     Operator => Role::Operator;
-    /// A caller who may do what can't be taken back.
+    /// A caller who may send commands that can't be undone.
     Admin => Role::Admin;
 }

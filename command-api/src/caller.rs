@@ -1,4 +1,4 @@
-//! Who asks, on behalf of which tenant, and what they may do.
+//! The caller of a request: the user, the tenant and the roles.
 
 use domain::{Actor, TenantId};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::http::Problem;
 
-/// What a caller may do in a tenant, each role including those before it; and, apart from them, who looks after the installation.
+/// What a caller may do in a tenant, each role including those before it; `PlatformAdmin` is separate from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
@@ -14,7 +14,7 @@ pub(crate) enum Role {
     Operator,
     Approver,
     Admin,
-    /// Sees the state of the whole installation and nothing of its tenants; no other role includes it, nor it any other.
+    /// Sees the state of the whole installation and no tenant's data. No other role includes it, and it includes no other.
     PlatformAdmin,
 }
 
@@ -27,10 +27,10 @@ impl Role {
     }
 }
 
-/// The tenant of whoever names none in development.
+/// The tenant of tokens that name none, in development.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
-/// Who asks, on behalf of which tenant.
+/// The caller of a request and their tenant.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
@@ -43,7 +43,7 @@ impl Caller {
         self.roles.iter().any(|role| role.includes(least))
     }
 
-    /// Whether the state of the whole installation may be shown. In development an admin of the default tenant looks after it, too.
+    /// Whether the caller may see the state of the whole installation. In development admins of the default tenant may, too.
     pub(crate) fn sees_platform(&self, development: bool) -> bool {
         let developer = development && self.tenant.as_str() == DEFAULT_TENANT && self.has(Role::Admin);
         developer || self.has(Role::PlatformAdmin)

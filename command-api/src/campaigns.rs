@@ -1,4 +1,4 @@
-//! Campaigns: an operator's intent, from draft to its end.
+//! Campaigns, from draft to end.
 
 mod adjust;
 mod amend;

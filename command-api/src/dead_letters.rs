@@ -1,6 +1,6 @@
-//! `GET /dead-letters` and `GET /devices/{id}/dead-letters`: messages of devices that could not be accepted, or only in part.
+//! `GET /dead-letters` and `GET /devices/{id}/dead-letters`: messages of devices that could not be processed, or only in part.
 //!
-//! Read from the stream of dead letters itself: neither the read models nor PostgreSQL are needed.
+//! They are read from the stream of dead letters: neither the read models nor PostgreSQL are needed.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,12 +24,12 @@ use crate::state::App;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LetterFilters {
-    /// The device that sent the message, or that it named as its sender; it need not be registered.
+    /// The device that sent the message, or that it named as its sender; it may be unregistered.
     device_id: Option<String>,
     /// One of the reasons below.
     #[param(example = "malformed")]
     reason: Option<String>,
-    /// Not older than this.
+    /// Only dead letters from this time on.
     since: Option<DateTime<Utc>>,
 }
 
@@ -42,38 +42,38 @@ pub(crate) struct DeviceLetterFilters {
     /// One of the reasons below.
     #[param(example = "malformed")]
     reason: Option<String>,
-    /// Not older than this.
+    /// Only dead letters from this time on.
     since: Option<DateTime<Utc>>,
 }
 
 impl FilterSet for DeviceLetterFilters {}
 
-/// A message of a device that could not be accepted, or only in part.
+/// A message of a device that could not be processed, or only in part.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LetterBody {
     /// Its number among all dead letters.
     id: u64,
     at: DateTime<Utc>,
-    /// Null when the topic names none.
+    /// Null if the topic names no device.
     device_id: Option<String>,
     /// The reason: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
-    /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may come. Null for letters of earlier
-    /// versions.
+    /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may be added. Null for dead letters of
+    /// earlier versions.
     reason: Option<&'static str>,
     /// The reason as a sentence.
     detail: String,
-    /// The part that refused it: `mqtt`.
+    /// The component that refused it: `mqtt`.
     source: String,
-    /// Where it came from.
+    /// The topic of the message.
     #[schema(example = "default/devices/d-1/update/1/status")]
     topic: String,
     /// At most 4,096 bytes of it.
     payload: String,
-    /// `text`, or `base64` for what is no text.
+    /// `text`, or `base64` if the payload is not text.
     payload_encoding: &'static str,
     /// Length of the whole payload.
     payload_bytes: u64,
-    /// Whether only its beginning is here.
+    /// Whether the payload is cut.
     payload_truncated: bool,
 }
 
@@ -100,7 +100,7 @@ impl From<StoredLetter> for LetterBody {
     }
 }
 
-/// The payload as text, if it is one; a character that was cut in two at its end is left out.
+/// The payload as text, if it is; a character that is cut at its end is left out.
 fn text(payload: &[u8], truncated: bool) -> Option<&str> {
     let text = match std::str::from_utf8(payload) {
         Ok(text) => text,
@@ -115,7 +115,7 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 
 /// List dead letters
 ///
-/// Messages of devices that could not be accepted, or only in part, the newest first. They are kept for 30 days; the rate per device is
+/// Messages of devices that could not be processed, or only in part, newest first. They are kept for 30 days; the rate per device is
 /// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
 /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`. Needs role viewer.
 #[utoipa::path(
@@ -141,7 +141,7 @@ pub(crate) async fn list_dead_letters(
 
 /// List a device's dead letters
 ///
-/// The same for one device, also for one that isn't registered, as long as something of it is kept. Needs role viewer.
+/// The same for one device, also for an unregistered one while dead letters of it are kept. Needs role viewer.
 #[utoipa::path(
     get, path = "/devices/{device_id}/dead-letters", tag = "devices", params(DevicePath, DeviceLetterFilters, PageParams),
     responses(
@@ -194,7 +194,7 @@ async fn page(app: &App, filter: &LetterFilter, paging: &Paging) -> Result<List<
 }
 
 fn letters(app: &App) -> Result<&DeadLetters, Problem> {
-    app.dead_letters.as_ref().ok_or_else(|| Problem::unavailable("event_log_unavailable", "no dead letters here"))
+    app.dead_letters.as_ref().ok_or_else(|| Problem::unavailable("event_log_unavailable", "dead letters can't be read"))
 }
 
 #[cfg(test)]

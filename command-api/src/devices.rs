@@ -1,4 +1,4 @@
-//! Devices: register, read, change, hold, decommission; their past.
+//! Devices: register, read, change, hold, decommission, and their history.
 
 mod amend;
 mod bulk;

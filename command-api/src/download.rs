@@ -1,7 +1,8 @@
-//! `/d/{token}`: the bytes of a firmware, for whoever holds the link.
+//! `/d/{token}`: the bytes of a firmware. The link is the only credential.
 //!
-//! Needs the event log (is the firmware still given out?) and the store of the bytes, nothing else. Never compressed, always with its
-//! length, so that devices can resume. Downloads are counted in memory (`counters`) and added to PostgreSQL each second (`flush`).
+//! Needs only the event log (whether the firmware may be downloaded) and the store of the bytes. Replies are never compressed and always
+//! have their length, so that devices can resume. Downloads are counted in memory (`counters`) and added to PostgreSQL each second
+//! (`flush`).
 
 mod body;
 mod campaign;

@@ -1,6 +1,6 @@
 //! `/feed/consumers`: pull consumers on the public feed, each filtered to the caller's tenant.
 //!
-//! They are JetStream's own, not events: nobody's work depends on them, and who reads where isn't part of the history.
+//! They are JetStream's own, not events: no other part depends on them, and their positions aren't part of the history.
 
 use axum::Json;
 use axum::extract::State;
@@ -26,7 +26,7 @@ pub(crate) struct ConsumerPath {
     name: String,
 }
 
-/// A consumer to make.
+/// A consumer to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "reports", "filter": "campaign.*"}))]
@@ -61,12 +61,12 @@ pub(crate) struct ConsumerBody {
     created_at: DateTime<Utc>,
     /// Messages that wait to be delivered.
     pending: u64,
-    /// Messages that are delivered and not acknowledged; they come again after 30 s.
+    /// Messages that are delivered and not acknowledged; they are delivered again after 30 s.
     ack_pending: u64,
     connect: Connect,
 }
 
-/// Whom to connect to nats-server as, and what to ask.
+/// How to connect to nats-server, and what to request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Connect {
     /// The NATS account; its users have passwords of their own.
@@ -74,10 +74,10 @@ pub(crate) struct Connect {
     account: &'static str,
     #[schema(example = "analyst")]
     user: &'static str,
-    /// To be given to the client's JetStream context.
+    /// Goes into the client's JetStream context.
     #[schema(example = "waybill")]
     jetstream_domain: &'static str,
-    /// Where a request for the next messages goes, for clients that know no JetStream.
+    /// The subject of requests for the next messages, for clients without JetStream support.
     #[schema(example = "$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.default_reports")]
     next_subject: String,
 }
@@ -120,16 +120,17 @@ pub(crate) struct ConsumerList {
     items: Vec<ConsumerBody>,
 }
 
-/// Make a consumer of the public feed
+/// Create a consumer of the public feed
 ///
-/// A durable pull consumer on the JetStream stream FEED with this tenant's events only, from the oldest that is kept (30 days). It remembers what
-/// was acknowledged; several clients may share it. At most 16 in a tenant. The same request again finds it. Needs role operator.
+/// A durable pull consumer on the JetStream stream FEED with this tenant's events only, from the oldest that is kept (30 days). It stores
+/// which messages were acknowledged; several clients may share it. At most 16 in a tenant. A repeated request finds the existing one. Needs
+/// role operator.
 #[utoipa::path(
     post, path = "/feed/consumers", tag = "feed", request_body = ConsumerRequest,
     responses(
         (status = 201, body = ConsumerBody),
-        (status = 200, description = "It was there already", body = ConsumerBody),
-        (status = 409, description = "One of this name has another filter, or there are 16", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "It existed already", body = ConsumerBody),
+        (status = 409, description = "A consumer of this name has another filter, or there are 16", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -182,7 +183,7 @@ pub(crate) async fn get_consumer(
     found.map(|consumer| Json(consumer.into())).ok_or_else(unknown)
 }
 
-/// What was deleted.
+/// The deleted consumer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeletedConsumer {
     name: String,
@@ -190,7 +191,7 @@ pub(crate) struct DeletedConsumer {
 
 /// Delete a consumer of the public feed
 ///
-/// What it had read is forgotten; the feed stays. Needs role operator.
+/// Its position is deleted; the feed isn't changed. Needs role operator.
 #[utoipa::path(
     delete, path = "/feed/consumers/{name}", tag = "feed", params(ConsumerPath),
     responses(
@@ -212,7 +213,7 @@ fn unknown() -> Problem {
 }
 
 fn consumers(app: &App) -> Result<&FeedConsumers, Problem> {
-    app.feed_consumers.as_ref().ok_or_else(|| Problem::unavailable("event_log_unavailable", "no feed here"))
+    app.feed_consumers.as_ref().ok_or_else(|| Problem::unavailable("event_log_unavailable", "the feed can't be read"))
 }
 
 #[cfg(test)]

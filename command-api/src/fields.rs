@@ -1,4 +1,4 @@
-//! Checks of single fields, collected so that a reply names everything that is wrong at once.
+//! Checks of single fields, collected so that a reply names all errors at once.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ const SHORT_RULE: &str = "1 to 128 characters without control characters";
 const VERSION_RULE: &str = "1 to 64 printable ASCII characters without blanks, quotes and backslashes";
 const COMPONENT_RULE: &str = "a component is [a-z0-9][a-z0-9_-]{0,31}";
 
-/// What was found wrong so far.
+/// The errors found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checks(Vec<FieldError>);
 
@@ -35,7 +35,7 @@ impl Checks {
         self.0.push(FieldError::new(field, reason));
     }
 
-    /// What the domain's rules found.
+    /// Adds errors of the domain's rules.
     pub(crate) fn violations(&mut self, found: Vec<Violation>) {
         self.0.extend(found.into_iter().map(|(field, reason)| FieldError::new(field, reason)));
     }
@@ -56,7 +56,7 @@ impl Checks {
         }
     }
 
-    /// A time that everything can keep.
+    /// A time in the range that all stores support.
     pub(crate) fn time(&mut self, field: &str, value: Option<DateTime<Utc>>) {
         if value.is_some_and(|time| !is_usable_time(time)) {
             self.fail(field, format!("a year from {} to {}", YEARS.start(), YEARS.end()));
@@ -118,7 +118,7 @@ impl Checks {
         value.to_ascii_lowercase()
     }
 
-    /// A name that the IANA database has.
+    /// A name in the IANA database.
     pub(crate) fn timezone(&mut self, value: Option<&str>) {
         if value.is_some_and(|name| name.parse::<Tz>().is_err()) {
             self.fail("timezone", "an IANA name such as Europe/Berlin");
@@ -126,7 +126,7 @@ impl Checks {
     }
 }
 
-/// An id that a device may have.
+/// Checks a device id.
 pub(crate) fn device_id(text: String) -> Result<DeviceId, Problem> {
     if RESERVED_DEVICE_IDS.contains(&text.as_str()) {
         return Err(Problem::invalid("device_id", format!("{text:?} is reserved")));

@@ -27,7 +27,7 @@ pub(crate) use upload::{__path_upload_firmware, upload_firmware};
 
 use crate::state::App;
 
-/// Clears away what uploads and deletions left behind when the process died.
+/// Removes what uploads and deletions left in the store when the process died.
 pub(crate) async fn sweep(app: &App) {
     incoming::sweep(&app.objects, app.config.store_directory.as_deref()).await;
     removal::sweep(app).await;

@@ -1,4 +1,4 @@
-//! What all endpoints share: problems, extractors, replies, cursors, positions.
+//! Shared by all endpoints: problems, extractors, replies, cursors, positions.
 
 pub(crate) mod body;
 mod command_headers;

@@ -1,7 +1,7 @@
 //! The three status names of every update: `phase` is Waybill's, `status` and `workflow_status` are those of the older systems that clients
 //! used.
 //!
-//! One table. In filters an old name stands for all its phases.
+//! All are in one table. In filters an old name means all its phases.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -58,7 +58,7 @@ pub(crate) fn status_names(phase: &str, kind: &str) -> StatusNames {
     StatusNames { phase: phase.to_owned(), status, workflow_status }
 }
 
-/// The phases that a filter's value stands for: a phase itself, or an old name; none for an unknown value.
+/// The phases that a filter's value means: a phase itself, or an old name; none for an unknown value.
 pub(crate) fn phases_of(word: &str) -> Option<Vec<&'static str>> {
     let of_old: Vec<&str> = TABLE
         .iter()

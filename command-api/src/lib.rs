@@ -1,11 +1,11 @@
 //! The REST API: commands, queries, downloads.
 //!
-//! A request becomes a command to one aggregate (`http::commands`) or a query of a read model. Every route is in `router.rs`; each endpoint
-//! is a file that reads from its documentation down to its handler. `auth::Caller` is the only way into a handler, failures leave as
-//! problems (`http::problem`).
+//! A request becomes a command to one aggregate (`http::commands`) or a query of a read model. Every route is in `router.rs`. Each endpoint
+//! is a file that reads from its documentation down to its handler. Handlers take an `auth::Caller`; failures become problems
+//! (`http::problem`).
 //!
-//! Invariants: accepting or refusing a command asks the event log only, with the one exception of starting a campaign; no bare id reaches
-//! the store, each key has the caller's tenant in it; a reply with 2xx follows what is stored.
+//! Invariants: accepting or refusing a command needs only the event log, except that starting a campaign also reads the read models; every
+//! key contains the caller's tenant; a reply with 2xx is sent after the event is stored.
 //!
 //! To add an endpoint: a file with its types and handler, its names in the module, its line in the router, then
 //! `cargo run -p waybill -- openapi > docs/openapi.json`.

@@ -1,8 +1,8 @@
 //! Download links: `{origin}/d/{token}`.
 //!
-//! A token is bound to tenant, firmware, end and, when it is issued to a device, to device, ordinal and attempt, by an HMAC-SHA256 of
-//! 16 bytes. Ids stand in it as they are: they are fit for URLs, and base64 would make a device's command too long. Form:
-//! `{base64url(mac, firmware, end[, ordinal, attempt])}.{tenant}[.{device}]`.
+//! A token is bound to tenant, firmware, expiry and, if it is issued to a device, to device, ordinal and attempt, by an HMAC-SHA256 of 16
+//! bytes. Ids are in it as plain text: they are valid in URLs, and base64 would make a device's command too long. Form: `{base64url(mac,
+//! firmware, end[, ordinal, attempt])}.{tenant}[.{device}]`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +20,7 @@ const FIRMWARE_BYTES: usize = 16;
 const END_BYTES: usize = 4;
 const PLAIN_BYTES: usize = MAC_BYTES + FIRMWARE_BYTES + END_BYTES;
 const DEVICE_BYTES: usize = PLAIN_BYTES + 4 + 2;
-/// Keeps these MACs apart from any other use of the secret.
+/// Separates these MACs from any other use of the secret.
 const PURPOSE: &[u8] = b"waybill-download-v1";
 
 /// The device's attempt that a link was made for.
@@ -31,7 +31,7 @@ pub struct LinkedAttempt {
     pub attempt: u16,
 }
 
-/// What a valid token says.
+/// The content of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Download {
     pub tenant: TenantId,
@@ -40,18 +40,18 @@ pub struct Download {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Why a token leads nowhere.
+/// Why a token isn't valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    #[error("the link has not this form")]
+    #[error("the link has the wrong form")]
     Malformed,
-    #[error("the link was not made here, or was changed")]
+    #[error("the link was not made by this service, or was changed")]
     Forged,
     #[error("the link has expired")]
     Expired,
 }
 
-/// Makes and reads download links. Clones share the secret.
+/// Creates and verifies download links. Clones share the secret.
 #[derive(Clone)]
 pub struct DownloadLinks {
     secret: Vec<u8>,
@@ -59,12 +59,12 @@ pub struct DownloadLinks {
 }
 
 impl DownloadLinks {
-    /// `origin` is where links point to, such as `https://downloads.example.com`.
+    /// `origin` is the address in links, such as `https://downloads.example.com`.
     pub fn new(secret: Vec<u8>, origin: String) -> Self {
         Self { secret, origin: origin.trim_end_matches('/').to_owned() }
     }
 
-    /// A link to a firmware, good until `expires_at` (to the second).
+    /// A link to a firmware, valid until `expires_at` (to the second).
     pub fn link(
         &self,
         tenant: &TenantId,
@@ -87,7 +87,7 @@ impl DownloadLinks {
         format!("{}/d/{}{ids}", self.origin, URL_SAFE_NO_PAD.encode(binary))
     }
 
-    /// What a token says, if it was made here and is still good.
+    /// The content of a token, if it was made with this secret and hasn't expired.
     pub fn read(&self, token: &str, now: DateTime<Utc>) -> Result<Download, LinkError> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(LinkError::Malformed);

@@ -1,4 +1,4 @@
-//! Connections: bounded in time until a request has named itself, and drained at the end.
+//! Connections: limited in time until a request's head is complete, and drained at the end.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-/// Longest wait for the head of a request, the first or a further one: who sends nothing or a byte now and then holds no connection.
+/// Longest wait for the head of a request, the first or a further one, so that a slow or silent client doesn't keep a connection.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 
-/// Serves until the tasks are stopped; then no connection is taken any more, and open requests are answered.
+/// Serves until the tasks are stopped; then no further connections are accepted, and open requests are answered.
 pub(crate) async fn serve_until_stopped(
     mut listener: TcpListener,
     router: Router,
@@ -29,13 +29,13 @@ pub(crate) async fn serve_until_stopped(
             (stream, _) = Listener::accept(&mut listener) => stream,
             () = tasks.token().cancelled() => break,
         };
-        // Answers are small; a failure to say so only makes them slower.
+        // Replies are small; if this fails, they are only slower.
         stream.set_nodelay(true).ok();
         let service = TowerToHyperService::new(router.clone());
         let connection = open.watch(server.serve_connection(TokioIo::new(stream), service));
         tasks.spawn("http connection", async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP connection broke off");
+                tracing::debug!(%error, "HTTP connection was interrupted");
             }
         });
     }
@@ -53,7 +53,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// A server that answers with what it was sent.
+    /// A server that replies with the body it received.
     async fn serve(head_time_max: Duration) -> (Tasks, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,6 @@
 //! The description of the API, generated from the endpoints.
 //!
-//! Each operation is in it once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands take are added
+//! Each operation is listed once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands have are added
 //! here, and old spellings are marked.
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
@@ -12,18 +12,18 @@ use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, Securit
 /// Introduction of the description.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.
 
-Errors are RFC 9457 problems; `type` names the reason. Every command takes `Idempotency-Key`, `?dry_run=true` and `If-Match`; its reply has \
-the `position` of what it stored (also header `Waybill-Position`), which any query takes as `Waybill-Min-Position`. Words in replies \
+Errors are RFC 9457 problems; `type` names the reason. Every command accepts `Idempotency-Key`, `?dry_run=true` and `If-Match`; its reply has \
+the `position` of its stored events (also header `Waybill-Position`), which any query accepts as `Waybill-Min-Position`. Enumerations in replies \
 (statuses, phases, causes) may get more values; be ready for unknown ones. A reason goes into the body or into `?reason=`; both may be given if they \
 agree.
 
-Queries see what their caller has stored: they wait, up to 2 s, until what they read has come to it, and answer 503 with `Retry-After` when it \
-has not. An id is 404 only when the event log does not know it. Where several processes serve the API, `Waybill-Min-Position` waits for a write \
-that went through another one.
+Queries include what their caller has stored: they wait, up to 2 s, until the read models have reached it, and otherwise answer 503 with \
+`Retry-After`. The reply is 404 only if the event log does not know the id. If several processes serve the API, use `Waybill-Min-Position` to wait \
+for a write that went through another one.
 
 A position is written `{created_ms of the log}-{sequence}`, and with `.{index}` for one event; older forms (`{sequence}`, `{sequence}-{index}`) \
-are taken, too. Times and positions that the log has not reached are refused (422). Lists leave out what was deleted or decommissioned; \
-`include=deleted` asks for it. A query parameter that a route does not list, or that is given twice, is refused (400), as is a key that stands \
+are accepted, too. Times and positions that the log has not reached are refused (422). Lists leave out deleted and decommissioned resources unless \
+`include=deleted` is given. A query parameter that a route does not list, or that is given twice, is refused (400), as is a key that occurs \
 twice in a JSON object (422).";
 
 /// Finishes the description of all endpoints: `resources` with twins, `public` without, `root` beside the API.
@@ -43,7 +43,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         for operation in operations(item) {
             complete(operation, is_old_spelling(path));
         }
-        // What is deleted is named by its path alone.
+        // The path names the deleted resource, so no body is required.
         if let Some(RefOr::T(body)) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut()) {
             body.required = Some(Required::False);
         }
@@ -64,7 +64,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
-/// Adds what every command takes in its query; a command is what takes an idempotency key.
+/// Adds the query parameters of all commands. An operation with an idempotency key is a command.
 fn complete(operation: &mut Operation, old: bool) {
     if old {
         operation.deprecated = Some(Deprecated::True);
@@ -91,7 +91,7 @@ fn query(name: &str, of: Type, description: &str) -> Parameter {
         .build()
 }
 
-/// Paths that are at one server only.
+/// Paths that exist at one server only.
 fn only_at(url: &str, mut api: OpenApi) -> OpenApi {
     for item in api.paths.paths.values_mut() {
         item.servers = Some(vec![Server::new(url)]);

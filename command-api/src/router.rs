@@ -18,10 +18,10 @@ use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, op
 
 /// Largest body of an ordinary request, in bytes.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
-/// What an upload may have beside the file, in bytes.
+/// Largest size of an upload without the file, in bytes.
 const UPLOAD_EXTRA_BYTES: u64 = 1024 * 1024;
 
-/// What belongs to a tenant: under `/api/v1` and, the same, under `/api/v1/tenants/{tenant_id}`.
+/// Resources of a tenant: under `/api/v1` and, the same, under `/api/v1/tenants/{tenant_id}`.
 fn resources() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(devices::list_devices, devices::register_device))
@@ -84,23 +84,23 @@ fn bulk() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::max(devices::BULK_MAX_BYTES))
 }
 
-/// Uploads take as long as they take.
+/// Uploads have no time limit.
 fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
     let limit = usize::try_from(max_bytes.saturating_add(UPLOAD_EXTRA_BYTES)).unwrap_or(usize::MAX);
     OpenApiRouter::new().routes(routes!(firmware::upload_firmware)).layer(DefaultBodyLimit::max(limit))
 }
 
-/// Under `/api/v1`, for everybody.
+/// Under `/api/v1`, without a tenant.
 fn public() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats))
 }
 
-/// Beside the API.
+/// Outside `/api/v1`.
 fn root() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(download::download)).merge(about())
 }
 
-/// The process about itself.
+/// Health and metrics of the process.
 fn about() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(service::live))
@@ -109,7 +109,7 @@ fn about() -> OpenApiRouter<App> {
         .routes(routes!(service::render_metrics))
 }
 
-/// The routes without what surrounds them, and their description.
+/// The routes without the outer layers, and their description.
 fn parts(max_upload_bytes: u64) -> (Router<App>, OpenApi) {
     let timed = resources().merge(bulk()).layer(from_fn(guard::limit_time));
     let (resources, resources_api) = timed.merge(uploads(max_upload_bytes)).split_for_parts();

@@ -1,4 +1,4 @@
-//! The API as one thing to start.
+//! Starts the API.
 
 use axum::Router;
 use event_store::lifecycle::Tasks;
@@ -14,12 +14,12 @@ pub fn router(state: ApiState) -> Router {
     crate::router::build(App::new(state, Tasks::new()))
 }
 
-/// Serves until the tasks are stopped: not ready any more at once, then open requests are answered.
+/// Serves until the tasks are stopped: then it is not ready at once, and open requests are answered.
 pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
-    // Ends with this function: open downloads are still counted while the process drains.
+    // Dropped at the end of this function, so open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
     serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;

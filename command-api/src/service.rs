@@ -1,4 +1,4 @@
-//! The service about itself: health, metrics, name and version.
+//! Endpoints about the service: health, metrics, name and version.
 
 mod health;
 mod metrics;

@@ -1,4 +1,4 @@
-//! What endpoints work with.
+//! The state that endpoints share.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Settings of the API.
 #[derive(Clone)]
 pub struct ApiConfig {
-    /// Dev tokens are given out.
+    /// Whether dev tokens are issued.
     pub development: bool,
     /// Secret of HS256 bearer tokens.
     pub jwt_secret: Vec<u8>,
@@ -48,7 +48,7 @@ pub struct ApiConfig {
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
     pub dispatch_patience_s: u32,
-    /// Where a firmware store on this machine keeps its files, so that what a crash left there can be removed.
+    /// Where a firmware store on this machine keeps its files, so that files left by a crash can be removed.
     pub store_directory: Option<PathBuf>,
 }
 
@@ -70,20 +70,20 @@ impl ApiConfig {
     }
 }
 
-/// Everything the API is given.
+/// Dependencies of the API.
 #[derive(Clone)]
 pub struct ApiState {
     pub store: EventStore,
     pub projections: Projections,
     pub db: Db,
-    /// What devices sent that could not be taken; none where there is no NATS.
+    /// Dead letters of devices; none without NATS.
     pub dead_letters: Option<DeadLetters>,
-    /// Consumers of the public feed; none where there is no NATS.
+    /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
-    /// Where the bytes of firmware are.
+    /// The store of the firmware's bytes.
     pub objects: Arc<dyn ObjectStore>,
     pub config: ApiConfig,
-    /// What `/metrics` renders; none when this process has no recorder.
+    /// Renders `/metrics`; none if this process has no recorder.
     pub metrics: Option<PrometheusHandle>,
     /// Parts of this process that `/health/detailed` asks.
     pub checks: Vec<HealthCheck>,
@@ -108,12 +108,12 @@ pub(crate) struct Shared {
     pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
     pub(crate) links: DownloadLinks,
-    /// What was downloaded and isn't in PostgreSQL yet.
+    /// Counts of downloads that aren't in PostgreSQL yet.
     pub(crate) downloads: Counters,
     pub(crate) own_writes: OwnWrites,
-    /// What runs beside requests; stopped when the process is about to stop.
+    /// Background tasks, stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
-    /// Whether the read models have been there once.
+    /// Whether the read models were reachable once.
     pub(crate) read_models_seen: AtomicBool,
     started: Instant,
     incarnation_ms: OnceCell<u64>,
@@ -160,13 +160,13 @@ impl App {
         self.started.elapsed()
     }
 
-    /// When the log was created, in milliseconds since 1970. Asked once: another log needs another process.
+    /// When the log was created, in milliseconds since 1970. Asked once: a process works with one log only.
     pub(crate) async fn incarnation_ms(&self) -> Result<u64, StoreError> {
         let info = async || self.store.log().info().await.map(|info| info.incarnation_ms);
         self.incarnation_ms.get_or_try_init(info).await.copied()
     }
 
-    /// A sequence number as clients see it.
+    /// The position that clients see for a sequence number.
     pub(crate) async fn token(&self, sequence: u64) -> Result<PositionToken, StoreError> {
         Ok(PositionToken { incarnation_ms: self.incarnation_ms().await?, sequence })
     }

@@ -1,4 +1,4 @@
-//! The command side through the router, over a log in memory and without PostgreSQL: what works here works while PostgreSQL is down.
+//! The command side through the router, over a log in memory and without PostgreSQL: all of this also works while PostgreSQL is down.
 
 mod campaigns;
 mod conventions;
@@ -38,9 +38,9 @@ use crate::state::App;
 use crate::tokens::Tokens;
 use crate::{ApiConfig, ApiState};
 
-/// Longest wait for anything in these tests.
+/// Longest wait in these tests.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks.
+/// Pause between two polls.
 const POLL: Duration = Duration::from_millis(10);
 const SECRET: [u8; 32] = [1; 32];
 /// Largest firmware in these tests, in bytes.
@@ -68,7 +68,7 @@ fn token(tenant: &str, role: Role) -> String {
     Tokens::new(&SECRET).sign("42", &TenantId::new(tenant).unwrap(), vec![role], expires_at).unwrap()
 }
 
-/// Looks until what it sees is wanted.
+/// Polls until the condition is met.
 async fn until<T: Debug>(what: &str, look: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -89,7 +89,7 @@ impl Api {
     fn with_objects(objects: Arc<dyn ObjectStore>) -> Self {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let store = EventStore::new(log.clone());
-        // Nobody listens there.
+        // No server listens there.
         let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
         let projections = Projections::follow(db.clone(), log, &Tasks::new());
         let config = ApiConfig {
@@ -122,7 +122,7 @@ impl Api {
         Answer { status: parts.status, headers: parts.headers, bytes, body }
     }
 
-    /// A request with further headers; `path` begins behind `/api/v1`.
+    /// A request with further headers; `path` is relative to `/api/v1`.
     async fn call(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
         let mut request = Request::builder()
             .method(method)
@@ -144,7 +144,7 @@ impl Api {
         self.call(Method::GET, path, &[], Value::Null).await
     }
 
-    /// Uploads bytes with metadata over the least that is needed.
+    /// Uploads bytes with metadata added to the required fields.
     async fn upload(&self, file: &[u8], more: Value) -> Answer {
         let mut metadata = json!({"name": "F", "version": "2.0.0", "device_model": MODEL});
         for (field, value) in more.as_object().unwrap() {
@@ -175,7 +175,7 @@ impl Api {
         self.send(request).await
     }
 
-    /// A firmware to work with.
+    /// An uploaded firmware.
     async fn firmware(&self, version: &str) -> String {
         let answer = self.upload(version.as_bytes(), json!({"version": version})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 
-/// How far clocks may be apart, in seconds.
+/// How far clocks may differ, in seconds.
 const LEEWAY_S: u64 = 5;
 /// Longest token, in bytes.
 const TOKEN_MAX_BYTES: usize = 4_096;
@@ -18,7 +18,7 @@ const TOKEN_MAX_BYTES: usize = 4_096;
 struct Claims {
     sub: String,
     tenant_id: String,
-    /// Those that aren't known here give no rights.
+    /// Unknown roles give no rights.
     roles: Vec<Value>,
     exp: i64,
 }
@@ -48,12 +48,12 @@ impl Tokens {
         }
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
             .map_err(|error| refused(reason(error.kind())))?;
-        // Whoever names extensions there wants a token refused by those who don't know them; none is known here.
+        // `crit` lists extensions that the verifier must support; this one supports none.
         if data.header.crit.is_some() {
-            return Err(refused("its crit is not understood"));
+            return Err(refused("its crit is not supported"));
         }
-        let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is none"))?;
-        let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is no opaque id"))?;
+        let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is not valid"))?;
+        let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
         Ok(Caller { tenant, actor, roles })
     }
@@ -73,12 +73,12 @@ impl Tokens {
     }
 }
 
-/// `user:{sub}`, as the log knows the caller; somebody without a name is nobody.
+/// `user:{sub}`, the caller's name in the log; none for an empty `sub`.
 pub(crate) fn actor(sub: &str) -> Option<Actor> {
     if sub.is_empty() { None } else { Actor::new(format!("user:{sub}")).ok() }
 }
 
-/// Says nothing about the secret or the expected signature.
+/// A reason that reveals neither the secret nor the expected signature.
 fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
     match kind {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",

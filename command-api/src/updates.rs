@@ -1,4 +1,4 @@
-//! Updates: a firmware for one device. Requested here or by campaigns; read, cancelled, retried.
+//! Updates of single devices, requested here or by campaigns: read, cancel, retry.
 
 mod cancel;
 mod get;

@@ -20,12 +20,12 @@ const EXPIRES_IN_MAX_S: u32 = 30 * 24 * 3_600;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"user_id": "developer", "expires_in": 3600, "roles": ["operator"]}))]
 pub(crate) struct DevTokenRequest {
-    /// An opaque id; stands in the audit as `user:{user_id}`.
+    /// An opaque id; recorded in the audit as `user:{user_id}`.
     #[serde(default = "default_user")]
     user_id: String,
-    /// Accepted and not used.
+    /// Accepted and ignored.
     #[serde(default)]
-    #[expect(dead_code, reason = "part of the request's form")]
+    #[expect(dead_code, reason = "part of the request's schema")]
     email: Option<String>,
     /// Seconds, at most 30 days.
     #[serde(default = "default_expires_in")]

@@ -158,7 +158,7 @@ pub(crate) async fn open_wave(
     }
 }
 
-/// With what the campaign waits for, as far as the read models can say it now.
+/// Adds what the campaign waits for, as far as the read models know it.
 async fn with_waits(app: &App, caller: &Caller, id: CampaignId, problem: Problem) -> Problem {
     let waiting = async {
         let (mut tx, row) = get::row(app, caller, id, &[FLEET]).await?;

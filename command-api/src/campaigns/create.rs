@@ -86,7 +86,7 @@ pub(crate) async fn clone_campaign(
     create(&app, &caller, &envelope, spec, wanted.reason).await
 }
 
-/// The campaign that this request has made already.
+/// The campaign that this request has created before.
 async fn created_before(
     app: &App,
     caller: &Caller,

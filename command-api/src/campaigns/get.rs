@@ -1,4 +1,4 @@
-//! `GET /campaigns/{id}`: a campaign now, from the read models; or as it was, from EVENTS.
+//! `GET /campaigns/{id}`: a campaign now, from the read models; or at an earlier time, from EVENTS.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -23,13 +23,13 @@ const BEGINNING: Beginning =
 
 /// Get a campaign
 ///
-/// With `at_time` or `at_position` as it was then. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, MomentParams, PositionParams),
     responses(
         (status = 200, body = AsItWas<CampaignBody>),
         (status = 404, description = "Unknown, or not yet created then", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A moment to come", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A time or position in the future", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_campaign(
@@ -52,7 +52,7 @@ pub(crate) async fn get_campaign(
     Ok(Found { version, resource }.into_response())
 }
 
-/// The campaign's row, with the transaction that sees it; 404 when the log knows no such campaign.
+/// The campaign's row, with the transaction that read it; 404 when the log has no such campaign.
 pub(super) async fn row(
     app: &App,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! `GET /campaigns/{id}/history`: everything that happened to a campaign, from EVENTS.
+//! `GET /campaigns/{id}/history`: all events of a campaign, from EVENTS.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::state::App;
 
 /// List a campaign's events
 ///
-/// Oldest first, with who and why, and the evidence of its gates. Needs role viewer.
+/// Oldest first, with actors and reasons, and the evidence of its gates. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/history", tag = "campaigns", params(CampaignPath, PageParams),
     responses((status = 200, body = List<HistoryItem>))

@@ -27,7 +27,7 @@ pub(crate) struct CampaignFilters {
     strategy: Option<String>,
     /// The same as `strategy`.
     deployment_strategy: Option<String>,
-    /// `deleted`: deleted drafts, too, which `status=deleted` finds alone.
+    /// `deleted` includes deleted drafts. `status=deleted` alone lists only them.
     include: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl CampaignFilters {
         }
         let firmware = either(["firmware", "firmware_id"], [self.firmware, self.firmware_id])?;
         let firmware = firmware.map(|id| id.parse::<FirmwareId>()).transpose();
-        let firmware_id = firmware.map_err(|_| Problem::bad_request("firmware is no id of a firmware"))?;
+        let firmware_id = firmware.map_err(|_| Problem::bad_request("firmware: not an id of a firmware"))?;
         let firmware_id = firmware_id.map(|id| id.to_string());
         let deleted = includes_deleted(self.include.as_deref())? || self.status.as_deref() == Some("deleted");
         Ok(CampaignFilter { id: None, deleted, status: self.status, firmware_id, strategy })
@@ -54,7 +54,7 @@ impl CampaignFilters {
 
 /// List campaigns
 ///
-/// Newest first, without deleted drafts unless they are asked for. Needs role viewer.
+/// Newest first, without deleted drafts unless `include=deleted`. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns", tag = "campaigns", params(CampaignFilters, PageParams),
     responses((status = 200, body = List<CampaignBody>))

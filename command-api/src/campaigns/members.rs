@@ -22,7 +22,7 @@ use crate::state::App;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberFilters {
-    /// A word of `status_counts` (a phase, `planned` or `excluded`), or `late_confirmed`. A name of the old systems stands for all its
+    /// A name of `status_counts` (a phase, `planned` or `excluded`), or `late_confirmed`. A status name of the old systems means all its
     /// phases.
     phase: Option<String>,
     /// From 1.
@@ -33,13 +33,13 @@ pub(crate) struct MemberFilters {
 
 impl FilterSet for MemberFilters {}
 
-/// Phases of members whose update doesn't exist, with an update's phase that is told in the same old words.
+/// Phases of members that have no update, each with the update's phase that has the same old status name.
 const WITHOUT_UPDATE: [(&str, &str); 2] = [(PLANNED, "queued"), (EXCLUDED, "superseded")];
-/// Its update doesn't exist yet, which is what queued says too.
+/// Its update doesn't exist yet, as in `queued`.
 const PLANNED: &str = "planned";
 /// It gets no update in this campaign.
 const EXCLUDED: &str = "excluded";
-/// What is said of members alone, where updates have a phase.
+/// Shown for members that have no update, in place of an update's phase.
 pub(super) const WITHOUT_PHASE: [&str; 2] = [PLANNED, EXCLUDED];
 
 impl MemberFilters {
@@ -50,7 +50,7 @@ impl MemberFilters {
     }
 }
 
-/// The members that a word of `excluded` means.
+/// Parses the filter `excluded`.
 fn left_out(word: &str) -> Result<LeftOut, Problem> {
     match word {
         "true" => Ok(LeftOut::Yes),
@@ -61,13 +61,13 @@ fn left_out(word: &str) -> Result<LeftOut, Problem> {
     }
 }
 
-/// The members' phases that a word means.
+/// The members' phases that the filter `phase` means.
 fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
     let own = phases().chain(WITHOUT_PHASE).chain([LATE_CONFIRMED]).find(|phase| *phase == word);
     if let Some(phase) = own {
         return Ok(vec![phase.to_owned()]);
     }
-    let meant = phases_of(word).ok_or_else(|| Problem::bad_request(format!("phase: no device is {word:?}")))?;
+    let meant = phases_of(word).ok_or_else(|| Problem::bad_request(format!("phase: {word:?} is not known")))?;
     let without = WITHOUT_UPDATE.iter().filter(|(_, like)| meant.contains(like)).map(|(phase, _)| *phase);
     Ok(meant.iter().copied().chain(without).map(str::to_owned).collect())
 }
@@ -78,16 +78,16 @@ pub(crate) struct Member {
     device_id: String,
     /// 0 for excluded devices.
     wave: u16,
-    /// Place in the campaign's order, from 0.
+    /// Position in the campaign's order, from 0.
     rank: u32,
     /// Why it is excluded.
     excluded: Option<String>,
     from_version: Option<String>,
     #[serde(flatten)]
     names: StatusNames,
-    /// Why its update waits, or does not exist yet although its wave is open.
+    /// Why its update waits, or doesn't exist yet although its wave is open.
     wait_reason: Option<String>,
-    /// Its current update; null while it has to begin, also when it is retried.
+    /// Its current update; null until it begins, also after a retry of the campaign.
     update_id: Option<String>,
     attempt: u16,
     code: Option<String>,
@@ -128,7 +128,7 @@ impl From<MemberView> for Member {
     }
 }
 
-/// The update that a member in this phase stands by: one that begins again has an ended one of before.
+/// The update of a member in this phase. A member that begins again has no current update, only an ended one.
 fn update_id(phase: &str, device: &str, ordinal: Option<u32>) -> Option<String> {
     let ordinal = ordinal.filter(|_| phase != PLANNED)?;
     Some(format!("{device}~{ordinal}"))

@@ -1,4 +1,4 @@
-//! A campaign as replies show it, from its aggregate or from the read model.
+//! The campaign in replies, from its aggregate or from the read model.
 
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
@@ -18,8 +18,8 @@ use crate::http::{Done, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CampaignBody {
     pub(crate) campaign_id: String,
-    /// `draft`, `planning`, `running`, `paused`, `cancelling`, `cancelled`, `completed`, `completed_with_failures` or `failed`; more may
-    /// come.
+    /// `draft`, `planning`, `running`, `paused`, `cancelling`, `cancelled`, `completed`, `completed_with_failures` or `failed`; more may be
+    /// added.
     status: String,
     #[serde(flatten)]
     spec: SpecBody,
@@ -38,7 +38,7 @@ pub(crate) struct CampaignBody {
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     started_at: Option<DateTime<Utc>>,
-    /// When waiting updates expire; the campaign ends when updates under way have ended. For a draft the value that was given, or null.
+    /// When waiting updates expire; the campaign ends when updates under way have ended. For a draft the requested time, or null.
     ends_at: Option<DateTime<Utc>>,
     /// In drafts without an end: the campaign ends this many days after its start.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,19 +49,19 @@ pub(crate) struct CampaignBody {
     waits_for: Option<Vec<WaitBody>>,
     /// Number of the campaign's events: its `ETag`.
     version: u64,
-    /// What its creator should know.
+    /// Warnings for its creator.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
 impl CampaignBody {
-    /// As a command left it.
+    /// After a command.
     pub(super) fn done(id: CampaignId, done: &Done<Campaign>) -> Result<Self, Problem> {
         Self::of(id, &done.aggregate, done.origin.as_deref(), &done.times, done.version)
             .ok_or_else(|| Problem::internal("a campaign without specification"))
     }
 
-    /// As it was.
+    /// At an earlier time.
     pub(super) fn past(id: CampaignId, loaded: &Loaded<Campaign>) -> Option<Self> {
         Self::of(id, &loaded.aggregate, loaded.origin.as_deref(), &loaded.times, loaded.version)
     }
@@ -134,7 +134,7 @@ fn ends_after_days(status: CampaignStatus, named: Option<DateTime<Utc>>) -> Opti
     (status == CampaignStatus::Draft && named.is_none()).then_some(ENDS_AFTER_DAYS)
 }
 
-/// A gate that closed, with what became of it.
+/// A gate that closed, and whether its failures were accepted.
 pub(super) fn last_gate(gate: Option<Value>, closed_at: Option<DateTime<Utc>>, accepted: bool) -> Option<Value> {
     let mut gate = gate?;
     gate["closed_at"] = json!(closed_at);
@@ -142,7 +142,7 @@ pub(super) fn last_gate(gate: Option<Value>, closed_at: Option<DateTime<Utc>>, a
     Some(gate)
 }
 
-/// Where a campaign is found.
+/// Path of a campaign.
 pub(super) fn location(id: CampaignId) -> String {
     format!("/api/v1/campaigns/{id}")
 }

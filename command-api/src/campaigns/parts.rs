@@ -1,11 +1,11 @@
-//! The parts of a specification as the description of the API shows them. They are read and written as the domain's own types, which have
-//! the same fields; a test compares them.
+//! The parts of a specification, for the API description. They are read and written as the domain's own types, which have the same fields;
+//! a test compares them.
 
 use std::collections::BTreeMap;
 
 use utoipa::ToSchema;
 
-/// One wave: a share of the campaign's devices, and its gate. Its soak and thresholds take the place of the campaign's.
+/// One wave: a share of the campaign's devices, and its gate. Its soak and thresholds replace the campaign's.
 #[derive(ToSchema)]
 #[schema(example = json!({"percentage": 10, "name": "canary", "soak_minutes": 60, "advance": "manual"}))]
 #[expect(dead_code, reason = "describes `WaveSpec`")]
@@ -57,7 +57,7 @@ pub(crate) struct Preconditions {
     max_silence_minutes: Option<u32>,
 }
 
-/// What a campaign's specification says beside its name, firmware and strategy, with every default filled in.
+/// What a campaign's specification has besides name, firmware and strategy, with all defaults filled in.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes `CampaignSpec` as replies show it")]
 pub(crate) struct CampaignSettings {

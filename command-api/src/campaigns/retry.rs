@@ -1,7 +1,7 @@
 //! `POST /campaigns/{id}/retry`: new updates for devices that failed or expired.
 //!
-//! An ended campaign continues with them, so its firmware is pinned again: once before, so that it can't be deleted, and once after, in
-//! case the pin was just being removed at the campaign's end.
+//! An ended campaign continues with them, so its firmware is pinned again: before, so that it can't be deleted, and once more after,
+//! because the pin may just have been removed at the campaign's end.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,9 +23,9 @@ use crate::updates::usable_firmware;
 
 /// Retry a campaign's failed devices
 ///
-/// Devices that failed, expired or fell back begin again, each with a new update; what gates counted stays counted. Also for a campaign
-/// that ended with failures: it runs again. Devices that run the version anyway (`late_confirmed`) are not retried; `retryable` of the
-/// status is the number of devices to retry. 409 if there are none. Needs role operator.
+/// Devices that failed, expired or fell back begin again, each with a new update; failures that gates have counted stay counted. A campaign
+/// that ended with failures runs again. Devices that run the version anyway (`late_confirmed`) are not retried; `retryable` of the status
+/// is the number of devices to retry. 409 if there are none. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/retry", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),

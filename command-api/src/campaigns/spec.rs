@@ -1,6 +1,6 @@
-//! What a campaign's body says, and the specification that follows from it: strategies are only ways to fill its waves.
+//! Reads the specification from a campaign's body. Strategies differ only in how they set the waves.
 //!
-//! What this version can't do, and fields of another strategy, are refused by name, never ignored.
+//! Fields that this version doesn't support, and fields of another strategy, are refused by name, never ignored.
 
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
@@ -15,10 +15,10 @@ use super::parts;
 use crate::fields::Checks;
 use crate::http::Problem;
 
-/// Share of devices that go first when a canary campaign names none.
+/// Share of devices that go first when a canary campaign gives none.
 const CANARY_PERCENTAGE_DEFAULT: u8 = 5;
 
-/// A campaign to create, or to put in the place of a draft.
+/// A campaign to create, or the new content of a draft.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -81,7 +81,7 @@ pub(crate) struct CampaignRequest {
     /// Devices that begin in a minute, evenly distributed: 60 is one each second. After a pause `batch_size` devices begin at once; without
     /// it the devices of one second, at least one.
     rate_per_minute: Option<u32>,
-    /// Accepted with a warning: a gate that closes pauses the campaign in this version.
+    /// Accepted with a warning: in this version a gate that closes pauses the campaign.
     #[serde(default)]
     auto_rollback: bool,
     /// End of the campaign, also while it is paused: waiting updates expire, updates under way finish, and the campaign ends. In the
@@ -173,7 +173,7 @@ impl CampaignRequest {
         Ok(spec)
     }
 
-    /// What concerns the request alone: fields of other strategies, and what this version can't do.
+    /// Checks that concern only the request: fields of other strategies, and unsupported fields.
     fn check(&self) -> Checks {
         let mut checks = Checks::default();
         if matches!(self.deployment_strategy, Strategy::Scheduled | Strategy::BlueGreen) {
@@ -215,7 +215,7 @@ impl CampaignRequest {
         match self.deployment_strategy {
             Strategy::Staged => self.waves.clone().unwrap_or_else(|| at(&STAGED_PERCENTAGES)),
             Strategy::Canary => {
-                // A size takes the place of the share, which must only be below 100.
+                // A size replaces the share, which must only be below 100.
                 let share = if self.canary_size.is_some() { 1 } else { CANARY_PERCENTAGE_DEFAULT };
                 let first = self.canary_percentage.unwrap_or(percent(share));
                 vec![WaveSpec::at(first), WaveSpec::at(Percent::ALL)]
@@ -225,7 +225,7 @@ impl CampaignRequest {
     }
 }
 
-/// A percentage that stands in this file.
+/// A percentage given in this file.
 fn percent(value: u8) -> Percent {
     Percent::new(value).unwrap_or(Percent::ALL)
 }
@@ -322,7 +322,7 @@ mod tests {
     fn manual_on_the_last_wave_is_warned_about() {
         let waves = |last: &str| json!({"waves": [{"percentage": 10, "advance": "manual"}, {"percentage": 100, "advance": last}]});
         assert_eq!(warnings(&request(waves("auto")).unwrap(), None), Vec::<String>::new());
-        assert!(warnings(&request(waves("manual")).unwrap(), None)[0].contains("holds nothing"));
+        assert!(warnings(&request(waves("manual")).unwrap(), None)[0].contains("no effect"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: plan and begin.
 //!
-//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted from
-//! then on. It is pinned once more afterwards, because another request that failed may have removed the pin.
+//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted
+//! afterwards. It is pinned once more after the start, because another request that failed may have removed the pin.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use crate::updates::usable_firmware;
 
 /// How long the reply waits for the plan.
 const PLAN_WAIT_MAX: Duration = Duration::from_secs(5);
-/// Pause between two looks.
+/// Pause between two reads of the campaign.
 const PLAN_POLL: Duration = Duration::from_millis(50);
 
 /// How a campaign began.
@@ -57,8 +57,8 @@ pub(crate) struct Started {
 
 /// Start a campaign
 ///
-/// Waits up to 5 s for the plan. A campaign without matching devices has a warning and has ended. 409 `campaign_over` if the draft's own
-/// end has passed; 503 without PostgreSQL. Needs role operator.
+/// Waits up to 5 s for the plan. A campaign without matching devices gets a warning and ends at once. 409 `campaign_over` if the draft's
+/// own end has passed; 503 without PostgreSQL. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -117,7 +117,7 @@ async fn start(
     if outcome.is_err() && new && !is_live(app, &key).await? {
         pinning(FirmwareCommand::Unpin { campaign: id }).await?;
     }
-    // Another request may have started it in between, and either have let go what the other one needs.
+    // Another request may have started the campaign meanwhile, and either may have removed the pin that the other one needs.
     if new && is_live(app, &key).await? {
         pinning(FirmwareCommand::Pin { campaign: id }).await?;
     }
@@ -128,7 +128,7 @@ async fn start(
     started(app, caller, &key, id).await
 }
 
-/// The correlation id that a command on a campaign goes on with.
+/// The correlation id that a command without one gets: the campaign's.
 pub(super) fn correlation_of(campaign: &Loaded<Campaign>) -> Option<Uuid> {
     campaign.threads.last(CAMPAIGN).map(|standing| standing.correlation_id)
 }
@@ -144,7 +144,7 @@ async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId
     Ok(Reply::ok(body, app.token(planned.last_sequence).await?).version(planned.version))
 }
 
-/// The command: the same for a campaign that has been started, so that it can be sent again.
+/// The start command. For a started campaign it is the same as before, so that the request can be repeated.
 async fn start_command(
     app: &App,
     caller: &Caller,
@@ -165,7 +165,7 @@ async fn start_command(
     Ok(CampaignCommand::Start { plan, firmware })
 }
 
-/// Pins the campaign's firmware now, whatever an earlier request may have left.
+/// Pins the campaign's firmware, and first removes an old pin that an earlier request may have left.
 pub(super) async fn take_pin(
     app: &App,
     caller: &Caller,
@@ -194,7 +194,7 @@ pub(super) async fn pin(
     Ok(())
 }
 
-/// The campaign as soon as it is planned, or as it is when the wait is over.
+/// The campaign once it is planned, or its current state when the wait is over.
 async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded<Campaign>>, Problem> {
     let deadline = Instant::now() + PLAN_WAIT_MAX;
     loop {

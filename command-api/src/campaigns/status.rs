@@ -1,6 +1,6 @@
-//! `GET /campaigns/{id}/status`, `GET /ota/campaigns/{id}/status` and `GET /stats/campaigns/{id}`: how far a campaign is.
+//! `GET /campaigns/{id}/status`, `GET /ota/campaigns/{id}/status` and `GET /stats/campaigns/{id}`: a campaign's progress.
 //!
-//! The counts are those that its gates judge: one table.
+//! The counts are the ones that its gates judge, from one table.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::legacy_status::phases;
 use crate::state::App;
 
-/// Settled devices below which no end is foretold.
+/// Below this number of settled devices no end is estimated.
 const ETA_MIN_SETTLED: u64 = 20;
 
 /// Counts of one wave.
@@ -39,15 +39,15 @@ pub(crate) struct WaveStatus {
     completed_at: Option<DateTime<Utc>>,
     /// Its devices.
     enrolled: u64,
-    /// Of them, those that have answered.
+    /// Those of its devices that have answered.
     reached: u64,
     confirmed: u64,
     failed: u64,
-    /// Counted as failed by the failure gate, also while another attempt is due.
+    /// Counted as failed by the failure gate, also while another attempt follows.
     gate_failed: u64,
-    /// Confirmed at some time, or counted as failed by the gate.
+    /// Confirmed once, or counted as failed by the gate.
     gate_settled: u64,
-    /// Slots that are taken.
+    /// Slots in use.
     in_use: u64,
     working: u64,
     expired: u64,
@@ -55,7 +55,7 @@ pub(crate) struct WaveStatus {
     superseded: u64,
 }
 
-/// How far a campaign is.
+/// A campaign's progress.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct CampaignStatusBody {
     campaign_id: String,
@@ -76,12 +76,12 @@ pub(crate) struct CampaignStatusBody {
     /// Devices by phase, with `planned` and `excluded`; each is in one of them.
     status_counts: BTreeMap<String, u64>,
     /// Devices whose update ended otherwise (failed, timed out, …) and that now report in `status` that they run the version. An ended
-    /// update stays ended: each is counted under its phase, too.
+    /// update stays ended, so each is also counted under its phase.
     late_confirmed: u64,
-    /// Devices that `POST /campaigns/{id}/retry` lets begin again: failed, expired or fallen back, without those of `late_confirmed`.
+    /// Devices that `POST /campaigns/{id}/retry` would retry: failed, expired or fallen back, without those of `late_confirmed`.
     retryable: u64,
     waves: Vec<WaveStatus>,
-    /// confirmed / settled, in percent; null while nothing is settled.
+    /// confirmed / settled, in percent; null while no device is settled.
     success_rate: Option<f64>,
     failure_rate: Option<f64>,
     average_update_seconds: Option<f64>,
@@ -239,7 +239,7 @@ impl From<&ProgressRow> for WaveStatus {
     }
 }
 
-/// With a zero for every phase that nobody is in.
+/// All phases, with zero for those without devices.
 fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let names = phases().chain(WITHOUT_PHASE);
     let mut all: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
@@ -247,7 +247,7 @@ fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     all
 }
 
-/// Counts the set that the campaign's end counts.
+/// Counts the devices that the campaign's end needs.
 fn progress(waves: &[ProgressRow], has_ended: bool) -> f64 {
     let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
     match has_ended {
@@ -256,12 +256,12 @@ fn progress(waves: &[ProgressRow], has_ended: bool) -> f64 {
     }
 }
 
-/// With one decimal; none of nothing.
+/// With one decimal; none if the total is zero.
 fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 * 1_000.0 / whole as f64).round() / 10.0)
 }
 
-/// When everybody is settled if it goes on as since the start.
+/// When all devices are settled if the pace since the start continues.
 fn eta(started_at: Option<DateTime<Utc>>, now: DateTime<Utc>, settled: u64, enrolled: u64) -> Option<DateTime<Utc>> {
     let elapsed_s = (now - started_at?).num_seconds().max(0) as f64;
     if settled < ETA_MIN_SETTLED || settled >= enrolled {

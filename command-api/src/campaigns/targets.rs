@@ -1,4 +1,4 @@
-//! Devices that a campaign names one by one: each must be known, or a misspelt one would be left out in silence.
+//! Devices that a campaign names one by one. Each must be known, otherwise a misspelt id would be ignored.
 
 use domain::campaign::CampaignSpec;
 use domain::device::Device;
@@ -12,7 +12,7 @@ use crate::state::App;
 
 /// Devices that are looked up at once.
 const IN_FLIGHT_MAX: usize = 256;
-/// Unknown devices that a reply names.
+/// Most unknown devices named in a reply.
 const NAMED_MAX: usize = 20;
 
 /// 422 naming devices that were never registered.
@@ -33,7 +33,7 @@ pub(super) async fn known_targets(app: &App, caller: &Caller, spec: &CampaignSpe
     if unknown.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(unknown)) }
 }
 
-/// A replica may lack what was registered a moment ago; the leader knows.
+/// A replica may lack recent registrations, so the stream's leader is asked before a device counts as unknown.
 async fn is_known(app: &App, caller: &Caller, id: &DeviceId) -> Result<bool, StoreError> {
     let key = Key::<Device>::new(&caller.tenant, id);
     Ok(app.store.load(&key).await?.version > 0 || app.store.load_fresh(&key).await?.version > 0)

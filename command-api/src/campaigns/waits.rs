@@ -1,4 +1,4 @@
-//! What a campaign waits for, as replies show it: the policy's own view, with the reasons of the devices that it waits for.
+//! What a campaign waits for, in replies: computed by the rollout policy, with the reasons of the waiting devices.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +19,17 @@ use crate::http::Problem;
 pub(crate) struct WaitBody {
     /// `operator` (to start it, or to open `wave`), `resume`, `accept` (a gate is closed), `firmware` (it is withdrawn), `plan`, `soak`,
     /// `slots`, `rate`, `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`, `busy_devices`,
-    /// `held_devices`, `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` where no reason is known. More
-    /// may come.
+    /// `held_devices`, `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` if no reason is known. More may
+    /// be added.
     kind: String,
-    /// The same for people.
+    /// The same as a sentence.
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     wave: Option<u16>,
-    /// When the wait is over at the latest, where a time ends it.
+    /// The latest end of the wait, if a time ends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<DateTime<Utc>>,
-    /// Devices; of `{reason}_devices` at most 1,000 are counted.
+    /// Number of devices; for `{reason}_devices` at most 1,000 are counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
 }
@@ -59,7 +59,7 @@ impl WaitBody {
     }
 }
 
-/// What the campaign of a row waits for; nothing where it has ended or moves on by itself.
+/// What the campaign of a row waits for; empty if it has ended or continues by itself.
 pub(super) async fn of_campaign(
     tx: &mut ReadTx,
     tenant: &TenantId,

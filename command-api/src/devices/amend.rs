@@ -1,4 +1,4 @@
-//! `PATCH` and `PUT /devices/{id}`: change what operators know of a device, as a merge-patch.
+//! `PATCH` and `PUT /devices/{id}`: change what operators recorded about a device, as a merge-patch.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::state::App;
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"name": "Hall 3", "tags": {"site": "south", "line": null}, "reason": "moved"}))]
 pub(crate) struct DevicePatch {
-    /// If given, the device's own.
+    /// If given, it must be the device's own.
     device_id: Option<String>,
     #[schema(value_type = Option<String>)]
     name: Change<String>,
@@ -65,7 +65,7 @@ fn set<T>(change: &Change<T>) -> Option<&T> {
 }
 
 impl DevicePatch {
-    /// The patch of the profile, and versions to state (an empty text removes one).
+    /// The patch of the profile, and versions to set (an empty text removes one).
     fn checked(self, id: &DeviceId, device: &Device) -> Result<(ProfilePatch, BTreeMap<String, String>), Problem> {
         let mut checks = Checks::default();
         if self.device_id.as_ref().is_some_and(|given| given != id.as_str()) {
@@ -209,7 +209,7 @@ async fn amend(
     }
     let outcome = app.command(caller, envelope, &key, DeviceCommand::Amend { patch, versions }, reason).await;
     if !envelope.dry_run {
-        // Whichever of the two the device doesn't have now.
+        // Releases the EUI, old or new, that the device doesn't have now.
         for eui in [&wanted_eui, &old_eui].into_iter().flatten() {
             dev_eui::release_unless_used(app, caller, envelope, eui, id).await;
         }

@@ -1,6 +1,6 @@
 //! `POST /devices/bulk`: register up to 10,000 devices, each with an outcome of its own.
 //!
-//! Takes a JSON array or NDJSON. Each device is atomic; sent again, the request gives the same outcomes. Commands are pipelined,
+//! Takes a JSON array or NDJSON. Each device is atomic; if the request is repeated, it gives the same outcomes. Commands are pipelined,
 //! [`IN_FLIGHT_MAX`] at a time.
 
 use axum::Json;
@@ -31,34 +31,34 @@ const ITEM_MAX_BYTES: usize = 256 * 1024;
 /// Most commands under way at once.
 const IN_FLIGHT_MAX: usize = 256;
 
-/// Headers of a command that is about many devices, none of which could be meant by an `If-Match`.
+/// Headers of a command on many devices. There is no `If-Match`, since it would apply to none of them.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
 pub(crate) struct BulkHeaders {
-    /// The same key with the same devices gives the first outcomes; with others 422.
+    /// With the same devices the same key gives the first outcomes; with others 422.
     #[param(rename = "Idempotency-Key")]
     idempotency_key: Option<String>,
-    /// Ties everything that follows together in the audit. Without it each device's registration has an id of its own.
+    /// Correlates everything that follows in the audit. Without it each device's registration has an id of its own.
     #[param(rename = "X-Correlation-Id")]
     correlation_id: Option<Uuid>,
 }
 
-/// What an item says of its id; nothing where it says nothing readable.
+/// An item's id; none if it has none that can be read.
 #[derive(Default, Deserialize)]
 struct GivenId {
     #[serde(default)]
     device_id: Option<String>,
 }
 
-/// What came of one item.
+/// The outcome of one item.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkItem {
-    /// Place in the request, from 0.
+    /// Index in the request, from 0.
     index: usize,
-    /// The device's, also of an item that was refused; null where the request names none.
+    /// The device's id, also for a refused item; null if the request gives none.
     id: Option<String>,
-    /// As if it had been sent alone: 201 for a new device, 200 for one that was registered with the same data.
+    /// As if it had been sent alone: 201 for a new device, 200 for one that is registered with the same data.
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<BulkError>,
@@ -73,21 +73,21 @@ pub(crate) struct BulkError {
     errors: Vec<FieldError>,
 }
 
-/// What came of all items.
+/// The outcomes of all items.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkReply {
     succeeded: usize,
     failed: usize,
     items: Vec<BulkItem>,
-    /// Highest position of them; absent when nothing was stored, as on a dry run.
+    /// Highest position of them; absent if no event was stored, as on a dry run.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<String>,
 }
 
 /// Register many devices
 ///
-/// A JSON array, or one JSON object per line (`application/x-ndjson`); up to 10,000. Items without `device_id` need the
-/// `Idempotency-Key`, so that the request can be sent again. Needs role operator.
+/// A JSON array, or one JSON object per line (`application/x-ndjson`); up to 10,000. If items have no `device_id`, the request needs an
+/// `Idempotency-Key`, so that it can be repeated. Needs role operator.
 #[utoipa::path(
     post, path = "/devices/bulk", tag = "devices", request_body = Vec<DeviceRequest>, params(BulkHeaders),
     responses(
@@ -134,7 +134,7 @@ pub(crate) async fn register_devices(
     Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))
 }
 
-/// Makes the key belong to this list of devices.
+/// Binds the key to this list of devices.
 async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Vec<u8>]) -> Result<(), Problem> {
     if !envelope.has_key() {
         return Ok(());
@@ -148,7 +148,7 @@ async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Vec
     key::claim_all(app, caller, envelope, &items, &ids).await
 }
 
-/// The items as they were sent, none of them read.
+/// The items as sent, not yet parsed.
 fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.contains("ndjson") {
@@ -162,7 +162,7 @@ fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
     Ok(body::items(bytes)?.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
 }
 
-/// What came of one item: its id, and the answer's status with the position of what was stored.
+/// The outcome of one item: its id, the status of its reply, and the position of its event.
 struct Outcome {
     id: Option<String>,
     result: Result<(StatusCode, u64), Problem>,

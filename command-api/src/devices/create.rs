@@ -53,7 +53,7 @@ pub(crate) struct DeviceRequest {
     reason: Option<String>,
 }
 
-/// A request that has been checked.
+/// A validated request.
 pub(super) struct Registration {
     pub(super) profile: Profile,
     pub(super) versions: BTreeMap<String, String>,
@@ -102,7 +102,7 @@ impl DeviceRequest {
 
 /// Register a device
 ///
-/// A decommissioned device is taken back into service. The same request again gives the first outcome. Needs role operator.
+/// A decommissioned device is taken back into service. A repeated request gives the first outcome. Needs role operator.
 #[utoipa::path(
     post, path = "/devices", tag = "devices", request_body = DeviceRequest, params(CommandHeaders),
     responses(
@@ -132,7 +132,7 @@ pub(crate) async fn register_device(
     Ok(done.reply_created(DeviceBody::done(&id, &done), location(&id)))
 }
 
-/// Registers one device: claims its EUI, then makes it known.
+/// Registers one device: claims its EUI, then stores the registration.
 pub(super) async fn register(
     app: &App,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! `DELETE /devices/{id}`: take a device out of service. Its history stays.
+//! `DELETE /devices/{id}`: take a device out of service. Its history is kept.
 
 use axum::extract::State;
 use domain::Key;
@@ -16,7 +16,7 @@ use crate::http::reply::WithPosition;
 use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
-/// The id of what was deleted.
+/// The id of the decommissioned device.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Deleted {
     pub(crate) id: String,
@@ -24,7 +24,7 @@ pub(crate) struct Deleted {
 
 /// Decommission a device
 ///
-/// Its updates are cancelled; its history stays. Registering the id again takes it back into service. Needs role operator.
+/// Its updates are cancelled; its history is kept. Registering the id again takes it back into service. Needs role operator.
 #[utoipa::path(
     delete, path = "/devices/{device_id}", tag = "devices", request_body = ReasonRequest,
     params(DevicePath, CommandHeaders),

@@ -1,8 +1,8 @@
-//! LoRaWAN device EUIs are unique in a tenant, by a claim per EUI: claim, create, on failure release.
+//! LoRaWAN device EUIs are unique in a tenant, by a claim per EUI: claim it, store it on the device, release it on failure.
 //!
-//! A claim whose owner doesn't name the EUI (a request died half-way) may be taken over after a while. Two requests for one device share its
-//! claim: one that is refused may release what the other one is about to need, so the claim is made again once the device has the EUI, and
-//! the device loses the EUI where another one was faster.
+//! A claim whose owner doesn't have the EUI (the request died half-way) may be taken over after a while. Two requests for one device share
+//! its claim, and a refused one may release what the other one needs. So the claim is made again once the device has the EUI, and the
+//! device loses the EUI if another device has claimed it meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::auth::Caller;
 use crate::http::{Envelope, Problem};
 use crate::state::App;
 
-/// Makes a device the owner of an EUI, or says that another one is.
+/// Makes a device the owner of an EUI, or fails with the current owner.
 pub(super) async fn claim(
     app: &App,
     caller: &Caller,
@@ -38,7 +38,7 @@ pub(super) async fn claim(
     Err(Rejection::ClaimTaken { owner: format!("device {taken_by}") }.into())
 }
 
-/// Makes sure of the claim of an EUI that a device has got. Whoever else owns it by now keeps it.
+/// Renews the claim of an EUI that a device has got. If another device owns it by now, that device keeps it.
 pub(super) async fn keep(
     app: &App,
     caller: &Caller,
@@ -59,7 +59,7 @@ pub(super) async fn keep(
     Err(problem)
 }
 
-/// Gives an EUI back that a device doesn't have. A failure is left to the take-over.
+/// Releases the claim of an EUI that the device doesn't have. After a failure the claim can be taken over later.
 pub(super) async fn release_unless_used(app: &App, caller: &Caller, envelope: &Envelope, eui: &str, id: &DeviceId) {
     let outcome = match names(app, caller, eui, id).await {
         Ok(true) => return,
@@ -72,7 +72,7 @@ pub(super) async fn release_unless_used(app: &App, caller: &Caller, envelope: &E
     }
 }
 
-/// Releases a claim; the device may have got the EUI by another request since it was looked at.
+/// Releases a claim. The device may have got the EUI by another request since the check, so it is checked again.
 async fn let_go(app: &App, caller: &Caller, envelope: &Envelope, eui: &str, id: &DeviceId) -> Result<(), Problem> {
     send(app, caller, envelope, eui, ClaimCommand::Release { owner: id.to_string() }).await?;
     if names(app, caller, eui, id).await? { keep(app, caller, envelope, eui, id).await } else { Ok(()) }
@@ -85,7 +85,7 @@ async fn names(app: &App, caller: &Caller, eui: &str, id: &DeviceId) -> Result<b
     Ok(device.lifecycle == Lifecycle::Active && device.profile.lorawan_dev_eui.as_deref() == Some(eui))
 }
 
-/// Tries to get a claim, and says who has got it if that is another one.
+/// Tries to get a claim; returns the owner if it is another one.
 async fn other_owner(
     app: &App,
     caller: &Caller,
@@ -108,7 +108,7 @@ async fn send(
     command: ClaimCommand,
 ) -> Result<(), ExecuteError> {
     let key = Key::<Claim>::new(&caller.tenant, &ClaimId::new(ClaimKind::LorawanDevEui, eui));
-    // A claim is right by its state; the same owner may make it, release it and make it again under one key.
+    // A claim depends only on its state: one owner may make, release and make it again with one idempotency key.
     let request = envelope.bare_request(caller, command);
     if envelope.dry_run {
         return app.store.check(&key, &request).await.map(drop);
@@ -149,7 +149,7 @@ mod tests {
     async fn a_refused_request_does_not_let_go_what_another_one_has_got() {
         let (api, caller, envelope) = world().await;
         let id = register(&api, "d-1").await;
-        // The refused one looked before the device had the EUI.
+        // The refused request had checked before the device got the EUI.
         let_go(&api.app, &caller, &envelope, EUI, &id).await.unwrap();
         assert_eq!(owner(&api, &caller).await.as_deref(), Some("d-1"));
     }

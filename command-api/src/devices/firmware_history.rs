@@ -16,16 +16,17 @@ use crate::http::path::DevicePath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::state::App;
 
-/// A change of what a component runs, or is believed to run.
+/// A change of what a component runs, as far as is known.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FirmwareHistoryItem {
     at: DateTime<Utc>,
     component: String,
     from_version: Option<String>,
     to_version: Option<String>,
-    /// What brought it about; more may come. `registered`; `operator`: stated by an operator; `reported`: by the device, without an update;
-    /// `unconfirmed`: by an update whose outcome isn't known yet or wasn't `confirmed`; `confirmed`: by an update; `late`: by an update that
-    /// had ended without it; `fell_back`: away from an update's version that was never confirmed; `regressed`: away from a confirmed one.
+    /// The cause; more may be added. `registered`; `operator`: set by an operator; `reported`: by the device, without an update;
+    /// `unconfirmed`: by an update whose outcome isn't known yet or wasn't `confirmed`; `confirmed`: by an update; `late`: by an update
+    /// that had ended without it; `fell_back`: away from an update's version that was never confirmed; `regressed`: away from a confirmed
+    /// one.
     #[schema(example = "confirmed")]
     cause: String,
     /// How the update that caused it ended, or `fell_back`; null while it is under way.

@@ -1,4 +1,4 @@
-//! `GET /devices/{id}`: a device now, from the read model; or as it was, from EVENTS.
+//! `GET /devices/{id}`: a device now, from the read model; or at an earlier time, from EVENTS.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -22,13 +22,13 @@ const BEGINNING: Beginning =
 
 /// Get a device
 ///
-/// With `at_time` or `at_position` as it was then. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
 #[utoipa::path(
     get, path = "/devices/{device_id}", tag = "devices", params(DevicePath, MomentParams, PositionParams),
     responses(
         (status = 200, body = AsItWas<DeviceBody>),
         (status = 404, description = "Unknown, or not yet registered then", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A moment to come", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A time or position in the future", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_device(
@@ -42,7 +42,7 @@ pub(crate) async fn get_device(
     let key = Key::<Device>::new(&caller.tenant, &id);
     if let Some(at) = moment.moment(&app).await? {
         min_position.of_this_log(&app).await?;
-        // At a position a hold that stood is shown, however late it was.
+        // At a position, a hold is shown if it was in effect there, even if its end has passed by now.
         let then = if let At::Time(time) = at { time } else { DateTime::<Utc>::MIN_UTC };
         return as_it_was(&app, &key, at, &BEGINNING, |loaded| {
             let device = DeviceBody::of(&id, &loaded.aggregate, loaded.origin.as_deref());

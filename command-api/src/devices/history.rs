@@ -1,4 +1,4 @@
-//! `GET /devices/{id}/history`: everything that happened to a device, from EVENTS.
+//! `GET /devices/{id}/history`: all events of a device, from EVENTS.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::state::App;
 
 /// List a device's events
 ///
-/// Oldest first, with who and why. Needs role viewer.
+/// Oldest first, with actors and reasons. Needs role viewer.
 #[utoipa::path(
     get, path = "/devices/{device_id}/history", tag = "devices", params(DevicePath, PageParams),
     responses((status = 200, body = List<HistoryItem>))

@@ -1,4 +1,4 @@
-//! `POST /devices/{id}/hold` and `/release`: keep a device out of updates for a while.
+//! `POST /devices/{id}/hold` and `/release`: exclude a device from updates for a while.
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -20,7 +20,7 @@ use crate::state::App;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"until": "2099-12-31T00:00:00Z", "reason": "in the workshop"}))]
 pub(crate) struct HoldRequest {
-    /// Until released when absent.
+    /// Without it the hold lasts until the device is released.
     until: Option<DateTime<Utc>>,
     reason: Option<String>,
 }

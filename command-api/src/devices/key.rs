@@ -1,6 +1,6 @@
-//! An `Idempotency-Key` stands for one request, also where clients choose the ids: what it was used for is a claim of its own.
+//! An `Idempotency-Key` belongs to one request, also if the client chooses the device id: a claim per key records which request that is.
 //!
-//! Otherwise the same key with another `device_id` would be another aggregate, which knows nothing of the first one.
+//! Without the claim, the same key with another `device_id` would go to another aggregate, where the first use isn't known.
 
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::device::Device;
@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::http::{Envelope, Problem};
 use crate::state::App;
 
-/// Makes the key belong to a device whose id the client chose, or refuses it: it belongs to another one.
+/// Binds the key to a device whose id the client chose, or fails if it belongs to another one.
 pub(super) async fn claim(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) -> Result<(), Problem> {
     let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
     let generated = Key::<Device>::new(&caller.tenant, &generated_id(caller, envelope)?);
@@ -30,7 +30,7 @@ pub(super) async fn is_free(app: &App, caller: &Caller, envelope: &Envelope) -> 
     }
 }
 
-/// Makes the key belong to a list of devices as they were sent, some of which have no id yet.
+/// Binds the key to a list of devices as sent; some of them may have no id yet.
 pub(super) async fn claim_all(
     app: &App,
     caller: &Caller,
@@ -44,7 +44,7 @@ pub(super) async fn claim_all(
         None => CommandHash::of(&items),
     };
     let owner = owner.map_err(Problem::internal)?.to_hex();
-    // Earlier versions looked at the ids alone.
+    // Earlier versions hashed only the ids.
     let earlier = CommandHash::of(&ids).map_err(Problem::internal)?.to_hex();
     match try_to_make(app, caller, envelope, &key, owner).await {
         Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) if owner == earlier => Ok(()),
@@ -52,13 +52,13 @@ pub(super) async fn claim_all(
     }
 }
 
-/// Makes the key belong to whatever the owner's name stands for, or refuses it: it belongs to something else.
+/// Binds the key to the owner, or fails if it belongs to another one.
 pub(crate) async fn claim_for(app: &App, caller: &Caller, envelope: &Envelope, owner: String) -> Result<(), Problem> {
     let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
     make(app, caller, envelope, &key, owner).await
 }
 
-/// Gives the key back after a refusal, unless the device has this very request to show for it.
+/// Releases the key after a refusal, unless the device has stored this very request.
 pub(super) async fn release(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) {
     let Some(key) = claim_of(caller, envelope) else { return };
     let outcome = async {
@@ -74,7 +74,7 @@ pub(super) async fn release(app: &App, caller: &Caller, envelope: &Envelope, id:
     }
 }
 
-/// The id of a device that names none: the same for the same key.
+/// The id of a device whose request gives none: the same for the same key.
 pub(super) fn generated_id(caller: &Caller, envelope: &Envelope) -> Result<DeviceId, Problem> {
     crate::fields::device_id(envelope.new_id(caller).to_string())
 }

@@ -17,7 +17,7 @@ use crate::state::App;
 
 /// Most ids in one request.
 const IDS_MAX: usize = 200;
-/// Finds versions that can't be read.
+/// Finds versions that can't be parsed.
 const UNREADABLE: &str = "unreadable";
 /// Most tags in one request.
 const TAGS_MAX: usize = 16;
@@ -34,17 +34,17 @@ pub(crate) struct DeviceFilters {
     device_type: Option<String>,
     device_model: Option<String>,
     hardware_version: Option<String>,
-    /// Beginning of the id or name, upper and lower case are the same (beyond ASCII as far as PostgreSQL's locale knows).
+    /// Prefix of the id or name; case is ignored (beyond ASCII as far as PostgreSQL's locale knows).
     q: Option<String>,
-    /// `key:value`, repeatable; all must hold.
+    /// `key:value`, repeatable; all must match.
     #[serde(skip)]
     tag: Vec<String>,
     /// A version requirement such as `<2.0.0`; a bare version means exactly that one. `unreadable` finds versions that can't be compared,
     /// which no requirement finds.
     firmware_version: Option<String>,
-    /// Whether the copy in a LoRaWAN network server is up to date. None is kept in this version: `true` finds nothing.
+    /// Whether the copy in a LoRaWAN network server is up to date. This version keeps none: `true` finds nothing.
     synced: Option<bool>,
-    /// `deleted`: decommissioned devices, too.
+    /// `deleted` includes decommissioned devices.
     include: Option<String>,
     /// The same as `include=deleted`.
     #[serde(default)]
@@ -54,11 +54,11 @@ pub(crate) struct DeviceFilters {
 /// Filters that may be given more than once.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes what `DeviceFilters` is set with")]
+#[expect(dead_code, reason = "describes parameters that `DeviceFilters` reads by hand")]
 pub(crate) struct RepeatableFilters {
     /// Repeatable, up to 200.
     id: Option<Vec<String>>,
-    /// `key:value`, repeatable, up to 16; all must hold.
+    /// `key:value`, repeatable, up to 16; all must match.
     tag: Option<Vec<String>>,
 }
 
@@ -107,7 +107,7 @@ impl DeviceFilters {
 
 /// List devices
 ///
-/// By id, without decommissioned ones unless they are asked for. Needs role viewer.
+/// By id, without decommissioned ones unless `include=deleted`. Needs role viewer.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(RepeatableFilters, DeviceFilters, PageParams),
     responses(

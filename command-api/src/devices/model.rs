@@ -1,4 +1,4 @@
-//! A device as replies show it, from its aggregate or from the read model.
+//! The device in replies, from its aggregate or from the read model.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::http::Done;
 
-/// An update that a device has under way or in its queue.
+/// An update of a device that is under way or queued.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UpdateLink {
     #[schema(example = "d-1~17")]
@@ -38,7 +38,7 @@ pub(crate) struct DeviceBody {
     hardware_version: Option<String>,
     /// The same as `versions.firmware`.
     firmware_version: Option<String>,
-    /// What runs, by component.
+    /// Running versions, by component.
     versions: BTreeMap<String, String>,
     tags: BTreeMap<String, String>,
     /// Reported by the device.
@@ -48,9 +48,9 @@ pub(crate) struct DeviceBody {
     lorawan_dev_eui: Option<String>,
     chirpstack_app_id: Option<String>,
     device_profile_id: Option<String>,
-    /// `mqtt`, `lorawan` or `ddi`; more may come.
+    /// `mqtt`, `lorawan` or `ddi`; more may be added.
     transport: String,
-    /// State of the copy in a LoRaWAN network server; `not_applicable` where none is kept.
+    /// State of the copy in a LoRaWAN network server; `not_applicable` if there is none.
     sync_state: &'static str,
     sync_error: Option<String>,
     chirpstack_synced: bool,
@@ -69,7 +69,7 @@ pub(crate) struct DeviceBody {
     groups: Vec<String>,
     /// The update that has begun and not ended.
     current_update: Option<UpdateLink>,
-    /// Updates that wait, by ordinal.
+    /// Waiting updates, by ordinal.
     waiting_updates: Vec<UpdateLink>,
     /// Number of the device's events: its `ETag`.
     version: u64,
@@ -77,12 +77,12 @@ pub(crate) struct DeviceBody {
 }
 
 impl DeviceBody {
-    /// As a command left it.
+    /// After a command.
     pub(crate) fn done(id: &DeviceId, done: &Done<Device>) -> Self {
         Self::of(id, &done.aggregate, done.origin.as_deref())
     }
 
-    /// As the aggregate says. What was last heard of the device is no part of it.
+    /// From the aggregate, which doesn't have the latest telemetry.
     pub(crate) fn of(id: &DeviceId, device: &Device, origin: Option<&Origin>) -> Self {
         let profile = device.profile.clone();
         let waiting = device.updates.values().filter(|update| update.phase.is_waiting());
@@ -122,7 +122,7 @@ impl DeviceBody {
         .held_at(device, clock::now())
     }
 
-    /// Shows a hold, unless it has ended by then.
+    /// Shows a hold, unless it has ended by that time.
     pub(crate) fn held_at(mut self, device: &Device, now: DateTime<Utc>) -> Self {
         self.held = device.is_held(now);
         self.hold_until = device.hold.filter(|_| self.held).and_then(|hold| hold.until);
@@ -171,7 +171,7 @@ impl From<DeviceView> for DeviceBody {
     }
 }
 
-/// Where a device is found.
+/// Path of a device.
 pub(crate) fn location(id: &DeviceId) -> String {
     format!("/api/v1/devices/{id}")
 }

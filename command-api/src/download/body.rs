@@ -1,4 +1,4 @@
-//! The bytes on their way out: ranges of an object, one after the other, counted.
+//! Response bodies: ranges of an object, one after the other, counted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::counters::Tally;
 
 type Chunks = BoxStream<'static, Result<Bytes, object_store::Error>>;
 
-/// An object's bytes in a range, as they are read. Fails at once when the object isn't there.
+/// A stream of an object's bytes in a range. Fails at once if the object doesn't exist.
 pub(super) async fn open(
     objects: &Arc<dyn ObjectStore>,
     path: &ObjectPath,
@@ -24,7 +24,7 @@ pub(super) async fn open(
     Ok(objects.get_opts(path, options).await?.into_stream())
 }
 
-/// What an answer means for the counts: the parts of the file in it, and where they are counted.
+/// What a response adds to the counts: which parts of the file it has, and the tally.
 pub(super) struct Share {
     tally: Arc<Tally>,
     from_start: bool,
@@ -72,7 +72,7 @@ pub(super) fn multipart(
     (Body::from_stream(counted(all, length, share)), length)
 }
 
-/// Counts what leaves, and whether all of it left.
+/// Counts the bytes sent, and whether all of them were sent.
 fn counted(
     chunks: Chunks,
     expected: u64,
@@ -91,6 +91,6 @@ fn counted(
                 share.tally.completed();
             }
         }
-        Err(error) => tracing::error!(%error, "a download broke off"),
+        Err(error) => tracing::error!(%error, "a download was interrupted"),
     })
 }

@@ -1,7 +1,7 @@
 //! The update that a download is for.
 //!
-//! A link names the device and the ordinal of its update; the device's aggregate knows whether that has ended, and its campaign. The
-//! aggregate is nearly always in the cache, and the link stays short.
+//! A link names the device and the ordinal of its update. The device's aggregate knows the update's campaign and whether it has ended. It
+//! is nearly always in the cache, and the link stays short.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use crate::http::Problem;
 use crate::links::Download;
 use crate::state::App;
 
-/// The device that a link was made for, if it was made for one; refused when the link's update has ended. Whatever attempt of an update
-/// that goes on: the bytes are the same.
+/// The device that a link was made for, if any; refused if the link's update has ended. The attempt doesn't matter: the bytes are the same.
 pub(super) async fn device_under_way(app: &App, link: &Download) -> Result<Option<Arc<Device>>, Problem> {
     let Some(attempt) = &link.attempt else { return Ok(None) };
     let device = app.store.load_fresh(&Key::<Device>::new(&link.tenant, &attempt.device)).await?.aggregate.clone();

@@ -1,7 +1,7 @@
 //! Downloads of this process, counted in memory until they are flushed.
 //!
-//! Invariant: what is counted is taken once. An open download holds its tally, so counting a chunk takes no lock; entries that nobody
-//! holds and that have nothing to tell are forgotten.
+//! Invariant: each count is taken once. An open download holds its tally, so counting a chunk takes no lock. Entries that no download holds
+//! and that are zero are removed.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 /// Most tallies at a time, about 2 MiB.
 const TALLIES_MAX: usize = 10_000;
-/// From here on each new tally asks for a flush at once, which makes room.
+/// From this number on each new tally requests a flush at once, which makes room.
 const TALLIES_CROWDED: usize = TALLIES_MAX / 2;
 
-/// What downloads are counted by.
+/// The key of a tally.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct CountedBy {
     pub(super) tenant: TenantId,
@@ -69,7 +69,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Where a download is counted. With too many others, nowhere but in the metrics, which say so.
+    /// The tally of a download. If there are too many, the download is counted only in a metric.
     pub(super) fn tally(&self, by: CountedBy) -> Arc<Tally> {
         let mut tallies = self.lock();
         if let Some(tally) = tallies.get(&by) {
@@ -85,7 +85,7 @@ impl Counters {
         Arc::clone(tallies.entry(by).or_default())
     }
 
-    /// Takes what was counted since the last time.
+    /// Takes the counts since the last call.
     pub(crate) fn take(&self) -> Vec<Counted> {
         let mut taken = Vec::new();
         self.lock().retain(|by, tally| {
@@ -94,13 +94,13 @@ impl Counters {
                 let CountedBy { tenant, firmware, campaign } = by.clone();
                 taken.push(Counted { tenant, firmware, campaign, downloads });
             }
-            // A tally that a download holds, or has just let go of, stays.
+            // A tally that a download holds, or has just released, stays.
             Arc::get_mut(tally).is_none_or(|tally| !tally.is_empty())
         });
         taken
     }
 
-    /// Resolves when room is getting scarce.
+    /// Resolves when there are nearly too many tallies.
     pub(super) async fn crowded(&self) {
         self.crowded.notified().await;
     }

@@ -1,8 +1,7 @@
-//! Adds what was counted to PostgreSQL, each second and once more at the end.
+//! Adds the counts to PostgreSQL, each second and once more at the end.
 //!
-//! Invariant: nothing is lost while the process lives, and nothing is added twice. A flush that may or may not have been stored is sent
-//! again under its number; what is counted meanwhile goes into the next one. A process that is killed loses at most what it counted since
-//! its latest flush.
+//! Invariant: no count is lost while the process runs, and none is added twice. A flush whose outcome isn't known is sent again under its
+//! number; newer counts go into the next one. A process that is killed loses at most the counts since its latest flush.
 
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for PostgreSQL to store a flush.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Flushes until the last request is answered, which `served` tells by its end, then once more.
+/// Flushes until the last request is answered, which is when `served` ends, then once more.
 pub(crate) async fn keep_flushing(app: App, mut served: oneshot::Receiver<()>) {
     let mut flusher = Flusher::new(clock::new_id());
     let mut serving = true;
@@ -34,7 +33,7 @@ pub(crate) async fn keep_flushing(app: App, mut served: oneshot::Receiver<()>) {
     }
 }
 
-/// What was not stored the last time, then what was counted since.
+/// Sends the flush that was not stored last time, then the counts since.
 async fn flush(app: &App, flusher: &mut Flusher) -> Result<(), DbError> {
     add(app, flusher).await?;
     flusher.take(&app.downloads);
@@ -51,11 +50,11 @@ async fn add(app: &App, flusher: &mut Flusher) -> Result<(), DbError> {
     Ok(())
 }
 
-/// What one process has sent and not yet sent.
+/// The latest flush of one process and the counts after it.
 struct Flusher {
     /// The latest flush that was begun.
     latest: Flush,
-    /// What it adds; empty once it is stored.
+    /// Its counts; empty once it is stored.
     unstored: Vec<Counted>,
     failing: bool,
 }
@@ -65,7 +64,7 @@ impl Flusher {
         Self { latest: Flush { writer, number: 0 }, unstored: Vec::new(), failing: false }
     }
 
-    /// Begins the next flush. Only what is stored may be followed by another.
+    /// Begins the next flush, if the latest one is stored.
     fn take(&mut self, counters: &Counters) {
         if self.unstored.is_empty() {
             self.unstored = counters.take();
@@ -78,7 +77,7 @@ impl Flusher {
         match outcome {
             Ok(()) if self.failing => tracing::info!("Counts of downloads are stored again."),
             Err(error) if !self.failing => {
-                tracing::warn!(%error, "Counts of downloads can't be stored; they are kept and tried again.");
+                tracing::warn!(%error, "Counts of downloads can't be stored; they are kept and sent again.");
             }
             Ok(()) | Err(_) => {}
         }

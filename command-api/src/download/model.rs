@@ -1,4 +1,4 @@
-//! Counts of downloads as replies show them.
+//! Counts of downloads in replies.
 
 use projections::downloads::Downloads;
 use serde::Serialize;
@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 /// Downloads so far; a few seconds old.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub(crate) struct DownloadsBody {
-    /// Requests for the file's beginning. One that resumes further on isn't counted again.
+    /// Requests for the file's beginning. Resumed downloads aren't counted again.
     started: u64,
-    /// Answers that brought the file's last byte.
+    /// Responses that sent the file's last byte.
     completed: u64,
-    /// Bytes sent, also those of downloads that broke off.
+    /// Bytes sent, also those of interrupted downloads.
     pub(crate) bytes: u64,
 }
 

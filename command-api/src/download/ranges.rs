@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Most ranges of one request; with more, the whole is sent.
+/// Most ranges of one request; with more, the whole file is sent.
 const RANGES_MAX: usize = 8;
 
 /// What to send.
@@ -15,7 +15,7 @@ pub(super) enum Selection {
     Unsatisfiable,
 }
 
-/// The selection of a header over `size` bytes. A header that can't be read selects the whole, as the standard wants.
+/// The selection of a header over `size` bytes. A header that can't be parsed selects the whole file, as the standard requires.
 pub(super) fn select(header: Option<&str>, size: u64) -> Selection {
     let Some(list) = header.and_then(|header| header.strip_prefix("bytes=")) else { return Selection::Whole };
     let specs: Vec<&str> = list.split(',').map(str::trim).filter(|spec| !spec.is_empty()).collect();
@@ -30,19 +30,19 @@ pub(super) fn select(header: Option<&str>, size: u64) -> Selection {
             Some(range) => parts.push(range),
         }
     }
-    // More bytes than there are: somebody plays with overlapping ranges.
+    // More bytes than the file has: the ranges overlap.
     if parts.iter().map(|part| part.end - part.start).sum::<u64>() > size {
         return Selection::Whole;
     }
     if parts.is_empty() { Selection::Unsatisfiable } else { Selection::Parts(parts) }
 }
 
-/// One range, empty when it lies behind the end; none when it can't be read.
+/// One range, empty if it begins after the end; none if it can't be parsed.
 fn parse(spec: &str, size: u64) -> Option<Range<u64>> {
     let (first, last) = spec.split_once('-')?;
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        // Longer than any file: the same as infinity.
+        // Longer than any file: treated as unlimited.
         digits.then(|| text.parse().unwrap_or(u64::MAX))
     };
     match (first, last) {

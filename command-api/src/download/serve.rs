@@ -32,13 +32,13 @@ pub(crate) struct TokenPath {
 
 /// Download a firmware
 ///
-/// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is ever compressed.
+/// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is compressed.
 #[utoipa::path(
     get, path = "/d/{token}", tag = "firmware", params(TokenPath), security(()),
     responses(
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "Some of the bytes"),
-        (status = 403, description = "Not a link of ours", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The link is not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "Expired, withdrawn or deleted, or its update has ended", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "No such bytes", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -131,7 +131,7 @@ async fn send(
     }
 }
 
-/// Where this download is counted.
+/// The tally of this download.
 fn tally(app: &App, link: &Download, device: Option<&Device>) -> Arc<Tally> {
     let campaign = campaign_of(device, link);
     app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign })
@@ -167,7 +167,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// Whether a header names the tag. A date, as `If-Range` may have, never does.
+/// Whether a header names the tag. A date, which `If-Range` may have, never does.
 fn is_listed(headers: &HeaderMap, name: HeaderName, etag: &str) -> bool {
     let listed = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     listed.split(',').any(|tag| tag.trim() == etag)

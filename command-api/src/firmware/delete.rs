@@ -1,4 +1,4 @@
-//! `DELETE /firmware/{id}`: not while a live campaign uses it. Its bytes go with it.
+//! `DELETE /firmware/{id}`: not while a live campaign uses it. Its bytes are removed, too.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::http::reply::WithPosition;
 use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
-/// How long the reply waits for the bytes to go; they go all the same.
+/// How long the reply waits for the removal of the bytes, which continues afterwards.
 const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Delete a firmware
 ///
 /// Its bytes are removed and can no longer be downloaded. The same bytes may be uploaded again, other bytes may not. Updates of single
-/// devices that wait for it or haven't begun to install are taken back as with `withdraw`. Needs role admin.
+/// devices that wait for it or haven't begun to install are cancelled as with `withdraw`. Needs role admin.
 #[utoipa::path(
     delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders),
@@ -55,7 +55,7 @@ pub(crate) async fn delete_firmware(
         let tasks = app.tasks.clone();
         let removal =
             tasks.spawn("removal of a deleted firmware's bytes", async move { removal::remove(&app, &kept).await });
-        // Whatever comes of it: the firmware is deleted.
+        // The firmware is deleted, whether or not its bytes could be removed.
         let _ = tokio::time::timeout(REMOVAL_WAIT_MAX, removal).await;
     }
     Ok(done.reply(Deleted { id: id.to_string() }))

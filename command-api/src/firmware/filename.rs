@@ -1,11 +1,11 @@
-//! Names of files in `Content-Disposition` (RFC 6266), also those that aren't ASCII.
+//! File names in `Content-Disposition` (RFC 6266), also non-ASCII ones.
 
 use std::fmt::Write as _;
 
 use domain::values::SHORT_TEXT_MAX_CHARS;
 
-/// The name that an upload gives its file, of the last part of a path and fit for a header: `filename*` (RFC 8187) before `filename`, in
-/// which clients send UTF-8 as it is.
+/// The file name of an upload, reduced to the last part of a path and to characters that a header may have. `filename*` (RFC 8187) is
+/// preferred to `filename`, in which clients send raw UTF-8.
 pub(crate) fn uploaded(disposition: &[u8]) -> Option<String> {
     let parameters = parameters(disposition);
     let find = |name: &str| parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice());
@@ -43,7 +43,7 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-/// A value with or without quotes, and what follows. A backslash stands for itself but before a quote: names of files have some.
+/// A value with or without quotes, and the text after it. A backslash escapes only a quote, because file names may contain backslashes.
 fn value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|byte| *byte == b';').unwrap_or(text.len());
@@ -82,12 +82,12 @@ fn decoded(encoded: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// UTF-8, or Latin-1 where it is none.
+/// Decodes UTF-8, or Latin-1 if it isn't UTF-8.
 fn text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), str::to_owned)
 }
 
-/// The last part of a path, without what can't stand in a header.
+/// The last part of a path, without characters that a header can't have.
 fn sane(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let sane = |c: char| if c.is_control() || c == '"' { '_' } else { c };

@@ -1,4 +1,4 @@
-//! `GET /firmware/{id}`: a firmware now, from the read model; or as it was, from EVENTS.
+//! `GET /firmware/{id}`: a firmware now, from the read model; or at an earlier time, from EVENTS.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -21,13 +21,13 @@ const BEGINNING: Beginning =
 
 /// Get a firmware
 ///
-/// With `at_time` or `at_position` as it was then. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath, MomentParams, PositionParams),
     responses(
         (status = 200, body = AsItWas<FirmwareBody>),
         (status = 404, description = "Unknown, or not yet uploaded then", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A moment to come", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A time or position in the future", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn get_firmware(

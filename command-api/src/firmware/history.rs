@@ -1,4 +1,4 @@
-//! `GET /firmware/{id}/history`: everything that happened to a firmware, from EVENTS.
+//! `GET /firmware/{id}/history`: all events of a firmware, from EVENTS.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::state::App;
 
 /// List a firmware's events
 ///
-/// Oldest first, with who and why. Needs role viewer.
+/// Oldest first, with actors and reasons. Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/history", tag = "firmware", params(FirmwarePath, PageParams),
     responses((status = 200, body = List<HistoryItem>))

@@ -1,6 +1,6 @@
-//! Bytes on their way in: streamed to a temporary object while they are measured, then kept under their digest or dropped.
+//! Incoming bytes: streamed to a temporary object while they are measured, then moved to the path of their digest or dropped.
 //!
-//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way; what a crash leaves behind is swept at the
+//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way. Objects that a crash left are removed at the
 //! next start.
 
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use crate::state::App;
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts that may be under way before reading stops.
 const PARTS_IN_FLIGHT_MAX: usize = 2;
-/// Unfinished uploads that haven't grown for so long are nobody's any more, in minutes.
+/// An unfinished upload that hasn't grown for this long is abandoned, in minutes.
 const STALE_MINUTES: i64 = 60;
 
-/// Bytes that have been stored and measured, not yet kept.
+/// Bytes that are stored and measured, but not yet kept.
 pub(super) struct Incoming {
     app: App,
     /// None once the bytes are kept or removed.
@@ -76,7 +76,7 @@ async fn copy(app: &App, writer: &mut WriteMultipart, field: &mut Field<'_>) -> 
 }
 
 impl Incoming {
-    /// Moves the bytes to where they stay. Done again with the same bytes it changes nothing.
+    /// Moves the bytes to their final path. Repeating it with the same bytes changes nothing.
     pub(super) async fn keep(mut self, tenant: &TenantId, id: &FirmwareId) -> Result<(), Problem> {
         let to = object_path(tenant, id, &self.bytes.sha256);
         let known = self.app.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size);
@@ -106,8 +106,8 @@ impl Drop for Incoming {
     }
 }
 
-/// Removes bytes that were kept for a firmware which then got others: it can never have these. Whether it is so is asked of the log, for
-/// a firmware that has no bytes yet may be about to get them from another upload.
+/// Removes bytes that were kept for a firmware which then got other bytes. The log decides, because a firmware that has no bytes yet may be
+/// about to get these from another upload.
 pub(super) async fn discard(app: &App, tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Digest) {
     let firmware = match app.store.load_fresh(&Key::<Firmware>::new(tenant, id)).await {
         Ok(loaded) => loaded.aggregate.clone(),
@@ -125,8 +125,7 @@ async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
     }
 }
 
-/// Removes what uploads left behind when the process died: finished objects that nobody kept and, in a store on this machine, files
-/// that were never finished.
+/// Removes what uploads left when the process died: finished objects that were not kept and, in a store on this machine, unfinished files.
 pub(super) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std::path::Path>) {
     let prefix = ObjectPath::from(INCOMING);
     let stale = clock::now() - TimeDelta::minutes(STALE_MINUTES);
@@ -164,7 +163,7 @@ async fn sweep_files(directory: &std::path::Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Digests and size of what has passed.
+/// Digests and size of the bytes so far.
 #[derive(Default)]
 struct Measured {
     size: u64,
@@ -192,7 +191,7 @@ impl Measured {
     }
 }
 
-/// The next piece of an upload; whoever sends nothing for too long has given up.
+/// The next piece of an upload; fails if none comes in time.
 pub(super) async fn arriving<T>(
     app: &App,
     piece: impl Future<Output = Result<T, MultipartError>>,
@@ -201,7 +200,7 @@ pub(super) async fn arriving<T>(
     piece.map_err(|_| Problem::bad_request("the upload stopped half-way"))?.map_err(|error| unreadable(&error))
 }
 
-/// What a client did wrong with its multipart body.
+/// The problem for an invalid multipart body.
 fn unreadable(error: &MultipartError) -> Problem {
     if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
         return too_large();

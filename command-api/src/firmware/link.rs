@@ -15,7 +15,7 @@ use crate::http::problem::ProblemBody;
 use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
-/// How long a link to an operator is good, in seconds.
+/// How long a link for an operator is valid, in seconds.
 const LINK_TTL_S: i64 = 3_600;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -32,7 +32,7 @@ pub(crate) struct DownloadLink {
 
 /// Get a link to a firmware's bytes
 ///
-/// The link needs no credentials and ends after an hour. Needs role viewer.
+/// The link needs no credentials and expires after an hour. Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/download", tag = "firmware", params(FirmwarePath, PositionParams),
     responses(

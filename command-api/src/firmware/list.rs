@@ -25,7 +25,7 @@ pub(crate) struct FirmwareFilters {
     version: Option<String>,
     is_beta: Option<bool>,
     is_security_update: Option<bool>,
-    /// `deleted`: deleted firmware, too.
+    /// `deleted` includes deleted firmware.
     include: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl FilterSet for FirmwareFilters {}
 
 /// List firmware
 ///
-/// By id, without deleted ones unless they are asked for. Needs role viewer.
+/// By id, without deleted ones unless `include=deleted`. Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareFilters, PageParams),
     responses((status = 200, body = List<FirmwareBody>))

@@ -1,4 +1,4 @@
-//! What an upload says of itself: the `metadata` part, and the checks of what it claims about the bytes.
+//! The `metadata` part of an upload, and the checks of what it claims about the bytes.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -19,10 +19,11 @@ use crate::http::Problem;
 #[schema(example = json!({"name": "Frame", "version": "2.1.0", "device_model": "SF-2024-Pro", "requires_version": ">=1.4.0"}))]
 pub(crate) struct UploadMetadata {
     name: String,
-    /// Such as `2.1.0` or `2.1.0+b7`. A leading `v`, leading zeros, missing parts and a build label that only one side has make no other
-    /// version.
+    /// Such as `2.1.0` or `2.1.0+b7`. These differences don't make another version: a leading `v`, leading zeros, missing parts, and a
+    /// build label that only one side has.
     version: String,
-    /// What devices that run it report, where that is not `version`. It must match with its build label: `2.1.0+b7` is not `2.1.0+b8`.
+    /// The version that devices report when they run it, if it differs from `version`. It must match with its build label: `2.1.0+b7` is
+    /// not `2.1.0+b8`.
     #[serde(default)]
     reported_version: Option<String>,
     device_model: String,
@@ -31,9 +32,9 @@ pub(crate) struct UploadMetadata {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "firmware")]
     update_type: UpdateType,
-    /// What it replaces; follows from `update_type` when absent.
+    /// The component that it replaces; by default it follows from `update_type`.
     component: Option<String>,
-    /// Bytes; checked when given, as are the checksums.
+    /// Bytes; checked if given, as are the checksums.
     file_size: Option<u64>,
     checksum_md5: Option<String>,
     checksum_sha1: Option<String>,
@@ -62,7 +63,7 @@ fn yes() -> bool {
 }
 
 impl UploadMetadata {
-    /// Whether it can be right at all.
+    /// Checks what can be checked without the bytes.
     pub(super) fn check(&self) -> Result<(), Problem> {
         let mut checks = Checks::default();
         checks.short("name", Some(&self.name));
@@ -91,7 +92,7 @@ impl UploadMetadata {
         checks.finish()
     }
 
-    /// Whether the bytes are those that were announced.
+    /// Checks that the bytes are those that were announced.
     pub(super) fn check_bytes(&self, bytes: &FirmwareBytes) -> Result<(), Problem> {
         let mut checks = Checks::default();
         let mut same = |field: &str, given: Option<String>, computed: String| {

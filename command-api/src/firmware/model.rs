@@ -1,4 +1,4 @@
-//! A firmware as replies show it, from its aggregate or from the read model.
+//! The firmware in replies, from its aggregate or from the read model.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) struct FirmwareBody {
     status: String,
     name: String,
     version: String,
-    /// What devices that run it report, where that is not `version`.
+    /// The version that devices report when they run it, if it differs from `version`.
     reported_version: Option<String>,
     device_model: String,
     component: String,
@@ -54,18 +54,18 @@ pub(crate) struct FirmwareBody {
     /// Only in the reply to `GET` of one firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     downloads: Option<DownloadsBody>,
-    /// What may surprise its users.
+    /// Warnings for its users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
 impl FirmwareBody {
-    /// As a command left it; none when it has never been registered.
+    /// After a command; none if it was never registered.
     pub(super) fn done(id: FirmwareId, done: &Done<Firmware>) -> Option<Self> {
         Self::of(id, &done.aggregate, done.origin.as_deref())
     }
 
-    /// As the aggregate says; none when it has never been registered.
+    /// From the aggregate; none if it was never registered.
     pub(super) fn of(id: FirmwareId, firmware: &Firmware, origin: Option<&Origin>) -> Option<Self> {
         let created_at = origin.map(|origin| origin.at);
         let (metadata, bytes) = firmware.content.clone()?;
@@ -127,7 +127,7 @@ impl From<FirmwareRow> for FirmwareBody {
     }
 }
 
-/// What its users should know before they are surprised.
+/// Warnings for its users.
 fn warnings(status: &str, version: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if status == FirmwareStatus::Deprecated.word() {
@@ -142,20 +142,20 @@ fn warnings(status: &str, version: &str) -> Vec<String> {
     warnings
 }
 
-/// Where the bytes are: by tenant and content.
+/// Path of the bytes: by tenant and content.
 pub(crate) fn object_path(tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Digest) -> ObjectPath {
     ObjectPath::from(format!("{tenant}/{id}/{sha256}"))
 }
 
-/// Where an upload stands until it is known to be what it says. No tenant has this name.
+/// Path of an upload until it is validated. No tenant has this name.
 pub(super) fn incoming_path(id: Uuid) -> ObjectPath {
     ObjectPath::from(format!("{INCOMING}/{id}"))
 }
 
-/// Place of uploads that aren't finished.
+/// Path of unfinished uploads.
 pub(super) const INCOMING: &str = "_incoming";
 
-/// Where a firmware is found.
+/// Path of a firmware in the API.
 pub(super) fn location(id: FirmwareId) -> String {
     format!("/api/v1/firmware/{id}")
 }

@@ -1,8 +1,8 @@
-//! Pins that nobody needs any more.
+//! Removes pins that are no longer needed.
 //!
-//! A campaign pins its firmware before it starts or is retried. Where the process ends in between, the pin stays with a campaign that isn't
-//! live. Invariant: what was pinned a moment ago is let be, for its campaign may be about to start; so whoever pins lets an old pin of
-//! that kind go first, and has a new one.
+//! A campaign pins its firmware before it starts or is retried. If the process ends in between, the pin stays with a campaign that isn't
+//! live. Invariant: a recent pin is never removed, because its campaign may be about to start. So a request that pins a firmware first
+//! removes an old pin of its campaign, and makes a new one.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::auth::Caller;
 use crate::http::{Envelope, Problem};
 use crate::state::App;
 
-/// Within this time whoever pinned a firmware has started its campaign or failed, in seconds.
+/// A request that pinned a firmware starts its campaign or fails within this time, in seconds.
 const START_MAX_S: i64 = 60;
 
-/// Lets go the pins of campaigns that don't need this firmware and aren't about to.
+/// Removes pins of campaigns that don't need this firmware and aren't about to start.
 pub(crate) async fn release_stale(
     app: &App,
     caller: &Caller,
@@ -44,9 +44,9 @@ pub(crate) async fn release_stale(
     }
     let mut version = loaded.version;
     for campaign in stale {
-        tracing::info!(campaign.id = %campaign, firmware.id = %id, "A campaign that isn't live had a firmware pinned; it is let go.");
+        tracing::info!(campaign.id = %campaign, firmware.id = %id, "Removed a pin of a campaign that isn't live.");
         let command = FirmwareCommand::Unpin { campaign };
-        // Judged as it was seen: a pin that was renewed since stays.
+        // Only if nothing has changed since: a pin that was renewed meanwhile stays.
         let expected_version = Some(ExpectedVersion::OneOf(vec![version]));
         match app.store.execute(&key, Request { expected_version, ..envelope.bare_request(caller, command) }).await {
             Ok(done) => version = done.version,
@@ -57,7 +57,7 @@ pub(crate) async fn release_stale(
     Ok(())
 }
 
-/// What a campaign needs a firmware for.
+/// Whether a campaign needs a firmware.
 enum Need {
     UnderWay,
     /// It could be started or retried at any moment.
@@ -65,7 +65,7 @@ enum Need {
     Over,
 }
 
-/// A draft may have been given another firmware since it pinned this.
+/// A draft may have another firmware since it pinned this one.
 async fn need_of(app: &App, caller: &Caller, campaign: CampaignId, firmware: FirmwareId) -> Result<Need, Problem> {
     use CampaignStatus as S;
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &campaign)).await?;
@@ -77,7 +77,7 @@ async fn need_of(app: &App, caller: &Caller, campaign: CampaignId, firmware: Fir
     })
 }
 
-/// When each campaign pinned a firmware last.
+/// When each campaign last pinned the firmware.
 async fn pinned_at(app: &App, key: &Key<Firmware>) -> Result<BTreeMap<CampaignId, DateTime<Utc>>, Problem> {
     let mut pinned_at = BTreeMap::new();
     let visit = |recorded: event_store::Recorded<FirmwareEvent>| {

@@ -1,8 +1,8 @@
-//! Bytes of deleted firmware leave the store: with the deletion, and at the next start where that failed or the process ended before.
+//! Removes the bytes of deleted firmware from the store: on deletion, or at the next start if that failed or the process ended before.
 //!
-//! Whether a firmware is deleted is asked of the log. It may come back with the same bytes at any moment; so its bytes are set aside
-//! first, then the log is asked again, and only then they go, or return to their place. An upload looks for its bytes once more when its
-//! event is stored. Bytes of firmware that the log doesn't know stay: it may be the wrong log.
+//! The log decides whether a firmware is deleted. The same bytes may be uploaded again at any moment. So the bytes are first moved aside,
+//! then the log is asked again, and then they are deleted or moved back. An upload checks for its bytes once more after its event is
+//! stored. Bytes of firmware that the log doesn't know are kept: it may be the wrong log.
 
 use domain::firmware::{Firmware, FirmwareStatus};
 use domain::values::Sha256Digest;
@@ -15,7 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::model::object_path;
 use crate::state::App;
 
-/// Place of bytes that are about to go. No tenant has this name.
+/// Path of bytes that are about to be deleted. No tenant has this name.
 const ASIDE: &str = "_deleted";
 
 /// Why bytes could not be removed now.
@@ -44,7 +44,7 @@ impl Kept {
         ObjectPath::from(format!("{ASIDE}/{}", self.path()))
     }
 
-    /// What an object in the store is, and whether it stands aside; none for anything else.
+    /// The firmware of an object in the store, and whether the object was moved aside; none for other objects.
     fn parse(path: &ObjectPath) -> Option<(Self, bool)> {
         let text = path.as_ref();
         let aside = text.strip_prefix(ASIDE).and_then(|rest| rest.strip_prefix('/'));
@@ -60,7 +60,7 @@ impl Kept {
     }
 }
 
-/// Removes the bytes of a firmware if it is deleted. What can't be done now is done at the next start.
+/// Removes the bytes of a firmware if it is deleted. On failure it is tried again at the next start.
 pub(super) async fn remove(app: &App, kept: &Kept) {
     if let Err(error) = try_remove(app, kept).await {
         tracing::warn!(firmware.id = %kept.id, %error, "Bytes of a deleted firmware stay until the next start.");
@@ -75,13 +75,13 @@ async fn try_remove(app: &App, kept: &Kept) -> Result<(), RemovalError> {
     settle(app, kept).await
 }
 
-/// Ends the wait of bytes that stand aside.
+/// Deletes bytes that were moved aside, or moves them back.
 async fn settle(app: &App, kept: &Kept) -> Result<(), RemovalError> {
     let deleted = is_deleted(app, kept).await;
     if matches!(deleted, Ok(true)) {
         return Ok(done_or_gone(app.objects.delete(&kept.aside()).await)?);
     }
-    // It came back, or nobody knows. The same bytes may be there already.
+    // It was uploaded again, or its state isn't known. The same bytes may be there already.
     done_or_gone(app.objects.rename(&kept.aside(), &kept.path()).await)?;
     deleted.map(drop).map_err(RemovalError::from)
 }
@@ -91,7 +91,7 @@ async fn is_deleted(app: &App, kept: &Kept) -> Result<bool, StoreError> {
     Ok(loaded.aggregate.status == FirmwareStatus::Deleted)
 }
 
-/// Somebody else may have been faster.
+/// Another process may have done it already.
 fn done_or_gone(outcome: object_store::Result<()>) -> object_store::Result<()> {
     match outcome {
         Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -99,7 +99,7 @@ fn done_or_gone(outcome: object_store::Result<()>) -> object_store::Result<()> {
     }
 }
 
-/// Whether the bytes are where downloads look for them.
+/// Whether the bytes are at the path that downloads read.
 pub(super) async fn are_there(app: &App, kept: &Kept) -> object_store::Result<bool> {
     match app.objects.head(&kept.path()).await {
         Ok(_) => Ok(true),
@@ -108,7 +108,7 @@ pub(super) async fn are_there(app: &App, kept: &Kept) -> object_store::Result<bo
     }
 }
 
-/// Removes what deletions left behind when they failed or the process died.
+/// Removes what deletions left when they failed or the process died.
 pub(crate) async fn sweep(app: &App) {
     let mut listed = app.objects.list(None);
     while let Some(found) = listed.next().await {
@@ -116,10 +116,10 @@ pub(crate) async fn sweep(app: &App) {
             Ok(Some((kept, false))) => try_remove(app, &kept).await,
             Ok(Some((kept, true))) => settle(app, &kept).await,
             Ok(None) => Ok(()),
-            Err(error) => return tracing::warn!(%error, "Bytes of deleted firmware could not be looked for."),
+            Err(error) => return tracing::warn!(%error, "Bytes of deleted firmware could not be listed."),
         };
         if let Err(error) = outcome {
-            tracing::warn!(%error, "Bytes of a firmware could not be judged; they stay until the next start.");
+            tracing::warn!(%error, "It can't be determined whether a firmware is deleted; its bytes stay until the next start.");
         }
     }
 }

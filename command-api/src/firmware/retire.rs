@@ -1,4 +1,4 @@
-//! `POST /firmware/{id}/deprecate` (warns) and `/withdraw` (refused for new work).
+//! `POST /firmware/{id}/deprecate` (warns) and `/withdraw` (refuses new updates).
 
 use axum::extract::State;
 use domain::Key;
@@ -16,7 +16,7 @@ use crate::state::App;
 
 /// Deprecate a firmware
 ///
-/// It can still be used; replies warn. Needs role operator.
+/// It can still be used; replies have a warning. Needs role operator.
 #[utoipa::path(
     post, path = "/firmware/{firmware_id}/deprecate", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders), responses((status = 200, body = WithPosition<FirmwareBody>))
@@ -34,7 +34,7 @@ pub(crate) async fn deprecate_firmware(
 ///
 /// New updates with it are refused from now on; running campaigns with it pause. Updates that wait for it end `superseded`, with the reason
 /// `firmware_withdrawn`. Devices that have begun and are not installing yet get the command `cancel`: their links answer 410, and their
-/// updates end `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays good. Needs role
+/// updates end `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays valid. Needs role
 /// operator.
 #[utoipa::path(
     post, path = "/firmware/{firmware_id}/withdraw", tag = "firmware", request_body = ReasonRequest,

@@ -1,7 +1,7 @@
 //! `POST /firmware`: upload a firmware as multipart, parts in any order.
 //!
-//! The bytes go to the store as they come. Then everything is checked, then they are moved to their place, then the event is stored: an
-//! upload that fails at any point leaves nothing that anybody could download.
+//! The bytes are streamed to the store. Then everything is checked, then they are moved to their path, then the event is stored: an upload
+//! that fails at any step leaves nothing that can be downloaded.
 
 use axum::extract::State;
 use axum::extract::multipart::{Multipart, MultipartRejection};
@@ -40,14 +40,14 @@ pub(crate) struct UploadForm {
 /// Upload a firmware
 ///
 /// Multipart with the parts `metadata` (JSON) and `file`, in any order. The same bytes again: 200 with the existing firmware. Other bytes
-/// for the same model, component and version: 409. Sizes and digests that are given must match. Needs role operator.
+/// for the same model, component and version: 409. Given sizes and digests must match. Needs role operator.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware", params(CommandHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 201, body = WithPosition<FirmwareBody>),
-        (status = 200, description = "The same bytes were there", body = WithPosition<FirmwareBody>),
-        (status = 409, description = "Other bytes are there", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The same bytes existed already", body = WithPosition<FirmwareBody>),
+        (status = 409, description = "It exists with other bytes", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A digest differs, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -75,7 +75,7 @@ pub(crate) async fn upload_firmware(
     store(&app, &caller, &envelope, metadata, incoming).await
 }
 
-/// What has been read so far.
+/// The parts read so far.
 #[derive(Default)]
 struct Parts {
     metadata: Option<UploadMetadata>,
@@ -105,7 +105,7 @@ impl Parts {
                     self.file = Some(receive(app, &mut field).await?);
                 }
                 name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
-                name => return Err(Problem::invalid(name, "there is no such part; there are metadata and file")),
+                name => return Err(Problem::invalid(name, "no such part; the parts are metadata and file")),
             }
         }
         Ok(())
@@ -154,7 +154,7 @@ async fn store(
     reply(id, &done)
 }
 
-/// A deletion under way may have taken the bytes away before the firmware came back: then it isn't back.
+/// A deletion that ran at the same time may have removed the bytes before the event was stored. Then the firmware is deleted again.
 async fn has_its_bytes(
     app: &App,
     caller: &Caller,
@@ -174,7 +174,7 @@ async fn has_its_bytes(
     Err(Problem::unavailable("firmware_being_deleted", "the firmware was just being deleted; upload it again"))
 }
 
-/// What would come of it. The key then belongs to this upload; a refusal leaves it as it was.
+/// The outcome of a dry run. After it the key belongs to this upload; a refusal doesn't change the key.
 async fn allow(
     app: &App,
     caller: &Caller,
@@ -199,7 +199,7 @@ fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Prob
     Ok(done.reply_created(body, location(id)).into_response())
 }
 
-/// A conflict names the firmware that is there.
+/// Adds the existing firmware to a conflict.
 fn name_existing(problem: Problem, id: domain::FirmwareId) -> Problem {
     let sha256 = problem.facts().and_then(|facts| facts.get("sha256").cloned());
     match sha256 {

@@ -1,6 +1,6 @@
-//! The JSON body of a command. An absent body is `{}`; what is wrong with it is named by its field's path.
+//! The JSON body of a command. An absent body is `{}`. Errors name the field by its path.
 //!
-//! [`Body`] takes `null` for an absent field; only in a [`Patch`] it says something of its own.
+//! [`Body`] reads `null` as an absent field; only in a [`Patch`] it has a meaning of its own.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use super::json::{Json, Nulls, Reader};
 use super::problem::Problem;
 
-/// A body that has been read.
+/// A body that was read.
 pub(crate) struct Body<T>(pub(crate) T);
 
-/// A merge-patch that has been read.
+/// A merge-patch that was read.
 pub(crate) struct Patch<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -59,19 +59,19 @@ pub(crate) fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than this request may have")
 }
 
-/// Whether the media type is JSON, also under another name (`application/merge-patch+json`).
+/// Whether the media type is JSON, also as a subtype (`application/merge-patch+json`).
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads JSON: 400 when it is none, 422 with the field when it has the wrong shape.
+/// Reads JSON: 400 if it is not JSON, 422 with the field if it has the wrong shape.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     parse_as(bytes, Nulls::Absent)
 }
 
-/// What an object says in a field, as text, however wrong the rest of it may be.
+/// An object's field as text, even if other fields are wrong.
 pub(crate) fn text_of(bytes: &[u8], field: &str) -> Option<String> {
     let Ok(Json::Object(fields)) = serde_json::from_slice(bytes) else { return None };
     fields.into_iter().find(|(name, _)| name == field).and_then(|(_, value)| match value {
@@ -81,10 +81,10 @@ pub(crate) fn text_of(bytes: &[u8], field: &str) -> Option<String> {
     })
 }
 
-/// The items of a list as they were sent, none of them read.
+/// The items of a list as sent, not yet parsed.
 pub(crate) fn items(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
     serde_json::from_slice(bytes)
-        .map_err(|error| if error.is_data() { Problem::invalid("body", "is no list") } else { no_json(&error) })
+        .map_err(|error| if error.is_data() { Problem::invalid("body", "is not a list") } else { no_json(&error) })
 }
 
 fn parse_as<T: DeserializeOwned>(bytes: &[u8], nulls: Nulls) -> Result<T, Problem> {
@@ -96,7 +96,7 @@ fn parse_as<T: DeserializeOwned>(bytes: &[u8], nulls: Nulls) -> Result<T, Proble
 }
 
 fn no_json(error: &serde_json::Error) -> Problem {
-    Problem::bad_request(format!("no JSON: {error}"))
+    Problem::bad_request(format!("not JSON: {error}"))
 }
 
 fn wrong_shape(path: &str, reason: &str) -> Problem {
@@ -112,7 +112,7 @@ fn wrong_shape(path: &str, reason: &str) -> Problem {
     Problem::invalid(field, in_words_of_json(reason))
 }
 
-/// What serde says, without the words of the language it is written in.
+/// serde's message in terms of JSON instead of Rust types.
 fn in_words_of_json(reason: &str) -> String {
     let Some((found, expected)) = reason.strip_prefix("invalid ").and_then(|text| text.rsplit_once(", expected "))
     else {

@@ -12,7 +12,7 @@ const KEY_MAX_BYTES: usize = 255;
 /// Longest trace context that is kept, in bytes.
 const TRACEPARENT_MAX_BYTES: usize = 128;
 
-/// A W3C trace context; anything else is dropped.
+/// A W3C trace context; any other text is dropped.
 pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent").and_then(|value| value.to_str().ok())?;
     is_traceparent(text).then(|| text.to_owned())
@@ -33,7 +33,7 @@ pub(super) fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Proble
     }
 }
 
-/// The value of a header that means something once.
+/// The value of a header that may be given once.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();

@@ -1,4 +1,4 @@
-//! Commands with a JSON body, with a digest of the whole request: by it a request that comes again is told from another one under the same
+//! Commands with a JSON body and a digest of the whole request. The digest distinguishes a repeated request from another one with the same
 //! key.
 
 use axum::body::Body;
@@ -8,8 +8,8 @@ use super::body;
 use super::commands::Envelope;
 use super::problem::Problem;
 
-/// A command's envelope and body. The envelope has the digest of the request: its path within the tenant and its JSON, in any order of
-/// fields, with the reason of the body or of the query.
+/// A command's envelope and body. The envelope has the digest of the request: its path within the tenant and its JSON with sorted fields,
+/// with the reason of the body or of the query.
 pub(crate) struct CommandRequest<B>(pub(crate) Envelope, pub(crate) B);
 
 impl<B: FromRequest<S, Rejection = Problem>, S: Send + Sync> FromRequest<S> for CommandRequest<B> {
@@ -26,7 +26,7 @@ impl<B: FromRequest<S, Rejection = Problem>, S: Send + Sync> FromRequest<S> for 
     }
 }
 
-/// The envelope of a command whose handler reads the body itself, and has to see to it that the key belongs to that body.
+/// The envelope of a command whose handler reads the body itself. The handler must bind the key to that body.
 pub(crate) struct UnreadCommand(pub(crate) Envelope);
 
 impl<S: Send + Sync> FromRequestParts<S> for UnreadCommand {

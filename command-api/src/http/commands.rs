@@ -1,7 +1,7 @@
 //! How endpoints send commands. The envelope of a command has the caller's reason, idempotency key and headers.
 //!
-//! `Idempotency-Key` makes the command's id a function of tenant, caller, route and key, so the same request sent again is the same
-//! command and gives the first outcome.
+//! `Idempotency-Key` makes the command's id a function of tenant, caller, route and key, so the same request sent again is the same command
+//! and gives the first outcome.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ use super::request_digest::digest;
 use crate::auth::Caller;
 use crate::state::App;
 
-/// Warning for a command that changes the work of others without a reason.
+/// Warning for a command without a reason that changes other people's work.
 const NO_REASON: &str =
-    "no reason is given: this command changes the work of others, who may look for a reason in the history";
+    "no reason is given: this command changes other people's work, and they may look for the reason in the history";
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
 /// Parameters that a command takes.
@@ -63,7 +63,7 @@ pub(crate) struct Envelope {
     correlation_id: Option<Uuid>,
     /// Correlation id of auxiliary commands if the request gives none: the id of the campaign or update that they are for.
     goes_on_with: Option<Uuid>,
-    /// Told which command the request became.
+    /// Set to the id of the command that the request became.
     sent: SentCommand,
     traceparent: Option<String>,
     /// Versions that the aggregate may have.
@@ -77,15 +77,15 @@ pub(crate) struct Envelope {
 /// A command that was not refused.
 pub(crate) struct Done<A: Decider> {
     pub(crate) aggregate: Arc<A>,
-    /// How the aggregate began; none when nothing was stored.
+    /// How the aggregate began; none if it has no events.
     pub(crate) origin: Option<Arc<Origin>>,
-    /// When its dated events were decided last.
+    /// When its events that carry a time were last decided.
     pub(crate) times: Times,
     pub(crate) events: Vec<A::Event>,
     pub(crate) version: u64,
     pub(crate) position: PositionToken,
     pub(crate) dry_run: bool,
-    /// It changes the work of others and gives no reason.
+    /// It changes other people's work and gives no reason.
     pub(crate) lacks_reason: bool,
 }
 
@@ -96,7 +96,7 @@ impl<A: Decider> Done<A> {
         if self.lacks_reason { reply.warning(NO_REASON) } else { reply }
     }
 
-    /// 201 with the resource and its place, or 200 where it existed already, or on a dry run.
+    /// 201 with the resource and its path, or 200 if it existed already, or on a dry run.
     pub(crate) fn reply_created<T>(&self, resource: T, location: String) -> Reply<T> {
         let reply = self.reply(resource);
         if self.created_status() == StatusCode::CREATED { reply.created(location) } else { reply }
@@ -142,7 +142,7 @@ impl Envelope {
         self.key.is_some()
     }
 
-    /// The envelope of one item of many.
+    /// The envelope of one item of several.
     #[must_use]
     pub(crate) fn item(&self, index: usize) -> Self {
         let key = self.key.as_ref().map(|key| format!("{key}#{index}"));
@@ -172,7 +172,7 @@ impl Envelope {
         Self { dry_run: true, ..self.clone() }
     }
 
-    /// An id for what a command creates: the same for the same key.
+    /// The id of what a command creates: the same for the same key.
     pub(crate) fn new_id(&self, caller: &Caller) -> Uuid {
         match &self.key {
             Some(key) => name_based_uuid(&["created", caller.tenant.as_str(), caller.actor.as_str(), &self.route, key]),
@@ -180,7 +180,7 @@ impl Envelope {
         }
     }
 
-    /// Whether this command's id is among those that an aggregate has stored: its outcome stands, for this request or another one.
+    /// Whether an aggregate has stored this command's id, from this request or another one with the same key.
     pub(crate) fn is_stored<A: Decider>(&self, caller: &Caller, loaded: &Loaded<A>) -> bool {
         self.key.is_some() && loaded.recent.find(self.command_id(caller)).is_some()
     }
@@ -259,7 +259,7 @@ impl App {
         self.repeated_or(caller, envelope, key, None).await
     }
 
-    /// The same for commands of which earlier versions stored another digest.
+    /// The same for commands whose digest earlier versions computed differently.
     pub(crate) async fn repeated_or<A: Decider>(
         &self,
         caller: &Caller,

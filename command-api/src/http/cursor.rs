@@ -1,4 +1,4 @@
-//! Opaque cursors: where a page ended, bound to the path and the filters that it was listed with.
+//! Opaque cursors: the end of a page, bound to the path and the filters of its list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 
 /// Longest cursor, in bytes.
 const CURSOR_MAX_BYTES: usize = 1_024;
-/// Bytes of the filters' digest that are kept: it catches mistakes, it protects nothing.
+/// Bytes of the filters' digest that are kept: it detects mistakes, it isn't for security.
 const BINDING_BYTES: usize = 8;
 
-/// What a cursor belongs to.
+/// The list that a cursor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Binding([u8; BINDING_BYTES]);
 
@@ -32,7 +32,7 @@ impl Binding {
 #[derive(Serialize, Deserialize)]
 struct Cursor(Binding, Vec<String>);
 
-/// The text of a cursor behind the item with these keys.
+/// The text of a cursor after the item with these keys.
 pub(crate) fn encode(binding: Binding, keys: Vec<String>) -> String {
     let json = serde_json::to_vec(&Cursor(binding, keys)).unwrap_or_default();
     URL_SAFE_NO_PAD.encode(json)
@@ -40,7 +40,7 @@ pub(crate) fn encode(binding: Binding, keys: Vec<String>) -> String {
 
 /// The keys in a cursor, or why it can't be used here.
 pub(crate) fn decode(binding: Binding, text: &str) -> Result<Vec<String>, &'static str> {
-    let malformed = "the cursor is none of ours";
+    let malformed = "the cursor is not valid";
     if text.len() > CURSOR_MAX_BYTES {
         return Err(malformed);
     }

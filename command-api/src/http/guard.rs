@@ -1,4 +1,4 @@
-//! The outermost layer: every failure leaves as a problem that names its path, nothing takes for ever, a panic is a 500.
+//! The outermost layer: every failure becomes a problem that names its path, every request has a time limit, and a panic is a 500.
 
 use std::any::Any;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::problem::Problem;
 /// Longest wait for a reply to any request but an upload.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Gives up on a request that takes too long.
+/// Ends a request that takes too long.
 pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
@@ -42,7 +42,7 @@ pub(crate) async fn problems(request: Request, next: Next) -> Response {
     response
 }
 
-/// No such path.
+/// The reply for unknown paths.
 pub(crate) async fn fallback() -> Problem {
     Problem::not_found("there is nothing at this path")
 }

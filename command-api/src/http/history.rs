@@ -1,4 +1,4 @@
-//! The events of one aggregate, from EVENTS, page by page: works without PostgreSQL.
+//! The events of one aggregate, from EVENTS, page by page. Works without PostgreSQL.
 
 use chrono::{DateTime, Utc};
 use domain::{Decider, Key};
@@ -16,7 +16,7 @@ use crate::state::App;
 /// `type` of a record that can't be read.
 const UNREADABLE: &str = "unreadable";
 
-/// One event with where, when, by whom and why; or a record that can't be read, with what can be told of it.
+/// One event with its position, times, actor and reason; or a record that can't be read, with what is known about it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct HistoryItem {
     /// `{created_ms of the log}-{sequence}.{index in its record}`; without index for a record that can't be read.
@@ -119,7 +119,7 @@ impl HistoryItem {
     }
 }
 
-/// A page of an aggregate's events, oldest first; `unknown` when it has none.
+/// A page of an aggregate's events, oldest first; 404 with the text `unknown` if it has none.
 pub(crate) async fn page<A: Decider>(
     app: &App,
     key: &Key<A>,

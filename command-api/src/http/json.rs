@@ -1,7 +1,7 @@
-//! JSON as requests mean it: objects are objects, words are texts, and nothing is read by its place in a list.
+//! Reads JSON strictly: a struct only from an object, never from a list, and an enum only from a text.
 //!
-//! A body is read into [`Json`] first, which tells what is no JSON from what has the wrong shape; then types are read from it. Fields
-//! that are given twice stay in it and are refused when it is read, at any depth, also in maps.
+//! A body is read into [`Json`] first, which distinguishes a body that isn't JSON from one of the wrong shape; then types are read from it.
+//! Fields that are given twice stay in it and are refused when it is read, at any depth, also in maps.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,12 +21,12 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// What `null` says in a field.
+/// What `null` means in a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nulls {
-    /// The same as no field.
+    /// The same as an absent field.
     Absent,
-    /// What the field's type makes of it: in a merge-patch it clears.
+    /// The field's type decides: in a merge-patch it clears.
     Kept,
 }
 
@@ -115,12 +115,12 @@ impl Reader {
     }
 }
 
-/// PostgreSQL can't keep it, and it means nothing in a text.
+/// PostgreSQL can't store NUL, and it has no meaning in a text.
 fn without_nul(text: String) -> Result<String, Error> {
     if text.contains('\0') { Err(Error::custom("has a NUL character")) } else { Ok(text) }
 }
 
-/// One value per name: which of two was meant nobody can tell.
+/// Refuses a field that is given twice, since it isn't known which value is meant.
 fn refuse_doubled(fields: &[(String, Json)]) -> Result<(), Error> {
     let mut seen = HashSet::with_capacity(fields.len());
     match fields.iter().find(|(name, _)| !seen.insert(name.as_str())) {

@@ -1,7 +1,7 @@
-//! What is seen of every request: metrics, one line of the log, a span of its trace.
+//! Observes every request: metrics, one line of the log, a span of its trace.
 //!
-//! Invariant: nothing that a caller sent is shown but its correlation id: a request is named by its route. Paths have ids and queries
-//! have the tokens of downloads in them.
+//! Invariant: of the caller's input only the correlation id is shown, and a request is named by its route. Paths contain ids and tokens of
+//! downloads.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
-/// Routes that machines ask all the time.
+/// Routes that monitoring requests all the time.
 const QUIET: [&str; 5] = ["/health", "/health/ready", "/health/detailed", "/metrics", "other"];
 
 /// The id of the command that a request became; none for queries.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SentCommand(Arc<OnceLock<Uuid>>);
 
-/// By what a request's line leads to events.
+/// Ids by which a request's log line and its events are connected.
 #[derive(Clone, Copy)]
 struct Ids {
-    /// The caller's own; without one, events carry that of what they belong to.
+    /// The caller's own. Without it, events carry the id of the campaign or update that they belong to.
     correlation: Option<Uuid>,
     command: Option<Uuid>,
 }
 
 impl SentCommand {
-    /// The first one counts: helping commands come later.
+    /// Only the first id is kept: auxiliary commands come later.
     pub(crate) fn is(&self, id: Uuid) {
         self.0.get_or_init(|| id);
     }
@@ -83,7 +83,7 @@ fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, id
     }
 }
 
-/// The span of a request, which goes on with the caller's trace.
+/// The span of a request, which continues the caller's trace.
 fn span(method: &'static str, route: &str, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         "request",
@@ -96,7 +96,7 @@ fn span(method: &'static str, route: &str, headers: &HeaderMap) -> Span {
         correlation.id = Empty,
     );
     if let Some(caller) = header(headers, "traceparent").and_then(parse_traceparent) {
-        // Fails where traces are off.
+        // Fails if traces are off.
         span.set_parent(opentelemetry::Context::new().with_remote_span_context(caller)).ok();
     }
     span
@@ -131,7 +131,7 @@ fn parse_traceparent(text: &str) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
-/// A closed set: methods are text that anybody can send.
+/// A closed set, because a caller can send any text as method.
 fn method_label(request: &Request) -> &'static str {
     match request.method().as_str() {
         "GET" => "GET",

@@ -1,6 +1,6 @@
-//! What each caller has stored last, so that the caller's queries include it without being told to.
+//! The last position that each caller has stored, so that the caller's queries include it by default.
 //!
-//! Kept in this process, for a bounded number of callers. For a caller that was forgotten, single reads still ask the log before they
+//! Kept in this process, for a bounded number of callers. If a caller's entry was evicted, single reads still ask the log before they
 //! answer 404.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::caller::Caller;
 
 /// Most callers that are remembered, about 2 MiB.
 const CALLERS_MAX: u64 = 10_000;
-/// How long a caller's last command is remembered: longer than read models are behind, also while they catch up after an outage.
+/// How long a caller's last position is kept: longer than read models lag, also while they catch up after an outage.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// Positions of the last commands, by caller.
@@ -26,7 +26,7 @@ impl Default for OwnWrites {
 }
 
 impl OwnWrites {
-    /// A command of this caller left its aggregate at this sequence number. An earlier one takes nothing back.
+    /// A command of this caller left its aggregate at this sequence number. A lower number changes nothing.
     pub(crate) fn remember(&self, caller: &Caller, sequence: u64) {
         self.0.entry(key(caller)).and_compute_with(|known| match known {
             Some(known) if known.value() >= &sequence => Op::Nop,
@@ -34,7 +34,7 @@ impl OwnWrites {
         });
     }
 
-    /// What this caller's queries should include.
+    /// The position that this caller's queries should include.
     pub(crate) fn of(&self, caller: &Caller) -> Option<u64> {
         self.0.get(&key(caller))
     }

@@ -16,7 +16,7 @@ use super::query::{self, COMMON};
 pub(crate) const LIMIT_MAX: usize = 200;
 /// Items of a page that names no limit.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
-const FOREIGN_CURSOR: &str = "the cursor is none of ours";
+const FOREIGN_CURSOR: &str = "the cursor is not valid";
 
 /// Parameters of every list.
 #[derive(Debug, IntoParams)]
@@ -28,7 +28,7 @@ pub(crate) struct PageParams {
     limit: Option<u32>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<String>,
-    /// Whether to count all items that fit.
+    /// Whether to count all matching items.
     #[param(default = false)]
     count: Option<bool>,
     /// Wait, up to 2 s, until the read model has reached this position; also as header `Waybill-Min-Position`.
@@ -46,11 +46,11 @@ pub(crate) struct List<T> {
     total: Option<u64>,
 }
 
-/// Which page is wanted.
+/// The requested page.
 #[derive(Debug, Clone)]
 pub(crate) struct Paging {
     pub(crate) limit: usize,
-    /// Keys of the item that the page begins behind.
+    /// Keys of the item after which the page begins.
     pub(crate) after: Option<Vec<String>>,
     pub(crate) count: bool,
     binding: Binding,
@@ -89,7 +89,7 @@ impl Paging {
         }
     }
 
-    /// A page that is numbered: the cursor is the number of the next item.
+    /// A page of a numbered list: the cursor is the number of the next item.
     pub(crate) fn numbered<T>(&self, items: Vec<T>, next: Option<u64>, total: Option<u64>) -> List<T> {
         let next_cursor = next.map(|next| cursor::encode(self.binding, vec![next.to_string()]));
         List { items, next_cursor, total }
@@ -117,7 +117,7 @@ impl Paging {
         time.map(|time| time.to_rfc3339()).ok_or_else(|| Problem::bad_request(FOREIGN_CURSOR))
     }
 
-    /// The keys of the cursor, when it has as many as the list sorts by.
+    /// The keys of the cursor, if it has as many as the list sorts by.
     pub(crate) fn keys<const N: usize>(&self) -> Result<Option<[&str; N]>, Problem> {
         let Some(keys) = &self.after else { return Ok(None) };
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();

@@ -1,5 +1,5 @@
-//! Query parameters of every route, by the description of the API: what isn't described is refused, and so is a parameter that is given
-//! twice and isn't a list. A route can't forget it, and nothing that is taken can lack its description.
+//! Checks the query parameters of every route against the API description: unknown ones are refused, and so is one that is given twice and
+//! isn't a list. So no route can omit the check, and every accepted parameter is described.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ fn is_list(parameter: &Value) -> bool {
     kind == "array" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|one| one == "array"))
 }
 
-/// Refuses parameters that the operation doesn't have, or has once.
+/// Refuses parameters that the operation doesn't have, and a parameter given twice that isn't a list.
 pub(crate) async fn refuse_unknown(State(parameters): State<Parameters>, request: Request, next: Next) -> Response {
     match parameters.of_request(&request).map_or(Ok(()), |known| check(known, request.uri().query())) {
         Ok(()) => next.run(request).await,
@@ -79,8 +79,8 @@ fn unknown(known: &Known) -> String {
     let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
     names.sort_unstable();
     match names.is_empty() {
-        true => "there is no such parameter here, nor any other".to_owned(),
-        false => format!("there is no such parameter here; there are {}", names.join(", ")),
+        true => "no such parameter; this path has none".to_owned(),
+        false => format!("no such parameter; the parameters here are {}", names.join(", ")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Time travel: `?at_time=` and `?at_position=` on the reads that have a past, from EVENTS alone.
+//! Time travel: `?at_time=` and `?at_position=` on reads of one resource, from EVENTS alone.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -15,23 +15,22 @@ use super::query::{self, FilterSet};
 use super::reply::Found;
 use crate::state::App;
 
-/// How far the log's clock may be ahead of this machine's, in milliseconds: a time that the log has told is none of the future.
+/// How far the log's clock may be ahead of this machine's, in milliseconds: a time that the log gave out must not count as in the future.
 const CLOCK_SKEW_MAX_MS: i64 = 1_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MomentParams {
-    /// As it was at this time, with everything that the log had stored or somebody had decided by then. 422 for a time to come.
+    /// The state at this time, with all events that were stored or decided by then. 422 for a time in the future.
     at_time: Option<DateTime<Utc>>,
-    /// As it was at this position: a sequence number, or a position as replies or histories give it. 422 for one that the log hasn't
-    /// reached.
+    /// The state at this position: a sequence number, or a position from a reply or a history. 422 for one that the log hasn't reached.
     at_position: Option<String>,
 }
 
 impl FilterSet for MomentParams {}
 
-/// A record of the past that this program can't read.
+/// A record that this program can't read.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UnreadableRecord {
     /// `{created_ms of the log}-{sequence}`
@@ -41,28 +40,28 @@ pub(crate) struct UnreadableRecord {
     error: String,
 }
 
-/// A resource as it was.
+/// A resource at an earlier time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct AsItWas<T> {
     #[serde(flatten)]
     resource: T,
-    /// Only with `at_time` or `at_position`: records that can't be read, so that what they changed is missing here.
+    /// Only with `at_time` or `at_position`: records that can't be read, so their changes are missing here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable: Vec<UnreadableRecord>,
 }
 
-/// How things like this one begin, for who asks about a time before.
+/// Texts for a query about a time before the resource existed.
 pub(crate) struct Beginning {
-    /// There was never one.
+    /// The detail if it never existed.
     pub(crate) unknown: &'static str,
-    /// Begins the sentence that ends with the time, such as `the device was registered only at`.
+    /// Start of the sentence that ends with the time, such as `the device was registered only at`.
     pub(crate) only_at: &'static str,
     /// Name of that time in the facts.
     pub(crate) fact: &'static str,
 }
 
 impl MomentParams {
-    /// The moment that is asked for; none for the present.
+    /// The requested time or position; none for the present.
     pub(crate) async fn moment(&self, app: &App) -> Result<Option<At>, Problem> {
         match (self.at_time, &self.at_position) {
             (None, None) => Ok(None),
@@ -92,7 +91,7 @@ async fn position(text: &str, app: &App) -> Result<At, Problem> {
     })
 }
 
-/// An aggregate as it was; `show` makes a resource of it, or says that there was none.
+/// An aggregate at an earlier time. `show` makes a resource of it, or none if it didn't exist.
 pub(crate) async fn as_it_was<A: Decider, T: Serialize>(
     app: &App,
     key: &Key<A>,
@@ -112,7 +111,7 @@ pub(crate) async fn as_it_was<A: Decider, T: Serialize>(
     Ok(Found { version: loaded.version, resource }.into_response())
 }
 
-/// Why there was nothing to show then.
+/// Why there was nothing to show at that time.
 async fn not_yet<A: Decider>(
     app: &App,
     key: &Key<A>,

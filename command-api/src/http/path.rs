@@ -1,4 +1,4 @@
-//! Ids in paths. One that can't be an id names nothing: 404.
+//! Ids in paths. An id of the wrong form answers 404.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -18,7 +18,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(path) => Ok(Self(path.0)),
-            Err(_) => Err(Problem::not_found("nothing has an id of this form")),
+            Err(_) => Err(Problem::not_found("no resource has an id of this form")),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Reading one's own writes: a query waits, bounded, for the read models it joins. `Waybill-Min-Position` or `?min_position=` says for
-//! which position; who says nothing waits for what the caller has stored last. Nothing older is ever answered: what isn't there in time is
-//! 503, and 404 is only what the log doesn't know either.
+//! Reading one's own writes: a query waits, bounded, for the read models it joins. `Waybill-Min-Position` or `?min_position=` gives the
+//! position; without it the query waits for the caller's last stored position. An older state is never returned: a read model that doesn't
+//! get there in time is 503, and only an id that the log doesn't know is 404.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ use crate::state::App;
 /// How long a query waits for its read models.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Parameter of every query that is no list.
+/// Parameter of every query that isn't a list.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what `MinPosition` reads by hand")]
 pub(crate) struct PositionParams {
-    /// Wait, up to 2 s, until what is read has reached this position; also as header `Waybill-Min-Position`.
+    /// Wait, up to 2 s, until the read model has reached this position; also as header `Waybill-Min-Position`.
     min_position: Option<String>,
 }
 
@@ -69,14 +69,14 @@ pub(super) async fn is_stored(app: &App, field: &str, sequence: u64) -> Result<(
 }
 
 impl MinPosition {
-    /// For what is read from EVENTS itself, which lacks nothing: only a position of another log or of the future is refused.
+    /// For reads of EVENTS itself, which is always current: refuses only a position of another log or of the future.
     pub(crate) async fn of_this_log(self, app: &App) -> Result<(), Problem> {
         let Some(written) = self.0 else { return Ok(()) };
         same_log(app, written).await?;
         is_stored(app, "min_position", written.sequence()).await
     }
 
-    /// Waits until the read models, by name, have applied everything up to the position; without one, for the caller's own writes.
+    /// Waits until the named read models have applied everything up to the position; without one, for the caller's own writes.
     pub(crate) async fn wait(self, app: &App, caller: &Caller, read_models: &[&str]) -> Result<(), Problem> {
         match self.0 {
             Some(written) => wait_for_written(app, written, read_models).await,
@@ -88,7 +88,7 @@ impl MinPosition {
     }
 }
 
-/// What is known already needs no log; the log may be away.
+/// Asks the log only if the read models haven't reached the position yet, so the log may be down.
 async fn wait_for_written(app: &App, written: WrittenPosition, read_models: &[&str]) -> Result<(), Problem> {
     same_log(app, written).await?;
     if app.projections.wait_for(read_models, written.sequence(), Duration::ZERO).await.is_ok() {
@@ -101,7 +101,7 @@ async fn wait_for_written(app: &App, written: WrittenPosition, read_models: &[&s
     app.projections.wait_for(read_models, written.sequence(), WAIT_MAX).await.map_err(behind)
 }
 
-/// Waits as long as the read models run.
+/// Waits while the read models run.
 async fn wait_for_own(app: &App, own: u64, read_models: &[&str]) -> Result<(), Problem> {
     let Err(error) = app.projections.wait_if_running(read_models, own, WAIT_MAX).await else { return Ok(()) };
     app.db.ping().await?;
@@ -115,8 +115,7 @@ fn behind(error: WaitError) -> Problem {
     }
 }
 
-/// A query of what belongs to one aggregate: it waits for what the caller has stored there, not for all that it has stored elsewhere, and
-/// what the read models lack is looked for in the log before it is called unknown.
+/// A query of one aggregate. It waits only for what the caller has stored of that aggregate, and asks the log before it answers 404.
 pub(crate) struct ReadOfOne<'a, A: Decider> {
     app: &'a App,
     key: &'a Key<A>,
@@ -136,7 +135,7 @@ impl<'a, A: Decider> ReadOfOne<'a, A> {
         match (min_position.0, app.own_writes.of(caller)) {
             (Some(written), _) => wait_for_written(app, written, read_models).await?,
             (None, Some(own)) if app.projections.wait_for(read_models, own, Duration::ZERO).await.is_err() => {
-                // Of others' writes nothing was promised; without the log the caller's last write is the best bound.
+                // The wait covers only the caller's own writes; without the log, their last position is the best bound.
                 let last = app.store.log().last_sequence(key.raw()).await.unwrap_or(own);
                 wait_for_own(app, own.min(last), read_models).await?;
             }
@@ -145,12 +144,13 @@ impl<'a, A: Decider> ReadOfOne<'a, A> {
         Ok(Self::waited(app, read_models, key))
     }
 
-    /// For reads that join what other aggregates do, and have waited for all of the caller's writes.
+    /// For reads that join rows of other aggregates, and have waited for all of the caller's writes.
     pub(crate) fn waited(app: &'a App, read_models: &'a [&'a str], key: &'a Key<A>) -> Self {
         Self { app, key, read_models, looked_again: false }
     }
 
-    /// Nothing was found. 404 when the log knows none either; else waits for the read models, so that the caller looks again.
+    /// The read model has no row. 404 if the log doesn't know the aggregate either; otherwise waits for the read model, so that the caller
+    /// can look again.
     pub(crate) async fn look_again(
         &mut self,
         unknown: &str,

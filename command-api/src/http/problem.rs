@@ -1,8 +1,8 @@
-//! Every reply that isn't what was asked for: RFC 9457 `application/problem+json`.
+//! Error replies: RFC 9457 `application/problem+json`.
 //!
-//! `type` names the reason and is stable; `detail` is for people. A refusal by the rules keeps the code of its [`Rejection`]; what it
-//! says as data is under `facts`. Statuses: 404 only for the path's own id, 422 what can never be right, 409 what could be right in another
-//! state, 503 names the dependency that is away.
+//! `type` names the reason and is stable; `detail` is for people. A rejection by the rules keeps the code of its [`Rejection`]; its data is
+//! under `facts`. Statuses: 404 only for the path's own id, 422 for requests that can never succeed, 409 for those that could in another
+//! state, 503 names the dependency that is down.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 /// When a caller may try again after a 503, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 2;
 
-/// What is wrong with one field.
+/// An error in one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
     /// Path of the field, such as `waves[1].percentage`.
@@ -33,7 +33,7 @@ impl FieldError {
     }
 }
 
-/// A problem on its way to the caller.
+/// A problem that becomes a reply.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Inner>);
 
@@ -45,7 +45,7 @@ struct Inner {
     errors: Vec<FieldError>,
     facts: Option<Value>,
     retry_after_s: Option<u32>,
-    /// Bytes of what was asked for a part that it doesn't have.
+    /// Size in bytes, for a request of ranges that the file doesn't have.
     size: Option<u64>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct ProblemBody {
     instance: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    /// What a refusal says as data; depends on `type`.
+    /// Data of the rejection; depends on `type`.
     #[serde(skip_serializing_if = "Option::is_none")]
     facts: Option<Value>,
 }
@@ -91,12 +91,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
-    /// One field that can never be right.
+    /// A field with an invalid value.
     pub(crate) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::invalid_fields(vec![FieldError::new(field, reason)])
     }
 
-    /// Fields that can never be right.
+    /// Fields with invalid values.
     pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let texts: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.reason)).collect();
         let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", texts.join("; "));
@@ -104,21 +104,21 @@ impl Problem {
         problem
     }
 
-    /// Names what is wrong.
+    /// Adds the fields with errors.
     #[must_use]
     pub(crate) fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
         self
     }
 
-    /// A dependency is away; the caller may try again.
+    /// A dependency is down; the caller may try again.
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.0.retry_after_s = Some(RETRY_AFTER_S);
         problem
     }
 
-    /// Something broke here. The reason is for the log, not for the caller.
+    /// An internal error. The reason is for the log, not for the caller.
     pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(%reason, "a request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the service failed; its log says why")
@@ -130,7 +130,7 @@ impl Problem {
         self
     }
 
-    /// For a range that can't be given: how many bytes there are.
+    /// For ranges that the file doesn't have: its size.
     #[must_use]
     pub(crate) fn with_size(mut self, size: u64) -> Self {
         self.0.size = Some(size);

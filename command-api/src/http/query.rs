@@ -1,4 +1,4 @@
-//! Query strings. A parameter that an endpoint doesn't know is refused: a misspelt filter must not list everything.
+//! Query strings. Unknown parameters are refused, because a misspelt filter must not list everything.
 
 use std::collections::BTreeMap;
 
@@ -28,12 +28,12 @@ pub(crate) fn refused(name: &str, reason: &str) -> Problem {
     Problem::bad_request(format!("{name}: {reason}")).with_errors(vec![FieldError::new(name, reason)])
 }
 
-/// Whether `?include=` asks for what was deleted, which lists leave out.
+/// Whether `?include=deleted` is given; by default lists leave deleted resources out.
 pub(crate) fn includes_deleted(include: Option<&str>) -> Result<bool, Problem> {
     match include {
         None => Ok(false),
         Some("deleted") => Ok(true),
-        Some(_) => Err(refused("include", "there is nothing to include but deleted")),
+        Some(_) => Err(refused("include", "can only be deleted")),
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) trait FilterSet: DeserializeOwned + Send {
     /// Parameters that may be given more than once.
     const REPEATABLE: &'static [&'static str] = &[];
 
-    /// Takes the values of a repeatable parameter.
+    /// Sets the values of a repeatable parameter.
     fn set(&mut self, _name: &str, _values: Vec<String>) {}
 }
 
@@ -68,7 +68,7 @@ impl<T: FilterSet, S: Send + Sync> FromRequestParts<S> for Filters<T> {
     }
 }
 
-/// For lists that have no filters: a parameter that they don't know is refused all the same.
+/// For lists without filters, which must refuse unknown parameters, too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoFilters {}
@@ -92,7 +92,7 @@ fn parse<T: FilterSet>(pairs: Vec<(String, String)>) -> Result<T, Problem> {
     Ok(filters)
 }
 
-/// A type from parameters; the one that it refuses is named, for each may stand alone.
+/// Reads a type from parameters. On failure each is tried alone, to name the one at fault.
 fn read_as<T: DeserializeOwned>(pairs: &[(String, String)]) -> Result<T, Problem> {
     let read = |pairs: &[(String, String)]| -> Result<T, String> {
         let text = serde_urlencoded::to_string(pairs).map_err(|error| error.to_string())?;

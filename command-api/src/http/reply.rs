@@ -1,4 +1,4 @@
-//! Replies to commands: the resource as the command left it, its position, its version.
+//! Replies to commands: the resource after the command, its position, its version.
 
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 
-/// Header with the position of what a command stored.
+/// Header with the position of the stored events.
 pub(crate) const POSITION_HEADER: HeaderName = HeaderName::from_static("waybill-position");
 
-/// A resource with the position that a command left it at.
+/// A resource with the position after the command.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WithPosition<T> {
     #[serde(flatten)]
@@ -24,7 +24,7 @@ pub(crate) struct WithPosition<T> {
     /// Present on a dry run: nothing was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     dry_run: Option<bool>,
-    /// What its sender should know, among it the warnings of the resource; absent when there is nothing.
+    /// Warnings for the sender, with those of the resource; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl<T> Reply<T> {
         self
     }
 
-    /// The resource is new: 201 with its place.
+    /// The resource is new: 201 with its path.
     #[must_use]
     pub(super) fn created(mut self, location: String) -> Self {
         self.status = StatusCode::CREATED;

@@ -1,11 +1,11 @@
-//! The digest of a request: tells a request that is sent again from another one under the same key.
+//! The digest of a request: distinguishes a repeated request from another one with the same key.
 
 use event_store::CommandHash;
 use serde_json::Value;
 
 use super::problem::Problem;
 
-/// Digest of a path and JSON, with the reason of the query. A body that is no JSON counts as null, and is refused elsewhere.
+/// Digest of a path and JSON, with the reason of the query. A body that isn't JSON counts as null; it is refused elsewhere.
 pub(super) fn digest(path: &str, bytes: &[u8], reason: Option<&str>) -> Result<CommandHash, Problem> {
     let mut json = if bytes.is_empty() {
         Value::Object(serde_json::Map::new())

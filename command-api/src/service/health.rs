@@ -1,4 +1,5 @@
-//! `/health` (the process runs), `/health/ready` (it can take commands), `/health/detailed` (what is up, and for platform admins the lag).
+//! `/health` (the process runs), `/health/ready` (it accepts commands), `/health/detailed` (state of each part; lag only for platform
+//! admins).
 //!
 //! Commands need only the event log, so a service that has connected to its read models once stays ready without them. Otherwise a load
 //! balancer would stop commands too while PostgreSQL is down.
@@ -31,15 +32,15 @@ pub(crate) struct Health {
     status: &'static str,
 }
 
-/// One thing that the service needs, or a part of it.
+/// A dependency of the service, or a part of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Component {
     name: String,
     up: bool,
-    /// Platform admins only: `degraded` when it works and needs a look.
+    /// Platform admins only: `degraded` if it works but needs attention.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<PartStatus>,
-    /// Platform admins only: how much there is to do, or what is wrong.
+    /// Platform admins only: the amount of pending work, or the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// Platform admins only.
@@ -69,9 +70,10 @@ pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Can the service take commands?
+/// Does the service accept commands?
 ///
-/// 503 names what is missing: the event log, also when it stores nothing because its disk is full; after a start also the read models, until they have been there once. Also while it stops.
+/// 503 names what is missing: the event log, also if it stores nothing because its disk is full; after a start also the read models, until
+/// they were reachable once. 503 also while the process stops.
 #[utoipa::path(
     get, path = "/health/ready", tag = "service", security(()),
     responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
@@ -93,14 +95,14 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Proble
     Err(Problem::unavailable("not_ready", format!("not available: {}", missing.join(", "))))
 }
 
-/// Whether the read models have been there since the process started.
+/// Whether the read models were reachable once since the process started.
 fn has_read_models(app: &App) -> bool {
     let seen = app.read_models_seen.load(Ordering::Relaxed) || app.projections.started().now_or_never().is_some();
     app.read_models_seen.store(seen, Ordering::Relaxed);
     seen
 }
 
-/// Credentials where they don't have to be.
+/// Optional credentials.
 pub(crate) struct MaybePlatformAdmin(bool);
 
 impl FromRequestParts<App> for MaybePlatformAdmin {
@@ -112,11 +114,11 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
     }
 }
 
-/// What is up and what isn't
+/// Show the state of each part
 ///
-/// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, what
-/// devices sent that is not processed yet, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag
-/// are shown to those with role platform_admin only; in development also to admins of the default tenant.
+/// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, the
+/// unprocessed messages of devices, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag are shown
+/// only to callers with role platform_admin; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
     responses((status = 200, body = DetailedHealth))
@@ -182,7 +184,7 @@ async fn probe(name: &str, question: impl Future<Output = Result<(), String>>) -
 }
 
 impl Component {
-    /// What everybody may see.
+    /// The part that is public.
     fn bare(name: String, up: bool) -> Self {
         Self { name, up, status: None, detail: None, error: None, lag: None, position: None, parked: None }
     }

@@ -16,10 +16,10 @@ use crate::state::App;
 
 /// Devices and campaigns are counted at most once in this time.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(15);
-/// Longest wait for the counts; without them the last ones stand.
+/// Longest wait for the counts; after it the last ones are kept.
 const CENSUS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When devices and campaigns were counted last.
+/// When devices and campaigns were last counted.
 pub(crate) type Counted = Mutex<Option<Instant>>;
 
 /// Describes the metrics of the API to the recorder of this process.
@@ -50,7 +50,7 @@ const METRICS: [Metric; 6] = [
 )]
 pub(crate) async fn render_metrics(State(app): State<App>) -> Result<Response, Problem> {
     let handle = app.metrics.as_ref().ok_or_else(|| Problem::not_found("this process keeps no metrics"))?;
-    // Looking refreshes the gauges of the projections' lag.
+    // Reading the statuses refreshes the gauges of the projections' lag.
     app.projections.status().await?;
     count(&app).await;
     let text = handle.render() + &process::metrics();

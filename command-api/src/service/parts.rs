@@ -1,4 +1,4 @@
-//! What health asks the parts of a process for.
+//! Parts of the process that health checks ask.
 
 use std::sync::Arc;
 
@@ -6,22 +6,22 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How a part is.
+/// State of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartStatus {
     Up,
-    /// It works, but something needs a look.
+    /// It works, but needs attention.
     Degraded,
     Down,
 }
 
-/// What a part says about itself.
+/// A part's report about itself.
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub name: String,
     pub status: PartStatus,
-    /// For people: what is wrong, or how much there is to do.
+    /// For people: the error, or the amount of pending work.
     pub detail: Option<String>,
 }
 
@@ -31,5 +31,5 @@ impl Finding {
     }
 }
 
-/// Asks parts of the process how they are; answers fast.
+/// Asks parts of the process for their state; must answer fast.
 pub type HealthCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Finding>> + Send + Sync>;

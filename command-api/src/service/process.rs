@@ -1,9 +1,9 @@
-//! The process in the words that Prometheus has for every process, from `/proc`; where there is none, nothing.
+//! Prometheus' standard process metrics, from `/proc`; without `/proc` there are none.
 
 use std::fmt::Write as _;
 use std::fs;
 
-/// Ticks per second in which Linux tells times to programs.
+/// Ticks per second in the times that Linux gives to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Fields of `/proc/self/stat`, counted after the name of the program.
 const USER_TICKS: usize = 11;
@@ -36,7 +36,7 @@ pub(super) fn metrics() -> String {
     text
 }
 
-/// A number after the name of the program, which may have blanks and brackets itself.
+/// A number after the program's name, which may contain blanks and brackets.
 fn stat_field(stat: &str, field: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
 }
@@ -52,7 +52,7 @@ fn boot_time_s() -> Option<f64> {
 }
 
 fn open_files() -> Option<f64> {
-    // The directory itself is open while it is read.
+    // The directory itself is open while it is read, so it is not counted.
     fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count().saturating_sub(1) as f64)
 }
 

@@ -1,4 +1,4 @@
-//! `GET /service/stats`: name, version, what it can do.
+//! `GET /service/stats`: name, version, features.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::state::App;
 
-/// What this version can do.
+/// Features of this version.
 const CAPABILITIES: [&str; 9] = [
     "devices",
     "devices.bulk",
@@ -24,7 +24,7 @@ const CAPABILITIES: [&str; 9] = [
 pub(crate) struct ServiceStats {
     name: &'static str,
     version: &'static str,
-    /// More may come.
+    /// More may be added.
     capabilities: Vec<&'static str>,
     uptime_s: u64,
 }

@@ -95,7 +95,7 @@ async fn starting_needs_postgresql_and_says_so() {
     assert_eq!((unknown.status.as_u16(), unknown.problem()), (404, "campaign_unknown"));
 }
 
-/// PostgreSQL is away, so the campaign is started by hand.
+/// PostgreSQL is down, so the campaign is started directly.
 #[tokio::test]
 async fn a_campaign_does_not_go_on_with_a_withdrawn_firmware() {
     let api = Api::new();

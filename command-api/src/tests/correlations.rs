@@ -1,4 +1,4 @@
-//! Which correlation id a command carries, and what it goes back to.
+//! The correlation ids and causes of commands.
 
 use axum::http::Method;
 use domain::device::{Device, DeviceCommand};
@@ -18,7 +18,7 @@ async fn send(api: &Api, method: Method, path: &str, correlation_id: Option<&str
     assert!(answer.status.is_success(), "{path}: {}", answer.body);
 }
 
-/// Everything a resource's history says, oldest first.
+/// All items of a resource's history, oldest first.
 async fn history(api: &Api, path: &str) -> Vec<Value> {
     api.get(&format!("{path}/history?limit=200")).await.body["items"].as_array().unwrap().clone()
 }
@@ -28,7 +28,7 @@ fn correlations(history: &[Value]) -> Vec<(&str, &str)> {
     history.iter().map(|item| (item["type"].as_str().unwrap(), item["correlation_id"].as_str().unwrap())).collect()
 }
 
-/// A device says that it is there.
+/// The device reports its presence.
 async fn hears(api: &Api, device: &str) {
     let key = Key::<Device>::new(&TenantId::new("acme").unwrap(), &DeviceId::new(device).unwrap());
     let actor = Actor::new("device").unwrap();
@@ -57,7 +57,10 @@ async fn a_campaign_goes_on_with_the_id_of_its_first_command() {
     for (history, first) in created.iter().zip([ANNA, &own]) {
         let expected = [("campaign.created", first), ("campaign.amended", BERT), ("campaign.amended", first)];
         assert_eq!(correlations(history), expected);
-        assert!(history.iter().all(|item| item["causation_id"].is_null()), "somebody wanted each: {history:?}");
+        assert!(
+            history.iter().all(|item| item["causation_id"].is_null()),
+            "each was started by an operator: {history:?}"
+        );
     }
 }
 
@@ -76,10 +79,13 @@ async fn what_becomes_of_an_update_goes_back_to_the_order() {
     for event in [queued, of("update.waiting"), dispatched, cancelled] {
         assert_eq!(event["correlation_id"], ANNA, "{event}");
     }
-    assert_eq!(dispatched["causation_id"], queued["command_id"], "what the device said moved what was ordered");
+    assert_eq!(dispatched["causation_id"], queued["command_id"], "the device's report advanced the requested update");
     let queued_at = queued["position"].as_str().unwrap().split_once('.').unwrap().0;
     assert_eq!(dispatched["causation_position"], queued_at, "{dispatched}");
-    assert!(queued["causation_id"].is_null() && cancelled["causation_id"].is_null(), "somebody wanted both");
+    assert!(
+        queued["causation_id"].is_null() && cancelled["causation_id"].is_null(),
+        "both were started by an operator"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Deleting: reasons in bodies, pins that nobody needs, bytes that go.
+//! Deleting: reasons in bodies, pins that are no longer needed, removal of bytes.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -32,7 +32,7 @@ impl Api {
         self.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned()
     }
 
-    /// What no request asked for: as if the process had ended in the middle of one.
+    /// Stores a command without a request, as if the process had ended in the middle of one.
     async fn firmware_command(&self, firmware: &str, command: FirmwareCommand) {
         let key = firmware_key(firmware);
         let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), command);

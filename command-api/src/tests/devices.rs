@@ -69,7 +69,7 @@ async fn a_hold_ends_by_itself_and_never_in_the_past() {
     assert_eq!((past.status.as_u16(), &past.body["errors"][0]["field"]), (422, &json!("until")), "{}", past.body);
     let shown = hold(later(3_600_000)).await;
     assert_eq!(shown.body["held"], true, "{}", shown.body);
-    // Another one, that was decided two seconds ago and has ended by now.
+    // Another one, decided two seconds ago, has ended by now.
     let command = DeviceCommand::Hold { until: Some(later(-1_000)) };
     let request = Request::new(CommandId(clock::new_id()), Actor::new("user:42").unwrap(), command);
     api.store.execute(&device_key("d-1"), Request { now: later(-2_000), ..request }).await.unwrap();
@@ -184,7 +184,7 @@ async fn bulk_gives_each_item_its_own_outcome() {
     let (first, again) = (lines().await, lines().await);
     assert_eq!(first.body["succeeded"], 2, "{}", first.body);
     assert_eq!(first.body["items"], again.body["items"]);
-    assert_eq!(api.stored().await, 5, "four devices and what the key stands for");
+    assert_eq!(api.stored().await, 5, "four devices and the claim of the key");
 }
 
 #[tokio::test]

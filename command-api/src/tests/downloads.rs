@@ -24,7 +24,7 @@ impl Api {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    /// Started, completed and bytes of the one firmware since the last time.
+    /// Started, completed and bytes of the only firmware since the last call.
     fn counted(&self) -> (u64, u64, u64) {
         let counted = self.app.downloads.take();
         assert!(counted.len() <= 1, "{counted:?}");
@@ -150,7 +150,7 @@ async fn downloads_are_counted_by_what_was_sent() {
     api.fetch(Method::GET, &link, &[("If-None-Match", &etag)]).await;
     api.fetch(Method::GET, &link, &[("Range", "bytes=256-")]).await;
     api.fetch(Method::GET, &format!("{link}x"), &[]).await;
-    assert_eq!(api.counted(), (0, 0, 0), "none of these brings bytes");
+    assert_eq!(api.counted(), (0, 0, 0), "none of these sends bytes");
 
     api.fetch(Method::GET, &link, &[]).await;
     assert_eq!(api.counted(), (1, 1, 256), "a whole file");

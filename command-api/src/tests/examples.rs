@@ -1,4 +1,4 @@
-//! The examples in the description of the API: requests are accepted as they stand there, and every example fits its schema.
+//! The examples in the API description: requests are accepted as written, and every example fits its schema.
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ fn description() -> Value {
     serde_json::to_value(crate::router::description()).unwrap()
 }
 
-/// The schema itself, wherever it is written.
+/// The schema itself, with references resolved.
 fn resolved<'a>(doc: &'a Value, schema: &'a Value) -> &'a Value {
     if let Some(reference) = schema["$ref"].as_str() {
         return resolved(doc, doc.pointer(reference.trim_start_matches('#')).expect("a known schema"));
@@ -92,7 +92,7 @@ fn field_misfits(
     found
 }
 
-/// Every example under a schema, with the schema that it has to fit.
+/// Every example under a schema, with the schema that it must fit.
 fn check_examples(doc: &Value, schema: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(fields) = schema.as_object() {
         if let Some(example) = fields.get("example").filter(|_| !fields.contains_key("allOf")) {
@@ -137,7 +137,7 @@ fn the_documented_waves_do_not_run_to_the_end_by_themselves() {
         let waves = waves.as_array().unwrap();
         let (last, before) = waves.split_last().unwrap();
         assert!(before.iter().all(|wave| wave["advance"] == "manual"), "{before:?}");
-        assert_ne!(last["advance"], "manual", "it would hold nothing");
+        assert_ne!(last["advance"], "manual", "it would have no effect");
     }
 }
 

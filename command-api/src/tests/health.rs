@@ -1,4 +1,4 @@
-//! Who is told what about the installation, and when it is ready.
+//! Which callers see which state of the installation, and when it is ready.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Query parameters of all routes: walked by the description, so that no route is left out.
+//! Query parameters of all routes, taken from the API description, so that no route is left out.
 
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -9,7 +9,7 @@ use super::{Answer, Api};
 /// An operation as the description has it.
 struct Operation {
     method: Method,
-    /// Where it is served.
+    /// The path under which it is served.
     paths: Vec<String>,
     /// Its parameters in the query, and whether each may be given more than once.
     parameters: Vec<(String, bool)>,
@@ -37,7 +37,7 @@ fn operations() -> Vec<Operation> {
     operations
 }
 
-/// A path with ids in the place of its parameters.
+/// A path with ids in place of its parameters.
 fn filled(path: &str) -> String {
     let ids = [("{device_id}", "d-1"), ("{ordinal}", "1"), ("{update_id}", "d-1~1"), ("{wave}", "1"), ("{token}", "x")];
     let path = ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(name, id));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Api;
 
 impl Api {
-    /// A record of a device as a newer or a broken program might have stored it.
+    /// A record of a device as a newer or faulty program might have stored it.
     async fn stores_by_hand(&self, device: &str, body: String) -> u64 {
         let key = Key::<Device>::new(&TenantId::new("acme").unwrap(), &DeviceId::new(device).unwrap());
         let last = self.store.log().last_sequence(key.raw()).await.unwrap();
@@ -152,5 +152,9 @@ async fn an_unreadable_record_is_shown_in_its_place() {
     assert_eq!(then.body["unreadable"].as_array().map(Vec::len), Some(2), "{}", then.body);
     let whole = api.get("/devices/d-1?at_position=1").await;
     assert!(whole.body.get("unreadable").is_none(), "{}", whole.body);
-    assert_eq!(api.post("/devices/d-1/hold", json!({})).await.status, 500, "commands are decided on all or nothing");
+    assert_eq!(
+        api.post("/devices/d-1/hold", json!({})).await.status,
+        500,
+        "a command needs all records of its aggregate"
+    );
 }

@@ -1,4 +1,4 @@
-//! A request sent again with its key: the first outcome, whatever has become of what it needed.
+//! Repeated requests with the same key give the first outcome, even if what they need has changed since.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ async fn updates_and_campaigns_of_a_firmware_that_was_withdrawn_since() {
     assert_eq!(api.stored().await, stored);
 }
 
-/// PostgreSQL is away, so the first request is stored by hand.
+/// PostgreSQL is down, so the first request is stored directly.
 #[tokio::test]
 async fn a_start_although_its_plan_is_another_by_now() {
     let api = Api::new();
@@ -131,7 +131,7 @@ async fn a_key_belongs_to_one_device_also_with_ids_of_the_clients() {
     assert_eq!(send(json!({"device_id": "there"})).await.problem(), "device_exists");
     let would_be = api.call(Method::POST, "/devices?dry_run=true", &KEY, json!({"device_id": "d-0"})).await;
     assert_eq!(would_be.status, 200, "{}", would_be.body);
-    assert_eq!(send(json!({"device_id": "d-1"})).await.status, 201, "what was refused or only asked leaves nothing");
+    assert_eq!(send(json!({"device_id": "d-1"})).await.status, 201, "a refused request and a dry run leave nothing");
     assert_eq!(send(json!({"device_id": "d-1"})).await.status, 201);
     is_refused(&send(json!({"device_id": "d-2"})).await);
     is_refused(&send(json!({"device_id": "d-1", "name": "x"})).await);
@@ -152,7 +152,7 @@ async fn a_key_belongs_to_one_list_of_devices() {
     is_refused(&send(json!([{"device_id": "d-1"}])).await);
 }
 
-/// Requests one after another, each of which stores something, with the route that it stands for.
+/// Requests that each store something, with the route of each.
 fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Value)> {
     let route = |method: Method, route: &str, body: Value| {
         let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1");
@@ -182,7 +182,7 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
     ]
 }
 
-/// Routes of which other tests tell: they need a campaign under way, a second update, or a body that is no JSON.
+/// Routes that other tests cover: they need a campaign under way, a second update, or a body that isn't JSON.
 const TOLD_ELSEWHERE: [&str; 10] = [
     "POST /firmware",
     "PUT /devices/{device_id}/ota/update",
@@ -247,7 +247,7 @@ async fn a_reason_belongs_to_the_request_wherever_it_stands() {
     is_refused(&api.keyed(Method::POST, hold, json!({})).await);
 }
 
-/// Campaigns under way need a plan, and PostgreSQL is away: it is started by hand.
+/// Campaigns under way need a plan, and PostgreSQL is down, so the campaign is started directly.
 #[tokio::test]
 async fn commands_to_a_campaign_under_way() {
     let api = Api::new();
@@ -270,7 +270,7 @@ async fn commands_to_a_campaign_under_way() {
     }
 }
 
-/// What earlier versions stored has the digest of the command.
+/// Earlier versions stored the digest of the command.
 #[tokio::test]
 async fn requests_that_an_earlier_version_has_answered() {
     let api = Api::new();

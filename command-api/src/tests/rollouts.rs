@@ -1,4 +1,4 @@
-//! Campaigns under way, as replies to commands and as the log alone knows them. PostgreSQL is away, so they are planned by hand.
+//! Campaigns under way, in replies to commands and from the log alone. PostgreSQL is down, so they are planned directly.
 
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,7 +22,7 @@ pub(super) fn wanted(firmware: &str, more: Value) -> Value {
     body
 }
 
-/// A campaign of which process managers do what a test says.
+/// A campaign whose process managers are played by the test.
 pub(super) struct Rollout<'a> {
     api: &'a Api,
     pub(super) firmware: String,

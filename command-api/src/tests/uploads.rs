@@ -14,11 +14,11 @@ use serde_json::json;
 
 use super::{Api, FIRMWARE_MAX_BYTES, MODEL, PATIENCE, until};
 
-/// What a service leaves to do at its end is done within so long.
+/// Tasks that a service still has at its end finish within this time.
 const END_MAX: Duration = Duration::from_secs(5);
 
 impl Api {
-    /// Everything in the store of the bytes.
+    /// All objects in the store of the bytes.
     pub(super) async fn kept(&self) -> Vec<String> {
         let objects: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
         objects.into_iter().map(|object| object.location.to_string()).collect()
@@ -50,7 +50,7 @@ async fn bytes_are_kept_under_their_digest() {
     assert_eq!(api.kept().await.len(), 1);
 }
 
-/// A store that moves nothing before all of a number of uploads want to move their bytes.
+/// A store that moves nothing until this number of uploads are about to move their bytes.
 #[derive(Debug)]
 struct Gate(InMemory, tokio::sync::Barrier);
 
@@ -141,7 +141,7 @@ async fn deleting_does_not_take_a_withdrawal_back() {
     assert_eq!((again.status.as_u16(), again.problem()), (409, "firmware_withdrawn"), "{}", again.body);
 }
 
-/// To a device `v1.0.0` is `1.0.0`.
+/// Devices treat `v1.0.0` as `1.0.0`.
 #[tokio::test]
 async fn a_leading_v_makes_no_other_firmware() {
     let api = Api::new();

@@ -17,7 +17,8 @@ use crate::state::App;
 
 /// Cancel an update
 ///
-/// At once while it waits; before the installation the device is asked; from the installation on it is too late. Needs role operator.
+/// A waiting update is cancelled at once. Before the installation the device is told to cancel; once it is installing it is too late. Needs
+/// role operator.
 #[utoipa::path(
     post, path = "/updates/{update_id}/cancel", tag = "updates", request_body = ReasonRequest,
     params(UpdatePath, CommandHeaders),

@@ -18,7 +18,7 @@ use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Pro
 use crate::legacy_status::phases_of;
 use crate::state::App;
 
-/// What updates are for.
+/// Kinds of updates.
 const KINDS: [&str; 3] = ["update", "rollback", "activate"];
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -30,9 +30,9 @@ pub(crate) struct UpdateFilters {
     firmware_id: Option<String>,
     /// A phase.
     phase: Option<String>,
-    /// A word of the old systems: stands for all its phases.
+    /// A status name of the old systems: means all its phases.
     status: Option<String>,
-    /// A word of the old workflow engine.
+    /// A status name of the old workflow engine.
     workflow_status: Option<String>,
     kind: Option<String>,
 }
@@ -53,7 +53,7 @@ impl UpdateFilters {
                 continue;
             }
             let meant =
-                phases_of(&word).ok_or_else(|| Problem::bad_request(format!("{name}: no update is {word:?}")))?;
+                phases_of(&word).ok_or_else(|| Problem::bad_request(format!("{name}: {word:?} is not known")))?;
             let meant =
                 if name == "phase" { meant.into_iter().filter(|phase| *phase == word).collect() } else { meant };
             phases = Some(match phases {
@@ -76,10 +76,10 @@ impl UpdateFilters {
     }
 }
 
-/// An id as rows have it.
+/// Checks an id, and returns it in the form that rows have.
 fn id_of<T: FromStr + Display>(name: &str, id: Option<String>) -> Result<Option<String>, Problem> {
     let id = id.map(|id| id.parse::<T>()).transpose();
-    let id = id.map_err(|_| Problem::bad_request(format!("{name} is no such id")))?;
+    let id = id.map_err(|_| Problem::bad_request(format!("{name} is not a valid id")))?;
     Ok(id.map(|id| id.to_string()))
 }
 

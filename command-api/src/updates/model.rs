@@ -1,4 +1,4 @@
-//! An update as replies show it, from its device's aggregate or from the read model.
+//! The update in replies, from its device's aggregate or from the read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::Update;
@@ -23,7 +23,7 @@ pub(crate) struct UpdateBody {
     component: String,
     version: String,
     from_version: Option<String>,
-    /// `update` or `rollback`; more may come.
+    /// `update` or `rollback`; more may be added.
     kind: String,
     priority: String,
     campaign_id: Option<String>,
@@ -53,12 +53,12 @@ pub(crate) struct UpdateBody {
 }
 
 impl UpdateBody {
-    /// As the device's aggregate says.
+    /// From the device's aggregate.
     pub(crate) fn of(device: &DeviceId, update: &Update) -> Self {
         let spec = &update.spec;
         let kind = spec.kind.word();
         let id = |ordinal| UpdateId { device: device.clone(), ordinal }.to_string();
-        // Of a campaign's update the waiting clock began earlier, with the wave.
+        // The waiting clock of a campaign's update began earlier, with the wave.
         let waited = TimeDelta::seconds(spec.limits.wait_s.into());
         let queued_at = spec.campaign.is_none().then(|| update.wait_until - waited);
         Self {
@@ -132,7 +132,7 @@ impl From<UpdateView> for UpdateBody {
     }
 }
 
-/// Where an update is found.
+/// Path of an update.
 pub(super) fn location(device: &DeviceId, ordinal: u32) -> String {
     format!("/api/v1/devices/{device}/updates/{ordinal}")
 }

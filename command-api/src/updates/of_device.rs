@@ -50,14 +50,14 @@ pub(crate) async fn list_device_updates(
     page(&app, &caller, &filter, &paging).await.map(Json)
 }
 
-/// Where a device stands.
+/// A device's update status.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OtaStatus {
     device_id: String,
     /// `online`, `offline` or `never_seen`.
     device_status: String,
     firmware_version: Option<String>,
-    /// The update under way; else the one that was asked for last.
+    /// The update under way, otherwise the one requested last.
     update: Option<UpdateBody>,
 }
 

@@ -1,4 +1,4 @@
-//! From what an operator wants to what a device is asked: firmware, limits, attempts.
+//! Turns an operator's order into the device's command: firmware, limits, attempts.
 
 use domain::device::{FirmwareSnapshot, Limits, UpdateKind, UpdateRequest};
 use domain::firmware::Firmware;
@@ -13,14 +13,14 @@ use crate::fields::Checks;
 use crate::http::Problem;
 use crate::state::{ApiConfig, App};
 
-/// Retries unless somebody says otherwise.
+/// Retries if the order gives none.
 pub(crate) const RETRIES_DEFAULT: u16 = 3;
 /// Working time over all attempts, in minutes.
 pub(crate) const TIMEOUT_DEFAULT_MINUTES: u32 = 60;
 /// Waiting time: 7 days, in minutes.
 pub(crate) const WAIT_DEFAULT_MINUTES: u32 = 7 * 24 * 60;
 
-/// An update that somebody wants a device to have.
+/// An order to update a device.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({
@@ -30,7 +30,7 @@ pub(crate) const WAIT_DEFAULT_MINUTES: u32 = 7 * 24 * 60;
 pub(crate) struct UpdateOrder {
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,
-    /// If given, the path's.
+    /// If given, it must be the path's.
     pub(super) device_id: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "normal")]
@@ -43,7 +43,7 @@ pub(crate) struct UpdateOrder {
     #[serde(default = "wait_default")]
     #[schema(default = 10080)]
     wait_for_device_minutes: u32,
-    /// Install also when the version runs already.
+    /// Install even if the version runs already.
     #[serde(default)]
     force_update: bool,
     #[serde(default)]
@@ -62,7 +62,7 @@ fn wait_default() -> u32 {
 }
 
 impl UpdateOrder {
-    /// What the device is asked.
+    /// The device's command.
     pub(super) fn request(&self, config: &ApiConfig, firmware: FirmwareSnapshot) -> Result<UpdateRequest, Problem> {
         for (field, minutes) in
             [("timeout_minutes", self.timeout_minutes), ("wait_for_device_minutes", self.wait_for_device_minutes)]
@@ -89,7 +89,7 @@ impl UpdateOrder {
     }
 }
 
-/// Bounds of an update.
+/// Limits of an update.
 fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32) -> Limits {
     Limits {
         wait_s: wait_for_device_minutes.saturating_mul(60),
@@ -100,7 +100,7 @@ fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32
     }
 }
 
-/// The firmware that a body names, if it may be used for new work: 422 when there is none, 409 when it is withdrawn or deleted.
+/// The firmware that a body names, if it may be used for new updates: 422 if it doesn't exist, 409 if it is withdrawn or deleted.
 pub(crate) async fn usable_firmware(app: &App, caller: &Caller, id: FirmwareId) -> Result<FirmwareSnapshot, Problem> {
     let loaded = app.store.load_fresh(&Key::<Firmware>::new(&caller.tenant, &id)).await?;
     loaded.aggregate.snapshot_for_new_work(id).map_err(|rejection| match rejection.kind() {

@@ -1,4 +1,4 @@
-//! Updates that their device no longer remembers: only the latest that have ended stay in its state, the log has all of them.
+//! Updates that are no longer in their device's state: it keeps only the latest ended ones, the log has all of them.
 
 use chrono::{DateTime, Utc};
 use domain::device::{Device, DeviceEvent, Update};
@@ -9,15 +9,15 @@ use super::model::UpdateBody;
 use crate::http::Problem;
 use crate::state::App;
 
-/// Where the log speaks of an update.
+/// The records of an update in the log.
 #[derive(Default)]
 struct Traces {
     queued_at: Option<DateTime<Utc>>,
-    /// Sequence number of the record that spoke of it last.
+    /// Sequence number of the latest record about it.
     last: Option<u64>,
 }
 
-/// The update with this ordinal, as it stands or as it ended. None when there was never one.
+/// The update with this ordinal, now or when it ended. None if it never existed.
 pub(super) async fn find(
     app: &App,
     key: &Key<Device>,

@@ -18,7 +18,8 @@ use crate::state::App;
 
 /// Update a device
 ///
-/// Sent as soon as the device can be reached. 409 when that firmware is on its way, or the device can't take it. Needs role operator.
+/// Dispatched as soon as the device can be reached. 409 if that firmware is already under way, or the device can't run it. Needs role
+/// operator.
 #[utoipa::path(
     post, path = "/devices/{device_id}/update", tag = "updates", request_body = UpdateOrder,
     params(DevicePath, CommandHeaders),
@@ -40,7 +41,7 @@ pub(crate) async fn request_update(
 
 /// Update a device (old spelling)
 ///
-/// As `POST /devices/{device_id}/update`, but 200 with the update when that firmware is on its way. Needs role operator.
+/// As `POST /devices/{device_id}/update`, but 200 with the existing update if that firmware is already under way. Needs role operator.
 #[utoipa::path(
     put, path = "/devices/{device_id}/ota/update", tag = "updates", request_body = UpdateOrder,
     params(DevicePath, CommandHeaders),

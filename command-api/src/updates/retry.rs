@@ -1,4 +1,4 @@
-//! `POST /updates/{id}/retry`: a new update that tries an ended one again.
+//! `POST /updates/{id}/retry`: a new update in place of one that ended.
 
 use axum::extract::State;
 use domain::device::{Device, DeviceCommand, Outcome, Phase, Update, UpdateRequest};
@@ -19,7 +19,7 @@ use crate::state::App;
 
 /// Retry an update
 ///
-/// Makes a new update with `retry_of`; 409 when the old one has not ended or succeeded. Needs role operator.
+/// Creates a new update with `retry_of`; 409 if the old one has not ended or succeeded. Needs role operator.
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates", request_body = ReasonRequest,
     params(UpdatePath, CommandHeaders),
