@@ -1,4 +1,4 @@
-//! Digest of a command, by which a repeated command is known from another one.
+//! Digest of a command: distinguishes a repeated command from another one.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};

@@ -1,9 +1,9 @@
 //! How this program connects to nats-server. Every client is made with [`options`], so all have the same time limits.
 //!
-//! A server that hangs or is cut off does not close its TCP connections: the kernel continues to acknowledge, or nothing answers. Only the
-//! client's own pings detect that. The third ping after a silence, each [`PING_INTERVAL`] after the one before, ends the connection;
-//! anything that the server sends counts as an answer. Then the servers of the list and those that the cluster has named are tried, each
-//! for [`CONNECT_TIMEOUT`]: a server that hangs accepts the connection and sends nothing.
+//! A server that hangs or is cut off does not close its TCP connections: the kernel continues to acknowledge, or no answer comes. Only the
+//! client's own pings detect that. The third ping after a silence, each [`PING_INTERVAL`] after the one before, ends the connection; any
+//! data from the server counts as an answer. Then the servers of the list and those that the cluster has named are tried, each for
+//! [`CONNECT_TIMEOUT`]: a server that hangs accepts the connection and sends nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Every form that was ever written can be read, and today's form equals the golden file.
+//! Every form that was ever written can be read, and today's form is written as in the golden file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -134,7 +134,7 @@ fn record_of(kind: &str, id: &str, event: &str) -> RawRecord {
 /// Fields of the public feed that were added after the first file of their event.
 const ADDED: [(&str, &str); 2] = [("campaign.created", "name"), ("campaign.amended", "name")];
 
-/// What others read is as on file. A file that is missing is written when `WRITE_GOLDEN` is set; none is ever overwritten.
+/// The public form is as in the golden file. A missing file is written if `WRITE_GOLDEN` is set; none is ever overwritten.
 fn check_feed(kind: &str, id: &str, types: &[(&str, u16)]) {
     for (event, _) in types {
         let messages = feed::messages(&record_of(kind, id, event)).unwrap();

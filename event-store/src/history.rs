@@ -22,9 +22,9 @@ const NANOS_PER_MILLI: u32 = 1_000_000;
 const NANOS_PER_MICRO: u32 = 1_000;
 /// Records read at once when events are listed.
 const PAGE_RECORDS: usize = 500;
-/// How often a known record is looked for: a replica may lack it for a moment.
+/// How often a known record is read: a replica may lack it for a moment.
 const LOOKS_MAX: u32 = 20;
-/// Pause between two looks.
+/// Pause between two reads.
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
 
 /// A moment in the history of the log.
@@ -53,7 +53,7 @@ impl At {
     }
 }
 
-/// The last instant that a time stands for: a time may be written with fewer digits.
+/// The last instant that a time covers: a time may be written with fewer digits.
 fn end_of(time: DateTime<Utc>) -> DateTime<Utc> {
     let digits_left_away =
         [NANOS_PER_MILLI, NANOS_PER_MICRO].into_iter().find(|unit| time.timestamp_subsec_nanos().is_multiple_of(*unit));
@@ -65,7 +65,7 @@ fn end_of(time: DateTime<Utc>) -> DateTime<Utc> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded<E> {
     pub position: Position,
-    /// Number of events in the aggregate behind this one.
+    /// Number of events in the aggregate after this one.
     pub version: u64,
     /// When the command was decided.
     pub recorded_at: DateTime<Utc>,

@@ -25,7 +25,7 @@ const QUEUED_MAX: usize = 1_024;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Seconds between two pings to the broker. It answers each, and closes a connection that is silent for one and a half times as long.
 const KEEP_ALIVE_S: u16 = 3;
-/// A broker that has sent nothing for this long counts as gone, even if TCP is still connected: a broker that hangs closes nothing.
+/// A broker that has sent nothing for this long counts as down, even if TCP is still connected: a broker that hangs closes nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// Seconds for a TCP connection.
 const CONNECT_TIMEOUT_S: u64 = 3;
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
-    /// Silence that is borne, and some room on a loaded machine.
+    /// Longest accepted silence, with a margin for a loaded machine.
     const NOTICED_WITHIN: Duration = Duration::from_secs(7);
     const PAUSE: Duration = Duration::from_millis(200);
 
@@ -213,7 +213,7 @@ mod tests {
         broker.write_all(&CONNACK).await.unwrap();
         connections.connected().await;
 
-        // Frozen: it reads nothing and closes nothing, while something is published again and again.
+        // Frozen: it reads nothing and closes nothing, while messages are published again and again.
         let publishing = async {
             let topic = DeviceTopic::parse("default/devices/d-1/commands").unwrap();
             while link.is_connected() {

@@ -1,4 +1,5 @@
-//! What commands go back to. Read from the campaign's own records in the log, so that it is the same after any crash and on any node.
+//! Causes of the process managers' commands. Read from the campaign's own records in the log, so that they are the same after a crash and
+//! on any node.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use crate::Context;
 use crate::reconciler::{self, ReconcileError};
 
-/// A campaign as the log has it, not older than what the caller has seen.
+/// A campaign from the log, not older than the version that the caller has seen.
 pub(crate) async fn campaign(
     context: &Context,
     row: &WorkRow,
@@ -24,12 +25,12 @@ pub(crate) async fn campaign(
     Ok(if loaded.version >= seen_version { loaded } else { context.store.load_fresh(&key).await? })
 }
 
-/// Who carries campaigns forward.
+/// The sender of commands of the rollout.
 pub(crate) fn actor() -> Actor {
     reconciler::actor("rollout")
 }
 
-/// What everything of the campaign carries.
+/// The correlation id of the campaign's events.
 pub(crate) fn correlation_id(campaign: &Loaded<Campaign>) -> Option<Uuid> {
     campaign.threads.last(CAMPAIGN).map(|standing| standing.correlation_id)
 }
@@ -39,17 +40,17 @@ pub(crate) fn last(campaign: &Loaded<Campaign>) -> Cause {
     cause(campaign.threads.last(CAMPAIGN))
 }
 
-/// What let devices of a wave begin: its opening, or a later retry.
+/// The record that let devices of a wave begin: the wave's opening, or a later retry.
 pub(crate) fn of_grant(campaign: &Loaded<Campaign>, wave: u16) -> Cause {
     at(campaign, &[wave_opened(wave), REOPENED])
 }
 
-/// What stopped the campaign.
+/// The record that stopped the campaign.
 pub(crate) fn of_stop(campaign: &Loaded<Campaign>) -> Cause {
     at(campaign, &[STOPPED])
 }
 
-/// The newest record that set one of these places.
+/// The newest record that set one of these points.
 pub(crate) fn at(campaign: &Loaded<Campaign>, points: &[Point]) -> Cause {
     let places: Vec<_> = points.iter().map(|point| (CAMPAIGN, *point)).collect();
     cause(campaign.threads.newest(&places))

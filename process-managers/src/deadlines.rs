@@ -1,4 +1,4 @@
-//! Clocks of updates: tells a device's aggregate that a time has passed, together with what was believed when looking.
+//! Clocks of updates: tells a device's aggregate that a time limit has passed, with the state that the row had.
 //!
 //! The command names ordinal, attempt and phase, so a row that lags does no harm.
 
@@ -13,7 +13,7 @@ use projections::watermark::Watermark;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most clocks handled in one look.
+/// Most clocks handled in one run.
 const DUE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -39,7 +39,7 @@ async fn expire(context: &Context, due: DueClock) -> Result<(), ReconcileError> 
     let key = Key::<Device>::new(&due.tenant, &due.device);
     let DueClock { ordinal, attempt, phase, clock, seq, .. } = due;
     let command = DeviceCommand::Expire { ordinal, attempt, phase, clock, seq };
-    // The state is the guard: the same belief may be right twice in the life of an attempt.
+    // State is the guard (ADR 5): one attempt may expire twice in the same phase, so an id derived from these fields would be reused.
     let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }

@@ -1,9 +1,9 @@
-//! Tells operators that a gate has closed: a line of the log and a counter.
+//! Tells operators that a gate has closed, with a line of the log and a counter.
 
 use domain::campaign::{Evidence, GateKind};
 use projections::rollout::WorkRow;
 
-/// Says which gate closed, what was measured and what its limit is.
+/// Logs which gate closed, the measured value and the limit.
 pub(crate) fn tell(row: &WorkRow, gate: GateKind, wave: Option<u16>, threshold_percent: u8, evidence: &Evidence) {
     let word = word(gate);
     metrics::counter!("waybill_gates_closed_total", "gate" => word).increment(1);
@@ -22,7 +22,7 @@ pub(crate) fn tell(row: &WorkRow, gate: GateKind, wave: Option<u16>, threshold_p
         confirmed = evidence.confirmed,
         failed = evidence.failed,
         position = evidence.position,
-        "A gate closed and paused its campaign; an operator decides how it goes on."
+        "A gate closed and paused its campaign; an operator must decide how to continue."
     );
 }
 
@@ -34,7 +34,7 @@ fn word(gate: GateKind) -> &'static str {
     }
 }
 
-/// The percentage that is held against the limit, and whether that is a most or a least.
+/// The percentage that is compared with the limit, and whether the limit is a maximum or a minimum.
 fn measured(gate: GateKind, evidence: &Evidence) -> (u32, &'static str) {
     match gate {
         GateKind::Failure => (percent(evidence.failed, evidence.settled), "at most"),

@@ -1,8 +1,8 @@
-//! React to events with commands: plan campaigns, grant slots, judge gates, run clocks, notice silence.
+//! React to events with commands: plan campaigns, grant slots, judge gates, run clocks, detect silence.
 //!
-//! Each is a reconciler: a look reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again.
-//! A look may run twice, on two nodes, or on rows that lag: nothing happens twice, and the next look is the retry. With PostgreSQL down
-//! they hold still. Start at [`rollout`].
+//! Each is a reconciler: a run reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again. A
+//! run may happen twice, on two nodes, or on rows that lag: no command takes effect twice, and the next run is the retry. Without
+//! PostgreSQL they do nothing. Start at [`rollout`].
 
 mod causes;
 mod deadlines;
@@ -30,13 +30,13 @@ pub use pulse::{Pulse, PulseOf};
 /// Times of the process managers; the defaults are for production.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Longest pause between two looks at all campaigns.
+    /// Longest pause between two runs over all campaigns.
     pub rollout_interval: Duration,
     pub deadline_interval: Duration,
     pub presence_interval: Duration,
-    /// A last will counts when nothing was heard for this long after it.
+    /// A last will counts if no message has come for this long after it.
     pub offline_debounce: Duration,
-    /// Silence after which a device that names no contact interval counts as offline.
+    /// Silence after which a device without a contact interval counts as offline.
     pub silence: Duration,
     /// Pause between the first and the second attempt of an update; later ones are longer.
     pub retry_backoff: Duration,
@@ -58,7 +58,7 @@ impl Default for Options {
     }
 }
 
-/// What every process manager works with.
+/// Shared by all process managers.
 pub(crate) struct Context {
     pub(crate) store: EventStore,
     pub(crate) db: Db,
@@ -68,7 +68,7 @@ pub(crate) struct Context {
     pub(crate) pulse: Pulse,
 }
 
-/// Starts all process managers as tasks of `tasks`. What comes back tells how they are.
+/// Starts all process managers as tasks of `tasks`. The returned value shows their state.
 pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) -> Pulse {
     let pulse = Pulse::default();
     let context =

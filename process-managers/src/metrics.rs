@@ -10,7 +10,7 @@ pub fn describe() {
 const METRICS: [Metric; 4] = [
     Metric::Counter(
         "waybill_process_manager_errors_total",
-        "Looks of a process manager that failed and are tried again; `aggregate`: commands to one aggregate that failed.",
+        "Runs of a process manager that failed and are repeated; `aggregate`: failed commands to one aggregate.",
         &[
             &[("process_manager", "rollout")],
             &[("process_manager", "planner")],
@@ -29,7 +29,7 @@ const METRICS: [Metric; 4] = [
     ),
     Metric::Gauge(
         "waybill_hearing_lag_seconds",
-        "How far what was heard of devices lags the clock; clocks of updates stand still above 60.",
+        "How far the watermark of devices lags the clock; clocks of updates stand still above 60.",
         &[],
     ),
 ];

@@ -1,7 +1,7 @@
 //! Plans a campaign: reads the devices once, writes plan chunks, commits them with one event.
 //!
-//! A plan is named after its own content, so a planner that comes second or starts anew after a crash either writes the very same chunks
-//! or another plan; chunks that no `campaign.planned` names mean nothing.
+//! A plan's id is derived from its content (ADR 3). So a second planner, or one that restarts after a crash, writes either the same chunks
+//! or another plan. Chunks that no `campaign.planned` names are unused.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::{Context, causes};
 /// Chunks under way at the same time.
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 
-/// Apart from [`crate::rollout`]: a plan for a million devices takes its time, and the other campaigns go on meanwhile.
+/// Separate from [`crate::rollout`]: a plan for a million devices takes long, and other campaigns continue meanwhile.
 pub(crate) const RECONCILER: Reconciler =
     Reconciler { name: "planner", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
@@ -46,7 +46,7 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     let now = event_store::clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
-        tracing::debug!(campaign.id = %row.campaign, "The devices' read model lags behind the start of a campaign.");
+        tracing::debug!(campaign.id = %row.campaign, "The devices' read model has not reached the start of a campaign.");
         return Ok(());
     };
     let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
@@ -69,10 +69,10 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     }
 }
 
-/// What a plan goes back to: the correlation id and the record of the campaign's start.
+/// The cause of a plan: the correlation id and the record of the campaign's start.
 type Start = (Option<Uuid>, Cause);
 
-/// The start of a campaign that is in planning, by its own word from the log: rows may lag behind a plan that is made already.
+/// The start of a campaign that is in planning, from the log: the row may lag, and the plan may exist already.
 async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Start>, ReconcileError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
     let start = (causes::correlation_id(&campaign), causes::at(&campaign, &[STARTED]));
@@ -144,7 +144,7 @@ fn summarize(
 fn hash_of(entries: &[PlanEntry]) -> String {
     let mut hash = Sha256::new();
     for entry in entries {
-        // An entry is made of strings and numbers: its JSON can't fail.
+        // An entry consists of strings and numbers, so writing its JSON can't fail.
         hash.update(serde_json::to_vec(entry).unwrap_or_default());
         hash.update(b"\n");
     }

@@ -1,4 +1,4 @@
-//! Tells devices that the preconditions of an update hold. Campaigns look at theirs when they grant slots.
+//! Tells devices that the preconditions of an update are met. Campaigns check theirs when they grant slots.
 
 use domain::device::{Device, DeviceCommand};
 use domain::{CommandId, Key};
@@ -10,7 +10,7 @@ use projections::preconditions::{self, Cleared};
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Devices read at a time; each look covers all.
+/// Devices read at a time; each run covers all.
 const PAGE_DEVICES: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;

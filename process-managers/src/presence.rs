@@ -1,8 +1,8 @@
-//! Notices devices that are gone: by the last will of their latest session, debounced, or by silence.
+//! Detects devices that are offline: by the last will of their latest session, after a delay, or by silence.
 //!
-//! A broker that restarts makes every device say goodbye and hello again; debouncing keeps that out of the log. Presence is no event, so
-//! a device may come back between the look and the command and its aggregate doesn't know: whoever was marked by mistake is found by the
-//! next look and made online again.
+//! When a broker restarts, every device's last will is sent and every device reconnects; the delay keeps that out of the log. Contact is
+//! not an event, so a device may come back between the read and the command without its aggregate knowing. The next run finds devices that
+//! were marked by mistake, and sets them online again.
 
 use domain::device::{Device, DeviceCommand};
 use domain::{CommandId, DeviceId, Key, TenantId};
@@ -15,7 +15,7 @@ use projections::watermark::Watermark;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most devices marked in one look.
+/// Most devices marked in one run.
 const GONE_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -32,7 +32,7 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
             presence::gone(&context.db, &hearing, now, options.offline_debounce, options.silence, GONE_MAX).await?;
         let moved = gone.len() == GONE_MAX || mistaken.len() == GONE_MAX;
         let back = mistaken.into_iter().map(|(tenant, device, version)| {
-            // Whatever happened to the device since is for others to judge.
+            // Only if the device has not changed since: other parts handle newer events.
             ask(context, tenant, device, DeviceCommand::SeenOnline, Some(ExpectedVersion::OneOf(vec![version]))).boxed()
         });
         let away = gone.into_iter().map(|(tenant, device, cause)| {

@@ -1,4 +1,4 @@
-//! How each process manager is: when it last looked with success, and what went wrong since.
+//! State of each process manager: when its last run succeeded, and errors since.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,22 +10,22 @@ pub struct Pulse(Arc<Mutex<BTreeMap<&'static str, Beat>>>);
 
 #[derive(Debug, Clone, Default)]
 struct Beat {
-    /// When the look that runs now has begun.
+    /// When the current run began.
     began: Option<Instant>,
     succeeded: Option<Instant>,
     failures: u32,
     error: Option<String>,
 }
 
-/// How one process manager is.
+/// State of one process manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PulseOf {
     pub name: &'static str,
     /// Time since its last success; none before the first.
     pub succeeded: Option<Duration>,
-    /// How long it has been at its present look.
+    /// Duration of the current run so far.
     pub at_work: Option<Duration>,
-    /// Looks that failed since the last success, and the last error.
+    /// Failed runs since the last success, and the last error.
     pub failures: u32,
     pub error: Option<String>,
 }
@@ -45,7 +45,7 @@ impl Pulse {
         }
     }
 
-    /// How all are that have begun.
+    /// The state of all process managers that have begun.
     pub fn status(&self) -> Vec<PulseOf> {
         let of = |(name, beat): (&&'static str, &Beat)| PulseOf {
             name,

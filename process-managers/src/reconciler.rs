@@ -1,4 +1,4 @@
-//! The one loop of all process managers: look and act, then wait for news or for the interval; after an error, wait longer.
+//! The loop of all process managers: run, then wait for new events or for the interval; after an error, wait longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Context, Options};
 
-/// Shortest pause between two ticks: lets a burst of events become one look.
+/// Shortest pause between two runs, so that a burst of events causes one run.
 const LOOK_GAP: Duration = Duration::from_millis(20);
-/// Pause after a look that failed.
+/// Pause after a failed run.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Why a look stopped. The next one starts over.
+/// Why a run stopped. The next one starts over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("the read models can't be read: {0}")]
@@ -30,7 +30,7 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// A server is away: nothing can be done for anybody.
+    /// A server is down, so no command can be sent.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
             Self::Db(error) => matches!(error, DbError::Unavailable(_)),
@@ -44,7 +44,7 @@ impl ReconcileError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     Idle,
-    /// More is to be done at this time, whatever happens before.
+    /// More is due at this time, even without new events.
     DueAt(DateTime<Utc>),
     Moved,
 }
@@ -54,7 +54,7 @@ impl Progress {
         if moved { Self::Moved } else { Self::Idle }
     }
 
-    /// Of two that did something, what both want next.
+    /// Combines the progress of two steps.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Moved, _) | (_, Self::Moved) => Self::Moved,
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    /// Pause before the next look of a process manager with such an interval.
+    /// Pause before the next run.
     fn pause(self, interval: Duration, now: DateTime<Utc>) -> Duration {
         match self {
             Self::Idle => interval,
@@ -73,18 +73,18 @@ impl Progress {
     }
 }
 
-/// A process manager: its name, its interval and what it does.
+/// A process manager: its name, its interval and its function.
 #[derive(Clone, Copy)]
 pub(crate) struct Reconciler {
     pub(crate) name: &'static str,
     pub(crate) interval: fn(&Options) -> Duration,
-    /// Whether news in the read models wake it.
+    /// Whether new events in the read models start a run.
     pub(crate) woken_by_events: bool,
     pub(crate) run: for<'a> fn(&'a Context) -> BoxFuture<'a, Result<Progress, ReconcileError>>,
 }
 
 impl Reconciler {
-    /// Who sends its commands.
+    /// The sender of its commands.
     pub(crate) fn actor(&self) -> Actor {
         actor(self.name)
     }
@@ -111,7 +111,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, reconcil
         let pause = match outcome {
             Ok(progress) => progress.pause(interval, clock::now()),
             Err(error) => {
-                tracing::warn!(process_manager = reconciler.name, %error, "A look failed and is tried again.");
+                tracing::warn!(process_manager = reconciler.name, %error, "A run failed and is repeated.");
                 metrics::counter!("waybill_process_manager_errors_total", "process_manager" => reconciler.name)
                     .increment(1);
                 TROUBLE_PAUSE
@@ -130,8 +130,8 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, reconcil
     }
 }
 
-/// What came of a command that concerns one aggregate alone. Only when the log itself is away the look ends: what is wrong with one
-/// aggregate must not hold up the others.
+/// Handles the outcome of a command to one aggregate. Only if the log itself is down the run ends: an error of one aggregate must not delay
+/// the others.
 pub(crate) fn log_and_continue<A: Decider>(
     outcome: Result<Committed<A>, ExecuteError>,
     key: &AggregateKey,
@@ -144,7 +144,7 @@ pub(crate) fn log_and_continue<A: Decider>(
             metrics::counter!("waybill_process_manager_errors_total", "process_manager" => "aggregate").increment(1);
             Ok(())
         }
-        // Refused, out of date, or others were faster: the next look looks again.
+        // Refused, out of date, or another process was faster: the next run decides again.
         Err(
             ExecuteError::Rejected(_)
             | ExecuteError::VersionDiffers { .. }

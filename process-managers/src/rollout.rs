@@ -1,6 +1,6 @@
-//! Carries campaigns forward: grants slots, judges gates, withdraws and cancels. [`crate::planner`] plans them.
+//! Advances campaigns: grants slots, judges gates, withdraws and cancels. [`crate::planner`] plans them.
 //!
-//! What to do is [`domain::rollout::decide`]; this shell only reads the view and sends what was decided.
+//! The decisions are in [`domain::rollout::decide`]; this file only reads the view and sends the decisions as commands.
 
 use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
@@ -18,11 +18,11 @@ use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 use crate::watermark_lag::is_stale;
 use crate::{Context, causes, gates, slots, withdrawals};
 
-/// Campaigns read at a time; each look covers all.
+/// Campaigns read at a time; each run covers all.
 const PAGE_CAMPAIGNS: usize = 500;
-/// Shortest time between two grants that wait for nothing but the rate, so that a high rate grants many at once.
+/// Shortest time between two grants that wait only for the rate, so that a high rate grants many at once.
 const GRANT_GAP: TimeDelta = TimeDelta::milliseconds(200);
-/// Most devices told to withdraw or cancel in one look and campaign.
+/// Most devices told to withdraw or cancel, per run and campaign.
 const TAKEN_BACK_MAX: usize = 500;
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -30,14 +30,14 @@ const IN_FLIGHT_MAX: usize = 32;
 pub(crate) const RECONCILER: Reconciler =
     Reconciler { name: "rollout", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
-/// What is done with one campaign.
+/// An action on one campaign.
 type Act = for<'a> fn(&'a Context, &'a WorkRow) -> BoxFuture<'a, Result<Progress, ReconcileError>>;
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     each_campaign(context, |context, row| carry_forward(context, row).boxed()).boxed()
 }
 
-/// Does something with every campaign at work. One that is in trouble doesn't hold up the others.
+/// Runs an action for every campaign at work. An error of one doesn't delay the others.
 pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progress, ReconcileError> {
     let mut progress = Progress::Idle;
     let mut last = None;
@@ -47,7 +47,7 @@ pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progres
             match act(context, row).await {
                 Ok(made) => progress = progress.and(made),
                 Err(error) if !error.is_outage() => {
-                    tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be carried forward.");
+                    tracing::error!(campaign.id = %row.campaign, %error, "A campaign can't be advanced.");
                 }
                 Err(error) => return Err(error),
             }
@@ -79,12 +79,12 @@ async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, Rec
 
 async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     let now = clock::now();
-    // Before the view: that may then only stand for more.
+    // Read before the view, so that the view covers at least as much as the watermark.
     let deaf = is_stale(&Watermark::read(&context.db).await?, now);
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
-    // Where everybody has ended nothing is left to stop.
+    // If all updates have ended, there is nothing to stop.
     let stoppable = view.rollout.status == CampaignStatus::Running && !view.rollout.has_everybody_ended();
     if stoppable && firmware_is_withdrawn(context, row).await? {
         let cause = withdrawals::taken_away(context, &row.tenant, row.spec.firmware_id).await?;
@@ -92,7 +92,7 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
         send(context, row, &view, "pause", command, cause).await?;
         return Ok(Progress::Idle);
     }
-    // Behind its end a paused campaign, too: who has a slot and never began expires with it.
+    // After its end also a paused campaign, so that granted devices that never began expire with it.
     if view.rollout.status == CampaignStatus::Running
         || (view.rollout.status == CampaignStatus::Paused && view.rollout.is_over(now))
     {
@@ -106,12 +106,12 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     Ok(Progress::of(moved).and(due))
 }
 
-/// No regression in a soak, nobody reached in a wave's wait: that says something only of a time in which devices were heard.
+/// No regression during a soak, or no reached device during a wave's wait, means something only while messages of devices are processed.
 fn rests_on_silence(decision: &RolloutStep) -> bool {
     matches!(decision, RolloutStep::CompleteWave { .. } | RolloutStep::CloseGate { gate: GateKind::TooFewReached, .. })
 }
 
-/// Carries one decision out; says whether more may follow at once.
+/// Carries out one decision; returns whether more may follow at once.
 async fn carry_out(
     context: &Context,
     row: &WorkRow,
@@ -157,7 +157,7 @@ async fn carry_out(
         RolloutStep::FinishCancel => {
             let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign).await?;
             if !left && view.rollout.total().in_use == 0 {
-                // The cancelling itself, where no device had to be told.
+                // If no device had to be told, the cause is the campaign's own cancelling record.
                 let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
                 send(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
@@ -171,12 +171,12 @@ async fn carry_out(
     Ok(false)
 }
 
-/// A record that a decision rests on; without one it follows from what the campaign itself last decided.
+/// The record that a decision depends on; without one, its cause is the campaign's own last record.
 fn record(record: Option<RecordRef>) -> Cause {
     record.map_or(Cause::Thread, Cause::Record)
 }
 
-/// Sends a decision to the campaign, named by the view it was taken on. Says whether it was stored.
+/// Sends a decision to the campaign; its id names the view's position. Returns whether it was stored.
 async fn send(
     context: &Context,
     row: &WorkRow,
@@ -186,14 +186,14 @@ async fn send(
     cause: Cause,
 ) -> Result<bool, ReconcileError> {
     let parts = [name, &row.campaign.to_string(), &view.rollout.position.to_string()];
-    // Whatever happened to the campaign since may have changed what is to be decided.
+    // Only if the campaign has not changed since, because a change may lead to another decision.
     let seen = Some(ExpectedVersion::OneOf(vec![view.campaign_version]));
     let request =
         Request { cause, expected_version: seen, ..Request::new(CommandId::derive(&parts), causes::actor(), command) };
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(committed) => {
             if !committed.events.is_empty() {
-                tracing::info!(campaign.id = %row.campaign, decision = name, position = committed.position, "A campaign moves on.");
+                tracing::info!(campaign.id = %row.campaign, decision = name, position = committed.position, "A campaign was advanced.");
             }
             Ok(!committed.events.is_empty() && !committed.repeated)
         }
@@ -206,7 +206,7 @@ async fn send(
     }
 }
 
-/// Tells devices what follows from the campaign's stop. Their updates know what they belong to.
+/// Sends devices the command that follows from the campaign's stop. The correlation ids come from their updates.
 async fn tell(
     context: &Context,
     row: &WorkRow,
@@ -240,14 +240,14 @@ async fn unpin(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     if !row.pinned {
         return Ok(());
     }
-    // As the log has it: rows may lag behind a retry that took an ended campaign up again.
+    // Asks the log, because the row may lag behind a retry that continued an ended campaign.
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
     if campaign.aggregate.status.is_live() {
         return Ok(());
     }
     let key = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
     let command = FirmwareCommand::Unpin { campaign: row.campaign };
-    // The firmware's state is the guard: a campaign that is retried is pinned and let go again.
+    // State is the guard: a campaign that is retried is pinned and unpinned again.
     let request = Request {
         correlation_id: causes::correlation_id(&campaign),
         cause: causes::last(&campaign),

@@ -1,7 +1,7 @@
-//! Grants slots and carries grants to the devices.
+//! Grants slots and sends grants to the devices.
 //!
-//! The ledger decides whether the view was fresh enough; the device decides what becomes of the slot. A grant that a device hasn't
-//! answered is carried again under the same command id.
+//! The ledger decides whether the view was current enough; the device decides whether it accepts the slot. A grant that a device hasn't
+//! answered is sent again with the same command id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::{Context, causes};
 
 /// Device commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 64;
-/// Grants carried again in one look.
+/// Grants sent again in one run.
 pub(crate) const CARRIED_AGAIN_MAX: usize = 500;
 
 /// Longest wait for the view to reach the log's end, before slots are granted.
 const VIEW_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Grants slots to devices that are ready, as many as there are at this moment; says whether any was granted.
+/// Grants free slots to devices that are ready; returns whether any was granted.
 pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, ReconcileError> {
     let now = clock::now();
     let Some((view, devices_max)) = newest_view(context, row, now).await? else { return Ok(false) };
@@ -54,19 +54,19 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     };
     match context.store.execute(&Key::<Ledger>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {}
-        // Somebody else granted first, or the view lags: the next look decides again.
+        // Another process granted first, or the view lags: the next run decides again.
         Err(ExecuteError::Rejected(_) | ExecuteError::Conflict | ExecuteError::CommandIdReused) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
-    // Granting took its time: what was decided for the campaign meanwhile comes first.
+    // Meanwhile the campaign may have changed, for example paused: then nothing is sent.
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
     carry(context, row, view, &campaign, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
     Ok(true)
 }
 
-/// The campaign as of this moment, and how many slots may be granted. A device that answers late takes a slot that nobody granted, so a
-/// view from before would grant it to another; where the view lags for long nothing is granted.
+/// The current view of the campaign, and how many slots may be granted. A device that answers late takes a slot without a grant, so an
+/// older view would grant that slot to another device. If the view lags for long, no slot is granted.
 async fn newest_view(
     context: &Context,
     row: &WorkRow,
@@ -86,7 +86,7 @@ async fn newest_view(
     }))
 }
 
-/// Carries grants that devices haven't answered once more.
+/// Sends again the grants that devices haven't answered.
 pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), ReconcileError> {
     let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
     if unseen.is_empty() {
@@ -124,7 +124,7 @@ fn grant_id(row: &WorkRow, number: u64) -> CommandId {
     CommandId::derive(&["grant", &row.campaign.to_string(), &number.to_string()])
 }
 
-/// The records of these grants, as the ledger has them: the first command to the device and one that comes again name the same.
+/// The records of these grants, from the ledger, so that a repeated command to a device names the same cause as the first one.
 async fn grant_records(
     context: &Context,
     row: &WorkRow,
@@ -149,7 +149,7 @@ async fn grant_records(
     Ok(records)
 }
 
-/// Takes back grants that devices haven't answered, for a campaign that is cancelled. Says how many there were.
+/// Takes back grants that devices haven't answered, for a campaign that is cancelled. Returns their number.
 pub(crate) async fn take_back(
     context: &Context,
     row: &WorkRow,
@@ -190,7 +190,7 @@ async fn send(
     }
 }
 
-/// The campaign if it is as the view has it, by its own word from the log: rows may lag behind a pause or a change of its limits.
+/// The campaign from the log, if it is still as in the view: rows may lag behind a pause or a change of its limits.
 async fn as_seen(
     context: &Context,
     row: &WorkRow,
@@ -208,7 +208,7 @@ fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Gr
     Grant { campaign, number, wait_until: wait_until(&view.rollout.spec, waits_from, view.rollout.ends_at) }
 }
 
-/// The waiting clock runs from the opening of the wave, and never beyond the campaign's end.
+/// The waiting clock runs from the opening of the wave, and never after the campaign's end.
 fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let from = waits_from.unwrap_or_else(clock::now);
     let until = from + TimeDelta::minutes(spec.wait_for_device_minutes.into());

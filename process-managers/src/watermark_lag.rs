@@ -1,15 +1,15 @@
-//! Says when clocks stand still because devices aren't heard: once when it begins, once when it is over, and as a gauge all the time.
+//! Reports when clocks stand still because the watermark of devices lags: one log line at the start and one at the end, and a gauge.
 
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use projections::watermark::Watermark;
 
-/// Clocks that strike this much too late are worth a line.
+/// A longer lag is logged, and no silence is judged.
 const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const GAUGE: &str = "waybill_hearing_lag_seconds";
 
-/// Whether so much is unheard that nothing can be concluded from devices' saying nothing.
+/// Whether the watermark lags so far that silence of devices proves nothing.
 pub(crate) fn is_stale(hearing: &Watermark, now: DateTime<Utc>) -> bool {
     match hearing {
         Watermark::Absent => false,
@@ -18,18 +18,18 @@ pub(crate) fn is_stale(hearing: &Watermark, now: DateTime<Utc>) -> bool {
     }
 }
 
-/// How far what was heard lags the clock.
+/// How far the watermark lags the clock.
 #[derive(Default)]
 pub(crate) struct Lag(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// When this process first looked: nothing heard before it lags longer than that.
+    /// Time of this process's first run: a missing watermark counts as this old.
     first_look: Option<DateTime<Utc>>,
     warned: bool,
 }
 
-/// What is worth a line.
+/// A change that is logged.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     Begins,
@@ -37,7 +37,7 @@ enum Change {
 }
 
 impl Lag {
-    /// Notes what is known at this moment.
+    /// Applies the current watermark.
     pub(crate) fn note(&self, hearing: &Watermark, now: DateTime<Utc>) {
         let (lag, change) = self.0.lock().unwrap_or_else(PoisonError::into_inner).look(hearing, now);
         let lag_s = lag.num_seconds();
@@ -45,9 +45,11 @@ impl Lag {
         match change {
             Some(Change::Begins) => tracing::warn!(
                 lag_s,
-                "Clocks of updates stand still: what devices said isn't heard, or not worked off. Is a bridge running?"
+                "Clocks of updates stand still: messages of devices are not processed. Is a bridge running?"
             ),
-            Some(Change::Ends) => tracing::info!(lag_s, "Clocks of updates run again: devices are heard."),
+            Some(Change::Ends) => {
+                tracing::info!(lag_s, "Clocks of updates run again: messages of devices are processed.")
+            }
             None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Takes back updates of firmware that was withdrawn or deleted: at once while they wait, by a `cancel` when their device has begun. From
+//! Takes back updates of firmware that was withdrawn or deleted: waiting ones at once, begun ones by a `cancel` to their device. From
 //! *installing* on they run to their end.
 
 use domain::device::{Device, DeviceCommand};
@@ -12,7 +12,7 @@ use projections::withdrawals;
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 
-/// Most devices told in one look.
+/// Most devices told in one run.
 const DEVICES_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -44,7 +44,7 @@ async fn take_out(
     reconciler::log_and_continue(context.store.execute(&key, request).await, key.raw())
 }
 
-/// The record that took the firmware away.
+/// The record that withdrew or deleted the firmware.
 pub(crate) async fn taken_away(
     context: &Context,
     tenant: &TenantId,

@@ -37,7 +37,7 @@ pub struct LetterFilter {
     pub tenant: TenantId,
     pub device: Option<DeviceId>,
     pub reason: Option<DeadLetterReason>,
-    /// Not older than this.
+    /// Only those from this time on.
     pub since: Option<DateTime<Utc>>,
 }
 

@@ -25,9 +25,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The payload can't be read, or a value that must be right is not.
+    /// The payload can't be read, or a required value is invalid.
     Malformed => "malformed";
-    /// The topic is none of the device protocol.
+    /// The topic is not in the device protocol.
     UnknownTopic => "unknown_topic";
     /// No device with this id is registered.
     NoSuchDevice => "no_such_device";
@@ -37,7 +37,7 @@ reasons! {
     NoSuchUpdate => "no_such_update";
     /// A report on an attempt that was never made.
     NoSuchAttempt => "no_such_attempt";
-    /// The message was taken without optional values that make no sense.
+    /// The message was applied without optional values that are invalid.
     PartlyIgnored => "partly_ignored";
     /// The message was published with QoS 0; the protocol asks for QoS 1.
     QosZero => "qos_0";
@@ -47,7 +47,7 @@ reasons! {
     BootLoop => "boot_loop";
     /// More different reports at once than are kept of one device.
     TooMany => "too_many";
-    /// The rules refuse what the message says.
+    /// The rules refuse the message.
     Rejected => "rejected";
     /// The record of the device can't be read or written.
     Broken => "broken";

@@ -81,7 +81,7 @@ pub struct FeedConsumer {
     pub ack_pending: u64,
 }
 
-/// Why a consumer can't be made.
+/// Why a consumer can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
     #[error("there is a consumer of this name with another filter")]

@@ -25,7 +25,7 @@ const FETCH_BYTES: usize = 16 * 1024 * 1024;
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one fetch waits for messages.
 const FETCH_EXPIRES: Duration = Duration::from_secs(30);
-/// The server forgets a consumer that nobody reads after this long.
+/// The server deletes a consumer that is not read for this long.
 const CONSUMER_IDLE: Duration = Duration::from_secs(30);
 /// How long creating a consumer may take, over all its requests.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -193,7 +193,7 @@ impl<R> Reader<R> {
             .await
             .map_err(|error| unavailable(&error))?;
         if self.failures > 0 {
-            tracing::info!(stream = self.source.stream, next = self.next, "subscription goes on");
+            tracing::info!(stream = self.source.stream, next = self.next, "subscription continues");
         }
         self.open = Some(Open { messages, delivered: 0 });
         self.caught_up = (pending == 0).then_some(info.state.last_seq);

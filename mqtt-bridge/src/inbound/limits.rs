@@ -6,7 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
-/// Devices remembered by one limit. Beyond that the oldest are forgotten, and their limit starts again.
+/// Devices kept by one limit. Above that the oldest are evicted, and their limit starts again.
 pub(super) const REMEMBERED_MAX: u64 = 500_000;
 
 /// At most once in an interval, per subject.

@@ -55,7 +55,7 @@ pub(crate) enum SourceError {
     Unavailable(String),
     /// Permanent.
     #[error(
-        "stream {STREAM}: {field} is {found}, must be {wanted}; this nats-server keeps MQTT messages in another way than Waybill knows"
+        "stream {STREAM}: {field} is {found}, must be {wanted}; this nats-server stores MQTT messages in a way that Waybill doesn't support"
     )]
     Unknown { field: &'static str, found: String, wanted: String },
 }

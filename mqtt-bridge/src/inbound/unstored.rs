@@ -1,8 +1,8 @@
 //! Messages that the broker doesn't store: those with QoS 0, wrong topics of one level, and the copies of retained ones.
 //!
-//! nats-server publishes every message of a device under the subject made of its topic, beside what it stores with QoS 1, and says with
-//! which QoS it came. A queue group delivers each message to one of the bridges. These messages are not stored before they are handled: a
-//! message that arrives while no bridge is subscribed is lost. So they prove nothing. Commands match one of the filters; nats.conf denies
+//! nats-server publishes every message of a device under the subject made of its topic, in addition to storing those with QoS 1, and a
+//! header names the QoS. A queue group delivers each message to one of the bridges. These messages are not stored before they are handled:
+//! a message that arrives while no bridge is subscribed is lost. So they prove nothing. Commands match one of the filters; nats.conf denies
 //! them to this user, and they are ignored here.
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
 
-/// Most devices whose last command is remembered. The command of a forgotten device is published again at the next hint.
+/// Most devices whose last command is kept. The command of an evicted device is published again at the next hint.
 const REMEMBERED_MAX: u64 = 500_000;
 /// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);

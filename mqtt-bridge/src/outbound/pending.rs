@@ -29,12 +29,12 @@ impl Hint {
         Self { from: position, to: position, force: false }
     }
 
-    /// Asks to look at the device again; does not come from the log.
+    /// Schedules the device again, without a record of the log.
     pub(super) fn look_again() -> Self {
         Self { from: NO_POSITION, to: 0, force: false }
     }
 
-    /// Asks to publish again what followed a record.
+    /// Schedules publishing again after a record.
     pub(super) fn repeat(from: u64) -> Self {
         Self { from, to: 0, force: true }
     }
@@ -96,7 +96,7 @@ impl Pending {
         }
     }
 
-    /// The next device to be dealt with.
+    /// The next device to process.
     pub(super) fn take(&mut self) -> Option<(DeviceRef, Hint)> {
         let device = self.queue.pop_front()?;
         let entry = self.entries.get_mut(&device)?;
@@ -104,7 +104,7 @@ impl Pending {
         Some((device, entry.hint))
     }
 
-    /// The device has been dealt with; the oldest record that was followed.
+    /// The device has been processed. Returns the oldest record that was followed.
     pub(super) fn done(&mut self, device: DeviceRef) -> u64 {
         let Some(entry) = self.entries.remove(&device) else { return NO_POSITION };
         if let Some(newer) = entry.newer {
@@ -113,7 +113,7 @@ impl Pending {
         entry.hint.from
     }
 
-    /// The device could not be dealt with and waits until then.
+    /// The device could not be processed and waits until then.
     pub(super) fn failed(&mut self, device: DeviceRef, until: Instant) {
         let Some(entry) = self.entries.get_mut(&device) else { return };
         entry.in_work = false;
@@ -124,7 +124,7 @@ impl Pending {
         self.later.insert((until, self.later_count), device);
     }
 
-    /// Devices whose wait is over stand in line again.
+    /// Queues devices whose wait is over.
     pub(super) fn wake(&mut self, now: Instant) {
         while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
             self.queue.push_back(first.remove());

@@ -42,8 +42,8 @@ pub(super) fn mark(name: &str, value: &Value) -> Result<Option<String>, Malforme
     if fits { Ok(Some(text)) } else { Err(Malformed::new(format!("{name} is longer than {MARK_MAX_BYTES} bytes"))) }
 }
 
-/// Versions per component; `firmware_version` stands for the component `firmware`. Blanks around a version are dropped: firmware often
-/// reads it from a file with a line end.
+/// Versions per component; `firmware_version` means the component `firmware`. Blanks around a version are dropped: firmware often reads it
+/// from a file with a line end.
 pub(super) fn versions(
     versions: BTreeMap<String, String>,
     firmware_version: Option<String>,
@@ -98,8 +98,8 @@ pub(super) fn short_text(name: &str, text: Option<String>) -> Result<Option<Stri
     }
 }
 
-/// The time a device states: RFC 3339, or seconds or milliseconds since 1970. Other values are ignored, because clocks of devices are often
-/// wrong.
+/// The time according to the device: RFC 3339, or seconds or milliseconds since 1970. Other values are ignored, because clocks of devices
+/// are often wrong.
 pub(super) fn device_time(value: &Value) -> Option<DateTime<Utc>> {
     match value {
         Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc()),

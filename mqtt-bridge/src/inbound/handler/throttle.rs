@@ -19,7 +19,7 @@ use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
 /// A throttled message counts as unprocessed, and clocks of silence warn after a minute, so the interval is shorter. A boot loop writes
 /// 630,000 records a year, each of about 300 bytes.
 const INTERVAL: Duration = Duration::from_secs(50);
-/// Boots, trials, slots, attributes: more restarts than anyone makes by hand at once.
+/// Boots, trials, slots, attributes: more restarts at once than a person makes by hand.
 const LOW_VALUE: Rate = Rate { burst: 60, interval: INTERVAL };
 /// Versions, and all self-reports while an update is under way. Separate, so that a boot loop does not use it up.
 const HIGH_VALUE: Rate = Rate { burst: 120, interval: INTERVAL };

@@ -150,7 +150,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         None
     }
 
-    /// The next message whose time has come.
+    /// The next message that is due.
     pub(super) fn next(&mut self, now: Instant) -> Option<Entry<M>> {
         let mut found = None;
         for (index, entry) in self.entries.iter().enumerate() {
@@ -164,7 +164,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
         found.and_then(|index| self.entries.remove(index))
     }
 
-    /// When the next message's time has come.
+    /// When the next message is due.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let mut due: Option<Instant> = None;
         for entry in &self.entries {
