@@ -1,4 +1,4 @@
-//! Puts the golden files of FEED into the program, so that `waybill asyncapi` knows a new event type without being told of it.
+//! Compiles the golden files of FEED into the program, so that `waybill asyncapi` includes a new event type automatically.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

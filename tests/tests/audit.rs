@@ -82,13 +82,13 @@ async fn a_replay_of_nothing_is_an_error_and_no_pattern_is_an_id() {
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
     for (args, said) in [
-        (&["--aggregate", "device/>"][..], "is no id of a device"),
-        (&["--aggregate", "device/*"], "is no id of a device"),
-        (&["--aggregate", "nope/d-1"], "is no aggregate type"),
-        (&["--aggregate", "device/d-2"], "there is nothing of device/d-2"),
+        (&["--aggregate", "device/>"][..], "is not a valid id of a device"),
+        (&["--aggregate", "device/*"], "is not a valid id of a device"),
+        (&["--aggregate", "nope/d-1"], "is not an aggregate type"),
+        (&["--aggregate", "device/d-2"], "there are no events of device/d-2"),
         (&["--aggregate", "device/d-1", "--tenant", "other"], "in tenant other"),
         (&["--aggregate", "device/d-1", "--at", "2020-01-01T00:00:00Z"], "until then"),
-        (&["--campaign", "00000000-0000-0000-0000-000000000001"], "there is nothing of campaign"),
+        (&["--campaign", "00000000-0000-0000-0000-000000000001"], "there are no events of campaign"),
     ] {
         let output = run_replay(&world, args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -47,7 +47,7 @@ fn settings_that_cannot_be_right_are_refused_before_any_server_is_waited_for() {
         (&["--jwt-secret", "short"][..], "WAYBILL_JWT_SECRET has 5 bytes"),
         (&["--download-secret", "short"], "WAYBILL_DOWNLOAD_SECRET has 5 bytes"),
         (&["--nats-devices-url", "nats://a b"], "WAYBILL_NATS_DEVICES_URL"),
-        (&["--mqtt-url", "mqtts://broker"], "only mqtt:// is spoken"),
+        (&["--mqtt-url", "mqtts://broker"], "only mqtt:// is supported"),
         (&["--database-url", "mysql//x"], "WAYBILL_DATABASE_URL"),
         (&["--http-listen", &taken], "can't be used for HTTP"),
         (&["--data-dir", &file], "can't be made"),

@@ -1,4 +1,4 @@
-//! A small client of our own REST API, for the demo and for system tests: what an operator would do with curl.
+//! A small client of the REST API, for the demo and for system tests: what an operator would do with curl.
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, StatusCode};
@@ -12,7 +12,7 @@ pub struct ApiClient {
     token: String,
 }
 
-/// A reply with its status: refusals are replies too.
+/// A reply with its status, also if the request was refused.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: StatusCode,
@@ -20,7 +20,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The body, when the status says success.
+    /// The body, if the status is a success.
     pub fn success(self) -> Result<Value> {
         if self.status.is_success() { Ok(self.body) } else { bail!("{}: {}", self.status, self.body) }
     }
@@ -56,7 +56,7 @@ impl ApiClient {
         &self.http
     }
 
-    /// Sends a request; `path` begins behind `/api/v1`.
+    /// Sends a request; `path` is relative to `/api/v1`.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply> {
         let mut request = self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {

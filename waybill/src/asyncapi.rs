@@ -1,9 +1,9 @@
-//! `waybill asyncapi`: the description of what travels over MQTT and over FEED, as it is committed in docs/asyncapi.json.
+//! `waybill asyncapi`: the description of the messages over MQTT and in FEED, as committed in docs/asyncapi.json.
 //!
-//! Topics come from the bridge's own type for them, commands from its wire types, FEED from the catalogue of events and the golden files
-//! of the public language. Only the schemas of what devices send are written by hand; a test reads their examples with the wire types.
+//! Topics come from the bridge's own type for them, commands from its wire types, FEED from the catalogue of events and the golden files of
+//! the feed. Only the schemas of messages from devices are written by hand; a test parses their examples with the wire types.
 //!
-//! Invariant: everything is seen from Waybill: it sends commands and events, and receives reports.
+//! Invariant: directions are Waybill's: it sends commands and events, and receives reports.
 
 mod feed;
 #[cfg(test)]
@@ -77,7 +77,7 @@ fn servers() -> Value {
         "nats": {
             "host": "{host}:4222",
             "protocol": "nats",
-            "description": "For consumers of FEED: account ANALYTICS, JetStream domain `waybill`; user `analyst`.",
+            "description": "For readers of FEED: account ANALYTICS, JetStream domain `waybill`; user `analyst`.",
             "variables": { "host": host },
         },
     })
@@ -93,12 +93,12 @@ fn schema_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// The messages of a channel: each under its own name.
+/// The messages of a channel, each under its own name.
 fn messages_of(names: &[&str]) -> Map<String, Value> {
     names.iter().map(|name| ((*name).to_owned(), message_ref(name))).collect()
 }
 
-/// References to messages of a channel, as operations want them.
+/// References to messages of a channel, for operations.
 fn in_channel(channel: &str, names: &[&str]) -> Vec<Value> {
     names.iter().map(|name| json!({ "$ref": format!("#/channels/{channel}/messages/{name}") })).collect()
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::{origin, secrets};
 
-/// Which parts of Waybill a process runs.
+/// The parts of Waybill that a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     All,
@@ -74,7 +74,7 @@ pub struct ServeArgs {
     /// Secret of download links, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
     pub download_secret: Option<String>,
-    /// Origin of download links, as devices reach it; needed by the bridge alone and where HTTP listens on all addresses [default:
+    /// Origin of download links, as devices reach it; needed by the bridge and if HTTP listens on all addresses [default:
     /// http://{http-listen}]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
@@ -92,7 +92,7 @@ pub struct ServeArgs {
     pub offline_debounce_seconds: u32,
 }
 
-/// Replicas of a stream that nats-server allows.
+/// Numbers of replicas that nats-server allows.
 const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 
 impl ServeArgs {

@@ -25,7 +25,7 @@ use report::Totals;
 const FIRMWARE_BYTES: usize = 1024 * 1024;
 const DEVICE_MODEL: &str = "SF-2024-Pro";
 const TENANT: &str = "default";
-/// Where the demo keeps its data; made anew each time.
+/// Where the demo keeps its data; emptied each time.
 const DATA_DIR: &str = ".waybill/demo";
 
 #[derive(Debug, Clone, clap::Args)]
@@ -62,7 +62,7 @@ pub async fn run(args: &Args) -> Result<()> {
     verdict
 }
 
-/// What the campaign came to, and whether that is as it should be.
+/// The totals of the campaign, and whether they are as expected.
 async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Totals, Result<()>)> {
     let api = ApiClient::sign_in(&format!("http://{}", running.serving.http), TENANT, &["admin"]).await?;
     let devices = fleet_of(args);
@@ -87,7 +87,7 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     let sum = |name: &str| -> u64 {
         status["waves"].as_array().into_iter().flatten().filter_map(|wave| wave[name].as_u64()).sum()
     };
-    // A device has failed from its first try that the image spoiled, also while another try is due: as the gate counts.
+    // As the gate counts: a device counts as failed from its first attempt that failed with the image, also while another attempt follows.
     let (confirmed, settled) = (sum("confirmed"), sum("gate_settled"));
     let failed = settled.saturating_sub(confirmed);
     let waves =
@@ -124,7 +124,7 @@ fn fleet_of(args: &Args) -> Vec<DeviceSpec> {
             device_id: format!("frame-{n:05}"),
             device_model: DEVICE_MODEL.to_owned(),
             firmware_version: "1.0.0".to_owned(),
-            // Evenly spread, so that any wave has its share.
+            // Evenly distributed, so that each wave has its share.
             behaviour: Behaviour { fail: (u64::from(n) * 61) % 100 < u64::from(args.fail), ..Behaviour::default() },
         })
         .collect()
@@ -157,7 +157,7 @@ async fn count_events(running: &Running) -> Result<BTreeMap<String, u64>> {
 fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
     let campaign = status["status"].as_str().unwrap_or("?");
     if args.fail == 0 {
-        ensure!(campaign == "completed", "the campaign ended {campaign}");
+        ensure!(campaign == "completed", "the campaign ended as {campaign}");
         ensure!(totals.confirmed == totals.devices, "{} of {} devices are confirmed", totals.confirmed, totals.devices);
         return Ok(());
     }
@@ -165,21 +165,21 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
         "paused" => {
             ensure!(
                 totals.confirmed + totals.failed < totals.devices,
-                "the gate stopped the campaign only after everybody"
+                "the gate stopped the campaign only after all devices"
             );
             out::tell(format_args!(
-                "\nThe failure gate stopped the campaign: {} devices were never touched.",
+                "\nThe failure gate stopped the campaign: {} devices were not updated.",
                 totals.devices - totals.confirmed - totals.failed
             ));
             Ok(())
         }
-        // So few fail that the gate has no reason to close.
+        // Too few fail to close the gate.
         "completed_with_failures" | "completed" if args.fail <= 20 => Ok(()),
         other => bail!("{} % of the devices fail, but the campaign is {other}", args.fail),
     }
 }
 
-/// What the devices themselves say.
+/// Checks the devices' own counts.
 fn check_fleet(fleet: &Fleet, totals: &Totals) -> Result<()> {
     let fleet = fleet.status();
     ensure!(fleet.repeated_installs == 0, "{} devices installed the same attempt twice", fleet.repeated_installs);

@@ -1,24 +1,24 @@
-//! How long a walk through the log still takes, by its pace of late: the first stretch and the last ones are not alike.
+//! Estimates the remaining time of reading the log from its recent pace, since the pace changes on the way.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-/// The pace is that of this time.
+/// The pace is measured over this time.
 const WINDOW: Duration = Duration::from_secs(15);
-/// Shortest time of which a pace is believed.
+/// Shortest time to measure a pace.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 /// Shortest time between two lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looks of the last [`WINDOW`], as time since the start and position.
+/// Observations of the last [`WINDOW`]: time since the start, and position.
 #[derive(Default)]
 pub(crate) struct Eta {
     looks: VecDeque<(Duration, u64)>,
     said: Option<Duration>,
 }
 
-/// How far the walk is.
+/// Progress of the reading.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     position: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Progress {
 }
 
 impl Eta {
-    /// Notes a position; something to say every second, and at the end.
+    /// Records a position. Returns the progress once a second, and at the end.
     pub(crate) fn look(&mut self, elapsed: Duration, position: u64, head: u64) -> Option<Progress> {
         while self.looks.len() > 1 && elapsed.saturating_sub(self.looks[0].0) > WINDOW {
             self.looks.pop_front();
@@ -42,7 +42,7 @@ impl Eta {
         Some(Progress { position, head, left })
     }
 
-    /// None before there is a pace.
+    /// None before a pace is known.
     fn left(&self, elapsed: Duration, position: u64, head: u64) -> Option<Duration> {
         let (since, from) = *self.looks.front()?;
         let (time, way) = (elapsed.saturating_sub(since), position.saturating_sub(from));

@@ -1,4 +1,4 @@
-//! What the parts of a process say about themselves in `/health/detailed`.
+//! Health checks of the parts of a process, for `/health/detailed`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use process_managers::{Pulse, PulseOf};
 use projections::Db;
 use projections::watermark::Watermark;
 
-/// A look of a process manager that takes longer needs a look itself.
+/// A run of a process manager that takes longer is reported as degraded.
 const LOOK_MAX: Duration = Duration::from_secs(60);
-/// So many messages are a backlog, not a burst.
+/// From this number on, messages are a backlog, not a burst.
 const BACKLOG_MESSAGES: u64 = 10_000;
-/// Clocks of updates stand still when what was heard of devices lags more.
+/// Clocks of updates stand still when the watermark of devices lags more.
 const HEARING_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 
-/// The link for commands to devices, and what devices sent.
+/// The link for commands to devices, and the backlog of devices' messages.
 pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
     Arc::new(move || {
         let connected = bridge.is_connected();
@@ -36,7 +36,7 @@ pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
 
 fn backlog(backlog: &Backlog) -> Finding {
     let Backlog { pending, unacknowledged, error } = backlog;
-    let counts = format!("{pending} messages of devices to read, {unacknowledged} being worked on");
+    let counts = format!("{pending} messages of devices to read, {unacknowledged} in work");
     match error {
         Some(error) => {
             Finding::new("backlog", PartStatus::Degraded, format!("can't be counted: {error}; before: {counts}"))
@@ -64,14 +64,16 @@ fn process_manager(pulse: PulseOf) -> Finding {
         (Some(error), _) => {
             Finding::new(name, PartStatus::Down, format!("{since}; failed {} times since: {error}", pulse.failures))
         }
-        (None, Some(at_work)) => {
-            Finding::new(name, PartStatus::Degraded, format!("{since}; at it for {} s", at_work.as_secs()))
-        }
+        (None, Some(at_work)) => Finding::new(
+            name,
+            PartStatus::Degraded,
+            format!("{since}; the current run takes {} s so far", at_work.as_secs()),
+        ),
         (None, None) => Finding::new(name, PartStatus::Up, since),
     }
 }
 
-/// How far devices have been heard: clocks of updates wait for it.
+/// The watermark of devices, which clocks of updates wait for.
 pub(crate) fn of_watermark(db: Db) -> HealthCheck {
     Arc::new(move || {
         let db = db.clone();
@@ -88,17 +90,17 @@ pub(crate) fn of_watermark(db: Db) -> HealthCheck {
 
 fn watermark(hearing: &Watermark) -> (PartStatus, String) {
     match hearing {
-        Watermark::Absent => (PartStatus::Up, "devices aren't followed here".to_owned()),
-        Watermark::Unknown => (PartStatus::Degraded, "no bridge has said yet how far devices are heard".to_owned()),
+        Watermark::Absent => (PartStatus::Up, "no watermark is needed here".to_owned()),
+        Watermark::Unknown => (PartStatus::Degraded, "no bridge has published a watermark yet".to_owned()),
         Watermark::Until { until, .. } => {
             let lag = clock::now() - *until;
             let status = if lag > HEARING_LAG_MAX { PartStatus::Degraded } else { PartStatus::Up };
-            (status, format!("devices are heard until {} s ago", lag.num_seconds().max(0)))
+            (status, format!("messages of devices are processed up to {} s ago", lag.num_seconds().max(0)))
         }
     }
 }
 
-/// Whether firmware can be stored: by storing something.
+/// Whether firmware can be stored: tries to store an object.
 pub(crate) fn of_objects(objects: Arc<dyn ObjectStore>) -> HealthCheck {
     Arc::new(move || {
         let objects = Arc::clone(&objects);

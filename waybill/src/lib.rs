@@ -1,6 +1,6 @@
 //! The one binary, as a library: wiring, the development stack, the demo, the fleet simulator, replay.
 //!
-//! Nothing here decides anything: it starts the parts and hands them to one another. Start at [`serve`].
+//! This crate decides nothing: it starts the parts and connects them. Start at [`serve`].
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
@@ -27,6 +27,6 @@ pub mod times;
 pub mod traces;
 pub mod up;
 
-/// The C library's allocator spent a third of the process's time in the JSON of events and rows.
+/// With the C library's allocator a third of the process's time was spent on allocations for the JSON of events and rows.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

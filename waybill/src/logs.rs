@@ -10,11 +10,11 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::traces::Traces;
 
-/// What serving processes log unless told otherwise.
+/// Default level of serving processes.
 pub const SERVING: &str = "info";
-/// What commands log that print something.
+/// Default level of commands that print their result.
 pub const PRINTING: &str = "warn";
-/// Libraries that say too much at the level of our own code.
+/// Libraries that log too much at the level of our own code.
 const LIBRARIES: &str = "async_nats=warn,sqlx=warn,rumqttc=warn,hyper=warn,object_store=warn,reqwest=warn,h2=warn";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -25,7 +25,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// How a process logs.
+/// Settings of a process's log.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogArgs {
     /// Level of the log on standard error: error, warn, info, debug, trace or off; or a filter such as info,mqtt_bridge=debug [default:
@@ -37,7 +37,7 @@ pub struct LogArgs {
     pub log_format: LogFormat,
 }
 
-/// A level or a filter, in the form that `tracing` takes.
+/// A level or a filter, as `tracing` parses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLevel(String);
 
@@ -60,7 +60,7 @@ impl FromStr for LogLevel {
         if LEVELS.contains(&level.as_str()) {
             return Ok(Self::of(&level));
         }
-        // A word alone would be taken for the name of a module, and nothing would be logged.
+        // `tracing` takes a single unknown word as a module name, and would log nothing.
         let is_filter = text.contains(['=', ',']) && EnvFilter::try_new(text).is_ok();
         if !is_filter {
             return Err(format!("one of {}; or a filter such as info,mqtt_bridge=debug", LEVELS.join(", ")));
@@ -69,7 +69,7 @@ impl FromStr for LogLevel {
     }
 }
 
-/// Installs the logger, with traces beside it. A second call changes nothing.
+/// Installs the logger and the traces. A second call changes nothing.
 pub fn install(args: &LogArgs, default_level: &str, traces: Option<&Traces>) {
     let filter = match (&args.log_level, EnvFilter::try_from_default_env()) {
         (Some(level), _) => level.filter(),
@@ -86,7 +86,7 @@ pub fn install(args: &LogArgs, default_level: &str, traces: Option<&Traces>) {
     }
 }
 
-/// The layer that writes lines. Colours are for terminals; a line that can't be written is dropped, since nobody can be told of it.
+/// The layer that writes lines. Colours only on terminals. A line that can't be written is dropped.
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,

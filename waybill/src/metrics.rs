@@ -1,4 +1,4 @@
-//! The metrics of a process: how they are kept, what each means.
+//! The metrics of a process: the recorder, and a description of each.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::config::Role;
 
-/// How often the histograms are summed up; what comes in between is kept one by one.
+/// How often the histograms are aggregated; observations in between are stored one by one.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Bounds of the buckets of times, in seconds: from a command of a fast disk to the longest request.
+/// Bounds of the buckets of times, in seconds: from a command on a fast disk to the longest request.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Bounds of the buckets of sizes, in bytes.
 const BYTES: [f64; 8] = [256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0];
-/// Of the commit that was built, where the builder says so.
+/// The commit of the build, if the builder gives it.
 const COMMIT: Option<&str> = option_env!("WAYBILL_COMMIT");
 
-/// The recorder of the process's metrics; none when there is one already.
+/// The recorder of the process's metrics; none if one is installed already.
 pub(crate) fn start(role: Role, tasks: &Tasks) -> Option<PrometheusHandle> {
     let handle = builder()?.install_recorder().ok()?;
     describe(role);
@@ -39,7 +39,7 @@ fn builder() -> Option<PrometheusBuilder> {
         .ok()
 }
 
-/// Describes the metrics of the parts that run here.
+/// Describes the metrics of the parts that run in this process.
 fn describe(role: Role) {
     metering::describe_own();
     metering::describe(&[Metric::Gauge("waybill_build_info", "Always 1; the labels say what was built.", &[])]);

@@ -1,4 +1,4 @@
-//! `waybill openapi`: the description of the API, as it is committed in docs/openapi.json.
+//! `waybill openapi`: the API description, as committed in docs/openapi.json.
 
 use anyhow::Result;
 

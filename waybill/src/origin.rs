@@ -1,4 +1,4 @@
-//! Where download links point to: checked at start, since a link that doesn't fit into a command means a device without one.
+//! The origin of download links. It is checked at the start: if a link doesn't fit into a command, the device gets no command.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
@@ -10,17 +10,18 @@ use uuid::Uuid;
 const TENANT_MAX_BYTES: usize = 32;
 const DEVICE_MAX_BYTES: usize = 64;
 
-/// Refuses an origin with which some link would not fit, or would have to be escaped in JSON.
+/// Refuses an origin whose longest link would not fit, or would need escapes in JSON.
 pub fn check(origin: &str) -> Result<()> {
     let example = "such as https://downloads.example.com";
-    let url = reqwest::Url::parse(origin).with_context(|| format!("WAYBILL_DOWNLOAD_BASE_URL is no URL, {example}"))?;
+    let url =
+        reqwest::Url::parse(origin).with_context(|| format!("WAYBILL_DOWNLOAD_BASE_URL is not a URL, {example}"))?;
     ensure!(
         matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.query().is_none(),
         "WAYBILL_DOWNLOAD_BASE_URL is {origin}, must begin with http:// or https:// and have no user and no query, {example}"
     );
     ensure!(
         url.fragment().is_none() && origin.bytes().all(|byte| byte.is_ascii_graphic() && !br#""\<>"#.contains(&byte)),
-        "WAYBILL_DOWNLOAD_BASE_URL has characters that don't belong into a link, {example}"
+        "WAYBILL_DOWNLOAD_BASE_URL has characters that are not allowed in a link, {example}"
     );
     let longest = longest_link(origin)?;
     let (bytes, spare) = (origin.trim_end_matches('/').len(), longest.saturating_sub(URL_MAX_BYTES));

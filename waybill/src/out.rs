@@ -1,12 +1,12 @@
-//! Standard output and standard error of the commands. Nothing else writes to them but the log.
+//! Standard output and standard error of the commands. Apart from the log, only this file writes to them.
 //!
-//! A reader may leave early, as in `waybill replay … | head -1`. Then [`line()`] fails with [`Closed`], which ends the command quietly, and
-//! [`tell`] and [`note`] go on without their text, for commands whose work or exit code matters more than what they print.
+//! A reader may stop early, as in `waybill replay … | head -1`. Then [`line()`] fails with [`Closed`], which ends the command quietly.
+//! [`tell`] and [`note`] drop their text and continue, for commands whose work or exit code matters more than their output.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Nobody reads standard output any more. No error for the caller: the reader has all it wanted.
+/// Standard output was closed by its reader. This is not reported as an error, since the reader needs no more.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output is closed")]
 pub struct Closed;
@@ -16,13 +16,13 @@ pub fn line(text: impl Display) -> anyhow::Result<()> {
     write(&mut io::stdout().lock(), &text)
 }
 
-/// Writes a line to standard output, if it is still read.
+/// Writes a line to standard output, if it is still open.
 pub fn tell(text: impl Display) {
-    // Nobody is there who could be told of the failure.
+    // A failure can't be reported anywhere.
     writeln!(io::stdout().lock(), "{text}").ok();
 }
 
-/// Writes a line to standard error, if it is still read.
+/// Writes a line to standard error, if it is still open.
 pub fn note(text: impl Display) {
     writeln!(io::stderr().lock(), "{text}").ok();
 }

@@ -1,4 +1,4 @@
-//! `waybill projections unpark`: lets parked aggregates back into a read model, in order.
+//! `waybill projections unpark`: applies the records of parked aggregates to a read model, in order.
 
 use anyhow::{Result, ensure};
 
@@ -7,7 +7,7 @@ use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Apply the parked records of a read model again, after the cause is mended
+    /// Apply the parked records of a read model again, after the cause is fixed
     Unpark {
         /// Name of the read model, as in /health/detailed
         name: String,
@@ -16,12 +16,12 @@ pub enum Command {
     },
 }
 
-/// Runs the command; fails while something stays parked.
+/// Runs the command; fails if an aggregate stays parked.
 pub async fn run(command: &Command) -> Result<()> {
     let Command::Unpark { name, connection } = command;
     let outcome = ::projections::unpark(&connection.db()?, connection.log().await?, name).await?;
     for aggregate in &outcome.released {
-        out::tell(format_args!("{aggregate} is back"));
+        out::tell(format_args!("{aggregate} is restored"));
     }
     for (aggregate, error) in &outcome.still_parked {
         out::tell(format_args!("{aggregate} stays parked: {error}"));

@@ -1,4 +1,4 @@
-//! `waybill rebuild`: a read model anew from the log, while the service runs.
+//! `waybill rebuild`: rebuilds a read model from the log while the service runs.
 
 use anyhow::{Result, ensure};
 
@@ -10,18 +10,18 @@ use crate::replay::Connection;
 pub struct Args {
     /// Name of the read model: devices, device_firmware_history, firmware, updates, campaigns, rollout, archive
     pub name: String,
-    /// Rebuild from a log that is another one than the read model stands for
+    /// Rebuild from another log than the one that the read model was built from
     #[arg(long)]
     pub new_log: bool,
     #[command(flatten)]
     pub connection: Connection,
 }
 
-/// Rebuilds and switches; tells how far it is.
+/// Rebuilds and replaces the read model, and shows the progress.
 pub async fn run(args: &Args) -> Result<()> {
     ensure!(
         args.name != projections::PRESENCE,
-        "presence isn't made from events and can't be rebuilt: it follows what devices say"
+        "presence isn't built from events and can't be rebuilt: it follows TELEMETRY"
     );
     let log = args.connection.log().await?;
     let db = args.connection.db()?;
@@ -43,6 +43,6 @@ pub async fn run(args: &Args) -> Result<()> {
     })
     .await?;
     let took_s = started.elapsed().as_secs_f64();
-    out::tell(format_args!("{} stands for position {position}, rebuilt in {took_s:.1} s", args.name));
+    out::tell(format_args!("{} is at position {position}, rebuilt in {took_s:.1} s", args.name));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `waybill replay`: history from the log (or from the archive), to a position or a time.
+//! `waybill replay`: history from the log (or from the archive), up to a position or a time.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::{out, serve, times};
 
 /// Where nats-server is by default.
 const NATS_URL: &str = "nats://waybill:waybill@127.0.0.1:4222";
-/// How long nats-server may take to answer somebody who waits for it.
+/// How long nats-server may take to answer an interactive command.
 const NATS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to replay and how far.
@@ -33,27 +33,27 @@ pub struct Args {
     /// One aggregate: `device/ID`, `firmware/ID`, `campaign/ID`, `rollout_ledger/ID`, `campaign_plan/PLAN-INDEX`, `claim/ID`
     #[arg(long, value_name = "TYPE/ID", conflicts_with = "campaign")]
     pub aggregate: Option<String>,
-    /// Everything that belongs to one campaign: its own events, its plan, its grants, its devices' updates
+    /// All events of one campaign: its own, its plan, its grants, its devices' updates
     #[arg(long, value_name = "ID")]
     pub campaign: Option<uuid::Uuid>,
     /// Tenant
     #[arg(long, default_value = "default")]
     pub tenant: String,
-    /// Up to this time, with its zone (RFC 3339), such as 2026-03-01T14:03:00Z: what the log had stored or somebody had decided by then
+    /// Up to this time, with its zone (RFC 3339), such as 2026-03-01T14:03:00Z: events that were stored or decided by then
     #[arg(long, value_name = "TIME", value_parser = times::parse_past, conflicts_with = "at_position")]
     pub at: Option<DateTime<Utc>>,
-    /// Up to and including this position, in any form that replies, histories or lines have it; the whole record counts
+    /// Up to and including this position, in any form of replies, histories or lines; the whole record counts
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub at_position: Option<u64>,
     /// Read the archive in PostgreSQL instead of the log
     #[arg(long)]
     pub from_archive: bool,
-    /// Print the state that the events lead to, too (for one aggregate)
+    /// Print the resulting state, too (for one aggregate)
     #[arg(long, conflicts_with = "campaign")]
     pub state: bool,
 }
 
-/// Where the log and the archive are.
+/// Addresses of the log and the archive.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Connection {
     /// nats-server, account WAYBILL (default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222)
@@ -62,7 +62,7 @@ pub struct Connection {
     /// PostgreSQL, for read models and the archive (default: the one of `waybill up`)
     #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Where `waybill up` keeps its data, and with it where its servers are
+    /// Data directory of `waybill up`, which has the addresses of its servers
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
 }
@@ -98,7 +98,7 @@ impl Args {
         self.until().is_none_or(|at| at.covers(entry.position, entry.stored_at, entry.record.meta.recorded_at))
     }
 
-    /// What is there now isn't an answer for a position that is still to come.
+    /// Refuses a position in the future, because the present state would be a wrong answer.
     fn check_position(&self, end: u64, whose: &str) -> Result<()> {
         match self.at_position {
             Some(wanted) if wanted > end => bail!("position {wanted} lies in the future: {whose} ends at {end}"),
@@ -109,12 +109,12 @@ impl Args {
     fn key(&self) -> Result<Option<AggregateKey>> {
         let Some(text) = &self.aggregate else { return Ok(None) };
         let (kind, id) = text.split_once('/').context("--aggregate takes TYPE/ID, such as device/d-1")?;
-        check_id(kind, id).with_context(|| format!("{id:?} is no id of a {kind}"))?;
+        check_id(kind, id).with_context(|| format!("{id:?} is not a valid id of a {kind}"))?;
         Ok(Some(AggregateKey { tenant: self.tenant_id()?, kind: kind.to_owned(), id: id.to_owned() }))
     }
 
     fn tenant_id(&self) -> Result<TenantId> {
-        TenantId::new(&*self.tenant).with_context(|| format!("{:?} is no tenant", self.tenant))
+        TenantId::new(&*self.tenant).with_context(|| format!("{:?} is not a valid tenant", self.tenant))
     }
 }
 
@@ -137,20 +137,20 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is no aggregate type; there are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
         ),
     }
     Ok(())
 }
 
-/// One line of a replay: an event with where it stands and who caused it.
+/// One line of a replay: an event with its position, time and cause.
 pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record: &Record, index: usize) -> Value {
     let stored = &record.events[index];
     let event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
     let meta = stored.metadata(&record.meta);
     json!({
         "position": format!("{position}-{index}"),
-        // As precise as PostgreSQL keeps it, so that log and archive say the same.
+        // As precise as PostgreSQL stores it, so that log and archive print the same.
         "time": stored_at.trunc_subsecs(6),
         "aggregate": format!("{}/{}", key.kind, key.id),
         "version": record.version + index as u64,
@@ -165,7 +165,7 @@ pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record:
     })
 }
 
-/// A record with where it stands, from the log or from the archive.
+/// A record with its position, from the log or from the archive.
 struct Entry {
     position: u64,
     stored_at: DateTime<Utc>,
@@ -192,7 +192,8 @@ impl Entry {
     }
 }
 
-/// Prints events as JSON lines, in the order of the log. Nothing to print is an error: an auditor's typing mistake isn't an empty history.
+/// Prints events as JSON lines, in the order of the log. An empty result is an error, so that a mistyped id isn't taken for an empty
+/// history.
 pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
     let (what, printed) = match (args.key()?, args.campaign) {
         (Some(key), _) => (format!("{}/{}", key.kind, key.id), replay_aggregate(connection, args, &key).await?),
@@ -206,12 +207,12 @@ pub async fn run(connection: &Connection, args: &Args) -> Result<()> {
         (None, None) => bail!("say what to replay: --aggregate TYPE/ID or --campaign ID"),
     };
     let until = if args.until().is_some() { " until then" } else { "" };
-    ensure!(printed > 0, "there is nothing of {what} in tenant {}{until}", args.tenant);
+    ensure!(printed > 0, "there are no events of {what} in tenant {}{until}", args.tenant);
     Ok(())
 }
 
 async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateKey) -> Result<usize> {
-    // From PostgreSQL alone where the archive is asked: the log may be gone.
+    // The archive is read from PostgreSQL alone, because the log may be lost.
     if args.from_archive {
         let db = connection.db()?;
         check_archive_position(&db, args).await?;
@@ -241,7 +242,7 @@ async fn replay_aggregate(connection: &Connection, args: &Args, key: &AggregateK
     Ok(entries.len())
 }
 
-/// Everything in the log that names the campaign.
+/// All events in the log that name the campaign.
 async fn logged_campaign(log: &dyn Log, args: &Args, campaign: &str) -> Result<usize> {
     let head = log.info().await?.last_sequence;
     args.check_position(head, "the log")?;
@@ -300,12 +301,12 @@ fn contains(body: &[u8], needle: &[u8]) -> bool {
     body.windows(needle.len()).any(|window| window == needle)
 }
 
-/// What to say of types that have no state worth printing.
+/// The error for types whose state is not printed.
 fn stateless(kind: &str) -> Result<Value> {
-    bail!("--state isn't offered for {kind}: its events say everything")
+    bail!("--state isn't offered for {kind}: its events have everything")
 }
 
-/// The state that archived events lead to: all of them through the repository of postgres-es, or those until a moment.
+/// The state that archived events lead to: all events through the repository of postgres-es, or those up to a position or time.
 async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Entry]) -> Result<Value> {
     async fn of<A: Decider + serde::Serialize>(
         db: &Db,
@@ -334,7 +335,7 @@ async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Ent
     }
 }
 
-/// The state of any aggregate, at any moment.
+/// The state of any aggregate, at any position or time.
 async fn state(store: &EventStore, key: &AggregateKey, at: Option<At>) -> Result<Value> {
     match key.kind.as_str() {
         "device" => state_of::<Device>(store, key, at, key.id.parse()?).await,

@@ -1,4 +1,4 @@
-//! What nats-server forbids a user, told as soon as the server says so instead of after a request's time-out.
+//! Missing rights of a NATS user, reported as soon as the server does so instead of after a request's time-out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// The same refusal is logged once in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// Refusals remembered for that; others are logged each time.
+/// Refusals kept for that; above this number they are logged each time.
 const REMEMBERED_MAX: usize = 256;
 const VIOLATION: &str = "permissions violation for ";
 
@@ -29,7 +29,7 @@ impl Rights {
         Self(Arc::new(Shared { user, last: watch::Sender::new(None), logged: Mutex::default() }))
     }
 
-    /// Takes note of what the server said about the connection.
+    /// Records the server's message about the connection.
     pub(crate) fn note(&self, said: &str) {
         let Some(refusal) = refusal(&self.0.user, said) else { return };
         if self.is_news(&refusal) {
@@ -48,7 +48,7 @@ impl Rights {
         news
     }
 
-    /// The outcome of something that asks nats-server, or the refusal that comes meanwhile.
+    /// The outcome of a request to nats-server, or the refusal that comes meanwhile.
     pub async fn or_refused<T, E: Into<anyhow::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T> {
         let mut refusals = self.0.last.subscribe();
         let refused = async {
@@ -64,7 +64,7 @@ impl Rights {
     }
 }
 
-/// A sentence of the server's `Permissions Violation for Publish to "subject"`; none when it said something else.
+/// A sentence for the server's `Permissions Violation for Publish to "subject"`; none for other messages.
 fn refusal(user: &str, said: &str) -> Option<String> {
     let at = said.to_ascii_lowercase().find(VIOLATION)?;
     let rest = &said[at + VIOLATION.len()..];

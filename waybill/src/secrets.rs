@@ -1,4 +1,4 @@
-//! The secrets of a serving process: given by the operator, else kept in the data directory and made at the first start.
+//! The secrets of a serving process: given by the operator, otherwise stored in the data directory and generated at the first start.
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 /// Shortest secret, in bytes.
 const MIN_BYTES: usize = 32;
 
-/// What the operator has given.
+/// The secrets that the operator has given.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     pub jwt: Option<&'a String>,
@@ -25,7 +25,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Takes the given ones, reads the others in the data directory, and makes those that aren't there.
+    /// Uses the given secrets, reads the others in the data directory, and generates missing ones.
     pub fn of(data_dir: &Path, given: Given<'_>) -> Result<Self> {
         given.check()?;
         Ok(Self {
@@ -56,7 +56,7 @@ fn secret(data_dir: &Path, given: Option<&String>, file: &str) -> Result<Vec<u8>
     let path = data_dir.join("secrets").join(file);
     match std::fs::read(&path) {
         Ok(secret) => {
-            // Making a new one would end what the old one has signed.
+            // A new secret would invalidate everything that the old one has signed.
             let bytes = secret.len();
             let name = path.display();
             ensure!(bytes >= MIN_BYTES, "the secret {name} has {bytes} bytes, must have {MIN_BYTES} or more");
@@ -71,7 +71,7 @@ fn secret(data_dir: &Path, given: Option<&String>, file: &str) -> Result<Vec<u8>
     }
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file that only its owner can read, completely or not at all.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().with_context(|| format!("{} has no directory", path.display()))?;
     std::fs::create_dir_all(directory)?;

@@ -1,6 +1,6 @@
 //! `waybill serve`: connects to the servers and starts the parts of the process's role.
 //!
-//! Order of starting: log, read models, process managers, bridge, API. Order of stopping: not ready, drain, stop, then force.
+//! Order of the start: log, read models, process managers, bridge, API. Order of the stop: not ready, drain, stop, then force.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ use crate::{health, metrics};
 const NATS_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the bridge may take to be ready.
 const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
-/// A process that forwards FEED and dies is replaced after about this long.
+/// When a process that forwards FEED dies, another takes over after about this long.
 const FEED_LEASE_TERM: Duration = Duration::from_secs(5);
 const MQTT_PORT: u16 = 1883;
 /// How long tasks may take to end.
@@ -45,7 +45,7 @@ pub struct Serving {
     pub db: Db,
     pub projections: Projections,
     tasks: Tasks,
-    /// Of the connection to the log, which outlives everything that writes to it.
+    /// Tasks of the connection to the log, which must outlive all parts that write to it.
     log_tasks: Tasks,
 }
 
@@ -58,7 +58,7 @@ impl Serving {
     }
 }
 
-/// What can be known before any server is asked.
+/// Settings that can be checked before any server is asked.
 struct Checked {
     broker: BrokerAddress,
     db: Db,
@@ -88,7 +88,7 @@ fn unusable(listen: SocketAddr) -> String {
     format!("{listen} can't be used for HTTP; set WAYBILL_HTTP_LISTEN to another one")
 }
 
-/// What every part works with.
+/// Shared by all parts.
 struct Parts {
     waybill: async_nats::Client,
     store: EventStore,
@@ -104,7 +104,7 @@ struct Parts {
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
     let checked = Checked::of(args)?;
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
-    // First of all: what is counted before it is counted nowhere.
+    // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
         connect_with_rights(NATS_START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
@@ -152,7 +152,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
     Ok(())
 }
 
-/// Translates events for the public FEED; one process at a time.
+/// Publishes events to the public FEED; one process at a time.
 async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Tasks) {
     let owner = event_store::clock::new_id().to_string();
     while !tasks.token().is_cancelled() {
@@ -215,11 +215,11 @@ impl LiveDevices for LiveRows {
 
 /// `mqtt://user:password@host:port`.
 fn broker_address(url: &str) -> Result<BrokerAddress> {
-    // The value has a password in it: the setting is named, not its value.
-    let url =
-        reqwest::Url::parse(url).context("WAYBILL_MQTT_URL is no address, such as mqtt://user:password@host:1883")?;
-    // Others, such as mqtts, promise what isn't done.
-    ensure!(url.scheme() == "mqtt", "WAYBILL_MQTT_URL begins with {}://; only mqtt:// is spoken", url.scheme());
+    // The value contains a password, so only the setting is named.
+    let url = reqwest::Url::parse(url)
+        .context("WAYBILL_MQTT_URL is not an address, such as mqtt://user:password@host:1883")?;
+    // Other schemes, such as mqtts, promise TLS, which isn't supported.
+    ensure!(url.scheme() == "mqtt", "WAYBILL_MQTT_URL begins with {}://; only mqtt:// is supported", url.scheme());
     Ok(BrokerAddress {
         host: url.host_str().context("the MQTT address has no host")?.to_owned(),
         port: url.port().unwrap_or(MQTT_PORT),
@@ -228,7 +228,7 @@ fn broker_address(url: &str) -> Result<BrokerAddress> {
     })
 }
 
-/// The API where the role has it; health and metrics always.
+/// The API if the role has it; health and metrics always.
 async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<SocketAddr> {
     let state = api_state(args, checked, parts)?;
     let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
@@ -268,7 +268,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
     })
 }
 
-/// Runs until a signal asks for an end.
+/// Runs until a signal stops it.
 pub async fn run(args: &ServeArgs) -> Result<()> {
     let serving = start(args).await?;
     tracing::info!(http = %serving.http, "Waybill is ready.");
@@ -288,8 +288,8 @@ pub async fn stop_signal() -> Result<()> {
     Ok(())
 }
 
-/// Connects to nats-server and keeps connecting again when it goes away. `urls` names any servers of a cluster, with commas between them;
-/// the first one's user and password count. `name` also keeps its replies apart from other users'.
+/// Connects to nats-server and reconnects when the connection is lost. `urls` names any servers of a cluster, with commas between them;
+/// user and password are those of the first. `name` also keeps its replies apart from other users'.
 pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
     connect_with_rights(NATS_START_TIMEOUT, urls, name).await.map(|(client, _)| client)
 }
@@ -299,10 +299,10 @@ fn nats_addresses(urls: &str) -> Result<Vec<async_nats::ServerAddr>> {
     urls.split(',')
         .map(|url| url.trim().parse::<async_nats::ServerAddr>())
         .collect::<std::io::Result<Vec<_>>>()
-        .context("the address of nats-server is none, such as nats://user:password@host:4222")
+        .context("the address of nats-server is not valid; an example is nats://user:password@host:4222")
 }
 
-/// The same within a time, with what the server forbids the user.
+/// The same within a time limit, with the user's missing rights.
 pub async fn connect_with_rights(patience: Duration, urls: &str, name: &str) -> Result<(async_nats::Client, Rights)> {
     let addresses = nats_addresses(urls)?;
     let places: Vec<async_nats::ServerAddr> = addresses
@@ -331,7 +331,7 @@ pub async fn connect_with_rights(patience: Duration, urls: &str, name: &str) -> 
     }
 }
 
-/// Trying again won't help.
+/// Errors that a retry can't fix.
 fn is_refused(error: &async_nats::ConnectError) -> bool {
     use async_nats::ConnectErrorKind as Kind;
     matches!(error.kind(), Kind::Authentication | Kind::AuthorizationViolation)

@@ -1,10 +1,10 @@
-//! A fleet of real MQTT 3.1.1 devices: what a firmware does, so that a server can be tried against thousands of them.
+//! A fleet of real MQTT 3.1.1 devices that behave as firmware does, to try a server against thousands of them.
 //!
-//! [`Firmware`] is the pure part: commands, timers and boots go in, [`Action`]s come out. A thin shell per device owns one MQTT
-//! connection and carries the actions out. [`Fleet`] starts and watches many of them; the command line is in [`Args`] and [`run`].
+//! [`Firmware`] is the pure part: commands, timers and boots go in, [`Action`]s come out. A thin shell per device owns one MQTT connection
+//! and carries out the actions. [`Fleet`] starts and watches many of them; the command line is in [`Args`] and [`run`].
 //!
-//! Invariant: nothing here uses a type of the server. The device protocol is read a second time, on its own, so that both sides
-//! cannot be wrong together.
+//! Invariant: nothing here uses a type of the server. The device protocol is implemented a second time, independently, so that a mistake in
+//! one implementation shows.
 
 mod behaviour;
 mod cli;

@@ -1,7 +1,7 @@
 //! Real servers as child processes: nats-server and PostgreSQL for `waybill up`, the demo, the tests and the bench.
 //!
-//! Only own processes are ever stopped, and none outlives its parent: on Linux each child asks the kernel for a SIGKILL at the death of
-//! the thread that forked it, and one long-lived thread forks them all ([`spawner`]).
+//! Only own processes are stopped, and none outlives its parent: on Linux each child asks the kernel for a SIGKILL at the death of the
+//! thread that forked it, and one long-lived thread forks them all ([`spawner`]).
 
 mod cluster;
 mod data_dir;
@@ -33,7 +33,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts both servers with data under `data_dir`; data that is there is carried on with.
+    /// Starts both servers with data under `data_dir`; existing data is used.
     pub async fn start(tools: &Tools, data_dir: &Path, nats: NatsOptions) -> Result<Self> {
         let data_dir = DataDir::open(data_dir)?;
         let spawner = Spawner::start();
@@ -45,7 +45,7 @@ impl Stack {
         Ok(Self { nats, postgres, _data_dir: data_dir })
     }
 
-    /// Starts again what has ended by itself.
+    /// Restarts servers that have ended by themselves.
     pub async fn mend(&mut self) -> Result<()> {
         if self.nats.is_down() {
             tracing::warn!("nats-server has ended and is started again.");
@@ -58,7 +58,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Stops both in order and waits for them. Whoever only drops it kills them.
+    /// Stops both in order and waits for them. Dropping this kills them.
     pub async fn stop(&mut self) {
         self.nats.terminate().await;
         self.postgres.stop().await;

@@ -1,12 +1,12 @@
-//! Moments in time as people type them.
+//! Times on the command line.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use event_store::clock;
 
-/// How far ahead of this machine's clock a time may be: it may come from a server whose clock runs fast.
+/// How far a time may be ahead of this machine's clock: it may come from a server with another clock.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
-/// Reads a moment that has passed, for a flag of the command line.
+/// Parses a time in the past, for a command line flag.
 pub fn parse_past(text: &str) -> Result<DateTime<Utc>, String> {
     past(text, clock::now())
 }

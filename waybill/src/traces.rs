@@ -1,6 +1,6 @@
-//! Traces of requests and commands, sent to a collector that speaks OTLP over HTTP; off unless an endpoint is set.
+//! Traces of requests and commands, sent to a collector by OTLP over HTTP; off unless an endpoint is set.
 //!
-//! Spans are kept in a bounded queue and sent by a thread of their own, so a collector that is away or slow costs nothing but its spans.
+//! Spans are kept in a bounded queue and sent by a thread of their own. If a collector is down or slow, spans are lost, but nothing waits.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 const CRATES: [&str; 7] =
     ["waybill", "command_api", "event_store", "process_managers", "mqtt_bridge", "projections", "domain"];
 const PATH: &str = "/v1/traces";
-/// The variable by which other programs name the collector.
+/// The variable in which other programs have the collector's address.
 const ENDPOINT_STANDARD: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Where a serving process sends traces.
@@ -46,7 +46,7 @@ pub struct TraceArgs {
 }
 
 impl TraceArgs {
-    /// The export that is wanted; none by default.
+    /// The requested export; none by default.
     pub fn traces(&self) -> Result<Option<Traces>> {
         let standard = || std::env::var(ENDPOINT_STANDARD).ok();
         let endpoint = self.otlp_endpoint.clone().or_else(standard).filter(|endpoint| !endpoint.is_empty());
@@ -77,18 +77,18 @@ impl Traces {
         Ok(Self(SdkTracerProvider::builder().with_span_processor(processor).with_resource(resource).build()))
     }
 
-    /// What `tracing` hands spans to.
+    /// The layer that `tracing` passes spans to.
     pub fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
     where
         S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
         let tracer = self.0.tracer("waybill");
-        // Without the hint libraries ask whether finer levels are wanted, and asking makes the next span that comes look unwanted.
+        // Without the hint, libraries check whether finer levels are enabled, and that check makes the next span look disabled.
         let filter = filter_fn(is_ours).with_max_level_hint(LevelFilter::INFO);
         tracing_opentelemetry::layer().with_tracer(tracer).with_filter(filter).boxed()
     }
 
-    /// Sends what is left. Blocks for a bounded time.
+    /// Sends the remaining spans. Blocks for a bounded time.
     pub fn end(self) {
         if let Err(error) = self.0.shutdown_with_timeout(END_TIMEOUT) {
             tracing::debug!(%error, "the last traces were not sent");
@@ -96,16 +96,16 @@ impl Traces {
     }
 }
 
-/// Our own spans, and what was logged in them.
+/// Spans of this project's crates, and events within them.
 fn is_ours(metadata: &Metadata<'_>) -> bool {
     let of_crate = metadata.target().split("::").next().unwrap_or_default();
     CRATES.contains(&of_crate) && *metadata.level() <= Level::INFO
 }
 
-/// Where traces go: the endpoint's own path when it has one, else the standard one.
+/// The URL for traces: with the endpoint's own path if it has one, otherwise the standard path.
 fn address(endpoint: &str) -> Result<String> {
     let example = "such as http://127.0.0.1:4318";
-    let url = reqwest::Url::parse(endpoint).with_context(|| format!("the OTLP endpoint is no URL, {example}"))?;
+    let url = reqwest::Url::parse(endpoint).with_context(|| format!("the OTLP endpoint is not a URL, {example}"))?;
     ensure!(
         url.scheme() == "http" && url.has_host(),
         "the OTLP endpoint begins with {}://, must begin with http://, {example}",
@@ -115,7 +115,7 @@ fn address(endpoint: &str) -> Result<String> {
     Ok(if end.ends_with(PATH) { end.to_owned() } else { format!("{end}{PATH}") })
 }
 
-/// Sends on the process's own runtime: the thread that asks has none.
+/// Sends on the process's own runtime, because the exporter's thread has none.
 struct Client {
     http: reqwest::Client,
     runtime: Handle,
@@ -134,7 +134,7 @@ impl Client {
         Ok(Self { http, runtime: Handle::current(), is_down: AtomicBool::new(false) })
     }
 
-    /// One line when the collector goes and one when it is back.
+    /// Logs one line when the collector goes down and one when it is back.
     fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let error = match outcome {
             Ok(response) if response.status().is_success() => None,

@@ -14,13 +14,13 @@ use crate::secrets::write_private;
 use crate::serve::{self, Serving};
 use crate::stack::{NatsOptions, Passwords, Stack, Tools, ensure_free, free_port};
 
-/// In the data directory: where this stack's PostgreSQL is, for `waybill replay` and `waybill rebuild`.
+/// File in the data directory with the address of this stack's PostgreSQL, for `waybill replay` and `waybill rebuild`.
 pub const DATABASE_URL_FILE: &str = "database-url";
-/// The same of nats-server, with the service's user.
+/// The same for nats-server, with the service's user.
 pub const NATS_URL_FILE: &str = "nats-url";
-/// The same of the MQTT listener, as host and port.
+/// The same for the MQTT listener, as host and port.
 pub const MQTT_ADDRESS_FILE: &str = "mqtt-address";
-/// The same of the API.
+/// The same for the API.
 pub const API_URL_FILE: &str = "api-url";
 
 /// Interval of checking that the servers run.
@@ -29,7 +29,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the start waits for the read models' tables.
 const TABLES_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where everything listens and keeps its data.
+/// Addresses and data directory.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Address of the HTTP API
@@ -94,7 +94,7 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
     serve
 }
 
-/// Flags and environment: they still work for everything that isn't settled by the stack.
+/// Other settings still come from flags and environment.
 fn given(extra: &[&str]) -> ServeArgs {
     #[derive(Parser)]
     struct Only {
@@ -138,7 +138,7 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
         never = keep_running(&mut stack) => match never {},
     };
     write_places(&args.data_dir, &stack, serving.http)?;
-    // Otherwise the first reads would find no tables. If the tables can't be made, the reads and the log say why.
+    // Otherwise the first reads would find no tables. If the tables can't be created, the reads and the log say why.
     tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
 }
@@ -152,7 +152,7 @@ pub async fn run(args: &Args) -> Result<()> {
     out::tell(format_args!("  MQTT  {}", nats.mqtt_listen()));
     out::tell(format_args!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen()));
     out::tell(format_args!("  data  {}", args.data_dir.display()));
-    out::tell("Ctrl-C stops it; the next start carries on.");
+    out::tell("Ctrl-C stops it; the next start continues with the same data.");
     tokio::select! {
         stopped = serve::stop_signal() => stopped?,
         never = keep_running(&mut running.stack) => match never {},

@@ -1,7 +1,7 @@
-//! FEED: one channel, one message per event type and version, from the golden files of the public language.
+//! FEED: one channel, one message per event type and version, from the golden files of the feed.
 //!
-//! A schema says what its golden example shows: names, types, formats. What the public language promises beyond that is in
-//! [`super::feed_fields`]: meanings, and which objects are maps.
+//! A schema follows from its golden example: names, types, formats. The rest is in [`super::feed_fields`]: meanings, and which objects are
+//! maps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +18,12 @@ use super::{Part, in_channel, messages_of, schema_ref};
 
 /// `{event}.v{version}`, and the text of the file.
 pub(super) const GOLDEN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/feed_golden.rs"));
-/// What each event means, as in docs/events.md.
+/// The meaning of each event, as in docs/events.md.
 const MEANINGS: &str = include_str!("../../../domain/src/events/meanings.txt");
 const CHANNEL: &str = "feed";
 const DAY_S: u64 = 24 * 60 * 60;
 
-/// A message of FEED as on file.
+/// A message of FEED in a golden file.
 #[derive(Deserialize)]
 pub(super) struct Golden {
     pub(super) subject: String,
@@ -47,7 +47,8 @@ pub(super) fn part() -> Result<Part> {
     let (mut aggregates, mut events) = (BTreeSet::new(), BTreeSet::new());
     for (name, text) in GOLDEN {
         let golden = Golden::read(name, text)?;
-        let (aggregate, event) = golden.event().with_context(|| format!("{} is no subject of FEED", golden.subject))?;
+        let (aggregate, event) =
+            golden.event().with_context(|| format!("{} is not a subject of FEED", golden.subject))?;
         aggregates.insert(aggregate.to_owned());
         events.insert(event.to_owned());
         part.messages.insert(format!("feed.{name}"), message(name, aggregate, event, &golden));
@@ -76,7 +77,7 @@ fn channel(names: &[&str], aggregates: &BTreeSet<String>, events: &BTreeSet<Stri
         ),
         "servers": [{ "$ref": "#/servers/nats" }],
         "parameters": {
-            "tenant": { "description": "Whose event it is.", "examples": ["acme"] },
+            "tenant": { "description": "The tenant of the event.", "examples": ["acme"] },
             "aggregate": { "description": "First half of the event's name.", "enum": aggregates },
             "event": { "description": "Second half of the event's name.", "enum": events },
         },
@@ -88,7 +89,7 @@ fn message(name: &str, aggregate: &str, event: &str, golden: &Golden) -> Value {
     let kind = format!("{aggregate}.{event}");
     let fixed = json!({ "properties": { "ce-type": { "const": golden.headers.get("ce-type") } } });
     let mut data = schema_of("data", golden.body.get("data").unwrap_or(&Value::Null));
-    // A campaign's event always names the campaign, a firmware's the firmware; others may.
+    // A campaign's event always names the campaign, a firmware's the firmware; other events may.
     let own_id = format!("{aggregate}_id");
     if data["properties"].get(&own_id).is_some() && !ALWAYS.contains(&&*own_id) {
         data["required"] = json!([own_id]);
@@ -100,7 +101,7 @@ fn message(name: &str, aggregate: &str, event: &str, golden: &Golden) -> Value {
         "description": format!("Subject `feed.{{tenant}}.{kind}`."),
         "contentType": "application/json",
         "correlationId": {
-            "description": "The same for all that follows from one request.",
+            "description": "The same for all events that follow from one request.",
             "location": "$message.payload#/correlation_id",
         },
         "headers": { "allOf": [schema_ref("FeedHeaders"), fixed] },
@@ -117,8 +118,8 @@ fn headers_schema() -> Value {
     let text = |text: &str| json!({ "type": "string", "description": text });
     let mut properties = json!({
         "ce-specversion": { "type": "string", "const": "1.0" },
-        "ce-id": text("The event's place in the log, `{sequence}-{index}`: unique, and the same when a message is sent again."),
-        "ce-type": text("`waybill.{event}.v{version}`: a new version when a field changes its meaning or goes."),
+        "ce-id": text("The event's position in the log, `{sequence}-{index}`: unique, and the same if a message is sent again."),
+        "ce-type": text("`waybill.{event}.v{version}`: the version rises when a field is removed or changes its meaning."),
         "ce-source": text("`/waybill/{tenant}`."),
         "ce-subject": text("Id of the device, campaign or firmware."),
         "ce-time": { "type": "string", "format": "date-time", "description": "When the event was recorded. Order is by position, not by time." },
@@ -127,34 +128,34 @@ fn headers_schema() -> Value {
     properties[POSITION_HEADER] = text("The same as `ce-id`.");
     let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
     properties[TRACE_HEADER] =
-        text("W3C trace context of the request that led to the event; absent where none did directly.");
+        text("W3C trace context of the request that led to the event; absent if no request led to it directly.");
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
 fn body_schema() -> Value {
     let id = |text: &str| json!({ "type": "string", "format": "uuid", "description": text });
     let mut causation = id(
-        "`command_id` of the record that led to this one; null where somebody wanted it. That record may be an internal one.",
+        "`command_id` of the record that led to this one; null if its actor started it. That record may be an internal one.",
     );
     causation["type"] = json!(["string", "null"]);
     let mut properties = json!({
         "tenant": { "type": "string" },
         "id": { "type": "string", "description": "Id of the device, campaign or firmware." },
-        "version": { "type": "integer", "minimum": 1, "description": "Number of events of this thing up to and with this one." },
-        "actor": { "type": "string", "description": "Who wanted it: an opaque id." },
-        "correlation_id": id("The same for all that follows from one request."),
+        "version": { "type": "integer", "minimum": 1, "description": "Number of events of the aggregate up to this one, inclusive." },
+        "actor": { "type": "string", "description": "Who caused it: an opaque id." },
+        "correlation_id": id("The same for all events that follow from one request."),
         "causation_id": causation,
-        "data": { "type": "object", "description": "What is particular to the event. Fields that don't apply are absent." },
+        "data": { "type": "object", "description": "The fields of this event type. Fields that don't apply are absent." },
     });
     let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
     properties["causation_position"] = json!({
         "type": "string",
-        "description": "Position of that record, `{sequence}-0`. Absent where there is none.",
+        "description": "Position of that record, `{sequence}-0`. Absent if there is none.",
     });
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-/// The schema of a field, as its example shows it.
+/// The schema of a field, from its example.
 pub(super) fn schema_of(name: &str, example: &Value) -> Value {
     let mut schema = match example {
         Value::Null => json!({}),

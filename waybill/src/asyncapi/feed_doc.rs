@@ -1,4 +1,4 @@
-//! docs/feed.md: which events FEED has, what ends with them, and what each field means, from the golden files of the public language.
+//! docs/feed.md: the events of FEED, which of them are final, and the meaning of each field, from the golden files of the feed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,25 +10,25 @@ use super::feed::{GOLDEN, Golden, summary};
 use super::feed_fields::{MAPS, meaning};
 
 const REGENERATE: &str = "WAYBILL_REGENERATE";
-/// Objects whose fields are those of something else.
+/// Objects whose fields are those of other objects.
 const OTHERS: [&str; 2] = ["changed", "changes"];
 const INTRO: &str = "# The public feed\n\n\
     Generated; `WAYBILL_REGENERATE=1 cargo test -p waybill --lib asyncapi` writes it anew. Every message is one CloudEvents 1.0 event in NATS \
     binary mode: attributes are headers (`ce-id`, `ce-type`, `ce-time`, `ce-subject`), the body is JSON. Its schema is in \
     [asyncapi.json](asyncapi.json).\n\n\
-    **Subject.** `feed.{tenant}.{event}`, for example `feed.default.campaign.started`. JetStream stream FEED, kept 30 days, each event once and in \
-    the order of the log; `ce-id` is the same when a message comes again.\n\n\
+    **Subject.** `feed.{tenant}.{event}`, for example `feed.default.campaign.started`. JetStream stream FEED, kept for 30 days, each event once and in \
+    the order of the log; `ce-id` is the same if a message is sent again.\n\n\
     **Reading.** `POST /api/v1/feed/consumers {\"name\":\"reports\",\"filter\":\"campaign.*\"}` makes a durable pull consumer with one tenant's \
-    events; its reply says whom to connect as. `examples/feed_subscriber.py --consumer default_reports` pulls from it. Without a consumer: \
-    subscribe to `feed.>`, or read by direct get.\n\n\
-    **Free text isn't in the feed**, but for the names of campaigns (name no person in them): names of devices, descriptions, reasons and messages \
-    of devices may be personal. Look them up by id: `GET /api/v1/campaigns/{id}`, `GET /api/v1/devices/{id}`.\n\n\
-    **Members of a campaign** are in `plan.chunk_written`; the plan counts once `campaign.planned` follows. A member gets an `update.queued` with the \
-    `campaign_id` when its turn comes. One that has none when the campaign ends ended without an update, and the last event says how: \
-    after `device.decommissioned` it is out of service, after `campaign.cancelled` cancelled, after `campaign.finished` expired. One whose update has \
-    not ended then has a last event still to come.\n\n\
+    events; its reply names the NATS account to connect with. `examples/feed_subscriber.py --consumer default_reports` pulls from it. Without a \
+    consumer: subscribe to `feed.>`, or read by direct get.\n\n\
+    **Free text isn't in the feed**, except the names of campaigns (don't put names of persons into them): names of devices, descriptions, reasons \
+    and messages of devices may be personal. Look them up by id: `GET /api/v1/campaigns/{id}`, `GET /api/v1/devices/{id}`.\n\n\
+    **Members of a campaign** are in `plan.chunk_written`; the plan is valid once `campaign.planned` follows. A member gets an `update.queued` with \
+    the `campaign_id` when its turn comes. A member that has none when the campaign ends will get no update, and the last event says why: \
+    after `device.decommissioned` it is out of service, after `campaign.cancelled` cancelled, after `campaign.finished` expired. If a member's update \
+    has not ended by then, its last event still follows.\n\n\
     **The end of an update** is one of the events with *the update* under *ends*; `update.reported_late` and `device.version_regressed` may follow. \
-    A campaign that has ended goes on with `campaign.retried`.\n\n";
+    A campaign that has ended continues after `campaign.retried`.\n\n";
 
 fn document() -> String {
     let mut text = format!("{INTRO}| event | version | ends | fields of `data` | meaning |\n|---|---|---|---|---|\n");
@@ -49,7 +49,7 @@ fn document() -> String {
     text
 }
 
-/// The names of all fields, however deep, but for those that are data.
+/// The names of all fields at any depth, except names that are data.
 fn collect(value: &Value, names: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {

@@ -1,6 +1,6 @@
 //! The device protocol: a channel for each topic, its operation, and the messages on it.
 //!
-//! Addresses are built by the bridge's own [`DeviceTopic`]; the match in [`describe`] makes the compiler ask for every new channel.
+//! Addresses are built by the bridge's own [`DeviceTopic`]; the match in [`describe`] makes the compiler report every new channel.
 
 use std::iter::successors;
 
@@ -13,13 +13,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Part, in_channel, messages_of, mqtt_commands, mqtt_reports};
 
-/// Ids of the topics from which addresses are made.
+/// Ids in the topics from which addresses are made.
 const TENANT: &str = "tenant";
 const DEVICE: &str = "device";
 const ORDINAL: u32 = 17;
 const OFFSET: u64 = 4_096;
 
-/// Who sends on a channel, if anybody does today.
+/// The sender on a channel, if it is used today.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     ToDevice,
@@ -27,7 +27,7 @@ enum Way {
     Reserved,
 }
 
-/// What stands in the description about one channel.
+/// The description of one channel.
 struct Described {
     /// Name of the channel.
     name: &'static str,
@@ -95,7 +95,7 @@ fn describe(channel: Channel) -> Described {
         name,
         way: Way::Reserved,
         operation: "",
-        text: format!("{what} Reserved for devices without HTTP: not read, and not answered, by this version."),
+        text: format!("{what} Reserved for devices without HTTP: this version doesn't read or answer it."),
         messages: &[],
     };
     match channel {
@@ -103,7 +103,7 @@ fn describe(channel: Channel) -> Described {
             name: "commands",
             way: Way::ToDevice,
             operation: "command",
-            text: "What the device should be doing now: state, not a queue. Retained; empty when there is nothing to do. Subscribe with \
+            text: "What the device should do now: state, not a queue. Retained; empty if there is nothing to do. Subscribe with \
                    QoS 0 in a clean session, once after each connect, and then ask with `commands/get`. QoS 1 works too, and costs a \
                    JetStream consumer per device."
                 .to_owned(),
@@ -113,30 +113,30 @@ fn describe(channel: Channel) -> Described {
             name: "commandsGet",
             way: Way::FromDevice,
             operation: "askForCommand",
-            text: "Asks for the command once more, with a fresh link. The answer comes on `commands`, not retained.".to_owned(),
+            text: "Asks for the command again, with a fresh link. The answer comes on `commands`, not retained.".to_owned(),
             messages: &["commandsGet"],
         },
         Channel::UpdateStatus { .. } => from_device(
             "updateStatus",
             "report",
-            "How an update is going. A report is judged against what Waybill knows of (ordinal, attempt); one on an update that isn't \
-             under way is answered with the command that stands.",
+            "Progress of an update. A report is judged by the state of its (ordinal, attempt). If that update isn't under way, the \
+             answer is the current command.",
             &["report"],
         ),
         Channel::Status => from_device(
             "status",
             "presence",
-            "That the device is there and what it runs: the proof of an update. Published after every boot; also the last will, with the \
+            "Presence and running versions: the proof of an update. Published after every boot; also the last will, with the \
              same `session`.",
             &["presence"],
         ),
-        Channel::Info => from_device("info", "info", "What the device is. Published after a boot or a change.", &["info"]),
+        Channel::Info => from_device("info", "info", "Description of the device. Published after a boot or a change.", &["info"]),
         Channel::Telemetry => Described {
             text: format!("Measurements. At most {MEASUREMENTS_MAX_BYTES} bytes. QoS 1, never retained."),
             ..from_device("telemetry", "telemetry", "", &["telemetry"])
         },
-        Channel::FirmwareGet { .. } => reserved("firmwareGet", "Asks for pieces of a firmware."),
-        Channel::FirmwareChunk { .. } => reserved("firmwareChunk", "A piece of a firmware, from `offset` on."),
+        Channel::FirmwareGet { .. } => reserved("firmwareGet", "Asks for chunks of a firmware."),
+        Channel::FirmwareChunk { .. } => reserved("firmwareChunk", "A chunk of a firmware, from `offset` on."),
     }
 }
 
@@ -172,7 +172,7 @@ fn parameters(address: &str) -> Map<String, Value> {
         ("tenant", format!("`[a-z0-9][a-z0-9-]*`, at most {TENANT_ID_MAX_BYTES} bytes."), "acme"),
         ("device", format!("`[A-Za-z0-9][A-Za-z0-9_:-]*`, at most {DEVICE_ID_MAX_BYTES} bytes; case matters."), "d-1"),
         ("ordinal", format!("Number of the update, counted per device from 1 to {ORDINAL_MAX}."), "17"),
-        ("offset", "First byte of the piece.".to_owned(), "4096"),
+        ("offset", "First byte of the chunk.".to_owned(), "4096"),
     ];
     known
         .into_iter()

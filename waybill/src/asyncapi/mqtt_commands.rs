@@ -1,4 +1,4 @@
-//! What a device is told. Examples are written by the bridge's own wire types; a test holds the schemas to them.
+//! Commands to devices. The bridge's own wire types write the examples; a test checks the schemas against them.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::ORDINAL_MAX;
@@ -26,14 +26,14 @@ pub(super) fn messages() -> Map<String, Value> {
     };
     let none = message("None", "Answers `commands/get` when there is nothing to do; never retained.", &[none()]);
     let cleared = json!({
-        "summary": "An empty payload: there is nothing to do. What a live subscriber sees when the retained command is cleared.",
+        "summary": "An empty payload: there is nothing to do. A live subscriber gets it when the retained command is cleared.",
         "contentType": "application/octet-stream",
         "payload": { "type": "string", "maxLength": 0 },
     });
     let orders = [order(CommandName::Cancel), order(CommandName::Activate)];
     [
         ("install", message("Install", "Install this firmware.", &[install()])),
-        ("order", message("Order", "Take an update back, or let a staged one go on.", &orders)),
+        ("order", message("Order", "Cancel an update, or activate a staged one.", &orders)),
         ("none", none),
         ("cleared", cleared),
     ]
@@ -49,7 +49,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         .collect()
 }
 
-/// An object all of whose fields are always there.
+/// An object with only required fields.
 fn object(properties: Value) -> Value {
     let required: Vec<_> = properties.as_object().into_iter().flat_map(Map::keys).cloned().collect();
     json!({ "type": "object", "properties": properties, "required": required })
@@ -59,14 +59,14 @@ fn protocol() -> Value {
     json!({ "type": "integer", "const": PROTOCOL, "description": "Version of the protocol." })
 }
 
-/// What names a command, in both of its forms.
+/// The fields that identify a command, in both of its forms.
 fn named(commands: &[&str], mut more: Value) -> Value {
     more["v"] = protocol();
     more["command"] = json!({ "type": "string", "enum": commands });
     more["seq"] = json!({ "type": "integer", "minimum": 1, "description": "Rises with every change of a device's command; ignore a lower one." });
     more["update_id"] = json!({ "type": "string", "description": "`{device}~{ordinal}`." });
     more["ordinal"] = json!({ "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX, "description": "Number of the update on this device." });
-    more["attempt"] = json!({ "type": "integer", "minimum": 1, "description": "The try within the update; a higher one means: start over." });
+    more["attempt"] = json!({ "type": "integer", "minimum": 1, "description": "The attempt of the update; a higher one means: start over." });
     object(more)
 }
 
@@ -76,12 +76,12 @@ fn install_schema() -> Value {
         &["ota_update"],
         json!({
             "kind": { "type": "string", "enum": ["update", "rollback"] },
-            "component": { "type": "string", "description": "What is to be replaced, `firmware` if nothing else was said." },
+            "component": { "type": "string", "description": "The component to replace; `firmware` by default." },
             "firmware_id": { "type": "string", "format": "uuid" },
             "version": { "type": "string", "maxLength": VERSION_MAX_BYTES, "description": "Compared as text with what the device reports." },
             "size": { "type": "integer", "description": "Bytes." },
             "sha256": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
-            "url": { "type": "string", "format": "uri", "maxLength": URL_MAX_BYTES, "description": "Good until `expires_at`; when it is refused, ask with `commands/get`." },
+            "url": { "type": "string", "format": "uri", "maxLength": URL_MAX_BYTES, "description": "Valid until `expires_at`; if it is refused, ask with `commands/get`." },
             "signatures": {
                 "type": "array",
                 "items": object(json!({
@@ -93,7 +93,7 @@ fn install_schema() -> Value {
             "activate": { "type": "boolean", "description": "False: install, then stop at `staged`." },
             "time": instant("The server's clock."),
             "expires_at": instant("End of the link."),
-            "expires_in_s": { "type": "integer", "description": "The same for a device without a clock, in seconds." },
+            "expires_in_s": { "type": "integer", "description": "Seconds until then, for a device without a clock." },
         }),
     )
 }

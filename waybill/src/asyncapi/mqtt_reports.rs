@@ -1,4 +1,5 @@
-//! What a device says. Schemas and examples by hand; a test reads every example, word and code with the bridge's own wire types.
+//! Messages of devices. Schemas and examples are written by hand; a test parses every example, status and code with the bridge's wire
+//! types.
 
 use domain::device::CODE_MAX_BYTES;
 use domain::ids::ORDINAL_MAX;
@@ -7,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::schema_ref;
 
-/// What a device may say of an update.
+/// The statuses that a device may report for an update.
 pub(super) const STATUSES: [&str; 12] = [
     "received",
     "deferred",
@@ -22,7 +23,7 @@ pub(super) const STATUSES: [&str; 12] = [
     "cancelled",
     "cancel_refused",
 ];
-/// The protocol's own codes; makers have theirs under `x_`.
+/// The protocol's own codes; makers' codes begin with `x_`.
 pub(super) const CODES: [&str; 16] = [
     "no_space",
     "busy",
@@ -45,10 +46,10 @@ pub(super) const CODES: [&str; 16] = [
 pub(super) fn messages() -> Map<String, Value> {
     let asks = "Asks for the command. The payload doesn't matter.";
     [
-        ("commandsGet", message(asks, json!({ "description": "Anything; by custom an empty object." }), &[json!({})])),
-        ("report", message("How an update is going.", schema_ref("Report"), &report_examples())),
+        ("commandsGet", message(asks, json!({ "description": "Any payload; usually an empty object." }), &[json!({})])),
+        ("report", message("Progress of an update.", schema_ref("Report"), &report_examples())),
         ("presence", message("Presence and proof.", schema_ref("Presence"), &presence_examples())),
-        ("info", message("What the device is.", schema_ref("Info"), &info_examples())),
+        ("info", message("Description of the device.", schema_ref("Info"), &info_examples())),
         ("telemetry", message("Measurements.", schema_ref("Telemetry"), &telemetry_examples())),
     ]
     .map(|(name, message)| (name.to_owned(), message))
@@ -100,7 +101,7 @@ pub(super) fn telemetry_examples() -> Vec<Value> {
 }
 
 fn code() -> Value {
-    let own = "Why: one of the protocol's, or the maker's own. Anything else is kept as `x_unknown`, with the text in front of the message.";
+    let own = "Why: one of the protocol's codes, or the maker's own. Any other code is stored as `x_unknown`, with its text before the message.";
     json!({
         "type": "string",
         "maxLength": CODE_MAX_BYTES,
@@ -118,7 +119,7 @@ fn versions() -> Value {
         "type": "object",
         "maxProperties": 16,
         "additionalProperties": { "type": "string", "maxLength": VERSION_MAX_BYTES },
-        "description": "What runs, per component.",
+        "description": "Running version, per component.",
     })
 }
 
@@ -139,13 +140,13 @@ fn report() -> Value {
             "status": {
                 "type": "string",
                 "enum": STATUSES,
-                "description": "`completed` is a claim: an update is confirmed by `status` after the reboot. Words of older firmware are taken too: `complete`, `installed`, `preparing`, `in_progress`, `applying`.",
+                "description": "`completed` is only a claim: `status` after the reboot confirms the update. Statuses of older firmware are accepted, too: `complete`, `installed`, `preparing`, `in_progress`, `applying`.",
             },
-            "progress": { "type": "number", "minimum": 0, "maximum": 100, "description": "Per cent of the present phase." },
+            "progress": { "type": "number", "minimum": 0, "maximum": 100, "description": "Per cent of the current phase." },
             "bytes": { "type": "integer", "minimum": 0, "description": "Received so far." },
-            "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of what was received." },
+            "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of the received bytes." },
             "code": schema_ref("Code"),
-            "message": { "type": "string", "description": "Cut to 256 characters. Nothing personal." },
+            "message": { "type": "string", "description": "Cut to 256 characters. Must not contain personal data." },
             "retry_after_s": { "type": "integer", "minimum": 0, "description": "With `deferred`. A further report sets another time, longer or shorter." },
             "ts": instant(),
         },
@@ -159,7 +160,7 @@ fn presence() -> Value {
         "properties": {
             "status": { "type": "string", "enum": ["online", "offline"], "description": "`offline` in the last will." },
             "session": mark("New for each connection; the will of an older session is ignored."),
-            "boot_id": mark("New after each boot: an update is confirmed by another one than at `received`."),
+            "boot_id": mark("New after each boot: an update is confirmed when it differs from the one at `received`."),
             "firmware_version": firmware_version(),
             "versions": versions(),
             "trial": { "type": "boolean", "description": "True until the running image is marked good." },
@@ -170,7 +171,7 @@ fn presence() -> Value {
             "last_update": {
                 "type": "object",
                 "required": ["ordinal", "attempt", "status"],
-                "description": "The last thing the device knows of an update, in case a report was lost. It heals that report and does nothing else: `deferred` here begins no deferral.",
+                "description": "The last status of an update that the device knows, in case a report was lost. It replaces that report and has no other effect: `deferred` here begins no deferral.",
                 "properties": {
                     "ordinal": { "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX },
                     "attempt": { "type": "integer", "minimum": 0, "maximum": u16::MAX },
@@ -197,7 +198,7 @@ fn info() -> Value {
                 "type": "object",
                 "maxProperties": TAGS_MAX,
                 "additionalProperties": { "type": ["string", "number", "boolean"] },
-                "description": "Kept as text.",
+                "description": "Stored as text.",
             },
         },
     })

@@ -1,4 +1,4 @@
-//! The description says what the code does: every topic, every word, every example, every event.
+//! The description agrees with the code: every topic, status, example and event.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn every_topic_of_the_bridge_occurs() {
     }
 }
 
-/// Wrong topics are read, too, for what is said of them; commands never.
+/// Wrong topics are read, too, to dead-letter their messages; commands never.
 #[test]
 fn what_is_received_is_read_and_no_command_is() {
     let fits = |filter: &str, subject: &str| {
@@ -185,7 +185,7 @@ fn every_public_event_has_its_message() {
 #[test]
 fn golden_files_have_the_headers_and_fields_that_are_described() {
     let part = feed::part().unwrap();
-    // The files show events that nobody's trace and no other record led to: what only those have is optional.
+    // Events in the files have no trace and no cause, so the fields for these are optional.
     let optional = [("FeedHeaders", "ce-traceparent"), ("FeedBody", "causation_position")];
     let names = |schema: &str| {
         let mut names: BTreeSet<String> =

@@ -15,9 +15,9 @@ const BULK_DEVICES: usize = 1_000;
 const POLL: Duration = Duration::from_millis(250);
 /// Longest wait for all devices to connect.
 const ONLINE_TIMEOUT: Duration = Duration::from_secs(300);
-/// A campaign that doesn't change for this long is stuck.
+/// A campaign without a change for this long is stuck.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(120);
-/// At work at the same time: a tenth of the fleet, within these bounds.
+/// Slots: a tenth of the fleet, within these bounds.
 const CONCURRENT_RANGE: (u32, u32) = (50, 500);
 
 pub(super) async fn register(api: &ApiClient, devices: &[DeviceSpec]) -> Result<()> {
@@ -77,7 +77,7 @@ pub(super) async fn create_and_start(api: &ApiClient, firmware_id: &str, devices
     Ok(id)
 }
 
-/// Shows the campaign until it has ended or a gate has stopped it and its devices have come to rest; returns the last status.
+/// Shows the campaign until it has ended, or until a gate has stopped it and no device is working; returns the last status.
 pub(super) async fn watch(api: &ApiClient, id: &str) -> Result<Value> {
     let mut bars: Option<Bars> = None;
     let mut last = (Value::Null, Instant::now());

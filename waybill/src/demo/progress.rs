@@ -1,4 +1,4 @@
-//! What the demo shows while the campaign runs: a bar per wave, on standard error.
+//! Progress of the demo's campaign: a bar per wave, on standard error.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What the demo prints at the end: a summary, one device's history, and one line of JSON for scripts.
+//! Output at the end of the demo: a summary, one device's history, and one line of JSON for scripts.
 
 use serde_json::{Value, json};
 
@@ -57,7 +57,7 @@ pub(super) fn print_summary(status: &Value, totals: &Totals) {
     ));
 }
 
-/// One device's history as the audit sees it.
+/// One device's history, as in the audit.
 pub(super) fn print_history(device: &str, history: &Value) {
     out::tell(format_args!("\nhistory of device {device}:"));
     for item in history["items"].as_array().into_iter().flatten() {

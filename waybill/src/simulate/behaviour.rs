@@ -1,24 +1,24 @@
-//! What goes wrong on a device, and how a fleet is mixed from such devices.
+//! Faults of a device, and the mix of faults in a fleet.
 //!
-//! A device's behaviour follows from the seed and its id alone: the same fleet misbehaves the same way again.
+//! A device's behaviour depends only on the seed and its id: the same fleet has the same faults every time.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What one device does wrong. All false: a good device.
+/// Faults of one device. All false: a correct device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Behaviour {
-    /// Reports `failed` after installing, always for the first firmware it is given.
+    /// Reports `failed` after installing, always for the first firmware that it gets.
     pub fail: bool,
     /// Goes silent half-way through its first download, and stays connected.
     pub stall: bool,
-    /// Says `completed`, and boots the old version.
+    /// Reports `completed`, and boots the old version.
     pub lie: bool,
-    /// Goes away to reboot, and comes back later with the old version.
+    /// Disconnects to reboot, and comes back later with the old version.
     pub come_back_old: bool,
     /// Runs the new version for a while, then reports the old one again.
     pub fall_back: bool,
-    /// Not there at all, until it is told to be.
+    /// Off until it is switched on.
     pub offline: bool,
     /// Loses power between `received` and `installing`, once per update.
     pub die_after_received: bool,
@@ -30,24 +30,24 @@ pub struct Behaviour {
     pub duplicate: bool,
     /// Swaps each pair of reports.
     pub reverse: bool,
-    /// Takes no notice of `cancel`.
+    /// Ignores `cancel`.
     pub ignore_cancel: bool,
     /// Answers after a long while.
     pub late: bool,
-    /// Reports carry no time.
+    /// Reports have no time.
     pub no_clock: bool,
-    /// Defers once per update, and carries on when commanded again.
+    /// Defers once per update, and continues when commanded again.
     pub defer: bool,
 }
 
 impl Behaviour {
-    /// True when an update to the first firmware it is given cannot succeed.
+    /// True if an update to the first firmware that it gets can't succeed.
     pub(super) fn spoils(self) -> bool {
         self.fail || self.lie || self.come_back_old
     }
 }
 
-/// Percentages (0 to 100) of a fleet. The first five exclude one another; the others are drawn on their own and combine.
+/// Percentages (0 to 100) of a fleet. The first five exclude one another; the others are independent and combine.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub struct Mix {
     /// % that report `failed` after installing
@@ -83,22 +83,22 @@ pub struct Mix {
     /// % that swap each pair of reports
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub reverse: f64,
-    /// % that take no notice of `cancel`
+    /// % that ignore `cancel`
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub ignore_cancel: f64,
     /// % that answer after a long while
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub late: f64,
-    /// % whose reports carry no time
+    /// % whose reports have no time
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub no_clock: f64,
-    /// % that defer first and carry on when commanded again
+    /// % that defer first and continue when commanded again
     #[arg(long, default_value_t = 0.0, value_name = "PERCENT")]
     pub defer: f64,
 }
 
 impl Mix {
-    /// What this device does wrong: always the same for one seed and id.
+    /// The faults of this device: always the same for one seed and id.
     pub fn behaviour(&self, seed: u64, device_id: &str) -> Behaviour {
         let drawn = |name: &str, percent: f64| roll(seed, device_id, name) < percent;
         let mut end = roll(seed, device_id, "end");
@@ -126,7 +126,7 @@ impl Mix {
         }
     }
 
-    /// What is wrong with these percentages, if anything.
+    /// The error in these percentages, if any.
     pub fn problem(&self) -> Option<String> {
         let ends = [self.fail, self.stall, self.lie, self.come_back_old, self.fall_back];
         let others = [
@@ -149,7 +149,7 @@ impl Mix {
     }
 }
 
-/// A number in 0..100 that depends on nothing but its arguments.
+/// A number in 0..100 that depends only on its arguments.
 pub(super) fn roll(seed: u64, device_id: &str, name: &str) -> f64 {
     let mut hash = Sha256::new();
     hash.update(seed.to_be_bytes());

@@ -15,7 +15,7 @@ use super::pace::Pace;
 use super::register::register;
 use crate::out;
 
-/// Between two status lines.
+/// Interval of status lines.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs a fleet of simulated devices until Ctrl-C, then prints one JSON object.
@@ -53,16 +53,16 @@ pub struct Args {
     pub seed: u64,
     #[command(flatten)]
     pub mix: Mix,
-    /// Download from here, whatever scheme, host and port a link names
+    /// Scheme, host and port of downloads, in place of those in links
     #[arg(long, value_name = "URL")]
     pub http_base: Option<String>,
-    /// The server's REST API, which is asked whether it knows the devices
+    /// The server's REST API, to check whether it knows the devices
     #[arg(long, default_value = "http://127.0.0.1:8240", value_name = "URL", env = "WAYBILL_API_URL")]
     pub server: String,
     /// Register the devices first: with --server, or with the server at this address
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub register: Option<String>,
-    /// Bearer token for --server and --register; a server in development mode gives one by itself
+    /// Bearer token for --server and --register; a server in development mode issues one
     #[arg(long, env = "WAYBILL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Stretch all work by this factor, 0 to 1,000
@@ -71,7 +71,7 @@ pub struct Args {
     /// Milliseconds a new version is on trial
     #[arg(long, default_value_t = 0)]
     pub trial_ms: u64,
-    /// Milliseconds in which a cancel is still taken before installing (up to 10,000)
+    /// Milliseconds before installing in which a cancel is still accepted (up to 10,000)
     #[arg(long)]
     pub cancel_window_ms: Option<u64>,
     /// Milliseconds an install takes
@@ -106,7 +106,7 @@ fn parse_pace(text: &str) -> Result<f64, String> {
 }
 
 impl Args {
-    /// The devices these arguments ask for.
+    /// The devices for these arguments.
     pub fn specs(&self) -> Vec<DeviceSpec> {
         (self.first..self.first.saturating_add(self.devices.get()))
             .map(|number| {
@@ -160,7 +160,7 @@ impl Args {
     }
 }
 
-/// Runs the fleet: a status line every second to stderr, the sums as JSON to stdout at the end.
+/// Runs the fleet: a status line every second on stderr, the totals as JSON on stdout at the end.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let options = args.options()?;
     let tasks = Tasks::new();
@@ -174,7 +174,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Registers the devices if that is wanted, else looks whether somebody has, beside the fleet.
+/// Registers the devices on request; otherwise checks in the background whether they are registered.
 async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) -> anyhow::Result<()> {
     let given = args.register.as_ref().filter(|base| !base.is_empty());
     let base = given.unwrap_or(&args.server);
@@ -183,7 +183,7 @@ async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) 
         match server {
             Ok(server) => drop(tasks.spawn("registration", server.watch(devices.to_vec(), tasks.token().clone()))),
             Err(error) => out::note(format_args!(
-                "It can't be checked whether the devices are registered: {error:#}. --server says where the API is."
+                "It can't be checked whether the devices are registered: {error:#}. Set --server to the address of the API."
             )),
         }
         return Ok(());

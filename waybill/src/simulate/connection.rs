@@ -1,4 +1,4 @@
-//! One connection of a device, from its turn to connect until it ends (rule 9: the last will carries the same session).
+//! One connection of a device, from its permit to connect until it ends (rule 9: the last will carries the same session).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::device::{Device, random_id};
 use super::link::{DISCONNECT_TIMEOUT, Link};
 use super::wire::{Absence, Command};
 
-/// From the first byte to the subscription; a broker that takes longer is given up.
+/// From the first byte to the subscription; if a broker takes longer, the attempt ends.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 enum Ended {
@@ -24,7 +24,7 @@ enum Ended {
 }
 
 impl Device {
-    /// Connects and serves one connection. Returns when it has ended, with the next try's time set.
+    /// Connects and serves one connection. Returns when it has ended, with the time of the next attempt set.
     pub(super) async fn connection(&mut self) {
         let Some(permit) = self.turn_to_connect().await else { return };
         let session = random_id();
@@ -50,7 +50,7 @@ impl Device {
         self.note();
     }
 
-    /// Waits until few enough devices are connecting; none if the device no longer wants to.
+    /// Waits for a permit to connect; none if the device no longer needs a connection.
     async fn turn_to_connect(&mut self) -> Option<OwnedSemaphorePermit> {
         let turn = std::sync::Arc::clone(&self.shared.connecting).acquire_owned();
         tokio::pin!(turn);
@@ -71,7 +71,7 @@ impl Device {
         let mut deadline = Some(Instant::now() + CONNECT_TIMEOUT);
         self.cut = false;
         loop {
-            // One poll is always waited for to its end: dropping it half-way could lose a packet.
+            // One poll is always awaited to its end: dropping it half-way could lose a packet.
             let poll = link.events.poll();
             tokio::pin!(poll);
             let polled = loop {
@@ -98,14 +98,14 @@ impl Device {
         }
     }
 
-    /// Whether the connection should end now. A clean end waits, a little, until everything queued is acknowledged.
+    /// Whether the connection should end now. A clean end waits, up to a limit, until everything queued is acknowledged.
     fn is_over(&self, deadline: &mut Option<Instant>) -> Option<Ended> {
         let now = Instant::now();
         let late = deadline.is_some_and(|at| at <= now);
         if self.cut || self.stopping {
             return Some(Ended::ByDevice { clean: false });
         }
-        // An end that was begun is carried through: a device that has booted meanwhile has another session.
+        // A begun end is completed, because a device that has booted meanwhile has another session.
         let is_ending = self.session.is_some() && deadline.is_some();
         if self.wants_connection() && !is_ending {
             return (late && self.session.is_none()).then_some(Ended::Lost);
@@ -120,7 +120,7 @@ impl Device {
         None
     }
 
-    /// Takes what the client library has to say; true when the connection is up just now.
+    /// Handles an event of the client library; true if the connection is up now.
     fn on_polled(
         &mut self,
         polled: Result<Event, ConnectionError>,
@@ -163,7 +163,7 @@ impl Device {
         Ok(up)
     }
 
-    /// Presence first, then what was left over from before.
+    /// Publishes presence first, then messages left from before.
     fn on_subscribed(&mut self, session: &str) {
         self.session = Some(session.to_owned());
         self.connected();

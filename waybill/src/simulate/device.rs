@@ -1,7 +1,7 @@
 //! The shell around one firmware: one task that owns the device's power, network, connection, timers and download.
 //!
-//! Invariant: everything the firmware asks for goes through [`Device::perform`], and every input to it leaves an up-to-date status on
-//! the status_cell, so that the fleet's counts are never behind what was published.
+//! Invariant: every action of the firmware goes through [`Device::perform`], and after every input the status cell is up to date, so that
+//! the fleet's counts never lag what was published.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use super::local::{Control, Local, Locals};
 use super::outbox::Outbox;
 use super::pace::Pace;
 
-/// The first wait between two tries to connect; doubles up to [`Pace::reconnect`].
+/// The first wait between two attempts to connect; doubles up to [`Pace::reconnect`].
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-/// Doublings of the backoff that are counted.
+/// Most doublings of the backoff.
 const MAX_BACKOFF_DOUBLINGS: u32 = 10;
 
-/// What all devices of a fleet share.
+/// Shared by all devices of a fleet.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) tenant: Arc<str>,
@@ -52,11 +52,11 @@ pub(super) struct Device {
     pub(super) locals: Locals,
     pub(super) outbox: Outbox,
     pub(super) status_cell: Arc<DeviceStatusCell>,
-    /// The name of the connection, while it is up.
+    /// The session of the connection, while it is up.
     pub(super) session: Option<String>,
-    /// The connection should end and another be made.
+    /// The connection should end, and a new one begin.
     pub(super) cut: bool,
-    /// The connection should end, but what is queued should go first.
+    /// The connection should end after queued messages are sent.
     pub(super) clean: bool,
     pub(super) stopping: bool,
     pace: Pace,
@@ -98,7 +98,7 @@ impl Device {
         }
     }
 
-    /// Lives until the fleet stops.
+    /// Runs until the fleet stops.
     pub(super) async fn run(mut self, switched_on: bool) {
         if switched_on {
             self.boot();
@@ -122,7 +122,7 @@ impl Device {
         self.power == Power::On && self.plugged && !self.stopping
     }
 
-    /// A connection could not be made or was lost; the next try waits, longer each time and never in step with other devices.
+    /// Schedules the next attempt after a failed or lost connection, later each time and with jitter.
     pub(super) fn back_off(&mut self) {
         let factor = 1 << self.failures.min(MAX_BACKOFF_DOUBLINGS);
         let wait = (FIRST_BACKOFF * factor).min(self.pace.reconnect);
@@ -205,7 +205,7 @@ impl Device {
         }
     }
 
-    /// Carries out what the firmware asks for.
+    /// Carries out the firmware's actions.
     pub(super) fn perform(&mut self, actions: Vec<Action>) {
         self.note();
         for action in actions {
@@ -239,7 +239,7 @@ impl Device {
         }
     }
 
-    /// Starts what was ordered last, if it is still wanted and there is a network.
+    /// Starts the latest ordered download, if it is still needed and there is a network.
     fn start_download(&mut self) {
         let wanted = self.firmware.stage_name() == "downloading";
         if let Some(order) = self.order.clone().filter(|_| wanted && self.plugged) {
@@ -265,7 +265,7 @@ impl Device {
         format!("{}/devices/{}/{suffix}", self.shared.tenant, self.device_id)
     }
 
-    /// Brings the status_cell and the fleet's gauges up to date.
+    /// Updates the status cell and the fleet's gauges.
     pub(super) fn note(&self) {
         let (firmware, flash) = (&self.firmware, self.firmware.flash());
         let target = flash.target();
@@ -296,7 +296,7 @@ impl Device {
     }
 }
 
-/// An id nobody has had before, as devices make one for a boot or a session.
+/// A new random id, as devices create one for a boot or a session.
 pub(super) fn random_id() -> String {
     format!("{:016x}", rand::rng().random::<u64>())
 }

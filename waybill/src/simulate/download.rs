@@ -1,6 +1,6 @@
-//! The download of a firmware over HTTP: in a stream, resumed with a range, hashed on the way.
+//! The download of a firmware over HTTP: streamed, resumed with a range, hashed on the way.
 //!
-//! The bytes themselves are not kept, only how many there are and the state of their digest: what a resume needs.
+//! The bytes are not kept, only their number and the state of their digest, which is enough to resume.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use super::firmware::Fetched;
 use super::gauges::Gauges;
 
-/// The part of an image that is there; the standby slot of the device.
+/// The downloaded part of an image; the standby slot of the device.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Standby(Arc<Mutex<Partial>>);
 
 #[derive(Debug, Default)]
 struct Partial {
-    /// The digest the whole should have: says which image this is a part of.
+    /// The expected digest of the whole image: identifies which image this is a part of.
     wanted: String,
     bytes: u64,
     digest: Sha256,
@@ -35,7 +35,7 @@ impl Standby {
         *self.lock() = Partial::default();
     }
 
-    /// Keeps what is there if it is of the same image.
+    /// Keeps the downloaded part if it belongs to the same image.
     fn prepare(&self, wanted: &str) -> u64 {
         let mut partial = self.lock();
         if partial.wanted != wanted {
@@ -60,29 +60,29 @@ impl Standby {
     }
 }
 
-/// What to get.
+/// An ordered download.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
     pub(super) url: String,
     pub(super) size: u64,
     pub(super) sha256: String,
     pub(super) stop_at: Option<u64>,
-    /// The whole image takes at least this.
+    /// The whole image takes at least this time.
     pub(super) spread: Duration,
 }
 
-/// What all downloads of a fleet share.
+/// Shared by all downloads of a fleet.
 #[derive(Debug, Clone)]
 pub(super) struct Downloader {
     pub(super) http: Client,
     pub(super) gate: Arc<Semaphore>,
     pub(super) gauges: Arc<Gauges>,
-    /// Stands in for scheme, host and port of every link.
+    /// Replaces scheme, host and port of every link.
     pub(super) base: Option<Url>,
 }
 
 impl Downloader {
-    /// Gets the rest of the image into `standby`. Dropping the future keeps what has come so far.
+    /// Downloads the rest of the image into `standby`. Dropping the future keeps the bytes so far.
     pub(super) async fn fetch(self, standby: Standby, order: Order) -> Fetched {
         let Ok(_permit) = self.gate.acquire().await else { return failed("the fleet is stopping") };
         let from = standby.prepare(&order.sha256);
@@ -143,7 +143,7 @@ impl Downloader {
     }
 }
 
-/// Whether the download is over with this many bytes.
+/// The result if the download ends at this number of bytes.
 fn progress(standby: &Standby, order: &Order, bytes: u64) -> Option<Fetched> {
     if order.stop_at.is_some_and(|stop| bytes >= stop) {
         Some(Fetched::Stopped)

@@ -1,9 +1,9 @@
 //! The firmware of a simulated device, as a pure state machine.
 //!
 //! Commands, timers, downloads, connections and boots go in with the time; [`Action`]s come out. It has no IO, clock or randomness, so
-//! every rule of the device protocol can be tested by itself. What survives a boot is in [`Flash`]; the rest of [`Firmware`] is memory.
+//! every rule of the device protocol can be tested alone. State that survives a boot is in [`Flash`]; the rest of [`Firmware`] is memory.
 //!
-//! Invariant: one pair (ordinal, attempt) is installed at most once unless the power went in the middle of installing it.
+//! Invariant: one pair (ordinal, attempt) is installed at most once, unless power failed while it was being installed.
 
 mod boot;
 mod orders;
@@ -31,24 +31,24 @@ pub(super) const UNSUPPORTED: &str = "unsupported";
 pub(super) const URL_EXPIRED: &str = "url_expired";
 pub(super) const VERSION_REGRESSED: &str = "version_regressed";
 
-/// What the firmware asks of the hardware around it.
+/// An action for the hardware around the firmware.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Report {
         ordinal: u64,
         report: Report,
     },
-    /// Publish `status`, if connected; every connection begins with one anyway.
+    /// Publish `status`, if connected; every connection begins with one.
     PublishStatus,
     PublishInfo,
     /// Publish `commands/get`, if connected.
     AskCommand,
-    /// Set this timer, in place of an earlier one of its kind.
+    /// Set this timer; replaces an earlier one of its kind.
     After {
         timer: Timer,
         delay: Duration,
     },
-    /// Get the image, resuming what is there of the same digest; stop and say so at `stop_at`.
+    /// Download the image, resuming a part with the same digest; stop and report at `stop_at`.
     Download {
         url: String,
         size: u64,
@@ -57,16 +57,16 @@ pub enum Action {
     },
     AbortDownload,
     ErasePartial,
-    /// Go down and boot again after a while; `clean` sends off what is queued first, otherwise the power just goes.
+    /// Shut down and boot again after a while; `clean` sends queued messages first, otherwise power fails at once.
     Reboot {
         down: Duration,
         clean: bool,
     },
-    /// Lose the connection and make another.
+    /// Break the connection and make a new one.
     Reconnect,
 }
 
-/// What a timer is for. One that fires when it no longer fits does nothing.
+/// Kinds of timers. A timer that fires when it no longer applies does nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Timer {
     Answer,
@@ -84,11 +84,11 @@ pub enum Timer {
 /// How a download ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// All bytes are there; their digest in hex.
+    /// All bytes are downloaded; their digest in hex.
     Complete {
         sha256: String,
     },
-    /// It came to `stop_at`.
+    /// It reached `stop_at`.
     Stopped,
     /// The server answered with this status.
     Refused {
@@ -99,21 +99,21 @@ pub enum Fetched {
     },
 }
 
-/// One device's firmware: what it keeps, and what it has in memory since its last boot.
+/// One device's firmware: its flash, and its memory since the last boot.
 #[derive(Debug, Clone)]
 pub struct Firmware {
     flash: Flash,
     behaviour: Behaviour,
     pace: Pace,
     hardware_version: String,
-    // Memory from here on: gone at a boot.
+    // Memory from here on: lost at a boot.
     boot_id: String,
-    /// The part that does updates no longer runs; only a boot helps.
+    /// The updater no longer runs; only a boot helps.
     hung: bool,
     announced: bool,
-    /// A command came that could not be taken now; ask for it at the end.
+    /// A command could not be accepted when it came; ask for it at the end.
     missed: bool,
-    /// A deferred update has waited as long as it said it would.
+    /// A deferred update has waited for the announced time.
     waited: bool,
     digest: Option<String>,
     progress_bytes: u64,
@@ -122,7 +122,7 @@ pub struct Firmware {
 }
 
 impl Firmware {
-    /// A device that has not been switched on yet.
+    /// A device that was never switched on.
     pub fn new(flash: Flash, behaviour: Behaviour, pace: Pace, hardware_version: String) -> Self {
         Self {
             flash,
@@ -149,17 +149,17 @@ impl Firmware {
         &self.boot_id
     }
 
-    /// Messages on the command topic that made no sense.
+    /// Messages on the command topic that could not be parsed.
     pub fn garbage(&self) -> u64 {
         self.garbage
     }
 
-    /// True while an update is answered for and has not ended, as far as the device knows.
+    /// True while an update is accepted and has not ended, as far as the device knows.
     pub fn is_working(&self) -> bool {
         !self.hung && self.stage().is_some_and(Stage::is_working)
     }
 
-    /// The name of where the device stands, for counting.
+    /// The name of the device's state, for counting.
     pub fn stage_name(&self) -> &'static str {
         match self.stage() {
             _ if self.hung => "hung",
@@ -191,7 +191,7 @@ impl Firmware {
         Info::new(self.flash.versions.clone(), self.hardware_version.clone())
     }
 
-    /// Bytes of the image that are there, as far as the firmware was told.
+    /// Downloaded bytes of the image, as far as the firmware knows.
     pub fn on_progress(&mut self, bytes: u64, now: DateTime<Utc>) -> Vec<Action> {
         self.progress_bytes = bytes;
         self.on_timer(Timer::Progress, now)

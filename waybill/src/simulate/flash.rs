@@ -1,4 +1,4 @@
-//! What a device keeps when the power goes: versions, and how far its update has come.
+//! State of a device that survives power loss: versions, and the progress of its update.
 //!
 //! Invariant: (ordinal, attempt) and `seq` only grow.
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::wire::{LastUpdate, ReportStatus, Target, UpdateCommand};
 
-/// Installs that are remembered per device.
+/// Installs that are kept per device.
 const MAX_INSTALLS: usize = 64;
 
 /// How an update ended on the device.
@@ -18,7 +18,7 @@ pub struct Outcome {
     pub code: Option<&'static str>,
 }
 
-/// Where the update stands.
+/// The stage of the update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Not answered yet (a late device).
@@ -28,23 +28,23 @@ pub enum Stage {
     /// The link was refused; a fresh one is asked for.
     AwaitingLink,
     Verifying,
-    /// `installing` is reported, and a cancel is still taken.
+    /// `installing` is reported, and a cancel is still accepted.
     CancelWindow,
     Installing,
     Staged,
     Rebooting,
-    /// The new version runs, and is not marked good yet.
+    /// The new version runs on trial, not yet marked good.
     Trial,
     Ended(Outcome),
 }
 
 impl Stage {
-    /// Past the point of no return, and not at its end yet.
+    /// Past the point of no return, and not ended yet.
     pub(super) fn is_uninterruptible(self) -> bool {
         matches!(self, Self::Installing | Self::Rebooting | Self::Trial)
     }
 
-    /// Answered with `received`, and not at its end yet.
+    /// Answered with `received`, and not ended yet.
     pub(super) fn is_working(self) -> bool {
         match self {
             Self::Downloading
@@ -80,7 +80,7 @@ impl Stage {
     }
 }
 
-/// What a device has already done wrong in this update; each happens once.
+/// Faults that have happened in this update; each happens once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mishaps {
     pub(super) late: bool,
@@ -91,19 +91,19 @@ pub struct Mishaps {
     pub(super) reconnected: bool,
 }
 
-/// The update a device is at, or the last one.
+/// The current update, or the last one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     pub command: UpdateCommand,
     pub stage: Stage,
     pub mishaps: Mishaps,
-    /// Tries of the download since it last got anywhere.
+    /// Attempts to download since the last progress.
     pub download_tries: u32,
     /// Links refused in this attempt.
     pub refused_links: u32,
 }
 
-/// An image that was written and would be booted next.
+/// An image that was written and will be booted next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Install {
     pub ordinal: u64,
@@ -115,9 +115,9 @@ pub struct Install {
 /// What survives a power loss.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flash {
-    /// What runs now, by component.
+    /// Running versions, by component.
     pub versions: BTreeMap<String, String>,
-    /// Component and version in the other slot, to fall back to.
+    /// Component and version in the other slot, for a fallback.
     pub previous: Option<(String, String)>,
     pub second_slot: bool,
     pub trial: bool,
@@ -130,17 +130,17 @@ pub struct Flash {
     pub install_count: u32,
     /// Installs of a pair (ordinal, attempt) that had been installed before. A correct firmware has none.
     pub repeated_installs: u32,
-    /// The firmware this device cannot run, if its behaviour is such.
+    /// The firmware that this device can't run, if its behaviour has that fault.
     pub spoiled: Option<String>,
 }
 
 impl Flash {
-    /// A device fresh from the factory.
+    /// A device in factory state.
     pub fn factory(versions: BTreeMap<String, String>) -> Self {
         Self { versions, ..Self::default() }
     }
 
-    /// The update the device is at, or the last one.
+    /// The current update, or the last one.
     pub fn target(&self) -> Option<Target> {
         self.job.as_ref().map(|job| job.command.target)
     }
@@ -173,7 +173,7 @@ impl Flash {
         self.second_slot = !self.second_slot;
     }
 
-    /// Goes back to the other slot; false when there is nothing in it.
+    /// Falls back to the other slot; false if it is empty.
     pub(super) fn switch_back(&mut self) -> bool {
         let Some((component, version)) = self.previous.take() else { return false };
         self.versions.insert(component, version);

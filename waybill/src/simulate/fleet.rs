@@ -1,4 +1,4 @@
-//! Many devices in one process: started together, watched, held in hand one by one, stopped together.
+//! Many devices in one process: started and stopped together, watched, controlled one by one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::local::{Control, Locals};
 use super::pace::Pace;
 use super::wire::FIRMWARE;
 
-/// Controls a device has not looked at yet.
+/// Controls that a device has not handled yet.
 const MAX_CONTROLS: usize = 16;
 /// How long devices may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection to the file server is kept for the next download.
 const HTTP_IDLE: Duration = Duration::from_secs(5);
-/// How far a device's pace is from the fleet's, either way.
+/// Largest difference of a device's pace from the fleet's.
 const PACE_SPREAD: f64 = 0.25;
 
 /// One device of a fleet.
@@ -38,28 +38,28 @@ const PACE_SPREAD: f64 = 0.25;
 pub struct DeviceSpec {
     pub device_id: String,
     pub device_model: String,
-    /// What it runs at first.
+    /// Its first version.
     pub firmware_version: String,
     pub behaviour: Behaviour,
 }
 
-/// What to start.
+/// Settings of a fleet.
 #[derive(Debug, Clone)]
 pub struct FleetOptions {
     pub mqtt_host: String,
     pub mqtt_port: u16,
-    /// MQTT user and password, if the broker wants them.
+    /// MQTT user and password, if the broker requires them.
     pub mqtt_credentials: Option<(String, String)>,
     pub tenant: String,
     pub devices: Vec<DeviceSpec>,
     pub hardware_version: String,
     pub pace: Pace,
     pub seed: u64,
-    /// Stands in for scheme, host and port of every download link.
+    /// Replaces scheme, host and port of every download link.
     pub http_base: Option<String>,
     /// Connections that may be under way at once.
     pub max_connecting: usize,
-    /// Downloads that may run at once; the others wait for their turn.
+    /// Downloads that may run at once; the others wait.
     pub max_downloads: usize,
 }
 
@@ -81,36 +81,36 @@ impl Default for FleetOptions {
     }
 }
 
-/// Sums over a fleet.
+/// Totals of a fleet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct FleetStatus {
     pub devices: u64,
     pub connected: u64,
-    /// Devices by where their last update stands; `off` for those without power.
+    /// Devices by the stage of their last update; `off` for those without power.
     pub stages: BTreeMap<&'static str, u64>,
     /// Devices by the firmware version they run.
     pub versions: BTreeMap<String, u64>,
-    /// Devices that answered for an update and have not ended it.
+    /// Devices that accepted an update and have not ended it.
     pub working: u64,
-    /// The most that ever did so at once.
+    /// The highest number of those at once.
     pub working_peak: u64,
     pub installs: u64,
     /// The most installs of one device.
     pub most_installs: u32,
-    /// Installs of a pair (ordinal, attempt) its device had installed before: none, unless power went while installing.
+    /// Installs of a pair (ordinal, attempt) that its device had installed before: none, unless power failed while installing.
     pub repeated_installs: u64,
     pub downloads: u64,
     pub downloaded_bytes: u64,
     pub connects: u64,
-    /// Connections that ended without the device's doing.
+    /// Connections that ended without the device's own action.
     pub lost_connections: u64,
     pub commands: u64,
     pub reports: u64,
     /// Messages the broker acknowledged.
     pub acknowledged: u64,
-    /// Messages that did not fit into a device's memory.
+    /// Messages dropped because a device's memory was full.
     pub dropped_messages: u64,
-    /// Messages to devices that made no sense to them.
+    /// Messages to devices that they could not parse.
     pub garbage: u64,
 }
 
@@ -122,7 +122,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts every device; they connect on their own. Fails only on an `http_base` that is no URL.
+    /// Starts every device; they connect on their own. Fails only if `http_base` is not a URL.
     pub fn start(options: FleetOptions) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let gauges = Arc::new(Gauges::default());
@@ -150,7 +150,7 @@ impl Fleet {
         Ok(Self { devices, gauges, tasks })
     }
 
-    /// What the fleet is doing now.
+    /// The current state of the fleet.
     pub fn status(&self) -> FleetStatus {
         let (working, working_peak) = self.gauges.working();
         let mut sum = FleetStatus {
@@ -172,7 +172,7 @@ impl Fleet {
         sum
     }
 
-    /// The device of this id.
+    /// The device with this id.
     pub fn device(&self, device_id: &str) -> Option<&DeviceHandle> {
         self.devices.get(device_id)
     }
@@ -182,7 +182,7 @@ impl Fleet {
         self.devices.values()
     }
 
-    /// Takes the power from every device, so that their last wills are published. True when all stopped in time.
+    /// Cuts the power of every device, so that their last wills are published. True when all stopped in time.
     pub async fn stop(self) -> bool {
         self.tasks.shutdown(STOP_TIMEOUT).await
     }
@@ -212,7 +212,7 @@ impl FleetStatus {
     }
 }
 
-/// One device held in hand. Its controls are taken in order; on a stopped fleet they do nothing.
+/// Controls of one device, handled in order; on a stopped fleet they do nothing.
 #[derive(Debug, Clone)]
 pub struct DeviceHandle {
     controls: mpsc::Sender<Control>,
@@ -224,22 +224,22 @@ impl DeviceHandle {
         self.status_cell.read().clone()
     }
 
-    /// Takes the power away; the broker publishes the will.
+    /// Cuts the power; the broker publishes the will.
     pub async fn switch_off(&self) {
         self.control(Control::SwitchOff).await;
     }
 
-    /// Gives power to a device that is off, also to one whose behaviour is to be offline.
+    /// Restores power, also to a device whose behaviour is to be offline.
     pub async fn switch_on(&self) {
         self.control(Control::SwitchOn).await;
     }
 
-    /// Takes the network away: the device works on, but nobody hears of it.
+    /// Cuts the network: the device continues to work, but can't send.
     pub async fn go_offline(&self) {
         self.control(Control::Unplug).await;
     }
 
-    /// Gives the network back. A device without power stays without.
+    /// Restores the network. A device without power stays off.
     pub async fn go_online(&self) {
         self.control(Control::Plug).await;
     }
@@ -249,7 +249,7 @@ impl DeviceHandle {
         self.control(Control::CutConnection).await;
     }
 
-    /// Takes the power away for as long as a reboot takes.
+    /// Cuts the power for the duration of a reboot.
     pub async fn power_cycle(&self) {
         self.control(Control::PowerCycle).await;
     }
@@ -282,7 +282,7 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
         .as_deref()
         .map(|base| base.parse().with_context(|| format!("{base} is not a URL")))
         .transpose()?;
-    // Devices have no proxy settings; those of this machine are not theirs.
+    // Devices have no proxy settings, so this machine's are not used.
     let http = reqwest::Client::builder()
         .no_proxy()
         .connect_timeout(HTTP_TIMEOUT)
@@ -307,7 +307,7 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
     })
 }
 
-/// Devices of a fleet are a little faster or slower than one another.
+/// Paces of devices differ a little within a fleet.
 fn own_factor(seed: u64, device_id: &str) -> f64 {
     1.0 + PACE_SPREAD * (roll(seed, device_id, "pace") / 50.0 - 1.0)
 }

@@ -1,6 +1,6 @@
-//! What a fleet counts about itself while it runs.
+//! Counts of a running fleet.
 //!
-//! Each device keeps a [`DeviceStatus`] up to date; the sums that must not miss a moment (how many worked at once) are atomics.
+//! Each device keeps a [`DeviceStatus`] up to date; totals that must be exact at every moment (how many work at once) are atomics.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::behaviour::Behaviour;
 use super::flash::Install;
 
-/// What one device is and has done.
+/// State and counts of one device.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct DeviceStatus {
     pub device_id: String,
@@ -19,7 +19,7 @@ pub struct DeviceStatus {
     pub behaviour: Behaviour,
     pub connected: bool,
     pub powered: bool,
-    /// `idle`, `hung`, or where its last update stands.
+    /// `idle`, `hung`, or the stage of its last update.
     pub stage: &'static str,
     pub working: bool,
     pub versions: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ impl DeviceStatusCell {
     }
 }
 
-/// Sums over the fleet.
+/// Totals of the fleet.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
     working: AtomicU64,

@@ -1,5 +1,5 @@
-//! Whether a server knows the devices of a fleet. Waybill doesn't answer devices it doesn't know, so a fleet that nobody registered would
-//! run for ever and nothing would happen.
+//! Checks whether a server knows the devices of a fleet. Waybill doesn't answer unknown devices, so an unregistered fleet would run without
+//! end and without effect.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::DeviceSpec;
 use crate::out;
 
-/// Devices that are asked for: those of a fleet are registered together, if at all.
+/// Devices that are checked: all devices of a fleet are registered together or not at all.
 const SAMPLE: usize = 5;
 /// How long the server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is asked again while it doesn't know them.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A server's REST API, asked on behalf of one tenant.
+/// A server's REST API, for one tenant.
 #[derive(Clone)]
 pub(super) struct Server {
     http: reqwest::Client,
@@ -27,7 +27,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// With a token, or with one that a server in development mode gives.
+    /// With a token, or with one from a server in development mode.
     pub(super) async fn new(base: &str, token: Option<String>, tenant: &str) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let base = base.trim_end_matches('/').to_owned();
@@ -38,7 +38,7 @@ impl Server {
         Ok(Self { http, base, token })
     }
 
-    /// One of the devices that the server doesn't know; none when it knows all that were asked for.
+    /// A device that the server doesn't know; none if it knows all that were checked.
     pub(super) async fn unknown<'a>(&self, devices: &'a [DeviceSpec]) -> Result<Option<&'a str>> {
         let step = devices.len().div_ceil(SAMPLE).max(1);
         for device in devices.iter().step_by(step).chain(devices.last()) {
@@ -50,14 +50,14 @@ impl Server {
             match request.send().await.with_context(|| format!("{url} can't be reached"))?.status() {
                 status if status.is_success() => {}
                 StatusCode::NOT_FOUND => return Ok(Some(&device.device_id)),
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => bail!("{url} asks for a token: set WAYBILL_TOKEN"),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => bail!("{url} requires a token: set WAYBILL_TOKEN"),
                 status => bail!("{url} answers {status}"),
             }
         }
         Ok(None)
     }
 
-    /// Says that the server doesn't know the fleet, and when it does. Ends with that, or with the token.
+    /// Prints that the server doesn't know the fleet, and later that it does. Ends then, or when cancelled.
     pub(super) async fn watch(self, devices: Vec<DeviceSpec>, stop: CancellationToken) {
         let mut told = false;
         loop {
@@ -89,7 +89,7 @@ fn unregistered(base: &str, device: &str) -> String {
     )
 }
 
-/// None where the server isn't in development mode.
+/// None if the server isn't in development mode.
 async fn dev_token(http: &reqwest::Client, base: &str, tenant: &str) -> Result<Option<String>> {
     let url = format!("{base}/api/v1/auth/dev-token");
     let wanted = json!({"user_id": "simulate", "tenant_id": tenant, "roles": ["admin"], "expires_in": 86_400});
@@ -97,6 +97,6 @@ async fn dev_token(http: &reqwest::Client, base: &str, tenant: &str) -> Result<O
     if !reply.status().is_success() {
         return Ok(None);
     }
-    let reply: Value = reply.json().await.with_context(|| format!("{url} makes no sense"))?;
+    let reply: Value = reply.json().await.with_context(|| format!("the answer of {url} can't be parsed"))?;
     Ok(reply["token"].as_str().map(str::to_owned))
 }

@@ -1,6 +1,6 @@
 //! One MQTT connection of one device. The only file of the simulator that sets up the client library.
 //!
-//! A connection gets a client of its own, because its last will names its session: nothing of an earlier one is left in it.
+//! Each connection gets a client of its own, because its last will names its session. So no state of an earlier connection remains.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ const KEEP_ALIVE_S: u16 = 30;
 const NETWORK_TIMEOUT_S: u64 = 10;
 /// Bytes of the largest MQTT packet either way.
 const MAX_PACKET_BYTES: usize = 8 * 1_024;
-/// Publishes without acknowledgement at once.
+/// Unacknowledged publishes at once.
 const MAX_INFLIGHT: u16 = 32;
-/// How long a clean disconnect waits for what is under way.
+/// How long a clean disconnect waits for messages under way.
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the broker is, and who the devices say they are.
+/// Address of the broker, and the devices' user.
 #[derive(Debug, Clone)]
 pub(super) struct Broker {
     pub(super) host: String,
@@ -60,7 +60,7 @@ impl Link {
         }
         let drained = async { while self.events.poll().await.is_ok() {} };
         if tokio::time::timeout(DISCONNECT_TIMEOUT * 2, drained).await.is_err() {
-            tracing::debug!("broker did not take the disconnect in time");
+            tracing::debug!("the disconnect was not sent in time");
         }
     }
 }

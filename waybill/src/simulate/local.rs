@@ -1,4 +1,4 @@
-//! What can happen to a device besides its connection: timers, a download's end, somebody at its controls.
+//! Inputs of a device besides its connection: timers, a download's end, controls.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,21 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::firmware::{Fetched, Timer};
 
-/// A local operation by the person at the device.
+/// A control of the device, as a person at the device could do.
 #[derive(Debug)]
 pub(super) enum Control {
-    /// Away: no power, no network.
+    /// No power, no network.
     SwitchOff,
     /// Boots, unless it is on.
     SwitchOn,
-    /// The network goes; the device works on.
+    /// The network is cut; the device continues to work.
     Unplug,
     Plug,
     /// Breaks the connection once.
     CutConnection,
     PowerCycle,
     FallBack,
-    /// Publish this under the device's topic.
+    /// Publishes this under the device's topic.
     Publish {
         suffix: String,
         payload: Bytes,
@@ -37,7 +37,7 @@ pub(super) enum Local {
     Stop,
     Control(Control),
     Fetched(Fetched),
-    /// A timer has gone off, or the moment given to [`Locals::next`] has come.
+    /// A timer has fired, or the time given to [`Locals::next`] has come.
     Due,
 }
 
@@ -59,7 +59,7 @@ impl Locals {
         self.timers.push((Instant::now() + delay, timer));
     }
 
-    /// A timer that has gone off, the earliest first.
+    /// A timer that has fired, the earliest first.
     pub(super) fn pop_due(&mut self) -> Option<Timer> {
         let now = Instant::now();
         let index = (0..self.timers.len())
@@ -68,13 +68,13 @@ impl Locals {
         Some(self.timers.swap_remove(index).1)
     }
 
-    /// The power is gone: so are timers and the download.
+    /// Power is lost: drops timers and the download.
     pub(super) fn clear(&mut self) {
         self.timers.clear();
         self.download = None;
     }
 
-    /// Waits for the next thing, until `until` at most. Nothing is lost when it is dropped.
+    /// Waits for the next input, until `until` at most. Cancel-safe.
     pub(super) async fn next(&mut self, until: Option<Instant>) -> Local {
         let due = self.timers.iter().map(|(at, _)| *at).chain(until).min();
         let download = &mut self.download;

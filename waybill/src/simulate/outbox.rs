@@ -1,13 +1,13 @@
-//! Messages a device wants to publish: kept until the broker acknowledges them, across connections.
+//! Messages to publish: kept until the broker acknowledges them, across connections.
 //!
-//! Bounded: the oldest go when it is full. Lost with the power, like any memory; `last_update` heals that.
+//! Bounded: when it is full, the oldest are dropped. Lost without power, as any memory; `last_update` makes up for lost reports.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use rumqttc::{AsyncClient, PublishOptions, QoS};
 
-/// Messages one device keeps while it cannot send.
+/// Messages one device keeps while it can't send.
 pub(super) const MAX_MESSAGES: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ enum Progress {
 struct Message {
     topic: String,
     payload: Bytes,
-    /// Says something about this connection only; means nothing on the next.
+    /// About this connection only; dropped at its end.
     of_connection: bool,
     progress: Progress,
 }
@@ -33,7 +33,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Adds a message; true if an old one had to go for it.
+    /// Adds a message; true if an old one was dropped for it.
     pub(super) fn push(&mut self, topic: String, payload: Bytes, of_connection: bool) -> bool {
         let full = self.messages.len() >= MAX_MESSAGES;
         if full {
@@ -43,7 +43,7 @@ impl Outbox {
         full
     }
 
-    /// Hands what is waiting to the client, as far as it takes it.
+    /// Hands waiting messages to the client, as long as it accepts them.
     pub(super) fn pump(&mut self, client: &AsyncClient) {
         for message in self.messages.iter_mut().filter(|message| message.progress == Progress::Waiting) {
             let options = PublishOptions::new(QoS::AtLeastOnce);
@@ -61,14 +61,14 @@ impl Outbox {
         }
     }
 
-    /// The broker has taken a message; true if it was one of these.
+    /// The broker has acknowledged a message; true if it was one of these.
     pub(super) fn acknowledged(&mut self, packet_id: u16) -> bool {
         let before = self.messages.len();
         self.messages.retain(|message| message.progress != Progress::Sent(packet_id));
         before != self.messages.len()
     }
 
-    /// What is left for the next connection, as a box of its own: messages go in front of it there.
+    /// Messages left for the next connection, as an outbox of its own: messages of the new connection go before them.
     pub(super) fn take_unsent(&mut self) -> Self {
         let mut messages = std::mem::take(&mut self.messages);
         messages.retain(|message| !message.of_connection);
@@ -76,7 +76,7 @@ impl Outbox {
         Self { messages }
     }
 
-    /// Puts messages at the end; how many had to go for it.
+    /// Adds messages at the end; returns how many were dropped for lack of room.
     pub(super) fn append(&mut self, mut other: Self) -> u64 {
         self.messages.append(&mut other.messages);
         let surplus = self.messages.len().saturating_sub(MAX_MESSAGES);

@@ -1,6 +1,6 @@
-//! How long things take on a simulated device.
+//! Durations on a simulated device.
 //!
-//! The defaults are short, so that thousands of devices finish while somebody watches; [`Pace::scaled`] stretches them all.
+//! The defaults are short, so that thousands of devices finish while a person watches; [`Pace::scaled`] stretches them all.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const fn ms(milliseconds: u64) -> Duration {
 /// Durations of one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
-    /// A whole download is spread over at least this.
+    /// A whole download is spread over at least this time.
     pub download: Duration,
     /// Between two progress reports of a download; the server drops more than one per 5 s.
     pub progress: Duration,
@@ -23,19 +23,19 @@ pub struct Pace {
     pub reboot: Duration,
     /// How long a new version is on trial before it is marked good; zero for no trial.
     pub trial: Duration,
-    /// How long a device stays away after a power loss, or before it comes back old.
+    /// How long a device stays off after a power loss, or before it comes back with the old version.
     pub away: Duration,
     /// How long a late device takes to answer.
     pub late: Duration,
-    /// What a deferring device says in `retry_after_s`, and when it asks again.
+    /// What a deferring device sends in `retry_after_s`, after which it asks again.
     pub retry_after: Duration,
-    /// After being marked good, until a device falls back.
+    /// Time between being marked good and falling back.
     pub fall_back: Duration,
-    /// Between two tries of a download, and between two asks for a fresh link.
+    /// Between two attempts to download, and between two requests for a fresh link.
     pub http_retry: Duration,
-    /// The longest wait between two tries to connect.
+    /// The longest wait between two attempts to connect.
     pub reconnect: Duration,
-    /// A held-back report (of a device that reports in reverse) goes out alone after this.
+    /// A held-back report (of a device that swaps reports) is sent alone after this.
     pub hold_back: Duration,
 }
 
@@ -61,7 +61,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// All work `factor` times as long. What bounds retries and connections stays as it is.
+    /// All work takes `factor` times as long. Limits of retries and connections stay as they are.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
         let by = |duration: Duration| duration.mul_f64(factor.max(0.0));

@@ -1,4 +1,4 @@
-//! Makes the devices of a fleet known to a server, over its REST API.
+//! Registers the devices of a fleet with a server, over its REST API.
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -8,17 +8,17 @@ use super::fleet::DeviceSpec;
 
 /// Devices per request; the server takes up to 10,000.
 const PAGE: usize = 1_000;
-/// Bytes of an error's text that are shown.
+/// Bytes of an error text that are shown.
 const MAX_SHOWN_BYTES: usize = 500;
-/// What kind of device a simulated one says it is.
+/// Device type of simulated devices.
 const DEVICE_TYPE: &str = "simulated";
 
-/// What came of a registration.
+/// The outcome of a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registration {
     pub succeeded: u64,
     pub failed: u64,
-    /// What the server said about the first device it refused.
+    /// The server's error for the first refused device.
     pub first_error: Option<String>,
 }
 
@@ -30,7 +30,7 @@ struct BulkReply {
     items: Vec<Value>,
 }
 
-/// Registers the devices with the server at `base`. Devices it refuses are counted; only a request that fails is an error.
+/// Registers the devices with the server at `base`. Refused devices are counted; only a failed request is an error.
 pub async fn register(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -> anyhow::Result<Registration> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let url = format!("{}/api/v1/devices/bulk", base.trim_end_matches('/'));

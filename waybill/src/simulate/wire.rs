@@ -1,21 +1,21 @@
-//! What goes over the wire, as a firmware sees it.
+//! Messages on the wire, as a firmware reads and writes them.
 //!
-//! Unknown fields are ignored. A command that cannot be read, but says which update it is about, is [`Command::Unsupported`]: the device
-//! can answer it. Anything else is [`Command::Garbage`].
+//! Unknown fields are ignored. A command that can't be parsed, but names its update, is [`Command::Unsupported`]: the device can answer it.
+//! Any other is [`Command::Garbage`].
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The only protocol version this firmware speaks.
+/// The only protocol version that this firmware supports.
 const PROTOCOL: u64 = 1;
-/// The component a command is about when it does not say.
+/// The component of a command that names none.
 pub(super) const FIRMWARE: &str = "firmware";
-/// Bytes of the largest command this device takes, as it says in its `info`.
+/// Bytes of the largest command that this device accepts, as in its `info`.
 const MAX_PAYLOAD_BYTES: u32 = 1_024;
 
-/// The update a command is about.
+/// The update of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Target {
     pub seq: u64,
@@ -23,7 +23,7 @@ pub struct Target {
     pub attempt: u32,
 }
 
-/// `ota_update`: what to run, and where to get it.
+/// `ota_update`: what to install, and where to download it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct UpdateCommand {
     #[serde(flatten)]
@@ -64,7 +64,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Reads a payload; never fails.
+    /// Parses a payload; never fails.
     pub fn parse(payload: &[u8]) -> Self {
         if payload.is_empty() {
             return Self::Nothing;
@@ -88,7 +88,7 @@ impl Command {
     }
 }
 
-/// Where a device says an update stands.
+/// The statuses that a device reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportStatus {
@@ -126,7 +126,7 @@ pub struct Report {
     pub message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
-    /// RFC 3339; absent when the device has no clock.
+    /// RFC 3339; absent if the device has no clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ts: Option<String>,
 }
@@ -148,7 +148,7 @@ impl Report {
     }
 }
 
-/// The last thing a device knows about its last update; repeated at every connect, so that a lost report heals itself.
+/// The last status of the last update; repeated at every connect, in case a report was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastUpdate {
     pub ordinal: u64,
@@ -166,7 +166,7 @@ pub struct Presence {
     pub boot_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware_version: Option<String>,
-    /// Given in place of `firmware_version` by a device with several components.
+    /// Sent in place of `firmware_version` by a device with several components.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub versions: Option<BTreeMap<String, String>>,
     pub trial: bool,
@@ -185,7 +185,7 @@ pub(super) struct Absence<'a> {
     pub(super) boot_id: &'a str,
 }
 
-/// `info`: what the device is and can do.
+/// `info`: description of the device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Info {
     pub protocol: u64,

@@ -1,4 +1,4 @@
-//! Three nats-servers on loopback, for what must hold on a replicated log.
+//! Three nats-servers on loopback, for tests on a replicated log.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,17 +12,17 @@ use super::ports::free_port;
 use super::spawner::Spawner;
 use super::tools::Tools;
 
-/// How long electing leaders may take.
+/// How long the election of leaders may take.
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const ELECTION_POLL: Duration = Duration::from_millis(100);
 
-/// A cluster of our own.
+/// A cluster that this process has started.
 pub struct NatsCluster {
     pub servers: Vec<NatsServer>,
 }
 
 impl NatsCluster {
-    /// Starts `count` servers that know one another, and waits until they have a leader.
+    /// Starts `count` servers as one cluster, and waits until they have a leader.
     pub async fn start(tools: &Tools, directory: &Path, count: usize) -> Result<Self> {
         let spawner = Spawner::start();
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect::<Result<_>>()?;
@@ -36,7 +36,7 @@ impl NatsCluster {
                 monitor_listen: any()?,
                 server_name: format!("waybill-{index}"),
                 cluster: Some(format!(
-                    // Without pings a server that hangs is sent one read in three for minutes; see docs/runbook.md.
+                    // Without pings a server that hangs gets one read in three for minutes; see docs/runbook.md.
                     "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", ping_interval: \"1s\", ping_max: 2, routes: [{}] }}",
                     urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ")
                 )),

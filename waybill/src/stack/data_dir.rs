@@ -1,4 +1,4 @@
-//! A data directory belongs to one process at a time: a lock that the kernel drops with its holder, however that ends.
+//! A data directory belongs to one process at a time: a lock that the kernel releases when the process ends.
 
 use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
 const LOCK_FILE: &str = "lock";
-/// Marks a directory that may be emptied: nothing in it is meant to last.
+/// Marks a directory that may be emptied, because its content is temporary.
 const DISPOSABLE_FILE: &str = "disposable";
 /// Hex digits of a path's short name.
 const SHORT_NAME_LEN: usize = 16;
 
-/// A directory that nobody else uses while this value lives.
+/// A directory that no other process uses while this value lives.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if need be and locks it.
+    /// Makes the directory if needed and locks it.
     pub fn open(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path)
             .with_context(|| format!("the data directory {} can't be made", path.display()))?;
@@ -39,15 +39,14 @@ impl DataDir {
         }
     }
 
-    /// Makes the directory empty, for something that isn't meant to last. One that holds anything else is left as it is, unless it is
-    /// known to be `ours`.
+    /// Empties the directory, for temporary data. A directory with other content is refused, unless it is known to be `ours`.
     pub fn open_disposable(path: &Path, ours: bool) -> Result<Self> {
         let directory = Self::open(path)?;
         let marker = directory.path.join(DISPOSABLE_FILE);
         let is_empty = directory.entries()?.is_empty();
         ensure!(
             ours || is_empty || marker.exists(),
-            "{} holds something else already: name a directory that is empty or not there",
+            "{} has other content: name a directory that is empty or doesn't exist",
             directory.path.display()
         );
         directory.clear()?;
@@ -59,7 +58,7 @@ impl DataDir {
         &self.path
     }
 
-    /// What is in it, but for the lock.
+    /// Its content, except the lock.
     fn entries(&self) -> Result<Vec<DirEntry>> {
         let entries = std::fs::read_dir(&self.path)?.collect::<std::io::Result<Vec<_>>>()?;
         Ok(entries.into_iter().filter(|entry| entry.file_name() != LOCK_FILE).collect())
@@ -78,7 +77,7 @@ impl DataDir {
     }
 }
 
-/// A short name for a path, the same for ever.
+/// A short name for a path, always the same.
 pub(super) fn short_name(path: &Path) -> String {
     let digest = format!("{:x}", Sha256::digest(path.as_os_str().as_encoded_bytes()));
     digest[..SHORT_NAME_LEN].to_owned()
@@ -93,7 +92,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("waybill-data-dir-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         std::fs::write(path.join("precious"), "keep").unwrap();
-        assert!(DataDir::open_disposable(&path, false).unwrap_err().to_string().contains("holds something else"));
+        assert!(DataDir::open_disposable(&path, false).unwrap_err().to_string().contains("has other content"));
         assert!(path.join("precious").exists());
         std::fs::remove_file(path.join("precious")).unwrap();
         for _ in 0..2 {

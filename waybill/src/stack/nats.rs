@@ -18,9 +18,9 @@ const TEMPLATE: &str = include_str!("../../../nats.conf");
 /// How long a server may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// In the error of a server that a signal has ended.
+/// Part of the error when a signal has ended the server.
 const KILLED: &str = "by a signal";
-/// Starts tried when a port that was free is taken meanwhile, or when the server ends before it is ready.
+/// Start attempts, if a free port is taken meanwhile, or if the server ends before it is ready.
 const START_TRIES: u32 = 5;
 /// Pause before the second start; doubles with each further one.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
@@ -36,7 +36,7 @@ pub struct Passwords {
 }
 
 impl Default for Passwords {
-    /// Those of development: the users' own names.
+    /// Those of development: the users' names.
     fn default() -> Self {
         let own = |name: &str| name.to_owned();
         Self {
@@ -59,7 +59,7 @@ pub struct NatsOptions {
     pub passwords: Passwords,
     /// A `cluster {}` block.
     pub cluster: Option<String>,
-    /// Most bytes that account WAYBILL stores; no bound but the disk's when there is none.
+    /// Most bytes that account WAYBILL stores; without it only the disk limits them.
     pub waybill_max_file_bytes: Option<u64>,
 }
 
@@ -78,7 +78,7 @@ impl Default for NatsOptions {
     }
 }
 
-/// A nats-server of our own.
+/// A nats-server that this process has started.
 pub struct NatsServer {
     tools: Tools,
     spawner: Spawner,
@@ -97,7 +97,7 @@ impl NatsServer {
             options.listen = settled(wanted.listen)?;
             options.mqtt_listen = settled(wanted.mqtt_listen)?;
             options.monitor_listen = settled(wanted.monitor_listen)?;
-            // A port of our own choice that somebody else takes meanwhile is no reason to give up: see below.
+            // A port that this process chose may be taken by another process meanwhile; then the start is tried again, see below.
             if wanted.listen.port() != 0 {
                 ensure_free(options.listen, "nats-server", "WAYBILL_NATS_LISTEN")?;
             }
@@ -124,7 +124,7 @@ impl NatsServer {
         self.ready().await
     }
 
-    /// Starts the process without waiting until it is ready: members of a cluster wait for one another.
+    /// Starts the process without waiting until it is ready, because members of a cluster wait for one another.
     pub(super) fn spawn(&mut self) -> Result<()> {
         let config = self.directory.join("nats.conf");
         write_private(&config, &self.config()).context("nats.conf can't be written")?;
@@ -135,7 +135,7 @@ impl NatsServer {
         Ok(())
     }
 
-    /// Waits until the server says that it is well and its listener takes devices.
+    /// Waits until the server is healthy and its listener accepts devices.
     pub async fn ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let url = format!("http://{}/healthz", self.options.monitor_listen);
@@ -206,7 +206,7 @@ impl NatsServer {
         self.url("analyst", &self.options.passwords.analyst)
     }
 
-    /// For people who change streams, in account WAYBILL.
+    /// For administrators who change streams, in account WAYBILL.
     pub fn admin_url(&self) -> String {
         self.url("admin", &self.options.passwords.admin)
     }
@@ -245,7 +245,7 @@ impl NatsServer {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Whether it runs no more, and should.
+    /// Whether it has ended by itself.
     pub(super) fn is_down(&mut self) -> bool {
         self.process.as_mut().is_none_or(|process| process.ended().is_some())
     }
@@ -255,7 +255,7 @@ impl NatsServer {
         drop(self.process.take());
     }
 
-    /// SIGSTOP: its connections stay open and nobody answers.
+    /// SIGSTOP: its connections stay open and no answers come.
     pub fn freeze(&self) {
         self.process.iter().for_each(Process::freeze);
     }
@@ -286,7 +286,7 @@ impl NatsServer {
     }
 }
 
-/// A port that was free is taken, or the server was killed while it started. One that ends by itself says why, and would again.
+/// The port was taken meanwhile, or the server was killed while it started. If it ended by itself, a retry would fail, too.
 fn is_worth_another_try(error: &anyhow::Error) -> bool {
     let text = error.to_string();
     text.contains("address already in use") || text.contains(KILLED)
@@ -297,7 +297,7 @@ async fn pause_after(tries: u32, error: &anyhow::Error) {
     tokio::time::sleep(RESTART_PAUSE.saturating_mul(1 << (tries - 1))).await;
 }
 
-/// The configuration holds passwords: only its owner reads it.
+/// The configuration contains passwords, so only its owner may read it.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::remove_file(path).ok();
     std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())

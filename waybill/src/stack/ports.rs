@@ -1,7 +1,7 @@
-//! Free ports on loopback: bind, look, release. Somebody else may take one in between, so starters try again.
+//! Free ports on loopback: bound once and released. Another process may take one in between, so starters try again.
 //!
-//! They lie below the range from which systems take the local ports of outgoing connections. A client that keeps connecting to a dead
-//! server's port could otherwise be given that very port as its own, reach itself, and keep the server from coming back.
+//! They are below the range from which systems take the local ports of outgoing connections. Otherwise a client that keeps connecting to a
+//! dead server's port could get that port as its own, connect to itself, and prevent the server's restart.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 /// Linux takes local ports from 32,768 on by default, macOS from 49,152.
 const PORTS: Range<u16> = 15_000..32_000;
 
-/// A TCP port of 127.0.0.1 that was free a moment ago. The same one isn't given twice in a row within a process.
+/// A free TCP port of 127.0.0.1. The same one isn't returned twice in a row within a process.
 pub fn free_port() -> Result<u16> {
     static FIRST: OnceLock<u32> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -30,7 +30,7 @@ pub fn free_port() -> Result<u16> {
     bail!("no port of 127.0.0.1 between {} and {} is free", PORTS.start, PORTS.end)
 }
 
-/// The address itself, or one with a free port when its port is 0.
+/// The address itself, or one with a free port if its port is 0.
 pub(super) fn settled(address: SocketAddr) -> Result<SocketAddr> {
     let mut settled = address;
     if address.port() == 0 {
@@ -39,7 +39,7 @@ pub(super) fn settled(address: SocketAddr) -> Result<SocketAddr> {
     Ok(settled)
 }
 
-/// Fails with one sentence, naming the variable that moves it, when nobody can listen on the address.
+/// Fails with one sentence that names the variable to change, if the address can't be used.
 pub fn ensure_free(address: SocketAddr, what: &str, variable: &str) -> Result<()> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),

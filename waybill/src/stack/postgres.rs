@@ -1,6 +1,6 @@
-//! PostgreSQL on a Unix socket only: no port to find, nothing to reach from elsewhere.
+//! PostgreSQL on a Unix socket only, so it needs no port and can't be reached from other machines.
 //!
-//! Whoever may enter the socket's directory is let in without a password; that is the user it runs as, and root.
+//! Any user who can enter the socket's directory connects without a password: PostgreSQL's own user, and root.
 
 mod places;
 mod stale;
@@ -21,7 +21,7 @@ use places::Places;
 /// How long starting may take, crash recovery included.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
-/// Starts tried when it is killed before it is ready.
+/// Start attempts, if it is killed before it is ready.
 const START_TRIES: u32 = 5;
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 /// How long an immediate shutdown may take before it is a kill.
@@ -31,7 +31,7 @@ const SUPERUSER: &str = "postgres";
 /// Connections for pools of several processes.
 const CONNECTIONS_MAX: u32 = 200;
 
-/// A PostgreSQL of our own.
+/// A PostgreSQL that this process has started.
 pub struct Postgres {
     tools: Tools,
     spawner: Spawner,
@@ -41,7 +41,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Starts PostgreSQL, with its data in `directory` where the user it runs as can reach that; makes data and database at the first start.
+    /// Starts PostgreSQL, with its data in `directory` if its user can reach that; creates data and database at the first start.
     pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path) -> Result<Self> {
         let run_as = places::user();
         let places = Places::prepare(directory, run_as)?;
@@ -52,37 +52,37 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// For sqlx: the socket's directory stands in the place of a host.
+    /// For sqlx: the socket's directory is given as the host.
     pub fn url(&self) -> String {
         format!("postgres://{SUPERUSER}@{}/{DATABASE}", percent_encoded(self.places.socket.as_os_str()))
     }
 
-    /// Of the postmaster, while it runs.
+    /// Process id of the postmaster, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// What it logs.
+    /// Its log.
     pub fn log(&self) -> &Path {
         &self.places.log
     }
 
-    /// Where the data really is.
+    /// The actual directory of the data.
     pub fn data(&self) -> &Path {
         &self.places.data
     }
 
-    /// Whether it runs no more, and should.
+    /// Whether it has ended by itself.
     pub(super) fn is_down(&mut self) -> bool {
         self.process.as_mut().is_none_or(|process| process.ended().is_some())
     }
 
-    /// SIGKILL to the postmaster; its children notice and end.
+    /// SIGKILL to the postmaster; its children end by themselves.
     pub fn kill9(&mut self) {
         drop(self.process.take());
     }
 
-    /// SIGSTOP to all its processes: connections stay open and nobody answers.
+    /// SIGSTOP to all its processes: connections stay open and no answers come.
     pub fn freeze(&self) {
         self.process.iter().for_each(Process::freeze);
     }
@@ -92,7 +92,7 @@ impl Postgres {
         self.process.iter().for_each(Process::thaw);
     }
 
-    /// A fast shutdown: connections are cut, everything is written.
+    /// A fast shutdown: connections are closed, everything is written.
     pub async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.stop(Signal::SIGINT).await;
@@ -109,7 +109,7 @@ impl Postgres {
         self.tools.postgres_bin.join(name)
     }
 
-    /// Makes the data directory, whole or not at all.
+    /// Creates the data directory, completely or not at all.
     async fn init(&self) -> Result<()> {
         let data = &self.places.data;
         if let Ok(version) = std::fs::read_to_string(data.join("PG_VERSION")) {
@@ -163,8 +163,7 @@ impl Postgres {
         Process::start("postgres", &self.spawner, postgres, &self.places.log)
     }
 
-    /// True when it answers; false when it ended in a way that is worth another try: what ran before isn't quite gone, or somebody killed
-    /// it.
+    /// True when it answers; false if it ended and another attempt may succeed: processes of an earlier one still run, or it was killed.
     async fn ready(&self, process: &mut Process, deadline: Instant, tries: u32) -> Result<bool> {
         loop {
             if let Some(status) = process.ended() {
@@ -185,7 +184,7 @@ impl Postgres {
         }
     }
 
-    /// Whether the postmaster has written that it takes connections: one that comes earlier would be an error in its log.
+    /// Whether the postmaster has logged that it accepts connections; an earlier attempt would be an error in its log.
     fn says_ready(&self, pid: u32) -> bool {
         let text = std::fs::read_to_string(self.places.data.join("postmaster.pid")).unwrap_or_default();
         let mut lines = text.lines().map(str::trim);

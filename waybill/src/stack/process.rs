@@ -1,4 +1,4 @@
-//! A running child: its log, its death.
+//! A running child process and its log.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::spawner::{RunAs, Spawner, command};
 
 /// How long a server may take to stop by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// A log that is larger when a server starts is put aside, in the place of the one put aside before.
+/// A larger log is moved aside when a server starts, and replaces the one moved before.
 const LOG_MAX_BYTES: u64 = 16 * 1024 * 1024;
 const STOP_POLL: Duration = Duration::from_millis(20);
 /// Last lines of a log that go into an error.
@@ -60,7 +60,7 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// SIGSTOP to it and to its children: connections stay open, nobody answers. As a machine that hangs or is cut off.
+    /// SIGSTOP to it and to its children: connections stay open and no answers come, as with a machine that hangs or is cut off.
     pub fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
     }
@@ -82,7 +82,7 @@ impl Process {
         drop(self.child.wait());
     }
 
-    /// A signal to ask for an end, then waiting; SIGKILL when it takes too long.
+    /// Sends a signal to end and waits; SIGKILL if it takes too long.
     pub(super) async fn stop(&mut self, signal: Signal) {
         if self.ended().is_some() {
             return;
@@ -91,14 +91,14 @@ impl Process {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.ended().is_none() {
             if Instant::now() > deadline {
-                tracing::warn!(process = self.name, "A server doesn't stop and is killed.");
+                tracing::warn!(process = self.name, "A server didn't stop in time and is killed.");
                 return self.kill9();
             }
             tokio::time::sleep(STOP_POLL).await;
         }
     }
 
-    /// The same for where nothing can be awaited.
+    /// The same for synchronous code.
     pub(super) fn stop_blocking(&mut self, signal: Signal, timeout: Duration) {
         if self.ended().is_some() {
             return;
@@ -119,7 +119,7 @@ impl Process {
     }
 }
 
-/// Keeps what is logged bounded over restarts. What can't be moved is written to as it is.
+/// Limits the size of the log over restarts. A log that can't be moved is appended to.
 fn put_aside(log: &Path) {
     if std::fs::metadata(log).is_ok_and(|found| found.len() > LOG_MAX_BYTES) {
         let mut aside = log.as_os_str().to_owned();
@@ -128,7 +128,7 @@ fn put_aside(log: &Path) {
     }
 }
 
-/// Processes that another one has forked; none where there is no `/proc`.
+/// Processes that another one has forked; none without `/proc`.
 fn children_of(parent: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let forked = entries.flatten().filter_map(|entry| {

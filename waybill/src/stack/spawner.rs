@@ -9,10 +9,10 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-/// Sets the death signal, and another user first.
+/// Sets the death signal, and the other user first.
 const SETPRIV: &str = "setpriv";
 
-/// Forks on its own thread. Clones share it; it lives as long as one of them, and so do the children.
+/// Forks on its own thread. Clones share it. It and the children live as long as one of them.
 #[derive(Clone)]
 pub struct Spawner {
     requests: Arc<Sender<Request>>,
@@ -23,7 +23,7 @@ struct Request {
     reply: Sender<io::Result<Child>>,
 }
 
-/// Whom a child runs as.
+/// The user of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunAs {
     Same,
@@ -36,7 +36,7 @@ impl Spawner {
         std::thread::spawn(move || {
             while let Ok(mut request) = inbox.recv() {
                 let child = request.command.spawn().map_err(|error| explained(&request.command, error));
-                // The asker may be gone; then the child is killed when it is dropped here unasked for.
+                // If the requester is gone, the child is killed when it is dropped here.
                 if let Err(error) = request.reply.send(child)
                     && let Ok(mut child) = error.0
                 {
@@ -56,7 +56,7 @@ impl Spawner {
     }
 }
 
-/// Says what to do when the program isn't there.
+/// Says what to do if the program is missing.
 fn explained(command: &Command, error: io::Error) -> io::Error {
     let program = command.get_program().display();
     match error.kind() {
@@ -68,7 +68,7 @@ fn explained(command: &Command, error: io::Error) -> io::Error {
     }
 }
 
-/// A command that dies with its parent, where the system can do that.
+/// A command that dies with its parent, if the system supports that.
 pub(super) fn command(program: &Path, run_as: RunAs) -> Command {
     if !cfg!(target_os = "linux") {
         let mut command = Command::new(program);
@@ -79,7 +79,7 @@ pub(super) fn command(program: &Path, run_as: RunAs) -> Command {
         return command;
     }
     let mut command = Command::new(SETPRIV);
-    // A Ctrl-C in the terminal is for the parent, which stops its servers in order.
+    // A Ctrl-C in the terminal is only for the parent, which stops its servers in order.
     command.process_group(0);
     if let RunAs::User { uid, gid } = run_as {
         command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");

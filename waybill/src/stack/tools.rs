@@ -1,13 +1,13 @@
-//! Where `scripts/setup` put the servers, and whether they are new enough.
+//! The servers that `scripts/setup` has installed, and a check of their versions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Oldest PostgreSQL that will do.
+/// Oldest supported PostgreSQL.
 const POSTGRES_VERSION_MIN: u32 = 15;
-/// Oldest nats-server that will do: major and minor.
+/// Oldest supported nats-server: major and minor.
 const NATS_VERSION_MIN: (u32, u32) = (2, 12);
 
 /// The programs of the servers.

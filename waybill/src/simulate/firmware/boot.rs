@@ -1,4 +1,4 @@
-//! Boots and connections (rules 8 and 9): what is kept decides how the device goes on.
+//! Boots and connections (rules 8 and 9): the flash decides how the device continues.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::super::wire::ReportStatus;
 use super::{Action, BOOT_FAILED, Firmware, Timer};
 
 impl Firmware {
-    /// The device boots. Memory is gone; an update before its install is taken up again, one after it takes effect.
+    /// The device boots. Memory is lost; an update before its install resumes, one after it takes effect.
     pub fn on_boot(&mut self, boot_id: String, now: DateTime<Utc>) -> Vec<Action> {
         self.forget(boot_id);
         let mut out = Vec::new();
@@ -66,7 +66,7 @@ impl Firmware {
         }
     }
 
-    /// A connection is made and subscribed: presence, once per boot `info`, and the question what there is to do.
+    /// A connection is up and subscribed: publish presence, `info` once per boot, and ask for the command.
     pub fn on_connected(&mut self) -> Vec<Action> {
         let mut out = vec![Action::PublishStatus];
         if !std::mem::replace(&mut self.announced, true) {

@@ -1,4 +1,4 @@
-//! What a device does with a message on its `commands` topic (rules 1 to 4, 6 and 7 of the protocol).
+//! How a device handles a message on its `commands` topic (rules 1 to 4, 6 and 7 of the protocol).
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::super::wire::{Command, ReportStatus, Target, UpdateCommand};
 use super::{Action, BUSY, Firmware, STANDBY_MISMATCH, Timer, UNSUPPORTED};
 
 impl Firmware {
-    /// Takes a command; the same one again is harmless.
+    /// Handles a command; a repeated one is harmless.
     pub fn on_command(&mut self, command: Command, now: DateTime<Utc>) -> Vec<Action> {
         let mut out = Vec::new();
         if self.hung {
@@ -40,7 +40,7 @@ impl Firmware {
         out
     }
 
-    /// False for a command of the past. Remembers the number otherwise.
+    /// False for an old command. Otherwise stores its number.
     fn takes(&mut self, target: Target) -> bool {
         let fresh = !self.is_stale(target);
         if fresh {
@@ -72,7 +72,7 @@ impl Firmware {
         self.flash.target().is_some_and(|known| (known.ordinal, known.attempt) == (target.ordinal, target.attempt))
     }
 
-    /// Rule 3: what is asked for runs already. While it is on trial, that goes on.
+    /// Rule 3: the requested version runs already. If it is on trial, the trial continues.
     fn is_running(&mut self, update: UpdateCommand, out: &mut Vec<Action>, now: DateTime<Utc>) {
         if self.stage() == Some(Stage::Trial) {
             self.repeat(ReportStatus::Completed, None, out, now);
@@ -85,14 +85,14 @@ impl Firmware {
         self.end(ReportStatus::Completed, None, out, now);
     }
 
-    /// Stops what is being done for an earlier update or attempt.
+    /// Stops the work for an earlier update or attempt.
     fn abandon(&mut self, out: &mut Vec<Action>) {
         if self.stage() == Some(Stage::Downloading) {
             out.push(Action::AbortDownload);
         }
     }
 
-    /// Mishaps happen once per update, over all of its attempts.
+    /// Each mishap happens once per update, over all of its attempts.
     fn mishaps_for(&self, update: &UpdateCommand) -> Mishaps {
         match &self.flash.job {
             Some(job) if job.command.target.ordinal == update.target.ordinal => job.mishaps,
@@ -129,7 +129,7 @@ impl Firmware {
         out.push(Action::After { timer: Timer::AskAgain, delay: self.pace.retry_after });
     }
 
-    /// The answer of a late device, when its time has come.
+    /// A late device answers after its delay.
     pub(super) fn answer_late(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let Some(job) = &self.flash.job else { return };
         let mut mishaps = job.mishaps;
@@ -140,7 +140,7 @@ impl Firmware {
         if defer { self.defer(out, now) } else { self.answer(out, now) }
     }
 
-    /// Says `received` and sets to work.
+    /// Reports `received` and begins.
     fn answer(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         self.tell(ReportStatus::Received, None, out, now);
         self.set_stage(Stage::Downloading);
@@ -155,7 +155,7 @@ impl Firmware {
         }
     }
 
-    /// Rule 2: the same pair again. Go on, with the fresh link, and say where it stands.
+    /// Rule 2: a repeated command. Continue with the fresh link, and report the current status.
     fn carry_on(&mut self, update: UpdateCommand, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let Some(job) = &mut self.flash.job else { return };
         let stage = job.stage;

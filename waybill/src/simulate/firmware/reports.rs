@@ -1,4 +1,4 @@
-//! How reports leave the device: stamped, and for some devices doubled or swapped in pairs.
+//! Sends reports: with a time, and for some devices doubled or swapped in pairs.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -7,7 +7,7 @@ use super::super::wire::{LastUpdate, Report, ReportStatus, Target};
 use super::{Action, Firmware, Timer};
 
 impl Firmware {
-    /// Reports on the update in work, and remembers it as the last thing known.
+    /// Reports on the current update, and stores the report as the last status.
     pub(super) fn tell(
         &mut self,
         status: ReportStatus,
@@ -20,7 +20,7 @@ impl Firmware {
         self.repeat(status, code, out, now);
     }
 
-    /// Reports on the update in work without taking it for news.
+    /// Reports on the current update without storing it.
     pub(super) fn repeat(
         &mut self,
         status: ReportStatus,
@@ -46,7 +46,7 @@ impl Firmware {
         self.send(target.ordinal, report, out, now);
     }
 
-    /// Reports on an update which is not the one in work.
+    /// Reports on another update than the current one.
     pub(super) fn answer_for(
         &mut self,
         target: Target,
@@ -60,7 +60,7 @@ impl Firmware {
         self.send(target.ordinal, report, out, now);
     }
 
-    /// Ends the update in work.
+    /// Ends the current update.
     pub(super) fn end(
         &mut self,
         status: ReportStatus,
@@ -75,7 +75,7 @@ impl Firmware {
         }
     }
 
-    /// Sends off a report that was held back.
+    /// Sends a report that was held back.
     pub(super) fn send_held(&mut self, out: &mut Vec<Action>) {
         if let Some(held) = self.held.take() {
             self.emit(held, out);

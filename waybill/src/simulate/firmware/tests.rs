@@ -1,5 +1,5 @@
-//! The rules of the device protocol, one sentence each, on the state machine alone: [`rules`] for a good device, [`mishaps`] for the
-//! others. A [`Bench`] does at once whatever the firmware asks for.
+//! Tests of the device protocol's rules, on the state machine alone: [`rules`] for a correct device, [`mishaps`] for the others. A
+//! [`Bench`] carries out the firmware's actions at once.
 
 mod mishaps;
 mod rules;
@@ -40,7 +40,7 @@ fn command(seq: u64, ordinal: u64, attempt: u32) -> Command {
     Command::Update(Box::new(update(seq, ordinal, attempt)))
 }
 
-/// A device on a bench: does at once what the firmware asks for, and writes down what it reports.
+/// A device on a bench: carries out the firmware's actions at once, and records its reports.
 struct Bench {
     firmware: Firmware,
     reports: Vec<(u64, u32, ReportStatus)>,
@@ -48,7 +48,7 @@ struct Bench {
     asked: usize,
     downloads: Vec<Option<u64>>,
     reconnects: usize,
-    /// Timers of this kind wait to be let go.
+    /// Timers of this kind wait until the test fires them.
     hold: Option<Timer>,
     waiting: Option<Timer>,
     fetch: Vec<Fetched>,
@@ -113,7 +113,7 @@ impl Bench {
                 }
                 Action::AskCommand => self.asked += 1,
                 Action::After { timer, .. } if self.hold == Some(timer) => self.waiting = Some(timer),
-                // What only repeats itself, or is for later, is let go by the tests that are about it.
+                // Repeating timers and timers far in the future are fired only by the tests about them.
                 Action::After {
                     timer: Timer::Progress | Timer::AskAgain | Timer::Answer | Timer::FallBack | Timer::SendHeld,
                     ..

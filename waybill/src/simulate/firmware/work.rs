@@ -1,4 +1,4 @@
-//! The way of one attempt, from its download to the reboot (rules 5 to 7).
+//! One attempt, from its download to the reboot (rules 5 to 7).
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use super::super::flash::{Outcome, Stage};
 use super::super::wire::{FIRMWARE, ReportStatus};
 use super::{Action, DIGEST_MISMATCH, DOWNLOAD_FAILED, Fetched, Firmware, INSTALL_FAILED, Timer, URL_EXPIRED};
 
-/// Tries of a download before it is reported as failed.
+/// Attempts to download before a failure is reported.
 const MAX_DOWNLOAD_TRIES: u32 = 5;
-/// Links that may be refused in one attempt before it is reported as failed.
+/// Refused links in one attempt before a failure is reported.
 const MAX_REFUSED_LINKS: u32 = 5;
-/// HTTP answers that mean: ask for a fresh link (rule 6).
+/// HTTP statuses after which the device asks for a fresh link (rule 6).
 const LINK_REFUSED: [u16; 4] = [401, 403, 404, 410];
 /// Components that take effect with a reboot.
 const REBOOTING: [&str; 2] = [FIRMWARE, "bootloader"];
 
 impl Firmware {
-    /// A timer went off.
+    /// A timer has fired.
     pub fn on_timer(&mut self, timer: Timer, now: DateTime<Utc>) -> Vec<Action> {
         let mut out = Vec::new();
         if self.hung {
@@ -52,7 +52,7 @@ impl Firmware {
         out.push(Action::After { timer: Timer::AskAgain, delay });
     }
 
-    /// Begins or resumes the download, and says so.
+    /// Begins or resumes the download, and reports it.
     pub(super) fn start_download(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         self.set_stage(Stage::Downloading);
         self.tell(ReportStatus::Downloading, None, out, now);
@@ -72,7 +72,7 @@ impl Firmware {
         });
     }
 
-    /// The download ended, one way or another.
+    /// The download has ended.
     pub fn on_fetched(&mut self, fetched: Fetched, now: DateTime<Utc>) -> Vec<Action> {
         let mut out = Vec::new();
         if self.hung || self.stage() != Some(Stage::Downloading) {
@@ -165,7 +165,7 @@ impl Firmware {
         }
     }
 
-    /// Makes the installed image the running one: by a reboot, where the component needs it.
+    /// Makes the installed image the running one: by a reboot, if the component needs it.
     pub(super) fn activate(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let Some(command) = self.flash.job.as_ref().map(|job| job.command.clone()) else { return };
         let spoiled = self.flash.is_spoiled(&command.firmware_id);
@@ -190,7 +190,7 @@ impl Firmware {
         self.finish(out, now);
     }
 
-    /// The new version runs for good.
+    /// The new version is marked good.
     pub(super) fn finish(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         self.end(ReportStatus::Completed, None, out, now);
         if self.behaviour.fall_back {
@@ -198,7 +198,7 @@ impl Firmware {
         }
     }
 
-    /// Boots the version in the other slot, without a command and without a word.
+    /// Boots the version in the other slot, without a command and without a report.
     pub fn fall_back_now(&mut self) -> Vec<Action> {
         let mut out = Vec::new();
         self.fall_back(&mut out);

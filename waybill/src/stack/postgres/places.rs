@@ -1,7 +1,7 @@
-//! Where a PostgreSQL keeps its data and its socket.
+//! Directories of PostgreSQL's data and socket.
 //!
-//! Three rules meet here: PostgreSQL refuses to run as root, another user must be able to walk to what it uses, and the path of a Unix
-//! socket is short.
+//! Three restrictions apply: PostgreSQL refuses to run as root, its user must be able to reach all its files, and the path of a Unix socket
+//! must be short.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -12,14 +12,14 @@ use anyhow::{Context, Result, ensure};
 use crate::stack::data_dir::short_name;
 use crate::stack::spawner::RunAs;
 
-/// `nobody`, whom PostgreSQL runs as when we are root.
+/// `nobody`, the user of PostgreSQL if this process runs as root.
 const NOBODY: u32 = 65_534;
-/// Longest path of a socket that every system takes, in bytes.
+/// Longest path of a socket that every system accepts, in bytes.
 const SOCKET_PATH_MAX_BYTES: usize = 100;
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
-/// Says where the data is, when it can't be where it was wanted.
+/// Name of a file with the data's actual directory, if it isn't the requested one.
 const NOTE: &str = "moved-to";
-/// Anybody may walk through.
+/// Permission for all users to pass through.
 const OTHERS_MAY_ENTER: u32 = 0o001;
 
 /// The directories of one PostgreSQL.
@@ -27,17 +27,17 @@ pub(super) struct Places {
     pub(super) data: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) log: PathBuf,
-    /// The socket lies outside the data directory and has to be removed with it.
+    /// The socket is outside the data directory and has to be removed separately.
     socket_apart: bool,
 }
 
-/// Whom PostgreSQL runs as.
+/// The user of PostgreSQL.
 pub(super) fn user() -> RunAs {
     if nix::unistd::geteuid().is_root() { RunAs::User { uid: NOBODY, gid: NOBODY } } else { RunAs::Same }
 }
 
 impl Places {
-    /// Settles the directories for data wanted in `directory`, and makes them.
+    /// Chooses the directories for data requested in `directory`, and makes them.
     pub(super) fn prepare(directory: &Path, run_as: RunAs) -> Result<Self> {
         let wanted = absolute(directory)?;
         let name = short_name(&wanted);
@@ -60,7 +60,7 @@ impl Places {
         self.socket.join(format!("{SOCKET_NAME}.lock"))
     }
 
-    /// Removes a socket directory that lies elsewhere.
+    /// Removes a socket directory outside the data directory.
     pub(super) fn forget_socket(&self) {
         if self.socket_apart {
             std::fs::remove_dir_all(&self.socket).ok();
@@ -74,8 +74,8 @@ fn absolute(directory: &Path) -> Result<PathBuf> {
     Ok(directory.canonicalize()?)
 }
 
-/// Puts the data into `home`, and a note about it where it was wanted: without the note, what is there belonged to a directory that has
-/// been removed since, and is removed too.
+/// Puts the data into `home`, and a note about it into the requested directory. Without the note, existing data in `home` belonged to a
+/// directory that was removed since, so it is removed, too.
 fn elsewhere(wanted: &Path, home: PathBuf, run_as: RunAs) -> Result<PathBuf> {
     private_directory(&home, run_as)?;
     let note = wanted.join(NOTE);
@@ -87,13 +87,13 @@ fn elsewhere(wanted: &Path, home: PathBuf, run_as: RunAs) -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Whether any user can walk to a directory's parents.
+/// Whether any user can reach a directory through its parents.
 fn is_reachable(directory: &Path) -> bool {
     let open = |parent: &Path| parent.metadata().is_ok_and(|meta| meta.permissions().mode() & OTHERS_MAY_ENTER != 0);
     directory.ancestors().skip(1).all(open)
 }
 
-/// Makes a directory that only PostgreSQL's user can enter. One that is there must be ours: its name can be guessed.
+/// Makes a directory that only PostgreSQL's user can enter. An existing one must be ours, because its name can be guessed.
 fn private_directory(directory: &Path, run_as: RunAs) -> Result<()> {
     let ours = nix::unistd::geteuid().as_raw();
     let user = if let RunAs::User { uid, .. } = run_as { uid } else { ours };

@@ -1,7 +1,7 @@
 //! Lock files of a PostgreSQL that was killed.
 //!
-//! PostgreSQL finds most of them stale by itself, but not when the process they name is a zombie that nobody has waited for, or when
-//! its number belongs to another PostgreSQL by now. Every server process stands in its data directory: when none does, they are stale.
+//! PostgreSQL detects most of them by itself, but not if the process they name is a zombie, or if its number now belongs to another
+//! PostgreSQL. The working directory of every server process is its data directory: if no process has it, they are stale.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::places::Places;
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Waits until no server works on the data any more, then removes what the last one left.
+/// Waits until no server uses the data, then removes the lock files.
 pub(super) async fn remove_lock_files(places: &Places, deadline: Instant) -> Result<()> {
     let files = [places.data.join("postmaster.pid"), places.socket_lock()];
     if !files.iter().any(|file| file.exists()) {
@@ -34,7 +34,7 @@ pub(super) async fn remove_lock_files(places: &Places, deadline: Instant) -> Res
     Ok(())
 }
 
-/// A process whose working directory is this one. Without `/proc`, none is seen and PostgreSQL's own check decides.
+/// A process whose working directory is this one. Without `/proc`, none is found and PostgreSQL's own check decides.
 fn process_in(directory: &Path) -> Option<u32> {
     std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! What a simulated device does wrong, and how it goes on.
+//! Faults of a simulated device, and how it continues.
 
 use ReportStatus::{Completed, Deferred, Downloading, Installing, Rebooting, Received, Verifying};
 

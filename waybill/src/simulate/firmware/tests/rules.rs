@@ -126,7 +126,7 @@ fn a_cancel_is_taken_until_the_window_is_over() {
     bench.lets_go();
     assert_eq!((bench.statuses().last(), bench.installs()), (Some(&Cancelled), 0));
     bench.gets(command(1, 1, 1));
-    assert_eq!(bench.installs(), 0, "the retained command of before the cancel is of the past");
+    assert_eq!(bench.installs(), 0, "the retained command from before the cancel is old");
     let mut bench = good();
     bench.holds(Timer::Installed).gets(command(1, 1, 1)).gets(cancel());
     assert_eq!(bench.statuses().last(), Some(&CancelRefused));
