@@ -1,1 +1,1 @@
-//! System tests live in `tests/`; this library is empty.
+//! Empty: the system tests are in `tests/`.

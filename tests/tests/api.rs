@@ -1,4 +1,4 @@
-//! Bad input through the front door: a clear 4xx, nothing half-written, nothing panics.
+//! Invalid input over REST: a clear 4xx, no partial writes, no panics.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ async fn bad_input_is_refused_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_is_kept_only_when_it_is_what_it_says() {
+async fn an_upload_is_stored_only_if_size_and_digests_match() {
     let world = World::start().await;
     let api = world.operator().await;
     let metadata = |more: Value| {
@@ -70,7 +70,7 @@ async fn an_upload_is_kept_only_when_it_is_what_it_says() {
     assert_eq!(reply.status, 422, "{}", reply.body);
     assert!(reply.body.to_string().contains("checksum_md5"), "{}", reply.body);
     world.settles().await;
-    assert_eq!(api.get("/firmware?count=true").await.unwrap()["total"], 0, "nothing was kept");
+    assert_eq!(api.get("/firmware?count=true").await.unwrap()["total"], 0, "nothing was stored");
 
     let first = api.upload(&metadata(json!({})), b"one".to_vec()).await.unwrap();
     assert_eq!(first.status, 201, "{}", first.body);
@@ -91,7 +91,7 @@ async fn an_upload_is_kept_only_when_it_is_what_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_sent_again_gives_the_first_outcome() {
+async fn a_repeated_command_gives_the_first_outcome() {
     let world = World::start().await;
     let api = world.operator().await;
     let send = async |key: &str, body: Value| {
@@ -109,7 +109,7 @@ async fn a_command_sent_again_gives_the_first_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn starts_at_once_keep_the_firmware_and_a_start_can_be_sent_again() {
+async fn concurrent_starts_keep_the_firmware_pinned_and_a_start_can_be_repeated() {
     const ROUNDS: usize = 10;
     let world = World::start().await;
     let api = world.operator().await;
@@ -128,6 +128,6 @@ async fn starts_at_once_keep_the_firmware_and_a_start_can_be_sent_again() {
         assert_eq!(outcomes, (412, 412, 200, 412, 412));
         let deleted = api.send(Method::DELETE, &format!("/firmware/{firmware}"), None).await.unwrap();
         assert_eq!(deleted.status, 409, "round {round}: a live campaign's firmware was deleted: {}", deleted.body);
-        assert_eq!(start("Idempotency-Key", "k").await, 200, "round {round}: the same start again");
+        assert_eq!(start("Idempotency-Key", "k").await, 200, "round {round}: the repeated start");
     }
 }

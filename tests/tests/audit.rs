@@ -25,7 +25,7 @@ fn types(lines: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_archive_replays_what_the_log_says() {
+async fn the_archive_replays_the_same_events_as_the_log() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -58,7 +58,7 @@ async fn the_archive_replays_what_the_log_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_can_be_seen_as_it_was() {
+async fn a_device_is_shown_at_an_earlier_time() {
     let world = World::start().await;
     let api = world.operator().await;
     let created = api
@@ -77,7 +77,7 @@ async fn a_device_can_be_seen_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_of_nothing_is_an_error_and_no_pattern_is_an_id() {
+async fn a_replay_without_events_fails_and_a_wildcard_is_not_an_id() {
     let world = World::start().await;
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();

@@ -1,4 +1,4 @@
-//! Campaigns through the front door: waves, gates, exclusions, pause, cancel.
+//! Campaigns over REST: waves, gates, exclusions, pause, cancel.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use waybill::simulate::{Behaviour, DeviceSpec, Pace};
 use crate::world::{World, device, devices};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_staged_campaign_brings_every_device_to_the_new_version() {
+async fn a_staged_campaign_updates_every_device() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -27,7 +27,7 @@ async fn a_staged_campaign_brings_every_device_to_the_new_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_firmware_stops_at_the_gate_with_evidence() {
+async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -69,7 +69,7 @@ fn kinds(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_says_what_it_waits_for_until_it_is_through() {
+async fn a_running_campaign_shows_what_it_waits_for() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -98,19 +98,20 @@ async fn a_campaign_says_what_it_waits_for_until_it_is_through() {
 
     fleet.stop().await;
     world
-        .until_get(&api, "/devices?limit=200", "nobody is there", |body| {
+        .until_get(&api, "/devices?limit=200", "all devices are offline", |body| {
             body["items"].as_array().unwrap().iter().all(|device| device["status"] != "online")
         })
         .await;
     api.post(&open(3), &json!({})).await.unwrap();
-    let offline = world.until_get(&api, &status, "devices are missed", |body| kinds(body) == ["offline_devices"]).await;
+    let offline =
+        world.until_get(&api, &status, "it waits for devices", |body| kinds(body) == ["offline_devices"]).await;
     let wait = &offline["waits_for"][0];
     assert_eq!((&wait["count"], wait["until"].is_string()), (&json!(2), true), "{offline}");
     world.read_models_equal_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_that_fits_nobody_says_so_and_ends_at_once() {
+async fn a_campaign_without_matching_devices_warns_and_ends_at_once() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "1.0.0").await;
@@ -128,7 +129,7 @@ async fn a_campaign_that_fits_nobody_says_so_and_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_that_do_not_fit_are_left_out_with_reasons() {
+async fn unsuitable_devices_are_excluded_with_reasons() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -164,20 +165,20 @@ async fn devices_that_do_not_fit_are_left_out_with_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_campaign_leaves_nobody_under_way() {
+async fn a_cancelled_campaign_leaves_no_update_under_way() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
     let specs = devices(20);
     world.register(&api, &specs).await;
-    // Slow enough to be caught in the middle.
+    // Slow enough to be cancelled in the middle.
     let fleet = world.fleet_at_pace(specs, Pace::default().scaled(10.0));
     world.online(&api, 20).await;
     let id = world
         .campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 10}))
         .await;
     world
-        .until_get(&api, &format!("/campaigns/{id}/status"), "somebody is at work", |body| {
+        .until_get(&api, &format!("/campaigns/{id}/status"), "a device is working", |body| {
             body["waves"][0]["reached"].as_u64() > Some(3)
         })
         .await;
@@ -195,7 +196,7 @@ async fn a_cancelled_campaign_leaves_nobody_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_campaign_grants_nothing_and_goes_on_when_resumed() {
+async fn a_paused_campaign_grants_no_slots_and_continues_when_resumed() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -203,26 +204,28 @@ async fn a_paused_campaign_grants_nothing_and_goes_on_when_resumed() {
     let id =
         world.campaign(&api, &firmware, json!({"deployment_strategy": "immediate", "max_concurrent_updates": 2})).await;
     world
-        .until_get(&api, &format!("/campaigns/{id}/status"), "somebody is done", |body| {
+        .until_get(&api, &format!("/campaigns/{id}/status"), "a device is done", |body| {
             body["confirmed"].as_u64() > Some(1)
         })
         .await;
     api.post(&format!("/campaigns/{id}/pause"), &json!({"reason": "lunch"})).await.unwrap();
     let path = format!("/campaigns/{id}/status");
     let at_rest = world
-        .until_get(&api, &path, "nobody at work", |body| body["status"] == "paused" && body["waves"][0]["in_use"] == 0)
+        .until_get(&api, &path, "no device is working", |body| {
+            body["status"] == "paused" && body["waves"][0]["in_use"] == 0
+        })
         .await;
     assert!(at_rest["confirmed"].as_u64() < Some(20), "{at_rest}");
     world.settles().await;
     let later = api.get(&path).await.unwrap();
-    assert_eq!(later["confirmed"], at_rest["confirmed"], "nothing moves while paused");
+    assert_eq!(later["confirmed"], at_rest["confirmed"], "no progress while paused");
     api.post(&format!("/campaigns/{id}/resume"), &json!({})).await.unwrap();
     world.campaign_is(&api, &id, &["completed"]).await;
     fleet.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_larger_sample_takes_more_devices_in_while_the_campaign_runs() {
+async fn a_larger_sample_adds_devices_to_a_running_campaign() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -232,7 +235,7 @@ async fn a_larger_sample_takes_more_devices_in_while_the_campaign_runs() {
     let id = world.campaign(&api, &firmware, created).await;
     let path = format!("/campaigns/{id}");
     world
-        .until_get(&api, &format!("{path}/status"), "the first wave is through", |body| {
+        .until_get(&api, &format!("{path}/status"), "the first wave is completed", |body| {
             !body["waves"][0]["completed_at"].is_null()
         })
         .await;
@@ -276,7 +279,7 @@ async fn a_retry_after_the_end_gives_failed_devices_new_updates() {
     assert_eq!((&ended["confirmed"], &ended["failed"]), (&json!(11), &json!(1)), "{ended}");
     fleet.stop().await;
 
-    // Whatever was wrong with it is mended.
+    // The device is correct again.
     let mended = world.fleet(vec![device("d-0")]);
     let retried = api.post(&format!("/campaigns/{id}/retry"), &json!({"reason": "mended"})).await.unwrap();
     assert_eq!(retried["status"], "running", "{retried}");
@@ -288,10 +291,10 @@ async fn a_retry_after_the_end_gives_failed_devices_new_updates() {
     assert!(phases.contains(&(&json!("failed"), &Value::Null)), "{updates}");
     assert!(phases.contains(&(&json!("confirmed"), &json!("d-0~1"))), "{updates}");
     let again = api.send(Method::POST, &format!("/campaigns/{id}/retry"), Some(&json!({}))).await.unwrap();
-    assert_eq!(again.status, 409, "a completed campaign has nobody to retry: {}", again.body);
+    assert_eq!(again.status, 409, "a completed campaign has no device to retry: {}", again.body);
     world.settles().await;
     world
-        .until("the firmware is let go", async || {
+        .until("the firmware is unpinned", async || {
             let reply = api.send(Method::DELETE, &format!("/firmware/{firmware}"), None).await;
             reply.is_ok_and(|reply| reply.status == 200)
         })
@@ -301,7 +304,7 @@ async fn a_retry_after_the_end_gives_failed_devices_new_updates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rate_lets_devices_begin_evenly_behind_the_first_batch() {
+async fn a_rate_limit_spreads_devices_evenly_after_the_first_batch() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -318,7 +321,7 @@ async fn a_rate_lets_devices_begin_evenly_behind_the_first_batch() {
             .push(updates["items"][0]["queued_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap());
     }
     begun.sort_unstable();
-    // No grant comes before the wave, no command before its grant; times are shown in whole milliseconds.
+    // Each grant comes after the wave's opening, each command after its grant; times are shown in whole milliseconds.
     let since: Vec<i64> = begun.iter().map(|at| (*at - opened).num_milliseconds() + 1).collect();
     assert!(
         since.iter().zip([0, 0, 1_000, 2_000, 3_000, 4_000]).all(|(began, earliest)| *began >= earliest),

@@ -1,4 +1,4 @@
-//! Every event of a campaign leads back to the person who started it, record by record, and all of them carry one correlation id.
+//! Every event of a campaign can be traced to the person who started it, record by record, and all carry one correlation id.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::world::{ManualDevice, Records, TENANT, World, devices};
 const START: Uuid = Uuid::from_u128(0x57a7);
 const PAUSE: Uuid = Uuid::from_u128(0x9a05);
 const DEVICES: usize = 6;
-/// More steps than any event of this campaign is away from its start.
+/// A longer chain of causes than any event of this campaign has.
 const STEPS_MAX: usize = 100;
 
 /// Sends a command with a correlation id.
@@ -26,14 +26,14 @@ async fn command(api: &ApiClient, path: &str, correlation_id: Uuid, body: &Value
     assert!(reply.status().is_success(), "{path}: {}", reply.text().await.unwrap());
 }
 
-/// Devices played by the test, by the wave that they are in.
+/// Devices played by the test, by wave.
 struct Players(BTreeMap<u64, Vec<(String, ManualDevice)>>);
 
 impl Players {
     async fn of(world: &World, api: &ApiClient, campaign: &str, devices: Vec<(String, ManualDevice)>) -> Self {
         let path = format!("/campaigns/{campaign}/devices?limit=50");
         let all = |page: &Value| page["items"].as_array().is_some_and(|items| items.len() == DEVICES);
-        let page = world.until_get(api, &path, "everybody is planned", all).await;
+        let page = world.until_get(api, &path, "all devices are planned", all).await;
         let wave = |device: &str| {
             let items = page["items"].as_array().unwrap();
             items.iter().find(|item| item["device_id"] == device).unwrap()["wave"].as_u64().unwrap()
@@ -61,7 +61,7 @@ async fn phase_is(world: &World, api: &ApiClient, device: &str, phase: &str) {
     world.until_get(api, &path, phase, |body| body["phase"] == phase).await;
 }
 
-/// The working time of an update is over, as the process manager would find an hour later.
+/// Ends the working time of an update, as the process manager would an hour later.
 async fn runs_out_of_time(world: &World, device: &str) {
     let store = EventStore::new(world.log().await);
     let key = Key::<Device>::new(&TenantId::new(TENANT).unwrap(), &DeviceId::new(device).unwrap());
@@ -74,7 +74,7 @@ async fn runs_out_of_time(world: &World, device: &str) {
     assert!(!committed.events.is_empty(), "it timed out");
 }
 
-/// A campaign over three waves in which everything happens once; returns its id.
+/// A campaign of three waves with one of each kind of event; returns its id.
 async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     let firmware = world.firmware(api, "2.0.0").await;
     world.register(api, &devices(DEVICES)).await;
@@ -95,7 +95,7 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     command(api, &format!("{path}/start"), START, &json!({})).await;
     let players = Players::of(world, api, &id, devices).await;
 
-    // Paused, killed and resumed while the first device is at work.
+    // Paused, killed and resumed while the first device works.
     let (first, device) = players.player(1, 0);
     is_told(device, 1).await;
     device.reports(1, 1, "received").await;
@@ -110,7 +110,7 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     phase_is(world, api, first, "confirmed").await;
     api.post(&format!("{path}/resume"), &json!({"reason": "back"})).await.unwrap();
 
-    // One defers first; the other one works until its time is over, which closes the gate.
+    // One device defers first; the other one works until its time is over, which closes the gate.
     let (deferring, device) = players.player(2, 0);
     is_told(device, 1).await;
     device.says("updates/1/status", &json!({"attempt": 1, "status": "deferred", "retry_after_s": 1})).await;
@@ -128,7 +128,7 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     let accepted = json!({"accept_failures": true, "reason": "a bad card"});
     api.post(&format!("{path}/resume"), &accepted).await.unwrap();
 
-    // One needs a second attempt.
+    // One device needs a second attempt.
     let (_, failing) = players.player(3, 0);
     is_told(failing, 1).await;
     let failed = json!({"attempt": 1, "status": "failed", "code": "download_failed"});
@@ -144,7 +144,7 @@ async fn eventful_campaign(world: &mut World, api: &ApiClient) -> String {
     id
 }
 
-/// One event with what it goes back to.
+/// One event with its cause.
 struct Event {
     position: u64,
     kind: String,
@@ -155,7 +155,7 @@ struct Event {
 struct Log(Records);
 
 impl Log {
-    /// The events that are a campaign's own or name it.
+    /// Events that are the campaign's own or name it.
     fn of_campaign(&self, campaign: &str) -> Vec<Event> {
         let events = self.0.0.values().flat_map(|(raw, record)| {
             record.events.iter().map(move |stored| {
@@ -168,13 +168,13 @@ impl Log {
         events.filter(|(own, _)| *own).map(|(_, event)| event).collect()
     }
 
-    /// The records that led to an event, the last one first: of each the position, the actor and the types of its events.
+    /// The chain of records that led to an event, the latest first: position, actor and event types of each.
     fn way_back(&self, event: &Event) -> Vec<(u64, String, Vec<String>)> {
         let mut way = vec![self.named(event.position)];
         let mut meta = event.meta.clone();
         let mut at = event.position;
         while let Some(position) = meta.causation_position {
-            assert!(position < at, "{} at {at}: what led to it comes before it, not at {position}", event.kind);
+            assert!(position < at, "{} at {at}: its cause must be earlier, not at {position}", event.kind);
             let (_, record) = self.0.0.get(&position).unwrap_or_else(|| panic!("nothing at {position}"));
             assert_eq!(meta.causation_id, Some(record.command_id.0), "{}: id and position name one record", event.kind);
             way.push(self.named(position));
@@ -195,14 +195,14 @@ impl Log {
     }
 }
 
-/// Whether these words stand in the way in this order.
+/// Whether the chain contains these event types in this order.
 fn passes(way: &[(u64, String, Vec<String>)], wanted: &[&str]) -> bool {
     let mut kinds = way.iter().flat_map(|(_, _, kinds)| kinds);
     wanted.iter().all(|wanted| kinds.any(|kind| kind == wanted))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_event_of_a_campaign_leads_back_to_the_person_who_wanted_it() {
+async fn every_event_of_a_campaign_can_be_traced_to_the_person_who_started_it() {
     let mut world = World::start().await;
     let api = world.operator().await;
     let id = eventful_campaign(&mut world, &api).await;
@@ -218,7 +218,7 @@ async fn every_event_of_a_campaign_leads_back_to_the_person_who_wanted_it() {
         assert_eq!(event.meta.correlation_id, expected, "{} at {}", event.kind, event.position);
         let way = log.way_back(event);
         let (_, actor, _) = way.last().unwrap();
-        assert!(actor.starts_with("user:"), "{} at {} goes back to {way:?}", event.kind, event.position);
+        assert!(actor.starts_with("user:"), "{} at {} is traced to {way:?}", event.kind, event.position);
     }
 
     let confirmed: Vec<_> = events.iter().filter(|event| event.kind == "update.confirmed").collect();

@@ -1,6 +1,6 @@
-//! A directory of a test's own, and the longest that test may take.
+//! A directory for one test, and a time limit for that test.
 //!
-//! The test framework has no deadline of its own: a test that waits for what never comes would stop the whole run without a word.
+//! The test framework has no time limit: a test that waits without end would silently stop the whole run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// Longest time of a test. Every wait in it has a shorter deadline; this is for the one that was forgotten.
+/// Time limit of a test. Every wait in a test should have a shorter deadline; this is for waits without one.
 const TEST_TIME_MAX: Duration = Duration::from_secs(600);
 const EXIT_CODE: i32 = 101;
 
-/// Removed at the end of the test; kept with its logs when the test fails.
+/// Removed at the end of the test; kept with its logs if the test fails.
 pub(crate) struct Directory {
     path: PathBuf,
-    /// Closed by dropping, which ends the watch.
+    /// Dropping it ends the watch.
     _running: Sender<()>,
 }
 
@@ -47,10 +47,10 @@ impl Drop for Directory {
     }
 }
 
-/// Ends the process when the test takes too long. Its servers die with it.
+/// Ends the process if the test takes too long. Its servers end with it.
 fn watch(ended: &Receiver<()>, longest: Duration, test: &str, logs: &Path) {
     if ended.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
-        // Written past the framework, which keeps what a test prints until that test ends.
+        // Written directly to standard error, because the framework holds back a test's output until the test ends.
         drop(writeln!(
             std::io::stderr(),
             "{test} hasn't ended within {longest:?}; logs are kept in {}",

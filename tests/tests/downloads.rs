@@ -1,4 +1,4 @@
-//! Downloads are counted per firmware and campaign, through the death of PostgreSQL and a restart of the service.
+//! Downloads are counted per firmware and campaign, also when PostgreSQL dies and the service restarts.
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ async fn downloads_of_a_campaign_are_counted_for_it_and_for_its_firmware() {
         let status = api.get(&path).await.unwrap();
         assert_eq!((counts(&status), &status["bytes"]), (all, &json!(DEVICES * SIZE)), "{path}");
     }
-    // An operator's download is one of the firmware alone.
+    // An operator's download counts only for the firmware.
     fetch(&world.link(&api, &firmware).await, None).await;
     world.downloads_are(&api, &firmware, (DEVICES + 1, DEVICES + 1, (DEVICES + 1) * SIZE)).await;
     assert_eq!(counts(&api.get(&format!("/campaigns/{id}/status")).await.unwrap()), all);
@@ -64,7 +64,7 @@ async fn downloads_of_a_campaign_are_counted_for_it_and_for_its_firmware() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_download_in_two_halves_is_one_and_a_head_is_none() {
+async fn a_download_in_two_halves_counts_once_and_a_head_request_does_not_count() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -92,7 +92,7 @@ async fn counts_survive_the_death_of_postgresql_and_a_restart() {
         let downloads = 2 * (round + 1);
         world.downloads_are(&api, &firmware, (downloads, downloads, downloads * SIZE)).await;
     }
-    // Asked to stop right after a download, the service stores what it counted.
+    // Asked to stop directly after a download, the service stores its counts.
     fetch(&url, None).await;
     world.stop_waybill().await;
     world.start_waybill().await;

@@ -1,6 +1,6 @@
-//! Servers die in the middle of a campaign; PostgreSQL is away; the service stops and starts.
+//! Servers die during a campaign; PostgreSQL is down; the service stops and starts.
 //!
-//! SIGKILL proves the death of processes, not power loss.
+//! SIGKILL tests the death of processes, not power loss.
 
 use reqwest::Method;
 use serde_json::json;
@@ -17,7 +17,7 @@ enum Victim {
     Waybill,
 }
 
-/// Kills a server when a third of the campaign is done, brings it back, and checks that everything comes out right.
+/// Kills a server after a third of the campaign, restarts it, and checks the outcome.
 async fn survives(victim: Victim) {
     const DEVICES: usize = 40;
     const CONCURRENT: usize = 6;
@@ -52,7 +52,7 @@ async fn survives(victim: Victim) {
     let devices = fleet.status();
     assert_eq!(devices.repeated_installs, 0, "{victim:?}: an attempt was installed twice");
     assert_eq!(devices.most_installs, 1, "{victim:?}: an update ran twice on a device");
-    assert!(devices.working_peak <= CONCURRENT as u64, "{victim:?}: {} at work at once", devices.working_peak);
+    assert!(devices.working_peak <= CONCURRENT as u64, "{victim:?}: {} working at once", devices.working_peak);
     world.read_models_equal_a_replay().await;
     fleet.stop().await;
 }
@@ -74,7 +74,7 @@ async fn a_campaign_survives_the_death_of_waybill() {
 
 /// Invariant 3, row by row.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_postgresql_commands_go_on_and_reads_say_so() {
+async fn without_postgresql_commands_work_and_reads_answer_503() {
     let mut world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -86,7 +86,7 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
     world.campaign_is(&api, &running, &["running"]).await;
     world.stack.postgres.kill9();
 
-    // Goes on.
+    // These work.
     let registered =
         api.send(Method::POST, "/devices", Some(&json!({"device_id": "new", "device_model": MODEL}))).await.unwrap();
     assert_eq!(registered.status, 201, "registration: {}", registered.body);
@@ -101,7 +101,7 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
         })
         .await;
 
-    // Answers 503 and names PostgreSQL.
+    // These answer 503 and name PostgreSQL.
     for (method, path) in [
         (Method::GET, "/devices".to_owned()),
         (Method::GET, format!("/campaigns/{running}")),
@@ -113,7 +113,7 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
         assert!(reply.body.to_string().contains("PostgreSQL"), "{method} {path}: {}", reply.body);
     }
 
-    // All of it continues.
+    // After the restart everything continues.
     world.stack.postgres.restart().await.unwrap();
     world.settles().await;
     let path = "/devices/d-11/updates/1";
@@ -124,9 +124,9 @@ async fn without_postgresql_commands_go_on_and_reads_say_so() {
     fleet.stop().await;
 }
 
-/// Projectors don't wait for the disk: what they committed last is lost with PostgreSQL, and is never missing from an answer all the same.
+/// Projectors don't wait for the disk, so PostgreSQL may lose their last commits when it dies. Replies must still include them.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_postgresql_loses_when_it_dies_is_waited_for_again() {
+async fn queries_wait_for_commits_that_postgresql_lost() {
     const ROUNDS: usize = 4;
     const DEVICES: usize = 40;
     let mut world = World::start().await;
@@ -154,7 +154,7 @@ async fn what_postgresql_loses_when_it_dies_is_waited_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
+async fn without_nats_server_commands_answer_503_and_are_not_queued() {
     let mut world = World::start().await;
     let api = world.operator().await;
     world.stack.nats.kill9();
@@ -178,16 +178,16 @@ async fn without_nats_server_commands_say_so_and_nothing_is_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_asked_to_stop_stops_soon() {
+async fn a_service_stops_soon_after_sigterm() {
     let mut world = World::start().await;
     let took = world.stop_waybill().await;
     assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     world.start_waybill().await;
 }
 
-/// Its body comes when the process is stopping already.
+/// Its body arrives while the process is already stopping.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_under_way_is_answered_although_the_service_stops() {
+async fn a_command_under_way_is_answered_while_the_service_stops() {
     let mut world = World::start().await;
     let api = world.operator().await;
     let (base, body) = (world.base(), json!({"device_id": "last", "device_model": MODEL}).to_string());
@@ -213,5 +213,5 @@ async fn a_command_under_way_is_answered_although_the_service_stops() {
     assert!(answer.as_ref().is_ok_and(|answer| answer.contains(" 201 ")), "{answer:?}");
     world.start_waybill().await;
     let api = world.operator().await;
-    world.until_get(&api, "/devices/last", "it is stored", |body| body["device_id"] == "last").await;
+    world.until_get(&api, "/devices/last", "the device is stored", |body| body["device_id"] == "last").await;
 }

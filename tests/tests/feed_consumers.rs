@@ -1,4 +1,4 @@
-//! Consumers of the public feed, made over REST and read as an analyst does.
+//! Consumers of the public feed, created over REST and read as an analyst does.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::world::{MODEL, World};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_consumer_of_the_feed_delivers_its_own_tenants_events_only() {
+async fn a_feed_consumer_delivers_only_its_own_tenants_events() {
     let world = World::start().await;
     let (api, other) = (world.operator().await, world.operator_of("other", &["operator"]).await);
     for n in 0..3 {
@@ -25,7 +25,11 @@ async fn a_consumer_of_the_feed_delivers_its_own_tenants_events_only() {
     let wanted = json!({"name": "reports", "filter": "device.*"});
     let made = api.send(Method::POST, "/feed/consumers", Some(&wanted)).await.unwrap();
     assert_eq!(made.status, 201, "{}", made.body);
-    assert_eq!(api.send(Method::POST, "/feed/consumers", Some(&wanted)).await.unwrap().status, 200, "the same again");
+    assert_eq!(
+        api.send(Method::POST, "/feed/consumers", Some(&wanted)).await.unwrap().status,
+        200,
+        "the repeated request"
+    );
     let differs = json!({"name": "reports", "filter": ">"});
     assert_eq!(api.send(Method::POST, "/feed/consumers", Some(&differs)).await.unwrap().status, 409);
     let of_others = other.get("/feed/consumers").await.unwrap();

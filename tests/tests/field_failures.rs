@@ -1,4 +1,4 @@
-//! What goes wrong in every field: lost reports, fallbacks, retained commands, offline fleets.
+//! Failures that are common in the field: lost reports, fallbacks, retained commands, offline fleets.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ async fn a_device_that_claims_success_but_boots_the_old_version_has_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deferred_device_takes_its_update_later() {
+async fn a_deferred_device_is_updated_later() {
     let (ended, installs) = outcome_of(Behaviour { defer: true, ..Behaviour::default() }, "confirmed").await;
     assert_eq!((installs, &ended["attempt"]), (1, &json!(1)));
 }
@@ -68,7 +68,7 @@ async fn the_same_retained_command_after_a_reboot_installs_once() {
     let firmware = world.firmware(&api, "2.0.0").await;
     let fleet = world.online_fleet(&api, devices(1)).await;
     let path = update(&api, "d-0", &firmware).await;
-    world.until_get(&api, &path, "at work", |body| body["phase"] != "dispatched").await;
+    world.until_get(&api, &path, "working", |body| body["phase"] != "dispatched").await;
     let handle = fleet.device("d-0").unwrap();
     handle.power_cycle().await;
     world.until_get(&api, &path, "confirmed", |body| body["phase"] == "confirmed").await;
@@ -79,7 +79,7 @@ async fn the_same_retained_command_after_a_reboot_installs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_percent_offline_does_not_trip_a_twenty_percent_gate() {
+async fn thirty_percent_offline_devices_do_not_close_a_twenty_percent_gate() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -92,7 +92,7 @@ async fn thirty_percent_offline_does_not_trip_a_twenty_percent_gate() {
     let path = format!("/campaigns/{id}/status");
     let status = world.until_get(&api, &path, "14 confirmed", |body| body["confirmed"] == 14).await;
     assert_eq!((&status["status"], &status["failed"]), (&json!("running"), &json!(0)), "{status}");
-    // They are still updated when they come.
+    // They are still updated when they come online.
     for n in [0, 1, 2, 10, 11, 12] {
         fleet.device(&format!("d-{n}")).unwrap().switch_on().await;
     }
@@ -102,7 +102,7 @@ async fn thirty_percent_offline_does_not_trip_a_twenty_percent_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fallback_after_confirming_trips_the_gate() {
+async fn a_fallback_after_confirmation_closes_the_gate() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -123,7 +123,7 @@ async fn a_fallback_after_confirming_trips_the_gate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_version_queued_behind_a_newer_one_is_no_silent_downgrade() {
+async fn an_older_version_queued_after_a_newer_one_is_superseded() {
     let world = World::start().await;
     let api = world.operator().await;
     let newer = world.firmware(&api, "2.1.0").await;
@@ -139,7 +139,7 @@ async fn an_older_version_queued_behind_a_newer_one_is_no_silent_downgrade() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bare_version_in_a_filter_means_exactly_that_version() {
+async fn a_bare_version_in_a_filter_matches_exactly_that_version() {
     let world = World::start().await;
     let api = world.operator().await;
     let with = |id: &str, version: &str| DeviceSpec { firmware_version: version.to_owned(), ..device(id) };

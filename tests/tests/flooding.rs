@@ -1,4 +1,4 @@
-//! One device that says far more than it should, beside one that works.
+//! One device that sends far too many messages, and one that works correctly.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,19 +10,20 @@ use waybill::api_client::ApiClient;
 
 use crate::world::{MODEL, ManualDevice, TENANT, World};
 
-/// How long the flooding device sends as fast as the broker takes it, at least: until its rate alone would leave more than its budget does.
+/// Shortest flood, sent as fast as the broker accepts it: long enough that without the rate limit more records would be written than
+/// allowed.
 const FLOOD: Duration = Duration::from_secs(25);
-/// A flooding device costs the other one a share of the processor, not its turn.
+/// A flooding device may slow down the other one by its load, but must not delay its turn.
 const UPDATE_MAX: Duration = Duration::from_secs(60);
-/// What a device may tell of itself at once, its versions beside it, and what comes with a minute or two.
+/// Records that a device may write about itself at once, those of its versions, and those of the following one or two minutes.
 const RECORDS_MAX: usize = 70;
 
 async fn register(api: &ApiClient, id: &str) {
     api.post("/devices", &json!({"device_id": id, "device_model": MODEL, "firmware_version": "1.0.0"})).await.unwrap();
 }
 
-/// A new boot with every status, and reports on updates that nobody asked for, no two alike; now and then what can't be read. Goes on
-/// until told to stop, and tells how many of each.
+/// Sends a new boot with every status, reports on unknown updates, each different, and sometimes an invalid message, until stopped; returns
+/// how many of each.
 async fn floods(flooding: &ManualDevice, stop: &AtomicBool) -> u64 {
     let (began, mut number) = (Instant::now(), 0);
     while began.elapsed() < FLOOD || !stop.load(Ordering::Relaxed) {
@@ -38,7 +39,7 @@ async fn floods(flooding: &ManualDevice, stop: &AtomicBool) -> u64 {
 }
 
 async fn is_updated(world: &World, api: &ApiClient, calm: &ManualDevice, firmware: &str) -> Duration {
-    // By then the flood has used up whatever it may use at once.
+    // By then the flood has used up the burst of its rate limit.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let began = Instant::now();
     calm.boots("b1", "1.0.0").await;
@@ -53,7 +54,7 @@ async fn is_updated(world: &World, api: &ApiClient, calm: &ManualDevice, firmwar
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loud_device_holds_up_nobody_and_its_last_word_counts() {
+async fn a_flooding_device_delays_no_other_and_its_last_message_is_applied() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -68,19 +69,23 @@ async fn a_loud_device_holds_up_nobody_and_its_last_word_counts() {
     };
     let (count, took) = tokio::join!(floods(&flooding, &done), updating);
     let raged = Instant::now();
-    println!("beside {count} of each kind an update took {took:?}");
-    assert!(took < UPDATE_MAX, "beside a flooding device an update took {took:?}");
+    println!("during {count} messages of each kind an update took {took:?}");
+    assert!(took < UPDATE_MAX, "with a flooding device an update took {took:?}");
 
     let last = |body: &Value| body["firmware_version"] == "7.7.7";
-    world.until_get(&api, "/devices/flooding", "the flooding device's last word", last).await;
-    println!("its last word was read after {:?}", raged.elapsed());
+    world.until_get(&api, "/devices/flooding", "the flooding device's last message", last).await;
+    println!("its last message was applied after {:?}", raged.elapsed());
     let key = Key::<Device>::new(&TenantId::new(TENANT).unwrap(), &DeviceId::new("flooding").unwrap());
     let records = world.log().await.read(key.raw(), 1, 1_000_000).await.unwrap().len();
-    println!("it left {records} records");
-    assert!(records <= RECORDS_MAX, "the flooding device left {records} records");
+    println!("it wrote {records} records");
+    assert!(records <= RECORDS_MAX, "the flooding device wrote {records} records");
     let metrics = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
     let counted = |name: &str| metrics.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
     println!("{:#?}", counted("waybill_mqtt_"));
-    assert!(!counted("waybill_mqtt_over_rate_total").is_empty(), "what was let go is counted");
-    assert_eq!(counted("waybill_mqtt_queue_full_total"), ["waybill_mqtt_queue_full_total 0"], "nothing was sent back");
+    assert!(!counted("waybill_mqtt_over_rate_total").is_empty(), "dropped messages are counted");
+    assert_eq!(
+        counted("waybill_mqtt_queue_full_total"),
+        ["waybill_mqtt_queue_full_total 0"],
+        "no message was given back"
+    );
 }

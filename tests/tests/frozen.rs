@@ -1,4 +1,4 @@
-//! Servers that are frozen: their connections stay open, and nobody answers.
+//! Frozen servers: their connections stay open, and no answers come.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::world::{MODEL, World};
 
-/// In which time a read says that PostgreSQL gives no answer.
+/// Time in which a read reports that PostgreSQL doesn't answer.
 const NAMED_WITHIN: Duration = Duration::from_secs(6);
-/// Reads at once, more than PostgreSQL is given connections for.
+/// Concurrent reads, more than there are connections to PostgreSQL.
 const READERS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_postgresql_is_named_within_seconds_and_used_again() {
+async fn a_frozen_postgresql_is_reported_within_seconds_and_used_again() {
     let world = World::start().await;
     let api = world.operator().await;
     let register = async |id: &str| {
@@ -28,7 +28,7 @@ async fn a_frozen_postgresql_is_named_within_seconds_and_used_again() {
         let reply = api.send(Method::GET, "/devices", None).await.unwrap();
         (reply, asked.elapsed())
     };
-    // While it isn't noticed yet, and when it is.
+    // Before and after the failure is detected.
     for round in ["first", "later"] {
         let replies = futures::future::join_all((0..READERS).map(|_| read())).await;
         for (reply, took) in replies {
@@ -38,11 +38,13 @@ async fn a_frozen_postgresql_is_named_within_seconds_and_used_again() {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    // What needs only the log goes on.
+    // Requests that need only the log still work.
     assert_eq!(register("meanwhile").await.status, 201);
 
     world.stack.postgres.thaw();
     world.until("reads work again", async || read().await.0.status == 200).await;
     world.settles().await;
-    world.until_get(&api, "/devices/meanwhile", "the projections go on", |body| body["device_id"] == "meanwhile").await;
+    world
+        .until_get(&api, "/devices/meanwhile", "the projections continue", |body| body["device_id"] == "meanwhile")
+        .await;
 }

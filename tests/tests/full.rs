@@ -1,4 +1,4 @@
-//! nats-server has no room left.
+//! nats-server has no space left.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::world::{MODEL, World};
 
 /// More than the stream of dead letters reserves.
 const MAX_FILE_BYTES: u64 = 300 * 1024 * 1024;
-/// Sizes of what fills it up, down to less than any event.
+/// Sizes of the messages that fill it, down to less than any event.
 const SIZES_BYTES: [usize; 5] = [900_000, 100_000, 10_000, 1_000, 10];
 const IN_FLIGHT: usize = 32;
-/// In which time a refusal comes.
+/// Time in which a refusal comes.
 const AT_ONCE: Duration = Duration::from_secs(2);
 const FILLER: &str = "FILLER";
 
-/// Stores in a stream beside the log until nothing more goes in.
+/// Stores messages in another stream until there is no space.
 async fn fill(log: &Context) {
     let config = stream::Config { name: FILLER.into(), subjects: vec!["filler".into()], ..stream::Config::default() };
     log.create_stream(config).await.unwrap();
@@ -36,7 +36,7 @@ async fn fill(log: &Context) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_event_log_is_named_at_once_and_taken_up_again_when_there_is_room() {
+async fn a_full_event_log_is_reported_at_once_and_used_again_when_space_is_freed() {
     let nats = NatsOptions { waybill_max_file_bytes: Some(MAX_FILE_BYTES), ..NatsOptions::default() };
     let world = World::start_on(nats, &[]).await;
     let api = world.operator().await;
@@ -66,6 +66,6 @@ async fn a_full_event_log_is_named_at_once_and_taken_up_again_when_there_is_room
     assert!(component["error"].to_string().contains("no space left"), "{detailed}");
 
     log.delete_stream(FILLER).await.unwrap();
-    world.until("commands are taken again", async || register("late").await.status == 201).await;
+    world.until("commands are accepted again", async || register("late").await.status == 201).await;
     world.until("and it is ready", async || world.http_get("/health/ready").await == Some(200)).await;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::world::{MODEL, World};
 
-/// How long to listen before nothing counts as nothing.
+/// How long to listen before it counts as silence.
 const SILENCE: Duration = Duration::from_millis(1_500);
 
 async fn mqtt(world: &World, id: &str) -> (AsyncClient, rumqttc::EventLoop) {
@@ -18,7 +18,7 @@ async fn mqtt(world: &World, id: &str) -> (AsyncClient, rumqttc::EventLoop) {
     AsyncClient::builder(options).capacity(64).build()
 }
 
-/// Drives a connection for a while; returns the topics of what came.
+/// Drives a connection for a while; returns the topics of received messages.
 async fn listen(events: &mut rumqttc::EventLoop) -> Vec<String> {
     let mut topics = Vec::new();
     drop(
@@ -65,7 +65,7 @@ async fn a_device_can_neither_forge_nor_delete_nor_eavesdrop() {
     }
     api.post("/devices", &json!({"device_id": "d-2", "device_model": MODEL})).await.unwrap();
     let heard = listen(&mut events).await;
-    assert!(heard.is_empty(), "an attacker heard {heard:?}");
+    assert!(heard.is_empty(), "an attacker received {heard:?}");
     let after = log.info().await.unwrap();
     assert_eq!(after.incarnation_ms, before.incarnation_ms, "EVENTS was made anew");
     assert_eq!(after.last_sequence, before.last_sequence + 1, "only the registration was stored");
@@ -97,7 +97,7 @@ async fn garbage_on_every_topic_does_no_harm() {
         }
     }
     listen(&mut events).await;
-    // Larger than a report may be; on a connection of its own, which the broker or the client may end.
+    // Larger than a report may be; on a connection of its own, because the broker or the client may close it.
     let (other, mut other_events) = mqtt(&world, "huge").await;
     let huge = format!("{{\"status\":\"online\",\"session\":\"{}\"}}", "x".repeat(9_000));
     other.publish("default/devices/d-1/status", huge, PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
@@ -107,7 +107,7 @@ async fn garbage_on_every_topic_does_no_harm() {
     good_client.publish("default/devices/d-1/status", good, PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
     listen(&mut good_events).await;
     let device = world
-        .until_get(&api, "/devices/d-1", "the good message counts", |body| body["firmware_version"] == "1.2.3")
+        .until_get(&api, "/devices/d-1", "the valid message is applied", |body| body["firmware_version"] == "1.2.3")
         .await;
     assert_eq!(device["status"], "online");
     assert!(!world.log_text().contains("panicked"), "{}", world.log_text());
@@ -118,7 +118,7 @@ async fn listen_briefly(events: &mut rumqttc::EventLoop) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_sees_nothing_of_another() {
+async fn a_tenant_sees_no_data_of_another() {
     let world = World::start().await;
     let ours = world.operator_of("acme", &["admin"]).await;
     let theirs = world.operator_of("rival", &["admin"]).await;

@@ -1,7 +1,7 @@
 //! System tests over real servers, in one binary.
 //!
-//! Each test starts its own nats-server and PostgreSQL on free ports ([`world::World`]), talks to Waybill through its front doors, and
-//! waits for conditions with deadlines.
+//! Each test starts its own nats-server and PostgreSQL on free ports ([`world::World`]), uses Waybill only through its public interfaces,
+//! and waits for conditions with deadlines.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 

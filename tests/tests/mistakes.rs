@@ -1,4 +1,4 @@
-//! Mistakes of firmware: none of them vanishes behind its PUBACK.
+//! Mistakes of firmware: each becomes visible, although the broker sends a PUBACK.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ async fn register(api: &ApiClient, id: &str) {
     api.post("/devices", &json!({"device_id": id, "device_model": MODEL, "firmware_version": "1.0.0"})).await.unwrap();
 }
 
-/// The device's dead letters, the newest first, once there are as many as wanted.
+/// The device's dead letters, newest first, once there are as many as expected.
 async fn letters(api: &ApiClient, path: &str, count: usize) -> Vec<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -42,7 +42,7 @@ fn reasons(letters: &[Value]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_mistake_of_a_device_is_told() {
+async fn every_mistake_of_a_device_becomes_a_dead_letter() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -93,14 +93,14 @@ async fn every_mistake_of_a_device_is_told() {
     assert_eq!(text["detail"], "no update 7 of this device: its latest is 1");
     assert_eq!((&text["payload_encoding"], &text["payload_truncated"]), (&json!("text"), &json!(false)));
 
-    // What made sense in a message was taken.
+    // The valid part of a message was applied.
     let downloads = |body: &Value| body["phase"] == "downloading";
     world.until_get(&api, "/devices/d-1/updates/1", "downloading", downloads).await;
 
     let of_reason = letters(&api, "/dead-letters?device_id=d-1&reason=partly_ignored&limit=2", 2).await;
     assert_eq!(of_reason.len(), 2);
     let refused = api.send(Method::GET, "/dead-letters?reason=nonsense", None).await.unwrap();
-    assert!(format!("{refused:?}").contains("no_such_attempt"), "names what there is: {refused:?}");
+    assert!(format!("{refused:?}").contains("no_such_attempt"), "the error lists the known reasons: {refused:?}");
     let stranger = world.operator_of("other", &["viewer"]).await;
     assert_eq!(stranger.get("/dead-letters").await.unwrap()["items"], json!([]));
     assert!(stranger.get("/devices/d-1/dead-letters").await.is_err(), "another tenant's device is unknown");
@@ -113,7 +113,7 @@ async fn every_mistake_of_a_device_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
+async fn an_unregistered_device_and_qos_0_become_dead_letters() {
     let world = World::start().await;
     let api = world.operator().await;
     let stranger = world.manual_device("ghost").await;
@@ -129,11 +129,11 @@ async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
     let status = r#"{"status":"online","boot_id":"b1","firmware_version":"9.9.9"}"#;
     device.publishes("/status", status, at_most_once()).await;
     let online = world.until_get(&api, "/devices/d-0", "online", |body| body["status"] == "online").await;
-    assert_eq!(online["firmware_version"], "1.0.0", "a status that nobody keeps proves nothing");
+    assert_eq!(online["firmware_version"], "1.0.0", "a status that the broker doesn't store proves nothing");
     let told = letters(&api, "/devices/d-0/dead-letters?reason=qos_0", 1).await;
     assert!(told[0]["detail"].as_str().unwrap().contains("QoS 1"), "{told:?}");
 
-    // A question is answered and a report is taken; it is told once.
+    // A question is answered and a report is applied; there is one dead letter.
     api.post("/devices/d-0/update", &json!({"firmware_id": firmware})).await.unwrap();
     device.hears("its command", |command| command["command"] == "ota_update").await;
     device.publishes("/updates/1/status", r#"{"attempt":1,"status":"received"}"#, at_most_once()).await;
@@ -146,9 +146,9 @@ async fn who_is_not_registered_and_who_publishes_with_qos_0_is_told() {
     assert_eq!(reasons(&all), wanted);
 }
 
-/// It is told once, and the newest boot counts.
+/// One dead letter, and the newest boot counts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_boot_loop_is_one_note() {
+async fn a_boot_loop_becomes_one_dead_letter() {
     const PATH: &str = "/devices/d-0/dead-letters?reason=boot_loop";
     let world = World::start().await;
     let api = world.operator().await;
@@ -156,16 +156,16 @@ async fn a_boot_loop_is_one_note() {
     let device = world.manual_device("d-0").await;
     let (deadline, mut boots) = (Instant::now() + PATIENCE, 0);
     while api.get(PATH).await.unwrap()["items"] == json!([]) {
-        assert!(Instant::now() < deadline, "{boots} boots and no note");
+        assert!(Instant::now() < deadline, "{boots} boots and no dead letter");
         device.boots(&format!("b{boots}"), "1.0.0").await;
         boots += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(boots > 60, "a note after {boots} boots");
+    assert!(boots > 60, "a dead letter after {boots} boots");
     for boot in boots..boots + 10 {
         device.boots(&format!("b{boot}"), "1.0.0").await;
     }
     device.boots("last", "1.1.0").await;
     world.until_get(&api, "/devices/d-0", "its newest version", |body| body["firmware_version"] == "1.1.0").await;
-    assert_eq!(letters(&api, PATH, 1).await.len(), 1, "told once an hour");
+    assert_eq!(letters(&api, PATH, 1).await.len(), 1, "one dead letter an hour");
 }

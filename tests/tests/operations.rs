@@ -1,4 +1,4 @@
-//! What the people notice who run Waybill: settings that can't be right, rights that are missing, readers that leave, the log.
+//! What people who run Waybill see: invalid settings, missing rights, closed output, health, metrics, traces, the log.
 
 mod collector;
 mod metrics;
@@ -13,9 +13,9 @@ use waybill::simulate::{Behaviour, DeviceSpec};
 
 use crate::world::{MODEL, World, devices, waybill_binary};
 
-/// What is known without waiting is told within this, on a loaded machine.
+/// Errors that need no waiting come within this time, on a loaded machine.
 const AT_ONCE: Duration = Duration::from_secs(15);
-/// Nothing listens there.
+/// No server listens there.
 const NOWHERE: &str = "127.0.0.1:9";
 
 fn waybill(args: &[&str]) -> Command {
@@ -24,18 +24,18 @@ fn waybill(args: &[&str]) -> Command {
     command
 }
 
-/// The error with which a command ends at once.
+/// The error of a command that fails at once.
 fn refused(args: &[&str]) -> String {
     let began = Instant::now();
     let output = waybill(args).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{args:?} goes through");
+    assert!(!output.status.success(), "{args:?} succeeds");
     assert!(began.elapsed() < AT_ONCE, "{args:?} took {:?}: {error}", began.elapsed());
     error
 }
 
 #[test]
-fn settings_that_cannot_be_right_are_refused_before_any_server_is_waited_for() {
+fn invalid_settings_are_refused_before_any_connection() {
     let directory = Directory::new();
     let data = directory.path().display().to_string();
     let nats = format!("nats://waybill:waybill@{NOWHERE}");
@@ -65,7 +65,7 @@ fn settings_that_cannot_be_right_are_refused_before_any_server_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nats_user_without_rights_is_told_which_one_is_missing() {
+async fn a_nats_user_without_rights_gets_an_error_that_names_the_missing_right() {
     let world = World::start().await;
     let directory = Directory::new();
     let data = directory.path().display().to_string();
@@ -82,7 +82,7 @@ async fn a_nats_user_without_rights_is_told_which_one_is_missing() {
     assert!(error.contains("WAYBILL_NATS_DEVICES_URL") && error.contains("forbids user analyst to"), "{error}");
 }
 
-/// Runs a command whose output nobody reads: both ends of its pipes are closed before it begins to write.
+/// Runs a command whose output is not read: the reading ends of its pipes are closed before it begins to write.
 fn unread(mut command: Command) -> (std::process::ExitStatus, String) {
     let closed = || {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -98,7 +98,7 @@ fn unread(mut command: Command) -> (std::process::ExitStatus, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_leaves_early_ends_no_command_in_a_panic() {
+async fn a_command_does_not_panic_when_its_output_is_closed() {
     let world = World::start().await;
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_reader_that_leaves_early_ends_no_command_in_a_panic() {
         let (status, said) = unread(waybill(args));
         assert!(status.success() && !said.contains("panicked"), "{args:?}: {status} {said}");
     }
-    // An error stays one.
+    // An error is still reported.
     let (status, _) = unread(waybill(&[&["replay", "--aggregate", "device/none"][..], &servers].concat()));
     assert!(!status.success());
 }
@@ -126,7 +126,7 @@ fn output(args: &[&str]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_moment_of_a_replay_is_one_that_has_passed() {
+async fn a_replay_refuses_an_invalid_or_future_time_or_position() {
     let world = World::start().await;
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
@@ -148,7 +148,7 @@ async fn a_moment_of_a_replay_is_one_that_has_passed() {
     }
 }
 
-/// A campaign of four devices, all of which fail, up to its closed gate.
+/// A campaign of four devices that all fail, until its gate is closed.
 async fn gate_closes(world: &World) -> String {
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -166,7 +166,7 @@ async fn scrape(world: &World) -> std::collections::BTreeMap<String, metrics::Fa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alarms_stand_at_zero_until_a_gate_closes_which_metrics_and_log_tell() {
+async fn a_closed_gate_shows_in_metrics_that_were_zero_and_in_the_log() {
     let world = World::start().await;
     let before = scrape(&world).await;
     metrics::check(&before);
@@ -199,7 +199,7 @@ async fn alarms_stand_at_zero_until_a_gate_closes_which_metrics_and_log_tell() {
         assert!(line.contains(part), "{part}: {line}");
     }
     assert!(!log.contains('\u{1b}'), "colours in a file");
-    // Devices have downloaded, so a token would be there if any were.
+    // Devices have downloaded, so a logged token would be found.
     let requests: Vec<&str> = log.lines().filter(|line| line.contains("HTTP request")).collect();
     let uploaded = requests.iter().find(|line| line.contains("/api/v1/firmware\"")).unwrap();
     for part in ["http.status=201", "elapsed_ms=", "command.id="] {
@@ -211,7 +211,7 @@ async fn alarms_stand_at_zero_until_a_gate_closes_which_metrics_and_log_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_each_part_and_strangers_only_what_is_up() {
+async fn health_shows_details_of_each_part_only_to_admins() {
     let world = World::start().await;
     let operator = world.operator().await;
     let detailed = async |token: Option<&str>| {
@@ -244,7 +244,7 @@ async fn health_tells_each_part_and_strangers_only_what_is_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traces_go_on_from_the_caller_through_command_and_append_to_a_collector() {
+async fn a_callers_trace_continues_through_command_and_append() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     let collector = Collector::start().await;
     let world = World::start_with(&["--otlp-endpoint", &format!("http://{}", collector.address)]).await;
@@ -264,23 +264,23 @@ async fn traces_go_on_from_the_caller_through_command_and_append_to_a_collector(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_holds_nothing_up_and_is_told_once() {
+async fn an_unreachable_collector_delays_nothing_and_is_logged_once() {
     let world = World::start_with(&["--otlp-endpoint", &format!("http://{NOWHERE}")]).await;
     let api = world.operator().await;
     let said = || world.log_text().matches("collector of traces").count();
     let register = async |id: String| api.post("/devices", &json!({"device_id": id, "device_model": MODEL})).await;
     register("first".to_owned()).await.unwrap();
-    world.until("it is noticed", async || said() == 1).await;
+    world.until("the failure is logged", async || said() == 1).await;
     let began = Instant::now();
     for n in 0..50 {
         register(format!("d-{n}")).await.unwrap();
     }
     assert!(began.elapsed() < AT_ONCE);
-    assert_eq!(said(), 1, "it is told again");
+    assert_eq!(said(), 1, "it is logged again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_that_nobody_registered_is_told_at_once() {
+async fn an_unregistered_fleet_is_reported_at_once() {
     let world = World::start().await;
     let (mqtt, server) = (world.stack.nats.mqtt_listen().to_string(), world.base());
     let places = ["simulate", "--devices", "3", "--for-seconds", "2", "--mqtt", &mqtt, "--server", &server];

@@ -1,4 +1,4 @@
-//! What a device said last counts, also when a bridge freezes or dies with what it said before.
+//! The latest message of a device counts, also if a bridge freezes or dies while it holds earlier ones.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ const SECRETS: [&str; 4] = [
     "a secret for links that is long enough",
 ];
 const DEVICES: usize = 20;
-/// What a device runs after its first and after its second boot: half of them fall back, half come through at the second boot.
+/// Versions of a device after its first and second boot: half of the devices fall back, half run the new version at the second boot.
 const FALLS_BACK: [&str; 2] = ["2.0.0", "1.0.0"];
 const COMES_THROUGH: [&str; 2] = ["1.0.0", "2.0.0"];
 const BATTERY: [u64; 2] = [51, 52];
@@ -30,7 +30,7 @@ fn signal(process: &Process, name: &str) {
     assert!(status.success(), "{name}");
 }
 
-/// Messages that the broker has delivered and not seen acknowledged, and those that it hasn't delivered.
+/// Messages that the broker has delivered without acknowledgement, and those that it hasn't delivered.
 async fn unfinished(world: &World) -> (u64, u64) {
     let client = waybill::serve::connect(&world.stack.nats.devices_url(), "waybill-test").await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
@@ -48,8 +48,8 @@ fn versions_of(number: usize) -> [&'static str; 2] {
     if number.is_multiple_of(2) { FALLS_BACK } else { COMES_THROUGH }
 }
 
-/// A boot with all that a device says after it. The broker gives messages to the bridges in turn: devices boot in another order the second time,
-/// so that one bridge has the first boot of a device and the other one the second.
+/// A boot with all its messages. The broker gives messages to the bridges in turn, so devices boot in another order the second time: then
+/// one bridge has the first boot of a device and the other one the second.
 async fn boots(devices: &[ManualDevice], time: usize) {
     let mut order: Vec<usize> = (0..devices.len()).collect();
     if time > 0 {
@@ -63,7 +63,7 @@ async fn boots(devices: &[ManualDevice], time: usize) {
     }
 }
 
-/// Devices that are about to boot into the firmware of a campaign.
+/// Devices that are about to boot a campaign's firmware.
 async fn rebooting(world: &World, api: &waybill::api_client::ApiClient) -> (Vec<ManualDevice>, String) {
     let firmware = world.firmware(api, "2.0.0").await;
     world.register(api, &devices(DEVICES)).await;
@@ -98,9 +98,9 @@ async fn what_was_said_last_counts(accident: Accident) {
     signal(&bridge, "-STOP");
     boots(&devices, 0).await;
     boots(&devices, 1).await;
-    world.until("everything is delivered to somebody", async || unfinished(&world).await.1 == 0).await;
-    assert!(unfinished(&world).await.0 > 0, "{accident:?}: the frozen bridge holds nothing");
-    // A heartbeat that says nothing new.
+    world.until("every message is delivered to a bridge", async || unfinished(&world).await.1 == 0).await;
+    assert!(unfinished(&world).await.0 > 0, "{accident:?}: the frozen bridge has no messages");
+    // A heartbeat without news.
     for (number, device) in devices.iter().enumerate() {
         device.boots("b3", versions_of(number)[1]).await;
     }
@@ -108,7 +108,7 @@ async fn what_was_said_last_counts(accident: Accident) {
         Accident::Thaws => signal(&bridge, "-CONT"),
         Accident::Dies => bridge.kill9(),
     }
-    world.until("everything is acknowledged", async || unfinished(&world).await == (0, 0)).await;
+    world.until("every message is acknowledged", async || unfinished(&world).await == (0, 0)).await;
     world.settles().await;
 
     for number in 0..DEVICES {
@@ -125,11 +125,11 @@ async fn what_was_said_last_counts(accident: Accident) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bridge_that_freezes_under_devices_that_reboot_proves_nothing_false() {
+async fn a_bridge_that_freezes_during_reboots_confirms_no_wrong_version() {
     what_was_said_last_counts(Accident::Thaws).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bridge_that_dies_under_devices_that_reboot_proves_nothing_false() {
+async fn a_bridge_that_dies_during_reboots_confirms_no_wrong_version() {
     what_was_said_last_counts(Accident::Dies).await;
 }

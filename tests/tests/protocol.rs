@@ -1,4 +1,4 @@
-//! The device protocol word by word, with a device played by the test.
+//! The device protocol message by message, with a device played by the test.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn is_update(ordinal: u64) -> impl Fn(&Value) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_no_longer_opens_is_renewed_without_costing_an_attempt() {
+async fn an_invalid_link_is_renewed_without_costing_an_attempt() {
     let mut world = World::start_with(&["--download-secret", "the secret of the first days, 32 bytes"]).await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -43,7 +43,7 @@ async fn a_link_that_no_longer_opens_is_renewed_without_costing_an_attempt() {
     world.stop_waybill().await;
     world.restart_with(&["--download-secret", "the secret of later days, also 32 bytes"]).await;
     let status = reqwest::get(first["url"].as_str().unwrap()).await.unwrap().status();
-    assert_eq!(status, 403, "the old link opens no more");
+    assert_eq!(status, 403, "the old link is invalid");
     device.forgets();
     device.says("commands/get", &json!({})).await;
     let (fresh, retained) =
@@ -59,7 +59,7 @@ async fn a_link_that_no_longer_opens_is_renewed_without_costing_an_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_update_leaves_behind_never_wipes_the_command_of_the_next() {
+async fn the_end_of_an_update_never_clears_the_command_of_the_next() {
     let mut world = World::start().await;
     let api = world.operator().await;
     let mut firmware = Vec::new();
@@ -76,7 +76,7 @@ async fn what_an_update_leaves_behind_never_wipes_the_command_of_the_next() {
     for (n, ordinal) in ordinals.iter().enumerate() {
         device.hears("its command", is_update(*ordinal)).await;
         if n == 3 {
-            // Whatever was on its way to the broker when the service died is sent again by the next one.
+            // Messages that were not sent when the service died are sent by the next one.
             world.kill_waybill();
             device.installs(*ordinal, 1, &format!("b{}", n + 1), &format!("2.{}.0", n + 1)).await;
             world.start_waybill().await;
@@ -85,18 +85,18 @@ async fn what_an_update_leaves_behind_never_wipes_the_command_of_the_next() {
         }
         phase_is(&world, &api, "d-1", *ordinal, "confirmed").await;
         if let Some(next) = ordinals.get(n + 1) {
-            // Retained: not an answer to a report, which the next service gives before it may speak for all.
+            // Checks the retained copy. An answer to a report isn't retained, and comes before the next service has the lease.
             device.hears_retained(&world, "the next command", is_update(*next)).await;
             world.settles().await;
             let newcomer = world.manual_device("d-1").await;
             let (command, retained) = newcomer.hears("the retained command", |_| true).await;
-            assert!(retained && is_update(*next)(&command), "behind {ordinal}: {command}");
+            assert!(retained && is_update(*next)(&command), "after {ordinal}: {command}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_will_of_an_old_session_is_ignored_and_that_of_the_latest_is_not() {
+async fn only_the_last_will_of_the_latest_session_counts() {
     let world = World::start_with(&["--offline-debounce-seconds", "1"]).await;
     let api = world.operator().await;
     register(&api, "d-1").await;
@@ -114,7 +114,7 @@ async fn the_will_of_an_old_session_is_ignored_and_that_of_the_latest_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_is_told_when_its_preconditions_hold() {
+async fn a_device_gets_its_command_when_its_preconditions_are_met() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -144,7 +144,7 @@ async fn a_device_is_told_when_its_preconditions_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_firmware_leaves_the_queues_of_devices() {
+async fn a_withdrawn_firmware_is_removed_from_the_queues_of_devices() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;

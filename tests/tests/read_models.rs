@@ -1,4 +1,4 @@
-//! Read models: rebuilt while serving, equal to a replay, readable after one's own writes.
+//! Read models: rebuilt while serving, equal to a replay, current for one's own writes.
 
 use reqwest::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use waybill::api_client::ApiClient;
 
 use crate::world::{MODEL, World, devices, waybill_binary};
 
-/// A service that answers, while nobody applies events to its read models.
+/// Flags of an API process, while no process applies events to the read models.
 const API_ALONE: [&str; 6] = [
     "--role",
     "api",
@@ -40,7 +40,7 @@ async fn a_read_model_is_rebuilt_while_serving() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
     api.post("/devices", &json!({"device_id": "after", "device_model": MODEL})).await.unwrap();
-    world.until_get(&api, "/devices/after", "the rebuilt model goes on", |body| body["device_id"] == "after").await;
+    world.until_get(&api, "/devices/after", "the rebuilt model continues", |body| body["device_id"] == "after").await;
     let status = api.get(&format!("/campaigns/{id}/status")).await.unwrap();
     assert_eq!(status["confirmed"], 10, "{status}");
     world.read_models_equal_a_replay().await;
@@ -48,7 +48,7 @@ async fn a_read_model_is_rebuilt_while_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_see_their_own_writes_at_once() {
+async fn callers_read_their_own_writes_at_once() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -78,7 +78,7 @@ async fn callers_see_their_own_writes_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_waits_for_the_position_of_ones_own_write() {
+async fn a_query_waits_for_the_given_position() {
     let world = World::start().await;
     let api = world.operator().await;
     for n in 0..20 {
@@ -92,7 +92,7 @@ async fn a_query_waits_for_the_position_of_ones_own_write() {
     assert_eq!(other.status, 409, "a token of another incarnation: {}", other.body);
 }
 
-/// Status, whether to ask again, and type of the problem that a GET is answered with.
+/// Status, whether to retry, and type of the problem in the reply to a GET.
 async fn told(world: &World, api: &ApiClient, path: &str) -> (u16, bool, String) {
     let request = api.http().get(format!("{}/api/v1{path}", world.base())).bearer_auth(api.token());
     let reply = request.send().await.unwrap();
@@ -102,7 +102,7 @@ async fn told(world: &World, api: &ApiClient, path: &str) -> (u16, bool, String)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_yet_is_never_called_unknown() {
+async fn a_query_never_answers_404_for_a_device_that_exists() {
     let mut world = World::start().await;
     world.stop_waybill().await;
     world.restart_with(&API_ALONE).await;
@@ -116,7 +116,7 @@ async fn what_is_not_there_yet_is_never_called_unknown() {
     assert_eq!(answers, [not_yet.clone(), not_yet.clone(), not_yet.clone(), not_yet.clone(), unknown.clone()]);
     world.stop_waybill().await;
 
-    // Another process knows nothing of what the caller has stored.
+    // Another process doesn't know what the caller has stored.
     world.restart_with(&API_ALONE).await;
     let api = world.operator().await;
     let asked = [
@@ -132,5 +132,5 @@ async fn what_is_not_there_yet_is_never_called_unknown() {
     world.stop_waybill().await;
     world.restart_with(&[]).await;
     let api = world.operator().await;
-    world.until_get(&api, "/devices/d-1", "it is there at last", |body| body["device_id"] == "d-1").await;
+    world.until_get(&api, "/devices/d-1", "the read model has it", |body| body["device_id"] == "d-1").await;
 }

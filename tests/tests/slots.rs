@@ -1,4 +1,4 @@
-//! Slots, busy devices, withdrawn firmware and ends of campaigns, with devices played by the test.
+//! Slots, busy devices, withdrawn firmware and the end of campaigns, with devices played by the test.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ async fn status_of(url: &Value) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_firmware_is_cancelled_where_it_is_under_way_and_never_handed_out_again() {
+async fn updates_of_withdrawn_firmware_are_cancelled_before_installing_and_get_no_link() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -45,13 +45,13 @@ async fn a_withdrawn_firmware_is_cancelled_where_it_is_under_way_and_never_hande
         device.forgets();
     }
     api.post(&format!("/firmware/{firmware}/withdraw"), &json!({"reason": "it bricks"})).await.unwrap();
-    // At once, as a device does whose download breaks off.
+    // At once, as a device does after an interrupted download.
     early.says("commands/get", &json!({})).await;
     early.hears("the cancel", is("cancel")).await;
     assert_eq!((status_of(&links[0]).await, status_of(&links[1]).await), (410, 200));
     early.hears_retained(&world, "the cancel", is("cancel")).await;
     far.says("commands/get", &json!({})).await;
-    let again = far.hears("what it is doing", |_| true).await.0;
+    let again = far.hears("its current command", |_| true).await.0;
     assert_eq!((&again["command"], status_of(&again["url"]).await), (&json!("ota_update"), 200));
 
     early.reports(1, 1, "cancelled").await;
@@ -66,7 +66,7 @@ async fn a_withdrawn_firmware_is_cancelled_where_it_is_under_way_and_never_hande
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_answers_after_it_was_given_up_takes_a_slot_and_holds_the_others_back() {
+async fn a_device_that_answers_late_takes_a_slot_and_delays_further_grants() {
     let world = World::start_with(&["--dispatch-patience-seconds", "1"]).await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
@@ -78,13 +78,13 @@ async fn a_device_that_answers_after_it_was_given_up_takes_a_slot_and_holds_the_
     let campaign = world.campaign(&api, &firmware, campaign).await;
     let status = format!("/campaigns/{campaign}/status");
     let in_use = |body: &Value| body["waves"][0]["in_use"].as_u64();
-    // Whoever is told doesn't answer, so the slot goes on to the next.
+    // A commanded device doesn't answer, so the next one gets the slot.
     let told = async || {
         let updates = api.get(&format!("/updates?campaign_id={campaign}&limit=10")).await.unwrap();
         let items = updates["items"].as_array().unwrap().clone();
         items.into_iter().map(|update| update["device_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    world.until("two were told", async || told().await.len() >= 2).await;
+    world.until("two were commanded", async || told().await.len() >= 2).await;
     let first: Vec<String> = told().await.into_iter().take(2).collect();
     for (id, device) in devices.iter().filter(|(id, _)| first.iter().any(|told| told == id)) {
         device.reports(1, 1, "received").await;
@@ -108,7 +108,7 @@ async fn a_device_that_answers_after_it_was_given_up_takes_a_slot_and_holds_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_begun_after_another_was_cancelled_updates_everybody_and_ends_without_who_was_taken_out() {
+async fn a_campaign_after_a_cancelled_one_updates_all_devices_and_ends_without_decommissioned_ones() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;

@@ -1,4 +1,4 @@
-//! The servers as child processes: they start, die, come back with their data, and never outlive us.
+//! The servers as child processes: they start, die, restart with their data, and never outlive their parent.
 
 mod permissions;
 
@@ -12,7 +12,7 @@ use waybill::stack::{NatsOptions, Postgres, Spawner, Stack, Tools};
 
 use crate::directory::Directory;
 
-/// Tells the test that plays a parent where to start its servers.
+/// Variable with the directory for the test that plays a parent.
 const PARENT_DIRECTORY: &str = "WAYBILL_TEST_PARENT_DIRECTORY";
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ async fn ping(postgres: &Postgres) {
     projections::Db::connect(&postgres.url()).unwrap().ping().await.unwrap();
 }
 
-/// Whether a process still runs: one that has ended may remain as a zombie until somebody waits for it.
+/// Whether a process still runs; a zombie counts as ended.
 fn is_alive(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
@@ -79,7 +79,7 @@ async fn servers_come_back_with_their_data_after_sigkill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_that_somebody_else_killed_are_started_again() {
+async fn killed_servers_are_restarted() {
     let directory = Directory::new();
     let mut stack = start(directory.path()).await;
     let pids = [stack.nats.pid().unwrap(), stack.postgres.pid().unwrap()];
@@ -94,7 +94,7 @@ async fn servers_that_somebody_else_killed_are_started_again() {
     stack.stop().await;
 }
 
-/// Not a test of its own: run as a child by the next one, it starts servers and waits to be killed.
+/// Not a test of its own: the next test runs it as a child. It starts servers and waits to be killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parent_that_waits_to_be_killed() {
     let Some(directory) = std::env::var_os(PARENT_DIRECTORY).map(PathBuf::from) else { return };
@@ -107,7 +107,7 @@ async fn a_parent_that_waits_to_be_killed() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_parent_leaves_no_orphans_and_the_next_start_carries_on() {
+async fn a_killed_parent_leaves_no_processes_and_the_next_start_uses_its_data() {
     let directory = Directory::new();
     let mut parent = Command::new(std::env::current_exe().unwrap())
         .args(["stack::a_parent_that_waits_to_be_killed", "--exact"])
@@ -126,7 +126,7 @@ async fn a_killed_parent_leaves_no_orphans_and_the_next_start_carries_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_port_in_use_is_named_with_the_variable_that_moves_it() {
+async fn a_port_in_use_is_reported_with_the_variable_to_change() {
     let directory = Directory::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap();
@@ -145,7 +145,7 @@ async fn a_port_in_use_is_named_with_the_variable_that_moves_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_stacks_dont_share_a_data_directory() {
+async fn two_stacks_cannot_share_a_data_directory() {
     let directory = Directory::new();
     let first = start(directory.path()).await;
     let second = Stack::start(&Tools::locate().unwrap(), directory.path(), NatsOptions::default()).await;
@@ -156,7 +156,7 @@ async fn two_stacks_dont_share_a_data_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_starts_wherever_the_data_directory_lies() {
+async fn postgresql_starts_with_any_data_directory() {
     let directory = Directory::new();
     let deep = directory.path().join("d".repeat(60)).join("e".repeat(60));
     for wanted in [deep, directory.path().join("with blank % and ümlaut")] {
@@ -169,7 +169,7 @@ async fn postgresql_starts_wherever_the_data_directory_lies() {
     }
 }
 
-/// Some data directories can't be reached by the user that PostgreSQL runs as; their data then lies elsewhere, and must not outlive them.
+/// PostgreSQL's user can't reach some data directories. Their data is then in another directory, and must be removed with them.
 #[tokio::test(flavor = "multi_thread")]
 async fn removing_a_data_directory_removes_its_database() {
     let directory = Directory::new();
@@ -194,7 +194,7 @@ async fn removing_a_data_directory_removes_its_database() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_of_another_postgresql_is_refused_in_one_sentence() {
+async fn data_of_another_postgresql_version_is_refused_in_one_sentence() {
     let directory = Directory::new();
     let tools = Tools::locate().unwrap();
     let postgres = Postgres::start(&tools, &Spawner::start(), &directory.path().join("postgres")).await.unwrap();

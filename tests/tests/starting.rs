@@ -1,4 +1,4 @@
-//! Starting and stopping: what servers log, and what happens when one dies meanwhile.
+//! Start and stop: what servers log, and what happens if one dies meanwhile.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use crate::world::{World, waybill_binary};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
-/// How often nats-server is killed as soon as it is there.
+/// How often nats-server is killed directly after it has started.
 const KILLS: usize = 3;
 
-/// Lines of PostgreSQL's log that somebody would have to look at.
+/// Lines of PostgreSQL's log that need attention.
 fn complaints(log: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap();
     let severities = ["WARNING:", "ERROR:", "FATAL:", "PANIC:"];
@@ -21,7 +21,7 @@ fn complaints(log: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_has_nothing_to_complain_of_at_first_start_and_stop() {
+async fn postgresql_logs_no_errors_at_its_first_start_and_stop() {
     let mut world = World::start().await;
     let log = world.stack.postgres.log().to_owned();
     for _ in 0..2 {
@@ -36,7 +36,7 @@ async fn postgresql_has_nothing_to_complain_of_at_first_start_and_stop() {
     assert_eq!(complaints(&log), [""; 0]);
 }
 
-/// The child of a process that runs this program, if there is one.
+/// The child of a process that runs this program, if any.
 fn child_of(parent: u32, program: &str) -> Option<u32> {
     std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -49,7 +49,7 @@ fn child_of(parent: u32, program: &str) -> Option<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_while_waybill_starts_is_started_again() {
+async fn a_server_killed_during_the_start_is_restarted() {
     let directory = Directory::new();
     let port = || free_port().unwrap().to_string();
     let (http, mqtt, nats) = (port(), port(), port());
@@ -77,7 +77,7 @@ async fn a_server_that_is_killed_while_waybill_starts_is_started_again() {
         match victim {
             Some(pid) if killed.len() < KILLS => {
                 let done = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-                // One that is gone by itself counts as none.
+                // A child that has ended by itself counts as none.
                 if done.success() {
                     killed.push(pid);
                 }

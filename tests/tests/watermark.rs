@@ -1,4 +1,4 @@
-//! Clocks strike on what was heard: what devices said while nobody listened was in time.
+//! Silence is judged only up to the watermark: messages that devices sent while no bridge ran were in time.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use waybill::api_client::ApiClient;
 
 use crate::world::{MODEL, ManualDevice, World};
 
-/// The shortest working clock there is.
+/// The shortest possible working clock.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Process managers that look at clocks without a bridge that hears, for this long.
+/// How long process managers run without a bridge.
 const DEAF: Duration = Duration::from_secs(8);
 const DEAF_FLAGS: [&str; 6] = [
     "--role",
@@ -20,7 +20,7 @@ const DEAF_FLAGS: [&str; 6] = [
     "a secret for links that is long enough",
 ];
 
-/// A device that has booted and is ordered to update.
+/// A device that has booted and has an update.
 async fn updates_one(world: &World, api: &ApiClient) -> (ManualDevice, u64) {
     let firmware = world.firmware(api, "2.0.0").await;
     let device = json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"});
@@ -32,10 +32,10 @@ async fn updates_one(world: &World, api: &ApiClient) -> (ManualDevice, u64) {
     (device, update["ordinal"].as_u64().unwrap())
 }
 
-/// The service dies while a device is at work; the device ends its work within its time, and only then somebody looks at the clocks, at
-/// first without a bridge.
+/// The service dies while a device works. The device finishes within its time. Only then process managers check the clocks, at first
+/// without a bridge.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_in_time_counts_however_late_it_is_heard() {
+async fn reports_in_time_count_even_if_processed_late() {
     let mut world = World::start().await;
     let api = world.operator().await;
     let (device, ordinal) = updates_one(&world, &api).await;
@@ -55,7 +55,7 @@ async fn what_was_said_in_time_counts_however_late_it_is_heard() {
 
     world.restart_with(&DEAF_FLAGS).await;
     world
-        .until("somebody says that clocks stand still", async || {
+        .until("the log says that clocks stand still", async || {
             world.log_text().contains("Clocks of updates stand still")
         })
         .await;
@@ -68,7 +68,7 @@ async fn what_was_said_in_time_counts_however_late_it_is_heard() {
     let ended = world.until_get(&api, &path, "an end", settled).await;
     assert_eq!((&ended["phase"], &ended["attempt"]), (&json!("confirmed"), &json!(1)), "{ended}");
     world
-        .until("devices are heard again", async || {
+        .until("messages of devices are processed again", async || {
             let metrics = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
             let lag = metrics.lines().find_map(|line| line.strip_prefix("waybill_hearing_lag_seconds "));
             lag.is_some_and(|lag| lag.parse::<f64>().unwrap() < 10.0)
@@ -77,9 +77,9 @@ async fn what_was_said_in_time_counts_however_late_it_is_heard() {
     world.read_models_equal_a_replay().await;
 }
 
-/// The clocks do strike where a device was silent.
+/// The clocks do expire if a device was silent.
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_that_was_listened_to_counts() {
+async fn silence_counts_while_messages_are_processed() {
     let world = World::start_with(&["--dispatch-patience-seconds", "3"]).await;
     let api = world.operator().await;
     let (_hand, ordinal) = updates_one(&world, &api).await;

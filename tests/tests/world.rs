@@ -1,4 +1,4 @@
-//! The harness: a whole Waybill of a test's own, with operators, devices and accidents.
+//! The harness: a whole Waybill for one test, with operators, devices and failures.
 
 mod fleet;
 mod manual_device;
@@ -19,13 +19,13 @@ pub(crate) use fleet::{device, devices};
 pub(crate) use manual_device::ManualDevice;
 pub(crate) use records::Records;
 
-/// Longest wait for anything in a test.
+/// Longest wait in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";
 
-/// A Waybill with its servers. Everything is stopped and removed when dropped.
+/// A Waybill with its servers. All are stopped and removed when it is dropped.
 pub(crate) struct World {
     pub(crate) stack: Stack,
     waybill: Option<Process>,
@@ -36,7 +36,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts everything, with short pauses between attempts and no patience with silent devices.
+    /// Starts everything, with short pauses between attempts and short limits for silent devices.
     pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
@@ -123,7 +123,7 @@ impl World {
         drop(self.waybill.take());
     }
 
-    /// SIGTERM to the service; the time it took to end.
+    /// SIGTERM to the service; returns the time it took to end.
     pub(crate) async fn stop_waybill(&mut self) -> Duration {
         let started = Instant::now();
         if let Some(mut waybill) = self.waybill.take() {
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Waits until a GET gives what is wanted; returns it.
+    /// Waits until a GET returns an expected body; returns it.
     pub(crate) async fn until_get(
         &self,
         api: &ApiClient,
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Waits until every read model has reached the end of the log, twice in a row at the same place.
+    /// Waits until every read model has reached the end of the log, twice in a row at the same position.
     pub(crate) async fn settles(&self) {
         let db = projections::Db::connect(&self.stack.postgres.url()).unwrap();
         let log = self.log().await;
@@ -211,7 +211,7 @@ impl World {
         }
     }
 
-    /// The log, read beside the service.
+    /// The log, read without the service.
     pub(crate) async fn log(&self) -> std::sync::Arc<dyn event_store::Log> {
         let client = waybill::serve::connect(&self.stack.nats.waybill_url(), "waybill-test").await.unwrap();
         let tasks = event_store::lifecycle::Tasks::new();

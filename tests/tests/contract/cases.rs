@@ -1,4 +1,4 @@
-//! What every log must do, seen through the event store. Each case has a tenant of its own, so that they can share a log.
+//! What every log must do, tested through the event store. Each case has a tenant of its own, so that cases can share a log.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub(super) async fn events_are_stored_and_read_back(log: Arc<dyn Log>) {
     assert!(log.info().await.unwrap().last_sequence >= second.position);
 }
 
-pub(super) async fn what_was_never_written_does_not_exist(log: Arc<dyn Log>) {
+pub(super) async fn an_aggregate_without_events_does_not_exist(log: Arc<dyn Log>) {
     let key = key("never", "t-1");
     let loaded = store(&log).load_fresh(&key).await.unwrap();
     assert_eq!((loaded.version, loaded.last_sequence), (0, 0));
@@ -49,7 +49,7 @@ pub(super) async fn what_was_never_written_does_not_exist(log: Arc<dyn Log>) {
     assert_eq!(log.last_sequence(key.raw()).await.unwrap(), 0);
 }
 
-pub(super) async fn an_append_on_another_state_is_a_conflict(log: Arc<dyn Log>) {
+pub(super) async fn an_append_on_an_old_state_is_a_conflict(log: Arc<dyn Log>) {
     let key = key("conflict", "t-1");
     let body = || Bytes::from_static(b"{}");
     let first = log.append(key.raw(), 0, body()).await.unwrap();
@@ -89,7 +89,7 @@ pub(super) async fn concurrent_commands_all_take_effect_once(log: Arc<dyn Log>) 
     assert_eq!((read.version, read.aggregate.total), (WRITERS * COMMANDS, WRITERS * COMMANDS));
 }
 
-pub(super) async fn a_command_sent_again_gives_its_first_outcome(log: Arc<dyn Log>) {
+pub(super) async fn a_command_repeated_with_its_id_gives_its_first_outcome(log: Arc<dyn Log>) {
     let key = key("again", "t-1");
     let id = CommandId(clock::new_id());
     let store = store(&log);
@@ -99,7 +99,7 @@ pub(super) async fn a_command_sent_again_gives_its_first_outcome(log: Arc<dyn Lo
         let again = store.execute(&key, request_as(id, add(5))).await.unwrap();
         assert!(again.repeated);
         assert_eq!((again.position, &again.events), (first.position, &first.events));
-        assert_eq!(again.version, 2, "of the aggregate as it is answered: as of now");
+        assert_eq!(again.version, 2, "the version is the current one");
         assert_eq!(store.load_fresh(&key).await.unwrap().version, 2);
     }
 }
@@ -113,7 +113,7 @@ pub(super) async fn a_command_id_with_another_body_is_refused(log: Arc<dyn Log>)
     assert!(matches!(other, Err(ExecuteError::CommandIdReused)), "{other:?}");
 }
 
-pub(super) async fn commands_are_remembered_up_to_a_bound(log: Arc<dyn Log>) {
+pub(super) async fn only_the_latest_commands_are_remembered(log: Arc<dyn Log>) {
     let key = key("bound", "t-1");
     let store = store(&log);
     let ids: Vec<_> = (0..=RECENT_COMMANDS_MAX).map(|_| CommandId(clock::new_id())).collect();
@@ -146,13 +146,13 @@ pub(super) async fn an_append_that_never_arrived_is_sent_again(log: Arc<dyn Log>
     assert_eq!(store(&log).load_fresh(&key).await.unwrap().aggregate.total, 5);
 }
 
-pub(super) async fn nothing_is_refused_on_an_old_state(log: Arc<dyn Log>) {
+pub(super) async fn no_command_is_refused_on_an_old_state(log: Arc<dyn Log>) {
     let key = key("judged", "t-1");
     let (one, other) = (store(&log), store(&log));
     one.execute(&key, request(add(1))).await.unwrap();
     other.execute(&key, request(TallyCommand::Close)).await.unwrap();
     let opened = one.execute(&key, request(TallyCommand::Open)).await.unwrap();
-    assert_eq!(opened.events, [TallyEvent::Opened {}], "without effect only on the old state");
+    assert_eq!(opened.events, [TallyEvent::Opened {}], "it has no effect only on the old state");
 
     other.execute(&key, request(TallyCommand::Close)).await.unwrap();
     one.load_fresh(&key).await.unwrap();
@@ -254,7 +254,7 @@ pub(super) async fn a_record_that_is_too_large_is_refused(log: Arc<dyn Log>) {
     assert_eq!(super::tally::store(&log).load_fresh(&key).await.unwrap().version, 1);
 }
 
-pub(super) async fn tenants_do_not_meet(log: Arc<dyn Log>) {
+pub(super) async fn tenants_share_no_events(log: Arc<dyn Log>) {
     let store = store(&log);
     store.execute(&key("one", "same"), request(add(1))).await.unwrap();
     store.execute(&key("two", "same"), request(add(2))).await.unwrap();
@@ -262,7 +262,7 @@ pub(super) async fn tenants_do_not_meet(log: Arc<dyn Log>) {
     assert_eq!(store.load_fresh(&key("two", "same")).await.unwrap().aggregate.total, 2);
 }
 
-/// The next delivery, in time.
+/// The next delivery, within a time limit.
 pub(super) async fn next(stream: &mut Subscription) -> Delivery {
     timeout(PATIENCE, stream.next()).await.expect("a delivery in time").expect("never ends").unwrap()
 }

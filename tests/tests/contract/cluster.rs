@@ -1,4 +1,4 @@
-//! The same contract on three servers with three replicas, and the death of the leader in the middle.
+//! The same contract on three servers with three replicas, and with the death of the leader.
 
 use super::cases::{self, until_caught_up};
 use super::crash::Writing;
@@ -19,7 +19,7 @@ async fn the_contract_holds_on_a_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_death_of_the_leader_loses_nothing_and_doubles_nothing() {
+async fn the_death_of_the_leader_loses_and_repeats_no_record() {
     let mut servers = ThreeServers::start().await;
     let log = servers.log().await;
     let mut stream = log.subscribe(1);
@@ -27,7 +27,7 @@ async fn the_death_of_the_leader_loses_nothing_and_doubles_nothing() {
     for _ in 0..2 {
         writing.progresses().await;
         let killed = servers.cluster.kill_leader("EVENTS").await.unwrap();
-        // By another leader, with two servers.
+        // Accepted by another leader, with two servers.
         writing.progresses().await;
         servers.cluster.restart(killed).await.unwrap();
         writing.progresses().await;

@@ -1,4 +1,4 @@
-//! Writers at work while the only server is killed again and again. This shows the death of a process, not the loss of power.
+//! Writers run while the only server is killed again and again. This tests the death of a process, not the loss of power.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,12 +12,12 @@ use super::tally::{TallyEvent, add, insist, key, request_as, store};
 
 const WRITERS: usize = 8;
 const AGGREGATES: usize = 20;
-/// Commands between two accidents.
+/// Commands between two kills.
 const COMMANDS_BETWEEN: usize = 500;
 /// Longest wait for them, an outage included.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
-/// How long nobody answers, on purpose: commands are to meet a server that is away, not only one that was.
+/// How long no server answers, so that commands also meet a server that is down, not only one that restarts.
 const OUTAGE: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +35,7 @@ async fn acknowledged_commands_survive_kill_9_and_take_effect_once() {
     writing.stop_and_compare(&log).await;
 }
 
-/// Writers that go on whatever happens, each remembering what was acknowledged.
+/// Writers that continue after every error; each records which commands were acknowledged.
 pub(super) struct Writing {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicUsize>,
@@ -75,7 +75,7 @@ impl Writing {
         Self { stop, acknowledged, writers }
     }
 
-    /// Waits until so many commands more are acknowledged, whatever servers are away.
+    /// Waits until this many further commands are acknowledged, even while servers are down.
     pub(super) async fn progresses(&self) {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + COMMANDS_BETWEEN;
         let progress = async {
@@ -87,14 +87,14 @@ impl Writing {
         assert!(outcome.is_ok(), "{} of {wanted} acknowledged", self.acknowledged.load(Ordering::Relaxed));
     }
 
-    /// Every acknowledged command is in the log once, where it was said to be, and nothing else is; versions have no gaps.
+    /// Every acknowledged command is in the log once, at the acknowledged position, with nothing else; versions have no gaps.
     pub(super) async fn stop_and_compare(self, log: &Arc<dyn Log>) {
         self.stop.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
         for writer in self.writers {
             acknowledged.extend(writer.await.unwrap());
         }
-        assert!(acknowledged.len() > AGGREGATES, "writers got nowhere: {}", acknowledged.len());
+        assert!(acknowledged.len() > AGGREGATES, "writers made no progress: {}", acknowledged.len());
         for aggregate in 0..AGGREGATES {
             let history = history_of(log, aggregate).await;
             let mut stored: Vec<_> = history.iter().map(|one| (one.position.sequence, one.command_id)).collect();
@@ -112,7 +112,7 @@ impl Writing {
     }
 }
 
-/// Everything of an aggregate, as soon as the servers answer again.
+/// All events of an aggregate, as soon as the servers answer again.
 async fn history_of(log: &Arc<dyn Log>, aggregate: usize) -> Vec<Recorded<TallyEvent>> {
     let deadline = Instant::now() + PATIENCE;
     loop {

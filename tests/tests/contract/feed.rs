@@ -1,4 +1,4 @@
-//! FEED: every public event once and in order, whatever dies, and whoever else forwards.
+//! FEED: every public event once and in order, with servers that die and with several forwarders.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,7 +73,7 @@ fn tenant() -> TenantId {
     TenantId::new("acme").unwrap()
 }
 
-/// The first messages of FEED, and the certainty that no more follow at once.
+/// The first messages of FEED; checks that no more follow at once.
 async fn messages(client: &async_nats::Client, count: usize) -> Vec<jetstream::Message> {
     let stream = jetstream::new(client.clone()).get_stream("FEED").await.unwrap();
     let consumer = stream.create_consumer(jetstream::consumer::pull::OrderedConfig::default()).await.unwrap();
@@ -83,7 +83,7 @@ async fn messages(client: &async_nats::Client, count: usize) -> Vec<jetstream::M
         let message = timeout(PATIENCE, reading.next()).await.expect("a message in time").unwrap().unwrap();
         messages.push(message);
     }
-    assert!(timeout(Duration::from_secs(2), reading.next()).await.is_err(), "more was forwarded than happened");
+    assert!(timeout(Duration::from_secs(2), reading.next()).await.is_err(), "more was forwarded than was stored");
     messages
 }
 

@@ -1,4 +1,4 @@
-//! A server of a cluster that is frozen: its connections stay open, its kernel goes on acknowledging, and nobody answers.
+//! A frozen server of a cluster: its connections stay open, its kernel continues to acknowledge, and no answers come.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use super::crash::Writing;
 use super::servers::ThreeServers;
 use super::tally::{add, insist, key, request, store};
 
-/// In which time a frozen server is left for another one: three pings, one attempt to connect to it again, and some room.
+/// Time in which a client leaves a frozen server: three pings, one attempt to reconnect to it, and a margin.
 const LEFT_WITHIN: Duration = Duration::from_secs(7);
-/// For how long commands are sent: longer than nats-server may take to elect a leader, 9 s.
+/// How long commands are sent: longer than nats-server may take to elect a leader, 9 s.
 const SENT_FOR: Duration = Duration::from_secs(10);
 
-/// Which of the servers is frozen, seen from the client.
+/// Index of the leader, which the client is not connected to.
 async fn cluster_where_the_client_is_not_at_the_leader() -> (ThreeServers, async_nats::Client, usize) {
     let servers = ThreeServers::start().await;
     let client = servers.client().await;
@@ -21,7 +21,7 @@ async fn cluster_where_the_client_is_not_at_the_leader() -> (ThreeServers, async
     let leader = servers.cluster.leader("EVENTS").await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while servers.server_of(&client) == leader {
-        assert!(Instant::now() < deadline, "the client doesn't get to another server");
+        assert!(Instant::now() < deadline, "the client doesn't connect to another server");
         client.force_reconnect().await.unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -29,7 +29,7 @@ async fn cluster_where_the_client_is_not_at_the_leader() -> (ThreeServers, async
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_server_is_left_for_another_one_within_seconds() {
+async fn a_client_leaves_a_frozen_server_within_seconds() {
     let (servers, client, _) = cluster_where_the_client_is_not_at_the_leader().await;
     let log = servers.log_over(client.clone()).await;
     let writing = Writing::start(&log);
@@ -50,7 +50,7 @@ async fn a_frozen_server_is_left_for_another_one_within_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_wait_for_a_new_leader_when_the_old_one_is_frozen() {
+async fn commands_wait_for_a_new_leader_when_the_old_one_freezes() {
     let (servers, client, leader) = cluster_where_the_client_is_not_at_the_leader().await;
     let log = servers.log_over(client).await;
     let writing = Writing::start(&log);

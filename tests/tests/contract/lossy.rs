@@ -1,4 +1,4 @@
-//! A log whose acknowledgements, or whose appends, get lost.
+//! A log that loses acknowledgements or appends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,9 +10,9 @@ use event_store::{AppendError, Log, LogInfo, RawRecord, StoreError, Subscription
 
 pub(super) struct LossyLog {
     pub(super) inner: Arc<dyn Log>,
-    /// So many appends are stored, but their acknowledgement is lost.
+    /// This many appends are stored, but their acknowledgement is lost.
     pub(super) lose_acks: AtomicU32,
-    /// So many appends are lost on their way.
+    /// This many appends are lost before they are stored.
     pub(super) lose_appends: AtomicU32,
 }
 
@@ -30,7 +30,7 @@ fn take_one(count: &AtomicU32) -> bool {
 impl Log for LossyLog {
     async fn append(&self, key: &AggregateKey, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
         if take_one(&self.lose_appends) {
-            return Err(AppendError::Ambiguous("lost on the way".into()));
+            return Err(AppendError::Ambiguous("lost".into()));
         }
         let appended = self.inner.append(key, expected_last, body).await;
         if appended.is_ok() && take_one(&self.lose_acks) {

@@ -1,4 +1,4 @@
-//! What only a real server can show: refusing what differs, restarts, and what else lives beside the log.
+//! What only a real server can show: streams with another configuration, restarts, and other streams beside the log.
 
 use std::time::{Duration, Instant};
 
@@ -24,11 +24,11 @@ use super::tally::{add, insist, key, request, store};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_stream_that_differs_is_refused_and_left_alone() {
+async fn a_stream_with_another_configuration_is_refused_and_not_changed() {
     let server = OneServer::start().await;
     let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
-    streams::ensure(&client, 1).await.expect("a second start finds all as it should be");
+    streams::ensure(&client, 1).await.expect("a second start finds the expected configuration");
 
     let context = jetstream::new(server.admin().await);
     let limited = Config { max_messages_per_subject: 5, ..streams::events(1) };
@@ -40,7 +40,7 @@ async fn a_stream_that_differs_is_refused_and_left_alone() {
         other => panic!("{other:?}"),
     }
     let info = context.get_stream("EVENTS").await.unwrap().get_info().await.unwrap();
-    assert_eq!(info.config.max_messages_per_subject, 5, "it isn't corrected behind anybody's back");
+    assert_eq!(info.config.max_messages_per_subject, 5, "it isn't changed automatically");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn records_cannot_be_deleted_one_by_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_server_commands_fail_fast_and_nothing_waits_beside_the_log() {
+async fn without_a_server_commands_fail_fast_and_are_not_queued() {
     let mut server = OneServer::start().await;
     let log = server.log().await;
     let store = store(&log);
@@ -75,7 +75,7 @@ async fn without_a_server_commands_fail_fast_and_nothing_waits_beside_the_log() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
+async fn a_subscription_continues_after_the_last_record_after_kill_9() {
     let mut server = OneServer::start().await;
     let log = server.log().await;
     let store = store(&log);
@@ -94,14 +94,14 @@ async fn a_subscription_goes_on_behind_the_last_record_after_kill_9() {
     wanted.push(last);
     let began = Instant::now();
     let (records, _) = until_caught_up(&mut stream, last).await;
-    assert!(began.elapsed() < Duration::from_secs(5), "went on only after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "continued only after {:?}", began.elapsed());
     seen.extend(records.iter().map(|record| record.position));
     assert_eq!(seen, wanted);
 }
 
-/// An administrator may publish anything, and nothing can be deleted from EVENTS.
+/// An administrator may publish to EVENTS, and the message can't be deleted.
 #[tokio::test]
-async fn what_belongs_to_no_aggregate_is_passed_over() {
+async fn messages_of_no_aggregate_are_skipped() {
     let server = OneServer::start().await;
     let log = server.log().await;
     let context = jetstream::new(server.admin().await);
@@ -115,7 +115,7 @@ async fn what_belongs_to_no_aggregate_is_passed_over() {
     assert_eq!(records.iter().map(|record| record.position).collect::<Vec<_>>(), [before, behind]);
     context.publish("ev.stray", "stray".into()).await.unwrap().await.unwrap();
     let (records, end) = until_caught_up(&mut log.subscribe(behind + 1), behind + 1).await;
-    assert_eq!((records.len(), end), (0, behind + 1), "the end is reached all the same");
+    assert_eq!((records.len(), end), (0, behind + 1), "the end is still reached");
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn telemetry_is_stored_and_followed() {
 }
 
 #[tokio::test]
-async fn dead_letters_are_cut_and_kept_with_their_reason() {
+async fn dead_letters_are_cut_and_stored_with_their_reason() {
     let server = OneServer::start().await;
     let client = server.client().await;
     streams::ensure(&client, 1).await.unwrap();
@@ -174,9 +174,9 @@ async fn dead_letters_are_cut_and_kept_with_their_reason() {
     assert!(kept.payload.len() < 5_000);
 }
 
-/// Few letters among many, many in a row, letters of an earlier version, letters that come while somebody turns pages.
+/// A few dead letters among many, many in a row, some of an earlier version, and some that arrive while pages are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_listed_newest_first_by_whatever_they_are_told_apart() {
+async fn dead_letters_are_listed_newest_first_by_every_filter() {
     use DeadLetterReason as R;
     const MANY: usize = 3_000;
     let server = OneServer::start().await;
@@ -221,7 +221,7 @@ async fn dead_letters_are_listed_newest_first_by_whatever_they_are_told_apart() 
             let page = letters.page(filter, before, limit).await.unwrap();
             before = page.letters.last().map(|letter| letter.sequence);
             found.extend(page.letters);
-            // What comes now is newer than any page that follows.
+            // A dead letter that arrives now is newer than any page that follows.
             keep(&acme, "late", R::Broken, "").await;
             if !page.more {
                 return found;
@@ -264,14 +264,14 @@ async fn a_lease_has_one_owner_at_a_time() {
 
     drop(first);
     let second = timeout(TERM, Lease::acquire(&client, &other, "outbound", "b", TERM)).await;
-    let second = second.expect("a lease given back is free at once");
+    let second = second.expect("a released lease is free at once");
 
     drop(server);
     timeout(TERM * 2, second.lost().cancelled()).await.expect("an owner that can't renew stops");
 }
 
 #[tokio::test]
-async fn a_lease_that_was_lost_comes_back_to_its_owner_at_once() {
+async fn a_lost_lease_returns_to_its_owner_at_once() {
     const TERM: Duration = Duration::from_secs(30);
     let server = OneServer::start().await;
     let client = server.client().await;
@@ -280,13 +280,13 @@ async fn a_lease_that_was_lost_comes_back_to_its_owner_at_once() {
     leases.put("outbound", r#"{"owner":"a","term_ms":30000}"#.into()).await.unwrap();
     let tasks = Tasks::new();
     let others = timeout(TERM / 10, Lease::acquire(&client, &tasks, "outbound", "b", TERM)).await;
-    assert!(others.is_err(), "others wait for the end of its term");
+    assert!(others.is_err(), "others must wait for the end of its term");
     let own = timeout(TERM / 10, Lease::acquire(&client, &tasks, "outbound", "a", TERM)).await;
-    assert!(own.is_ok(), "its owner need not");
+    assert!(own.is_ok(), "its owner need not wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_that_race_for_a_lease_one_wins() {
+async fn one_of_two_concurrent_contenders_gets_the_lease() {
     const TERM: Duration = Duration::from_secs(30);
     let server = OneServer::start().await;
     let client = server.client().await;

@@ -1,4 +1,4 @@
-//! Logs to run the contract against, on servers of the test's own.
+//! Logs for the contract, on servers that the test starts.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl OneServer {
         connect(&[self.nats.waybill_url()]).await
     }
 
-    /// A connection that may do everything.
+    /// A connection with all rights.
     pub(super) async fn admin(&self) -> Client {
         connect(&[self.nats.url("admin", &self.nats.passwords().admin)]).await
     }
@@ -52,7 +52,7 @@ impl OneServer {
         open(client, 1, &self.tasks).await
     }
 
-    /// SIGKILL, and a new start on the same ports and data.
+    /// SIGKILL, and a restart on the same ports and data.
     pub(super) async fn kill_and_restart(&mut self) {
         self.nats.kill9();
         self.nats.restart().await.unwrap();

@@ -1,4 +1,4 @@
-//! A small aggregate of the tests' own: every kind of outcome can be had at will.
+//! A small aggregate for the tests, with every kind of outcome on request.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ domain::event_types!(TallyEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub(super) enum TallyCommand {
-    /// One event each; refused when closed.
+    /// One event for each number; refused when closed.
     Add {
         by: Vec<u64>,
         note: String,
@@ -80,7 +80,7 @@ impl Decider for Tally {
         self.events > 0
     }
 
-    /// With a note each number is a thread of its own; 103 is thread 3 and takes over from thread 1.
+    /// With a note each number is a thread of its own; 103 is thread 3, which continues thread 1.
     fn step_of(event: &TallyEvent) -> Option<Step> {
         match event {
             TallyEvent::Added { note, .. } if note.is_empty() => None,
@@ -97,7 +97,7 @@ impl Decider for Tally {
         if matches!(event, TallyEvent::Closed {}) { vec![(CLOSING, Point(0))] } else { vec![] }
     }
 
-    /// What is ordered is meant for its first number; what is reported for all of them.
+    /// An order is for the thread of its first number; a report is for all its threads.
     fn aim_of(&self, command: &TallyCommand) -> Aim {
         match command {
             TallyCommand::Add { note, .. } if note == REPORT => Aim::any(),
@@ -112,11 +112,11 @@ impl Decider for Tally {
     }
 }
 
-/// Where it was closed.
+/// The point at which it was closed.
 const CLOSING: Thread = Thread(0);
-/// Threads from here on aren't remembered.
+/// Threads from this one on aren't remembered.
 pub(super) const FORGOTTEN: Thread = Thread(50);
-/// Note of what is reported.
+/// Note of a report.
 pub(super) const REPORT: &str = "report";
 
 pub(super) fn key(tenant: &str, id: &str) -> Key<Tally> {
@@ -139,7 +139,7 @@ pub(super) fn store(log: &Arc<dyn Log>) -> EventStore {
     EventStore::new(log.clone())
 }
 
-/// Executes until nothing but the rules stands in the way.
+/// Executes until it succeeds or the rules refuse it.
 pub(super) async fn insist(store: &EventStore, key: &Key<Tally>, request: Request<TallyCommand>) -> u64 {
     loop {
         match store.execute(key, request.clone()).await {

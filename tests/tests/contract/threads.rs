@@ -1,4 +1,4 @@
-//! Correlation and causation come from the log: what a command doesn't bring is taken from the thread that its events belong to.
+//! Correlation and causation come from the log: a command without them takes them from the thread that its events belong to.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,23 +16,23 @@ const ANNA: Uuid = Uuid::from_u128(0xa);
 const BERT: Uuid = Uuid::from_u128(0xb);
 const LATER: Uuid = Uuid::from_u128(0xc);
 
-/// Somebody's own command, first of all on the first of these threads.
+/// A person's own command, mainly on the first of these threads.
 fn order(threads: &[u64], correlation_id: Option<Uuid>) -> Request<TallyCommand> {
     let command = TallyCommand::Add { by: threads.to_vec(), note: "order".to_owned() };
     Request { correlation_id, cause: Cause::Sender, ..request(command) }
 }
 
-/// What a device says: it brings nothing.
+/// A device's report, without correlation or cause.
 fn report(threads: &[u64]) -> Request<TallyCommand> {
     request(TallyCommand::Add { by: threads.to_vec(), note: REPORT.to_owned() })
 }
 
-/// Executes by a process that has seen nothing yet, as after a crash; what was stored, and where.
+/// Executes in a process with an empty cache, as after a crash; returns the record and its metadata.
 async fn stored(log: &Arc<dyn Log>, tenant: &str, request: Request<TallyCommand>) -> (RecordRef, Vec<Metadata>) {
     let command_id = request.id;
     let committed: Committed<Tally> = store(log).execute(&key(tenant, "t-1"), request).await.unwrap();
     let position = committed.position;
-    // On a cluster the server that answers may not have the record yet.
+    // On a cluster the answering server may not have the record yet.
     let deadline = Instant::now() + PATIENCE;
     let raw = loop {
         if let Some(raw) = log.read(key(tenant, "t-1").raw(), position, 1).await.unwrap().pop() {
@@ -52,7 +52,7 @@ fn link(metadata: &Metadata) -> (Uuid, Option<RecordRef>) {
     (metadata.correlation_id, cause)
 }
 
-pub(super) async fn what_follows_carries_the_correlation_of_its_thread(log: Arc<dyn Log>) {
+pub(super) async fn later_events_carry_the_correlation_of_their_thread(log: Arc<dyn Log>) {
     let tenant = "thread";
     let (ordered, first) = stored(&log, tenant, order(&[1], Some(ANNA))).await;
     assert_eq!(link(&first[0]), (ANNA, None));
@@ -63,9 +63,9 @@ pub(super) async fn what_follows_carries_the_correlation_of_its_thread(log: Arc<
     let alone = report(&[2]);
     let id = alone.id.0;
     let (_, of_itself) = stored(&log, tenant, alone).await;
-    assert_eq!(link(&of_itself[0]), (id, None), "nothing led to it");
+    assert_eq!(link(&of_itself[0]), (id, None), "it has no cause");
 
-    // One process goes on with what it has in memory as another one with what it reads.
+    // A process that has the aggregate in its cache stores the same as one that reads it from the log.
     let remembering = store(&log);
     let key = key(tenant, "t-1");
     let one = remembering.execute(&key, report(&[1])).await.unwrap();
@@ -76,13 +76,13 @@ pub(super) async fn what_follows_carries_the_correlation_of_its_thread(log: Arc<
     assert_eq!(held.threads.last(Thread(1)), read.threads.last(Thread(1)));
 }
 
-pub(super) async fn events_of_other_threads_keep_their_own(log: Arc<dyn Log>) {
+pub(super) async fn events_of_other_threads_keep_their_own_correlation(log: Arc<dyn Log>) {
     let tenant = "threads";
     let (by_anna, _) = stored(&log, tenant, order(&[1], Some(ANNA))).await;
     let (by_bert, _) = stored(&log, tenant, order(&[2], Some(BERT))).await;
     let (both, metadata) = stored(&log, tenant, report(&[2, 1])).await;
     assert_eq!(metadata.iter().map(link).collect::<Vec<_>>(), [(BERT, Some(by_bert)), (ANNA, Some(by_anna))]);
-    // Somebody's command on one thread touches another one, which goes on under a new number.
+    // A person's command on one thread affects another one, which continues under a new number.
     let (touched, metadata) = stored(&log, tenant, order(&[2, 1, 103], Some(LATER))).await;
     let links: Vec<_> = metadata.iter().map(link).collect();
     assert_eq!(links, [(LATER, None), (ANNA, Some(both)), (ANNA, Some(both))]);
@@ -90,11 +90,11 @@ pub(super) async fn events_of_other_threads_keep_their_own(log: Arc<dyn Log>) {
     assert_eq!(link(&metadata[0]), (ANNA, Some(touched)));
 }
 
-pub(super) async fn a_given_correlation_is_its_records_alone(log: Arc<dyn Log>) {
+pub(super) async fn a_given_correlation_applies_to_its_record_only(log: Arc<dyn Log>) {
     let tenant = "given";
     stored(&log, tenant, order(&[1], Some(ANNA))).await;
     let (_, continued) = stored(&log, tenant, order(&[1], None)).await;
-    assert_eq!(link(&continued[0]), (ANNA, None), "somebody's own command, on a thread that has an id");
+    assert_eq!(link(&continued[0]), (ANNA, None), "a person's own command, on a thread that has an id");
     let (later, given) = stored(&log, tenant, order(&[1], Some(LATER))).await;
     assert_eq!(link(&given[0]), (LATER, None));
     let (_, reported) = stored(&log, tenant, report(&[1])).await;
@@ -114,7 +114,7 @@ pub(super) async fn a_clock_names_the_record_that_set_it(log: Arc<dyn Log>) {
     assert_eq!(link(&opened[0]), (ANNA, Some(closed)));
 }
 
-pub(super) async fn forgotten_threads_take_no_room(log: Arc<dyn Log>) {
+pub(super) async fn ended_threads_are_removed(log: Arc<dyn Log>) {
     let (tenant, forgotten) = ("forgotten", u64::from(FORGOTTEN.0));
     let (_, first) = stored(&log, tenant, order(&[forgotten, 1], Some(ANNA))).await;
     assert_eq!(link(&first[0]), (ANNA, None));

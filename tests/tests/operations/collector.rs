@@ -1,4 +1,4 @@
-//! A collector of traces: takes whatever is posted to it.
+//! A collector of traces that accepts all posted bodies.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ impl Collector {
         Self { address, posted, accepting }
     }
 
-    /// Whether what was posted as traces has all of these bytes in it.
+    /// Whether the posted traces contain all of these bytes.
     pub(super) fn has(&self, wanted: &[&[u8]]) -> bool {
         let posted = self.posted.lock().unwrap();
         let within = |wanted: &[u8]| {

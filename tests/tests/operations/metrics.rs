@@ -1,9 +1,9 @@
-//! `/metrics`: read with a parser of its own, so that a monitor can read it as well.
+//! `/metrics`, read with a parser of its own, to prove that a monitoring system can read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A family of samples: its help, its type, and what it counts.
+/// A family of samples: its help, its type, and its values.
 #[derive(Default)]
 pub(super) struct Family {
     help: String,
@@ -12,7 +12,7 @@ pub(super) struct Family {
     pub(super) samples: Vec<(BTreeMap<String, String>, f64)>,
 }
 
-/// Reads the text format of Prometheus; refuses what isn't of it.
+/// Parses the text format of Prometheus; refuses other text.
 pub(super) fn parse(text: &str) -> BTreeMap<String, Family> {
     let mut families = BTreeMap::<String, Family>::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
@@ -54,7 +54,7 @@ impl Family {
     }
 }
 
-/// What holds for every family.
+/// Rules for every family.
 pub(super) fn check(families: &BTreeMap<String, Family>) {
     for (name, family) in families {
         assert!(family.help.len() > 10, "{name} has no HELP");
@@ -64,12 +64,12 @@ pub(super) fn check(families: &BTreeMap<String, Family>) {
             let open = labels
                 .keys()
                 .find(|label| ["tenant", "device", "device_id", "campaign", "user"].contains(&label.as_str()));
-            assert!(open.is_none(), "{name} has a label that anybody can fill: {labels:?}");
+            assert!(open.is_none(), "{name} has a label with an open set of values: {labels:?}");
         }
     }
 }
 
-/// Every metric that some code counts is described where its crate describes its own.
+/// Every metric that code records is described where its crate describes its own.
 #[test]
 fn every_metric_is_described() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -90,7 +90,7 @@ fn every_metric_is_described() {
     assert!(missing.is_empty(), "not described: {missing:?}");
 }
 
-/// Names in quotes that come directly behind a call.
+/// Names in quotes directly after a call.
 fn names_behind<'a>(text: &'a str, call: &'a str) -> impl Iterator<Item = String> + 'a {
     text.match_indices(call).filter_map(move |(at, _)| {
         let rest = text[at + call.len()..].trim_start().strip_prefix('"')?;

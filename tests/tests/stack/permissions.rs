@@ -1,4 +1,4 @@
-//! What the users of nats.conf may do, tried from outside.
+//! The permissions of the users in nats.conf, tested with real connections.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use waybill::stack::NatsServer;
 
 use super::{Directory, nats, start};
 
-/// How long to wait before nothing counts as nothing.
+/// How long to wait before it counts as silence.
 const SILENCE: Duration = Duration::from_millis(300);
-/// Longest wait for what must come.
+/// Longest wait for an expected message.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Together more subscriptions with QoS 1 than a stream of nats-server takes by default; one session takes 63.
+/// Together more subscriptions with QoS 1 than nats-server allows per stream by default; one session has 63.
 const SESSIONS: usize = 20;
 const SUBSCRIPTIONS_PER_SESSION: usize = 60;
 
@@ -47,13 +47,13 @@ async fn ask(client: &Client, subject: &str, reply: &str, body: &'static str) {
         .unwrap();
 }
 
-/// What must come, or the test fails saying what didn't.
+/// Waits for an expected result, or fails and names it.
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
-/// The analyst's FEED. Its answer says that the server has taken everything the connection sent before, subscriptions too; flushing
-/// says only that it was sent.
+/// The analyst's FEED. Its answer shows that the server has handled everything that the connection sent before, also subscriptions;
+/// flushing shows only that it was sent.
 async fn feed_of(client: &Client) -> stream::Stream {
     jetstream::with_domain(client.clone(), "waybill").get_stream("FEED").await.unwrap()
 }
@@ -112,9 +112,10 @@ async fn an_analyst_reads_feed_from_any_position_and_live() {
     within("all four are acknowledged", acknowledged).await;
 }
 
-/// A reply subject isn't checked against a user's permissions, so whoever can make JetStream answer can make it answer into a stream.
+/// NATS doesn't check the reply subject against a user's permissions, so a user who may send JetStream requests can name a stream's subject
+/// there.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
+async fn an_analyst_can_neither_write_nor_redirect_an_answer_into_a_stream() {
     const VICTIM: &str = "ev.3.acme.device.d-1";
     let directory = Directory::new();
     let stack = start(directory.path()).await;
@@ -143,7 +144,7 @@ async fn an_analyst_can_neither_write_nor_have_an_answer_stored() {
     let heard = async {
         tokio::select! { heard = everything.next() => heard, heard = events.next() => heard }
     };
-    assert!(!matches!(tokio::time::timeout(SILENCE, heard).await, Ok(Some(_))), "an analyst heard an event");
+    assert!(!matches!(tokio::time::timeout(SILENCE, heard).await, Ok(Some(_))), "an analyst received an event");
     assert_eq!(messages(&log, "EVENTS").await, 1, "only the service's own record");
     assert_eq!(messages(&log, "FEED").await, 3);
 }
@@ -157,9 +158,9 @@ fn listener(server: &NatsServer, id: &str) -> MqttOptions {
     MqttOptions::new(id, (address.ip().to_string(), address.port()))
 }
 
-/// Topics are subjects, so a user of the log's account who got in by MQTT could write events.
+/// Topics are subjects, so a user of the log's account could write events if it could connect by MQTT.
 #[tokio::test(flavor = "multi_thread")]
-async fn by_mqtt_only_users_made_for_it_get_in() {
+async fn only_mqtt_users_can_connect_by_mqtt() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     for user in ["waybill", "admin", "analyst", "bridge"] {
@@ -180,12 +181,12 @@ async fn by_mqtt_only_users_made_for_it_get_in() {
     }
     let by_nats = stack.nats.url("device", &stack.nats.passwords().device);
     let connected = event_store::connection::options("device").connect(by_nats).await;
-    assert!(connected.is_err(), "a device got in by NATS");
+    assert!(connected.is_err(), "a device connected by NATS");
 }
 
-/// What goes out to devices, and nothing else.
+/// Only messages to devices.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bridges_mqtt_user_may_only_speak_to_devices() {
+async fn the_bridges_mqtt_user_may_only_publish_to_devices() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     let log = with_streams(&stack.nats).await;
@@ -256,15 +257,15 @@ async fn a_device_may_subscribe_to_commands_and_chunks_only() {
     }
 }
 
-/// A refused publish gets its PUBACK and stands in the server's log only; so wrong topics of a device are let through, but for those on
-/// which something goes down.
+/// A refused publish gets its PUBACK and appears only in the server's log. So wrong topics of a device are allowed, except topics of
+/// messages to devices.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_publishes_anything_below_itself_but_what_goes_down() {
+async fn a_device_may_publish_below_its_own_topic_except_commands_and_chunks() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     let inside = nats(&stack.nats.devices_url()).await;
     let mut heard = inside.subscribe("*.*.>").await.unwrap();
-    // Answered after the subscription was taken.
+    // The answer shows that the subscription was handled.
     jetstream::new(inside).query_account().await.unwrap();
     let (client, mut events) = device(&stack.nats, "d-1");
     let tasks = Tasks::new();
@@ -291,7 +292,7 @@ async fn a_device_publishes_anything_below_itself_but_what_goes_down() {
     }
     let mut passed = Vec::new();
     while passed.len() < up.len() {
-        let subject = within("what was published", heard.next()).await.unwrap().subject;
+        let subject = within("a published message", heard.next()).await.unwrap().subject;
         if !subject.starts_with("$") && !subject.starts_with("_") {
             passed.push(subject.replace('.', "/"));
         }
@@ -299,9 +300,9 @@ async fn a_device_publishes_anything_below_itself_but_what_goes_down() {
     assert_eq!(passed, up);
 }
 
-/// Nothing that the bridge listens to brings its own commands back.
+/// The bridge's subscriptions don't deliver its own commands.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_bridge_does_not_hear_commands() {
+async fn the_bridge_does_not_receive_commands() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     let inside = nats(&stack.nats.devices_url()).await;
@@ -322,7 +323,7 @@ async fn the_bridge_does_not_hear_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_than_a_thousand_subscriptions_with_qos_1() {
+async fn more_than_a_thousand_devices_subscribe_with_qos_1() {
     let directory = Directory::new();
     let stack = start(directory.path()).await;
     let mut sessions = Vec::new();

@@ -6,7 +6,7 @@ use waybill::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions, Pace};
 
 use super::{MODEL, TENANT, World};
 
-/// A well-behaved device of the test model that runs 1.0.0.
+/// A correct device of the test model that runs 1.0.0.
 pub(crate) fn device(id: &str) -> DeviceSpec {
     DeviceSpec {
         device_id: id.to_owned(),
@@ -61,7 +61,7 @@ impl World {
         fleet
     }
 
-    /// Waits until so many devices are online.
+    /// Waits until this many devices are online.
     pub(crate) async fn online(&self, api: &ApiClient, expected: usize) {
         let path = "/devices?status=online&count=true&limit=1";
         self.until_get(api, path, &format!("{expected} devices online"), |body| body["total"] == expected).await;

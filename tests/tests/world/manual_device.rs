@@ -1,4 +1,4 @@
-//! A device played by the test: one MQTT connection, said and heard word by word.
+//! A device played by the test: one MQTT connection, each message sent and received explicitly.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, TENANT, World};
 
-/// What came on the device's command topic, in order: the payload and whether it was a retained copy.
+/// Messages on the device's command topic, in order: the payload and whether it was a retained copy.
 type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
 /// A device's connection; ends when dropped.
@@ -27,7 +27,7 @@ impl Drop for ManualDevice {
 }
 
 impl World {
-    /// Connects as a device that listens to its commands and says nothing yet.
+    /// Connects as a device that subscribes to its commands and has sent nothing yet.
     pub(crate) async fn manual_device(&self, device: &str) -> ManualDevice {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl ManualDevice {
         self.client.publish(topic, message.to_string(), PublishOptions::new(QoS::AtLeastOnce)).await.unwrap();
     }
 
-    /// Publishes in whatever way.
+    /// Publishes with any options.
     pub(crate) async fn publishes(&self, topic: &str, payload: &str, options: PublishOptions) {
         let topic = format!("{TENANT}/devices/{}{topic}", self.device);
         self.client.publish(topic, payload.to_owned(), options).await.unwrap();
@@ -81,7 +81,7 @@ impl ManualDevice {
         self.says(&format!("updates/{ordinal}/status"), &json!({"attempt": attempt, "status": status})).await;
     }
 
-    /// Everything a device says on its way to a version, up to the boot that proves it.
+    /// Sends all messages of an update, up to the boot that proves the version.
     pub(crate) async fn installs(&self, ordinal: u64, attempt: u64, boot: &str, version: &str) {
         for word in ["received", "downloading", "verifying", "installing", "rebooting"] {
             self.reports(ordinal, attempt, word).await;
@@ -89,7 +89,7 @@ impl ManualDevice {
         self.boots(boot, version).await;
     }
 
-    /// Waits until somebody who subscribes anew gets a wanted command.
+    /// Waits until a new subscriber gets an expected retained command.
     pub(crate) async fn hears_retained(&self, world: &World, what: &str, wanted: impl Fn(&Value) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -103,12 +103,12 @@ impl ManualDevice {
         }
     }
 
-    /// Forgets what came so far.
+    /// Discards the messages so far.
     pub(crate) fn forgets(&self) {
         self.heard.lock().unwrap().clear();
     }
 
-    /// Waits for a command that is wanted among those that came; says whether it was a retained copy, too.
+    /// Waits for an expected command among those received; returns whether it was a retained copy, too.
     pub(crate) async fn hears(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -118,7 +118,7 @@ impl ManualDevice {
             if let Some(found) = commands.into_iter().find(|(command, _)| wanted(command)) {
                 return found;
             }
-            assert!(Instant::now() < deadline, "{} never heard {what}; it heard {heard:?}", self.device);
+            assert!(Instant::now() < deadline, "{} never received {what}; it received {heard:?}", self.device);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The whole log of a test, and the rule that each of its records says where it comes from.
+//! The whole log of a test, and the rule that each record names its cause.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use futures::StreamExt;
 
 use super::World;
 
-/// Whose records may name nothing that led to them: people, and devices that speak of their own accord.
+/// Actors whose records may have no cause: people, and devices on their own initiative.
 const OF_THEIR_OWN_ACCORD: [&str; 2] = ["user:", "device"];
-/// What the clock of silence strikes for is that nothing was heard.
+/// The clock of silence has no cause, because it follows from missing messages.
 const SILENCE: &str = "process-manager:presence";
 
 pub(crate) struct Records(pub(crate) BTreeMap<u64, (RawRecord, Record)>);
@@ -25,7 +25,7 @@ impl Records {
         Self(records)
     }
 
-    /// Each event names a record before it, by id and position, or was wanted by a person or a device.
+    /// Each event names an earlier record, by id and position, or was started by a person or a device.
     pub(crate) fn say_where_they_come_from(&self) {
         for (position, (_, record)) in &self.0 {
             for stored in &record.events {
@@ -39,10 +39,10 @@ impl Records {
         let Some(cause) = meta.causation_position else {
             assert_eq!(meta.causation_id, None, "{position} names a record without its position: {event}");
             let may_name_none = OF_THEIR_OWN_ACCORD.iter().any(|who| actor.starts_with(who)) || actor == SILENCE;
-            assert!(may_name_none, "{position} by {actor} says nothing of what led to it: {event}");
+            assert!(may_name_none, "{position} by {actor} names no cause: {event}");
             return;
         };
-        assert!(cause < position, "{position}: what led to it comes before it, not at {cause}: {event}");
+        assert!(cause < position, "{position}: its cause must be earlier, not at {cause}: {event}");
         let (_, record) = self.0.get(&cause).unwrap_or_else(|| panic!("{position} names {cause}, where nothing is"));
         assert_eq!(meta.causation_id, Some(record.command_id.0), "{position}: id and position name one record");
     }
