@@ -93,7 +93,11 @@ mod tests {
         assert_eq!(state.look(&heard(0), at(61)), (TimeDelta::seconds(61), Some(Change::Begins)));
         assert_eq!(state.look(&heard(1), at(63)), (TimeDelta::seconds(62), None));
         assert_eq!(state.look(&heard(64), at(64)), (TimeDelta::zero(), Some(Change::Ends)));
-        assert_eq!(state.look(&heard(70), at(65)), (TimeDelta::zero(), None), "a clock behind the bridge's");
+        assert_eq!(
+            state.look(&heard(70), at(65)),
+            (TimeDelta::zero(), None),
+            "a clock that is slower than the bridge's"
+        );
     }
 
     #[test]
@@ -107,6 +111,6 @@ mod tests {
         let mut state = State::default();
         assert_eq!(state.look(&Watermark::Unknown, at(100)), (TimeDelta::zero(), None));
         assert_eq!(state.look(&Watermark::Unknown, at(161)).1, Some(Change::Begins));
-        assert_eq!(state.look(&Watermark::Absent, at(162)).1, Some(Change::Ends), "nobody is to listen");
+        assert_eq!(state.look(&Watermark::Absent, at(162)).1, Some(Change::Ends), "no watermark is needed");
     }
 }

@@ -8,7 +8,7 @@ use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Name of the read model: devices, device_firmware_history, firmware, updates, campaigns, rollout, archive
+    /// Name of the read model: fleet or archive
     pub name: String,
     /// Rebuild from another log than the one that the read model was built from
     #[arg(long)]

@@ -137,7 +137,7 @@ async fn all_that_one_request_stores_carries_one_id() {
             let record = event_store::Record::decode(raw.position, &raw.body).unwrap();
             correlations.insert(record.meta.correlation_id);
         }
-        assert!(api.stored().await > before + 1, "a claim stands beside the device");
+        assert!(api.stored().await > before + 1, "a claim is stored besides the device");
         assert_eq!(correlations.len(), 1, "{headers:?}");
     }
 }

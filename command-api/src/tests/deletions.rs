@@ -129,7 +129,7 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
         api.release_stale(pinned, TimeDelta::minutes(2)).await;
     }
     assert_eq!(api.delete(&format!("/firmware/{firmware}"), "").await.problem(), "firmware_pinned");
-    assert_eq!(api.delete(&format!("/firmware/{other}"), "").await.status, 200, "the draft was given another one");
+    assert_eq!(api.delete(&format!("/firmware/{other}"), "").await.status, 200, "the draft has another firmware now");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn bytes_go_with_their_firmware() {
     assert_eq!(api.delete(&format!("/firmware/{firmware}"), "").await.status, 200);
     let kept = api.kept().await;
     assert!(kept.len() == 1 && kept[0].contains(&other), "{kept:?}");
-    assert_eq!(api.firmware("2.0.0").await, firmware, "the same bytes return");
+    assert_eq!(api.firmware("2.0.0").await, firmware, "the same bytes can be uploaded again");
     assert!(api.kept().await.contains(&place(&firmware)));
 }
 

@@ -125,7 +125,7 @@ async fn a_merge_patch_keeps_clears_and_sets() {
         assert_eq!(answer.body["tags"], json!({"row": "1"}));
         assert_eq!(answer.body["hardware_version"], "2");
         assert_eq!(answer.body["versions"], json!({}));
-        assert_eq!(answer.body["version"], 2, "the second time nothing changes");
+        assert_eq!(answer.body["version"], 2, "the repeated request changes nothing");
     }
     let unknown = api.call(Method::PATCH, "/devices/none", &[], json!({"name": "x"})).await;
     assert_eq!((unknown.status.as_u16(), unknown.problem()), (404, "device_unknown"));

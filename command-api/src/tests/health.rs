@@ -46,7 +46,7 @@ async fn nobody_waits_for_a_read_model_that_does_not_run() {
     api.device("d-1").await;
     let statuses = async || api.app.projections.status().await.unwrap();
     let each_is_in_error = |all: &Vec<ProjectionStatus>| all.iter().all(|status| status.error.is_some());
-    until("that PostgreSQL is away is noticed", statuses, each_is_in_error).await;
+    until("the failure of PostgreSQL is detected", statuses, each_is_in_error).await;
     let wait = api.app.projections.wait_if_running(&[projections::FLEET], 1, Duration::from_secs(600));
     assert!(tokio::time::timeout(PATIENCE, wait).await.expect("no wait").is_err());
     let shown = api.get("/devices/d-1").await;

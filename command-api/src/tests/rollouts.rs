@@ -253,7 +253,7 @@ async fn who_changes_the_work_of_others_is_asked_why() {
         let done = api.call(method.clone(), &path, &[], body).await;
         assert!(warned(&done), "{method} {path}");
         if path.starts_with(campaign.as_str()) {
-            assert_eq!(done.body["warnings"].as_array().unwrap().len(), 2, "beside its own: {}", done.body);
+            assert_eq!(done.body["warnings"].as_array().unwrap().len(), 2, "besides its own warning: {}", done.body);
         }
     }
     assert!(!warned(&api.call(Method::PATCH, "/devices/d-2", &[], json!({"name": "n"})).await));

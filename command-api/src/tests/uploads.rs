@@ -97,7 +97,7 @@ async fn of_uploads_at_once_one_wins_and_nothing_is_kept_of_the_others() {
     let api = Api::with_objects(Arc::new(Gate(InMemory::new(), tokio::sync::Barrier::new(10))));
     let files: Vec<Vec<u8>> = (0..10).map(|number| vec![number; 100]).collect();
     let uploads = futures::future::join_all(files.iter().map(|file| api.upload(file, json!({}))));
-    let answers = tokio::time::timeout(PATIENCE, uploads).await.expect("each upload comes to the gate");
+    let answers = tokio::time::timeout(PATIENCE, uploads).await.expect("each upload reaches the store");
     let won: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
     assert_eq!(won.len(), 1);
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.problem() == "firmware_exists"));

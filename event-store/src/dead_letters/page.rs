@@ -261,7 +261,7 @@ mod tests {
     fn a_filter_is_one_subject_of_one_tenant() {
         let mut filter =
             LetterFilter { tenant: TenantId::new("acme").unwrap(), device: None, reason: None, since: None };
-        assert_eq!(filter.subject(), "dead.acme.>", "letters of earlier versions, too");
+        assert_eq!(filter.subject(), "dead.acme.>", "dead letters of earlier versions, too");
         filter.reason = Some(DeadLetterReason::Malformed);
         assert_eq!(filter.subject(), "dead.acme.*.*.malformed");
         filter.device = Some(DeviceId::new("AA:BB").unwrap());

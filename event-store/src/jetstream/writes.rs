@@ -145,7 +145,7 @@ mod tests {
         assert!(writes.failure(at(6)).is_some());
         writes.unanswered(at(6), at(8));
         assert!(writes.failure(at(37)).is_some());
-        assert!(writes.failure(at(39)).is_none(), "nobody has met it again");
+        assert!(writes.failure(at(39)).is_none(), "the failure has not occurred again");
         writes.acknowledged(at(40));
         assert!(writes.begin(at(40)).is_ok() && writes.failure(at(40)).is_none());
     }

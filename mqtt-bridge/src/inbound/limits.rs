@@ -97,7 +97,7 @@ mod tests {
         limit.record(&"d-1");
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while limit.is_over(&"d-1") {
-            assert!(std::time::Instant::now() < deadline, "never forgotten");
+            assert!(std::time::Instant::now() < deadline, "never evicted");
             std::thread::yield_now();
         }
     }

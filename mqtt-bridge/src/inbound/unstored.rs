@@ -103,7 +103,11 @@ mod tests {
             assert_eq!(arrived(subject, "1"), None, "{subject}");
         }
         for qos in ["0", "1", "2"] {
-            assert_eq!(arrived("acme.devices.d-1.state", qos), Some(Arrived::Unstored), "of this nothing is kept");
+            assert_eq!(
+                arrived("acme.devices.d-1.state", qos),
+                Some(Arrived::Unstored),
+                "no consumer stores this message"
+            );
             assert_eq!(arrived("acme.devices.d-1.commands", qos), None, "a command");
         }
     }

@@ -78,7 +78,7 @@ mod tests {
         let (mut retries, now) = (Retries::default(), Instant::now());
         assert_eq!(retries.followed(20), 20);
         retries.expect_answer(Awaited { device: device.clone(), from: NO_POSITION }, 1, now);
-        assert_eq!(retries.followed(20), 20, "what the log didn't hint at, a sweep finds again");
+        assert_eq!(retries.followed(20), 20, "a sweep finds commands that no hint names");
         retries.expect_answer(Awaited { device, from: 7 }, 1, now);
         assert_eq!(retries.followed(20), 6);
         while retries.take_due(now + ANSWER_WAIT).is_some() {}

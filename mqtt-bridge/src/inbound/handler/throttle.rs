@@ -137,7 +137,7 @@ mod tests {
             assert!(throttle.check(&"d-1", &device, &passes, start).is_none(), "{passes:?}");
         }
         assert!(!throttle.is_exhausted(&"d-2", start));
-        assert!(throttle.check(&"d-1", &device, &boot(&[]), throttled.until).is_none(), "there is room again");
+        assert!(throttle.check(&"d-1", &device, &boot(&[]), throttled.until).is_none(), "the rate allows it again");
     }
 
     #[test]

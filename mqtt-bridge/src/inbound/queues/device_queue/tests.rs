@@ -109,7 +109,7 @@ fn a_flood_is_bounded_and_its_newest_message_is_taken() {
         device.works();
     }
     assert_eq!(device.taken.last(), Some(&9_999));
-    assert_eq!(device.taken.len() + device.let_go.len(), 10_000, "each is taken or let go");
+    assert_eq!(device.taken.len() + device.let_go.len(), 10_000, "each is taken or dropped");
     assert_eq!(device.queue.len(), 0);
 }
 
@@ -169,7 +169,7 @@ fn the_same_report_counts_once_and_different_ones_wait() {
     }
     assert_eq!(device.let_go, [(1, Dropped::Rate), (3, Dropped::Rate)]);
     device.passes(Duration::from_secs(10));
-    assert_eq!(device.works(), [2, 4], "the last word stays the last");
+    assert_eq!(device.works(), [2, 4], "the last message stays the last");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn nothing_overtakes_a_waiting_message() {
     device.exhausts(Kind::Presence);
     device.says(online(1));
     device.says(report(2, 1));
-    assert!(device.works().is_empty(), "a report is judged by what was said before it");
+    assert!(device.works().is_empty(), "a report is judged after earlier messages");
     device.passes(Duration::from_secs(1));
     assert_eq!(device.works(), [1, 2]);
 }
@@ -218,7 +218,7 @@ fn a_newer_message_replaces_a_throttled_one() {
     device.holds(online(0), Duration::from_secs(50));
     assert_eq!(device.let_go, [(1, Dropped::Throttled), (0, Dropped::Throttled)]);
     assert_eq!(device.works(), [2, 3]);
-    assert_eq!(device.permits.available_permits(), 8, "nothing is held any more");
+    assert_eq!(device.permits.available_permits(), 8, "no message is throttled any more");
 }
 
 #[test]
