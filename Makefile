@@ -2,6 +2,8 @@
 
 DEVICES ?= 200
 FAIL ?= 0
+# Where `make build` puts the programs.
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
 # The last line on standard output is the program's own.
 MAKEFLAGS += --no-print-directory
@@ -17,10 +19,10 @@ build: setup
 	@scripts/build
 
 demo: build
-	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- demo --devices $(DEVICES) --fail $(FAIL)
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL)
 
 up: build
-	@exec $(WITH_MAKE) cargo run --quiet -p waybill -- up
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill up
 
 test: build
 	cargo test --quiet --workspace
@@ -40,4 +42,4 @@ bench: setup
 # Small sizes, compared with bench/baseline.json. In the dev profile: CI has built that for the tests anyway, and what is compared are
 # ratios of one run, in which a slow build counts on both sides.
 bench-quick: build
-	cargo run --quiet -p bench -- --quick --baseline bench/baseline.json
+	$(PROGRAMS)/bench --quick --baseline bench/baseline.json

@@ -265,7 +265,7 @@ impl World {
 pub(crate) fn waybill_binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let binary = test.ancestors().nth(2).unwrap().join("waybill");
-    assert!(binary.exists(), "{} is missing: run `make test`, or `cargo build -p waybill` first", binary.display());
+    assert!(binary.exists(), "{} is missing: run `make test`, or `make build` first", binary.display());
     binary
 }
 
