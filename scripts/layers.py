@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 
-BASE = {"domain", "event-store"}
+BASE = {"runtime", "domain", "event-store"}
 ALLOWED = {
+    "runtime": set(),
     "domain": set(),
-    "event-store": {"domain"},
+    "event-store": {"runtime", "domain"},
     "projections": BASE,
     "process-managers": BASE | {"projections"},
     "mqtt-bridge": BASE,

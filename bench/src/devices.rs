@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use domain::DeviceId;
 use domain::device::DeviceEvent;
-use event_store::lifecycle::Tasks;
 use event_store::{Delivery, RawRecord, Record};
 use futures::TryStreamExt;
+use runtime::lifecycle::Tasks;
 use tokio::sync::watch;
 
 use crate::fleet::{Fleet, IN_FLIGHT, number_of};

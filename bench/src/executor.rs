@@ -10,9 +10,10 @@ use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use domain::device::{Device, DeviceCommand, Profile};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::lifecycle::Tasks;
-use event_store::{EventStore, JetStreamLog, Log, Request, clock, streams};
+use event_store::{EventStore, JetStreamLog, Log, Request, streams};
 use futures::{StreamExt, TryStreamExt};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use waybill::stack::{NatsOptions, NatsServer, Spawner, Tools};
 
 use crate::report::{Measurement, Report, per_second};

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use domain::device::{Arrival, Device, DeviceCommand, Mark, MarkTopic, Presence, Profile, Report, ReportStatus};
 use domain::{Actor, CommandId, DeviceId, Key, Sealed, TenantId};
-use event_store::{Committed, EventStore, Request, clock};
+use event_store::{Committed, EventStore, Request};
 use futures::{StreamExt, TryStreamExt};
+use runtime::clock;
 
 pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";

@@ -13,7 +13,8 @@ use domain::plan::{
     CHUNK_DEVICES_MAX, PlanCandidate, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan,
 };
 use domain::{CampaignId, CommandId, Key};
-use event_store::{Request, clock};
+use event_store::Request;
+use runtime::clock;
 use uuid::Uuid;
 
 use crate::fleet::{Fleet, OLD_VERSION, actor, device_id, for_each, is_failing, is_offline, newest_update, number_of};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use event_store::EventStore;
-use event_store::lifecycle::Tasks;
+use runtime::lifecycle::Tasks;
 use waybill::serve::SHUTDOWN_TIMEOUT;
 use waybill::stack::Tools;
 

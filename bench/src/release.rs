@@ -7,7 +7,8 @@ use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadat
 use domain::ids::name_based_uuid;
 use domain::values::{Percent, Priority, Sha256Digest, Threshold};
 use domain::{CampaignId, CommandId, CommandOf, Decider, FirmwareId, Key, Sealed};
-use event_store::{Request, clock};
+use event_store::Request;
+use runtime::clock;
 
 use crate::fleet::{Fleet, MODEL, NEW_VERSION, actor};
 

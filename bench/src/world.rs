@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
 use projections::{Db, Projections, rebuild};
+use runtime::lifecycle::Tasks;
 use tokio::runtime::{Builder, Runtime};
 use waybill::serve::SHUTDOWN_TIMEOUT;
 use waybill::stack::{NatsOptions, Stack, Tools};

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
-use event_store::lifecycle::Tasks;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use runtime::lifecycle::Tasks;
 use tokio::net::TcpListener;
 
 /// Longest wait for the head of a request, the first or a further one, so that a slow or silent client doesn't keep a connection.

@@ -1,7 +1,7 @@
 //! Starts the API.
 
 use axum::Router;
-use event_store::lifecycle::Tasks;
+use runtime::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use domain::device::Limits;
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
-use event_store::lifecycle::Tasks;
 use event_store::{EventStore, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
+use runtime::lifecycle::Tasks;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 

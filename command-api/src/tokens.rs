@@ -90,7 +90,7 @@ fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use event_store::clock;
+    use runtime::clock;
 
     use super::*;
 

@@ -24,11 +24,11 @@ use tokio::time::Instant;
 
 use crate::error::{AppendError, StoreError};
 use crate::jetstream_api::{connected, stream_info};
-use crate::lifecycle::Tasks;
 use crate::log::{Log, LogInfo, RawRecord, Subscription};
 use crate::{streams, subject};
 use probe::Probe;
 use replies::Replies;
+use runtime::lifecycle::Tasks;
 use writes::Writes;
 
 /// How long the leader may take to acknowledge an append before its outcome counts as unknown.

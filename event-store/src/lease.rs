@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection;
 use crate::error::StoreError;
-use crate::lifecycle::Tasks;
 use crate::streams::LEASES;
+use runtime::lifecycle::Tasks;
 
 /// A lease is renewed this many times in a term.
 const RENEWALS_PER_TERM: u32 = 4;

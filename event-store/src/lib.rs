@@ -11,7 +11,6 @@
 //! number; a command that stored events answers with its first outcome when sent again.
 
 pub mod cache;
-pub mod clock;
 mod command_hash;
 pub mod connection;
 pub mod context;
@@ -24,7 +23,6 @@ pub mod history;
 pub mod jetstream;
 mod jetstream_api;
 pub mod lease;
-pub mod lifecycle;
 mod links;
 pub mod log;
 pub mod memory;

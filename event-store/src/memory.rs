@@ -10,10 +10,10 @@ use domain::AggregateKey;
 use futures::StreamExt;
 use tokio::sync::watch;
 
-use crate::clock;
 use crate::error::{AppendError, StoreError};
 use crate::log::{Delivery, Log, LogInfo, RECORD_MAX_BYTES, RawRecord, Subscription};
 use crate::subject;
+use runtime::clock;
 
 /// Records in memory. Clones share them.
 #[derive(Debug, Clone)]

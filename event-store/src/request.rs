@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use domain::{Actor, CommandId, Decider, Sealed};
 use uuid::Uuid;
 
-use crate::clock;
 use crate::command_hash::CommandHash;
 use crate::context::{Origin, Times};
 use crate::threads::Cause;
+use runtime::clock;
 
 /// A command with everything that the log keeps about its sender and reason.
 #[derive(Debug, Clone)]

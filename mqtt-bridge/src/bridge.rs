@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_nats::Client;
 use event_store::EventStore;
 use event_store::dead_letters::DeadLetters;
-use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
+use runtime::lifecycle::Tasks;
 use tokio::sync::watch;
 
 use crate::command::Links;

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use event_store::clock;
-use event_store::lifecycle::Tasks;
 use rand::Rng;
 use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};

@@ -17,9 +17,10 @@ use std::time::Duration;
 use async_nats::Client;
 use async_trait::async_trait;
 use domain::{DeviceId, TenantId};
+use event_store::EventStore;
 use event_store::lease::Lease;
-use event_store::lifecycle::Tasks;
-use event_store::{EventStore, clock};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 
 use crate::command::Links;
 use crate::link::{BrokerAddress, Link};

@@ -4,11 +4,12 @@
 
 use domain::device::{Device, DeviceCommand};
 use domain::{CommandId, Key};
-use event_store::{Request, clock};
+use event_store::Request;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::deadlines::{self, DueClock};
 use projections::watermark::Watermark;
+use runtime::clock;
 
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::EventStore;
-use event_store::lifecycle::Tasks;
 use projections::{Db, Projections};
+use runtime::lifecycle::Tasks;
 
 pub use pulse::{Pulse, PulseOf};
 

@@ -43,7 +43,7 @@ async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, Recon
 async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
     let Some(goes_back_to) = start_of(context, row).await? else { return Ok(()) };
-    let now = event_store::clock::now();
+    let now = runtime::clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
         tracing::debug!(campaign.id = %row.campaign, "The devices' read model has not reached the start of a campaign.");

@@ -6,11 +6,12 @@
 
 use domain::device::{Device, DeviceCommand};
 use domain::{CommandId, DeviceId, Key, TenantId};
-use event_store::{ExpectedVersion, Request, clock};
+use event_store::{ExpectedVersion, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::presence;
 use projections::watermark::Watermark;
+use runtime::clock;
 
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::{Actor, AggregateKey, Decider};
-use event_store::{Committed, ExecuteError, StoreError, clock};
+use event_store::{Committed, ExecuteError, StoreError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use projections::DbError;
+use runtime::clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Context, Options};
 
 /// Shortest pause between two runs, so that a burst of events causes one run.
 const LOOK_GAP: Duration = Duration::from_millis(20);
+/// Longest pause between two runs while there is more to do. A run is followed by a pause as long as itself, so that looking takes at most
+/// half of the time.
+const LOOK_GAP_MAX: Duration = Duration::from_millis(250);
 /// Pause after a failed run.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,13 +68,18 @@ impl Progress {
     }
 
     /// Pause before the next run.
-    fn pause(self, interval: Duration, now: DateTime<Utc>) -> Duration {
+    fn pause(self, interval: Duration, now: DateTime<Utc>, gap: Duration) -> Duration {
         match self {
             Self::Idle => interval,
-            Self::DueAt(due) => (due - now).to_std().unwrap_or_default().max(LOOK_GAP).min(interval),
-            Self::Moved => LOOK_GAP,
+            Self::DueAt(due) => (due - now).to_std().unwrap_or_default().max(gap).min(interval),
+            Self::Moved => gap,
         }
     }
+}
+
+/// Pause after a run that took so long, before the next one may look.
+fn gap_after(run: Duration) -> Duration {
+    run.clamp(LOOK_GAP, LOOK_GAP_MAX)
 }
 
 /// A process manager: its name, its interval and its function.
@@ -105,11 +114,13 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, reconcil
     while !stop.is_cancelled() {
         news.mark_unchanged();
         context.pulse.begins(reconciler.name);
+        let began = tokio::time::Instant::now();
         let outcome = (reconciler.run)(&context).await;
+        let gap = gap_after(began.elapsed());
         context.pulse.ended(reconciler.name, outcome.as_ref().err().map(ToString::to_string));
         let rests = matches!(outcome, Ok(Progress::Idle | Progress::DueAt(_)));
         let pause = match outcome {
-            Ok(progress) => progress.pause(interval, clock::now()),
+            Ok(progress) => progress.pause(interval, clock::now(), gap),
             Err(error) => {
                 tracing::warn!(process_manager = reconciler.name, %error, "A run failed and is repeated.");
                 metrics::counter!("waybill_process_manager_errors_total", "process_manager" => reconciler.name)
@@ -124,7 +135,7 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken, reconcil
                 if changed.is_err() {
                     return;
                 }
-                tokio::time::sleep(LOOK_GAP).await;
+                tokio::time::sleep(gap).await;
             }
         }
     }
@@ -174,11 +185,17 @@ mod tests {
     fn the_next_tick_comes_when_the_first_of_all_is_due_and_never_behind_the_interval() {
         let now = DateTime::UNIX_EPOCH;
         let due = |ms: i64| Progress::DueAt(now + TimeDelta::milliseconds(ms));
-        let pauses = |progress: Progress| progress.pause(INTERVAL, now);
+        let pauses = |progress: Progress| progress.pause(INTERVAL, now, LOOK_GAP);
         assert_eq!(pauses(Progress::Idle.and(Progress::Idle)), INTERVAL);
         assert_eq!(pauses(Progress::Idle.and(due(300)).and(due(700))), Duration::from_millis(300));
         assert_eq!(pauses(due(700).and(due(300)).and(Progress::Idle)), Duration::from_millis(300));
         assert_eq!(pauses(due(300).and(Progress::Moved)), LOOK_GAP);
         assert_eq!((pauses(due(6_000)), pauses(due(-5))), (INTERVAL, LOOK_GAP));
+    }
+
+    #[test]
+    fn a_run_is_followed_by_a_pause_as_long_as_itself_within_bounds() {
+        let ms = Duration::from_millis;
+        assert_eq!([1, 100, 9_000].map(|run| gap_after(ms(run))), [LOOK_GAP, ms(100), LOOK_GAP_MAX]);
     }
 }

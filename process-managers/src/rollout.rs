@@ -8,11 +8,12 @@ use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, DeviceId, Key};
-use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request, clock};
+use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::rollout::{self, View, WorkRow};
 use projections::watermark::Watermark;
+use runtime::clock;
 
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 use crate::watermark_lag::is_stale;

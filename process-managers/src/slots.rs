@@ -13,9 +13,10 @@ use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareSnapshot, Grant
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
-use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request, clock};
+use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request};
 use futures::FutureExt;
 use projections::rollout::{self, View, WorkRow};
+use runtime::clock;
 
 use crate::reconciler::{self, ReconcileError};
 use crate::{Context, causes};

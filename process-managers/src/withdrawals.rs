@@ -4,10 +4,11 @@
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{FIRMWARE, Firmware, TAKEN_AWAY};
 use domain::{CommandId, DeviceId, FirmwareId, Key, TenantId};
-use event_store::{Cause, Request, clock};
+use event_store::{Cause, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::withdrawals;
+use runtime::clock;
 
 use crate::Context;
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};

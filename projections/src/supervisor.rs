@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::Log;
-use event_store::lifecycle::Tasks;
 use event_store::telemetry::TelemetryLog;
+use runtime::lifecycle::Tasks;
 use serde::Serialize;
 use tokio::sync::watch;
 

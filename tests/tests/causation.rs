@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::device::{Clock, Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{EventStore, Metadata, Request, clock};
+use event_store::{EventStore, Metadata, Request};
 use reqwest::Method;
+use runtime::clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use waybill::api_client::ApiClient;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use command_api::{Finding, HealthCheck, PartStatus};
-use event_store::clock;
 use futures::FutureExt;
 use mqtt_bridge::{Backlog, Bridge};
 use object_store::path::Path;
@@ -13,6 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use process_managers::{Pulse, PulseOf};
 use projections::Db;
 use projections::watermark::Watermark;
+use runtime::clock;
 
 /// A run of a process manager that takes longer is reported as degraded.
 const LOOK_MAX: Duration = Duration::from_secs(60);

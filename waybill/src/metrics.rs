@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use event_store::lifecycle::Tasks;
 use event_store::metering::{self, Metric};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use runtime::lifecycle::Tasks;
 
 use crate::config::Role;
 

@@ -11,12 +11,12 @@ use domain::device::Device;
 use domain::firmware::Firmware;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
-use event_store::lifecycle::Tasks;
 use event_store::position::{InvalidPosition, WrittenPosition};
 use event_store::{At, Delivery, EventStore, JetStreamLog, Log, RawRecord, Record};
 use futures::StreamExt;
 use projections::Db;
 use projections::archive::{self, Archived};
+use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 
 use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};

@@ -14,7 +14,6 @@ use command_api::{ApiConfig, ApiState, HealthCheck};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
-use event_store::lifecycle::Tasks;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -22,6 +21,7 @@ use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
+use runtime::lifecycle::Tasks;
 
 use crate::config::{Role, ServeArgs};
 use crate::rights::Rights;
@@ -154,7 +154,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
 
 /// Publishes events to the public FEED; one process at a time.
 async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Tasks) {
-    let owner = event_store::clock::new_id().to_string();
+    let owner = runtime::clock::new_id().to_string();
     while !tasks.token().is_cancelled() {
         let lease = tokio::select! {
             () = tasks.token().cancelled() => return,

@@ -1,7 +1,7 @@
 //! Times on the command line.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_store::clock;
+use runtime::clock;
 
 /// How far a time may be ahead of this machine's clock: it may come from a server with another clock.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
-use event_store::clock;
+use runtime::clock;
 
 use super::model::CampaignBody;
 use super::spec::CampaignRequest;

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::FLEET;
+use runtime::clock;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;

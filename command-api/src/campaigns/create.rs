@@ -4,7 +4,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, CampaignStatus};
 use domain::{CampaignId, Key, Rejection, Sealed};
-use event_store::clock;
+use runtime::clock;
 use serde::Deserialize;
 use utoipa::ToSchema;
 

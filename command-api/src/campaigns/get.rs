@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::campaign::{Campaign, CampaignStatus};
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::campaigns::{CampaignFilter, CampaignRow};
 use projections::{FLEET, ReadTx};
+use runtime::clock;
 
 use super::model::CampaignBody;
 use super::waits;

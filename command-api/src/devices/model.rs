@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use domain::DeviceId;
 use domain::device::Device;
 use domain::values::FIRMWARE_COMPONENT;
-use event_store::{Origin, clock};
+use event_store::Origin;
 use projections::devices::DeviceView;
+use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 

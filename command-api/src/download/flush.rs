@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use event_store::clock;
 use projections::DbError;
 use projections::downloads::{self, Counted, Flush};
+use runtime::clock;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 

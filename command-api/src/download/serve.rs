@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::Key;
 use domain::device::Device;
 use domain::firmware::{Firmware, FirmwareBytes, FirmwareStatus};
-use event_store::clock;
+use runtime::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use domain::Key;
 use domain::firmware::{Firmware, FirmwareCommand};
-use event_store::clock;
+use runtime::clock;
 
 use super::pins::release_stale;
 use super::removal::{self, Kept};

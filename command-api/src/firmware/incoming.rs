@@ -12,11 +12,11 @@ use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareBytes};
 use domain::values::Sha256Digest;
 use domain::{FirmwareId, Key, TenantId};
-use event_store::clock;
 use futures::StreamExt;
 use md5::Md5;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
+use runtime::clock;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 

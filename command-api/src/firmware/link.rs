@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::Key;
 use domain::firmware::{Firmware, FirmwareStatus};
-use event_store::clock;
+use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 

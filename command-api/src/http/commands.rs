@@ -10,9 +10,8 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::ids::name_based_uuid;
 use domain::{CommandId, CommandOf, Decider, Key, Sealed};
-use event_store::{
-    Cause, CommandHash, Committed, ExpectedVersion, Loaded, Origin, PositionToken, Request, Times, clock,
-};
+use event_store::{Cause, CommandHash, Committed, ExpectedVersion, Loaded, Origin, PositionToken, Request, Times};
+use runtime::clock;
 use utoipa::IntoParams;
 use uuid::Uuid;
 

@@ -3,7 +3,8 @@
 use axum::http::Method;
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{Request, clock};
+use event_store::Request;
+use runtime::clock;
 use serde_json::{Value, json};
 
 use super::{Api, MODEL};

@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::values::Sha256Digest;
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
-use event_store::clock;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
+use runtime::clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -2,7 +2,8 @@ use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
-use event_store::{EventStore, Request, clock};
+use event_store::{EventStore, Request};
+use runtime::clock;
 use serde_json::{Value, json};
 
 use super::{Api, MODEL};

@@ -2,7 +2,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use chrono::TimeDelta;
 use domain::{DeviceId, TenantId};
-use event_store::clock;
+use runtime::clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{SecondsFormat, TimeDelta};
 use domain::device::Device;
 use domain::{DeviceId, Key, TenantId};
-use event_store::clock;
+use runtime::clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

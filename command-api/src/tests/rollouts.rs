@@ -5,7 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, CampaignResult, Evidence, GateKind, PlanSummary};
 use domain::firmware::Firmware;
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
-use event_store::{Request, clock};
+use event_store::Request;
+use runtime::clock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use domain::device::Device;
 use domain::{DeviceId, Key};
-use event_store::clock;
 use projections::FLEET;
 use projections::updates::UpdateFilter;
+use runtime::clock;
 
 use super::model::UpdateBody;
 use crate::auth::{Caller, Viewer};

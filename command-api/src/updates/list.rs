@@ -6,9 +6,9 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::State;
 use domain::{CampaignId, DeviceId, FirmwareId};
-use event_store::clock;
 use projections::FLEET;
 use projections::updates::UpdateFilter;
+use runtime::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
 

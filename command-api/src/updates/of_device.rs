@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use domain::Key;
 use domain::device::Device;
-use event_store::clock;
 use projections::FLEET;
 use projections::updates::UpdateFilter;
+use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 

@@ -19,12 +19,12 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::{FeedMessage, POSITION_HEADER, messages};
-use crate::clock;
 use crate::error::StoreError;
 use crate::jetstream_api::{connected, stream_info};
 use crate::log::{Delivery, Log, RawRecord};
 use crate::position::Position;
 use crate::streams::{FEED, FEED_MAX_AGE};
+use runtime::clock;
 
 /// Most messages that are sent and not yet acknowledged.
 const IN_FLIGHT_MAX: usize = 256;

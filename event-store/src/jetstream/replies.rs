@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::StoreError;
-use crate::lifecycle::Tasks;
+use runtime::lifecycle::Tasks;
 
 type Waiting = Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>;
 

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use domain::device::{Desired, Device, DeviceCommand, UpdateKind};
 use domain::firmware::{Firmware, FirmwareStatus};
 use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
-use event_store::{EventStore, ExecuteError, Request, StoreError, clock};
+use event_store::{EventStore, ExecuteError, Request, StoreError};
+use runtime::clock;
 
 use crate::command::{self, Links};
 use crate::link::Link;

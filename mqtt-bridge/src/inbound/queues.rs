@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
-use event_store::lifecycle::Tasks;
 use moka::sync::Cache;
+use runtime::lifecycle::Tasks;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 

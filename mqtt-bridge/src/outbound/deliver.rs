@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Key;
 use domain::device::{Desired, Device, Phase};
-use event_store::{EventStore, StoreError, clock};
+use event_store::{EventStore, StoreError};
 use moka::sync::Cache;
+use runtime::clock;
 use tokio::time::Instant;
 
 use super::DeviceRef;

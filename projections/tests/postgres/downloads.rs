@@ -1,8 +1,8 @@
 //! Counters of downloads: added up, each flush once, of the tenant's own only.
 
 use domain::{CampaignId, FirmwareId, TenantId};
-use event_store::clock;
 use projections::downloads::{Counted, Downloads, Flush, add, of_campaign, of_firmware};
+use runtime::clock;
 
 use crate::fleet::World;
 

@@ -5,8 +5,8 @@ use domain::campaign::{Campaign, CampaignCommand};
 use domain::device::{Clock, Device, DeviceCommand, ReportStatus as S};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::rollout::{RolloutStep, decide};
-use event_store::clock;
 use projections::{rollout, updates};
+use runtime::clock;
 
 use crate::campaigns::check_counts;
 use crate::fleet::device;

@@ -12,9 +12,10 @@ use domain::plan::{PlanChunk, PlanChunkId, PlanCommand, plan};
 use domain::rollout::{RolloutStep, decide};
 use domain::values::{Percent, Sha256Digest, Threshold};
 use domain::{Actor, CampaignId, CommandId, CommandOf, Decider, DeviceId, FirmwareId, Key, TenantId};
-use event_store::lifecycle::Tasks;
-use event_store::{Committed, EventStore, ExecuteError, Log, MemoryLog, Request, clock};
+use event_store::{Committed, EventStore, ExecuteError, Log, MemoryLog, Request};
 use projections::{Db, Projections, rollout};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 

@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::*;
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::version::VersionRequirement;
-use event_store::clock;
 use projections::deadlines::DueClock;
 use projections::watermark::Watermark;
 use projections::{deadlines, devices, presence, updates};
+use runtime::clock;
 use sqlx::Executor as _;
 
 use crate::fleet::{World, device, request};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use domain::Key;
 use domain::device::Device;
-use event_store::lifecycle::Tasks;
 use event_store::{Log, MemoryLog};
 use projections::{ProjectionState, Projections, WaitError, devices};
+use runtime::lifecycle::Tasks;
 use sqlx::Executor as _;
 
 use crate::fleet::{ALL, World, device};

@@ -5,8 +5,8 @@ use domain::campaign::{Adjustments, Campaign, CampaignCommand};
 use domain::change::Change;
 use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::rollout;
+use runtime::clock;
 
 use crate::campaigns::fleet;
 use crate::fleet::World;

@@ -6,8 +6,8 @@ use domain::device::{Clock, Device, DeviceCommand, OfflineCause, Report, ReportS
 use domain::ledger::{Ledger, LedgerCommand};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::{history, rollout};
+use runtime::clock;
 use sqlx::Executor as _;
 
 use crate::campaigns::{check_counts, fleet};

@@ -7,15 +7,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use domain::device::{Device, DeviceCommand, ReportStatus};
 use domain::{AggregateKey, TenantId};
-use event_store::lifecycle::Tasks;
 use event_store::telemetry::{
     BrokerPlace, TELEMETRY_FORMAT, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryMessage, TelemetryRecord,
     WatermarkRecord,
 };
-use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription, clock};
+use event_store::{Delivery, Log, LogInfo, MemoryLog, RawRecord, StoreError, Subscription};
 use futures::StreamExt;
 use projections::watermark::Watermark;
 use projections::{Projections, updates};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use serde_json::Value;
 use sqlx::Row as _;
 

@@ -6,8 +6,8 @@ use domain::device::{CampaignRef, Device, DeviceCommand, Grant, OfflineCause, Ou
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::rollout;
+use runtime::clock;
 
 use crate::campaigns::check_counts;
 use crate::fleet::{World, device, request};

@@ -4,8 +4,8 @@ use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause};
 use domain::device::{Device, DeviceCommand, ReportStatus as S};
 use domain::values::Priority;
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::rollout;
+use runtime::clock;
 
 use crate::campaigns::{check_counts, fleet};
 use crate::fleet::{World, device};

@@ -7,8 +7,8 @@ use domain::CampaignId;
 use domain::campaign::{CampaignCommand, CampaignSpec, PauseCause};
 use domain::device::*;
 use domain::preconditions::Preconditions;
-use event_store::clock;
 use projections::{rollout, updates};
+use runtime::clock;
 
 use crate::campaigns::fleet;
 use crate::fleet::{World, device, request};

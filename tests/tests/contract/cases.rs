@@ -9,9 +9,10 @@ use domain::{CommandId, Rejection};
 use event_store::context::RECENT_COMMANDS_MAX;
 use event_store::log::RECORD_MAX_BYTES;
 use event_store::{
-    AppendError, At, Delivery, ExecuteError, Log, Position, RawRecord, Record, StoreError, Subscription, clock,
+    AppendError, At, Delivery, ExecuteError, Log, Position, RawRecord, Record, StoreError, Subscription,
 };
 use futures::StreamExt;
+use runtime::clock;
 use tokio::time::timeout;
 
 use super::lossy::LossyLog;

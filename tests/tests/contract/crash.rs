@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::CommandId;
-use event_store::{Log, Recorded, clock};
+use event_store::{Log, Recorded};
+use runtime::clock;
 
 use super::servers::OneServer;
 use super::tally::{TallyEvent, add, insist, key, request_as, store};

@@ -8,9 +8,10 @@ use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
 use event_store::feed::{POSITION_HEADER, forwarder};
-use event_store::lifecycle::Tasks;
-use event_store::{EventStore, Log, Request, clock};
+use event_store::{EventStore, Log, Request};
 use futures::StreamExt;
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
 
 use super::servers::OneServer;

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use domain::{DeviceId, TenantId};
 use event_store::dead_letters::{DeadLetter, DeadLetterReason, DeadLetters, LetterFilter, REASON_HEADER, StoredLetter};
 use event_store::lease::Lease;
-use event_store::lifecycle::Tasks;
 use event_store::streams::{self, SetupError};
 use event_store::telemetry::{
     TELEMETRY_FORMAT, Telemetry, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryRecord, WatermarkRecord,
 };
-use event_store::{Delivery, ExecuteError, StoreError, clock};
+use event_store::{Delivery, ExecuteError, StoreError};
 use futures::StreamExt;
+use runtime::clock;
+use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
 
 use super::cases::until_caught_up;

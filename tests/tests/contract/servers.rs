@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_nats::{Client, ServerAddr};
-use event_store::lifecycle::Tasks;
 use event_store::{JetStreamLog, Log, MemoryLog, connection, streams};
+use runtime::lifecycle::Tasks;
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Spawner, Tools};
 
 use crate::directory::Directory;

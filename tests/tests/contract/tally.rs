@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::thread::{Aim, Point, Step, StepKind, Thread};
 use domain::{Actor, CommandId, Decider, Key, Rejection, TenantId};
-use event_store::{EventStore, ExecuteError, Log, Request, clock};
+use event_store::{EventStore, ExecuteError, Log, Request};
+use runtime::clock;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use domain::CommandId;
 use domain::thread::Thread;
-use event_store::{Cause, Committed, EventStore, Log, Metadata, Record, RecordRef, Request, clock};
+use event_store::{Cause, Committed, EventStore, Log, Metadata, Record, RecordRef, Request};
+use runtime::clock;
 use uuid::Uuid;
 
 use super::tally::{FORGOTTEN, REPORT, Tally, TallyCommand, key, request, store};

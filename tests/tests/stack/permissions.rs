@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer, stream};
 use async_nats::{Client, HeaderMap};
-use event_store::lifecycle::Tasks;
 use futures::StreamExt;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
+use runtime::lifecycle::Tasks;
 use waybill::stack::NatsServer;
 
 use super::{Directory, nats, start};

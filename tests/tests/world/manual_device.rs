@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use event_store::lifecycle::Tasks;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
+use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 
 use super::{PATIENCE, TENANT, World};

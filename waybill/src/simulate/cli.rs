@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use event_store::lifecycle::Tasks;
+use runtime::lifecycle::Tasks;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::behaviour::Mix;

@@ -6,7 +6,7 @@ use rumqttc::{AsyncClient, ConnectionError, Event, Packet, QoS, SubscribeReasonC
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use event_store::clock;
+use runtime::clock;
 
 use super::device::{Device, random_id};
 use super::link::{DISCONNECT_TIMEOUT, Link};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use event_store::clock;
+use runtime::clock;
 
 use super::download::{Downloader, Order, Standby};
 use super::firmware::{Action, Firmware, Timer};

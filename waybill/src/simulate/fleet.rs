@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 
-use event_store::lifecycle::Tasks;
+use runtime::lifecycle::Tasks;
 
 use super::behaviour::{Behaviour, roll};
 use super::device::{Device, Shared};
