@@ -37,9 +37,12 @@ CREATE INDEX rollout_members_ended ON rollout_members (tenant, campaign_id, plan
 
 -- Counts that replies show, kept with those that gates judge.
 ALTER TABLE campaign_progress
+    ADD COLUMN planned bigint NOT NULL DEFAULT 0,
     ADD COLUMN phases jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN failures jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN late_confirmed bigint NOT NULL DEFAULT 0,
     ADD COLUMN retryable bigint NOT NULL DEFAULT 0,
     ADD COLUMN retries bigint NOT NULL DEFAULT 0,
     ADD COLUMN confirmed_ms bigint NOT NULL DEFAULT 0;
+-- Devices that never had their turn end with their campaign, without a write to each of them.
+ALTER TABLE rollout_campaigns ADD COLUMN planned_outcome text, ADD COLUMN planned_ended_at timestamptz;

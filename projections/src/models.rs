@@ -13,6 +13,7 @@ pub(crate) mod pauses;
 pub mod preconditions;
 pub(crate) mod timed_update;
 pub mod updates;
+pub(crate) mod versions;
 pub mod withdrawals;
 
 use async_trait::async_trait;

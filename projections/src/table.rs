@@ -70,6 +70,12 @@ impl<R: Row> Rows<R> {
         self.rows.entry(row.key()).or_insert_with(|| Entry { before: Some(row.clone()), now: Some(row) });
     }
 
+    /// Rows that changed, with what they were before.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Option<&R>, &R)> {
+        let changed = self.rows.values().filter(|entry| entry.now != entry.before);
+        changed.filter_map(|entry| Some((entry.before.as_ref(), entry.now.as_ref()?)))
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &R> {
         self.rows.values().filter_map(|entry| entry.now.as_ref())
     }

@@ -10,13 +10,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 pub use super::device_row::DeviceRow;
+use super::versions;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::row::{Row as _, parse};
 use crate::table::{Page, Rows, Select};
 
-/// Most versions of a tenant that a version filter looks at.
-const VERSIONS_MAX: i64 = 10_000;
 /// No text continues with a character behind this one.
 const LAST_CHARACTER: u32 = 0x10_ffff;
 
@@ -230,12 +229,7 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
         select.filter("t.tags @> $", json!({ name: value }));
     }
     if filter.firmware_version.is_some() || filter.unreadable_version {
-        let versions: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT firmware_version FROM devices WHERE firmware_version IS NOT NULL ORDER BY 1 LIMIT $1",
-        )
-        .bind(VERSIONS_MAX)
-        .fetch_all(&mut *tx.0)
-        .await?;
+        let versions = versions::of_component(tx, FIRMWARE_COMPONENT).await?;
         let fits = |version: &String| match &filter.firmware_version {
             Some(requirement) => requirement.matches(version),
             None => FirmwareVersion::parse(version).is_none(),

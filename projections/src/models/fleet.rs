@@ -7,13 +7,20 @@ use async_trait::async_trait;
 use domain::events::FirmwareEvent;
 use sqlx::PgConnection;
 
-use super::{ReadModel, campaigns, devices, firmware, history, pauses, updates};
+use super::{ReadModel, campaigns, devices, firmware, history, pauses, updates, versions};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::rollout;
 
-const TABLE_GROUPS: [&[&str]; 6] =
-    [devices::TABLES, history::TABLES, firmware::TABLES, updates::TABLES, campaigns::TABLES, rollout::TABLES];
+const TABLE_GROUPS: [&[&str]; 7] = [
+    devices::TABLES,
+    history::TABLES,
+    firmware::TABLES,
+    updates::TABLES,
+    campaigns::TABLES,
+    rollout::TABLES,
+    versions::TABLES,
+];
 
 pub(crate) struct FleetModel;
 
@@ -54,6 +61,7 @@ impl ReadModel for FleetModel {
             firmware::apply_all(connection, part).await?;
             campaigns::apply_all(connection, part).await?;
             rollout::apply(connection, part, &mut devices).await?;
+            versions::apply(connection, &devices).await?;
             devices.save(connection).await?;
             pauses::run(connection, part).await?;
             rollout::run_bulk(connection, part).await?;

@@ -3,10 +3,8 @@
 //!
 //! They run on saved rows, page by page, so memory stays bounded for any fleet.
 
-use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignEvent, Sample};
-use domain::device::Outcome;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use super::standing::Standing;
@@ -28,6 +26,8 @@ WHERE m.tenant = $1 AND m.campaign_id = $2";
 /// Whom a retry lets begin again: failed, expired or fallen back, and not there all the same. The status counts them by it, too.
 const RETRIED: &str = "((m.outcome IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
       AND NOT m.late_confirmed)";
+/// Waits for its turn: [`MemberRow::is_planned`].
+pub(super) const PLANNED: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL))";
 /// To begin again, and without a new update or a slot for it.
 const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
 
@@ -57,11 +57,14 @@ pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
         match event {
             CampaignEvent::Retried { .. } => {
                 change_all(connection, &campaign, RETRIED, MemberRow::reset_for_retry).await?;
+                refresh_planned(connection, &campaign).await?;
             }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
             CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
-            CampaignEvent::Finished { .. } => end(connection, &campaign, Outcome::Expired, record.at()).await?,
-            CampaignEvent::Cancelled {} => end(connection, &campaign, Outcome::Cancelled, record.at()).await?,
+            // Those that were to begin again keep the outcome that they had.
+            CampaignEvent::Finished { .. } | CampaignEvent::Cancelled {} => {
+                change_all(connection, &campaign, NOT_BEGUN_AGAIN, MemberRow::restore_outcome).await?;
+            }
             _ => {}
         }
     }
@@ -90,43 +93,6 @@ async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result
     Ok(())
 }
 
-/// Devices that never had their turn get their outcome with the campaign's; those that were to begin again keep the one they had.
-async fn end(
-    connection: &mut PgConnection,
-    campaign: &[String; 2],
-    outcome: Outcome,
-    at: DateTime<Utc>,
-) -> Result<(), DbError> {
-    change_all(connection, campaign, NOT_BEGUN_AGAIN, MemberRow::restore_outcome).await?;
-    let ended = sqlx::query(
-        "WITH ended AS (
-           UPDATE rollout_members m SET outcome = $4, ended_at = $3, holds_slot = false, ready = false, ready_at = NULL
-           FROM rollout_campaigns c
-           WHERE c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-             AND m.tenant = $1 AND m.campaign_id = $2
-             AND m.outcome IS NULL AND m.ordinal IS NULL AND m.excluded IS NULL AND NOT m.holds_slot
-           RETURNING m.wave)
-         SELECT wave, count(*) FROM ended GROUP BY wave",
-    )
-    .bind(&campaign[0])
-    .bind(&campaign[1])
-    .bind(at)
-    .bind(outcome.word())
-    .fetch_all(&mut *connection)
-    .await?;
-    let counts = ended.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-    let counts: Vec<(i64, i64)> = counts.collect::<Result<_, DbError>>()?;
-    let key = |wave: &i64| vec![campaign[0].clone(), campaign[1].clone(), wave.to_string()];
-    let keys = counts.iter().map(|(wave, _)| key(wave)).collect();
-    let mut progress = Rows::<ProgressRow>::load(connection, keys).await?;
-    for (wave, members) in counts {
-        if let Some(progress) = progress.get_mut(&key(&wave)) {
-            progress.end_planned(outcome, members);
-        }
-    }
-    progress.save(connection).await
-}
-
 /// Changes all members for which a condition holds; it must not hold after the change.
 async fn change_all(
     connection: &mut PgConnection,
@@ -134,24 +100,51 @@ async fn change_all(
     condition: &str,
     change: impl Fn(&mut MemberRow),
 ) -> Result<(), DbError> {
-    let rows = Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?;
-    let urgent = rows.get(campaign).is_some_and(CampaignRow::is_urgent);
-    let columns = MemberRow::columns_of("m");
-    let sql = format!("SELECT {columns} {OF_PLAN} AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}");
+    let Some(row) = campaign_row(connection, campaign).await? else { return Ok(()) };
     loop {
-        let found = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).fetch_all(&mut *connection).await?;
-        if found.is_empty() {
+        let members = page(connection, campaign, condition, "").await?;
+        if members.is_empty() {
             return Ok(());
         }
-        let members: Vec<MemberRow> = found.iter().map(MemberRow::read).collect::<Result<_, DbError>>()?;
-        change_page(connection, members, urgent, &change).await?;
+        change_page(connection, members, &row, &change).await?;
     }
+}
+
+/// Whether members that wait for their turn may begin wasn't followed while the campaign had ended.
+async fn refresh_planned(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
+    let Some(row) = campaign_row(connection, campaign).await? else { return Ok(()) };
+    let mut after = String::new();
+    loop {
+        let members = page(connection, campaign, PLANNED, &after).await?;
+        let Some(last) = members.last() else { return Ok(()) };
+        after.clone_from(&last.device_id);
+        change_page(connection, members, &row, &|_| {}).await?;
+    }
+}
+
+async fn campaign_row(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<Option<CampaignRow>, DbError> {
+    Ok(Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?.get(campaign).cloned())
+}
+
+/// A page of the members of the campaign's plan for which a condition holds, with ids after `after`.
+async fn page(
+    connection: &mut PgConnection,
+    campaign: &[String; 2],
+    condition: &str,
+    after: &str,
+) -> Result<Vec<MemberRow>, DbError> {
+    let columns = MemberRow::columns_of("m");
+    let sql = format!(
+        "SELECT {columns} {OF_PLAN} AND m.device_id > $3 AND {condition} ORDER BY m.device_id LIMIT {PAGE_MEMBERS}"
+    );
+    let query = sqlx::query(&sql).bind(&campaign[0]).bind(&campaign[1]).bind(after);
+    query.fetch_all(&mut *connection).await?.iter().map(MemberRow::read).collect()
 }
 
 async fn change_page(
     connection: &mut PgConnection,
     members: Vec<MemberRow>,
-    urgent: bool,
+    campaign: &CampaignRow,
     change: &impl Fn(&mut MemberRow),
 ) -> Result<(), DbError> {
     let changed = members.iter().cloned().map(|mut member| {
@@ -166,13 +159,15 @@ async fn change_page(
     let updates = Rows::<UpdateRow>::load(connection, latest).await?;
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
-        member.set_readiness(devices.get(&member.device_key()), update, urgent);
-        let (before, after) = (Standing::new(before, &updates), Standing::new(member, &updates));
+        member.set_readiness(devices.get(&member.device_key()), update, campaign.is_urgent());
+        let standing = |member| Standing::new(member, &updates, campaign.planned_outcome);
+        let (before, after) = (standing(before), standing(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {
             progress.change(&before.contribution(), &after.contribution());
         }
     }
     let mut rows = Rows::<MemberRow>::default();
+    members.into_iter().for_each(|member| rows.know(member));
     changed.into_iter().for_each(|member| rows.put(member));
     rows.save(connection).await?;
     progress.save(connection).await

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, Sample};
+use domain::device::Outcome;
 use domain::events::CampaignEvent as E;
 
 use super::fold::Fold;
@@ -35,10 +36,14 @@ impl Fold<'_> {
             }
             E::Started {} => set_status(row, CampaignStatus::Running),
             E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
-            E::Cancelled {} => set_status(row, CampaignStatus::Cancelled),
+            E::Cancelled {} => {
+                set_status(row, CampaignStatus::Cancelled);
+                self.end_planned(&key, at, Outcome::Cancelled);
+            }
             E::Finished { result, .. } => {
                 set_status(row, status_of(*result));
                 (row.before_pause, row.paused_at) = (None, None);
+                self.end_planned(&key, at, Outcome::Expired);
             }
             E::Paused { .. } => {
                 row.before_pause = Some(row.status.clone());
@@ -60,6 +65,18 @@ impl Fold<'_> {
             E::Resumed { accept_failures } => self.resume(&key, at, *accept_failures),
         }
         Ok(())
+    }
+
+    /// Devices that never had their turn end with the campaign. It may have ended before, and been retried.
+    fn end_planned(&mut self, key: &[String; 2], at: DateTime<Utc>, outcome: Outcome) {
+        let Some(row) = self.campaigns.get_mut(key) else { return };
+        let before = row.planned_outcome.replace(outcome);
+        row.planned_ended_at = Some(at);
+        for wave in 1..=row.spec.waves.len() as u16 {
+            if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
+                progress.move_planned(before, Some(outcome));
+            }
+        }
     }
 
     fn plan(&mut self, key: &[String; 2], summary: &PlanSummary) {
@@ -99,6 +116,14 @@ impl Fold<'_> {
         if !row.at_work {
             set_status(row, CampaignStatus::Running);
         }
+        row.planned_ended_at = None;
+        let ended = row.planned_outcome.take();
+        for wave in 1..=row.spec.waves.len() as u16 {
+            if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
+                progress.move_planned(ended, None);
+            }
+        }
+        let Some(row) = self.campaigns.get_mut(key) else { return };
         // Those who begin again wait from here.
         for wave in 1..=row.wave {
             if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {

@@ -23,6 +23,7 @@ impl ProgressRow {
             (&mut self.cancelled, before.cancelled, after.cancelled),
             (&mut self.superseded, before.superseded, after.superseded),
             (&mut self.accepted_ended, before.accepted_ended, after.accepted_ended),
+            (&mut self.planned, before.planned, after.planned),
             (&mut self.late_confirmed, before.late_confirmed, after.late_confirmed),
             (&mut self.retryable, before.retryable, after.retryable),
         ];
@@ -48,18 +49,22 @@ impl ProgressRow {
     /// Members that aren't excluded join the wave.
     pub(super) fn enroll(&mut self, members: i64) {
         self.enrolled += members;
+        self.planned += members;
         add(&mut self.phases, PLANNED, members);
     }
 
-    /// Planned members end with their campaign, in a phase that has a count.
-    pub(super) fn end_planned(&mut self, outcome: Outcome, members: i64) {
-        match outcome {
-            Outcome::Expired => (self.expired, self.retryable) = (self.expired + members, self.retryable + members),
-            Outcome::Cancelled => self.cancelled += members,
-            Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected | Outcome::Superseded => {}
+    /// Those that never had their turn end with their campaign, or (`from` is the outcome) wait for it again.
+    pub(super) fn move_planned(&mut self, from: Option<Outcome>, to: Option<Outcome>) {
+        for (outcome, members) in [(from, -self.planned), (to, self.planned)] {
+            match outcome {
+                Some(Outcome::Expired) => {
+                    (self.expired, self.retryable) = (self.expired + members, self.retryable + members);
+                }
+                Some(Outcome::Cancelled) => self.cancelled += members,
+                _ => {}
+            }
+            add(&mut self.phases, outcome.map_or(PLANNED, Outcome::word), members);
         }
-        add(&mut self.phases, PLANNED, -members);
-        add(&mut self.phases, outcome.word(), members);
     }
 
     /// Those with an outcome, as [`domain::rollout::Counts::ended`] counts them.

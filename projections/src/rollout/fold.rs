@@ -70,7 +70,9 @@ impl<'d> Fold<'d> {
     }
 
     pub(super) fn contribution(&self, member: &[String]) -> Option<Contribution> {
-        Some(Standing::new(self.members.get(member)?, &self.updates).contribution())
+        let campaign = self.campaigns.get(&member[..2]);
+        let planned_outcome = campaign.and_then(|row| row.planned_outcome);
+        Some(Standing::new(self.members.get(member)?, &self.updates, planned_outcome).contribution())
     }
 
     /// Changes a member, and the counts with it.
@@ -93,7 +95,7 @@ impl<'d> Fold<'d> {
     }
 }
 
-/// Members of these devices that haven't ended, in all campaigns and plans.
+/// Members of these devices that haven't ended, in all plans of campaigns at work.
 async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) -> Result<Vec<MemberRow>, DbError> {
     if devices.is_empty() {
         return Ok(Vec::new());
@@ -102,6 +104,7 @@ async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) ->
     let sql = format!(
         "SELECT {} FROM (SELECT DISTINCT * FROM UNNEST($1::text[], $2::text[]) AS k (tenant, device_id)) k
          JOIN rollout_members m ON m.tenant = k.tenant AND m.device_id = k.device_id
+         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.at_work
          WHERE m.outcome IS NULL AND m.excluded IS NULL",
         MemberRow::columns_of("m")
     );

@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::bulk::PLANNED as PLANNED_SQL;
 use super::rows::{CampaignRow, MemberRow};
 use super::standing::{EXCLUDED, PLANNED, REGRESSED};
 use crate::db::{DbError, ReadTx};
@@ -22,6 +23,9 @@ use crate::table::{Page, Select};
 pub const LATE_CONFIRMED: &str = "late_confirmed";
 /// Devices whose reason to wait is looked at, of one campaign: enough to say what holds it.
 const REASONS_COUNTED_MAX: usize = 1_000;
+/// Has a slot that is on its way, and no update yet.
+const WITH_SLOT_ALONE: &str =
+    "(t.outcome IS NULL AND t.holds_slot AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))";
 /// In the campaign's order; excluded members have wave 0.
 const ORDER: &str = "t.wave, t.rank, t.device_id";
 
@@ -135,7 +139,9 @@ impl Joined {
 
     fn view(self, campaign: &CampaignRow, now: DateTime<Utc>) -> MemberView {
         let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
-        let phase = self.phase().map(Phase::word).or(self.member.outcome.map(Outcome::word)).unwrap_or(PLANNED);
+        let with_campaign = campaign.planned_outcome.filter(|_| self.member.is_planned());
+        let outcome = self.member.outcome.or(with_campaign);
+        let phase = self.phase().map(Phase::word).or(outcome.map(Outcome::word)).unwrap_or(PLANNED);
         let Self { member, update, .. } = self;
         MemberView {
             phase: phase.to_owned(),
@@ -151,7 +157,7 @@ impl Joined {
             retry_of: member.retry_of,
             code: member.code,
             holds_slot: member.holds_slot,
-            ended_at: member.ended_at,
+            ended_at: member.ended_at.or(campaign.planned_ended_at.filter(|_| with_campaign.is_some())),
             regressed_at: member.regressed_at,
             late_confirmed: member.late_confirmed,
             gate_failed: member.gate_failed,
@@ -162,15 +168,19 @@ impl Joined {
 }
 
 /// Members in a phase as operators see it. Each condition can be found by an index.
-fn condition_of(phase: &str) -> String {
+fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
+    let planned = format!("({})", PLANNED_SQL.replace("m.", "t."));
     match phase {
         EXCLUDED => "t.excluded IS NOT NULL".to_owned(),
         LATE_CONFIRMED => "t.late_confirmed".to_owned(),
         REGRESSED => "(t.gate_failed AND t.regressed_at IS NOT NULL)".to_owned(),
-        PLANNED => "(t.outcome IS NULL AND NOT t.reached AND t.excluded IS NULL
-                     AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))"
-            .to_owned(),
+        // Those whose slot is on its way have no update yet, either.
+        PLANNED if campaign.planned_outcome.is_some() => WITH_SLOT_ALONE.to_owned(),
+        PLANNED => format!("({planned} OR {WITH_SLOT_ALONE})"),
         word => match (Outcome::from_word(word), Phase::is_word(word)) {
+            (Some(outcome), _) if campaign.planned_outcome == Some(outcome) => {
+                format!("((t.outcome = '{}' AND t.regressed_at IS NULL) OR {planned})", outcome.word())
+            }
             (Some(outcome), _) => format!("(t.outcome = '{}' AND t.regressed_at IS NULL)", outcome.word()),
             (None, true) => format!("(u.open AND u.phase = '{word}')"),
             (None, false) => "false".to_owned(),
@@ -195,7 +205,7 @@ pub async fn members(
     select.equals("t.campaign_id", Some(&campaign.campaign_id));
     select.equals("t.plan", campaign.plan.as_ref());
     if !filter.phases.is_empty() {
-        let conditions: Vec<String> = filter.phases.iter().map(|phase| condition_of(phase)).collect();
+        let conditions: Vec<String> = filter.phases.iter().map(|phase| condition_of(phase, &campaign)).collect();
         select.require(format!("({})", conditions.join(" OR ")));
     }
     if let Some(wave) = filter.wave {

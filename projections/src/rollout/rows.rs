@@ -44,6 +44,9 @@ pub struct CampaignRow {
     pub ends_at: Option<DateTime<Utc>>,
     /// How often failed devices were let begin again.
     pub retry_round: u16,
+    /// How those of its devices have ended that never had their turn, when it has ended; and when. Their rows aren't written for it.
+    pub planned_outcome: Option<Outcome>,
+    pub planned_ended_at: Option<DateTime<Utc>>,
     /// Version of the aggregate.
     pub version: u64,
     pub position: u64,
@@ -53,7 +56,8 @@ row! {
     CampaignRow = "rollout_campaigns" key { tenant: "text", campaign_id: "text" }
     columns {
         status, before_pause, at_work, plan, planning_position, pinned, wave, wave_completed, soaking_since,
-        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, version, position
+        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, planned_outcome, planned_ended_at,
+        version, position
     }
     json { spec, firmware }
 }
@@ -81,6 +85,8 @@ impl CampaignRow {
             paced_until: None,
             ends_at: None,
             retry_round: 0,
+            planned_outcome: None,
+            planned_ended_at: None,
             version: 0,
             position: 0,
         }
@@ -116,6 +122,8 @@ pub struct ProgressRow {
     pub accepted_failed: i64,
     pub accepted_settled: i64,
     pub accepted_ended: i64,
+    /// Members that have neither an update nor a slot nor an outcome of their own: they end with their campaign.
+    pub planned: i64,
     /// Members by phase, as operators see it; without the excluded ones.
     pub phases: BTreeMap<String, i64>,
     /// Failed members by code.
@@ -139,7 +147,7 @@ row! {
     columns {
         opened_at, waits_from, completed_at, enrolled, reached, confirmed, failed, gate_failed, gate_settled, in_use,
         working, expired, cancelled, superseded, accepted_failed, accepted_settled, accepted_ended,
-        late_confirmed, retryable, retries, confirmed_ms
+        planned, late_confirmed, retryable, retries, confirmed_ms
     }
     json { phases, failures, last_outcome, last_failure }
 }
@@ -252,6 +260,11 @@ impl MemberRow {
     /// Key of the update that it stands by: none before it has one, and while it is to begin again.
     pub(super) fn update_key(&self) -> Option<Vec<String>> {
         self.latest_update().filter(|_| self.before_retry.is_none())
+    }
+
+    /// Whether it waits for its turn: it ends with its campaign.
+    pub(super) fn is_planned(&self) -> bool {
+        self.outcome.is_none() && self.update_key().is_none() && !self.holds_slot && self.excluded.is_none()
     }
 
     pub(super) fn device_key(&self) -> [String; 2] {

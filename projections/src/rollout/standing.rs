@@ -19,6 +19,8 @@ pub(super) const FAILED: [Outcome; 3] = [Outcome::Failed, Outcome::TimedOut, Out
 pub(super) struct Standing<'a> {
     member: &'a MemberRow,
     update: Option<&'a UpdateRow>,
+    /// How its campaign has ended those that never had their turn.
+    planned_outcome: Option<Outcome>,
 }
 
 /// What a member contributes to the counts of its wave.
@@ -41,13 +43,21 @@ pub(super) struct Contribution {
     pub(super) confirmed_ms: i64,
     /// None for an excluded member.
     pub(super) phase: Option<&'static str>,
+    /// It ends with its campaign.
+    pub(super) planned: bool,
     /// Of a member that counts as failed.
     pub(super) failure: Option<String>,
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn new(member: &'a MemberRow, updates: &'a Rows<UpdateRow>) -> Self {
-        Self { member, update: member.update_key().and_then(|key| updates.get(&key)) }
+    pub(super) fn new(member: &'a MemberRow, updates: &'a Rows<UpdateRow>, planned_outcome: Option<Outcome>) -> Self {
+        let update = member.update_key().and_then(|key| updates.get(&key));
+        Self { member, update, planned_outcome }
+    }
+
+    /// How it has ended: its update, or its campaign before its turn.
+    fn outcome(&self) -> Option<Outcome> {
+        self.member.outcome.or(self.planned_outcome.filter(|_| self.member.is_planned()))
     }
 
     fn phase(&self) -> Option<Phase> {
@@ -56,7 +66,7 @@ impl<'a> Standing<'a> {
 
     /// Ended without success, or confirmed and since fallen back.
     fn is_failed(&self) -> bool {
-        self.member.regressed_at.is_some() || self.member.outcome.is_some_and(|outcome| FAILED.contains(&outcome))
+        self.member.regressed_at.is_some() || self.outcome().is_some_and(|outcome| FAILED.contains(&outcome))
     }
 
     fn is_confirmed(&self) -> bool {
@@ -71,12 +81,12 @@ impl<'a> Standing<'a> {
 
     /// A retry lets it begin again: failed, expired or fallen back, and not there all the same.
     fn is_retryable(&self) -> bool {
-        (self.is_failed() || self.member.outcome == Some(Outcome::Expired)) && !self.member.late_confirmed
+        (self.is_failed() || self.outcome() == Some(Outcome::Expired)) && !self.member.late_confirmed
     }
 
     fn displayed_phase(&self) -> Option<&'static str> {
         let member = self.member;
-        match (self.phase(), member.outcome) {
+        match (self.phase(), self.outcome()) {
             _ if member.excluded.is_some() => None,
             _ if member.regressed_at.is_some() => Some(REGRESSED),
             (Some(phase), _) => Some(phase.word()),
@@ -92,7 +102,7 @@ impl<'a> Standing<'a> {
 
     pub(super) fn contribution(&self) -> Contribution {
         let member = self.member;
-        let ended = |outcome| member.outcome == Some(outcome);
+        let ended = |outcome| self.outcome() == Some(outcome);
         let attempt = self.update.map_or(0, |update| update.timed.state.attempt);
         Contribution {
             reached: member.reached,
@@ -111,6 +121,7 @@ impl<'a> Standing<'a> {
             retries: i64::from(attempt.saturating_sub(1)),
             confirmed_ms: self.confirmed_ms(),
             phase: self.displayed_phase(),
+            planned: member.is_planned(),
             failure: self.is_failed().then(|| member.code.clone().unwrap_or_else(|| "unknown".to_owned())),
         }
     }

@@ -4,8 +4,8 @@ use domain::campaign::{CampaignCommand, CampaignStatus, PauseCause};
 use domain::device::{Device, DeviceCommand, OfflineCause, Phase, ReportStatus as S};
 use domain::firmware::Firmware;
 use domain::{CampaignId, Key};
-use event_store::clock;
 use projections::{campaigns, devices, history, rollout, updates};
+use runtime::clock;
 
 use crate::fleet::{World, device};
 
@@ -28,7 +28,6 @@ async fn status(world: &World, id: &CampaignId) -> String {
     campaigns::list(&mut tx, &filter, None, 1, false).await.unwrap().items.remove(0).status
 }
 
-/// Counts of the view must be what the members' rows say, and never more in use than allowed.
 /// Members whose columns say otherwise than a look at member, device and campaign, if they may begin.
 const READY_OTHERWISE: &str = "
 SELECT m.device_id || ' ' || coalesce(u.phase, '-') || ' ' || m.ready || ' ' || coalesce(m.ready_at::text, '-')
@@ -36,7 +35,7 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 JOIN devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
 LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal AND m.before_retry IS NULL
-WHERE (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
+WHERE c.at_work AND (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
   m.excluded IS NULL AND NOT m.holds_slot AND m.outcome IS NULL AND coalesce(u.phase IN ('queued', 'waiting'), true)
   AND (u.not_before IS NULL OR u.not_before <= now())
   AND (d.lifecycle = 'decommissioned' OR (
@@ -44,6 +43,16 @@ WHERE (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
     AND (c.spec->>'priority' = 'critical' OR coalesce(u.wait_reason = 'backoff', false) OR NOT EXISTS (
       SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id AND o.ordinal IS DISTINCT FROM u.ordinal
         AND o.open AND o.wait_reason = 'backoff')))))";
+
+/// Versions whose counts are not those of the devices' rows.
+const VERSIONS_OTHERWISE: &str = "
+SELECT coalesce(c.version, d.version) || ' ' || coalesce(c.active, 0) || ' ' || coalesce(d.active, 0)
+FROM device_version_counts c
+FULL JOIN (SELECT t.tenant, v.key AS component, v.value AS version, count(*) FILTER (WHERE t.lifecycle = 'active') AS active,
+             count(*) FILTER (WHERE t.lifecycle = 'decommissioned') AS decommissioned
+           FROM devices t, jsonb_each_text(t.versions) v GROUP BY 1, 2, 3) d
+  ON (c.tenant, c.component, c.version) = (d.tenant, d.component, d.version)
+WHERE c.active IS DISTINCT FROM d.active OR c.decommissioned IS DISTINCT FROM d.decommissioned";
 
 const PHASES: [&str; 21] = [
     "planned",
@@ -69,9 +78,12 @@ const PHASES: [&str; 21] = [
     "excluded",
 ];
 
+/// Counts of the view must be what the members' rows say, and never more in use than allowed.
 pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let otherwise: Vec<String> = sqlx::query_scalar(READY_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
     assert!(otherwise.is_empty(), "{otherwise:?}");
+    let otherwise: Vec<String> = sqlx::query_scalar(VERSIONS_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
+    assert!(otherwise.is_empty(), "versions: {otherwise:?}");
     let Some(view) = rollout::view(&world.db, &world.tenant, id, clock::now()).await.unwrap() else { return };
     let total = view.rollout.total();
     assert!(total.in_use <= max, "{} slots in use", total.in_use);

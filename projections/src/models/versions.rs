@@ -1,0 +1,83 @@
+//! How many devices of a tenant run each version of each component. Filters by version read this small table instead of all devices.
+
+use std::collections::BTreeMap;
+
+use domain::device::Lifecycle;
+use sqlx::PgConnection;
+
+use super::device_row::DeviceRow;
+use crate::db::{DbError, ReadTx};
+use crate::row::row;
+use crate::table::Rows;
+
+/// Most versions of a component that are read.
+const VERSIONS_MAX: i64 = 10_000;
+
+/// Devices that run one version of a component.
+#[derive(Debug, Clone, PartialEq)]
+struct VersionCountRow {
+    tenant: String,
+    component: String,
+    version: String,
+    active: i64,
+    decommissioned: i64,
+}
+
+row! {
+    VersionCountRow = "device_version_counts" key { tenant: "text", component: "text", version: "text" }
+    columns { active, decommissioned }
+    json {}
+}
+
+pub(crate) const TABLES: &[&str] = &["device_version_counts"];
+
+/// Takes into the counts what a batch has changed in devices.
+pub(crate) async fn apply(connection: &mut PgConnection, devices: &Rows<DeviceRow>) -> Result<(), DbError> {
+    let mut changes: BTreeMap<[&str; 3], (i64, i64)> = BTreeMap::new();
+    for (before, now) in devices.changes() {
+        if before.is_some_and(|before| before.versions == now.versions && before.lifecycle == now.lifecycle) {
+            continue;
+        }
+        before.into_iter().for_each(|before| add(&mut changes, before, -1));
+        add(&mut changes, now, 1);
+    }
+    changes.retain(|_, change| *change != (0, 0));
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let keys = changes.keys().map(|key| key.map(str::to_owned).to_vec());
+    let mut rows = Rows::<VersionCountRow>::load(connection, keys.collect()).await?;
+    let mut any_is_gone = false;
+    for (key, (active, decommissioned)) in changes {
+        let [tenant, component, version] = key.map(str::to_owned);
+        let before =
+            rows.get(&[tenant.clone(), component.clone(), version.clone()]).map(|row| (row.active, row.decommissioned));
+        let (was_active, was_decommissioned) = before.unwrap_or_default();
+        let (active, decommissioned) = (was_active + active, was_decommissioned + decommissioned);
+        any_is_gone |= (active, decommissioned) == (0, 0);
+        rows.put(VersionCountRow { tenant, component, version, active, decommissioned });
+    }
+    rows.save(connection).await?;
+    if any_is_gone {
+        sqlx::query("DELETE FROM device_version_counts WHERE active = 0 AND decommissioned = 0")
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
+fn add<'a>(changes: &mut BTreeMap<[&'a str; 3], (i64, i64)>, device: &'a DeviceRow, count: i64) {
+    for (component, version) in &device.versions {
+        let (active, decommissioned) = changes.entry([&device.tenant, component, version]).or_default();
+        match device.lifecycle {
+            Lifecycle::Decommissioned => *decommissioned += count,
+            Lifecycle::Absent | Lifecycle::Active => *active += count,
+        }
+    }
+}
+
+/// The versions of a component that devices run, in the order of their texts; those of decommissioned devices, too.
+pub(crate) async fn of_component(tx: &mut ReadTx, component: &str) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT version FROM device_version_counts WHERE component = $1 ORDER BY 1 LIMIT $2";
+    Ok(sqlx::query_scalar(sql).bind(component).bind(VERSIONS_MAX).fetch_all(&mut *tx.0).await?)
+}
