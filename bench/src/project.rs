@@ -107,6 +107,7 @@ async fn live(world: &World, fleet: &Fleet, devices: usize, share: Range<usize>,
     let measurement = rate("project.live", &stretch, devices, elapsed, &used);
     report.add(with_ceilings(measurement, world, fleet, &stretch).await?);
     rebuild(world, fleet, &read_side, devices, report).await?;
+    tables::print_disk(&world.stack.postgres.url()).await?;
     read_side.stop().await;
     Ok(())
 }

@@ -48,6 +48,31 @@ pub(crate) fn print_heap_only(before: &BTreeMap<String, Writes>, after: &BTreeMa
     }
 }
 
+/// Prints how much disk each table takes for a row, with its indexes and what is stored beside it.
+pub(crate) async fn print_disk(database_url: &str) -> Result<()> {
+    let mut postgres = PgConnection::connect(database_url).await?;
+    println!("    disk of the largest tables, with their indexes:");
+    for table in ["records", "events", "devices", "updates", "rollout_members"] {
+        // There may be none of this name, or a view.
+        let rows: Option<i64> = sqlx::query_scalar(
+            "SELECT n_live_tup FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname = $1",
+        )
+        .bind(table)
+        .fetch_optional(&mut postgres)
+        .await?;
+        let Some(rows) = rows.filter(|rows| *rows > 0) else { continue };
+        let (bytes, of_indexes): (i64, i64) = sqlx::query_as(
+            "SELECT pg_total_relation_size(oid), pg_indexes_size(oid) FROM pg_class WHERE oid = to_regclass('public.' || $1)",
+        )
+        .bind(table)
+        .fetch_one(&mut postgres)
+        .await?;
+        let (each, of_indexes) = (bytes / rows, of_indexes / rows);
+        println!("      {table:<28} {rows:>9} rows {each:>6} bytes each, {of_indexes:>5} of them in indexes");
+    }
+    Ok(())
+}
+
 /// Bytes of the whole database on disk.
 pub(crate) async fn disk_bytes(database_url: &str) -> Result<i64> {
     let mut postgres = PgConnection::connect(database_url).await?;
