@@ -12,6 +12,7 @@ use crate::db::{Db, DbError, settle};
 use crate::decode::{Decoded, Unreadable};
 use crate::models::ReadModel;
 use crate::runner::parking::{Parked, ParkedRecord};
+use crate::runner::statistics::Statistics;
 
 /// Records applied in one transaction.
 const BATCH_RECORDS: usize = 10_000;
@@ -34,6 +35,7 @@ struct Target {
     model: &'static dyn ReadModel,
     parked: Parked,
     aside: Vec<ParkedRecord>,
+    statistics: Statistics,
 }
 
 impl<'a> Replay<'a> {
@@ -42,6 +44,7 @@ impl<'a> Replay<'a> {
             model: *model,
             parked: Parked::none(model.name()),
             aside: Vec::new(),
+            statistics: Statistics::default(),
         };
         Self { db, log, schema, models: models.iter().map(target).collect(), position: 0 }
     }
@@ -90,6 +93,9 @@ impl<'a> Replay<'a> {
             target.apply(&mut tx, &batch).await?;
         }
         tx.commit().await?;
+        for target in &mut self.models {
+            target.statistics.follow(self.db, self.schema, target.model, batch.len()).await;
+        }
         Ok(())
     }
 

@@ -204,7 +204,7 @@ fn follow<'a>(
                     }
                     owner.take(records).await?;
                     board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
-                    statistics.follow(db, model, count).await;
+                    statistics.follow(db, "public", model, count).await;
                 }
                 Batch::CaughtUp(position) => {
                     if position > owner.checkpoint.position {

@@ -9,31 +9,32 @@ use crate::models::ReadModel;
 /// Records after which it is looked whether tables have grown.
 const LOOK_EVERY_RECORDS: usize = 1_000;
 
-/// Counts the records of one projection.
+/// Counts the records that were applied to the tables of one read model.
 #[derive(Default)]
-pub(super) struct Statistics {
+pub(crate) struct Statistics {
     since_last_look: usize,
 }
 
 impl Statistics {
-    /// Gathers statistics of tables that have grown fourfold since they were last gathered. Cached plans go with the old ones.
-    pub(super) async fn follow(&mut self, db: &Db, model: &dyn ReadModel, records: usize) {
+    /// Gathers statistics of a model's tables in `schema` that have grown fourfold since they were last gathered. Cached plans go with the
+    /// old ones.
+    pub(crate) async fn follow(&mut self, db: &Db, schema: &str, model: &dyn ReadModel, records: usize) {
         self.since_last_look += records;
         if self.since_last_look < LOOK_EVERY_RECORDS {
             return;
         }
         self.since_last_look = 0;
-        if let Err(error) = analyze_grown(db, &model.tables()).await {
+        let tables: Vec<String> = model.tables().iter().map(|table| format!("{schema}.{table}")).collect();
+        if let Err(error) = analyze_grown(db, &tables).await {
             tracing::debug!(projection = model.name(), %error, "Statistics can't be gathered.");
         }
     }
 }
 
-async fn analyze_grown(db: &Db, tables: &[&str]) -> Result<(), DbError> {
+async fn analyze_grown(db: &Db, tables: &[String]) -> Result<(), DbError> {
     let grown = sqlx::query(
-        "SELECT c.relname FROM pg_class c
-         WHERE c.oid IN (SELECT to_regclass('public.' || name) FROM UNNEST($1::text[]) AS t (name))
-           AND pg_relation_size(c.oid) > 4 * greatest(c.relpages, 2) * current_setting('block_size')::bigint",
+        "SELECT t.name FROM UNNEST($1::text[]) AS t (name) JOIN pg_class c ON c.oid = to_regclass(t.name)
+         WHERE pg_relation_size(c.oid) > 4 * greatest(c.relpages, 2) * current_setting('block_size')::bigint",
     );
     let line = db.line();
     let grown = line.carry(async { Ok::<_, DbError>(grown.bind(tables).fetch_all(&line.pool).await?) }).await?;
