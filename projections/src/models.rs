@@ -41,6 +41,12 @@ pub(crate) trait ReadModel: Send + Sync {
 
     fn tables(&self) -> Vec<&'static str>;
 
+    /// Views over the tables. For each there are functions in the database, `waybill_create_NAME` and `waybill_drop_NAME`: it is made again
+    /// when a rebuild has put new tables in the old ones' place.
+    fn views(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// Applies records in order. Table names are unqualified: the transaction says whether live or rebuilt ones are meant.
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError>;
 

@@ -11,6 +11,9 @@ use crate::models::{self, ReadModel};
 use crate::replay::{Replay, unavailable};
 use crate::runner::statistics::analyze;
 
+/// The schema of the live tables.
+const PUBLIC: &str = "public";
+
 /// Rebuilds a read model by name; `progress` is told the position reached and the end.
 pub async fn rebuild(
     db: &Db,
@@ -43,22 +46,37 @@ pub async fn rebuild(
     Ok(position)
 }
 
-/// Empty copies of a model's tables in a schema of their own.
+/// The schema with the form of a model's table: mostly the live one's own. A migration that gives a table another form leaves it empty in
+/// the schema `next_NAME` of the model, and the live one serves until it is rebuilt.
+async fn form_of(connection: &mut PgConnection, model: &dyn ReadModel, table: &str) -> Result<String, DbError> {
+    let next = format!("next_{}", model.name());
+    let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1 || '.' || $2) IS NOT NULL")
+        .bind(&next)
+        .bind(table)
+        .fetch_one(connection)
+        .await?;
+    Ok(if is_there { next } else { PUBLIC.to_owned() })
+}
+
+/// Empty tables of a model in a schema of their own.
 pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) -> Result<(), DbError> {
+    let mut connection = db.pool().acquire().await?;
     let mut sql = format!("CREATE SCHEMA IF NOT EXISTS {schema}; GRANT USAGE ON SCHEMA {schema} TO waybill_projector;");
     for table in model.tables() {
+        let form = form_of(&mut connection, model, table).await?;
         sql.push_str(&format!(
-            "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE public.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
+            "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE {form}.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
         ));
         // LIKE leaves them out.
         let settings =
-            "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass('public.' || $1)";
-        let settings: Option<String> = sqlx::query_scalar(settings).bind(table).fetch_one(&db.pool()).await?;
+            "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass($1 || '.' || $2)";
+        let settings: Option<String> =
+            sqlx::query_scalar(settings).bind(form).bind(table).fetch_one(&mut *connection).await?;
         if let Some(settings) = settings {
             sql.push_str(&format!("ALTER TABLE {schema}.{table} SET ({settings});"));
         }
     }
-    db.pool().execute(&*sql).await?;
+    connection.execute(&*sql).await?;
     Ok(())
 }
 
@@ -68,7 +86,7 @@ pub(crate) async fn drop_schema(db: &Db, schema: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Puts the new tables in the old ones' place. Policies, grants and the checkpoint go with them.
+/// Puts the new tables in the old ones' place. Policies, grants, views and the checkpoint go with them.
 async fn switch(
     tx: &mut Transaction<'_, Postgres>,
     model: &dyn ReadModel,
@@ -76,10 +94,19 @@ async fn switch(
     position: u64,
     incarnation_ms: u64,
 ) -> Result<(), DbError> {
-    let mut sql = String::new();
+    // A view is bound to the table that it was made over, whatever that is called.
+    let of_views = |act: &str| model.views().iter().map(|view| format!("SELECT waybill_{act}_{view}();")).collect();
+    let (mut sql, views): (String, String) = (of_views("drop"), of_views("create"));
+    let mut next = None;
     for table in model.tables() {
-        sql.push_str(&keep_index_names(tx, schema, table).await?);
+        let form = form_of(tx, model, table).await?;
+        sql.push_str(&keep_index_names(tx, &form, schema, table).await?);
         sql.push_str(&format!("DROP TABLE public.{table}; ALTER TABLE {schema}.{table} SET SCHEMA public; SELECT waybill_protect('public.{table}');"));
+        next = next.or((form != PUBLIC).then_some(form));
+    }
+    sql.push_str(&views);
+    if let Some(next) = next {
+        sql.push_str(&format!("DROP SCHEMA {next} CASCADE;"));
     }
     let connection: &mut PgConnection = tx;
     connection.execute(&*sql).await?;
@@ -98,15 +125,20 @@ async fn switch(
     Ok(())
 }
 
-/// Statements that give the indexes of a new table the names of the old one's, by which migrations know them.
-async fn keep_index_names(connection: &mut PgConnection, schema: &str, table: &str) -> Result<String, DbError> {
+/// Statements that give the indexes of a new table the names of those it was copied from, by which migrations know them.
+async fn keep_index_names(
+    connection: &mut PgConnection,
+    form: &str,
+    schema: &str,
+    table: &str,
+) -> Result<String, DbError> {
     let definition = r"regexp_replace(indexdef, '^CREATE (UNIQUE )?INDEX \S+ ON \S+ ', '\1')";
     let sql = format!(
         "SELECT n.indexname, o.indexname
-         FROM (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = 'public' AND tablename = $2) o
-         JOIN (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = $1 AND tablename = $2) n USING (definition)"
+         FROM (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = $1 AND tablename = $3) o
+         JOIN (SELECT indexname, {definition} AS definition FROM pg_indexes WHERE schemaname = $2 AND tablename = $3) n USING (definition)"
     );
-    let pairs = sqlx::query(&sql).bind(schema).bind(table).fetch_all(connection).await?;
+    let pairs = sqlx::query(&sql).bind(form).bind(schema).bind(table).fetch_all(connection).await?;
     let (mut aside, mut named) = (String::new(), String::new());
     for (number, pair) in pairs.iter().enumerate() {
         let (new, old): (String, String) = (pair.try_get(0)?, pair.try_get(1)?);
