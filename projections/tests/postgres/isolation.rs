@@ -43,7 +43,7 @@ async fn the_readers_role_sees_nothing_without_a_tenant_and_writes_nothing() {
     reader.execute("SET ROLE waybill_reader").await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant'
-         WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace",
+         WHERE c.relkind IN ('r', 'v') AND c.relnamespace = 'public'::regnamespace",
     )
     .fetch_all(&mut *reader)
     .await

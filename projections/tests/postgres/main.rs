@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
+mod archive;
 mod campaigns;
 mod downloads;
 mod endings;
