@@ -5,12 +5,15 @@ ALTER TABLE devices
     ADD COLUMN sent jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN tracked jsonb NOT NULL DEFAULT '{}',
     DROP COLUMN updated_at;
+-- Which device works is known from its update. An index that the update's beginning and its end write would make each of them write all.
+DROP INDEX devices_live;
 DROP TABLE rollout_devices;
 DROP TABLE device_versions;
 
 ALTER TABLE updates ADD COLUMN before_cancel text;
--- Updates under way of a campaign, by their device.
-CREATE INDEX updates_under_way ON updates (tenant, campaign_id, device_id) WHERE open AND campaign_id IS NOT NULL;
+-- Updates under way.
+CREATE INDEX updates_open ON updates (tenant, device_id, ordinal) WHERE open;
+CREATE INDEX updates_open_of_campaign ON updates (tenant, campaign_id, device_id) WHERE open AND campaign_id IS NOT NULL;
 
 ALTER TABLE rollout_members
     ADD COLUMN outcome text,
@@ -28,8 +31,9 @@ ALTER TABLE rollout_members
     DROP COLUMN reached_at,
     DROP COLUMN not_before;
 CREATE INDEX rollout_members_of_device ON rollout_members (tenant, device_id) WHERE outcome IS NULL AND excluded IS NULL;
-CREATE INDEX rollout_members_unreached ON rollout_members (tenant, campaign_id, plan, wave, rank)
-    WHERE outcome IS NULL AND NOT reached AND excluded IS NULL;
+-- That a device has answered stands in no index: most members that have no outcome haven't begun.
+CREATE INDEX rollout_members_open ON rollout_members (tenant, campaign_id, plan, wave, rank)
+    WHERE outcome IS NULL AND excluded IS NULL;
 -- Lists, in the campaign's order.
 CREATE INDEX rollout_members_in_order ON rollout_members (tenant, campaign_id, plan, wave, rank, device_id);
 CREATE INDEX rollout_members_ended ON rollout_members (tenant, campaign_id, plan, outcome, wave, rank, device_id)

@@ -4,6 +4,7 @@ use domain::campaign::CampaignStatus;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError};
+use crate::sql::HAS_BEGUN;
 
 /// Reachabilities of devices.
 const REACHABILITIES: [&str; 3] = ["online", "offline", "never_seen"];
@@ -39,7 +40,8 @@ pub async fn census(db: &Db) -> Result<Census, DbError> {
     };
     let devices =
         counted("SELECT status AS word, count(*) AS count FROM devices WHERE lifecycle = 'active' GROUP BY 1").await?;
-    let in_flight = counted("SELECT '' AS word, count(*) AS count FROM devices WHERE live_ordinal IS NOT NULL").await?;
+    let in_flight = format!("SELECT '' AS word, count(*) AS count FROM updates WHERE {HAS_BEGUN}");
+    let in_flight = counted(&in_flight).await?;
     let campaigns = counted("SELECT status AS word, count(*) AS count FROM campaigns GROUP BY 1").await?;
     let statuses = CampaignStatus::all().filter(|status| *status != CampaignStatus::Absent);
     Ok(Census {

@@ -14,6 +14,7 @@ use super::versions;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
 use crate::row::{Row as _, parse};
+use crate::sql::HAS_BEGUN;
 use crate::table::{Page, Rows, Select};
 
 /// No text continues with a character behind this one.
@@ -261,13 +262,10 @@ pub async fn with_live_update(
 ) -> Result<Vec<(TenantId, DeviceId)>, DbError> {
     let mut tx = db.read_all().await?;
     let (tenant, device) = after.map_or(("", ""), |(tenant, device)| (tenant.as_str(), device.as_str()));
-    let rows = sqlx::query(
-        "SELECT tenant, device_id FROM devices WHERE live_ordinal IS NOT NULL AND (tenant, device_id) > ($1, $2) ORDER BY tenant, device_id LIMIT $3",
-    )
-    .bind(tenant)
-    .bind(device)
-    .bind(limit as i64)
-    .fetch_all(&mut *tx.0)
-    .await?;
+    let sql = format!(
+        "SELECT tenant, device_id FROM updates WHERE {HAS_BEGUN} AND (tenant, device_id) > ($1, $2)
+         ORDER BY tenant, device_id LIMIT $3"
+    );
+    let rows = sqlx::query(&sql).bind(tenant).bind(device).bind(limit as i64).fetch_all(&mut *tx.0).await?;
     rows.iter().map(|row| Ok((parse(row.try_get(0)?)?, parse(row.try_get(1)?)?))).collect()
 }

@@ -6,24 +6,31 @@ use sqlx::{Executor as _, Row as _};
 use crate::db::{Db, DbError};
 use crate::models::ReadModel;
 
-/// Records after which it is looked whether tables have grown.
-const LOOK_EVERY_RECORDS: usize = 1_000;
+/// Records after which the tables are looked at first.
+const FIRST_LOOK_RECORDS: usize = 1_000;
 
-/// Counts the records that were applied to the tables of one read model.
-#[derive(Default)]
+/// Counts the records that were applied to the tables of one read model. Tables that have grown fourfold are found soon enough by a look
+/// each time that the records have grown by a quarter.
 pub(crate) struct Statistics {
-    since_last_look: usize,
+    records: usize,
+    next_look: usize,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { records: 0, next_look: FIRST_LOOK_RECORDS }
+    }
 }
 
 impl Statistics {
     /// Gathers statistics of a model's tables in `schema` that have grown fourfold since they were last gathered. Cached plans go with the
     /// old ones.
     pub(crate) async fn follow(&mut self, db: &Db, schema: &str, model: &dyn ReadModel, records: usize) {
-        self.since_last_look += records;
-        if self.since_last_look < LOOK_EVERY_RECORDS {
+        self.records += records;
+        if self.records < self.next_look {
             return;
         }
-        self.since_last_look = 0;
+        self.next_look = self.records + (self.records / 4).max(FIRST_LOOK_RECORDS);
         let tables: Vec<String> = model.tables().iter().map(|table| format!("{schema}.{table}")).collect();
         if let Err(error) = analyze_grown(db, &tables).await {
             tracing::debug!(projection = model.name(), %error, "Statistics can't be gathered.");
