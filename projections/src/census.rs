@@ -1,13 +1,11 @@
 //! How many devices and campaigns there are, over all tenants, for `/metrics`.
 
 use domain::campaign::CampaignStatus;
+use domain::device::Reachability;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError};
 use crate::sql::HAS_BEGUN;
-
-/// Reachabilities of devices.
-const REACHABILITIES: [&str; 3] = ["online", "offline", "never_seen"];
 
 /// Counts by word; a word that nobody has counts 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub async fn census(db: &Db) -> Result<Census, DbError> {
     let campaigns = counted("SELECT status AS word, count(*) AS count FROM campaigns GROUP BY 1").await?;
     let statuses = CampaignStatus::all().filter(|status| *status != CampaignStatus::Absent);
     Ok(Census {
-        devices: with_zeros(devices, REACHABILITIES.map(str::to_owned)),
+        devices: with_zeros(devices, Reachability::all().map(|reachability| reachability.word().to_owned())),
         updates_in_flight: in_flight.first().map_or(0, |(_, count)| *count),
         campaigns: with_zeros(campaigns, statuses.map(|status| status.word().to_owned())),
     })

@@ -7,7 +7,8 @@ use event_store::Log;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
-use crate::models::{self, ReadModel};
+use crate::models;
+use crate::read_model::ReadModel;
 use crate::rebuild::{create_tables, drop_schema};
 use crate::replay::Replay;
 

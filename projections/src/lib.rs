@@ -1,12 +1,13 @@
 //! The read side: projectors, and the read models they own in PostgreSQL.
 //!
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always stand for a
-//! prefix of the log (`runner`). Each read model is one file with its rows, its `apply` and its queries (`models`, [`rollout`]); nobody
-//! else touches its tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), but for what comes from
-//! TELEMETRY ([`presence`]) and the counters of [`downloads`].
+//! prefix of the log (`runner`). There are `fleet` (a file for each table with its row, its `apply` and its queries), [`archive`] and
+//! [`presence`]; nobody else touches their tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]),
+//! except what comes from TELEMETRY ([`presence`]) and the counters of [`downloads`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
+pub mod archive;
 pub mod census;
 mod compare;
 mod db;
@@ -14,13 +15,14 @@ mod db_error;
 mod decode;
 pub mod downloads;
 mod durable;
+mod fleet;
 mod line;
 pub mod metrics;
 mod models;
 pub mod presence;
+mod read_model;
 mod rebuild;
 mod replay;
-pub mod rollout;
 mod row;
 mod runner;
 mod sql;
@@ -31,7 +33,7 @@ pub mod watermark;
 
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
-pub use models::{archive, campaigns, deadlines, devices, firmware, history, preconditions, updates, withdrawals};
+pub use fleet::{campaigns, deadlines, devices, firmware, history, preconditions, rollout, updates, withdrawals};
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};
 pub use supervisor::{ProjectionState, ProjectionStatus, Projections, WaitError};

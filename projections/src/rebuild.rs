@@ -7,7 +7,8 @@ use event_store::Log;
 use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
 
 use crate::db::{Db, DbError};
-use crate::models::{self, ReadModel};
+use crate::models;
+use crate::read_model::ReadModel;
 use crate::replay::{Replay, unavailable};
 use crate::runner::statistics::analyze;
 

@@ -10,7 +10,7 @@ use sqlx::{Acquire as _, PgConnection};
 
 use crate::db::{Db, DbError, settle};
 use crate::decode::{Decoded, Unreadable};
-use crate::models::ReadModel;
+use crate::read_model::ReadModel;
 use crate::runner::parking::{Parked, ParkedRecord};
 use crate::runner::statistics::Statistics;
 

@@ -25,7 +25,7 @@ pub use parking::{Unparked, unpark};
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
-use crate::models::ReadModel;
+use crate::read_model::ReadModel;
 use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
 use batch::{Batch, Batches};

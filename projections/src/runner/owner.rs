@@ -5,7 +5,7 @@ use event_store::StoreError;
 use super::{Checkpoint, Parked, ParkedRecord, RunEnd};
 use crate::db::{Db, DbError};
 use crate::decode::{Decoded, Unreadable};
-use crate::models::ReadModel;
+use crate::read_model::ReadModel;
 
 /// Tries for a record that can't be applied, alone, before its aggregate is parked.
 const APPLY_TRIES_MAX: u32 = 3;

@@ -9,7 +9,8 @@ use sqlx::{Acquire as _, PgConnection, Row as _};
 
 use crate::db::{Db, DbError, settle};
 use crate::decode::Decoded;
-use crate::models::{self, ReadModel};
+use crate::models;
+use crate::read_model::ReadModel;
 
 /// Records of a parked aggregate that are read and applied at once, each up to [`event_store::log::RECORD_MAX_BYTES`].
 const PAGE_RECORDS: usize = 64;

@@ -4,7 +4,7 @@
 use sqlx::{Executor as _, Row as _};
 
 use crate::db::{Db, DbError};
-use crate::models::ReadModel;
+use crate::read_model::ReadModel;
 
 /// Records after which the tables are looked at first.
 const FIRST_LOOK_RECORDS: usize = 1_000;

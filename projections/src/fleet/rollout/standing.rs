@@ -3,7 +3,7 @@
 use domain::device::{Outcome, Phase};
 
 use super::rows::MemberRow;
-use crate::models::updates::UpdateRow;
+use crate::fleet::updates::UpdateRow;
 use crate::table::Rows;
 
 /// Phase of a member whose update doesn't exist yet.

@@ -6,7 +6,7 @@
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
-use crate::models::device_row::{DeviceRow, TrackedUpdate};
+use crate::fleet::device_row::{DeviceRow, TrackedUpdate};
 
 /// What is now known of an ended update: its campaign, its ordinal, and whether its version runs.
 pub(super) type LateFinding = (String, u32, bool);

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::ReadModel;
 use crate::db::DbError;
 use crate::decode::Decoded;
+use crate::read_model::ReadModel;
 use columns::Columns;
 pub use read::{Archived, records, records_of_campaign, replay};
 

@@ -9,7 +9,7 @@ use super::fold::Fold;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::models::campaigns::status_of;
+use crate::fleet::campaigns::status_of;
 
 impl Fold<'_> {
     pub(super) fn apply_campaign(&mut self, record: &Decoded, event: &E) -> Result<(), DbError> {

@@ -10,8 +10,8 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use crate::db::{Db, DbError};
-use crate::models::pauses::PAUSED;
-use crate::models::timed_update::phase_of;
+use crate::fleet::pauses::PAUSED;
+use crate::fleet::timed_update::phase_of;
 use crate::row::parse;
 use crate::sql::is_held;
 use crate::watermark::Watermark;

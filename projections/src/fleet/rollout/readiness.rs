@@ -6,8 +6,8 @@
 use domain::device::{Readiness, Turn};
 
 use super::rows::MemberRow;
-use crate::models::device_row::DeviceRow;
-use crate::models::updates::UpdateRow;
+use crate::fleet::device_row::DeviceRow;
+use crate::fleet::updates::UpdateRow;
 
 impl MemberRow {
     /// Keeps when the device may begin. `update`: the one that the member stands by; `urgent`: its campaign is critical.

@@ -10,8 +10,8 @@ use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use super::standing::{Contribution, Standing};
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::models::device_row::DeviceRow;
-use crate::models::updates::{self, UpdateRow};
+use crate::fleet::device_row::DeviceRow;
+use crate::fleet::updates::{self, UpdateRow};
 use crate::row::Row as _;
 use crate::table::Rows;
 

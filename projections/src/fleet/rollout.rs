@@ -1,33 +1,32 @@
-//! Read model `rollout`: what the rollout policy sees and what operators see of a campaign's progress; one and the same.
+//! Campaigns as the rollout policy sees them and as operators see their progress: both read the same rows.
 //!
-//! One projector, one checkpoint, so it is always a prefix of the log. Counters are changed by the difference that an event makes to its
-//! member (`counts`), in the same transaction; the few events that concern all members are applied by `bulk`. Times are those of the events, never
-//! the wall clock.
+//! Counts are changed by the difference that an event makes to its member (`wave_counts`), in the same transaction; the few events that
+//! concern all members are applied by `bulk`. Times are those of the events, never the wall clock.
 
 mod apply;
 mod bulk;
 mod campaign_events;
-mod counts;
 mod evidence;
 mod fold;
 mod late_confirmation;
 mod member;
 mod members;
 mod planning;
-mod queries;
+mod policy_view;
 mod readiness;
 mod retry;
 mod row_keys;
 mod rows;
 mod standing;
 mod totals;
+mod wave_counts;
 
 use sqlx::PgConnection;
 
 pub(crate) use bulk::{ends_a_part, run as run_bulk};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub use planning::plan_candidates;
-pub use queries::{
+pub use policy_view::{
     View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, view_in, withdrawable,
 };
 pub use rows::{CampaignRow, ProgressRow};
@@ -35,7 +34,7 @@ pub use totals::{Totals, totals, totals_of};
 
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::models::device_row::DeviceRow;
+use crate::fleet::device_row::DeviceRow;
 use crate::table::Rows;
 
 pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members"];

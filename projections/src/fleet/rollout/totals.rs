@@ -6,7 +6,7 @@ use domain::campaign::PlanSummary;
 use domain::{CampaignId, TenantId};
 use sqlx::types::Json;
 
-use super::queries::progress;
+use super::policy_view::progress;
 use super::rows::ProgressRow;
 use super::standing::EXCLUDED;
 use crate::db::{DbError, ReadTx};

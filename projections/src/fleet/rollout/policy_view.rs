@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::evidence;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
-use crate::models::preconditions;
+use crate::fleet::preconditions;
 use crate::row::{Row as _, parse, word};
 
 /// Devices that could begin are counted up to here: more makes no difference to any decision.

@@ -10,8 +10,8 @@ use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use super::standing::Standing;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
-use crate::models::device_row::DeviceRow;
-use crate::models::updates::UpdateRow;
+use crate::fleet::device_row::DeviceRow;
+use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::Rows;
 

@@ -6,7 +6,7 @@ use super::fold::Fold;
 use super::rows::MemberRow;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
-use crate::models::updates;
+use crate::fleet::updates;
 
 impl Fold<'_> {
     pub(super) fn apply(&mut self, record: &Decoded) -> Result<(), DbError> {

@@ -3,14 +3,28 @@
 //! One projector with one checkpoint: each record is decoded once, and all tables stand for the same prefix of the log. Every query agrees
 //! with every other, and gates judge the rows that operators see.
 
+pub mod campaigns;
+pub mod deadlines;
+mod device_now;
+mod device_row;
+pub mod devices;
+pub mod firmware;
+pub mod history;
+mod pauses;
+pub mod preconditions;
+pub mod rollout;
+mod timed_update;
+pub mod updates;
+mod versions;
+pub mod withdrawals;
+
 use async_trait::async_trait;
 use domain::events::FirmwareEvent;
 use sqlx::PgConnection;
 
-use super::{ReadModel, campaigns, devices, firmware, history, pauses, updates, versions};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
-use crate::rollout;
+use crate::read_model::ReadModel;
 
 const TABLE_GROUPS: [&[&str]; 7] = [
     devices::TABLES,

@@ -6,7 +6,7 @@ use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
 
 use super::late_confirmation::tells_of_others;
 use crate::decode::{Decoded, Events};
-use crate::models::device_row::DeviceRow;
+use crate::fleet::device_row::DeviceRow;
 
 /// Campaigns by tenant and id, their devices, and the plans that are committed.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::CampaignId;
 use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
-use crate::models::device_row::{DeviceRow, Entry, Sent};
+use crate::fleet::device_row::{DeviceRow, Entry, Sent};
 
 /// What becomes of the history.
 #[derive(Debug, PartialEq)]

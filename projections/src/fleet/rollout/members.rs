@@ -14,8 +14,8 @@ use super::bulk::PLANNED as PLANNED_SQL;
 use super::rows::{CampaignRow, MemberRow};
 use super::standing::{EXCLUDED, PLANNED, REGRESSED};
 use crate::db::{DbError, ReadTx};
-use crate::models::device_now::DeviceNow;
-use crate::models::updates::UpdateRow;
+use crate::fleet::device_now::DeviceNow;
+use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::{Page, Select};
 
