@@ -15,6 +15,35 @@ ALTER TABLE updates ADD COLUMN before_cancel text;
 CREATE INDEX updates_open ON updates (tenant, device_id, ordinal) WHERE open;
 CREATE INDEX updates_open_of_campaign ON updates (tenant, campaign_id, device_id) WHERE open AND campaign_id IS NOT NULL;
 
+-- Counts that replies show, kept with those that gates judge.
+ALTER TABLE campaign_progress
+    ADD COLUMN planned bigint NOT NULL DEFAULT 0,
+    ADD COLUMN phases jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN failures jsonb NOT NULL DEFAULT '{}',
+    ADD COLUMN late_confirmed bigint NOT NULL DEFAULT 0,
+    ADD COLUMN retryable bigint NOT NULL DEFAULT 0,
+    ADD COLUMN retries bigint NOT NULL DEFAULT 0,
+    ADD COLUMN confirmed_ms bigint NOT NULL DEFAULT 0;
+UPDATE campaign_progress p
+SET phases = n.phases, planned = n.planned, late_confirmed = n.late, retryable = n.retryable, retries = n.retries
+FROM (
+    SELECT tenant, campaign_id, wave, jsonb_object_agg(phase, members) AS phases, sum(planned) AS planned, sum(late) AS late,
+        sum(retryable) AS retryable, sum(retries) AS retries
+    FROM (
+        SELECT m.tenant, m.campaign_id, m.wave, CASE WHEN m.regressed_at IS NULL THEN m.phase ELSE 'regressed' END AS phase,
+            count(*) AS members,
+            count(*) FILTER (WHERE m.phase = 'planned' AND NOT m.holds_slot) AS planned,
+            count(*) FILTER (WHERE m.late_confirmed) AS late,
+            count(*) FILTER (WHERE (m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
+                AND NOT m.late_confirmed) AS retryable,
+            sum(greatest(m.attempt - 1, 0)) AS retries
+        FROM rollout_members m
+        JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+        WHERE m.excluded IS NULL
+        GROUP BY 1, 2, 3, 4) of_phase
+    GROUP BY 1, 2, 3) n
+WHERE n.tenant = p.tenant AND n.campaign_id = p.campaign_id AND n.wave = p.wave;
+
 ALTER TABLE rollout_members
     ADD COLUMN outcome text,
     ADD COLUMN reached boolean NOT NULL DEFAULT false;
@@ -39,14 +68,5 @@ CREATE INDEX rollout_members_in_order ON rollout_members (tenant, campaign_id, p
 CREATE INDEX rollout_members_ended ON rollout_members (tenant, campaign_id, plan, outcome, wave, rank, device_id)
     WHERE outcome IS NOT NULL;
 
--- Counts that replies show, kept with those that gates judge.
-ALTER TABLE campaign_progress
-    ADD COLUMN planned bigint NOT NULL DEFAULT 0,
-    ADD COLUMN phases jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN failures jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN late_confirmed bigint NOT NULL DEFAULT 0,
-    ADD COLUMN retryable bigint NOT NULL DEFAULT 0,
-    ADD COLUMN retries bigint NOT NULL DEFAULT 0,
-    ADD COLUMN confirmed_ms bigint NOT NULL DEFAULT 0;
 -- Devices that never had their turn end with their campaign, without a write to each of them.
 ALTER TABLE rollout_campaigns ADD COLUMN planned_outcome text, ADD COLUMN planned_ended_at timestamptz;

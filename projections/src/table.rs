@@ -89,6 +89,11 @@ impl<R: Row> Rows<R> {
         self.rows.get(key)?.now.as_ref()
     }
 
+    /// The row before the batch.
+    pub(crate) fn before(&self, key: &[String]) -> Option<&R> {
+        self.rows.get(key)?.before.as_ref()
+    }
+
     pub(crate) fn get_mut(&mut self, key: &[String]) -> Option<&mut R> {
         self.rows.get_mut(key)?.now.as_mut()
     }

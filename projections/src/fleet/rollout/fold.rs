@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::device::DeviceEvent;
 use event_store::RecordRef;
 use sqlx::{PgConnection, Row as _};
 
@@ -31,9 +32,12 @@ impl<'d> Fold<'d> {
         batch: &[Decoded],
         devices: &'d mut Rows<DeviceRow>,
     ) -> Result<Self, DbError> {
-        let with_events = batch.iter().filter(|record| !record.device_events().is_empty());
-        let device_keys: Vec<Vec<String>> = with_events.map(|record| vec![record.tenant(), record.id()]).collect();
-        // What happens to a device decides for each campaign that waits for it whether it may begin.
+        // What occupies a device decides for each campaign that waits for it whether it may begin.
+        let occupied = batch.iter().filter(|record| {
+            let before = devices.before(&[record.tenant(), record.id()]);
+            record.device_events().iter().any(|event| may_occupy(before, event))
+        });
+        let device_keys: Vec<Vec<String>> = occupied.map(|record| vec![record.tenant(), record.id()]).collect();
         let waiting = open_members(connection, &device_keys).await?;
         let touched = RowKeys::by(batch, |device| devices.get(device));
         let of_waiting = waiting.iter().map(|member| vec![member.tenant.clone(), member.campaign_id.clone()]);
@@ -92,6 +96,20 @@ impl<'d> Fold<'d> {
             progress.change(before, &after);
             progress.changed_by(by, before, &after);
         }
+    }
+}
+
+/// Whether an event may change whether its device can begin an update. `before`: the device before the batch.
+fn may_occupy(before: Option<&DeviceRow>, event: &DeviceEvent) -> bool {
+    match (event.update(), event.phase()) {
+        (Some(update), Some(phase)) => {
+            !phase.is_live() || before.is_none_or(|device| device.live_ordinal != Some(update.ordinal))
+        }
+        (Some(_), None) => false,
+        (None, _) => !matches!(
+            event,
+            DeviceEvent::VersionsReported { .. } | DeviceEvent::InfoReported { .. } | DeviceEvent::ReportedLate { .. }
+        ),
     }
 }
 
