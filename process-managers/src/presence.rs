@@ -27,10 +27,10 @@ pub(crate) const RECONCILER: Reconciler =
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let (options, now) = (&context.options, clock::now());
-        let hearing = Watermark::read(&context.db).await?;
+        let watermark = Watermark::read(&context.db).await?;
         let mistaken = presence::mistaken(&context.db, now, options.silence, GONE_MAX).await?;
         let gone =
-            presence::gone(&context.db, &hearing, now, options.offline_debounce, options.silence, GONE_MAX).await?;
+            presence::gone(&context.db, &watermark, now, options.offline_debounce, options.silence, GONE_MAX).await?;
         let moved = gone.len() == GONE_MAX || mistaken.len() == GONE_MAX;
         let back = mistaken.into_iter().map(|(tenant, device, version)| {
             // Only if the device has not changed since: other parts handle newer events.

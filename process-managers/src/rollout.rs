@@ -81,7 +81,7 @@ async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, Rec
 async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     let now = clock::now();
     // Read before the view, so that the view covers at least as much as the watermark.
-    let deaf = is_stale(&Watermark::read(&context.db).await?, now);
+    let stale = is_stale(&Watermark::read(&context.db).await?, now);
     let Some(view) = rollout::view(&context.db, &row.tenant, &row.campaign, now).await? else {
         return Ok(Progress::Idle);
     };
@@ -100,7 +100,7 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
         slots::carry_again(context, row, &view).await?;
     }
     let mut moved = false;
-    for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(deaf && rests_on_silence(decision))) {
+    for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(stale && rests_on_silence(decision))) {
         moved |= carry_out(context, row, &view, decision).await?;
     }
     let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, |next| Progress::DueAt(next.max(now + GRANT_GAP)));

@@ -10,8 +10,8 @@ const LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 const GAUGE: &str = "waybill_hearing_lag_seconds";
 
 /// Whether the watermark lags so far that silence of devices proves nothing.
-pub(crate) fn is_stale(hearing: &Watermark, now: DateTime<Utc>) -> bool {
-    match hearing {
+pub(crate) fn is_stale(watermark: &Watermark, now: DateTime<Utc>) -> bool {
+    match watermark {
         Watermark::Absent => false,
         Watermark::Unknown => true,
         Watermark::Until { until, .. } => now - *until > LAG_MAX,
@@ -38,8 +38,8 @@ enum Change {
 
 impl Lag {
     /// Applies the current watermark.
-    pub(crate) fn note(&self, hearing: &Watermark, now: DateTime<Utc>) {
-        let (lag, change) = self.0.lock().unwrap_or_else(PoisonError::into_inner).look(hearing, now);
+    pub(crate) fn note(&self, watermark: &Watermark, now: DateTime<Utc>) {
+        let (lag, change) = self.0.lock().unwrap_or_else(PoisonError::into_inner).look(watermark, now);
         let lag_s = lag.num_seconds();
         metrics::gauge!(GAUGE).set(lag_s as f64);
         match change {
@@ -56,9 +56,9 @@ impl Lag {
 }
 
 impl State {
-    fn look(&mut self, hearing: &Watermark, now: DateTime<Utc>) -> (TimeDelta, Option<Change>) {
+    fn look(&mut self, watermark: &Watermark, now: DateTime<Utc>) -> (TimeDelta, Option<Change>) {
         let first_look = *self.first_look.get_or_insert(now);
-        let heard = match hearing {
+        let heard = match watermark {
             Watermark::Absent => now,
             Watermark::Unknown => first_look,
             Watermark::Until { until, .. } => *until,

@@ -30,6 +30,8 @@ const KEEPALIVES: [(&str, &str); 3] =
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
 /// Longest statement of projectors and of planning: one of them may concern all of a million devices. Only there so that nothing hangs
 /// for ever.
+/// Longest statement of a migration: 6 hours, in milliseconds.
+const MIGRATION_TIMEOUT_MS: u64 = 6 * 60 * 60 * 1_000;
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
 /// Projectors look rows up by their keys. The statistics of a table that is still growing don't decide: PostgreSQL reads a table without
 /// any from end to end.
@@ -142,7 +144,13 @@ impl Db {
                 POSTGRES_VERSION_MIN / 10_000
             )));
         }
-        MIGRATIONS.run(&self.pool()).await.map_err(|error| match error {
+        // A connection of its own: large tables take longer than the statements of a process may.
+        let timeout = [("statement_timeout", MIGRATION_TIMEOUT_MS.to_string())];
+        let options = (*self.pool().connect_options()).clone().options(timeout);
+        let alone = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+        let outcome = MIGRATIONS.run(&alone).await;
+        alone.close().await;
+        outcome.map_err(|error| match error {
             sqlx::migrate::MigrateError::Execute(error) => error.into(),
             other => DbError::Refused(other.to_string()),
         })

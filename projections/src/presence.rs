@@ -300,13 +300,13 @@ fn reading(value: &Value, range: RangeInclusive<i64>) -> Option<i64> {
 /// what has been heard until then.
 pub async fn gone(
     db: &Db,
-    hearing: &Watermark,
+    watermark: &Watermark,
     now: DateTime<Utc>,
     debounce: Duration,
     silence: Duration,
     limit: usize,
 ) -> Result<Vec<(TenantId, DeviceId, OfflineCause)>, DbError> {
-    let Some(heard) = hearing.heard(now) else { return Ok(Vec::new()) };
+    let Some(heard) = watermark.heard(now) else { return Ok(Vec::new()) };
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(
         "SELECT d.tenant, d.device_id, p.will_at IS NOT NULL AND greatest(p.will_at, $5) + make_interval(secs => $2) <= $1 AS by_will
@@ -322,7 +322,7 @@ pub async fn gone(
     .bind(debounce.as_secs_f64())
     .bind(silence.as_secs_f64())
     .bind(limit as i64)
-    .bind(hearing.since())
+    .bind(watermark.since())
     .fetch_all(&mut *tx.0)
     .await?;
     rows.iter()
@@ -343,7 +343,8 @@ pub async fn mistaken(
 ) -> Result<Vec<(TenantId, DeviceId, u64)>, DbError> {
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(
-        "SELECT d.tenant, d.device_id, d.version
+        "SELECT d.tenant, d.device_id, greatest(d.version, (SELECT max(u.seq) FROM updates u
+             WHERE u.tenant = d.tenant AND u.device_id = d.device_id)) AS version
          FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
          WHERE d.status = 'offline' AND d.lifecycle = 'active' AND p.will_at IS NULL AND p.last_seen > $1
            AND p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) > $4

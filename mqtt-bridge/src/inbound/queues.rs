@@ -114,7 +114,7 @@ impl Queues {
             }
             Pushed::LetGo(message, why) => {
                 self.name(device, &message, why);
-                let_go(&message, why).await;
+                drop_message(&message, why).await;
             }
         }
     }
@@ -150,8 +150,8 @@ impl Queue {
         if waiting.messages >= QUEUED_MAX {
             return Pushed::Full(message);
         }
-        let let_go = self.change(&mut waiting, device, |queue| queue.offer(message, now));
-        let_go.map_or(Pushed::Kept, |(message, why)| Pushed::LetGo(message, why))
+        let dropped = self.change(&mut waiting, device, |queue| queue.offer(message, now));
+        dropped.map_or(Pushed::Kept, |(message, why)| Pushed::LetGo(message, why))
     }
 
     fn turn(&self, now: Instant) -> Turn {
@@ -258,14 +258,14 @@ async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<I
                 |queue: &mut DeviceQueue<_>| queue.put_back(message, throttled.until, throttled.permit, Instant::now());
             let moot = queue.change(&mut queue.lock(), device, put_back);
             if let Some(moot) = moot {
-                let_go(&moot, Dropped::Throttled).await;
+                drop_message(&moot, Dropped::Throttled).await;
             }
         }
     }
 }
 
 /// Acknowledges a message that a newer one has replaced.
-async fn let_go(message: &Arc<Inbound>, why: Dropped) {
+async fn drop_message(message: &Arc<Inbound>, why: Dropped) {
     let (kind, reason) = (message.kind().label(), why.label());
     metrics::counter!("waybill_mqtt_over_rate_total", "kind" => kind, "reason" => reason).increment(1);
     message.ack.settle(Verdict::Done).await;

@@ -29,7 +29,7 @@ pub struct DueClock {
     pub seq: u64,
 }
 
-/// `$1` is now; `$2` and `$3` the time to hold deadlines against that hang on hearing, `$2` where nobody listens too; since `$4` devices
+/// `$1` is now. `$2` and `$3` are the times up to which silence is judged; `$2` also where no bridge listens. Since `$4` devices
 /// are heard.
 fn sql() -> String {
     let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
@@ -77,13 +77,13 @@ ORDER BY d.hold_until
 LIMIT $2";
 
 /// Clocks that have run out by what has been heard, at most `limit`. None of a waiting update does while its campaign is paused.
-pub async fn due(db: &Db, hearing: &Watermark, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
+pub async fn due(db: &Db, watermark: &Watermark, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
     let mut tx = db.read_all().await?;
     let mut rows = sqlx::query(&sql())
         .bind(now)
-        .bind(hearing.heard_or_absent(now))
-        .bind(hearing.heard(now))
-        .bind(hearing.since())
+        .bind(watermark.heard_or_absent(now))
+        .bind(watermark.heard(now))
+        .bind(watermark.since())
         .bind(limit as i64)
         .fetch_all(&mut *tx.0)
         .await?;

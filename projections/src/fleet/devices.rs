@@ -173,12 +173,13 @@ pub struct DeviceFilter {
     pub decommissioned: bool,
 }
 
-const FROM: &str = "devices t LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
- LEFT JOIN LATERAL (SELECT max(u.seq) AS seq, max(u.position) AS position FROM updates u
-   WHERE u.tenant = t.tenant AND u.device_id = t.device_id) u ON true";
+const FROM: &str = "devices t LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id";
+/// Version and position of the latest event of a device's updates.
+const OF_UPDATES: &str = "(SELECT ARRAY[coalesce(max(u.seq), 0), coalesce(max(u.position), 0)] FROM updates u
+    WHERE u.tenant = t.tenant AND u.device_id = t.device_id)";
 
 fn columns() -> String {
-    format!("{}, p.last_seen, p.signal_strength, p.battery_level, u.seq, u.position", DeviceRow::columns_of("t"))
+    format!("{}, p.last_seen, p.signal_strength, p.battery_level, {OF_UPDATES}", DeviceRow::columns_of("t"))
 }
 
 fn read(row: &PgRow) -> Result<DeviceView, DbError> {
@@ -186,10 +187,10 @@ fn read(row: &PgRow) -> Result<DeviceView, DbError> {
     let mut next = || columns.next().unwrap_or_default();
     let (last_seen, signal_strength, battery_level) =
         (row.try_get(next())?, row.try_get(next())?, row.try_get(next())?);
-    let latest = |of_row: u64, of_updates: Option<i64>| of_row.max(of_updates.unwrap_or_default() as u64);
+    let of_updates: Vec<i64> = row.try_get(next())?;
+    let latest = |of_row: u64, index: usize| of_row.max(of_updates.get(index).copied().unwrap_or_default() as u64);
     let mut device = DeviceRow::read(row)?;
-    device.version = latest(device.version, row.try_get(next())?);
-    device.position = latest(device.position, row.try_get(next())?);
+    (device.version, device.position) = (latest(device.version, 0), latest(device.position, 1));
     Ok(DeviceView { row: device, last_seen, signal_strength, battery_level })
 }
 

@@ -35,7 +35,7 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 JOIN devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
 LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal AND m.before_retry IS NULL
-WHERE c.at_work AND (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
+WHERE (c.at_work OR (m.ordinal IS NOT NULL AND m.before_retry IS NULL)) AND (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
   m.excluded IS NULL AND NOT m.holds_slot AND m.outcome IS NULL AND coalesce(u.phase IN ('queued', 'waiting'), true)
   AND (u.not_before IS NULL OR u.not_before <= now())
   AND (d.lifecycle = 'decommissioned' OR (

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::Key;
 use domain::device::*;
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::version::VersionRequirement;
@@ -205,15 +206,20 @@ async fn who_came_back_while_it_was_marked_offline_is_found() {
     let offline = async |id: &str, cause| {
         world.tell::<Device>(&device(id), DeviceCommand::MarkOffline { cause }).await.unwrap();
     };
-    for id in ["back", "away", "silent", "mute", "online", "scrapped"] {
+    for id in ["back", "away", "silent", "mute", "online", "scrapped", "cancelled"] {
         world.register(id).await;
         world.boots(id, "b1", "1.0.0").await;
     }
     let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
     world.tell::<Device>(&device("mute"), wish).await.unwrap();
-    for id in ["back", "away"] {
+    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("cancelled"), wish).await.unwrap();
+    world.reports("cancelled", ReportStatus::Received, None).await;
+    for id in ["back", "away", "cancelled"] {
         offline(id, OfflineCause::Will).await;
     }
+    // An event that changes an update alone raises the version of its device, too.
+    world.tell::<Device>(&device("cancelled"), DeviceCommand::CancelUpdate { ordinal: 1 }).await.unwrap();
     for id in ["silent", "mute"] {
         offline(id, OfflineCause::Silence).await;
     }
@@ -224,11 +230,15 @@ async fn who_came_back_while_it_was_marked_offline_is_found() {
     let seen = |id, seconds| (id, ago(seconds), None);
     let all =
         [seen("back", 1), ("away", ago(50), Some(ago(45))), seen("silent", 61), seen("mute", 1), seen("online", 1)];
-    hears(&world, &[&all[..], &[seen("scrapped", 1)]].concat()).await;
+    hears(&world, &[&all[..], &[seen("scrapped", 1), seen("cancelled", 1)]].concat()).await;
     let found = presence::mistaken(&world.db, now, Duration::from_secs(60), 10).await.unwrap();
-    let found: Vec<(String, u64)> = found.into_iter().map(|(_, id, version)| (id.to_string(), version)).collect();
+    let mut found: Vec<(String, u64)> = found.into_iter().map(|(_, id, version)| (id.to_string(), version)).collect();
+    found.sort();
     let row = devices::get(&mut world.db.read(&world.tenant).await.unwrap(), &world.tenant, "back").await;
-    assert_eq!(found, [("back".to_owned(), row.unwrap().unwrap().row.version)]);
+    let cancelled = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device("cancelled"))).await.unwrap();
+    let expected =
+        [("back".to_owned(), row.unwrap().unwrap().row.version), ("cancelled".to_owned(), cancelled.version)];
+    assert_eq!(found, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

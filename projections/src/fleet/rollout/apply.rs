@@ -41,17 +41,20 @@ impl Fold<'_> {
     fn apply_grant(&mut self, record: &Decoded, event: &LedgerEvent) {
         let LedgerEvent::Granted { number, grants, granted_total, .. } = event;
         let campaign = [record.tenant(), record.id()];
+        let mut is_over = false;
         if let Some(row) = self.campaigns.get_mut(&campaign) {
             row.ledger_version = *number;
             row.granted_total = *granted_total;
             row.paced_until = row.spec.paced_until(row.paced_until, record.at(), grants.len());
+            is_over = row.planned_outcome.is_some();
         }
         for slot in grants {
             let Some(key) = self.member_key(&campaign, slot.device.as_str()) else { continue };
             self.change_member(&key, record.reference(), |member| {
-                member.holds_slot = !member.is_ended();
+                let is_ended = member.is_ended() || (is_over && member.is_planned());
+                member.holds_slot = !is_ended;
                 member.grant_number = *number;
-                member.grant_seen = member.is_ended();
+                member.grant_seen = is_ended;
             });
         }
     }

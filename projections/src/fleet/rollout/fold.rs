@@ -113,7 +113,8 @@ fn may_occupy(before: Option<&DeviceRow>, event: &DeviceEvent) -> bool {
     }
 }
 
-/// Members of these devices that haven't ended, in all plans of campaigns at work.
+/// Members of these devices that haven't ended, in all plans of campaigns at work; in other campaigns those with an open update. The others of
+/// a campaign that has ended are looked at when it is retried.
 async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) -> Result<Vec<MemberRow>, DbError> {
     if devices.is_empty() {
         return Ok(Vec::new());
@@ -122,8 +123,9 @@ async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) ->
     let sql = format!(
         "SELECT {} FROM (SELECT DISTINCT * FROM UNNEST($1::text[], $2::text[]) AS k (tenant, device_id)) k
          JOIN rollout_members m ON m.tenant = k.tenant AND m.device_id = k.device_id
-         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.at_work
-         WHERE m.outcome IS NULL AND m.excluded IS NULL",
+         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id
+         WHERE m.outcome IS NULL AND m.excluded IS NULL
+           AND (c.at_work OR (m.ordinal IS NOT NULL AND m.before_retry IS NULL))",
         MemberRow::columns_of("m")
     );
     let rows = sqlx::query(&sql).bind(column(0)).bind(column(1)).fetch_all(connection).await?;

@@ -25,7 +25,7 @@ pub const LATE_CONFIRMED: &str = "late_confirmed";
 const REASONS_COUNTED_MAX: usize = 1_000;
 /// Has a slot that is on its way, and no update yet.
 const WITH_SLOT_ALONE: &str =
-    "(t.outcome IS NULL AND t.holds_slot AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))";
+    "(t.outcome IS NULL AND t.excluded IS NULL AND t.holds_slot AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))";
 /// In the campaign's order; excluded members have wave 0.
 const ORDER: &str = "t.wave, t.rank, t.device_id";
 
@@ -171,8 +171,8 @@ impl Joined {
 fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
     let planned = format!("({})", PLANNED_SQL.replace("m.", "t."));
     match phase {
-        EXCLUDED => "t.excluded IS NOT NULL".to_owned(),
-        LATE_CONFIRMED => "t.late_confirmed".to_owned(),
+        EXCLUDED => "(t.wave = 0 AND t.excluded IS NOT NULL)".to_owned(),
+        LATE_CONFIRMED => "(t.outcome IS NOT NULL AND t.late_confirmed)".to_owned(),
         REGRESSED => "(t.gate_failed AND t.regressed_at IS NOT NULL)".to_owned(),
         // Those whose slot is on its way have no update yet, either.
         PLANNED if campaign.planned_outcome.is_some() => WITH_SLOT_ALONE.to_owned(),
@@ -182,7 +182,7 @@ fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
                 format!("((t.outcome = '{}' AND t.regressed_at IS NULL) OR {planned})", outcome.word())
             }
             (Some(outcome), _) => format!("(t.outcome = '{}' AND t.regressed_at IS NULL)", outcome.word()),
-            (None, true) => format!("(u.open AND u.phase = '{word}')"),
+            (None, true) => format!("(t.outcome IS NULL AND t.excluded IS NULL AND u.open AND u.phase = '{word}')"),
             (None, false) => "false".to_owned(),
         },
     }
@@ -212,7 +212,7 @@ pub async fn members(
         select.filter("t.wave = ($)::bigint", wave);
     }
     match filter.excluded {
-        Some(LeftOut::Yes) => select.require("t.excluded IS NOT NULL".to_owned()),
+        Some(LeftOut::Yes) => select.require("t.wave = 0 AND t.excluded IS NOT NULL".to_owned()),
         Some(LeftOut::No) => select.require("t.excluded IS NULL".to_owned()),
         Some(LeftOut::For(reason)) => select.filter("t.excluded = $ #>> '{}'", reason.word()),
         None => {}

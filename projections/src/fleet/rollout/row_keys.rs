@@ -75,7 +75,9 @@ impl RowKeys {
                 }
             }
             Events::Plan(events) => {
-                for PlanEvent::ChunkWritten { entries, .. } in events {
+                for PlanEvent::ChunkWritten { campaign, entries, .. } in events {
+                    // Whether it is critical decides which of its devices may begin.
+                    self.campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
                     self.planned.extend(entries.iter().map(|entry| vec![tenant.clone(), entry.device.to_string()]));
                 }
             }

@@ -155,8 +155,11 @@ row! {
 /// How a member's update had ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PastOutcome {
+    /// Older rows, which serve until they are rebuilt, call it `phase`.
+    #[serde(alias = "phase")]
     pub(super) outcome: Option<Outcome>,
     pub(super) code: Option<String>,
+    #[serde(default)]
     pub(super) reached: bool,
     pub(super) ended_at: Option<DateTime<Utc>>,
     pub(super) regressed_at: Option<DateTime<Utc>>,

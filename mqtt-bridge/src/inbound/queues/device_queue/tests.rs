@@ -34,18 +34,18 @@ struct Device {
     queue: DeviceQueue<Note>,
     now: Instant,
     taken: Vec<u64>,
-    let_go: Vec<(u64, Dropped)>,
+    dropped: Vec<(u64, Dropped)>,
     permits: Arc<Semaphore>,
 }
 
 impl Device {
     fn new() -> Self {
         let permits = Arc::new(Semaphore::new(8));
-        Self { queue: DeviceQueue::new(Rates::default()), now: Instant::now(), taken: vec![], let_go: vec![], permits }
+        Self { queue: DeviceQueue::new(Rates::default()), now: Instant::now(), taken: vec![], dropped: vec![], permits }
     }
 
     fn says(&mut self, note: Note) {
-        self.let_go.extend(self.queue.offer(note, self.now).map(|(note, why)| (note.0, why)));
+        self.dropped.extend(self.queue.offer(note, self.now).map(|(note, why)| (note.0, why)));
     }
 
     /// Takes all messages that are due.
@@ -71,7 +71,7 @@ impl Device {
         let permit = Arc::clone(&self.permits).try_acquire_owned().unwrap();
         let until = self.now + time;
         let moot = self.queue.put_back(note, until, permit, self.now);
-        self.let_go.extend(moot.map(|note| (note.0, Dropped::Throttled)));
+        self.dropped.extend(moot.map(|note| (note.0, Dropped::Throttled)));
     }
 }
 
@@ -83,7 +83,7 @@ fn within_the_rate_everything_is_taken_in_order() {
         device.says(report(number + 1, 7));
     }
     assert_eq!(device.works(), (0..40).collect::<Vec<_>>());
-    assert_eq!(device.let_go, []);
+    assert_eq!(device.dropped, []);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_flood_is_bounded_and_its_newest_message_is_taken() {
         device.works();
     }
     assert_eq!(device.taken.last(), Some(&9_999));
-    assert_eq!(device.taken.len() + device.let_go.len(), 10_000, "each is taken or dropped");
+    assert_eq!(device.taken.len() + device.dropped.len(), 10_000, "each is taken or dropped");
     assert_eq!(device.queue.len(), 0);
 }
 
@@ -119,7 +119,7 @@ fn measurements_from_a_time_offline_are_kept() {
     for number in 0..200 {
         device.says(Note(number, Kind::Measurements, CoalesceKey::Measurements));
     }
-    assert_eq!((device.works().len(), device.let_go.len()), (200, 0));
+    assert_eq!((device.works().len(), device.dropped.len()), (200, 0));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn above_the_rate_there_is_a_time_when_the_newest_is_due() {
     device.exhausts(Kind::Presence);
     device.says(online(1));
     device.says(online(2));
-    assert_eq!((device.works(), device.let_go.clone()), (vec![], vec![(1, Dropped::Rate)]));
+    assert_eq!((device.works(), device.dropped.clone()), (vec![], vec![(1, Dropped::Rate)]));
     device.now = device.queue.due(device.now).unwrap();
     assert_eq!(device.works(), [2]);
     assert_eq!(device.queue.due(device.now), None);
@@ -167,7 +167,7 @@ fn the_same_report_counts_once_and_different_ones_wait() {
     for (number, word) in [(1, 10), (2, 11), (3, 10), (4, 10)] {
         device.says(report(number, word));
     }
-    assert_eq!(device.let_go, [(1, Dropped::Rate), (3, Dropped::Rate)]);
+    assert_eq!(device.dropped, [(1, Dropped::Rate), (3, Dropped::Rate)]);
     device.passes(Duration::from_secs(10));
     assert_eq!(device.works(), [2, 4], "the last message stays the last");
 }
@@ -180,8 +180,8 @@ fn too_many_different_reports_are_refused_and_the_first_are_kept() {
         device.says(report(number, number));
         assert!(device.queue.len() <= KEPT_MAX);
     }
-    let too_many = |let_go: &&(u64, Dropped)| let_go.1 == Dropped::TooMany;
-    assert_eq!(device.let_go.iter().filter(too_many).count(), 1_000 - WAITING_MAX - EXCESS_MAX);
+    let too_many = |dropped: &&(u64, Dropped)| dropped.1 == Dropped::TooMany;
+    assert_eq!(device.dropped.iter().filter(too_many).count(), 1_000 - WAITING_MAX - EXCESS_MAX);
     device.passes(Duration::from_secs(60));
     assert_eq!(device.works(), (0..(WAITING_MAX + EXCESS_MAX) as u64).collect::<Vec<_>>());
 }
@@ -213,10 +213,10 @@ fn a_newer_message_replaces_a_throttled_one() {
     let mut device = Device::new();
     device.holds(online(1), Duration::from_secs(50));
     device.says(Note(2, Kind::Presence, CoalesceKey::Offline));
-    assert_eq!(device.let_go, []);
+    assert_eq!(device.dropped, []);
     device.says(online(3));
     device.holds(online(0), Duration::from_secs(50));
-    assert_eq!(device.let_go, [(1, Dropped::Throttled), (0, Dropped::Throttled)]);
+    assert_eq!(device.dropped, [(1, Dropped::Throttled), (0, Dropped::Throttled)]);
     assert_eq!(device.works(), [2, 3]);
     assert_eq!(device.permits.available_permits(), 8, "no message is throttled any more");
 }
@@ -235,9 +235,9 @@ fn a_redelivered_message_never_replaces_itself() {
     device.exhausts(Kind::Presence);
     device.says(online(5));
     device.says(online(5));
-    assert_eq!((device.queue.len(), device.let_go.len()), (1, 0));
+    assert_eq!((device.queue.len(), device.dropped.len()), (1, 0));
     device.says(online(4));
-    assert_eq!(device.let_go, [(4, Dropped::Rate)], "the newer one stays");
+    assert_eq!(device.dropped, [(4, Dropped::Rate)], "the newer one stays");
 }
 
 #[test]
