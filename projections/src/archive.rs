@@ -1,6 +1,6 @@
-//! The archive: the original bytes of every record, with columns for what is asked for.
+//! The archive: the original bytes of every record, with columns for queries.
 //!
-//! Works on raw records, so that what can't be decoded is kept, too. Events aren't stored again: the layout that postgres-es reads is the
+//! Works on raw records, so records that can't be decoded are kept, too. Events aren't stored twice: postgres-es reads them from the
 //! view `events` over this table.
 
 mod columns;
@@ -44,7 +44,7 @@ impl ReadModel for ArchiveModel {
     }
 
     async fn keep_unreadable(&self, connection: &mut PgConnection, raw: &RawRecord) -> Result<bool, DbError> {
-        // It may be unknown to this program, and yet of the record's form.
+        // This program may not know the event although the record is well formed.
         let record = Record::decode(raw.position, &raw.body).map_err(|error| error.to_string());
         let columns = record.as_ref().map_err(String::clone).and_then(|record| Columns::of_unknown(raw, record));
         store(connection, &[Row::new(raw, columns)]).await?;
@@ -74,7 +74,7 @@ SELECT * FROM UNNEST($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5
 ON CONFLICT (tenant, position) DO NOTHING";
 
 async fn store(connection: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), DbError> {
-    /// One array: a value of each row.
+    /// One array, with a value of each row.
     fn each<'a, T>(rows: &[Row<'a>], value: impl Fn(&'a RawRecord) -> T) -> Vec<T> {
         rows.iter().map(|row| value(row.raw)).collect()
     }

@@ -1,4 +1,4 @@
-//! How many devices and campaigns there are, over all tenants, for `/metrics`.
+//! Counts of devices and campaigns over all tenants, for `/metrics`.
 
 use domain::campaign::CampaignStatus;
 use domain::device::Reachability;
@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use crate::db::{Db, DbError};
 use crate::sql::HAS_BEGUN;
 
-/// Counts by word; a word that nobody has counts 0.
+/// Counts by word; a word without rows counts 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Census {
     pub devices: Vec<(String, u64)>,
@@ -28,7 +28,7 @@ impl Census {
     }
 }
 
-/// Counts. Cheap for a fleet of any size that one log holds, but not so cheap that every request may ask.
+/// Counts all rows. Fast for every fleet that fits in one log, but too slow to run for each request.
 pub async fn census(db: &Db) -> Result<Census, DbError> {
     let mut tx = db.read_all().await?;
     let mut counted = async |sql: &str| {

@@ -13,13 +13,13 @@ use crate::rebuild::{create_tables, drop_schema};
 use crate::replay::Replay;
 
 const SCHEMA: &str = "replayed";
-/// Differences that are named.
+/// Most differences that are reported.
 const NAMED_MAX: i64 = 5;
 /// How long live read models may take to reach the position of the replay.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 
-/// What differs, in words; empty when nothing does. The log must be at rest.
+/// The differences as sentences; empty if there are none. Nothing may be appended to the log meanwhile.
 pub async fn compare(db: &Db, log: Arc<dyn Log>) -> Result<Vec<String>, DbError> {
     let all = models::all();
     let _held = db.hold("comparing read models").await?;

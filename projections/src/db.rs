@@ -13,39 +13,38 @@ use sqlx::{Executor, Postgres, Row as _, Transaction};
 pub use crate::db_error::DbError;
 use crate::line::{Line, Lines, Watched};
 
-/// Connections of one process, with one per projection that holds its lock.
+/// Connections of one process, including one per projection for its lock.
 const CONNECTIONS_MAX: u32 = 32;
 /// Connections of a pool that is bound to one tenant.
 const READER_CONNECTIONS_MAX: u32 = 2;
 /// How long a request may wait for a connection before PostgreSQL counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the connections of a process that stops may take to come to the end of their work.
+/// How long the connections of a stopping process may take to finish their work.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause between two looks whether they have.
+/// Pause between two checks whether they have finished.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
-/// A peer that has vanished is noticed after about 25 seconds, and the locks of its connections are free.
+/// A vanished peer is noticed after about 25 seconds. Then the locks of its connections are released.
 const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 /// Longest statement of a request.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
-/// Longest statement of projectors and of planning: one of them may concern all of a million devices. Only there so that nothing hangs
-/// for ever.
 /// Longest statement of a migration: 6 hours, in milliseconds.
 const MIGRATION_TIMEOUT_MS: u64 = 6 * 60 * 60 * 1_000;
+/// Longest statement of projectors and of planning, which may concern a million devices. It only bounds hanging statements.
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
-/// Projectors look rows up by their keys. The statistics of a table that is still growing don't decide: PostgreSQL reads a table without
-/// any from end to end.
+/// Projectors look up rows by key. These settings prevent full scans of growing tables, for which PostgreSQL has no statistics
+/// yet.
 const KEYED_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
-/// Oldest PostgreSQL that will do, as `server_version_num`.
+/// Oldest supported PostgreSQL, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i32 = 150_000;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
-/// The read models' database. Connects when it is first needed, so that a process starts while PostgreSQL is down.
+/// The read models' database. Connects on first use, so that a process starts while PostgreSQL is down.
 #[derive(Clone)]
 pub struct Db {
     lines: Lines,
-    /// Whether the tables have been seen to be this program's.
+    /// Whether the tables were found to be of this program's version.
     made: Arc<AtomicBool>,
 }
 
@@ -61,7 +60,7 @@ pub(crate) struct StoredStatus {
     pub(crate) parked: usize,
 }
 
-/// Ends a savepoint by what happened within: kept, or all of it undone when the values were at fault, which the inner error says.
+/// Ends a savepoint: keeps its changes, or undoes all of them if the values were at fault. The inner error says which value.
 pub(crate) async fn settle(
     savepoint: Transaction<'_, Postgres>,
     done: Result<(), DbError>,
@@ -83,25 +82,25 @@ fn lock_name(name: &str) -> String {
     format!("waybill:{name}")
 }
 
-/// What this process is and does, for PostgreSQL to show: at most 63 bytes are kept.
+/// The name of this process that PostgreSQL shows. PostgreSQL keeps at most 63 bytes of it.
 fn this_process(doing: &str) -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("waybill {doing}, process {} on {}", std::process::id(), host.trim())
 }
 
-/// Lets the statements of this transaction take long.
+/// Raises the statement timeout of this transaction.
 pub(crate) async fn work_at_length<'c>(connection: impl Executor<'c, Database = Postgres>) -> Result<(), DbError> {
     connection.execute(&*format!("SET LOCAL statement_timeout = {LONG_STATEMENT_TIMEOUT_MS}")).await?;
     Ok(())
 }
 
-/// A read transaction of one tenant: one snapshot, nothing of other tenants. Its statements end when PostgreSQL gives no answer.
+/// A read transaction of one tenant: one snapshot, without rows of other tenants. Its statements fail when PostgreSQL doesn't answer.
 pub struct ReadTx(pub(crate) Box<Watched>);
 
 impl Db {
     pub fn connect(url: &str) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)
-            // Never the address itself: there is a password in it.
+            // The error leaves out the address, because it contains a password.
             .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
             .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())])
             .options(KEEPALIVES);
@@ -109,19 +108,19 @@ impl Db {
         Ok(Self { lines: Lines::open(pool, options), made: Arc::default() })
     }
 
-    /// Takes PostgreSQL's pulse until the tasks are stopped. Without, a frozen PostgreSQL is waited for as long as each statement may
-    /// take, as a rebuild does, which may as well be ended by hand.
+    /// Checks that PostgreSQL answers, until the tasks are stopped. Without this, a statement waits for a frozen PostgreSQL until its
+    /// timeout. That is acceptable for a rebuild, which an operator can stop.
     pub(crate) fn watch(&self, tasks: &Tasks) {
         self.lines.watch(tasks);
     }
 
-    /// The connections there are now.
+    /// The present connections.
     pub(crate) fn line(&self) -> Line {
         self.lines.current()
     }
 
-    /// The connections there are now, if the tables are this program's. Statements about tables, columns and roles that aren't made yet
-    /// would be errors in PostgreSQL's log.
+    /// The present connections, if the tables are of this program's version. Otherwise statements would name tables, columns and roles
+    /// that don't exist yet, and PostgreSQL would log errors.
     async fn made(&self) -> Result<Line, DbError> {
         let line = self.line();
         if !self.made.load(Ordering::Relaxed) {
@@ -144,7 +143,7 @@ impl Db {
                 POSTGRES_VERSION_MIN / 10_000
             )));
         }
-        // A connection of its own: large tables take longer than the statements of a process may.
+        // A separate connection: migrations of large tables exceed the statement timeout of a process.
         let timeout = [("statement_timeout", MIGRATION_TIMEOUT_MS.to_string())];
         let options = (*self.pool().connect_options()).clone().options(timeout);
         let alone = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
@@ -156,10 +155,10 @@ impl Db {
         })
     }
 
-    /// Says goodbye to PostgreSQL, whose log otherwise names each connection that ends in the middle of a statement.
+    /// Closes connections cleanly: PostgreSQL logs each connection that ends within a statement.
     pub async fn close(&self) {
         let pool = self.lines.current().pool.clone();
-        // A transaction that was dropped is rolled back while its connection returns; a pool that is closed meanwhile doesn't wait for the answer.
+        // The connection of a dropped transaction rolls back when it returns. A pool that is closed meanwhile doesn't wait for the answer.
         let returned = async {
             while pool.num_idle() < pool.size() as usize {
                 tokio::time::sleep(CLOSE_POLL).await;
@@ -167,7 +166,7 @@ impl Db {
             pool.close().await;
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, returned).await.is_err() {
-            tracing::debug!("Connections to PostgreSQL are left in the middle of their work.");
+            tracing::debug!("Connections to PostgreSQL are closed before their work has ended.");
         }
     }
 
@@ -177,7 +176,7 @@ impl Db {
         line.carry(async { Ok(sqlx::query("SELECT 1").execute(&line.pool).await.map(drop)?) }).await
     }
 
-    /// A read transaction that sees only the tenant's rows. The one way to read on behalf of a caller.
+    /// A read transaction that sees only the tenant's rows. All reads for callers use it.
     pub async fn read(&self, tenant: &TenantId) -> Result<ReadTx, DbError> {
         // A tenant id has no character that could end the text.
         self.snapshot(format!("SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = '{tenant}'")).await
@@ -194,20 +193,20 @@ impl Db {
         Ok(ReadTx(Box::new(Watched::begin(&line, statements).await?)))
     }
 
-    /// The same for work that may take long.
+    /// The same for long statements.
     pub(crate) async fn read_at_length(&self) -> Result<ReadTx, DbError> {
         let mut tx = self.read_all().await?;
         work_at_length(&mut *tx.0).await?;
         Ok(tx)
     }
 
-    /// A transaction that writes read models, with unqualified tables looked up in `schema` first. What it writes must come with a
-    /// checkpoint: both are lost together when PostgreSQL dies.
+    /// A transaction that writes read models, with unqualified tables looked up in `schema` first. It must write rows and checkpoint
+    /// together, because a crash of PostgreSQL loses the latest commits.
     pub(crate) async fn write(&self, schema: &str) -> Result<Transaction<'static, Postgres>, DbError> {
         self.begin_write(schema, "off").await
     }
 
-    /// The same for what can't be read from the log again.
+    /// The same for data that can't be read from the log again: its commits survive a crash.
     pub(crate) async fn write_durably(&self) -> Result<Transaction<'static, Postgres>, DbError> {
         self.begin_write("public", "on").await
     }
@@ -230,7 +229,7 @@ impl Db {
         self.line().pool
     }
 
-    /// A few connections that see one tenant's rows and never anything else, for a library that takes a pool.
+    /// A few connections that see only one tenant's rows, for a library that takes a pool.
     pub(crate) fn reader_pool(&self, tenant: &TenantId) -> PgPool {
         let options = PgConnectOptions::clone(self.lines.connect_options())
             .options([("role", "waybill_reader"), ("waybill.tenant", tenant.as_str())]);
@@ -240,16 +239,16 @@ impl Db {
             .connect_lazy_with(options)
     }
 
-    /// Holds a name as long as the transaction lives; an error that says who holds it when somebody else does.
+    /// Locks a name until the transaction ends. If another process has the lock, the error says which.
     pub(crate) async fn hold(&self, name: &str) -> Result<Transaction<'static, Postgres>, DbError> {
         let Some(mut held) = self.try_hold(name).await? else { return Err(DbError::Refused(self.holder(name).await?)) };
-        // PostgreSQL shows it in pg_stat_activity, to people and to whoever comes second.
+        // Operators see it in pg_stat_activity, and the error of the next process names it.
         let set = sqlx::query("SELECT set_config('application_name', $1, true)").bind(this_process(name));
         set.execute(&mut *held).await?;
         Ok(held)
     }
 
-    /// A sentence about who holds a name.
+    /// A sentence that says who has the lock.
     async fn holder(&self, name: &str) -> Result<String, DbError> {
         let found = sqlx::query(
             "SELECT coalesce(nullif(a.application_name, ''), 'a session of PostgreSQL') AS who, a.pid,
@@ -271,7 +270,7 @@ impl Db {
         ))
     }
 
-    /// The same; none when somebody else holds it.
+    /// The same; none if another process has the lock.
     pub(crate) async fn try_hold(&self, name: &str) -> Result<Option<Transaction<'static, Postgres>>, DbError> {
         let mut tx = self.made().await?.begin("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
         let held: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))")
@@ -281,7 +280,7 @@ impl Db {
         Ok(held.then_some(tx))
     }
 
-    /// How every projection is, as its owner has stored it.
+    /// State of every projection, as its owner stored it.
     pub(crate) async fn projections(&self) -> Result<Vec<StoredStatus>, DbError> {
         let line = self.made().await?;
         let query = sqlx::query(
@@ -305,7 +304,7 @@ impl Db {
             .collect()
     }
 
-    /// Creation time, in milliseconds since 1970, of the log that a read model stands for; none before it was ever filled.
+    /// Creation time, in milliseconds since 1970, of the log that a read model was filled from; none before it was filled.
     pub async fn incarnation(&self, name: &str) -> Result<Option<u64>, DbError> {
         let line = self.made().await?;
         let query = sqlx::query_scalar("SELECT incarnation_ms FROM projection_checkpoints WHERE name = $1").bind(name);
@@ -326,7 +325,7 @@ impl Db {
     }
 }
 
-/// Whether the migrations that this program knows have all been run.
+/// Whether all migrations that this program knows have been run.
 async fn are_tables_made(pool: &PgPool) -> Result<bool, DbError> {
     let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
     if !begun {

@@ -13,7 +13,7 @@ pub(crate) enum Events {
     Campaign(Vec<CampaignEvent>),
     Plan(Vec<PlanEvent>),
     Ledger(Vec<LedgerEvent>),
-    /// Claims concern no read model; they are decoded to notice what this program doesn't know.
+    /// Claims change no read model. They are decoded to find events that this program doesn't know.
     Claim,
 }
 
@@ -70,7 +70,7 @@ impl Decoded {
         self.raw.key.id.clone()
     }
 
-    /// When the command was decided: the only clock of read models.
+    /// When the command was decided. Read models use no other clock.
     pub(crate) fn at(&self) -> DateTime<Utc> {
         self.record.meta.recorded_at
     }
@@ -83,7 +83,7 @@ impl Decoded {
         if let Events::Device(events) = &self.events { events } else { &[] }
     }
 
-    /// The aggregate, as it is named when it is parked.
+    /// The aggregate, as parked records name it.
     pub(crate) fn aggregate(&self) -> String {
         self.raw.key.to_string()
     }

@@ -1,7 +1,7 @@
-//! Table `download_counters`: downloads of each firmware, alone and per campaign.
+//! Table `download_counters`: downloads of each firmware, outside campaigns and per campaign.
 //!
-//! Filled by the processes that give out bytes, not from EVENTS: never rebuilt, never compared. Invariant: a flush counts once, however
-//! often it is sent.
+//! Filled by the processes that serve downloads, not from EVENTS: never rebuilt, never compared. Invariant: a flush counts once, also
+//! when it is sent again.
 
 use domain::{CampaignId, FirmwareId, TenantId};
 use sqlx::postgres::PgRow;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::db::{Db, DbError, ReadTx};
 
-/// How long the latest flush of a process that sends no more is remembered, in days.
+/// How long the latest flush of a process that sends no more is kept, in days.
 const FLUSHES_KEPT_DAYS: i32 = 7;
 
 /// Counts of downloads.
@@ -18,28 +18,28 @@ const FLUSHES_KEPT_DAYS: i32 = 7;
 pub struct Downloads {
     /// Requests for the file's beginning.
     pub started: u64,
-    /// Answers that brought the file's last byte.
+    /// Responses that included the file's last byte.
     pub completed: u64,
-    /// What was sent, in bytes.
+    /// Bytes that were sent.
     pub bytes: u64,
 }
 
-/// What was counted since the flush before.
+/// Counts since the previous flush.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     pub tenant: TenantId,
     pub firmware: FirmwareId,
-    /// None for a download in no campaign.
+    /// None for a download outside campaigns.
     pub campaign: Option<CampaignId>,
     pub downloads: Downloads,
 }
 
-/// Names what one process adds at once. Sent again under the same name, it adds nothing.
+/// Identifies one flush of one process. A flush that is sent again adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flush {
-    /// The process, new at each start.
+    /// The process, with a new id at each start.
     pub writer: Uuid,
-    /// Counts up from 1; a number is sent until it is known to be stored, then the next.
+    /// Counts up from 1. A flush is sent under its number until it is stored.
     pub number: u64,
 }
 
@@ -70,7 +70,7 @@ async fn is_new(connection: &mut PgConnection, flush: Flush) -> Result<bool, DbE
     Ok(noted.rows_affected() > 0)
 }
 
-/// In the order of the key, so that two processes wait for each other instead of blocking each other.
+/// In key order, so that two processes wait for each other and don't deadlock.
 async fn add_all(connection: &mut PgConnection, counted: &[Counted]) -> Result<(), DbError> {
     let texts = |text: fn(&Counted) -> String| counted.iter().map(text).collect::<Vec<_>>();
     let counts = |count: fn(&Downloads) -> u64| counted.iter().map(|row| count(&row.downloads) as i64).collect();
@@ -97,12 +97,12 @@ async fn add_all(connection: &mut PgConnection, counted: &[Counted]) -> Result<(
     Ok(())
 }
 
-/// Downloads of a firmware, in campaigns and alone.
+/// Downloads of a firmware, in and outside campaigns.
 pub async fn of_firmware(tx: &mut ReadTx, firmware: &FirmwareId) -> Result<Downloads, DbError> {
     sum(tx, "firmware_id", firmware.to_string()).await
 }
 
-/// Downloads within a campaign, of whatever firmware it gave to its devices.
+/// Downloads within a campaign, of any firmware.
 pub async fn of_campaign(tx: &mut ReadTx, campaign: &CampaignId) -> Result<Downloads, DbError> {
     sum(tx, "campaign_id", campaign.to_string()).await
 }

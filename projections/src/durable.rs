@@ -1,24 +1,24 @@
-//! Which positions a death of PostgreSQL can't take back.
+//! Which positions survive a crash of PostgreSQL.
 //!
-//! Projectors don't wait for PostgreSQL's disk (`synchronous_commit = off`): what was committed in the last moments before its death is
-//! lost, rows and checkpoint together, and is read from the log again.
+//! Projectors don't wait for PostgreSQL's disk (`synchronous_commit = off`). A crash loses the latest commits, rows and checkpoint
+//! together; they are then applied from the log again.
 
 use std::time::{Duration, Instant};
 
-/// Commits are written after this long: PostgreSQL does so after three times `wal_writer_delay` (200 ms), later when the disk is busy.
+/// Commits are on disk after this long: PostgreSQL writes after three times `wal_writer_delay` (200 ms), later when the disk is busy.
 const ON_DISK_AFTER: Duration = Duration::from_secs(30);
 
-/// The way of one projection's position through the last moments.
+/// The recent positions of one projection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Durable {
     on_disk: u64,
-    /// An earlier position, and the latest; each with when it was committed.
+    /// An earlier position and the latest, each with its commit time.
     earlier: Option<(Instant, u64)>,
     latest: Option<(Instant, u64)>,
 }
 
 impl Durable {
-    /// The projection has come to a position; one that is lower means that PostgreSQL has lost something.
+    /// Records a position that was committed. A lower one than before means that PostgreSQL has lost commits.
     pub(crate) fn reaches(&mut self, position: u64, now: Instant) {
         if self.latest.is_some_and(|(_, latest)| position < latest) {
             *self = Self { on_disk: self.on_disk.min(position), ..Self::default() };
@@ -33,7 +33,7 @@ impl Durable {
         self.latest = Some((now, position));
     }
 
-    /// The highest position that a death of PostgreSQL can't take back.
+    /// The highest position that survives a crash of PostgreSQL.
     pub(crate) fn position(&self, now: Instant) -> u64 {
         let old = |at: Instant| now.saturating_duration_since(at) >= ON_DISK_AFTER;
         let positions = [self.earlier, self.latest].into_iter().flatten().filter(|(at, _)| old(*at));
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgresql_has_lost_is_not_durable() {
+    fn commits_that_postgresql_lost_are_not_durable() {
         let start = Instant::now();
         let after = |ms: u64| start + Duration::from_millis(ms);
         let mut durable = Durable::default();

@@ -1,7 +1,7 @@
 //! Read model `fleet`: devices, what they run and ran, firmware, campaigns with their members and counts, updates.
 //!
-//! One projector with one checkpoint: each record is decoded once, and all tables stand for the same prefix of the log. Every query agrees
-//! with every other, and gates judge the rows that operators see.
+//! One projector with one checkpoint: each record is decoded once, and all tables reflect the same prefix of the log. So all queries
+//! agree, and gates judge the rows that operators see.
 
 pub mod campaigns;
 pub mod deadlines;
@@ -52,7 +52,7 @@ impl ReadModel for FleetModel {
         TABLE_GROUPS.concat()
     }
 
-    /// What concerns a campaign changes its members and counts, or the clocks of their updates.
+    /// Events of a campaign change its members and counts, or the clocks of their updates.
     fn concerns_others(&self, record: &Decoded) -> bool {
         match &record.events {
             Events::Device(events) => {
@@ -67,7 +67,7 @@ impl ReadModel for FleetModel {
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        // What concerns all members or updates of a campaign at once is done on saved rows, in its place in the log.
+        // Events that concern all members or updates of a campaign are applied to saved rows, in the order of the log.
         for part in batch.split_inclusive(|record| rollout::ends_a_part(record) || pauses::ends_a_part(record)) {
             let mut devices = devices::load(connection, part).await?;
             history::apply(connection, part, &mut devices).await?;

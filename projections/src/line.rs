@@ -1,8 +1,8 @@
-//! Whether PostgreSQL answers, and what happens to work under way when it doesn't.
+//! Whether PostgreSQL answers, and what happens to work under way if it doesn't.
 //!
-//! A PostgreSQL that is frozen or cut off closes no connection, so a statement would wait for it as long as its time-out says, up to an
-//! hour. A pulse over a connection of its own tells a server that is away from a statement that is long: after [`ANSWER_TIMEOUT`] without
-//! an answer all work on the connections there are ends as unavailable, and none of them is used again.
+//! A frozen or unreachable PostgreSQL closes no connection, so a statement would wait until its timeout, up to an hour. A pulse over a
+//! separate connection tells an unreachable server from a long statement: if a pulse isn't answered within [`ANSWER_TIMEOUT`], all work on
+//! the present connections ends as unavailable, and none of these connections is used again.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,14 +23,14 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two pulses.
 const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The connections there are, and the end of all of them.
+/// The present connections, and the signal that ends all of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     pub(crate) pool: PgPool,
     lost: CancellationToken,
 }
 
-/// The connections of a process: one [`Line`] after the other.
+/// The connections of a process: one [`Line`] after another.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
     current: Arc<Mutex<Line>>,
@@ -52,12 +52,12 @@ impl Lines {
         &self.connect
     }
 
-    /// Takes PostgreSQL's pulse until the tasks are stopped.
+    /// Sends pulses to PostgreSQL until the tasks are stopped.
     pub(crate) fn watch(&self, tasks: &Tasks) {
         let (lines, stop) = (self.clone(), tasks.token().clone());
         tasks.spawn("PostgreSQL pulse", async move {
             let mut connection = None;
-            // A pulse under way at a stop is waited for: PostgreSQL would log its broken connection.
+            // A stop waits for a pulse under way: PostgreSQL would log its broken connection.
             while !stop.is_cancelled() {
                 lines.pulse(&mut connection).await;
                 stop.run_until_cancelled(sleep(PULSE_INTERVAL)).await;
@@ -71,7 +71,7 @@ impl Lines {
     async fn pulse(&self, connection: &mut Option<PgConnection>) {
         match timeout(ANSWER_TIMEOUT, self.ask(connection)).await {
             Ok(answered) => {
-                // Where nobody listens, or somebody says no, statements fail by themselves, and at once.
+                // If the connection is refused, statements fail at once by themselves.
                 if answered.is_err() {
                     *connection = None;
                 }
@@ -101,9 +101,9 @@ impl Lines {
         }
         tracing::warn!(
             seconds = ANSWER_TIMEOUT.as_secs(),
-            "PostgreSQL gives no answer; its connections are given up until it does."
+            "PostgreSQL doesn't answer. Its connections are dropped until it does."
         );
-        // Marks the pool as closed at once; nobody waits for connections that say nothing.
+        // Marks the pool as closed at once, without waiting for connections that don't answer.
         drop(line.pool.close());
         line.lost.cancel();
     }
@@ -126,7 +126,7 @@ impl Line {
         Self { pool: pool.clone().connect_lazy_with(connect.clone()), lost: CancellationToken::new() }
     }
 
-    /// What the work comes to, unless PostgreSQL gives no answer meanwhile.
+    /// Runs the work; fails if PostgreSQL stops answering meanwhile.
     pub(crate) async fn carry<T, E: From<DbError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         match self.lost.run_until_cancelled(work).await {
             Some(done) => done,
@@ -134,8 +134,8 @@ impl Line {
         }
     }
 
-    /// Begins a transaction, to the end even when nobody waits for it any more: cut off in the middle, sqlx would give the connection
-    /// to the next one with a transaction open in it.
+    /// Begins a transaction, and finishes that also when the caller is cancelled: otherwise sqlx would reuse the connection with an open
+    /// transaction.
     /// `statements` are `BEGIN` and what sets the transaction up, in one round trip.
     pub(crate) async fn begin(
         &self,
@@ -158,7 +158,7 @@ fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer for {seconds} s")))
 }
 
-/// A transaction whose statements end when PostgreSQL gives no answer.
+/// A transaction whose statements fail when PostgreSQL doesn't answer.
 #[derive(Debug)]
 pub(crate) struct Watched {
     tx: Transaction<'static, Postgres>,

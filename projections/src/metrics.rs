@@ -1,4 +1,4 @@
-//! The projections' metrics, described.
+//! Descriptions of the projections' metrics.
 
 use event_store::metering::{self, Metric, PLAIN};
 
@@ -16,12 +16,12 @@ const METRICS: [Metric; 7] = [
     ),
     Metric::Gauge(
         "waybill_projection_lag_positions",
-        "Positions between the end of the log and what a read model stands for.",
+        "Positions between the end of the log and the position of a read model.",
         &[],
     ),
     Metric::Gauge(
         "waybill_projection_parked_aggregates",
-        "Aggregates that a read model could not apply and has set apart.",
+        "Aggregates that a read model could not apply and has parked.",
         &[],
     ),
     Metric::Gauge("waybill_devices", "Devices of all tenants that aren't decommissioned, by reachability.", &[]),

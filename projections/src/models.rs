@@ -13,7 +13,7 @@ pub(crate) fn by_name(name: &str) -> Result<&'static dyn ReadModel, DbError> {
     })
 }
 
-/// Version of the rows that this program writes; none for a projection that isn't over EVENTS.
+/// Version of the rows that this program writes; none if the projection isn't over EVENTS.
 pub(crate) fn version_of(name: &str) -> Option<i32> {
     all().into_iter().find(|model| model.name() == name).map(|model| model.version())
 }

@@ -1,4 +1,4 @@
-//! Read models `device_presence`, `update_progress` and `telemetry_latest`, filled from TELEMETRY: what is heard without being an event.
+//! Read models `device_presence`, `update_progress` and `telemetry_latest`, filled from TELEMETRY: messages of devices that aren't events.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::row::{Row as _, parse, row};
 use crate::table::Rows;
 use crate::watermark::Watermark;
 
-/// Only devices heard this recently are looked at for having been marked offline by mistake.
+/// Only devices with a message this recent are checked for a wrong offline mark.
 const MISTAKE_AGE_MAX: TimeDelta = TimeDelta::minutes(5);
-/// Readings outside of these are none.
+/// Readings outside these ranges are ignored.
 const BATTERY_PERCENT: RangeInclusive<i64> = 0..=100;
 const SIGNAL_DBM: RangeInclusive<i64> = -200..=50;
 
-/// What was last heard of a device.
+/// The latest presence of a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct PresenceRow {
     tenant: String,
@@ -30,19 +30,19 @@ struct PresenceRow {
     last_seen: DateTime<Utc>,
     /// The latest session that said it is online.
     session: Option<String>,
-    /// When that session's last will came.
+    /// When that session's last will arrived.
     will_at: Option<DateTime<Utc>>,
     boot_id: Option<String>,
     battery_level: Option<i64>,
     signal_strength: Option<i64>,
     external_power: Option<bool>,
-    /// When the broker's store was made that counts messages, in milliseconds since 1970; 0: not known.
+    /// When the broker's store that counts messages was made, in milliseconds since 1970; 0: not known.
     broker_ms: u64,
-    /// The store that it replaced: what still comes from there is late. Neither is newer by its time, which a clock may have set back.
+    /// The store that it replaced: messages from there are late. Times don't say which store is newer, because a clock may be set back.
     replaced_ms: u64,
-    /// The broker's number of the latest message: one that comes again never overrides.
+    /// The broker's number of the latest message. A repeated message never overrides a newer one.
     delivery: u64,
-    /// The same of the latest that told of a session, and of the latest with readings: topics overtake one another.
+    /// The same for the latest message about a session, and the latest with readings: messages of different topics overtake one another.
     status_delivery: u64,
     readings_delivery: u64,
 }
@@ -62,7 +62,7 @@ struct ProgressRow {
     device_id: String,
     ordinal: u32,
     attempt: u16,
-    /// The update's phase that the device spoke of; none for words that are no phase's.
+    /// The phase of the update that the device reported; none for unknown words.
     phase: Option<String>,
     progress: Option<i64>,
     bytes: Option<i64>,
@@ -97,7 +97,7 @@ row! {
     json { data }
 }
 
-/// Applies telemetry in order. What can't be decoded is skipped: it was never worth an event.
+/// Applies telemetry in order. Messages that can't be decoded are skipped.
 pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
     let keys = || batch.iter().map(|message| vec![message.tenant.to_string(), message.device.to_string()]);
     let mut presence = Rows::<PresenceRow>::load(connection, keys().collect()).await?;
@@ -144,7 +144,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
     latest.save(connection).await
 }
 
-/// Whether a message came before the one that a row was taken from. Without a place it counts as the latest.
+/// Whether a message is older than the one that a row was taken from. A message without a place counts as the latest.
 fn is_older(place: Option<BrokerPlace>, broker_ms: u64, delivery: u64) -> bool {
     place.is_some_and(|place| place.incarnation_ms == broker_ms && place.sequence < delivery)
 }
@@ -179,7 +179,7 @@ fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<P
     })
 }
 
-/// The phase that a report's word is of.
+/// The phase that a report's word belongs to.
 fn phase_said(status: Option<&str>) -> Option<String> {
     let phase = match status? {
         "received" => "accepted",
@@ -189,8 +189,8 @@ fn phase_said(status: Option<&str>) -> Option<String> {
     Some(phase.to_owned())
 }
 
-/// What a message says of the device's presence. Contacts are written by the bridge; measurements are the device's own object, whose
-/// fields mean nothing here but for readings in range.
+/// The presence in a message. The bridge writes contacts. Measurements are the device's own object, of which only readings in range
+/// are used.
 fn hear(
     known: Option<&PresenceRow>,
     message: &TelemetryMessage,
@@ -217,7 +217,7 @@ fn hear(
     let nothing = Value::Null;
     let contact = if record.kind == TelemetryKind::Contact { data } else { &nothing };
     let number = |name: &str| contact[name].as_u64().map(|number| number.min(i64::MAX as u64));
-    // What has no number counts as the latest. Older contacts have theirs in the data.
+    // A message without a number counts as the latest. Older contacts have their number in the data.
     let of_data = || number("delivery").map(|delivery| (number("broker_ms").unwrap_or(0), delivery));
     let place = record.place.map(|place| (place.incarnation_ms, place.sequence)).or_else(of_data);
     let broker_ms = place.map_or(row.broker_ms, |(broker_ms, _)| broker_ms);
@@ -251,7 +251,7 @@ fn hear(
     row
 }
 
-/// The will of an old session says nothing about the present one.
+/// The will of an old session doesn't change the present one.
 fn note_will(row: &mut PresenceRow, data: &Value, at: DateTime<Utc>) {
     let session = data["session"].as_str();
     if session.is_none() || session == row.session.as_deref() || row.session.is_none() {
@@ -276,7 +276,7 @@ fn note_session(row: &mut PresenceRow, data: &Value, delivery: u64) {
     }
 }
 
-/// Whether there were any. Progress has none.
+/// Whether there were any readings. Progress has none.
 fn note_readings(row: &mut PresenceRow, record: &TelemetryRecord, data: &Value) -> bool {
     if record.kind == TelemetryKind::Progress {
         return false;
@@ -296,8 +296,8 @@ fn reading(value: &Value, range: RangeInclusive<i64>) -> Option<i64> {
     range.contains(&rounded).then_some(rounded)
 }
 
-/// Devices that count as online but are gone: their latest session's will stands, or nothing was heard for too long; both held against
-/// what has been heard until then.
+/// Devices that count as online but are gone: their latest session's will is in effect, or they were silent for too long. Both are judged
+/// by the watermark.
 pub async fn gone(
     db: &Db,
     watermark: &Watermark,
@@ -333,8 +333,8 @@ pub async fn gone(
         .collect()
 }
 
-/// Devices that were marked offline by their last will although they were heard again before that was stored, with their version: the
-/// will doesn't stand any more. One that doesn't answer a command is offline for that, whatever else it says.
+/// Devices that were marked offline by their last will but sent a message before the will was stored, with their version: the will is no
+/// longer in effect. A device that is offline because it didn't answer a command isn't among them.
 pub async fn mistaken(
     db: &Db,
     now: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! Building a read model anew while the old one serves: new tables in a schema of their own, filled from the log's beginning, then put in
-//! the old ones' place in one transaction.
+//! Rebuilds a read model while the old one serves: new tables in a separate schema, filled from the log's beginning, then swapped with
+//! the old ones in one transaction.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::runner::statistics::analyze;
 /// The schema of the live tables.
 const PUBLIC: &str = "public";
 
-/// Rebuilds a read model by name; `progress` is told the position reached and the end.
+/// Rebuilds a read model by name; `progress` gets the position reached and the end.
 pub async fn rebuild(
     db: &Db,
     log: Arc<dyn Log>,
@@ -32,7 +32,7 @@ pub async fn rebuild(
     for table in model.tables() {
         analyze(db, &format!("{schema}.{table}")).await?;
     }
-    // The last stretch is short: the switch locks the checkpoint, so the live projector stands still meanwhile.
+    // The last stretch is short: the swap locks the checkpoint, so the live projector waits meanwhile.
     let mut tx = db.pool().begin().await?;
     crate::db::work_at_length(&mut *tx).await?;
     sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
@@ -47,8 +47,8 @@ pub async fn rebuild(
     Ok(position)
 }
 
-/// The schema with the form of a model's table: mostly the live one's own. A migration that gives a table another form leaves it empty in
-/// the schema `next_NAME` of the model, and the live one serves until it is rebuilt.
+/// The schema whose table is copied: usually the live one. A migration that changes a table puts an empty table of the new form into
+/// the schema `next_NAME` of the model. The live table serves until the model is rebuilt.
 async fn form_of(connection: &mut PgConnection, model: &dyn ReadModel, table: &str) -> Result<String, DbError> {
     let next = format!("next_{}", model.name());
     let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1 || '.' || $2) IS NOT NULL")
@@ -59,7 +59,7 @@ async fn form_of(connection: &mut PgConnection, model: &dyn ReadModel, table: &s
     Ok(if is_there { next } else { PUBLIC.to_owned() })
 }
 
-/// Empty tables of a model in a schema of their own.
+/// Creates empty tables of a model in a separate schema.
 pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) -> Result<(), DbError> {
     let mut connection = db.pool().acquire().await?;
     let mut sql = format!("CREATE SCHEMA IF NOT EXISTS {schema}; GRANT USAGE ON SCHEMA {schema} TO waybill_projector;");
@@ -68,7 +68,7 @@ pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) 
         sql.push_str(&format!(
             "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE {form}.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
         ));
-        // LIKE leaves them out.
+        // LIKE doesn't copy these settings.
         let settings =
             "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass($1 || '.' || $2)";
         let settings: Option<String> =
@@ -87,7 +87,7 @@ pub(crate) async fn drop_schema(db: &Db, schema: &str) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Puts the new tables in the old ones' place. Policies, grants, views and the checkpoint go with them.
+/// Swaps the new tables with the old ones, with policies, grants, views and the checkpoint.
 async fn switch(
     tx: &mut Transaction<'_, Postgres>,
     model: &dyn ReadModel,
@@ -95,7 +95,7 @@ async fn switch(
     position: u64,
     incarnation_ms: u64,
 ) -> Result<(), DbError> {
-    // A view is bound to the table that it was made over, whatever that is called.
+    // A view stays bound to the table that it was created over, also when that is renamed.
     let of_views = |act: &str| model.views().iter().map(|view| format!("SELECT waybill_{act}_{view}();")).collect();
     let (mut sql, views): (String, String) = (of_views("drop"), of_views("create"));
     let mut next = None;
@@ -126,7 +126,7 @@ async fn switch(
     Ok(())
 }
 
-/// Statements that give the indexes of a new table the names of those it was copied from, by which migrations know them.
+/// Statements that give the new table's indexes the names of the copied ones. Migrations use these names.
 async fn keep_index_names(
     connection: &mut PgConnection,
     form: &str,
@@ -143,7 +143,7 @@ async fn keep_index_names(
     let (mut aside, mut named) = (String::new(), String::new());
     for (number, pair) in pairs.iter().enumerate() {
         let (new, old): (String, String) = (pair.try_get(0)?, pair.try_get(1)?);
-        // By way of a name that none has: the old name of one may be the new name of another.
+        // Renames by way of an unused name: the old name of one index may be the new name of another.
         aside.push_str(&format!("ALTER INDEX {schema}.{new} RENAME TO {table}_renamed_{number};"));
         named.push_str(&format!("ALTER INDEX {schema}.{table}_renamed_{number} RENAME TO {old};"));
     }

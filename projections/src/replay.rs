@@ -1,6 +1,6 @@
 //! The log applied to empty tables, from its beginning to its present end: for a rebuild, and to compare.
 //!
-//! What can't be applied is set aside like the live projector does: the aggregate with everything that follows, in order; the others go on.
+//! A record that can't be applied is parked as in the live projector: the aggregate with all its later records, in order. Others go on.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::runner::statistics::Statistics;
 const BATCH_RECORDS: usize = 10_000;
 /// Bytes of records after which they are applied.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Most records set aside: where more can't be applied, it isn't the records' fault.
+/// Most records parked: if more can't be applied, the records aren't at fault.
 const ASIDE_MAX: usize = 100_000;
 
 /// A replay into the tables of one schema.
@@ -30,7 +30,7 @@ pub(crate) struct Replay<'a> {
     position: u64,
 }
 
-/// One read model in the making.
+/// One read model that is being built.
 struct Target {
     model: &'static dyn ReadModel,
     parked: Parked,
@@ -49,7 +49,7 @@ impl<'a> Replay<'a> {
         Self { db, log, schema, models: models.iter().map(target).collect(), position: 0 }
     }
 
-    /// Goes on to the present end of the log; returns that. `progress` is told the position reached and the end.
+    /// Goes on to the present end of the log, and returns it. `progress` gets the position reached and the end.
     pub(crate) async fn run(&mut self, progress: &mut (impl FnMut(u64, u64) + Send)) -> Result<u64, DbError> {
         let head = self.log.info().await.map_err(unavailable)?.last_sequence;
         if head <= self.position {
@@ -99,7 +99,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// A record that can't be decoded: kept by a model that keeps bytes, set aside when it is damaged. One that is newer than this program
+    /// A record that can't be decoded: kept by a model that keeps bytes, parked if it is damaged. A record that is newer than this program
     /// ends the replay.
     async fn take_unreadable(&mut self, unreadable: Unreadable) -> Result<(), DbError> {
         let Unreadable { raw, error } = unreadable;
@@ -117,7 +117,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Writes what was set aside, in the transaction that puts the new tables in the old ones' place.
+    /// Writes the parked records, in the transaction that swaps the tables.
     pub(crate) async fn park(&self, connection: &mut PgConnection) -> Result<(), DbError> {
         for target in &self.models {
             target.parked.write(connection, &target.aside).await?;
@@ -148,7 +148,7 @@ impl Target {
         Ok(())
     }
 
-    /// All of the records or none. The inner error is the records' own fault.
+    /// Applies all of the records or none. The inner error is the fault of the records.
     async fn try_apply(
         &self,
         connection: &mut PgConnection,

@@ -1,6 +1,6 @@
-//! Rows of tables as plain structs. One declaration per table ([`row!`]) says its columns, how rows are written and how one is read.
+//! Rows of tables as plain structs. One declaration per table ([`row!`]) defines its columns, how rows are written and how one is read.
 //!
-//! Rows travel as one array per column, never as JSON: PostgreSQL neither parses texts nor plans a join for them.
+//! Rows are sent as one array per column, never as JSON: PostgreSQL neither parses texts nor plans a join for them.
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
@@ -17,7 +17,7 @@ use sqlx::types::Json;
 
 use crate::db::DbError;
 
-/// A NUL as JSON writes it.
+/// A NUL in JSON.
 const NUL_IN_JSON: &str = "\\u0000";
 
 /// A row of a table. Implemented by [`row!`].
@@ -25,7 +25,7 @@ pub(crate) trait Row: Clone + PartialEq + Send + Sync {
     const TABLE: &'static str;
     /// Columns of the primary key with their types.
     const KEY: &'static [(&'static str, &'static str)];
-    /// All columns, in the order in which they are read and bound, by the fields that they belong to.
+    /// All columns with their fields, in the order in which they are read and bound.
     const COLUMNS: &'static [&'static [&'static str]];
 
     /// Values of the key's columns as text.
@@ -67,7 +67,7 @@ pub(crate) type ArrayQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 /// A value of a column that PostgreSQL has a type for.
 pub(crate) trait ColumnValue: Sized {
-    /// What travels.
+    /// The type that is sent.
     type Wire;
 
     fn to_wire(&self) -> Self::Wire;
@@ -75,7 +75,7 @@ pub(crate) trait ColumnValue: Sized {
     fn from_wire(wire: Self::Wire) -> Result<Self, DbError>;
 }
 
-/// Types that travel as they are.
+/// Types that are sent unchanged.
 macro_rules! plain {
     ($($value:ty),+) => {$(
         impl ColumnValue for $value {
@@ -93,7 +93,7 @@ macro_rules! plain {
 }
 plain!(bool, i64, f64, DateTime<Utc>);
 
-/// Unsigned numbers travel as `bigint`.
+/// Unsigned numbers are sent as `bigint`.
 macro_rules! unsigned {
     ($($value:ty),+) => {$(
         impl ColumnValue for $value {
@@ -123,7 +123,7 @@ impl ColumnValue for String {
     }
 }
 
-/// Enums travel as their words.
+/// Enums are sent as their words.
 macro_rules! words {
     ($($value:ty),+) => {$(
         impl ColumnValue for $value {
@@ -177,7 +177,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(wire: Option<Json<Box<RawValue>>>) 
     Ok(serde_json::from_str(wire.as_ref().map_or("null", |json| json.0.get()))?)
 }
 
-/// PostgreSQL takes no NUL in texts; a device may well send one.
+/// Removes NUL, which PostgreSQL refuses in texts. A device may send one.
 fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
@@ -204,7 +204,7 @@ pub(crate) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Implements [`Row`] for a struct: its table, its key with the types, its other fields, those that are `jsonb`, and those that have several
+/// Implements [`Row`] for a struct: its table, its key with the types, its other fields, those that are `jsonb`, and those with several
 /// columns ([`ColumnGroup`]).
 macro_rules! row {
     (
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_that_postgresql_would_refuse_are_stored_without_the_offence() {
+    fn texts_are_stored_without_what_postgresql_refuses() {
         let told = serde_json::json!({"attributes": {"a\u{0}b": "c\u{0}"}, "n": [1, "x"]});
         let kept = serde_json::json!({"attributes": {"a\u{fffd}b": "c\u{fffd}"}, "n": [1, "x"]});
         assert_eq!(storable(told.clone()), kept);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_json_is_null_in_its_column() {
+    fn json_null_is_null_in_its_column() {
         assert!(to_json(&None::<u32>).unwrap().is_none());
         assert_eq!(from_json::<Option<u32>>(None).unwrap(), None);
     }

@@ -1,8 +1,8 @@
 //! One projector: a subscription, a checkpoint, batches in one transaction each.
 //!
-//! Rows and checkpoint change together, and only if the checkpoint is still the one this owner knows: a second owner loses and starts
-//! over. Three kinds of trouble: the database's (waited out for ever), an unknown event (this program is too old: halt), and an event
-//! that can't be applied (its aggregate is parked with all that follows, the others go on).
+//! Rows and checkpoint change together, and only if the checkpoint is still the one that this owner knows: a second owner fails and starts
+//! over. Three kinds of errors: the database's (retried without end), an unknown event (this program is too old: halt), and an event
+//! that can't be applied (its aggregate is parked with all its later records, the others go on).
 
 mod batch;
 mod checkpoint;
@@ -33,21 +33,21 @@ use owner::Owner;
 use ownership::Ownership;
 use statistics::Statistics;
 
-/// Pause after trouble with the database, doubled up to the longest.
+/// Pause after an error of the database, doubled up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// How often an owner without records looks whether its lock still stands.
+/// How often an owner without records checks that it still has its lock.
 const OWNERSHIP_LOOK: Duration = Duration::from_secs(1);
-/// Pause before a halted projection looks whether it may go on.
+/// Pause before a halted projection checks whether it may go on.
 const HALTED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Why a run over the subscription ended.
 pub(crate) enum RunEnd {
-    /// Another owner has taken over, or the database is in trouble: start over.
+    /// Another owner has taken over, or the database has failed: start over.
     Again(DbError),
     /// This program can't go on.
     Halted(String),
-    /// The rows are of an older version than this program writes: they are made anew from the log.
+    /// The rows are of an older version than this program writes: they are rebuilt from the log.
     Outdated { found: i32 },
 }
 
@@ -80,7 +80,7 @@ async fn run_until(
 ) {
     let mut pause = RETRY_PAUSE;
     while !stop.is_cancelled() {
-        // Never cut off in the middle of a transaction for a stop: sqlx loses count of one that is cancelled while it begins or ends.
+        // A stop never interrupts a transaction: sqlx loses count of a transaction that is cancelled while it begins or ends.
         let run = run_once(db, log, model, board, ownership, stop);
         let end = db.line().carry(async { Ok(run.await) }).await.unwrap_or_else(RunEnd::Again);
         if stop.is_cancelled() {
@@ -100,7 +100,7 @@ async fn run_until(
                 pause
             }
             RunEnd::Outdated { found } => {
-                // May be cut off: it begins again.
+                // May be interrupted: it starts over.
                 let line = db.line();
                 let upgrading = line.carry(upgrade(db, log, model, found, board));
                 let Some(upgraded) = stop.run_until_cancelled(upgrading).await else { return };
@@ -128,7 +128,7 @@ async fn run_until(
     }
 }
 
-/// Rebuilds a read model whose rows are of an older version. They serve meanwhile; when it is cut off, it begins again with the next start.
+/// Rebuilds a read model whose rows are of an older version. They serve meanwhile. An interrupted rebuild starts over at the next start.
 async fn upgrade(
     db: &Db,
     log: &Arc<dyn Log>,
@@ -166,7 +166,7 @@ async fn run_once(
     }
 }
 
-/// Boxed: the compiler can't see through the borrows of a spawned task otherwise.
+/// Boxed: the compiler can't check the borrows of a spawned task otherwise.
 fn follow<'a>(
     db: &'a Db,
     log: &'a Arc<dyn Log>,
@@ -218,7 +218,7 @@ fn follow<'a>(
     })
 }
 
-/// The next batch; none when it is time to stop. An owner that has nothing to do looks whether it still is one, and is not cut off in that:
+/// The next batch; none at a stop. An owner without records checks that it still has its lock. A stop doesn't interrupt that check:
 /// PostgreSQL would log its broken connection.
 async fn next_while_owned(
     batches: &mut Batches,

@@ -1,4 +1,4 @@
-//! What is known of each projection in this process: written by its runners, and from what other processes have stored.
+//! The status of each projection, for this process: written by its runners, or read from what other processes have stored.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ use crate::db::{Db, StoredStatus};
 use crate::durable::Durable;
 use crate::models;
 
-/// Pause between two looks at projections of another process.
+/// Pause between two reads of projections of another process.
 const FOLLOW_POLL: Duration = Duration::from_millis(100);
-/// How often it is looked whether the log is still the same one.
+/// How often to check that the log is still the same one.
 const LOG_POLL: Duration = Duration::from_secs(5);
 
-/// How a projection is.
+/// The state of a projection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectionState {
@@ -28,22 +28,22 @@ pub enum ProjectionState {
     CaughtUp,
     /// Waits for PostgreSQL or for the log.
     Unavailable,
-    /// Its rows, of an older version, are made anew from the log; the old ones serve meanwhile.
+    /// Its rows are of an older version and are rebuilt from the log. The old ones serve meanwhile.
     Rebuilding,
-    /// Can't go on with this program.
+    /// Can't continue with this program.
     Halted,
 }
 
-/// What is known of each projection; written by the runners, read by everybody.
+/// The status of each projection; written by the runners.
 #[derive(Clone)]
 pub(crate) struct StatusBoard {
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
     pub(crate) news: watch::Sender<u64>,
-    /// How many wait for positions.
+    /// Number of callers that wait for positions.
     awaiting: watch::Sender<usize>,
 }
 
-/// Somebody who waits for a position, as long as it lives.
+/// A caller that waits for a position, until it is dropped.
 pub(crate) struct Awaiting(watch::Sender<usize>);
 
 impl Drop for Awaiting {
@@ -60,12 +60,12 @@ pub(crate) struct Entry {
     pub(crate) error: Option<String>,
     durable: Durable,
     progressed: bool,
-    /// Run by this process. What others run is shown as they have stored it.
+    /// Run by this process. For projections of other processes their stored state is shown.
     pub(crate) owned: bool,
 }
 
 impl Entry {
-    /// The position that a death of PostgreSQL can't take back.
+    /// The position that survives a crash of PostgreSQL.
     pub(crate) fn durable_position(&self) -> u64 {
         self.durable.position(Instant::now().into_std())
     }
@@ -76,7 +76,7 @@ impl StatusBoard {
         Self { entries: Arc::default(), news: watch::Sender::new(0), awaiting: watch::Sender::new(0) }
     }
 
-    /// Says that somebody waits for a position: projections don't gather more records meanwhile.
+    /// Registers a caller that waits for a position: meanwhile projections don't wait for more records.
     pub(crate) fn wait(&self) -> Awaiting {
         self.awaiting.send_modify(|count| *count += 1);
         Awaiting(self.awaiting.clone())
@@ -110,7 +110,7 @@ impl StatusBoard {
         self.news.send_modify(|count| *count += 1);
     }
 
-    /// The same for all projections that are known.
+    /// The same for all known projections.
     pub(crate) fn set_all(&self, state: ProjectionState, error: Option<String>) {
         for entry in self.entries().values_mut() {
             (entry.state, entry.error) = (state, error.clone());
@@ -126,7 +126,7 @@ impl StatusBoard {
         self.entries().values().all(|entry| entry.owned)
     }
 
-    /// Shows a projection of another process as that has stored it. `incarnation_ms`: of the log that positions are measured against.
+    /// Shows a projection of another process as stored. `incarnation_ms`: of the log that positions are measured against.
     fn show(&self, status: StoredStatus, incarnation_ms: u64) {
         let mut moved = false;
         let of_this_log = status.name == crate::PRESENCE || status.incarnation_ms == incarnation_ms;
@@ -187,7 +187,7 @@ impl StatusBoard {
         }
     }
 
-    /// Whether the projection has moved since the last time this was asked.
+    /// Whether the projection has moved since the previous call.
     pub(crate) fn made_progress(&self, name: &str) -> bool {
         let mut progressed = false;
         self.change(name, |entry| progressed = std::mem::take(&mut entry.progressed));
@@ -195,7 +195,7 @@ impl StatusBoard {
     }
 }
 
-/// Shows the projections that other processes run, as long as there are any. A query under way at a stop is waited for: PostgreSQL would
+/// Shows the projections that other processes run, as long as there are any. A stop waits for a query under way: PostgreSQL would
 /// log its broken connection.
 pub(crate) async fn show_others(db: Db, log: Arc<dyn Log>, board: StatusBoard, stop: CancellationToken) {
     let mut log_seen: Option<(Instant, u64)> = None;

@@ -1,4 +1,4 @@
-//! The projections of a process: starting them, waiting for them, asking how they are.
+//! The projections of a process: starts them, waits for positions, reports their state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::status_board::{Entry, StatusBoard, show_others};
 use crate::{models, runner};
 
 const MIGRATION_PAUSE: Duration = Duration::from_secs(1);
-/// Longest time until it is noticed that a read model which is waited for doesn't move.
+/// Longest time until a waiting caller notices that a read model doesn't move.
 const TROUBLE_POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,9 +25,9 @@ pub struct ProjectionStatus {
     /// Version of the read model's form that this program writes.
     pub version: i32,
     pub position: u64,
-    /// End of the log when it was last looked at.
+    /// End of the log at its last check.
     pub head: u64,
-    /// Positions between the two.
+    /// Positions between the read model and that end.
     pub lag: u64,
     pub state: ProjectionState,
     /// Aggregates that could not be applied.
@@ -35,7 +35,7 @@ pub struct ProjectionStatus {
     pub error: Option<String>,
 }
 
-/// Why a read model could not be waited for.
+/// Why waiting for a read model failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WaitError {
     #[error("read model {name} has reached {position}, not yet {wanted}")]
@@ -53,7 +53,7 @@ pub struct Projections {
 }
 
 impl Projections {
-    /// Runs all projections in this process. PostgreSQL may be down: then they wait for it.
+    /// Runs all projections in this process. They wait while PostgreSQL is down.
     pub fn start(db: Db, log: Arc<dyn Log>, telemetry: Option<Arc<dyn TelemetryLog>>, tasks: &Tasks) -> Self {
         let board = StatusBoard::new();
         for model in models::all() {
@@ -88,7 +88,7 @@ impl Projections {
         this
     }
 
-    /// Follows projections that another process runs.
+    /// Shows projections that another process runs.
     pub fn follow(db: Db, log: Arc<dyn Log>, tasks: &Tasks) -> Self {
         let board = StatusBoard::new();
         for model in models::all() {
@@ -100,14 +100,14 @@ impl Projections {
         this
     }
 
-    /// Waits until the named read models have reached a position, which makes them hurry.
+    /// Waits until the named read models have reached a position. Meanwhile they don't gather larger batches.
     pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let _waiting = (!timeout.is_zero() && self.behind(names, wanted).is_some()).then(|| self.board.wait());
         self.wait_while(names, wanted, timeout, || true).await
     }
 
-    /// Waits until the named read models have come to a position once, and lets them gather as many records as they like meanwhile. A death
-    /// of PostgreSQL may have taken them back since, so a reader compares the position of what it read.
+    /// Waits until the named read models have reached a position once. They may gather large batches meanwhile. A crash of PostgreSQL may
+    /// have taken them back since, so a reader compares the position of what it read.
     pub async fn wait_patiently(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let mut news = self.board.news.subscribe();
         let arrival = async { while self.behind(names, wanted).is_some() && news.changed().await.is_ok() {} };
@@ -117,7 +117,7 @@ impl Projections {
         self.behind(names, wanted).map_or(Ok(()), Err)
     }
 
-    /// Waits until the named read models have reached a position, at most for so long, and only while all of them run.
+    /// Waits until the named read models have reached a position, up to a time limit, and only while all of them run.
     pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
         let _waiting = self.behind(names, wanted).is_some().then(|| self.board.wait());
         self.wait_while(names, wanted, timeout, || self.all_run(names)).await
@@ -148,7 +148,7 @@ impl Projections {
         }
     }
 
-    /// Asks PostgreSQL for a position that its death could have taken back since.
+    /// Reads from PostgreSQL a position that a crash could have taken back.
     async fn confirm(&self, names: &[&str], wanted: u64) -> Result<(), WaitError> {
         let stays = {
             let entries = self.board.entries();
@@ -189,7 +189,7 @@ impl Projections {
         runner::unpark(&self.db, self.log.clone(), name).await
     }
 
-    /// Waits until every projection has got hold of its tables.
+    /// Waits until every projection has its tables.
     pub async fn started(&self) {
         self.leave(&[ProjectionState::Starting]).await;
     }
@@ -214,10 +214,10 @@ impl Projections {
         }
     }
 
-    /// How each projection is, measured against the end of the log.
+    /// The state of each projection, measured against the end of the log.
     pub async fn status(&self) -> Result<Vec<ProjectionStatus>, DbError> {
         let entries = self.board.entries().clone();
-        // While the log is away its end is where the foremost reader has come to, at least.
+        // While the log is unavailable, its end is at least the position of the foremost reader.
         let foremost =
             entries.iter().filter(|(name, _)| *name != crate::PRESENCE).map(|(_, entry)| entry.position).max();
         let head = self.log.info().await.map(|info| info.last_sequence).unwrap_or(foremost.unwrap_or(0));

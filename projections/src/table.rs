@@ -32,14 +32,14 @@ impl<R> Default for Rows<R> {
 }
 
 impl<R: Row> Rows<R> {
-    /// Loads the rows with these keys; keys without a row are remembered as absent.
+    /// Loads the rows with these keys. Keys without a row are kept as absent.
     pub(crate) async fn load(connection: &mut PgConnection, keys: Vec<Vec<String>>) -> Result<Self, DbError> {
         let mut rows = Self::default();
         rows.load_more(connection, keys).await?;
         Ok(rows)
     }
 
-    /// Loads rows that aren't known yet.
+    /// Loads rows that aren't loaded yet.
     pub(crate) async fn load_more(
         &mut self,
         connection: &mut PgConnection,
@@ -65,12 +65,12 @@ impl<R: Row> Rows<R> {
         Ok(())
     }
 
-    /// Takes in a row that was loaded otherwise, unless it is known.
+    /// Adds a row that was loaded otherwise, unless it is already there.
     pub(crate) fn know(&mut self, row: R) {
         self.rows.entry(row.key()).or_insert_with(|| Entry { before: Some(row.clone()), now: Some(row) });
     }
 
-    /// Rows that changed, with what they were before.
+    /// Rows that changed, with their values before.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Option<&R>, &R)> {
         let changed = self.rows.values().filter(|entry| entry.now != entry.before);
         changed.filter_map(|entry| Some((entry.before.as_ref(), entry.now.as_ref()?)))
@@ -80,7 +80,7 @@ impl<R: Row> Rows<R> {
         self.rows.values().filter_map(|entry| entry.now.as_ref())
     }
 
-    /// All rows that there are.
+    /// All rows that exist.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut R> {
         self.rows.values_mut().filter_map(|entry| entry.now.as_mut())
     }
@@ -115,7 +115,7 @@ impl<R: Row> Rows<R> {
     }
 }
 
-/// Rows by their keys, which come as one array of texts per column.
+/// Selects rows by their keys, which come as one array of texts per column.
 fn select_sql<R: Row>() -> String {
     let names: Vec<&str> = R::KEY.iter().map(|(name, _)| *name).collect();
     let arrays: Vec<String> =
@@ -152,13 +152,13 @@ fn upsert_sql<R: Row>() -> String {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Page<R> {
     pub items: Vec<R>,
-    /// Key behind which the next page begins; none at the end.
+    /// Key after which the next page begins; none at the end.
     pub next: Option<Vec<String>>,
-    /// All rows of the filter, when asked for.
+    /// Number of all rows of the filter, if requested.
     pub total: Option<u64>,
 }
 
-/// A list's statement in the making: conditions with their values, in order.
+/// A list's statement while it is built: conditions with their values, in order.
 pub(crate) struct Select {
     columns: String,
     from: String,
@@ -168,12 +168,12 @@ pub(crate) struct Select {
 }
 
 impl Select {
-    /// `from` names the rows as `t`.
+    /// `from` must name the rows `t`.
     pub(crate) fn new(columns: String, from: impl Into<String>, order: &'static str) -> Self {
         Self { columns, from: from.into(), order, conditions: Vec::new(), values: Vec::new() }
     }
 
-    /// Adds a condition; `$` stands for the value's place, as `jsonb`.
+    /// Adds a condition; `$` is the value's parameter, as `jsonb`.
     pub(crate) fn filter(&mut self, condition: &str, value: impl Into<Value>) {
         self.values.push(storable(value.into()));
         self.conditions.push(condition.replace('$', &format!("${}", self.values.len())));
@@ -190,7 +190,7 @@ impl Select {
         }
     }
 
-    /// A page of the rows after `after`. One more than `limit` rows are read, to know whether there is a next page.
+    /// A page of the rows after `after`. Reads one row more than `limit` to find out whether there is a next page.
     pub(crate) async fn page<R>(
         self,
         tx: &mut ReadTx,

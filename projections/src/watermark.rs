@@ -1,7 +1,7 @@
-//! How far devices have been heard, beside the checkpoint of the projection over TELEMETRY.
+//! How far the messages of devices have been processed in event time, beside the checkpoint of the projection over TELEMETRY.
 //!
-//! Whoever hears the devices leaves marks in TELEMETRY. A clock that measures silence strikes only when the marks have passed its
-//! deadline: a report that lies unread in the broker was in time. All times here are those of the marks, so no clock is compared with
+//! The bridge writes watermarks to TELEMETRY. A clock that measures silence runs out only when the watermark has passed its deadline: a
+//! report that is still unread in the broker was in time. All times here are those of the watermarks, so no clock is compared with
 //! PostgreSQL's.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,26 +10,26 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
 
-/// A longer time between two marks is an outage: devices get the time of each limit anew, since they may not have been served in it.
+/// A longer time between two watermarks is an outage: each limit starts again, because devices may not have been served in it.
 const GAP_MAX: TimeDelta = TimeDelta::seconds(30);
 
-/// Until when devices have been heard.
+/// Up to when messages of devices have been processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watermark {
-    /// TELEMETRY isn't followed here: nobody hears devices.
+    /// TELEMETRY isn't followed here, so there are no messages.
     Absent,
-    /// No mark has come yet.
+    /// No watermark has arrived yet.
     Unknown,
     Until {
-        /// What devices said until then is applied.
+        /// Messages up to this time are applied.
         until: DateTime<Utc>,
-        /// Since then they have been heard without a gap.
+        /// Since then there was no gap.
         since: DateTime<Utc>,
     },
 }
 
 impl Watermark {
-    /// To be read before the rows that it is held against: they may then only stand for more.
+    /// Must be read before the rows that it is compared with: these may then only be newer.
     pub async fn read(db: &Db) -> Result<Self, DbError> {
         let mut tx = db.read_all().await?;
         let row = sqlx::query("SELECT heard_until, hearing_since FROM projection_checkpoints WHERE name = $1")
@@ -43,7 +43,7 @@ impl Watermark {
         })
     }
 
-    /// The time to hold deadlines of silence against; none while nothing is known.
+    /// The time to compare deadlines of silence with; none if it is not known.
     pub(crate) fn heard(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
             Self::Absent | Self::Unknown => None,
@@ -51,12 +51,12 @@ impl Watermark {
         }
     }
 
-    /// The same for clocks that run also where TELEMETRY isn't followed.
+    /// The same for clocks that also run where TELEMETRY isn't followed.
     pub(crate) fn heard_or_absent(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if *self == Self::Absent { Some(now) } else { self.heard(now) }
     }
 
-    /// No silence has begun earlier.
+    /// No silence began earlier.
     pub(crate) fn since(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::Absent | Self::Unknown => None,
@@ -65,7 +65,7 @@ impl Watermark {
     }
 }
 
-/// What is known after these marks as well; `known`: the latest mark with the time since which there was no gap.
+/// The watermark after these marks; `known`: the latest mark, with the time since which there was no gap.
 fn follow(
     known: Option<(WatermarkRecord, DateTime<Utc>)>,
     marks: &[WatermarkRecord],
@@ -78,7 +78,7 @@ fn follow(
     })
 }
 
-/// Notes marks in the transaction that applies what stands before them.
+/// Stores watermarks in the transaction that applies the messages before them.
 pub(crate) async fn note(connection: &mut PgConnection, marks: &[WatermarkRecord]) -> Result<(), DbError> {
     if marks.is_empty() {
         return Ok(());
@@ -108,7 +108,7 @@ pub(crate) async fn note(connection: &mut PgConnection, marks: &[WatermarkRecord
     Ok(())
 }
 
-/// Forgets all marks: TELEMETRY is another one, and what devices said may be missing in it.
+/// Deletes the watermark: TELEMETRY was made anew and may lack messages of devices.
 pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), DbError> {
     sqlx::query(
         "UPDATE projection_checkpoints SET heard_until = NULL, hearing_since = NULL, marked_at = NULL WHERE name = $1",
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_heard_never_becomes_less() {
+    fn the_watermark_never_falls() {
         assert_eq!(after(&[mark(0, 0), mark(10, 10), mark(12, 5)]), (at(10), at(0)));
         assert_eq!(after(&[mark(10, 10), mark(8, 8)]), (at(10), at(10)), "another process whose clock is behind");
     }
 
     #[test]
-    fn a_gap_begins_the_hearing_anew_and_a_backlog_does_not() {
+    fn a_gap_restarts_the_watermark_and_a_backlog_does_not() {
         assert_eq!(after(&[mark(0, 0), mark(31, 1)]), (at(1), at(31)));
         assert_eq!(after(&[mark(0, 0), mark(20, 0), mark(40, 0), mark(60, 1)]), (at(1), at(0)));
     }

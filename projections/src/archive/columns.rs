@@ -1,4 +1,4 @@
-//! What is asked for of a record, as columns beside its bytes.
+//! Columns of a record for queries, beside its bytes.
 //!
 //! A record has them only if PostgreSQL can read its body: the view `events` opens the body of each record that has a version.
 
@@ -7,7 +7,7 @@ use event_store::{RawRecord, Record};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Opening brackets of a body that is surely not nested too deeply for PostgreSQL. More of them are counted by a parser.
+/// A body with no more opening brackets isn't nested too deeply for PostgreSQL. With more of them a parser measures the depth.
 const BRACKETS_MAX: usize = 100;
 
 /// Columns from the body of a record.
@@ -24,7 +24,7 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Those of a record whose events this program knows; the error says what PostgreSQL can't read.
+    /// Columns of a record whose events this program knows. The error says what PostgreSQL can't read.
     pub(super) fn of(body: &[u8], record: &'a Record) -> Result<Self, String> {
         if !opens_in_postgresql(body) {
             return Err("its JSON can't be read".to_owned());
@@ -46,7 +46,7 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// Those of a record whose events this program doesn't know. Each must have a type.
+    /// Columns of a record whose events this program doesn't know. Each event must have a type.
     pub(super) fn of_unknown(raw: &RawRecord, record: &'a Record) -> Result<Self, String> {
         for stored in &record.events {
             let name = event_store::upcast::type_of(stored, raw.position).map_err(|error| error.to_string())?;
@@ -62,12 +62,12 @@ fn bigint(what: &str, number: u64) -> Result<i64, String> {
     i64::try_from(number).map_err(|_| format!("the {what} {number} is too large"))
 }
 
-/// Whether PostgreSQL reads the JSON of a body that serde has read. Serde looks into no text and no depth of fields that it skips.
+/// Whether PostgreSQL can read the JSON of a body that serde has read. Serde doesn't check texts and depth of fields that it skips.
 fn opens_in_postgresql(body: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(body) else { return false };
     let brackets = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
     let is_plain = brackets <= BRACKETS_MAX && !text.contains("\\u");
-    // A value is read to its end: half a surrogate pair is an error, and so are more than 128 levels.
+    // Reading a whole `Value` finds half surrogate pairs and more than 128 levels.
     is_plain || serde_json::from_str::<Value>(text).is_ok()
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_serde_skips_must_be_readable_too() {
+    fn fields_that_serde_skips_must_be_readable_too() {
         let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(200), "]".repeat(200));
         for bad in [&b"{\"x\":\"\x80\"}"[..], br#"{"x":"\ud800"}"#, deep.as_bytes()] {
             assert!(!opens_in_postgresql(bad), "{}", String::from_utf8_lossy(bad));

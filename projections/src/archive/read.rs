@@ -18,7 +18,7 @@ pub struct Archived {
     pub record: Record,
 }
 
-/// Most records read in one go.
+/// Most records read at once.
 const PAGE_RECORDS: i64 = 1_000;
 
 /// The records of one aggregate, in order.
@@ -37,7 +37,7 @@ fn aggregate_id(tenant: &TenantId, id: &str) -> String {
     format!("{tenant}/{id}")
 }
 
-/// The records behind `after` that are a campaign's own or name it, a page of them in order; empty at the end.
+/// A page of the records after `after` that belong to a campaign or name it, in order; empty at the end.
 pub async fn records_of_campaign(
     db: &Db,
     tenant: &TenantId,
@@ -49,13 +49,13 @@ pub async fn records_of_campaign(
     select(&mut db.read(tenant).await?, tenant, &condition, &[campaign], PAGE_RECORDS).await
 }
 
-/// Whether the tables still have the form of before migration 40, with an index on subjects. They serve until the archive is rebuilt.
+/// Whether the tables still have the form before migration 40, with an index on subjects. They serve until the archive is rebuilt.
 async fn is_before_rebuild(tx: &mut ReadTx) -> Result<bool, DbError> {
     let sql = "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'records'::regclass AND attname = 'aggregate_id')";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut *tx.0).await?)
 }
 
-/// Those of a tenant that fulfil a condition on `values`, the first of which is `$3`.
+/// Records of a tenant that meet a condition on `values`; the first value is `$3`.
 async fn select(
     tx: &mut ReadTx,
     tenant: &TenantId,

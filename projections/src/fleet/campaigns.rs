@@ -1,4 +1,4 @@
-//! Read model `campaigns`: campaigns as operators list them. Their numbers are in the rollout read model.
+//! Read model `campaigns`: campaigns as operators list them. Their counts are in the rollout read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
@@ -40,7 +40,7 @@ pub struct CampaignRow {
     pub created_by: String,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ends, as soon as it has been started.
+    /// When it ends; set once it has been started.
     pub ends_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     pub updated_at: DateTime<Utc>,
@@ -56,7 +56,7 @@ row! {
     json { spec, summary, gate }
 }
 
-/// As its word.
+/// Stored as its word.
 impl ColumnValue for PauseCause {
     type Wire = String;
 
@@ -194,7 +194,7 @@ fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbEr
 }
 
 impl CampaignRow {
-    /// The gate that holds the campaign now, as in its event.
+    /// The gate that stops the campaign now, as in its event.
     pub fn closed_gate(&self) -> Option<&Value> {
         self.gate.as_ref().filter(|_| self.paused_by == Some(PauseCause::Gate))
     }
@@ -212,7 +212,7 @@ pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {
 #[derive(Debug, Clone, Default)]
 pub struct CampaignFilter {
     pub id: Option<String>,
-    /// Deleted drafts, too.
+    /// Also deleted drafts.
     pub deleted: bool,
     pub status: Option<String>,
     pub firmware_id: Option<String>,

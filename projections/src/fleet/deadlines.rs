@@ -1,7 +1,7 @@
-//! Which clocks of updates have run out, as far as the rows know.
+//! Which clocks of updates have run out, by the rows.
 //!
-//! Silence is measured from the phase's event, from the last thing heard of the device or from the end of an outage, whichever is latest,
-//! and judged only once everything has been heard that devices said before the deadline ([`Watermark`]). Clocks of waiting don't hang on it.
+//! Silence is measured from the phase's event, from the device's last message or from the end of an outage, whichever is latest. It is
+//! judged only when the [`Watermark`] has passed the deadline. Waiting clocks don't depend on the watermark.
 
 use chrono::{DateTime, Utc};
 use domain::device::{Clock, Phase};
@@ -16,7 +16,7 @@ use crate::row::parse;
 use crate::sql::is_held;
 use crate::watermark::Watermark;
 
-/// A clock that has run out, with what was believed when looking.
+/// A clock that has run out, with the state of its update when the query read it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueClock {
     pub tenant: TenantId,
@@ -29,8 +29,8 @@ pub struct DueClock {
     pub seq: u64,
 }
 
-/// `$1` is now. `$2` and `$3` are the times up to which silence is judged; `$2` also where no bridge listens. Since `$4` devices
-/// are heard.
+/// `$1` is now. `$2` and `$3` are the times up to which silence is judged; `$2` is set also where no bridge listens. `$4` is when the
+/// watermark's time without a gap began.
 fn sql() -> String {
     let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
       AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $2";
@@ -65,8 +65,8 @@ LIMIT $5"
     )
 }
 
-/// What waits for its device alone while a timed hold lapses on it: it came back, or had its other update ended, during the hold. Beginning
-/// is what ends the condition.
+/// Updates that wait only for their device while its timed hold runs out: during the hold the device came back, or its other update
+/// ended. The condition ends when the update begins.
 const HELD_UP: &str = "
 SELECT t.tenant, t.device_id, t.ordinal, t.attempt, t.phase, t.wait_reason, t.seq, 'phase' AS clock
 FROM devices d JOIN updates t ON t.tenant = d.tenant AND t.device_id = d.device_id
@@ -76,7 +76,7 @@ WHERE d.held AND d.hold_until <= $1 AND d.status = 'online' AND d.live_ordinal I
 ORDER BY d.hold_until
 LIMIT $2";
 
-/// Clocks that have run out by what has been heard, at most `limit`. None of a waiting update does while its campaign is paused.
+/// Clocks that have run out by the watermark, at most `limit`. The clocks of waiting updates stand still while their campaign is paused.
 pub async fn due(db: &Db, watermark: &Watermark, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueClock>, DbError> {
     let mut tx = db.read_all().await?;
     let mut rows = sqlx::query(&sql())

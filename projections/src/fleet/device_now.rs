@@ -1,4 +1,4 @@
-//! A device beside one of its updates, as it is when the query reads it: what explains why the update waits.
+//! The present state of an update's device, read in the same query. It explains why the update waits.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 use crate::db::DbError;
 use crate::row::{ColumnValue as _, from_json};
 
-/// What a device is occupied with, and what was last heard of it.
+/// What occupies a device, and its latest presence.
 pub(crate) struct DeviceNow {
     lifecycle: Lifecycle,
     status: Reachability,

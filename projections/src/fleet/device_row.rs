@@ -1,4 +1,4 @@
-//! The row of a device: one for all that is kept of it.
+//! The row of a device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,14 +39,14 @@ pub struct DeviceRow {
     pub live_ordinal: Option<u32>,
     /// Ordinals of updates that wait.
     pub waiting: Vec<u32>,
-    /// Of them, those that wait for their next attempt.
+    /// Of these, the ones that wait for their next attempt.
     pub between_attempts: BTreeSet<u32>,
     pub boot_slots: Option<u8>,
     /// Updates that may still change what runs, by ordinal.
     pub(crate) sent: BTreeMap<u32, Sent>,
     /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
     pub(crate) tracked: BTreeMap<u32, TrackedUpdate>,
-    /// Version and position of the device's latest event that changed this row. Those that changed an update alone stand in its row.
+    /// Version and position of the latest event that changed this row. An event that changed only an update is in that update's row.
     pub version: u64,
     pub position: u64,
     pub registered_at: DateTime<Utc>,
@@ -127,7 +127,7 @@ pub(crate) struct Sent {
     /// How it ended.
     #[serde(default)]
     pub(crate) outcome: Option<String>,
-    /// The entry of its version, while nothing confirms it.
+    /// The history entry of its version, until it is confirmed.
     #[serde(default)]
     pub(crate) entry: Option<Entry>,
 }
@@ -155,9 +155,9 @@ pub(crate) struct TrackedUpdate {
     #[serde(default)]
     pub(crate) reported_version: Option<String>,
     pub(crate) ended: bool,
-    /// Its version runs: when it was queued, or by the device's own word since.
+    /// Its version ran when it was queued, or the device has reported it since.
     pub(crate) runs: bool,
-    /// The latest attempt brought other bytes under this version.
+    /// The latest attempt installed other bytes under this version.
     pub(crate) wrong_bytes: bool,
 }
 

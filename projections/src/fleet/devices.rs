@@ -17,10 +17,10 @@ use crate::row::{Row as _, parse};
 use crate::sql::HAS_BEGUN;
 use crate::table::{Page, Rows, Select};
 
-/// No text continues with a character behind this one.
+/// No text continues with a character that sorts after this one.
 const LAST_CHARACTER: u32 = 0x10_ffff;
 
-/// A device with what was last heard of it.
+/// A device with its presence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeviceView {
     /// With version and position of the device's latest event.
@@ -57,7 +57,7 @@ pub(crate) fn apply(batch: &[Decoded], rows: &mut Rows<DeviceRow>) {
         for event in record.device_events() {
             apply_event(row, event);
             let is_moved = apply_place(row, event);
-            // An update's row has the version, too, and most of its events change nothing else.
+            // An update's row has the version, too, and most events of an update change only that row.
             if is_moved || event.update().is_none() {
                 (row.version, row.position) = (record.record.last_version(), record.raw.position);
             }
@@ -130,7 +130,7 @@ fn apply_event(row: &mut DeviceRow, event: &E) {
     }
 }
 
-/// Keeps which update is live and which wait. Returns whether an event changed that.
+/// Updates which update is live and which wait. Returns whether an event changed that.
 fn apply_place(row: &mut DeviceRow, event: &E) -> bool {
     let (Some(update), Some(phase)) = (event.update(), event.phase()) else { return false };
     let ordinal = update.ordinal;
@@ -161,7 +161,7 @@ pub struct DeviceFilter {
     pub device_type: Option<String>,
     pub device_model: Option<String>,
     pub hardware_version: Option<String>,
-    /// Beginning of the id or name, in whatever case.
+    /// Prefix of the id or name, in any case.
     pub prefix: Option<String>,
     pub tags: Vec<(String, String)>,
     pub firmware_version: Option<VersionRequirement>,
@@ -169,7 +169,7 @@ pub struct DeviceFilter {
     pub unreadable_version: bool,
     /// Whether the copy in a LoRaWAN network server is up to date; none is kept yet.
     pub synced: Option<bool>,
-    /// Decommissioned devices, too.
+    /// Also decommissioned devices.
     pub decommissioned: bool,
 }
 
@@ -255,7 +255,7 @@ pub async fn get(tx: &mut ReadTx, tenant: &TenantId, device_id: &str) -> Result<
     row.as_ref().map(read).transpose()
 }
 
-/// Devices of all tenants with an update that has begun, behind `after` in the order of tenant and id.
+/// Devices of all tenants with an update that has begun, after `after` in the order of tenant and id.
 pub async fn with_live_update(
     db: &Db,
     after: Option<(&TenantId, &DeviceId)>,

@@ -114,7 +114,7 @@ fn new_row(
 #[derive(Debug, Clone, Default)]
 pub struct FirmwareFilter {
     pub id: Option<String>,
-    /// Deleted firmware, too.
+    /// Also deleted firmware.
     pub deleted: bool,
     pub device_model: Option<String>,
     pub manufacturer: Option<String>,

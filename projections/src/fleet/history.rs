@@ -1,6 +1,6 @@
 //! Read model `device_firmware_history`: each change of what a device's components run, and what caused it.
 //!
-//! An update has one entry: it begins when the device first runs the version, on trial perhaps, and is completed by the outcome.
+//! An update has one entry: it begins when the device first runs the version, also on trial, and the outcome completes it.
 
 mod changes;
 
@@ -16,9 +16,9 @@ use crate::decode::Decoded;
 use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
-/// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed`: by an update whose outcome isn't known yet or wasn't
-/// `confirmed`, `confirmed`: by an update, `late`: by an update that had ended without it, `fell_back`: from an update's version that was
-/// never confirmed, or `regressed`: from a confirmed one.
+/// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed` (by an update whose outcome isn't known yet or wasn't
+/// `confirmed`), `confirmed` (by an update), `late` (by an update that had ended without it), `fell_back` (from an update's version that
+/// was never confirmed) or `regressed` (from a confirmed one).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HistoryRow {
     pub tenant: String,
@@ -32,7 +32,7 @@ pub struct HistoryRow {
     pub cause: String,
     pub ordinal: Option<u32>,
     pub campaign_id: Option<String>,
-    /// How the update behind it ended, or `fell_back`; none while it is under way, and without an update.
+    /// How the update that caused it ended, or `fell_back`; none while the update is under way, and without an update.
     pub outcome: Option<String>,
     /// When that became known.
     pub outcome_at: Option<DateTime<Utc>>,

@@ -15,12 +15,12 @@ fn is_of_pause(event: &E) -> bool {
     matches!(event, E::Paused { .. } | E::Resumed { .. } | E::Cancelling {} | E::Finished { .. })
 }
 
-/// Whether the records behind this one must see the updates as it leaves them.
+/// Whether the records after this one need the updates as it leaves them.
 pub(crate) fn ends_a_part(record: &Decoded) -> bool {
     matches!(&record.events, Events::Campaign(events) if events.iter().any(is_of_pause))
 }
 
-/// Does what the last record of a part asks of all waiting updates of its campaign.
+/// Applies the last record of a part to all waiting updates of its campaign.
 pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Result<(), DbError> {
     let Some(record) = part.last() else { return Ok(()) };
     let Events::Campaign(events) = &record.events else { return Ok(()) };
@@ -48,7 +48,7 @@ async fn begin(connection: &mut PgConnection, tenant: &str, campaign: &str, at: 
     Ok(())
 }
 
-/// The campaign's end came in its pause: what still waits has waited long enough.
+/// The campaign ended in its pause: the clocks of its waiting updates aren't moved.
 async fn forget(connection: &mut PgConnection, tenant: &str, campaign: &str) -> Result<(), DbError> {
     sqlx::query("DELETE FROM update_pauses WHERE tenant = $1 AND campaign_id = $2")
         .bind(tenant)
@@ -58,7 +58,7 @@ async fn forget(connection: &mut PgConnection, tenant: &str, campaign: &str) -> 
     Ok(())
 }
 
-/// Moves the clocks on by the time that they stood still.
+/// Moves the clocks forward by the time that they stood still.
 async fn end(connection: &mut PgConnection, tenant: &str, campaign: &str, at: DateTime<Utc>) -> Result<(), DbError> {
     sqlx::query(
         "WITH pause AS (DELETE FROM update_pauses WHERE tenant = $1 AND campaign_id = $2 RETURNING paused_at)

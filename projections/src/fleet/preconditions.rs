@@ -1,4 +1,4 @@
-//! Which updates of single devices may proceed: their preconditions hold by what was last heard of the device.
+//! Which updates of single devices may proceed: their preconditions hold by the device's latest readings.
 
 use chrono::{DateTime, Utc};
 use domain::{DeviceId, TenantId};
@@ -8,7 +8,7 @@ use crate::db::{Db, DbError};
 use crate::row::parse;
 use crate::sql::is_held;
 
-/// Whether the preconditions in the JSON `of` hold for what was heard in `p` (a row of `device_presence`), at `$3`.
+/// Whether the preconditions in the JSON `of` hold for the readings in `p` (a row of `device_presence`), at `$3`.
 pub(crate) fn hold(of: &str) -> String {
     hold_at(of, "$3")
 }
@@ -32,7 +32,7 @@ pub struct Cleared {
     pub seq: u64,
 }
 
-/// Updates whose preconditions hold on an idle device that can be reached: one a device, the most urgent first, behind `after`.
+/// Updates whose preconditions hold on an idle device that can be reached: one per device, the most urgent first, after `after`.
 pub async fn cleared(
     db: &Db,
     after: Option<&Cleared>,

@@ -1,7 +1,7 @@
 //! Campaigns as the rollout policy sees them and as operators see their progress: both read the same rows.
 //!
-//! Counts are changed by the difference that an event makes to its member (`wave_counts`), in the same transaction; the few events that
-//! concern all members are applied by `bulk`. Times are those of the events, never the wall clock.
+//! An event changes the counts by the difference that it makes to its member (`wave_counts`), in the same transaction. `bulk` applies
+//! the few events that concern all members. Times are those of the events, never the wall clock.
 
 mod apply;
 mod bulk;
@@ -39,7 +39,7 @@ use crate::table::Rows;
 
 pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members"];
 
-/// Applies records in order; updates of devices, too. `devices` has the rows of all devices with an event in the batch.
+/// Applies records in order, also those of updates. `devices` has the rows of all devices with an event in the batch.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
     batch: &[Decoded],

@@ -1,4 +1,4 @@
-//! Where an update stands, with the times at which its events were recorded: these the domain doesn't know.
+//! The state of an update, with the times at which its events were recorded, which the domain doesn't keep.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub struct TimedUpdate {
     pub phase_since: DateTime<Utc>,
     /// The device's first `received`.
     pub reached_at: Option<DateTime<Utc>>,
-    /// For how long the working clock stood still: staged, deferred, or waiting in a paused campaign.
+    /// How long the working clock stood still: staged, deferred, or waiting in a paused campaign.
     pub idle_s: f64,
     pub ended_at: Option<DateTime<Utc>>,
 }

@@ -39,7 +39,7 @@ pub struct UpdateRow {
     pub limits: Limits,
     pub preconditions: Option<Preconditions>,
     pub regressed_at: Option<DateTime<Utc>>,
-    /// No clock runs out before, the first perhaps much later; none runs without it.
+    /// No clock runs out before this time. The first one may run out much later. None if no clock runs.
     pub due_at: Option<DateTime<Utc>>,
     /// Version of the device at the update's latest event.
     pub seq: u64,
@@ -71,7 +71,7 @@ pub(crate) fn key_of(record: &Decoded, ordinal: u32) -> Vec<String> {
     vec![record.tenant(), record.id(), ordinal.to_string()]
 }
 
-/// Applies one event. `seq`: the version to which it brings its device.
+/// Applies one event. `seq`: the device's version after the event.
 pub(crate) fn apply(rows: &mut Rows<UpdateRow>, record: &Decoded, seq: u64, event: &E) -> Result<(), DbError> {
     let Some(update) = event.update() else { return Ok(()) };
     if let E::UpdateQueued { spec, wait_until, .. } = event {
@@ -130,8 +130,8 @@ impl UpdateRow {
         self.due_at = self.next_look(at);
     }
 
-    /// When to look at the clocks next. It moves only when a clock runs out earlier, or that look is over: an index follows each move, and a
-    /// look too early costs less than a move with every phase.
+    /// When to check the clocks next. It moves only when a clock runs out earlier, or when that check is over. Each move
+    /// changes an index, so an early check costs less than a move with every phase.
     fn next_look(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let clocks = Clocks {
             state: &self.timed.state,
@@ -158,13 +158,13 @@ impl UpdateRow {
     }
 }
 
-/// An update with why it waits now, and what the device last said of its progress.
+/// An update with its present wait reason, and the progress that the device last reported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdateView {
     pub row: UpdateRow,
     /// Why it waits, if it does.
     pub wait_reason: Option<WaitReason>,
-    /// Percent of the present phase; none when the device said it of another.
+    /// Percent of the present phase; none if the device reported it for another phase.
     pub progress: Option<i64>,
     pub bytes: Option<i64>,
 }
@@ -183,7 +183,7 @@ pub struct UpdateFilter {
 
 const FROM: &str = "updates t
  LEFT JOIN update_progress r ON r.tenant = t.tenant AND r.device_id = t.device_id AND r.ordinal = t.ordinal AND r.attempt = t.attempt";
-/// A number belongs to the phase that the device reported with it, and not to the same phase another time.
+/// Progress belongs to the phase that the device reported with it, and not to a later return to the same phase.
 const PROGRESS: &str = "CASE WHEN t.open AND r.phase = t.phase AND r.at >= t.phase_since THEN r.progress END";
 
 fn columns() -> String {
@@ -209,7 +209,7 @@ fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
     Ok(UpdateView { row: update, wait_reason, progress: row.try_get(first)?, bytes: row.try_get(first + 1)? })
 }
 
-/// Updates as they are at `now`, newest first.
+/// Updates at `now`, newest first.
 pub async fn list(
     tx: &mut ReadTx,
     filter: &UpdateFilter,

@@ -31,7 +31,7 @@ row! {
 
 pub(crate) const TABLES: &[&str] = &["device_version_counts"];
 
-/// Takes into the counts what a batch has changed in devices.
+/// Adds a batch's changes of devices to the counts.
 pub(crate) async fn apply(connection: &mut PgConnection, devices: &Rows<DeviceRow>) -> Result<(), DbError> {
     let mut changes: BTreeMap<[&str; 3], (i64, i64)> = BTreeMap::new();
     for (before, now) in devices.changes() {
@@ -76,7 +76,7 @@ fn add<'a>(changes: &mut BTreeMap<[&'a str; 3], (i64, i64)>, device: &'a DeviceR
     }
 }
 
-/// The versions of a component that devices run, in the order of their texts; those of decommissioned devices, too.
+/// The versions of a component that devices run, in the order of their texts; also versions of decommissioned devices.
 pub(crate) async fn of_component(tx: &mut ReadTx, component: &str) -> Result<Vec<String>, DbError> {
     let sql = "SELECT version FROM device_version_counts WHERE component = $1 ORDER BY 1 LIMIT $2";
     Ok(sqlx::query_scalar(sql).bind(component).bind(VERSIONS_MAX).fetch_all(&mut *tx.0).await?)

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use crate::db::{Db, DbError};
 use crate::row::parse;
 
-/// Devices with an update of a firmware that was withdrawn or deleted, which can still be taken back, with that firmware.
+/// Devices with an update of a withdrawn or deleted firmware that can still be taken back, with that firmware.
 pub async fn due(db: &Db, limit: usize) -> Result<Vec<(TenantId, DeviceId, FirmwareId)>, DbError> {
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(

@@ -6,13 +6,13 @@ use event_store::{Delivery, RawRecord, StoreError, Subscription};
 use futures::StreamExt;
 use tokio::sync::watch;
 
-/// Most records of a batch: what a projection that is behind takes at once.
+/// Most records of a batch, for a projection that lags.
 const RECORDS_MAX: usize = 10_000;
 /// Bytes after which a batch is closed.
 const BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Records that are enough to wait for no more of them.
+/// With this many records a batch doesn't wait for more.
 const RECORDS_ENOUGH: usize = 500;
-/// How long a batch waits for more records, when nobody waits for it.
+/// How long a batch waits for more records, if no caller waits for it.
 const LINGER: Duration = Duration::from_millis(10);
 
 pub(crate) enum Batch {
@@ -25,7 +25,7 @@ pub(crate) struct Batches {
     source: Subscription,
     /// Delivered after the last batch.
     held_back: Option<u64>,
-    /// How many wait for positions.
+    /// Number of callers that wait for positions.
     awaited: watch::Receiver<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! How far a projection has come, and who may move it.
+//! The position of a projection, and which owner may move it.
 
 use sqlx::{PgConnection, Row as _};
 
@@ -14,7 +14,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Takes a projection over: from now on the owner before can't move it.
+    /// Takes over a projection: from now on the previous owner can't move its checkpoint.
     pub(crate) async fn claim(db: &Db, name: &'static str, version: i32, incarnation_ms: u64) -> Result<Self, RunEnd> {
         let mut tx = db.write_durably().await?;
         let row = sqlx::query(
@@ -49,7 +49,7 @@ impl Checkpoint {
         Ok(Self { name, position: position as u64, epoch: row.try_get("epoch").map_err(read)? })
     }
 
-    /// Tells other processes that the projection stands still, and why. As far as that can be written.
+    /// Stores for other processes that the projection has stopped, and why. Errors are ignored.
     pub(crate) async fn note_trouble(db: &Db, name: &str, state: &str, error: &str) {
         let note = "UPDATE projection_checkpoints SET state = $2, error = $3 WHERE name = $1";
         let line = db.line();
@@ -60,7 +60,7 @@ impl Checkpoint {
         }
     }
 
-    /// Moves the checkpoint within a transaction, unless another owner has it; the checkpoint to use when that commits.
+    /// Moves the checkpoint within a transaction, unless another owner has it. Returns the checkpoint to use after the commit.
     pub(crate) async fn write(&self, connection: &mut PgConnection, position: u64) -> Result<Self, DbError> {
         let done = sqlx::query(
             "UPDATE projection_checkpoints SET position = $4, caught_up_at = now() WHERE name = $1 AND epoch = $2 AND position = $3",
@@ -77,7 +77,7 @@ impl Checkpoint {
         Ok(Self { position, ..self.clone() })
     }
 
-    /// Moves the checkpoint alone: nothing of the records in between concerns the read model.
+    /// Moves only the checkpoint: the records in between don't concern the read model.
     pub(crate) async fn advance(&mut self, db: &Db, position: u64) -> Result<(), DbError> {
         let mut tx = db.write("public").await?;
         let next = self.write(&mut tx, position).await?;

@@ -1,4 +1,4 @@
-//! One projector's hold on its read model: rows, checkpoint and parked records change in one transaction.
+//! The owner of one read model: rows, checkpoint and parked records change in one transaction.
 
 use event_store::StoreError;
 
@@ -7,7 +7,7 @@ use crate::db::{Db, DbError};
 use crate::decode::{Decoded, Unreadable};
 use crate::read_model::ReadModel;
 
-/// Tries for a record that can't be applied, alone, before its aggregate is parked.
+/// Tries for a single record that can't be applied, before its aggregate is parked.
 const APPLY_TRIES_MAX: u32 = 3;
 
 pub(super) struct Owner<'a> {
@@ -18,9 +18,9 @@ pub(super) struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    /// Applies records in order; if they can't be applied together, half of them, and half of that, until the one at fault is found.
+    /// Applies records in order. If that fails, halves them until the record at fault is found.
     pub(super) async fn take(&mut self, records: Vec<Decoded>) -> Result<(), RunEnd> {
-        // The part to take next is the last one.
+        // The part to try next is the last one.
         let mut parts = vec![records];
         while let Some(part) = parts.pop() {
             let Some(last) = part.last().map(|record| record.raw.position) else { continue };
@@ -34,7 +34,7 @@ impl Owner<'_> {
                         projection = self.model.name(),
                         records = free.len(),
                         error,
-                        "Records can't be applied together; they are tried in halves."
+                        "Records can't be applied together. They are tried in halves."
                     );
                     free.extend(held);
                     free.sort_by_key(|record| record.raw.position);
@@ -48,7 +48,7 @@ impl Owner<'_> {
         Ok(())
     }
 
-    /// Tries the one record a few times more, then parks its aggregate.
+    /// Tries the single record a few times more, then parks its aggregate.
     async fn take_alone(
         &mut self,
         record: &[Decoded],
@@ -71,7 +71,7 @@ impl Owner<'_> {
         Ok(self.commit(&[], &aside, last).await?)
     }
 
-    /// A record that can't be decoded: kept by a model that keeps bytes; else this program is too old for it, or it is damaged and its
+    /// A record that can't be decoded: kept by a model that keeps bytes. Otherwise this program is too old for it, or it is damaged and its
     /// aggregate is parked.
     pub(super) async fn take_unreadable(&mut self, unreadable: Unreadable) -> Result<(), RunEnd> {
         let Unreadable { raw, error } = unreadable;

@@ -1,7 +1,7 @@
 //! Which process runs a projection: one at a time, by a lock in PostgreSQL that ends with its connection.
 //!
-//! The lock keeps owners from taking turns; what makes two of them harmless is the checkpoint's epoch, which holds also when the
-//! connection with the lock breaks unnoticed.
+//! The lock only prevents that owners alternate. The checkpoint's epoch makes two owners harmless, also when the connection with the lock
+//! breaks unnoticed.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::db::{Db, DbError};
 use crate::line::ANSWER_TIMEOUT;
 use crate::status_board::StatusBoard;
 
-/// Pause before a lock that another process has is sought again.
+/// Pause between two tries to get the lock of another process.
 const STAND_BY_PAUSE: Duration = Duration::from_secs(1);
 
-/// This process's hold on a projection, or none.
+/// This process's lock on a projection, if it has it.
 pub(super) struct Ownership {
     projection: &'static str,
     held: Option<Transaction<'static, Postgres>>,
@@ -27,8 +27,8 @@ impl Ownership {
         Self { projection, held: None }
     }
 
-    /// Waits until the projection is this process's. Meanwhile the board shows what its owner has stored.
-    /// An error when it is time to stop.
+    /// Waits until this process has the lock. Meanwhile the status board shows what the owner has stored.
+    /// Fails at a stop.
     pub(super) async fn take(&mut self, db: &Db, board: &StatusBoard, stop: &CancellationToken) -> Result<(), DbError> {
         if self.stands().await {
             return Ok(());
@@ -46,21 +46,21 @@ impl Ownership {
         }
     }
 
-    /// Whether the lock is still this process's, as far as its connection says. One that broke may mean that PostgreSQL has died and lost what
-    /// it hadn't written yet.
+    /// Whether this process still has the lock, according to its connection. After a broken connection PostgreSQL may have crashed and lost
+    /// commits.
     pub(super) async fn stands(&mut self) -> bool {
         let Some(held) = &mut self.held else { return false };
         matches!(timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut **held)).await, Ok(Ok(_)))
     }
 
-    /// Gives the lock back at a stop, and waits for PostgreSQL's answer: it would log a connection that ends without reading it.
+    /// Releases the lock at a stop, and waits for the answer: PostgreSQL logs a connection that ends without reading it.
     pub(super) async fn release(mut self) {
         if let Some(held) = self.held.take() {
             let _ = timeout(ANSWER_TIMEOUT, held.rollback()).await;
         }
     }
 
-    /// Lets another process try, one with a newer program perhaps.
+    /// Releases the lock for another process, perhaps with a newer program.
     pub(super) fn give_up(&mut self, board: &StatusBoard) {
         self.held = None;
         board.own(self.projection, false);

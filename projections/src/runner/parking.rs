@@ -1,4 +1,4 @@
-//! Aggregates that a projection could not apply, with everything that came after, in order; and their way back.
+//! Aggregates that a projection could not apply, with all their later records, in order; and how they are unparked.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::read_model::ReadModel;
 /// Records of a parked aggregate that are read and applied at once, each up to [`event_store::log::RECORD_MAX_BYTES`].
 const PAGE_RECORDS: usize = 64;
 
-/// A record that is set aside.
+/// A parked record.
 pub(crate) struct ParkedRecord {
     pub(crate) aggregate: String,
     pub(crate) position: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Parked {
 }
 
 impl Parked {
-    /// Nothing parked, as at the beginning of the log.
+    /// No parked aggregates, as at the beginning of the log.
     pub(crate) fn none(projection: &'static str) -> Self {
         Self { projection, aggregates: HashSet::new() }
     }
@@ -53,7 +53,7 @@ impl Parked {
         !self.aggregates.is_empty() && self.aggregates.contains(&record.aggregate())
     }
 
-    /// Writes records that are set aside, in the transaction that moves the checkpoint behind them.
+    /// Writes parked records, in the transaction that moves the checkpoint past them.
     pub(crate) async fn write(&self, connection: &mut PgConnection, records: &[ParkedRecord]) -> Result<(), DbError> {
         for record in records {
             sqlx::query("INSERT INTO parked_records (projection, position, aggregate, error) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
@@ -73,17 +73,17 @@ impl Parked {
     }
 }
 
-/// What became of a projection's parked aggregates.
+/// What happened to a projection's parked aggregates.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unparked {
-    /// Aggregates that could be applied and are followed again.
+    /// Aggregates that could be applied and aren't parked any more.
     pub released: Vec<String>,
     /// Aggregates that stay parked, and why.
     pub still_parked: Vec<(String, String)>,
 }
 
-/// Tries the parked records of a projection again, one aggregate at a time. The live projector stands still meanwhile and starts over.
-/// An aggregate stays parked where its return would give rows that no rebuild gives.
+/// Tries the parked records of a projection again, one aggregate at a time. The live projector waits meanwhile and starts over.
+/// An aggregate stays parked if unparking it would give rows that differ from a rebuild.
 pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, DbError> {
     let model = models::by_name(name)?;
     let mut tx = db.write_durably().await?;
@@ -121,7 +121,7 @@ pub async fn unpark(db: &Db, log: Arc<dyn Log>, name: &str) -> Result<Unparked, 
     Ok(outcome)
 }
 
-/// Refuses an aggregate whose records, up to the checkpoint, concern others.
+/// Refuses an aggregate with records, up to the checkpoint, that change rows of others.
 async fn concerns_itself_alone(
     log: &Arc<dyn Log>,
     model: &dyn ReadModel,
@@ -146,7 +146,7 @@ async fn concerns_itself_alone(
     Ok(())
 }
 
-/// Applies the records of an aggregate from its first parked one to the checkpoint, page by page. It must come by the last parked one.
+/// Applies the records of an aggregate from its first parked one to the checkpoint, page by page. The last parked one must be among them.
 async fn apply_from_log(
     connection: &mut PgConnection,
     log: &Arc<dyn Log>,

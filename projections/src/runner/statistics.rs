@@ -1,16 +1,16 @@
-//! Statistics of tables that grow fast. PostgreSQL gathers them once a minute at best; until then it takes a table of 50,000 rows for an
-//! empty one and reads it from end to end for each query.
+//! Statistics of tables that grow fast. PostgreSQL gathers them at most once a minute. Until then it plans for an empty table and scans
+//! 50,000 rows for each query.
 
 use sqlx::{Executor as _, Row as _};
 
 use crate::db::{Db, DbError};
 use crate::read_model::ReadModel;
 
-/// Records after which the tables are looked at first.
+/// Records after which the tables are first checked.
 const FIRST_LOOK_RECORDS: usize = 1_000;
 
-/// Counts the records that were applied to the tables of one read model. Tables that have grown fourfold are found soon enough by a look
-/// each time that the records have grown by a quarter.
+/// Counts the records that were applied to the tables of one read model. To find tables that have grown fourfold, a check each time that
+/// the records have grown by a quarter is enough.
 pub(crate) struct Statistics {
     records: usize,
     next_look: usize,
@@ -23,8 +23,8 @@ impl Default for Statistics {
 }
 
 impl Statistics {
-    /// Gathers statistics of a model's tables in `schema` that have grown fourfold since they were last gathered. Cached plans go with the
-    /// old ones.
+    /// Gathers statistics of a model's tables in `schema` that have grown fourfold since they were last gathered. That also drops cached
+    /// plans.
     pub(crate) async fn follow(&mut self, db: &Db, schema: &str, model: &dyn ReadModel, records: usize) {
         self.records += records;
         if self.records < self.next_look {
@@ -33,7 +33,7 @@ impl Statistics {
         self.next_look = self.records + (self.records / 4).max(FIRST_LOOK_RECORDS);
         let tables: Vec<String> = model.tables().iter().map(|table| format!("{schema}.{table}")).collect();
         if let Err(error) = analyze_grown(db, &tables).await {
-            tracing::debug!(projection = model.name(), %error, "Statistics can't be gathered.");
+            tracing::debug!(projection = model.name(), %error, "Statistics of tables can't be gathered.");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The projector over TELEMETRY: the same shape, another source. What TELEMETRY has forgotten stays as it is. Marks of how far devices have
-//! been heard are noted with the checkpoint, in one transaction with what stands before them.
+//! The projector over TELEMETRY: the same design over another source. Rows stay when TELEMETRY has deleted their messages. Watermarks are
+//! stored with the checkpoint, in one transaction with the messages before them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::{presence, watermark};
 pub(crate) const PRESENCE_VERSION: i32 = 1;
 const ENTRIES_MAX: usize = 2_000;
 const LINGER: Duration = Duration::from_millis(20);
-/// While nothing comes the checkpoint's row is touched this often, which also shows that it is still this owner's.
+/// Without messages the checkpoint's row is written this often, which also checks that this owner still has it.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the projector until the token is cancelled.
@@ -65,7 +65,7 @@ async fn run_until(
     }
 }
 
-/// Boxed: the compiler can't see through the borrows of a spawned task otherwise.
+/// Boxed: the compiler can't check the borrows of a spawned task otherwise.
 fn follow<'a>(
     db: &'a Db,
     telemetry: &'a dyn TelemetryLog,
@@ -122,8 +122,8 @@ fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<WatermarkRe
     (messages, marks)
 }
 
-/// TELEMETRY forgets, and nothing is lost when it is made anew or restored: its messages are counted from the beginning again, the
-/// broker's too. What was heard before stands.
+/// TELEMETRY deletes old messages and may be made anew or restored without loss. Its messages, and the broker's, are then counted from the
+/// beginning again. Rows from before stay.
 async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
     let mut tx = db.write("public").await?;
     let anew = sqlx::query(
@@ -136,10 +136,7 @@ async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
     .execute(&mut *tx)
     .await?;
     if anew.rows_affected() > 0 {
-        tracing::info!(
-            incarnation_ms = info.incarnation_ms,
-            "TELEMETRY is another one than before; it is read from its beginning."
-        );
+        tracing::info!(incarnation_ms = info.incarnation_ms, "TELEMETRY was made anew. It is read from its beginning.");
         sqlx::query(
             "UPDATE device_presence SET broker_ms = 0, delivery = 0, status_delivery = 0, readings_delivery = 0",
         )
@@ -151,7 +148,7 @@ async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Applies messages together; if that fails by their values, one by one, leaving out those at fault: a device can send anything.
+/// Applies messages together. If their values make that fail, applies them one by one without those at fault: devices can send anything.
 async fn apply(connection: &mut PgConnection, messages: &[TelemetryMessage]) -> Result<(), DbError> {
     if try_apply(connection, messages).await?.is_ok() {
         return Ok(());
@@ -170,7 +167,7 @@ async fn apply(connection: &mut PgConnection, messages: &[TelemetryMessage]) -> 
     Ok(())
 }
 
-/// All of the messages or none. The inner error is the messages' own fault.
+/// All of the messages or none. The inner error is the fault of the messages.
 async fn try_apply(
     connection: &mut PgConnection,
     messages: &[TelemetryMessage],
@@ -180,7 +177,7 @@ async fn try_apply(
     settle(savepoint, done).await
 }
 
-/// Entries that are there, or come soon; the position of the end when it was reached.
+/// Entries that are there or arrive soon; the position of the end when it was reached.
 async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<TelemetryEntry>, Option<u64>), RunEnd> {
     let mut entries = Vec::new();
     let mut patience = TOUCH_INTERVAL;

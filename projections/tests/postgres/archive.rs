@@ -1,4 +1,4 @@
-//! The archive: one table with every record, and a view that shows the events of those that can be read.
+//! The archive: one table with every record, and a view of the events of the readable ones.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ struct Event {
     sequence: i64,
     event_type: String,
     event_version: String,
-    /// As it is stored.
+    /// As stored.
     payload: String,
     metadata: BTreeMap<String, String>,
     place: (String, i64, i64),
@@ -80,7 +80,7 @@ async fn logged(world: &World, key: &AggregateKey) -> Vec<Event> {
     events
 }
 
-/// The same as the view shows them.
+/// The same events in the view.
 async fn viewed(admin: &PgPool, key: &AggregateKey) -> Vec<Event> {
     let rows = sqlx::query(
         "SELECT *, payload::text AS payload_text, metadata::text AS metadata_text FROM events
@@ -107,7 +107,7 @@ async fn viewed(admin: &PgPool, key: &AggregateKey) -> Vec<Event> {
     rows.iter().map(event).collect()
 }
 
-/// A device with an update, links between its events, and a text that PostgreSQL can't hold.
+/// A device with an update, links between its events, and a text that PostgreSQL can't store.
 async fn busy_device(world: &World) -> AggregateKey {
     world.register("d-1").await;
     let attributes = [("a\0b".to_owned(), "\\u0000 \\u001E\\u001F \\u001E\0".to_owned())].into();
@@ -126,7 +126,7 @@ async fn replayed(world: &World, id: &str) -> (Device, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_view_says_what_the_log_says_also_after_a_rebuild() {
+async fn the_view_shows_the_events_of_the_log_also_after_a_rebuild() {
     let world = World::start().await;
     let mut keys = vec![busy_device(&world).await];
     for (number, text) in GOLDEN.into_iter().enumerate() {
@@ -149,7 +149,7 @@ async fn the_view_says_what_the_log_says_also_after_a_rebuild() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cant_be_read_is_kept_and_not_in_the_view() {
+async fn unreadable_records_are_archived_and_not_in_the_view() {
     let world = World::start().await;
     world.register("d-1").await;
     let key = key(&world, "device", "d-1");
@@ -218,7 +218,7 @@ async fn a_tenant_finds_its_own_events_by_an_index() {
     reader.close().await.unwrap();
 }
 
-/// Puts the archive back into the form that it had before it was kept once, and applies that migration to it.
+/// Restores the form of the archive before the migration that removed the copy of the events, and applies that migration.
 async fn as_before_the_upgrade(admin: &PgPool) {
     let statements = [
         "CREATE TABLE kept_events AS SELECT * FROM events",
@@ -240,7 +240,7 @@ async fn as_before_the_upgrade(admin: &PgPool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_archive_kept_twice_serves_until_it_is_kept_once() {
+async fn an_archive_of_the_old_form_serves_until_it_is_rebuilt() {
     let world = World::start().await;
     let key = busy_device(&world).await;
     world.settles().await;

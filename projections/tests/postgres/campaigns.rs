@@ -1,4 +1,4 @@
-//! Campaigns carried forward by nothing but the rollout read model.
+//! Campaigns that only the rollout read model drives.
 
 use domain::campaign::{CampaignCommand, CampaignStatus, PauseCause};
 use domain::device::{Device, DeviceCommand, OfflineCause, Phase, ReportStatus as S};
@@ -9,7 +9,7 @@ use runtime::clock;
 
 use crate::fleet::{World, device};
 
-/// Ticks after which a campaign must have moved.
+/// Rounds after which a campaign must have moved.
 const TICKS_MAX: usize = 60;
 
 pub(crate) async fn fleet(world: &World, count: usize) -> Vec<String> {
@@ -28,7 +28,7 @@ async fn status(world: &World, id: &CampaignId) -> String {
     campaigns::list(&mut tx, &filter, None, 1, false).await.unwrap().items.remove(0).status
 }
 
-/// Members whose columns say otherwise than a look at member, device and campaign, if they may begin.
+/// Members whose readiness columns differ from what follows from member, device and campaign.
 const READY_OTHERWISE: &str = "
 SELECT m.device_id || ' ' || coalesce(u.phase, '-') || ' ' || m.ready || ' ' || coalesce(m.ready_at::text, '-')
 FROM rollout_members m
@@ -44,7 +44,7 @@ WHERE (c.at_work OR (m.ordinal IS NOT NULL AND m.before_retry IS NULL)) AND (m.r
       SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id AND o.ordinal IS DISTINCT FROM u.ordinal
         AND o.open AND o.wait_reason = 'backoff')))))";
 
-/// Versions whose counts are not those of the devices' rows.
+/// Versions whose counts differ from the devices' rows.
 const VERSIONS_OTHERWISE: &str = "
 SELECT coalesce(c.version, d.version) || ' ' || coalesce(c.active, 0) || ' ' || coalesce(d.active, 0)
 FROM device_version_counts c
@@ -78,7 +78,7 @@ const PHASES: [&str; 21] = [
     "excluded",
 ];
 
-/// Counts of the view must be what the members' rows say, and never more in use than allowed.
+/// The view's counts must equal those of the members' rows. No more slots may be in use than allowed.
 pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     let otherwise: Vec<String> = sqlx::query_scalar(READY_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
     assert!(otherwise.is_empty(), "{otherwise:?}");
@@ -131,13 +131,13 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         let loaded = world.store.load_fresh(&key).await.unwrap();
         let update = loaded.aggregate.update(member.ordinal.unwrap()).unwrap();
         if member.retry_of == member.ordinal {
-            // It is to begin again; what becomes of the old update changes nothing.
+            // It is to be retried. Later events of the old update change nothing.
             assert_eq!((member.phase.as_str(), update.phase.is_ended()), ("planned", true), "{}", member.device_id);
             continue;
         }
         assert_eq!(member.phase, update.phase.word(), "{}", member.device_id);
         assert_eq!((member.attempt, member.reached_at.is_some()), (update.attempt, update.reached));
-        // Every grant has been answered here. A cancel keeps the slot that there was.
+        // Every grant has been answered here. A cancel keeps the slot.
         if update.phase != Phase::Cancelling {
             let begun = update.phase == Phase::Dispatched || update.phase.is_working();
             assert_eq!(member.holds_slot, begun, "{} {:?}", member.device_id, update.phase);
@@ -166,7 +166,7 @@ async fn a_staged_campaign_runs_to_its_end() {
     }
     assert_eq!(status(&world, &id).await, "completed");
     world.tick().await;
-    assert!(rollout::at_work(&world.db, None, 10).await.unwrap().is_empty(), "its firmware is let go");
+    assert!(rollout::at_work(&world.db, None, 10).await.unwrap().is_empty(), "its firmware is unpinned");
     let pinned = world.store.load_fresh(&Key::<Firmware>::new(&world.tenant, &firmware.firmware_id)).await.unwrap();
     assert!(pinned.aggregate.pinned_by.is_empty());
 
@@ -186,7 +186,7 @@ async fn a_staged_campaign_runs_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_close_the_gate_and_accepted_ones_open_it() {
+async fn failures_close_the_gate_and_accepting_them_opens_it() {
     let world = World::start().await;
     let ids = fleet(&world, 10).await;
     let firmware = world.firmware("2.0.0").await;
@@ -219,7 +219,7 @@ async fn failures_close_the_gate_and_accepted_ones_open_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pause_withdraws_cancel_ends_and_a_refusal_puts_back() {
+async fn a_pause_withdraws_commands_a_cancel_ends_updates_and_a_refusal_resumes_one() {
     let world = World::start().await;
     let ids = fleet(&world, 5).await;
     let firmware = world.firmware("2.0.0").await;
@@ -268,7 +268,7 @@ async fn pause_withdraws_cancel_ends_and_a_refusal_puts_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_cancelled_before_its_plan_comes_to_an_end() {
+async fn a_campaign_that_is_cancelled_before_its_plan_ends() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;
     let id = world.campaign(&firmware, |_| {}).await;
@@ -304,5 +304,5 @@ async fn only_devices_that_could_begin_are_ready() {
     assert_eq!(names, ["d-03", "d-04", "d-05"]);
     let later = now + chrono::TimeDelta::minutes(600);
     let ready = rollout::ready(&world.db, &world.tenant, &id, later, 10).await.unwrap();
-    assert_eq!(ready.len(), 6, "whose waiting time is over gets its end");
+    assert_eq!(ready.len(), 6, "devices whose waiting time is over are ready to end");
 }

@@ -1,4 +1,4 @@
-//! Counters of downloads: added up, each flush once, of the tenant's own only.
+//! Counters of downloads: each flush counts once, and a tenant sees only its own.
 
 use domain::{CampaignId, FirmwareId, TenantId};
 use projections::downloads::{Counted, Downloads, Flush, add, of_campaign, of_firmware};
@@ -38,7 +38,7 @@ async fn downloads_add_up_by_firmware_and_by_campaign() {
     assert_eq!(of, Downloads { started: 4, completed: 2, bytes: 400 });
     assert_eq!(of_campaign(&mut tx, &CampaignId(clock::new_id())).await.unwrap(), Downloads::default());
     drop(tx);
-    // No read model: nothing to rebuild, nothing that differs.
+    // Counters are no read model: they are neither rebuilt nor compared.
     world.equals_a_replay().await;
 }
 

@@ -1,4 +1,4 @@
-//! What a campaign's rows say of late answers, decommissioned devices, time-outs and withdrawn firmware.
+//! A campaign's rows after late answers, decommissioned devices, timeouts and withdrawn firmware.
 
 use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
@@ -14,7 +14,7 @@ use crate::rollout::{members, one_wave, reports_first, waves};
 
 /// Two devices are declared unresponsive, two others get their slots, and the first ones answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_answers_late_takes_a_slot_and_nobody_is_granted_one_meanwhile() {
+async fn a_device_that_answers_late_takes_a_slot_and_no_slots_are_granted_meanwhile() {
     let (world, ids, id) = one_wave(5, 2).await;
     let at_work = async || {
         world.settles().await;
@@ -37,7 +37,7 @@ async fn who_answers_late_takes_a_slot_and_nobody_is_granted_one_meanwhile() {
     for late in &first {
         reports_first(&world, late, S::Downloading).await;
     }
-    assert_eq!(at_work().await, (4, false), "they are at work, so they count");
+    assert_eq!(at_work().await, (4, false), "devices at work count");
     world.equals_a_replay().await;
     let others: Vec<&String> = ids.iter().filter(|id| !first.contains(id)).collect();
     for id in first.iter().chain(others).take(4) {
@@ -48,7 +48,7 @@ async fn who_answers_late_takes_a_slot_and_nobody_is_granted_one_meanwhile() {
     world.equals_a_replay().await;
 }
 
-/// Whatever its update was doing, a device that is decommissioned counts as cancelled, and the campaign ends.
+/// A device that is decommissioned counts as cancelled in every phase, and the campaign ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn decommissioned_devices_count_as_ended_in_every_phase() {
     let (world, ids, id) = one_wave(4, 2).await;
@@ -76,9 +76,9 @@ async fn decommissioned_devices_count_as_ended_in_every_phase() {
     world.equals_a_replay().await;
 }
 
-/// What a retry takes is what the status says.
+/// A retry takes exactly the devices that the status counts.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_says_how_many_a_retry_takes() {
+async fn the_status_counts_the_devices_that_a_retry_takes() {
     let (world, ids, id) = one_wave(2, 4).await;
     for id in &ids {
         world.fails(id).await;
@@ -117,9 +117,9 @@ async fn an_update_that_timed_out_says_which_clock_ran_out() {
     world.equals_a_replay().await;
 }
 
-/// All of them are found, wherever their update is, but for those that can't be taken back.
+/// All such updates are found in every phase, except those that can't be taken back.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_under_way_of_a_withdrawn_firmware_is_found_until_it_is_told() {
+async fn updates_of_a_withdrawn_firmware_are_found_until_they_are_cancelled() {
     let (world, ids, id) = one_wave(4, 4).await;
     world.reports(&ids[0], S::Downloading, None).await;
     world.reports(&ids[1], S::Deferred, None).await;
@@ -139,7 +139,7 @@ async fn what_is_under_way_of_a_withdrawn_firmware_is_found_until_it_is_told() {
     }
     assert!(found().await.is_empty());
     world.reports(&ids[0], S::CancelRefused, None).await;
-    assert!(found().await.is_empty(), "who refuses isn't told again");
+    assert!(found().await.is_empty(), "a device that refused gets no second cancel");
     world.reports(&ids[1], S::Cancelled, None).await;
     world.installs(&ids[2], "b2", "2.0.0").await;
     world.settles().await;

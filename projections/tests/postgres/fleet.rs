@@ -1,4 +1,4 @@
-//! A fleet over a log in memory, and a small process manager that carries campaigns forward from the read models.
+//! A fleet over a log in memory, and a small process manager that drives campaigns by the read models.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::server::{Server, server};
 use crate::until::PATIENCE;
 
-/// Roles belong to the server: databases that are set up at the same moment would disturb one another.
+/// Roles belong to the server: setups of two databases at the same moment would conflict.
 static MIGRATING: Mutex<()> = Mutex::const_new(());
 
 pub(crate) struct World {
@@ -37,8 +37,8 @@ pub(crate) struct World {
     pub(crate) tenant: TenantId,
 }
 
-fn order<W>(wish: W) -> Request<W> {
-    Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), wish)
+fn order<W>(command: W) -> Request<W> {
+    Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), command)
 }
 
 pub(crate) fn device(id: &str) -> DeviceId {
@@ -90,22 +90,31 @@ impl World {
         assert!(differences.is_empty(), "{differences:#?}");
     }
 
-    pub(crate) async fn tell<A: Decider>(&self, id: &A::Id, wish: CommandOf<A>) -> Result<Committed<A>, ExecuteError> {
-        self.tell_in(&self.tenant, id, wish).await
+    pub(crate) async fn tell<A: Decider>(
+        &self,
+        id: &A::Id,
+        command: CommandOf<A>,
+    ) -> Result<Committed<A>, ExecuteError> {
+        self.tell_in(&self.tenant, id, command).await
     }
 
     pub(crate) async fn tell_in<A: Decider>(
         &self,
         tenant: &TenantId,
         id: &A::Id,
-        wish: CommandOf<A>,
+        command: CommandOf<A>,
     ) -> Result<Committed<A>, ExecuteError> {
-        self.store.execute(&Key::<A>::new(tenant, id), order(wish)).await
+        self.store.execute(&Key::<A>::new(tenant, id), order(command)).await
     }
 
-    /// Tells it at a time of the test's own.
-    pub(crate) async fn tell_at<A: Decider>(&self, now: DateTime<Utc>, id: &A::Id, wish: CommandOf<A>) -> Committed<A> {
-        self.store.execute(&Key::<A>::new(&self.tenant, id), Request { now, ..order(wish) }).await.unwrap()
+    /// Sends a command at a time that the test chooses.
+    pub(crate) async fn tell_at<A: Decider>(
+        &self,
+        now: DateTime<Utc>,
+        id: &A::Id,
+        command: CommandOf<A>,
+    ) -> Committed<A> {
+        self.store.execute(&Key::<A>::new(&self.tenant, id), Request { now, ..order(command) }).await.unwrap()
     }
 
     pub(crate) async fn register(&self, id: &str) {
@@ -140,7 +149,7 @@ impl World {
         self.tell::<Device>(&device(id), report.into()).await.unwrap();
     }
 
-    /// A device takes its live update up and fails it for good.
+    /// A device begins its live update and fails it for good.
     pub(crate) async fn fails(&self, id: &str) {
         self.reports(id, ReportStatus::Received, None).await;
         self.reports(id, ReportStatus::Failed, Some("signature_invalid")).await;
@@ -180,15 +189,15 @@ impl World {
         id
     }
 
-    /// One look at all campaigns, as process managers do. Devices answer as `answer` says.
+    /// One round over all campaigns, as process managers do.
     pub(crate) async fn tick(&self) {
         self.settles().await;
         for row in rollout::at_work(&self.db, None, 100).await.unwrap() {
             match row.status {
                 CampaignStatus::Planning => self.plan(&row).await,
                 status if status.is_terminal() => {
-                    let wish = FirmwareCommand::Unpin { campaign: row.campaign };
-                    self.tell::<Firmware>(&row.spec.firmware_id, wish).await.unwrap();
+                    let command = FirmwareCommand::Unpin { campaign: row.campaign };
+                    self.tell::<Firmware>(&row.spec.firmware_id, command).await.unwrap();
                 }
                 _ => self.roll(&row).await,
             }
@@ -197,7 +206,7 @@ impl World {
     }
 
     async fn plan(&self, row: &rollout::WorkRow) {
-        // Other campaigns may have moved on in the same tick.
+        // Other campaigns may have moved on in the same round.
         self.settles().await;
         let firmware = row.firmware.clone().unwrap();
         let now = clock::now();
@@ -208,11 +217,11 @@ impl World {
                 .unwrap();
         assert_eq!(at_position, self.head().await);
         let entries = plan("seed", candidates, &row.spec);
-        // A plan that nobody commits, as after a crash: it must not count.
+        // The first plan is never committed, as after a crash: it must not count.
         let plan_id = |number: u128| Uuid::from_u128(row.campaign.0.as_u128() ^ number);
         for id in [plan_id(1), plan_id(2)] {
-            let wish = PlanCommand::Write { campaign: row.campaign, plan: id, index: 0, entries: entries.clone() };
-            self.tell::<PlanChunk>(&PlanChunkId { plan: id, index: 0 }, wish).await.unwrap();
+            let command = PlanCommand::Write { campaign: row.campaign, plan: id, index: 0, entries: entries.clone() };
+            self.tell::<PlanChunk>(&PlanChunkId { plan: id, index: 0 }, command).await.unwrap();
         }
         let of_wave = |wave: usize| entries.iter().filter(|entry| usize::from(entry.wave) == wave).count() as u32;
         let summary = PlanSummary {
@@ -237,7 +246,7 @@ impl World {
         let now = clock::now();
         let view = rollout::view(&self.db, &row.tenant, &row.campaign, now).await.unwrap().unwrap();
         for decision in decide(&view.rollout, now) {
-            let wish = match decision {
+            let command = match decision {
                 RolloutStep::Grant { devices_max } => {
                     self.grant(row, &view, devices_max).await;
                     continue;
@@ -250,22 +259,22 @@ impl World {
                 }
                 RolloutStep::WithdrawUnanswered => {
                     for device in rollout::withdrawable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
-                        let wish = DeviceCommand::Withdraw { campaign: row.campaign };
-                        self.tell::<Device>(&device, wish).await.unwrap();
+                        let command = DeviceCommand::Withdraw { campaign: row.campaign };
+                        self.tell::<Device>(&device, command).await.unwrap();
                     }
                     continue;
                 }
                 RolloutStep::CancelUpdates => {
                     for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
-                        let wish = DeviceCommand::CancelForCampaign { campaign: row.campaign };
-                        self.tell::<Device>(&device, wish).await.unwrap();
+                        let command = DeviceCommand::CancelForCampaign { campaign: row.campaign };
+                        self.tell::<Device>(&device, command).await.unwrap();
                     }
                     continue;
                 }
                 RolloutStep::FinishCancel => C::FinishCancel,
                 RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
             };
-            self.tell::<Campaign>(&row.campaign, wish).await.unwrap();
+            self.tell::<Campaign>(&row.campaign, command).await.unwrap();
         }
     }
 
@@ -273,26 +282,26 @@ impl World {
         let now = clock::now();
         let ready = rollout::ready(&self.db, &row.tenant, &row.campaign, now, devices_max as usize).await.unwrap();
         assert!(!ready.is_empty(), "the view counted devices that are ready");
-        let wish = LedgerCommand::Grant {
+        let command = LedgerCommand::Grant {
             seen_version: view.ledger_version,
             in_use: view.rollout.total().in_use,
             max_concurrent_updates: row.spec.max_concurrent_updates,
             grants: ready.clone(),
         };
-        self.tell::<Ledger>(&row.campaign, wish).await.unwrap();
+        self.tell::<Ledger>(&row.campaign, command).await.unwrap();
         self.settles().await;
         let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
-        assert_eq!(unseen.len(), ready.len(), "nobody has answered yet");
+        assert_eq!(unseen.len(), ready.len(), "no device has answered yet");
         for (slot, number) in unseen {
             let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
             let wait_until = now + chrono::TimeDelta::days(1);
             let request = Box::new(UpdateRequest { priority: row.spec.priority, ..request(&view.firmware) });
-            let wish = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
-            self.tell::<Device>(&slot.device, wish).await.unwrap();
+            let command = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
+            self.tell::<Device>(&slot.device, command).await.unwrap();
         }
     }
 
-    /// The whole way of a device's live update, up to the new version running.
+    /// A device's live update from its start until the new version runs.
     pub(crate) async fn installs(&self, id: &str, boot: &str, version: &str) {
         use ReportStatus as S;
         let loaded = self.store.load_fresh(&Key::<Device>::new(&self.tenant, &device(id))).await.unwrap();

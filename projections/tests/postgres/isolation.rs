@@ -1,4 +1,4 @@
-//! Tenants see their own rows only, whoever owns the tables.
+//! Tenants see only their own rows, with any owner of the tables.
 
 use domain::TenantId;
 use domain::device::{Device, DeviceCommand, Profile};
@@ -58,11 +58,11 @@ async fn the_readers_role_sees_nothing_without_a_tenant_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owner_without_special_rights_will_do() {
+async fn the_owner_of_the_tables_needs_no_special_rights() {
     let first = World::start().await;
     let admin = first.admin().await;
     admin.execute("CREATE ROLE plain_owner LOGIN CREATEROLE NOSUPERUSER NOBYPASSRLS").await.unwrap();
-    // Roles of the server that another owner has made.
+    // Roles of the server that another owner has created.
     admin.execute("GRANT waybill_projector, waybill_reader TO plain_owner WITH ADMIN OPTION").await.unwrap();
     let world = World::owned_by("plain_owner").await;
     let other = two_tenants(&world).await;
@@ -72,7 +72,7 @@ async fn an_owner_without_special_rights_will_do() {
     world.settles().await;
     let (_, events) = projections::archive::replay::<Device>(&world.db, &world.tenant, "mine").await.unwrap();
     assert_eq!(events, 1);
-    // The comparison sees rows: one that was changed behind its back is found.
+    // The comparison sees rows: it finds one that was changed directly.
     world.admin().await.execute("UPDATE devices SET name = 'forged' WHERE device_id = 'mine'").await.unwrap();
     let differences = projections::compare(&world.db, world.log.clone()).await.unwrap();
     assert_eq!(differences.len(), 2, "{differences:?}");

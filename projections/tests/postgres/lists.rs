@@ -1,4 +1,4 @@
-//! What operators list, and what process managers ask of clocks and presence.
+//! Lists of operators, and the queries of process managers on clocks and presence.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -72,11 +72,11 @@ async fn devices_are_filtered_and_paged() {
     world.settles().await;
     assert_eq!(ids(devices::DeviceFilter { unreadable_version: true, ..filter() }).await, ["x-1"]);
     let unseen = devices::DeviceFilter { status: Some("never_seen".into()), ..filter() };
-    assert_eq!(ids(unseen).await, ["d-4"], "who was taken back wasn't seen since");
+    assert_eq!(ids(unseen).await, ["d-4"], "a recommissioned device counts as never seen");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_are_searched_by_the_beginning_of_id_or_name_in_any_case() {
+async fn devices_are_searched_by_a_prefix_of_id_or_name_in_any_case() {
     let world = World::start().await;
     for (id, name) in [("AB-1", "Prüfstand"), ("ab-2", "100% ok"), ("x_1", "Ab initio"), ("xy1", "lab")] {
         world.register(id).await;
@@ -118,8 +118,8 @@ async fn updates_are_listed_newest_first() {
     let firmware = world.firmware("2.0.0").await;
     for n in 0..5 {
         world.register(&format!("d-{n}")).await;
-        let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-        world.tell::<Device>(&device(&format!("d-{n}")), wish).await.unwrap();
+        let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+        world.tell::<Device>(&device(&format!("d-{n}")), command).await.unwrap();
     }
     world.settles().await;
     let mut tx = world.db.read(&world.tenant).await.unwrap();
@@ -142,11 +142,11 @@ async fn updates_are_listed_newest_first() {
     world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete).await.unwrap();
     world.settles().await;
     let gone = projections::withdrawals::due(&world.db, 10).await.unwrap();
-    assert_eq!(gone.len(), 5, "nobody waits for what is deleted");
+    assert_eq!(gone.len(), 5, "all updates of a deleted firmware are found");
     assert!(gone.iter().all(|(_, _, id)| *id == firmware.firmware_id));
 }
 
-/// A device, when it was last heard, and when its will came.
+/// A device, the time of its last message, and the time of its will.
 type Heard<'a> = (&'a str, DateTime<Utc>, Option<DateTime<Utc>>);
 
 async fn hears(world: &World, heard: &[Heard<'_>]) {
@@ -164,7 +164,7 @@ async fn hears(world: &World, heard: &[Heard<'_>]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
+async fn devices_go_offline_by_will_or_silence_only_while_telemetry_is_followed() {
     let world = World::start().await;
     for id in ["will", "fresh", "silent", "seen"] {
         world.register(id).await;
@@ -179,9 +179,9 @@ async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
         ("silent", ago(4_000), None),
         ("seen", ago(10), None),
     ];
-    let gone = async |hearing: Watermark| {
+    let gone = async |watermark: Watermark| {
         let (debounce, silence) = (Duration::from_secs(30), Duration::from_secs(3_600));
-        let found = presence::gone(&world.db, &hearing, now, debounce, silence, 10).await.unwrap();
+        let found = presence::gone(&world.db, &watermark, now, debounce, silence, 10).await.unwrap();
         found
             .into_iter()
             .map(|(_, device, cause)| (device.to_string(), cause == OfflineCause::Will))
@@ -200,7 +200,7 @@ async fn devices_are_gone_by_will_or_silence_and_never_while_nobody_listens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_came_back_while_it_was_marked_offline_is_found() {
+async fn devices_that_returned_while_they_were_marked_offline_are_found() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;
     let offline = async |id: &str, cause| {
@@ -210,15 +210,15 @@ async fn who_came_back_while_it_was_marked_offline_is_found() {
         world.register(id).await;
         world.boots(id, "b1", "1.0.0").await;
     }
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-    world.tell::<Device>(&device("mute"), wish).await.unwrap();
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-    world.tell::<Device>(&device("cancelled"), wish).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("mute"), command).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("cancelled"), command).await.unwrap();
     world.reports("cancelled", ReportStatus::Received, None).await;
     for id in ["back", "away", "cancelled"] {
         offline(id, OfflineCause::Will).await;
     }
-    // An event that changes an update alone raises the version of its device, too.
+    // An event that changes only an update also raises the version of its device.
     world.tell::<Device>(&device("cancelled"), DeviceCommand::CancelUpdate { ordinal: 1 }).await.unwrap();
     for id in ["silent", "mute"] {
         offline(id, OfflineCause::Silence).await;
@@ -242,7 +242,7 @@ async fn who_came_back_while_it_was_marked_offline_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_run_out_when_they_should() {
+async fn clocks_run_out_at_their_deadlines() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;
     for id in ["offline", "dispatched", "loading", "deferred"] {
@@ -250,31 +250,31 @@ async fn clocks_run_out_when_they_should() {
         if id != "offline" {
             world.boots(id, "b1", "1.0.0").await;
         }
-        let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-        world.tell::<Device>(&device(id), wish).await.unwrap();
+        let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+        world.tell::<Device>(&device(id), command).await.unwrap();
     }
     world.reports("loading", ReportStatus::Downloading, None).await;
     world.reports("deferred", ReportStatus::Deferred, None).await;
     world.settles().await;
     let start = clock::now();
     let at = |second: i64| start + TimeDelta::seconds(second);
-    let due_by = async |after_s: i64, heard_s: i64, hearing: Watermark| {
+    let due_by = async |after_s: i64, heard_s: i64, watermark: Watermark| {
         hears(&world, &[("loading", at(heard_s), None)]).await;
-        let found = deadlines::due(&world.db, &hearing, at(after_s), 100).await.unwrap();
+        let found = deadlines::due(&world.db, &watermark, at(after_s), 100).await.unwrap();
         found.into_iter().map(|due| (due.device.to_string(), due.clock)).collect::<Vec<_>>()
     };
     let due = async |after_s: i64, heard_s: i64, listens: bool| {
-        let hearing =
+        let watermark =
             if listens { Watermark::Until { until: at(after_s), since: at(-3_600) } } else { Watermark::Absent };
-        due_by(after_s, heard_s, hearing).await
+        due_by(after_s, heard_s, watermark).await
     };
     let has = |found: &[(String, Clock)], id: &str, clock| found.iter().any(|due| *due == (id.to_owned(), clock));
     assert!(due(60, 0, true).await.is_empty());
     let found = due(130, 0, true).await;
     assert!(has(&found, "dispatched", Clock::Phase) && found.len() == 1, "{found:?}");
-    assert!(due(130, 0, false).await.is_empty(), "silence isn't judged while nobody listens");
+    assert!(due(130, 0, false).await.is_empty(), "silence isn't judged while TELEMETRY isn't followed");
     assert!(has(&due(650, 0, true).await, "loading", Clock::Phase));
-    assert!(!has(&due(650, 600, true).await, "loading", Clock::Phase), "it was heard since");
+    assert!(!has(&due(650, 600, true).await, "loading", Clock::Phase), "it sent a message since");
     assert!(has(&due(950, 940, true).await, "deferred", Clock::Phase));
     assert!(has(&due(3_700, 3_690, false).await, "loading", Clock::Total));
     let found = due(8 * 24 * 3_600, 0, false).await;
@@ -282,25 +282,25 @@ async fn clocks_run_out_when_they_should() {
     assert!(!has(&found, "deferred", Clock::Total), "a deferral doesn't use up the working clock");
 
     let until = |until: i64, since: i64| Watermark::Until { until: at(until), since: at(since) };
-    for hearing in [until(500, -3_600), Watermark::Unknown] {
-        let found = due_by(3_700, 0, hearing).await;
-        assert!(!found.iter().any(|(id, _)| id == "loading"), "what it said lies unread: {found:?}");
+    for watermark in [until(500, -3_600), Watermark::Unknown] {
+        let found = due_by(3_700, 0, watermark).await;
+        assert!(!found.iter().any(|(id, _)| id == "loading"), "its messages are unread: {found:?}");
     }
     assert!(has(&due_by(3_700, 0, until(3_650, -3_600)).await, "loading", Clock::Total));
     assert!(has(&due_by(700, 0, until(650, -3_600)).await, "loading", Clock::Phase));
-    assert!(due_by(700, 0, until(700, 650)).await.is_empty(), "the limits begin anew behind an outage");
+    assert!(due_by(700, 0, until(700, 650)).await.is_empty(), "the limits start again after an outage");
     assert!(has(&due_by(780, 0, until(780, 650)).await, "dispatched", Clock::Phase));
     assert!(has(&due_by(700, 0, until(9_999, -3_600)).await, "loading", Clock::Phase), "the bridge's clock is ahead");
     assert!(has(&due_by(950, 940, until(0, 0)).await, "deferred", Clock::Phase), "its end is no silence");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
+async fn an_update_that_waits_for_another_reason_begins_when_a_hold_runs_out() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;
     world.register("d-1").await;
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), command).await.unwrap();
     let until = clock::now() + TimeDelta::hours(1);
     world.tell::<Device>(&device("d-1"), DeviceCommand::Hold { until: Some(until) }).await.unwrap();
     world.boots("d-1", "b1", "1.0.0").await;
@@ -312,5 +312,5 @@ async fn a_hold_that_lapses_lets_begin_what_waits_for_another_reason() {
     let DueClock { ordinal, attempt, phase, clock, seq, .. } = found[0];
     world.tell_at::<Device>(until, &device("d-1"), DeviceCommand::Expire { ordinal, attempt, phase, clock, seq }).await;
     world.settles().await;
-    assert!(due(until + TimeDelta::seconds(1)).await.is_empty(), "it has begun and isn't asked again");
+    assert!(due(until + TimeDelta::seconds(1)).await.is_empty(), "it has begun and isn't found again");
 }

@@ -1,4 +1,4 @@
-//! Who keeps the read models: processes side by side, connections that break, another log, a database that is away.
+//! Owners of the read models: several processes, broken connections, another log, a database that is unavailable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::fleet::{ALL, World, device};
 use crate::trouble::{append, comes_to, record};
 use crate::until::{PATIENCE, until};
 
-/// That PostgreSQL is away is known within so long: waiting for a connection ends before.
+/// An unavailable PostgreSQL is noticed within this time: waiting for a connection ends earlier.
 const AWAY_NOTICED_MAX: Duration = Duration::from_secs(3);
-/// Nothing says that a wait goes on, so one that must not end is given so long to end.
+/// A wait that must not end is observed for this long.
 const STILL_WAITING: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,8 +25,8 @@ async fn two_owners_and_broken_connections_apply_everything_once() {
     let second = Tasks::new();
     let _other = Projections::start(world.db.clone(), world.log.clone(), None, &second);
     let admin = world.admin().await;
-    // Of two owners that both went on, the slower one would move the checkpoint to where it was or back. That a broken connection is
-    // noted beside it moves nothing.
+    // If two owners both went on, the slower one would move the checkpoint to the same position or back. Notes about a broken connection
+    // don't move it.
     admin
         .execute(
             "CREATE TABLE steps_back (name text, before bigint, after bigint);
@@ -58,7 +58,7 @@ async fn two_owners_and_broken_connections_apply_everything_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
+async fn one_of_two_processes_runs_and_the_other_shows_the_stored_state() {
     let world = World::start().await;
     world.register("d-1").await;
     world.settles().await;
@@ -75,7 +75,7 @@ async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
     let admin = world.admin().await;
     let epochs = "SELECT max(epoch) FROM projection_checkpoints";
     let taken: i64 = sqlx::query_scalar(epochs).fetch_one(&admin).await.unwrap();
-    assert_eq!(taken, 0, "nobody has taken anything over");
+    assert_eq!(taken, 0, "no projection was taken over");
 
     let key = Key::<Device>::new(&world.tenant, &device("d-1"));
     append(&world.memory, key.raw(), record(2, r#"{"type":"device.teleported"}"#)).await;
@@ -87,7 +87,7 @@ async fn of_two_processes_one_runs_and_the_other_shows_what_it_stores() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_stops_is_followed_by_the_one_that_stands_by() {
+async fn a_standby_process_takes_over_when_the_owner_stops() {
     let world = World::start().await;
     world.settles().await;
     let second = Tasks::new();
@@ -98,7 +98,7 @@ async fn a_process_that_stops_is_followed_by_the_one_that_stands_by() {
     assert!(second.shutdown(PATIENCE).await);
 }
 
-/// A log of another incarnation: made in another millisecond.
+/// A log of another incarnation: created in another millisecond.
 async fn another_log(world: &World) -> Arc<dyn Log> {
     let known_ms = world.log.info().await.unwrap().incarnation_ms;
     let make = async || {
@@ -118,7 +118,7 @@ async fn another_log_halts_until_a_rebuild() {
     let log = another_log(&world).await;
     let tasks = Tasks::new();
     let projections = Projections::start(world.db.clone(), log.clone(), None, &tasks);
-    // The one that stopped may have to be waited for.
+    // The process that stopped may take a moment to release its lock.
     comes_to(&projections, projections::FLEET, ProjectionState::Halted).await;
     let waited = projections.wait_for(&[projections::FLEET], 1, PATIENCE).await;
     let Err(WaitError::Unavailable(reason)) = waited else { panic!("{waited:?}") };
@@ -128,7 +128,7 @@ async fn another_log_halts_until_a_rebuild() {
     assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_none());
 }
 
-/// As a program of an older version left them: the rows are not what this one writes.
+/// The rows are of another version than this program writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_an_older_version_are_rebuilt_while_the_old_ones_serve() {
     let world = World::start().await;
@@ -154,7 +154,7 @@ async fn rows_of_an_older_version_are_rebuilt_while_the_old_ones_serve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_away_is_named_and_waited_for() {
+async fn projections_name_an_unavailable_database_and_wait_for_it() {
     let tasks = Tasks::new();
     let db = projections::Db::connect("postgres://nobody@%2Fnowhere/x").unwrap();
     assert!(db.ping().await.unwrap_err().is_unavailable());
@@ -163,12 +163,12 @@ async fn a_database_that_is_away_is_named_and_waited_for() {
     let waited = projections.wait_for(&[projections::FLEET], 1, AWAY_NOTICED_MAX).await;
     assert!(matches!(waited, Err(WaitError::Unavailable(_))), "{waited:?}");
     let begun = tokio::time::timeout(STILL_WAITING, projections.started()).await;
-    assert!(begun.is_err(), "nothing has begun without tables");
+    assert!(begun.is_err(), "no projection begins without tables");
     assert!(tasks.shutdown(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_rebuild_at_the_same_time_is_told_who_is_at_it() {
+async fn a_second_rebuild_at_the_same_time_fails_and_names_the_first() {
     let world = World::start().await;
     world.register("d-1").await;
     let runtime = tokio::runtime::Handle::current();

@@ -11,7 +11,7 @@ use runtime::clock;
 use crate::campaigns::fleet;
 use crate::fleet::World;
 
-/// Devices that would be granted so many seconds from now.
+/// Devices that may be granted this many seconds from now.
 async fn grantable(world: &World, id: &CampaignId, second: i64) -> u32 {
     world.settles().await;
     let now = clock::now() + TimeDelta::seconds(second);
@@ -28,7 +28,7 @@ async fn adjust(world: &World, id: &CampaignId, rate_per_minute: Change<u32>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grants_and_changes_of_the_rate_tell_when_the_next_device_may_begin() {
+async fn grants_and_rate_changes_set_when_the_next_device_may_begin() {
     let world = World::start().await;
     fleet(&world, 8).await;
     let firmware = world.firmware("2.0.0").await;
@@ -41,7 +41,7 @@ async fn grants_and_changes_of_the_rate_tell_when_the_next_device_may_begin() {
         world.tick().await;
     }
     let ledger = world.store.load_fresh(&Key::<domain::ledger::Ledger>::new(&world.tenant, &id)).await.unwrap();
-    assert_eq!(ledger.aggregate.granted_total, 3, "a batch, and nothing within a minute behind it");
+    assert_eq!(ledger.aggregate.granted_total, 3, "a batch, and nothing within the next minute");
     assert_eq!(grantable(&world, &id, 20).await, 0);
     assert_eq!(grantable(&world, &id, 90).await, 1);
     assert_eq!(grantable(&world, &id, 3_600).await, 3);

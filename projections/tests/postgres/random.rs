@@ -1,4 +1,4 @@
-//! Arbitrary histories: rows say what the aggregates say, however the events came to be batched.
+//! Random histories: rows agree with aggregates for every batching of the events.
 
 use domain::campaign::{Adjustments, Campaign, CampaignCommand};
 use domain::device::*;
@@ -27,7 +27,7 @@ const STATUSES: [ReportStatus; 12] = [
 ];
 const CODES: [&str; 4] = ["download_failed", "install_failed", "unsupported", "busy"];
 
-/// Numbers that are the same in each run of the same seed.
+/// The same numbers for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -42,7 +42,7 @@ impl Dice {
 }
 
 async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareSnapshot) {
-    let wish = match dice.roll(14) {
+    let command = match dice.roll(14) {
         0..=4 => {
             let status = dice.pick(&STATUSES);
             let code = matches!(status, ReportStatus::Failed | ReportStatus::Rejected | ReportStatus::Deferred);
@@ -74,21 +74,21 @@ async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareSnapshot
             DeviceCommand::Register { profile, versions: versions.into() }
         }
     };
-    match world.tell::<Device>(&device(id), wish).await {
+    match world.tell::<Device>(&device(id), command).await {
         Ok(_) | Err(ExecuteError::Rejected(_)) => {}
         Err(error) => panic!("{error}"),
     }
 }
 
-/// An operator takes a campaign's failed devices up again, or the rest of the fleet in.
+/// An operator retries a campaign's failed devices, or adds the rest of the fleet.
 async fn interfere(world: &World, dice: &mut Dice, campaign: &CampaignId) {
-    let wish = if dice.roll(2) == 0 {
+    let command = if dice.roll(2) == 0 {
         CampaignCommand::Retry
     } else {
         let rollout_percentage = Some(Percent::ALL);
         CampaignCommand::Adjust { changes: Box::new(Adjustments { rollout_percentage, ..Adjustments::default() }) }
     };
-    match world.tell::<Campaign>(campaign, wish).await {
+    match world.tell::<Campaign>(campaign, command).await {
         Ok(_) | Err(ExecuteError::Rejected(_)) => {}
         Err(error) => panic!("{error}"),
     }
@@ -141,10 +141,10 @@ async fn run(seed: u64) {
     end_with_devices_to_be_retried(&world, &id).await;
 }
 
-/// Whoever was to begin again and doesn't keeps the outcome it had.
+/// A device that was to be retried and never began keeps its former outcome.
 async fn end_with_devices_to_be_retried(world: &World, campaign: &CampaignId) {
-    for wish in [CampaignCommand::Retry, CampaignCommand::Cancel] {
-        match world.tell::<Campaign>(campaign, wish).await {
+    for command in [CampaignCommand::Retry, CampaignCommand::Cancel] {
+        match world.tell::<Campaign>(campaign, command).await {
             Ok(_) | Err(ExecuteError::Rejected(_)) => {}
             Err(error) => panic!("{error}"),
         }
@@ -156,7 +156,7 @@ async fn end_with_devices_to_be_retried(world: &World, campaign: &CampaignId) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_say_what_aggregates_say_after_any_history() {
+async fn rows_equal_aggregates_after_any_history() {
     let is_long = std::env::var_os("WAYBILL_TEST_LONG").is_some_and(|value| value == "1");
     for seed in 1..=if is_long { 40 } else { 3 } {
         run(seed).await;

@@ -1,4 +1,4 @@
-//! What a campaign's rows say where commands, reports and operators cross.
+//! A campaign's rows when commands, reports and operators cross.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
@@ -30,14 +30,14 @@ pub(crate) async fn members(world: &World, id: &CampaignId) -> (Vec<rollout::Mem
     (page.items, rollout::totals(&mut tx, &world.tenant, id).await.unwrap())
 }
 
-/// A report on the first update of a device, whatever has become of it.
+/// A report on the first update of a device, in any state.
 pub(crate) async fn reports_first(world: &World, id: &str, status: S) {
     let report =
         Report { ordinal: 1, attempt: 1, status, sha256: None, code: None, message: None, retry_after_s: Some(60) };
     world.tell::<Device>(&device(id), report.into()).await.unwrap();
 }
 
-/// A campaign of one wave over so many devices, each with one attempt.
+/// A campaign of one wave over this many devices, each with one attempt.
 pub(crate) async fn one_wave(devices: usize, slots: u32) -> (World, Vec<String>, CampaignId) {
     one_wave_of_attempts(devices, slots, 1).await
 }
@@ -57,7 +57,7 @@ async fn one_wave_of_attempts(devices: usize, slots: u32, attempts: u16) -> (Wor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wave_opened_when_it_opened_whatever_happens_to_its_clocks() {
+async fn the_opening_time_of_a_wave_does_not_change_with_its_clocks() {
     let (world, ids, id) = one_wave(2, 4).await;
     let opened: DateTime<Utc> = waves(&world, &id).await[0].opened_at.unwrap();
     let at = |hour: i64| opened + TimeDelta::hours(hour);
@@ -65,7 +65,7 @@ async fn a_wave_opened_when_it_opened_whatever_happens_to_its_clocks() {
     world.tell_at::<Campaign>(at(3), &id, RESUME).await;
     let paused = &waves(&world, &id).await[0];
     assert_eq!(paused.opened_at, Some(opened));
-    assert_eq!(paused.waits_from, Some(at(2)), "moved on by the two hours of the pause");
+    assert_eq!(paused.waits_from, Some(at(2)), "moved forward by the two hours of the pause");
     world.tick().await;
     world.fails(&ids[0]).await;
     world.settles().await;
@@ -77,7 +77,7 @@ async fn a_wave_opened_when_it_opened_whatever_happens_to_its_clocks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_runs_makes_an_ended_update_true_all_the_same() {
+async fn only_a_running_version_confirms_an_ended_update_late() {
     let (world, ids, id) = one_wave(2, 4).await;
     for device in &ids {
         world.fails(device).await;
@@ -118,7 +118,7 @@ async fn only_what_runs_makes_an_ended_update_true_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_granted_slot_is_held_until_its_grant_is_answered() {
+async fn a_granted_slot_is_in_use_until_its_grant_is_answered() {
     let (world, _, id) = one_wave(3, 1).await;
     let (all, _) = members(&world, &id).await;
     let first = all.iter().find(|member| member.phase == "dispatched").unwrap().device_id.clone();
@@ -136,18 +136,18 @@ async fn a_granted_slot_is_held_until_its_grant_is_answered() {
         grants: ready.clone(),
     };
     world.tell::<Ledger>(&id, grant).await.unwrap();
-    // The answer to the command that was withdrawn comes before the grant does.
+    // The answer to the withdrawn command arrives before the grant does.
     reports_first(&world, &first, S::Deferred).await;
     world.settles().await;
     let total = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout.total();
-    assert_eq!(total.in_use, 1, "the device may begin any moment");
+    assert_eq!(total.in_use, 1, "the device may begin at any moment");
     let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, 10).await.unwrap();
-    assert_eq!(unseen.len(), 1, "the grant is still to be carried");
+    assert_eq!(unseen.len(), 1, "the grant is still to be sent");
     world.equals_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
+async fn a_device_that_refuses_a_cancel_gets_no_second_one_and_keeps_the_campaign_open() {
     let (world, ids, id) = one_wave(2, 4).await;
     for device in &ids {
         world.reports(device, S::Downloading, None).await;
@@ -162,9 +162,9 @@ async fn who_refuses_a_cancel_is_not_asked_again_and_keeps_the_campaign_open() {
     world.equals_a_replay().await;
 }
 
-/// Two devices fail the first of two attempts, an operator accepts that, and one of them fails for good.
+/// Two devices fail the first of two attempts. An operator accepts that. Then one of them fails for good.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_accepted_failure_is_none_anew_when_the_next_attempt_fails() {
+async fn an_accepted_failure_is_not_counted_again_when_the_next_attempt_fails() {
     let (world, ids, id) = one_wave_of_attempts(4, 4, 2).await;
     for failing in &ids[..2] {
         world.reports(failing, S::Received, None).await;
@@ -191,7 +191,7 @@ async fn an_accepted_failure_is_none_anew_when_the_next_attempt_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_by_code_are_of_devices_that_are_failed_now() {
+async fn failures_by_code_count_devices_that_are_failed_now() {
     let (world, ids, id) = one_wave_of_attempts(3, 4, 2).await;
     let by_code = async || {
         let (_, totals) = members(&world, &id).await;
@@ -200,21 +200,21 @@ async fn failures_by_code_are_of_devices_that_are_failed_now() {
     };
     world.reports(&ids[0], S::Received, None).await;
     world.reports(&ids[0], S::Failed, Some("install_failed")).await;
-    assert!(by_code().await.is_empty(), "it is tried again");
+    assert!(by_code().await.is_empty(), "it is retried");
     world.fails(&ids[1]).await;
     world.installs(&ids[2], "b2", "2.0.0").await;
     world.boots(&ids[2], "b3", "1.0.0").await;
     let both = [("signature_invalid".to_owned(), 1), ("version_regressed".to_owned(), 1)];
     assert_eq!(by_code().await, both);
     world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
-    assert!(by_code().await.is_empty(), "they begin again");
+    assert!(by_code().await.is_empty(), "they are retried");
     world.tick().await;
     world.installs(&ids[1], "b4", "2.0.0").await;
     assert!(by_code().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
+async fn a_paused_campaign_ends_with_its_waiting_updates() {
     let (world, ids, id) = one_wave(2, 1).await;
     let offline = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
     world.tell::<Device>(&device(&ids[0]), offline).await.unwrap();
@@ -225,17 +225,17 @@ async fn a_campaign_ends_in_its_pause_with_all_that_waits() {
     let Some(RolloutStep::Finish { result, evidence }) = decide(&view, later).pop() else { panic!("no end") };
     world.tell::<Campaign>(&id, CampaignCommand::Finish { result, evidence }).await.unwrap();
     let (members, _) = members(&world, &id).await;
-    assert!(members.iter().any(|member| member.phase == "expired"), "who had no turn has an outcome");
+    assert!(members.iter().any(|member| member.phase == "expired"), "a device that had no turn has an outcome");
     let pauses: i64 =
         sqlx::query_scalar("SELECT count(*) FROM update_pauses").fetch_one(&world.admin().await).await.unwrap();
-    assert_eq!(pauses, 0, "clocks of what still waits run again");
+    assert_eq!(pauses, 0, "clocks of waiting updates run again");
     world.tick().await;
-    assert!(rollout::at_work(&world.db, None, 10).await.unwrap().is_empty(), "its firmware is let go");
+    assert!(rollout::at_work(&world.db, None, 10).await.unwrap().is_empty(), "its firmware is unpinned");
     world.equals_a_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_parked_campaign_comes_back_by_a_rebuild_alone() {
+async fn only_a_rebuild_unparks_a_campaign() {
     let world = World::start().await;
     fleet(&world, 2).await;
     let firmware = world.firmware("2.0.0").await;
@@ -258,7 +258,7 @@ async fn a_parked_campaign_comes_back_by_a_rebuild_alone() {
     world.tick().await;
     assert_eq!(parked().await, 0);
     let loaded = world.store.load_fresh(&Key::<Campaign>::new(&world.tenant, &id)).await.unwrap();
-    assert_eq!(loaded.aggregate.wave, 1, "it goes on");
+    assert_eq!(loaded.aggregate.wave, 1, "it continues");
     world.equals_a_replay().await;
     assert!(world.projections.unpark(projections::FLEET).await.unwrap().released.is_empty());
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: one server for all tests that run at the same time, one database for each.
+//! A PostgreSQL for the tests: one server for all tests that run at the same time, one database for each.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ const NOBODY: u32 = 65_534;
 pub(crate) struct Server {
     directory: PathBuf,
     child: Child,
-    /// Ends the thread that forked the server, and with it the server.
+    /// Stops the thread that forked the server, and with it the server.
     _alive: std::sync::mpsc::Sender<()>,
 }
 
@@ -23,7 +23,7 @@ static SERVER: Mutex<Weak<Server>> = Mutex::const_new(Weak::new());
 static SERVERS: AtomicU32 = AtomicU32::new(0);
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// The server, started by whoever needs it first.
+/// The server, started on first use.
 pub(crate) async fn server() -> Arc<Server> {
     let mut shared = SERVER.lock().await;
     if let Some(server) = shared.upgrade() {
@@ -110,7 +110,7 @@ fn is_root() -> bool {
     output.stdout.trim_ascii() == b"0"
 }
 
-/// Where `make setup` found PostgreSQL; else Debian's places.
+/// Where `make setup` found PostgreSQL; otherwise Debian's paths.
 fn programs() -> PathBuf {
     let tools = std::env::current_dir().unwrap();
     let recorded = tools.ancestors().find_map(|dir| std::fs::read_to_string(dir.join(".waybill/tools/tools.env")).ok());

@@ -1,4 +1,4 @@
-//! What is heard without being an event, from messages in memory instead of TELEMETRY.
+//! Messages of devices that aren't events, from memory instead of TELEMETRY.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Nothing yet, in a stream made at a time of the test's own.
+    /// Empty, in a stream that was created at a time that the test chooses.
     fn made_at(incarnation_ms: u64) -> Self {
         Self { log: MemoryLog::new(), incarnation_ms }
     }
@@ -42,7 +42,7 @@ impl Heard {
         self.say_as(id, kind, data, None).await
     }
 
-    /// As the message with that place in the broker's order.
+    /// The same, with that place in the broker's order.
     async fn say_as(&self, id: &str, kind: TelemetryKind, data: &str, place: Option<BrokerPlace>) -> u64 {
         let data = serde_json::value::RawValue::from_string(data.to_owned()).unwrap();
         let record =
@@ -90,7 +90,7 @@ impl TelemetryLog for Heard {
     }
 }
 
-/// A world whose devices are heard.
+/// A world with the projection over TELEMETRY.
 struct Hearing {
     world: World,
     heard: Heard,
@@ -108,7 +108,7 @@ impl Hearing {
         Self { world, heard, tasks, projections }
     }
 
-    /// Listens to a TELEMETRY that was made anew.
+    /// Follows a TELEMETRY that was made anew.
     fn starts_over(&mut self) {
         self.heard = Heard::made_at(self.heard.incarnation_ms + 1);
         (self.tasks, self.projections) = Self::listen(&self.world, &self.heard);
@@ -121,7 +121,7 @@ impl Hearing {
         (tasks, projections)
     }
 
-    /// Says it and waits until it is applied.
+    /// Sends the message and waits until it is applied.
     async fn hears(&self, id: &str, kind: TelemetryKind, data: &str) {
         let position = self.heard.say(id, kind, data).await;
         self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
@@ -156,7 +156,7 @@ struct Presence {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_device_measures_says_nothing_of_its_presence() {
+async fn measurements_do_not_change_the_presence_of_a_device() {
     let hearing = Hearing::start().await;
     hearing.hears("d-1", TelemetryKind::Contact, r#"{"status":"online","session":"s1","delivery":5}"#).await;
     for data in [
@@ -176,9 +176,9 @@ async fn what_a_device_measures_says_nothing_of_its_presence() {
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
-/// Topics have queues of their own, so a device's messages overtake one another.
+/// Each topic has its own queue, so a device's messages overtake one another.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_overtaken_still_counts_for_what_it_alone_says() {
+async fn an_overtaken_message_counts_for_values_that_only_it_has() {
     let hearing = Hearing::start().await;
     let contact = |data: &'static str| hearing.hears("d-1", TelemetryKind::Contact, data);
     contact(r#"{"status":"online","session":"s1","battery_level":90,"delivery":1}"#).await;
@@ -201,7 +201,7 @@ async fn what_was_overtaken_still_counts_for_what_it_alone_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_telemetry_that_is_made_anew_is_heard() {
+async fn a_new_telemetry_stream_is_followed() {
     let mut hearing = Hearing::start().await;
     for number in 1..=5 {
         let contact = format!(r#"{{"status":"online","session":"s{number}","broker_ms":1000,"delivery":{number}}}"#);
@@ -216,7 +216,7 @@ async fn a_telemetry_that_is_made_anew_is_heard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_counts_anew_is_heard_and_its_past_is_not() {
+async fn a_broker_with_a_new_store_is_followed_and_messages_of_the_old_store_are_late() {
     let hearing = Hearing::start().await;
     let session = async |data: &str| {
         hearing.hears("d-1", TelemetryKind::Contact, data).await;
@@ -228,9 +228,9 @@ async fn a_broker_that_counts_anew_is_heard_and_its_past_is_not() {
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
-/// A broker that came up with its clock set back makes nothing late.
+/// A broker that starts with its clock set back makes no message late.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_counts_anew_with_a_clock_set_back_is_heard_too() {
+async fn a_broker_with_a_new_store_and_its_clock_set_back_is_followed() {
     let hearing = Hearing::start().await;
     let session = async |data: &str| {
         hearing.hears("d-1", TelemetryKind::Contact, data).await;
@@ -244,7 +244,7 @@ async fn a_broker_that_counts_anew_with_a_clock_set_back_is_heard_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn last_values_are_those_that_the_device_said_last() {
+async fn the_latest_values_are_those_that_the_device_sent_last() {
     use TelemetryKind::{Measurements, Progress};
     let hearing = Hearing::start().await;
     let admin = hearing.world.admin().await;
@@ -263,14 +263,14 @@ async fn last_values_are_those_that_the_device_said_last() {
     hearing.hears_as("d-1", Measurements, r#"{"t":1}"#, (900, 1)).await;
     hearing.hears_as("d-1", Measurements, r#"{"t":40}"#, (1000, 60)).await;
     hearing.hears_as("d-1", Progress, &at(90), (1000, 61)).await;
-    assert_eq!((measured().await, progress().await), (Value::from(1), 80), "stragglers of the store before");
+    assert_eq!((measured().await, progress().await), (Value::from(1), 80), "late messages of the previous store");
     hearing.hears("d-1", Measurements, r#"{"t":2}"#).await;
     assert_eq!(measured().await, Value::from(2), "without a place it is the latest");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_cant_be_applied_holds_up_nobody() {
+async fn a_message_that_cant_be_applied_does_not_stop_others() {
     let hearing = Hearing::start().await;
     let admin = hearing.world.admin().await;
     sqlx::query("ALTER TABLE telemetry_latest ADD CONSTRAINT poison CHECK (NOT data ? 'poison')")
@@ -288,15 +288,15 @@ async fn a_message_that_cant_be_applied_holds_up_nobody() {
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
-/// What the device says of its update: by telemetry how far it is, by report in which phase.
+/// Telemetry reports the progress of an update; reports give its phase.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_number_of_progress_is_of_the_phase_that_it_was_said_of() {
+async fn progress_belongs_to_the_phase_that_it_was_reported_for() {
     let hearing = Hearing::start().await;
     let world = &hearing.world;
     world.register("d-1").await;
     let firmware = world.firmware("2.0.0").await;
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
-    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), command).await.unwrap();
     world.boots("d-1", "b1", "1.0.0").await;
     let shown = async || {
         hearing.projections.wait_for(&[projections::FLEET], world.head().await, PATIENCE).await.unwrap();
@@ -313,11 +313,11 @@ async fn a_number_of_progress_is_of_the_phase_that_it_was_said_of() {
     assert_eq!(shown().await, (Some(40), Some(7)));
     world.reports("d-1", ReportStatus::Deferred, None).await;
     world.reports("d-1", ReportStatus::Downloading, None).await;
-    assert_eq!(shown().await.0, None, "it begins again");
+    assert_eq!(shown().await.0, None, "it starts again");
     says("downloading", 5).await;
     assert_eq!(shown().await.0, Some(5));
     world.reports("d-1", ReportStatus::Verifying, None).await;
-    assert_eq!(shown().await, (None, Some(7)), "nothing is known of this phase");
+    assert_eq!(shown().await, (None, Some(7)), "the progress of this phase is not known");
     says("verifying", 10).await;
     assert_eq!(shown().await, (Some(10), Some(7)));
     says("completed", 100).await;
@@ -326,12 +326,12 @@ async fn a_number_of_progress_is_of_the_phase_that_it_was_said_of() {
     says("rebooting", 50).await;
     assert_eq!(shown().await.0, Some(50));
     world.boots("d-1", "b2", "2.0.0").await;
-    assert_eq!(shown().await.0, None, "it is through");
+    assert_eq!(shown().await.0, None, "it has ended");
     assert!(hearing.tasks.shutdown(PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn marks_say_how_far_devices_are_heard() {
+async fn the_watermark_follows_the_marks_in_telemetry() {
     let mut hearing = Hearing::start().await;
     let start = clock::now();
     let at = |second: i64| DateTime::from_timestamp_millis(start.timestamp_millis() + 1_000 * second).unwrap();
@@ -345,14 +345,14 @@ async fn marks_say_how_far_devices_are_heard() {
     let known = |until: i64, since: i64| Watermark::Until { until: at(until), since: at(since) };
     assert_eq!(marked(&hearing, 0, -600).await, known(-600, 0), "a backlog of ten minutes");
     assert_eq!(marked(&hearing, 20, 20).await, known(20, 0));
-    assert_eq!(marked(&hearing, 22, 10).await, known(20, 0), "never less");
+    assert_eq!(marked(&hearing, 22, 10).await, known(20, 0), "the watermark never falls");
     hearing.heard.store(MARKS, b"of another program".to_vec()).await;
-    assert_eq!(marked(&hearing, 620, 30).await, known(30, 620), "away for ten minutes");
+    assert_eq!(marked(&hearing, 620, 30).await, known(30, 620), "an outage of ten minutes");
 
     assert!(hearing.tasks.shutdown(PATIENCE).await);
     assert_eq!(Watermark::read(&hearing.world.db).await.unwrap(), known(30, 620), "kept over a restart");
     hearing.starts_over();
-    // The position of the one before stands until the new one is begun.
+    // The position of the previous TELEMETRY stays until the new one is read.
     hearing.heard.mark(at(5), at(5)).await;
     let heeded = async || Watermark::read(&hearing.world.db).await.unwrap();
     until("another TELEMETRY may lack what was said", heeded, |heeded| *heeded == known(5, 5)).await;

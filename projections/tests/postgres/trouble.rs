@@ -1,4 +1,4 @@
-//! Poison, damage, refusals: what can't be applied, and what comes of it.
+//! Records that can't be applied, damaged records, rejected statements, and their effects.
 
 use bytes::Bytes;
 use domain::device::{Device, DeviceCommand, Info};
@@ -15,20 +15,20 @@ async fn status_of(projections: &Projections, name: &str) -> ProjectionStatus {
     projections.status().await.unwrap().into_iter().find(|status| status.name == name).unwrap()
 }
 
-/// Waits until a projection is in a state; returns how it is then.
+/// Waits until a projection is in a state; returns its status then.
 pub(crate) async fn comes_to(projections: &Projections, name: &str, state: ProjectionState) -> ProjectionStatus {
     let look = async || status_of(projections, name).await;
     until(&format!("{name} is {state:?}"), look, |status| status.state == state).await
 }
 
-/// Waits until so many aggregates are parked.
+/// Waits until this many aggregates are parked.
 async fn parks(world: &World, name: &str, count: usize) {
     let look = async || status_of(&world.projections, name).await;
     until(&format!("{name} has parked {count}"), look, |status| status.parked == count).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
+async fn an_aggregate_that_cant_be_applied_is_parked_and_can_be_unparked() {
     let world = World::start().await;
     world.register("good").await;
     world.register("bad").await;
@@ -63,7 +63,7 @@ async fn an_aggregate_that_cant_be_applied_is_parked_and_let_back_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusing_database_parks_nobody() {
+async fn a_statement_that_the_database_refuses_parks_no_aggregate() {
     let world = World::start().await;
     world.settles().await;
     let admin = world.admin().await;
@@ -76,7 +76,7 @@ async fn a_refusing_database_parks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn projectors_may_take_long_and_a_statement_that_is_cut_off_is_told() {
+async fn projectors_may_run_long_statements_and_report_a_statement_timeout() {
     let world = World::start().await;
     let admin = world.admin().await;
     admin
@@ -130,7 +130,7 @@ async fn an_unknown_event_halts_projections_and_the_archive_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_record_without_an_event_type_the_archive_keeps_the_bytes() {
+async fn the_archive_keeps_the_bytes_of_a_record_without_an_event_type() {
     let world = World::start().await;
     world.register("d-1").await;
     let key = Key::<Device>::new(&world.tenant, &device("d-1"));
@@ -144,7 +144,7 @@ async fn of_a_record_without_an_event_type_the_archive_keeps_the_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_bytes_park_their_aggregate_and_are_kept() {
+async fn a_damaged_record_parks_its_aggregate_and_is_archived() {
     let world = World::start().await;
     world.register("d-1").await;
     world.register("d-2").await;
@@ -164,7 +164,7 @@ async fn damaged_bytes_park_their_aggregate_and_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_that_postgresql_refuses_harm_nobody() {
+async fn texts_that_postgresql_refuses_are_stored_without_harm() {
     let world = World::start().await;
     world.register("d-1").await;
     let attributes = [("a\0".to_owned(), "\0b".to_owned())].into();
@@ -178,7 +178,7 @@ async fn texts_that_postgresql_refuses_harm_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_goes_on_while_events_come() {
+async fn a_rebuild_applies_events_that_are_stored_meanwhile() {
     let world = World::start().await;
     for n in 0..50 {
         world.register(&format!("a-{n}")).await;
@@ -235,7 +235,7 @@ async fn a_rebuild_parks_what_cant_be_applied_and_keeps_the_names_of_indexes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_parked_aggregate_comes_back_page_by_page() {
+async fn an_aggregate_with_many_parked_records_is_unparked_page_by_page() {
     let world = World::start().await;
     world.register("bad").await;
     world.settles().await;
@@ -260,8 +260,8 @@ async fn postgres_es_replays_aggregates_from_the_archive() {
     world.register("d-1").await;
     world.boots("d-1", "b1", "1.0.0").await;
     let firmware = world.firmware("2.0.0").await;
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
-    world.tell::<Device>(&device("d-1"), wish).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
+    world.tell::<Device>(&device("d-1"), command).await.unwrap();
     world.installs("d-1", "b2", "2.0.0").await;
     world.settles().await;
     let live = world.store.load_fresh(&Key::<Device>::new(&world.tenant, &device("d-1"))).await.unwrap();

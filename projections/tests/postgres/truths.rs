@@ -1,4 +1,4 @@
-//! Outcomes that stand, and what turns out to be true behind them.
+//! Outcomes that stay, and late confirmations of them.
 
 use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
@@ -19,14 +19,14 @@ async fn accepts_failures(world: &World, id: &CampaignId) {
     tell(world, id, CampaignCommand::Resume { accept_failures: true }).await;
 }
 
-async fn tell(world: &World, id: &CampaignId, wish: CampaignCommand) {
-    world.tell::<Campaign>(id, wish).await.unwrap();
+async fn tell(world: &World, id: &CampaignId, command: CampaignCommand) {
+    world.tell::<Campaign>(id, command).await.unwrap();
     world.settles().await;
 }
 
 async fn goes(world: &World, id: &str) {
-    let wish = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
-    world.tell::<Device>(&device(id), wish).await.unwrap();
+    let command = DeviceCommand::MarkOffline { cause: OfflineCause::Silence };
+    world.tell::<Device>(&device(id), command).await.unwrap();
 }
 
 async fn phases(world: &World, id: &CampaignId) -> Vec<(String, u64)> {
@@ -54,15 +54,15 @@ async fn last_phase(world: &World, id: &str) -> (u32, Phase) {
     (last, loaded.aggregate.update(last).unwrap().phase)
 }
 
-/// Grants a slot of which the view knows, whatever has happened since.
+/// Grants a slot that the view offers, although the state may have changed since.
 async fn grant(world: &World, id: &CampaignId, view: &rollout::View, slot: SlotGrant) -> Grant {
-    let wish = LedgerCommand::Grant {
+    let command = LedgerCommand::Grant {
         seen_version: view.ledger_version,
         in_use: 0,
         max_concurrent_updates: 10,
         grants: vec![slot.clone()],
     };
-    world.tell::<Ledger>(id, wish).await.unwrap();
+    world.tell::<Ledger>(id, command).await.unwrap();
     let campaign = CampaignRef { id: *id, wave: slot.wave, rank: slot.rank, round: view.retry_round };
     Grant { campaign, number: view.ledger_version + 1, wait_until: clock::now() + TimeDelta::days(1) }
 }
@@ -77,7 +77,7 @@ async fn carry(world: &World, view: &rollout::View, id: &str, grant: Grant) {
     world.tell::<Device>(&device(id), DeviceCommand::GrantSlot { request, grant }).await.unwrap();
 }
 
-/// One failed, one refused, one fell back, one is confirmed; then they are gone.
+/// One failed, one refused, one fell back, one is confirmed. Then all are offline.
 async fn mixed() -> (World, Vec<String>, CampaignId, Vec<(String, u64)>) {
     let (world, ids, id) = one_wave(4, 4).await;
     world.fails(&ids[0]).await;
@@ -98,7 +98,7 @@ async fn mixed() -> (World, Vec<String>, CampaignId, Vec<(String, u64)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_to_be_retried_that_never_begin_keep_the_outcome_they_had() {
+async fn devices_whose_retry_never_begins_keep_their_former_outcome() {
     let (world, _, id, before) = mixed().await;
     let (rows_before, counts_before) = (members(&world, &id).await.0, waves(&world, &id).await);
     tell(&world, &id, CampaignCommand::Retry).await;
@@ -116,7 +116,7 @@ async fn devices_to_be_retried_that_never_begin_keep_the_outcome_they_had() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_retry_finds_the_failures_that_an_operator_accepted_meanwhile() {
+async fn the_end_of_a_retry_includes_failures_that_were_accepted_meanwhile() {
     let (world, _, id, before) = mixed().await;
     tell(&world, &id, CampaignCommand::Retry).await;
     accepts_failures(&world, &id).await;
@@ -128,7 +128,7 @@ async fn the_end_of_a_retry_finds_the_failures_that_an_operator_accepted_meanwhi
     let wave = &waves(&world, &id).await[0];
     assert_eq!((wave.failed, wave.accepted_ended, wave.accepted_failed), (3, 3, 3));
     world.equals_a_replay().await;
-    // The campaign may be taken up again, by those who can begin.
+    // The campaign may be retried, by devices that can begin.
     tell(&world, &id, CampaignCommand::Retry).await;
     assert_eq!(phases(&world, &id).await[1], ("planned".to_owned(), 3));
     world.equals_a_replay().await;
@@ -152,7 +152,7 @@ async fn a_new_update_has_an_outcome_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_fell_back_and_returned_by_itself_is_not_retried() {
+async fn a_device_that_fell_back_and_returned_to_the_version_is_not_retried() {
     let (world, ids, id) = one_wave(2, 4).await;
     for id in &ids {
         world.installs(id, "b2", "2.0.0").await;
@@ -170,7 +170,7 @@ async fn who_fell_back_and_returned_by_itself_is_not_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_expired_without_an_answer_and_comes_back_with_the_version_is_not_retried() {
+async fn a_device_that_expired_and_returns_with_the_version_is_not_retried() {
     let (world, ids, id) = one_wave(3, 1).await;
     let (all, _) = members(&world, &id).await;
     let waiting: Vec<String> = all.into_iter().filter(|m| m.phase == "planned").map(|m| m.device_id).collect();
@@ -191,7 +191,7 @@ async fn who_expired_without_an_answer_and_comes_back_with_the_version_is_not_re
     tell(&world, &id, CampaignCommand::Retry).await;
     assert_eq!(phases(&world, &id).await[1..], [("expired".to_owned(), 1), ("planned".to_owned(), 1)]);
 
-    // The other one turns out to be there before its turn comes.
+    // The other one reports the version before its turn.
     world.boots(&waiting[1], "b2", "2.0.0").await;
     assert_eq!(late(&world, &id).await.len(), 2);
     assert_eq!(phases(&world, &id).await[1..], [("expired".to_owned(), 2)]);
@@ -199,9 +199,9 @@ async fn who_expired_without_an_answer_and_comes_back_with_the_version_is_not_re
     world.equals_a_replay().await;
 }
 
-/// The grant of a retry crosses the device's word that it is there.
+/// The grant of a retry crosses the device's report that it runs the version.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_that_was_granted_meanwhile_is_answered_like_any_other() {
+async fn a_retry_that_is_granted_during_a_late_confirmation_is_answered() {
     let (world, ids, id) = one_wave(1, 1).await;
     world.fails(&ids[0]).await;
     tell(&world, &id, CampaignCommand::Retry).await;
@@ -217,7 +217,7 @@ async fn a_retry_that_was_granted_meanwhile_is_answered_like_any_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_taken_back_before_it_was_sent_comes_true_for_nobody() {
+async fn an_update_taken_back_before_it_was_sent_is_never_confirmed_late() {
     let (world, _, id) = one_wave(2, 1).await;
     let (all, _) = members(&world, &id).await;
     let slot = all.iter().find(|m| m.phase == "planned").unwrap();
@@ -233,7 +233,7 @@ async fn what_was_taken_back_before_it_was_sent_comes_true_for_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_by_hand_makes_the_campaigns_one_true() {
+async fn an_update_outside_the_campaign_confirms_its_member_late() {
     let (world, ids, id) = one_wave(2, 4).await;
     for id in &ids {
         world.fails(id).await;
@@ -241,8 +241,8 @@ async fn an_update_by_hand_makes_the_campaigns_one_true() {
     world.settles().await;
     let firmware = view(&world, &id).await.firmware;
     let by_hand = domain::device::UpdateRequest { retry_of: Some(1), ..request(&firmware) };
-    let wish = DeviceCommand::RequestUpdate { request: Box::new(by_hand) };
-    world.tell::<Device>(&device(&ids[0]), wish).await.unwrap();
+    let command = DeviceCommand::RequestUpdate { request: Box::new(by_hand) };
+    world.tell::<Device>(&device(&ids[0]), command).await.unwrap();
     world.installs(&ids[0], "b2", "2.0.0").await;
     assert_eq!(last_phase(&world, &ids[0]).await, (2, Phase::Ended(Outcome::Confirmed)));
     assert_eq!(late(&world, &id).await, [ids[0].as_str()]);
@@ -268,6 +268,6 @@ async fn a_view_names_the_failed_devices_that_gates_count() {
     assert_eq!(named().await, [(ids[1].clone(), true, false), (ids[0].clone(), false, false)]);
     world.tick().await;
     world.fails(&ids[0]).await;
-    assert_eq!(named().await[1], (ids[0].clone(), false, true), "a new update is judged by the success gate alone");
+    assert_eq!(named().await[1], (ids[0].clone(), false, true), "only the success gate judges a new update");
     world.equals_a_replay().await;
 }

@@ -1,4 +1,4 @@
-//! Whose turn it is on a device that several campaigns want.
+//! The order of several campaigns on one device.
 
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause};
 use domain::device::{Device, DeviceCommand, ReportStatus as S};
@@ -43,7 +43,7 @@ async fn ordinal(world: &World, id: &str) -> Option<u32> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn between_two_attempts_a_device_is_nobody_elses_unless_that_is_critical() {
+async fn between_two_attempts_only_critical_campaigns_may_take_a_device() {
     let world = World::start().await;
     let ids = fleet(&world, 1).await;
     let first = over_everybody(&world, "2.0.0", Priority::Normal).await;
@@ -75,7 +75,7 @@ async fn a_paused_campaign_that_was_overtaken_goes_on_with_a_new_update() {
     world.installs(&ids[0], "b2", "2.0.0").await;
     world.tell::<Campaign>(&first, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
     world.tick().await;
-    assert_eq!(ordinal(&world, &ids[0]).await, Some(3), "not 1, which the device would ignore");
+    assert_eq!(ordinal(&world, &ids[0]).await, Some(3), "the device would ignore ordinal 1");
     check_counts(&world, &first, 10).await;
     world.installs(&ids[0], "b3", "2.1.0").await;
     assert_eq!(outcomes(&world, &first).await, (1, 0));
@@ -83,9 +83,9 @@ async fn a_paused_campaign_that_was_overtaken_goes_on_with_a_new_update() {
     world.equals_a_replay().await;
 }
 
-/// What passes by itself leaves nobody out: a campaign that is begun right after another of the same firmware was cancelled takes everybody.
+/// A passing state excludes no device: a campaign that starts right after another of the same firmware was cancelled takes all devices.
 #[tokio::test(flavor = "multi_thread")]
-async fn devices_that_another_update_of_the_firmware_holds_are_enrolled_and_updated() {
+async fn devices_with_another_update_of_the_firmware_are_enrolled_and_updated() {
     let world = World::start().await;
     let ids = fleet(&world, 3).await;
     let first = over_everybody(&world, "2.0.0", Priority::Normal).await;
@@ -107,15 +107,15 @@ async fn devices_that_another_update_of_the_firmware_holds_are_enrolled_and_upda
     world.equals_a_replay().await;
 }
 
-/// On trial it says the version, and may fall back from it.
+/// During its trial the device reports the version, and may still fall back from it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_version_of_an_update_under_way_is_no_reason_to_leave_its_device_out() {
+async fn the_version_of_an_update_under_way_does_not_exclude_its_device() {
     let world = World::start().await;
     let ids = fleet(&world, 2).await;
     let firmware = world.firmware("2.0.0").await;
     for id in &ids {
-        let wish = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
-        world.tell::<Device>(&device(id), wish).await.unwrap();
+        let command = DeviceCommand::RequestUpdate { request: Box::new(crate::fleet::request(&firmware)) };
+        world.tell::<Device>(&device(id), command).await.unwrap();
         world.reports(id, S::Installing, None).await;
         let presence = domain::device::Presence {
             boot_id: Some("b2".to_owned()),
@@ -128,7 +128,7 @@ async fn the_version_of_an_update_under_way_is_no_reason_to_leave_its_device_out
     let campaign = over_everybody(&world, "2.0.0", Priority::Normal).await;
     let view = rollout::view(&world.db, &world.tenant, &campaign, clock::now()).await.unwrap().unwrap();
     assert_eq!(view.rollout.total().enrolled, 2);
-    // One stays, one falls back and fails for good.
+    // One keeps the version, one falls back and fails for good.
     world.boots(&ids[0], "b2", "2.0.0").await;
     world.boots(&ids[1], "b3", "1.0.0").await;
     let cancel = DeviceCommand::CancelUpdate { ordinal: 1 };

@@ -1,4 +1,4 @@
-//! Waiting for a condition: by looking, and never without end.
+//! Waiting for a condition by polling, with a time limit.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 /// Longest wait for anything in these tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Pause between two looks.
+/// Pause between two polls.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Looks until what it sees is wanted, and returns that.
+/// Polls until the value is as wanted, and returns it.
 pub(crate) async fn until<T: Debug>(what: &str, look: impl AsyncFn() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! Why what waits does so: judged when it is read, because devices change without an event of their updates.
+//! Wait reasons: computed on read, because devices change without an event of their updates.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ async fn of_updates(world: &World, id: &str, now: DateTime<Utc>) -> Vec<Option<S
     items.into_iter().map(|update| update.wait_reason.map(|reason| reason.word().to_owned())).collect()
 }
 
-async fn tell(world: &World, id: &str, wish: DeviceCommand) {
-    world.tell::<Device>(&device(id), wish).await.unwrap();
+async fn tell(world: &World, id: &str, command: DeviceCommand) {
+    world.tell::<Device>(&device(id), command).await.unwrap();
 }
 
 async fn battery(world: &World, id: &str, percent: i64) {
@@ -54,7 +54,7 @@ const OFFLINE: DeviceCommand = DeviceCommand::MarkOffline { cause: OfflineCause:
 const HOLD: DeviceCommand = DeviceCommand::Hold { until: None };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_whose_turn_it_is_says_why_it_does_not_go() {
+async fn a_member_of_an_open_wave_has_a_wait_reason() {
     let world = World::start().await;
     let ids = fleet(&world, 6).await;
     let (firmware, other) = (world.firmware("2.0.0").await, world.firmware("1.5.0").await);
@@ -74,7 +74,7 @@ async fn a_member_whose_turn_it_is_says_why_it_does_not_go() {
     let told: Vec<&str> = reasons.values().map(|reason| reason.as_deref().unwrap_or("none")).collect();
     assert_eq!(told, ["offline", "held", "busy", "precondition"]);
 
-    // As things change.
+    // The reasons follow the changes.
     world.boots("d-00", "b2", "1.0.0").await;
     tell(&world, "d-01", DeviceCommand::Release).await;
     battery(&world, "d-03", 51).await;
@@ -85,7 +85,7 @@ async fn a_member_whose_turn_it_is_says_why_it_does_not_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wave_that_is_not_open_waits_for_nothing_of_its_devices() {
+async fn members_of_a_closed_wave_have_no_wait_reason() {
     let world = World::start().await;
     let ids = fleet(&world, 5).await;
     let firmware = world.firmware("2.0.0").await;
@@ -100,7 +100,7 @@ async fn a_wave_that_is_not_open_waits_for_nothing_of_its_devices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_taken_back_in_a_pause_waits_for_its_end_alone() {
+async fn a_command_withdrawn_in_a_pause_waits_only_for_the_end_of_the_pause() {
     let world = World::start().await;
     fleet(&world, 1).await;
     let firmware = world.firmware("2.0.0").await;
@@ -124,7 +124,7 @@ async fn a_command_taken_back_in_a_pause_waits_for_its_end_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn updates_in_a_queue_wait_for_what_is_true_now() {
+async fn wait_reasons_of_queued_updates_follow_the_present_state() {
     let world = World::start().await;
     world.register("d-1").await;
     for version in ["2.0.0", "3.0.0", "4.0.0"] {
@@ -143,18 +143,18 @@ async fn updates_in_a_queue_wait_for_what_is_true_now() {
 
     world.reports("d-1", ReportStatus::Received, None).await;
     world.reports("d-1", ReportStatus::Failed, Some("download_failed")).await;
-    assert_eq!(reasons(clock::now()).await, ["backoff", "busy", "busy"], "it keeps its turn");
+    assert_eq!(reasons(clock::now()).await, ["backoff", "busy", "busy"], "the first one keeps its turn");
     tell(&world, "d-1", HOLD).await;
     assert_eq!(reasons(clock::now()).await, ["backoff", "held", "held"]);
     let later = clock::now() + TimeDelta::hours(1);
-    assert_eq!(reasons(later).await, ["held", "held", "held"], "the pause is over, the hold isn't");
+    assert_eq!(reasons(later).await, ["held", "held", "held"], "the pause is over, but not the hold");
     tell(&world, "d-1", OFFLINE).await;
     tell(&world, "d-1", DeviceCommand::Release).await;
     assert_eq!(reasons(later).await[0], "offline");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_update_waits_for_its_preconditions_once_its_device_is_there() {
+async fn an_update_waits_for_its_preconditions_when_its_device_is_online() {
     let world = World::start().await;
     world.register("d-1").await;
     let wanted = UpdateRequest { preconditions: charged(), ..request(&world.firmware("2.0.0").await) };
@@ -169,7 +169,7 @@ async fn an_update_waits_for_its_preconditions_once_its_device_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_waits_behind_an_update_between_two_attempts() {
+async fn a_member_waits_for_an_update_that_is_between_two_attempts() {
     let world = World::start().await;
     fleet(&world, 1).await;
     let (firmware, other) = (world.firmware("2.0.0").await, world.firmware("1.5.0").await);

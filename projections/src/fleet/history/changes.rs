@@ -1,4 +1,4 @@
-//! What a device's events tell of the versions that it runs.
+//! What a device's events say about the versions that it runs.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
 use crate::fleet::device_row::{DeviceRow, Entry, Sent};
 
-/// What becomes of the history.
+/// A change of the history.
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     New(VersionChange),
-    /// More is known of an entry that is there.
+    /// An existing entry gets its cause or outcome.
     Settled {
         entry: Entry,
         cause: Option<&'static str>,
@@ -32,7 +32,7 @@ pub(super) struct VersionChange {
     pub(super) outcome: Option<&'static str>,
 }
 
-/// The changes of one record in the making.
+/// Collects the changes of one record.
 struct Changes {
     position: u64,
     next_index: u32,
@@ -77,7 +77,7 @@ impl DeviceRow {
                 }
                 E::Recommissioned { versions, .. } => self.recommission(&mut changes, versions),
                 E::VersionsReported { versions, trial, .. } => {
-                    // What a regression explains is told once, by the regression.
+                    // A change that a regression explains is recorded once, by the regression.
                     for (component, version) in versions.iter().filter(|(component, _)| !regressed(component)) {
                         self.report_version(&mut changes, component, version);
                     }
@@ -98,7 +98,7 @@ impl DeviceRow {
         changes.all
     }
 
-    /// Notes what runs; an empty version removes the component. The entry, if that is a change.
+    /// Sets what runs; an empty version removes the component. Returns the entry if that is a change.
     fn set_version(
         &mut self,
         changes: &mut Changes,
@@ -120,7 +120,7 @@ impl DeviceRow {
         Some(entry)
     }
 
-    /// A device says what it runs: by itself, by an update that isn't confirmed yet or had ended, or back from one.
+    /// A device reports what it runs: by itself, by an update that isn't confirmed yet or had ended, or back from one.
     fn report_version(&mut self, changes: &mut Changes, component: &str, version: &str) {
         if let Some((ordinal, sent)) = self.take_late(component, version) {
             let entry = self.set_version(changes, component, version, "late", Some((ordinal, sent.campaign)));
@@ -169,7 +169,7 @@ impl DeviceRow {
         changes.next_index += 1;
     }
 
-    /// What ran in an earlier life is forgotten.
+    /// Deletes the versions from before the device was registered again.
     fn recommission(&mut self, changes: &mut Changes, versions: &BTreeMap<String, String>) {
         let gone: Vec<String> =
             self.versions.keys().filter(|component| !versions.contains_key(*component)).cloned().collect();
@@ -230,7 +230,7 @@ impl DeviceRow {
         self.sent.remove(&ordinal).map(|sent| (ordinal, sent))
     }
 
-    /// What began to run by an update that has ended since, and isn't on trial any more, is a late truth.
+    /// A version that an ended update installed is a late confirmation once it isn't on trial any more.
     fn settle_late(&mut self, changes: &mut Changes) {
         let versions = &self.versions;
         self.sent.retain(|_, sent| {

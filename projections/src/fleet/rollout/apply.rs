@@ -70,7 +70,7 @@ impl Fold<'_> {
         }
     }
 
-    /// `version`: the one to which the event brings its device.
+    /// `version`: the device's version after the event.
     fn apply_device(&mut self, record: &Decoded, version: u64, event: &DeviceEvent) -> Result<(), DbError> {
         let device = self.devices.get_mut(&[record.tenant(), record.id()]);
         for (campaign, ordinal, runs) in device.map(|device| device.apply_tracked(event)).unwrap_or_default() {
@@ -82,7 +82,7 @@ impl Fold<'_> {
         updates::apply(&mut self.updates, record, version, event)?;
         if let (Some(key), Some(before), Some(update)) = (member, before, event.update()) {
             if let Some(member) = self.members.get_mut(&key) {
-                // It was granted its retry while it turned out to be there.
+                // The retry was granted before the device was found to run the version.
                 if matches!(event, DeviceEvent::UpdateQueued { .. }) && member.is_ended() && !member.is_superseded() {
                     member.reset_for_retry();
                 }
@@ -98,14 +98,14 @@ impl Fold<'_> {
     fn member_of(&self, record: &Decoded, event: &DeviceEvent) -> Option<Vec<String>> {
         let update = event.update()?;
         let campaign = [record.tenant(), update.campaign?.to_string()];
-        // After its end a campaign's verdict stands.
+        // Events after its end don't change a campaign's result.
         let closed = self.campaigns.get(&campaign).is_none_or(|row| !row.at_work);
         if closed && matches!(event, DeviceEvent::VersionRegressed { .. }) {
             return None;
         }
         let key = self.member_key(&campaign, &record.id())?;
         let member = self.members.get(&key)?;
-        // Another update has taken its place, by a retry or because it was overtaken.
+        // Another update has replaced it, by a retry or because it was overtaken.
         let is_replaced = member.retry_of.is_some_and(|old| update.ordinal <= old);
         let is_older = member.ordinal.is_some_and(|newer| update.ordinal < newer);
         (!is_replaced && !is_older).then_some(key)

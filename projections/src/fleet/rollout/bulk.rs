@@ -1,5 +1,4 @@
-//! Events that concern all members of a campaign at once: a sample that is raised, failures that are accepted, a retry of everybody
-//! who failed, the end.
+//! Events that concern all members of a campaign: a raised sample, accepted failures, a retry of all failed members, the end.
 //!
 //! They run on saved rows, page by page, so memory stays bounded for any fleet.
 
@@ -15,7 +14,7 @@ use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::Rows;
 
-/// Members changed in one go.
+/// Members changed at once.
 const PAGE_MEMBERS: i64 = 2_000;
 
 const OF_PLAN: &str = "
@@ -23,12 +22,12 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Whom a retry lets begin again: failed, expired or fallen back, and not there all the same. The status counts them by it, too.
+/// Members that a retry resets: failed, expired or fallen back, and not confirmed late. The status counts them by the same condition.
 const RETRIED: &str = "((m.outcome IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
       AND NOT m.late_confirmed)";
 /// Waits for its turn: [`MemberRow::is_planned`].
 pub(super) const PLANNED: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL))";
-/// To begin again, and without a new update or a slot for it.
+/// To be retried, with neither a new update nor a slot yet.
 const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
 
 fn concerns_all_members(event: &CampaignEvent) -> bool {
@@ -43,12 +42,12 @@ fn concerns_all_members(event: &CampaignEvent) -> bool {
     )
 }
 
-/// Whether the records after this one must see its members as it leaves them.
+/// Whether the records after this one need the members as it leaves them.
 pub(crate) fn ends_a_part(record: &Decoded) -> bool {
     matches!(&record.events, Events::Campaign(events) if events.iter().any(concerns_all_members))
 }
 
-/// Does what the last record of a part asks of all members.
+/// Applies the last record of a part to all members.
 pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Result<(), DbError> {
     let Some(record) = part.last() else { return Ok(()) };
     let Events::Campaign(events) = &record.events else { return Ok(()) };
@@ -61,7 +60,7 @@ pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
             }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
             CampaignEvent::Resumed { accept_failures: true } => accept(connection, &campaign).await?,
-            // Those that were to begin again keep the outcome that they had.
+            // Members that still wait for their retry get their former outcome back.
             CampaignEvent::Finished { .. } | CampaignEvent::Cancelled {} => {
                 change_all(connection, &campaign, NOT_BEGUN_AGAIN, MemberRow::restore_outcome).await?;
             }
@@ -71,16 +70,16 @@ pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
     Ok(())
 }
 
-/// The devices that a larger sample takes in join the last wave.
+/// The devices that a larger sample adds join the last wave.
 async fn join(connection: &mut PgConnection, campaign: &[String; 2], sample: &Sample) -> Result<(), DbError> {
     let condition = format!("m.excluded = 'not_sampled' AND m.rank < {}", sample.devices);
     let last_wave = sample.waves.len() as u16;
     change_all(connection, campaign, &condition, |member| (member.excluded, member.wave) = (None, last_wave)).await
 }
 
-/// What an operator accepts is known for each device, so that its next attempt's failure is none anew. One that is to begin again has
-/// nothing yet that could be accepted but the outcome it had; one that has begun again, only what its new update did (a retry takes the
-/// code away).
+/// Acceptance is kept for each device, so that a failure of its next attempt isn't counted again. For a member that waits for its retry,
+/// only its former outcome can be accepted. For a member whose retry has begun, only what its new update did can be accepted: the retry
+/// has cleared the code.
 async fn accept(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
     let sql = "UPDATE rollout_members m SET gate_accepted = true,
                  failure_accepted = m.before_retry IS NULL AND m.code IS NOT NULL
@@ -110,7 +109,7 @@ async fn change_all(
     }
 }
 
-/// Whether members that wait for their turn may begin wasn't followed while the campaign had ended.
+/// Whether planned members may begin wasn't updated while the campaign was ended.
 async fn refresh_planned(connection: &mut PgConnection, campaign: &[String; 2]) -> Result<(), DbError> {
     let Some(row) = campaign_row(connection, campaign).await? else { return Ok(()) };
     let mut after = String::new();

@@ -67,7 +67,7 @@ impl Fold<'_> {
         Ok(())
     }
 
-    /// Devices that never had their turn end with the campaign. It may have ended before, and been retried.
+    /// Devices that never had their turn end with the campaign. It may have ended before and been retried.
     fn end_planned(&mut self, key: &[String; 2], at: DateTime<Utc>, outcome: Outcome) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
         let before = row.planned_outcome.replace(outcome);
@@ -98,7 +98,7 @@ impl Fold<'_> {
         if !changes.ends_at.is_keep() {
             row.ends_at = row.spec.ends_at.or(row.ends_at);
         }
-        // The last wave has new devices: it is judged anew.
+        // The last wave has new devices, so it is judged again.
         if sample.is_some() && usize::from(row.wave) == row.spec.waves.len() {
             (row.wave_completed, row.soaking_since) = (false, None);
         }
@@ -124,7 +124,7 @@ impl Fold<'_> {
             }
         }
         let Some(row) = self.campaigns.get_mut(key) else { return };
-        // Those who begin again wait from here.
+        // The waiting clocks of retried members start here.
         for wave in 1..=row.wave {
             if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
                 progress.waits_from = Some(at);
@@ -141,7 +141,7 @@ impl Fold<'_> {
         }
     }
 
-    /// Soak and waiting clocks stood still while paused; accepted failures don't count again.
+    /// Soak and waiting clocks stood still in the pause; accepted failures don't count again.
     fn resume(&mut self, key: &[String; 2], at: DateTime<Utc>, accept_failures: bool) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
         let before = row.before_pause.take().and_then(|word| CampaignStatus::from_word(&word));

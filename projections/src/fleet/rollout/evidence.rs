@@ -10,12 +10,12 @@ use crate::row::parse;
 
 /// The failure gate counts it.
 const COUNTS: &str = "(m.gate_failed AND NOT m.gate_accepted)";
-/// Its update ended so, or it has fallen back, and the success gate counts it. Whatever ended so is counted as failed by the gate, too.
+/// Its update failed or it has fallen back, and the success gate counts it. That gate counts the same outcomes as failed.
 const ENDED: &str = "(m.gate_failed AND NOT m.failure_accepted
      AND (m.regressed_at IS NOT NULL OR coalesce(m.outcome IN ('failed', 'timed_out', 'rejected'), false)))";
 
-/// The first that the failure gate counts, the first of the open wave that the success gate counts, and the first that failed at all;
-/// those of the latest wave first, in an order that the index of failed members has.
+/// The first members that the failure gate counts, that the success gate counts in the open wave, and that failed at all. Those of the
+/// latest wave come first, in the order of the index of failed members.
 pub(super) async fn failed_devices(tx: &mut ReadTx, row: &CampaignRow) -> Result<Vec<FailedDevice>, DbError> {
     let first = |condition: &str| {
         format!(

@@ -16,7 +16,7 @@ use crate::fleet::updates::{self, UpdateRow};
 use crate::row::Row as _;
 use crate::table::Rows;
 
-/// Rows of campaigns, and those of devices and updates that they rest on.
+/// Rows of campaigns, and the rows of devices and updates that they depend on.
 pub(super) struct Fold<'d> {
     pub(super) campaigns: Rows<CampaignRow>,
     pub(super) progress: Rows<ProgressRow>,
@@ -32,7 +32,7 @@ impl<'d> Fold<'d> {
         batch: &[Decoded],
         devices: &'d mut Rows<DeviceRow>,
     ) -> Result<Self, DbError> {
-        // What occupies a device decides for each campaign that waits for it whether it may begin.
+        // What occupies a device decides whether its members of other campaigns may begin.
         let occupied = batch.iter().filter(|record| {
             let before = devices.before(&[record.tenant(), record.id()]);
             record.device_events().iter().any(|event| may_occupy(before, event))
@@ -79,7 +79,7 @@ impl<'d> Fold<'d> {
         Some(Standing::new(self.members.get(member)?, &self.updates, planned_outcome).contribution())
     }
 
-    /// Changes a member, and the counts with it.
+    /// Changes a member and the counts of its wave.
     pub(super) fn change_member(&mut self, key: &[String], by: RecordRef, change: impl FnOnce(&mut MemberRow)) {
         let Some(before) = self.contribution(key) else { return };
         if let Some(member) = self.members.get_mut(key) {
@@ -88,7 +88,7 @@ impl<'d> Fold<'d> {
         self.count(key, by, &before);
     }
 
-    /// Takes into the counts what has become of a member since it contributed `before`.
+    /// Changes the counts by what has changed in a member since it contributed `before`.
     pub(super) fn count(&mut self, key: &[String], by: RecordRef, before: &Contribution) {
         let Some(after) = self.contribution(key) else { return };
         let Some(wave_key) = self.members.get(key).map(MemberRow::wave_key) else { return };
@@ -113,8 +113,8 @@ fn may_occupy(before: Option<&DeviceRow>, event: &DeviceEvent) -> bool {
     }
 }
 
-/// Members of these devices that haven't ended, in all plans of campaigns at work; in other campaigns those with an open update. The others of
-/// a campaign that has ended are looked at when it is retried.
+/// Members of these devices that haven't ended, in all plans of campaigns at work; in other campaigns those with an open update. A retry
+/// looks at the other members of a campaign that has ended.
 async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) -> Result<Vec<MemberRow>, DbError> {
     if devices.is_empty() {
         return Ok(Vec::new());

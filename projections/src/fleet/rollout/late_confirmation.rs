@@ -1,23 +1,23 @@
-//! Late truth: a device runs the version of an update that had ended without it, or that it had fallen back from.
+//! Late confirmation: a device runs the version of an update that had ended without it, or that it had fallen back from.
 //!
-//! An ended update stays ended. Its member is marked as long as the device by its own word runs the version, whatever brought it, and not
-//! on trial; a report `completed` is only a claim and marks nobody. Who was taken out before anything was sent, cancelled or superseded,
-//! has no truth to come; who expired for want of an answer may have the version all the same.
+//! An ended update stays ended. Its member is marked while the device itself reports the version and isn't on trial, for any cause.
+//! A report `completed` is only a claim and marks no member. If an update was cancelled or superseded before anything was sent, no later
+//! report can change it. A device whose update expired without an answer may run the version.
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
 use crate::fleet::device_row::{DeviceRow, TrackedUpdate};
 
-/// What is now known of an ended update: its campaign, its ordinal, and whether its version runs.
+/// A finding about an ended update: its campaign, its ordinal, and whether its version runs.
 pub(super) type LateFinding = (String, u32, bool);
 
-/// Whether an event may tell something of updates that it doesn't name.
+/// Whether an event may concern updates that it doesn't name.
 pub(super) fn tells_of_others(event: &E) -> bool {
     matches!(event, E::VersionsReported { .. } | E::UpdateConfirmed { .. } | E::Amended { .. })
 }
 
 impl DeviceRow {
-    /// Takes an event in and says what it tells of updates that had ended.
+    /// Applies an event and returns what it proves about ended updates.
     pub(super) fn apply_tracked(&mut self, event: &E) -> Vec<LateFinding> {
         match event {
             E::VersionsReported { versions, trial, .. } => {
@@ -31,7 +31,7 @@ impl DeviceRow {
             E::Amended { versions, .. } => {
                 versions.iter().flat_map(|(component, version)| self.displace(component, version)).collect()
             }
-            // As good as the device's own word, whichever update it is.
+            // Counts as the device's own report, for any update.
             E::UpdateConfirmed { update, component, version, reported, .. } => {
                 self.tracked.remove(&update.ordinal);
                 let running = reported.as_ref().unwrap_or(version);
@@ -44,7 +44,7 @@ impl DeviceRow {
                 self.apply_regression(update, component, from_version);
                 Vec::new()
             }
-            // What ran in an earlier life says nothing about this one.
+            // Versions from before a new registration prove nothing.
             E::Recommissioned { .. } => {
                 self.tracked.clear();
                 Vec::new()
@@ -53,7 +53,7 @@ impl DeviceRow {
         }
     }
 
-    /// Something else may have brought this version: it proves no update, but disproves others.
+    /// Another cause may have installed this version: it confirms no update, but disproves others.
     fn displace(&mut self, component: &str, version: &str) -> Vec<LateFinding> {
         let displaced = |sent: &TrackedUpdate| sent.component == component && !sent.is_run_by(version);
         for sent in self.tracked.values_mut().filter(|sent| displaced(sent)) {
@@ -71,7 +71,7 @@ impl DeviceRow {
         let Some(update) = event.update() else { return Vec::new() };
         if let (E::UpdateQueued { spec, .. }, Some(campaign)) = (event, update.campaign) {
             let campaign = campaign.to_string();
-            // A campaign's new update stands for the one before.
+            // A campaign's new update replaces the previous one.
             self.tracked.retain(|_, sent| sent.campaign != campaign);
             let firmware = &spec.firmware;
             let sent = TrackedUpdate {
@@ -105,16 +105,16 @@ impl DeviceRow {
             return Vec::new();
         }
         sent.ended = true;
-        // It ran there before it had anything to do with the update: a new one would be superseded.
+        // The version ran before the update was sent, so a new update would be superseded.
         let verdict = (unsent && sent.runs).then(|| (sent.campaign.clone(), ordinal, true));
         self.forget_oldest();
         verdict.into_iter().collect()
     }
 
-    /// A confirmed version is gone again; it may come back by itself.
+    /// A confirmed version was lost. The device may return to it by itself.
     fn apply_regression(&mut self, update: &UpdateRef, component: &str, version: &str) {
         let Some(campaign) = update.campaign.map(|campaign| campaign.to_string()) else { return };
-        // A campaign's new update stands for the one before.
+        // A campaign's new update replaces the previous one.
         if self.tracked.iter().any(|(ordinal, sent)| sent.campaign == campaign && *ordinal > update.ordinal) {
             return;
         }

@@ -1,4 +1,4 @@
-//! What one event of its device changes in a campaign's member. Pure.
+//! What one event of a device changes in its campaign's member. Pure.
 
 use chrono::{DateTime, Utc};
 use domain::device::{DeviceEvent as E, Outcome, Phase};
@@ -28,7 +28,7 @@ impl MemberRow {
         if self.is_ended() {
             self.grant_seen = true;
         } else if is_unanswered {
-            // The grant is still under way to the device, whatever else it reports, and it may begin with it.
+            // The grant isn't answered yet: the device may still begin with it, also after other reports.
             self.grant_seen = event.grant().is_some_and(|number| number >= self.grant_number);
             self.holds_slot |= !self.grant_seen;
         }
@@ -37,7 +37,7 @@ impl MemberRow {
     fn apply_phase(&mut self, event: &E, at: DateTime<Utc>) {
         let Some(phase) = event.phase() else { return };
         match event {
-            // The update before it was superseded by it.
+            // It superseded the update before it.
             E::UpdateQueued { .. } => (self.outcome, self.ended_at, self.reached) = (None, None, false),
             E::UpdateAccepted { .. } => self.reached = true,
             _ => {}

@@ -1,4 +1,4 @@
-//! What operators ask of a campaign's members.
+//! Queries of operators on a campaign's members.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::{Page, Select};
 
-/// Members that replies count beside their phase: ended without success, and yet seen with the campaign's version since.
+/// Phase of members that ended without success and have reported the campaign's version since. Replies count them beside their phase.
 pub const LATE_CONFIRMED: &str = "late_confirmed";
-/// Devices whose reason to wait is looked at, of one campaign: enough to say what holds it.
+/// Most members of a campaign whose wait reasons are counted.
 const REASONS_COUNTED_MAX: usize = 1_000;
-/// Has a slot that is on its way, and no update yet.
+/// Has a slot that isn't answered, and no update yet.
 const WITH_SLOT_ALONE: &str =
     "(t.outcome IS NULL AND t.excluded IS NULL AND t.holds_slot AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))";
 /// In the campaign's order; excluded members have wave 0.
@@ -38,7 +38,7 @@ pub struct MemberFilter {
     pub excluded: Option<LeftOut>,
 }
 
-/// Members by whether they are left out.
+/// Members by whether they are excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
     Yes,
@@ -72,7 +72,7 @@ pub struct MemberView {
     pub confirmed_ever: bool,
 }
 
-/// A member, the update that it stands by, and its device.
+/// A member, its present update, and its device.
 fn from() -> String {
     format!(
         "rollout_members t
@@ -88,7 +88,7 @@ fn columns() -> String {
     format!("{member}, u.ordinal IS NOT NULL, {}, {update}", DeviceNow::COLUMNS)
 }
 
-/// What one row of [`columns`] says.
+/// One row of [`columns`].
 struct Joined {
     member: MemberRow,
     update: Option<UpdateRow>,
@@ -109,7 +109,7 @@ impl Joined {
         self.update.as_ref().map(|update| update.timed.phase())
     }
 
-    /// Whether it waits: its update does, or it is its turn and there is no update yet. A slot that is granted is on its way.
+    /// Whether its update waits, or its wave is open and it has neither an update nor a slot.
     fn waits(&self, campaign: &CampaignRow) -> bool {
         let member = &self.member;
         let is_running = matches!(
@@ -174,7 +174,7 @@ fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
         EXCLUDED => "(t.wave = 0 AND t.excluded IS NOT NULL)".to_owned(),
         LATE_CONFIRMED => "(t.outcome IS NOT NULL AND t.late_confirmed)".to_owned(),
         REGRESSED => "(t.gate_failed AND t.regressed_at IS NOT NULL)".to_owned(),
-        // Those whose slot is on its way have no update yet, either.
+        // Members with an unanswered slot have no update yet, either.
         PLANNED if campaign.planned_outcome.is_some() => WITH_SLOT_ALONE.to_owned(),
         PLANNED => format!("({planned} OR {WITH_SLOT_ALONE})"),
         word => match (Outcome::from_word(word), Phase::is_word(word)) {
@@ -188,7 +188,7 @@ fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
     }
 }
 
-/// A campaign's devices as they are at `now`, in its order; empty before it is planned.
+/// A campaign's devices at `now`, in its order; empty before it is planned.
 pub async fn members(
     tx: &mut ReadTx,
     campaign: &str,
@@ -238,8 +238,8 @@ async fn planned_campaign(tx: &mut ReadTx, campaign: &str) -> Result<Option<Camp
     row.as_ref().map(CampaignRow::read).transpose()
 }
 
-/// Devices of the open wave (after the last one of all waves) that neither work nor could begin now, by the reason why they wait; those
-/// that have deferred are `deferred`. Of many only the first are looked at.
+/// Devices of the open wave (after the last one: of all waves) that neither work nor could begin now, by wait reason; deferred ones count
+/// as `deferred`. At most `REASONS_COUNTED_MAX` devices are counted.
 pub async fn wait_reasons(
     tx: &mut ReadTx,
     campaign: &str,

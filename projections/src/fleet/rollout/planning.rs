@@ -1,4 +1,4 @@
-//! Resolves a campaign's targets: the devices in question, and why some of them are left out.
+//! Resolves a campaign's targets: the devices that it selects, and why some of them are excluded.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ WHERE t.tenant = $1
   AND (t.lifecycle = 'active' OR t.device_id = ANY ($2))
 ORDER BY t.device_id";
 
-/// The devices of a campaign with their exclusions, as of one snapshot, and that snapshot's position.
+/// The devices of a campaign with their exclusions, in one snapshot, and that snapshot's position.
 ///
 /// None while the snapshot hasn't reached the position at which planning began.
 pub async fn plan_candidates(
@@ -102,7 +102,7 @@ fn candidate(
         versions: &versions,
         waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
     };
-    // What runs while an update is under way may be another version in a minute: the device is enrolled, waits and decides itself.
+    // While an update is under way, the version may still change. So the device is enrolled, waits, and decides when the update has ended.
     let moving: bool = row.try_get("moving")?;
     let excluded = exclusion(facts, firmware, leave).filter(|reason| !(moving && reason.is_of_version()));
     Ok(PlanCandidate {

@@ -1,4 +1,4 @@
-//! What process managers ask of the rollout read model; and the counts, which operators ask for, too.
+//! The queries of process managers on the rollout read model; and the counts, which operators read, too.
 
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
@@ -16,10 +16,10 @@ use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
 use crate::row::{Row as _, parse, word};
 
-/// Devices that could begin are counted up to here: more makes no difference to any decision.
+/// Devices that could begin are counted up to here: a larger number changes no decision.
 const READY_COUNTED_MAX: i64 = 1_000;
 
-/// A campaign that wants attention.
+/// A campaign that process managers work on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkRow {
     pub tenant: TenantId,
@@ -42,11 +42,11 @@ pub struct View {
     pub campaign_version: u64,
     /// Position of the campaign's own last record.
     pub campaign_position: u64,
-    /// How often failed devices were let begin again.
+    /// How often failed devices were retried.
     pub retry_round: u16,
     pub ledger_version: u64,
     pub firmware: FirmwareSnapshot,
-    /// From when the clocks of each wave's devices run.
+    /// When the clocks of each wave's devices began.
     pub waits_from: Vec<Option<DateTime<Utc>>>,
     /// The records that last changed the outcomes and the failures of each wave.
     pub changed_by: Vec<(Option<RecordRef>, Option<RecordRef>)>,
@@ -72,8 +72,8 @@ impl View {
 /// Place of a campaign in the order of work: the most urgent first.
 const URGENCY: &str = "array_position(ARRAY['critical', 'high', 'normal', 'low'], t.spec->>'priority')";
 
-/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware: a page of at most `limit` behind
-/// `after`, the most urgent first. A draft that pins its firmware is about to start, and let be.
+/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware: a page of at most `limit` after
+/// `after`, the most urgent first. Drafts that pin their firmware aren't returned: they are about to start.
 pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<Vec<WorkRow>, DbError> {
     let mut tx = db.read_all().await?;
     let columns = CampaignRow::columns_of("t");
@@ -116,7 +116,7 @@ fn status(word: &str) -> Result<CampaignStatus, DbError> {
     CampaignStatus::from_word(word).ok_or_else(|| DbError::Invalid(format!("{word:?} is no status of a campaign")))
 }
 
-/// The policy's view of a campaign whose planning has begun. Without a plan it has no waves, so that it can be cancelled.
+/// The policy's view of a campaign whose planning has begun. Without a plan it has no waves, and it can be cancelled.
 pub async fn view(
     db: &Db,
     tenant: &TenantId,
@@ -126,7 +126,7 @@ pub async fn view(
     view_in(&mut db.read_all().await?, tenant, campaign, now).await
 }
 
-/// The same, beside what else is read in one snapshot.
+/// The same, within a snapshot that the caller also reads from.
 pub async fn view_in(
     tx: &mut ReadTx,
     tenant: &TenantId,
@@ -211,17 +211,17 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(ProgressRow::read).collect()
 }
 
-/// Members in open waves of the committed plan; after the campaign's end only those that have begun. The campaign's own values come by
-/// themselves, so that an index gives the members in their order.
+/// Members in open waves of the committed plan; after the campaign's end only those that have begun. The campaign's values come from
+/// subqueries, so that an index gives the members in their order.
 const OF_OPEN_WAVES: &str = "
 WHERE m.tenant = $1 AND m.campaign_id = $2
   AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
   AND (m.reached OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
-/// Those that wait for nothing, and those whose pause or hold is over ([`super::readiness`]).
+/// Members that wait for nothing, and members whose pause or hold is over ([`super::readiness`]).
 const READY: &str = "AND m.ready";
 const READY_BY_NOW: &str = "AND m.ready_at <= $3";
-/// Those whose waiting time is over: a slot lets them end. Whether a wave is that old is known before any member is looked at.
+/// Members whose waiting time is over: a slot lets them end. The age of the waves is checked before any member is read.
 const OVERDUE: &str = "AND m.outcome IS NULL AND NOT m.reached AND m.excluded IS NULL AND NOT m.holds_slot
      AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL)
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
@@ -231,7 +231,7 @@ const OVERDUE: &str = "AND m.outcome IS NULL AND NOT m.reached AND m.excluded IS
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
 
-/// Those whose device fulfils the campaign's preconditions, or is gone for good.
+/// Members whose device meets the campaign's preconditions or is decommissioned.
 fn preconditions_met() -> String {
     const OF: &str = "(SELECT spec->'preconditions' FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
     format!(
@@ -242,8 +242,8 @@ fn preconditions_met() -> String {
     )
 }
 
-/// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is asked for apart, so that it can start from
-/// the few rows it concerns.
+/// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is a query of its own, so that it can start from
+/// the few rows that it concerns.
 fn ready_sql(limit: i64) -> String {
     let met = preconditions_met();
     let part = |(condition, met): (&str, &str)| {
@@ -296,7 +296,7 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Slots that were granted and not yet answered by the device, with the number of the grant.
+/// Slots that were granted and that the device hasn't answered, with the number of the grant.
 pub async fn granted_unseen(
     db: &Db,
     tenant: &TenantId,
@@ -311,7 +311,7 @@ pub async fn granted_unseen(
     rows.iter().map(|row| Ok((slot(row)?, row.try_get::<i64, _>("grant_number")? as u64))).collect()
 }
 
-/// Devices whose command hasn't been answered, or that are between two attempts.
+/// Devices that haven't answered their command, or that are between two attempts.
 pub async fn withdrawable(
     db: &Db,
     tenant: &TenantId,
@@ -342,7 +342,7 @@ pub async fn cancellable(
     devices_where(db, tenant, campaign, &format!("{CANCELLABLE} AND NOT u.cancel_refused"), limit).await
 }
 
-/// Whether an update that was to be cancelled is still under way, by refusal, too.
+/// Whether an update that was to be cancelled is still under way, also after the device refused.
 pub async fn has_uncancelled(db: &Db, tenant: &TenantId, campaign: &CampaignId) -> Result<bool, DbError> {
     Ok(!devices_where(db, tenant, campaign, CANCELLABLE, 1).await?.is_empty())
 }

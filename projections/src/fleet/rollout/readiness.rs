@@ -1,7 +1,7 @@
-//! Whether a member's device could begin its update, as columns: what follows from the member, its update and its device.
+//! Whether a member's device could begin its update, as columns: it follows from the member, its update and its device.
 //!
-//! What belongs to the campaign (open waves, pause, end, clocks of waves) and to other projections (presence, for preconditions) stays with the
-//! query for ready devices.
+//! Queries for ready devices add what belongs to the campaign (open waves, pause, end, clocks of waves) and to other projections (presence,
+//! for preconditions).
 
 use domain::device::{Readiness, Turn};
 
@@ -10,7 +10,7 @@ use crate::fleet::device_row::DeviceRow;
 use crate::fleet::updates::UpdateRow;
 
 impl MemberRow {
-    /// Keeps when the device may begin. `update`: the one that the member stands by; `urgent`: its campaign is critical.
+    /// Updates when the device may begin. `update`: the member's present one; `urgent`: its campaign is critical.
     pub(super) fn set_readiness(&mut self, device: Option<&DeviceRow>, update: Option<&UpdateRow>, urgent: bool) {
         let readiness = device.and_then(|device| self.readiness(device, update, urgent));
         (self.ready, self.ready_at) = match readiness {

@@ -1,5 +1,5 @@
-//! Members that are to begin again: until they have a new update, the outcome of the old one is kept aside, and comes back where the new
-//! one is never to be.
+//! Members that are to be retried. Until a member has a new update, its former outcome is kept aside. It is restored if there is never a
+//! new update.
 
 use domain::device::Outcome;
 
@@ -21,7 +21,7 @@ impl MemberRow {
         self.holds_slot = false;
     }
 
-    /// It doesn't begin again: its outcome is the one it had.
+    /// There is no retry: the member gets its former outcome back.
     pub(super) fn restore_outcome(&mut self) {
         let Some(past) = self.before_retry.take() else { return };
         (self.outcome, self.code, self.reached) = (past.outcome, past.code, past.reached);
@@ -30,12 +30,12 @@ impl MemberRow {
         self.retry_of = past.retry_of;
     }
 
-    /// Takes in whether the device runs the version of its update that had ended.
+    /// Applies whether the device runs the version of its ended update.
     pub(super) fn record_late_confirmation(&mut self, ordinal: u32, runs: bool) {
         if self.ordinal != Some(ordinal) {
             return;
         }
-        // Who is there before its turn needs no new update. A slot that is granted is on its way, and the device answers it.
+        // A device that runs the version before its turn needs no new update. A slot that is already granted is answered by the device.
         if self.before_retry.is_some() && runs && !self.holds_slot {
             self.restore_outcome();
         }

@@ -31,7 +31,7 @@ impl RowKeys {
         touched
     }
 
-    /// Campaigns whose update of this device has ended: what it runs may concern them.
+    /// Campaigns whose update of this device has ended: a change of what it runs may concern them.
     fn add_ended(&mut self, device: Option<&DeviceRow>) {
         let Some(device) = device else { return };
         for sent in device.tracked.values().filter(|sent| sent.ended) {
@@ -76,7 +76,7 @@ impl RowKeys {
             }
             Events::Plan(events) => {
                 for PlanEvent::ChunkWritten { campaign, entries, .. } in events {
-                    // Whether it is critical decides which of its devices may begin.
+                    // Whether the campaign is critical decides which of its devices may begin.
                     self.campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
                     self.planned.extend(entries.iter().map(|entry| vec![tenant.clone(), entry.device.to_string()]));
                 }
@@ -85,13 +85,13 @@ impl RowKeys {
         }
     }
 
-    /// Devices whose members are touched, also without an event of their own.
+    /// Devices whose members are touched, also devices without an event of their own.
     pub(super) fn device_keys(&self) -> Vec<Vec<String>> {
         let of_campaigns = self.devices.iter().map(|(campaign, device)| vec![campaign[0].clone(), device.clone()]);
         of_campaigns.chain(self.planned.iter().cloned()).collect()
     }
 
-    /// Keys of members: of the plan that a campaign has, and of one that is committed in this very batch.
+    /// Keys of members: of a campaign's plan, and of a plan that is committed in this batch.
     pub(super) fn members(&self, plan_of: impl Fn(&[String]) -> Option<String>) -> Vec<Vec<String>> {
         let mut keys = Vec::new();
         for (campaign, device) in &self.devices {

@@ -39,12 +39,12 @@ pub struct CampaignRow {
     pub accepted: bool,
     pub ledger_version: u64,
     pub granted_total: u64,
-    /// When the intervals of all devices granted so far are over, where the rate is limited.
+    /// When the intervals of all devices granted so far are over; set if the rate is limited.
     pub paced_until: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
-    /// How often failed devices were let begin again.
+    /// How often failed devices were retried.
     pub retry_round: u16,
-    /// How those of its devices have ended that never had their turn, when it has ended; and when. Their rows aren't written for it.
+    /// When the campaign has ended: the outcome of its devices that never had their turn, and the time. Their own rows aren't written.
     pub planned_outcome: Option<Outcome>,
     pub planned_ended_at: Option<DateTime<Utc>>,
     /// Version of the aggregate.
@@ -92,7 +92,7 @@ impl CampaignRow {
         }
     }
 
-    /// Its updates go before those that wait for their next attempt.
+    /// Its updates go before updates that wait for their next attempt.
     pub(super) fn is_urgent(&self) -> bool {
         self.spec.priority == Priority::Critical
     }
@@ -105,7 +105,7 @@ pub struct ProgressRow {
     pub campaign_id: String,
     pub wave: u16,
     pub opened_at: Option<DateTime<Utc>>,
-    /// From when the clocks of its devices run: its opening or the latest retry, moved on by the time spent paused.
+    /// When the clocks of its devices began: at its opening or the latest retry, moved forward by the length of pauses.
     pub waits_from: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     pub enrolled: i64,
@@ -122,15 +122,15 @@ pub struct ProgressRow {
     pub accepted_failed: i64,
     pub accepted_settled: i64,
     pub accepted_ended: i64,
-    /// Members that have neither an update nor a slot nor an outcome of their own: they end with their campaign.
+    /// Members without an update, a slot or an outcome of their own: they end with their campaign.
     pub planned: i64,
-    /// Members by phase, as operators see it; without the excluded ones.
+    /// Members by phase, as operators see it, without the excluded ones.
     pub phases: BTreeMap<String, i64>,
     /// Failed members by code.
     pub failures: BTreeMap<String, i64>,
-    /// Ended without success, and yet seen with the campaign's version since.
+    /// Members that ended without success and have reported the campaign's version since.
     pub late_confirmed: i64,
-    /// Those that a retry would let begin again.
+    /// Members that a retry would reset.
     pub retryable: i64,
     /// Attempts beyond the first of each update.
     pub retries: i64,
@@ -155,7 +155,7 @@ row! {
 /// How a member's update had ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct PastOutcome {
-    /// Older rows, which serve until they are rebuilt, call it `phase`.
+    /// Older rows call it `phase`. They serve until they are rebuilt.
     #[serde(alias = "phase")]
     pub(super) outcome: Option<Outcome>,
     pub(super) code: Option<String>,
@@ -164,12 +164,12 @@ pub(super) struct PastOutcome {
     pub(super) ended_at: Option<DateTime<Utc>>,
     pub(super) regressed_at: Option<DateTime<Utc>>,
     pub(super) late_confirmed: bool,
-    /// An operator has accepted it, also while it was kept aside.
+    /// An operator has accepted it, perhaps while it was kept aside.
     pub(super) failure_accepted: bool,
     pub(super) retry_of: Option<u32>,
 }
 
-/// A device in a campaign: its place in the plan, its slot, and what gates count. Its phase is that of its update ([`super::standing`]).
+/// A device in a campaign: its place in the plan, its slot, and what gates count. Its update has the phase ([`super::standing`]).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MemberRow {
     pub tenant: String,
@@ -182,33 +182,33 @@ pub(super) struct MemberRow {
     pub from_version: Option<String>,
     /// Its latest update.
     pub ordinal: Option<u32>,
-    /// The ended update that a new one is to try again; what is reported of it changes nothing here any more.
+    /// The ended update that a new one retries. Later reports about it change nothing here.
     pub retry_of: Option<u32>,
-    /// How its update ended, or how its campaign ended it without one.
+    /// How its update ended, or its campaign without an update.
     pub outcome: Option<Outcome>,
     pub ended_at: Option<DateTime<Utc>>,
     /// Its device has answered.
     pub reached: bool,
     pub holds_slot: bool,
     pub grant_number: u64,
-    /// The device has answered the latest grant; until then the slot is held, whatever else the device reports.
+    /// The device has answered the latest grant. Until then the slot is in use, also after other reports of the device.
     pub grant_seen: bool,
     pub gate_failed: bool,
     /// An operator has accepted its fault: the failure gate doesn't count it again.
     pub gate_accepted: bool,
-    /// Of this very update: the success gate doesn't count it either.
+    /// An operator has accepted the fault of this update: the success gate doesn't count it either.
     pub failure_accepted: bool,
     pub confirmed_ever: bool,
     pub regressed_at: Option<DateTime<Utc>>,
-    /// Its update ended otherwise, and yet the device says now that it runs the version.
+    /// Its update ended without success, but the device reports the version now.
     pub late_confirmed: bool,
     /// Code of its latest failure.
     pub code: Option<String>,
-    /// While it is to begin again and has no new update yet.
+    /// Set while it is to be retried and has no new update yet.
     pub before_retry: Option<PastOutcome>,
-    /// Nothing in the member or its device keeps it from beginning.
+    /// The member and its device allow it to begin now.
     pub ready: bool,
-    /// From then on nothing does; none when it is ready, or something must happen first.
+    /// When they will allow it; none if it is ready, or if something else must happen first.
     pub ready_at: Option<DateTime<Utc>>,
 }
 
@@ -223,7 +223,7 @@ row! {
 }
 
 impl MemberRow {
-    /// Of a plan that was written.
+    /// A member of a plan that was written.
     pub(super) fn planned(tenant: String, campaign: &CampaignId, plan: &Uuid, entry: &PlanEntry) -> Self {
         Self {
             tenant,
@@ -260,12 +260,12 @@ impl MemberRow {
         Some(vec![self.tenant.clone(), self.device_id.clone(), self.ordinal?.to_string()])
     }
 
-    /// Key of the update that it stands by: none before it has one, and while it is to begin again.
+    /// Key of its present update: none before it has one, and while it is to be retried.
     pub(super) fn update_key(&self) -> Option<Vec<String>> {
         self.latest_update().filter(|_| self.before_retry.is_none())
     }
 
-    /// Whether it waits for its turn: it ends with its campaign.
+    /// Whether it waits for its turn. If so, it ends with its campaign.
     pub(super) fn is_planned(&self) -> bool {
         self.outcome.is_none() && self.update_key().is_none() && !self.holds_slot && self.excluded.is_none()
     }

@@ -1,4 +1,4 @@
-//! A member with the update that it stands by: what replies and counts say of it follows from the two.
+//! A member with its present update: replies and counts follow from the two.
 
 use domain::device::{Outcome, Phase};
 
@@ -15,11 +15,11 @@ pub(super) const REGRESSED: &str = "regressed";
 /// Outcomes that count as failed.
 pub(super) const FAILED: [Outcome; 3] = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected];
 
-/// A member, and its update if it stands by one.
+/// A member, and its update if it has one.
 pub(super) struct Standing<'a> {
     member: &'a MemberRow,
     update: Option<&'a UpdateRow>,
-    /// How its campaign has ended those that never had their turn.
+    /// How the campaign ended members that never had their turn.
     planned_outcome: Option<Outcome>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Contribution {
     pub(super) confirmed_ms: i64,
     /// None for an excluded member.
     pub(super) phase: Option<&'static str>,
-    /// It ends with its campaign.
+    /// It would end with its campaign.
     pub(super) planned: bool,
     /// Of a member that counts as failed.
     pub(super) failure: Option<String>,
@@ -55,7 +55,7 @@ impl<'a> Standing<'a> {
         Self { member, update, planned_outcome }
     }
 
-    /// How it has ended: its update, or its campaign before its turn.
+    /// How its update ended, or its campaign before its turn.
     fn outcome(&self) -> Option<Outcome> {
         self.member.outcome.or(self.planned_outcome.filter(|_| self.member.is_planned()))
     }
@@ -64,7 +64,7 @@ impl<'a> Standing<'a> {
         self.update.map(|update| update.timed.phase())
     }
 
-    /// Ended without success, or confirmed and since fallen back.
+    /// Ended without success, or confirmed and then fallen back.
     fn is_failed(&self) -> bool {
         self.member.regressed_at.is_some() || self.outcome().is_some_and(|outcome| FAILED.contains(&outcome))
     }
@@ -79,7 +79,7 @@ impl<'a> Standing<'a> {
         self.phase() == Some(Phase::Cancelling) || (member.reached && member.outcome.is_none() && !rests)
     }
 
-    /// A retry lets it begin again: failed, expired or fallen back, and not there all the same.
+    /// A retry resets it: failed, expired or fallen back, and not confirmed late.
     fn is_retryable(&self) -> bool {
         (self.is_failed() || self.outcome() == Some(Outcome::Expired)) && !self.member.late_confirmed
     }

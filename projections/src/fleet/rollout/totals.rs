@@ -14,13 +14,13 @@ use crate::db::{DbError, ReadTx};
 /// Totals over the members of a campaign.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
-    /// Members by phase; a phase that nobody is in is left out.
+    /// Members by phase; a phase without members is left out.
     pub status_counts: BTreeMap<String, u64>,
-    /// Of them, those whose update ended otherwise and whose device says now that it runs the version.
+    /// Of these, members whose update ended without success and whose device reports the version now.
     pub late_confirmed: u64,
-    /// Those that a retry would let begin again.
+    /// Members that a retry would reset.
     pub retryable: u64,
-    /// Those that are failed now: their sum is `failed` of [`ProgressRow`] over all waves.
+    /// Members that are failed now: the sum is `failed` of [`ProgressRow`] over all waves.
     pub failures_by_code: BTreeMap<String, u64>,
     /// Attempts beyond the first of each update.
     pub retries: u64,

@@ -9,7 +9,7 @@ use super::rows::ProgressRow;
 use super::standing::{Contribution, PLANNED};
 
 impl ProgressRow {
-    /// Takes a member's change into the counts.
+    /// Adds a member's change to the counts.
     pub(super) fn change(&mut self, before: &Contribution, after: &Contribution) {
         let counters = [
             (&mut self.reached, before.reached, after.reached),
@@ -36,7 +36,7 @@ impl ProgressRow {
         move_one(&mut self.failures, before.failure.as_deref(), after.failure.as_deref());
     }
 
-    /// Keeps which record changed what gates and the campaign's end rest on.
+    /// Records which record last changed what gates and the campaign's end depend on.
     pub(super) fn changed_by(&mut self, record: RecordRef, before: &Contribution, after: &Contribution) {
         if settling(before) != settling(after) {
             self.last_outcome = Some(record);
@@ -53,7 +53,7 @@ impl ProgressRow {
         add(&mut self.phases, PLANNED, members);
     }
 
-    /// Those that never had their turn end with their campaign, or (`from` is the outcome) wait for it again.
+    /// Planned members end with their campaign, or (`from` is the outcome) wait for it again.
     pub(super) fn move_planned(&mut self, from: Option<Outcome>, to: Option<Outcome>) {
         for (outcome, members) in [(from, -self.planned), (to, self.planned)] {
             match outcome {
@@ -67,13 +67,13 @@ impl ProgressRow {
         }
     }
 
-    /// Those with an outcome, as [`domain::rollout::Counts::ended`] counts them.
+    /// Members with an outcome, as [`domain::rollout::Counts::ended`] counts them.
     pub fn ended(&self) -> i64 {
         self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
     }
 }
 
-/// What gates and the campaign's end rest on: all but slots and devices at work.
+/// What gates and the campaign's end depend on: all but slots and devices at work.
 fn settling(of: &Contribution) -> [bool; 8] {
     [of.reached, of.confirmed, of.failed, of.gate_failed, of.gate_settled, of.expired, of.cancelled, of.superseded]
 }

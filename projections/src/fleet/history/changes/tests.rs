@@ -57,7 +57,7 @@ fn news(changes: &[Change]) -> Vec<(&'static str, Option<u32>)> {
 }
 
 #[test]
-fn a_regression_is_told_once() {
+fn a_regression_is_recorded_once() {
     let regressed = event(
         "device.version_regressed",
         serde_json::json!({"component": "firmware", "from_version": "2.0.0", "to_version": "1.0.0"}),
@@ -88,7 +88,7 @@ fn a_trial_that_fails_falls_back_by_its_update() {
 }
 
 #[test]
-fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_truth() {
+fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_confirmation() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
     row.apply_versions(POSITION, &[reports("2.0.0", true)]);
@@ -100,7 +100,7 @@ fn a_trial_that_is_confirmed_after_its_update_timed_out_is_a_late_truth() {
 }
 
 #[test]
-fn the_version_of_an_update_that_had_ended_is_a_late_truth() {
+fn the_version_of_an_update_that_had_ended_is_a_late_confirmation() {
     let mut row = row(&[("firmware", "1.0.0")]);
     row.sent.insert(7, sent("2.0.0"));
     row.apply_versions(POSITION, &[timed_out()]);
