@@ -1,6 +1,6 @@
-//! Ratios of an earlier run, for a comparison that fails when one has become much worse.
+//! Ratios of an earlier run, for a comparison that fails if one has become much worse.
 //!
-//! Only ratios to ceilings of the same run are kept: rates say more about the machine than about the program.
+//! Only ratios to ceilings of the same run are kept: rates depend more on the machine than on the program.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::Report;
 
-/// A ratio below this share of the baseline's is a failure. Runs differ by less.
+/// A ratio below this share of the baseline's is a failure. Ratios of two runs differ by less.
 const SHARE_MIN: f64 = 0.5;
 /// Digits of a ratio that are kept.
 const ROUNDING: f64 = 10_000.0;
@@ -53,7 +53,7 @@ impl Baseline {
         std::fs::write(file, text + "\n").with_context(|| format!("{} can't be written", file.display()))
     }
 
-    /// The better ratio of two runs: what was disturbed in one of them isn't slow.
+    /// The better ratio of two runs: a run that was disturbed proves nothing slow.
     pub(crate) fn best_of(mut self, other: &Self) -> Self {
         for (name, ratio) in &mut self.ratios {
             *ratio = ratio.max(other.ratios.get(name).copied().unwrap_or_default());
@@ -61,7 +61,7 @@ impl Baseline {
         self
     }
 
-    /// What is much worse than in this baseline, or isn't measured any more: one sentence each.
+    /// What is much worse than in this baseline, or isn't measured any more, one sentence each.
     pub(crate) fn faults(&self, measured: &Self) -> Vec<String> {
         let faults = self.ratios.iter().filter_map(|(name, before)| match measured.ratios.get(name) {
             None => Some(format!("{name}: not measured; write the baseline anew where that is meant")),

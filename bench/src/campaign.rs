@@ -1,7 +1,7 @@
-//! A whole campaign: the real log, PostgreSQL, projections and process managers; the devices are instant and in this process.
+//! A whole campaign with the real log, PostgreSQL, projections and process managers. The devices answer at once, in this process.
 //!
-//! 20 % of the devices are offline and stay so: the campaign is measured until all others run the new version. A ceiling is what the same
-//! commands come to when nobody plans, grants or projects; another one the time of the processors.
+//! 20 % of the devices stay offline. The campaign is measured until all others run the new version. One ceiling is the rate of the same
+//! commands without planning, grants and projections; another one is the time of the processors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::release::Release;
 use crate::report::{Measurement, Report, per_second, percentile};
 use crate::world::{MANAGERS, Managers, READ_SIDE, ReadSide, World};
 
-/// Devices whose updates are played into the log for the ceiling.
+/// Devices whose updates are written into the log for the ceiling.
 const PLAYED_MAX: usize = 2_000;
-/// How long the campaign may stand still.
+/// How long the campaign may make no progress.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
     Ok(())
 }
 
-/// Registers everybody, and takes devices beside the campaign through an update without anybody reading along; updates per second.
+/// Registers all devices, and takes devices outside the campaign through an update while nothing else reads; returns updates per second.
 async fn play(fleet: &Fleet, devices: usize, played: Range<usize>) -> Result<f64> {
     fleet.register(0..played.end).await?;
     fleet.connect(0..played.end).await?;
@@ -99,13 +99,13 @@ async fn planned(fleet: &Fleet, release: &Release, patience: Duration) -> Result
     Ok(())
 }
 
-/// Notes again and again how long it takes until progress is shown of what the log has. Ends only by a failure.
+/// Measures repeatedly how long the shown progress lags behind the log. Ends only with an error.
 async fn watch_progress(fleet: &Fleet, read_side: &ReadSide, behind: &mut Vec<Duration>) -> Result<()> {
     loop {
         let head = fleet.head().await?;
         let began = Instant::now();
         read_side.show(head, PAUSE_MAX).await?;
-        // Who had looked meanwhile would have waited for the rest of it: a long wait counts for as long as it lasts.
+        // A caller that had begun later would have waited for the rest, so a long wait counts once per poll interval.
         let mut left = Some(began.elapsed());
         while let Some(waited) = left {
             behind.push(waited);
@@ -121,7 +121,7 @@ fn processors_rate(used: &Cpu, updates: usize) -> Result<f64> {
     Ok(available_parallelism()?.get() as f64 / seconds_per_update)
 }
 
-/// What the figures of an update are compared by: reading, deciding, and the log.
+/// What an update costs, by purpose: reading, deciding, and the log.
 fn cpu_by_purpose(per_update: &Cpu, devices: usize, report: &mut Report) {
     for (name, parts) in [
         ("campaign.cpu.read_side", &[READ_SIDE, "postgres"][..]),

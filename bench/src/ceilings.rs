@@ -1,4 +1,4 @@
-//! What the log and PostgreSQL can do at most with the same records, when nobody understands them.
+//! The highest rates of the log and PostgreSQL with the same records, without decoding them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,20 +10,20 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::report::per_second;
 
-/// Records of one transaction: as large as the projections' largest.
+/// Records of one transaction: as many as the projections' largest batch.
 const BATCH_RECORDS: usize = 2_000;
-/// So many records take long enough to be timed once.
+/// From this many records on, one pass takes long enough.
 const RECORDS_ENOUGH: u64 = 50_000;
 const PASSES_MAX: u64 = 5;
 
-/// How fast records can be read, and how fast they can be put away.
+/// How fast records can be read, and how fast they can be stored.
 pub(crate) struct Ceilings {
     pub(crate) subscription: f64,
     pub(crate) bare_table: f64,
 }
 
 impl Ceilings {
-    /// Over the records after `from` up to `head`: the best of several passes where they are few.
+    /// Over the records after `from` up to `head`: the best of several passes if there are few records.
     pub(crate) async fn measure(log: &Arc<dyn Log>, from: u64, head: u64, database_url: &str) -> Result<Self> {
         let mut best = Self { subscription: 0.0, bare_table: 0.0 };
         for pass in 1..=PASSES_MAX {

@@ -1,14 +1,14 @@
 //! CPU time and memory per process, from `/proc`.
 //!
-//! Waybill's parts run in this process on async runtimes of their own ([`crate::world::Part`]), so the names of their threads tell them
-//! apart. PostgreSQL is its postmaster, its living children and those that it has already waited for.
+//! Waybill's parts run in this process on separate async runtimes ([`crate::world::Part`]), so thread names tell them
+//! apart. PostgreSQL's time is that of its postmaster, of its living children and of children that have ended.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use serde::Serialize;
 
-/// What `/proc` counts CPU time in. Linux shows programs 100 ticks a second on every machine.
+/// Unit of CPU time in `/proc`. Linux reports 100 ticks a second to programs on every machine.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Names of threads are cut to this length, in bytes.
 const THREAD_NAME_BYTES: usize = 15;
@@ -16,17 +16,17 @@ const THREAD_NAME_BYTES: usize = 15;
 /// Name of this process where parts of Waybill run in it.
 pub(crate) const THIS: &str = "waybill and bench";
 
-/// Processes to look at beside this one.
+/// Processes to measure beside this one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     /// Processes without children, by name.
     pub(crate) processes: Vec<(&'static str, u32)>,
     pub(crate) postmaster: Option<u32>,
-    /// Names of this process's runtimes; all its other threads are the bench itself.
+    /// Names of this process's runtimes. All its other threads belong to the bench.
     pub(crate) parts: Vec<&'static str>,
 }
 
-/// CPU time used since some beginning, in milliseconds, by process or part.
+/// CPU time since a start, in milliseconds, by process or part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Cpu(pub(crate) BTreeMap<String, f64>);
@@ -47,7 +47,7 @@ impl Cpu {
         }
     }
 
-    /// Of some of them together.
+    /// The sum of some of them.
     pub(crate) fn of(&self, names: &[&str]) -> f64 {
         names.iter().filter_map(|name| self.0.get(*name)).sum()
     }
@@ -76,7 +76,7 @@ impl Watched {
         Cpu(used)
     }
 
-    /// Largest memory so far, in MiB: of PostgreSQL the anonymous memory of all its processes at this moment.
+    /// Largest memory so far, in MiB. For PostgreSQL: the present anonymous memory of all its processes.
     pub(crate) fn memory_mib(&self) -> BTreeMap<String, f64> {
         let this = if self.parts.is_empty() { "bench" } else { THIS };
         let mut found = BTreeMap::from([(this.to_owned(), status_mib("self", "VmHWM"))]);
@@ -91,13 +91,13 @@ impl Watched {
         found
     }
 
-    /// Memory of one of the processes at this moment, in MiB.
+    /// Present memory of one of the processes, in MiB.
     pub(crate) fn resident_mib(&self, name: &str) -> f64 {
         let found = self.processes.iter().find(|(known, _)| *known == name);
         found.map_or(0.0, |(_, pid)| status_mib(&pid.to_string(), "VmRSS"))
     }
 
-    /// Lets the largest memory of each process begin anew, where the system can do that.
+    /// Resets the largest memory of each process, if the system supports that.
     pub(crate) fn forget_peaks(&self) {
         const FORGET_PEAK: &str = "5";
         fs::write("/proc/self/clear_refs", FORGET_PEAK).ok();
@@ -135,13 +135,13 @@ fn ticks_ms(stat: &str) -> Ticks {
                 let ticks: f64 = fields[first..first + 2].iter().filter_map(|text| text.parse::<f64>().ok()).sum();
                 ticks * 1_000.0 / TICKS_PER_SECOND
             };
-            // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the first two stand before the brackets' end.
+            // Fields 14 to 17 of proc(5): utime, stime, cutime, cstime. The first two fields come before the end of the brackets.
             Ticks { own: ms(11), waited_for: ms(13) }
         })
         .unwrap_or_default()
 }
 
-/// The fields after the name, which stands in brackets and may hold anything.
+/// The fields after the name, which is in brackets and may contain any character.
 fn fields(stat: &str) -> Option<Vec<String>> {
     const FIELDS_MIN: usize = 15;
     let text = fs::read_to_string(stat).ok()?;
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_of_a_part_is_counted_for_that_part() {
+    fn the_cpu_time_of_a_part_is_counted_for_that_part() {
         let watched = Watched { parts: vec!["a part with a long name"], ..Watched::default() };
         let before = watched.cpu();
         let worker = std::thread::Builder::new().name("a part with a long name".to_owned()).spawn(|| {

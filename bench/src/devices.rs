@@ -1,4 +1,4 @@
-//! Instant devices in this process: they read the log, and answer each dispatched update at once with all the commands that the bridge
+//! Instant devices in this process: they read the log and answer each dispatched update at once with all the commands that the bridge
 //! would send for a real device.
 
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::world::Part;
 
 /// Name of the part that the devices' commands are decided in.
 pub(crate) const DEVICES: &str = "devices";
-/// Type of the aggregates to look at.
+/// Type of the aggregates to read.
 const DEVICE: &str = "device";
-/// What a record must hold to be read at all.
+/// Only records with this text are decoded.
 const DISPATCHED: &str = "\"update.dispatched\"";
 
-/// Devices at work. They stop when this is dropped.
+/// The running devices. They stop when this is dropped.
 pub(crate) struct InstantDevices {
     _part: Part,
     tasks: Tasks,
-    /// Devices that have come to the end of an update.
+    /// Devices that have finished an update.
     done: watch::Receiver<usize>,
 }
 
@@ -45,7 +45,7 @@ impl InstantDevices {
         Ok(Self { _part: part, tasks, done })
     }
 
-    /// Waits until this number of devices has ended. Fails when none ends within `pause_max`.
+    /// Waits until this number of devices has finished. Fails if none finishes within `pause_max`.
     pub(crate) async fn finish(&self, wanted: usize, pause_max: Duration) -> Result<()> {
         let mut done = self.done.clone();
         while *done.borrow_and_update() < wanted {
@@ -86,7 +86,7 @@ fn dispatched(record: &RawRecord) -> Result<Option<(usize, u32, u16)>> {
     if !is_one {
         return Ok(None);
     }
-    let n = number_of(&DeviceId::new(record.key.id.clone())?).context("a device that isn't of this fleet")?;
+    let n = number_of(&DeviceId::new(record.key.id.clone())?).context("the device isn't of this fleet")?;
     let events = Record::decode(record.position, &record.body)?.decode_events::<DeviceEvent>(record.position)?;
     Ok(events.iter().find_map(|event| match event {
         DeviceEvent::UpdateDispatched { update, .. } => Some((n, update.ordinal, update.attempt)),

@@ -54,14 +54,14 @@ async fn register(store: &EventStore) -> Result<Vec<Key<Device>>> {
         (0..DEVICES).map(|n| Ok(Key::new(&tenant, &DeviceId::new(format!("d-{n}"))?))).collect::<Result<_>>()?;
     let profile = Profile { device_model: Some("SF-2024-Pro".to_owned()), ..Profile::default() };
     for key in &keys {
-        let wish = DeviceCommand::Register { profile: profile.clone(), versions: [].into() };
-        store.execute(key, request(wish)?).await?;
+        let command = DeviceCommand::Register { profile: profile.clone(), versions: [].into() };
+        store.execute(key, request(command)?).await?;
     }
     Ok(keys)
 }
 
-fn request(wish: DeviceCommand) -> Result<Request<DeviceCommand>> {
-    Ok(Request::new(CommandId(clock::new_id()), Actor::new("bench")?, wish))
+fn request(command: DeviceCommand) -> Result<Request<DeviceCommand>> {
+    Ok(Request::new(CommandId(clock::new_id()), Actor::new("bench")?, command))
 }
 
 async fn raw_publishes(client: &async_nats::Client, payload: &Bytes, count: usize, in_flight: usize) -> Result<f64> {
@@ -87,8 +87,8 @@ async fn commands(store: &EventStore, keys: &Arc<Vec<Key<Device>>>, count: usize
         let (store, keys) = (store.clone(), keys.clone());
         async move {
             let hold = (n / DEVICES).is_multiple_of(2);
-            let wish = if hold { DeviceCommand::Hold { until: None } } else { DeviceCommand::Release };
-            store.execute(&keys[n % DEVICES], request(wish)?).await?;
+            let command = if hold { DeviceCommand::Hold { until: None } } else { DeviceCommand::Release };
+            store.execute(&keys[n % DEVICES], request(command)?).await?;
             Ok(())
         }
     })

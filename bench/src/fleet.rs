@@ -1,4 +1,4 @@
-//! A fleet in the log: what operators and devices do, as commands through the executor, with the same actors as the API and the bridge.
+//! A fleet in the log: commands of operators and devices through the executor, with the same actors as the API and the bridge.
 
 use std::future::Future;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";
 pub(crate) const OLD_VERSION: &str = "1.0.0";
 pub(crate) const NEW_VERSION: &str = "2.0.0";
-/// Commands under way at the same time.
+/// Commands in flight.
 pub(crate) const IN_FLIGHT: usize = 256;
 /// One device in this number is offline: 20 %.
 const OFFLINE_EVERY: usize = 5;
@@ -24,7 +24,7 @@ const OFFLINE_EVERY: usize = 5;
 const FAILING_EVERY: usize = 50;
 /// Devices share this many sites.
 pub(crate) const SITES: usize = 100;
-/// What a device reports on its way, before it restarts.
+/// What a device reports before it restarts.
 const STEPS: [ReportStatus; 5] = [
     ReportStatus::Received,
     ReportStatus::Downloading,
@@ -37,7 +37,7 @@ pub(crate) fn device_id(n: usize) -> Result<DeviceId> {
     Ok(DeviceId::new(format!("d-{n:07}"))?)
 }
 
-/// Offline devices are never heard of.
+/// Offline devices never send a message.
 pub(crate) fn is_offline(n: usize) -> bool {
     n % OFFLINE_EVERY == OFFLINE_EVERY - 1
 }
@@ -55,13 +55,13 @@ pub(crate) fn actor(name: &str) -> Result<Actor> {
     Ok(Actor::new(name)?)
 }
 
-/// Devices of one tenant, and what is said by and to them.
+/// Devices of one tenant, and the commands that they cause.
 pub(crate) struct Fleet {
     pub(crate) store: EventStore,
     pub(crate) tenant: TenantId,
     /// When the broker's store was made.
     incarnation_ms: u64,
-    /// Messages of devices so far: their places in the broker's store.
+    /// Messages of devices so far: their numbers in the broker's store.
     messages: AtomicU64,
 }
 
@@ -97,12 +97,12 @@ impl Fleet {
         .await
     }
 
-    /// The devices that are online say so.
+    /// The online devices report that they are online.
     pub(crate) async fn connect(&self, devices: Range<usize>) -> Result<()> {
         for_each(devices.filter(|n| !is_offline(*n)), |n| self.status(n, "b-1", OLD_VERSION)).await
     }
 
-    /// A device says what it runs since a boot.
+    /// A device reports what it runs since a boot.
     pub(crate) async fn status(&self, n: usize, boot: &str, version: &str) -> Result<()> {
         let presence = Presence {
             session: Some(format!("s-{boot}")),
@@ -114,8 +114,8 @@ impl Fleet {
         self.command(n, "device", command).await.map(drop)
     }
 
-    /// A device does at once all that it was told: reports each step, restarts, and says that it runs the new version. One that fails
-    /// does so at the installation.
+    /// A device carries out its update at once: reports each step, restarts, and reports the new version. A device that fails does so while
+    /// it installs.
     pub(crate) async fn update(&self, n: usize, ordinal: u32, attempt: u16, fails: bool) -> Result<()> {
         for status in STEPS {
             let fails_now = fails && status == ReportStatus::Rebooting;
@@ -146,7 +146,7 @@ impl Fleet {
     }
 }
 
-/// Does something for each of these, many at the same time; the first failure ends it.
+/// Runs a command for each item, many at the same time. The first error ends it.
 pub(crate) async fn for_each<T, Fut>(items: impl IntoIterator<Item = T>, each: impl Fn(T) -> Fut) -> Result<()>
 where
     Fut: Future<Output = Result<()>>,
@@ -157,9 +157,9 @@ where
         .await
 }
 
-/// How long something may take that runs at least at this rate.
+/// How long work may take if it runs at least at this rate.
 pub(crate) fn patience(count: usize) -> Duration {
-    /// So slow is no machine that can be measured on, in things per second.
+    /// The lowest rate of a machine that measurements make sense on, in items per second.
     const SLOWEST: usize = 100;
     const LEAST_S: usize = 120;
     Duration::from_secs(LEAST_S.max(count / SLOWEST) as u64)

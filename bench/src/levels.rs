@@ -1,8 +1,8 @@
-//! Service levels: what Waybill promises, beside what was measured. A feature with a promise adds its line here.
+//! Service levels: what Waybill promises, beside what was measured. A feature with a promise adds a line here.
 
 use crate::report::{Measurement, Report};
 
-/// On which side of its limit a value must lie.
+/// The side of the limit on which a value must lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Below,
@@ -15,7 +15,7 @@ struct Level {
     wanted: Wanted,
     limit: f64,
     unit: &'static str,
-    /// Name of the measurement; none where nothing measures it yet.
+    /// Name of the measurement; none if nothing measures it yet.
     measured_by: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn print(report: &Report) {
     }
 }
 
-/// The measurement of that name over most devices.
+/// The measurement of that name with the most devices.
 fn largest<'a>(report: &'a Report, name: &str) -> Option<&'a Measurement> {
     report.measurements.iter().filter(|measurement| measurement.name == name).max_by_key(|found| found.devices)
 }
@@ -70,7 +70,7 @@ impl Level {
                 let word = match (self.wanted, self.is_met_by(found.value)) {
                     (_, true) => "met",
                     (Wanted::Below, false) => "MISSED",
-                    // Fewer were tried, none was refused.
+                    // Fewer were tried and none was refused.
                     (Wanted::AtLeast, false) => "not tried",
                 };
                 format!("{word}: {:.1}{devices}", found.value)

@@ -1,4 +1,4 @@
-//! The way of a report: MQTT into the log at the highest rate; then, at half of it, from the report to a reply of the API.
+//! The path of a report: MQTT into the log at the highest rate; then, at half that rate, from the report to a reply of the API.
 
 use std::time::{Duration, Instant};
 
@@ -19,14 +19,14 @@ use crate::report::{Measurement, Report, per_second, percentile};
 use crate::service::Service;
 use crate::world::World;
 
-/// Pause between two looks for a report in the API.
+/// Pause between two polls of the API for a report.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 const TIMEOUT: Duration = Duration::from_secs(120);
 const STORED_POLL: Duration = Duration::from_millis(5);
 /// How long the load runs before the first sample.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// `count` reports at the highest rate; then `samples` whose way is timed, each of a device that says nothing else.
+/// `count` reports at the highest rate; then `samples` timed reports, each of a device that sends nothing else.
 pub(crate) async fn run(tools: &Tools, count: usize, samples: usize, report: &mut Report) -> Result<()> {
     println!("MQTT reports, {count} of them");
     let world = World::start(tools, "load").await?;
@@ -45,7 +45,7 @@ fn sampled(n: usize) -> String {
     format!("sample-{n}")
 }
 
-/// Each message becomes an event. The ceiling are the same clients on a nats-server of their own, with a consumer that only counts.
+/// Each message becomes an event. The ceiling: the same clients on a separate nats-server, with a consumer that only counts.
 async fn highest_rate(
     tools: &Tools,
     world: &World,
@@ -85,12 +85,12 @@ async fn stored(log: &dyn Log, wanted: u64) -> Result<()> {
     }
 }
 
-/// Reports per second that a consumer gets which does nothing with them, from a nats-server of its own.
+/// Reports per second that a consumer receives if it does nothing with them, from a separate nats-server.
 async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
     let directory = std::env::temp_dir().join(format!("waybill-bench-bare-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let mut nats = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
-    // The first client makes the streams of the MQTT listener.
+    // The first client creates the streams of the MQTT listener.
     let (_client, mut events) = connect(nats.mqtt_listen(), "bench-first");
     while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
     let devices = waybill::serve::connect(&nats.devices_url(), "bench-devices").await?;
@@ -115,7 +115,7 @@ async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
     Ok(per_second(published, elapsed))
 }
 
-/// Times of single reports and of reads while others report at a steady rate.
+/// Times of single reports and of reads, while other devices report at a steady rate.
 async fn half_load(world: &World, service: &Service, rate: f64, samples: usize, report: &mut Report) -> Result<()> {
     let (mqtt, tasks) = (world.stack.nats.mqtt_listen(), Tasks::new());
     start_load(&tasks, mqtt, rate);
@@ -142,7 +142,7 @@ struct Times {
     reads: Vec<Duration>,
 }
 
-/// From publishing a report to seeing it in a reply of the API.
+/// From the publication of a report to its appearance in a reply of the API.
 async fn sample(world: &World, api: &ApiClient, samples: usize) -> Result<Times> {
     let (client, mut events) = connect(world.stack.nats.mqtt_listen(), "bench-latency");
     let driver = Tasks::new();

@@ -1,4 +1,4 @@
-//! Measurements, each beside a ceiling taken in the same run: read the ratio, the machine is noisy.
+//! Measurements, each beside a ceiling taken in the same run. Compare ratios, because the machine is noisy.
 //!
 //! `make bench`, or `cargo run --release -p bench -- project` for one scenario. Each scenario is one file.
 
@@ -32,10 +32,10 @@ use waybill::stack::Tools;
 use baseline::Baseline;
 use report::Report;
 
-/// Runs in which a ratio may be worse than the baseline before that counts.
+/// Runs in which a ratio must be worse than the baseline to count.
 const RUNS_MAX: usize = 3;
 
-/// Slow statements are what is measured: they are no news.
+/// Warnings about slow statements are off: slow statements are expected here.
 const LOG_LEVEL: &str = "warn,sqlx=error";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +87,7 @@ impl Args {
         self.count.unwrap_or(if self.quick { 2_000 } else { 20_000 })
     }
 
-    /// Requests or reports whose times are looked at.
+    /// Number of requests or reports that are timed.
     fn samples(&self) -> usize {
         if self.quick { 50 } else { 300 }
     }
@@ -96,7 +96,7 @@ impl Args {
         self.devices.unwrap_or(if self.quick { 2_000 } else { 100_000 })
     }
 
-    /// Sizes of campaigns: several show how the time per device grows.
+    /// Sizes of campaigns. Several sizes show how the time per device grows.
     fn campaigns(&self) -> Vec<usize> {
         match self.devices {
             Some(devices) => vec![devices],
@@ -128,14 +128,14 @@ async fn main() -> Result<()> {
 async fn measure_and_print(args: &Args) -> Result<Report> {
     let mut report = Report::default();
     let measured = measure(args, &mut report).await;
-    // What was measured before a failure is kept.
+    // Keeps what was measured before a failure.
     report.write_json(&args.json)?;
     report.print_growth();
     levels::print(&report);
     measured.map(|()| report)
 }
 
-/// Something else may have disturbed a run: what is worse than the baseline is measured again.
+/// Something else may have disturbed a run, so scenarios that are worse than the baseline are measured again.
 async fn compare(args: &Args, baseline: Baseline, mut measured: Baseline) -> Result<()> {
     for _ in 1..RUNS_MAX {
         let faults = baseline.faults(&measured);

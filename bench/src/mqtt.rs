@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fleet::TENANT;
 
-/// Connections that publish; each speaks for its share of the devices.
+/// Connections that publish, each for its share of the devices.
 pub(crate) const CONNECTIONS: usize = 8;
-/// So many devices that none of them says more than it is listened to.
+/// With this many devices none of them is throttled.
 pub(crate) const DEVICES: usize = 4_000;
-/// Messages of one connection that the broker hasn't acknowledged.
+/// Messages of one connection that the broker hasn't acknowledged yet.
 const UNACKNOWLEDGED_MAX: usize = 100;
 /// Pause between two portions of a steady load.
 const PORTION: Duration = Duration::from_millis(10);
-/// Messages and requests that a client keeps.
+/// Messages and requests that a client buffers.
 const CAPACITY: usize = 256;
 
 pub(crate) fn connect(mqtt: SocketAddr, id: &str) -> (AsyncClient, EventLoop) {
@@ -28,7 +28,7 @@ pub(crate) fn connect(mqtt: SocketAddr, id: &str) -> (AsyncClient, EventLoop) {
     AsyncClient::builder(options).capacity(CAPACITY).build()
 }
 
-/// Says that a device is online since this boot: each new one becomes an event.
+/// Publishes that a device is online since this boot: each new boot becomes an event.
 pub(crate) fn report(client: &AsyncClient, device: &str, boot: &str, version: &str) -> Result<()> {
     let status =
         json!({"status": "online", "session": format!("s-{device}"), "boot_id": boot, "firmware_version": version});
@@ -69,7 +69,7 @@ pub(crate) fn start_load(tasks: &Tasks, mqtt: SocketAddr, rate: f64) {
 
 async fn publish_steadily(mqtt: SocketAddr, connection: usize, rate: f64, stop: CancellationToken) -> Result<()> {
     let (client, mut events) = connect(mqtt, &format!("bench-load-{connection}"));
-    // Never given up half-way: a poll that is dropped loses what it has read.
+    // A poll is never cancelled: it would lose what it has read.
     let driving = async {
         loop {
             events.poll().await?;
@@ -82,7 +82,7 @@ async fn publish_steadily(mqtt: SocketAddr, connection: usize, rate: f64, stop: 
         loop {
             ticks.tick().await;
             due += rate * PORTION.as_secs_f64();
-            // What the client can't keep is left out: then the broker is too slow, and the latency says so.
+            // Messages that the client can't buffer are left out. Then the broker is too slow, which shows in the latency.
             while (sent as f64) < due {
                 next_report(&client, connection, sent, "l").ok();
                 sent += 1;

@@ -1,4 +1,4 @@
-//! Plays campaigns straight into the log, at full speed: what planner, slots and devices would do, without any of them.
+//! Writes campaigns straight into the log at full speed: the commands of planner, process managers and devices, without these.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::release::{CONCURRENT, Release};
 const MANAGER: &str = "process-manager:rollout";
 
 impl Fleet {
-    /// A campaign over some devices: plan, grants, and the updates of those that are online, up to the given number.
+    /// A campaign over some devices: plan, grants, and the updates of the online ones, up to the given number.
     pub(crate) async fn play(&self, name: &str, devices: Range<usize>, updates_max: usize) -> Result<CampaignId> {
         let release = self.release(name).await?;
         self.start(&release).await?;
@@ -104,7 +104,7 @@ fn slot(entry: &PlanEntry) -> SlotGrant {
     SlotGrant { device: entry.device.clone(), wave: entry.wave, rank: entry.rank }
 }
 
-/// As the process manager asks for it.
+/// The request of the process manager.
 fn update_request(release: &Release) -> UpdateRequest {
     UpdateRequest {
         firmware: release.facts.clone(),

@@ -1,4 +1,4 @@
-//! Single devices over many connections, beside a bare prepared SELECT by primary key through a pool of the same size.
+//! Single devices over many connections, beside a prepared SELECT by primary key through a pool of the same size.
 
 use std::future::Future;
 use std::time::Instant;
@@ -15,10 +15,10 @@ use crate::world::World;
 
 /// Connections to the API, and to PostgreSQL for the ceiling.
 const CONNECTIONS: u32 = 32;
-/// Most reads of each kind, and most of each device.
+/// Most reads of each kind, and most reads of each device.
 const READS_MAX: usize = 20_000;
 const READS_PER_DEVICE: usize = 2;
-/// Walks over all devices and looks like no order at all: a prime.
+/// A prime step visits all devices in an order that looks random.
 const STRIDE: usize = 7_919;
 
 pub(crate) async fn run(world: &World, service: &Service, devices: usize, report: &mut Report) -> Result<()> {
@@ -55,7 +55,7 @@ pub(crate) async fn run(world: &World, service: &Service, devices: usize, report
     Ok(())
 }
 
-/// Rows per second, one a statement, with bodies about as large as a device's.
+/// Rows per second with one row a statement, with bodies about as large as a device's.
 async fn bare_selects(world: &World, devices: usize, reads: usize) -> Result<f64> {
     let pool = PgPoolOptions::new()
         .min_connections(CONNECTIONS)
@@ -83,7 +83,7 @@ async fn select(pool: &PgPool, id: i64) -> Result<()> {
     body.map(drop).context("a row is missing")
 }
 
-/// Does something many times, as many at once as there are connections; returns how often a second.
+/// Runs something many times, once per connection at the same time; returns the rate per second.
 async fn rate<Fut: Future<Output = Result<()>>>(count: usize, each: impl Fn(usize) -> Fut) -> Result<f64> {
     let began = Instant::now();
     futures::stream::iter((0..count).map(each))

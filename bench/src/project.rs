@@ -1,6 +1,6 @@
-//! Events into read models: from a log that is there (catching up), while it is written (live), and anew (rebuild).
+//! Events into read models: from an existing log (catching up), while it is written (live), and from its beginning (rebuild).
 //!
-//! The events are those of a fleet and of campaigns over it, played by the domain's own rules: registrations, statuses, a plan, grants,
+//! The events are those of a fleet and of campaigns over it, produced by the domain's own rules: registrations, statuses, a plan, grants,
 //! and updates from queued to confirmed, some with a failure.
 
 use std::ops::Range;
@@ -23,7 +23,7 @@ use crate::world::{READ_SIDE, ReadSide, World};
 const CAMPAIGN_SHARE: usize = 4;
 const LIMIT: &str = "reading, changing and writing the rows of all models in PostgreSQL";
 
-/// Records that one measurement is about.
+/// Records of one measurement.
 struct Stretch {
     from: u64,
     head: u64,
@@ -54,7 +54,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
     Ok(())
 }
 
-/// Writes events while no projection runs, then times them until they stand for all of it.
+/// Writes events while no projection runs, then times the projections until they have applied all of them.
 async fn catch_up(
     world: &World,
     fleet: &Fleet,
@@ -76,7 +76,7 @@ async fn catch_up(
     let written = tables::writes(&url).await?;
     let watched = world.watched(&[READ_SIDE]);
     watched.forget_peaks();
-    // What the bench itself holds after writing the events.
+    // Memory that the bench itself uses after it has written the events.
     let held_mib = watched.memory_mib().remove(THIS).unwrap_or_default();
     let (began, before) = (Instant::now(), watched.cpu());
     let read_side = ReadSide::start(world).await?;
@@ -92,7 +92,7 @@ async fn catch_up(
     Ok(())
 }
 
-/// Writes events while the projections run; then rebuilds each read model from the whole log.
+/// Writes events while the projections run, then rebuilds each read model from the whole log.
 async fn live(world: &World, fleet: &Fleet, devices: usize, share: Range<usize>, report: &mut Report) -> Result<()> {
     let read_side = ReadSide::start(world).await?;
     let from = fleet.head().await?;

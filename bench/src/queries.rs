@@ -1,4 +1,4 @@
-//! The API over a large fleet: registering it in bulk, then reading it with a campaign behind it.
+//! The API over a large fleet: bulk registration, then reads after a campaign.
 
 use std::time::{Duration, Instant};
 
@@ -21,19 +21,19 @@ use crate::world::World;
 
 /// Devices of one bulk request.
 const BULK_DEVICES: usize = 5_000;
-/// Bulk requests under way at the same time.
+/// Bulk requests in flight.
 const BULK_REQUESTS: usize = 2;
 /// One device in this number has been through an update.
 const UPDATED_SHARE: usize = 4;
-/// Requests right after the registration: how the first ones fare.
+/// Requests right after the registration, which measure the first reads.
 const FIRST_SAMPLES: usize = 20;
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Records that a device has at most, on average.
 const RECORDS_PER_DEVICE: usize = 4;
-/// In the paths of queries: the campaign, and a device that has been through its update.
+/// Placeholders in the paths of queries: the campaign, and a device that has been through its update.
 const CAMPAIGN: &str = "{campaign}";
 const DEVICE: &str = "{device}";
-/// What is read, by name.
+/// The queries, by name.
 const QUERIES: [(&str, &str); 8] = [
     ("devices", "/devices?limit=50"),
     ("devices_by_version", "/devices?firmware_version=%3C2.0.0&limit=50"),
@@ -69,7 +69,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, samples: usize, report: &
     Ok(())
 }
 
-/// Registers everybody by bulk requests.
+/// Registers all devices by bulk requests.
 async fn register(world: &World, service: &Service, devices: usize, report: &mut Report) -> Result<()> {
     let url = world.stack.postgres.url();
     let (watched, disk_before) = (service.watched(world), tables::disk_bytes(&url).await?);
@@ -86,7 +86,7 @@ async fn register(world: &World, service: &Service, devices: usize, report: &mut
     visible(service, last, patience(devices)).await?;
     let visible = replied.elapsed();
     let used = watched.cpu().since(&before);
-    // The same moment for all: nothing has been read yet.
+    // The same instant for all: nothing has been read yet.
     let first = Sampled::take(world, service, "/devices?limit=50", FIRST_SAMPLES).await?;
     let rate = Measurement::rate("queries.bulk_registration", devices, registering, "devices/s");
     report.add(rate.devices(devices).cpu(&used, devices).memory(watched.memory_mib()));
@@ -113,7 +113,7 @@ async fn register_some(service: &Service, first: usize, count: usize) -> Result<
     Ok(reply)
 }
 
-/// Waits until a list of devices stands for a position.
+/// Waits until a list of devices reflects a position.
 async fn visible(service: &Service, position: &str, patience: Duration) -> Result<()> {
     let began = Instant::now();
     while service.api.get(&format!("/devices?limit=1&min_position={position}")).await.is_err() {
@@ -123,7 +123,7 @@ async fn visible(service: &Service, position: &str, patience: Duration) -> Resul
     Ok(())
 }
 
-/// Writes a campaign over everybody to the log, some of whom have been through their update; it is paused. Returns its id.
+/// Writes a paused campaign over all devices to the log. Some devices have been through their update. Returns its id.
 async fn play(world: &World, devices: usize) -> Result<String> {
     let tasks = Tasks::new();
     let fleet = Fleet::new(EventStore::new(world.log(&tasks).await?))?;
@@ -135,7 +135,7 @@ async fn play(world: &World, devices: usize) -> Result<String> {
     Ok(campaign.to_string())
 }
 
-/// Times of one request, sorted, with what they cost.
+/// Times of one request, sorted, with their cost.
 struct Sampled {
     times: Vec<Duration>,
     cpu: crate::cpu::Cpu,
@@ -158,7 +158,7 @@ impl Sampled {
         for percent in [50.0, 99.0] {
             let measurement = Measurement::time(format!("{name}.p{percent}"), percentile(&self.times, percent));
             let measurement = measurement.devices(devices);
-            // Once is enough.
+            // The CPU cost is reported once.
             let last = percent > 50.0;
             report.add(if last { measurement.cpu(&self.cpu, self.times.len()) } else { measurement });
         }

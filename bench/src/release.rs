@@ -1,4 +1,4 @@
-//! A firmware and a campaign for a fleet, as commands through the executor: what an operator does over the API.
+//! A firmware and a campaign for a fleet, as commands through the executor: the work of an operator over the API.
 
 use anyhow::{Context, Result};
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, WaveSpec};
@@ -12,9 +12,9 @@ use runtime::clock;
 
 use crate::fleet::{Fleet, MODEL, NEW_VERSION, actor};
 
-/// Bytes of the image that nobody downloads.
+/// Bytes of the image, which no device downloads.
 const IMAGE_BYTES: u64 = 1_048_576;
-/// Updates of the campaign at the same time.
+/// Concurrent updates of the campaign.
 pub(crate) const CONCURRENT: u32 = 500;
 
 /// The firmware and the campaign that takes it to all devices.
@@ -25,7 +25,7 @@ pub(crate) struct Release {
 }
 
 impl Fleet {
-    /// Registers the firmware and drafts a campaign over everybody, in one wave.
+    /// Registers the firmware and drafts a campaign over all devices, in one wave.
     pub(crate) async fn release(&self, name: &str) -> Result<Release> {
         let firmware_id = FirmwareId::derive(&self.tenant, MODEL, "firmware", NEW_VERSION);
         let key = Key::<Firmware>::new(&self.tenant, &firmware_id);
@@ -39,7 +39,7 @@ impl Fleet {
         Ok(Release { campaign, spec, facts })
     }
 
-    /// Starts the campaign; it is then in planning.
+    /// Starts the campaign, which is in planning then.
     pub(crate) async fn start(&self, release: &Release) -> Result<()> {
         let firmware = Key::<Firmware>::new(&self.tenant, &release.spec.firmware_id);
         self.operate(&firmware, FirmwareCommand::Pin { campaign: release.campaign }).await?;
@@ -86,7 +86,7 @@ fn register() -> FirmwareCommand {
 }
 
 fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
-    let threshold = |percent| Threshold::new(percent).context("a threshold is 0 to 100");
+    let threshold = |percent| Threshold::new(percent).context("a threshold must be 0 to 100");
     Ok(CampaignSpec {
         name: Sealed::from(name.to_owned()),
         description: None,

@@ -1,6 +1,6 @@
-//! What was measured: one line per measurement on standard output, and all of them as JSON.
+//! Results of measurements: one line per measurement on standard output, and all of them as JSON.
 //!
-//! The machine is noisy, so each rate stands beside a ceiling that was taken in the same run; the ratio of the two is what can be compared
+//! The machine is noisy, so each rate is printed beside a ceiling from the same run. Only the ratio of the two can be compared
 //! between runs.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use crate::cpu::Cpu;
 
-/// What could be reached at most, measured in the same run.
+/// The best possible result, measured in the same run.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Ceiling {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
-    /// Of the measurement to the ceiling: higher is better.
+    /// Ratio of the measurement to the ceiling: higher is better.
     pub(crate) ratio: f64,
 }
 
@@ -57,7 +57,7 @@ impl Measurement {
         }
     }
 
-    /// So many things in this time.
+    /// A number of items in this time.
     pub(crate) fn rate(name: impl Into<String>, count: usize, elapsed: Duration, unit: &'static str) -> Self {
         Self::new(name, per_second(count, elapsed), unit)
     }
@@ -73,14 +73,14 @@ impl Measurement {
         self
     }
 
-    /// A rate that can't be passed.
+    /// Sets the highest possible rate.
     #[must_use]
     pub(crate) fn ceiling(mut self, name: &'static str, value: f64) -> Self {
         self.ceilings.push(Ceiling { name, value, ratio: self.value / value });
         self
     }
 
-    /// A time that can't be undercut.
+    /// Sets the lowest possible time.
     #[must_use]
     pub(crate) fn floor(mut self, name: &'static str, value: Duration) -> Self {
         let value = value.as_secs_f64() * 1_000.0;
@@ -144,7 +144,7 @@ fn listed(values: &BTreeMap<String, f64>, digits: usize, unit: &str) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Everything measured in a run.
+/// All measurements of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) measurements: Vec<Measurement>,
@@ -157,7 +157,7 @@ impl Report {
         self.measurements.push(measurement);
     }
 
-    /// Prints how what was measured over several sizes has grown.
+    /// Prints how measurements over several sizes have grown.
     pub(crate) fn print_growth(&self) {
         let mut sizes: BTreeMap<&str, Vec<(usize, &Measurement)>> = BTreeMap::new();
         for measurement in &self.measurements {

@@ -1,6 +1,6 @@
-//! Waybill as a process of its own, all parts in it, so that its CPU time and memory are its alone.
+//! Waybill as a separate process with all parts, so that its CPU time and memory are measured alone.
 //!
-//! The process is this very program, called by another name: so there is no second binary that could be older.
+//! The process runs this program with another argument, so there is no second binary that could be older.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::cpu::Watched;
 use crate::fleet::TENANT;
 use crate::world::World;
 
-/// First argument of a call that serves.
+/// First argument of a call that runs Waybill.
 const SERVE: &str = "serve-for-bench";
 /// Name of the process in reports.
 pub(crate) const WAYBILL: &str = "waybill";
@@ -29,7 +29,7 @@ struct Served {
     serve: ServeArgs,
 }
 
-/// The settings, when this process was called to serve.
+/// The settings, if this process was called to run Waybill.
 pub(crate) fn serve_args() -> Option<ServeArgs> {
     let mut given = std::env::args();
     let program = given.next()?;
@@ -43,7 +43,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts it against the servers of a world, and returns when it is ready.
+    /// Starts it with the servers of a world, and returns when it is ready.
     pub(crate) async fn start(world: &World) -> Result<Self> {
         let http = format!("127.0.0.1:{}", free_port()?);
         let (stack, data) = (&world.stack, world.directory().join("service"));

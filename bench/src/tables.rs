@@ -1,11 +1,11 @@
-//! What PostgreSQL counts of its tables: how many updates touched no index, and how much disk they take.
+//! Statistics of PostgreSQL's tables: how many updates touched no index, and their size on disk.
 
 use anyhow::Result;
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// After this time an idle connection has told PostgreSQL what it did.
+/// An idle connection has reported its statistics after this time.
 const STATISTICS_DELAY: Duration = Duration::from_millis(1_500);
 
 /// Rows of a table that were written.
@@ -30,7 +30,7 @@ pub(crate) async fn writes(database_url: &str) -> Result<BTreeMap<String, Writes
     Ok(tables.collect())
 }
 
-/// Prints the share of heap-only updates of each table since `before`: the rest wrote every index of the table.
+/// Prints the share of heap-only updates of each table since `before`. All other updates wrote every index of the table.
 pub(crate) fn print_heap_only(before: &BTreeMap<String, Writes>, after: &BTreeMap<String, Writes>) {
     println!("    rows written since the projections started, and updates that touched no index:");
     for (table, now) in after {
@@ -48,12 +48,12 @@ pub(crate) fn print_heap_only(before: &BTreeMap<String, Writes>, after: &BTreeMa
     }
 }
 
-/// Prints how much disk each table takes for a row, with its indexes and what is stored beside it.
+/// Prints the disk space of each table per row, with its indexes and its out-of-line values.
 pub(crate) async fn print_disk(database_url: &str) -> Result<()> {
     let mut postgres = PgConnection::connect(database_url).await?;
     println!("    disk of the largest tables, with their indexes:");
     for table in ["records", "events", "devices", "updates", "rollout_members"] {
-        // There may be none of this name, or a view.
+        // A table of this name may be missing, or be a view.
         let rows: Option<i64> = sqlx::query_scalar(
             "SELECT n_live_tup FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname = $1",
         )

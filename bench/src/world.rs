@@ -1,4 +1,4 @@
-//! Servers of a scenario's own, and the parts of Waybill that it runs against them.
+//! Separate servers for each scenario, and the parts of Waybill that run against them.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -18,15 +18,15 @@ use crate::cpu::Watched;
 
 /// Replicas of the streams: each scenario has one nats-server.
 const REPLICAS: usize = 1;
-/// Threads of a part. The machine's cores are shared by all parts and all servers.
+/// Threads of a part. All parts and servers share the machine's cores.
 const PART_THREADS: usize = 2;
 
-/// Name of the part that keeps the read models.
+/// Name of the part that runs the projections.
 pub(crate) const READ_SIDE: &str = "read side";
-/// Name of the part that has the executor and the process managers.
+/// Name of the part that runs the executor and the process managers.
 pub(crate) const MANAGERS: &str = "managers";
 
-/// nats-server and PostgreSQL with empty data of their own, and the read models' tables.
+/// nats-server and PostgreSQL with empty data, and the read models' tables.
 pub(crate) struct World {
     pub(crate) stack: Stack,
     directory: PathBuf,
@@ -49,7 +49,7 @@ impl World {
         &self.directory
     }
 
-    /// A connection of its own to the log.
+    /// A separate connection to the log.
     pub(crate) async fn log(&self, tasks: &Tasks) -> Result<Arc<dyn Log>> {
         connect(&self.stack.nats.waybill_url(), tasks).await.map(|(log, _)| log)
     }
@@ -75,7 +75,7 @@ async fn connect(url: &str, tasks: &Tasks) -> Result<(Arc<dyn Log>, Telemetry)> 
     Ok((Arc::new(JetStreamLog::connect(client, tasks).await?), telemetry))
 }
 
-/// A part of Waybill on an async runtime of its own, so that its CPU time can be told from others'.
+/// A part of Waybill on a separate async runtime, so that its CPU time can be measured.
 pub(crate) struct Part {
     runtime: Option<Runtime>,
 }
@@ -115,13 +115,13 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Waiting for its threads isn't allowed in async code.
+            // Async code must not wait for threads.
             runtime.shutdown_background();
         }
     }
 }
 
-/// All projections, wired as `waybill serve` does it, on a runtime of their own.
+/// All projections, set up as by `waybill serve`, on a separate runtime.
 pub(crate) struct ReadSide {
     part: Part,
     tasks: Tasks,
@@ -132,7 +132,7 @@ pub(crate) struct ReadSide {
 }
 
 impl ReadSide {
-    /// Starts them and returns when they have their tables.
+    /// Starts them, and returns when they have their tables.
     pub(crate) async fn start(world: &World) -> Result<Self> {
         let part = Part::new(READ_SIDE)?;
         let (nats, database) = (world.stack.nats.waybill_url(), world.stack.postgres.url());
@@ -156,7 +156,7 @@ impl ReadSide {
         Ok(all.filter(|name| name != projections::PRESENCE).collect())
     }
 
-    /// Waits until what shows a campaign's progress stands for all records up to a position: everything but the archive.
+    /// Waits until the read models that show a campaign's progress reflect all records up to a position: all but the archive.
     pub(crate) async fn show(&self, position: u64, timeout: Duration) -> Result<()> {
         let mut names = self.names().await?;
         names.retain(|name| name != projections::ARCHIVE);
@@ -168,7 +168,7 @@ impl ReadSide {
         Ok(self.projections.wait_for(&names, position, timeout).await?)
     }
 
-    /// Waits until every read model stands for all records up to a position, none of them set apart.
+    /// Waits until every read model reflects all records up to a position, with no record parked.
     pub(crate) async fn reach(&self, position: u64, timeout: Duration) -> Result<()> {
         self.wait_for(&self.names().await?, position, timeout).await?;
         let parked: usize = self.projections.status().await?.iter().map(|status| status.parked).sum();
@@ -189,8 +189,8 @@ impl ReadSide {
     }
 }
 
-/// The log, its executor and the process managers, wired as `waybill serve` does it, on a runtime of their own. Whoever else sends
-/// commands shares the executor and its cache, as the bridge does.
+/// The log, its executor and the process managers, set up as by `waybill serve`, on a separate runtime. Other senders of
+/// commands share the executor and its cache, as the bridge does.
 pub(crate) struct Managers {
     part: Part,
     tasks: Tasks,
