@@ -168,7 +168,7 @@ fn events_of(commands: &[C]) -> Vec<CampaignEvent> {
     events
 }
 
-/// `+` with the names of the events, `=` for a command that is already true, or the code of the rejection.
+/// `+` with the names of the events, `=` for a command that changes nothing, or the code of the rejection.
 fn answer(past: &[C], command: C) -> String {
     let command = Timed { now: DateTime::UNIX_EPOCH, command };
     let decided = TestFramework::<Campaign>::with(()).given(events_of(past)).when(command).inspect_result();
@@ -228,7 +228,7 @@ finish        !campaign_unknown -         !campaign_unknown -                   
 ";
 
 #[test]
-fn each_command_has_in_each_status_the_effect_in_the_chart() {
+fn each_command_has_the_effect_in_the_chart_in_each_status() {
     let rows: Vec<Vec<&str>> = CHART.trim().lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.len(), commands().len());
     for (row, (name, command)) in rows.iter().zip(commands()) {
@@ -292,7 +292,7 @@ fn cell(answer: &str) -> String {
     }
 }
 
-/// Where the status admits it, with a first wave that is completed and a second that waits for an operator.
+/// If the status allows it, with a completed first wave and a second wave that waits for an operator.
 fn at_manual_gate(status: S) -> Vec<C> {
     let mut waits = spec(&[10, 100]);
     waits.waves[0].advance = Advance::Manual;
@@ -349,12 +349,12 @@ fn a_wave_opens_the_next_after_its_soak() {
     assert_eq!(answer(&soaking, pass(1)), "=");
     assert_eq!(answer(&soaking, complete(1)), "wave_completed wave_opened");
     let second = [soaking, vec![complete(1)]].concat();
-    assert_eq!(answer(&second, complete(1)), "=", "a decision on the wave before comes late");
+    assert_eq!(answer(&second, complete(1)), "=", "a decision on the previous wave is late");
     assert_eq!(answer(&[second, vec![pass(2)]].concat(), complete(2)), "wave_completed");
 }
 
 #[test]
-fn a_broken_soak_begins_anew() {
+fn a_broken_soak_starts_again() {
     let broken = [way_to(S::Running), vec![pass(1), C::BreakSoak { wave: 1, evidence: Evidence::default() }]].concat();
     assert_eq!(answer(&broken, complete(1)), "=");
     assert_eq!(answer(&broken, pass(1)), "gate_passed");
@@ -376,7 +376,7 @@ fn a_closed_gate_opens_only_when_the_failures_are_accepted() {
     assert_eq!(answer(&closed, resume(false)), "!gate_still_closed");
     assert_eq!(answer(&closed, resume(true)), "resumed");
     let resumed = [closed, vec![resume(true)]].concat();
-    assert_eq!(answer(&resumed, complete(1)), "=", "the soak begins anew");
+    assert_eq!(answer(&resumed, complete(1)), "=", "the soak starts again");
     assert_eq!(answer(&resumed, pass(1)), "gate_passed");
     let by_operator = [way_to(S::Paused), vec![close_gate()]].concat();
     assert_eq!(answer(&by_operator, resume(false)), "resumed", "an operator's pause isn't a gate's");

@@ -1,4 +1,4 @@
-//! Given/when/then tables and properties of the Device aggregate. Events are compared by what they say in short: [`said`].
+//! Given/when/then tables and properties of the Device aggregate. Events are compared in short form: [`said`].
 
 mod clocks;
 mod order;
@@ -26,7 +26,7 @@ use crate::values::{FIRMWARE_COMPONENT, Priority, Sha256Digest};
 
 pub(super) const CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(0xca));
 pub(super) const OTHER_CAMPAIGN: CampaignId = CampaignId(Uuid::from_u128(0xcb));
-/// Far enough for every waiting clock of the tables.
+/// Later than the end of every waiting clock in the tables.
 pub(super) const LATER_S: i64 = 1_000_000;
 
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
@@ -144,14 +144,14 @@ pub(super) fn cancel(ordinal: u32) -> DeviceCommand {
     DeviceCommand::CancelUpdate { ordinal }
 }
 
-/// Of somebody who knows the update as it is when this is told.
+/// Sent with the present state of the update.
 pub(super) fn expire(ordinal: u32, attempt: u16, phase: Phase, clock: Clock) -> DeviceCommand {
     DeviceCommand::Expire { ordinal, attempt, phase, clock, seq: AS_IT_IS }
 }
 
 const AS_IT_IS: u64 = u64::MAX;
 
-/// The command with what its sender is to know of the device.
+/// The command with the sequence of its update filled in.
 pub(super) fn informed(device: &Device, mut command: DeviceCommand) -> DeviceCommand {
     if let DeviceCommand::Expire { ordinal, seq, .. } = &mut command
         && *seq == AS_IT_IS
@@ -176,7 +176,7 @@ pub(super) fn dispatched() -> Vec<DeviceCommand> {
     [online(), vec![update_to("2.0.0")]].concat()
 }
 
-/// Dispatched, and reported in order up to that word.
+/// Dispatched, and reported in order up to that status.
 pub(super) fn working(until: ReportStatus) -> Vec<DeviceCommand> {
     use ReportStatus as S;
     let words = [S::Received, S::Downloading, S::Verifying, S::Installing, S::Rebooting];
@@ -184,7 +184,7 @@ pub(super) fn working(until: ReportStatus) -> Vec<DeviceCommand> {
     [dispatched(), words[..count].iter().map(|word| says(*word)).collect()].concat()
 }
 
-/// The facts that commands in a row leave, all at second 0. Each must be taken.
+/// The events of commands in a row, all at second 0. Each command must be accepted.
 pub(super) fn events_of(commands: &[DeviceCommand]) -> Vec<DeviceEvent> {
     let mut device = Device::default();
     let mut events = vec![];
@@ -206,7 +206,7 @@ pub(super) fn state_of(commands: &[DeviceCommand]) -> Device {
 pub(super) struct Given(Vec<DeviceEvent>);
 pub(super) struct Then(Result<Vec<DeviceEvent>, Rejection>);
 
-/// A device with the past that these commands left.
+/// A device with the events of these commands.
 pub(super) fn given(past: Vec<DeviceCommand>) -> Given {
     Given(events_of(&past))
 }
@@ -250,7 +250,7 @@ impl Then {
     }
 }
 
-/// An event in short: its name, ordinal and attempt, and the word that matters.
+/// An event in short form: its name, ordinal, attempt, and the word that matters.
 pub(super) fn said(event: &DeviceEvent) -> String {
     use DeviceEvent as E;
     let name = event.type_name();

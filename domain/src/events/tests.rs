@@ -45,7 +45,7 @@ fn every_event_type_and_schema_has_its_golden_file() {
 }
 
 #[test]
-fn every_golden_file_is_of_a_known_type_and_reads_back_the_same() {
+fn every_golden_file_has_a_known_type_and_reads_back_unchanged() {
     let known: BTreeSet<&str> = catalogue().iter().flat_map(|(_, types)| types.iter().map(|(name, _)| *name)).collect();
     for (name, json) in golden_files() {
         let kind = json["type"].as_str().expect("a type");
@@ -78,7 +78,7 @@ fn type_name(event: &AnyEvent) -> String {
     }
 }
 
-/// What each event means. A type without a line here fails the test.
+/// What each event means. An event type without a line here fails the test.
 const MEANINGS: &str = include_str!("meanings.txt");
 
 fn meaning(name: &str) -> &'static str {

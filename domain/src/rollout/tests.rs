@@ -34,7 +34,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
     }
 }
 
-/// So many devices, of which so many were reached and settled: confirmed or failed.
+/// Number of devices, and of those that were reached and settled: confirmed or failed.
 pub(super) fn settled(enrolled: u32, confirmed: u32, failed: u32) -> Counts {
     Counts {
         enrolled,

@@ -9,7 +9,11 @@ use crate::device::Exclusion;
 #[test]
 fn a_running_campaign_takes_new_values_and_checks_them() {
     let running = way_to(S::Running);
-    assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(50))), "=", "as it was");
+    assert_eq!(
+        answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(50))),
+        "=",
+        "an unchanged value"
+    );
     assert_eq!(answer(&running, adjust(|changes| changes.max_concurrent_updates = Some(0))), "!invalid");
     assert_eq!(answer(&running, adjust(|changes| changes.ends_at = Change::Set(DateTime::UNIX_EPOCH))), "!invalid");
     let odd = "+10000-01-01T00:00:00Z".parse().unwrap();
@@ -117,7 +121,7 @@ fn refusal(past: &[C], command: &C) -> String {
 }
 
 #[test]
-fn a_wave_that_is_opened_too_early_says_why_not() {
+fn the_rejection_of_an_early_wave_names_the_reason() {
     let mut soaks = spec(&[10, 100]);
     soaks.soak_minutes = 30;
     let running = vec![C::Create { id: campaign_id(), spec: Box::new(soaks) }, start(), record_plan()];
@@ -136,7 +140,7 @@ fn force_opens_the_next_wave_early_but_never_past_a_closed_gate() {
     assert_eq!(forced(&running), opened(true), "its gate is undecided");
     let soaking = [running.clone(), vec![pass(1)]].concat();
     assert_eq!(forced(&soaking), opened(true), "it soaks");
-    assert_eq!(forced(&at_manual_gate(S::Running)), opened(false), "it is its time");
+    assert_eq!(forced(&at_manual_gate(S::Running)), opened(false), "the wave is due");
     assert_eq!(answer(&running, force(3)), "!wave_not_due");
     let closed = [running, vec![close_gate()]].concat();
     assert_eq!(answer(&closed, force(2)), "!illegal_in_state");

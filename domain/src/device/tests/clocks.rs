@@ -1,4 +1,4 @@
-//! Cancelling in each phase, and each clock in each phase, with current and stale knowledge.
+//! Cancelling in each phase, and each clock in each phase, with current and stale state.
 
 use ReportStatus as S;
 
@@ -22,7 +22,7 @@ fn staged() -> Vec<DeviceCommand> {
 }
 
 #[test]
-fn cancelling_depends_on_how_far_the_device_is() {
+fn the_effect_of_a_cancel_depends_on_the_phase() {
     given([registered(), vec![update_to("2.0.0")]].concat()).when(cancel(1)).then(&["update.cancelled 1/0"]);
     for past in
         [dispatched(), deferred(), working(S::Received), working(S::Downloading), working(S::Verifying), staged()]
@@ -47,7 +47,7 @@ fn a_cancelled_update_makes_room_for_the_next() {
 }
 
 #[test]
-fn while_cancelling_the_devices_report_decides() {
+fn the_devices_report_decides_while_cancelling() {
     given(cancelling()).when(says(S::CancelRefused)).then(&["update.cancel_refused 1/1"]);
     given(cancelling()).when(says(S::Installing)).then(&["update.cancel_refused 1/1", "update.installing 1/1"]);
     given(cancelling()).when(says(S::Verifying)).then(&[]);
@@ -119,7 +119,7 @@ fn silence_ends_an_attempt_and_after_the_last_one_the_update() {
 }
 
 #[test]
-fn a_dispatch_without_an_answer_is_taken_back_and_the_device_counts_as_offline() {
+fn an_unanswered_dispatch_is_withdrawn_and_the_device_counts_as_offline() {
     given(campaign_update())
         .when(expire(1, 1, Phase::Dispatched, Clock::Phase))
         .then(&["update.waiting 1/1 unresponsive", "device.went_offline silence"]);
@@ -128,7 +128,7 @@ fn a_dispatch_without_an_answer_is_taken_back_and_the_device_counts_as_offline()
 }
 
 #[test]
-fn after_a_deferral_an_own_update_goes_on_and_a_campaigns_waits_for_a_slot() {
+fn after_a_deferral_an_operators_update_goes_on_and_a_campaigns_waits_for_a_slot() {
     let over = || expire(1, 1, Phase::Deferred, Clock::Phase);
     given(deferred()).when_at(60, over()).then(&["update.dispatched 1/1"]);
     given(deferred()).when_at(59, over()).then(&[]);
@@ -157,7 +157,7 @@ fn a_clock_has_no_effect_after_a_later_event_of_the_update() {
 }
 
 #[test]
-fn a_reachable_device_that_never_answers_gets_its_command_less_and_less_often() {
+fn a_reachable_device_that_never_answers_gets_its_command_ever_less_often() {
     let mut device = state_of(&online());
     let (mut now, mut events) = (0, 0);
     device.decide(at(0), &grant(1)).unwrap().iter().for_each(|event| device.apply(event));
@@ -200,7 +200,7 @@ fn endless_deferrals_expire_the_update() {
 }
 
 #[test]
-fn an_own_update_past_its_waiting_time_is_not_sent() {
+fn an_operators_update_past_its_waiting_time_is_not_sent() {
     given([registered(), vec![update_to("2.0.0")]].concat()).when_at(LATER_S, status("b1", "1.0.0")).then(&[
         "device.came_online",
         "device.versions_reported",

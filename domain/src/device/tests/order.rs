@@ -1,4 +1,4 @@
-//! Messages of a device have an order: a message that is older than one that was applied is late, however often it is delivered.
+//! Messages of a device have an order: a message that is older than an applied one is late, however often it is delivered.
 
 use ReportStatus as S;
 
@@ -22,7 +22,7 @@ pub(super) fn nth(sequence: u64, message: DeviceCommand) -> DeviceCommand {
     message.arrived(place(topic, sequence))
 }
 
-/// The same while an older message of its topic is still on its way.
+/// The same, while an older message of its topic isn't processed yet.
 pub(super) fn overtaking(sequence: u64, message: DeviceCommand) -> DeviceCommand {
     let mut message = nth(sequence, message);
     if let DeviceCommand::ReportPresence { arrival, .. } | DeviceCommand::ReportInfo { arrival, .. } = &mut message {
@@ -31,7 +31,7 @@ pub(super) fn overtaking(sequence: u64, message: DeviceCommand) -> DeviceCommand
     message
 }
 
-/// At work on 2.0.0 since message 10.
+/// Working on 2.0.0 since message 10.
 fn installing() -> Vec<DeviceCommand> {
     [online(), vec![update_to("2.0.0"), nth(10, says(S::Installing))]].concat()
 }
@@ -80,7 +80,7 @@ fn a_late_status_is_recorded_once_and_sets_no_device_online() {
 }
 
 #[test]
-fn late_messages_are_remembered_within_bounds() {
+fn the_list_of_late_messages_is_bounded() {
     let mut past = vec![register(), nth(900, status("b0", "1.0.0"))];
     past.extend((1..100).map(|n| nth(n, status(&format!("late-{n}"), "2.0.0"))));
     let device = state_of(&past);
@@ -94,9 +94,9 @@ fn a_late_status_without_boot_id_is_late_too() {
     given(past).when(nth(20, status_without_boot("1.0.0"))).then(&[]);
 }
 
-/// A `status` without news leaves no event, so an older one that another process holds would still be taken for newer.
+/// A repeated `status` stores no event, so another process could take an older one for newer. This one stores an event for its mark.
 #[test]
-fn a_status_that_overtakes_another_leaves_its_mark() {
+fn a_status_that_overtakes_another_stores_its_mark() {
     let past = vec![register(), nth(10, status_without_boot("1.0.0"))];
     given(past.clone()).when(nth(30, status_without_boot("1.0.0"))).then(&[]);
     let overtook = overtaking(30, status_without_boot("1.0.0"));
@@ -111,11 +111,11 @@ fn a_status_that_overtakes_another_leaves_its_mark() {
         trial: true,
         mark: place(MarkTopic::Status, 1).mark,
     };
-    assert!(!mark.is_self_report(), "it is never held for being one of too many");
+    assert!(!mark.is_self_report(), "it is never throttled");
 }
 
 #[test]
-fn an_update_that_begins_with_a_status_does_not_stand_for_its_mark() {
+fn an_update_that_begins_with_a_status_does_not_replace_its_mark() {
     let failed = given(working(S::Downloading)).and(0, fails(1, "download_failed"));
     failed
         .when_at(30, overtaking(30, status("b1", "1.0.0")))
@@ -178,7 +178,7 @@ fn the_arrival_is_not_part_of_the_command() {
 }
 
 #[test]
-fn a_deferral_in_last_update_is_no_deferral() {
+fn a_deferral_in_last_update_does_not_defer() {
     let echo =
         |word| DeviceCommand::from(Presence { last_update: Some(plain_report(1, 1, word)), ..presence("b1", "1.0.0") });
     let busy = Report { code: Some("busy".into()), ..plain_report(1, 1, S::Failed) };

@@ -13,7 +13,7 @@ fn without_reboot() -> Vec<DeviceCommand> {
     [online(), vec![ask(request), says(S::Received), says(S::Installing)]].concat()
 }
 
-/// A device that has never named a boot.
+/// A device that has never sent a boot id.
 fn without_boots(until: S) -> Vec<DeviceCommand> {
     [vec![register(), status_without_boot("1.0.0")], working(until)[2..].to_vec()].concat()
 }
@@ -64,7 +64,7 @@ fn a_trial_does_not_become_a_confirmation_by_a_retry() {
 }
 
 #[test]
-fn a_target_that_runs_already_is_confirmed_before_a_retry_is_sent() {
+fn a_target_that_already_runs_is_confirmed_before_a_retry_is_sent() {
     given([working(S::Installing), vec![status("b1", "2.0.0")]].concat())
         .and(0, fails(1, "x_odd"))
         .when_at(30, DeviceCommand::SeenOnline)
@@ -98,7 +98,7 @@ fn a_silent_rollback_needs_a_new_boot_at_or_after_installing() {
 }
 
 #[test]
-fn the_first_boot_ever_named_is_no_new_boot() {
+fn the_first_boot_id_of_a_device_is_no_new_boot() {
     given(without_boots(S::Installing)).when(status("b1", "1.0.0")).then(&["device.versions_reported"]);
     given(without_boots(S::Installing)).when(status("b1", "2.0.0")).then(&[CONFIRMED]);
     given(without_boots(S::Rebooting)).when(status("b1", "1.0.0")).then(&["device.versions_reported", FELL_BACK]);
@@ -112,14 +112,14 @@ fn a_boot_before_installing_resumes_the_attempt() {
 }
 
 #[test]
-fn a_status_of_an_old_boot_that_comes_again_says_nothing() {
+fn a_repeated_status_of_an_old_boot_has_no_effect() {
     let past = [working(S::Downloading), vec![status("b2", "1.0.0"), says(S::Installing)]].concat();
     given(past).when(status("b1", "1.0.0")).then(&[]);
     given(confirmed()).when(status("b1", "1.0.0")).then(&[]);
 }
 
 #[test]
-fn installing_what_runs_already_is_proven_only_from_installing_on() {
+fn a_reinstallation_is_proven_only_after_installing() {
     let again = ask(UpdateRequest { force_update: true, ..wanted("1.0.0") });
     let past = [online(), vec![again, says(S::Downloading)]].concat();
     given(past.clone()).when(status("b2", "1.0.0")).then(&["device.versions_reported"]);
@@ -143,7 +143,7 @@ fn a_confirmed_version_that_is_gone_is_a_regression_once() {
 }
 
 #[test]
-fn a_regression_is_seen_also_while_another_update_is_live() {
+fn a_regression_is_detected_while_another_update_is_live() {
     given([confirmed(), vec![update_to("3.0.0"), report(2, 1, S::Downloading)]].concat())
         .when(status("b3", "1.0.0"))
         .then(&["device.versions_reported 1.0.0", "device.version_regressed 1/1 2.0.0 to 1.0.0"]);
@@ -153,7 +153,7 @@ fn a_regression_is_seen_also_while_another_update_is_live() {
 }
 
 #[test]
-fn an_update_that_finishes_after_its_end_is_no_regression_of_the_one_before() {
+fn an_update_that_finishes_after_its_end_is_no_regression_of_the_previous_one() {
     let over = expire(2, 1, Phase::Installing, Clock::Total);
     given([confirmed(), vec![update_to("3.0.0"), report(2, 1, S::Installing), over]].concat())
         .when(status("b3", "3.0.0"))
@@ -161,14 +161,14 @@ fn an_update_that_finishes_after_its_end_is_no_regression_of_the_one_before() {
 }
 
 #[test]
-fn a_device_that_went_ahead_while_its_command_was_taken_back_is_confirmed() {
+fn a_device_that_installs_a_withdrawn_update_is_confirmed() {
     let past = [dispatched(), vec![expire(1, 1, Phase::Dispatched, Clock::Phase)]].concat();
     given(past).when(status("b2", "2.0.0")).then(&["device.came_online", CONFIRMED]);
 }
 
-/// Rule 3 of the protocol: a device that runs the version already says `completed` and installs nothing, so no boot will follow.
+/// Rule 3 of the protocol: a device that already runs the version reports `completed` and installs nothing, so no boot follows.
 #[test]
-fn a_forced_reinstallation_that_the_device_has_no_need_of_is_proven_by_its_word() {
+fn a_forced_reinstallation_that_the_device_skips_is_proven_by_its_report() {
     let force = |version: &str| ask(UpdateRequest { force_update: true, ..wanted(version) });
     let confirmed =
         ["update.accepted 1/1", "update.rebooting 1/1", "update.rebooting 1/1", "update.confirmed 1/1 1.0.0"];
@@ -196,14 +196,14 @@ fn a_forced_reinstallation_is_proven_by_a_boot_since_installing_only() {
 }
 
 #[test]
-fn a_leading_v_is_no_other_version() {
+fn a_leading_v_makes_no_difference_to_a_version() {
     given(working(S::Rebooting)).when(status("b2", "v2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
     let confirmed = [working(S::Rebooting), vec![status("b2", "2.0.0")]].concat();
     given(confirmed).when(status("b3", "v2.0.0")).then(&["device.versions_reported v2.0.0"]);
 }
 
 #[test]
-fn a_version_proves_nothing_behind_wrong_bytes() {
+fn a_version_after_wrong_bytes_proves_nothing() {
     let wrong = Report { sha256: Some(Sha256Digest::of(b"else")), ..plain_report(1, 1, S::Installing) };
     let past = [working(S::Downloading), vec![wrong.into()]].concat();
     given(past).when(status("b2", "2.0.0")).then(&["device.versions_reported 2.0.0"]);

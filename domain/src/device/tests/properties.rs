@@ -1,4 +1,4 @@
-//! Arbitrary commands in arbitrary order: whatever happens, these hold.
+//! Invariants under random commands in random order.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -26,18 +26,18 @@ const STATUSES: [ReportStatus; 12] = [
     ReportStatus::CancelRefused,
 ];
 
-/// An input that may depend on the state that it meets.
+/// An input that may depend on the device's state.
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone)]
 enum Input {
     Plain(DeviceCommand),
-    /// A report on the update that is live, as its device would make it.
+    /// A report of the device on its live update.
     FromLive {
         status: ReportStatus,
         code: Option<&'static str>,
         wrong_digest: bool,
     },
-    /// A clock of the update with this place among those that haven't ended, as rightly believed.
+    /// A clock of the update with this index among the open ones, with its true state.
     ClockOf {
         place: usize,
         clock: Clock,
@@ -141,7 +141,7 @@ fn stories() -> impl Strategy<Value = Vec<(i64, Input)>> {
     proptest::collection::vec((pause, input), 1..COMMANDS_MAX)
 }
 
-/// Tells a story and lets `look` see each step: state before, command, time, events.
+/// Runs a story and passes each step to `look`: state before, command, time, events.
 fn tell(
     story: &[(i64, Input)],
     mut look: impl FnMut(&Device, &DeviceCommand, i64, &[DeviceEvent]),
@@ -216,24 +216,24 @@ proptest! {
     }
 
     #[test]
-    fn a_device_never_hears_of_an_ordinal_below_one_it_was_told(story in stories()) {
+    fn a_device_never_gets_an_ordinal_below_one_that_it_was_sent(story in stories()) {
         let mut told = 0;
         for event in tell(&story, |_, _, _, _| {}) {
             if let DeviceEvent::UpdateDispatched { update, .. } = &event {
-                assert!(update.ordinal >= told, "{} behind {told}", said(&event));
+                assert!(update.ordinal >= told, "{} after {told}", said(&event));
                 told = update.ordinal;
             }
         }
     }
 
     #[test]
-    fn the_same_command_again_adds_nothing(story in stories()) {
+    fn a_repeated_command_stores_no_events(story in stories()) {
         tell(&story, |device, command, now, events| {
             use DeviceCommand as C;
-            // Asking for an update is told apart by its command id, a clock by what it believes.
+            // A repeated update request has the same command id, and a repeated clock has a stale state.
             let by_state = matches!(command, C::Report { .. } | C::GrantSlot { .. } | C::Withdraw { .. } | C::CancelForCampaign { .. }
                 | C::Decommission | C::Register { .. } | C::Hold { .. } | C::MarkOffline { .. } | C::SeenOnline | C::Release);
-            // No device speaks of an attempt before it was told of it.
+            // No device reports an attempt before it was sent.
             let foretold = matches!(command, C::Report { report, .. } if device.update(report.ordinal).is_none_or(|u| u.attempt < report.attempt));
             let next = after(device, events);
             if by_state && !foretold && !events.is_empty() {

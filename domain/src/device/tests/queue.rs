@@ -1,4 +1,4 @@
-//! Asking for updates, and their order.
+//! Requests for updates, and their order.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn rollback(version: &str) -> DeviceCommand {
 }
 
 #[test]
-fn an_update_is_sent_at_once_or_says_what_it_waits_for() {
+fn an_update_is_sent_at_once_or_has_a_wait_reason() {
     given(online()).when(update_to("2.0.0")).then(&["update.queued 1/0 2.0.0", "update.dispatched 1/1"]);
     given(registered()).when(update_to("2.0.0")).then(&["update.queued 1/0 2.0.0", "update.waiting 1/0 offline"]);
     given(dispatched()).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
@@ -23,7 +23,7 @@ fn an_update_is_sent_at_once_or_says_what_it_waits_for() {
 }
 
 #[test]
-fn an_update_that_makes_no_sense_is_refused() {
+fn an_ineligible_or_repeated_update_is_refused() {
     let refuse = |change: fn(&mut UpdateRequest), code| {
         let mut request = wanted("2.0.0");
         change(&mut request);
@@ -65,7 +65,7 @@ fn the_queue_goes_by_rollback_then_priority_then_age() {
 }
 
 #[test]
-fn what_was_overtaken_goes_on_under_a_new_ordinal() {
+fn an_overtaken_update_continues_with_a_new_ordinal() {
     let asked = vec![update_to("2.1.0"), urgent("2.2.0", Priority::Critical)];
     let overtaken = [registered(), asked, vec![DeviceCommand::SeenOnline]].concat();
     let live = state_of(&overtaken);
@@ -82,7 +82,7 @@ fn what_was_overtaken_goes_on_under_a_new_ordinal() {
 }
 
 #[test]
-fn a_campaigns_update_that_was_withdrawn_and_overtaken_comes_as_a_new_one() {
+fn a_withdrawn_and_overtaken_update_of_a_campaign_gets_a_new_ordinal() {
     let withdrawn = [online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat();
     let other = grant_to("2.1.0", OTHER_CAMPAIGN, 1);
     let overtaken = [withdrawn, vec![other, report(2, 1, ReportStatus::Received), cancel(2)]].concat();
@@ -94,14 +94,14 @@ fn a_campaigns_update_that_was_withdrawn_and_overtaken_comes_as_a_new_one() {
     ]);
     let renewed = state_of(&[free, vec![grant(2)]].concat());
     assert_eq!(renewed.campaigns[&CAMPAIGN].ordinal, 3);
-    assert_eq!(renewed.update(3).unwrap().spec.max_attempts, 3, "a command that was taken back costs no attempt");
+    assert_eq!(renewed.update(3).unwrap().spec.max_attempts, 3, "a withdrawn command counts as no attempt");
     given([online(), vec![grant(1), DeviceCommand::Withdraw { campaign: CAMPAIGN }]].concat())
         .when(grant(2))
         .then(&["update.dispatched 1/1"]);
 }
 
 #[test]
-fn a_paused_campaign_gives_a_device_free_between_two_attempts() {
+fn a_paused_campaign_releases_a_device_between_two_attempts() {
     let received = report(1, 1, ReportStatus::Received);
     let between = [online(), vec![grant(1), received, fails(1, "download_failed")]].concat();
     let other = grant_to("2.1.0", OTHER_CAMPAIGN, 1);
@@ -110,7 +110,7 @@ fn a_paused_campaign_gives_a_device_free_between_two_attempts() {
     given(between.clone()).when(withdraw.clone()).then(&["update.waiting 1/1 withdrawn"]);
     let free = [between, vec![withdraw]].concat();
     given(free.clone()).when(grant(2)).then(&["update.dispatched 1/2"]);
-    // What it had begun isn't timed out while the device is at work on another.
+    // The update that it had begun doesn't time out while the device works on another.
     given(free).when(other).then(&[
         "update.queued 2/0 2.1.0",
         "update.superseded 1/1 overtaken",
@@ -120,9 +120,9 @@ fn a_paused_campaign_gives_a_device_free_between_two_attempts() {
     ]);
 }
 
-/// Two updates that overtake each other for ever would be sent without patience.
+/// Two updates that overtake each other without end would otherwise be sent without pause.
 #[test]
-fn what_is_overtaken_keeps_what_its_device_left_unanswered() {
+fn an_overtaken_update_keeps_its_count_of_unanswered_commands() {
     let unanswered = |ordinal| expire(ordinal, 1, Phase::Dispatched, Clock::Phase);
     let urgent = urgent("2.1.0", Priority::Critical);
     let deaf = [online(), vec![update_to("2.0.0"), unanswered(1), DeviceCommand::SeenOnline, unanswered(1)]].concat();
@@ -135,9 +135,9 @@ fn what_is_overtaken_keeps_what_its_device_left_unanswered() {
     assert_eq!(device.live().map(|live| (live.ordinal, live.unanswered)), Some((3, 2)));
 }
 
-/// The device that had begun it runs the target when its turn comes again.
+/// The device that had begun it runs the target version at its next turn.
 #[test]
-fn what_is_overtaken_is_confirmed_where_it_came_true() {
+fn an_overtaken_update_is_confirmed_on_the_device_that_runs_it() {
     let begun =
         [online(), vec![update_to("2.0.0"), says(ReportStatus::Received), fails(1, "download_failed")]].concat();
     let mut other = wanted("7.0.0");
@@ -149,7 +149,7 @@ fn what_is_overtaken_is_confirmed_where_it_came_true() {
 }
 
 #[test]
-fn between_two_attempts_only_what_is_critical_goes_ahead() {
+fn between_two_attempts_only_critical_updates_go_first() {
     let between =
         [online(), vec![update_to("2.0.0"), says(ReportStatus::Received), fails(1, "download_failed")]].concat();
     given(between.clone()).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.waiting 2/0 busy"]);
@@ -171,7 +171,7 @@ fn between_two_attempts_only_what_is_critical_goes_ahead() {
 }
 
 #[test]
-fn a_rollback_goes_down_without_further_leave_but_not_to_what_runs() {
+fn a_rollback_may_downgrade_but_not_reinstall() {
     given(online()).when(rollback("0.9.0")).then(&["update.queued 1/0 0.9.0", "update.dispatched 1/1"]);
     given(online()).when(rollback("1.0.0")).refused("not_eligible");
 }
@@ -185,7 +185,7 @@ fn an_older_version_queued_behind_a_newer_one_ends_superseded() {
 }
 
 #[test]
-fn holding_lets_the_live_update_go_on_and_stops_the_next() {
+fn a_hold_lets_the_live_update_go_on_and_stops_the_next() {
     let past = [working(ReportStatus::Installing), vec![update_to("2.1.0"), held()]].concat();
     given(past.clone()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
     given([past, vec![status("b2", "2.0.0")]].concat())
@@ -194,7 +194,7 @@ fn holding_lets_the_live_update_go_on_and_stops_the_next() {
 }
 
 #[test]
-fn the_next_update_is_judged_by_what_the_device_says_now() {
+fn the_next_update_is_judged_by_the_devices_present_version() {
     let report = Report { code: Some("unsupported".into()), ..plain_report(1, 1, ReportStatus::Failed) };
     let message = Presence { last_update: Some(report), ..presence("b2", "2.1.0") };
     given([working(ReportStatus::Downloading), vec![update_to("2.1.0")]].concat()).when(message.into()).then(&[
@@ -205,7 +205,7 @@ fn the_next_update_is_judged_by_what_the_device_says_now() {
 }
 
 #[test]
-fn an_update_that_is_forgotten_has_ended_all_the_same() {
+fn an_ended_update_that_is_no_longer_kept_counts_as_ended() {
     let mut past = registered();
     for ordinal in 1..=ENDED_KEPT_MAX as u32 + 1 {
         past.extend([update_to("2.0.0"), cancel(ordinal)]);
@@ -216,7 +216,7 @@ fn an_update_that_is_forgotten_has_ended_all_the_same() {
 }
 
 #[test]
-fn a_hold_ends_in_a_year_that_everybody_knows() {
+fn a_hold_must_end_in_a_year_from_1970_to_9999() {
     let until = |text: &str| DeviceCommand::Hold { until: Some(text.parse().unwrap()) };
     for odd in ["0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "-0044-03-15T00:00:00Z"] {
         given(registered()).when(until(odd)).refused("invalid");

@@ -1,5 +1,5 @@
-//! Two boots, read by processes that race, freeze and die: every message is delivered once or more, in any order, decided on what a process
-//! knew when it began, and decided anew where the log has moved on. What the device said last is what counts in the end.
+//! Two boots, read by processes that race, freeze and crash. Every message is delivered at least once, in any order. It is decided on what
+//! a process knew when it began, and decided again if the log has changed. In the end the device's latest message must count.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,20 @@ use super::*;
 
 const CASES: u32 = 2_000;
 const STEPS_MAX: usize = 80;
-/// Processes that work at the same time.
+/// Concurrent processes.
 const PROCESSES: usize = 3;
 const TARGET: &str = "2.0.0";
 
-/// What a device publishes, in this order, and what its broker still has of it.
+/// What a device publishes, in this order, and the messages that its broker still has.
 struct Message {
     command: DeviceCommand,
     acknowledged: bool,
 }
 
-/// A message in the hands of a process.
+/// A message that a process works on.
 struct Work {
     index: usize,
-    /// What the process knew when it began.
+    /// The state that the process knew when it began.
     known: Device,
     overtakes: bool,
 }
@@ -54,7 +54,7 @@ impl Broker {
         Self { device, messages, stored: BTreeSet::new(), at_work: vec![], newest: None, events: vec![] }
     }
 
-    /// A process takes a message that isn't finished; what it knows may be old.
+    /// A process takes an unfinished message, perhaps with an old state.
     fn begin(&mut self, pick: usize, known: Device) {
         let open: Vec<usize> = (0..self.messages.len()).filter(|index| !self.messages[*index].acknowledged).collect();
         if self.at_work.len() < PROCESSES && !open.is_empty() {
@@ -111,7 +111,7 @@ impl Broker {
         }
     }
 
-    /// What is frozen thaws, what died is delivered again, until nothing is left.
+    /// Frozen processes go on, and messages of crashed ones are delivered again, until none is left.
     fn drain(&mut self, seed: usize) {
         let mut pick = seed;
         while !self.at_work.is_empty() || self.messages.iter().any(|message| !message.acknowledged) {
@@ -127,7 +127,7 @@ fn boots(boot: &str, version: &str, named: bool) -> DeviceCommand {
     Presence { session: Some(format!("s-{boot}")), ..presence }.into()
 }
 
-/// Two boots after an installation, each said as often as its heartbeats come, and what the device says of the update.
+/// Two boots after an installation, each reported with every heartbeat, and the device's reports on the update.
 fn stories() -> impl Strategy<Value = Vec<DeviceCommand>> {
     let order = select(vec![["2.0.0", "1.0.0"], ["1.0.0", "2.0.0"]]);
     let word = select(vec![ReportStatus::Rebooting, ReportStatus::Completed, ReportStatus::Installing]);
@@ -149,7 +149,7 @@ fn stories() -> impl Strategy<Value = Vec<DeviceCommand>> {
 #[derive(Debug, Clone)]
 enum Step {
     Begin(usize),
-    /// Knows only what was there some steps ago.
+    /// Knows only the state of some steps ago.
     BeginStale(usize),
     Finish(usize),
     Dies(usize),

@@ -1,4 +1,4 @@
-//! When an update may begin and why it waits are two answers to one question.
+//! Readiness and wait reason of an update must agree.
 
 use std::collections::BTreeSet;
 
@@ -31,14 +31,14 @@ fn turns(now: DateTime<Utc>) -> Vec<Turn> {
 }
 
 #[test]
-fn an_update_may_begin_exactly_when_it_waits_for_its_slot_alone() {
+fn an_update_may_begin_exactly_when_it_waits_only_for_its_slot() {
     let now = at(0);
     let conditions = Conditions { of_campaign: true, paused: false, met: true };
     for between in [vec![], vec![1], vec![2], vec![1, 2]] {
         let between = between.into_iter().collect();
         for device in occupancies(&between, now) {
             for turn in turns(now) {
-                // What a reason to wait does not know: only a pause between attempts has an end of its own.
+                // A wait reason has no time. Only a pause between attempts ends by itself.
                 let pauses = matches!(turn.waits_for, Some(WaitReason::Backoff | WaitReason::Unresponsive));
                 let turn = Turn { not_before: turn.not_before.filter(|_| pauses), ..turn };
                 let may_begin = match device.readiness(&turn) {

@@ -34,7 +34,7 @@ fn reports_in_reverse_order_leave_the_furthest_phase() {
 }
 
 #[test]
-fn a_lost_received_is_implied_by_what_follows() {
+fn a_lost_received_is_implied_by_later_reports() {
     given(dispatched()).when(says(S::Downloading)).then(&["update.accepted 1/1", "update.downloading 1/1"]);
     given(dispatched())
         .when(fails(1, "install_failed"))
@@ -110,7 +110,7 @@ fn a_retry_is_not_sent_before_its_pause_is_over() {
 }
 
 #[test]
-fn other_bytes_than_ordered_end_the_attempt() {
+fn wrong_bytes_end_the_attempt() {
     let with = |bytes: &[u8]| {
         let sha256 = Some(Sha256Digest::of(bytes));
         DeviceCommand::from(Report { sha256, ..plain_report(1, 1, S::Verifying) })
@@ -143,7 +143,7 @@ fn last_update_replaces_a_lost_report() {
 }
 
 #[test]
-fn a_device_stages_only_what_it_was_told_to_stage() {
+fn a_device_stages_only_updates_without_activation() {
     given(working(S::Installing)).when(says(S::Staged)).then(&[]);
     let staging = ask(UpdateRequest { activate: false, ..wanted("2.0.0") });
     let past = [online(), vec![staging, says(S::Installing)]].concat();

@@ -8,7 +8,7 @@ const CONFIRMED: &str = "update.confirmed 1/1 2.0.0";
 const FELL_BACK: &str = "update.attempt_failed 1/1 version_regressed";
 const SEEN: &str = "update.session_seen 1/1";
 
-/// A device that names no boots says `completed`.
+/// A device without boot ids reports `completed`.
 fn claimed() -> Vec<DeviceCommand> {
     let begun = [vec![register(), in_session("s1", "1.0.0"), update_to("2.0.0")], vec![says(S::Installing)]].concat();
     [begun, vec![says(S::Completed)]].concat()
@@ -22,7 +22,7 @@ fn goodbye(session: Option<&str>) -> DeviceCommand {
     DeviceCommand::ReportOffline { session: session.map(str::to_owned), arrival: Arrival::default() }
 }
 
-/// `claimed`, and it still runs the old version in the session in which it said so.
+/// `claimed`, and the device still runs the old version in the same session.
 fn still_old() -> Vec<DeviceCommand> {
     [claimed(), vec![in_session("s1", "1.0.0")]].concat()
 }
@@ -59,7 +59,7 @@ fn without_evidence_of_a_restart_the_old_version_does_not_count() {
 }
 
 #[test]
-fn without_any_sign_the_limit_of_the_phase_decides() {
+fn without_a_sign_of_a_restart_the_phase_limit_decides() {
     given(still_old())
         .when_at(300, expire(1, 1, Phase::Rebooting, Clock::Phase))
         .then(&["update.attempt_failed 1/1 x_silent"]);
@@ -87,9 +87,9 @@ fn rebooting_before_or_after_completed_is_recorded_once() {
     given(working(S::Rebooting)).when(says(S::Completed)).then(&[]);
 }
 
-/// Logs from before this was kept: `rebooting` stood for a restart.
+/// Older logs don't have the field: there `rebooting` means a restart.
 #[test]
-fn an_old_event_counts_as_a_restart_that_was_announced() {
+fn an_old_rebooting_event_counts_as_an_announced_restart() {
     let mut events = events_of(&still_old());
     for event in &mut events {
         if let DeviceEvent::UpdateRebooting { unseen, .. } = event {

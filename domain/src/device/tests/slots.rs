@@ -20,7 +20,7 @@ fn a_first_grant_queues_the_update_and_begins_it_if_the_device_can() {
 }
 
 #[test]
-fn the_same_grant_again_changes_nothing_and_a_later_one_does() {
+fn a_repeated_grant_changes_nothing_and_a_later_one_does() {
     given(granted()).when(grant(1)).then(&[]);
     given(granted()).when(grant(2)).then(&[]);
     let waiting = [registered(), vec![grant(3), status("b1", "1.0.0")]].concat();
@@ -54,9 +54,9 @@ fn a_device_with_another_update_of_the_firmware_waits_and_is_judged_when_that_en
     given(cancelled).when(grant(2)).then(&["update.dispatched 2/1"]);
 }
 
-/// The version that runs while an update is under way may be gone again in a minute.
+/// The version that runs while an update is under way may change again.
 #[test]
-fn a_device_on_trial_of_the_firmware_isnt_judged_before_its_update_ends() {
+fn a_device_on_trial_of_the_firmware_is_not_judged_before_its_update_ends() {
     let trying = [working(ReportStatus::Installing), vec![trial("b2", "2.0.0")]].concat();
     given(trying.clone()).when(grant(1)).then(&["update.queued 2/0 2.0.0", "update.waiting 2/0 busy"]);
     let newer = grant_to("1.9.0", OTHER_CAMPAIGN, 1);
@@ -71,7 +71,7 @@ fn a_granted_device_with_a_full_queue_waits_with_the_others() {
     given([registered(), own(QUEUE_MAX)].concat())
         .when(grant(1))
         .then(&["update.queued 9/0 2.0.0", "update.waiting 9/0 offline"]);
-    // A bound there is.
+    // Granted updates have a bound of their own.
     let campaigns = (0..QUEUE_GRANTED_MAX as u128).map(|n| grant_to("2.0.0", CampaignId(Uuid::from_u128(n)), 1));
     given([registered(), campaigns.collect()].concat())
         .when(grant(1))
@@ -93,7 +93,7 @@ fn an_ended_update_of_a_campaign_takes_no_further_grant() {
 }
 
 #[test]
-fn a_campaigns_update_waits_for_its_slot_and_an_own_one_does_not() {
+fn an_update_of_a_campaign_waits_for_its_slot_and_an_operators_update_does_not() {
     given([registered(), vec![grant(1)]].concat()).when(DeviceCommand::SeenOnline).then(&["device.came_online"]);
     given([registered(), vec![update_to("2.0.0")]].concat())
         .when(DeviceCommand::SeenOnline)
@@ -107,7 +107,7 @@ fn two_campaigns_take_turns() {
 }
 
 #[test]
-fn a_pause_takes_back_only_what_was_not_answered() {
+fn a_pause_withdraws_only_unanswered_commands() {
     let withdraw = || DeviceCommand::Withdraw { campaign: CAMPAIGN };
     given(granted()).when(withdraw()).then(&["update.waiting 1/1 withdrawn"]);
     given([granted(), vec![says(ReportStatus::Received)]].concat()).when(withdraw()).then(&[]);
@@ -126,7 +126,7 @@ fn an_answer_sent_before_a_withdrawal_arrived_is_accepted() {
 }
 
 #[test]
-fn a_campaigns_device_that_answers_without_a_slot_takes_one() {
+fn a_device_of_a_campaign_that_answers_without_a_slot_takes_one() {
     let taken: &[&str] = &["update.accepted 1/1 takes a slot"];
     let unanswered = expire(1, 1, Phase::Dispatched, Clock::Phase);
     let unresponsive = [granted(), vec![unanswered.clone()]].concat();
@@ -137,7 +137,7 @@ fn a_campaigns_device_that_answers_without_a_slot_takes_one() {
     given(deferred.clone()).when(says(ReportStatus::Received)).then(taken);
     let over = expire(1, 1, Phase::Deferred, Clock::Phase);
     given(deferred).and(61, over).when_at(62, says(ReportStatus::Received)).then(taken);
-    // One that was granted has its slot, and an update of a device alone needs none.
+    // A granted update has its slot, and an update outside campaigns needs none.
     given(granted()).when(says(ReportStatus::Received)).then(&["update.accepted 1/1"]);
     given([dispatched(), vec![unanswered]].concat())
         .when(says(ReportStatus::Received))
@@ -145,14 +145,14 @@ fn a_campaigns_device_that_answers_without_a_slot_takes_one() {
 }
 
 #[test]
-fn a_withdrawn_update_lets_the_devices_own_one_begin() {
+fn an_operators_update_begins_when_the_campaigns_one_is_withdrawn() {
     given([granted(), vec![update_to("1.5.0")]].concat())
         .when(DeviceCommand::Withdraw { campaign: CAMPAIGN })
         .then(&["update.waiting 1/1 withdrawn", "update.dispatched 2/1"]);
 }
 
 #[test]
-fn a_slot_that_never_arrived_is_taken_back_permanently() {
+fn a_slot_that_never_arrived_is_cancelled_permanently() {
     let DeviceCommand::GrantSlot { request, grant: slot } = grant(1) else { unreachable!() };
     let take_back = DeviceCommand::CancelGranted { request, grant: slot };
     given(online()).when(take_back.clone()).then(&["update.queued 1/0 2.0.0", "update.cancelled 1/0"]);
@@ -162,7 +162,7 @@ fn a_slot_that_never_arrived_is_taken_back_permanently() {
 }
 
 #[test]
-fn a_cancelled_campaign_takes_back_what_is_not_past_return() {
+fn a_cancelled_campaign_cancels_updates_before_the_point_of_no_return() {
     let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
     given([registered(), vec![grant(1)]].concat()).when(cancelled()).then(&["update.cancelled 1/0"]);
     given(granted()).when(cancelled()).then(&["update.cancelling 1/1"]);
@@ -192,7 +192,7 @@ fn waiting_updates_of_a_withdrawn_firmware_end() {
 }
 
 #[test]
-fn what_is_under_way_is_cancelled_when_its_firmware_is_withdrawn_and_says_why() {
+fn updates_under_way_are_cancelled_with_a_reason_when_their_firmware_is_withdrawn() {
     let gone = DeviceCommand::WithdrawFirmware { firmware_id: wanted("2.0.0").firmware.firmware_id };
     for word in [ReportStatus::Received, ReportStatus::Deferred, ReportStatus::Downloading, ReportStatus::Verifying] {
         let past = [dispatched(), vec![says(word)]].concat();
@@ -201,7 +201,7 @@ fn what_is_under_way_is_cancelled_when_its_firmware_is_withdrawn_and_says_why() 
         assert!(matches!(state_of(&told).desired(), Desired::Cancel(_)));
         given(told).when(says(ReportStatus::Cancelled)).then(&["update.cancelled 1/1 firmware_withdrawn"]);
     }
-    // Who refuses goes on, and isn't asked again.
+    // A device that refuses continues, and gets no second cancel.
     let refused = [working(ReportStatus::Downloading), vec![gone.clone(), says(ReportStatus::CancelRefused)]].concat();
     given(refused.clone()).when(gone.clone()).then(&[]);
     given(refused).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
@@ -231,7 +231,7 @@ fn a_refused_cancel_is_not_asked_again_in_the_same_attempt() {
 }
 
 #[test]
-fn an_own_update_with_preconditions_waits_until_they_are_met() {
+fn an_operators_update_with_preconditions_waits_until_they_are_met() {
     let preconditions = Some(Preconditions { min_battery_percent: Some(30), ..Preconditions::default() });
     let asked = ask(UpdateRequest { preconditions, ..wanted("2.0.0") });
     let proceed = |seq| DeviceCommand::Proceed { ordinal: 1, seq };
@@ -242,7 +242,7 @@ fn an_own_update_with_preconditions_waits_until_they_are_met() {
     given(waiting.clone()).when(proceed(seq - 1)).then(&[]);
     given(waiting.clone()).when(proceed(seq)).then(&["update.dispatched 1/1"]);
     given([waiting.clone(), vec![lost()]].concat()).when(proceed(seq)).then(&["update.waiting 1/0 offline"]);
-    // Another one that waits for nothing goes first.
+    // Another update without a wait reason goes first.
     given(waiting).when(update_to("2.1.0")).then(&["update.queued 2/0 2.1.0", "update.dispatched 2/1"]);
 }
 

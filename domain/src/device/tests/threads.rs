@@ -4,7 +4,7 @@ use super::*;
 use crate::decider::Decider;
 use crate::thread::{StepKind, Thread};
 
-/// The thread of each event, with the one it takes over.
+/// The thread of each event, with the thread that it continues.
 fn threads(events: &[DeviceEvent]) -> Vec<(u32, Option<u32>)> {
     let steps = events.iter().filter_map(Device::step_of);
     steps
@@ -26,7 +26,7 @@ fn after(command: DeviceCommand) -> (Device, Vec<DeviceEvent>) {
 }
 
 #[test]
-fn each_update_is_a_thread_and_a_retry_takes_it_over() {
+fn each_update_is_a_thread_that_a_retry_continues() {
     let retried =
         [dispatched(), vec![says(ReportStatus::Rejected), ask(UpdateRequest { retry_of: Some(1), ..wanted("2.0.0") })]];
     assert_eq!(
@@ -58,7 +58,7 @@ fn events_of_the_device_itself_belong_to_no_thread() {
     assert_eq!(threads(&events_of(&online())), []);
     let (device, said_lost) = after(lost());
     assert_eq!(threads(&said_lost), []);
-    assert_eq!(device.aim_of(&lost()).points.len(), 1, "its silence runs since it was heard");
+    assert_eq!(device.aim_of(&lost()).points.len(), 1, "its silence runs since its last message");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_cause_of_each_clock_is_the_event_that_set_it() {
     let goes_back_to = |clock| device.aim_of(&expire(1, 1, Phase::Dispatched, clock)).points;
     assert_eq!(goes_back_to(Clock::Wait), [set[1].1]);
     assert_eq!(goes_back_to(Clock::Total), [set[2].1]);
-    assert_eq!(goes_back_to(Clock::Phase), [], "to the update's latest event");
+    assert_eq!(goes_back_to(Clock::Phase), [], "the cause is the update's latest event");
     // The working clock runs over all attempts.
     let again = DeviceEvent::UpdateAccepted {
         update: UpdateRef { ordinal: 1, attempt: 2, campaign: None },
@@ -100,12 +100,12 @@ fn a_command_on_the_whole_device_addresses_none_of_its_updates() {
 }
 
 #[test]
-fn threads_are_known_as_long_as_their_updates_and_what_they_confirmed() {
+fn threads_are_kept_as_long_as_their_updates_and_confirmed_versions() {
     let confirmed = [working(ReportStatus::Rebooting), vec![status("b2", "2.0.0")]].concat();
     let many = (2..=2 + ENDED_KEPT_MAX as u32)
         .flat_map(|ordinal| [update_to("3.0.0"), cancel(ordinal), report(ordinal, 1, ReportStatus::Cancelled)]);
     let device = state_of(&confirmed.into_iter().chain(many).collect::<Vec<_>>());
-    assert!(device.update(1).is_none() && device.knows_thread(Thread(1)), "its version may be gone one day");
+    assert!(device.update(1).is_none() && device.knows_thread(Thread(1)), "its version may still regress");
     assert!(device.update(2).is_none() && !device.knows_thread(Thread(2)));
     assert!(device.knows_thread(Thread(device.last_ordinal)));
 }

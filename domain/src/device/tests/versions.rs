@@ -1,4 +1,4 @@
-//! The comparison of versions: reported versions, firmware versions, and which may be installed over which.
+//! Comparison of versions: reported versions, firmware versions, and which may be installed over which.
 
 use ReportStatus as S;
 
@@ -59,7 +59,7 @@ fn a_declared_label_must_be_reported() {
 }
 
 #[test]
-fn a_spelling_that_changes_is_no_regression() {
+fn a_changed_spelling_of_a_version_is_no_regression() {
     let confirmed = [installing("2.1.0", None), vec![status("b2", "2.1.0+b7")]].concat();
     given(confirmed.clone()).when(status("b3", "2.1.0+b8")).then(&["device.versions_reported 2.1.0+b8"]);
     given(confirmed)

@@ -1,4 +1,4 @@
-//! Evidence of decisions: the counts and devices that were judged.
+//! Evidence of decisions: the judged counts and devices.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn the_evidence_has_the_counts_of_the_gate() {
     assert_eq!(evidence.devices.len(), crate::campaign::EVIDENCE_DEVICES_MAX);
 }
 
-/// Two of the first wave were accepted, three of the second failed since, and one of the second that was accepted, too.
+/// Two failures of the first wave were accepted. Three of the second wave came later, and one of the second wave was accepted.
 fn after_acceptance() -> RolloutView {
     let accepted = |counts: Counts, devices| Counts {
         accepted_failed: devices,
@@ -68,7 +68,7 @@ fn a_gate_of_the_whole_campaign_names_devices_of_all_waves() {
     assert_eq!(names(&evidence), ["d-5", "d-6", "d-7", "d-9"]);
 }
 
-/// An attempt that failed and was followed by one that didn't counts for the failure gate alone.
+/// A failed attempt with a later successful one counts only for the failure gate.
 #[test]
 fn the_evidence_of_the_success_gate_counts_how_updates_ended() {
     let mut view = running(Counts { gate_failed: 2, ..settled(20, 19, 1) }, Counts::default());
@@ -87,7 +87,7 @@ fn the_evidence_at_the_end_has_all_failures() {
 }
 
 #[test]
-fn a_campaign_whose_retried_devices_never_began_has_failed_all_the_same() {
+fn a_campaign_whose_retried_devices_never_began_has_failed() {
     let retried = Counts { enrolled: 4, gate_failed: 4, gate_settled: 4, accepted_failed: 4, ..Counts::default() };
     let mut view = running(retried, Counts::default());
     view.ends_at = Some(at(1));

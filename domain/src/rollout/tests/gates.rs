@@ -63,14 +63,14 @@ fn the_success_gate_is_undecided_while_devices_work_or_are_ready() {
 }
 
 #[test]
-fn late_devices_hold_a_wave_only_while_their_failure_would_matter() {
+fn late_devices_keep_a_gate_undecided_only_while_their_failure_would_matter() {
     decides(&running(in_use(settled(20, 19, 0), 1), none()), 60, &["pass 1"]);
     decides(&running(in_use(settled(20, 14, 1), 3), none()), 60, &[]);
     decides(&running(in_use(settled(20, 5, 0), 1), none()), 60, &[]);
 }
 
 #[test]
-fn too_few_devices_reached_pauses_after_the_wait() {
+fn a_campaign_with_too_few_reached_devices_pauses_after_the_wait() {
     let view = running(settled(20, 9, 0), none());
     decides(&view, 59, &[]);
     decides(&view, 60, &["close TooFewReached 1 at 80"]);
@@ -90,7 +90,7 @@ fn a_wave_that_has_ended_without_failures_passes() {
     decides(&running(accepted, none()), 1, &["pass 1"]);
 }
 
-/// Two devices, one is confirmed, one never comes.
+/// One of two devices is confirmed, the other never connects.
 #[test]
 fn the_last_gate_does_not_close_for_missing_answers() {
     let mut alone = running(settled(2, 1, 0), Counts::default());
@@ -99,7 +99,7 @@ fn the_last_gate_does_not_close_for_missing_answers() {
     decides(&alone, 600, &[]);
     alone.waves[0].expired = 1;
     decides(&alone, 600, &["pass 1"]);
-    // The last wave, too, and there its failures are judged although few were reached.
+    // Also the last wave, whose failures are judged although few devices were reached.
     let mut last = running(settled(20, 20, 0), Counts { expired: 11, ..settled(20, 8, 1) });
     last.wave = 2;
     decides(&last, 1, &["pass 2"]);
@@ -110,7 +110,7 @@ fn the_last_gate_does_not_close_for_missing_answers() {
     last.accepted = true;
     last.waves[1].accepted_ended = 3;
     decides(&last, 1, &["pass 2"]);
-    // With devices in a later wave the gate closes until an operator accepts that.
+    // If a later wave has devices, the gate closes until an operator accepts the failures.
     let mut guarding = running(settled(2, 1, 0), none());
     decides(&guarding, 60, &["close TooFewReached 1 at 80"]);
     guarding.accepted = true;
@@ -166,7 +166,7 @@ fn a_completed_wave_is_not_judged_again_for_success() {
 }
 
 #[test]
-fn accepted_failures_count_afresh() {
+fn the_failure_gate_counts_only_failures_since_the_acceptance() {
     let accepted = |confirmed, failed| Counts {
         accepted_failed: 4,
         accepted_settled: 10,
@@ -195,7 +195,7 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
     decides(&last(settled(10, 9, 1)), 1, &["finish CompletedWithFailures"]);
     decides(&last(Counts { superseded: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(Counts { expired: 1, ..settled(10, 9, 0) }), 1, &["finish CompletedWithFailures"]);
-    // A device that was taken out counts the same in every phase of its update.
+    // A cancelled device counts the same in every phase of its update.
     decides(&last(Counts { cancelled: 1, ..settled(10, 9, 0) }), 1, &["finish Completed"]);
     decides(&last(settled(10, 9, 0)), 1, &[]);
     let mut failed = last(settled(1, 0, 1));
@@ -208,14 +208,14 @@ fn a_campaign_finishes_when_its_last_wave_is_done_and_everybody_has_an_outcome()
     decides(&expired, 1, &["finish Failed"]);
     expired.waves[1] = Counts { cancelled: 10, enrolled: 10, ..Counts::default() };
     decides(&expired, 1, &["finish Failed"]);
-    // Waves with nobody in them wait for no operator.
+    // Empty waves wait for no operator.
     let mut early = running(settled(2, 2, 0), Counts::default());
     early.wave_completed = true;
     decides(&early, 1, &["finish Completed"]);
 }
 
 #[test]
-fn after_its_end_a_campaign_only_goes_on_with_what_it_began() {
+fn an_ended_campaign_only_finishes_the_updates_that_it_began() {
     let mut view = running(Counts { ready: 5, ..in_use(settled(20, 10, 0), 2) }, none());
     view.ends_at = Some(at(100));
     decides(&view, 99, &["grant 5"]);
@@ -238,7 +238,7 @@ fn cancelling_ends_when_no_device_works_or_holds_a_slot() {
 }
 
 #[test]
-fn only_campaigns_under_way_are_decided_on() {
+fn only_campaigns_under_way_get_decisions() {
     let mut view = running(settled(20, 0, 20), none());
     for status in CampaignStatus::all() {
         view.status = status;

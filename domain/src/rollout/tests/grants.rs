@@ -1,4 +1,4 @@
-//! How many slots a tick may grant.
+//! How many slots one round may grant.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn ready(ready: u32, in_use: u32) -> Counts {
     Counts { enrolled: 1_000, ready, in_use, ..Counts::default() }
 }
 
-/// Ready, in use, batch, rate per minute, devices granted in advance of it, decision.
+/// Ready, in use, batch, rate per minute, devices granted ahead of the rate, decision.
 type Row = (u32, u32, Option<u32>, Option<u32>, usize, &'static [&'static str]);
 
 #[test]
@@ -30,7 +30,7 @@ fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
 }
 
 #[test]
-fn one_grant_never_names_more_devices_than_a_record_takes() {
+fn one_grant_names_no_more_devices_than_fit_in_a_record() {
     let mut view = running(ready(5_000, 0), Counts::default());
     view.spec.max_concurrent_updates = 5_000;
     decides(&view, 1, &["grant 500"]);
@@ -47,7 +47,7 @@ fn only_open_waves_are_granted_and_slots_are_counted_over_all() {
 }
 
 #[test]
-fn nothing_is_granted_past_a_failed_gate_or_while_paused() {
+fn no_slots_are_granted_after_a_failed_gate_or_in_a_pause() {
     let failing = Counts { ready: 50, enrolled: 100, ..settled(100, 5, 6) };
     let mut view = running(failing, Counts::default());
     decides(&view, 1, &["close Failure 1 at 20"]);

@@ -1,4 +1,4 @@
-//! How fast slots are granted if the rate is limited.
+//! How fast slots are granted with a rate limit.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn second(second: i64) -> DateTime<Utc> {
     at(0) + TimeDelta::seconds(second)
 }
 
-/// Grants what it may; says how many that were.
+/// Grants what is allowed, and returns the number of devices.
 fn grant(view: &mut RolloutView, now: DateTime<Utc>) -> usize {
     let [RolloutStep::Grant { devices_max }] = decide(view, now)[..] else { return 0 };
     view.paced_until = view.spec.paced_until(view.paced_until, now, devices_max as usize);
@@ -38,11 +38,11 @@ fn a_batch_begins_at_once_and_then_the_rate_counts() {
     let each_half_second: Vec<usize> =
         (1..=6).map(|half| grant(&mut view, at(0) + TimeDelta::milliseconds(500 * half))).collect();
     assert_eq!(each_half_second, [0, 1, 0, 1, 0, 1]);
-    assert_eq!(grant(&mut view, second(600)), 2, "rest is no credit beyond a batch");
+    assert_eq!(grant(&mut view, second(600)), 2, "idle time adds no credit beyond a batch");
 }
 
 #[test]
-fn without_a_batch_a_second_is_granted_at_once() {
+fn without_a_batch_one_second_of_the_rate_is_granted_at_once() {
     let mut slow = paced(10, None);
     assert_eq!([0, 5, 6, 11, 12].map(|at| grant(&mut slow, second(at))), [1, 0, 1, 0, 1]);
     let mut fast = paced(6_000, None);
@@ -50,14 +50,14 @@ fn without_a_batch_a_second_is_granted_at_once() {
 }
 
 #[test]
-fn the_next_grant_is_known() {
+fn the_time_of_the_next_grant_is_known() {
     let mut view = paced(10, Some(2));
     assert_eq!(view.next_grant_at(second(0)), None, "nothing has been granted");
     grant(&mut view, second(0));
     assert_eq!(view.next_grant_at(second(0)), Some(second(6)));
-    assert_eq!(view.next_grant_at(second(6)), None, "it is now");
+    assert_eq!(view.next_grant_at(second(6)), None, "it may be now");
     view.waves[0].ready = 0;
-    assert_eq!(view.next_grant_at(second(0)), None, "who would begin then");
+    assert_eq!(view.next_grant_at(second(0)), None, "no device is ready then");
     (view.waves[0].ready, view.status) = (1, CampaignStatus::Paused);
     assert_eq!(view.next_grant_at(second(0)), None);
 }
@@ -73,12 +73,12 @@ fn a_new_rate_counts_from_now_on() {
     adjust(&mut view, second(42), None, None);
     assert_eq!(grant(&mut view, second(42)), 500);
     adjust(&mut view, second(42), Some(60), Some(3));
-    assert_eq!(grant(&mut view, second(42)), 3, "what began without a rate is none of it");
+    assert_eq!(grant(&mut view, second(42)), 3, "devices that began without a rate don't count");
 }
 
 proptest! {
     #[test]
-    fn never_more_devices_begin_than_burst_and_rate_allow(
+    fn no_more_devices_begin_than_burst_and_rate_allow(
         rate in 1..5_000u32, burst in proptest::option::of(1..600u32),
         looks in proptest::collection::vec((0..20_000_000i64, 1..600u32), 1..100),
     ) {
@@ -93,7 +93,7 @@ proptest! {
                 check_rate(&granted, rate, view.spec.burst());
             }
         }
-        // And what is held back comes when it is said to.
+        // Ready devices begin at the announced time.
         view.waves[0].ready = 1;
         if let Some(next) = view.next_grant_at(now) {
             prop_assert_eq!(grant(&mut view.clone(), next - TimeDelta::microseconds(2)), 0);

@@ -1,5 +1,5 @@
 //! Whole rollouts in memory: a fleet of devices, a campaign, its ledger, and two process managers that see different prefixes of one log
-//! and crash between any two commands, while devices fail, defer, lie and go away and an operator pauses, resumes and cancels.
+//! and crash between any two commands. Devices fail, defer, lie and go offline, and an operator pauses, resumes and cancels.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -20,12 +20,12 @@ const CALM_ROUNDS_MAX: usize = 1_500;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A process manager reads on.
+    /// A process manager reads further.
     Read {
         manager: usize,
         events: usize,
     },
-    /// It ticks, and crashes after so many commands.
+    /// It reconciles, and crashes after this many commands.
     Tick {
         manager: usize,
         commands_max: usize,
@@ -40,7 +40,7 @@ enum Step {
     Wait {
         seconds: i64,
     },
-    /// Every device goes on as it should.
+    /// Every device behaves correctly.
     Together,
     Operator(C),
 }
@@ -59,7 +59,7 @@ impl World {
         self.check_slots();
     }
 
-    /// What a process manager does in one look at its view; it crashes when its commands are used up.
+    /// One round of a process manager over its view. It crashes when its commands are used up.
     fn tick(&mut self, manager: usize, commands_max: usize) {
         let view = self.managers[manager].clone();
         let mut budget = commands_max;
@@ -71,7 +71,7 @@ impl World {
         let seen = view.rollout(self.now);
         let decisions = decide(&seen, self.now);
         if decisions.is_empty() && seen.status == CampaignStatus::Running {
-            assert!(!waits(&seen, None, self.now).is_empty(), "nothing moves, and nothing is waited for: {seen:#?}");
+            assert!(!waits(&seen, None, self.now).is_empty(), "nothing moves, and the campaign has no wait: {seen:#?}");
         }
         for decision in decisions {
             match decision {
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Devices may have taken slots since the view.
+    /// Devices may have taken slots since the view was read.
     fn read_and_grant(&mut self, manager: usize, budget: &mut usize) {
         self.read(manager, usize::MAX);
         let view = self.managers[manager].clone();
@@ -105,14 +105,14 @@ impl World {
         }
     }
 
-    /// Whether a view knows all that has happened to the campaign itself.
+    /// Whether a view includes all events of the campaign itself.
     fn is_seen(&self, view: &View) -> bool {
         view.campaign_version == self.truth.campaign_version
     }
 
     fn grant(&mut self, view: &View, devices_max: u32, budget: &mut usize) {
         let ready = view.members.iter().enumerate().filter(|(_, m)| m.wave <= view.wave && m.is_ready(self.now));
-        // Which of them is nobody's promise: two managers may well choose different ones.
+        // The choice among ready devices is open: two managers may choose different ones.
         let mut places: Vec<usize> = ready.map(|(place, _)| place).collect();
         if view.position % 2 == 1 {
             places.reverse();
@@ -168,7 +168,7 @@ impl World {
             RolloutStep::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
             RolloutStep::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
             RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
-                assert_eq!(evidence.devices.len(), evidence.failed as usize, "it names whom it counts");
+                assert_eq!(evidence.devices.len(), evidence.failed as usize, "it names the devices that it counts");
                 C::CloseGate { gate, wave, threshold_percent, evidence }
             }
             RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Lag and faults are over: everything ends. Gates are opened by an operator who accepts the failures.
+    /// Lag and faults are over, and everything must end. An operator opens closed gates by accepting the failures.
     fn calm_down(&mut self) {
         for _ in 0..CALM_ROUNDS_MAX {
             if self.campaign.status.is_terminal() {

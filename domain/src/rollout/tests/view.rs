@@ -1,4 +1,4 @@
-//! What a process manager sees: a fold of a prefix of the log, in memory.
+//! The view of a process manager: a fold of a prefix of the log, in memory.
 
 use super::world::slot_device;
 use super::*;
@@ -12,7 +12,7 @@ use crate::ledger::LedgerEvent;
 pub(super) enum Logged {
     Campaign(CampaignEvent),
     Ledger(LedgerEvent),
-    /// Of the device with this place in the fleet; its rank is the same.
+    /// Index of the device in the fleet, which is also its rank.
     Device(usize, DeviceEvent),
 }
 
@@ -22,13 +22,13 @@ pub(super) struct Member {
     /// None before the device has the update.
     pub(super) phase: Option<Phase>,
     pub(super) holds_slot: bool,
-    /// It took the slot without a grant, by answering late.
+    /// The device took the slot without a grant, by a late answer.
     pub(super) is_late: bool,
     pub(super) grant: u64,
     pub(super) grant_seen: bool,
     reached: bool,
     gate_failed: bool,
-    /// An operator has accepted its fault; and the failure of this very update.
+    /// An operator has accepted its fault, or the failure of this update.
     gate_accepted: bool,
     failure_accepted: bool,
     confirmed_ever: bool,
@@ -38,12 +38,12 @@ pub(super) struct Member {
     live: Option<u32>,
     between_attempts: Option<u32>,
     ordinal: Option<u32>,
-    /// The update that a new one is to try again.
+    /// The update that a new one retries.
     retry_of: Option<u32>,
 }
 
 impl Member {
-    /// Failed or expired, so it may begin again; what the gates counted stays counted.
+    /// Failed or expired, so it is retried. The gates' counts don't change.
     fn retry(&mut self) {
         let ended_badly = matches!(
             self.phase,
@@ -262,7 +262,7 @@ impl View {
             }
             for member in &mut self.members {
                 member.gate_accepted = member.gate_failed;
-                // One that is to begin again has nothing yet that could be accepted.
+                // A member that waits for its retry has nothing that could be accepted yet.
                 let stands = member.phase != Some(Phase::Ended(Outcome::Confirmed)) || member.regressed;
                 member.failure_accepted = member.gate_failed && member.phase.is_some() && stands;
             }
@@ -326,7 +326,7 @@ impl View {
         if member.is_ended() {
             (member.holds_slot, member.grant_seen) = (false, true);
         } else if is_unanswered {
-            // Whatever else is heard of the device: the grant is still under way to it.
+            // The grant isn't answered yet, also after other reports of the device.
             member.grant_seen = event.grant().is_some_and(|number| number >= member.grant);
             member.holds_slot |= !member.grant_seen;
         }
@@ -345,7 +345,7 @@ fn failed_device((place, member): (usize, &Member)) -> Option<FailedDevice> {
     })
 }
 
-/// The phase that an event leaves its update in; none where it doesn't say.
+/// The phase of an update after an event; none if the event doesn't change it.
 fn phase_after(event: &DeviceEvent) -> Option<Phase> {
     use DeviceEvent as E;
     Some(match event {

@@ -6,7 +6,7 @@ use proptest::sample::select;
 use super::*;
 use crate::campaign::PauseCause;
 
-/// Devices of one wave by what they are at.
+/// Devices of one wave by activity.
 #[derive(Debug, Clone, Default)]
 struct Devices {
     confirmed: u32,
@@ -70,7 +70,7 @@ fn views() -> impl Strategy<Value = (RolloutView, i64)> {
     )
 }
 
-/// The view, and the time, when something that was waited for has come; nothing for an operator, who moves the campaign by himself.
+/// The view and the time after an awaited event has come; none for an operator, who moves the campaign himself.
 fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(RolloutView, DateTime<Utc>)> {
     let mut later = now;
     match wait {
@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_campaign_that_stands_still_waits_for_something_and_moves_when_it_comes((view, minutes) in views()) {
+    fn a_stalled_campaign_has_a_wait_and_moves_when_the_wait_is_over((view, minutes) in views()) {
         let named = waits(&view, None, at(minutes));
         if !decide(&view, at(minutes)).is_empty() {
             return Ok(());
@@ -126,7 +126,7 @@ fn kinds(view: &RolloutView, minutes: i64) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_thing_that_a_campaign_waits_for_has_its_name_and_its_time() {
+fn each_wait_of_a_campaign_has_a_name_and_a_time() {
     let offline = running(settled(20, 10, 0), Counts::default());
     assert_eq!(
         waits(&offline, None, at(1)),
@@ -151,7 +151,7 @@ fn each_thing_that_a_campaign_waits_for_has_its_name_and_its_time() {
 }
 
 #[test]
-fn a_stopped_campaign_waits_for_the_one_who_stopped_it() {
+fn a_stopped_campaign_waits_for_the_cause_of_its_stop() {
     let mut view = running(settled(20, 10, 0), Counts::default());
     let kind = |view: &RolloutView, cause| waits(view, cause, at(1)).first().map(Wait::kind);
     view.status = CampaignStatus::Paused;

@@ -1,4 +1,4 @@
-//! The world of the simulation: devices with their behaviour, the log and what must always hold of it.
+//! The world of the simulation: devices with their behaviour, the log and its invariants.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::ledger::{Ledger, LedgerEvent};
 use crate::values::Priority;
 
 pub(super) const FLEET: usize = 12;
-/// In the first wave.
+/// Devices in the first wave.
 pub(super) const FIRST_WAVE: usize = 6;
 pub(super) const SLOTS: u32 = 2;
-/// Devices at once where the rate is limited.
+/// Devices that may begin at once if the rate is limited.
 const BURST: u32 = 2;
 
 #[derive(Debug, Clone, Copy)]
@@ -26,13 +26,13 @@ pub(super) enum Act {
     GoOn,
     Fail(&'static str),
     Defer,
-    /// Boots what it ran before.
+    /// Boots the version that ran before.
     FallBack,
     Vanish,
     Return,
-    /// An operator wants another update for it alone.
+    /// An operator requests another update for this device.
     OwnUpdate,
-    /// Goes on with an update that was taken back, or that it had deferred.
+    /// Continues with a withdrawn or deferred update.
     AnswerLate,
 }
 
@@ -43,14 +43,14 @@ pub(super) struct World {
     pub(super) devices: Vec<Device>,
     pub(super) boots: usize,
     pub(super) log: Vec<(DateTime<Utc>, Logged)>,
-    /// When an update last had an event, and when it was first answered.
+    /// Times of an update's latest event and of its first answer.
     pub(super) since: BTreeMap<(usize, u32), DateTime<Utc>>,
     pub(super) reached: BTreeMap<(usize, u32), DateTime<Utc>>,
     pub(super) managers: Vec<View>,
-    /// Sees everything.
+    /// The view of the whole log.
     pub(super) truth: View,
     pub(super) gate_is_closed: bool,
-    /// Managers read everything before they grant, as they do but for a crash of a projector.
+    /// Managers read everything before they grant, as in production while no projector crashes.
     pub(super) reads_before_granting: bool,
     rate_per_minute: Option<u32>,
     /// All grants, with their devices.
@@ -90,7 +90,7 @@ pub(super) fn slot_device(place: usize) -> DeviceId {
     DeviceId::new(format!("d-{place}")).expect("an id")
 }
 
-/// In no time up to the latest grant more than a burst and what the rate gives.
+/// No period up to the latest grant has more grants than a burst and the rate allow.
 pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u32) {
     let Some((now, _)) = granted.last() else { return };
     let mut devices = 0;
@@ -189,7 +189,7 @@ impl World {
         self.tell_device(place, &presence.into());
     }
 
-    /// The slots in use in truth: by the log, and by the devices themselves. Only devices that answer late exceed the limit.
+    /// The slots that are really in use, by the log and by the devices. Only devices that answer late may exceed the limit.
     pub(super) fn check_slots(&self) {
         let by_log = self.truth.members.iter().filter(|member| member.holds_slot).count();
         let allowed = SLOTS as usize + self.truth.members.iter().filter(|member| member.is_late).count();
