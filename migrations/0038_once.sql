@@ -1,5 +1,5 @@
 -- Why: a device is kept once and an update once. What rollouts and the history kept of a device beside its row stands in that row; a
--- member's phase is the phase of its update. Rows are made anew with the projection `fleet`; until then the old ones serve.
+-- member's phase is the phase of its update. Rows are rebuilt with the projection `fleet`; until then the old ones serve.
 ALTER TABLE devices
     ADD COLUMN between_attempts jsonb NOT NULL DEFAULT '[]',
     ADD COLUMN sent jsonb NOT NULL DEFAULT '{}',

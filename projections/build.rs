@@ -1,4 +1,4 @@
-//! Migrations are embedded: a change to them must build this crate anew.
+//! Migrations are embedded: a change to them must build this crate again.
 
 fn main() {
     println!("cargo:rerun-if-changed=../migrations");

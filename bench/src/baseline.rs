@@ -64,7 +64,7 @@ impl Baseline {
     /// What is much worse than in this baseline, or isn't measured any more, one sentence each.
     pub(crate) fn faults(&self, measured: &Self) -> Vec<String> {
         let faults = self.ratios.iter().filter_map(|(name, before)| match measured.ratios.get(name) {
-            None => Some(format!("{name}: not measured; write the baseline anew where that is meant")),
+            None => Some(format!("{name}: not measured; write a new baseline if that is intended")),
             Some(now) if *now < before * SHARE_MIN => {
                 Some(format!("{name}: ratio {now} is below half of the baseline's {before}"))
             }

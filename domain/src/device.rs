@@ -42,14 +42,16 @@ pub use codes::{
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
-pub use events::{DeviceEvent, OfflineCause, UpdateRef};
+pub use events::{DeviceEvent, OfflineCause};
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::UpdateState;
 pub use readiness::{Clocks, Conditions, Occupancy, Readiness, Turn};
 pub use update::Update;
-pub use update_spec::{BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateSpec};
+pub use update_spec::{
+    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
+};
 
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};

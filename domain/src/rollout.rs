@@ -20,34 +20,73 @@ use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, Ga
 use crate::ids::DeviceId;
 use crate::ledger::GRANT_DEVICES_MAX;
 
-/// Devices of one wave (or of all waves together), counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+/// Declares the counts, so that what concerns all of them alike is written once.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Devices of one wave (or of all waves together), counted.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u32,)+
+            /// Could be granted a slot now. Looked up with the view, not kept with the other counts.
+            pub ready: u32,
+        }
+
+        impl Counts {
+            /// Names of the counts that read models keep, in the order of [`Self::kept`].
+            pub const KEPT: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// The counts that read models keep.
+            pub fn kept(&self) -> [u32; Self::KEPT.len()] {
+                [$(self.$name),+]
+            }
+
+            /// The reverse of [`Self::kept`].
+            pub fn of_kept([$($name),+]: [u32; Self::KEPT.len()]) -> Self {
+                Self { $($name,)+ ready: 0 }
+            }
+
+            #[must_use]
+            pub fn plus(self, other: Self) -> Self {
+                Self { $($name: self.$name + other.$name,)+ ready: self.ready + other.ready }
+            }
+
+            /// Never below 0.
+            #[must_use]
+            pub fn minus(self, other: Self) -> Self {
+                Self {
+                    $($name: self.$name.saturating_sub(other.$name),)+
+                    ready: self.ready.saturating_sub(other.ready),
+                }
+            }
+        }
+    };
+}
+
+counts! {
     /// Devices that take part.
-    pub enrolled: u32,
+    enrolled,
     /// Answered `received` at least once.
-    pub reached: u32,
-    pub confirmed: u32,
+    reached,
+    confirmed,
     /// Failed, timed out, rejected or regressed.
-    pub failed: u32,
+    failed,
     /// Counted by the failure gate: ended in failure, or one attempt failed because of the image or the device. Only grows.
-    pub gate_failed: u32,
+    gate_failed,
     /// Confirmed at some time, or counted as failed by the gate. Only grows.
-    pub gate_settled: u32,
+    gate_settled,
     /// Hold a slot.
-    pub in_use: u32,
+    in_use,
     /// Reached, and not ended, deferred or staged; or being cancelled.
-    pub working: u32,
-    /// Could be granted a slot now.
-    pub ready: u32,
-    pub expired: u32,
-    pub cancelled: u32,
-    pub superseded: u32,
-    /// `gate_failed` and `gate_settled` when an operator accepted the failures.
-    pub accepted_failed: u32,
-    pub accepted_settled: u32,
+    working,
+    expired,
+    cancelled,
+    superseded,
+    /// `gate_failed` when an operator accepted the failures.
+    accepted_failed,
+    /// `gate_settled` when an operator accepted the failures.
+    accepted_settled,
     /// The part of `failed` that the gate had counted at that time. An update that continues and fails again is not counted twice.
-    pub accepted_ended: u32,
+    accepted_ended,
 }
 
 impl Counts {
@@ -58,26 +97,6 @@ impl Counts {
 
     pub fn has_everybody_ended(&self) -> bool {
         self.ended() >= self.enrolled
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            enrolled: self.enrolled + other.enrolled,
-            reached: self.reached + other.reached,
-            confirmed: self.confirmed + other.confirmed,
-            failed: self.failed + other.failed,
-            gate_failed: self.gate_failed + other.gate_failed,
-            gate_settled: self.gate_settled + other.gate_settled,
-            in_use: self.in_use + other.in_use,
-            working: self.working + other.working,
-            ready: self.ready + other.ready,
-            expired: self.expired + other.expired,
-            cancelled: self.cancelled + other.cancelled,
-            superseded: self.superseded + other.superseded,
-            accepted_failed: self.accepted_failed + other.accepted_failed,
-            accepted_settled: self.accepted_settled + other.accepted_settled,
-            accepted_ended: self.accepted_ended + other.accepted_ended,
-        }
     }
 }
 

@@ -215,7 +215,7 @@ impl<'a, A: Decider> Execution<'a, A> {
         }
     }
 
-    /// The state to decide on anew, read from the beginning.
+    /// The state for the next decision, read from the beginning of the log.
     async fn after_failure(&mut self, error: AppendError) -> Result<Arc<Loaded<A>>, ExecuteError> {
         let named = match error {
             AppendError::Conflict { last } => {

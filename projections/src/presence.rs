@@ -13,6 +13,7 @@ use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
 use crate::row::{Row as _, parse, row};
+use crate::sql::latest_of_updates;
 use crate::table::Rows;
 use crate::watermark::Watermark;
 
@@ -342,22 +343,23 @@ pub async fn mistaken(
     limit: usize,
 ) -> Result<Vec<(TenantId, DeviceId, u64)>, DbError> {
     let mut tx = db.read_all().await?;
-    let rows = sqlx::query(
-        "SELECT d.tenant, d.device_id, greatest(d.version, (SELECT max(u.seq) FROM updates u
-             WHERE u.tenant = d.tenant AND u.device_id = d.device_id)) AS version
+    let version = latest_of_updates("d", "seq");
+    let sql = format!(
+        "SELECT d.tenant, d.device_id, greatest(d.version, {version}) AS version
          FROM devices d JOIN device_presence p ON p.tenant = d.tenant AND p.device_id = d.device_id
          WHERE d.status = 'offline' AND d.lifecycle = 'active' AND p.will_at IS NULL AND p.last_seen > $1
            AND p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) > $4
            AND NOT EXISTS (SELECT FROM updates t WHERE t.tenant = d.tenant AND t.device_id = d.device_id AND t.open
                            AND (t.phase = 'dispatched' OR t.wait_reason = 'unresponsive'))
-         LIMIT $2",
-    )
-    .bind(now - MISTAKE_AGE_MAX)
-    .bind(limit as i64)
-    .bind(silence.as_secs_f64())
-    .bind(now)
-    .fetch_all(&mut *tx.0)
-    .await?;
+         LIMIT $2"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(now - MISTAKE_AGE_MAX)
+        .bind(limit as i64)
+        .bind(silence.as_secs_f64())
+        .bind(now)
+        .fetch_all(&mut *tx.0)
+        .await?;
     rows.iter()
         .map(|row| {
             let version = row.try_get::<i64, _>("version")? as u64;

@@ -139,7 +139,7 @@ async fn upgrade(
     let (name, wanted) = (model.name(), model.version());
     tracing::info!(projection = name, found, wanted, "The rows are of an older version; the read model is rebuilt.");
     board.set_state(name, ProjectionState::Rebuilding, Some("its rebuild begins".to_owned()));
-    Checkpoint::note_trouble(db, name, "rebuilding", "rows of an older version are made anew").await;
+    Checkpoint::note_trouble(db, name, "rebuilding", "rows of an older version are rebuilt").await;
     let progress = |position: u64, head: u64| {
         let text = format!("rebuilt up to position {position} of {head}");
         board.set_state(name, ProjectionState::Rebuilding, Some(text));

@@ -108,7 +108,7 @@ pub(crate) async fn note(connection: &mut PgConnection, marks: &[WatermarkRecord
     Ok(())
 }
 
-/// Deletes the watermark: TELEMETRY was made anew and may lack messages of devices.
+/// Deletes the watermark: TELEMETRY was created again and may lack messages of devices.
 pub(crate) async fn forget(connection: &mut PgConnection) -> Result<(), DbError> {
     sqlx::query(
         "UPDATE projection_checkpoints SET heard_until = NULL, hearing_since = NULL, marked_at = NULL WHERE name = $1",

@@ -67,7 +67,7 @@ async fn a_device_can_neither_forge_nor_delete_nor_eavesdrop() {
     let heard = listen(&mut events).await;
     assert!(heard.is_empty(), "an attacker received {heard:?}");
     let after = log.info().await.unwrap();
-    assert_eq!(after.incarnation_ms, before.incarnation_ms, "EVENTS was made anew");
+    assert_eq!(after.incarnation_ms, before.incarnation_ms, "EVENTS was created again");
     assert_eq!(after.last_sequence, before.last_sequence + 1, "only the registration was stored");
 }
 

@@ -30,7 +30,7 @@ pub async fn run(args: &Args) -> Result<()> {
         ensure!(
             args.new_log,
             "read model {} stands for a log created at {known} ms, this one was created at {found} ms: \
-             point to the right servers, or say --new-log when the log was made anew",
+             point to the right servers, or say --new-log when the log was created again",
             args.name
         );
     }

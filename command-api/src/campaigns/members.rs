@@ -101,11 +101,7 @@ pub(crate) struct Member {
 
 impl From<MemberView> for Member {
     fn from(member: MemberView) -> Self {
-        let phase = match member.regressed_at {
-            _ if member.excluded.is_some() => EXCLUDED,
-            Some(_) => "regressed",
-            None => &member.phase,
-        };
+        let phase = member.displayed_phase;
         let like = WITHOUT_UPDATE.iter().find(|(own, _)| *own == phase).map_or(phase, |(_, like)| *like);
         let said = StatusNames { phase: phase.to_owned(), ..status_names(like, "update") };
         Self {

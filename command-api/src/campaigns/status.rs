@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::CampaignId;
+use domain::rollout::Counts;
 use projections::FLEET;
 use projections::campaigns::CampaignRow;
 use projections::rollout::{ProgressRow, totals_of};
@@ -176,9 +177,8 @@ async fn status(
 }
 
 fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: DateTime<Utc>) -> CampaignStatusBody {
-    let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
-    let (enrolled, confirmed, failed) =
-        (sum(|wave| wave.enrolled), sum(|wave| wave.confirmed), sum(|wave| wave.failed));
+    let total = total_of(waves);
+    let (enrolled, confirmed, failed) = (total.enrolled.into(), total.confirmed.into(), total.failed.into());
     let settled = confirmed + failed;
     let gate = row.closed_gate().cloned();
     let last_gate = last_gate(row.gate, row.gate_closed_at, row.gate_accepted);
@@ -189,11 +189,11 @@ fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: 
         status: row.status,
         wave: row.wave,
         enrolled,
-        reached: sum(|wave| wave.reached),
+        reached: total.reached.into(),
         confirmed,
         failed,
         settled,
-        progress_percent: progress(waves, row.ended_at.is_some()),
+        progress_percent: progress(&total, row.ended_at.is_some()),
         status_counts: all_counts(totals.status_counts),
         late_confirmed: totals.late_confirmed,
         retryable: totals.retryable,
@@ -219,22 +219,22 @@ fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: 
 
 impl From<&ProgressRow> for WaveStatus {
     fn from(row: &ProgressRow) -> Self {
-        let count = |value: i64| value.max(0) as u64;
+        let counts = row.counts;
         Self {
             wave: row.wave,
             opened_at: row.opened_at,
             completed_at: row.completed_at,
-            enrolled: count(row.enrolled),
-            reached: count(row.reached),
-            confirmed: count(row.confirmed),
-            failed: count(row.failed),
-            gate_failed: count(row.gate_failed),
-            gate_settled: count(row.gate_settled),
-            in_use: count(row.in_use),
-            working: count(row.working),
-            expired: count(row.expired),
-            cancelled: count(row.cancelled),
-            superseded: count(row.superseded),
+            enrolled: counts.enrolled.into(),
+            reached: counts.reached.into(),
+            confirmed: counts.confirmed.into(),
+            failed: counts.failed.into(),
+            gate_failed: counts.gate_failed.into(),
+            gate_settled: counts.gate_settled.into(),
+            in_use: counts.in_use.into(),
+            working: counts.working.into(),
+            expired: counts.expired.into(),
+            cancelled: counts.cancelled.into(),
+            superseded: counts.superseded.into(),
         }
     }
 }
@@ -248,12 +248,15 @@ fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
 }
 
 /// Counts the devices that the campaign's end needs.
-fn progress(waves: &[ProgressRow], has_ended: bool) -> f64 {
-    let sum = |count: fn(&ProgressRow) -> i64| waves.iter().map(count).sum::<i64>().max(0) as u64;
+fn progress(total: &Counts, has_ended: bool) -> f64 {
     match has_ended {
         true => 100.0,
-        false => percent(sum(ProgressRow::ended), sum(|wave| wave.enrolled)).unwrap_or(0.0),
+        false => percent(total.ended().into(), total.enrolled.into()).unwrap_or(0.0),
     }
+}
+
+fn total_of(waves: &[ProgressRow]) -> Counts {
+    waves.iter().fold(Counts::default(), |total, wave| total.plus(wave.counts))
 }
 
 /// With one decimal; none if the total is zero.
@@ -277,12 +280,14 @@ mod tests {
 
     #[test]
     fn every_outcome_counts_as_progress() {
-        let wave =
-            ProgressRow { enrolled: 8, confirmed: 1, failed: 1, expired: 1, cancelled: 1, ..ProgressRow::default() };
-        let waves = [wave, ProgressRow { enrolled: 2, superseded: 1, ..ProgressRow::default() }];
-        assert_eq!((progress(&waves, false), progress(&waves, true)), (50.0, 100.0));
-        let expired = ProgressRow { enrolled: 3, expired: 3, ..ProgressRow::default() };
-        assert_eq!((progress(&[expired], false), progress(&[], false), progress(&[], true)), (100.0, 0.0, 100.0));
+        let wave = |counts| ProgressRow { counts, ..ProgressRow::default() };
+        let first = Counts { enrolled: 8, confirmed: 1, failed: 1, expired: 1, cancelled: 1, ..Counts::default() };
+        let second = Counts { enrolled: 2, superseded: 1, ..Counts::default() };
+        let total = total_of(&[wave(first), wave(second)]);
+        assert_eq!((progress(&total, false), progress(&total, true)), (50.0, 100.0));
+        let expired = Counts { enrolled: 3, expired: 3, ..Counts::default() };
+        let nobody = Counts::default();
+        assert_eq!((progress(&expired, false), progress(&nobody, false), progress(&nobody, true)), (100.0, 0.0, 100.0));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) async fn same_log(app: &App, written: WrittenPosition) -> Result<(), 
     if incarnation_ms == app.incarnation_ms().await? {
         return Ok(());
     }
-    let detail = "the position is of another event log: it was restored or made anew";
+    let detail = "the position is of another event log: it was restored or created again";
     Err(Problem::new(StatusCode::CONFLICT, "other_incarnation", detail))
 }
 

@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use super::codes::{CODE_WRONG_BYTES, CodeClass};
-use super::events::{DeviceEvent as E, UpdateRef};
+use super::events::DeviceEvent as E;
 use super::mark::newer;
 use super::phase::{Outcome, Phase, WaitReason};
 use super::progress::UpdateState;
 use super::report::past_return;
 use super::update::Update;
-use super::update_spec::UpdateSpec;
+use super::update_spec::{UpdateRef, UpdateSpec};
 use super::{
     BOOTS_KEPT_MAX, CampaignUpdate, ConfirmedFirmware, Device, ENDED_KEPT_MAX, Hold, LATE_KEPT_MAX, LateStatus,
     Lifecycle, Reachability,

@@ -10,19 +10,8 @@ use super::codes::CodeClass;
 use super::mark::Mark;
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
-use super::update_spec::UpdateSpec;
-use crate::ids::CampaignId;
+use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::sealed::Sealed;
-
-/// Identifies an update, its attempt and its campaign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpdateRef {
-    pub ordinal: u32,
-    /// 0 before the first dispatch.
-    pub attempt: u16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub campaign: Option<CampaignId>,
-}
 
 /// Why a device went offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -115,7 +115,8 @@ impl UpdateState {
 }
 
 impl DeviceEvent {
-    /// The phase to which the event brings its update. A refused cancel brings it back to the phase before, for which `Accepted` stands here.
+    /// The phase to which the event brings its update. A refused cancel brings it back to the phase before the cancel; `Accepted` stands
+    /// for that here.
     pub fn phase(&self) -> Option<Phase> {
         Some(match self {
             E::UpdateQueued { .. } => Phase::Queued,
@@ -137,7 +138,20 @@ impl DeviceEvent {
             E::UpdateExpired { .. } => Phase::Ended(Outcome::Expired),
             E::UpdateSuperseded { .. } => Phase::Ended(Outcome::Superseded),
             E::UpdateCancelled { .. } => Phase::Ended(Outcome::Cancelled),
-            _ => return None,
+            E::Registered { .. }
+            | E::Recommissioned { .. }
+            | E::Amended { .. }
+            | E::Decommissioned {}
+            | E::Held { .. }
+            | E::Released {}
+            | E::CameOnline { .. }
+            | E::WentOffline { .. }
+            | E::InfoReported { .. }
+            | E::VersionsReported { .. }
+            | E::ReportedLate { .. }
+            | E::VersionRegressed { .. }
+            | E::UpdateSessionSeen { .. }
+            | E::UpdateReportedLate { .. } => return None,
         })
     }
 

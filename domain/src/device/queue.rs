@@ -10,8 +10,8 @@ use super::eligibility::{Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exc
 use super::phase::{Phase, WaitReason};
 use super::readiness::{Occupancy, Turn};
 use super::update::Update;
-use super::update_spec::{CampaignRef, FirmwareSnapshot, UpdateKind, UpdateSpec};
-use super::{Device, DeviceEvent, Lifecycle, Reachability, UpdateRef};
+use super::update_spec::{CampaignRef, FirmwareSnapshot, UpdateKind, UpdateSpec, goes_first};
+use super::{Device, DeviceEvent, UpdateRef};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
 
@@ -25,18 +25,13 @@ impl Device {
     fn hindrance(&self, update: &Update, now: DateTime<Utc>) -> Option<WaitReason> {
         let between = |other: &&Update| other.phase == Phase::Waiting(WaitReason::Backoff);
         let between_attempts = self.updates.values().filter(between).map(|other| other.ordinal).collect();
-        let occupancy = Occupancy {
-            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
-            online: self.reachability == Reachability::Online,
-            hold: self.hold,
-            live: self.live().map(|live| live.ordinal),
-            between_attempts: &between_attempts,
-        };
+        let live = self.live().map(|live| live.ordinal);
+        let occupancy = Occupancy::new(self.lifecycle, self.reachability, self.hold, live, &between_attempts);
         let turn = Turn {
             ordinal: Some(update.ordinal),
             waits_for: update.phase.wait_reason(),
             not_before: update.not_before,
-            goes_first: update.spec.goes_first(),
+            goes_first: goes_first(update.spec.kind, update.spec.priority),
         };
         occupancy.hindrance(&turn, occupancy.is_held(now))
     }
@@ -95,8 +90,8 @@ impl Decision {
         self.push(DeviceEvent::UpdateSuperseded { update: update.reference(), reason: OVERTAKEN.to_owned() });
         let max_attempts = (update.spec.max_attempts + 1).saturating_sub(update.next_attempt).max(1);
         let spec = UpdateSpec { max_attempts, retry_of: Some(update.ordinal), ..update.spec.clone() };
-        let anew = self.now + TimeDelta::seconds(spec.limits.total_s.into());
-        let wait_until = if update.reached { update.wait_until.max(anew) } else { update.wait_until };
+        let full_time = self.now + TimeDelta::seconds(spec.limits.total_s.into());
+        let wait_until = if update.reached { update.wait_until.max(full_time) } else { update.wait_until };
         let ordinal = self.queue_spec(spec, wait_until);
         self.update(ordinal).unwrap_or_else(|| update.clone())
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Hold;
 use super::phase::{Phase, WaitReason};
 use super::progress::UpdateState;
 use super::update_spec::Limits;
+use super::{Hold, Lifecycle, Reachability};
 
 /// What a device is occupied with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,18 @@ pub struct Conditions {
     pub met: bool,
 }
 
-impl Occupancy<'_> {
+impl<'a> Occupancy<'a> {
+    pub fn new(
+        lifecycle: Lifecycle,
+        reachability: Reachability,
+        hold: Option<Hold>,
+        live: Option<u32>,
+        between_attempts: &'a BTreeSet<u32>,
+    ) -> Self {
+        let decommissioned = lifecycle == Lifecycle::Decommissioned;
+        Self { decommissioned, online: reachability == Reachability::Online, hold, live, between_attempts }
+    }
+
     /// What on the device keeps an update from beginning. `held`: whether the hold counts.
     pub fn hindrance(&self, turn: &Turn, held: bool) -> Option<WaitReason> {
         let is_other = |ordinal: u32| Some(ordinal) != turn.ordinal;

@@ -45,6 +45,16 @@ impl FirmwareSnapshot {
     }
 }
 
+/// Identifies an update, its attempt and its campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateRef {
+    pub ordinal: u32,
+    /// 0 before the first dispatch.
+    pub attempt: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<CampaignId>,
+}
+
 /// Position of a campaign's update in the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignRef {
@@ -168,9 +178,7 @@ pub struct UpdateSpec {
     pub retry_of: Option<u32>,
 }
 
-impl UpdateSpec {
-    /// Whether it does not wait for an update between two attempts.
-    pub fn goes_first(&self) -> bool {
-        self.kind == UpdateKind::Rollback || self.priority == Priority::Critical
-    }
+/// Whether an update does not wait for another one between two attempts.
+pub fn goes_first(kind: UpdateKind, priority: Priority) -> bool {
+    kind == UpdateKind::Rollback || priority == Priority::Critical
 }

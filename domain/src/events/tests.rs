@@ -91,7 +91,7 @@ fn meaning(name: &str) -> &'static str {
 fn catalogue_document() -> String {
     let mut text = String::from(
         "# Events\n\nEvery event of the log: its stable name, the schema version written today, the aggregate that writes it and \
-         what it means.\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` writes it anew. The JSON of each \
+         what it means.\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` writes it again. The JSON of each \
          is in `domain/golden/`.\n\n*In FEED*: the event is in the public feed, in the words of [feed.md](feed.md). *Ends*: nothing \
          follows but what is said late, a retry of the campaign, or the same device or firmware registered again.\n\n\
          | event | schema | aggregate | in FEED | ends | meaning |\n|---|---|---|---|---|---|\n",

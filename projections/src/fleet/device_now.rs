@@ -22,10 +22,22 @@ pub(crate) struct DeviceNow {
 }
 
 impl DeviceNow {
-    pub(crate) const COLUMNS: &str = "d.lifecycle, d.status, d.held, d.hold_until, d.live_ordinal, d.between_attempts,
-        p.last_seen, p.battery_level, p.external_power";
+    pub(crate) const COLUMNS: [&str; 9] = [
+        "d.lifecycle",
+        "d.status",
+        "d.held",
+        "d.hold_until",
+        "d.live_ordinal",
+        "d.between_attempts",
+        "p.last_seen",
+        "p.battery_level",
+        "p.external_power",
+    ];
 
-    pub(crate) const COLUMNS_COUNT: usize = 9;
+    /// [`Self::COLUMNS`] for a SELECT.
+    pub(crate) fn columns() -> String {
+        Self::COLUMNS.join(", ")
+    }
 
     /// Joins the device of the row that a query calls `name`.
     pub(crate) fn join(name: &str) -> String {
@@ -52,12 +64,6 @@ impl DeviceNow {
     }
 
     pub(crate) fn occupancy(&self) -> Occupancy<'_> {
-        Occupancy {
-            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
-            online: self.status == Reachability::Online,
-            hold: self.hold,
-            live: self.live,
-            between_attempts: &self.between_attempts,
-        }
+        Occupancy::new(self.lifecycle, self.status, self.hold, self.live, &self.between_attempts)
     }
 }

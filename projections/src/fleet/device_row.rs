@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
-use domain::device::{Hold, Lifecycle, Occupancy, Reachability};
+use domain::device::{FirmwareSnapshot, Hold, Lifecycle, Occupancy, Outcome, Reachability};
 use domain::values::Transport;
 use domain::version::TargetVersion;
 use serde::{Deserialize, Serialize};
@@ -103,32 +103,46 @@ impl DeviceRow {
     }
 
     pub(crate) fn occupancy(&self) -> Occupancy<'_> {
-        Occupancy {
-            decommissioned: self.lifecycle == Lifecycle::Decommissioned,
-            online: self.status == Reachability::Online,
-            hold: self.hold(),
-            live: self.live_ordinal,
-            between_attempts: &self.between_attempts,
+        Occupancy::new(self.lifecycle, self.status, self.hold(), self.live_ordinal, &self.between_attempts)
+    }
+}
+
+/// The firmware that an update brings, and how devices that run it report it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SentFirmware {
+    pub(crate) component: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) reported_version: Option<String>,
+}
+
+impl SentFirmware {
+    pub(crate) fn of(firmware: &FirmwareSnapshot) -> Self {
+        Self {
+            component: firmware.component.clone(),
+            version: firmware.version.clone(),
+            reported_version: firmware.reported_version.clone(),
         }
+    }
+
+    /// Whether a device that reports this version runs it.
+    pub(crate) fn is_run_by(&self, reported: &str) -> bool {
+        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
+        TargetVersion { version, reported_version }.is_met_by(reported)
     }
 }
 
 /// An update that may change what runs, also after it has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sent {
-    pub(crate) component: String,
-    pub(crate) version: String,
-    #[serde(default)]
-    pub(crate) reported_version: Option<String>,
+    #[serde(flatten)]
+    pub(crate) firmware: SentFirmware,
     pub(crate) campaign: Option<CampaignId>,
     /// It was dispatched.
-    #[serde(default)]
     pub(crate) told: bool,
     /// How it ended.
-    #[serde(default)]
-    pub(crate) outcome: Option<String>,
-    /// The history entry of its version, until it is confirmed.
-    #[serde(default)]
+    pub(crate) outcome: Option<Outcome>,
+    /// The entry of its version, while nothing confirms it.
     pub(crate) entry: Option<Entry>,
 }
 
@@ -139,32 +153,15 @@ pub(crate) struct Entry {
     pub(crate) index: u32,
 }
 
-impl Sent {
-    pub(crate) fn is_run_by(&self, reported: &str) -> bool {
-        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        TargetVersion { version, reported_version }.is_met_by(reported)
-    }
-}
-
 /// A campaign's update that isn't confirmed, or has regressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrackedUpdate {
     pub(crate) campaign: String,
-    pub(crate) component: String,
-    pub(crate) version: String,
-    #[serde(default)]
-    pub(crate) reported_version: Option<String>,
+    #[serde(flatten)]
+    pub(crate) firmware: SentFirmware,
     pub(crate) ended: bool,
-    /// Its version ran when it was queued, or the device has reported it since.
+    /// Its version runs: when it was queued, or as the device has reported since.
     pub(crate) runs: bool,
-    /// The latest attempt installed other bytes under this version.
+    /// The latest attempt brought other bytes under this version.
     pub(crate) wrong_bytes: bool,
-}
-
-impl TrackedUpdate {
-    /// Whether a device that reports this version runs the update's firmware.
-    pub(crate) fn is_run_by(&self, reported: &str) -> bool {
-        let (version, reported_version) = (self.version.as_str(), self.reported_version.as_deref());
-        TargetVersion { version, reported_version }.is_met_by(reported)
-    }
 }

@@ -13,8 +13,8 @@ pub use super::device_row::DeviceRow;
 use super::versions;
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::{Row as _, parse};
-use crate::sql::HAS_BEGUN;
+use crate::row::{ColumnValue as _, Row as _, parse};
+use crate::sql::{HAS_BEGUN, latest_of_updates};
 use crate::table::{Page, Rows, Select};
 
 /// No text continues with a character that sorts after this one.
@@ -174,12 +174,11 @@ pub struct DeviceFilter {
 }
 
 const FROM: &str = "devices t LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id";
-/// Version and position of the latest event of a device's updates.
-const OF_UPDATES: &str = "(SELECT ARRAY[coalesce(max(u.seq), 0), coalesce(max(u.position), 0)] FROM updates u
-    WHERE u.tenant = t.tenant AND u.device_id = t.device_id)";
 
 fn columns() -> String {
-    format!("{}, p.last_seen, p.signal_strength, p.battery_level, {OF_UPDATES}", DeviceRow::columns_of("t"))
+    let (seq, position) = (latest_of_updates("t", "seq"), latest_of_updates("t", "position"));
+    let latest = format!("greatest(t.version, {seq}), greatest(t.position, {position})");
+    format!("{}, p.last_seen, p.signal_strength, p.battery_level, {latest}", DeviceRow::columns_of("t"))
 }
 
 fn read(row: &PgRow) -> Result<DeviceView, DbError> {
@@ -187,11 +186,10 @@ fn read(row: &PgRow) -> Result<DeviceView, DbError> {
     let mut next = || columns.next().unwrap_or_default();
     let (last_seen, signal_strength, battery_level) =
         (row.try_get(next())?, row.try_get(next())?, row.try_get(next())?);
-    let of_updates: Vec<i64> = row.try_get(next())?;
-    let latest = |of_row: u64, index: usize| of_row.max(of_updates.get(index).copied().unwrap_or_default() as u64);
-    let mut device = DeviceRow::read(row)?;
-    (device.version, device.position) = (latest(device.version, 0), latest(device.position, 1));
-    Ok(DeviceView { row: device, last_seen, signal_strength, battery_level })
+    let version = u64::from_wire(row.try_get(next())?)?;
+    let position = u64::from_wire(row.try_get(next())?)?;
+    let row = DeviceRow { version, position, ..DeviceRow::read(row)? };
+    Ok(DeviceView { row, last_seen, signal_strength, battery_level })
 }
 
 /// Devices by id.

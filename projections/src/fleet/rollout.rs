@@ -13,6 +13,7 @@ mod member;
 mod members;
 mod planning;
 mod policy_view;
+mod predicates;
 mod readiness;
 mod retry;
 mod row_keys;

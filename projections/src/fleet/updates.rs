@@ -1,7 +1,9 @@
 //! Every update with its phase, and the times that its clocks need.
 
 use chrono::{DateTime, Utc};
-use domain::device::{Clocks, Conditions, DeviceEvent as E, Limits, Turn, UpdateKind, UpdateSpec, WaitReason};
+use domain::device::{
+    Clocks, Conditions, DeviceEvent as E, Limits, Turn, UpdateKind, UpdateSpec, WaitReason, goes_first,
+};
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
 use serde_json::{Value, json};
@@ -153,7 +155,7 @@ impl UpdateRow {
             ordinal: Some(self.ordinal),
             waits_for: self.timed.phase().wait_reason(),
             not_before: self.timed.state.not_before,
-            goes_first: self.kind == UpdateKind::Rollback || self.priority == Priority::Critical,
+            goes_first: goes_first(self.kind, self.priority),
         }
     }
 }
@@ -187,7 +189,7 @@ const FROM: &str = "updates t
 const PROGRESS: &str = "CASE WHEN t.open AND r.phase = t.phase AND r.at >= t.phase_since THEN r.progress END";
 
 fn columns() -> String {
-    format!("{}, {PROGRESS}, r.bytes, {}, {}", UpdateRow::columns_of("t"), pauses::PAUSED, DeviceNow::COLUMNS)
+    format!("{}, {PROGRESS}, r.bytes, {}, {}", UpdateRow::columns_of("t"), pauses::PAUSED, DeviceNow::columns())
 }
 
 fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {

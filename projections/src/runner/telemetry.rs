@@ -122,11 +122,11 @@ fn sort(entries: Vec<TelemetryEntry>) -> (Vec<TelemetryMessage>, Vec<WatermarkRe
     (messages, marks)
 }
 
-/// TELEMETRY deletes old messages and may be made anew or restored without loss. Its messages, and the broker's, are then counted from the
+/// TELEMETRY deletes old messages and may be created again or restored without loss. Its messages, and the broker's, are then counted from the
 /// beginning again. Rows from before stay.
 async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
     let mut tx = db.write("public").await?;
-    let anew = sqlx::query(
+    let recreated = sqlx::query(
         "UPDATE projection_checkpoints SET position = 0, incarnation_ms = $2, epoch = epoch + 1
          WHERE name = $1 AND (incarnation_ms <> $2 OR position > $3)",
     )
@@ -135,8 +135,11 @@ async fn begin_anew(db: &Db, info: LogInfo) -> Result<(), DbError> {
     .bind(info.last_sequence as i64)
     .execute(&mut *tx)
     .await?;
-    if anew.rows_affected() > 0 {
-        tracing::info!(incarnation_ms = info.incarnation_ms, "TELEMETRY was made anew. It is read from its beginning.");
+    if recreated.rows_affected() > 0 {
+        tracing::info!(
+            incarnation_ms = info.incarnation_ms,
+            "TELEMETRY was created again. It is read from its beginning."
+        );
         sqlx::query(
             "UPDATE device_presence SET broker_ms = 0, delivery = 0, status_delivery = 0, readings_delivery = 0",
         )

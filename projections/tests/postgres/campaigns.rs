@@ -172,7 +172,10 @@ async fn a_staged_campaign_runs_to_its_end() {
 
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let waves = rollout::progress(&mut tx, &world.tenant, &id).await.unwrap();
-    assert_eq!(waves.iter().map(|wave| (wave.enrolled, wave.confirmed)).collect::<Vec<_>>(), [(2, 2), (7, 7)]);
+    assert_eq!(
+        waves.iter().map(|wave| (wave.counts.enrolled, wave.counts.confirmed)).collect::<Vec<_>>(),
+        [(2, 2), (7, 7)]
+    );
     let totals = rollout::totals(&mut tx, &world.tenant, &id).await.unwrap();
     assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
     assert!(totals.average_update_seconds.is_some());

@@ -67,7 +67,7 @@ async fn decommissioned_devices_count_as_ended_in_every_phase() {
         world.installs(id, "b2", "2.0.0").await;
     }
     let wave = waves(&world, &id).await.remove(0);
-    assert_eq!((wave.confirmed, wave.cancelled, wave.ended()), (2, 2, wave.enrolled));
+    assert_eq!((wave.counts.confirmed, wave.counts.cancelled, wave.counts.ended()), (2, 2, wave.counts.enrolled));
     for _ in 0..3 {
         world.tick().await;
     }

@@ -181,12 +181,15 @@ async fn an_accepted_failure_is_not_counted_again_when_the_next_attempt_fails() 
         world.installs(good, "b2", "2.0.0").await;
     }
     let wave = &waves(&world, &id).await[0];
-    assert_eq!((wave.failed, wave.accepted_ended, wave.gate_failed, wave.accepted_failed), (1, 1, 2, 2));
+    assert_eq!(
+        (wave.counts.failed, wave.counts.accepted_ended, wave.counts.gate_failed, wave.counts.accepted_failed),
+        (1, 1, 2, 2)
+    );
     world.equals_a_replay().await;
 
     // A new update is judged like any other.
     world.tell::<Campaign>(&id, CampaignCommand::Retry).await.unwrap();
-    assert_eq!(waves(&world, &id).await[0].accepted_ended, 0);
+    assert_eq!(waves(&world, &id).await[0].counts.accepted_ended, 0);
     world.equals_a_replay().await;
 }
 

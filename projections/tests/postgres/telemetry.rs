@@ -108,7 +108,7 @@ impl Hearing {
         Self { world, heard, tasks, projections }
     }
 
-    /// Follows a TELEMETRY that was made anew.
+    /// Follows a TELEMETRY that was created again.
     fn starts_over(&mut self) {
         self.heard = Heard::made_at(self.heard.incarnation_ms + 1);
         (self.tasks, self.projections) = Self::listen(&self.world, &self.heard);

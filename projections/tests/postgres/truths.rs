@@ -109,7 +109,14 @@ async fn devices_whose_retry_never_begins_keep_their_former_outcome() {
     assert_eq!(phases(&world, &id).await, before);
     assert_eq!(members(&world, &id).await.0, rows_before);
     let outcomes = |wave: &rollout::ProgressRow| {
-        (wave.reached, wave.confirmed, wave.failed, wave.gate_failed, wave.cancelled, wave.accepted_ended)
+        (
+            wave.counts.reached,
+            wave.counts.confirmed,
+            wave.counts.failed,
+            wave.counts.gate_failed,
+            wave.counts.cancelled,
+            wave.counts.accepted_ended,
+        )
     };
     assert_eq!(outcomes(&waves(&world, &id).await[0]), outcomes(&counts_before[0]));
     world.equals_a_replay().await;
@@ -126,7 +133,7 @@ async fn the_end_of_a_retry_includes_failures_that_were_accepted_meanwhile() {
     tell(&world, &id, CampaignCommand::Finish { result, evidence }).await;
     assert_eq!(phases(&world, &id).await, before);
     let wave = &waves(&world, &id).await[0];
-    assert_eq!((wave.failed, wave.accepted_ended, wave.accepted_failed), (3, 3, 3));
+    assert_eq!((wave.counts.failed, wave.counts.accepted_ended, wave.counts.accepted_failed), (3, 3, 3));
     world.equals_a_replay().await;
     // The campaign may be retried, by devices that can begin.
     tell(&world, &id, CampaignCommand::Retry).await;

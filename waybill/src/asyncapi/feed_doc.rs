@@ -13,7 +13,7 @@ const REGENERATE: &str = "WAYBILL_REGENERATE";
 /// Objects whose fields are those of other objects.
 const OTHERS: [&str; 2] = ["changed", "changes"];
 const INTRO: &str = "# The public feed\n\n\
-    Generated; `WAYBILL_REGENERATE=1 cargo test -p waybill --lib asyncapi` writes it anew. Every message is one CloudEvents 1.0 event in NATS \
+    Generated; `WAYBILL_REGENERATE=1 cargo test -p waybill --lib asyncapi` writes it again. Every message is one CloudEvents 1.0 event in NATS \
     binary mode: attributes are headers (`ce-id`, `ce-type`, `ce-time`, `ce-subject`), the body is JSON. Its schema is in \
     [asyncapi.json](asyncapi.json).\n\n\
     **Subject.** `feed.{tenant}.{event}`, for example `feed.default.campaign.started`. JetStream stream FEED, kept for 30 days, each event once and in \

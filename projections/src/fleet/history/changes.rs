@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use domain::CampaignId;
-use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
+use domain::device::{DeviceEvent as E, ENDED_KEPT_MAX, Outcome, Phase, UpdateRef};
 
-use crate::fleet::device_row::{DeviceRow, Entry, Sent};
+use crate::fleet::device_row::{DeviceRow, Entry, Sent, SentFirmware};
 
 /// A change of the history.
 #[derive(Debug, PartialEq)]
@@ -125,12 +125,12 @@ impl DeviceRow {
         if let Some((ordinal, sent)) = self.take_late(component, version) {
             let entry = self.set_version(changes, component, version, "late", Some((ordinal, sent.campaign)));
             if let Some(entry) = entry {
-                changes.settle(entry, None, sent.outcome.as_deref().and_then(outcome_word));
+                changes.settle(entry, None, sent.outcome.map(Outcome::word));
             }
             return;
         }
-        let of_component = |sent: &Sent| sent.told && sent.outcome.is_none() && sent.component == component;
-        let brings = |sent: &Sent| of_component(sent) && sent.is_run_by(version);
+        let of_component = |sent: &Sent| sent.told && sent.outcome.is_none() && sent.firmware.component == component;
+        let brings = |sent: &Sent| of_component(sent) && sent.firmware.is_run_by(version);
         if let Some((ordinal, campaign)) =
             self.sent.iter().rev().find_map(|(o, s)| brings(s).then_some((*o, s.campaign)))
         {
@@ -140,7 +140,9 @@ impl DeviceRow {
             }
             return;
         }
-        let left = |sent: &Sent| sent.entry.is_some() && sent.component == component && !sent.is_run_by(version);
+        let left = |sent: &Sent| {
+            sent.entry.is_some() && sent.firmware.component == component && !sent.firmware.is_run_by(version)
+        };
         let back = self.sent.iter().rev().find_map(|(o, s)| left(s).then_some((*o, s.campaign)));
         let cause = if back.is_some() { "fell_back" } else { "reported" };
         self.set_version(changes, component, version, cause, back);
@@ -185,9 +187,7 @@ impl DeviceRow {
         match event {
             E::UpdateQueued { update, spec, .. } => {
                 let sent = Sent {
-                    component: spec.firmware.component.clone(),
-                    version: spec.firmware.version.clone(),
-                    reported_version: spec.firmware.reported_version.clone(),
+                    firmware: SentFirmware::of(&spec.firmware),
                     campaign: update.campaign,
                     told: false,
                     outcome: None,
@@ -205,14 +205,13 @@ impl DeviceRow {
     }
 
     fn end_sent(&mut self, changes: &mut Changes, event: &E) {
-        let Some(update) = event.update().filter(|_| event.phase().is_some_and(Phase::is_ended)) else { return };
-        let ordinal = update.ordinal;
+        let (Some(update), Some(Phase::Ended(outcome))) = (event.update(), event.phase()) else { return };
         if update.attempt == 0 {
-            self.sent.remove(&ordinal);
-        } else if let (Some(sent), Some(outcome)) = (self.sent.get_mut(&ordinal), outcome_of(event)) {
-            sent.outcome = Some(outcome.to_owned());
+            self.sent.remove(&update.ordinal);
+        } else if let Some(sent) = self.sent.get_mut(&update.ordinal) {
+            sent.outcome = Some(outcome);
             if let Some(entry) = sent.entry {
-                changes.settle(entry, None, Some(outcome));
+                changes.settle(entry, None, Some(outcome.word()));
             }
         }
         while self.sent.values().filter(|sent| sent.outcome.is_some()).count() > ENDED_KEPT_MAX {
@@ -224,7 +223,10 @@ impl DeviceRow {
     /// The latest ended update that was to bring this version.
     fn take_late(&mut self, component: &str, version: &str) -> Option<(u32, Sent)> {
         let fits = |sent: &Sent| {
-            sent.outcome.is_some() && sent.entry.is_none() && sent.component == component && sent.is_run_by(version)
+            sent.outcome.is_some()
+                && sent.entry.is_none()
+                && sent.firmware.component == component
+                && sent.firmware.is_run_by(version)
         };
         let ordinal = *self.sent.iter().rev().find(|(_, sent)| fits(sent))?.0;
         self.sent.remove(&ordinal).map(|sent| (ordinal, sent))
@@ -234,7 +236,8 @@ impl DeviceRow {
     fn settle_late(&mut self, changes: &mut Changes) {
         let versions = &self.versions;
         self.sent.retain(|_, sent| {
-            let runs = || versions.get(&sent.component).is_some_and(|version| sent.is_run_by(version));
+            let runs =
+                || versions.get(&sent.firmware.component).is_some_and(|version| sent.firmware.is_run_by(version));
             match sent.entry.filter(|_| sent.outcome.is_some() && runs()) {
                 Some(entry) => {
                     changes.settle(entry, Some("late"), None);
@@ -244,16 +247,6 @@ impl DeviceRow {
             }
         });
     }
-}
-
-fn outcome_of(event: &E) -> Option<&'static str> {
-    outcome_word(event.type_name().strip_prefix("update.")?)
-}
-
-/// The word of an outcome other than `confirmed`.
-fn outcome_word(word: &str) -> Option<&'static str> {
-    const WORDS: [&str; 6] = ["failed", "timed_out", "rejected", "expired", "superseded", "cancelled"];
-    WORDS.into_iter().find(|known| *known == word)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use domain::campaign::{CampaignEvent, Sample};
 use sqlx::PgConnection;
 
+use super::predicates::{NOT_BEGUN_AGAIN, PLANNED, retried};
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use super::standing::Standing;
 use crate::db::DbError;
@@ -21,14 +22,6 @@ const OF_PLAN: &str = "
 FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
-
-/// Members that a retry resets: failed, expired or fallen back, and not confirmed late. The status counts them by the same condition.
-const RETRIED: &str = "((m.outcome IN ('failed', 'timed_out', 'rejected', 'expired') OR m.regressed_at IS NOT NULL)
-      AND NOT m.late_confirmed)";
-/// Waits for its turn: [`MemberRow::is_planned`].
-pub(super) const PLANNED: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL))";
-/// To be retried, with neither a new update nor a slot yet.
-const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";
 
 fn concerns_all_members(event: &CampaignEvent) -> bool {
     use CampaignEvent as E;
@@ -55,7 +48,7 @@ pub(crate) async fn run(connection: &mut PgConnection, part: &[Decoded]) -> Resu
     for event in events {
         match event {
             CampaignEvent::Retried { .. } => {
-                change_all(connection, &campaign, RETRIED, MemberRow::reset_for_retry).await?;
+                change_all(connection, &campaign, &retried(), MemberRow::reset_for_retry).await?;
                 refresh_planned(connection, &campaign).await?;
             }
             CampaignEvent::Adjusted { sample: Some(sample), .. } => join(connection, &campaign, sample).await?,
@@ -159,7 +152,7 @@ async fn change_page(
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
         member.set_readiness(devices.get(&member.device_key()), update, campaign.is_urgent());
-        let standing = |member| Standing::new(member, &updates, campaign.planned_outcome);
+        let standing = |member| Standing::find(member, &updates, campaign.planned_outcome);
         let (before, after) = (standing(before), standing(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {
             progress.change(&before.contribution(), &after.contribution());

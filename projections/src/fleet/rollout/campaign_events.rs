@@ -46,7 +46,7 @@ impl Fold<'_> {
                 self.end_planned(&key, at, Outcome::Expired);
             }
             E::Paused { .. } => {
-                row.before_pause = Some(row.status.clone());
+                row.before_pause = Some(row.status);
                 set_status(row, CampaignStatus::Paused);
                 row.paused_at = Some(at);
             }
@@ -85,7 +85,7 @@ impl Fold<'_> {
         for (index, enrolled) in summary.waves.iter().enumerate() {
             let [tenant, campaign_id] = key.clone();
             let mut progress = ProgressRow { tenant, campaign_id, wave: index as u16 + 1, ..ProgressRow::default() };
-            progress.enroll(i64::from(*enrolled));
+            progress.enroll(*enrolled);
             self.progress.put(progress);
         }
     }
@@ -104,7 +104,7 @@ impl Fold<'_> {
         }
         for (index, enrolled) in sample.into_iter().flat_map(|sample| &sample.waves).enumerate() {
             if let Some(progress) = self.progress.get_mut(&wave_key(key, index as u16 + 1)) {
-                progress.enrolled = i64::from(*enrolled);
+                progress.counts.enrolled = *enrolled;
             }
         }
     }
@@ -144,7 +144,7 @@ impl Fold<'_> {
     /// Soak and waiting clocks stood still in the pause; accepted failures don't count again.
     fn resume(&mut self, key: &[String; 2], at: DateTime<Utc>, accept_failures: bool) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
-        let before = row.before_pause.take().and_then(|word| CampaignStatus::from_word(&word));
+        let before = row.before_pause.take();
         set_status(row, before.unwrap_or(CampaignStatus::Running));
         let paused = row.paused_at.take().map_or(TimeDelta::zero(), |since| at - since);
         row.soaking_since = row.soaking_since.map(|since| since + paused);
@@ -153,9 +153,10 @@ impl Fold<'_> {
             let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
             progress.waits_from = progress.waits_from.map(|since| since + paused);
             if accept_failures {
-                progress.accepted_failed = progress.gate_failed;
-                progress.accepted_settled = progress.gate_settled;
-                progress.accepted_ended = progress.failed;
+                let counts = &mut progress.counts;
+                counts.accepted_failed = counts.gate_failed;
+                counts.accepted_settled = counts.gate_settled;
+                counts.accepted_ended = counts.failed;
             }
         }
     }
@@ -166,6 +167,6 @@ fn wave_key(campaign: &[String; 2], wave: u16) -> Vec<String> {
 }
 
 fn set_status(row: &mut CampaignRow, status: CampaignStatus) {
-    row.status = status.word().to_owned();
+    row.status = status;
     row.at_work = status.is_live();
 }

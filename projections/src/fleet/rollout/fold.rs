@@ -76,7 +76,7 @@ impl<'d> Fold<'d> {
     pub(super) fn contribution(&self, member: &[String]) -> Option<Contribution> {
         let campaign = self.campaigns.get(&member[..2]);
         let planned_outcome = campaign.and_then(|row| row.planned_outcome);
-        Some(Standing::new(self.members.get(member)?, &self.updates, planned_outcome).contribution())
+        Some(Standing::find(self.members.get(member)?, &self.updates, planned_outcome).contribution())
     }
 
     /// Changes a member and the counts of its wave.

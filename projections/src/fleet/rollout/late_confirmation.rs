@@ -6,7 +6,7 @@
 
 use domain::device::{CODE_WRONG_BYTES, DeviceEvent as E, ENDED_KEPT_MAX, Phase, UpdateRef};
 
-use crate::fleet::device_row::{DeviceRow, TrackedUpdate};
+use crate::fleet::device_row::{DeviceRow, SentFirmware, TrackedUpdate};
 
 /// A finding about an ended update: its campaign, its ordinal, and whether its version runs.
 pub(super) type LateFinding = (String, u32, bool);
@@ -22,8 +22,8 @@ impl DeviceRow {
         match event {
             E::VersionsReported { versions, trial, .. } => {
                 for sent in self.tracked.values_mut() {
-                    if let Some(version) = versions.get(&sent.component) {
-                        sent.runs = sent.is_run_by(version);
+                    if let Some(version) = versions.get(&sent.firmware.component) {
+                        sent.runs = sent.firmware.is_run_by(version);
                     }
                 }
                 self.findings(|sent| Some(sent.runs && !trial))
@@ -35,10 +35,10 @@ impl DeviceRow {
             E::UpdateConfirmed { update, component, version, reported, .. } => {
                 self.tracked.remove(&update.ordinal);
                 let running = reported.as_ref().unwrap_or(version);
-                for sent in self.tracked.values_mut().filter(|sent| sent.component == *component) {
-                    sent.runs = sent.is_run_by(running);
+                for sent in self.tracked.values_mut().filter(|sent| sent.firmware.component == *component) {
+                    sent.runs = sent.firmware.is_run_by(running);
                 }
-                self.findings(|sent| (sent.component == *component).then_some(sent.runs))
+                self.findings(|sent| (sent.firmware.component == *component).then_some(sent.runs))
             }
             E::VersionRegressed { update, component, from_version, .. } => {
                 self.apply_regression(update, component, from_version);
@@ -55,7 +55,8 @@ impl DeviceRow {
 
     /// Another cause may have installed this version: it confirms no update, but disproves others.
     fn displace(&mut self, component: &str, version: &str) -> Vec<LateFinding> {
-        let displaced = |sent: &TrackedUpdate| sent.component == component && !sent.is_run_by(version);
+        let displaced =
+            |sent: &TrackedUpdate| sent.firmware.component == component && !sent.firmware.is_run_by(version);
         for sent in self.tracked.values_mut().filter(|sent| displaced(sent)) {
             sent.runs = false;
         }
@@ -76,9 +77,7 @@ impl DeviceRow {
             let firmware = &spec.firmware;
             let sent = TrackedUpdate {
                 campaign,
-                component: firmware.component.clone(),
-                version: firmware.version.clone(),
-                reported_version: firmware.reported_version.clone(),
+                firmware: SentFirmware::of(firmware),
                 ended: false,
                 runs: !spec.force_update && spec.from_version.as_deref().is_some_and(|from| firmware.is_run_by(from)),
                 wrong_bytes: false,
@@ -119,8 +118,8 @@ impl DeviceRow {
             return;
         }
         let (component, version) = (component.to_owned(), version.to_owned());
-        let (reported_version, runs, wrong_bytes) = (None, false, false);
-        let sent = TrackedUpdate { campaign, component, version, reported_version, ended: true, runs, wrong_bytes };
+        let firmware = SentFirmware { component, version, reported_version: None };
+        let sent = TrackedUpdate { campaign, firmware, ended: true, runs: false, wrong_bytes: false };
         self.tracked.insert(update.ordinal, sent);
         self.forget_oldest();
     }

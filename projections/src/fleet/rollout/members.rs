@@ -10,9 +10,9 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::bulk::PLANNED as PLANNED_SQL;
+use super::predicates::{PLANNED as IS_PLANNED, WITH_SLOT_ALONE};
 use super::rows::{CampaignRow, MemberRow};
-use super::standing::{EXCLUDED, PLANNED, REGRESSED};
+use super::standing::{EXCLUDED, PLANNED, REGRESSED, Standing};
 use crate::db::{DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
 use crate::fleet::updates::UpdateRow;
@@ -23,11 +23,8 @@ use crate::table::{Page, Select};
 pub const LATE_CONFIRMED: &str = "late_confirmed";
 /// Most members of a campaign whose wait reasons are counted.
 const REASONS_COUNTED_MAX: usize = 1_000;
-/// Has a slot that isn't answered, and no update yet.
-const WITH_SLOT_ALONE: &str =
-    "(t.outcome IS NULL AND t.excluded IS NULL AND t.holds_slot AND (t.ordinal IS NULL OR t.before_retry IS NOT NULL))";
 /// In the campaign's order; excluded members have wave 0.
-const ORDER: &str = "t.wave, t.rank, t.device_id";
+const ORDER: &str = "m.wave, m.rank, m.device_id";
 
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
@@ -56,6 +53,8 @@ pub struct MemberView {
     pub from_version: Option<String>,
     /// The phase of its update; without one `planned`, or how its campaign ended it.
     pub phase: String,
+    /// The same in replies and counts: `excluded` and `regressed` come before the phase of the update.
+    pub displayed_phase: &'static str,
     /// Why it waits now, or why its update doesn't begin although its wave is open.
     pub wait_reason: Option<String>,
     pub ordinal: Option<u32>,
@@ -75,17 +74,17 @@ pub struct MemberView {
 /// A member, its present update, and its device.
 fn from() -> String {
     format!(
-        "rollout_members t
-         LEFT JOIN updates u ON u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.ordinal
-           AND t.before_retry IS NULL
+        "rollout_members m
+         LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal
+           AND m.before_retry IS NULL
          {}",
-        DeviceNow::join("t")
+        DeviceNow::join("m")
     )
 }
 
 fn columns() -> String {
-    let (member, update) = (MemberRow::columns_of("t"), UpdateRow::columns_of("u"));
-    format!("{member}, u.ordinal IS NOT NULL, {}, {update}", DeviceNow::COLUMNS)
+    let (member, update) = (MemberRow::columns_of("m"), UpdateRow::columns_of("u"));
+    format!("{member}, u.ordinal IS NOT NULL, {}, {update}", DeviceNow::columns())
 }
 
 /// One row of [`columns`].
@@ -100,7 +99,7 @@ impl Joined {
         let after_member = MemberRow::columns().count();
         let device = DeviceNow::read(row, after_member + 1)?;
         let has_update: bool = row.try_get(after_member)?;
-        let first = after_member + 1 + DeviceNow::COLUMNS_COUNT;
+        let first = after_member + 1 + DeviceNow::COLUMNS.len();
         let update = if has_update { Some(UpdateRow::read_from(row, first)?) } else { None };
         Ok(Self { member: MemberRow::read(row)?, update, device })
     }
@@ -112,10 +111,7 @@ impl Joined {
     /// Whether its update waits, or its wave is open and it has neither an update nor a slot.
     fn waits(&self, campaign: &CampaignRow) -> bool {
         let member = &self.member;
-        let is_running = matches!(
-            CampaignStatus::from_word(&campaign.status),
-            Some(CampaignStatus::Running | CampaignStatus::Paused)
-        );
+        let is_running = matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Paused);
         let is_its_turn = !member.holds_slot && is_running && (1..=campaign.wave).contains(&member.wave);
         member.excluded.is_none()
             && match self.phase() {
@@ -130,7 +126,7 @@ impl Joined {
         let explained = self.device.as_ref().and_then(|device| {
             let met =
                 campaign.spec.preconditions.as_ref().is_none_or(|of: &Preconditions| of.are_met(device.heard, now));
-            let paused = campaign.status == CampaignStatus::Paused.word();
+            let paused = campaign.status == CampaignStatus::Paused;
             let turn = self.member.turn(self.update.as_ref(), campaign.is_urgent());
             device.occupancy().wait_reason(&turn, Conditions { of_campaign: true, paused, met }, now)
         });
@@ -139,12 +135,13 @@ impl Joined {
 
     fn view(self, campaign: &CampaignRow, now: DateTime<Utc>) -> MemberView {
         let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
-        let with_campaign = campaign.planned_outcome.filter(|_| self.member.is_planned());
-        let outcome = self.member.outcome.or(with_campaign);
-        let phase = self.phase().map(Phase::word).or(outcome.map(Outcome::word)).unwrap_or(PLANNED);
+        let ended_with_campaign = campaign.planned_ended_at.filter(|_| self.member.is_planned());
+        let standing = Standing::new(&self.member, self.update.as_ref(), campaign.planned_outcome);
+        let (phase, displayed_phase) = (standing.update_phase().to_owned(), standing.displayed_phase());
         let Self { member, update, .. } = self;
         MemberView {
-            phase: phase.to_owned(),
+            phase,
+            displayed_phase,
             wait_reason,
             attempt: update.as_ref().map_or(0, |update| update.timed.state.attempt),
             reached_at: update.as_ref().and_then(|update| update.timed.reached_at),
@@ -157,7 +154,7 @@ impl Joined {
             retry_of: member.retry_of,
             code: member.code,
             holds_slot: member.holds_slot,
-            ended_at: member.ended_at.or(campaign.planned_ended_at.filter(|_| with_campaign.is_some())),
+            ended_at: member.ended_at.or(ended_with_campaign),
             regressed_at: member.regressed_at,
             late_confirmed: member.late_confirmed,
             gate_failed: member.gate_failed,
@@ -169,20 +166,19 @@ impl Joined {
 
 /// Members in a phase as operators see it. Each condition can be found by an index.
 fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
-    let planned = format!("({})", PLANNED_SQL.replace("m.", "t."));
     match phase {
-        EXCLUDED => "(t.wave = 0 AND t.excluded IS NOT NULL)".to_owned(),
-        LATE_CONFIRMED => "(t.outcome IS NOT NULL AND t.late_confirmed)".to_owned(),
-        REGRESSED => "(t.gate_failed AND t.regressed_at IS NOT NULL)".to_owned(),
+        EXCLUDED => "(m.wave = 0 AND m.excluded IS NOT NULL)".to_owned(),
+        LATE_CONFIRMED => "(m.outcome IS NOT NULL AND m.late_confirmed)".to_owned(),
+        REGRESSED => "(m.gate_failed AND m.regressed_at IS NOT NULL)".to_owned(),
         // Members with an unanswered slot have no update yet, either.
         PLANNED if campaign.planned_outcome.is_some() => WITH_SLOT_ALONE.to_owned(),
-        PLANNED => format!("({planned} OR {WITH_SLOT_ALONE})"),
+        PLANNED => format!("({IS_PLANNED} OR {WITH_SLOT_ALONE})"),
         word => match (Outcome::from_word(word), Phase::is_word(word)) {
             (Some(outcome), _) if campaign.planned_outcome == Some(outcome) => {
-                format!("((t.outcome = '{}' AND t.regressed_at IS NULL) OR {planned})", outcome.word())
+                format!("((m.outcome = '{}' AND m.regressed_at IS NULL) OR {IS_PLANNED})", outcome.word())
             }
-            (Some(outcome), _) => format!("(t.outcome = '{}' AND t.regressed_at IS NULL)", outcome.word()),
-            (None, true) => format!("(t.outcome IS NULL AND t.excluded IS NULL AND u.open AND u.phase = '{word}')"),
+            (Some(outcome), _) => format!("(m.outcome = '{}' AND m.regressed_at IS NULL)", outcome.word()),
+            (None, true) => format!("(m.outcome IS NULL AND m.excluded IS NULL AND u.open AND u.phase = '{word}')"),
             (None, false) => "false".to_owned(),
         },
     }
@@ -202,23 +198,23 @@ pub async fn members(
         return Ok(Page { items: vec![], next: None, total: count.then_some(0) });
     };
     let mut select = Select::new(columns(), from(), ORDER);
-    select.equals("t.campaign_id", Some(&campaign.campaign_id));
-    select.equals("t.plan", campaign.plan.as_ref());
+    select.equals("m.campaign_id", Some(&campaign.campaign_id));
+    select.equals("m.plan", campaign.plan.as_ref());
     if !filter.phases.is_empty() {
         let conditions: Vec<String> = filter.phases.iter().map(|phase| condition_of(phase, &campaign)).collect();
         select.require(format!("({})", conditions.join(" OR ")));
     }
     if let Some(wave) = filter.wave {
-        select.filter("t.wave = ($)::bigint", wave);
+        select.filter("m.wave = ($)::bigint", wave);
     }
     match filter.excluded {
-        Some(LeftOut::Yes) => select.require("t.wave = 0 AND t.excluded IS NOT NULL".to_owned()),
-        Some(LeftOut::No) => select.require("t.excluded IS NULL".to_owned()),
-        Some(LeftOut::For(reason)) => select.filter("t.excluded = $ #>> '{}'", reason.word()),
+        Some(LeftOut::Yes) => select.require("m.wave = 0 AND m.excluded IS NOT NULL".to_owned()),
+        Some(LeftOut::No) => select.require("m.excluded IS NULL".to_owned()),
+        Some(LeftOut::For(reason)) => select.filter("m.excluded = $ #>> '{}'", reason.word()),
         None => {}
     }
     let after = after.map(|(wave, rank, device)| {
-        let condition = "(t.wave, t.rank, t.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
+        let condition = "(m.wave, m.rank, m.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
     let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, now));
@@ -248,12 +244,12 @@ pub async fn wait_reasons(
     let mut reasons = BTreeMap::new();
     let Some(campaign) = planned_campaign(tx, campaign).await? else { return Ok(reasons) };
     let mut select = Select::new(columns(), from(), ORDER);
-    select.equals("t.campaign_id", Some(&campaign.campaign_id));
-    select.equals("t.plan", campaign.plan.as_ref());
-    select.require("t.outcome IS NULL AND t.excluded IS NULL AND NOT t.holds_slot".to_owned());
+    select.equals("m.campaign_id", Some(&campaign.campaign_id));
+    select.equals("m.plan", campaign.plan.as_ref());
+    select.require("m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot".to_owned());
     let first_wave = if campaign.wave_completed { 1 } else { campaign.wave.max(1) };
-    select.filter("t.wave >= ($)::bigint", first_wave);
-    select.filter("t.wave <= ($)::bigint", campaign.wave);
+    select.filter("m.wave >= ($)::bigint", first_wave);
+    select.filter("m.wave <= ($)::bigint", campaign.wave);
     let (joined, _, _) = select.page(tx, None, REASONS_COUNTED_MAX, false, Joined::read).await?;
     for member in joined {
         let reason = match member.phase() {

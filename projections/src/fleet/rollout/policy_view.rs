@@ -11,6 +11,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::evidence;
+use super::predicates::PLANNED;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
@@ -97,7 +98,7 @@ pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<V
             Ok(WorkRow {
                 tenant: parse(row.tenant)?,
                 campaign: CampaignId(uuid(&row.campaign_id)?),
-                status: status(&row.status)?,
+                status: row.status,
                 plan: row.plan.as_deref().map(uuid).transpose()?,
                 firmware: row.firmware,
                 spec: row.spec,
@@ -110,10 +111,6 @@ pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<V
 
 fn uuid(text: &str) -> Result<Uuid, DbError> {
     text.parse().map_err(|_| DbError::Invalid(format!("{text:?} is no UUID")))
-}
-
-fn status(word: &str) -> Result<CampaignStatus, DbError> {
-    CampaignStatus::from_word(word).ok_or_else(|| DbError::Invalid(format!("{word:?} is no status of a campaign")))
 }
 
 /// The policy's view of a campaign whose planning has begun. Without a plan it has no waves, and it can be cancelled.
@@ -144,14 +141,17 @@ pub async fn view_in(
     let failed_devices = evidence::failed_devices(tx, &row).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
     let rollout = RolloutView {
-        status: status(&row.status)?,
+        status: row.status,
         position: position as u64,
         wave: row.wave,
         wave_opened_at: opened,
         soaking_since: row.soaking_since,
         wave_completed: row.wave_completed,
         accepted: row.accepted,
-        waves: waves.iter().map(|wave| counts(wave, ready.get(&wave.wave).copied().unwrap_or(0))).collect(),
+        waves: waves
+            .iter()
+            .map(|wave| Counts { ready: ready.get(&wave.wave).copied().unwrap_or(0), ..wave.counts })
+            .collect(),
         paced_until: row.paced_until,
         ends_at: row.ends_at,
         failed_devices,
@@ -182,27 +182,6 @@ async fn campaign_row(
     row.as_ref().map(CampaignRow::read).transpose()
 }
 
-fn counts(row: &ProgressRow, ready: u32) -> Counts {
-    let count = |value: i64| u32::try_from(value).unwrap_or(0);
-    Counts {
-        enrolled: count(row.enrolled),
-        reached: count(row.reached),
-        confirmed: count(row.confirmed),
-        failed: count(row.failed),
-        gate_failed: count(row.gate_failed),
-        gate_settled: count(row.gate_settled),
-        in_use: count(row.in_use),
-        working: count(row.working),
-        ready,
-        expired: count(row.expired),
-        cancelled: count(row.cancelled),
-        superseded: count(row.superseded),
-        accepted_failed: count(row.accepted_failed),
-        accepted_settled: count(row.accepted_settled),
-        accepted_ended: count(row.accepted_ended),
-    }
-}
-
 /// Counts of each wave, in order.
 pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId) -> Result<Vec<ProgressRow>, DbError> {
     let columns = ProgressRow::columns_of("t");
@@ -222,14 +201,17 @@ WHERE m.tenant = $1 AND m.campaign_id = $2
 const READY: &str = "AND m.ready";
 const READY_BY_NOW: &str = "AND m.ready_at <= $3";
 /// Members whose waiting time is over: a slot lets them end. The age of the waves is checked before any member is read.
-const OVERDUE: &str = "AND m.outcome IS NULL AND NOT m.reached AND m.excluded IS NULL AND NOT m.holds_slot
-     AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL)
+fn overdue() -> String {
+    format!(
+        "AND {PLANNED} AND NOT m.reached
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
      AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
            SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
-           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
+           FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))"
+    )
+}
 
 /// Members whose device meets the campaign's preconditions or is decommissioned.
 fn preconditions_met() -> String {
@@ -251,7 +233,8 @@ fn ready_sql(limit: i64) -> String {
             "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {condition} {met} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let parts = [(READY, met.as_str()), (READY_BY_NOW, met.as_str()), (OVERDUE, "")].map(part).join(" UNION ");
+    let overdue = overdue();
+    let parts = [(READY, met.as_str()), (READY_BY_NOW, met.as_str()), (overdue.as_str(), "")].map(part).join(" UNION ");
     format!("SELECT * FROM ({parts}) r ORDER BY wave, rank LIMIT {limit}")
 }
 

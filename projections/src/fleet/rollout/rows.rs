@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::campaign::{CampaignSpec, CampaignStatus};
-use domain::device::{Exclusion, FirmwareSnapshot, Outcome};
+use domain::device::{Exclusion, FirmwareSnapshot, Outcome, UpdateKind, goes_first};
 use domain::plan::PlanEntry;
-use domain::values::Priority;
+use domain::rollout::Counts;
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,12 +15,12 @@ use uuid::Uuid;
 use crate::row::row;
 
 /// A campaign as the policy needs it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CampaignRow {
     pub tenant: String,
     pub campaign_id: String,
-    pub status: String,
-    pub before_pause: Option<String>,
+    pub status: CampaignStatus,
+    pub before_pause: Option<CampaignStatus>,
     /// Planning, running, paused or cancelling.
     pub at_work: bool,
     pub spec: CampaignSpec,
@@ -67,7 +67,7 @@ impl CampaignRow {
         Self {
             tenant,
             campaign_id,
-            status: CampaignStatus::Draft.word().to_owned(),
+            status: CampaignStatus::Draft,
             before_pause: None,
             at_work: false,
             spec,
@@ -94,12 +94,12 @@ impl CampaignRow {
 
     /// Its updates go before updates that wait for their next attempt.
     pub(super) fn is_urgent(&self) -> bool {
-        self.spec.priority == Priority::Critical
+        goes_first(UpdateKind::Update, self.spec.priority)
     }
 }
 
-/// Counts of one wave; see [`domain::rollout::Counts`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Counts of one wave.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProgressRow {
     pub tenant: String,
     pub campaign_id: String,
@@ -108,20 +108,7 @@ pub struct ProgressRow {
     /// When the clocks of its devices began: at its opening or the latest retry, moved forward by the length of pauses.
     pub waits_from: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
-    pub enrolled: i64,
-    pub reached: i64,
-    pub confirmed: i64,
-    pub failed: i64,
-    pub gate_failed: i64,
-    pub gate_settled: i64,
-    pub in_use: i64,
-    pub working: i64,
-    pub expired: i64,
-    pub cancelled: i64,
-    pub superseded: i64,
-    pub accepted_failed: i64,
-    pub accepted_settled: i64,
-    pub accepted_ended: i64,
+    pub counts: Counts,
     /// Members without an update, a slot or an outcome of their own: they end with their campaign.
     pub planned: i64,
     /// Members by phase, as operators see it, without the excluded ones.
@@ -145,11 +132,10 @@ pub struct ProgressRow {
 row! {
     ProgressRow = "campaign_progress" key { tenant: "text", campaign_id: "text", wave: "bigint" }
     columns {
-        opened_at, waits_from, completed_at, enrolled, reached, confirmed, failed, gate_failed, gate_settled, in_use,
-        working, expired, cancelled, superseded, accepted_failed, accepted_settled, accepted_ended,
-        planned, late_confirmed, retryable, retries, confirmed_ms
+        opened_at, waits_from, completed_at, planned, late_confirmed, retryable, retries, confirmed_ms
     }
     json { phases, failures, last_outcome, last_failure }
+    groups { counts: Counts }
 }
 
 /// How a member's update had ended.

@@ -1,6 +1,7 @@
 //! A member with its present update: replies and counts follow from the two.
 
 use domain::device::{Outcome, Phase};
+use domain::rollout::Counts;
 
 use super::rows::MemberRow;
 use crate::fleet::updates::UpdateRow;
@@ -26,17 +27,8 @@ pub(super) struct Standing<'a> {
 /// What a member contributes to the counts of its wave.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Contribution {
-    pub(super) reached: bool,
-    pub(super) confirmed: bool,
-    pub(super) failed: bool,
-    pub(super) gate_failed: bool,
-    pub(super) gate_settled: bool,
-    pub(super) in_use: bool,
-    pub(super) working: bool,
-    pub(super) expired: bool,
-    pub(super) cancelled: bool,
-    pub(super) superseded: bool,
-    pub(super) accepted_ended: bool,
+    /// 1 for each count that it is part of.
+    pub(super) counts: Counts,
     pub(super) late_confirmed: bool,
     pub(super) retryable: bool,
     pub(super) retries: i64,
@@ -50,9 +42,14 @@ pub(super) struct Contribution {
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn new(member: &'a MemberRow, updates: &'a Rows<UpdateRow>, planned_outcome: Option<Outcome>) -> Self {
-        let update = member.update_key().and_then(|key| updates.get(&key));
+    /// `update`: the one that the member stands by, if any.
+    pub(super) fn new(member: &'a MemberRow, update: Option<&'a UpdateRow>, planned_outcome: Option<Outcome>) -> Self {
         Self { member, update, planned_outcome }
+    }
+
+    /// Finds the update of the member.
+    pub(super) fn find(member: &'a MemberRow, updates: &'a Rows<UpdateRow>, planned_outcome: Option<Outcome>) -> Self {
+        Self::new(member, member.update_key().and_then(|key| updates.get(&key)), planned_outcome)
     }
 
     /// How its update ended, or its campaign before its turn.
@@ -84,14 +81,18 @@ impl<'a> Standing<'a> {
         (self.is_failed() || self.outcome() == Some(Outcome::Expired)) && !self.member.late_confirmed
     }
 
-    fn displayed_phase(&self) -> Option<&'static str> {
-        let member = self.member;
-        match (self.phase(), self.outcome()) {
-            _ if member.excluded.is_some() => None,
-            _ if member.regressed_at.is_some() => Some(REGRESSED),
-            (Some(phase), _) => Some(phase.word()),
-            (None, Some(outcome)) => Some(outcome.word()),
-            (None, None) => Some(PLANNED),
+    /// The phase of its update; without one `planned`, or how its campaign ended it.
+    pub(super) fn update_phase(&self) -> &'static str {
+        let outcome = || self.outcome().map(Outcome::word);
+        self.phase().map(Phase::word).or_else(outcome).unwrap_or(PLANNED)
+    }
+
+    /// The phase in replies and counts.
+    pub(super) fn displayed_phase(&self) -> &'static str {
+        match self.member.regressed_at {
+            _ if self.member.excluded.is_some() => EXCLUDED,
+            Some(_) => REGRESSED,
+            None => self.update_phase(),
         }
     }
 
@@ -102,25 +103,30 @@ impl<'a> Standing<'a> {
 
     pub(super) fn contribution(&self) -> Contribution {
         let member = self.member;
-        let ended = |outcome| self.outcome() == Some(outcome);
+        let ended = |outcome| u32::from(self.outcome() == Some(outcome));
         let attempt = self.update.map_or(0, |update| update.timed.state.attempt);
-        Contribution {
-            reached: member.reached,
-            confirmed: self.is_confirmed(),
-            failed: self.is_failed(),
-            gate_failed: member.gate_failed,
-            gate_settled: member.gate_failed || member.confirmed_ever,
-            in_use: member.holds_slot,
-            working: self.is_working(),
+        let counts = Counts {
+            reached: member.reached.into(),
+            confirmed: self.is_confirmed().into(),
+            failed: self.is_failed().into(),
+            gate_failed: member.gate_failed.into(),
+            gate_settled: (member.gate_failed || member.confirmed_ever).into(),
+            in_use: member.holds_slot.into(),
+            working: self.is_working().into(),
             expired: ended(Outcome::Expired),
             cancelled: ended(Outcome::Cancelled),
             superseded: ended(Outcome::Superseded),
-            accepted_ended: self.is_failed() && member.failure_accepted,
+            accepted_ended: (self.is_failed() && member.failure_accepted).into(),
+            // Counted with the wave, not with each member.
+            ..Counts::default()
+        };
+        Contribution {
+            counts,
             late_confirmed: member.late_confirmed,
             retryable: self.is_retryable(),
             retries: i64::from(attempt.saturating_sub(1)),
             confirmed_ms: self.confirmed_ms(),
-            phase: self.displayed_phase(),
+            phase: member.excluded.is_none().then(|| self.displayed_phase()),
             planned: member.is_planned(),
             failure: self.is_failed().then(|| member.code.clone().unwrap_or_else(|| "unknown".to_owned())),
         }

@@ -61,7 +61,7 @@ pub fn totals_of(waves: &[ProgressRow], summary: Option<&PlanSummary>) -> Totals
         totals.late_confirmed += count(wave.late_confirmed);
         totals.retryable += count(wave.retryable);
         totals.retries += count(wave.retries);
-        (confirmed, confirmed_ms) = (confirmed + wave.confirmed, confirmed_ms + wave.confirmed_ms);
+        (confirmed, confirmed_ms) = (confirmed + wave.counts.confirmed, confirmed_ms + wave.confirmed_ms);
     }
     totals.average_update_seconds = (confirmed > 0).then(|| confirmed_ms as f64 / 1_000.0 / confirmed as f64);
     totals

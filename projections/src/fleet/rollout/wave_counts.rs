@@ -3,26 +3,21 @@
 use std::collections::BTreeMap;
 
 use domain::device::Outcome;
+use domain::rollout::Counts;
 use event_store::RecordRef;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::rows::ProgressRow;
 use super::standing::{Contribution, PLANNED};
+use crate::db::DbError;
+use crate::row::{ArrayQuery, ColumnGroup, ColumnValue as _};
 
 impl ProgressRow {
     /// Adds a member's change to the counts.
     pub(super) fn change(&mut self, before: &Contribution, after: &Contribution) {
+        self.counts = self.counts.plus(after.counts).minus(before.counts);
         let counters = [
-            (&mut self.reached, before.reached, after.reached),
-            (&mut self.confirmed, before.confirmed, after.confirmed),
-            (&mut self.failed, before.failed, after.failed),
-            (&mut self.gate_failed, before.gate_failed, after.gate_failed),
-            (&mut self.gate_settled, before.gate_settled, after.gate_settled),
-            (&mut self.in_use, before.in_use, after.in_use),
-            (&mut self.working, before.working, after.working),
-            (&mut self.expired, before.expired, after.expired),
-            (&mut self.cancelled, before.cancelled, after.cancelled),
-            (&mut self.superseded, before.superseded, after.superseded),
-            (&mut self.accepted_ended, before.accepted_ended, after.accepted_ended),
             (&mut self.planned, before.planned, after.planned),
             (&mut self.late_confirmed, before.late_confirmed, after.late_confirmed),
             (&mut self.retryable, before.retryable, after.retryable),
@@ -32,57 +27,59 @@ impl ProgressRow {
         }
         self.retries += after.retries - before.retries;
         self.confirmed_ms += after.confirmed_ms - before.confirmed_ms;
-        move_one(&mut self.phases, before.phase, after.phase);
-        move_one(&mut self.failures, before.failure.as_deref(), after.failure.as_deref());
+        if before.phase != after.phase {
+            before.phase.into_iter().for_each(|phase| add(&mut self.phases, phase, -1));
+            after.phase.into_iter().for_each(|phase| add(&mut self.phases, phase, 1));
+        }
+        if before.failure != after.failure {
+            before.failure.iter().for_each(|code| add(&mut self.failures, code, -1));
+            after.failure.iter().for_each(|code| add(&mut self.failures, code, 1));
+        }
     }
 
     /// Records which record last changed what gates and the campaign's end depend on.
     pub(super) fn changed_by(&mut self, record: RecordRef, before: &Contribution, after: &Contribution) {
+        let (before, after) = (&before.counts, &after.counts);
         if settling(before) != settling(after) {
             self.last_outcome = Some(record);
         }
-        if (!before.failed && after.failed) || (!before.gate_failed && after.gate_failed) {
+        if before.failed < after.failed || before.gate_failed < after.gate_failed {
             self.last_failure = Some(record);
         }
     }
 
     /// Members that aren't excluded join the wave.
-    pub(super) fn enroll(&mut self, members: i64) {
-        self.enrolled += members;
-        self.planned += members;
-        add(&mut self.phases, PLANNED, members);
+    pub(super) fn enroll(&mut self, members: u32) {
+        self.counts.enrolled += members;
+        self.planned += i64::from(members);
+        add(&mut self.phases, PLANNED, members.into());
     }
 
     /// Planned members end with their campaign, or (`from` is the outcome) wait for it again.
     pub(super) fn move_planned(&mut self, from: Option<Outcome>, to: Option<Outcome>) {
+        let members = u32::try_from(self.planned).unwrap_or_default();
+        self.counts = self.counts.plus(ended_as(to, members)).minus(ended_as(from, members));
         for (outcome, members) in [(from, -self.planned), (to, self.planned)] {
-            match outcome {
-                Some(Outcome::Expired) => {
-                    (self.expired, self.retryable) = (self.expired + members, self.retryable + members);
-                }
-                Some(Outcome::Cancelled) => self.cancelled += members,
-                _ => {}
+            if outcome == Some(Outcome::Expired) {
+                self.retryable += members;
             }
             add(&mut self.phases, outcome.map_or(PLANNED, Outcome::word), members);
         }
     }
+}
 
-    /// Members with an outcome, as [`domain::rollout::Counts::ended`] counts them.
-    pub fn ended(&self) -> i64 {
-        self.confirmed + self.failed + self.expired + self.cancelled + self.superseded
+/// Counts of members that a campaign ended before their turn.
+fn ended_as(outcome: Option<Outcome>, members: u32) -> Counts {
+    match outcome {
+        Some(Outcome::Expired) => Counts { expired: members, ..Counts::default() },
+        Some(Outcome::Cancelled) => Counts { cancelled: members, ..Counts::default() },
+        _ => Counts::default(),
     }
 }
 
 /// What gates and the campaign's end depend on: all but slots and devices at work.
-fn settling(of: &Contribution) -> [bool; 8] {
+fn settling(of: &Counts) -> [u32; 8] {
     [of.reached, of.confirmed, of.failed, of.gate_failed, of.gate_settled, of.expired, of.cancelled, of.superseded]
-}
-
-fn move_one(counts: &mut BTreeMap<String, i64>, from: Option<&str>, to: Option<&str>) {
-    if from != to {
-        from.into_iter().for_each(|word| add(counts, word, -1));
-        to.into_iter().for_each(|word| add(counts, word, 1));
-    }
 }
 
 /// Changes a count; one of zero is left out.
@@ -91,5 +88,22 @@ fn add(counts: &mut BTreeMap<String, i64>, word: &str, members: i64) {
     *count += members;
     if *count == 0 {
         counts.remove(word);
+    }
+}
+
+impl ColumnGroup for Counts {
+    const COLUMNS: &'static [&'static str] = Counts::KEPT;
+
+    fn read(row: &PgRow, first: usize) -> Result<Self, DbError> {
+        let mut kept = [0; Counts::KEPT.len()];
+        for (index, count) in kept.iter_mut().enumerate() {
+            *count = u32::from_wire(row.try_get(first + index)?)?;
+        }
+        Ok(Self::of_kept(kept))
+    }
+
+    fn bind<'q>(query: ArrayQuery<'q>, values: &[&Self]) -> Result<ArrayQuery<'q>, DbError> {
+        let column = |index: usize| values.iter().map(|counts| i64::from(counts.kept()[index])).collect::<Vec<_>>();
+        Ok((0..Counts::KEPT.len()).fold(query, |query, index| query.bind(column(index))))
     }
 }

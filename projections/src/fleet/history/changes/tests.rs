@@ -13,9 +13,7 @@ fn row(versions: &[(&str, &str)]) -> DeviceRow {
 
 fn sent(version: &str) -> Sent {
     Sent {
-        component: "firmware".into(),
-        version: version.into(),
-        reported_version: None,
+        firmware: SentFirmware { component: "firmware".into(), version: version.into(), reported_version: None },
         campaign: None,
         told: true,
         outcome: None,
