@@ -11,6 +11,7 @@ mod isolation;
 mod lists;
 mod owners;
 mod pace;
+mod preconditions;
 mod random;
 mod rollout;
 mod server;
