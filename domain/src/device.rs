@@ -47,7 +47,7 @@ pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::UpdateState;
-pub use readiness::{Clocks, Conditions, Occupancy, Readiness, Turn};
+pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness};
 pub use update::Update;
 pub use update_spec::{
     BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,

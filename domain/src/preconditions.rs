@@ -22,9 +22,9 @@ pub struct Preconditions {
     pub max_silence_minutes: Option<u32>,
 }
 
-/// What was last heard of a device.
+/// The latest telemetry of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
+pub struct LatestTelemetry {
     pub last_seen: DateTime<Utc>,
     /// 0 to 100.
     pub battery_percent: Option<i64>,
@@ -32,13 +32,13 @@ pub struct Heard {
 }
 
 impl Preconditions {
-    /// Whether they are met at `now` by what was last heard of the device. Nothing heard meets none.
-    pub fn are_met(&self, heard: Option<Heard>, now: DateTime<Utc>) -> bool {
-        let Some(heard) = heard else { return false };
-        let charged = |least: u8| heard.battery_percent.is_some_and(|percent| percent >= i64::from(least));
-        let spoke_within = |minutes: u32| heard.last_seen >= now - TimeDelta::minutes(minutes.into());
+    /// Whether they are met at `now` by the latest telemetry of the device. Without telemetry none is met.
+    pub fn are_met(&self, telemetry: Option<LatestTelemetry>, now: DateTime<Utc>) -> bool {
+        let Some(telemetry) = telemetry else { return false };
+        let charged = |least: u8| telemetry.battery_percent.is_some_and(|percent| percent >= i64::from(least));
+        let spoke_within = |minutes: u32| telemetry.last_seen >= now - TimeDelta::minutes(minutes.into());
         self.min_battery_percent.is_none_or(charged)
-            && (!self.external_power || heard.external_power == Some(true))
+            && (!self.external_power || telemetry.external_power == Some(true))
             && self.max_silence_minutes.is_none_or(spoke_within)
     }
 

@@ -8,7 +8,7 @@ use super::commands::{Grant, UpdateRequest};
 use super::decision::Decision;
 use super::eligibility::{Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 use super::phase::{Phase, WaitReason};
-use super::readiness::{Occupancy, Turn};
+use super::readiness::{Availability, PendingUpdate};
 use super::update::Update;
 use super::update_spec::{CampaignRef, FirmwareSnapshot, UpdateKind, UpdateSpec, goes_first};
 use super::{Device, DeviceEvent, UpdateRef};
@@ -22,18 +22,18 @@ const OVERTAKEN: &str = "overtaken";
 
 impl Device {
     /// What on the device keeps a waiting update from beginning.
-    fn hindrance(&self, update: &Update, now: DateTime<Utc>) -> Option<WaitReason> {
+    fn blocked_by(&self, update: &Update, now: DateTime<Utc>) -> Option<WaitReason> {
         let between = |other: &&Update| other.phase == Phase::Waiting(WaitReason::Backoff);
         let between_attempts = self.updates.values().filter(between).map(|other| other.ordinal).collect();
         let live = self.live().map(|live| live.ordinal);
-        let occupancy = Occupancy::new(self.lifecycle, self.reachability, self.hold, live, &between_attempts);
-        let turn = Turn {
+        let availability = Availability::new(self.lifecycle, self.reachability, self.hold, live, &between_attempts);
+        let pending = PendingUpdate {
             ordinal: Some(update.ordinal),
             waits_for: update.phase.wait_reason(),
             not_before: update.not_before,
             goes_first: goes_first(update.spec.kind, update.spec.priority),
         };
-        occupancy.hindrance(&turn, occupancy.is_held(now))
+        availability.blocked_by(&pending, availability.is_held(now))
     }
 }
 
@@ -141,7 +141,7 @@ impl Decision {
             self.exclude(&update, reason);
             return;
         }
-        match self.device.hindrance(&update, self.now) {
+        match self.device.blocked_by(&update, self.now) {
             Some(reason) => self.wait(&update, reason, grant),
             None if self.is_conditional(&update) => self.wait(&update, WaitReason::Precondition, grant),
             None => self.dispatch(&update, grant),
@@ -182,7 +182,7 @@ impl Decision {
                 update.spec.campaign.is_none()
                     && update.phase.is_waiting()
                     && update.phase != Phase::Waiting(WaitReason::Precondition)
-                    && self.device.hindrance(update, self.now).is_none()
+                    && self.device.blocked_by(update, self.now).is_none()
                     && update.not_before.is_none_or(|not_before| not_before <= self.now)
             };
             let first = self.device.updates.values().filter(ready).min_by_key(|update| {

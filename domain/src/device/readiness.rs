@@ -10,9 +10,9 @@ use super::progress::UpdateState;
 use super::update_spec::Limits;
 use super::{Hold, Lifecycle, Reachability};
 
-/// What a device is occupied with.
+/// Whether a device can begin an update, and what it does instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Occupancy<'a> {
+pub struct Availability<'a> {
     pub decommissioned: bool,
     pub online: bool,
     pub hold: Option<Hold>,
@@ -24,7 +24,7 @@ pub struct Occupancy<'a> {
 
 /// An update that is to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Turn {
+pub struct PendingUpdate {
     /// None while a campaign's device has no update yet.
     pub ordinal: Option<u32>,
     /// Why it waits by its latest event, if it waits.
@@ -56,7 +56,7 @@ pub struct Conditions {
     pub met: bool,
 }
 
-impl<'a> Occupancy<'a> {
+impl<'a> Availability<'a> {
     pub fn new(
         lifecycle: Lifecycle,
         reachability: Reachability,
@@ -69,9 +69,9 @@ impl<'a> Occupancy<'a> {
     }
 
     /// What on the device keeps an update from beginning. `held`: whether the hold counts.
-    pub fn hindrance(&self, turn: &Turn, held: bool) -> Option<WaitReason> {
-        let is_other = |ordinal: u32| Some(ordinal) != turn.ordinal;
-        let is_first = turn.goes_first || turn.waits_for == Some(WaitReason::Backoff);
+    pub fn blocked_by(&self, pending: &PendingUpdate, held: bool) -> Option<WaitReason> {
+        let is_other = |ordinal: u32| Some(ordinal) != pending.ordinal;
+        let is_first = pending.goes_first || pending.waits_for == Some(WaitReason::Backoff);
         let waits_for_attempt = !is_first && self.between_attempts.iter().any(|ordinal| is_other(*ordinal));
         if held {
             Some(WaitReason::Held)
@@ -90,31 +90,36 @@ impl<'a> Occupancy<'a> {
 
     /// When an update may begin, as far as its device is concerned. On a device that is decommissioned it may begin at once, so that it
     /// can end.
-    pub fn readiness(&self, turn: &Turn) -> Readiness {
+    pub fn readiness(&self, pending: &PendingUpdate) -> Readiness {
         let held_for_good = self.hold.is_some_and(|hold| hold.until.is_none());
-        let from = match self.hindrance(turn, held_for_good) {
-            _ if self.decommissioned => turn.not_before,
+        let from = match self.blocked_by(pending, held_for_good) {
+            _ if self.decommissioned => pending.not_before,
             Some(reason) => return Readiness::No(reason),
-            None => turn.not_before.max(self.hold.and_then(|hold| hold.until)),
+            None => pending.not_before.max(self.hold.and_then(|hold| hold.until)),
         };
         from.map_or(Readiness::Now, Readiness::At)
     }
 
     /// Why an update that waits does not begin at `now`. An event says why an update begins to wait; what becomes of the device afterwards
     /// changes the reason without an event. None for an update of the device alone that no event has made wait.
-    pub fn wait_reason(&self, turn: &Turn, conditions: Conditions, now: DateTime<Utc>) -> Option<WaitReason> {
+    pub fn wait_reason(
+        &self,
+        pending: &PendingUpdate,
+        conditions: Conditions,
+        now: DateTime<Utc>,
+    ) -> Option<WaitReason> {
         use WaitReason as R;
-        let pauses = turn.not_before.is_some_and(|until| now < until);
-        match turn.waits_for {
+        let pauses = pending.not_before.is_some_and(|until| now < until);
+        match pending.waits_for {
             Some(reason @ (R::Backoff | R::Unresponsive)) if pauses => return Some(reason),
             Some(R::Unresponsive) if !self.online => return Some(R::Unresponsive),
             Some(R::Withdrawn) if conditions.paused => return Some(R::Withdrawn),
             _ => {}
         }
-        if let Some(reason) = self.hindrance(turn, self.is_held(now)) {
+        if let Some(reason) = self.blocked_by(pending, self.is_held(now)) {
             return Some(reason);
         }
-        match turn.waits_for {
+        match pending.waits_for {
             _ if !conditions.met => Some(R::Precondition),
             _ if conditions.of_campaign => Some(R::Slot),
             // Nothing keeps it but its turn: another update of the device goes first.

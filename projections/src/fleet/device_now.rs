@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::device::{Hold, Lifecycle, Occupancy, Reachability};
-use domain::preconditions::Heard;
+use domain::device::{Availability, Hold, Lifecycle, Reachability};
+use domain::preconditions::LatestTelemetry;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -18,7 +18,7 @@ pub(crate) struct DeviceNow {
     hold: Option<Hold>,
     live: Option<u32>,
     between_attempts: BTreeSet<u32>,
-    pub(crate) heard: Option<Heard>,
+    pub(crate) telemetry: Option<LatestTelemetry>,
 }
 
 impl DeviceNow {
@@ -59,11 +59,11 @@ impl DeviceNow {
             hold: held.then_some(Hold { until }),
             live: Option::from_wire(row.try_get(first + 4)?)?,
             between_attempts: from_json(row.try_get(first + 5)?)?,
-            heard: last_seen.map(|last_seen| Heard { last_seen, battery_percent, external_power }),
+            telemetry: last_seen.map(|last_seen| LatestTelemetry { last_seen, battery_percent, external_power }),
         }))
     }
 
-    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
-        Occupancy::new(self.lifecycle, self.status, self.hold, self.live, &self.between_attempts)
+    pub(crate) fn availability(&self) -> Availability<'_> {
+        Availability::new(self.lifecycle, self.status, self.hold, self.live, &self.between_attempts)
     }
 }

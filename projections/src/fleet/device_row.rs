@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
-use domain::device::{FirmwareSnapshot, Hold, Lifecycle, Occupancy, Outcome, Reachability};
+use domain::device::{Availability, FirmwareSnapshot, Hold, Lifecycle, Outcome, Reachability};
 use domain::values::Transport;
 use domain::version::TargetVersion;
 use serde::{Deserialize, Serialize};
@@ -102,8 +102,8 @@ impl DeviceRow {
         self.held.then_some(Hold { until: self.hold_until })
     }
 
-    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
-        Occupancy::new(self.lifecycle, self.status, self.hold(), self.live_ordinal, &self.between_attempts)
+    pub(crate) fn availability(&self) -> Availability<'_> {
+        Availability::new(self.lifecycle, self.status, self.hold(), self.live_ordinal, &self.between_attempts)
     }
 }
 

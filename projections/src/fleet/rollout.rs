@@ -10,6 +10,7 @@ mod evidence;
 mod fold;
 mod late_confirmation;
 mod member;
+mod member_state;
 mod members;
 mod planning;
 mod policy_view;
@@ -18,7 +19,6 @@ mod readiness;
 mod retry;
 mod row_keys;
 mod rows;
-mod standing;
 mod totals;
 mod wave_counts;
 

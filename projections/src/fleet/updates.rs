@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::device::{
-    Clocks, Conditions, DeviceEvent as E, Limits, Turn, UpdateKind, UpdateSpec, WaitReason, goes_first,
+    Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, UpdateKind, UpdateSpec, WaitReason, goes_first,
 };
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
@@ -129,12 +129,12 @@ impl UpdateRow {
             E::VersionRegressed { .. } => self.regressed_at = Some(at),
             _ => {}
         }
-        self.due_at = self.next_look(at);
+        self.due_at = self.next_check(at);
     }
 
     /// When to check the clocks next. It moves only when a clock runs out earlier, or when that check is over. Each move
     /// changes an index, so an early check costs less than a move with every phase.
-    fn next_look(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    fn next_check(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let clocks = Clocks {
             state: &self.timed.state,
             of_campaign: self.campaign_id.is_some(),
@@ -150,8 +150,8 @@ impl UpdateRow {
         }
     }
 
-    pub(crate) fn turn(&self) -> Turn {
-        Turn {
+    pub(crate) fn pending_update(&self) -> PendingUpdate {
+        PendingUpdate {
             ordinal: Some(self.ordinal),
             waits_for: self.timed.phase().wait_reason(),
             not_before: self.timed.state.not_before,
@@ -201,8 +201,12 @@ fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
             let paused = row.try_get(first + 2)?;
             let of_campaign = update.campaign_id.is_some();
             let explained = device.and_then(|device| {
-                let met = update.preconditions.is_none_or(|preconditions| preconditions.are_met(device.heard, now));
-                device.occupancy().wait_reason(&update.turn(), Conditions { of_campaign, paused, met }, now)
+                let met = update.preconditions.is_none_or(|preconditions| preconditions.are_met(device.telemetry, now));
+                device.availability().wait_reason(
+                    &update.pending_update(),
+                    Conditions { of_campaign, paused, met },
+                    now,
+                )
             });
             explained.or(Some(reason))
         }

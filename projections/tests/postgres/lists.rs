@@ -147,9 +147,9 @@ async fn updates_are_listed_newest_first() {
 }
 
 /// A device, the time of its last message, and the time of its will.
-type Heard<'a> = (&'a str, DateTime<Utc>, Option<DateTime<Utc>>);
+type LatestTelemetry<'a> = (&'a str, DateTime<Utc>, Option<DateTime<Utc>>);
 
-async fn hears(world: &World, heard: &[Heard<'_>]) {
+async fn hears(world: &World, heard: &[LatestTelemetry<'_>]) {
     let admin = world.admin().await;
     admin.execute("DELETE FROM device_presence").await.unwrap();
     for (id, seen, will) in heard {

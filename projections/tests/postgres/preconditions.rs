@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::*;
-use domain::preconditions::{Heard, Preconditions};
+use domain::preconditions::{LatestTelemetry, Preconditions};
 use projections::preconditions;
 use runtime::clock;
 use serde_json::json;
@@ -21,23 +21,27 @@ fn all_preconditions() -> Vec<Preconditions> {
     wanted.into_iter().map(|wanted| serde_json::from_value(wanted).unwrap()).collect()
 }
 
-/// Nothing heard, and each value below, at and above the bounds of [`all_preconditions`].
-fn all_heard(now: DateTime<Utc>) -> Vec<Option<Heard>> {
+/// No telemetry, and each value below, at and above the bounds of [`all_preconditions`].
+fn all_telemetry(now: DateTime<Utc>) -> Vec<Option<LatestTelemetry>> {
     let mut all = vec![None];
     for last_seen in [now, now - TimeDelta::minutes(30), now - TimeDelta::minutes(31)] {
         for battery_percent in [None, Some(49), Some(50)] {
             for external_power in [None, Some(false), Some(true)] {
-                all.push(Some(Heard { last_seen, battery_percent, external_power }));
+                all.push(Some(LatestTelemetry { last_seen, battery_percent, external_power }));
             }
         }
     }
     all
 }
 
-async fn hears(world: &World, id: &str, heard: Heard) {
+async fn store(world: &World, id: &str, telemetry: LatestTelemetry) {
     let sql = "INSERT INTO device_presence (tenant, device_id, last_seen, battery_level, external_power, delivery)
                VALUES ('acme', $1, $2, $3, $4, 0)";
-    let row = sqlx::query(sql).bind(id).bind(heard.last_seen).bind(heard.battery_percent).bind(heard.external_power);
+    let row = sqlx::query(sql)
+        .bind(id)
+        .bind(telemetry.last_seen)
+        .bind(telemetry.battery_percent)
+        .bind(telemetry.external_power);
     row.execute(&world.admin().await).await.unwrap();
 }
 
@@ -48,17 +52,17 @@ async fn sql_and_domain_agree_on_preconditions() {
     let now = clock::now();
     let mut expected = BTreeSet::new();
     for (number, wanted) in all_preconditions().into_iter().enumerate() {
-        for (other, heard) in all_heard(now).into_iter().enumerate() {
+        for (other, telemetry) in all_telemetry(now).into_iter().enumerate() {
             let id = format!("d-{number}-{other}");
             world.register(&id).await;
             world.boots(&id, "b1", "1.0.0").await;
             let wanted_update = UpdateRequest { preconditions: Some(wanted), ..request(&firmware) };
             let command = DeviceCommand::RequestUpdate { request: Box::new(wanted_update) };
             world.tell::<Device>(&device(&id), command).await.unwrap();
-            if let Some(heard) = heard {
-                hears(&world, &id, heard).await;
+            if let Some(telemetry) = telemetry {
+                store(&world, &id, telemetry).await;
             }
-            if wanted.are_met(heard, now) {
+            if wanted.are_met(telemetry, now) {
                 expected.insert(id);
             }
         }

@@ -27,12 +27,12 @@ const MARKS: &str = "marks";
 
 /// Telemetry in a log in memory: one aggregate per device, and one for the marks.
 #[derive(Clone)]
-struct Heard {
+struct LatestTelemetry {
     log: MemoryLog,
     incarnation_ms: u64,
 }
 
-impl Heard {
+impl LatestTelemetry {
     /// Empty, in a stream that was created at a time that the test chooses.
     fn made_at(incarnation_ms: u64) -> Self {
         Self { log: MemoryLog::new(), incarnation_ms }
@@ -64,7 +64,7 @@ impl Heard {
 }
 
 #[async_trait]
-impl TelemetryLog for Heard {
+impl TelemetryLog for LatestTelemetry {
     async fn info(&self) -> Result<LogInfo, StoreError> {
         Ok(LogInfo { incarnation_ms: self.incarnation_ms, ..self.log.info().await? })
     }
@@ -93,7 +93,7 @@ impl TelemetryLog for Heard {
 /// A world with the projection over TELEMETRY.
 struct Hearing {
     world: World,
-    heard: Heard,
+    heard: LatestTelemetry,
     tasks: Tasks,
     projections: Projections,
 }
@@ -103,18 +103,18 @@ impl Hearing {
         let world = World::start().await;
         world.settles().await;
         assert!(world.tasks.shutdown(PATIENCE).await);
-        let heard = Heard::made_at(1);
+        let heard = LatestTelemetry::made_at(1);
         let (tasks, projections) = Self::listen(&world, &heard);
         Self { world, heard, tasks, projections }
     }
 
     /// Follows a TELEMETRY that was created again.
     fn starts_over(&mut self) {
-        self.heard = Heard::made_at(self.heard.incarnation_ms + 1);
+        self.heard = LatestTelemetry::made_at(self.heard.incarnation_ms + 1);
         (self.tasks, self.projections) = Self::listen(&self.world, &self.heard);
     }
 
-    fn listen(world: &World, heard: &Heard) -> (Tasks, Projections) {
+    fn listen(world: &World, heard: &LatestTelemetry) -> (Tasks, Projections) {
         let tasks = Tasks::new();
         let telemetry: Arc<dyn TelemetryLog> = Arc::new(heard.clone());
         let projections = Projections::start(world.db.clone(), world.log.clone(), Some(telemetry), &tasks);

@@ -5,9 +5,9 @@
 use domain::campaign::{CampaignEvent, Sample};
 use sqlx::PgConnection;
 
+use super::member_state::MemberState;
 use super::predicates::{NOT_BEGUN_AGAIN, PLANNED, retried};
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
-use super::standing::Standing;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::fleet::device_row::DeviceRow;
@@ -152,8 +152,8 @@ async fn change_page(
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
         member.set_readiness(devices.get(&member.device_key()), update, campaign.is_urgent());
-        let standing = |member| Standing::find(member, &updates, campaign.planned_outcome);
-        let (before, after) = (standing(before), standing(member));
+        let state = |member| MemberState::find(member, &updates, campaign.planned_outcome);
+        let (before, after) = (state(before), state(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {
             progress.change(&before.contribution(), &after.contribution());
         }

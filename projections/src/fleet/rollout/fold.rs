@@ -6,9 +6,9 @@ use domain::device::DeviceEvent;
 use event_store::RecordRef;
 use sqlx::{PgConnection, Row as _};
 
+use super::member_state::{Contribution, MemberState};
 use super::row_keys::RowKeys;
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
-use super::standing::{Contribution, Standing};
 use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::device_row::DeviceRow;
@@ -35,7 +35,7 @@ impl<'d> Fold<'d> {
         // What occupies a device decides whether its members of other campaigns may begin.
         let occupied = batch.iter().filter(|record| {
             let before = devices.before(&[record.tenant(), record.id()]);
-            record.device_events().iter().any(|event| may_occupy(before, event))
+            record.device_events().iter().any(|event| may_change_availability(before, event))
         });
         let device_keys: Vec<Vec<String>> = occupied.map(|record| vec![record.tenant(), record.id()]).collect();
         let waiting = open_members(connection, &device_keys).await?;
@@ -76,7 +76,7 @@ impl<'d> Fold<'d> {
     pub(super) fn contribution(&self, member: &[String]) -> Option<Contribution> {
         let campaign = self.campaigns.get(&member[..2]);
         let planned_outcome = campaign.and_then(|row| row.planned_outcome);
-        Some(Standing::find(self.members.get(member)?, &self.updates, planned_outcome).contribution())
+        Some(MemberState::find(self.members.get(member)?, &self.updates, planned_outcome).contribution())
     }
 
     /// Changes a member and the counts of its wave.
@@ -100,7 +100,7 @@ impl<'d> Fold<'d> {
 }
 
 /// Whether an event may change whether its device can begin an update. `before`: the device before the batch.
-fn may_occupy(before: Option<&DeviceRow>, event: &DeviceEvent) -> bool {
+fn may_change_availability(before: Option<&DeviceRow>, event: &DeviceEvent) -> bool {
     match (event.update(), event.phase()) {
         (Some(update), Some(phase)) => {
             !phase.is_live() || before.is_none_or(|device| device.live_ordinal != Some(update.ordinal))

@@ -10,9 +10,9 @@ use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::predicates::{PLANNED as IS_PLANNED, WITH_SLOT_ALONE};
+use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED};
+use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED};
 use super::rows::{CampaignRow, MemberRow};
-use super::standing::{EXCLUDED, PLANNED, REGRESSED, Standing};
 use crate::db::{DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
 use crate::fleet::updates::UpdateRow;
@@ -125,10 +125,10 @@ impl Joined {
         let own = self.phase().and_then(Phase::wait_reason);
         let explained = self.device.as_ref().and_then(|device| {
             let met =
-                campaign.spec.preconditions.as_ref().is_none_or(|of: &Preconditions| of.are_met(device.heard, now));
+                campaign.spec.preconditions.as_ref().is_none_or(|of: &Preconditions| of.are_met(device.telemetry, now));
             let paused = campaign.status == CampaignStatus::Paused;
-            let turn = self.member.turn(self.update.as_ref(), campaign.is_urgent());
-            device.occupancy().wait_reason(&turn, Conditions { of_campaign: true, paused, met }, now)
+            let pending = self.member.pending_update(self.update.as_ref(), campaign.is_urgent());
+            device.availability().wait_reason(&pending, Conditions { of_campaign: true, paused, met }, now)
         });
         explained.or(own).map(|reason| reason.word())
     }
@@ -136,8 +136,8 @@ impl Joined {
     fn view(self, campaign: &CampaignRow, now: DateTime<Utc>) -> MemberView {
         let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
         let ended_with_campaign = campaign.planned_ended_at.filter(|_| self.member.is_planned());
-        let standing = Standing::new(&self.member, self.update.as_ref(), campaign.planned_outcome);
-        let (phase, displayed_phase) = (standing.update_phase().to_owned(), standing.displayed_phase());
+        let state = MemberState::new(&self.member, self.update.as_ref(), campaign.planned_outcome);
+        let (phase, displayed_phase) = (state.update_phase().to_owned(), state.displayed_phase());
         let Self { member, update, .. } = self;
         MemberView {
             phase,
@@ -171,8 +171,8 @@ fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
         LATE_CONFIRMED => "(m.outcome IS NOT NULL AND m.late_confirmed)".to_owned(),
         REGRESSED => "(m.gate_failed AND m.regressed_at IS NOT NULL)".to_owned(),
         // Members with an unanswered slot have no update yet, either.
-        PLANNED if campaign.planned_outcome.is_some() => WITH_SLOT_ALONE.to_owned(),
-        PLANNED => format!("({IS_PLANNED} OR {WITH_SLOT_ALONE})"),
+        PLANNED if campaign.planned_outcome.is_some() => SLOT_UNANSWERED.to_owned(),
+        PLANNED => format!("({IS_PLANNED} OR {SLOT_UNANSWERED})"),
         word => match (Outcome::from_word(word), Phase::is_word(word)) {
             (Some(outcome), _) if campaign.planned_outcome == Some(outcome) => {
                 format!("((m.outcome = '{}' AND m.regressed_at IS NULL) OR {IS_PLANNED})", outcome.word())

@@ -3,13 +3,13 @@
 
 use domain::device::Outcome;
 
-use super::standing::FAILED;
+use super::member_state::FAILED;
 
 /// Waits for its turn: [`super::rows::MemberRow::is_planned`].
 pub(super) const PLANNED: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot
     AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL))";
 /// Has a slot and no update yet: the device hasn't answered.
-pub(super) const WITH_SLOT_ALONE: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND m.holds_slot
+pub(super) const SLOT_UNANSWERED: &str = "(m.outcome IS NULL AND m.excluded IS NULL AND m.holds_slot
     AND (m.ordinal IS NULL OR m.before_retry IS NOT NULL))";
 /// To be retried, with neither a new update nor a slot yet.
 pub(super) const NOT_BEGUN_AGAIN: &str = "(m.before_retry IS NOT NULL AND NOT m.holds_slot)";

@@ -3,7 +3,7 @@
 //! Queries for ready devices add what belongs to the campaign (open waves, pause, end, clocks of waves) and to other projections (presence,
 //! for preconditions).
 
-use domain::device::{Readiness, Turn};
+use domain::device::{PendingUpdate, Readiness};
 
 use super::rows::MemberRow;
 use crate::fleet::device_row::DeviceRow;
@@ -26,13 +26,13 @@ impl MemberRow {
         if self.excluded.is_some() || self.holds_slot || self.is_ended() || !waits {
             return None;
         }
-        Some(device.occupancy().readiness(&self.turn(update, urgent)))
+        Some(device.availability().readiness(&self.pending_update(update, urgent)))
     }
 
-    pub(super) fn turn(&self, update: Option<&UpdateRow>, urgent: bool) -> Turn {
+    pub(super) fn pending_update(&self, update: Option<&UpdateRow>, urgent: bool) -> PendingUpdate {
         match update {
-            Some(update) => update.turn(),
-            None => Turn { ordinal: self.ordinal, waits_for: None, not_before: None, goes_first: urgent },
+            Some(update) => update.pending_update(),
+            None => PendingUpdate { ordinal: self.ordinal, waits_for: None, not_before: None, goes_first: urgent },
         }
     }
 }

@@ -155,7 +155,7 @@ pub(super) struct PastOutcome {
     pub(super) retry_of: Option<u32>,
 }
 
-/// A device in a campaign: its place in the plan, its slot, and what gates count. Its update has the phase ([`super::standing`]).
+/// A device in a campaign: its place in the plan, its slot, and what gates count. Its update has the phase ([`super::member_state`]).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct MemberRow {
     pub tenant: String,

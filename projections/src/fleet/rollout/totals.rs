@@ -6,9 +6,9 @@ use domain::campaign::PlanSummary;
 use domain::{CampaignId, TenantId};
 use sqlx::types::Json;
 
+use super::member_state::EXCLUDED;
 use super::policy_view::progress;
 use super::rows::ProgressRow;
-use super::standing::EXCLUDED;
 use crate::db::{DbError, ReadTx};
 
 /// Totals over the members of a campaign.

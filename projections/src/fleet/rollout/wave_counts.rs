@@ -8,8 +8,8 @@ use event_store::RecordRef;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::member_state::{Contribution, PLANNED};
 use super::rows::ProgressRow;
-use super::standing::{Contribution, PLANNED};
 use crate::db::DbError;
 use crate::row::{ArrayQuery, ColumnGroup, ColumnValue as _};
 

@@ -17,7 +17,7 @@ pub(super) const REGRESSED: &str = "regressed";
 pub(super) const FAILED: [Outcome; 3] = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected];
 
 /// A member, and its update if it has one.
-pub(super) struct Standing<'a> {
+pub(super) struct MemberState<'a> {
     member: &'a MemberRow,
     update: Option<&'a UpdateRow>,
     /// How the campaign ended members that never had their turn.
@@ -41,7 +41,7 @@ pub(super) struct Contribution {
     pub(super) failure: Option<String>,
 }
 
-impl<'a> Standing<'a> {
+impl<'a> MemberState<'a> {
     /// `update`: the one that the member stands by, if any.
     pub(super) fn new(member: &'a MemberRow, update: Option<&'a UpdateRow>, planned_outcome: Option<Outcome>) -> Self {
         Self { member, update, planned_outcome }
