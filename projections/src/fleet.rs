@@ -13,6 +13,7 @@ pub mod history;
 mod pauses;
 pub mod preconditions;
 pub mod rollout;
+mod sweep;
 mod timed_update;
 pub mod updates;
 mod versions;
@@ -24,7 +25,7 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
-use crate::read_model::ReadModel;
+use crate::read_model::{ReadModel, SweepPlace};
 
 const TABLE_GROUPS: [&[&str]; 7] = [
     devices::TABLES,
@@ -67,19 +68,27 @@ impl ReadModel for FleetModel {
     }
 
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        // Events that concern all members or updates of a campaign are applied to saved rows, in the order of the log.
-        for part in batch.split_inclusive(|record| rollout::ends_a_part(record) || pauses::ends_a_part(record)) {
-            let mut devices = devices::load(connection, part).await?;
-            history::apply(connection, part, &mut devices).await?;
-            devices::apply(part, &mut devices);
-            firmware::apply_all(connection, part).await?;
-            campaigns::apply_all(connection, part).await?;
-            rollout::apply(connection, part, &mut devices).await?;
-            versions::apply(connection, &devices).await?;
-            devices.save(connection).await?;
-            pauses::run(connection, part).await?;
-            rollout::run_bulk(connection, part).await?;
-        }
-        Ok(())
+        let mut devices = devices::load(connection, batch).await?;
+        history::apply(connection, batch, &mut devices).await?;
+        devices::apply(batch, &mut devices);
+        firmware::apply_all(connection, batch).await?;
+        campaigns::apply_all(connection, batch).await?;
+        rollout::apply(connection, batch, &mut devices).await?;
+        versions::apply(connection, &devices).await?;
+        devices.save(connection).await?;
+        pauses::apply(connection, batch).await
+    }
+
+    fn sweeps(&self, record: &Decoded) -> bool {
+        sweep::has_steps(record)
+    }
+
+    async fn sweep(
+        &self,
+        connection: &mut PgConnection,
+        record: &Decoded,
+        from: &SweepPlace,
+    ) -> Result<Option<SweepPlace>, DbError> {
+        sweep::page(connection, record, from).await
     }
 }

@@ -2,10 +2,20 @@
 
 use async_trait::async_trait;
 use event_store::RawRecord;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::Decoded;
+
+/// Where a sweep goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SweepPlace {
+    /// Which of the record's sweeps.
+    pub(crate) step: usize,
+    /// Key of the last row that was looked at.
+    pub(crate) after: String,
+}
 
 /// A read model: its tables, and how a batch of records changes them.
 #[async_trait]
@@ -34,8 +44,49 @@ pub(crate) trait ReadModel: Send + Sync {
     /// Applies records in order. Table names are unqualified: the transaction selects live or rebuilt tables.
     async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError>;
 
+    /// Whether a record changes more rows than one transaction should. They are changed by [`Self::sweep`], before [`Self::apply`] gets the
+    /// record, alone. Readers may see some of them changed before the others.
+    fn sweeps(&self, _record: &Decoded) -> bool {
+        false
+    }
+
+    /// Changes the next page of the rows that a record sweeps. Returns where to go on, none when all are changed.
+    async fn sweep(
+        &self,
+        _connection: &mut PgConnection,
+        _record: &Decoded,
+        _from: &SweepPlace,
+    ) -> Result<Option<SweepPlace>, DbError> {
+        Ok(None)
+    }
+
     /// Keeps a record that this program can't decode; false if the model can't go on without understanding it.
     async fn keep_unreadable(&self, _connection: &mut PgConnection, _raw: &RawRecord) -> Result<bool, DbError> {
         Ok(false)
     }
+}
+
+/// Applies records with their sweeps in one transaction: to tables that nobody reads yet.
+pub(crate) async fn apply_at_once(
+    model: &dyn ReadModel,
+    connection: &mut PgConnection,
+    batch: &[Decoded],
+) -> Result<(), DbError> {
+    let mut rest = batch;
+    while let Some(record) = rest.first() {
+        let mut place = model.sweeps(record).then(SweepPlace::default);
+        while let Some(from) = place {
+            place = model.sweep(connection, record, &from).await?;
+        }
+        let (part, others) = rest.split_at(until_sweep(model, rest));
+        model.apply(connection, part).await?;
+        rest = others;
+    }
+    Ok(())
+}
+
+/// How many records can be applied together: up to the next that sweeps. That goes alone: the records after it need the rows as it leaves them.
+pub(crate) fn until_sweep(model: &dyn ReadModel, records: &[Decoded]) -> usize {
+    let next = records.iter().position(|record| model.sweeps(record));
+    next.map_or(records.len(), |index| index.max(1))
 }

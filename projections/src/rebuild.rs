@@ -68,17 +68,27 @@ pub(crate) async fn create_tables(db: &Db, model: &dyn ReadModel, schema: &str) 
         sql.push_str(&format!(
             "DROP TABLE IF EXISTS {schema}.{table}; CREATE TABLE {schema}.{table} (LIKE {form}.{table} INCLUDING ALL); SELECT waybill_protect('{schema}.{table}');"
         ));
-        // LIKE doesn't copy these settings.
-        let settings =
-            "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass($1 || '.' || $2)";
-        let settings: Option<String> =
-            sqlx::query_scalar(settings).bind(form).bind(table).fetch_one(&mut *connection).await?;
-        if let Some(settings) = settings {
-            sql.push_str(&format!("ALTER TABLE {schema}.{table} SET ({settings});"));
-        }
+        sql.push_str(&settings(&mut connection, &form, schema, table).await?);
     }
     connection.execute(&*sql).await?;
     Ok(())
+}
+
+/// Statements for the settings that LIKE doesn't copy: those of the table, and how much statistics its columns have.
+async fn settings(connection: &mut PgConnection, form: &str, schema: &str, table: &str) -> Result<String, DbError> {
+    let of_table = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass($1 || '.' || $2)";
+    let of_table: Option<String> =
+        sqlx::query_scalar(of_table).bind(form).bind(table).fetch_one(&mut *connection).await?;
+    let mut actions: Vec<String> = of_table.into_iter().map(|settings| format!("SET ({settings})")).collect();
+    // PostgreSQL 17 says NULL for the default, older ones -1.
+    let of_columns = "SELECT attname::text, attstattarget::integer FROM pg_attribute
+        WHERE attrelid = to_regclass($1 || '.' || $2) AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0";
+    for column in sqlx::query(of_columns).bind(form).bind(table).fetch_all(connection).await? {
+        let (name, target): (String, i32) = (column.try_get(0)?, column.try_get(1)?);
+        actions.push(format!("ALTER COLUMN {name} SET STATISTICS {target}"));
+    }
+    let all = actions.join(", ");
+    Ok(if actions.is_empty() { all } else { format!("ALTER TABLE {schema}.{table} {all};") })
 }
 
 pub(crate) async fn drop_schema(db: &Db, schema: &str) -> Result<(), DbError> {
@@ -114,7 +124,7 @@ async fn switch(
     sqlx::query(
         "INSERT INTO projection_checkpoints (name, position, version, incarnation_ms) VALUES ($1, $2, $3, $4)
          ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, version = EXCLUDED.version,
-           incarnation_ms = EXCLUDED.incarnation_ms, epoch = projection_checkpoints.epoch + 1",
+           incarnation_ms = EXCLUDED.incarnation_ms, sweep = NULL, epoch = projection_checkpoints.epoch + 1",
     )
     .bind(model.name())
     .bind(position as i64)

@@ -10,7 +10,7 @@ use sqlx::{Acquire as _, PgConnection};
 
 use crate::db::{Db, DbError, settle};
 use crate::decode::{Decoded, Unreadable};
-use crate::read_model::ReadModel;
+use crate::read_model::{ReadModel, apply_at_once};
 use crate::runner::parking::{Parked, ParkedRecord};
 use crate::runner::statistics::Statistics;
 
@@ -155,7 +155,7 @@ impl Target {
         records: &[Decoded],
     ) -> Result<Result<(), String>, DbError> {
         let mut savepoint = connection.begin().await?;
-        let done = self.model.apply(&mut savepoint, records).await;
+        let done = apply_at_once(self.model, &mut savepoint, records).await;
         settle(savepoint, done).await
     }
 

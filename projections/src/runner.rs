@@ -185,7 +185,7 @@ fn follow<'a>(
             )));
         }
         let parked = Parked::load(db, model.name()).await?;
-        let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked }, Statistics::default());
+        let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked, stop }, Statistics::default());
         board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
         let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
         while let Some(batch) = next_while_owned(&mut batches, ownership, stop).await {

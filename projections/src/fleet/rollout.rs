@@ -1,16 +1,16 @@
 //! Campaigns as the rollout policy sees them and as operators see their progress: both read the same rows.
 //!
-//! An event changes the counts by the difference that it makes to its member (`wave_counts`), in the same transaction. `bulk` applies
-//! the few events that concern all members. Times are those of the events, never the wall clock.
+//! An event changes the counts by the difference that it makes to its member (`wave_counts`), in the same transaction. `member_sweep` changes
+//! all members for the few events that concern them. Times are those of the events, never the wall clock.
 
 mod apply;
-mod bulk;
 mod campaign_events;
 mod evidence;
 mod fold;
 mod late_confirmation;
 mod member;
 mod member_state;
+mod member_sweep;
 mod members;
 mod planning;
 mod policy_view;
@@ -24,7 +24,7 @@ mod wave_counts;
 
 use sqlx::PgConnection;
 
-pub(crate) use bulk::{ends_a_part, run as run_bulk};
+pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub use planning::plan_candidates;
 pub use policy_view::{

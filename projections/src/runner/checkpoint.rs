@@ -1,9 +1,12 @@
 //! The position of a projection, and which owner may move it.
 
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
 use sqlx::{PgConnection, Row as _};
 
 use super::RunEnd;
 use crate::db::{Db, DbError};
+use crate::read_model::SweepPlace;
 
 /// The checkpoint as this owner knows it.
 #[derive(Debug, Clone)]
@@ -11,6 +14,17 @@ pub(crate) struct Checkpoint {
     name: &'static str,
     pub(crate) position: u64,
     epoch: i64,
+    /// The sweep of the next record, if it has begun.
+    pub(super) sweep: Option<Sweep>,
+}
+
+/// How far the sweep of a record has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Sweep {
+    /// Position of the record.
+    pub(super) position: u64,
+    /// None when it has ended.
+    pub(super) place: Option<SweepPlace>,
 }
 
 impl Checkpoint {
@@ -20,7 +34,7 @@ impl Checkpoint {
         let row = sqlx::query(
             "INSERT INTO projection_checkpoints (name, version, incarnation_ms) VALUES ($1, $2, $3)
              ON CONFLICT (name) DO UPDATE SET epoch = projection_checkpoints.epoch + 1, state = 'running', error = NULL
-             RETURNING position, epoch, version, incarnation_ms",
+             RETURNING position, epoch, version, incarnation_ms, sweep",
         )
         .bind(name)
         .bind(version)
@@ -46,7 +60,9 @@ impl Checkpoint {
         }
         tx.commit().await.map_err(DbError::from)?;
         let position: i64 = row.try_get("position").map_err(read)?;
-        Ok(Self { name, position: position as u64, epoch: row.try_get("epoch").map_err(read)? })
+        let sweep: Option<Json<Sweep>> = row.try_get("sweep").map_err(read)?;
+        let sweep = sweep.map(|Json(sweep)| sweep);
+        Ok(Self { name, position: position as u64, epoch: row.try_get("epoch").map_err(read)?, sweep })
     }
 
     /// Stores for other processes that the projection has stopped, and why. Errors are ignored.
@@ -62,19 +78,34 @@ impl Checkpoint {
 
     /// Moves the checkpoint within a transaction, unless another owner has it. Returns the checkpoint to use after the commit.
     pub(crate) async fn write(&self, connection: &mut PgConnection, position: u64) -> Result<Self, DbError> {
+        self.replace(connection, position, None).await
+    }
+
+    /// Keeps how far a sweep has come, within its transaction. Returns the checkpoint to use after the commit.
+    pub(super) async fn write_sweep(&self, connection: &mut PgConnection, sweep: Sweep) -> Result<Self, DbError> {
+        self.replace(connection, self.position, Some(sweep)).await
+    }
+
+    async fn replace(
+        &self,
+        connection: &mut PgConnection,
+        position: u64,
+        sweep: Option<Sweep>,
+    ) -> Result<Self, DbError> {
         let done = sqlx::query(
-            "UPDATE projection_checkpoints SET position = $4, caught_up_at = now() WHERE name = $1 AND epoch = $2 AND position = $3",
+            "UPDATE projection_checkpoints SET position = $4, sweep = $5, caught_up_at = now() WHERE name = $1 AND epoch = $2 AND position = $3",
         )
         .bind(self.name)
         .bind(self.epoch)
         .bind(self.position as i64)
         .bind(position as i64)
+        .bind(sweep.clone().map(Json))
         .execute(connection)
         .await?;
         if done.rows_affected() != 1 {
             return Err(DbError::Unavailable(format!("projection {} has another owner", self.name)));
         }
-        Ok(Self { position, ..self.clone() })
+        Ok(Self { position, sweep, ..self.clone() })
     }
 
     /// Moves only the checkpoint: the records in between don't concern the read model.

@@ -1,11 +1,13 @@
 //! The owner of one read model: rows, checkpoint and parked records change in one transaction.
 
 use event_store::StoreError;
+use tokio_util::sync::CancellationToken;
 
+use super::checkpoint::Sweep;
 use super::{Checkpoint, Parked, ParkedRecord, RunEnd};
 use crate::db::{Db, DbError};
 use crate::decode::{Decoded, Unreadable};
-use crate::read_model::ReadModel;
+use crate::read_model::{ReadModel, SweepPlace, until_sweep};
 
 /// Tries for a single record that can't be applied, before its aggregate is parked.
 const APPLY_TRIES_MAX: u32 = 3;
@@ -15,6 +17,7 @@ pub(super) struct Owner<'a> {
     pub(super) model: &'static dyn ReadModel,
     pub(super) checkpoint: Checkpoint,
     pub(super) parked: Parked,
+    pub(super) stop: &'a CancellationToken,
 }
 
 impl Owner<'_> {
@@ -22,12 +25,16 @@ impl Owner<'_> {
     pub(super) async fn take(&mut self, records: Vec<Decoded>) -> Result<(), RunEnd> {
         // The part to try next is the last one.
         let mut parts = vec![records];
-        while let Some(part) = parts.pop() {
+        while let Some(mut part) = parts.pop() {
+            let rest = part.split_off(until_sweep(self.model, &part));
+            if !rest.is_empty() {
+                parts.push(rest);
+            }
             let Some(last) = part.last().map(|record| record.raw.position) else { continue };
             let (held, mut free): (Vec<_>, Vec<_>) = part.into_iter().partition(|record| self.parked.contains(record));
             let aside: Vec<ParkedRecord> =
                 held.iter().map(|record| set_aside(record, "its aggregate is parked")).collect();
-            match self.commit(&free, &aside, last).await {
+            match self.apply(&free, &aside, last).await {
                 Ok(()) => {}
                 Err(DbError::Invalid(error)) if free.len() > 1 => {
                     tracing::warn!(
@@ -57,7 +64,7 @@ impl Owner<'_> {
         mut error: String,
     ) -> Result<(), RunEnd> {
         for _ in 1..APPLY_TRIES_MAX {
-            match self.commit(record, &aside, last).await {
+            match self.apply(record, &aside, last).await {
                 Ok(()) => return Ok(()),
                 Err(DbError::Invalid(again)) => error = again,
                 Err(other) => return Err(other.into()),
@@ -92,6 +99,33 @@ impl Owner<'_> {
             }
             other => Err(RunEnd::Halted(other.to_string())),
         }
+    }
+
+    /// Applies records, or one with its sweep.
+    async fn apply(&mut self, records: &[Decoded], parked: &[ParkedRecord], last: u64) -> Result<(), DbError> {
+        if let Some(first) = records.first().filter(|record| self.model.sweeps(record)) {
+            self.sweep(first).await?;
+        }
+        self.commit(records, parked, last).await
+    }
+
+    /// Changes the rows that a record sweeps: each page in a transaction of its own, which keeps how far the sweep has come. It goes on there
+    /// after an error, a stop or a kill.
+    async fn sweep(&mut self, record: &Decoded) -> Result<(), DbError> {
+        let position = record.raw.position;
+        let begun = self.checkpoint.sweep.as_ref().filter(|sweep| sweep.position == position);
+        let mut place = begun.map_or_else(|| Some(SweepPlace::default()), |sweep| sweep.place.clone());
+        while let Some(from) = place {
+            if self.stop.is_cancelled() {
+                return Err(DbError::Unavailable("the program stops".to_owned()));
+            }
+            let mut tx = self.db.write("public").await?;
+            place = self.model.sweep(&mut tx, record, &from).await?;
+            let next = self.checkpoint.write_sweep(&mut tx, Sweep { position, place: place.clone() }).await?;
+            tx.commit().await?;
+            self.checkpoint = next;
+        }
+        Ok(())
     }
 
     async fn commit(&mut self, records: &[Decoded], parked: &[ParkedRecord], last: u64) -> Result<(), DbError> {

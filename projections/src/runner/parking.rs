@@ -10,7 +10,7 @@ use sqlx::{Acquire as _, PgConnection, Row as _};
 use crate::db::{Db, DbError, settle};
 use crate::decode::Decoded;
 use crate::models;
-use crate::read_model::ReadModel;
+use crate::read_model::{ReadModel, apply_at_once};
 
 /// Records of a parked aggregate that are read and applied at once, each up to [`event_store::log::RECORD_MAX_BYTES`].
 const PAGE_RECORDS: usize = 64;
@@ -165,7 +165,7 @@ async fn apply_from_log(
         reached = raw.last().map_or(reached, |record| record.position);
         let records: Vec<Decoded> = raw.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
         if !records.is_empty() {
-            model.apply(connection, &records).await?;
+            apply_at_once(model, connection, &records).await?;
         }
         next = end + 1;
     }

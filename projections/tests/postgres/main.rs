@@ -15,6 +15,7 @@ mod preconditions;
 mod random;
 mod rollout;
 mod server;
+mod sweeps;
 mod telemetry;
 mod trouble;
 mod truths;

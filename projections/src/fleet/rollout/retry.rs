@@ -30,6 +30,17 @@ impl MemberRow {
         self.retry_of = past.retry_of;
     }
 
+    /// A failure of its next attempt isn't counted again. For a member that waits for its retry, only its former outcome can be accepted. For
+    /// a member whose retry has begun, only what its new update did can be accepted: the retry has cleared the code.
+    pub(super) fn accept_failure(&mut self) {
+        self.gate_accepted = true;
+        let is_failed = self.outcome != Some(Outcome::Confirmed) || self.regressed_at.is_some();
+        self.failure_accepted = self.before_retry.is_none() && self.code.is_some() && is_failed;
+        if let Some(past) = &mut self.before_retry {
+            past.failure_accepted = true;
+        }
+    }
+
     /// Applies whether the device runs the version of its ended update.
     pub(super) fn record_late_confirmation(&mut self, ordinal: u32, runs: bool) {
         if self.ordinal != Some(ordinal) {

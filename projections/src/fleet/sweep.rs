@@ -1,0 +1,64 @@
+//! Events of a campaign that concern all its members or waiting updates: a retry, a raised sample, accepted failures, the end of a pause, the end.
+//!
+//! The rows are changed page by page before the campaign's own row: until that says so, no manager acts on what has begun to change.
+
+use domain::campaign::CampaignEvent as E;
+use sqlx::PgConnection;
+
+use super::pauses;
+use super::rollout::{self, MemberSweep};
+use crate::db::DbError;
+use crate::decode::{Decoded, Events};
+use crate::read_model::SweepPlace;
+
+/// Rows changed in one transaction.
+pub(crate) const PAGE_ROWS: i64 = 2_000;
+
+enum Step<'a> {
+    Clocks,
+    Members(MemberSweep<'a>),
+}
+
+fn steps_of(event: &E) -> Vec<Step<'_>> {
+    use MemberSweep as M;
+    match event {
+        E::Retried { .. } => vec![Step::Members(M::ResetForRetry), Step::Members(M::RefreshPlanned)],
+        E::Adjusted { sample: Some(sample), .. } => vec![Step::Members(M::JoinSample(sample))],
+        E::Resumed { accept_failures: true } => vec![Step::Clocks, Step::Members(M::AcceptFailures)],
+        E::Resumed { accept_failures: false } | E::Cancelling {} => vec![Step::Clocks],
+        // Members that still wait for their retry get their former outcome back.
+        E::Finished { .. } | E::Cancelled {} => vec![Step::Members(M::RestoreOutcomes)],
+        _ => Vec::new(),
+    }
+}
+
+fn steps(record: &Decoded) -> Vec<Step<'_>> {
+    match &record.events {
+        Events::Campaign(events) => events.iter().flat_map(steps_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn has_steps(record: &Decoded) -> bool {
+    !steps(record).is_empty()
+}
+
+/// Changes one page. Returns where to go on, none when all rows are changed.
+pub(super) async fn page(
+    connection: &mut PgConnection,
+    record: &Decoded,
+    from: &SweepPlace,
+) -> Result<Option<SweepPlace>, DbError> {
+    let steps = steps(record);
+    let campaign = [record.tenant(), record.id()];
+    let reached = match steps.get(from.step) {
+        Some(Step::Clocks) => pauses::move_clocks(connection, &campaign, record.at(), &from.after).await?,
+        Some(Step::Members(sweep)) => rollout::sweep(connection, &campaign, sweep, &from.after).await?,
+        None => None,
+    };
+    let next_step = from.step + 1;
+    Ok(match reached {
+        Some(after) => Some(SweepPlace { step: from.step, after }),
+        None => (next_step < steps.len()).then(|| SweepPlace { step: next_step, after: String::new() }),
+    })
+}
