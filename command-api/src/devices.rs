@@ -1,4 +1,4 @@
-//! Devices: register, read, change, hold, decommission, and their history.
+//! Devices: register, import, read, change, hold, decommission, and their history.
 
 mod amend;
 mod bulk;
@@ -9,6 +9,7 @@ mod firmware_history;
 mod get;
 mod history;
 mod hold;
+mod import;
 pub(crate) mod key;
 mod list;
 mod model;
@@ -21,4 +22,5 @@ pub(crate) use firmware_history::{__path_firmware_history, firmware_history};
 pub(crate) use get::{__path_get_device, get_device};
 pub(crate) use history::{__path_device_history, device_history};
 pub(crate) use hold::{__path_hold_device, __path_release_device, ReasonRequest, hold_device, release_device};
+pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use list::{__path_list_devices, list_devices};

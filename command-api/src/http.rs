@@ -9,6 +9,7 @@ pub(crate) mod guard;
 pub(crate) mod history;
 mod json;
 pub(crate) mod observe;
+pub(crate) mod outcomes;
 pub(crate) mod own_writes;
 pub(crate) mod paging;
 pub(crate) mod parameters;

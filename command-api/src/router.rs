@@ -81,6 +81,7 @@ fn resources() -> OpenApiRouter<App> {
 fn bulk() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(devices::register_devices))
+        .routes(routes!(devices::import_devices))
         .layer(DefaultBodyLimit::max(devices::BULK_MAX_BYTES))
 }
 

@@ -8,6 +8,7 @@ mod devices;
 mod downloads;
 mod examples;
 mod health;
+mod imports;
 mod parameters;
 mod past;
 mod repeats;

@@ -1,24 +1,22 @@
 //! `POST /devices/bulk`: register up to 10,000 devices, each with an outcome of its own.
 //!
 //! Takes a JSON array or NDJSON. Each device is atomic; if the request is repeated, it gives the same outcomes. Commands are pipelined,
-//! [`IN_FLIGHT_MAX`] at a time.
+//! [`IN_FLIGHT_MAX`] at a time. An import uses [`register_all`] too.
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
 use super::create::{self, DeviceRequest};
 use super::key;
 use crate::auth::{Caller, Operator};
 use crate::http::body;
-use crate::http::problem::{FieldError, ProblemBody};
-use crate::http::reply::POSITION_HEADER;
+use crate::http::outcomes::{self, Accepted, BulkHeaders, BulkReply, IN_FLIGHT_MAX, Outcome};
+use crate::http::problem::ProblemBody;
 use crate::http::{Envelope, Problem, UnreadCommand};
 use crate::state::App;
 
@@ -28,21 +26,6 @@ const ITEMS_MAX: usize = 10_000;
 pub(crate) const BULK_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Largest item, in bytes.
 const ITEM_MAX_BYTES: usize = 256 * 1024;
-/// Most commands under way at once.
-const IN_FLIGHT_MAX: usize = 256;
-
-/// Headers of a command on many devices. There is no `If-Match`, since it would apply to none of them.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
-pub(crate) struct BulkHeaders {
-    /// With the same devices the same key gives the first outcomes; with others 422.
-    #[param(rename = "Idempotency-Key")]
-    idempotency_key: Option<String>,
-    /// Correlates everything that follows in the audit. Without it each device's registration has an id of its own.
-    #[param(rename = "X-Correlation-Id")]
-    correlation_id: Option<Uuid>,
-}
 
 /// An item's id; none if it has none that can be read.
 #[derive(Default, Deserialize)]
@@ -51,37 +34,14 @@ struct GivenId {
     device_id: Option<String>,
 }
 
-/// The outcome of one item.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct BulkItem {
-    /// Index in the request, from 0.
-    index: usize,
-    /// The device's id, also for a refused item; null if the request gives none.
-    id: Option<String>,
-    /// As if it had been sent alone: 201 for a new device, 200 for one that is registered with the same data.
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<BulkError>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct BulkError {
-    #[serde(rename = "type")]
-    kind: String,
-    detail: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
-}
-
-/// The outcomes of all items.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct BulkReply {
-    succeeded: usize,
-    failed: usize,
-    items: Vec<BulkItem>,
-    /// Highest position of them; absent if no event was stored, as on a dry run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<String>,
+/// A device to register, not yet parsed.
+pub(super) struct Item {
+    /// JSON as sent, or as written from a row.
+    pub(super) json: Vec<u8>,
+    /// The line of its row, in an import.
+    pub(super) row: Option<usize>,
+    /// Why its row can't be read.
+    pub(super) refused: Option<Problem>,
 }
 
 /// Register many devices
@@ -102,47 +62,41 @@ pub(crate) async fn register_devices(
     request: Request,
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {
     let headers = request.headers().clone();
-    if headers.contains_key(header::IF_MATCH) {
-        return Err(Problem::bad_request("If-Match can't be used for many devices"));
-    }
+    outcomes::without_if_match(&headers)?;
     let bytes = body::read(request, &app).await?;
-    let items = split(&headers, &bytes)?;
+    let items = split(&headers, &bytes)?.into_iter().map(|json| Item { json, row: None, refused: None }).collect();
+    let outcomes = register_all(&app, &caller, &envelope, "/devices/bulk", items).await?;
+    outcomes::reply(&app, &envelope, outcomes).await
+}
+
+/// Registers devices, each with an outcome of its own, in the order of the items.
+pub(super) async fn register_all(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    path: &str,
+    items: Vec<Item>,
+) -> Result<Vec<Outcome>, Problem> {
     if items.len() > ITEMS_MAX {
         let detail = format!("at most {ITEMS_MAX} devices in one request");
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    claim_key(&app, &caller, &envelope, &items).await?;
-    let commands = items.into_iter().enumerate().map(|(index, item)| one(&app, &caller, envelope.item(index), item));
-    let mut outcomes: Vec<Outcome> = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
-    let is_away = |outcome: &Outcome| {
-        outcome.result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
-    };
-    if outcomes.iter().all(is_away)
-        && let Some(Err(problem)) = outcomes.pop().map(|outcome| outcome.result)
-    {
-        return Err(problem);
-    }
-    let sequence = |outcome: &Outcome| outcome.result.as_ref().ok().map(|(_, sequence)| *sequence);
-    let position = match outcomes.iter().filter_map(sequence).max() {
-        Some(sequence) if !envelope.dry_run => Some(app.token(sequence).await?.to_string()),
-        _ => None,
-    };
-    let items: Vec<BulkItem> = outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
-    let failed = items.iter().filter(|item| item.error.is_some()).count();
-    let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
-    let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
-    Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))
+    claim_key(app, caller, envelope, &items).await?;
+    let commands =
+        items.into_iter().enumerate().map(|(index, item)| one(app, caller, envelope.item(index), path, item));
+    Ok(futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await)
 }
 
 /// Binds the key to this list of devices.
-async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Vec<u8>]) -> Result<(), Problem> {
+async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Item]) -> Result<(), Problem> {
     if !envelope.has_key() {
         return Ok(());
     }
-    let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(item).unwrap_or_default()).collect();
+    let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(&item.json).unwrap_or_default()).collect();
     let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
-    let read = |item: &Vec<u8>| {
-        serde_json::from_slice(item).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(item).into_owned()))
+    let read = |item: &Item| {
+        serde_json::from_slice(&item.json)
+            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&item.json).into_owned()))
     };
     let items: Vec<Value> = items.iter().map(read).collect();
     key::claim_all(app, caller, envelope, &items, &ids).await
@@ -162,32 +116,18 @@ fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
     Ok(body::items(bytes)?.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
 }
 
-/// The outcome of one item: its id, the status of its reply, and the position of its event.
-struct Outcome {
-    id: Option<String>,
-    result: Result<(StatusCode, u64), Problem>,
-}
-
-impl Outcome {
-    fn item(self, index: usize) -> BulkItem {
-        let error = self.result.as_ref().err().map(|problem| BulkError {
-            kind: format!("/problems/{}", problem.code()),
-            detail: problem.detail().to_owned(),
-            errors: problem.errors().to_vec(),
-        });
-        let status = self.result.map_or_else(|problem| problem.status(), |(status, _)| status);
-        BulkItem { index, id: self.id, status: status.as_u16(), error }
-    }
-}
-
-async fn one(app: &App, caller: &Caller, envelope: Envelope, item: Vec<u8>) -> Outcome {
-    let mut id = body::text_of(&item, "device_id");
+async fn one(app: &App, caller: &Caller, envelope: Envelope, path: &str, item: Item) -> Outcome {
+    let Item { json, row, refused } = item;
+    let mut id = body::text_of(&json, "device_id");
     let registering = async {
-        if item.len() > ITEM_MAX_BYTES {
+        if let Some(problem) = refused {
+            return Err(problem);
+        }
+        if json.len() > ITEM_MAX_BYTES {
             return Err(body::too_large());
         }
-        let wanted: DeviceRequest = body::parse(&item)?;
-        let envelope = envelope.digesting("/devices/bulk", &item)?;
+        let wanted: DeviceRequest = body::parse(&json)?;
+        let envelope = envelope.digesting(path, &json)?;
         if wanted.device_id.is_none() && !envelope.has_key() {
             return Err(Problem::invalid("device_id", "is missing; without it the request needs an Idempotency-Key"));
         }
@@ -195,7 +135,7 @@ async fn one(app: &App, caller: &Caller, envelope: Envelope, item: Vec<u8>) -> O
     };
     let result = registering.await.map(|(registered, done)| {
         id = Some(registered.to_string());
-        (done.created_status(), done.position.sequence)
+        Accepted { status: done.created_status(), update_id: None, sequence: done.position.sequence }
     });
-    Outcome { id, result }
+    Outcome { id, row, result }
 }
