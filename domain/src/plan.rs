@@ -3,12 +3,16 @@
 //! Chunks count only after `campaign.planned` names their plan. The order is `sha256(seed ‖ device id)`, so anyone can recompute it, and
 //! raising a sample only adds devices.
 
+mod draft;
+
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+pub use draft::{PlanCounts, PlanDraft};
 
 use crate::campaign::CampaignSpec;
 use crate::decider::Decider;
@@ -186,6 +190,22 @@ mod tests {
     fn a_canary_of_a_size_is_the_first_wave() {
         assert_eq!([1, 2].map(|wave| of_wave(&ranked("seed", 200, 100, &[1, 100], Some(7)), wave)), [7, 193]);
         assert_eq!([1, 2].map(|wave| of_wave(&ranked("seed", 5, 100, &[1, 100], Some(7)), wave)), [5, 0]);
+    }
+
+    #[test]
+    fn the_same_devices_in_any_order_give_the_same_plan() {
+        let spec = spec(&[10, 50, 100]);
+        let made = PlanDraft::make("seed", fleet(40), &spec);
+        let mut reversed = fleet(40);
+        reversed.reverse();
+        assert_eq!(PlanDraft::make("seed", reversed, &spec), made);
+        assert_eq!((made.counts.devices, &made.counts.waves[..]), (40, &[4, 16, 20][..]));
+        assert_ne!(PlanDraft::make("another", fleet(40), &spec).hash, made.hash);
+        let mut held = fleet(40);
+        held[7].excluded = Some(Exclusion::Held);
+        let without = PlanDraft::make("seed", held, &spec);
+        assert_eq!((without.counts.devices, without.counts.excluded[&Exclusion::Held]), (39, 1));
+        assert_ne!(without.hash, made.hash);
     }
 
     #[test]

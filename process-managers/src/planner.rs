@@ -3,18 +3,17 @@
 //! A plan's id is derived from its content (ADR 3). So a second planner, or one that restarts after a crash, writes either the same chunks
 //! or another plan. Chunks that no `campaign.planned` names are unused.
 
-use std::collections::BTreeMap;
-
 use domain::campaign::threads::STARTED;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::ids::name_based_uuid;
-use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan};
+use domain::plan::{
+    CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanCounts, PlanDraft, PlanEntry, RANK_ALGORITHM,
+};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::rollout::{self, WorkRow};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
@@ -49,12 +48,11 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
         tracing::debug!(campaign.id = %row.campaign, "The devices' read model has not reached the start of a campaign.");
         return Ok(());
     };
-    let seed = row.spec.sample_seed.clone().unwrap_or_else(|| row.campaign.to_string());
-    let entries = plan(&seed, candidates, &row.spec);
-    let plan_hash = hash_of(&entries);
-    let id = name_based_uuid(&["plan", &row.campaign.to_string(), &plan_hash]);
-    let chunks = write_chunks(context, row, id, &entries, goes_back_to).await?;
-    let summary = summarize(id, chunks, &entries, row.spec.waves.len(), seed, at_position, plan_hash);
+    let seed = row.spec.seed(row.campaign);
+    let draft = PlanDraft::make(&seed, candidates, &row.spec);
+    let id = name_based_uuid(&["plan", &row.campaign.to_string(), &draft.hash]);
+    let chunks = write_chunks(context, row, id, &draft.entries, goes_back_to).await?;
+    let summary = summarize(id, chunks, draft, seed, at_position);
     let (devices, position) = (summary.devices, summary.at_position);
     let command = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let id = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
@@ -110,43 +108,8 @@ async fn write_chunk(
     Ok(())
 }
 
-fn summarize(
-    plan: Uuid,
-    chunks: u32,
-    entries: &[PlanEntry],
-    waves: usize,
-    seed: String,
-    at_position: u64,
-    plan_hash: String,
-) -> PlanSummary {
-    let mut excluded = BTreeMap::new();
-    let mut per_wave = vec![0; waves];
-    for entry in entries {
-        match entry.excluded {
-            Some(reason) => *excluded.entry(reason).or_insert(0) += 1,
-            None => per_wave[usize::from(entry.wave) - 1] += 1,
-        }
-    }
-    PlanSummary {
-        plan,
-        chunks,
-        devices: per_wave.iter().sum(),
-        excluded,
-        waves: per_wave,
-        seed,
-        algorithm: RANK_ALGORITHM.to_owned(),
-        at_position,
-        plan_hash,
-    }
-}
-
-/// SHA-256 over the entries in order, each as one line of JSON.
-fn hash_of(entries: &[PlanEntry]) -> String {
-    let mut hash = Sha256::new();
-    for entry in entries {
-        // An entry consists of strings and numbers, so writing its JSON can't fail.
-        hash.update(serde_json::to_vec(entry).unwrap_or_default());
-        hash.update(b"\n");
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+fn summarize(plan: Uuid, chunks: u32, draft: PlanDraft, seed: String, at_position: u64) -> PlanSummary {
+    let PlanCounts { devices, excluded, waves } = draft.counts;
+    let (algorithm, plan_hash) = (RANK_ALGORITHM.to_owned(), draft.hash);
+    PlanSummary { plan, chunks, devices, excluded, waves, seed, algorithm, at_position, plan_hash }
 }

@@ -1,0 +1,80 @@
+//! A plan that is made and not written: the planner commits one, and a preview only shows one. Both are made here, so the same devices, the
+//! same specification and the same seed give the same hash.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{PlanCandidate, PlanEntry, plan};
+use crate::campaign::CampaignSpec;
+use crate::device::Exclusion;
+use crate::ids::CampaignId;
+
+/// How many devices a plan takes and leaves out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanCounts {
+    /// Devices that take part.
+    pub devices: u32,
+    /// Excluded devices, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub excluded: BTreeMap<Exclusion, u32>,
+    /// Devices of each wave, in order.
+    pub waves: Vec<u32>,
+}
+
+impl PlanCounts {
+    /// Counts the entries of a plan with this many waves.
+    pub fn of(entries: &[PlanEntry], waves: usize) -> Self {
+        let mut counts = Self { waves: vec![0; waves], ..Self::default() };
+        for entry in entries {
+            match entry.excluded {
+                Some(reason) => *counts.excluded.entry(reason).or_insert(0) += 1,
+                None => {
+                    counts.devices += 1;
+                    if let Some(wave) = counts.waves.get_mut(usize::from(entry.wave).wrapping_sub(1)) {
+                        *wave += 1;
+                    }
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// A plan that is made and not written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanDraft {
+    /// In the order of ranks, the excluded devices among them.
+    pub entries: Vec<PlanEntry>,
+    pub counts: PlanCounts,
+    /// SHA-256 over all entries in order, hex.
+    pub hash: String,
+}
+
+impl PlanDraft {
+    pub fn make(seed: &str, candidates: Vec<PlanCandidate>, spec: &CampaignSpec) -> Self {
+        let entries = plan(seed, candidates, spec);
+        let counts = PlanCounts::of(&entries, spec.waves.len());
+        let hash = hash_of(&entries);
+        Self { entries, counts, hash }
+    }
+}
+
+impl CampaignSpec {
+    /// The seed of the campaign's order: its own, or the campaign's id.
+    pub fn seed(&self, campaign: CampaignId) -> String {
+        self.sample_seed.clone().unwrap_or_else(|| campaign.to_string())
+    }
+}
+
+/// SHA-256 over the entries in order, each as one line of JSON.
+fn hash_of(entries: &[PlanEntry]) -> String {
+    let mut hash = Sha256::new();
+    for entry in entries {
+        // An entry consists of strings and numbers, so writing its JSON can't fail.
+        hash.update(serde_json::to_vec(entry).unwrap_or_default());
+        hash.update(b"\n");
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
