@@ -5,12 +5,16 @@ mod amend;
 mod control;
 mod create;
 mod delete;
+mod expected;
 mod get;
 mod history;
 mod list;
 mod members;
 mod model;
 mod parts;
+mod preview;
+mod preview_body;
+mod preview_plan;
 mod retry;
 mod spec;
 mod start;
@@ -32,6 +36,10 @@ pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
 pub(crate) use members::{__path_campaign_devices, campaign_devices};
 pub(crate) use parts::Preconditions as PreconditionsSchema;
+pub(crate) use preview::{
+    __path_preview_campaign, __path_preview_new_campaign, preview_campaign, preview_new_campaign,
+};
+pub(crate) use preview_plan::Previews;
 pub(crate) use retry::{__path_retry_campaign, retry_campaign};
 pub(crate) use start::{__path_execute_campaign, __path_start_campaign, execute_campaign, start_campaign};
 pub(crate) use status::{

@@ -52,6 +52,8 @@ fn resources() -> OpenApiRouter<App> {
             campaigns::adjust_campaign,
             campaigns::delete_campaign
         ))
+        .routes(routes!(campaigns::preview_new_campaign))
+        .routes(routes!(campaigns::preview_campaign))
         .routes(routes!(campaigns::clone_campaign))
         .routes(routes!(campaigns::start_campaign))
         .routes(routes!(campaigns::execute_campaign))

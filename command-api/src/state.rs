@@ -17,6 +17,7 @@ use runtime::lifecycle::Tasks;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::campaigns::Previews;
 use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
@@ -111,6 +112,7 @@ pub(crate) struct Shared {
     /// Counts of downloads that aren't in PostgreSQL yet.
     pub(crate) downloads: Counters,
     pub(crate) own_writes: OwnWrites,
+    pub(crate) previews: Previews,
     /// Background tasks, stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
     /// Whether the read models were reachable once.
@@ -149,6 +151,7 @@ impl App {
             links,
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),
+            previews: Previews::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),
             started,

@@ -5,6 +5,7 @@
 //! A device that answers late takes a slot without a grant, so slots are granted only on a view that has reached the end of the log (ADR
 //! 15).
 
+mod estimate;
 mod gate;
 mod pace;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod waits;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use estimate::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate, assumed_update_seconds};
 pub use waits::{Wait, waits};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind};

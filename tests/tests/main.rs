@@ -22,6 +22,7 @@ mod isolation;
 mod mistakes;
 mod operations;
 mod order;
+mod previews;
 mod protocol;
 mod read_models;
 mod slots;

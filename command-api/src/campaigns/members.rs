@@ -51,7 +51,7 @@ impl MemberFilters {
 }
 
 /// Parses the filter `excluded`.
-fn left_out(word: &str) -> Result<LeftOut, Problem> {
+pub(super) fn left_out(word: &str) -> Result<LeftOut, Problem> {
     match word {
         "true" => Ok(LeftOut::Yes),
         "false" => Ok(LeftOut::No),

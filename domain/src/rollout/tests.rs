@@ -1,5 +1,6 @@
 //! The rollout policy: tables of single decisions, and a simulation of whole rollouts with lag and crashes.
 
+mod estimate;
 mod evidence;
 mod gates;
 mod grants;

@@ -20,18 +20,20 @@ mod retry;
 mod row_keys;
 mod rows;
 mod totals;
+mod update_times;
 mod wave_counts;
 
 use sqlx::PgConnection;
 
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
-pub use planning::plan_candidates;
+pub use planning::{plan_candidates, preview_candidates};
 pub use policy_view::{
     View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, view_in, withdrawable,
 };
 pub use rows::{CampaignRow, ProgressRow};
 pub use totals::{Totals, totals, totals_of};
+pub use update_times::{UpdateTimes, update_times};
 
 use crate::db::DbError;
 use crate::decode::Decoded;

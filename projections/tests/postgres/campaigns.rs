@@ -309,3 +309,44 @@ async fn only_devices_that_could_begin_are_ready() {
     let ready = rollout::ready(&world.db, &world.tenant, &id, later, 10).await.unwrap();
     assert_eq!(ready.len(), 6, "devices whose waiting time is over are ready to end");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_reads_the_devices_that_the_planner_reads() {
+    let world = World::start().await;
+    let ids = fleet(&world, 12).await;
+    world.tell::<Device>(&device(&ids[2]), DeviceCommand::Hold { until: None }).await.unwrap();
+    let firmware = world.firmware("2.0.0").await;
+    let id = world.campaign(&firmware, |_| {}).await;
+    world.settles().await;
+    let spec = rollout::at_work(&world.db, None, 10).await.unwrap().remove(0).spec;
+    let now = clock::now();
+    let planned = rollout::plan_candidates(&world.db, &world.tenant, &spec, &firmware, 0, now).await.unwrap().unwrap();
+    let previewed = async |devices_max| {
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        rollout::preview_candidates(&mut tx, &world.tenant, &spec, &firmware, now, devices_max).await.unwrap()
+    };
+    assert_eq!(previewed(12).await, Some(planned));
+    assert_eq!(previewed(11).await, None, "more devices than allowed");
+    let mut tx = world.db.read(&domain::TenantId::new("other").unwrap()).await.unwrap();
+    let other = rollout::preview_candidates(&mut tx, &world.tenant, &spec, &firmware, now, 12).await.unwrap().unwrap();
+    assert_eq!(other.0, [], "a reader of another tenant sees no devices");
+    drop(tx);
+
+    for id in &ids {
+        world.tick().await;
+        world.installs(id, "b2", "2.0.0").await;
+    }
+    let times = async |firmware: Option<&domain::FirmwareId>| {
+        world.settles().await;
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        rollout::update_times(&mut tx, firmware).await.unwrap().confirmed
+    };
+    let confirmed = {
+        let view = rollout::view(&world.db, &world.tenant, &id, now).await.unwrap().unwrap();
+        u64::from(view.rollout.total().confirmed)
+    };
+    assert!(confirmed > 0);
+    assert_eq!((times(None).await, times(Some(&firmware.firmware_id)).await), (confirmed, confirmed));
+    let unused = world.firmware("3.0.0").await;
+    assert_eq!(times(Some(&unused.firmware_id)).await, 0);
+}

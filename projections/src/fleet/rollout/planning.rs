@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use serde_json::Value;
 use sqlx::Row as _;
 
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, ReadTx};
 use crate::row::parse;
 
 const SQL: &str = "
@@ -42,14 +42,44 @@ pub async fn plan_candidates(
     now: DateTime<Utc>,
 ) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
     let mut tx = db.read_at_length().await?;
+    let position = snapshot_position(&mut tx).await?;
+    if position < planning_position {
+        return Ok(None);
+    }
+    Ok(Some((candidates(&mut tx, tenant, spec, firmware, now, usize::MAX).await?, position)))
+}
+
+/// The same for a preview: as of now, and none if there are more than `devices_max`.
+pub async fn preview_candidates(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    spec: &CampaignSpec,
+    firmware: &FirmwareSnapshot,
+    now: DateTime<Utc>,
+    devices_max: usize,
+) -> Result<Option<(Vec<PlanCandidate>, u64)>, DbError> {
+    let position = snapshot_position(tx).await?;
+    let candidates = candidates(tx, tenant, spec, firmware, now, devices_max.saturating_add(1)).await?;
+    Ok((candidates.len() <= devices_max).then_some((candidates, position)))
+}
+
+async fn snapshot_position(tx: &mut ReadTx) -> Result<u64, DbError> {
     let position: Option<i64> = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
         .bind(crate::FLEET)
         .fetch_optional(&mut *tx.0)
         .await?;
-    let position = position.unwrap_or(0);
-    if (position as u64) < planning_position {
-        return Ok(None);
-    }
+    Ok(position.unwrap_or(0) as u64)
+}
+
+/// The first `limit` devices that the specification selects, with their exclusions.
+async fn candidates(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    spec: &CampaignSpec,
+    firmware: &FirmwareSnapshot,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<PlanCandidate>, DbError> {
     let requirement = spec
         .target_filters
         .firmware_version
@@ -70,17 +100,18 @@ pub async fn plan_candidates(
         .fetch(&mut *tx.0);
     let leave = Overrides { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
     let mut candidates = Vec::new();
-    while let Some(row) = rows.try_next().await? {
+    while candidates.len() < limit
+        && let Some(row) = rows.try_next().await?
+    {
         let running: Option<String> = row.try_get("firmware_version")?;
         if let Some(requirement) = &requirement
             && !running.as_deref().is_some_and(|running| requirement.matches(running))
         {
             continue;
         }
-        let candidate = candidate(&row, firmware, leave, now)?;
-        candidates.push(candidate);
+        candidates.push(candidate(&row, firmware, leave, now)?);
     }
-    Ok(Some((candidates, position as u64)))
+    Ok(candidates)
 }
 
 fn candidate(

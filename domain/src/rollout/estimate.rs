@@ -1,0 +1,82 @@
+//! How long a campaign is expected to take, before it begins. It is a forecast: every device is online, no attempt fails, and nobody waits
+//! for an operator.
+
+use std::time::Duration;
+
+use crate::campaign::CampaignSpec;
+use crate::ledger::GRANT_DEVICES_MAX;
+
+/// Time between two batches: a campaign is looked at once a second.
+const BATCH_INTERVAL_S: f64 = 1.0;
+const SECONDS_PER_MINUTE: f64 = 60.0;
+/// Longest estimate: a century. It keeps the numbers printable.
+const ESTIMATE_MAX_S: f64 = 100.0 * 365.0 * 24.0 * 3_600.0;
+
+/// Download rate that is assumed where nothing was measured, in bytes per second.
+pub const ASSUMED_DOWNLOAD_BYTES_PER_S: u64 = 50_000;
+/// Time for verifying, installing and restarting that is assumed where nothing was measured, in seconds.
+pub const ASSUMED_INSTALL_S: u64 = 180;
+
+/// Seconds that one update is assumed to take where nothing was measured.
+pub fn assumed_update_seconds(firmware_bytes: u64) -> f64 {
+    (ASSUMED_INSTALL_S + firmware_bytes.div_ceil(ASSUMED_DOWNLOAD_BYTES_PER_S)) as f64
+}
+
+/// What limits the pace of a wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaceLimit {
+    /// One update's own time: all of its devices begin at once.
+    Update,
+    Slots,
+    Rate,
+    Batch,
+}
+
+impl PaceLimit {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Update => "update",
+            Self::Slots => "slots",
+            Self::Rate => "rate",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// What is expected of one wave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaveEstimate {
+    /// From its opening until its last device is confirmed.
+    pub updating: Duration,
+    pub soak: Duration,
+    pub limited_by: PaceLimit,
+}
+
+impl CampaignSpec {
+    /// What is expected of each wave, with this many devices in each and this many seconds for one update.
+    pub fn estimate(&self, waves: &[u32], update_seconds: f64) -> Vec<WaveEstimate> {
+        (1..).zip(waves).map(|(number, devices)| self.estimate_wave(number, *devices, update_seconds)).collect()
+    }
+
+    fn estimate_wave(&self, number: u16, devices: u32, update_seconds: f64) -> WaveEstimate {
+        let soak = Duration::from_secs(u64::from(self.soak_minutes(number)) * 60);
+        if devices == 0 {
+            return WaveEstimate { updating: Duration::ZERO, soak, limited_by: PaceLimit::Update };
+        }
+        let rounds = devices.div_ceil(self.max_concurrent_updates.max(1));
+        let batches = devices.div_ceil(self.batch_size.unwrap_or(u32::MAX).clamp(1, GRANT_DEVICES_MAX as u32));
+        let paced = devices.saturating_sub(self.burst());
+        let by_rate = self.rate_per_minute.map(|rate| f64::from(paced) * SECONDS_PER_MINUTE / f64::from(rate.max(1)));
+        // When the last device begins, by each limit.
+        let begins = [
+            (PaceLimit::Slots, f64::from(rounds - 1) * update_seconds),
+            (PaceLimit::Rate, by_rate.unwrap_or(0.0)),
+            (PaceLimit::Batch, f64::from(batches - 1) * BATCH_INTERVAL_S),
+        ];
+        let latest = begins
+            .into_iter()
+            .fold((PaceLimit::Update, 0.0), |latest, next| if next.1 > latest.1 { next } else { latest });
+        let seconds = (latest.1 + update_seconds).clamp(0.0, ESTIMATE_MAX_S);
+        WaveEstimate { updating: Duration::from_secs(seconds.ceil() as u64), soak, limited_by: latest.0 }
+    }
+}

@@ -1,0 +1,44 @@
+//! What is expected of a campaign before it begins.
+
+use crate::campaign::tests::spec;
+use crate::rollout::{PaceLimit, assumed_update_seconds};
+
+#[test]
+fn the_narrowest_limit_sets_the_pace_of_a_wave() {
+    let expected = |slots: u32, rate: Option<u32>, batch: Option<u32>, devices: u32| {
+        let mut spec = spec(&[100]);
+        (spec.max_concurrent_updates, spec.rate_per_minute, spec.batch_size) = (slots, rate, batch);
+        let wave = spec.estimate(&[devices], 100.0)[0];
+        (wave.updating.as_secs(), wave.limited_by)
+    };
+    assert_eq!(expected(50, None, None, 50), (100, PaceLimit::Update));
+    assert_eq!(expected(50, None, None, 51), (200, PaceLimit::Slots));
+    assert_eq!(expected(50, None, None, 1_000), (2_000, PaceLimit::Slots));
+    assert_eq!(expected(1_000, Some(60), None, 1_000), (999 + 100, PaceLimit::Rate));
+    assert_eq!(expected(1_000, Some(60), Some(400), 1_000), (600 + 100, PaceLimit::Rate));
+    assert_eq!(expected(1_000, None, Some(10), 1_000), (99 + 100, PaceLimit::Batch));
+    assert_eq!(expected(1_000, Some(60), None, 0), (0, PaceLimit::Update));
+}
+
+#[test]
+fn waves_follow_each_other_and_soak() {
+    let mut spec = spec(&[10, 50, 100]);
+    (spec.soak_minutes, spec.waves[1].soak_minutes) = (10, Some(0));
+    let waves = spec.estimate(&[10, 40, 100], 60.0);
+    let seconds: Vec<(u64, u64)> = waves.iter().map(|wave| (wave.updating.as_secs(), wave.soak.as_secs())).collect();
+    assert_eq!(seconds, [(60, 600), (60, 0), (120, 600)]);
+}
+
+#[test]
+fn without_measurements_an_update_takes_its_download_and_three_minutes() {
+    assert_eq!(assumed_update_seconds(0), 180.0);
+    assert_eq!(assumed_update_seconds(5_000_001), 281.0);
+}
+
+#[test]
+fn extreme_numbers_stay_numbers() {
+    let mut spec = spec(&[100]);
+    (spec.max_concurrent_updates, spec.rate_per_minute) = (1, Some(1));
+    let wave = spec.estimate(&[u32::MAX], f64::MAX)[0];
+    assert_eq!(wave.updating.as_secs(), 100 * 365 * 24 * 3_600);
+}
