@@ -117,5 +117,6 @@ fn update_request(release: &Release) -> UpdateRequest {
         allow_downgrade: false,
         preconditions: None,
         retry_of: None,
+        rolls_back: None,
     }
 }

@@ -26,8 +26,8 @@ mod warnings;
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};
 pub(crate) use control::{
-    __path_cancel_campaign, __path_open_wave, __path_pause_campaign, __path_resume_campaign, cancel_campaign,
-    open_wave, pause_campaign, resume_campaign,
+    __path_cancel_campaign, __path_open_wave, __path_pause_campaign, __path_resume_campaign, __path_roll_back_campaign,
+    cancel_campaign, open_wave, pause_campaign, resume_campaign, roll_back_campaign,
 };
 pub(crate) use create::{__path_clone_campaign, __path_create_campaign, clone_campaign, create_campaign};
 pub(crate) use delete::{__path_delete_campaign, delete_campaign};

@@ -24,6 +24,7 @@ mod legacy_status;
 pub mod links;
 mod listen;
 mod openapi;
+mod rollbacks;
 mod router;
 mod serve;
 mod service;

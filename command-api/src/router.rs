@@ -14,7 +14,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe};
 use crate::state::App;
-use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, openapi, service, updates};
+use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, openapi, rollbacks, service, updates};
 
 /// Largest body of an ordinary request, in bytes.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
@@ -61,6 +61,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::resume_campaign))
         .routes(routes!(campaigns::cancel_campaign))
         .routes(routes!(campaigns::retry_campaign))
+        .routes(routes!(campaigns::roll_back_campaign))
         .routes(routes!(campaigns::open_wave))
         .routes(routes!(campaigns::campaign_status))
         .routes(routes!(campaigns::ota_campaign_status))
@@ -76,6 +77,9 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(updates::get_update))
         .routes(routes!(updates::cancel_update))
         .routes(routes!(updates::retry_update))
+        .routes(routes!(rollbacks::roll_back_device))
+        .routes(routes!(rollbacks::list_device_rollbacks))
+        .routes(routes!(rollbacks::list_rollbacks))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
 }
 

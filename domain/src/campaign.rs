@@ -19,6 +19,7 @@ pub use adjust::{Adjustments, Sample};
 pub use commands::CampaignCommand;
 pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
+    RollbackCause, RollbackEvidence,
 };
 pub use rules::Violation;
 pub use spec::{
@@ -32,10 +33,12 @@ use crate::decider::Decider;
 use crate::device::FirmwareSnapshot;
 use crate::ids::CampaignId;
 use crate::rejection::Rejection;
+use crate::rollback::Obstacle;
 use crate::thread::{Aim, Point, Step, Thread};
 
 /// Days after which a campaign ends if its specification has no end.
 pub const ENDS_AFTER_DAYS: i64 = 30;
+const NOT_ALLOWED: &str = "the campaign's firmware doesn't allow a rollback (rollback_allowed is false)";
 
 /// State of a campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -69,12 +72,20 @@ crate::aggregate!(Campaign, "campaign", CampaignCommand, CampaignEvent);
 impl Decider for Campaign {
     type Command = CampaignCommand;
     type Id = CampaignId;
-    const DATED: &'static [&'static str] =
-        &["campaign.planning_started", "campaign.gate_closed", "campaign.cancelled", "campaign.finished"];
+    const DATED: &'static [&'static str] = &[
+        "campaign.planning_started",
+        "campaign.gate_closed",
+        "campaign.cancelled",
+        "campaign.rolled_back",
+        "campaign.finished",
+    ];
 
     fn wants_reason(command: &CampaignCommand) -> bool {
         use CampaignCommand as C;
-        matches!(command, C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel)
+        matches!(
+            command,
+            C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel | C::RollBack { .. }
+        )
     }
 
     fn decide(&self, now: DateTime<Utc>, command: &CampaignCommand) -> Result<Vec<CampaignEvent>, Rejection> {
@@ -99,6 +110,9 @@ impl Decider for Campaign {
                 spec.check(now)?;
                 let same = self.spec.as_ref() == Some(spec);
                 Ok(if same { vec![] } else { vec![E::Amended { spec: spec.clone() }] })
+            }
+            (S::Paused, C::Adjust { changes }) if self.is_rolling_back() && changes.rollout_percentage.is_some() => {
+                illegal()
             }
             (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
             (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
@@ -126,35 +140,62 @@ impl Decider for Campaign {
             (S::Running, C::OpenWave { wave, force }) => self.open_wave(*wave, *force),
             (S::Running, C::PassGate { .. } | C::BreakSoak { .. } | C::CompleteWave { .. }) => Ok(vec![]),
             (S::Running, C::CloseGate { gate, wave, threshold_percent, evidence }) => {
-                let wanted = self.spec.as_ref().is_some_and(|spec| spec.auto_rollback);
-                let rollback = if wanted { GateRollback::NotAvailable } else { GateRollback::NotWanted };
+                let rollback = self.rollback_after(*gate);
+                let (gate, wave, threshold_percent) = (*gate, *wave, *threshold_percent);
+                let closed = E::GateClosed { gate, wave, threshold_percent, evidence: evidence.clone(), rollback };
                 Ok(vec![
-                    E::GateClosed {
-                        gate: *gate,
-                        wave: *wave,
-                        threshold_percent: *threshold_percent,
-                        evidence: evidence.clone(),
-                        rollback,
+                    closed,
+                    match rollback {
+                        GateRollback::Begun => self.rolling_back(RollbackCause::Gate),
+                        GateRollback::NotWanted | GateRollback::NotAvailable => E::Paused { cause: PauseCause::Gate },
                     },
-                    E::Paused { cause: PauseCause::Gate },
                 ])
             }
-            (S::Paused, C::CloseGate { .. }) => Ok(vec![]),
-            (S::Planning | S::Running, C::Pause { cause }) => Ok(vec![E::Paused { cause: *cause }]),
+            (S::RollingBack, C::CloseGate { gate: GateKind::Rollback, wave, threshold_percent, evidence }) => Ok(vec![
+                E::GateClosed {
+                    gate: GateKind::Rollback,
+                    wave: *wave,
+                    threshold_percent: *threshold_percent,
+                    evidence: evidence.clone(),
+                    rollback: GateRollback::NotWanted,
+                },
+                E::Paused { cause: PauseCause::Gate },
+            ]),
+            (S::Paused | S::RollingBack, C::CloseGate { .. }) => Ok(vec![]),
+            (S::Planning | S::Running | S::RollingBack, C::Pause { cause }) => Ok(vec![E::Paused { cause: *cause }]),
             (S::Paused, C::Pause { .. }) => Ok(vec![]),
             (S::Paused, C::Resume { accept_failures }) if self.paused_by_gate && !accept_failures => {
                 Err(Rejection::GateStillClosed)
             }
             (S::Paused, C::Resume { accept_failures }) => Ok(vec![E::Resumed { accept_failures: *accept_failures }]),
-            (S::Running, C::Resume { .. }) => Ok(vec![]),
+            (S::Running | S::RollingBack, C::Resume { .. }) => Ok(vec![]),
 
+            (S::Paused, C::Retry) if self.is_rolling_back() => illegal(),
             (S::Running | S::Paused, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
             (S::CompletedWithFailures | S::Failed, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
 
             (S::Draft, C::Cancel) => Ok(vec![E::Cancelled {}]),
-            (S::Planning | S::Running | S::Paused, C::Cancel) => Ok(vec![E::Cancelling {}]),
+            (S::Planning | S::Running | S::Paused | S::RollingBack, C::Cancel) => Ok(vec![E::Cancelling {}]),
             (S::Cancelling | S::Cancelled, C::Cancel) | (S::Cancelled, C::FinishCancel) => Ok(vec![]),
             (S::Cancelling, C::FinishCancel) => Ok(vec![E::Cancelled {}]),
+            (_, C::RollBack { .. }) if self.is_rolling_back() => Ok(vec![]),
+            (
+                S::Running
+                | S::Paused
+                | S::Cancelling
+                | S::Cancelled
+                | S::RolledBack
+                | S::Completed
+                | S::CompletedWithFailures
+                | S::Failed,
+                C::RollBack { cause },
+            ) if self.summary.is_some() => match self.may_roll_back() {
+                true => Ok(vec![self.rolling_back(*cause)]),
+                false => Err(Obstacle::NotAllowed.refuses(NOT_ALLOWED.to_owned())),
+            },
+            (S::RollingBack, C::FinishRollback { evidence }) => Ok(vec![E::RolledBack { evidence: evidence.clone() }]),
+            (S::RolledBack, C::FinishRollback { .. }) => Ok(vec![]),
+            (S::Paused, C::Finish { .. }) if self.is_rolling_back() => illegal(),
             (S::Running | S::Paused, C::Finish { result, evidence }) => {
                 Ok(vec![E::Finished { result: *result, evidence: evidence.clone() }])
             }
@@ -165,6 +206,8 @@ impl Decider for Campaign {
                 | S::Paused
                 | S::Cancelling
                 | S::Cancelled
+                | S::RollingBack
+                | S::RolledBack
                 | S::Completed
                 | S::CompletedWithFailures
                 | S::Failed,
@@ -220,6 +263,30 @@ impl Campaign {
         }
         let ends_at = Some(named.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
         Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at }])
+    }
+
+    /// Whether its devices go back, also while that is paused.
+    pub fn is_rolling_back(&self) -> bool {
+        let paused = self.status == CampaignStatus::Paused && self.before_pause == CampaignStatus::RollingBack;
+        self.status == CampaignStatus::RollingBack || paused
+    }
+
+    fn may_roll_back(&self) -> bool {
+        self.firmware.as_ref().is_some_and(|firmware| firmware.rollback_allowed)
+    }
+
+    /// What a gate that closes does: `auto_rollback` is for the failure gate.
+    fn rollback_after(&self, gate: GateKind) -> GateRollback {
+        let wanted = self.spec.as_ref().is_some_and(|spec| spec.auto_rollback) && gate == GateKind::Failure;
+        match (wanted, self.may_roll_back()) {
+            (false, _) => GateRollback::NotWanted,
+            (true, true) => GateRollback::Begun,
+            (true, false) => GateRollback::NotAvailable,
+        }
+    }
+
+    fn rolling_back(&self, cause: RollbackCause) -> CampaignEvent {
+        CampaignEvent::RollingBack { cause, round: self.retry_round.saturating_add(1) }
     }
 
     fn complete_wave(&self, wave: u16, evidence: &Evidence) -> Vec<CampaignEvent> {
@@ -334,6 +401,11 @@ impl Campaign {
                 }
             }
             E::Cancelling {} => self.status = CampaignStatus::Cancelling,
+            E::RollingBack { round, .. } => {
+                (self.status, self.retry_round) = (CampaignStatus::RollingBack, *round);
+                (self.paused_by_gate, self.soaking) = (false, false);
+            }
+            E::RolledBack { .. } => self.status = CampaignStatus::RolledBack,
             E::Cancelled {} => self.status = CampaignStatus::Cancelled,
             E::Finished { result, .. } => {
                 self.paused_by_gate = false;

@@ -181,7 +181,10 @@ impl Decider for Device {
 
     fn wants_reason(command: &DeviceCommand) -> bool {
         use DeviceCommand as C;
-        matches!(command, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. })
+        match command {
+            C::RequestUpdate { request } => request.kind == UpdateKind::Rollback,
+            _ => matches!(command, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. }),
+        }
     }
 
     fn decide(&self, now: DateTime<Utc>, command: &DeviceCommand) -> Result<Vec<DeviceEvent>, Rejection> {
@@ -205,7 +208,9 @@ impl Decider for Device {
             (Lifecycle::Active, C::Proceed { ordinal, seq }) => Ok(self.proceed(now, *ordinal, *seq)),
             (Lifecycle::Active, C::CancelUpdate { ordinal }) => self.cancel_update(now, *ordinal),
             (Lifecycle::Active, C::Withdraw { campaign }) => Ok(self.withdraw(now, *campaign)),
-            (Lifecycle::Active, C::CancelForCampaign { campaign }) => Ok(self.cancel_for_campaign(now, *campaign)),
+            (Lifecycle::Active, C::CancelForCampaign { campaign, before_round }) => {
+                Ok(self.cancel_for_campaign(now, *campaign, *before_round))
+            }
             (Lifecycle::Active, C::WithdrawFirmware { firmware_id }) => Ok(self.withdraw_firmware(now, *firmware_id)),
             (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock, seq }) => {
                 Ok(self.expire(now, (*ordinal, *attempt, *phase, *seq), *clock))

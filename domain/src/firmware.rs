@@ -200,20 +200,9 @@ impl Firmware {
     /// The snapshot for a new update, or why the firmware may not be used for one.
     pub fn snapshot_for_new_work(&self, id: FirmwareId) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
-            (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => Ok(FirmwareSnapshot {
-                firmware_id: id,
-                device_model: metadata.device_model.clone(),
-                component: metadata.component.clone(),
-                version: metadata.version.clone(),
-                reported_version: metadata.reported_version.clone(),
-                size: bytes.size,
-                sha256: bytes.sha256,
-                hardware_versions: metadata.hardware_versions.clone(),
-                min_hardware_version: metadata.min_hardware_version.clone(),
-                max_hardware_version: metadata.max_hardware_version.clone(),
-                requires_version: metadata.requires_version.clone(),
-                requires_reboot: metadata.requires_reboot,
-            }),
+            (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => {
+                Ok(FirmwareSnapshot::of(id, metadata, bytes))
+            }
             (FirmwareStatus::Withdrawn, _) => Err(Rejection::FirmwareWithdrawn),
             (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),
             (FirmwareStatus::Absent | FirmwareStatus::Active | FirmwareStatus::Deprecated, _) => {

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod plan;
 pub mod preconditions;
 pub mod rejection;
+pub mod rollback;
 pub mod rollout;
 pub mod sealed;
 pub mod thread;

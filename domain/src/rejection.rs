@@ -60,6 +60,9 @@ rejections! {
     CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can no longer be cancelled";
     OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
 
+    /// A device can't go back.
+    RollbackImpossible { reason: String, detail: String } => Conflict, "rollback_impossible", "{detail}";
+
     FirmwareUnknown => Unknown, "firmware_unknown", "no such firmware";
     FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";

@@ -8,6 +8,7 @@
 mod estimate;
 mod gate;
 mod pace;
+mod rollback;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -16,9 +17,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use estimate::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate, assumed_update_seconds};
+pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits};
 
-use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind};
+use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;
 use crate::ledger::GRANT_DEVICES_MAX;
 
@@ -89,6 +91,12 @@ counts! {
     accepted_settled,
     /// The part of `failed` that the gate had counted at that time. An update that continues and fails again is not counted twice.
     accepted_ended,
+    /// Went back, in a rollback of the campaign.
+    rolled_back,
+    /// Their rollback failed.
+    rollback_failed,
+    /// Their rollback is under way, or waits.
+    rolling_back,
 }
 
 impl Counts {
@@ -125,6 +133,8 @@ pub struct RolloutView {
     pub ends_at: Option<DateTime<Utc>>,
     /// Some failed devices, for evidence: the first of each kind, those of the latest wave first.
     pub failed_devices: Vec<FailedDevice>,
+    /// Its rollback, also while that is paused.
+    pub rollback: Option<RollbackView>,
 }
 
 /// A device that failed in at least one attempt.
@@ -168,6 +178,9 @@ pub enum RolloutStep {
     /// Cancel what can be cancelled in the devices.
     CancelUpdates,
     FinishCancel,
+    FinishRollback {
+        evidence: RollbackEvidence,
+    },
     Finish {
         result: CampaignResult,
         evidence: Evidence,
@@ -187,11 +200,15 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
                 vec![RolloutStep::CancelUpdates]
             }
         }
+        CampaignStatus::RollingBack => {
+            view.rollback.as_ref().map(|rollback| rollback::decide(view, rollback, now)).unwrap_or_default()
+        }
         CampaignStatus::Absent
         | CampaignStatus::Draft
         | CampaignStatus::Deleted
         | CampaignStatus::Planning
         | CampaignStatus::Cancelled
+        | CampaignStatus::RolledBack
         | CampaignStatus::Completed
         | CampaignStatus::CompletedWithFailures
         | CampaignStatus::Failed => vec![],
@@ -200,7 +217,8 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
 
 /// While paused nothing begins. A pause does not postpone the campaign's end.
 fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
-    if view.is_over(now) && view.is_at_rest() { vec![view.finish()] } else { vec![RolloutStep::WithdrawUnanswered] }
+    let finishes = view.is_over(now) && view.is_at_rest() && view.rollback.is_none();
+    if finishes { vec![view.finish()] } else { vec![RolloutStep::WithdrawUnanswered] }
 }
 
 fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
@@ -252,15 +270,24 @@ impl RolloutView {
     }
 
     fn grantable_but_for_rate(&self) -> u32 {
+        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
+        self.free_slots().min(ready)
+    }
+
+    /// Free slots that one grant may take.
+    fn free_slots(&self) -> u32 {
         let slots = self.spec.max_concurrent_updates.saturating_sub(self.total().in_use);
         let batch = self.spec.batch_size.unwrap_or(u32::MAX).min(GRANT_DEVICES_MAX as u32);
-        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
-        slots.min(batch).min(ready)
+        slots.min(batch)
     }
 
     /// When the next grant is due without any other event: only if the rate is the only limit.
     pub fn next_grant_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let waits = self.status == CampaignStatus::Running && self.grantable_but_for_rate() > 0;
+        let waits = match (self.status, &self.rollback) {
+            (CampaignStatus::Running, _) => self.grantable_but_for_rate() > 0,
+            (CampaignStatus::RollingBack, Some(rollback)) => self.rollbacks_but_for_rate(rollback) > 0,
+            _ => false,
+        };
         self.spec.next_paced(self.paced_until).filter(|next| waits && *next > now)
     }
 

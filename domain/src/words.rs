@@ -24,6 +24,7 @@ macro_rules! words {
 use crate::campaign::{CampaignStatus, Strategy};
 use crate::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, WaitReason};
 use crate::firmware::{FirmwareStatus, UpdateType};
+use crate::rollback::Obstacle;
 use crate::values::{Priority, Transport};
 
 words!(
@@ -32,6 +33,7 @@ words!(
     Exclusion,
     FirmwareStatus,
     Lifecycle,
+    Obstacle,
     Outcome,
     Priority,
     Reachability,

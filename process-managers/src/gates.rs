@@ -22,7 +22,7 @@ pub(crate) fn tell(row: &WorkRow, gate: GateKind, wave: Option<u16>, threshold_p
         confirmed = evidence.confirmed,
         failed = evidence.failed,
         position = evidence.position,
-        "A gate closed and paused its campaign; an operator must decide how to continue."
+        "A gate closed and stopped its campaign: with auto_rollback its devices go back, otherwise an operator must decide how to continue."
     );
 }
 
@@ -31,6 +31,7 @@ fn word(gate: GateKind) -> &'static str {
         GateKind::Failure => "failure",
         GateKind::Success => "success",
         GateKind::TooFewReached => "too_few_reached",
+        GateKind::Rollback => "rollback",
     }
 }
 
@@ -38,6 +39,7 @@ fn word(gate: GateKind) -> &'static str {
 fn measured(gate: GateKind, evidence: &Evidence) -> (u32, &'static str) {
     match gate {
         GateKind::Failure => (percent(evidence.failed, evidence.settled), "at most"),
+        GateKind::Rollback => (percent(evidence.failed, evidence.settled), "below"),
         GateKind::Success => (percent(evidence.confirmed, evidence.settled), "at least"),
         GateKind::TooFewReached => (percent(evidence.reached, evidence.enrolled), "at least"),
     }

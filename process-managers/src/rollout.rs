@@ -11,7 +11,7 @@ use domain::{CommandId, DeviceId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::rollout::{self, View, WorkRow};
+use projections::rollout::{self, TakenBack, View, WorkRow};
 use projections::watermark::Watermark;
 use runtime::clock;
 
@@ -64,11 +64,14 @@ pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progres
 async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     match row.status {
         CampaignStatus::Planning => Ok(Progress::Idle),
-        CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling => roll(context, row).await,
+        CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling | CampaignStatus::RollingBack => {
+            roll(context, row).await
+        }
         CampaignStatus::Absent
         | CampaignStatus::Draft
         | CampaignStatus::Deleted
         | CampaignStatus::Cancelled
+        | CampaignStatus::RolledBack
         | CampaignStatus::Completed
         | CampaignStatus::CompletedWithFailures
         | CampaignStatus::Failed => {
@@ -94,7 +97,7 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
         return Ok(Progress::Idle);
     }
     // After its end also a paused campaign, so that granted devices that never began expire with it.
-    if view.rollout.status == CampaignStatus::Running
+    if matches!(view.rollout.status, CampaignStatus::Running | CampaignStatus::RollingBack)
         || (view.rollout.status == CampaignStatus::Paused && view.rollout.is_over(now))
     {
         slots::carry_again(context, row, &view).await?;
@@ -135,7 +138,7 @@ async fn carry_out(
         }
         RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
             let cause = match gate {
-                GateKind::Failure => record(view.last_failure()),
+                GateKind::Failure | GateKind::Rollback => record(view.last_failure()),
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
                 GateKind::TooFewReached => Cause::Thread,
             };
@@ -150,17 +153,27 @@ async fn carry_out(
             tell(context, row, &campaign, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
         }
         RolloutStep::CancelUpdates => {
-            let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
+            let what = taken_back(view);
+            let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
-            tell(context, row, &campaign, devices, DeviceCommand::CancelForCampaign { campaign: row.campaign }).await?;
-            slots::take_back(context, row, view, &campaign).await?;
+            let before_round = (what == TakenBack::AllButRollbacks).then_some(view.retry_round);
+            let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
+            tell(context, row, &campaign, devices, command).await?;
+            slots::take_back(context, row, view, &campaign, what).await?;
         }
         RolloutStep::FinishCancel => {
-            let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign).await?;
+            let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, TakenBack::Everything).await?;
             if !left && view.rollout.total().in_use == 0 {
                 // If no device had to be told, the cause is the campaign's own cancelling record.
                 let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
                 send(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
+            }
+        }
+        RolloutStep::FinishRollback { evidence } => {
+            let what = TakenBack::AllButRollbacks;
+            if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
+                let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
+                send(context, row, view, "finish_rollback", C::FinishRollback { evidence }, cause).await?;
             }
         }
         RolloutStep::Finish { result, evidence } => {
@@ -170,6 +183,14 @@ async fn carry_out(
         }
     }
     Ok(false)
+}
+
+/// A rollback cancels updates and goes on with rollbacks.
+fn taken_back(view: &View) -> TakenBack {
+    match view.rollout.rollback {
+        Some(_) => TakenBack::AllButRollbacks,
+        None => TakenBack::Everything,
+    }
 }
 
 /// The record that a decision depends on; without one, its cause is the campaign's own last record.

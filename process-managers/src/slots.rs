@@ -15,7 +15,7 @@ use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request};
 use futures::FutureExt;
-use projections::rollout::{self, View, WorkRow};
+use projections::rollout::{self, TakenBack, Unseen, View, WorkRow};
 use runtime::clock;
 
 use crate::reconciler::{self, ReconcileError};
@@ -34,7 +34,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     let now = clock::now();
     let Some((view, devices_max)) = newest_view(context, row, now).await? else { return Ok(false) };
     let view = &view;
-    let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, devices_max as usize).await?;
+    let ready = next_devices(context, row, view, now, devices_max as usize).await?;
     if ready.is_empty() {
         return Ok(false);
     }
@@ -44,10 +44,10 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
         seen_version: view.ledger_version,
         in_use: view.rollout.total().in_use,
         max_concurrent_updates: spec.max_concurrent_updates,
-        grants: ready.clone(),
+        grants: ready.iter().map(|(slot, _)| slot.clone()).collect(),
     };
     let number = view.ledger_version + 1;
-    let wave = ready.iter().map(|slot| slot.wave).max().unwrap_or_default();
+    let wave = ready.iter().map(|(slot, _)| slot.wave).max().unwrap_or_default();
     let request = Request {
         correlation_id: causes::correlation_id(&campaign),
         cause: causes::of_grant(&campaign, wave),
@@ -62,8 +62,25 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
     // Meanwhile the campaign may have changed, for example paused: then nothing is sent.
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
-    carry(context, row, view, &campaign, ready.into_iter().map(|slot| (slot, number)).collect()).await?;
+    let granted = ready.into_iter().map(|(slot, back_to)| Unseen { slot, number, back_to });
+    carry(context, row, view, &campaign, granted.collect()).await?;
     Ok(true)
+}
+
+/// The next devices that may begin: with the campaign's update, or, while it is rolled back, with what they go back to.
+async fn next_devices(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    now: DateTime<Utc>,
+    limit: usize,
+) -> Result<Vec<(SlotGrant, Option<FirmwareSnapshot>)>, ReconcileError> {
+    if view.rollout.rollback.is_some() {
+        let returning = rollout::returning(&context.db, &row.tenant, &row.campaign, now, limit).await?;
+        return Ok(returning.into_iter().map(|back| (back.slot, Some(back.firmware))).collect());
+    }
+    let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, limit).await?;
+    Ok(ready.into_iter().map(|slot| (slot, None)).collect())
 }
 
 /// The current view of the campaign, and how many slots may be granted. A device that answers late takes a slot without a grant, so an
@@ -102,13 +119,14 @@ async fn carry(
     row: &WorkRow,
     view: &View,
     campaign: &Loaded<Campaign>,
-    grants: Vec<(SlotGrant, u64)>,
+    grants: Vec<Unseen>,
 ) -> Result<(), ReconcileError> {
-    let request = update_request(context, &view.rollout.spec, &view.firmware);
-    let records = grant_records(context, row, grants.iter().map(|(_, number)| *number)).await?;
-    let commands = grants.into_iter().map(|(slot, number)| {
+    let records = grant_records(context, row, grants.iter().map(|unseen| unseen.number)).await?;
+    let commands = grants.into_iter().map(|unseen| {
+        let request = Box::new(request_for(context, view, &unseen));
+        let Unseen { slot, number, .. } = unseen;
         let grant = device_grant(row, view, &slot, number);
-        let command = DeviceCommand::GrantSlot { request: Box::new(request.clone()), grant };
+        let command = DeviceCommand::GrantSlot { request, grant };
         let id = CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
         let cause = records.get(&number).map_or(Cause::Thread, |record| Cause::Record(*record));
         let request = Request {
@@ -150,19 +168,22 @@ async fn grant_records(
     Ok(records)
 }
 
-/// Takes back grants that devices haven't answered, for a campaign that is cancelled. Returns their number.
+/// Takes back grants that devices haven't answered, for a campaign that is cancelled or rolled back. Returns their number.
 pub(crate) async fn take_back(
     context: &Context,
     row: &WorkRow,
     view: &View,
     campaign: &Loaded<Campaign>,
+    what: TakenBack,
 ) -> Result<usize, ReconcileError> {
-    let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+    let mut unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+    unseen.retain(|unseen| what == TakenBack::Everything || unseen.back_to.is_none());
     let count = unseen.len();
-    let request = update_request(context, &view.rollout.spec, &view.firmware);
-    let commands = unseen.into_iter().map(|(slot, number)| {
+    let commands = unseen.into_iter().map(|unseen| {
+        let request = Box::new(request_for(context, view, &unseen));
+        let Unseen { slot, number, .. } = unseen;
         let grant = device_grant(row, view, &slot, number);
-        let command = DeviceCommand::CancelGranted { request: Box::new(request.clone()), grant };
+        let command = DeviceCommand::CancelGranted { request, grant };
         let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
         let request = Request {
             correlation_id: causes::correlation_id(campaign),
@@ -206,7 +227,12 @@ fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Gr
     let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
     let waits_from =
         usize::from(slot.wave).checked_sub(1).and_then(|index| view.waits_from.get(index).copied().flatten());
-    Grant { campaign, number, wait_until: wait_until(&view.rollout.spec, waits_from, view.rollout.ends_at) }
+    // A rollback has a time of its own: it may begin after the campaign's end.
+    let wait_until = match &view.rollout.rollback {
+        Some(rollback) => wait_until(&view.rollout.spec, Some(rollback.since), None),
+        None => wait_until(&view.rollout.spec, waits_from, view.rollout.ends_at),
+    };
+    Grant { campaign, number, wait_until }
 }
 
 /// The waiting clock runs from the opening of the wave, and never after the campaign's end.
@@ -214,6 +240,22 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
     let from = waits_from.unwrap_or_else(clock::now);
     let until = from + TimeDelta::minutes(spec.wait_for_device_minutes.into());
     ends_at.map_or(until, |ends_at| until.min(ends_at))
+}
+
+/// The update that a slot is for. A rollback waits for no precondition.
+fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest {
+    let request = update_request(context, &view.rollout.spec, &view.firmware);
+    match &unseen.back_to {
+        None => request,
+        Some(firmware) => UpdateRequest {
+            firmware: firmware.clone(),
+            kind: UpdateKind::Rollback,
+            force_update: false,
+            allow_downgrade: true,
+            preconditions: None,
+            ..request
+        },
+    }
 }
 
 fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareSnapshot) -> UpdateRequest {
@@ -236,5 +278,6 @@ fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareSna
         allow_downgrade: spec.allow_downgrade,
         preconditions: spec.preconditions,
         retry_of: None,
+        rolls_back: None,
     }
 }

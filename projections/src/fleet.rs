@@ -12,6 +12,7 @@ pub mod firmware;
 pub mod history;
 mod pauses;
 pub mod preconditions;
+pub mod rollbacks;
 pub mod rollout;
 mod sweep;
 mod timed_update;
@@ -27,7 +28,7 @@ use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 7] = [
+const TABLE_GROUPS: [&[&str]; 8] = [
     devices::TABLES,
     history::TABLES,
     firmware::TABLES,
@@ -35,6 +36,7 @@ const TABLE_GROUPS: [&[&str]; 7] = [
     campaigns::TABLES,
     rollout::TABLES,
     versions::TABLES,
+    rollbacks::TABLES,
 ];
 
 pub(crate) struct FleetModel;
@@ -76,6 +78,7 @@ impl ReadModel for FleetModel {
         rollout::apply(connection, batch, &mut devices).await?;
         versions::apply(connection, &devices).await?;
         devices.save(connection).await?;
+        rollbacks::apply(connection, batch).await?;
         pauses::apply(connection, batch).await
     }
 

@@ -33,7 +33,9 @@ pub mod watermark;
 
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
-pub use fleet::{campaigns, deadlines, devices, firmware, history, preconditions, rollout, updates, withdrawals};
+pub use fleet::{
+    campaigns, deadlines, devices, firmware, history, preconditions, rollbacks, rollout, updates, withdrawals,
+};
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};
 pub use supervisor::{ProjectionState, ProjectionStatus, Projections, WaitError};

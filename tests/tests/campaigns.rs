@@ -35,7 +35,7 @@ async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
         .into_iter()
         .map(|device| DeviceSpec { behaviour: Behaviour { fail: true, ..device.behaviour }, ..device });
     let fleet = world.online_fleet(&api, specs.collect()).await;
-    let created = json!({"auto_rollback": true, "gate_min_settled": 4});
+    let created = json!({"gate_min_settled": 4});
     let id = world.campaign(&api, &firmware, created).await;
     let status = world.campaign_is(&api, &id, &["paused"]).await;
     let untouched = status["waves"][2]["reached"].as_u64().unwrap();
@@ -46,7 +46,7 @@ async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
         history["items"].as_array().unwrap().iter().find(|item| item["type"] == "campaign.gate_closed").unwrap();
     let event = &closed["event"];
     assert_eq!(event["gate"], "failure");
-    assert_eq!(event["rollback"], "not_available");
+    assert_eq!(event["rollback"], "not_wanted");
     assert!(event["evidence"]["failed"].as_u64().unwrap() >= 1, "{event}");
     assert!(!event["evidence"]["devices"].as_array().unwrap().is_empty(), "{event}");
 

@@ -25,6 +25,7 @@ mod order;
 mod previews;
 mod protocol;
 mod read_models;
+mod rollbacks;
 mod slots;
 mod stack;
 mod starting;

@@ -1,7 +1,7 @@
 //! Pause, resume, cancel, open the next wave: a campaign that is under way.
 
 use axum::extract::State;
-use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PauseCause, RollbackCause};
 use domain::{CampaignId, Key};
 use projections::FLEET;
 use runtime::clock;
@@ -87,7 +87,8 @@ pub(crate) async fn resume_campaign(
 async fn may_go_on(app: &App, caller: &Caller, id: CampaignId) -> Result<(), Problem> {
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
     match &loaded.aggregate.spec {
-        Some(spec) if loaded.aggregate.status == CampaignStatus::Paused => {
+        // A rollback goes on without it.
+        Some(spec) if loaded.aggregate.status == CampaignStatus::Paused && !loaded.aggregate.is_rolling_back() => {
             usable_firmware(app, caller, spec.firmware_id).await.map(drop)
         }
         _ => Ok(()),
@@ -112,6 +113,35 @@ pub(crate) async fn cancel_campaign(
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     send(&app, &caller, &envelope, path.campaign_id, CampaignCommand::Cancel, wanted.reason).await
+}
+
+/// Roll a campaign back
+///
+/// Devices that run the campaign's version because of it go back to what they ran before, as updates of kind `rollback` under the campaign's
+/// slots and rate. Updates that can be taken back are cancelled; devices past the point of no return go back when they have finished. It
+/// pauses when half of the rollbacks fail. Devices that can't go back are listed with `rollback_obstacle` by
+/// `GET /campaigns/{id}/devices`. 409 `rollback_impossible` if the firmware has `rollback_allowed: false`. A reason is needed. Needs role
+/// operator.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns", request_body = ReasonRequest,
+    params(CampaignPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<CampaignBody>),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "no reason", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn roll_back_campaign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(path): Path<CampaignPath>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
+) -> Result<Reply<CampaignBody>, Problem> {
+    if wanted.reason.as_deref().or(envelope.reason()).unwrap_or_default().trim().is_empty() {
+        return Err(Problem::invalid("reason", "is needed for a rollback"));
+    }
+    let command = CampaignCommand::RollBack { cause: RollbackCause::Operator };
+    send(&app, &caller, &envelope, path.campaign_id, command, wanted.reason).await
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -5,7 +5,9 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::device::Exclusion;
 use projections::FLEET;
-use projections::rollout::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView};
+use projections::rollout::{
+    LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK,
+};
 use runtime::clock;
 use serde::Deserialize;
 use serde::Serialize;
@@ -39,6 +41,8 @@ const WITHOUT_UPDATE: [(&str, &str); 2] = [(PLANNED, "queued"), (EXCLUDED, "supe
 const PLANNED: &str = "planned";
 /// It gets no update in this campaign.
 const EXCLUDED: &str = "excluded";
+/// Shown for members that go back or went back, in place of the phase of the update that is undone.
+pub(super) const OF_ROLLBACK: [&str; 3] = [ROLLING_BACK, ROLLED_BACK, ROLLBACK_FAILED];
 /// Shown for members that have no update, in place of an update's phase.
 pub(super) const WITHOUT_PHASE: [&str; 2] = [PLANNED, EXCLUDED];
 
@@ -63,9 +67,12 @@ pub(super) fn left_out(word: &str) -> Result<LeftOut, Problem> {
 
 /// The members' phases that the filter `phase` means.
 fn phases_said(word: &str) -> Result<Vec<String>, Problem> {
-    let own = phases().chain(WITHOUT_PHASE).chain([LATE_CONFIRMED]).find(|phase| *phase == word);
+    let own = phases().chain(WITHOUT_PHASE).chain(OF_ROLLBACK).chain([LATE_CONFIRMED]).find(|phase| *phase == word);
     if let Some(phase) = own {
         return Ok(vec![phase.to_owned()]);
+    }
+    if word.eq_ignore_ascii_case("rollback") {
+        return Ok(OF_ROLLBACK.map(str::to_owned).to_vec());
     }
     let meant = phases_of(word).ok_or_else(|| Problem::bad_request(format!("phase: {word:?} is not known")))?;
     let without = WITHOUT_UPDATE.iter().filter(|(_, like)| meant.contains(like)).map(|(phase, _)| *phase);
@@ -97,17 +104,21 @@ pub(crate) struct Member {
     regressed_at: Option<DateTime<Utc>>,
     /// Its update ended otherwise, but the device now reports that it runs the version.
     late_confirmed: bool,
+    /// Its latest update that takes it back.
+    rollback_id: Option<String>,
+    /// Why it can't go back in the campaign's rollback: `no_previous_version`, `firmware_unknown` or `firmware_withdrawn`.
+    rollback_obstacle: Option<String>,
 }
 
 impl From<MemberView> for Member {
     fn from(member: MemberView) -> Self {
         let phase = member.displayed_phase;
         let like = WITHOUT_UPDATE.iter().find(|(own, _)| *own == phase).map_or(phase, |(_, like)| *like);
-        let said = StatusNames { phase: phase.to_owned(), ..status_names(like, "update") };
+        let kind = if OF_ROLLBACK.contains(&phase) { "rollback" } else { "update" };
+        let said = StatusNames { phase: phase.to_owned(), ..status_names(like, kind) };
         Self {
             names: said,
             update_id: update_id(phase, &member.device_id, member.ordinal),
-            device_id: member.device_id,
             wave: member.wave,
             rank: member.rank,
             excluded: member.excluded.map(|reason| reason.word().to_owned()),
@@ -120,6 +131,9 @@ impl From<MemberView> for Member {
             ended_at: member.ended_at,
             regressed_at: member.regressed_at,
             late_confirmed: member.late_confirmed,
+            rollback_id: update_id(phase, &member.device_id, member.rollback_ordinal),
+            rollback_obstacle: member.rollback_obstacle.map(|obstacle| obstacle.word().to_owned()),
+            device_id: member.device_id,
         }
     }
 }

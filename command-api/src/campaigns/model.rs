@@ -18,8 +18,8 @@ use crate::http::{Done, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CampaignBody {
     pub(crate) campaign_id: String,
-    /// `draft`, `planning`, `running`, `paused`, `cancelling`, `cancelled`, `completed`, `completed_with_failures` or `failed`; more may be
-    /// added.
+    /// `draft`, `planning`, `running`, `paused`, `cancelling`, `cancelled`, `rolling_back`, `rolled_back`, `completed`,
+    /// `completed_with_failures` or `failed`; more may be added.
     status: String,
     #[serde(flatten)]
     spec: SpecBody,
@@ -74,7 +74,8 @@ impl CampaignBody {
     fn of(id: CampaignId, campaign: &Campaign, origin: Option<&Origin>, times: &Times, version: u64) -> Option<Self> {
         let spec = campaign.spec.as_ref()?;
         let started_at = times.of("campaign.planning_started");
-        let ended_at = times.of("campaign.finished").max(times.of("campaign.cancelled"));
+        let ends = ["campaign.finished", "campaign.cancelled", "campaign.rolled_back"];
+        let ended_at = ends.iter().filter_map(|end| times.of(end)).max();
         let default_end = started_at.map(|at| at + chrono::TimeDelta::days(ENDS_AFTER_DAYS));
         let gate = |event| serde_json::to_value(event).ok();
         Some(Self {

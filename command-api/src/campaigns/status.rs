@@ -8,17 +8,17 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::CampaignId;
-use domain::rollout::Counts;
+use domain::rollout::{Counts, RollbackView};
 use projections::FLEET;
 use projections::campaigns::CampaignRow;
-use projections::rollout::{ProgressRow, totals_of};
+use projections::rollout::{CampaignRollback, ProgressRow, totals_of};
 use runtime::clock;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::get;
-use super::members::WITHOUT_PHASE;
+use super::members::{OF_ROLLBACK, WITHOUT_PHASE};
 use super::model::last_gate;
 use super::waits::{self, WaitBody};
 use crate::auth::{Caller, Viewer};
@@ -56,6 +56,45 @@ pub(crate) struct WaveStatus {
     superseded: u64,
 }
 
+/// A campaign's rollback.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RollbackStatus {
+    /// `manual`, or `automatic`: a gate began it.
+    mode: &'static str,
+    requested_by: String,
+    reason: Option<String>,
+    since: DateTime<Utc>,
+    rolled_back: u64,
+    failed: u64,
+    /// Devices whose rollback is under way or waits.
+    rolling_back: u64,
+    /// Devices that have yet to go back and can; null after the rollback has ended.
+    waiting: Option<u64>,
+    /// Devices that can't go back, by reason; null after the rollback has ended: then `campaign.rolled_back` in the history has them.
+    impossible: Option<BTreeMap<String, u64>>,
+}
+
+impl RollbackStatus {
+    fn of(begun: CampaignRollback, total: &Counts, view: Option<&RollbackView>) -> Self {
+        Self {
+            mode: if begun.automatic { "automatic" } else { "manual" },
+            requested_by: begun.requested_by,
+            reason: begun.reason,
+            since: begun.since,
+            rolled_back: total.rolled_back.into(),
+            failed: total.rollback_failed.into(),
+            rolling_back: total.rolling_back.into(),
+            waiting: view.map(|view| view.waiting.into()),
+            impossible: view.map(|view| {
+                view.impossible
+                    .iter()
+                    .map(|(obstacle, devices)| (obstacle.word().to_owned(), (*devices).into()))
+                    .collect()
+            }),
+        }
+    }
+}
+
 /// A campaign's progress.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct CampaignStatusBody {
@@ -90,7 +129,10 @@ pub(crate) struct CampaignStatusBody {
     bytes: u64,
     downloads: DownloadsBody,
     retries: u64,
+    /// Devices that went back.
     rollbacks: u64,
+    /// The campaign's rollback; null if it was never rolled back.
+    rollback: Option<RollbackStatus>,
     /// Devices that are `failed`, by code. Devices that try again or were confirmed are not included; see `retries`.
     failures_by_code: BTreeMap<String, u64>,
     /// Excluded devices, by reason.
@@ -173,7 +215,16 @@ async fn status(
     let downloads = projections::downloads::of_campaign(&mut tx, &id).await?.into();
     let now = clock::now();
     let waits_for = waits::of_campaign(&mut tx, &caller.tenant, &id, &row, now).await?;
-    Ok(Json(CampaignStatusBody { waits_for, ..body(row, &waves, downloads, now) }))
+    let begun = projections::rollout::rollback(&mut tx, &caller.tenant, &id).await?;
+    let rollback = match begun {
+        None => None,
+        Some(begun) => {
+            let view = projections::rollout::view_in(&mut tx, &caller.tenant, &id, now).await?;
+            let view = view.and_then(|view| view.rollout.rollback);
+            Some(RollbackStatus::of(begun, &total_of(&waves), view.as_ref()))
+        }
+    };
+    Ok(Json(CampaignStatusBody { waits_for, rollback, ..body(row, &waves, downloads, now) }))
 }
 
 fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: DateTime<Utc>) -> CampaignStatusBody {
@@ -204,7 +255,8 @@ fn body(row: CampaignRow, waves: &[ProgressRow], downloads: DownloadsBody, now: 
         bytes: downloads.bytes,
         downloads,
         retries: totals.retries,
-        rollbacks: 0,
+        rollbacks: total.rolled_back.into(),
+        rollback: None,
         failures_by_code: totals.failures_by_code,
         excluded: excluded.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
         waits_for: vec![],
@@ -241,7 +293,7 @@ impl From<&ProgressRow> for WaveStatus {
 
 /// All phases, with zero for those without devices.
 fn all_counts(counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let names = phases().chain(WITHOUT_PHASE);
+    let names = phases().chain(WITHOUT_PHASE).chain(OF_ROLLBACK);
     let mut all: BTreeMap<String, u64> = names.map(|name| (name.to_owned(), 0)).collect();
     all.extend(counts);
     all

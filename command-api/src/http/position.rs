@@ -101,6 +101,12 @@ async fn wait_for_written(app: &App, written: WrittenPosition, read_models: &[&s
     app.projections.wait_for(read_models, written.sequence(), WAIT_MAX).await.map_err(behind)
 }
 
+/// Waits until the read models have applied the whole log: for a command that is decided by them.
+pub(crate) async fn wait_for_head(app: &App, read_models: &[&str]) -> Result<(), Problem> {
+    let head = app.store.log().info().await?.last_sequence;
+    wait_for_own(app, head, read_models).await
+}
+
 /// Waits while the read models run.
 async fn wait_for_own(app: &App, own: u64, read_models: &[&str]) -> Result<(), Problem> {
     let Err(error) = app.projections.wait_if_running(read_models, own, WAIT_MAX).await else { return Ok(()) };

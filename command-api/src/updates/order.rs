@@ -85,12 +85,13 @@ impl UpdateOrder {
             allow_downgrade: self.allow_downgrade,
             preconditions,
             retry_of: None,
+            rolls_back: None,
         })
     }
 }
 
 /// Limits of an update.
-fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32) -> Limits {
+pub(crate) fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_minutes: u32) -> Limits {
     Limits {
         wait_s: wait_for_device_minutes.saturating_mul(60),
         total_s: timeout_minutes.saturating_mul(60),

@@ -87,7 +87,7 @@ async fn request(
 }
 
 /// 201 with the update that a command queued.
-pub(super) async fn queued(
+pub(crate) async fn queued(
     app: &App,
     key: &Key<Device>,
     id: &DeviceId,

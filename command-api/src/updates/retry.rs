@@ -55,6 +55,7 @@ pub(crate) async fn retry_update(
         allow_downgrade: spec.allow_downgrade,
         preconditions: spec.preconditions,
         retry_of: Some(ordinal),
+        rolls_back: spec.rolls_back,
     });
     let done = app.command(&caller, &envelope, &key, DeviceCommand::RequestUpdate { request }, wanted.reason).await?;
     queued(&app, &key, &device, &done).await

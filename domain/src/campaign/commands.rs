@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::adjust::Adjustments;
-use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary};
+use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary, RollbackCause, RollbackEvidence};
 use super::spec::CampaignSpec;
 use crate::device::FirmwareSnapshot;
 use crate::ids::CampaignId;
@@ -67,6 +67,13 @@ pub enum CampaignCommand {
     Retry,
     Cancel,
     FinishCancel,
+    /// Devices that run the campaign's version because of it go back. What still waits or works is cancelled.
+    RollBack {
+        cause: RollbackCause,
+    },
+    FinishRollback {
+        evidence: RollbackEvidence,
+    },
     Finish {
         result: CampaignResult,
         evidence: Evidence,
@@ -90,6 +97,7 @@ impl CampaignCommand {
             Self::Resume { .. } => "resumed",
             Self::Retry => "retried",
             Self::Cancel | Self::FinishCancel => "cancelled",
+            Self::RollBack { .. } | Self::FinishRollback { .. } => "rolled back",
             Self::Finish { .. } => "finished",
         }
     }

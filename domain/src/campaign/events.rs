@@ -36,14 +36,39 @@ pub enum GateKind {
     Failure,
     Success,
     TooFewReached,
+    /// Too many rollbacks failed.
+    Rollback,
 }
 
-/// Whether a rollback was requested for a closed gate. Rollbacks are not available yet.
+/// Whether a closed gate begins a rollback (`auto_rollback`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateRollback {
     NotWanted,
+    /// Wanted and not possible: the firmware doesn't allow it. In older events: rollbacks did not exist yet.
     NotAvailable,
+    Begun,
+}
+
+/// Who began a rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackCause {
+    Operator,
+    Gate,
+}
+
+/// How a rollback ended: devices, counted at a position of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackEvidence {
+    pub position: u64,
+    pub rolled_back: u32,
+    pub failed: u32,
+    /// Could go back and did not come in time.
+    pub unreached: u32,
+    /// Devices that can't go back, by [`Obstacle`](crate::rollback::Obstacle).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub impossible: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,6 +179,14 @@ pub enum CampaignEvent {
     Cancelling {},
     #[serde(rename = "campaign.cancelled")]
     Cancelled {},
+    #[serde(rename = "campaign.rolling_back")]
+    RollingBack {
+        cause: RollbackCause,
+        /// Round of the updates that take devices back; rises with each retry and each rollback.
+        round: u16,
+    },
+    #[serde(rename = "campaign.rolled_back")]
+    RolledBack { evidence: RollbackEvidence },
     #[serde(rename = "campaign.finished")]
     Finished { result: CampaignResult, evidence: Evidence },
 }
@@ -176,5 +209,7 @@ crate::event_types!(CampaignEvent {
     Retried => "campaign.retried" v 1,
     Cancelling => "campaign.cancelling" v 1,
     Cancelled => "campaign.cancelled" v 1,
+    RollingBack => "campaign.rolling_back" v 1,
+    RolledBack => "campaign.rolled_back" v 1,
     Finished => "campaign.finished" v 1,
 });

@@ -19,6 +19,9 @@ pub enum CampaignStatus {
     Paused,
     Cancelling,
     Cancelled,
+    /// Its devices go back to what they ran before.
+    RollingBack,
+    RolledBack,
     Completed,
     CompletedWithFailures,
     Failed,
@@ -27,11 +30,25 @@ pub enum CampaignStatus {
 impl CampaignStatus {
     /// Whether no further state follows.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Deleted | Self::Cancelled | Self::Completed | Self::CompletedWithFailures | Self::Failed)
+        match self {
+            Self::Deleted
+            | Self::Cancelled
+            | Self::RolledBack
+            | Self::Completed
+            | Self::CompletedWithFailures
+            | Self::Failed => true,
+            Self::Absent
+            | Self::Draft
+            | Self::Planning
+            | Self::Running
+            | Self::Paused
+            | Self::Cancelling
+            | Self::RollingBack => false,
+        }
     }
 
     /// Whether it is under way and pins its firmware.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling)
+        matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling | Self::RollingBack)
     }
 }

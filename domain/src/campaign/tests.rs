@@ -74,6 +74,7 @@ pub(crate) fn facts() -> FirmwareSnapshot {
         max_hardware_version: None,
         requires_version: None,
         requires_reboot: true,
+        rollback_allowed: true,
     }
 }
 
@@ -120,6 +121,14 @@ fn finish(result: CampaignResult) -> C {
     C::Finish { result, evidence: Evidence::default() }
 }
 
+fn roll_back() -> C {
+    C::RollBack { cause: RollbackCause::Operator }
+}
+
+fn finish_rollback() -> C {
+    C::FinishRollback { evidence: RollbackEvidence::default() }
+}
+
 fn adjust(change: impl FnOnce(&mut Adjustments)) -> C {
     let mut changes = Adjustments::default();
     change(&mut changes);
@@ -151,6 +160,8 @@ fn way_to(status: S) -> Vec<C> {
         S::Paused => and(vec![pause()]),
         S::Cancelling => and(vec![C::Cancel]),
         S::Cancelled => and(vec![C::Cancel, C::FinishCancel]),
+        S::RollingBack => and(vec![roll_back()]),
+        S::RolledBack => and(vec![roll_back(), finish_rollback()]),
         S::Completed => and(vec![finish(CampaignResult::Completed)]),
         S::CompletedWithFailures => and(vec![finish(CampaignResult::CompletedWithFailures)]),
         S::Failed => and(vec![finish(CampaignResult::Failed)]),
@@ -202,29 +213,33 @@ fn commands() -> Vec<(&'static str, C)> {
         ("retry", C::Retry),
         ("cancel", C::Cancel),
         ("finish_cancel", C::FinishCancel),
+        ("roll_back", roll_back()),
+        ("finish_rollback", finish_rollback()),
         ("finish", finish(CampaignResult::Completed)),
     ]
 }
 
 /// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::all`]; `-` is `illegal_in_state`.
 const CHART: &str = "
-create        created           =         !campaign_exists         =                            =               =               =                =         =         =         =
-amend         !campaign_unknown amended   !campaign_unknown -                    -               -               -                -         -         -         -
-adjust        !campaign_unknown -         !campaign_unknown -                    adjusted        adjusted        -                -         -         -         -
-delete        !campaign_unknown deleted   !campaign_unknown -                    -               -               -                -         -         -         -
-start         !campaign_unknown planning_started !campaign_unknown =             -               -               -                -         -         -         -
-record_plan   !campaign_unknown !plan_mismatch !campaign_unknown planned+started+wave_opened =   =               =                =         =         =         =
-pass_gate     !campaign_unknown -         !campaign_unknown -                    gate_passed     -               -                -         -         -         -
-break_soak    !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
-complete_wave !campaign_unknown -         !campaign_unknown -                    =               -               -                -         -         -         -
-open_wave     !campaign_unknown -         !campaign_unknown -                    !wave_not_due   -               -                -         -         -         -
-close_gate    !campaign_unknown -         !campaign_unknown -                    gate_closed+paused =            -                -         -         -         -
-pause         !campaign_unknown -         !campaign_unknown paused               paused          =               -                -         -         -         -
-resume        !campaign_unknown -         !campaign_unknown -                    =               resumed         -                -         -         -         -
-retry         !campaign_unknown -         !campaign_unknown -                    retried         retried         -                -         -         retried   retried
-cancel        !campaign_unknown cancelled !campaign_unknown cancelling           cancelling      cancelling      =                =         -         -         -
-finish_cancel !campaign_unknown -         !campaign_unknown -                    -               -               cancelled        =         -         -         -
-finish        !campaign_unknown -         !campaign_unknown -                    finished        finished        -                -         -         -         -
+create          created           =                !campaign_exists  =                           =                  =            =            =            =           =            =            =            =
+amend           !campaign_unknown amended          !campaign_unknown -                           -                  -            -            -            -           -            -            -            -
+adjust          !campaign_unknown -                !campaign_unknown -                           adjusted           adjusted     -            -            -           -            -            -            -
+delete          !campaign_unknown deleted          !campaign_unknown -                           -                  -            -            -            -           -            -            -            -
+start           !campaign_unknown planning_started !campaign_unknown =                           -                  -            -            -            -           -            -            -            -
+record_plan     !campaign_unknown !plan_mismatch   !campaign_unknown planned+started+wave_opened =                  =            =            =            =           =            =            =            =
+pass_gate       !campaign_unknown -                !campaign_unknown -                           gate_passed        -            -            -            -           -            -            -            -
+break_soak      !campaign_unknown -                !campaign_unknown -                           =                  -            -            -            -           -            -            -            -
+complete_wave   !campaign_unknown -                !campaign_unknown -                           =                  -            -            -            -           -            -            -            -
+open_wave       !campaign_unknown -                !campaign_unknown -                           !wave_not_due      -            -            -            -           -            -            -            -
+close_gate      !campaign_unknown -                !campaign_unknown -                           gate_closed+paused =            -            -            =           -            -            -            -
+pause           !campaign_unknown -                !campaign_unknown paused                      paused             =            -            -            paused      -            -            -            -
+resume          !campaign_unknown -                !campaign_unknown -                           =                  resumed      -            -            =           -            -            -            -
+retry           !campaign_unknown -                !campaign_unknown -                           retried            retried      -            -            -           -            -            retried      retried
+cancel          !campaign_unknown cancelled        !campaign_unknown cancelling                  cancelling         cancelling   =            =            cancelling  -            -            -            -
+finish_cancel   !campaign_unknown -                !campaign_unknown -                           -                  -            cancelled    =            -           -            -            -            -
+roll_back       !campaign_unknown -                !campaign_unknown -                           rolling_back       rolling_back rolling_back rolling_back =           rolling_back rolling_back rolling_back rolling_back
+finish_rollback !campaign_unknown -                !campaign_unknown -                           -                  -            -            -            rolled_back =            -            -            -
+finish          !campaign_unknown -                !campaign_unknown -                           finished           finished     -            -            -           -            -            -            -
 ";
 
 #[test]
@@ -256,7 +271,8 @@ fn states_document() -> String {
          regenerates it. *already*: the command\nchanges nothing, because the campaign is in that state already. An empty cell: the command is \
          refused. The second table\nhas the commands of the process managers.\n",
     );
-    let operators = ["amend", "adjust", "delete", "start", "open_wave", "pause", "resume", "retry", "cancel"];
+    let operators =
+        ["amend", "adjust", "delete", "start", "open_wave", "pause", "resume", "retry", "cancel", "roll_back"];
     for of_operators in [true, false] {
         let (rows, title): (Vec<_>, _) = match of_operators {
             true => (commands().into_iter().filter(|(name, _)| operators.contains(name)).collect(), "Operators"),

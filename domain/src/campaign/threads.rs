@@ -13,7 +13,7 @@ pub const END_SET: Point = Point(0x1_0001);
 pub const REOPENED: Point = Point(0x1_0002);
 /// A success gate passed: the soak runs from here.
 pub const SOAKING: Point = Point(0x1_0003);
-/// It was paused, or a cancel began: the cause of commands that stop devices.
+/// It was paused, or a cancel or rollback began: the cause of commands that stop devices.
 pub const STOPPED: Point = Point(0x1_0004);
 
 /// The opening of a wave, from 1.
@@ -31,7 +31,7 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
         E::PlanningStarted { .. } => vec![STARTED, END_SET],
         E::WaveOpened { wave, .. } => vec![wave_opened(*wave)],
         E::GatePassed { .. } => vec![SOAKING],
-        E::Paused { .. } | E::Cancelling {} => vec![STOPPED],
+        E::Paused { .. } | E::Cancelling {} | E::RollingBack { .. } => vec![STOPPED],
         E::Retried { ends_at, .. } => [Some(REOPENED), ends_at.map(|_| END_SET)].into_iter().flatten().collect(),
         E::Adjusted { changes, sample } => {
             let reopened = sample.as_ref().map(|_| REOPENED);
@@ -48,6 +48,7 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
         | E::GateClosed { .. }
         | E::Resumed { .. }
         | E::Cancelled {}
+        | E::RolledBack { .. }
         | E::Finished { .. } => vec![],
     };
     points.into_iter().map(|point| (CAMPAIGN, point)).collect()

@@ -29,6 +29,9 @@ pub struct UpdateRequest {
     pub allow_downgrade: bool,
     pub preconditions: Option<Preconditions>,
     pub retry_of: Option<u32>,
+    /// Ordinal of the update that a rollback undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<u32>,
 }
 
 /// A campaign's permission for a device to begin.
@@ -156,6 +159,9 @@ pub enum DeviceCommand {
     /// Takes back the campaign's update of this device, if that is still possible.
     CancelForCampaign {
         campaign: CampaignId,
+        /// Only an update of an earlier round than this: a rollback of the campaign goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before_round: Option<u16>,
     },
     /// A clock ran out, as far as the sender knows. Has no effect when the update has changed since.
     Expire {

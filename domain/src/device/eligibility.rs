@@ -49,6 +49,8 @@ pub enum Exclusion {
     FromVersionUnmet,
     NotSampled,
     QueueFull,
+    /// A campaign was to be rolled back on the device, which runs another version by now.
+    ChangedSince,
     /// Another update was under way. Only in older plans and events: today such a device is enrolled and waits.
     UpdateInProgress,
 }

@@ -8,7 +8,7 @@ use super::eligibility::{Exclusion, Overrides, exclusion};
 use super::phase::{Outcome, Phase, WaitReason};
 use super::queue::overrides;
 use super::update::Update;
-use super::{CampaignUpdate, Device, DeviceEvent};
+use super::{CampaignUpdate, Device, DeviceEvent, UpdateKind};
 use crate::ids::{CampaignId, FirmwareId, ORDINAL_MAX};
 use crate::rejection::Rejection;
 
@@ -46,8 +46,7 @@ impl Device {
         let known = self.campaigns.get(&grant.campaign.id);
         match self.of_campaign(grant.campaign.id) {
             _ if known.is_some_and(|known| self.may_retry(*known, grant.campaign.round)) => {
-                let request = UpdateRequest { retry_of: known.map(|known| known.ordinal), ..request.clone() };
-                decision.queue_granted(&request, grant)?;
+                decision.queue_granted(&after(known, request), grant)?;
             }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
@@ -84,9 +83,9 @@ impl Device {
     ) -> Result<Vec<DeviceEvent>, Rejection> {
         let known = self.campaigns.get(&grant.campaign.id);
         if known.is_some_and(|known| !self.may_retry(*known, grant.campaign.round)) {
-            return Ok(self.cancel_for_campaign(now, grant.campaign.id));
+            return Ok(self.cancel_for_campaign(now, grant.campaign.id, None));
         }
-        let request = &UpdateRequest { retry_of: known.map(|known| known.ordinal), ..request.clone() };
+        let request = &after(known, request);
         if self.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
@@ -149,9 +148,16 @@ impl Device {
         decision.finish_and_begin_next()
     }
 
-    pub(super) fn cancel_for_campaign(&self, now: DateTime<Utc>, campaign: CampaignId) -> Vec<DeviceEvent> {
+    pub(super) fn cancel_for_campaign(
+        &self,
+        now: DateTime<Utc>,
+        campaign: CampaignId,
+        before_round: Option<u16>,
+    ) -> Vec<DeviceEvent> {
         let mut decision = Decision::new(self, now);
-        if let Some(update) = self.of_campaign(campaign).filter(|update| can_be_taken_back(update)) {
+        let concerned = |known: &CampaignUpdate| before_round.is_none_or(|round| known.round < round);
+        let is_concerned = self.campaigns.get(&campaign).is_some_and(concerned);
+        if let Some(update) = self.of_campaign(campaign).filter(|update| is_concerned && can_be_taken_back(update)) {
             decision.cancel(update);
         }
         decision.finish_and_begin_next()
@@ -176,6 +182,15 @@ impl Device {
                     && update.spec.kind == request.kind
             })
             .map(|update| update.ordinal)
+    }
+}
+
+/// A campaign's request for another update of a device: a retry of the former one, or its rollback.
+fn after(known: Option<&CampaignUpdate>, request: &UpdateRequest) -> UpdateRequest {
+    let former = known.map(|known| known.ordinal);
+    match request.kind {
+        UpdateKind::Rollback => UpdateRequest { rolls_back: former, ..request.clone() },
+        UpdateKind::Update | UpdateKind::Activate => UpdateRequest { retry_of: former, ..request.clone() },
     }
 }
 

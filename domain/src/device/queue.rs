@@ -61,6 +61,7 @@ impl Decision {
             allow_downgrade: request.allow_downgrade,
             preconditions: request.preconditions,
             retry_of: request.retry_of,
+            rolls_back: request.rolls_back,
         };
         self.queue_spec(spec, wait_until)
     }
@@ -159,6 +160,9 @@ impl Decision {
     fn exclusion_of(&self, update: &Update) -> Option<Exclusion> {
         let firmware = &update.spec.firmware;
         let running = self.device.versions.get(&firmware.component);
+        if update.attempt == 0 && self.has_changed_since(update) {
+            return Some(Exclusion::ChangedSince);
+        }
         // Between two attempts the device runs the version from before, or the target version on trial.
         let as_it_was =
             running == update.spec.from_version.as_ref() || running.is_some_and(|running| firmware.is_run_by(running));
@@ -170,6 +174,20 @@ impl Decision {
         candidate.held = false;
         candidate.waiting_updates = 0;
         exclusion(candidate, &update.spec.firmware, overrides)
+    }
+
+    /// Whether the device no longer runs what a campaign's rollback is to undo.
+    fn has_changed_since(&self, update: &Update) -> bool {
+        let of_campaign = update.spec.kind == UpdateKind::Rollback && update.spec.campaign.is_some();
+        let undone = update.spec.rolls_back.and_then(|ordinal| self.device.updates.get(&ordinal));
+        let running = self.device.versions.get(&update.spec.firmware.component);
+        of_campaign
+            && match (undone, running) {
+                (Some(undone), Some(running)) => !undone.spec.firmware.is_run_by(running),
+                // It is forgotten: what ran when the rollback was queued.
+                (None, running) => running != update.spec.from_version.as_ref(),
+                (Some(_), None) => true,
+            }
     }
 
     /// Begins the next update that needs no slot: rollbacks first, then by priority, then by age.

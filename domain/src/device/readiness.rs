@@ -45,6 +45,16 @@ pub enum Readiness {
     No(WaitReason),
 }
 
+impl Readiness {
+    pub fn is_now(self, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Now => true,
+            Self::At(at) => at <= now,
+            Self::No(_) => false,
+        }
+    }
+}
+
 /// What else an update waits for, beside its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conditions {

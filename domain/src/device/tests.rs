@@ -59,6 +59,7 @@ pub(super) fn firmware(version: &str) -> FirmwareSnapshot {
         max_hardware_version: None,
         requires_version: None,
         requires_reboot: true,
+        rollback_allowed: true,
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) fn wanted(version: &str) -> UpdateRequest {
         allow_downgrade: false,
         preconditions: None,
         retry_of: None,
+        rolls_back: None,
     }
 }
 

@@ -44,7 +44,7 @@ impl Device {
             C::Register { .. } | C::Amend { .. } | C::Decommission | C::Hold { .. } | C::Release => Aim::whole(),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),
             C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } => self.update_of(grant.campaign.id),
-            C::Withdraw { campaign } | C::CancelForCampaign { campaign } => self.update_of(*campaign),
+            C::Withdraw { campaign } | C::CancelForCampaign { campaign, .. } => self.update_of(*campaign),
             C::CancelUpdate { ordinal } | C::Proceed { ordinal, .. } => Aim::at(vec![Thread(*ordinal)]),
             C::WithdrawFirmware { firmware_id } => {
                 let with_it = |update: &&Update| update.spec.firmware.firmware_id == *firmware_id;

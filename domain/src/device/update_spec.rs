@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::firmware::{FirmwareBytes, FirmwareMetadata};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
@@ -31,9 +32,39 @@ pub struct FirmwareSnapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_version: Option<String>,
     pub requires_reboot: bool,
+    /// Whether devices that run it may go back.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub rollback_allowed: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl FirmwareSnapshot {
+    /// Of a firmware's metadata and bytes, whatever its status.
+    pub fn of(firmware_id: FirmwareId, metadata: &FirmwareMetadata, bytes: &FirmwareBytes) -> Self {
+        Self {
+            firmware_id,
+            device_model: metadata.device_model.clone(),
+            component: metadata.component.clone(),
+            version: metadata.version.clone(),
+            reported_version: metadata.reported_version.clone(),
+            size: bytes.size,
+            sha256: bytes.sha256,
+            hardware_versions: metadata.hardware_versions.clone(),
+            min_hardware_version: metadata.min_hardware_version.clone(),
+            max_hardware_version: metadata.max_hardware_version.clone(),
+            requires_version: metadata.requires_version.clone(),
+            requires_reboot: metadata.requires_reboot,
+            rollback_allowed: metadata.rollback_allowed,
+        }
+    }
+
     /// What a device reports when it runs this firmware.
     pub fn expected(&self) -> TargetVersion<'_> {
         TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
@@ -176,6 +207,9 @@ pub struct UpdateSpec {
     /// Ordinal of the ended update that this one tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u32>,
+    /// Ordinal of the update that a rollback undoes, if one brought the version that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<u32>,
 }
 
 /// Whether an update does not wait for another one between two attempts.

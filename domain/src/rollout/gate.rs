@@ -66,7 +66,7 @@ impl RolloutView {
     fn close(&self, gate: GateKind, evidence: Evidence) -> RolloutStep {
         let threshold_percent = match gate {
             GateKind::TooFewReached => self.spec.min_reached_percent.get(),
-            GateKind::Failure | GateKind::Success => self.spec.success_threshold(self.wave),
+            GateKind::Failure | GateKind::Success | GateKind::Rollback => self.spec.success_threshold(self.wave),
         };
         RolloutStep::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
     }

@@ -32,6 +32,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         paced_until: None,
         ends_at: None,
         failed_devices: vec![],
+        rollback: None,
     }
 }
 
@@ -62,6 +63,7 @@ pub(super) fn said(decision: &RolloutStep) -> String {
         RolloutStep::WithdrawUnanswered => "withdraw".into(),
         RolloutStep::CancelUpdates => "cancel".into(),
         RolloutStep::FinishCancel => "finish cancel".into(),
+        RolloutStep::FinishRollback { evidence } => format!("finish rollback of {}", evidence.rolled_back),
         RolloutStep::Finish { result, .. } => format!("finish {result:?}"),
     }
 }

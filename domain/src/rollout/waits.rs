@@ -56,17 +56,21 @@ pub fn waits(view: &RolloutView, paused_by: Option<PauseCause>, now: DateTime<Ut
     match view.status {
         CampaignStatus::Planning => vec![Wait::Plan],
         CampaignStatus::Running => view.running_waits(now),
-        CampaignStatus::Paused if view.is_over(now) => view.working(None).into_iter().collect(),
+        CampaignStatus::Paused if view.is_over(now) && view.rollback.is_none() => {
+            view.working(None).into_iter().collect()
+        }
         CampaignStatus::Paused => vec![match paused_by {
             Some(PauseCause::Gate) => Wait::Accept,
             Some(PauseCause::FirmwareWithdrawn) => Wait::Firmware,
             Some(PauseCause::Operator) | None => Wait::Resume,
         }],
         CampaignStatus::Cancelling => view.working(None).into_iter().collect(),
+        CampaignStatus::RollingBack => view.rollback_waits(now),
         CampaignStatus::Absent
         | CampaignStatus::Draft
         | CampaignStatus::Deleted
         | CampaignStatus::Cancelled
+        | CampaignStatus::RolledBack
         | CampaignStatus::Completed
         | CampaignStatus::CompletedWithFailures
         | CampaignStatus::Failed => vec![],
@@ -87,6 +91,20 @@ impl RolloutView {
             waits.extend(self.wave_waits(counts, now));
         }
         waits
+    }
+
+    /// Devices that go back now, and those that have yet to come.
+    fn rollback_waits(&self, now: DateTime<Utc>) -> Vec<Wait> {
+        let Some(rollback) = &self.rollback else { return vec![] };
+        let working = self.working(None).or_else(|| {
+            (rollback.under_way > 0).then_some(Wait::WorkingDevices { count: rollback.under_way, until: None })
+        });
+        let until = rollback.since + TimeDelta::minutes(self.spec.wait_for_device_minutes.into());
+        let absent = rollback.waiting.saturating_sub(rollback.ready);
+        let idle = (absent > 0).then_some(Wait::IdleDevices { count: absent, until: Some(until) });
+        let rate = self.spec.next_paced(self.paced_until).filter(|next| rollback.ready > 0 && *next > now);
+        let rate = rate.map(|until| Wait::Rate { ready: rollback.ready, until });
+        working.into_iter().chain(rate).chain(idle).collect()
     }
 
     /// Why ready devices don't begin.

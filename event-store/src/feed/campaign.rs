@@ -39,6 +39,8 @@ impl Public for CampaignEvent {
             })),
             Self::Paused { cause } => json!({ "cause": word(cause) }),
             Self::Resumed { accept_failures } => json!({ "accept_failures": accept_failures }),
+            Self::RollingBack { cause, round } => json!({ "cause": word(cause), "round": round }),
+            Self::RolledBack { evidence: seen } => json!({ "evidence": seen }),
             Self::Finished { result, evidence: seen } => json!({ "result": word(result), "evidence": evidence(seen) }),
         };
         Some((V1, with_id(id, data)))

@@ -23,6 +23,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
             max_hardware_version: None,
             requires_version: None,
             requires_reboot: true,
+            rollback_allowed: true,
         },
         campaign: None,
         priority: Priority::Normal,
@@ -37,6 +38,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
         allow_downgrade: false,
         preconditions: None,
         retry_of: None,
+        rolls_back: None,
     }
 }
 

@@ -179,6 +179,15 @@ fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbEr
             status(row, CampaignStatus::Cancelling);
             row.paused_by = None;
         }
+        E::RollingBack { .. } => {
+            status(row, CampaignStatus::RollingBack);
+            (row.paused_by, row.ended_at, row.result) = (None, None, None);
+        }
+        E::RolledBack { .. } => {
+            status(row, CampaignStatus::RolledBack);
+            row.result = Some(row.status.clone());
+            row.ended_at = Some(at);
+        }
         E::Cancelled {} => {
             status(row, CampaignStatus::Cancelled);
             row.ended_at = Some(at);

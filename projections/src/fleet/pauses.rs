@@ -19,7 +19,9 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[Decoded]) -> R
         for event in events {
             match event {
                 E::Paused { .. } => begin(connection, record).await?,
-                E::Resumed { .. } | E::Cancelling {} | E::Finished { .. } => end(connection, record).await?,
+                E::Resumed { .. } | E::Cancelling {} | E::RollingBack { .. } | E::Finished { .. } => {
+                    end(connection, record).await?
+                }
                 _ => {}
             }
         }

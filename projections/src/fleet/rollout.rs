@@ -7,6 +7,7 @@ mod apply;
 mod campaign_events;
 mod evidence;
 mod fold;
+mod going_back;
 mod late_confirmation;
 mod member;
 mod member_state;
@@ -17,6 +18,7 @@ mod policy_view;
 mod predicates;
 mod readiness;
 mod retry;
+mod rollback_view;
 mod row_keys;
 mod rows;
 mod totals;
@@ -25,13 +27,16 @@ mod wave_counts;
 
 use sqlx::PgConnection;
 
+pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub use planning::{plan_candidates, preview_candidates};
 pub use policy_view::{
-    View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, view, view_in, withdrawable,
+    TakenBack, Unseen, View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, rollback,
+    view, view_in, withdrawable,
 };
-pub use rows::{CampaignRow, ProgressRow};
+pub use rollback_view::{Return, returning};
+pub use rows::{CampaignRollback, CampaignRow, ProgressRow};
 pub use totals::{Totals, totals, totals_of};
 pub use update_times::{UpdateTimes, update_times};
 

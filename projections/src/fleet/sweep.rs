@@ -25,9 +25,9 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
         E::Retried { .. } => vec![Step::Members(M::ResetForRetry), Step::Members(M::RefreshPlanned)],
         E::Adjusted { sample: Some(sample), .. } => vec![Step::Members(M::JoinSample(sample))],
         E::Resumed { accept_failures: true } => vec![Step::Clocks, Step::Members(M::AcceptFailures)],
-        E::Resumed { accept_failures: false } | E::Cancelling {} => vec![Step::Clocks],
+        E::Resumed { accept_failures: false } | E::Cancelling {} | E::RollingBack { .. } => vec![Step::Clocks],
         // Members that still wait for their retry get their former outcome back.
-        E::Finished { .. } | E::Cancelled {} => vec![Step::Members(M::RestoreOutcomes)],
+        E::Finished { .. } | E::Cancelled {} | E::RolledBack { .. } => vec![Step::Members(M::RestoreOutcomes)],
         _ => Vec::new(),
     }
 }

@@ -54,7 +54,10 @@ FULL JOIN (SELECT t.tenant, v.key AS component, v.value AS version, count(*) FIL
   ON (c.tenant, c.component, c.version) = (d.tenant, d.component, d.version)
 WHERE c.active IS DISTINCT FROM d.active OR c.decommissioned IS DISTINCT FROM d.decommissioned";
 
-const PHASES: [&str; 21] = [
+const PHASES: [&str; 24] = [
+    "rolling_back",
+    "rolled_back",
+    "rollback_failed",
     "planned",
     "queued",
     "waiting",
@@ -112,6 +115,9 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         assert_eq!(found.len() as u32, count(&|m| m.excluded.is_some() == is), "{left_out:?}");
     }
     assert_eq!(total.confirmed, count(&|m| m.phase == "confirmed" && m.regressed_at.is_none()));
+    let phases = [rollout::ROLLED_BACK, rollout::ROLLBACK_FAILED, rollout::ROLLING_BACK];
+    let back = phases.map(|phase| count(&|m| m.displayed_phase == phase));
+    assert_eq!([total.rolled_back, total.rollback_failed, total.rolling_back], back);
     assert_eq!(total.reached, count(&|m| m.reached_at.is_some()));
     assert_eq!(total.gate_failed, count(&|m| m.gate_failed));
     assert_eq!(total.gate_settled, count(&|m| m.gate_failed || m.confirmed_ever));
@@ -137,6 +143,9 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         }
         assert_eq!(member.phase, update.phase.word(), "{}", member.device_id);
         assert_eq!((member.attempt, member.reached_at.is_some()), (update.attempt, update.reached));
+        // Of the two only one is open.
+        let back = member.rollback_ordinal.map(|ordinal| loaded.aggregate.update(ordinal).unwrap());
+        let update = back.unwrap_or(update);
         // Every grant has been answered here. A cancel keeps the slot.
         if update.phase != Phase::Cancelling {
             let begun = update.phase == Phase::Dispatched || update.phase.is_working();

@@ -265,13 +265,20 @@ impl World {
                     continue;
                 }
                 RolloutStep::CancelUpdates => {
-                    for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, 500).await.unwrap() {
-                        let command = DeviceCommand::CancelForCampaign { campaign: row.campaign };
+                    let rolling_back = view.rollout.rollback.is_some();
+                    let before_round = rolling_back.then_some(view.retry_round);
+                    let what = match rolling_back {
+                        true => rollout::TakenBack::AllButRollbacks,
+                        false => rollout::TakenBack::Everything,
+                    };
+                    for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, what, 500).await.unwrap() {
+                        let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
                         self.tell::<Device>(&device, command).await.unwrap();
                     }
                     continue;
                 }
                 RolloutStep::FinishCancel => C::FinishCancel,
+                RolloutStep::FinishRollback { evidence } => C::FinishRollback { evidence },
                 RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
             };
             self.tell::<Campaign>(&row.campaign, command).await.unwrap();
@@ -280,7 +287,14 @@ impl World {
 
     async fn grant(&self, row: &rollout::WorkRow, view: &rollout::View, devices_max: u32) {
         let now = clock::now();
-        let ready = rollout::ready(&self.db, &row.tenant, &row.campaign, now, devices_max as usize).await.unwrap();
+        let (db, tenant, limit) = (&self.db, &row.tenant, devices_max as usize);
+        let ready = match view.rollout.rollback {
+            None => rollout::ready(db, tenant, &row.campaign, now, limit).await.unwrap(),
+            Some(_) => {
+                let back = rollout::returning(db, tenant, &row.campaign, now, limit).await.unwrap();
+                back.into_iter().map(|back| back.slot).collect()
+            }
+        };
         assert!(!ready.is_empty(), "the view counted devices that are ready");
         let command = LedgerCommand::Grant {
             seen_version: view.ledger_version,
@@ -292,10 +306,12 @@ impl World {
         self.settles().await;
         let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
         assert_eq!(unseen.len(), ready.len(), "no device has answered yet");
-        for (slot, number) in unseen {
+        for rollout::Unseen { slot, number, back_to } in unseen {
             let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
             let wait_until = now + chrono::TimeDelta::days(1);
-            let request = Box::new(UpdateRequest { priority: row.spec.priority, ..request(&view.firmware) });
+            let kind = if back_to.is_some() { UpdateKind::Rollback } else { UpdateKind::Update };
+            let firmware = back_to.as_ref().unwrap_or(&view.firmware);
+            let request = Box::new(UpdateRequest { priority: row.spec.priority, kind, ..request(firmware) });
             let command = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
             self.tell::<Device>(&slot.device, command).await.unwrap();
         }
@@ -329,6 +345,7 @@ pub(crate) fn request(firmware: &FirmwareSnapshot) -> UpdateRequest {
         allow_downgrade: false,
         preconditions: None,
         retry_of: None,
+        rolls_back: None,
     }
 }
 

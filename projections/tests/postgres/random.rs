@@ -1,6 +1,6 @@
 //! Random histories: rows agree with aggregates for every batching of the events.
 
-use domain::campaign::{Adjustments, Campaign, CampaignCommand};
+use domain::campaign::{Adjustments, Campaign, CampaignCommand, RollbackCause};
 use domain::device::*;
 use domain::values::{Percent, Threshold};
 use domain::{CampaignId, Key};
@@ -80,13 +80,16 @@ async fn step(world: &World, dice: &mut Dice, id: &str, other: &FirmwareSnapshot
     }
 }
 
-/// An operator retries a campaign's failed devices, or adds the rest of the fleet.
+/// An operator retries a campaign's failed devices, takes it back, lets it go on, or adds the rest of the fleet.
 async fn interfere(world: &World, dice: &mut Dice, campaign: &CampaignId) {
-    let command = if dice.roll(2) == 0 {
-        CampaignCommand::Retry
-    } else {
-        let rollout_percentage = Some(Percent::ALL);
-        CampaignCommand::Adjust { changes: Box::new(Adjustments { rollout_percentage, ..Adjustments::default() }) }
+    let command = match dice.roll(4) {
+        0 => CampaignCommand::Retry,
+        1 => CampaignCommand::RollBack { cause: RollbackCause::Operator },
+        2 => CampaignCommand::Resume { accept_failures: true },
+        _ => {
+            let rollout_percentage = Some(Percent::ALL);
+            CampaignCommand::Adjust { changes: Box::new(Adjustments { rollout_percentage, ..Adjustments::default() }) }
+        }
     };
     match world.tell::<Campaign>(campaign, command).await {
         Ok(_) | Err(ExecuteError::Rejected(_)) => {}
@@ -113,6 +116,7 @@ async fn run(seed: u64) {
     let ids = fleet(&world, 6).await;
     let firmware = world.firmware("2.0.0").await;
     let other = world.firmware("1.5.0").await;
+    world.firmware("1.0.0").await;
     let id = world
         .campaign(&firmware, |spec| {
             spec.failure_threshold_percent = Threshold::new(100).unwrap();

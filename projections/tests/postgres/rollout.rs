@@ -157,8 +157,13 @@ async fn a_device_that_refuses_a_cancel_gets_no_second_one_and_keeps_the_campaig
     world.reports(&ids[0], S::CancelRefused, None).await;
     world.settles().await;
     check_counts(&world, &id, 4).await;
-    assert!(rollout::cancellable(&world.db, &world.tenant, &id, 10).await.unwrap().is_empty());
-    assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id).await.unwrap());
+    assert!(
+        rollout::cancellable(&world.db, &world.tenant, &id, rollout::TakenBack::Everything, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id, rollout::TakenBack::Everything).await.unwrap());
     world.equals_a_replay().await;
 }
 

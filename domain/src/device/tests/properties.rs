@@ -113,7 +113,7 @@ fn campaign_commands() -> impl Strategy<Value = DeviceCommand> {
             DeviceCommand::GrantSlot { request: Box::new(request), grant }
         }),
         1 => campaign().prop_map(|campaign| DeviceCommand::Withdraw { campaign }),
-        1 => campaign().prop_map(|campaign| DeviceCommand::CancelForCampaign { campaign }),
+        1 => campaign().prop_map(|campaign| DeviceCommand::CancelForCampaign { campaign, before_round: None }),
     ]
 }
 

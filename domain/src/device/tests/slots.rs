@@ -163,7 +163,7 @@ fn a_slot_that_never_arrived_is_cancelled_permanently() {
 
 #[test]
 fn a_cancelled_campaign_cancels_updates_before_the_point_of_no_return() {
-    let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
+    let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN, before_round: None };
     given([registered(), vec![grant(1)]].concat()).when(cancelled()).then(&["update.cancelled 1/0"]);
     given(granted()).when(cancelled()).then(&["update.cancelling 1/1"]);
     given([granted(), vec![says(ReportStatus::Installing)]].concat()).when(cancelled()).then(&[]);
@@ -224,7 +224,7 @@ fn bytes_of_a_withdrawn_firmware_are_available_only_past_the_point_of_no_return(
 
 #[test]
 fn a_refused_cancel_is_not_asked_again_in_the_same_attempt() {
-    let cancel = DeviceCommand::CancelForCampaign { campaign: CAMPAIGN };
+    let cancel = DeviceCommand::CancelForCampaign { campaign: CAMPAIGN, before_round: None };
     let past = [online(), vec![grant(1), says(ReportStatus::Downloading), cancel.clone()]].concat();
     let refused = [past, vec![says(ReportStatus::CancelRefused)]].concat();
     given(refused).when(cancel).then(&[]);

@@ -155,7 +155,7 @@ impl World {
                 return self.tell_all(&dispatched.collect::<Vec<_>>(), &D::Withdraw { campaign }, budget);
             }
             RolloutStep::CancelUpdates => {
-                self.tell_all(&cancellable, &D::CancelForCampaign { campaign }, budget);
+                self.tell_all(&cancellable, &D::CancelForCampaign { campaign, before_round: None }, budget);
                 for (place, number) in unseen {
                     let (request, grant) = (Box::new(request("2.0.0")), grant_of(view, place, number));
                     self.tell_all(&[place], &D::CancelGranted { request, grant }, budget);
@@ -164,6 +164,7 @@ impl World {
             }
             RolloutStep::FinishCancel if !cancellable.is_empty() => return,
             RolloutStep::FinishCancel => C::FinishCancel,
+            RolloutStep::FinishRollback { evidence } => C::FinishRollback { evidence },
             RolloutStep::PassGate { wave, evidence } => C::PassGate { wave, evidence },
             RolloutStep::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
             RolloutStep::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },

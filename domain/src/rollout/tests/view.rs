@@ -154,6 +154,7 @@ impl View {
             paced_until: self.paced_until,
             ends_at: None,
             failed_devices: self.members.iter().enumerate().rev().filter_map(failed_device).collect(),
+            rollback: None,
         }
     }
 
@@ -233,6 +234,8 @@ impl View {
             E::Cancelled {} => self.status = CampaignStatus::Cancelled,
             E::Finished { result: CampaignResult::Completed, .. } => self.status = CampaignStatus::Completed,
             E::Finished { .. } => self.status = CampaignStatus::Failed,
+            E::RollingBack { .. } => self.status = CampaignStatus::RollingBack,
+            E::RolledBack { .. } => self.status = CampaignStatus::RolledBack,
             E::Amended { .. } | E::Deleted {} | E::Planned { .. } => {}
         }
     }

@@ -72,6 +72,7 @@ pub(super) fn request(version: &str) -> UpdateRequest {
         allow_downgrade: false,
         preconditions: None,
         retry_of: None,
+        rolls_back: None,
     }
 }
 

@@ -41,17 +41,19 @@ impl Fold<'_> {
     fn apply_grant(&mut self, record: &Decoded, event: &LedgerEvent) {
         let LedgerEvent::Granted { number, grants, granted_total, .. } = event;
         let campaign = [record.tenant(), record.id()];
-        let mut is_over = false;
+        let (mut is_over, mut round) = (false, None);
         if let Some(row) = self.campaigns.get_mut(&campaign) {
             row.ledger_version = *number;
             row.granted_total = *granted_total;
             row.paced_until = row.spec.paced_until(row.paced_until, record.at(), grants.len());
             is_over = row.planned_outcome.is_some();
+            round = row.rollback_round();
         }
         for slot in grants {
             let Some(key) = self.member_key(&campaign, slot.device.as_str()) else { continue };
             self.change_member(&key, record.reference(), |member| {
-                let is_ended = member.is_ended() || (is_over && member.is_planned());
+                let goes_back = round.is_some_and(|round| member.goes_back(round));
+                let is_ended = !goes_back && (member.is_ended() || (is_over && member.is_planned()));
                 member.holds_slot = !is_ended;
                 member.grant_number = *number;
                 member.grant_seen = is_ended;
@@ -81,7 +83,14 @@ impl Fold<'_> {
         let before = member.as_ref().and_then(|key| self.contribution(key));
         updates::apply(&mut self.updates, record, version, event)?;
         if let (Some(key), Some(before), Some(update)) = (member, before, event.update()) {
-            if let Some(member) = self.members.get_mut(&key) {
+            if let Some(member) = self.members.get_mut(&key)
+                && let Some(of_rollback) = member.is_of_rollback(event, update.ordinal)
+            {
+                if of_rollback {
+                    member.apply_rollback(event, update.ordinal);
+                    self.count(&key, record.reference(), &before);
+                    return Ok(());
+                }
                 // The retry was granted before the device was found to run the version.
                 if matches!(event, DeviceEvent::UpdateQueued { .. }) && member.is_ended() && !member.is_superseded() {
                     member.reset_for_retry();

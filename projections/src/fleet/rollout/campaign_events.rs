@@ -1,12 +1,13 @@
 //! What a campaign's own events change.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, Sample};
+use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, RollbackCause, Sample};
 use domain::device::Outcome;
 use domain::events::CampaignEvent as E;
+use domain::rollout::Counts;
 
 use super::fold::Fold;
-use super::rows::{CampaignRow, ProgressRow};
+use super::rows::{CampaignRollback, CampaignRow, ProgressRow};
 use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::campaigns::status_of;
@@ -36,6 +37,18 @@ impl Fold<'_> {
             }
             E::Started {} => set_status(row, CampaignStatus::Running),
             E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
+            E::RollingBack { cause, round } => {
+                set_status(row, CampaignStatus::RollingBack);
+                (row.before_pause, row.paused_at, row.soaking_since) = (None, None, None);
+                row.retry_round = *round;
+                row.rollback = Some(begun(record, *cause, *round));
+            }
+            E::RolledBack { .. } => {
+                set_status(row, CampaignStatus::RolledBack);
+                if row.planned_outcome.is_none() {
+                    self.end_planned(&key, at, Outcome::Cancelled);
+                }
+            }
             E::Cancelled {} => {
                 set_status(row, CampaignStatus::Cancelled);
                 self.end_planned(&key, at, Outcome::Cancelled);
@@ -149,6 +162,15 @@ impl Fold<'_> {
         let paused = row.paused_at.take().map_or(TimeDelta::zero(), |since| at - since);
         row.soaking_since = row.soaking_since.map(|since| since + paused);
         row.accepted |= accept_failures;
+        let waves = 1..=row.spec.waves.len() as u16;
+        if row.is_rolling_back() && accept_failures {
+            let counts = |wave| self.progress.get(&wave_key(key, wave)).map(|progress| progress.counts);
+            let total = waves.clone().filter_map(counts).fold(Counts::default(), Counts::plus);
+            if let Some(rollback) = &mut row.rollback {
+                rollback.accepted_failed = total.rollback_failed;
+                rollback.accepted_settled = total.rollback_failed + total.rolled_back;
+            }
+        }
         for wave in 1..=row.spec.waves.len() as u16 {
             let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
             progress.waits_from = progress.waits_from.map(|since| since + paused);
@@ -164,6 +186,20 @@ impl Fold<'_> {
 
 fn wave_key(campaign: &[String; 2], wave: u16) -> Vec<String> {
     vec![campaign[0].clone(), campaign[1].clone(), wave.to_string()]
+}
+
+/// Who began a rollback: for a gate the manager that judged it.
+fn begun(record: &Decoded, cause: RollbackCause, round: u16) -> CampaignRollback {
+    let meta = &record.record.meta;
+    CampaignRollback {
+        round,
+        since: record.at(),
+        automatic: cause == RollbackCause::Gate,
+        requested_by: meta.actor.to_string(),
+        reason: meta.reason.as_ref().and_then(|reason| reason.plain().cloned()),
+        accepted_failed: 0,
+        accepted_settled: 0,
+    }
 }
 
 fn set_status(row: &mut CampaignRow, status: CampaignStatus) {

@@ -16,7 +16,6 @@ impl MemberRow {
 
     /// Applies an event of its update.
     pub(super) fn apply(&mut self, event: &E, at: DateTime<Utc>) {
-        let is_unanswered = self.holds_slot && !self.grant_seen;
         self.apply_phase(event, at);
         if let Some(code) = event.failure_code() {
             self.code = Some(code);
@@ -25,7 +24,19 @@ impl MemberRow {
         if matches!(event, E::VersionRegressed { .. }) {
             self.regressed_at = Some(at);
         }
-        if self.is_ended() {
+        self.follow_slot(event, self.is_ended());
+    }
+
+    /// Follows the slot through an event of the update that may hold it.
+    pub(super) fn follow_slot(&mut self, event: &E, has_ended: bool) {
+        let is_unanswered = self.holds_slot && !self.grant_seen;
+        // A queued or cancelled update keeps the slot that it has.
+        let keeps =
+            matches!(event, E::UpdateQueued { .. } | E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. });
+        if let Some(phase) = event.phase().filter(|_| !keeps) {
+            self.holds_slot = phase == Phase::Dispatched || phase.is_working();
+        }
+        if has_ended {
             self.grant_seen = true;
         } else if is_unanswered {
             // The grant isn't answered yet: the device may still begin with it, also after other reports.
@@ -41,10 +52,6 @@ impl MemberRow {
             E::UpdateQueued { .. } => (self.outcome, self.ended_at, self.reached) = (None, None, false),
             E::UpdateAccepted { .. } => self.reached = true,
             _ => {}
-        }
-        // A queued or cancelled update keeps the slot that it has.
-        if !matches!(event, E::UpdateQueued { .. } | E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. }) {
-            self.holds_slot = phase == Phase::Dispatched || phase.is_working();
         }
         if let Phase::Ended(outcome) = phase {
             (self.outcome, self.ended_at) = (Some(outcome), Some(at));

@@ -13,6 +13,10 @@ pub(super) const PLANNED: &str = "planned";
 pub(super) const EXCLUDED: &str = "excluded";
 /// Phase of a confirmed member that lost its version again.
 pub(super) const REGRESSED: &str = "regressed";
+/// Phases of members whose campaign is rolled back.
+pub const ROLLING_BACK: &str = "rolling_back";
+pub const ROLLED_BACK: &str = "rolled_back";
+pub const ROLLBACK_FAILED: &str = "rollback_failed";
 /// Outcomes that count as failed.
 pub(super) const FAILED: [Outcome; 3] = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected];
 
@@ -89,10 +93,21 @@ impl<'a> MemberState<'a> {
 
     /// The phase in replies and counts.
     pub(super) fn displayed_phase(&self) -> &'static str {
-        match self.member.regressed_at {
+        match (self.rollback_phase(), self.member.regressed_at) {
             _ if self.member.excluded.is_some() => EXCLUDED,
-            Some(_) => REGRESSED,
-            None => self.update_phase(),
+            (Some(phase), _) => phase,
+            (None, Some(_)) => REGRESSED,
+            (None, None) => self.update_phase(),
+        }
+    }
+
+    /// None if it still runs, or never ran, what its update brought: also after a rollback that ended without a try.
+    fn rollback_phase(&self) -> Option<&'static str> {
+        match (self.member.rollback_ordinal, self.member.rollback_outcome) {
+            (None, _) => None,
+            (Some(_), None) => Some(ROLLING_BACK),
+            (Some(_), Some(Outcome::Confirmed)) => Some(ROLLED_BACK),
+            (Some(_), Some(outcome)) => FAILED.contains(&outcome).then_some(ROLLBACK_FAILED),
         }
     }
 
@@ -116,6 +131,9 @@ impl<'a> MemberState<'a> {
             expired: ended(Outcome::Expired),
             cancelled: ended(Outcome::Cancelled),
             superseded: ended(Outcome::Superseded),
+            rolled_back: (self.rollback_phase() == Some(ROLLED_BACK)).into(),
+            rollback_failed: (self.rollback_phase() == Some(ROLLBACK_FAILED)).into(),
+            rolling_back: (self.rollback_phase() == Some(ROLLING_BACK)).into(),
             accepted_ended: (self.is_failed() && member.failure_accepted).into(),
             // Counted with the wave, not with each member.
             ..Counts::default()

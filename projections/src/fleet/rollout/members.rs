@@ -6,15 +6,17 @@ use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{Conditions, Exclusion, Outcome, Phase, WaitReason};
 use domain::preconditions::Preconditions;
+use domain::rollback::Obstacle;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED};
-use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED};
+use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
+use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED, rollback_failed, shows_rollback};
 use super::rows::{CampaignRow, MemberRow};
 use crate::db::{DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
+use crate::fleet::rollbacks::Library;
 use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::{Page, Select};
@@ -69,6 +71,10 @@ pub struct MemberView {
     pub gate_failed: bool,
     pub failure_accepted: bool,
     pub confirmed_ever: bool,
+    /// Its latest update that takes it back.
+    pub rollback_ordinal: Option<u32>,
+    /// Why it doesn't go back in its campaign's rollback, if it can't.
+    pub rollback_obstacle: Option<Obstacle>,
 }
 
 /// A member, its present update, and its device.
@@ -133,7 +139,14 @@ impl Joined {
         explained.or(own).map(|reason| reason.word())
     }
 
-    fn view(self, campaign: &CampaignRow, now: DateTime<Utc>) -> MemberView {
+    /// Why it can't go back, if it would have to.
+    fn rollback_obstacle(&self, back: Option<&GoingBack>) -> Option<Obstacle> {
+        let back = back.filter(|back| self.member.goes_back(back.round))?;
+        back.library.obstacle(self.update.as_ref().and_then(|update| update.from_version.as_deref()))
+    }
+
+    fn view(self, campaign: &CampaignRow, back: Option<&GoingBack>, now: DateTime<Utc>) -> MemberView {
+        let rollback_obstacle = self.rollback_obstacle(back);
         let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
         let ended_with_campaign = campaign.planned_ended_at.filter(|_| self.member.is_planned());
         let state = MemberState::new(&self.member, self.update.as_ref(), campaign.planned_outcome);
@@ -160,12 +173,27 @@ impl Joined {
             gate_failed: member.gate_failed,
             failure_accepted: member.failure_accepted,
             confirmed_ever: member.confirmed_ever,
+            rollback_ordinal: member.rollback_ordinal,
+            rollback_obstacle,
         }
     }
 }
 
 /// Members in a phase as operators see it. Each condition can be found by an index.
 fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
+    match phase {
+        ROLLING_BACK => "(m.rollback_ordinal IS NOT NULL AND m.rollback_outcome IS NULL)".to_owned(),
+        ROLLED_BACK => "(m.rollback_ordinal IS NOT NULL AND m.rollback_outcome = 'confirmed')".to_owned(),
+        ROLLBACK_FAILED => format!("(m.rollback_ordinal IS NOT NULL AND {})", rollback_failed()),
+        phase if campaign.rollback.is_some() && phase != LATE_CONFIRMED => {
+            format!("({} AND NOT {})", condition_of_update(phase, campaign), shows_rollback())
+        }
+        phase => condition_of_update(phase, campaign),
+    }
+}
+
+/// The same, whatever a rollback of the campaign has changed since.
+fn condition_of_update(phase: &str, campaign: &CampaignRow) -> String {
     match phase {
         EXCLUDED => "(m.wave = 0 AND m.excluded IS NOT NULL)".to_owned(),
         LATE_CONFIRMED => "(m.outcome IS NOT NULL AND m.late_confirmed)".to_owned(),
@@ -217,13 +245,28 @@ pub async fn members(
         let condition = "(m.wave, m.rank, m.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
-    let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, now));
+    let back = GoingBack::of(tx, &campaign).await?;
+    let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, back.as_ref(), now));
     let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items
         .last()
         .filter(|_| more)
         .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
     Ok(Page { items, next, total })
+}
+
+/// What the members of a campaign that was rolled back go back to.
+struct GoingBack {
+    round: u16,
+    library: Library,
+}
+
+impl GoingBack {
+    async fn of(tx: &mut ReadTx, campaign: &CampaignRow) -> Result<Option<Self>, DbError> {
+        let (Some(rollback), Some(firmware)) = (&campaign.rollback, &campaign.firmware) else { return Ok(None) };
+        let library = Library::read(tx, &campaign.tenant, &firmware.device_model, &firmware.component).await?;
+        Ok(Some(Self { round: rollback.round, library }))
+    }
 }
 
 /// The row of a campaign that has a plan.

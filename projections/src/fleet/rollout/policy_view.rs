@@ -10,9 +10,9 @@ use event_store::RecordRef;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::evidence;
 use super::predicates::PLANNED;
-use super::rows::{CampaignRow, ProgressRow};
+use super::rows::{CampaignRollback, CampaignRow, ProgressRow};
+use super::{evidence, rollback_view};
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
 use crate::row::{Row as _, parse, word};
@@ -139,6 +139,7 @@ pub async fn view_in(
     let waves = progress(tx, tenant, campaign).await?;
     let ready = ready_per_wave(tx, &row, now).await?;
     let failed_devices = evidence::failed_devices(tx, &row).await?;
+    let rollback = rollback_view::view(tx, &row, &waves, now).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
     let rollout = RolloutView {
         status: row.status,
@@ -155,6 +156,7 @@ pub async fn view_in(
         paced_until: row.paced_until,
         ends_at: row.ends_at,
         failed_devices,
+        rollback,
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();
@@ -171,7 +173,7 @@ pub async fn view_in(
     }))
 }
 
-async fn campaign_row(
+pub(super) async fn campaign_row(
     tx: &mut ReadTx,
     tenant: &TenantId,
     campaign: &CampaignId,
@@ -180,6 +182,15 @@ async fn campaign_row(
     let sql = format!("SELECT {columns} FROM rollout_campaigns t WHERE tenant = $1 AND campaign_id = $2");
     let row = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_optional(&mut *tx.0).await?;
     row.as_ref().map(CampaignRow::read).transpose()
+}
+
+/// The latest rollback of a campaign, also after it has ended.
+pub async fn rollback(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+) -> Result<Option<CampaignRollback>, DbError> {
+    Ok(campaign_row(tx, tenant, campaign).await?.and_then(|row| row.rollback))
 }
 
 /// Counts of each wave, in order.
@@ -266,7 +277,7 @@ pub async fn ready(
     rows.iter().map(slot).collect()
 }
 
-fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {
+pub(super) fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {
     Ok(SlotGrant {
         device: parse(row.try_get("device_id")?)?,
         wave: row.try_get::<i64, _>("wave")? as u16,
@@ -279,19 +290,44 @@ FROM rollout_members m
 JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
 WHERE m.tenant = $1 AND m.campaign_id = $2";
 
-/// Slots that were granted and that the device hasn't answered, with the number of the grant.
+/// A slot that was granted and that the device hasn't answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unseen {
+    pub slot: SlotGrant,
+    /// Number of the grant.
+    pub number: u64,
+    /// To go back, to this firmware.
+    pub back_to: Option<FirmwareSnapshot>,
+}
+
+/// Slots that were granted and that the device hasn't answered. A slot of a member whose update has ended is for its rollback.
 pub async fn granted_unseen(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     limit: usize,
-) -> Result<Vec<(SlotGrant, u64)>, DbError> {
+) -> Result<Vec<Unseen>, DbError> {
     let mut tx = db.read_all().await?;
     let sql = format!(
-        "SELECT m.device_id, m.wave, m.rank, m.grant_number {OF_PLAN} AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
+        "SELECT m.device_id, m.wave, m.rank, m.grant_number, CASE WHEN m.outcome IS NOT NULL THEN
+           (SELECT u.from_version FROM updates u WHERE u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal)
+         END AS back_to {OF_PLAN} AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
     );
     let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
-    rows.iter().map(|row| Ok((slot(row)?, row.try_get::<i64, _>("grant_number")? as u64))).collect()
+    let mut unseen = Vec::with_capacity(rows.len());
+    let mut library = None;
+    for row in &rows {
+        let back_to: Option<String> = row.try_get("back_to")?;
+        if back_to.is_some() && library.is_none() {
+            library = rollback_view::library_of(&mut tx, tenant, campaign).await?;
+        }
+        unseen.push(Unseen {
+            slot: slot(row)?,
+            number: row.try_get::<i64, _>("grant_number")? as u64,
+            back_to: back_to.and_then(|version| library.as_ref().and_then(|library| library.snapshot(&version))),
+        });
+    }
+    Ok(unseen)
 }
 
 /// Devices that haven't answered their command, or that are between two attempts.
@@ -311,23 +347,49 @@ pub async fn withdrawable(
     .await
 }
 
+/// What a campaign takes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    /// It is cancelled.
+    Everything,
+    /// It is rolled back: rollbacks go on.
+    AllButRollbacks,
+}
+
+impl TakenBack {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Everything => "true",
+            Self::AllButRollbacks => "u.kind <> 'rollback'",
+        }
+    }
+}
+
 /// Has begun, and is before the point of no return.
 const CANCELLABLE: &str =
     "u.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
 
-/// Devices whose update can still be taken back or cancelled and that haven't refused it.
+/// Devices whose update, or rollback, can still be taken back or cancelled and that haven't refused it.
 pub async fn cancellable(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
+    what: TakenBack,
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
-    devices_where(db, tenant, campaign, &format!("{CANCELLABLE} AND NOT u.cancel_refused"), limit).await
+    let condition = format!("{CANCELLABLE} AND NOT u.cancel_refused AND {}", what.condition());
+    devices_where(db, tenant, campaign, &condition, limit).await
 }
 
 /// Whether an update that was to be cancelled is still under way, also after the device refused.
-pub async fn has_uncancelled(db: &Db, tenant: &TenantId, campaign: &CampaignId) -> Result<bool, DbError> {
-    Ok(!devices_where(db, tenant, campaign, CANCELLABLE, 1).await?.is_empty())
+pub async fn has_uncancelled(
+    db: &Db,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    what: TakenBack,
+) -> Result<bool, DbError> {
+    let condition = format!("{CANCELLABLE} AND {}", what.condition());
+    Ok(!devices_where(db, tenant, campaign, &condition, 1).await?.is_empty())
 }
 
 async fn devices_where(
@@ -340,7 +402,8 @@ async fn devices_where(
     let mut tx = db.read_all().await?;
     let sql = format!(
         "SELECT m.device_id FROM updates u
-         JOIN rollout_members m ON m.tenant = u.tenant AND m.device_id = u.device_id AND m.ordinal = u.ordinal
+         JOIN rollout_members m ON m.tenant = u.tenant AND m.device_id = u.device_id
+           AND (m.ordinal = u.ordinal OR m.rollback_ordinal = u.ordinal)
          JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
          WHERE u.tenant = $1 AND u.campaign_id = $2 AND u.open AND m.campaign_id = $2 AND m.before_retry IS NULL AND {condition}
          ORDER BY m.rank LIMIT {limit}"

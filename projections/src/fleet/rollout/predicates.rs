@@ -28,8 +28,23 @@ pub(super) fn retried() -> String {
     format!("(({ended} OR m.regressed_at IS NOT NULL) AND NOT m.late_confirmed)")
 }
 
+/// Its rollback failed.
+pub(super) fn rollback_failed() -> String {
+    outcome_in("m.rollback_outcome", &FAILED)
+}
+
+/// Its rollback says where it stands: [`super::member_state::MemberState::displayed_phase`].
+pub(super) fn shows_rollback() -> String {
+    let ended = outcome_in("m.rollback_outcome", &[&FAILED[..], &[Outcome::Confirmed]].concat());
+    format!("(m.rollback_ordinal IS NOT NULL AND (m.rollback_outcome IS NULL OR {ended}))")
+}
+
 /// Never null.
 fn has_outcome(outcomes: &[Outcome]) -> String {
+    outcome_in("m.outcome", outcomes)
+}
+
+fn outcome_in(column: &str, outcomes: &[Outcome]) -> String {
     let words: Vec<String> = outcomes.iter().map(|outcome| format!("'{}'", outcome.word())).collect();
-    format!("coalesce(m.outcome IN ({}), false)", words.join(", "))
+    format!("coalesce({column} IN ({}), false)", words.join(", "))
 }

@@ -47,6 +47,8 @@ pub struct CampaignRow {
     /// When the campaign has ended: the outcome of its devices that never had their turn, and the time. Their own rows aren't written.
     pub planned_outcome: Option<Outcome>,
     pub planned_ended_at: Option<DateTime<Utc>>,
+    /// Its latest rollback, also after that has ended.
+    pub rollback: Option<CampaignRollback>,
     /// Version of the aggregate.
     pub version: u64,
     pub position: u64,
@@ -59,7 +61,7 @@ row! {
         paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, planned_outcome, planned_ended_at,
         version, position
     }
-    json { spec, firmware }
+    json { spec, firmware, rollback }
 }
 
 impl CampaignRow {
@@ -87,6 +89,7 @@ impl CampaignRow {
             retry_round: 0,
             planned_outcome: None,
             planned_ended_at: None,
+            rollback: None,
             version: 0,
             position: 0,
         }
@@ -96,6 +99,34 @@ impl CampaignRow {
     pub(super) fn is_urgent(&self) -> bool {
         goes_first(UpdateKind::Update, self.spec.priority)
     }
+}
+
+impl CampaignRow {
+    /// Whether its devices go back, also while that is paused.
+    pub(super) fn is_rolling_back(&self) -> bool {
+        let paused_in = self.before_pause.filter(|_| self.status == CampaignStatus::Paused);
+        paused_in.unwrap_or(self.status) == CampaignStatus::RollingBack
+    }
+
+    /// The round of the rollback that is under way.
+    pub(super) fn rollback_round(&self) -> Option<u16> {
+        self.rollback.as_ref().filter(|_| self.is_rolling_back()).map(|rollback| rollback.round)
+    }
+}
+
+/// Who began a campaign's rollback, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignRollback {
+    pub round: u16,
+    pub since: DateTime<Utc>,
+    /// A gate began it.
+    pub automatic: bool,
+    pub requested_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Failed rollbacks, and all that had ended, when an operator accepted the failures.
+    pub accepted_failed: u32,
+    pub accepted_settled: u32,
 }
 
 /// Counts of one wave.
@@ -192,6 +223,10 @@ pub(super) struct MemberRow {
     pub code: Option<String>,
     /// Set while it is to be retried and has no new update yet.
     pub before_retry: Option<PastOutcome>,
+    /// Its latest update that takes it back, how that ended, and in which round of the campaign.
+    pub rollback_ordinal: Option<u32>,
+    pub rollback_outcome: Option<Outcome>,
+    pub rollback_round: Option<u16>,
     /// The member and its device allow it to begin now.
     pub ready: bool,
     /// When they will allow it; none if it is ready, or if something else must happen first.
@@ -203,7 +238,7 @@ row! {
     columns {
         rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
-        ready, ready_at
+        ready, ready_at, rollback_ordinal, rollback_outcome, rollback_round
     }
     json { before_retry }
 }
@@ -236,6 +271,9 @@ impl MemberRow {
             late_confirmed: false,
             code: None,
             before_retry: None,
+            rollback_ordinal: None,
+            rollback_outcome: None,
+            rollback_round: None,
             ready: false,
             ready_at: None,
         }

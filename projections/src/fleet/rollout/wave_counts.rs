@@ -43,7 +43,8 @@ impl ProgressRow {
         if settling(before) != settling(after) {
             self.last_outcome = Some(record);
         }
-        if before.failed < after.failed || before.gate_failed < after.gate_failed {
+        let rises = |count: fn(&Counts) -> u32| count(before) < count(after);
+        if rises(|of| of.failed) || rises(|of| of.gate_failed) || rises(|of| of.rollback_failed) {
             self.last_failure = Some(record);
         }
     }
@@ -78,8 +79,19 @@ fn ended_as(outcome: Option<Outcome>, members: u32) -> Counts {
 }
 
 /// What gates and the campaign's end depend on: all but slots and devices at work.
-fn settling(of: &Counts) -> [u32; 8] {
-    [of.reached, of.confirmed, of.failed, of.gate_failed, of.gate_settled, of.expired, of.cancelled, of.superseded]
+fn settling(of: &Counts) -> [u32; 10] {
+    [
+        of.reached,
+        of.confirmed,
+        of.failed,
+        of.gate_failed,
+        of.gate_settled,
+        of.expired,
+        of.cancelled,
+        of.superseded,
+        of.rolled_back,
+        of.rollback_failed,
+    ]
 }
 
 /// Changes a count; one of zero is left out.

@@ -1,0 +1,97 @@
+//! The policy of a campaign's rollback: devices go back under the campaign's slots and rate, until too many of them fail.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{RolloutStep, RolloutView};
+use crate::campaign::{Evidence, GateKind, RollbackEvidence};
+use crate::ids::DeviceId;
+use crate::rollback::Obstacle;
+
+/// Share of failed rollbacks, in percent, at which a rollback pauses.
+pub const ROLLBACK_FAILED_MAX_PERCENT: u8 = 50;
+
+/// The devices of a campaign that is rolled back, after a prefix of the log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RollbackView {
+    pub since: DateTime<Utc>,
+    /// Devices that could be granted a slot now.
+    pub ready: u32,
+    /// Devices that have yet to go back and can, ready or not.
+    pub waiting: u32,
+    /// Devices whose rollback is under way.
+    pub under_way: u32,
+    pub rolled_back: u32,
+    pub failed: u32,
+    pub impossible: BTreeMap<Obstacle, u32>,
+    /// `failed`, and `rolled_back` with it, when an operator accepted the failures.
+    pub accepted_failed: u32,
+    pub accepted_settled: u32,
+    /// Some of those that failed.
+    pub failed_devices: Vec<DeviceId>,
+}
+
+pub(super) fn decide(view: &RolloutView, rollback: &RollbackView, now: DateTime<Utc>) -> Vec<RolloutStep> {
+    if let Some(closed) = view.rollback_gate(rollback) {
+        return vec![closed];
+    }
+    let mut steps = vec![RolloutStep::CancelUpdates];
+    let devices_max = view.spec.paced(view.paced_until, now).min(view.rollbacks_but_for_rate(rollback));
+    if devices_max > 0 {
+        steps.push(RolloutStep::Grant { devices_max });
+    } else if view.is_at_rest() && rollback.under_way == 0 && (rollback.waiting == 0 || view.waited(rollback, now)) {
+        steps.push(RolloutStep::FinishRollback { evidence: rollback.evidence(view.position) });
+    }
+    steps
+}
+
+impl RollbackView {
+    fn evidence(&self, position: u64) -> RollbackEvidence {
+        let impossible = self.impossible.iter().map(|(obstacle, devices)| (obstacle.word().to_owned(), *devices));
+        RollbackEvidence {
+            position,
+            rolled_back: self.rolled_back,
+            failed: self.failed,
+            unreached: self.waiting,
+            impossible: impossible.collect(),
+        }
+    }
+}
+
+impl RolloutView {
+    /// Too many rollbacks have failed: it isn't better there than here.
+    fn rollback_gate(&self, rollback: &RollbackView) -> Option<RolloutStep> {
+        let failed = rollback.failed.saturating_sub(rollback.accepted_failed);
+        let settled = (rollback.rolled_back + rollback.failed).saturating_sub(rollback.accepted_settled);
+        let all = settled + rollback.under_way + rollback.waiting;
+        let least = self.spec.gate_min_settled.min(all).max(1);
+        let is_failing = settled >= least
+            && failed > 0
+            && u64::from(failed) * 100 >= u64::from(ROLLBACK_FAILED_MAX_PERCENT) * u64::from(settled);
+        let evidence = Evidence {
+            position: self.position,
+            enrolled: all,
+            reached: settled + rollback.under_way,
+            settled,
+            confirmed: settled - failed.min(settled),
+            failed,
+            devices: rollback.failed_devices.clone(),
+        };
+        is_failing.then_some(RolloutStep::CloseGate {
+            gate: GateKind::Rollback,
+            wave: None,
+            threshold_percent: ROLLBACK_FAILED_MAX_PERCENT,
+            evidence,
+        })
+    }
+
+    pub(super) fn rollbacks_but_for_rate(&self, rollback: &RollbackView) -> u32 {
+        self.free_slots().min(rollback.ready)
+    }
+
+    /// Devices that haven't come in the time that the campaign gives a device are no longer waited for.
+    fn waited(&self, rollback: &RollbackView, now: DateTime<Utc>) -> bool {
+        Self::elapsed_minutes(Some(rollback.since), now, self.spec.wait_for_device_minutes)
+    }
+}

@@ -1,0 +1,154 @@
+//! Devices and campaigns go back to what ran before.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use waybill::api_client::ApiClient;
+use waybill::simulate::{Behaviour, DeviceSpec};
+
+use crate::world::{World, devices};
+
+/// The refusal of a rollback: its status, code and reason.
+async fn refused(api: &ApiClient, device: &str, order: Value) -> (u16, String, Value) {
+    let reply = api.send(Method::POST, &format!("/devices/{device}/rollback"), Some(&order)).await.unwrap();
+    let code = reply.body["type"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    (reply.status.as_u16(), code, reply.body["facts"]["reason"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_goes_back_to_what_it_ran_before() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let newer = world.firmware(&api, "2.0.0").await;
+    let fleet = world.online_fleet(&api, devices(2)).await;
+    let nothing = refused(&api, "d-0", json!({"reason": "r"})).await;
+    assert_eq!(nothing, (409, "rollback_impossible".to_owned(), json!("no_previous_version")));
+    let update = api.post("/devices/d-0/update", &json!({"firmware_id": newer})).await.unwrap();
+    let path = format!("/updates/{}", update["update_id"].as_str().unwrap());
+    world.until_get(&api, &path, "the update is confirmed", |body| body["phase"] == "confirmed").await;
+
+    let unknown = refused(&api, "d-0", json!({"reason": "r"})).await;
+    assert_eq!(unknown, (409, "rollback_impossible".to_owned(), json!("firmware_unknown")));
+    let never = refused(&api, "d-0", json!({"reason": "r", "to_version": "7.0.0"})).await;
+    assert_eq!(never, (409, "rollback_impossible".to_owned(), json!("never_ran")));
+    let older = world.firmware(&api, "1.0.0").await;
+    let order = json!({"reason": "2.0.0 loses its network"});
+    let rollback = api.post("/devices/d-0/rollback", &order).await.unwrap();
+    let names = (&rollback["kind"], &rollback["version"], &rollback["from_version"], &rollback["status"]);
+    assert_eq!(names, (&json!("rollback"), &json!("1.0.0"), &json!("2.0.0"), &json!("rollback")), "{rollback}");
+    let path = format!("/updates/{}", rollback["update_id"].as_str().unwrap());
+    world.until_get(&api, &path, "the rollback is confirmed", |body| body["phase"] == "confirmed").await;
+    let device = api.get("/devices/d-0").await.unwrap();
+    assert_eq!(device["firmware_version"], "1.0.0", "{device}");
+    assert_eq!(fleet.status().versions.get("1.0.0"), Some(&2), "{:?}", fleet.status().versions);
+
+    let list = api.get("/rollbacks?count=true").await.unwrap();
+    let of_device = api.get("/devices/d-0/rollbacks").await.unwrap();
+    assert_eq!((&list["total"], &list["items"]), (&json!(1), &of_device["items"]));
+    let found = &list["items"][0];
+    let said = json!({
+        "from_version": "2.0.0", "to_version": "1.0.0", "firmware_id": older, "mode": "manual", "outcome": "confirmed",
+        "reason": "2.0.0 loses its network", "rolls_back": update["update_id"], "campaign_id": null,
+    });
+    for (field, value) in said.as_object().unwrap() {
+        assert_eq!(&found[field], value, "{field} of {found}");
+    }
+    assert!(found["requested_by"].as_str().unwrap().starts_with("user:"), "{found}");
+    assert_eq!(api.get("/devices/d-1/rollbacks").await.unwrap()["items"], json!([]));
+
+    let back = api.post("/devices/d-0/rollback", &json!({"reason": "not it", "to_version": "2.0.0"})).await.unwrap();
+    assert_eq!(back["version"], "2.0.0", "to any version that it ran");
+    world.until_get(&api, "/devices/d-0", "it runs 2.0.0 again", |body| body["firmware_version"] == "2.0.0").await;
+    api.post(&format!("/firmware/{older}/withdraw"), &json!({"reason": "r"})).await.unwrap();
+    let withdrawn = refused(&api, "d-0", json!({"reason": "r"})).await;
+    assert_eq!(withdrawn.2, json!("firmware_withdrawn"));
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+/// A member of a campaign.
+async fn members(api: &ApiClient, id: &str, query: &str) -> Vec<Value> {
+    let page = api.get(&format!("/campaigns/{id}/devices?limit=200&{query}")).await.unwrap();
+    page["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_is_half_done_goes_back() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    world.firmware(&api, "1.0.0").await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(12).into_iter().enumerate().map(|(n, device)| match n {
+        // Its old version was never uploaded.
+        0 => DeviceSpec { firmware_version: "0.9.0".to_owned(), ..device },
+        _ => device,
+    });
+    let fleet = world.online_fleet(&api, specs.collect()).await;
+    let waves = json!([{"percentage": 50, "advance": "manual"}, {"percentage": 100}]);
+    let id = world.campaign(&api, &firmware, json!({"waves": waves, "max_concurrent_updates": 3})).await;
+    let (path, status) = (format!("/campaigns/{id}"), format!("/campaigns/{id}/status"));
+    world.until_get(&api, &status, "wave 1 is completed", |body| body["waits_for"][0]["kind"] == "operator").await;
+
+    let refused = api.send(Method::POST, &format!("{path}/rollback"), Some(&json!({}))).await.unwrap();
+    assert_eq!(refused.status.as_u16(), 422, "a reason is needed: {}", refused.body);
+    let begun = api.post(&format!("{path}/rollback"), &json!({"reason": "2.0.0 heats up"})).await.unwrap();
+    assert_eq!(begun["status"], "rolling_back", "{begun}");
+    let done = world.campaign_is(&api, &id, &["rolled_back"]).await;
+    let stays = u64::from(members(&api, &id, "phase=confirmed").await.len() as u32);
+    let counts = &done["status_counts"];
+    assert_eq!((&counts["rolled_back"], &counts["cancelled"]), (&json!(6 - stays), &json!(6)), "{done}");
+    assert_eq!((&done["rollbacks"], &done["progress_percent"]), (&json!(6 - stays), &json!(100.0)), "{done}");
+    assert_eq!((&done["rollback"]["mode"], &done["rollback"]["reason"]), (&json!("manual"), &json!("2.0.0 heats up")));
+    for member in members(&api, &id, "phase=confirmed").await {
+        let why = (&member["device_id"], &member["rollback_obstacle"]);
+        assert_eq!(why, (&json!("d-0"), &json!("firmware_unknown")), "{member}");
+    }
+    let versions = fleet.status().versions;
+    assert_eq!(versions.get("2.0.0").copied().unwrap_or(0), stays as usize, "{versions:?}");
+    assert!(fleet.status().working_peak <= 3, "{} devices at work at once", fleet.status().working_peak);
+    let list = api.get(&format!("/rollbacks?campaign_id={id}&count=true")).await.unwrap();
+    assert_eq!(list["total"], json!(6 - stays), "{list}");
+    let first = &list["items"][0];
+    assert_eq!((&first["reason"], &first["outcome"]), (&json!("2.0.0 heats up"), &json!("confirmed")), "{first}");
+    assert!(first["requested_by"].as_str().unwrap().starts_with("user:"), "{first}");
+
+    // What was missing is uploaded, and the rest goes back.
+    if stays > 0 {
+        world.firmware(&api, "0.9.0").await;
+        api.post(&format!("{path}/rollback"), &json!({"reason": "now it is there"})).await.unwrap();
+        world.until_get(&api, "/devices/d-0", "d-0 is back", |body| body["firmware_version"] == "0.9.0").await;
+        world.campaign_is(&api, &id, &["rolled_back"]).await;
+    }
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_gate_takes_the_fleet_back_by_itself() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    world.firmware(&api, "1.0.0").await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(12).into_iter().enumerate().map(|(n, device)| match n % 3 {
+        0 => DeviceSpec { behaviour: Behaviour { fail: true, ..device.behaviour }, ..device },
+        _ => device,
+    });
+    let fleet = world.online_fleet(&api, specs.collect()).await;
+    let wanted = json!({"auto_rollback": true, "gate_min_settled": 6, "waves": [{"percentage": 100}]});
+    let id = world.campaign(&api, &firmware, wanted).await;
+    let done = world.campaign_is(&api, &id, &["rolled_back"]).await;
+    assert_eq!(done["rollback"]["mode"], "automatic", "{done}");
+    assert_eq!(done["last_gate"]["rollback"], "begun", "{done}");
+    assert!(done["status_counts"]["rolled_back"].as_u64().unwrap() >= 1, "{done}");
+    let versions = fleet.status().versions;
+    assert_eq!(versions.get("2.0.0").copied().unwrap_or(0), 0, "nobody keeps it: {versions:?}");
+    let list = api.get("/rollbacks?mode=automatic&count=true").await.unwrap();
+    assert_eq!(list["total"], done["status_counts"]["rolled_back"], "{list}");
+    let history = api.get(&format!("/campaigns/{id}/history?limit=200")).await.unwrap();
+    let types: Vec<&str> =
+        history["items"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
+    let closed = types.iter().position(|kind| *kind == "campaign.gate_closed").unwrap();
+    assert_eq!(types[closed + 1], "campaign.rolling_back", "{types:?}");
+    assert_eq!(*types.last().unwrap(), "campaign.rolled_back");
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
