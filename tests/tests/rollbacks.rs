@@ -93,7 +93,7 @@ async fn a_campaign_that_is_half_done_goes_back() {
     let begun = api.post(&format!("{path}/rollback"), &json!({"reason": "2.0.0 heats up"})).await.unwrap();
     assert_eq!(begun["status"], "rolling_back", "{begun}");
     let done = world.campaign_is(&api, &id, &["rolled_back"]).await;
-    let stays = u64::from(members(&api, &id, "phase=confirmed").await.len() as u32);
+    let stays = members(&api, &id, "phase=confirmed").await.len() as u64;
     let counts = &done["status_counts"];
     assert_eq!((&counts["rolled_back"], &counts["cancelled"]), (&json!(6 - stays), &json!(6)), "{done}");
     assert_eq!((&done["rollbacks"], &done["progress_percent"]), (&json!(6 - stays), &json!(100.0)), "{done}");
@@ -103,7 +103,7 @@ async fn a_campaign_that_is_half_done_goes_back() {
         assert_eq!(why, (&json!("d-0"), &json!("firmware_unknown")), "{member}");
     }
     let versions = fleet.status().versions;
-    assert_eq!(versions.get("2.0.0").copied().unwrap_or(0), stays as usize, "{versions:?}");
+    assert_eq!(versions.get("2.0.0").copied().unwrap_or(0), stays, "{versions:?}");
     assert!(fleet.status().working_peak <= 3, "{} devices at work at once", fleet.status().working_peak);
     let list = api.get(&format!("/rollbacks?campaign_id={id}&count=true")).await.unwrap();
     assert_eq!(list["total"], json!(6 - stays), "{list}");
