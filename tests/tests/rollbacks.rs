@@ -32,7 +32,13 @@ async fn a_device_goes_back_to_what_it_ran_before() {
     assert_eq!(never, (409, "rollback_impossible".to_owned(), json!("never_ran")));
     let older = world.firmware(&api, "1.0.0").await;
     let order = json!({"reason": "2.0.0 loses its network"});
-    let rollback = api.post("/devices/d-0/rollback", &order).await.unwrap();
+    let keyed = async || {
+        let path = format!("{}/api/v1/devices/d-0/rollback", api.base());
+        let request = api.http().post(path).bearer_auth(api.token()).header("Idempotency-Key", "k").json(&order);
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let rollback = keyed().await;
+    assert_eq!(keyed().await["update_id"], rollback["update_id"], "the same request again");
     let names = (&rollback["kind"], &rollback["version"], &rollback["from_version"], &rollback["status"]);
     assert_eq!(names, (&json!("rollback"), &json!("1.0.0"), &json!("2.0.0"), &json!("rollback")), "{rollback}");
     let path = format!("/updates/{}", rollback["update_id"].as_str().unwrap());

@@ -136,7 +136,11 @@ async fn what_a_draft_cannot_do_is_said() {
     }
     let silent = api.post(&format!("{path}/resume"), json!({"accept_failures": true})).await;
     assert_eq!((silent.status.as_u16(), &silent.body["errors"][0]["field"]), (422, &json!("reason")));
-    for command in ["approve", "reject", "rollback"] {
+    let silent = api.post(&format!("{path}/rollback"), json!({})).await;
+    assert_eq!((silent.status.as_u16(), &silent.body["errors"][0]["field"]), (422, &json!("reason")));
+    let illegal = api.post(&format!("{path}/rollback"), json!({"reason": "r"})).await;
+    assert_eq!((illegal.status.as_u16(), illegal.problem()), (409, "illegal_in_state"));
+    for command in ["approve", "reject"] {
         assert_eq!(api.post(&format!("{path}/{command}"), Value::Null).await.status, 404, "{command}");
     }
     let cancelled = api.post(&format!("{path}/cancel"), json!({"reason": "never mind"})).await;

@@ -183,7 +183,7 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
 }
 
 /// Routes that other tests cover: they need a campaign under way, a second update, or a body that isn't JSON.
-const TOLD_ELSEWHERE: [&str; 11] = [
+const TOLD_ELSEWHERE: [&str; 13] = [
     "POST /firmware",
     "POST /devices/import",
     "PUT /devices/{device_id}/ota/update",
@@ -194,6 +194,8 @@ const TOLD_ELSEWHERE: [&str; 11] = [
     "POST /campaigns/{campaign_id}/resume",
     "POST /campaigns/{campaign_id}/cancel",
     "POST /campaigns/{campaign_id}/retry",
+    "POST /campaigns/{campaign_id}/rollback",
+    "POST /devices/{device_id}/rollback",
     "POST /campaigns/{campaign_id}/waves/{wave}/open",
 ];
 
