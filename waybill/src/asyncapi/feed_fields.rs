@@ -4,7 +4,7 @@
 pub(super) const ALWAYS: [&str; 3] = ["device_id", "update_id", "attempt"];
 
 /// Objects with names that are data.
-pub(super) const MAPS: [&str; 4] = ["attributes", "excluded", "tags", "versions"];
+pub(super) const MAPS: [&str; 5] = ["attributes", "excluded", "impossible", "tags", "versions"];
 
 /// The meaning of a field, the same in all events.
 pub(super) fn meaning(name: &str) -> Option<&'static str> {
@@ -44,6 +44,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("hardware_version", "As entered by the operator or reported by the device."),
     ("is_beta", "Whether the maker marks it as beta."),
     ("is_security_update", "Whether it fixes a security problem."),
+    ("impossible", "Devices that can't go back, counted by reason."),
     ("kind", "Update, rollback or activate."),
     ("manual", "Whether an operator opened the wave."),
     ("manufacturer", "As the operator entered it."),
@@ -61,7 +62,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("retry_at", "The earliest time of the next attempt."),
     ("rollback", "What happens to devices that have the version."),
     ("rollout_percentage", "The sample: per cent of the eligible devices."),
-    ("round", "How often the campaign was retried."),
+    ("rolled_back", "Devices that went back."),
+    ("round", "How often the campaign was retried or rolled back."),
     ("sample", "The devices under the new sample, in all and by wave."),
     ("settled", "Devices with an outcome that counts: confirmed and failed."),
     ("sha256", "Digest of the bytes, 64 hexadecimal digits."),
@@ -75,6 +77,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("to_version", "The version that the device runs now."),
     ("transport", "How the device is reached."),
     ("trial", "Whether the running version is on trial, not yet marked good."),
+    ("unreached", "Devices that could go back and did not come in time."),
     ("until", "End of the hold or deferral; absent if there is no end."),
     ("update_id", "`{device_id}~{ordinal}`."),
     ("update_type", "The kind of update, as the operator entered it."),
