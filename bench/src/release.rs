@@ -93,6 +93,7 @@ fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
         firmware_id,
         strategy: Strategy::Immediate,
         target_devices: vec![],
+        target_groups: vec![],
         target_filters: TargetFilters::default(),
         target_all: true,
         rollout_percentage: Percent::ALL,

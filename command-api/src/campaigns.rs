@@ -35,7 +35,7 @@ pub(crate) use get::{__path_get_campaign, get_campaign};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
 pub(crate) use members::{__path_campaign_devices, campaign_devices};
-pub(crate) use parts::Preconditions as PreconditionsSchema;
+pub(crate) use parts::{Preconditions as PreconditionsSchema, TargetFilters as TargetFiltersSchema};
 pub(crate) use preview::{
     __path_preview_campaign, __path_preview_new_campaign, preview_campaign, preview_new_campaign,
 };

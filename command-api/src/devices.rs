@@ -11,6 +11,7 @@ mod history;
 mod hold;
 mod import;
 pub(crate) mod key;
+mod known;
 mod list;
 mod model;
 
@@ -23,4 +24,5 @@ pub(crate) use get::{__path_get_device, get_device};
 pub(crate) use history::{__path_device_history, device_history};
 pub(crate) use hold::{__path_hold_device, __path_release_device, ReasonRequest, hold_device, release_device};
 pub(crate) use import::{__path_import_devices, import_devices};
+pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use domain::DeviceId;
 use domain::campaign::Violation;
-use domain::ids::RESERVED_DEVICE_IDS;
+use domain::ids::{RESERVED_DEVICE_IDS, RESERVED_GROUP_IDS};
 use domain::preconditions::Preconditions;
 use domain::values::{
     FIRMWARE_COMPONENT, LONG_TEXT_MAX_CHARS, TAGS_MAX, YEARS, is_component, is_short_text, is_usable_time,
     is_version_text,
 };
+use domain::{DeviceId, GroupId};
 
 use crate::http::{FieldError, Problem};
 
@@ -132,6 +132,14 @@ pub(crate) fn device_id(text: String) -> Result<DeviceId, Problem> {
         return Err(Problem::invalid("device_id", format!("{text:?} is reserved")));
     }
     DeviceId::new(text).map_err(|error| Problem::invalid("device_id", error.to_string()))
+}
+
+/// Checks a group id.
+pub(crate) fn group_id(text: String) -> Result<GroupId, Problem> {
+    if RESERVED_GROUP_IDS.contains(&text.as_str()) {
+        return Err(Problem::invalid("group_id", format!("{text:?} is reserved")));
+    }
+    GroupId::new(text).map_err(|error| Problem::invalid("group_id", error.to_string()))
 }
 
 /// `firmware_version` is another name for `versions.firmware`; both may be given if they agree.

@@ -19,6 +19,7 @@ mod download;
 mod feed;
 mod fields;
 mod firmware;
+mod groups;
 mod http;
 mod legacy_status;
 pub mod links;

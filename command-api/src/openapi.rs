@@ -43,8 +43,11 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         for operation in operations(item) {
             complete(operation, is_old_spelling(path));
         }
-        // The path names the deleted resource, so no body is required.
-        if let Some(RefOr::T(body)) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut()) {
+        // The path names the deleted resource, so no body is required; members are named in the body.
+        let is_needed = path.ends_with("/members");
+        if !is_needed
+            && let Some(RefOr::T(body)) = item.delete.as_mut().and_then(|operation| operation.request_body.as_mut())
+        {
             body.required = Some(Required::False);
         }
     }

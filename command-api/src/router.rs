@@ -14,7 +14,9 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe};
 use crate::state::App;
-use crate::{auth, campaigns, dead_letters, devices, download, feed, firmware, openapi, rollbacks, service, updates};
+use crate::{
+    auth, campaigns, dead_letters, devices, download, feed, firmware, groups, openapi, rollbacks, service, updates,
+};
 
 /// Largest body of an ordinary request, in bytes.
 const BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
@@ -39,6 +41,10 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(dead_letters::list_dead_letters))
         .routes(routes!(feed::list_consumers, feed::create_consumer))
         .routes(routes!(feed::get_consumer, feed::delete_consumer))
+        .routes(routes!(groups::list_groups, groups::create_group))
+        .routes(routes!(groups::get_group, groups::amend_group, groups::replace_group, groups::delete_group))
+        .routes(routes!(groups::group_members, groups::add_members, groups::remove_members))
+        .routes(routes!(groups::group_history))
         .routes(routes!(firmware::list_firmware))
         .routes(routes!(firmware::get_firmware, firmware::delete_firmware))
         .routes(routes!(firmware::firmware_download))

@@ -7,6 +7,7 @@ mod deletions;
 mod devices;
 mod downloads;
 mod examples;
+mod groups;
 mod health;
 mod imports;
 mod parameters;

@@ -4,6 +4,7 @@
 mod adjust;
 mod commands;
 mod events;
+mod filters;
 mod rules;
 mod spec;
 mod status;
@@ -24,7 +25,7 @@ pub use events::{
 pub use rules::Violation;
 pub use spec::{
     Advance, CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX,
-    TargetFilters, WAVES_MAX, WaveSpec,
+    TARGET_GROUPS_MAX, TargetFilters, WAVES_MAX, WaveSpec,
 };
 pub use status::CampaignStatus;
 

@@ -6,6 +6,7 @@ pub use crate::campaign::CampaignEvent;
 pub use crate::claim::ClaimEvent;
 pub use crate::device::DeviceEvent;
 pub use crate::firmware::FirmwareEvent;
+pub use crate::group::GroupEvent;
 pub use crate::ledger::LedgerEvent;
 pub use crate::plan::PlanEvent;
 
@@ -19,6 +20,7 @@ pub enum AnyEvent {
     Plan(PlanEvent),
     Ledger(LedgerEvent),
     Claim(ClaimEvent),
+    Group(GroupEvent),
 }
 
 /// The aggregate types and the event types each of them writes, with schema versions.
@@ -31,6 +33,7 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::plan::PlanChunk::TYPE, PlanEvent::TYPES),
         (crate::ledger::Ledger::TYPE, LedgerEvent::TYPES),
         (crate::claim::Claim::TYPE, ClaimEvent::TYPES),
+        (crate::group::Group::TYPE, GroupEvent::TYPES),
     ]
 }
 
@@ -54,6 +57,7 @@ pub fn ends(name: &str) -> Option<&'static str> {
         "campaign.finished" | "campaign.cancelled" | "campaign.deleted" => Some("the campaign"),
         "device.decommissioned" => Some("the device's service"),
         "firmware.deleted" => Some("the firmware"),
+        "group.deleted" => Some("the group"),
         _ => None,
     }
 }

@@ -15,10 +15,15 @@ use crate::version::without_v;
 pub const TENANT_ID_MAX_BYTES: usize = 32;
 /// Longest device id, in bytes.
 pub const DEVICE_ID_MAX_BYTES: usize = 64;
+/// Longest group id, in bytes.
+pub const GROUP_ID_MAX_BYTES: usize = 64;
 /// Longest actor, in bytes.
 pub const ACTOR_MAX_BYTES: usize = 128;
 /// Device ids that name routes of the API and can't name devices.
 pub const RESERVED_DEVICE_IDS: [&str; 6] = ["bulk", "import", "export", "sync", "preview", "search"];
+
+/// Group ids that name routes of the API and can't name groups.
+pub const RESERVED_GROUP_IDS: [&str; 6] = RESERVED_DEVICE_IDS;
 
 /// A text that is not a valid id of this kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +128,18 @@ text_id!(
         DEVICE_ID_MAX_BYTES,
         |b| b.is_ascii_alphanumeric(),
         |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-')
+    )
+);
+text_id!(
+    /// A group of devices, unique in its tenant: `[A-Za-z0-9][A-Za-z0-9_-]{0,63}`, case-sensitive.
+    GroupId,
+    "group id",
+    "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    |text| all_bytes(
+        text,
+        GROUP_ID_MAX_BYTES,
+        |b| b.is_ascii_alphanumeric(),
+        |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')
     )
 );
 text_id!(
@@ -231,6 +248,7 @@ mod tests {
         for bad in ["", "a.b", "a/b", "a+b", "#", "*", ">", "a b", "-a", "é", "a\u{0}"] {
             assert!(DeviceId::new(bad).is_err(), "{bad:?}");
             assert!(TenantId::new(bad).is_err(), "{bad:?}");
+            assert!(GroupId::new(bad).is_err(), "{bad:?}");
         }
         assert!(DeviceId::new("AA:BB:CC:00_1-2").is_ok());
         assert!(DeviceId::new("x".repeat(65)).is_err());

@@ -11,6 +11,7 @@ pub mod decider;
 pub mod device;
 pub mod events;
 pub mod firmware;
+pub mod group;
 pub mod ids;
 pub mod key;
 pub mod ledger;
@@ -26,7 +27,7 @@ pub mod version;
 mod words;
 
 pub use decider::{CommandOf, Decider, Timed};
-pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, TenantId, UpdateId};
+pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, GroupId, TenantId, UpdateId};
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;

@@ -79,6 +79,13 @@ rejections! {
     WaveNotDue { wave: u16, open_wave: u16, reason: String } => Conflict, "wave_not_due", "{reason}";
     PlanMismatch => Conflict, "plan_mismatch", "the plan is not the one that was requested";
 
+    GroupUnknown => Unknown, "group_unknown", "no such group";
+    GroupExists => Conflict, "group_exists", "a group with this id exists with other data";
+    GroupInUse { campaigns: Vec<CampaignId> } => Conflict, "group_in_use", "campaigns under way target the group: {}" (listed(.campaigns));
+    GroupIsDynamic => Conflict, "group_is_dynamic", "the group is dynamic: its filter says which devices are members";
+    GroupIsStatic => Conflict, "group_is_static", "the group is static: it lists its members and has no filter";
+    GroupFull { members: u32, members_max: u32 } => Conflict, "group_full", "the group would have {members} members, more than {members_max}";
+
     StaleView => Conflict, "stale_view", "slots were granted after the view was read";
     NoFreeSlots => Conflict, "no_free_slots", "the campaign has no free slots";
     ClaimTaken { owner: String } => Conflict, "claim_taken", "the value already belongs to {owner}";

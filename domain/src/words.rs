@@ -24,6 +24,7 @@ macro_rules! words {
 use crate::campaign::{CampaignStatus, Strategy};
 use crate::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, WaitReason};
 use crate::firmware::{FirmwareStatus, UpdateType};
+use crate::group::GroupKind;
 use crate::rollback::Obstacle;
 use crate::values::{Priority, Transport};
 
@@ -32,6 +33,7 @@ words!(
     CodeClass,
     Exclusion,
     FirmwareStatus,
+    GroupKind,
     Lifecycle,
     Obstacle,
     Outcome,
@@ -61,6 +63,7 @@ mod tests {
         agrees(CodeClass::all(), CodeClass::word);
         agrees(Exclusion::all(), Exclusion::word);
         agrees(FirmwareStatus::all(), FirmwareStatus::word);
+        agrees(GroupKind::all(), GroupKind::word);
         agrees(Lifecycle::all(), Lifecycle::word);
         agrees(Outcome::all(), Outcome::word);
         agrees(Priority::all(), Priority::word);

@@ -48,6 +48,7 @@ const AGGREGATES: &[Labels] = &[
     &[("aggregate", "campaign_plan")],
     &[("aggregate", "rollout_ledger")],
     &[("aggregate", "claim")],
+    &[("aggregate", "group")],
 ];
 
 const METRICS: [Metric; 6] = [

@@ -1,7 +1,7 @@
 //! Records with their events decoded, as models apply them.
 
 use chrono::{DateTime, Utc};
-use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent};
 use event_store::{RawRecord, Record, RecordRef, StoreError};
 
 use crate::db::DbError;
@@ -13,6 +13,7 @@ pub(crate) enum Events {
     Campaign(Vec<CampaignEvent>),
     Plan(Vec<PlanEvent>),
     Ledger(Vec<LedgerEvent>),
+    Group(Vec<GroupEvent>),
     /// Claims change no read model. They are decoded to find events that this program doesn't know.
     Claim,
 }
@@ -51,6 +52,7 @@ impl Decoded {
             "campaign" => Events::Campaign(record.decode_events(raw.position)?),
             "campaign_plan" => Events::Plan(record.decode_events(raw.position)?),
             "rollout_ledger" => Events::Ledger(record.decode_events(raw.position)?),
+            "group" => Events::Group(record.decode_events(raw.position)?),
             "claim" => {
                 record.decode_events::<ClaimEvent>(raw.position)?;
                 Events::Claim

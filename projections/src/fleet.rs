@@ -9,6 +9,7 @@ mod device_now;
 mod device_row;
 pub mod devices;
 pub mod firmware;
+pub mod groups;
 pub mod history;
 mod pauses;
 pub mod preconditions;
@@ -28,10 +29,11 @@ use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 8] = [
+const TABLE_GROUPS: [&[&str]; 9] = [
     devices::TABLES,
     history::TABLES,
     firmware::TABLES,
+    groups::TABLES,
     updates::TABLES,
     campaigns::TABLES,
     rollout::TABLES,
@@ -65,7 +67,7 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Claim => false,
+            Events::Claim | Events::Group(_) => false,
         }
     }
 
@@ -74,6 +76,7 @@ impl ReadModel for FleetModel {
         history::apply(connection, batch, &mut devices).await?;
         devices::apply(batch, &mut devices);
         firmware::apply_all(connection, batch).await?;
+        groups::apply_all(connection, batch).await?;
         campaigns::apply_all(connection, batch).await?;
         rollout::apply(connection, batch, &mut devices).await?;
         versions::apply(connection, &devices).await?;

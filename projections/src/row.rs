@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
+use domain::group::GroupKind;
 use domain::values::{Priority, Transport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,6 +144,7 @@ words!(
     CampaignStatus,
     CodeClass,
     Exclusion,
+    GroupKind,
     Lifecycle,
     Outcome,
     Priority,

@@ -18,6 +18,7 @@ mod field_failures;
 mod flooding;
 mod frozen;
 mod full;
+mod groups;
 mod isolation;
 mod mistakes;
 mod operations;

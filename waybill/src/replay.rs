@@ -9,6 +9,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use domain::campaign::Campaign;
 use domain::device::Device;
 use domain::firmware::Firmware;
+use domain::group::Group;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
 use event_store::position::{InvalidPosition, WrittenPosition};
@@ -30,7 +31,7 @@ const NATS_TIMEOUT: Duration = Duration::from_secs(5);
 /// What to replay and how far.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// One aggregate: `device/ID`, `firmware/ID`, `campaign/ID`, `rollout_ledger/ID`, `campaign_plan/PLAN-INDEX`, `claim/ID`
+    /// One aggregate: `device/ID`, `firmware/ID`, `campaign/ID`, `group/ID`, `rollout_ledger/ID`, `campaign_plan/PLAN-INDEX`, `claim/ID`
     #[arg(long, value_name = "TYPE/ID", conflicts_with = "campaign")]
     pub aggregate: Option<String>,
     /// All events of one campaign: its own, its plan, its grants, its devices' updates
@@ -127,6 +128,9 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
         "firmware" | "campaign" | "rollout_ledger" => {
             id.parse::<uuid::Uuid>()?;
         }
+        "group" => {
+            id.parse::<domain::GroupId>()?;
+        }
         "campaign_plan" => {
             let (plan, index) = id.rsplit_once('-').context("a plan chunk is PLAN-INDEX")?;
             plan.parse::<uuid::Uuid>()?;
@@ -137,7 +141,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is not an aggregate type; the types are device, firmware, campaign, rollout_ledger, campaign_plan, claim"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim"
         ),
     }
     Ok(())
@@ -330,6 +334,7 @@ async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Ent
         "device" => of::<Device>(db, key, entries).await,
         "firmware" => of::<Firmware>(db, key, entries).await,
         "campaign" => of::<Campaign>(db, key, entries).await,
+        "group" => of::<Group>(db, key, entries).await,
         "rollout_ledger" => of::<Ledger>(db, key, entries).await,
         other => stateless(other),
     }
@@ -341,6 +346,7 @@ async fn state(store: &EventStore, key: &AggregateKey, at: Option<At>) -> Result
         "device" => state_of::<Device>(store, key, at, key.id.parse()?).await,
         "firmware" => state_of::<Firmware>(store, key, at, key.id.parse()?).await,
         "campaign" => state_of::<Campaign>(store, key, at, key.id.parse()?).await,
+        "group" => state_of::<Group>(store, key, at, key.id.parse()?).await,
         "rollout_ledger" => state_of::<Ledger>(store, key, at, key.id.parse()?).await,
         other => stateless(other),
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::model::{CampaignBody, location};
 use super::spec::CampaignRequest;
-use super::targets::known_targets;
+use super::targets::{groups_exist, known_targets};
 use crate::auth::{Caller, Operator};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -64,6 +64,7 @@ pub(crate) struct CloneRequest {
     params(CampaignPath, CommandHeaders),
     responses(
         (status = 201, body = WithPosition<CampaignBody>),
+        (status = 409, description = "A target group was deleted", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The original's end has passed, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -83,6 +84,7 @@ pub(crate) async fn clone_campaign(
         spec.name = Sealed::Plain(name);
     }
     spec.ends_at = wanted.ends_at.or(spec.ends_at);
+    groups_exist(&app, &caller, &spec).await?;
     create(&app, &caller, &envelope, spec, wanted.reason).await
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct WaveRequest {
     advance: String,
 }
 
-/// Which devices a campaign targets. All given filters must match.
+/// Which devices a campaign targets or a dynamic group has. All given filters must match.
 #[derive(ToSchema)]
 #[schema(example = json!({"device_type": "smart_frame", "firmware_version": "<2.0.0", "tags": {"site": "north"}}))]
 #[expect(dead_code, reason = "describes the domain's `TargetFilters`")]
@@ -62,6 +62,7 @@ pub(crate) struct Preconditions {
 #[expect(dead_code, reason = "describes `CampaignSpec` as replies show it")]
 pub(crate) struct CampaignSettings {
     target_devices: Option<Vec<String>>,
+    target_groups: Option<Vec<String>>,
     target_filters: Option<TargetFilters>,
     target_all: bool,
     rollout_percentage: u8,

@@ -17,7 +17,7 @@ use super::members::left_out;
 use super::preview_body::{PreviewBody, PreviewDevice};
 use super::preview_plan::{EntryFilter, Wanted};
 use super::spec::CampaignRequest;
-use super::targets::known_targets;
+use super::targets::{groups_exist, known_targets};
 use crate::auth::{Caller, Viewer};
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -81,7 +81,7 @@ pub(crate) async fn preview_new_campaign(
     params(CampaignPath, PreviewFilters, PageParams),
     responses(
         (status = 200, body = PreviewBody),
-        (status = 409, description = "Planning has begun, the campaign's end or its firmware is gone, or the devices have changed since the first page", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Planning has begun, the campaign's end its firmware or a target group is gone, or the devices have changed since the first page", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -97,6 +97,7 @@ pub(crate) async fn preview_campaign(
     let id = path.campaign_id;
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
     let spec = startable(&loaded.aggregate)?.clone();
+    groups_exist(&app, &caller, &spec).await?;
     let seed = spec.seed(id);
     preview(&app, &caller, Some(id), spec, seed, filters, min_position, paging).await
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
 use domain::preconditions::Preconditions;
 use domain::values::{Percent, Priority, Threshold};
-use domain::{DeviceId, FirmwareId, Sealed};
+use domain::{DeviceId, FirmwareId, GroupId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -43,6 +43,10 @@ pub(crate) struct CampaignRequest {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     target_devices: Vec<DeviceId>,
+    /// Groups whose members are targets beside `target_devices`, up to 100. Who the members are is decided when the campaign is planned.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    target_groups: Vec<GroupId>,
     #[schema(value_type = Option<parts::TargetFilters>)]
     target_filters: Option<TargetFilters>,
     target_all: Option<bool>,
@@ -103,9 +107,6 @@ pub(crate) struct CampaignRequest {
     pub(super) reason: Option<String>,
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
-    target_groups: Option<Value>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
     jitter_seconds: Option<Value>,
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
@@ -142,6 +143,7 @@ impl CampaignRequest {
             firmware_id: self.firmware_id,
             strategy: self.deployment_strategy,
             target_devices: self.target_devices,
+            target_groups: self.target_groups,
             target_filters: self.target_filters.unwrap_or_default(),
             target_all: self.target_all.unwrap_or(false),
             rollout_percentage: self.rollout_percentage.unwrap_or(Percent::ALL),
@@ -181,7 +183,6 @@ impl CampaignRequest {
             checks.fail("deployment_strategy", format!("{word} is not available in this version"));
         }
         let unavailable = [
-            ("target_groups", &self.target_groups),
             ("jitter_seconds", &self.jitter_seconds),
             ("scheduled_start", &self.scheduled_start),
             ("requires_approval", &self.requires_approval),
@@ -328,7 +329,7 @@ mod tests {
     #[test]
     fn the_specification_in_replies_is_described() {
         let full = json!({
-            "target_devices": ["d-1"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
+            "target_devices": ["d-1"], "target_groups": ["hall-3"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
             "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
         });
         let mut spec = request(full).unwrap();
@@ -351,7 +352,8 @@ mod tests {
             (json!({"canary_size": 5}), "canary_size"),
             (json!({"deployment_strategy": "canary", "canary_size": 5, "canary_percentage": 5}), "canary_size"),
             (json!({"deployment_strategy": "canary", "canary_size": 0}), "canary_size"),
-            (json!({"target_groups": ["g"]}), "target_groups"),
+            (json!({"target_groups": ["a.b"]}), "target_groups[0]"),
+            (json!({"target_groups": vec!["g"; 101]}), "target_groups"),
             (json!({"requires_approval": true}), "requires_approval"),
             (json!({"scheduled_start": "2030-01-01T00:00:00Z"}), "scheduled_start"),
             (json!({"jitter_seconds": 5}), "jitter_seconds"),

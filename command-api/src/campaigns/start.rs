@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::targets::groups_exist;
 use super::warnings::warnings;
 use crate::auth::{Caller, Operator};
 use crate::devices::ReasonRequest;
@@ -59,7 +60,7 @@ pub(crate) struct Started {
 /// Start a campaign
 ///
 /// Waits up to 5 s for the plan. A campaign without matching devices gets a warning and ends at once. 409 `campaign_over` if the draft's
-/// own end has passed; 503 without PostgreSQL. Needs role operator.
+/// own end has passed, `target_group_gone` if a group that it targets was deleted; 503 without PostgreSQL. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -161,6 +162,7 @@ async fn start_command(
         return Ok(CampaignCommand::Start { plan, firmware: Box::new(firmware.clone()) });
     }
     let firmware = Box::new(usable_firmware(app, caller, spec.firmware_id).await?);
+    groups_exist(app, caller, spec).await?;
     let version = loaded.version.to_string();
     let plan = name_based_uuid(&["plan", caller.tenant.as_str(), &id.to_string(), &version]);
     Ok(CampaignCommand::Start { plan, firmware })

@@ -126,7 +126,8 @@ pub(crate) async fn register_device(
     if let (Err(problem), Some(id)) = (&outcome, &chosen)
         && problem.status().is_client_error()
     {
-        key::release(&app, &caller, &envelope, id).await;
+        let device = Key::<Device>::new(&caller.tenant, id);
+        key::release(&app, &caller, &envelope, &device, id.to_string()).await;
     }
     let (id, done) = outcome?;
     Ok(done.reply_created(DeviceBody::done(&id, &done), location(&id)))

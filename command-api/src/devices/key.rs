@@ -4,7 +4,7 @@
 
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::device::Device;
-use domain::{DeviceId, Key, Rejection};
+use domain::{Decider, DeviceId, Key, Rejection};
 use event_store::{CommandHash, ExecuteError};
 
 use crate::auth::Caller;
@@ -21,8 +21,8 @@ pub(super) async fn claim(app: &App, caller: &Caller, envelope: &Envelope, id: &
     make(app, caller, envelope, &key, id.to_string()).await
 }
 
-/// Refuses a key that belongs to a device whose id a client chose.
-pub(super) async fn is_free(app: &App, caller: &Caller, envelope: &Envelope) -> Result<(), Problem> {
+/// Refuses a key that belongs to a device or a group whose id a client chose.
+pub(crate) async fn is_free(app: &App, caller: &Caller, envelope: &Envelope) -> Result<(), Problem> {
     let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
     match app.store.load_fresh(&key).await?.aggregate.owner() {
         Some(_) => Err(ExecuteError::CommandIdReused.into()),
@@ -58,19 +58,25 @@ pub(crate) async fn claim_for(app: &App, caller: &Caller, envelope: &Envelope, o
     make(app, caller, envelope, &key, owner).await
 }
 
-/// Releases the key after a refusal, unless the device has stored this very request.
-pub(super) async fn release(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) {
+/// Releases the key after a refusal, unless the aggregate has stored this very request.
+pub(crate) async fn release<A: Decider>(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    refused: &Key<A>,
+    owner: String,
+) {
     let Some(key) = claim_of(caller, envelope) else { return };
     let outcome = async {
-        let device = app.store.load_fresh(&Key::<Device>::new(&caller.tenant, id)).await?;
-        if envelope.dry_run || envelope.is_stored(caller, &device) {
+        let aggregate = app.store.load_fresh(refused).await?;
+        if envelope.dry_run || envelope.is_stored(caller, &aggregate) {
             return Ok(());
         }
-        let command = ClaimCommand::Release { owner: id.to_string() };
+        let command = ClaimCommand::Release { owner };
         app.store.execute(&key, envelope.bare_request(caller, command)).await.map(drop)
     };
     if let Err(error) = outcome.await {
-        tracing::warn!(device.id = %id, %error, "the idempotency key of a refused request could not be released");
+        tracing::warn!(aggregate = %refused.raw(), %error, "the idempotency key of a refused request could not be released");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use domain::GroupId;
 use domain::version::VersionRequirement;
 use projections::FLEET;
 use projections::devices::DeviceFilter;
@@ -11,7 +12,7 @@ use utoipa::IntoParams;
 use super::model::DeviceBody;
 use crate::auth::Viewer;
 use crate::http::problem::ProblemBody;
-use crate::http::query::includes_deleted;
+use crate::http::query::{includes_deleted, refused};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
@@ -34,6 +35,8 @@ pub(crate) struct DeviceFilters {
     device_type: Option<String>,
     device_model: Option<String>,
     hardware_version: Option<String>,
+    /// Id of a group: the members of a static one, the devices that match the filter of a dynamic one.
+    group: Option<String>,
     /// Prefix of the id or name; case is ignored (beyond ASCII as far as PostgreSQL's locale knows).
     q: Option<String>,
     /// `key:value`, repeatable; all must match.
@@ -99,10 +102,16 @@ impl DeviceFilters {
             device_type: self.device_type,
             device_model: self.device_model,
             hardware_version: self.hardware_version,
+            group: None,
+            matching: None,
             prefix: self.q,
             decommissioned: self.decommissioned || includes_deleted(self.include.as_deref())?,
         })
     }
+}
+
+fn group_id(text: String) -> Result<GroupId, Problem> {
+    GroupId::new(text).map_err(|error| refused("group", &error.to_string()))
 }
 
 /// List devices
@@ -118,14 +127,19 @@ impl DeviceFilters {
 pub(crate) async fn list_devices(
     State(app): State<App>,
     Viewer(caller): Viewer,
-    Filters(filters): Filters<DeviceFilters>,
+    Filters(mut filters): Filters<DeviceFilters>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<DeviceBody>>, Problem> {
-    let filter = filters.into_filter()?;
+    let group = filters.group.take().map(group_id).transpose()?;
+    let mut filter = filters.into_filter()?;
     let after = paging.keys::<1>()?.map(|[id]| id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
+    if let Some(group) = group {
+        let row = projections::groups::get(&mut tx, &group).await?;
+        filter.group = Some(row.ok_or_else(|| refused("group", "there is no such group"))?);
+    }
     let page = projections::devices::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DeviceBody::from)))
 }

@@ -67,7 +67,8 @@ pub(crate) struct DeviceBody {
     signal_strength: Option<i64>,
     /// Percent
     battery_level: Option<i64>,
-    groups: Vec<String>,
+    /// Ids of the static groups that it is a member of. Null in replies to commands and of earlier times.
+    groups: Option<Vec<String>>,
     /// The update that has begun and not ended.
     current_update: Option<UpdateLink>,
     /// Waiting updates, by ordinal.
@@ -114,7 +115,7 @@ impl DeviceBody {
             last_seen: None,
             signal_strength: None,
             battery_level: None,
-            groups: vec![],
+            groups: None,
             current_update: device.live().map(|update| UpdateLink::new(id.as_str(), update.ordinal)),
             waiting_updates: waiting.map(|update| UpdateLink::new(id.as_str(), update.ordinal)).collect(),
             version: device.version,
@@ -165,7 +166,7 @@ impl From<DeviceView> for DeviceBody {
             last_seen: view.last_seen,
             signal_strength: view.signal_strength,
             battery_level: view.battery_level,
-            groups: vec![],
+            groups: Some(view.groups),
             version: row.version,
             registered_at: Some(row.registered_at),
         }

@@ -46,6 +46,12 @@ pub(crate) struct BulkItem {
     error: Option<BulkError>,
 }
 
+impl BulkItem {
+    pub(crate) fn is_refused(&self) -> bool {
+        self.error.is_some()
+    }
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkError {
     #[serde(rename = "type")]
@@ -89,7 +95,7 @@ impl Outcome {
         self.result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
     }
 
-    fn item(self, index: usize) -> BulkItem {
+    pub(crate) fn item(self, index: usize) -> BulkItem {
         let Self { id, row, result } = self;
         match result {
             Ok(Accepted { status, update_id, .. }) => {
@@ -125,7 +131,7 @@ pub(crate) async fn reply(
         _ => None,
     };
     let items: Vec<BulkItem> = outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
-    let failed = items.iter().filter(|item| item.error.is_some()).count();
+    let failed = items.iter().filter(|item| item.is_refused()).count();
     let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
     let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
     Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))

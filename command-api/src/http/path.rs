@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::{CampaignId, DeviceId, FirmwareId, UpdateId};
+use domain::{CampaignId, DeviceId, FirmwareId, GroupId, UpdateId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -52,6 +52,13 @@ pub(crate) struct UpdatePath {
 pub(crate) struct FirmwarePath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) firmware_id: FirmwareId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct GroupPath {
+    #[param(value_type = String, example = "hall-3")]
+    pub(crate) group_id: GroupId,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -88,6 +88,13 @@ impl MinPosition {
     }
 }
 
+/// Waits until the named read models have applied everything that is stored now, by anyone.
+pub(crate) async fn wait_for_the_end(app: &App, read_models: &[&str]) -> Result<(), Problem> {
+    app.db.ping().await?;
+    let head = app.store.log().info().await?.last_sequence;
+    app.projections.wait_for(read_models, head, WAIT_MAX).await.map_err(behind)
+}
+
 /// Asks the log only if the read models haven't reached the position yet, so the log may be down.
 async fn wait_for_written(app: &App, written: WrittenPosition, read_models: &[&str]) -> Result<(), Problem> {
     same_log(app, written).await?;

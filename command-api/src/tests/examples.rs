@@ -149,6 +149,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
     api.device("d-1").await;
     let order = json!({"firmware_id": rollout.firmware});
     assert_eq!(api.post("/devices/d-1/update", order).await.status, 201);
+    assert_eq!(api.post("/groups", json!({"group_id": "hall-3", "name": "Hall 3"})).await.status, 201);
     let doc = description();
     let mut tried = 0;
     for (path, item) in doc["paths"].as_object().unwrap() {
@@ -165,6 +166,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
                 .replace("{device_id}", "d-1")
                 .replace("{campaign_id}", &rollout.id)
                 .replace("{firmware_id}", &rollout.firmware)
+                .replace("{group_id}", "hall-3")
                 .replace("{update_id}", "d-1~1")
                 .replace("{wave}", "2");
             let parameters = operation["parameters"].as_array();

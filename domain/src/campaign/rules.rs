@@ -2,25 +2,24 @@
 
 use chrono::{DateTime, Utc};
 
-use super::spec::{CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, TARGET_DEVICES_MAX, TargetFilters, WAVES_MAX};
+use super::spec::{CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, WAVES_MAX};
 use crate::rejection::Rejection;
 use crate::values::{
-    LONG_TEXT_MAX_CHARS, MINUTES_MAX, Percent, SHORT_TEXT_MAX_CHARS, TAGS_MAX, YEARS, is_short_text, is_usable_time,
+    LONG_TEXT_MAX_CHARS, MINUTES_MAX, Percent, SHORT_TEXT_MAX_CHARS, YEARS, is_short_text, is_usable_time,
 };
-use crate::version::VersionRequirement;
 
 /// A field, and the reason why its value is refused.
 pub type Violation = (String, String);
 
 #[derive(Default)]
-struct Violations(Vec<Violation>);
+pub(super) struct Violations(pub(super) Vec<Violation>);
 
 impl Violations {
-    fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+    pub(super) fn add(&mut self, field: impl Into<String>, reason: impl Into<String>) {
         self.0.push((field.into(), reason.into()));
     }
 
-    fn short(&mut self, field: impl Into<String>, text: Option<&str>) {
+    pub(super) fn short(&mut self, field: impl Into<String>, text: Option<&str>) {
         if text.is_some_and(|text| !is_short_text(text)) {
             self.add(field, format!("1 to {SHORT_TEXT_MAX_CHARS} characters without control characters"));
         }
@@ -89,28 +88,17 @@ impl CampaignSpec {
     }
 
     fn targets(&self, found: &mut Violations) {
-        if self.target_devices.is_empty() && self.target_filters.is_empty() && !self.target_all {
-            found.add("target_devices", "no target: give target_devices, target_filters or target_all");
+        let is_named = !self.target_devices.is_empty() || !self.target_groups.is_empty();
+        if !is_named && self.target_filters.is_empty() && !self.target_all {
+            found.add("target_devices", "no target: give target_devices, target_groups, target_filters or target_all");
         }
         if self.target_devices.len() > TARGET_DEVICES_MAX {
             found.add("target_devices", format!("more than {TARGET_DEVICES_MAX}"));
         }
-        let TargetFilters { device_type, device_model, hardware_version, firmware_version, tags } =
-            &self.target_filters;
-        found.short("target_filters.device_type", device_type.as_deref());
-        found.short("target_filters.device_model", device_model.as_deref());
-        found.short("target_filters.hardware_version", hardware_version.as_deref());
-        if let Some(Err(reason)) = firmware_version.as_deref().map(VersionRequirement::parse) {
-            found.add("target_filters.firmware_version", reason);
+        if self.target_groups.len() > TARGET_GROUPS_MAX {
+            found.add("target_groups", format!("more than {TARGET_GROUPS_MAX}"));
         }
-        if tags.len() > TAGS_MAX {
-            found.add("target_filters.tags", format!("at most {TAGS_MAX}"));
-        }
-        for (key, value) in tags.iter().take(TAGS_MAX) {
-            for text in [key, value] {
-                found.short(format!("target_filters.tags.{key}"), Some(text));
-            }
-        }
+        found.0.extend(self.target_filters.violations("target_filters"));
     }
 
     fn wave_rules(&self, found: &mut Violations) {

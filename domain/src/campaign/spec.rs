@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::ids::{DeviceId, FirmwareId};
+use crate::ids::{DeviceId, FirmwareId, GroupId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
 use crate::values::{Percent, Priority, Threshold};
@@ -15,6 +15,8 @@ use crate::values::{Percent, Priority, Threshold};
 pub const WAVES_MAX: usize = 100;
 /// Most devices that a campaign can name one by one.
 pub const TARGET_DEVICES_MAX: usize = 10_000;
+/// Most groups that a campaign can target.
+pub const TARGET_GROUPS_MAX: usize = 100;
 /// Most updates of one campaign at a time.
 pub const CONCURRENT_MAX: u32 = 100_000;
 /// Most retries of one update.
@@ -105,6 +107,9 @@ pub struct CampaignSpec {
     pub strategy: Strategy,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_devices: Vec<DeviceId>,
+    /// Their members are targets beside `target_devices`. Which devices these are is resolved when the campaign is planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_groups: Vec<GroupId>,
     #[serde(default, skip_serializing_if = "TargetFilters::is_empty")]
     pub target_filters: TargetFilters,
     #[serde(default)]

@@ -32,6 +32,7 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         firmware_id: FirmwareId(Uuid::from_u128(1)),
         strategy: Strategy::Staged,
         target_devices: vec![],
+        target_groups: vec![],
         target_filters: TargetFilters::default(),
         target_all: true,
         rollout_percentage: Percent::ALL,

@@ -75,6 +75,7 @@ fn type_name(event: &AnyEvent) -> String {
         AnyEvent::Plan(event) => of(event),
         AnyEvent::Ledger(event) => of(event),
         AnyEvent::Claim(event) => of(event),
+        AnyEvent::Group(event) => of(event),
     }
 }
 
@@ -93,7 +94,7 @@ fn catalogue_document() -> String {
         "# Events\n\nEvery event of the log: its stable name, the schema version written today, the aggregate that writes it and \
          what it means.\nGenerated from `domain`; `WAYBILL_REGENERATE=1 cargo test -p domain` writes it again. The JSON of each \
          is in `domain/golden/`.\n\n*In FEED*: the event is in the public feed, in the words of [feed.md](feed.md). *Ends*: nothing \
-         follows but what is said late, a retry of the campaign, or the same device or firmware registered again.\n\n\
+         follows but what is said late, a retry of the campaign, or the same device, firmware or group registered again.\n\n\
          | event | schema | aggregate | in FEED | ends | meaning |\n|---|---|---|---|---|---|\n",
     );
     for (aggregate, types) in catalogue() {

@@ -217,6 +217,12 @@ pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {
     }
 }
 
+/// Statuses in which a campaign neither works nor is about to.
+pub(crate) fn words_not_under_way() -> Vec<&'static str> {
+    let is_idle = |status: &CampaignStatus| status.is_terminal() || *status == CampaignStatus::Draft;
+    CampaignStatus::all().filter(is_idle).map(CampaignStatus::word).collect()
+}
+
 /// Which campaigns to list.
 #[derive(Debug, Clone, Default)]
 pub struct CampaignFilter {

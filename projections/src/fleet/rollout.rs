@@ -30,6 +30,7 @@ use sqlx::PgConnection;
 pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
+pub(crate) use planning::snapshot_position;
 pub use planning::{plan_candidates, preview_candidates};
 pub use policy_view::{
     TakenBack, Unseen, View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, rollback,

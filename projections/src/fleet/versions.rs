@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::TenantId;
 use domain::device::Lifecycle;
 use sqlx::PgConnection;
 
@@ -80,4 +81,10 @@ fn add<'a>(changes: &mut BTreeMap<[&'a str; 3], (i64, i64)>, device: &'a DeviceR
 pub(crate) async fn of_component(tx: &mut ReadTx, component: &str) -> Result<Vec<String>, DbError> {
     let sql = "SELECT version FROM device_version_counts WHERE component = $1 ORDER BY 1 LIMIT $2";
     Ok(sqlx::query_scalar(sql).bind(component).bind(VERSIONS_MAX).fetch_all(&mut *tx.0).await?)
+}
+
+/// The same for a query that sees all tenants, without a bound: planning must not leave out a device.
+pub(crate) async fn of_tenant(tx: &mut ReadTx, tenant: &TenantId, component: &str) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT version FROM device_version_counts WHERE tenant = $1 AND component = $2 ORDER BY 1";
+    Ok(sqlx::query_scalar(sql).bind(tenant.as_str()).bind(component).fetch_all(&mut *tx.0).await?)
 }

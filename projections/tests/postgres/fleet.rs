@@ -349,7 +349,7 @@ pub(crate) fn request(firmware: &FirmwareSnapshot) -> UpdateRequest {
     }
 }
 
-fn spec(firmware_id: FirmwareId) -> CampaignSpec {
+pub(crate) fn spec(firmware_id: FirmwareId) -> CampaignSpec {
     let percent = |value| Percent::new(value).unwrap();
     let threshold = |value| Threshold::new(value).unwrap();
     CampaignSpec {
@@ -358,6 +358,7 @@ fn spec(firmware_id: FirmwareId) -> CampaignSpec {
         firmware_id,
         strategy: Strategy::Staged,
         target_devices: vec![],
+        target_groups: vec![],
         target_filters: TargetFilters::default(),
         target_all: true,
         rollout_percentage: Percent::ALL,

@@ -7,6 +7,7 @@ mod campaigns;
 mod downloads;
 mod endings;
 mod fleet;
+mod groups;
 mod isolation;
 mod lists;
 mod owners;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
+use crate::fleet::groups::targets::{self, NAMED_DEVICES};
 use crate::row::parse;
 
 const SQL: &str = "
@@ -22,7 +23,7 @@ SELECT t.device_id, t.device_model, t.hardware_version, t.firmware_version, t.ve
                AND u.component = $6) AS moving
 FROM devices t
 WHERE t.tenant = $1
-  AND ($2::text[] = '{}' OR t.device_id = ANY ($2))
+  {named}
   AND ($3::text IS NULL OR t.device_type = $3)
   AND ($4::text IS NULL OR t.device_model = $4)
   AND ($5::text IS NULL OR t.hardware_version = $5)
@@ -63,7 +64,8 @@ pub async fn preview_candidates(
     Ok((candidates.len() <= devices_max).then_some((candidates, position)))
 }
 
-async fn snapshot_position(tx: &mut ReadTx) -> Result<u64, DbError> {
+/// The position that all rows of a snapshot are at.
+pub(crate) async fn snapshot_position(tx: &mut ReadTx) -> Result<u64, DbError> {
     let position: Option<i64> = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
         .bind(crate::FLEET)
         .fetch_optional(&mut *tx.0)
@@ -89,15 +91,23 @@ async fn candidates(
         .map_err(DbError::Invalid)?;
     let named: Vec<String> = spec.target_devices.iter().map(ToString::to_string).collect();
     let filters = &spec.target_filters;
-    let mut rows = sqlx::query(SQL)
+    // Without any, every device is a target.
+    let is_named = !named.is_empty() || !spec.target_groups.is_empty();
+    let groups = targets::load(tx, tenant, &spec.target_groups).await?;
+    let among = if is_named { format!("AND t.device_id IN ({NAMED_DEVICES})") } else { String::new() };
+    let sql = SQL.replace("{named}", &among);
+    let mut query = sqlx::query(&sql)
         .bind(tenant.as_str())
         .bind(&named)
         .bind(&filters.device_type)
         .bind(&filters.device_model)
         .bind(&filters.hardware_version)
         .bind(&firmware.component)
-        .bind(serde_json::to_value(&filters.tags)?)
-        .fetch(&mut *tx.0);
+        .bind(serde_json::to_value(&filters.tags)?);
+    if is_named {
+        query = query.bind(&groups.static_groups).bind(serde_json::to_value(&groups.filters)?);
+    }
+    let mut rows = query.fetch(&mut *tx.0);
     let leave = Overrides { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
     let mut candidates = Vec::new();
     while candidates.len() < limit

@@ -1,0 +1,32 @@
+//! `GET /groups/{id}/history`: all events of a group, from EVENTS.
+
+use axum::Json;
+use axum::extract::State;
+use domain::Key;
+use domain::group::Group;
+
+use super::get::UNKNOWN;
+use crate::auth::Viewer;
+use crate::http::history::{self, HistoryItem};
+use crate::http::path::GroupPath;
+use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
+use crate::state::App;
+
+/// List a group's events
+///
+/// Oldest first, with actors and reasons. A change of members names up to 5,000 devices. Needs role viewer.
+#[utoipa::path(
+    get, path = "/groups/{group_id}/history", tag = "groups", params(GroupPath, PageParams),
+    responses((status = 200, body = List<HistoryItem>))
+)]
+pub(crate) async fn group_history(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<GroupPath>,
+    Filters(_): Filters<NoFilters>,
+    min_position: MinPosition,
+    paging: Paging,
+) -> Result<Json<List<HistoryItem>>, Problem> {
+    let key = Key::<Group>::new(&caller.tenant, &path.group_id);
+    history::page(&app, &key, min_position, &paging, UNKNOWN).await.map(Json)
+}
