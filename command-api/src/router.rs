@@ -37,6 +37,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::firmware_history))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
+        .routes(routes!(devices::hold_devices))
+        .routes(routes!(devices::release_devices))
         .routes(routes!(dead_letters::device_dead_letters))
         .routes(routes!(dead_letters::list_dead_letters))
         .routes(routes!(feed::list_consumers, feed::create_consumer))

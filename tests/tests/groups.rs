@@ -81,3 +81,55 @@ async fn a_campaign_updates_the_members_of_its_groups_and_nobody_else() {
     world.read_models_equal_a_replay().await;
     fleet.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_devices_of_a_group_and_of_a_filter_are_held_and_released() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    world.register(&api, &devices(6)).await;
+    for id in ["d-3", "d-4"] {
+        let tags = json!({"tags": {"ring": "beta"}});
+        api.send(Method::PATCH, &format!("/devices/{id}"), Some(&tags)).await.unwrap().success().unwrap();
+    }
+    api.post("/groups", &json!({"group_id": "hall", "name": "Hall"})).await.unwrap();
+    api.post("/groups/hall/members", &json!({"device_ids": ["d-0", "d-1", "d-3"]})).await.unwrap();
+    api.post("/groups", &json!({"group_id": "beta", "name": "Beta", "filter": {"tags": {"ring": "beta"}}}))
+        .await
+        .unwrap();
+    let held = async || {
+        let body = api.get("/devices").await.unwrap();
+        let items = body["items"].as_array().unwrap().clone();
+        let held = items.into_iter().filter(|item| item["held"] == true);
+        held.map(|item| item["device_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let would =
+        api.post("/devices/bulk/hold?dry_run=true", &json!({"group": "hall", "reason": "audit"})).await.unwrap();
+    assert_eq!((&would["changed"], &would["dry_run"]), (&json!(3), &json!(true)), "{would}");
+    assert_eq!(held().await, Vec::<String>::new());
+    let done = api.post("/devices/bulk/hold", &json!({"group": "hall", "reason": "audit"})).await.unwrap();
+    assert_eq!(
+        (&done["changed"], &done["failed"], &done["next_after"]),
+        (&json!(3), &json!(0), &Value::Null),
+        "{done}"
+    );
+    assert_eq!(held().await, ["d-0", "d-1", "d-3"]);
+    for id in ["d-0", "d-3"] {
+        let history = api.get(&format!("/devices/{id}/history")).await.unwrap();
+        let last = history["items"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!((&last["type"], &last["reason"]), (&json!("device.held"), &json!("audit")), "{last}");
+        assert_eq!(last["correlation_id"], done["correlation_id"]);
+    }
+    let both = json!({"group": "hall", "target_filters": {"tags": {"ring": "beta"}}, "reason": "done"});
+    let done = api.post("/devices/bulk/release", &both).await.unwrap();
+    assert_eq!((&done["changed"], &done["items"][0]["id"]), (&json!(1), &json!("d-3")), "{done}");
+    let done = api.post("/devices/bulk/hold", &json!({"group": "beta", "after": "d-3", "reason": "x"})).await.unwrap();
+    assert_eq!(done["items"].as_array().unwrap().len(), 1, "{done}");
+    assert_eq!(held().await, ["d-0", "d-1", "d-4"]);
+    let all = json!({"target_filters": {"device_type": "frame"}, "reason": "done"});
+    let done = api.post("/devices/bulk/release", &all).await.unwrap();
+    assert_eq!((&done["changed"], &done["succeeded"]), (&json!(3), &json!(6)), "{done}");
+    assert_eq!(held().await, Vec::<String>::new());
+    let unknown = refused(&api, Method::POST, "/devices/bulk/hold", json!({"group": "none"})).await;
+    assert_eq!(unknown.0, 422);
+    world.read_models_equal_a_replay().await;
+}

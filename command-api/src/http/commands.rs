@@ -25,7 +25,7 @@ use crate::auth::Caller;
 use crate::state::App;
 
 /// Warning for a command without a reason that changes other people's work.
-const NO_REASON: &str =
+pub(crate) const NO_REASON: &str =
     "no reason is given: this command changes other people's work, and they may look for the reason in the history";
 /// Longest reason, in characters.
 const REASON_MAX_CHARS: usize = 1_000;
@@ -146,6 +146,27 @@ impl Envelope {
     pub(crate) fn item(&self, index: usize) -> Self {
         let key = self.key.as_ref().map(|key| format!("{key}#{index}"));
         Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
+    }
+
+    /// The envelope of the command on one of several resources, which may be selected anew when the request is repeated.
+    #[must_use]
+    pub(crate) fn item_named(&self, name: &str) -> Self {
+        let key = self.key.as_ref().map(|key| format!("{key}#{name}"));
+        Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
+    }
+
+    /// The same request, for several resources: their events have one correlation id. `If-Match` would apply to none of them.
+    pub(crate) fn of_many(&self, caller: &Caller) -> Result<(Self, Uuid), Problem> {
+        if self.if_match.is_some() {
+            return Err(Problem::bad_request("If-Match can't be used for many devices"));
+        }
+        let correlation_id = self.correlation_id.unwrap_or(self.command_id(caller).0);
+        Ok((Self { correlation_id: Some(correlation_id), ..self.clone() }, correlation_id))
+    }
+
+    /// The reason of the body or of the query.
+    pub(crate) fn reason_with(&self, body: Option<String>) -> Result<Option<String>, Problem> {
+        one_reason(body, self.reason.clone())
     }
 
     /// The same request; its auxiliary commands use this correlation id.

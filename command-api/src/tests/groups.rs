@@ -236,3 +236,47 @@ async fn delete_directly(api: &Api) {
     let request = event_store::Request::new(id, Actor::new("user:42").unwrap(), GroupCommand::Delete);
     api.store.execute(&key, request).await.unwrap();
 }
+
+#[tokio::test]
+async fn devices_that_are_named_are_held_and_released_without_postgresql() {
+    let api = Api::new();
+    for id in ["d-1", "d-2"] {
+        api.device(id).await;
+    }
+    let send = async |command: &str, key: &str, body: Value| {
+        api.call(Method::POST, &format!("/devices/bulk/{command}"), &[("Idempotency-Key", key)], body).await
+    };
+    let body = json!({"device_ids": ["d-1", "none", "a.b", "d-2"], "until": "2099-12-31T00:00:00Z", "reason": "audit"});
+    let held = send("hold", "k", body.clone()).await;
+    assert_eq!((held.status.as_u16(), statuses(&held)), (200, vec![200, 404, 422, 200]), "{}", held.body);
+    assert_eq!((&held.body["changed"], &held.body["failed"]), (&json!(2), &json!(2)));
+    let stored = api.stored().await;
+    let again = send("hold", "k", body).await;
+    assert_eq!(
+        (&again.body["items"], &again.body["correlation_id"]),
+        (&held.body["items"], &held.body["correlation_id"])
+    );
+    assert_eq!(api.stored().await, stored);
+    let released = send("release", "l", json!({"device_ids": ["d-1"]})).await;
+    assert!(released.body["warnings"][0].as_str().unwrap().contains("no reason"), "{}", released.body);
+    assert_eq!(released.body["changed"], 1);
+    for (command, body, field) in [
+        ("hold", json!({}), "device_ids"),
+        ("hold", json!({"device_ids": ["d-1"], "group": "g"}), "device_ids"),
+        ("hold", json!({"device_ids": vec!["d"; 10_001]}), "device_ids"),
+        ("hold", json!({"device_ids": ["d-1"], "after": "d-0"}), "after"),
+        ("hold", json!({"target_filters": {}}), "target_filters"),
+        ("hold", json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
+        ("hold", json!({"group": "a.b"}), "group"),
+        ("hold", json!({"device_ids": ["d-1"], "until": "0000-01-01T00:00:00Z"}), "until"),
+        ("release", json!({"device_ids": ["d-1"], "until": "2099-12-31T00:00:00Z"}), "until"),
+    ] {
+        let answer = api.post(&format!("/devices/bulk/{command}"), body.clone()).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["field"]), (422, &json!(field)), "{body}");
+    }
+    let away = api.post("/devices/bulk/hold", json!({"group": "g"})).await;
+    assert_eq!(told(&away), (503, "postgresql_unavailable"));
+    let tagged =
+        api.call(Method::POST, "/devices/bulk/hold", &[("If-Match", "*")], json!({"device_ids": ["d-1"]})).await;
+    assert_eq!(tagged.status, 400);
+}

@@ -1,0 +1,235 @@
+//! `POST /devices/bulk/hold` and `/release`: hold or release many devices, by id, group or filter.
+//!
+//! Group and filters are resolved at the position that the reply names. A request takes up to [`DEVICES_MAX`] devices, in the order of their
+//! ids; the reply says where a further request goes on. Each device decides by itself and has its own outcome, so a request can be repeated at
+//! any time.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use domain::campaign::TargetFilters;
+use domain::device::{Device, DeviceCommand};
+use domain::{DeviceId, GroupId, Key};
+use futures::StreamExt;
+use projections::devices::DeviceFilter;
+use projections::{FLEET, groups};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::{Caller, Operator};
+use crate::campaigns::TargetFiltersSchema;
+use crate::fields::{self, Checks};
+use crate::http::commands::NO_REASON;
+use crate::http::outcomes::{Accepted, BulkHeaders, BulkItem, IN_FLIGHT_MAX, Outcome};
+use crate::http::position::wait_for_the_end;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{Body, CommandRequest, Envelope, Problem, Reply};
+use crate::state::App;
+
+/// Most devices of one request.
+const DEVICES_MAX: usize = 10_000;
+
+/// Devices to hold or to release: `device_ids`, or `group` or `target_filters` or both.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"target_filters": {"tags": {"site": "north"}}, "reason": "audit of the site"}))]
+pub(crate) struct ManyRequest {
+    /// Up to 10,000.
+    device_ids: Vec<String>,
+    /// The devices in service of this group, static or dynamic.
+    group: Option<String>,
+    /// The devices in service that match; with a group, among its devices.
+    #[schema(value_type = Option<TargetFiltersSchema>)]
+    target_filters: Option<TargetFilters>,
+    /// `next_after` of the reply before.
+    after: Option<String>,
+    /// To hold only: when the hold ends. Without it, when the device is released.
+    until: Option<DateTime<Utc>>,
+    reason: Option<String>,
+}
+
+/// What became of the devices of one request.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ManyDevices {
+    /// Devices whose hold was changed. Others were as wanted already.
+    changed: usize,
+    succeeded: usize,
+    failed: usize,
+    items: Vec<BulkItem>,
+    /// More devices are selected: send the request again with this as `after`. Null when all are done.
+    next_after: Option<String>,
+    /// Where group and filters were resolved; null for `device_ids`.
+    #[schema(example = "1790000000123-42")]
+    selected_at: Option<String>,
+    /// Of all events of this request.
+    correlation_id: Uuid,
+}
+
+/// Which devices a request is for.
+enum Selection {
+    Named(Vec<String>),
+    Found { filters: TargetFilters, group: Option<GroupId>, after: Option<DeviceId> },
+}
+
+/// The devices that one request takes.
+struct Selected {
+    ids: Vec<String>,
+    next_after: Option<String>,
+    at: Option<u64>,
+}
+
+impl ManyRequest {
+    fn selection(self, mut checks: Checks) -> Result<Selection, Problem> {
+        let is_found = self.group.is_some() || self.target_filters.is_some();
+        match (self.device_ids.len(), is_found) {
+            (0, false) => checks.fail("device_ids", "no device: give device_ids, group or target_filters"),
+            (1.., true) => checks.fail("device_ids", "excludes group and target_filters"),
+            (1..=DEVICES_MAX, false) | (0, true) => {}
+            (_, false) => checks.fail("device_ids", format!("more than {DEVICES_MAX}")),
+        }
+        if self.after.is_some() && !is_found {
+            checks.fail("after", "belongs to group and target_filters");
+        }
+        let filters = self.target_filters.unwrap_or_default();
+        if is_found && self.group.is_none() && filters.is_empty() {
+            checks.fail("target_filters", "must have at least one condition");
+        }
+        checks.violations(filters.violations("target_filters"));
+        checks.finish()?;
+        if !is_found {
+            return Ok(Selection::Named(self.device_ids));
+        }
+        let invalid = |field: &str, error: domain::ids::InvalidId| Problem::invalid(field, error.to_string());
+        let group = self.group.map(GroupId::new).transpose().map_err(|error| invalid("group", error))?;
+        let after = self.after.map(DeviceId::new).transpose().map_err(|error| invalid("after", error))?;
+        Ok(Selection::Found { filters, group, after })
+    }
+}
+
+/// Hold many devices
+///
+/// Devices by id, or those in service that a group and filters select, in the order of their ids: up to 10,000 in a request. If more are
+/// selected, `next_after` says where the next request goes on. Each device has its own outcome. A device that becomes a member of the group
+/// later is not held. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/bulk/hold", tag = "devices", request_body = ManyRequest, params(BulkHeaders),
+    responses(
+        (status = 200, description = "An outcome for each device", body = WithPosition<ManyDevices>),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Group and filters need PostgreSQL", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn hold_devices(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ManyRequest>>,
+) -> Result<Reply<ManyDevices>, Problem> {
+    let mut checks = Checks::default();
+    checks.time("until", wanted.until);
+    let command = DeviceCommand::Hold { until: wanted.until };
+    carry_out(&app, &caller, &envelope, wanted, command, checks).await
+}
+
+/// Release many devices
+///
+/// Selected as by `POST /devices/bulk/hold`. Needs role operator.
+#[utoipa::path(
+    post, path = "/devices/bulk/release", tag = "devices", request_body = ManyRequest, params(BulkHeaders),
+    responses(
+        (status = 200, description = "An outcome for each device", body = WithPosition<ManyDevices>),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Group and filters need PostgreSQL", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn release_devices(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ManyRequest>>,
+) -> Result<Reply<ManyDevices>, Problem> {
+    let mut checks = Checks::default();
+    if wanted.until.is_some() {
+        checks.fail("until", "belongs to hold");
+    }
+    carry_out(&app, &caller, &envelope, wanted, DeviceCommand::Release, checks).await
+}
+
+async fn carry_out(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    wanted: ManyRequest,
+    command: DeviceCommand,
+    checks: Checks,
+) -> Result<Reply<ManyDevices>, Problem> {
+    let reason = envelope.reason_with(wanted.reason.clone())?;
+    let (envelope, correlation_id) = envelope.of_many(caller)?;
+    let selected = select(app, caller, wanted.selection(checks)?).await?;
+    let one = async |id: String| {
+        let result = tell(app, caller, &envelope, &id, command.clone(), reason.clone()).await;
+        (id, result)
+    };
+    let told: Vec<_> = futures::stream::iter(selected.ids.into_iter().map(one)).buffered(IN_FLIGHT_MAX).collect().await;
+    let is_away = |(_, result): &(_, Result<_, Problem>)| {
+        result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
+    };
+    if let Some((_, Err(problem))) = told.first().filter(|_| told.iter().all(is_away)) {
+        return Err(problem.clone());
+    }
+    let changed = told.iter().filter(|(_, result)| matches!(result, Ok((_, true)))).count();
+    let last = told.iter().filter_map(|(_, result)| result.as_ref().ok().map(|(sequence, _)| *sequence)).max();
+    let outcome = |(id, result): (String, Result<(u64, bool), Problem>)| {
+        let result = result.map(|(sequence, _)| Accepted { status: StatusCode::OK, update_id: None, sequence });
+        Outcome { id: Some(id), row: None, result }
+    };
+    let items: Vec<BulkItem> = told.into_iter().enumerate().map(|(index, one)| outcome(one).item(index)).collect();
+    let failed = items.iter().filter(|item| item.is_refused()).count();
+    let selected_at = match selected.at {
+        Some(at) => Some(app.token(at).await?.to_string()),
+        None => None,
+    };
+    let position = app.token(last.or(selected.at).unwrap_or(0)).await?;
+    let body = ManyDevices {
+        changed,
+        succeeded: items.len() - failed,
+        failed,
+        items,
+        next_after: selected.next_after,
+        selected_at,
+        correlation_id,
+    };
+    let reply = Reply::ok(body, position).dry_run(envelope.dry_run);
+    Ok(if reason.is_none_or(|reason| reason.trim().is_empty()) { reply.warning(NO_REASON) } else { reply })
+}
+
+/// The sequence number of a device's last event, and whether the command changed the device.
+async fn tell(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: &str,
+    command: DeviceCommand,
+    reason: Option<String>,
+) -> Result<(u64, bool), Problem> {
+    let key = Key::<Device>::new(&caller.tenant, &fields::device_id(id.to_owned())?);
+    let done = app.command(caller, &envelope.item_named(id), &key, command, reason).await?;
+    Ok((done.position.sequence, !done.events.is_empty()))
+}
+
+async fn select(app: &App, caller: &Caller, selection: Selection) -> Result<Selected, Problem> {
+    let (filters, group, after) = match selection {
+        Selection::Named(ids) => return Ok(Selected { ids, next_after: None, at: None }),
+        Selection::Found { filters, group, after } => (filters, group, after),
+    };
+    let mut filter = DeviceFilter { matching: Some(filters), ..DeviceFilter::default() };
+    wait_for_the_end(app, &[FLEET]).await?;
+    let mut tx = app.db.read(&caller.tenant).await?;
+    if let Some(group) = group {
+        let row = groups::get(&mut tx, &group).await?;
+        filter.group = Some(row.ok_or_else(|| Problem::invalid("group", "there is no such group"))?);
+    }
+    let (page, at) = groups::device_ids(&mut tx, &filter, after.as_ref(), DEVICES_MAX).await?;
+    let next_after = page.next.and_then(|key| key.into_iter().next());
+    Ok(Selected { ids: page.items.iter().map(ToString::to_string).collect(), next_after, at: Some(at) })
+}
