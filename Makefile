@@ -2,6 +2,7 @@
 
 DEVICES ?= 200
 FAIL ?= 0
+ROLLBACK ?=
 # Where `make build` puts the programs.
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
@@ -19,7 +20,7 @@ build: setup
 	@scripts/build
 
 demo: build
-	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL)
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL) $(if $(filter-out 0,$(ROLLBACK)),--rollback)
 
 up: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill up

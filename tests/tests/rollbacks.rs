@@ -158,3 +158,139 @@ async fn a_closed_gate_takes_the_fleet_back_by_itself() {
     world.read_models_equal_a_replay().await;
     fleet.stop().await;
 }
+
+fn is_update(ordinal: u64) -> impl Fn(&Value) -> bool {
+    move |command| command["command"] == "ota_update" && command["ordinal"] == ordinal
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_are_away_at_work_or_between_attempts_go_back_across_a_kill() {
+    let mut world = World::start_with(&["--offline-debounce-seconds", "1"]).await;
+    let api = world.operator().await;
+    world.firmware(&api, "1.0.0").await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    world.register(&api, &devices(4)).await;
+    let mut fleet = Vec::new();
+    for n in 0..4 {
+        let device = world.manual_device(&format!("d-{n}")).await;
+        device.boots("b1", "1.0.0").await;
+        fleet.push(device);
+    }
+    world.online(&api, 4).await;
+    let wanted = json!({"waves": [{"percentage": 100}], "gate_min_settled": 100, "max_retries": 10});
+    let id = world.campaign(&api, &firmware, wanted).await;
+    for device in &fleet {
+        device.hears("its update", is_update(1)).await;
+    }
+    let phase = async |device: usize, ordinal: u64, wanted: &str| {
+        let path = format!("/devices/d-{device}/updates/{ordinal}");
+        world.until_get(&api, &path, &format!("{path} is {wanted}"), |body| body["phase"] == wanted).await;
+    };
+    // One has it, one has it and leaves, one is between two attempts, one installs.
+    fleet[0].installs(1, 1, "b2", "2.0.0").await;
+    fleet[1].installs(1, 1, "b2", "2.0.0").await;
+    // The pause after the fifth attempt is long enough.
+    for attempt in 1..=5 {
+        fleet[2].hears("its next attempt", |command| is_update(1)(command) && command["attempt"] == attempt).await;
+        fleet[2].reports(1, attempt, "received").await;
+        let failed = json!({"attempt": attempt, "status": "failed", "code": "download_failed"});
+        fleet[2].says("updates/1/status", &failed).await;
+    }
+    for word in ["received", "downloading", "verifying", "installing"] {
+        fleet[3].reports(1, 1, word).await;
+    }
+    for (device, wanted) in [(0, "confirmed"), (1, "confirmed"), (2, "waiting"), (3, "installing")] {
+        phase(device, 1, wanted).await;
+    }
+    fleet[1].says("status", &json!({"status": "offline", "session": "s-b2"})).await;
+    world.until_get(&api, "/devices/d-1", "d-1 has left", |body| body["status"] == "offline").await;
+
+    api.post(&format!("/campaigns/{id}/rollback"), &json!({"reason": "it heats up"})).await.unwrap();
+    fleet[0].hears("its rollback", is_update(2)).await;
+    world.kill_waybill();
+    fleet[0].installs(2, 1, "b3", "1.0.0").await;
+    world.start_waybill().await;
+    let phase = async |device: usize, ordinal: u64, wanted: &str| {
+        let path = format!("/devices/d-{device}/updates/{ordinal}");
+        world.until_get(&api, &path, &format!("{path} is {wanted}"), |body| body["phase"] == wanted).await;
+    };
+    phase(0, 2, "confirmed").await;
+    phase(2, 1, "cancelled").await;
+    let status = format!("/campaigns/{id}/status");
+    let waiting = api.get(&status).await.unwrap();
+    assert_eq!((&waiting["status"], &waiting["rollback"]["waiting"]), (&json!("rolling_back"), &json!(1)), "{waiting}");
+
+    // It was past the point of no return: it gets there, and then goes back.
+    fleet[3].reports(1, 1, "rebooting").await;
+    fleet[3].boots("b2", "2.0.0").await;
+    fleet[3].hears("its rollback", is_update(2)).await;
+    fleet[3].installs(2, 1, "b3", "1.0.0").await;
+    phase(3, 2, "confirmed").await;
+    fleet[1].boots("b3", "2.0.0").await;
+    fleet[1].hears("its rollback", is_update(2)).await;
+    fleet[1].installs(2, 1, "b4", "1.0.0").await;
+    let done = world.campaign_is(&api, &id, &["rolled_back"]).await;
+    let counts = &done["status_counts"];
+    assert_eq!((&counts["rolled_back"], &counts["cancelled"]), (&json!(3), &json!(1)), "{done}");
+    assert_eq!(api.get("/devices/d-2/rollbacks").await.unwrap()["items"], json!([]), "it never left 1.0.0");
+    world.read_models_equal_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_fails_on_half_of_the_devices_stops() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    world.firmware(&api, "1.0.0").await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    world.register(&api, &devices(4)).await;
+    let mut fleet = Vec::new();
+    for n in 0..4 {
+        let device = world.manual_device(&format!("d-{n}")).await;
+        device.boots("b1", "1.0.0").await;
+        fleet.push(device);
+    }
+    world.online(&api, 4).await;
+    let wanted = json!({"waves": [{"percentage": 100}], "gate_min_settled": 2});
+    let id = world.campaign(&api, &firmware, wanted).await;
+    for device in &fleet {
+        device.hears("its update", is_update(1)).await;
+        device.installs(1, 1, "b2", "2.0.0").await;
+    }
+    world.campaign_is(&api, &id, &["completed"]).await;
+    let (path, status) = (format!("/campaigns/{id}"), format!("/campaigns/{id}/status"));
+    api.post(&format!("{path}/rollback"), &json!({"reason": "too late"})).await.unwrap();
+    let list = format!("/rollbacks?campaign_id={id}");
+    world.until_get(&api, &list, "all begin", |body| body["items"].as_array().unwrap().len() == 4).await;
+    for device in &fleet[..2] {
+        device.hears("its rollback", is_update(2)).await;
+        device.reports(2, 1, "received").await;
+        let failed = json!({"attempt": 1, "status": "failed", "code": "signature_invalid"});
+        device.says("updates/2/status", &failed).await;
+    }
+    let paused = world.campaign_is(&api, &id, &["paused"]).await;
+    assert_eq!(
+        (&paused["gate"]["gate"], &paused["gate"]["threshold_percent"]),
+        (&json!("rollback"), &json!(50)),
+        "{paused}"
+    );
+    assert_eq!(paused["status_counts"]["rollback_failed"], 2, "{paused}");
+    assert_eq!(paused["gate"]["evidence"]["devices"].as_array().unwrap().len(), 2, "{paused}");
+    let closed = api.send(Method::POST, &format!("{path}/resume"), Some(&json!({}))).await.unwrap();
+    assert_eq!(closed.status.as_u16(), 409, "{}", closed.body);
+    let accepted = json!({"accept_failures": true, "reason": "these two are broken"});
+    let is_idle = |body: &Value| body["waves"][0]["in_use"] == 0;
+    world.until_get(&api, &status, "unanswered commands are taken back", is_idle).await;
+    fleet.iter().for_each(|device| device.forgets());
+    api.post(&format!("{path}/resume"), &accepted).await.unwrap();
+    for device in &fleet[2..] {
+        let (command, _) = device.hears("its rollback again", is_update(2)).await;
+        device.installs(2, command["attempt"].as_u64().unwrap(), "b3", "1.0.0").await;
+    }
+    let done = world.campaign_is(&api, &id, &["rolled_back"]).await;
+    let counts = &done["status_counts"];
+    assert_eq!((&counts["rolled_back"], &counts["rollback_failed"]), (&json!(2), &json!(2)), "{done}");
+    let history = api.get(&format!("{path}/history?limit=200")).await.unwrap();
+    let last = history["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["type"], &last["event"]["evidence"]["failed"]), (&json!("campaign.rolled_back"), &json!(2)));
+    world.read_models_equal_a_replay().await;
+}

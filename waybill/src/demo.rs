@@ -23,6 +23,9 @@ use report::Totals;
 
 /// Bytes of the demo's firmware file.
 const FIRMWARE_BYTES: usize = 1024 * 1024;
+/// What the fleet runs at first.
+const OLD_VERSION: &str = "1.0.0";
+const NEW_VERSION: &str = "2.0.0";
 const DEVICE_MODEL: &str = "SF-2024-Pro";
 const TENANT: &str = "default";
 /// Where the demo keeps its data; emptied each time.
@@ -36,12 +39,15 @@ pub struct Args {
     /// Percentage of devices whose installation fails
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fail: u32,
+    /// When too many devices fail, take back all that have the new version (auto_rollback)
+    #[arg(long)]
+    pub rollback: bool,
     /// Directory for the demo's data: empty, or left by an earlier demo and then emptied
     #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
 }
 
-/// Runs the demo; fails unless every device is confirmed (or, with failing devices, the gate stopped the campaign) and the read models
+/// Runs the demo; fails unless every device is confirmed (or, with failing devices, the gate stopped the campaign or took it back) and the read models
 /// agree with a replay of the log.
 pub async fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
@@ -69,7 +75,10 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     out::note(format_args!("Registering {} devices …", devices.len()));
     campaign::register(&api, &devices).await?;
     out::note(format_args!("Uploading a firmware of {} KiB …", FIRMWARE_BYTES / 1024));
-    let firmware_id = campaign::upload(&api, DEVICE_MODEL, FIRMWARE_BYTES).await?;
+    if args.rollback {
+        campaign::upload(&api, DEVICE_MODEL, OLD_VERSION, FIRMWARE_BYTES).await?;
+    }
+    let firmware_id = campaign::upload(&api, DEVICE_MODEL, NEW_VERSION, FIRMWARE_BYTES).await?;
     out::note(format_args!("Starting {} MQTT clients …", devices.len()));
     let mqtt = running.stack.nats.mqtt_listen();
     let options = FleetOptions {
@@ -81,7 +90,7 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     };
     let fleet = Fleet::start(options)?;
     campaign::wait_until_online(&api, devices.len() as u64).await?;
-    let campaign_id = campaign::create_and_start(&api, &firmware_id, devices.len() as u32).await?;
+    let campaign_id = campaign::create_and_start(&api, &firmware_id, devices.len() as u32, args.rollback).await?;
     let status = campaign::watch(&api, &campaign_id).await?;
 
     let sum = |name: &str| -> u64 {
@@ -97,6 +106,7 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
         devices: devices.len() as u64,
         confirmed,
         failed,
+        rolled_back: status["rollbacks"].as_u64().unwrap_or(0),
         waves: waves as u64,
         events: events.values().sum(),
         duration_s: started.elapsed().as_secs_f64(),
@@ -112,6 +122,14 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
 async fn check(args: &Args, running: &Running, status: &Value, fleet: &Fleet, totals: &Totals) -> Result<()> {
     check_outcome(args, status, totals)?;
     check_fleet(fleet, totals)?;
+    if status["status"] == "rolled_back" {
+        let on_new = fleet.status().versions.get(NEW_VERSION).copied().unwrap_or(0);
+        ensure!(on_new == 0, "{on_new} devices still run {NEW_VERSION} after the rollback");
+        out::tell(format_args!(
+            "\nThe failure gate closed, and the campaign went back: {} devices run {OLD_VERSION} again, none runs {NEW_VERSION}.",
+            totals.rolled_back
+        ));
+    }
     let differences = projections::compare(&running.serving.db, running.serving.store.log().clone()).await?;
     ensure!(differences.is_empty(), "read models differ from a replay of the log: {differences:?}");
     out::tell(format_args!("\nEvery read model equals a fresh replay of the log ({} events).", totals.events));
@@ -123,7 +141,7 @@ fn fleet_of(args: &Args) -> Vec<DeviceSpec> {
         .map(|n| DeviceSpec {
             device_id: format!("frame-{n:05}"),
             device_model: DEVICE_MODEL.to_owned(),
-            firmware_version: "1.0.0".to_owned(),
+            firmware_version: OLD_VERSION.to_owned(),
             // Evenly distributed, so that each wave has its share.
             behaviour: Behaviour { fail: (u64::from(n) * 61) % 100 < u64::from(args.fail), ..Behaviour::default() },
         })
@@ -171,6 +189,10 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
                 "\nThe failure gate stopped the campaign: {} devices were not updated.",
                 totals.devices - totals.confirmed - totals.failed
             ));
+            Ok(())
+        }
+        "rolled_back" if args.rollback => {
+            ensure!(totals.rolled_back == totals.confirmed, "not all devices went back: {status}");
             Ok(())
         }
         // Too few fail to close the gate.

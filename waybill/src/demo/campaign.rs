@@ -40,11 +40,11 @@ pub(super) async fn register(api: &ApiClient, devices: &[DeviceSpec]) -> Result<
     Ok(())
 }
 
-/// Uploads random bytes as version 2.0.0; returns the firmware's id.
-pub(super) async fn upload(api: &ApiClient, device_model: &str, bytes: usize) -> Result<String> {
+/// Uploads random bytes as a version; returns the firmware's id.
+pub(super) async fn upload(api: &ApiClient, device_model: &str, version: &str, bytes: usize) -> Result<String> {
     let mut file = vec![0_u8; bytes];
     rand::fill(&mut file[..]);
-    let metadata = json!({"name": "SmartFrame Firmware", "version": "2.0.0", "device_model": device_model});
+    let metadata = json!({"name": "SmartFrame Firmware", "version": version, "device_model": device_model});
     let reply = api.upload(&metadata, file).await?.success()?;
     Ok(reply["firmware_id"].as_str().context("the reply to the upload has no firmware_id")?.to_owned())
 }
@@ -62,13 +62,19 @@ pub(super) async fn wait_until_online(api: &ApiClient, devices: u64) -> Result<(
 }
 
 /// Creates and starts a staged campaign; returns its id.
-pub(super) async fn create_and_start(api: &ApiClient, firmware_id: &str, devices: u32) -> Result<String> {
+pub(super) async fn create_and_start(
+    api: &ApiClient,
+    firmware_id: &str,
+    devices: u32,
+    auto_rollback: bool,
+) -> Result<String> {
     let (least, most) = CONCURRENT_RANGE;
     let wanted = json!({
         "name": "Demo",
         "firmware_id": firmware_id,
         "deployment_strategy": "staged",
         "target_filters": {"device_type": "smart_frame", "firmware_version": "<2.0.0"},
+        "auto_rollback": auto_rollback,
         "max_concurrent_updates": (devices / 10).clamp(least, most),
     });
     let campaign = api.post("/campaigns", &wanted).await?;
@@ -89,12 +95,15 @@ pub(super) async fn watch(api: &ApiClient, id: &str) -> Result<Value> {
         }
         let at_rest = status["waves"].as_array().is_some_and(|waves| waves.iter().all(|wave| wave["in_use"] == 0));
         match status["status"].as_str().unwrap_or_default() {
-            "completed" | "completed_with_failures" | "failed" | "cancelled" => break finish(bars, status),
+            "completed" | "completed_with_failures" | "failed" | "cancelled" | "rolled_back" => {
+                break finish(bars, status);
+            }
             "paused" if at_rest => break finish(bars, status),
             _ => {}
         }
-        if status["waves"] != last.0 {
-            last = (status["waves"].clone(), Instant::now());
+        let moved = json!([status["waves"], status["status_counts"]]);
+        if moved != last.0 {
+            last = (moved, Instant::now());
         } else if last.1.elapsed() > STUCK_TIMEOUT {
             bail!("the campaign is stuck: {status}");
         }

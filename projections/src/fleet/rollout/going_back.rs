@@ -13,6 +13,12 @@ impl MemberRow {
             && self.rollback_outcome != Some(Outcome::Confirmed)
     }
 
+    /// Whether a slot is for its rollback: it is to go back, or its rollback waits.
+    pub(super) fn takes_slot_back(&self, round: u16) -> bool {
+        let waits = self.rollback_round == Some(round) && self.rollback_outcome.is_none();
+        self.goes_back(round) || waits
+    }
+
     /// Whether an event belongs to its rollback. None: to an earlier one, which is replaced.
     pub(super) fn is_of_rollback(&self, event: &E, ordinal: u32) -> Option<bool> {
         match event {

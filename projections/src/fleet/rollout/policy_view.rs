@@ -277,7 +277,7 @@ pub async fn ready(
     rows.iter().map(slot).collect()
 }
 
-pub(super) fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {
+fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {
     Ok(SlotGrant {
         device: parse(row.try_get("device_id")?)?,
         wave: row.try_get::<i64, _>("wave")? as u16,

@@ -13,23 +13,28 @@ use domain::rollout::{Counts, RollbackView};
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 
-use super::policy_view::{campaign_row, slot};
+use super::policy_view::campaign_row;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
 use crate::fleet::rollbacks::Library;
-use crate::row::parse;
+use crate::fleet::updates::UpdateRow;
+use crate::row::{Row as _, parse};
 
 /// Online devices without an update under way that are looked at; a larger number changes no decision.
 const CANDIDATES_MAX: i64 = 1_000;
 
-/// Members of a plan with the update that is to be undone: they run the campaign's version because of it. `$4` is the round.
-const YET_TO_GO_BACK: &str = "
+/// Members of a plan without a slot, with the update that is to be undone.
+const MEMBERS: &str = "
 FROM rollout_members m
-JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal
-WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3
-  AND ((m.outcome = 'confirmed' AND m.regressed_at IS NULL) OR (m.outcome IS NOT NULL AND m.late_confirmed))
-  AND m.rollback_round IS DISTINCT FROM $4 AND m.rollback_outcome IS DISTINCT FROM 'confirmed' AND NOT m.holds_slot";
+JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal";
+const OF_PLAN: &str = "WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3 AND NOT m.holds_slot";
+/// They run the campaign's version because of it, and have no rollback in the round `$4`: [`super::rows::MemberRow::goes_back`].
+const YET_TO_GO_BACK: &str =
+    "(((m.outcome = 'confirmed' AND m.regressed_at IS NULL) OR (m.outcome IS NOT NULL AND m.late_confirmed))
+  AND m.rollback_round IS DISTINCT FROM $4 AND m.rollback_outcome IS DISTINCT FROM 'confirmed')";
+/// Their rollback `r` has begun and waits, for example because the device left.
+const WAITS: &str = "(m.rollback_round = $4 AND m.rollback_outcome IS NULL AND r.open AND r.phase = 'waiting')";
 
 /// A device that may be granted a slot to go back.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +61,7 @@ impl<'r> Rollback<'r> {
 
     /// Devices that have yet to go back, by the version that they came from.
     async fn versions_to_go_back_to(&self, tx: &mut ReadTx) -> Result<Vec<(Option<String>, u32)>, DbError> {
-        let sql = format!("SELECT u.from_version, count(*) {YET_TO_GO_BACK} GROUP BY 1");
+        let sql = format!("SELECT u.from_version, count(*) {MEMBERS} {OF_PLAN} AND {YET_TO_GO_BACK} GROUP BY 1");
         let rows = sqlx::query(&sql)
             .bind(&self.row.tenant)
             .bind(&self.row.campaign_id)
@@ -74,13 +79,14 @@ impl<'r> Rollback<'r> {
             .into_iter()
             .filter_map(|(version, _)| version.filter(|version| self.library.target(version).is_ok()))
             .collect();
-        let join = DeviceNow::join("m");
-        let yet = YET_TO_GO_BACK.replacen("WHERE", &format!("{join}\nWHERE"), 1);
+        let (device, update) = (DeviceNow::columns(), UpdateRow::columns_of("r"));
         let sql = format!(
-            "SELECT m.device_id, m.wave, m.rank, u.from_version, {} {yet}
-             AND d.status = 'online' AND d.live_ordinal IS NULL AND u.from_version = ANY($5)
+            "SELECT m.device_id, m.wave, m.rank, u.from_version, r.ordinal IS NOT NULL, {device}, {update} {MEMBERS}
+             LEFT JOIN updates r ON r.tenant = m.tenant AND r.device_id = m.device_id AND r.ordinal = m.rollback_ordinal
+             {} {OF_PLAN} AND d.status = 'online' AND d.live_ordinal IS NULL
+             AND (({YET_TO_GO_BACK} AND u.from_version = ANY($5)) OR {WAITS})
              ORDER BY m.wave, m.rank LIMIT {CANDIDATES_MAX}",
-            DeviceNow::columns()
+            DeviceNow::join("m")
         );
         let rows = sqlx::query(&sql)
             .bind(&self.row.tenant)
@@ -90,14 +96,24 @@ impl<'r> Rollback<'r> {
             .bind(possible)
             .fetch_all(&mut *tx.0)
             .await?;
-        let pending = PendingUpdate { ordinal: None, waits_for: None, not_before: None, goes_first: true };
+        let new = PendingUpdate { ordinal: None, waits_for: None, not_before: None, goes_first: true };
         let mut ready = Vec::new();
         for row in rows {
-            let Some(device) = DeviceNow::read(&row, 4)? else { continue };
+            let Some(device) = DeviceNow::read(&row, 5)? else { continue };
             let version: String = row.try_get(3)?;
+            let waiting =
+                if row.try_get(4)? { Some(UpdateRow::read_from(&row, 5 + DeviceNow::COLUMNS.len())?) } else { None };
+            let waiting = waiting.filter(|update| update.timed.phase().is_waiting());
+            let pending = waiting.as_ref().map_or(new, UpdateRow::pending_update);
             let is_ready = device.availability().readiness(&pending).is_now(now);
             if let Some(firmware) = self.library.snapshot(&version).filter(|_| is_ready) {
-                ready.push(Return { slot: slot(&row)?, firmware });
+                // By index: the rollback's columns have the same names.
+                let slot = SlotGrant {
+                    device: parse(row.try_get(0)?)?,
+                    wave: row.try_get::<i64, _>(1)? as u16,
+                    rank: row.try_get::<i64, _>(2)? as u32,
+                };
+                ready.push(Return { slot, firmware });
             }
             if ready.len() == limit {
                 break;
@@ -140,7 +156,8 @@ pub(super) async fn view(
     }
     let total = waves.iter().map(|wave| wave.counts).fold(Counts::default(), Counts::plus);
     let failed_devices = if total.rollback_failed > 0 { rollback.failed_devices(tx).await? } else { vec![] };
-    let ready = if waiting > 0 { rollback.ready(tx, now, CANDIDATES_MAX as usize).await?.len() as u32 } else { 0 };
+    let some_left = waiting > 0 || total.rolling_back > 0;
+    let ready = if some_left { rollback.ready(tx, now, CANDIDATES_MAX as usize).await?.len() as u32 } else { 0 };
     Ok(Some(RollbackView {
         since: begun.since,
         ready,
