@@ -58,6 +58,8 @@ roles! {
     Viewer => Role::Viewer;
     /// A caller who may send commands.
     Operator => Role::Operator;
+    /// A caller who may approve what others have prepared.
+    Approver => Role::Approver;
     /// A caller who may send commands that can't be undone.
     Admin => Role::Admin;
 }

@@ -1,6 +1,6 @@
 //! The caller of a request: the user, the tenant and the roles.
 
-use domain::{Actor, TenantId};
+use domain::{Actor, ActorKind, Person, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -47,6 +47,19 @@ impl Caller {
     pub(crate) fn sees_platform(&self, development: bool) -> bool {
         let developer = development && self.tenant.as_str() == DEFAULT_TENANT && self.has(Role::Admin);
         developer || self.has(Role::PlatformAdmin)
+    }
+
+    /// A person, an API key or a service. It is part of the actor, so that every record says it.
+    pub(crate) fn kind(&self) -> ActorKind {
+        self.actor.kind()
+    }
+
+    /// The caller as a person. Keys and services are refused: a person must decide.
+    pub(crate) fn person(&self) -> Result<Person, Problem> {
+        Person::try_from(self.actor.clone()).map_err(|_| {
+            let kind = format!("{:?}", self.kind()).to_lowercase();
+            Problem::forbidden(format!("only a person can decide this, and the caller is a {kind}"))
+        })
     }
 
     pub(crate) fn need(self, least: Role) -> Result<Self, Problem> {

@@ -2,6 +2,7 @@
 
 mod adjust;
 mod amend;
+mod approve;
 mod control;
 mod create;
 mod delete;
@@ -25,6 +26,7 @@ mod warnings;
 
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};
+pub(crate) use approve::{__path_approve_campaign, __path_reject_campaign, approve_campaign, reject_campaign};
 pub(crate) use control::{
     __path_cancel_campaign, __path_open_wave, __path_pause_campaign, __path_resume_campaign, __path_roll_back_campaign,
     cancel_campaign, open_wave, pause_campaign, resume_campaign, roll_back_campaign,

@@ -65,6 +65,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::clone_campaign))
         .routes(routes!(campaigns::start_campaign))
         .routes(routes!(campaigns::execute_campaign))
+        .routes(routes!(campaigns::approve_campaign))
+        .routes(routes!(campaigns::reject_campaign))
         .routes(routes!(campaigns::pause_campaign))
         .routes(routes!(campaigns::resume_campaign))
         .routes(routes!(campaigns::cancel_campaign))

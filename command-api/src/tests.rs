@@ -1,5 +1,6 @@
 //! The command side through the router, over a log in memory and without PostgreSQL: all of this also works while PostgreSQL is down.
 
+mod approval;
 mod campaigns;
 mod conventions;
 mod correlations;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::TimeDelta;
-use domain::TenantId;
+use domain::{ActorKind, TenantId};
 use event_store::{EventStore, Log, MemoryLog};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -115,6 +116,14 @@ impl Api {
         let app = App::new(state, Tasks::new());
         let router = crate::router::build(app.clone());
         Self { app, router, store, objects, token: token("acme", Role::Admin) }
+    }
+
+    /// The same service for another caller.
+    fn acting(&self, kind: ActorKind, id: &str, role: Role) -> Self {
+        let (tenant, expires_at) = (TenantId::new("acme").unwrap(), clock::now() + TimeDelta::minutes(5));
+        let token = Tokens::new(&SECRET).sign_as(kind, id, &tenant, vec![role], expires_at).unwrap();
+        let (app, router) = (self.app.clone(), self.router.clone());
+        Self { app, router, store: self.store.clone(), objects: self.objects.clone(), token }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

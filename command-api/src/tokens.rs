@@ -1,7 +1,7 @@
-//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp`.
+//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp`, and `kind` unless the caller is a person.
 
 use chrono::{DateTime, Utc};
-use domain::{Actor, TenantId};
+use domain::{Actor, ActorKind, TenantId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +20,8 @@ struct Claims {
     tenant_id: String,
     /// Unknown roles give no rights.
     roles: Vec<Value>,
+    #[serde(default)]
+    kind: ActorKind,
     exp: i64,
 }
 
@@ -53,12 +55,13 @@ impl Tokens {
             return Err(refused("its crit is not supported"));
         }
         let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is not valid"))?;
-        let actor = actor(&data.claims.sub).ok_or_else(|| refused("its sub is not an opaque id"))?;
+        let actor = actor(data.claims.kind, &data.claims.sub).ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
         Ok(Caller { tenant, actor, roles })
     }
 
     /// A token for a user.
+    #[cfg(test)]
     pub(crate) fn sign(
         &self,
         user: &str,
@@ -66,16 +69,28 @@ impl Tokens {
         roles: Vec<Role>,
         expires_at: DateTime<Utc>,
     ) -> Result<String, Problem> {
-        let (sub, tenant_id) = (user.to_owned(), tenant.to_string());
+        self.sign_as(ActorKind::Person, user, tenant, roles, expires_at)
+    }
+
+    /// A token for a caller of any kind.
+    pub(crate) fn sign_as(
+        &self,
+        kind: ActorKind,
+        id: &str,
+        tenant: &TenantId,
+        roles: Vec<Role>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Problem> {
+        let (sub, tenant_id) = (id.to_owned(), tenant.to_string());
         let roles = roles.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Problem::internal)?;
-        let claims = Claims { sub, tenant_id, roles, exp: expires_at.timestamp() };
+        let claims = Claims { sub, tenant_id, roles, kind, exp: expires_at.timestamp() };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Problem::internal)
     }
 }
 
-/// `user:{sub}`, the caller's name in the log; none for an empty `sub`.
-pub(crate) fn actor(sub: &str) -> Option<Actor> {
-    if sub.is_empty() { None } else { Actor::new(format!("user:{sub}")).ok() }
+/// The caller's name in the log, such as `user:{sub}` for a person; none for an empty `sub`.
+pub(crate) fn actor(kind: ActorKind, sub: &str) -> Option<Actor> {
+    if sub.is_empty() { None } else { Actor::of(kind, sub).ok() }
 }
 
 /// A reason that reveals neither the secret nor the expected signature.
@@ -109,6 +124,26 @@ mod tests {
         let caller = tokens().verify(&token).unwrap();
         assert_eq!((caller.tenant, caller.actor.as_str()), (acme(), "user:42"));
         assert!(caller.roles.contains(&Role::Operator));
+    }
+
+    #[test]
+    fn a_token_says_the_kind_of_its_caller() {
+        let expires_at = clock::now() + TimeDelta::minutes(1);
+        for (kind, actor) in [(ActorKind::Key, "key:42"), (ActorKind::Service, "service:42")] {
+            let token = tokens().sign_as(kind, "42", &acme(), vec![Role::Admin], expires_at).unwrap();
+            let caller = tokens().verify(&token).unwrap();
+            assert_eq!((caller.actor.as_str(), caller.kind()), (actor, kind));
+            assert_eq!(caller.person().unwrap_err().status().as_u16(), 403);
+        }
+        let claims =
+            serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": ["admin"], "exp": expires_at.timestamp()});
+        let header = Header::new(Algorithm::HS256);
+        let without = jsonwebtoken::encode(&header, &claims, &tokens().encoding).unwrap();
+        assert_eq!(tokens().verify(&without).unwrap().person().unwrap().to_string(), "user:42");
+        let mut odd = claims;
+        odd["kind"] = "wizard".into();
+        let odd = jsonwebtoken::encode(&header, &odd, &tokens().encoding).unwrap();
+        assert_eq!(tokens().verify(&odd).unwrap_err().status().as_u16(), 401);
     }
 
     #[test]

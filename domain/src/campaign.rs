@@ -2,6 +2,8 @@
 //! ([`crate::plan`]), which may begin is in the ledger ([`crate::ledger`]), and the outcomes are in the devices.
 
 mod adjust;
+mod allowed;
+mod begin;
 mod commands;
 mod events;
 mod filters;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use adjust::{Adjustments, Sample};
+pub use allowed::OperatorCommand;
+pub use begin::Decision;
 pub use commands::CampaignCommand;
 pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
@@ -24,15 +28,15 @@ pub use events::{
 };
 pub use rules::Violation;
 pub use spec::{
-    Advance, CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX,
-    TARGET_GROUPS_MAX, TargetFilters, WAVES_MAX, WaveSpec,
+    Advance, CONCURRENT_MAX, CampaignSpec, JITTER_MAX_SECONDS, RETRIES_MAX, SCHEDULED_AHEAD_MAX_DAYS,
+    STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, TargetFilters, WAVES_MAX, WaveSpec,
 };
 pub use status::CampaignStatus;
 
 use crate::change::Change;
 use crate::decider::Decider;
 use crate::device::FirmwareSnapshot;
-use crate::ids::CampaignId;
+use crate::ids::{Actor, CampaignId};
 use crate::rejection::Rejection;
 use crate::rollback::Obstacle;
 use crate::thread::{Aim, Point, Step, Thread};
@@ -47,6 +51,10 @@ pub struct Campaign {
     pub status: CampaignStatus,
     pub spec: Option<CampaignSpec>,
     pub firmware: Option<FirmwareSnapshot>,
+    /// Who changed the specification last; none before the first change.
+    pub last_editor: Option<Actor>,
+    /// The decision on this specification. An edit or a new request voids it.
+    pub decision: Option<Decision>,
     pub plan: Option<Uuid>,
     pub summary: Option<PlanSummary>,
     /// Number of the open wave, 0 before the first.
@@ -74,6 +82,8 @@ impl Decider for Campaign {
     type Command = CampaignCommand;
     type Id = CampaignId;
     const DATED: &'static [&'static str] = &[
+        "campaign.approved",
+        "campaign.rejected",
         "campaign.planning_started",
         "campaign.gate_closed",
         "campaign.cancelled",
@@ -85,7 +95,13 @@ impl Decider for Campaign {
         use CampaignCommand as C;
         matches!(
             command,
-            C::Adjust { .. } | C::Delete | C::Pause { .. } | C::Resume { .. } | C::Cancel | C::RollBack { .. }
+            C::Reject { .. }
+                | C::Adjust { .. }
+                | C::Delete
+                | C::Pause { .. }
+                | C::Resume { .. }
+                | C::Cancel
+                | C::RollBack { .. }
         )
     }
 
@@ -107,18 +123,24 @@ impl Decider for Campaign {
             (_, C::Create { .. }) => Err(Rejection::CampaignExists),
             (S::Absent | S::Deleted, _) => Err(Rejection::CampaignUnknown),
 
-            (S::Draft, C::Amend { spec }) => {
-                spec.check(now)?;
-                let same = self.spec.as_ref() == Some(spec);
-                Ok(if same { vec![] } else { vec![E::Amended { spec: spec.clone() }] })
+            (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected | S::Scheduled, C::Amend { spec, by }) => {
+                self.amend(now, spec, by)
             }
             (S::Paused, C::Adjust { changes }) if self.is_rolling_back() && changes.rollout_percentage.is_some() => {
                 illegal()
             }
             (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
-            (S::Draft, C::Delete) => Ok(vec![E::Deleted {}]),
-            (S::Draft, C::Start { plan, firmware }) => self.start(now, *plan, firmware),
-            (S::Planning, C::Start { .. }) => Ok(vec![]),
+            (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected, C::Delete) => Ok(vec![E::Deleted {}]),
+            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::Start { plan, firmware }) => {
+                self.begin(now, false, *plan, firmware)
+            }
+            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::StartNow { plan, firmware }) => {
+                self.begin(now, true, *plan, firmware)
+            }
+            (S::AwaitingApproval | S::Planning, C::Start { .. } | C::StartNow { .. }) => Ok(vec![]),
+            (S::AwaitingApproval, C::Approve { by, creator }) => self.approve(now, by, creator),
+            (S::AwaitingApproval | S::Approved, C::Reject { by, creator }) => self.reject(by, creator),
+            (S::Approved, C::Approve { .. }) | (S::Rejected, C::Reject { .. }) => Ok(vec![]),
             // A plan is named by its content, which is known only after planning.
             (S::Planning, C::RecordPlan { summary }) => Ok(begin_with(summary)),
             (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
@@ -163,7 +185,9 @@ impl Decider for Campaign {
                 E::Paused { cause: PauseCause::Gate },
             ]),
             (S::Paused | S::RollingBack, C::CloseGate { .. }) => Ok(vec![]),
-            (S::Planning | S::Running | S::RollingBack, C::Pause { cause }) => Ok(vec![E::Paused { cause: *cause }]),
+            (S::Scheduled | S::Planning | S::Running | S::RollingBack, C::Pause { cause }) => {
+                Ok(vec![E::Paused { cause: *cause }])
+            }
             (S::Paused, C::Pause { .. }) => Ok(vec![]),
             (S::Paused, C::Resume { accept_failures }) if self.paused_by_gate && !accept_failures => {
                 Err(Rejection::GateStillClosed)
@@ -175,7 +199,11 @@ impl Decider for Campaign {
             (S::Running | S::Paused, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
             (S::CompletedWithFailures | S::Failed, C::Retry) if self.summary.is_some() => Ok(vec![self.retried(now)]),
 
-            (S::Draft, C::Cancel) => Ok(vec![E::Cancelled {}]),
+            (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected | S::Scheduled, C::Cancel) => {
+                Ok(vec![E::Cancelled {}])
+            }
+            // Nothing has begun.
+            (S::Paused, C::Cancel) if self.before_pause == S::Scheduled => Ok(vec![E::Cancelled {}]),
             (S::Planning | S::Running | S::Paused | S::RollingBack, C::Cancel) => Ok(vec![E::Cancelling {}]),
             (S::Cancelling | S::Cancelled, C::Cancel) | (S::Cancelled, C::FinishCancel) => Ok(vec![]),
             (S::Cancelling, C::FinishCancel) => Ok(vec![E::Cancelled {}]),
@@ -197,11 +225,15 @@ impl Decider for Campaign {
             (S::RollingBack, C::FinishRollback { evidence }) => Ok(vec![E::RolledBack { evidence: evidence.clone() }]),
             (S::RolledBack, C::FinishRollback { .. }) => Ok(vec![]),
             (S::Paused, C::Finish { .. }) if self.is_rolling_back() => illegal(),
-            (S::Running | S::Paused, C::Finish { result, evidence }) => {
+            (S::Scheduled | S::Running | S::Paused, C::Finish { result, evidence }) => {
                 Ok(vec![E::Finished { result: *result, evidence: evidence.clone() }])
             }
             (
                 S::Draft
+                | S::AwaitingApproval
+                | S::Approved
+                | S::Rejected
+                | S::Scheduled
                 | S::Planning
                 | S::Running
                 | S::Paused
@@ -250,20 +282,6 @@ impl Campaign {
     /// The event of the gate that currently stops the campaign.
     pub fn closed_gate(&self) -> Option<&CampaignEvent> {
         self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
-    }
-
-    fn start(
-        &self,
-        now: DateTime<Utc>,
-        plan: Uuid,
-        firmware: &FirmwareSnapshot,
-    ) -> Result<Vec<CampaignEvent>, Rejection> {
-        let named = self.spec.as_ref().and_then(|spec| spec.ends_at);
-        if let Some(ends_at) = named.filter(|ends_at| *ends_at <= now) {
-            return Err(Rejection::CampaignOver { ends_at });
-        }
-        let ends_at = Some(named.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
-        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at }])
     }
 
     /// Whether its devices go back, also while that is paused.
@@ -343,7 +361,21 @@ impl Campaign {
                 self.status = CampaignStatus::Draft;
                 self.spec = Some((**spec).clone());
             }
-            E::Amended { spec } => self.spec = Some((**spec).clone()),
+            E::Amended { spec, by } => {
+                self.status = CampaignStatus::Draft;
+                self.spec = Some((**spec).clone());
+                (self.last_editor, self.decision) = (by.clone(), None);
+            }
+            E::ApprovalRequested {} => (self.status, self.decision) = (CampaignStatus::AwaitingApproval, None),
+            E::Approved { by } => {
+                self.status = CampaignStatus::Approved;
+                self.decision = Some(Decision { approved: true, by: by.clone() });
+            }
+            E::Rejected { by } => {
+                self.status = CampaignStatus::Rejected;
+                self.decision = Some(Decision { approved: false, by: by.clone() });
+            }
+            E::Scheduled { .. } => self.status = CampaignStatus::Scheduled,
             E::Adjusted { changes, sample } => {
                 if let Change::Set(ends_at) = changes.ends_at {
                     self.ends_at = Some(ends_at);

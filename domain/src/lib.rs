@@ -4,6 +4,7 @@
 //! There is no IO here, no clock and no randomness: time and ids come in with the command. Start at [`device::Device`], the aggregate that
 //! owns a device's updates; a campaign only decides which devices may begin ([`campaign`], [`rollout`]).
 
+pub mod actor;
 pub mod campaign;
 pub mod change;
 pub mod claim;
@@ -26,6 +27,7 @@ pub mod values;
 pub mod version;
 mod words;
 
+pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, GroupId, TenantId, UpdateId};
 pub use key::{AggregateKey, Key};

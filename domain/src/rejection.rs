@@ -75,6 +75,12 @@ rejections! {
     GateStillClosed => Conflict, "gate_still_closed", "a gate stopped this campaign; resuming needs accept_failures: true and a reason";
     /// The draft's `ends_at` passed before the campaign was started.
     CampaignOver { ends_at: DateTime<Utc> } => Conflict, "campaign_over", "the campaign's ends_at, {ends_at}, has passed: set a later ends_at first";
+    /// The draft's `scheduled_start` passed before the campaign was started.
+    ScheduledStartPassed { scheduled_start: DateTime<Utc> } => Conflict, "scheduled_start_passed", "the campaign's scheduled_start, {scheduled_start}, has passed: set a later one first, or start it with now: true";
+    /// Its approval is for its `scheduled_start`.
+    ApprovedForLater { scheduled_start: DateTime<Utc> } => Conflict, "approved_for_later", "the campaign is approved for a start at {scheduled_start}: another start needs another approval";
+    /// Creator and last editor don't decide on their own work.
+    FourEyes { role: String } => Conflict, "four_eyes", "the {role} of a campaign can't approve or reject it: another person must";
     /// An operator can't open this wave now.
     WaveNotDue { wave: u16, open_wave: u16, reason: String } => Conflict, "wave_not_due", "{reason}";
     PlanMismatch => Conflict, "plan_mismatch", "the plan is not the one that was requested";

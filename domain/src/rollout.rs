@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use estimate::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate, assumed_update_seconds};
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
-pub use waits::{Wait, waits};
+pub use waits::{Wait, waits, waits_before_start};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;
@@ -205,6 +205,10 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
         }
         CampaignStatus::Absent
         | CampaignStatus::Draft
+        | CampaignStatus::AwaitingApproval
+        | CampaignStatus::Approved
+        | CampaignStatus::Rejected
+        | CampaignStatus::Scheduled
         | CampaignStatus::Deleted
         | CampaignStatus::Planning
         | CampaignStatus::Cancelled

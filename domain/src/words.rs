@@ -21,7 +21,7 @@ macro_rules! words {
     )+};
 }
 
-use crate::campaign::{CampaignStatus, Strategy};
+use crate::campaign::{CampaignStatus, OperatorCommand, Strategy};
 use crate::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, WaitReason};
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
@@ -36,6 +36,7 @@ words!(
     GroupKind,
     Lifecycle,
     Obstacle,
+    OperatorCommand,
     Outcome,
     Priority,
     Reachability,
@@ -65,6 +66,7 @@ mod tests {
         agrees(FirmwareStatus::all(), FirmwareStatus::word);
         agrees(GroupKind::all(), GroupKind::word);
         agrees(Lifecycle::all(), Lifecycle::word);
+        agrees(OperatorCommand::all(), OperatorCommand::word);
         agrees(Outcome::all(), Outcome::word);
         agrees(Priority::all(), Priority::word);
         agrees(Reachability::all(), Reachability::word);

@@ -1,4 +1,4 @@
-//! React to events with commands: plan campaigns, grant slots, judge gates, run clocks, detect silence.
+//! React to events with commands: start and plan campaigns, grant slots, judge gates, run clocks, detect silence.
 //!
 //! Each is a reconciler: a run reads durable state, asks a pure policy of `domain`, and sends commands that the aggregates check again. A
 //! run may happen twice, on two nodes, or on rows that lag: no command takes effect twice, and the next run is the retry. Without
@@ -14,6 +14,7 @@ mod presence;
 mod pulse;
 mod reconciler;
 mod rollout;
+mod schedule;
 mod slots;
 mod watermark_lag;
 mod withdrawals;
@@ -78,6 +79,10 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
     tasks.spawn(
         "planning process manager",
         reconciler::run(context.clone(), tasks.token().clone(), planner::RECONCILER),
+    );
+    tasks.spawn(
+        "schedule process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), schedule::RECONCILER),
     );
     tasks.spawn(
         "deadline process manager",

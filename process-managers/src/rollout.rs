@@ -63,12 +63,16 @@ pub(crate) async fn each_campaign(context: &Context, act: Act) -> Result<Progres
 
 async fn carry_forward(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
     match row.status {
-        CampaignStatus::Planning => Ok(Progress::Idle),
+        CampaignStatus::Draft
+        | CampaignStatus::AwaitingApproval
+        | CampaignStatus::Approved
+        | CampaignStatus::Rejected
+        | CampaignStatus::Scheduled
+        | CampaignStatus::Planning => Ok(Progress::Idle),
         CampaignStatus::Running | CampaignStatus::Paused | CampaignStatus::Cancelling | CampaignStatus::RollingBack => {
             roll(context, row).await
         }
         CampaignStatus::Absent
-        | CampaignStatus::Draft
         | CampaignStatus::Deleted
         | CampaignStatus::Cancelled
         | CampaignStatus::RolledBack

@@ -15,6 +15,7 @@ mod pauses;
 pub mod preconditions;
 pub mod rollbacks;
 pub mod rollout;
+pub mod schedule;
 mod sweep;
 mod timed_update;
 pub mod updates;

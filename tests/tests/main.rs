@@ -7,6 +7,7 @@
 
 mod api;
 mod audit;
+mod begin;
 mod campaigns;
 mod causation;
 mod contract;

@@ -29,8 +29,13 @@ impl Reply {
 impl ApiClient {
     /// Signs in with a token of development mode. `base` is `http://host:port`.
     pub async fn sign_in(base: &str, tenant: &str, roles: &[&str]) -> Result<Self> {
+        Self::sign_in_as(base, tenant, "demo", "person", roles).await
+    }
+
+    /// The same for another user, key or service.
+    pub async fn sign_in_as(base: &str, tenant: &str, user: &str, kind: &str, roles: &[&str]) -> Result<Self> {
         let http = reqwest::Client::builder().pool_max_idle_per_host(8).build()?;
-        let wanted = json!({"user_id": "demo", "email": "demo@example.com", "expires_in": 86_400, "tenant_id": tenant, "roles": roles});
+        let wanted = json!({"user_id": user, "kind": kind, "expires_in": 86_400, "tenant_id": tenant, "roles": roles});
         let reply: Value = http
             .post(format!("{base}/api/v1/auth/dev-token"))
             .json(&wanted)

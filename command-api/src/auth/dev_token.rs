@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::TenantId;
+use domain::{ActorKind, TenantId};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,7 +20,7 @@ const EXPIRES_IN_MAX_S: u32 = 30 * 24 * 3_600;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"user_id": "developer", "expires_in": 3600, "roles": ["operator"]}))]
 pub(crate) struct DevTokenRequest {
-    /// An opaque id; recorded in the audit as `user:{user_id}`.
+    /// An opaque id; recorded in the audit as `user:{user_id}`, or with the kind of the caller instead of `user`.
     #[serde(default = "default_user")]
     user_id: String,
     /// Accepted and ignored.
@@ -34,6 +34,10 @@ pub(crate) struct DevTokenRequest {
     tenant_id: String,
     #[serde(default = "default_roles")]
     roles: Vec<Role>,
+    /// `person`, `key` or `service`. Only a person can approve.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, default = "person", example = "person")]
+    kind: ActorKind,
 }
 
 fn default_user() -> String {
@@ -76,13 +80,13 @@ pub(crate) async fn dev_token(
         return Err(Problem::not_found("there is nothing at this path"));
     }
     let tenant = TenantId::new(wanted.tenant_id).map_err(|error| Problem::invalid("tenant_id", error.to_string()))?;
-    if actor(&wanted.user_id).is_none() {
+    if actor(wanted.kind, &wanted.user_id).is_none() {
         return Err(Problem::invalid("user_id", "an opaque id without blanks, 1 to 123 characters"));
     }
     if wanted.expires_in > EXPIRES_IN_MAX_S {
         return Err(Problem::invalid("expires_in", format!("at most {EXPIRES_IN_MAX_S}")));
     }
     let expires_at = clock::now() + TimeDelta::seconds(wanted.expires_in.into());
-    let token = app.tokens.sign(&wanted.user_id, &tenant, wanted.roles, expires_at)?;
+    let token = app.tokens.sign_as(wanted.kind, &wanted.user_id, &tenant, wanted.roles, expires_at)?;
     Ok(Json(DevToken { token, token_type: "Bearer", expires_at, tenant_id: tenant.to_string() }))
 }

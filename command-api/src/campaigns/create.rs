@@ -53,12 +53,15 @@ pub(crate) struct CloneRequest {
     name: Option<String>,
     /// By default the original's, which must not have passed.
     ends_at: Option<DateTime<Utc>>,
+    /// By default the original's, if it has not passed.
+    scheduled_start: Option<DateTime<Utc>>,
     reason: Option<String>,
 }
 
 /// Clone a campaign
 ///
-/// A new draft with the same specification. Needs role operator.
+/// A new draft with the same specification. A campaign of the strategy `scheduled` whose start has passed needs another
+/// `scheduled_start`. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/clone", tag = "campaigns", request_body = CloneRequest,
     params(CampaignPath, CommandHeaders),
@@ -84,6 +87,8 @@ pub(crate) async fn clone_campaign(
         spec.name = Sealed::Plain(name);
     }
     spec.ends_at = wanted.ends_at.or(spec.ends_at);
+    let ahead = spec.scheduled_start.filter(|start| *start > clock::now());
+    spec.scheduled_start = wanted.scheduled_start.or(ahead);
     groups_exist(&app, &caller, &spec).await?;
     create(&app, &caller, &envelope, spec, wanted.reason).await
 }

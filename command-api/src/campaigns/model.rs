@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
-use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary};
+use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, OperatorCommand, PlanSummary};
 use event_store::{Loaded, Origin, Times};
-use projections::campaigns::CampaignRow;
+use projections::campaigns::{CampaignRow, DecisionRow};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -18,11 +18,18 @@ use crate::http::{Done, Problem};
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CampaignBody {
     pub(crate) campaign_id: String,
-    /// `draft`, `planning`, `running`, `paused`, `cancelling`, `cancelled`, `rolling_back`, `rolled_back`, `completed`,
-    /// `completed_with_failures` or `failed`; more may be added.
+    /// `draft`, `awaiting_approval`, `approved`, `rejected`, `scheduled`, `planning`, `running`, `paused`, `cancelling`, `cancelled`,
+    /// `rolling_back`, `rolled_back`, `completed`, `completed_with_failures` or `failed`; more may be added.
     status: String,
     #[serde(flatten)]
     spec: SpecBody,
+    /// The decision of an approver on this specification; null before, and after an edit.
+    approval: Option<ApprovalBody>,
+    /// Commands that this state allows. Other facts may still refuse one: the caller, a gate, a field. Only in replies about the current
+    /// campaign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["amend", "delete", "start", "cancel"]))]
+    allowed_commands: Option<Vec<&'static str>>,
     /// The open wave, 0 before the first.
     wave: u16,
     /// Result of planning: chunks, devices, exclusions by reason, waves, seed, position, hash.
@@ -40,7 +47,7 @@ pub(crate) struct CampaignBody {
     started_at: Option<DateTime<Utc>>,
     /// When waiting updates expire; the campaign ends when updates under way have ended. For a draft the requested time, or null.
     ends_at: Option<DateTime<Utc>>,
-    /// In drafts without an end: the campaign ends this many days after its start.
+    /// Before the start, without an end of its own: the campaign ends this many days after its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_after_days: Option<i64>,
     ended_at: Option<DateTime<Utc>>,
@@ -54,6 +61,27 @@ pub(crate) struct CampaignBody {
     warnings: Vec<String>,
 }
 
+/// The decision of an approver.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"decision": "approved", "by": "user:7", "at": "2026-03-06T09:00:00Z", "remark": "checked with support"}))]
+pub(crate) struct ApprovalBody {
+    /// `approved` or `rejected`.
+    decision: &'static str,
+    by: String,
+    at: Option<DateTime<Utc>>,
+    /// Only in replies to queries of current campaigns; the history has it, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
+}
+
+fn decision_word(approved: bool) -> CampaignStatus {
+    if approved { CampaignStatus::Approved } else { CampaignStatus::Rejected }
+}
+
+fn allowed(status: CampaignStatus, planned: bool, goes_back: bool) -> Option<Vec<&'static str>> {
+    Some(status.allowed_commands(planned, goes_back).into_iter().map(OperatorCommand::word).collect())
+}
+
 impl CampaignBody {
     /// After a command.
     pub(super) fn done(id: CampaignId, done: &Done<Campaign>) -> Result<Self, Problem> {
@@ -63,7 +91,8 @@ impl CampaignBody {
 
     /// At an earlier time.
     pub(super) fn past(id: CampaignId, loaded: &Loaded<Campaign>) -> Option<Self> {
-        Self::of(id, &loaded.aggregate, loaded.origin.as_deref(), &loaded.times, loaded.version)
+        let body = Self::of(id, &loaded.aggregate, loaded.origin.as_deref(), &loaded.times, loaded.version)?;
+        Some(Self { allowed_commands: None, ..body })
     }
 
     #[must_use]
@@ -81,6 +110,12 @@ impl CampaignBody {
         Some(Self {
             campaign_id: id.to_string(),
             status: campaign.status.word().to_owned(),
+            approval: campaign.decision.as_ref().map(|decision| {
+                let word = decision_word(decision.approved).word();
+                let (by, at) = (decision.by.to_string(), times.of(&format!("campaign.{word}")));
+                ApprovalBody { decision: word, by, at, remark: None }
+            }),
+            allowed_commands: allowed(campaign.status, campaign.summary.is_some(), campaign.is_rolling_back()),
             wave: campaign.wave,
             plan: plan(campaign.summary.as_ref()),
             gate: campaign.closed_gate().and_then(gate),
@@ -106,11 +141,21 @@ impl CampaignBody {
 impl From<CampaignRow> for CampaignBody {
     fn from(row: CampaignRow) -> Self {
         let status = CampaignStatus::from_word(&row.status).unwrap_or_default();
+        let gate = row.closed_gate().cloned();
+        let goes_back =
+            status == CampaignStatus::Paused && row.before_pause.as_deref() == Some(CampaignStatus::RollingBack.word());
         Self {
             spec: SpecBody::of(&row.spec),
+            approval: row.decision.map(|DecisionRow { approved, by, at, remark }| ApprovalBody {
+                decision: decision_word(approved).word(),
+                by,
+                at: Some(at),
+                remark,
+            }),
+            allowed_commands: allowed(status, row.summary.is_some(), goes_back),
             wave: row.wave,
             plan: plan(row.summary.as_ref()),
-            gate: row.closed_gate().cloned(),
+            gate,
             last_gate: last_gate(row.gate.clone(), row.gate_closed_at, row.gate_accepted),
             created_by: Some(row.created_by),
             created_at: Some(row.created_at),
@@ -132,7 +177,8 @@ fn plan(summary: Option<&PlanSummary>) -> Option<Value> {
 }
 
 fn ends_after_days(status: CampaignStatus, named: Option<DateTime<Utc>>) -> Option<i64> {
-    (status == CampaignStatus::Draft && named.is_none()).then_some(ENDS_AFTER_DAYS)
+    let is_before = status.is_unstarted() || status == CampaignStatus::Scheduled;
+    (is_before && named.is_none()).then_some(ENDS_AFTER_DAYS)
 }
 
 /// A gate that closed, and whether its failures were accepted.

@@ -79,7 +79,11 @@ pub(crate) struct CampaignSettings {
     min_reached_percent: u8,
     wave_wait_minutes: u32,
     rate_per_minute: Option<u32>,
+    jitter_seconds: Option<u32>,
     auto_rollback: bool,
+    /// Absent if false.
+    requires_approval: Option<bool>,
+    scheduled_start: Option<chrono::DateTime<chrono::Utc>>,
     timeout_minutes: u32,
     wait_for_device_minutes: u32,
     max_retries: u16,

@@ -63,12 +63,12 @@ pub(crate) async fn retry_campaign(
     drop(tx);
     let envelope = envelope.going_on_with(correlation_of(&loaded));
     if !envelope.dry_run {
-        take_pin(&app, &caller, &envelope, id, &loaded.aggregate).await?;
+        take_pin(&app, &caller, &envelope, id, spec.firmware_id).await?;
     }
     let done = app.command(&caller, &envelope, &key, CampaignCommand::Retry, wanted.reason).await?;
     if !done.dry_run {
         let command = FirmwareCommand::Pin { campaign: id };
-        pin(&app, &caller, &envelope, id, &loaded.aggregate, command).await?;
+        pin(&app, &caller, &envelope, spec.firmware_id, command).await?;
     }
     Ok(done.reply(CampaignBody::done(id, &done)?))
 }

@@ -36,7 +36,8 @@ pub(crate) struct CampaignRequest {
     name: String,
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,
-    /// `immediate`, `staged` or `canary`; `scheduled` and `blue_green` are not available in this version.
+    /// `immediate`, `scheduled` (immediate at a `scheduled_start`, which it needs), `staged` or `canary`; `blue_green` is not available in
+    /// this version.
     #[schema(value_type = String, example = "staged")]
     deployment_strategy: Strategy,
     description: Option<String>,
@@ -85,6 +86,10 @@ pub(crate) struct CampaignRequest {
     /// Devices that begin in a minute, evenly distributed: 60 is one each second. After a pause `batch_size` devices begin at once; without
     /// it the devices of one second, at least one.
     rate_per_minute: Option<u32>,
+    /// Devices of a wave begin evenly distributed over this time after the wave opens, in the campaign's order, at most 86400. A device that
+    /// has yet to begin holds no slot.
+    #[schema(minimum = 0, maximum = 86400)]
+    jitter_seconds: Option<u32>,
     /// Accepted with a warning: in this version a gate that closes pauses the campaign.
     #[serde(default)]
     auto_rollback: bool,
@@ -105,15 +110,11 @@ pub(crate) struct CampaignRequest {
     #[serde(default)]
     allow_downgrade: bool,
     pub(super) reason: Option<String>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    jitter_seconds: Option<Value>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    scheduled_start: Option<Value>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    requires_approval: Option<Value>,
+    /// With every strategy: after an operator has started the campaign, it begins at this time by itself; later if the service was down. In
+    /// the future, at most 366 days from now, before `ends_at`.
+    scheduled_start: Option<DateTime<Utc>>,
+    /// Before the start another person than the creator and the last editor must approve it (`POST /campaigns/{campaign_id}/approve`).
+    requires_approval: Option<bool>,
     /// Not available in this version.
     #[schema(value_type = Option<Object>)]
     maintenance_window: Option<Value>,
@@ -160,7 +161,10 @@ impl CampaignRequest {
             min_reached_percent: self.min_reached_percent.unwrap_or(threshold(80)),
             wave_wait_minutes: self.wave_wait_minutes.unwrap_or(60),
             rate_per_minute: self.rate_per_minute,
+            jitter_seconds: self.jitter_seconds.filter(|seconds| *seconds > 0),
             auto_rollback: self.auto_rollback,
+            requires_approval: self.requires_approval.unwrap_or(false),
+            scheduled_start: self.scheduled_start,
             ends_at: self.ends_at,
             timeout_minutes: self.timeout_minutes.unwrap_or(60),
             wait_for_device_minutes: self.wait_for_device_minutes.unwrap_or(10_080),
@@ -178,16 +182,11 @@ impl CampaignRequest {
     /// Checks that concern only the request: fields of other strategies, and unsupported fields.
     fn check(&self) -> Checks {
         let mut checks = Checks::default();
-        if matches!(self.deployment_strategy, Strategy::Scheduled | Strategy::BlueGreen) {
+        if self.deployment_strategy == Strategy::BlueGreen {
             let word = self.deployment_strategy.word();
             checks.fail("deployment_strategy", format!("{word} is not available in this version"));
         }
-        let unavailable = [
-            ("jitter_seconds", &self.jitter_seconds),
-            ("scheduled_start", &self.scheduled_start),
-            ("requires_approval", &self.requires_approval),
-            ("maintenance_window", &self.maintenance_window),
-        ];
+        let unavailable = [("maintenance_window", &self.maintenance_window)];
         for (field, value) in unavailable {
             if value.as_ref().is_some_and(|value| !is_nothing(value)) {
                 checks.fail(field, "not available in this version");
@@ -331,6 +330,7 @@ mod tests {
         let full = json!({
             "target_devices": ["d-1"], "target_groups": ["hall-3"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
             "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
+            "jitter_seconds": 60, "requires_approval": true, "scheduled_start": "1970-01-02T00:00:00Z",
         });
         let mut spec = request(full).unwrap();
         spec.canary_size = Some(1);
@@ -346,7 +346,7 @@ mod tests {
     fn nothing_is_ignored() {
         for (more, field) in [
             (json!({"deployment_strategy": "blue_green"}), "deployment_strategy"),
-            (json!({"deployment_strategy": "scheduled"}), "deployment_strategy"),
+            (json!({"deployment_strategy": "scheduled"}), "scheduled_start"),
             (json!({"deployment_strategy": "immediate", "waves": [{"percentage": 100}]}), "waves"),
             (json!({"canary_percentage": 5}), "canary_percentage"),
             (json!({"canary_size": 5}), "canary_size"),
@@ -354,9 +354,11 @@ mod tests {
             (json!({"deployment_strategy": "canary", "canary_size": 0}), "canary_size"),
             (json!({"target_groups": ["a.b"]}), "target_groups[0]"),
             (json!({"target_groups": vec!["g"; 101]}), "target_groups"),
-            (json!({"requires_approval": true}), "requires_approval"),
+            (json!({"requires_approval": 1}), "requires_approval"),
+            (json!({"scheduled_start": "1969-01-01T00:00:00Z"}), "scheduled_start"),
             (json!({"scheduled_start": "2030-01-01T00:00:00Z"}), "scheduled_start"),
-            (json!({"jitter_seconds": 5}), "jitter_seconds"),
+            (json!({"scheduled_start": "1970-01-03T00:00:00Z", "ends_at": "1970-01-02T00:00:00Z"}), "scheduled_start"),
+            (json!({"jitter_seconds": 86_401}), "jitter_seconds"),
             (json!({"waves": [{"percentage": 50}]}), "waves"),
             (json!({"waves": [{"percentage": 50, "colour": 1}]}), "waves[0].colour"),
             (json!({"target_all": false}), "target_devices"),

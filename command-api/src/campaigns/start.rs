@@ -1,7 +1,8 @@
-//! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: plan and begin.
+//! `POST /campaigns/{id}/start` and `POST /ota/campaigns/{id}/execute`: the next step towards the start.
 //!
-//! Planning reads the read models, so without PostgreSQL nothing starts. The firmware is pinned first, so that it can't be deleted
-//! afterwards. It is pinned once more after the start, because another request that failed may have removed the pin.
+//! That is the request for an approval, the schedule, or the start itself. Planning reads the read models, so without PostgreSQL nothing
+//! starts. The firmware is pinned first, so that it can't be deleted afterwards, also while the campaign is scheduled. It is pinned once more
+//! afterwards, because another request that failed may have removed the pin.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use domain::campaign::threads::CAMPAIGN;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
-use domain::{CampaignId, Key, Rejection};
+use domain::{CampaignId, FirmwareId, Key, Rejection};
 use event_store::{Loaded, Times};
 use runtime::clock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -23,7 +24,6 @@ use uuid::Uuid;
 use super::targets::groups_exist;
 use super::warnings::warnings;
 use crate::auth::{Caller, Operator};
-use crate::devices::ReasonRequest;
 use crate::firmware::release_stale;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -38,6 +38,16 @@ const PLAN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Pause between two reads of the campaign.
 const PLAN_POLL: Duration = Duration::from_millis(50);
 
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "the pilot went well"}))]
+pub(crate) struct StartRequest {
+    /// Start without waiting for the `scheduled_start`. Needs a reason.
+    #[serde(default)]
+    now: bool,
+    reason: Option<String>,
+}
+
 /// How a campaign began.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Started {
@@ -50,6 +60,8 @@ pub(crate) struct Started {
     excluded: BTreeMap<String, u32>,
     plan_complete: bool,
     started_at: Option<DateTime<Utc>>,
+    /// When a scheduled campaign starts by itself.
+    scheduled_start: Option<DateTime<Utc>>,
     /// When waiting updates expire; the campaign ends when updates under way have ended.
     ends_at: Option<DateTime<Utc>>,
     /// Present if no device takes part: the campaign has then ended.
@@ -59,10 +71,15 @@ pub(crate) struct Started {
 
 /// Start a campaign
 ///
-/// Waits up to 5 s for the plan. A campaign without matching devices gets a warning and ends at once. 409 `campaign_over` if the draft's
-/// own end has passed, `target_group_gone` if a group that it targets was deleted; 503 without PostgreSQL. Needs role operator.
+/// Takes the next step towards the start. A campaign with `requires_approval` is submitted: it waits for an approver
+/// (`awaiting_approval`), and a later `start` starts the approved campaign. A campaign with a `scheduled_start` in the future becomes
+/// `scheduled` and starts by itself; 409 `scheduled_start_passed` if the time has passed. With `now: true` and a reason it starts at once;
+/// 409 `approved_for_later` if its approval is for a later start.
+///
+/// A start waits up to 5 s for the plan. A campaign without matching devices gets a warning and ends at once. 409 `campaign_over` if the
+/// draft's own end has passed, `target_group_gone` if a group that it targets was deleted; 503 without PostgreSQL. Needs role operator.
 #[utoipa::path(
-    post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = ReasonRequest,
+    post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = StartRequest,
     params(CampaignPath, CommandHeaders),
     responses(
         (status = 200, body = WithPosition<Started>),
@@ -74,25 +91,25 @@ pub(crate) async fn start_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(path): Path<CampaignPath>,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<StartRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope, path.campaign_id, wanted).await
 }
 
 /// Start a campaign (old spelling)
 ///
 /// Needs role operator.
 #[utoipa::path(
-    post, path = "/ota/campaigns/{campaign_id}/execute", tag = "campaigns", request_body = ReasonRequest,
+    post, path = "/ota/campaigns/{campaign_id}/execute", tag = "campaigns", request_body = StartRequest,
     params(CampaignPath, CommandHeaders), responses((status = 200, body = WithPosition<Started>))
 )]
 pub(crate) async fn execute_campaign(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(path): Path<CampaignPath>,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<StartRequest>>,
 ) -> Result<Reply<Started>, Problem> {
-    start(&app, &caller, &envelope, path.campaign_id, wanted.reason).await
+    start(&app, &caller, &envelope, path.campaign_id, wanted).await
 }
 
 async fn start(
@@ -100,28 +117,32 @@ async fn start(
     caller: &Caller,
     envelope: &Envelope,
     id: CampaignId,
-    reason: Option<String>,
+    wanted: StartRequest,
 ) -> Result<Reply<Started>, Problem> {
+    let reason = wanted.reason.as_deref().or(envelope.reason());
+    if wanted.now && reason.unwrap_or_default().trim().is_empty() {
+        return Err(Problem::invalid("reason", "is needed with now"));
+    }
     let key = Key::<Campaign>::new(&caller.tenant, &id);
     if app.repeated(caller, envelope, &key).await?.is_some() {
         return started(app, caller, &key, id).await;
     }
     let loaded = app.store.load_fresh(&key).await?;
-    let command = start_command(app, caller, id, &loaded).await?;
-    app.db.ping().await?;
-    let new = loaded.aggregate.status == CampaignStatus::Draft && !envelope.dry_run;
+    let (command, firmware) = start_command(app, caller, id, &loaded, wanted.now).await?;
+    let step = app.command(caller, &envelope.as_dry_run(), &key, command.clone(), wanted.reason.clone()).await?;
+    let status = step.aggregate.status;
+    // Only a start reads the read models.
+    if !matches!(status, CampaignStatus::AwaitingApproval | CampaignStatus::Scheduled) {
+        app.db.ping().await?;
+    }
+    let pins = !step.events.is_empty() && status.is_live() && !envelope.dry_run;
     let envelope = &envelope.going_on_with(correlation_of(&loaded));
-    let pinning = async |command: FirmwareCommand| pin(app, caller, envelope, id, &loaded.aggregate, command).await;
-    if new {
-        take_pin(app, caller, envelope, id, &loaded.aggregate).await?;
+    if pins {
+        take_pin(app, caller, envelope, id, firmware).await?;
     }
-    let outcome = app.command(caller, envelope, &key, command, reason).await;
-    if outcome.is_err() && new && !is_live(app, &key).await? {
-        pinning(FirmwareCommand::Unpin { campaign: id }).await?;
-    }
-    // Another request may have started the campaign meanwhile, and either may have removed the pin that the other one needs.
-    if new && is_live(app, &key).await? {
-        pinning(FirmwareCommand::Pin { campaign: id }).await?;
+    let outcome = app.command(caller, envelope, &key, command, wanted.reason).await;
+    if pins {
+        settle_pin(app, caller, envelope, id, firmware).await?;
     }
     let done = outcome?;
     if done.dry_run {
@@ -133,10 +154,6 @@ async fn start(
 /// The correlation id that a command without one gets: the campaign's.
 pub(super) fn correlation_of(campaign: &Loaded<Campaign>) -> Option<Uuid> {
     campaign.threads.last(CAMPAIGN).map(|standing| standing.correlation_id)
-}
-
-async fn is_live(app: &App, key: &Key<Campaign>) -> Result<bool, Problem> {
-    Ok(app.store.load_fresh(key).await?.aggregate.status.is_live())
 }
 
 async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
@@ -152,47 +169,70 @@ async fn start_command(
     caller: &Caller,
     id: CampaignId,
     loaded: &Loaded<Campaign>,
-) -> Result<CampaignCommand, Problem> {
+    now: bool,
+) -> Result<(CampaignCommand, FirmwareId), Problem> {
     let campaign = &loaded.aggregate;
     let spec = campaign.spec.as_ref().ok_or(Rejection::CampaignUnknown)?;
     if campaign.status == CampaignStatus::Deleted {
         return Err(Rejection::CampaignUnknown.into());
     }
-    if let (Some(plan), Some(firmware)) = (campaign.plan, &campaign.firmware) {
-        return Ok(CampaignCommand::Start { plan, firmware: Box::new(firmware.clone()) });
-    }
-    let firmware = Box::new(usable_firmware(app, caller, spec.firmware_id).await?);
-    groups_exist(app, caller, spec).await?;
-    let version = loaded.version.to_string();
-    let plan = name_based_uuid(&["plan", caller.tenant.as_str(), &id.to_string(), &version]);
-    Ok(CampaignCommand::Start { plan, firmware })
+    let (plan, firmware) = match (campaign.plan, &campaign.firmware) {
+        (Some(plan), Some(firmware)) => (plan, firmware.clone()),
+        _ => {
+            let version = loaded.version.to_string();
+            let plan = name_based_uuid(&["plan", caller.tenant.as_str(), &id.to_string(), &version]);
+            let firmware = usable_firmware(app, caller, spec.firmware_id).await?;
+            groups_exist(app, caller, spec).await?;
+            (plan, firmware)
+        }
+    };
+    let firmware = Box::new(firmware);
+    let command = match now {
+        true => CampaignCommand::StartNow { plan, firmware },
+        false => CampaignCommand::Start { plan, firmware },
+    };
+    Ok((command, spec.firmware_id))
 }
 
-/// Pins the campaign's firmware, and first removes an old pin that an earlier request may have left.
+/// Pins a firmware for a campaign, and first removes an old pin that an earlier request may have left.
 pub(super) async fn take_pin(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
     id: CampaignId,
-    campaign: &Campaign,
+    firmware: FirmwareId,
 ) -> Result<(), Problem> {
-    if let Some(spec) = &campaign.spec {
-        release_stale(app, caller, envelope, spec.firmware_id, clock::now()).await?;
-    }
-    pin(app, caller, envelope, id, campaign, FirmwareCommand::Pin { campaign: id }).await
+    release_stale(app, caller, envelope, firmware, clock::now()).await?;
+    pin(app, caller, envelope, firmware, FirmwareCommand::Pin { campaign: id }).await
+}
+
+/// Pins or unpins a firmware, as its campaign needs it after a command. Another request may have changed the campaign meanwhile, and either
+/// may have removed the pin that the other one needs.
+pub(super) async fn settle_pin(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    id: CampaignId,
+    firmware: FirmwareId,
+) -> Result<(), Problem> {
+    let campaign = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
+    let uses = campaign.aggregate.spec.as_ref().is_some_and(|spec| spec.firmware_id == firmware);
+    let command = match uses && campaign.aggregate.status.is_live() {
+        true => FirmwareCommand::Pin { campaign: id },
+        false => FirmwareCommand::Unpin { campaign: id },
+    };
+    pin(app, caller, envelope, firmware, command).await
 }
 
 pub(super) async fn pin(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
-    id: CampaignId,
-    campaign: &Campaign,
+    firmware: FirmwareId,
     command: FirmwareCommand,
 ) -> Result<(), Problem> {
-    let Some(spec) = &campaign.spec else { return Ok(()) };
-    let key = Key::<Firmware>::new(&caller.tenant, &spec.firmware_id);
-    tracing::debug!(campaign.id = %id, firmware.id = %spec.firmware_id, "pinning or unpinning a firmware");
+    let key = Key::<Firmware>::new(&caller.tenant, &firmware);
+    tracing::debug!(firmware.id = %firmware, ?command, "pinning or unpinning a firmware");
     app.store.execute(&key, envelope.bare_request(caller, command)).await?;
     Ok(())
 }
@@ -219,6 +259,7 @@ impl Started {
             excluded: excluded.map(|(reason, count)| (reason.word().to_owned(), *count)).collect(),
             plan_complete: campaign.summary.is_some(),
             started_at: times.of("campaign.planning_started"),
+            scheduled_start: campaign.spec.as_ref().and_then(|spec| spec.scheduled_start),
             ends_at: campaign.ends_at,
             warnings: campaign.spec.as_ref().map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref())),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
-use domain::rollout::{Wait, waits};
+use domain::rollout::{Wait, waits, waits_before_start};
 use domain::{CampaignId, TenantId};
 use projections::campaigns::CampaignRow;
 use projections::{ReadTx, rollout};
@@ -17,7 +17,7 @@ use crate::http::Problem;
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({"kind": "operator", "detail": "an operator to open wave 3", "wave": 3}))]
 pub(crate) struct WaitBody {
-    /// `operator` (to start it, or to open `wave`), `resume`, `accept` (a gate is closed), `firmware` (it is withdrawn), `plan`, `soak`,
+    /// `operator` (to start it, to change a rejected one, or to open `wave`), `approval`, `scheduled_start`, `resume`, `accept` (a gate is closed), `firmware` (it is withdrawn), `plan`, `soak`,
     /// `slots`, `rate`, `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`, `busy_devices`,
     /// `held_devices`, `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` if no reason is known. More may
     /// be added.
@@ -67,11 +67,12 @@ pub(super) async fn of_campaign(
     row: &CampaignRow,
     now: DateTime<Utc>,
 ) -> Result<Vec<WaitBody>, Problem> {
-    if row.status == CampaignStatus::Draft.word() {
-        let detail = "an operator to start the campaign".to_owned();
-        return Ok(vec![WaitBody { kind: "operator".to_owned(), detail, wave: None, until: None, count: None }]);
+    let status = CampaignStatus::from_word(&row.status).unwrap_or_default();
+    let live = status.is_live();
+    if row.started_at.is_none() {
+        let before = waits_before_start(status, row.spec.scheduled_start, row.paused_by);
+        return Ok(before.iter().map(WaitBody::of).collect());
     }
-    let live = CampaignStatus::from_word(&row.status).is_some_and(CampaignStatus::is_live);
     let Some(view) = (if live { rollout::view_in(tx, tenant, id, now).await? } else { None }) else {
         return Ok(vec![]);
     };

@@ -183,13 +183,15 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
 }
 
 /// Routes that other tests cover: they need a campaign under way, a second update, or a body that isn't JSON.
-const TOLD_ELSEWHERE: [&str; 13] = [
+const TOLD_ELSEWHERE: [&str; 15] = [
     "POST /firmware",
     "POST /devices/import",
     "PUT /devices/{device_id}/ota/update",
     "PATCH /campaigns/{campaign_id}",
     "POST /campaigns/{campaign_id}/start",
     "POST /ota/campaigns/{campaign_id}/execute",
+    "POST /campaigns/{campaign_id}/approve",
+    "POST /campaigns/{campaign_id}/reject",
     "POST /campaigns/{campaign_id}/pause",
     "POST /campaigns/{campaign_id}/resume",
     "POST /campaigns/{campaign_id}/cancel",

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::adjust::Adjustments;
 use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary, RollbackCause, RollbackEvidence};
 use super::spec::CampaignSpec;
+use crate::actor::Person;
 use crate::device::FirmwareSnapshot;
+use crate::ids::Actor;
 use crate::ids::CampaignId;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,18 +18,36 @@ pub enum CampaignCommand {
         id: CampaignId,
         spec: Box<CampaignSpec>,
     },
-    /// Replaces the specification; only before planning.
+    /// Replaces the specification; only before planning. It voids an approval.
     Amend {
         spec: Box<CampaignSpec>,
+        by: Actor,
     },
     /// New values for a running campaign.
     Adjust {
         changes: Box<Adjustments>,
     },
     Delete,
+    /// The next step towards the start: asks for the approval, waits for the scheduled start, or starts.
     Start {
         plan: Uuid,
         firmware: Box<FirmwareSnapshot>,
+    },
+    /// Starts without waiting for the scheduled start.
+    StartNow {
+        plan: Uuid,
+        firmware: Box<FirmwareSnapshot>,
+    },
+    /// Only a person can approve.
+    Approve {
+        by: Person,
+        /// The sender of the command that created the campaign.
+        creator: Actor,
+    },
+    Reject {
+        by: Person,
+        /// The sender of the command that created the campaign.
+        creator: Actor,
     },
     RecordPlan {
         summary: Box<PlanSummary>,
@@ -88,7 +108,9 @@ impl CampaignCommand {
             Self::Amend { .. } => "amended",
             Self::Adjust { .. } => "adjusted",
             Self::Delete => "deleted",
-            Self::Start { .. } => "started",
+            Self::Start { .. } | Self::StartNow { .. } => "started",
+            Self::Approve { .. } => "approved",
+            Self::Reject { .. } => "rejected",
             Self::RecordPlan { .. } => "planned",
             Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
             Self::BreakSoak { .. } => "soaked again",

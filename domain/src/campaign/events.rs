@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::adjust::{Adjustments, Sample};
 use super::spec::CampaignSpec;
+use crate::actor::Person;
 use crate::device::{Exclusion, FirmwareSnapshot};
-use crate::ids::{CampaignId, DeviceId};
+use crate::ids::{Actor, CampaignId, DeviceId};
 
 /// Most devices that a gate names as evidence.
 pub const EVIDENCE_DEVICES_MAX: usize = 20;
@@ -113,7 +114,22 @@ pub enum CampaignEvent {
     #[serde(rename = "campaign.created")]
     Created { id: CampaignId, spec: Box<CampaignSpec> },
     #[serde(rename = "campaign.amended")]
-    Amended { spec: Box<CampaignSpec> },
+    Amended {
+        spec: Box<CampaignSpec>,
+        /// The editor. Absent in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
+    },
+    /// It waits for the decision of an approver.
+    #[serde(rename = "campaign.approval_requested")]
+    ApprovalRequested {},
+    #[serde(rename = "campaign.approved")]
+    Approved { by: Person },
+    #[serde(rename = "campaign.rejected")]
+    Rejected { by: Person },
+    /// It starts by itself at this time.
+    #[serde(rename = "campaign.scheduled")]
+    Scheduled { at: DateTime<Utc> },
     /// New values for a running campaign.
     #[serde(rename = "campaign.adjusted")]
     Adjusted {
@@ -194,6 +210,10 @@ pub enum CampaignEvent {
 crate::event_types!(CampaignEvent {
     Created => "campaign.created" v 1,
     Amended => "campaign.amended" v 1,
+    ApprovalRequested => "campaign.approval_requested" v 1,
+    Approved => "campaign.approved" v 1,
+    Rejected => "campaign.rejected" v 1,
+    Scheduled => "campaign.scheduled" v 1,
     Adjusted => "campaign.adjusted" v 1,
     Deleted => "campaign.deleted" v 1,
     PlanningStarted => "campaign.planning_started" v 1,

@@ -1,8 +1,11 @@
 //! Rules for each field of a specification. All commands use them: create, replace, adjust, clone.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::spec::{CONCURRENT_MAX, CampaignSpec, RETRIES_MAX, TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, WAVES_MAX};
+use super::spec::{
+    CONCURRENT_MAX, CampaignSpec, JITTER_MAX_SECONDS, RETRIES_MAX, SCHEDULED_AHEAD_MAX_DAYS, Strategy,
+    TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, WAVES_MAX,
+};
 use crate::rejection::Rejection;
 use crate::values::{
     LONG_TEXT_MAX_CHARS, MINUTES_MAX, Percent, SHORT_TEXT_MAX_CHARS, YEARS, is_short_text, is_usable_time,
@@ -67,6 +70,7 @@ impl CampaignSpec {
         } else if self.is_over(now) {
             found.add("ends_at", "has passed");
         }
+        self.start_rules(&mut found, now);
         for (field, reason) in self.preconditions.iter().flat_map(|wanted| wanted.violations()) {
             found.add(format!("preconditions.{field}"), reason);
         }
@@ -76,6 +80,22 @@ impl CampaignSpec {
     /// Whether its end has passed.
     pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
         self.ends_at.is_some_and(|ends_at| ends_at <= now)
+    }
+
+    fn start_rules(&self, found: &mut Violations, now: DateTime<Utc>) {
+        const FIELD: &str = "scheduled_start";
+        match self.scheduled_start {
+            None if self.strategy == Strategy::Scheduled => found.add(FIELD, "the strategy scheduled needs it"),
+            None => {}
+            Some(start) if start <= now => found.add(FIELD, "has passed"),
+            Some(start) if start > now + TimeDelta::days(SCHEDULED_AHEAD_MAX_DAYS) => {
+                found.add(FIELD, format!("at most {SCHEDULED_AHEAD_MAX_DAYS} days from now"));
+            }
+            Some(start) if self.ends_at.is_some_and(|ends_at| ends_at <= start) => {
+                found.add(FIELD, "must be before ends_at");
+            }
+            Some(_) => {}
+        }
     }
 
     fn texts(&self, found: &mut Violations) {
@@ -125,6 +145,7 @@ impl CampaignSpec {
             ("failure_count", self.failure_count),
             ("gate_min_settled", Some(self.gate_min_settled)),
             ("rate_per_minute", self.rate_per_minute),
+            ("jitter_seconds", self.jitter_seconds),
             ("timeout_minutes", Some(self.timeout_minutes)),
             ("wait_for_device_minutes", Some(self.wait_for_device_minutes)),
         ];
@@ -136,6 +157,9 @@ impl CampaignSpec {
         }
         if self.max_retries > RETRIES_MAX {
             found.add("max_retries", format!("at most {RETRIES_MAX}"));
+        }
+        if self.jitter_seconds.is_some_and(|seconds| seconds > JITTER_MAX_SECONDS) {
+            found.add("jitter_seconds", format!("at most {JITTER_MAX_SECONDS}"));
         }
         found.minutes("soak_minutes", Some(self.soak_minutes));
         found.minutes("wave_wait_minutes", Some(self.wave_wait_minutes));

@@ -21,6 +21,10 @@ pub const TARGET_GROUPS_MAX: usize = 100;
 pub const CONCURRENT_MAX: u32 = 100_000;
 /// Most retries of one update.
 pub const RETRIES_MAX: u16 = 10;
+/// Longest time over which the devices of a wave begin, in seconds.
+pub const JITTER_MAX_SECONDS: u32 = 24 * 3_600;
+/// Longest time from now to a scheduled start, in days.
+pub const SCHEDULED_AHEAD_MAX_DAYS: i64 = 366;
 /// Cumulative percentages of a staged campaign that names no waves.
 pub const STAGED_PERCENTAGES: [u8; 3] = [10, 50, 100];
 
@@ -136,8 +140,17 @@ pub struct CampaignSpec {
     pub wave_wait_minutes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_minute: Option<u32>,
+    /// Devices of a wave begin spread over this time after its opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_seconds: Option<u32>,
     #[serde(default)]
     pub auto_rollback: bool,
+    /// Another person than the creator and the last editor must approve it before it starts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requires_approval: bool,
+    /// After an operator has started it, it begins at this time by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_start: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_at: Option<DateTime<Utc>>,
     pub timeout_minutes: u32,

@@ -13,7 +13,13 @@ pub enum CampaignStatus {
     #[default]
     Absent,
     Draft,
+    /// It was submitted and waits for the decision of an approver.
+    AwaitingApproval,
+    Approved,
+    Rejected,
     Deleted,
+    /// It starts by itself at its `scheduled_start`.
+    Scheduled,
     Planning,
     Running,
     Paused,
@@ -39,6 +45,10 @@ impl CampaignStatus {
             | Self::Failed => true,
             Self::Absent
             | Self::Draft
+            | Self::AwaitingApproval
+            | Self::Approved
+            | Self::Rejected
+            | Self::Scheduled
             | Self::Planning
             | Self::Running
             | Self::Paused
@@ -47,8 +57,16 @@ impl CampaignStatus {
         }
     }
 
-    /// Whether it is under way and pins its firmware.
+    /// Whether an operator has yet to start it: its specification may change, and it pins nothing.
+    pub fn is_unstarted(self) -> bool {
+        matches!(self, Self::Draft | Self::AwaitingApproval | Self::Approved | Self::Rejected)
+    }
+
+    /// Whether it is under way, or starts by itself, and pins its firmware.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Planning | Self::Running | Self::Paused | Self::Cancelling | Self::RollingBack)
+        matches!(
+            self,
+            Self::Scheduled | Self::Planning | Self::Running | Self::Paused | Self::Cancelling | Self::RollingBack
+        )
     }
 }

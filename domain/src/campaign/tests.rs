@@ -1,14 +1,16 @@
 //! The state chart of a campaign: the effect of each command in each status, and its gates.
 
 mod running;
+mod start;
 
 use cqrs_es::test::TestFramework;
 
 use super::*;
-use crate::Timed;
+use crate::actor::ActorKind;
 use crate::events::tests::check_document;
 use crate::ids::FirmwareId;
 use crate::values::{Percent, Priority, Sha256Digest, Threshold};
+use crate::{Person, Timed};
 use CampaignCommand as C;
 use CampaignStatus as S;
 
@@ -49,7 +51,10 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         min_reached_percent: threshold(80),
         wave_wait_minutes: 60,
         rate_per_minute: None,
+        jitter_seconds: None,
         auto_rollback: false,
+        requires_approval: false,
+        scheduled_start: None,
         ends_at: None,
         timeout_minutes: 60,
         wait_for_device_minutes: 10_080,
@@ -99,6 +104,34 @@ fn create() -> C {
 
 fn start() -> C {
     C::Start { plan: Uuid::from_u128(6), firmware: Box::new(facts()) }
+}
+
+fn start_now() -> C {
+    C::StartNow { plan: Uuid::from_u128(6), firmware: Box::new(facts()) }
+}
+
+/// People of the tests: the creator is 1, other editors and approvers follow.
+fn person(number: u8) -> Person {
+    Person::try_from(Actor::of(ActorKind::Person, &number.to_string()).unwrap()).unwrap()
+}
+
+fn create_with(change: impl FnOnce(&mut CampaignSpec)) -> C {
+    let mut spec = spec(&[10, 100]);
+    change(&mut spec);
+    C::Create { id: campaign_id(), spec: Box::new(spec) }
+}
+
+/// The time of the scheduled starts.
+fn start_time() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::hours(1)
+}
+
+fn approve() -> C {
+    C::Approve { by: person(3), creator: person(1).into() }
+}
+
+fn reject() -> C {
+    C::Reject { by: person(3), creator: person(1).into() }
 }
 
 fn record_plan() -> C {
@@ -152,10 +185,15 @@ fn resume(accept_failures: bool) -> C {
 fn way_to(status: S) -> Vec<C> {
     let running = || vec![create(), start(), record_plan()];
     let and = |last: Vec<C>| [running(), last].concat();
+    let submitted = |last: Vec<C>| [vec![create_with(|spec| spec.requires_approval = true), start()], last].concat();
     match status {
         S::Absent => vec![],
         S::Draft => vec![create()],
+        S::AwaitingApproval => submitted(vec![]),
+        S::Approved => submitted(vec![approve()]),
+        S::Rejected => submitted(vec![reject()]),
         S::Deleted => vec![create(), C::Delete],
+        S::Scheduled => vec![create_with(|spec| spec.scheduled_start = Some(start_time())), start()],
         S::Planning => vec![create(), start()],
         S::Running => running(),
         S::Paused => and(vec![pause()]),
@@ -196,13 +234,16 @@ fn answer(past: &[C], command: C) -> String {
 
 /// Every command under the name it has in the table.
 fn commands() -> Vec<(&'static str, C)> {
-    let amended = C::Amend { spec: Box::new(spec(&[50, 100])) };
+    let amended = C::Amend { spec: Box::new(spec(&[50, 100])), by: person(2).into() };
     vec![
         ("create", create()),
         ("amend", amended),
         ("adjust", adjust(|changes| changes.max_concurrent_updates = Some(7))),
         ("delete", C::Delete),
         ("start", start()),
+        ("start_now", start_now()),
+        ("approve", approve()),
+        ("reject", reject()),
         ("record_plan", record_plan()),
         ("pass_gate", pass(1)),
         ("break_soak", C::BreakSoak { wave: 1, evidence: Evidence::default() }),
@@ -222,25 +263,28 @@ fn commands() -> Vec<(&'static str, C)> {
 
 /// Rows in the order of [`commands`], columns in the order of [`CampaignStatus::all`]; `-` is `illegal_in_state`.
 const CHART: &str = "
-create          created           =                !campaign_exists  =                           =                  =            =            =            =           =            =            =            =
-amend           !campaign_unknown amended          !campaign_unknown -                           -                  -            -            -            -           -            -            -            -
-adjust          !campaign_unknown -                !campaign_unknown -                           adjusted           adjusted     -            -            -           -            -            -            -
-delete          !campaign_unknown deleted          !campaign_unknown -                           -                  -            -            -            -           -            -            -            -
-start           !campaign_unknown planning_started !campaign_unknown =                           -                  -            -            -            -           -            -            -            -
-record_plan     !campaign_unknown !plan_mismatch   !campaign_unknown planned+started+wave_opened =                  =            =            =            =           =            =            =            =
-pass_gate       !campaign_unknown -                !campaign_unknown -                           gate_passed        -            -            -            -           -            -            -            -
-break_soak      !campaign_unknown -                !campaign_unknown -                           =                  -            -            -            -           -            -            -            -
-complete_wave   !campaign_unknown -                !campaign_unknown -                           =                  -            -            -            -           -            -            -            -
-open_wave       !campaign_unknown -                !campaign_unknown -                           !wave_not_due      -            -            -            -           -            -            -            -
-close_gate      !campaign_unknown -                !campaign_unknown -                           gate_closed+paused =            -            -            =           -            -            -            -
-pause           !campaign_unknown -                !campaign_unknown paused                      paused             =            -            -            paused      -            -            -            -
-resume          !campaign_unknown -                !campaign_unknown -                           =                  resumed      -            -            =           -            -            -            -
-retry           !campaign_unknown -                !campaign_unknown -                           retried            retried      -            -            -           -            -            retried      retried
-cancel          !campaign_unknown cancelled        !campaign_unknown cancelling                  cancelling         cancelling   =            =            cancelling  -            -            -            -
-finish_cancel   !campaign_unknown -                !campaign_unknown -                           -                  -            cancelled    =            -           -            -            -            -
-roll_back       !campaign_unknown -                !campaign_unknown -                           rolling_back       rolling_back rolling_back rolling_back =           rolling_back rolling_back rolling_back rolling_back
-finish_rollback !campaign_unknown -                !campaign_unknown -                           -                  -            -            -            rolled_back =            -            -            -
-finish          !campaign_unknown -                !campaign_unknown -                           finished           finished     -            -            -           -            -            -            -
+create          created           =                !campaign_exists !campaign_exists !campaign_exists   !campaign_exists  !campaign_exists =                           =                  =            =            =            =           =            =            =            =
+amend           !campaign_unknown amended          amended          amended          amended            !campaign_unknown amended          -                           -                  -            -            -            -           -            -            -            -
+adjust          !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           adjusted           adjusted     -            -            -           -            -            -            -
+delete          !campaign_unknown deleted          deleted          deleted          deleted            !campaign_unknown -                -                           -                  -            -            -            -           -            -            -            -
+start           !campaign_unknown planning_started =                planning_started approval_requested !campaign_unknown =                =                           -                  -            -            -            -           -            -            -            -
+start_now       !campaign_unknown planning_started =                planning_started approval_requested !campaign_unknown planning_started =                           -                  -            -            -            -           -            -            -            -
+approve         !campaign_unknown -                approved         =                -                  !campaign_unknown -                -                           -                  -            -            -            -           -            -            -            -
+reject          !campaign_unknown -                rejected         rejected         =                  !campaign_unknown -                -                           -                  -            -            -            -           -            -            -            -
+record_plan     !campaign_unknown !plan_mismatch   !plan_mismatch   !plan_mismatch   !plan_mismatch     !campaign_unknown !plan_mismatch   planned+started+wave_opened =                  =            =            =            =           =            =            =            =
+pass_gate       !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           gate_passed        -            -            -            -           -            -            -            -
+break_soak      !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           =                  -            -            -            -           -            -            -            -
+complete_wave   !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           =                  -            -            -            -           -            -            -            -
+open_wave       !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           !wave_not_due      -            -            -            -           -            -            -            -
+close_gate      !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           gate_closed+paused =            -            -            =           -            -            -            -
+pause           !campaign_unknown -                -                -                -                  !campaign_unknown paused           paused                      paused             =            -            -            paused      -            -            -            -
+resume          !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           =                  resumed      -            -            =           -            -            -            -
+retry           !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           retried            retried      -            -            -           -            -            retried      retried
+cancel          !campaign_unknown cancelled        cancelled        cancelled        cancelled          !campaign_unknown cancelled        cancelling                  cancelling         cancelling   =            =            cancelling  -            -            -            -
+finish_cancel   !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           -                  -            cancelled    =            -           -            -            -            -
+roll_back       !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           rolling_back       rolling_back rolling_back rolling_back =           rolling_back rolling_back rolling_back rolling_back
+finish_rollback !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           -                  -            -            -            rolled_back =            -            -            -
+finish          !campaign_unknown -                -                -                -                  !campaign_unknown finished         -                           finished           finished     -            -            -           -            -            -            -
 ";
 
 #[test]
@@ -258,6 +302,23 @@ fn each_command_has_the_effect_in_the_chart_in_each_status() {
 }
 
 #[test]
+fn the_allowed_commands_are_those_that_change_something() {
+    for status in S::all() {
+        for (name, command) in commands() {
+            let Some(operator) = OperatorCommand::from_word(name) else { continue };
+            let past = if name == "open_wave" { at_manual_gate(status) } else { way_to(status) };
+            let changes = !answer(&past, command).starts_with(['=', '!']);
+            let campaign = folded(&past);
+            let allowed = status.allowed_commands(campaign.summary.is_some(), campaign.is_rolling_back());
+            assert_eq!(allowed.contains(&operator), changes, "{name} while {status:?}");
+        }
+    }
+    use OperatorCommand as O;
+    assert_eq!(S::Paused.allowed_commands(false, false), [O::Resume, O::Cancel], "paused before its plan");
+    assert_eq!(S::Paused.allowed_commands(true, true), [O::Adjust, O::Resume, O::Cancel], "paused while it goes back");
+}
+
+#[test]
 fn the_setup_commands_of_each_status_lead_to_it() {
     for status in S::all() {
         let mut campaign = Campaign::default();
@@ -272,8 +333,7 @@ fn states_document() -> String {
          regenerates it. *already*: the command\nchanges nothing, because the campaign is in that state already. An empty cell: the command is \
          refused. The second table\nhas the commands of the process managers.\n",
     );
-    let operators =
-        ["amend", "adjust", "delete", "start", "open_wave", "pause", "resume", "retry", "cancel", "roll_back"];
+    let operators: Vec<&str> = OperatorCommand::all().map(OperatorCommand::word).collect();
     for of_operators in [true, false] {
         let (rows, title): (Vec<_>, _) = match of_operators {
             true => (commands().into_iter().filter(|(name, _)| operators.contains(name)).collect(), "Operators"),
@@ -295,7 +355,10 @@ fn states_document() -> String {
         }
     }
     text.push_str(
-        "\nOpening a wave is shown for a campaign whose wave is completed and waits for an operator. A campaign that a gate paused \
+        "\nShown is a campaign whose approval, if it is required, is missing, and whose `scheduled_start`, if it has one, is ahead. `start` of \
+         a draft with `requires_approval` asks for the approval, and with a `scheduled_start` schedules the campaign; `start_now` is `start` \
+         with `now: true`. Approving a campaign with a `scheduled_start` also schedules it. A campaign paused while it was scheduled goes \
+         back to `scheduled`, and a cancel ends it at once.\n\nOpening a wave is shown for a campaign whose wave is completed and waits for an operator. A campaign that a gate paused \
          is resumed only with `accept_failures`.\n",
     );
     text
@@ -314,8 +377,8 @@ fn at_manual_gate(status: S) -> Vec<C> {
     let mut waits = spec(&[10, 100]);
     waits.waves[0].advance = Advance::Manual;
     let mut way = way_to(status);
-    way[0] = C::Create { id: campaign_id(), spec: Box::new(waits) };
     if way.len() >= 3 && way[2] == record_plan() {
+        way[0] = C::Create { id: campaign_id(), spec: Box::new(waits) };
         way.splice(3..3, [pass(1), complete(1)]);
     }
     way

@@ -16,19 +16,26 @@ pub const SOAKING: Point = Point(0x1_0003);
 /// It was paused, or a cancel or rollback began: the cause of commands that stop devices.
 pub const STOPPED: Point = Point(0x1_0004);
 
+/// Its start was scheduled: the cause of the start.
+pub const SCHEDULED: Point = Point(0x1_0005);
+
 /// The opening of a wave, from 1.
 pub const fn wave_opened(wave: u16) -> Point {
     Point(wave as u32)
 }
 
 pub(super) fn step(event: &E) -> Step {
-    let kind = if matches!(event, E::PlanningStarted { .. }) { StepKind::Restarts } else { StepKind::GoesOn };
+    let kind = match event {
+        E::ApprovalRequested {} | E::Scheduled { .. } | E::PlanningStarted { .. } => StepKind::Restarts,
+        _ => StepKind::GoesOn,
+    };
     Step { thread: CAMPAIGN, kind }
 }
 
 pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
     let points = match event {
         E::PlanningStarted { .. } => vec![STARTED, END_SET],
+        E::Scheduled { .. } => vec![SCHEDULED],
         E::WaveOpened { wave, .. } => vec![wave_opened(*wave)],
         E::GatePassed { .. } => vec![SOAKING],
         E::Paused { .. } | E::Cancelling {} | E::RollingBack { .. } => vec![STOPPED],
@@ -40,6 +47,9 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
         }
         E::Created { .. }
         | E::Amended { .. }
+        | E::ApprovalRequested {}
+        | E::Approved { .. }
+        | E::Rejected { .. }
         | E::Deleted {}
         | E::Planned { .. }
         | E::Started {}
@@ -60,6 +70,7 @@ impl Campaign {
         use CampaignCommand as C;
         let aim = Aim::at(vec![CAMPAIGN]);
         match command {
+            C::Start { .. } => aim.from(CAMPAIGN, &[SCHEDULED]),
             C::RecordPlan { .. } => aim.from(CAMPAIGN, &[STARTED]),
             C::CompleteWave { .. } => aim.from(CAMPAIGN, &[SOAKING]),
             C::CloseGate { gate: GateKind::TooFewReached, .. } => {

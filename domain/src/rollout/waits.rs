@@ -12,6 +12,16 @@ use crate::campaign::{CampaignStatus, PauseCause};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Wait {
+    /// An operator, to start the campaign.
+    Start,
+    /// An approver, to approve or reject the campaign.
+    Approval,
+    /// An operator, to change a rejected campaign or to ask again.
+    Change,
+    /// The scheduled start of the campaign.
+    ScheduledStart {
+        until: DateTime<Utc>,
+    },
     /// An operator, to open this wave.
     Operator {
         wave: u16,
@@ -51,6 +61,40 @@ pub enum Wait {
     },
 }
 
+/// What a campaign waits for before its start.
+pub fn waits_before_start(
+    status: CampaignStatus,
+    scheduled_start: Option<DateTime<Utc>>,
+    paused_by: Option<PauseCause>,
+) -> Vec<Wait> {
+    match status {
+        CampaignStatus::Draft | CampaignStatus::Approved => vec![Wait::Start],
+        CampaignStatus::AwaitingApproval => vec![Wait::Approval],
+        CampaignStatus::Rejected => vec![Wait::Change],
+        CampaignStatus::Scheduled => scheduled_start.map(|until| Wait::ScheduledStart { until }).into_iter().collect(),
+        CampaignStatus::Paused => vec![paused(paused_by)],
+        CampaignStatus::Absent
+        | CampaignStatus::Deleted
+        | CampaignStatus::Planning
+        | CampaignStatus::Running
+        | CampaignStatus::Cancelling
+        | CampaignStatus::Cancelled
+        | CampaignStatus::RollingBack
+        | CampaignStatus::RolledBack
+        | CampaignStatus::Completed
+        | CampaignStatus::CompletedWithFailures
+        | CampaignStatus::Failed => vec![],
+    }
+}
+
+fn paused(by: Option<PauseCause>) -> Wait {
+    match by {
+        Some(PauseCause::Gate) => Wait::Accept,
+        Some(PauseCause::FirmwareWithdrawn) => Wait::Firmware,
+        Some(PauseCause::Operator) | None => Wait::Resume,
+    }
+}
+
 /// What a campaign waits for. Empty if it has ended or continues by itself.
 pub fn waits(view: &RolloutView, paused_by: Option<PauseCause>, now: DateTime<Utc>) -> Vec<Wait> {
     match view.status {
@@ -59,15 +103,15 @@ pub fn waits(view: &RolloutView, paused_by: Option<PauseCause>, now: DateTime<Ut
         CampaignStatus::Paused if view.is_over(now) && view.rollback.is_none() => {
             view.working(None).into_iter().collect()
         }
-        CampaignStatus::Paused => vec![match paused_by {
-            Some(PauseCause::Gate) => Wait::Accept,
-            Some(PauseCause::FirmwareWithdrawn) => Wait::Firmware,
-            Some(PauseCause::Operator) | None => Wait::Resume,
-        }],
+        CampaignStatus::Paused => vec![paused(paused_by)],
         CampaignStatus::Cancelling => view.working(None).into_iter().collect(),
         CampaignStatus::RollingBack => view.rollback_waits(now),
         CampaignStatus::Absent
         | CampaignStatus::Draft
+        | CampaignStatus::AwaitingApproval
+        | CampaignStatus::Approved
+        | CampaignStatus::Rejected
+        | CampaignStatus::Scheduled
         | CampaignStatus::Deleted
         | CampaignStatus::Cancelled
         | CampaignStatus::RolledBack
@@ -193,7 +237,9 @@ impl Wait {
     /// Stable name, for programs.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Operator { .. } => "operator",
+            Self::Start | Self::Change | Self::Operator { .. } => "operator",
+            Self::Approval => "approval",
+            Self::ScheduledStart { .. } => "scheduled_start",
             Self::Resume => "resume",
             Self::Accept => "accept",
             Self::Firmware => "firmware",
@@ -208,17 +254,27 @@ impl Wait {
 
     pub fn until(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::Soak { until, .. } | Self::Rate { until, .. } => Some(*until),
+            Self::ScheduledStart { until } | Self::Soak { until, .. } | Self::Rate { until, .. } => Some(*until),
             Self::WorkingDevices { until, .. } | Self::IdleDevices { until, .. } => *until,
-            Self::Operator { .. } | Self::Resume | Self::Accept | Self::Firmware | Self::Plan | Self::Slots { .. } => {
-                None
-            }
+            Self::Start
+            | Self::Approval
+            | Self::Change
+            | Self::Operator { .. }
+            | Self::Resume
+            | Self::Accept
+            | Self::Firmware
+            | Self::Plan
+            | Self::Slots { .. } => None,
         }
     }
 
     /// A sentence for people.
     pub fn sentence(&self) -> String {
         match self {
+            Self::Start => "an operator to start the campaign".to_owned(),
+            Self::Approval => "an approver to approve or reject the campaign".to_owned(),
+            Self::Change => "an operator to change the rejected campaign, or to submit it again".to_owned(),
+            Self::ScheduledStart { until } => format!("its scheduled start at {}", time(*until)),
             Self::Operator { wave } => format!("an operator to open wave {wave}"),
             Self::Resume => "an operator to resume the campaign".to_owned(),
             Self::Accept => "an operator to accept the failures that closed the gate, or to cancel".to_owned(),

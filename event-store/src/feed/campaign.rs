@@ -9,14 +9,21 @@ use super::data::{V1, evidence, firmware, object, word};
 impl Public for CampaignEvent {
     fn public(&self, id: &str) -> Option<(u16, Value)> {
         let data = match self {
-            Self::Created { spec, .. } | Self::Amended { spec } => specification(spec),
+            Self::Created { spec, .. } | Self::Amended { spec, .. } => specification(spec),
             Self::Adjusted { changes, sample } => {
                 let sample =
                     sample.as_ref().map(|sample| json!({ "devices": sample.devices, "wave_devices": sample.waves }));
                 object(json!({ "changes": changes, "sample": sample }))
             }
             Self::Retried { round, ends_at } => object(json!({ "round": round, "ends_at": ends_at })),
-            Self::Deleted {} | Self::Started {} | Self::Cancelling {} | Self::Cancelled {} => json!({}),
+            Self::Deleted {}
+            | Self::ApprovalRequested {}
+            | Self::Approved { .. }
+            | Self::Rejected { .. }
+            | Self::Started {}
+            | Self::Cancelling {}
+            | Self::Cancelled {} => json!({}),
+            Self::Scheduled { at } => json!({ "scheduled_start": at }),
             Self::PlanningStarted { firmware: snapshot, ends_at, .. } => {
                 object(json!({ "firmware": firmware(snapshot), "ends_at": ends_at }))
             }

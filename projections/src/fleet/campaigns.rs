@@ -1,6 +1,7 @@
 //! Read model `campaigns`: campaigns as operators list them. Their counts are in the rollout read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::Person;
 use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
 use domain::change::Change;
 use domain::events::CampaignEvent as E;
@@ -33,6 +34,8 @@ pub struct CampaignRow {
     pub gate_accepted: bool,
     /// Present while it is paused.
     pub paused_by: Option<PauseCause>,
+    /// The decision of an approver on this specification; none before, and none after an edit.
+    pub decision: Option<DecisionRow>,
     pub wave: u16,
     pub result: Option<String>,
     /// Version of the aggregate.
@@ -53,7 +56,18 @@ row! {
         name, description, firmware_id, strategy, status, before_pause, gate_closed_at, gate_accepted, paused_by,
         wave, result, version, created_by, created_at, started_at, ends_at, ended_at, updated_at, position
     }
-    json { spec, summary, gate }
+    json { spec, summary, gate, decision }
+}
+
+/// An approver's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionRow {
+    pub approved: bool,
+    pub by: String,
+    pub at: DateTime<Utc>,
+    /// Absent if it is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<String>,
 }
 
 /// Stored as its word.
@@ -85,7 +99,7 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
             }
             let row =
                 rows.get_mut(&key).ok_or_else(|| DbError::Invalid(format!("{} was never created", record.raw.key)))?;
-            apply(row, event, record.at())?;
+            apply(row, event, record)?;
             row.version = record.record.last_version();
             row.updated_at = record.at();
             row.position = record.raw.position;
@@ -110,6 +124,7 @@ fn new_row(record: &Decoded, spec: &CampaignSpec) -> CampaignRow {
         gate_closed_at: None,
         gate_accepted: false,
         paused_by: None,
+        decision: None,
         wave: 0,
         result: None,
         version: 0,
@@ -131,10 +146,34 @@ fn set_spec(row: &mut CampaignRow, spec: &CampaignSpec) {
     row.spec = spec.clone();
 }
 
-fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbError> {
+fn decision(record: &Decoded, approved: bool, by: &Person) -> Option<DecisionRow> {
+    let remark = record.record.meta.reason.as_ref().and_then(|reason| reason.plain().cloned());
+    Some(DecisionRow { approved, by: by.to_string(), at: record.at(), remark })
+}
+
+fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbError> {
+    let at = record.at();
     let status = |row: &mut CampaignRow, status: CampaignStatus| row.status = status.word().to_owned();
     match event {
-        E::Created { spec, .. } | E::Amended { spec } => set_spec(row, spec),
+        E::Created { spec, .. } => set_spec(row, spec),
+        E::Amended { spec, .. } => {
+            status(row, CampaignStatus::Draft);
+            row.decision = None;
+            set_spec(row, spec);
+        }
+        E::ApprovalRequested {} => {
+            status(row, CampaignStatus::AwaitingApproval);
+            row.decision = None;
+        }
+        E::Approved { by } => {
+            status(row, CampaignStatus::Approved);
+            row.decision = decision(record, true, by);
+        }
+        E::Rejected { by } => {
+            status(row, CampaignStatus::Rejected);
+            row.decision = decision(record, false, by);
+        }
+        E::Scheduled { .. } => status(row, CampaignStatus::Scheduled),
         E::Adjusted { changes, sample } => {
             row.spec = row.spec.adjusted(changes);
             if let Change::Set(ends_at) = changes.ends_at {
@@ -190,6 +229,7 @@ fn apply(row: &mut CampaignRow, event: &E, at: DateTime<Utc>) -> Result<(), DbEr
         }
         E::Cancelled {} => {
             status(row, CampaignStatus::Cancelled);
+            row.paused_by = None;
             row.ended_at = Some(at);
         }
         E::Finished { result, .. } => {

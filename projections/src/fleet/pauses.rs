@@ -19,7 +19,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[Decoded]) -> R
         for event in events {
             match event {
                 E::Paused { .. } => begin(connection, record).await?,
-                E::Resumed { .. } | E::Cancelling {} | E::RollingBack { .. } | E::Finished { .. } => {
+                E::Resumed { .. } | E::Cancelling {} | E::Cancelled {} | E::RollingBack { .. } | E::Finished { .. } => {
                     end(connection, record).await?
                 }
                 _ => {}

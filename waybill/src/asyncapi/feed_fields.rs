@@ -71,6 +71,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("slots", "Boot slots."),
     ("soak_minutes", "How long the gate must stay passed before the wave is completed."),
     ("status", "What the device reported."),
+    ("scheduled_start", "When the campaign starts by itself."),
     ("strategy", "How the campaign goes through its devices."),
     ("tags", "As the operator set them."),
     ("threshold_percent", "The threshold of the gate."),

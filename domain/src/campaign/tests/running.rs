@@ -76,7 +76,7 @@ fn an_end_in_the_past_is_refused_by_every_command() {
     let ends_at = DateTime::UNIX_EPOCH;
     let over = CampaignSpec { ends_at: Some(ends_at), ..spec(&[10, 100]) };
     assert_eq!(answer(&[], C::Create { id: campaign_id(), spec: Box::new(over.clone()) }), "!invalid");
-    assert_eq!(answer(&way_to(S::Draft), C::Amend { spec: Box::new(over.clone()) }), "!invalid");
+    assert_eq!(answer(&way_to(S::Draft), C::Amend { spec: Box::new(over.clone()), by: person(2).into() }), "!invalid");
     let set = adjust(|changes| changes.ends_at = Change::Set(ends_at));
     assert_eq!(answer(&way_to(S::Running), set), "!invalid");
     let mut draft = Campaign::default();

@@ -91,6 +91,7 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
                 counts.gate_settled += idle;
             }
         }
+        Wait::Start | Wait::Approval | Wait::Change | Wait::ScheduledStart { .. } => unreachable!("it has started"),
         Wait::Resume | Wait::Accept | Wait::Firmware | Wait::Plan => unreachable!("it runs"),
     }
     Some((view, later))

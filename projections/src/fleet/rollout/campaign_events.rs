@@ -27,10 +27,22 @@ impl Fold<'_> {
         row.version = record.record.last_version();
         match event {
             E::Created { .. } => {}
-            E::Amended { spec } => row.spec = (**spec).clone(),
+            E::Amended { spec, .. } => {
+                set_status(row, CampaignStatus::Draft);
+                row.starts_at = None;
+                row.spec = (**spec).clone();
+            }
+            E::ApprovalRequested {} => set_status(row, CampaignStatus::AwaitingApproval),
+            E::Approved { .. } => set_status(row, CampaignStatus::Approved),
+            E::Rejected { .. } => set_status(row, CampaignStatus::Rejected),
+            E::Scheduled { at } => {
+                set_status(row, CampaignStatus::Scheduled);
+                row.starts_at = Some(*at);
+            }
             E::Deleted {} => set_status(row, CampaignStatus::Deleted),
             E::PlanningStarted { firmware, ends_at, .. } => {
                 set_status(row, CampaignStatus::Planning);
+                row.starts_at = None;
                 row.firmware = Some((**firmware).clone());
                 row.planning_position = record.raw.position;
                 row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));

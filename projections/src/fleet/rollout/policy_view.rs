@@ -74,13 +74,14 @@ impl View {
 const URGENCY: &str = "array_position(ARRAY['critical', 'high', 'normal', 'low'], t.spec->>'priority')";
 
 /// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware: a page of at most `limit` after
-/// `after`, the most urgent first. Drafts that pin their firmware aren't returned: they are about to start.
+/// `after`, the most urgent first. Others that pin their firmware aren't returned: they are about to start, or they are scheduled
+/// ([`crate::schedule`]).
 pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<Vec<WorkRow>, DbError> {
     let mut tx = db.read_all().await?;
     let columns = CampaignRow::columns_of("t");
     let sql = format!(
         "SELECT {columns} FROM rollout_campaigns t
-         WHERE (at_work OR pinned) AND status <> 'draft'
+         WHERE (at_work OR pinned) AND status NOT IN ('draft', 'awaiting_approval', 'approved', 'rejected', 'scheduled')
            AND ($2::text IS NULL OR ({URGENCY}, t.tenant, t.campaign_id) >
                 (array_position(ARRAY['critical', 'high', 'normal', 'low'], $2), $3, $4))
          ORDER BY {URGENCY}, t.tenant, t.campaign_id LIMIT $1"

@@ -44,6 +44,8 @@ pub struct CampaignRow {
     pub ends_at: Option<DateTime<Utc>>,
     /// How often failed devices were retried.
     pub retry_round: u16,
+    /// When it starts by itself; present while it is scheduled, or paused before its start.
+    pub starts_at: Option<DateTime<Utc>>,
     /// When the campaign has ended: the outcome of its devices that never had their turn, and the time. Their own rows aren't written.
     pub planned_outcome: Option<Outcome>,
     pub planned_ended_at: Option<DateTime<Utc>>,
@@ -58,7 +60,7 @@ row! {
     CampaignRow = "rollout_campaigns" key { tenant: "text", campaign_id: "text" }
     columns {
         status, before_pause, at_work, plan, planning_position, pinned, wave, wave_completed, soaking_since,
-        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, planned_outcome, planned_ended_at,
+        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, starts_at, planned_outcome, planned_ended_at,
         version, position
     }
     json { spec, firmware, rollback }
@@ -87,6 +89,7 @@ impl CampaignRow {
             paced_until: None,
             ends_at: None,
             retry_round: 0,
+            starts_at: None,
             planned_outcome: None,
             planned_ended_at: None,
             rollback: None,

@@ -1,0 +1,115 @@
+//! The way from a draft to its start: edit, approval, scheduled start.
+//!
+//! `start` takes the next step that is left: it asks for an approval that is required and missing, it waits for a `scheduled_start` that is
+//! ahead, or it starts. So an approval and a scheduled start never open another way around each other (ADR 30).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Campaign, CampaignEvent, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS};
+use crate::actor::Person;
+use crate::device::FirmwareSnapshot;
+use crate::ids::Actor;
+use crate::rejection::Rejection;
+
+/// An approver's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub approved: bool,
+    pub by: Person,
+}
+
+impl Campaign {
+    /// Replaces the specification. A scheduled campaign moves to its new start, unless it needs an approval, which an edit voids.
+    pub(super) fn amend(
+        &self,
+        now: DateTime<Utc>,
+        spec: &CampaignSpec,
+        by: &Actor,
+    ) -> Result<Vec<CampaignEvent>, Rejection> {
+        spec.check(now)?;
+        if self.spec.as_ref() == Some(spec) {
+            return Ok(vec![]);
+        }
+        let stays = self.status == CampaignStatus::Scheduled && !self.requires_approval() && !spec.requires_approval;
+        let scheduled = spec.scheduled_start.filter(|_| stays).map(|at| CampaignEvent::Scheduled { at });
+        let amended = CampaignEvent::Amended { spec: Box::new(spec.clone()), by: Some(by.clone()) };
+        Ok([Some(amended), scheduled].into_iter().flatten().collect())
+    }
+
+    /// The next step towards the start. `at_once`: without waiting for the scheduled start.
+    pub(super) fn begin(
+        &self,
+        now: DateTime<Utc>,
+        at_once: bool,
+        plan: Uuid,
+        firmware: &FirmwareSnapshot,
+    ) -> Result<Vec<CampaignEvent>, Rejection> {
+        let ends_at = self.spec.as_ref().and_then(|spec| spec.ends_at);
+        if let Some(ends_at) = ends_at.filter(|ends_at| *ends_at <= now) {
+            return Err(Rejection::CampaignOver { ends_at });
+        }
+        let is_scheduled = self.status == CampaignStatus::Scheduled;
+        if self.requires_approval() && !self.is_approved() {
+            return Ok(vec![CampaignEvent::ApprovalRequested {}]);
+        }
+        match self.scheduled_start() {
+            Some(scheduled_start) if scheduled_start > now => match at_once {
+                true if self.requires_approval() => return Err(Rejection::ApprovedForLater { scheduled_start }),
+                true => {}
+                false if is_scheduled => return Ok(vec![]),
+                false => return Ok(vec![CampaignEvent::Scheduled { at: scheduled_start }]),
+            },
+            Some(scheduled_start) if !is_scheduled && !at_once => {
+                return Err(Rejection::ScheduledStartPassed { scheduled_start });
+            }
+            Some(_) | None => {}
+        }
+        let ends_at = Some(ends_at.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
+        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at }])
+    }
+
+    /// An approved campaign whose start is ahead starts by itself. One whose start has passed waits for an operator.
+    pub(super) fn approve(
+        &self,
+        now: DateTime<Utc>,
+        by: &Person,
+        creator: &Actor,
+    ) -> Result<Vec<CampaignEvent>, Rejection> {
+        self.check_four_eyes(by, creator)?;
+        let scheduled = self.scheduled_start().filter(|at| *at > now).map(|at| CampaignEvent::Scheduled { at });
+        Ok([Some(CampaignEvent::Approved { by: by.clone() }), scheduled].into_iter().flatten().collect())
+    }
+
+    pub(super) fn reject(&self, by: &Person, creator: &Actor) -> Result<Vec<CampaignEvent>, Rejection> {
+        self.check_four_eyes(by, creator)?;
+        Ok(vec![CampaignEvent::Rejected { by: by.clone() }])
+    }
+
+    fn check_four_eyes(&self, by: &Person, creator: &Actor) -> Result<(), Rejection> {
+        let refused = |role: &str| Err(Rejection::FourEyes { role: role.to_owned() });
+        match by.actor() {
+            actor if actor == creator => refused("creator"),
+            actor if Some(actor) == self.last_editor.as_ref() => refused("last editor"),
+            _ => Ok(()),
+        }
+    }
+
+    fn requires_approval(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.requires_approval)
+    }
+
+    fn is_approved(&self) -> bool {
+        self.decision.as_ref().is_some_and(|decision| decision.approved)
+    }
+
+    fn scheduled_start(&self) -> Option<DateTime<Utc>> {
+        self.spec.as_ref().and_then(|spec| spec.scheduled_start)
+    }
+
+    /// Whether it was paused before its scheduled start.
+    pub fn is_paused_before_start(&self) -> bool {
+        self.status == CampaignStatus::Paused && self.before_pause == CampaignStatus::Scheduled
+    }
+}
