@@ -7,6 +7,7 @@
 
 mod estimate;
 mod gate;
+mod jitter;
 mod pace;
 mod rollback;
 #[cfg(test)]

@@ -235,10 +235,10 @@ fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Gr
     Grant { campaign, number, wait_until }
 }
 
-/// The waiting clock runs from the opening of the wave, and never after the campaign's end.
+/// The waiting clock runs from the opening of the wave, after its jitter, and never after the campaign's end.
 fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: Option<DateTime<Utc>>) -> DateTime<Utc> {
     let from = waits_from.unwrap_or_else(clock::now);
-    let until = from + TimeDelta::minutes(spec.wait_for_device_minutes.into());
+    let until = from + spec.jitter() + TimeDelta::minutes(spec.wait_for_device_minutes.into());
     ends_at.map_or(until, |ends_at| until.min(ends_at))
 }
 

@@ -81,12 +81,14 @@ impl RolloutView {
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
         // Late devices may arrive for days. After the wait a wave may pass if it would pass even if all working devices failed.
         let at_work = counts.working + counts.in_use;
-        let waited = Self::elapsed_minutes(self.wave_opened_at, now, self.spec.wave_wait_minutes) || everybody_ended;
+        let waited = Self::elapsed_minutes(self.wave_waits_from(), now, self.spec.wave_wait_minutes) || everybody_ended;
+        // Devices whose delay is not over are ready soon.
+        let may_begin = counts.ready > 0 || (self.jitter_until(now).is_some() && !everybody_ended);
         // No device is working, so each reached device has settled, or has deferred or left and does not count.
         let settled = counts.confirmed + counts.failed;
         let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
         let enough_late = settled >= self.spec.gate_min_settled.min(enrolled);
-        if counts.ready > 0 || (at_work > 0 && !waited) || (!enough && !waited) {
+        if may_begin || (at_work > 0 && !waited) || (!enough && !waited) {
             return SuccessGate::Undecided;
         }
         // If no further device can begin, the gate does not wait: without failures the wave passes, and the last wave is judged.

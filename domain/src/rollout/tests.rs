@@ -4,6 +4,7 @@ mod estimate;
 mod evidence;
 mod gates;
 mod grants;
+mod jitter;
 mod pace;
 mod simulation;
 mod view;

@@ -49,6 +49,11 @@ pub enum Wait {
         ready: u32,
         until: DateTime<Utc>,
     },
+    /// The devices of the open wave begin one after the other, the last one before `until`.
+    Jitter {
+        wave: u16,
+        until: DateTime<Utc>,
+    },
     /// Devices whose update is under way. The wait ends at `until`, if given.
     WorkingDevices {
         count: u32,
@@ -189,7 +194,10 @@ impl RolloutView {
         if !undecided {
             return waits;
         }
-        let opened = self.wave_opened_at.unwrap_or(now);
+        let jitter = self.jitter_until(now).map(|until| Wait::Jitter { wave: self.wave, until });
+        let is_spread = jitter.is_some();
+        waits.extend(jitter);
+        let opened = self.wave_waits_from().unwrap_or(now);
         let until = Some(opened + TimeDelta::minutes(self.spec.wave_wait_minutes.into())).filter(|until| *until > now);
         let at_work = counts.working.max(counts.in_use);
         if at_work > 0 {
@@ -201,7 +209,7 @@ impl RolloutView {
             // After the wait only the last wave with devices waits for devices that may never come.
             None => (at_work == 0 && counts.ready == 0) || !(self.guards_others() || self.would_do_late(counts)),
         };
-        if idle > 0 && matters {
+        if idle > 0 && matters && !is_spread {
             waits.push(Wait::IdleDevices { count: idle, until });
         }
         waits
@@ -247,6 +255,7 @@ impl Wait {
             Self::Soak { .. } => "soak",
             Self::Slots { .. } => "slots",
             Self::Rate { .. } => "rate",
+            Self::Jitter { .. } => "jitter",
             Self::WorkingDevices { .. } => "working_devices",
             Self::IdleDevices { .. } => "idle_devices",
         }
@@ -254,7 +263,10 @@ impl Wait {
 
     pub fn until(&self) -> Option<DateTime<Utc>> {
         match self {
-            Self::ScheduledStart { until } | Self::Soak { until, .. } | Self::Rate { until, .. } => Some(*until),
+            Self::ScheduledStart { until }
+            | Self::Soak { until, .. }
+            | Self::Rate { until, .. }
+            | Self::Jitter { until, .. } => Some(*until),
             Self::WorkingDevices { until, .. } | Self::IdleDevices { until, .. } => *until,
             Self::Start
             | Self::Approval
@@ -286,6 +298,9 @@ impl Wait {
             }
             Self::Rate { ready, until } => {
                 format!("the rate to let the next of {} begin at {}", devices(*ready), time(*until))
+            }
+            Self::Jitter { wave, until } => {
+                format!("the devices of wave {wave}, which begin spread until {}", time(*until))
             }
             Self::WorkingDevices { count, until } => format!("{} at work{}", devices(*count), at_most(*until)),
             Self::IdleDevices { count, until } => {

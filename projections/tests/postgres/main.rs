@@ -16,6 +16,7 @@ mod preconditions;
 mod random;
 mod rollout;
 mod server;
+mod starts;
 mod sweeps;
 mod telemetry;
 mod trouble;

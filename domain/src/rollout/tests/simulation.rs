@@ -111,7 +111,11 @@ impl World {
     }
 
     fn grant(&mut self, view: &View, devices_max: u32, budget: &mut usize) {
-        let ready = view.members.iter().enumerate().filter(|(_, m)| m.wave <= view.wave && m.is_ready(self.now));
+        let ready = view
+            .members
+            .iter()
+            .enumerate()
+            .filter(|(place, m)| m.wave <= view.wave && view.may_begin(*place, self.now));
         // The choice among ready devices is open: two managers may choose different ones.
         let mut places: Vec<usize> = ready.map(|(place, _)| place).collect();
         if view.position % 2 == 1 {
@@ -278,9 +282,9 @@ proptest! {
     #[test]
     fn slots_rate_and_gates_hold_under_lag_and_crashes_and_everything_ends(
         steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX), rate in select(vec![None, Some(6), Some(60)]),
-        reads_before_granting in any::<bool>(),
+        jitter in select(vec![None, None, Some(200)]), reads_before_granting in any::<bool>(),
     ) {
-        let mut world = World::new(rate, reads_before_granting);
+        let mut world = World::new(rate, jitter, reads_before_granting);
         for (n, step) in steps.iter().enumerate() {
             if cancel_at == Some(n) {
                 world.tell_campaign(&C::Cancel);
@@ -296,7 +300,7 @@ proptest! {
 
 #[test]
 fn a_rollout_without_faults_confirms_all_devices() {
-    let mut world = World::new(Some(1), false);
+    let mut world = World::new(Some(1), Some(3_600), false);
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);
     assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
@@ -304,7 +308,7 @@ fn a_rollout_without_faults_confirms_all_devices() {
 
 #[test]
 fn a_retry_gives_each_failed_device_a_new_update() {
-    let mut world = World::new(None, true);
+    let mut world = World::new(None, None, true);
     for round in 0.. {
         if world.devices[0].live().is_some() {
             break;

@@ -37,7 +37,7 @@ pub(super) struct Member {
     online: bool,
     live: Option<u32>,
     between_attempts: Option<u32>,
-    ordinal: Option<u32>,
+    pub(super) ordinal: Option<u32>,
     /// The update that a new one retries.
     retry_of: Option<u32>,
 }
@@ -140,6 +140,20 @@ impl View {
         }
     }
 
+    /// Whether a device may begin: it is ready, and its delay is over.
+    pub(super) fn may_begin(&self, place: usize, now: DateTime<Utc>) -> bool {
+        self.members[place].is_ready(now) && !self.is_delayed(place, now)
+    }
+
+    pub(super) fn is_delayed(&self, place: usize, now: DateTime<Utc>) -> bool {
+        let member = &self.members[place];
+        let first = self.members.iter().position(|other| other.wave == member.wave).unwrap_or_default();
+        let devices = self.members.iter().filter(|other| other.wave == member.wave).count() as u32;
+        let begun = self.opened[usize::from(member.wave) - 1]
+            .and_then(|opened_at| self.spec.begun_by_jitter(devices, opened_at, now));
+        !member.reached && begun.is_some_and(|begun| place - first >= begun as usize)
+    }
+
     pub(super) fn rollout(&self, now: DateTime<Utc>) -> RolloutView {
         RolloutView {
             spec: self.spec.clone(),
@@ -161,7 +175,7 @@ impl View {
     fn counts(&self, wave: u16, now: DateTime<Utc>) -> Counts {
         let (accepted_failed, accepted_settled) = self.accepted_counts[usize::from(wave) - 1];
         let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
-        for member in self.members.iter().filter(|member| member.wave == wave) {
+        for (place, member) in self.members.iter().enumerate().filter(|(_, member)| member.wave == wave) {
             let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
             counts.enrolled += 1;
             counts.reached += u32::from(member.reached);
@@ -170,7 +184,7 @@ impl View {
             counts.in_use += u32::from(member.holds_slot);
             let is_cancelling = member.phase == Some(Phase::Cancelling);
             counts.working += u32::from(is_cancelling || (member.reached && !member.is_ended() && !resting));
-            counts.ready += u32::from(member.is_ready(now));
+            counts.ready += u32::from(self.may_begin(place, now));
             match member.phase {
                 Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
                 Some(Phase::Ended(Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {

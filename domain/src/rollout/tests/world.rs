@@ -76,10 +76,11 @@ pub(super) fn request(version: &str) -> UpdateRequest {
     }
 }
 
-fn simulated_spec(rate_per_minute: Option<u32>) -> CampaignSpec {
+fn simulated_spec(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>) -> CampaignSpec {
     let mut spec = spec(&[50, 100]);
     spec.max_concurrent_updates = SLOTS;
     (spec.rate_per_minute, spec.batch_size) = (rate_per_minute, Some(BURST));
+    spec.jitter_seconds = jitter_seconds;
     spec.gate_min_settled = 3;
     spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
@@ -103,8 +104,8 @@ pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u
 }
 
 impl World {
-    pub(super) fn new(rate_per_minute: Option<u32>, reads_before_granting: bool) -> Self {
-        let spec = simulated_spec(rate_per_minute);
+    pub(super) fn new(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>, reads_before_granting: bool) -> Self {
+        let spec = simulated_spec(rate_per_minute, jitter_seconds);
         let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
         let view = View::new(campaign_id(), spec.clone(), &waves);
         let mut world = Self {
@@ -138,6 +139,13 @@ impl World {
     }
 
     pub(super) fn append(&mut self, logged: Logged) {
+        if let Logged::Ledger(LedgerEvent::Granted { grants, .. }) = &logged {
+            let is_early =
+                |place: usize| self.truth.members[place].ordinal.is_none() && self.truth.is_delayed(place, self.now);
+            let early: Vec<usize> =
+                grants.iter().map(|slot| slot.rank as usize).filter(|place| is_early(*place)).collect();
+            assert!(early.is_empty(), "devices {early:?} begin before their delay is over");
+        }
         let in_use = self.truth.rollout(self.now).total().in_use as usize;
         self.truth.apply(self.now, &logged);
         match &logged {

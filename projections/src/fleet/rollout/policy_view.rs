@@ -138,7 +138,7 @@ pub async fn view_in(
         .fetch_one(&mut *tx.0)
         .await?;
     let waves = progress(tx, tenant, campaign).await?;
-    let ready = ready_per_wave(tx, &row, now).await?;
+    let ready = ready_per_wave(tx, &row, &waves, now).await?;
     let failed_devices = evidence::failed_devices(tx, &row).await?;
     let rollback = rollback_view::view(tx, &row, &waves, now).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
@@ -212,15 +212,18 @@ WHERE m.tenant = $1 AND m.campaign_id = $2
 /// Members that wait for nothing, and members whose pause or hold is over ([`super::readiness`]).
 const READY: &str = "AND m.ready";
 const READY_BY_NOW: &str = "AND m.ready_at <= $3";
+/// The latest opening of a wave whose waiting time is over by now.
+const LONGEST_AGO: &str = "$3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer,
+             secs => coalesce((spec->>'jitter_seconds')::float8, 0))";
 /// Members whose waiting time is over: a slot lets them end. The age of the waves is checked before any member is read.
 fn overdue() -> String {
     format!(
         "AND {PLANNED} AND NOT m.reached
      AND EXISTS (SELECT FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
-           SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
+           SELECT {LONGEST_AGO}
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))
      AND m.wave IN (SELECT w.wave FROM campaign_progress w WHERE w.tenant = $1 AND w.campaign_id = $2 AND w.waits_from <= (
-           SELECT $3 - make_interval(mins => (spec->>'wait_for_device_minutes')::integer)
+           SELECT {LONGEST_AGO}
            FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))"
     )
 }
@@ -236,10 +239,25 @@ fn preconditions_met() -> String {
     )
 }
 
-/// Members that may begin, the first `limit` in the campaign's order. Each way to be ready is a query of its own, so that it can start from
+/// Leaves out members whose delay by the campaign's jitter is not over. They are the last ones of their wave, so this is a range of ranks.
+fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> String {
+    let mut first_rank = 0;
+    let mut conditions = String::new();
+    for wave in waves {
+        let devices = wave.counts.enrolled;
+        if let Some(begun) = wave.waits_from.and_then(|opened_at| spec.begun_by_jitter(devices, opened_at, now)) {
+            let from = first_rank + u64::from(begun);
+            conditions += &format!(" AND NOT (m.wave = {} AND m.rank >= {from} AND NOT m.reached)", wave.wave);
+        }
+        first_rank += u64::from(devices);
+    }
+    conditions
+}
+
+/// Members that may begin, the first `limit` in the campaign's order. `spread`: see [`spread`]. Each way to be ready is a query of its own, so that it can start from
 /// the few rows that it concerns.
-fn ready_sql(limit: i64) -> String {
-    let met = preconditions_met();
+fn ready_sql(limit: i64, spread: &str) -> String {
+    let met = format!("{} {spread}", preconditions_met());
     let part = |(condition, met): (&str, &str)| {
         format!(
             "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {condition} {met} ORDER BY m.wave, m.rank LIMIT {limit})"
@@ -253,9 +271,13 @@ fn ready_sql(limit: i64) -> String {
 async fn ready_per_wave(
     tx: &mut ReadTx,
     row: &CampaignRow,
+    waves: &[ProgressRow],
     now: DateTime<Utc>,
 ) -> Result<std::collections::HashMap<u16, u32>, DbError> {
-    let sql = format!("SELECT wave, count(*) FROM ({}) r GROUP BY wave", ready_sql(READY_COUNTED_MAX));
+    let sql = format!(
+        "SELECT wave, count(*) FROM ({}) r GROUP BY wave",
+        ready_sql(READY_COUNTED_MAX, &spread(&row.spec, waves, now))
+    );
     let rows = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now).fetch_all(&mut *tx.0).await?;
     rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u16, row.try_get::<i64, _>(1)? as u32))).collect()
 }
@@ -269,7 +291,9 @@ pub async fn ready(
     limit: usize,
 ) -> Result<Vec<SlotGrant>, DbError> {
     let mut tx = db.read_all().await?;
-    let rows = sqlx::query(&ready_sql(limit as i64))
+    let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
+    let waves = progress(&mut tx, tenant, campaign).await?;
+    let rows = sqlx::query(&ready_sql(limit as i64, &spread(&row.spec, &waves, now)))
         .bind(tenant.as_str())
         .bind(campaign.to_string())
         .bind(now)

@@ -1,0 +1,122 @@
+//! Campaigns that wait for an approval or their scheduled start, and devices that begin spread over a time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause};
+use domain::firmware::{Firmware, FirmwareCommand};
+use domain::{Actor, ActorKind, CampaignId, Person};
+use projections::campaigns::{CampaignFilter, CampaignRow};
+use projections::schedule::{self, Due};
+use projections::{campaigns, rollout};
+use runtime::clock;
+
+use crate::fleet::World;
+
+fn person(id: &str) -> Person {
+    Person::try_from(Actor::of(ActorKind::Person, id).unwrap()).unwrap()
+}
+
+async fn row(world: &World, id: &CampaignId) -> CampaignRow {
+    world.settles().await;
+    let filter = CampaignFilter { id: Some(id.to_string()), ..CampaignFilter::default() };
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    campaigns::list(&mut tx, &filter, None, 1, false).await.unwrap().items.remove(0)
+}
+
+async fn due(world: &World, at: DateTime<Utc>) -> Vec<(CampaignId, Due)> {
+    world.settles().await;
+    let due = schedule::due(&world.db, at, 100).await.unwrap();
+    due.into_iter().map(|due| (due.campaign, due.due)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scheduled_campaigns_are_due_at_their_time_at_their_end_and_when_their_firmware_is_withdrawn() {
+    let world = World::start().await;
+    let firmware = world.firmware("2.0.0").await;
+    let now = clock::now();
+    let hours = |hours: i64| now + TimeDelta::hours(hours);
+    let scheduled = async |start: i64, end: Option<i64>| {
+        let change = |spec: &mut CampaignSpec| {
+            (spec.scheduled_start, spec.ends_at) = (Some(hours(start)), end.map(hours));
+        };
+        world.campaign(&firmware, change).await
+    };
+    let (first, second) = (scheduled(1, None).await, scheduled(2, Some(3)).await);
+    assert_eq!(row(&world, &first).await.status, "scheduled");
+    assert_eq!(due(&world, now).await, []);
+    assert_eq!(
+        schedule::next_start(&world.db, now).await.unwrap(),
+        Some(row(&world, &first).await.spec.scheduled_start.unwrap())
+    );
+    assert_eq!(due(&world, hours(1)).await, [(first, Due::Start)]);
+    assert_eq!(due(&world, hours(4)).await, [(first, Due::Start), (second, Due::End)]);
+
+    let pause = CampaignCommand::Pause { cause: PauseCause::Operator };
+    for id in [first, second] {
+        world.tell::<Campaign>(&id, pause.clone()).await.unwrap();
+    }
+    assert_eq!(due(&world, hours(4)).await, [(second, Due::End)], "a pause keeps it from starting, not from ending");
+    assert_eq!(schedule::next_start(&world.db, now).await.unwrap(), None);
+    for id in [first, second] {
+        world.tell::<Campaign>(&id, CampaignCommand::Resume { accept_failures: false }).await.unwrap();
+    }
+    world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Withdraw).await.unwrap();
+    assert_eq!(due(&world, now).await, [(first, Due::Withdrawn), (second, Due::Withdrawn)]);
+    world.tell::<Campaign>(&first, CampaignCommand::Cancel).await.unwrap();
+    let draft = CampaignSpec { scheduled_start: None, ..row(&world, &second).await.spec };
+    let amend = CampaignCommand::Amend { spec: Box::new(draft), by: person("2").into() };
+    world.tell::<Campaign>(&second, amend).await.unwrap();
+    assert_eq!(due(&world, hours(4)).await, [], "neither is scheduled any more");
+    assert_eq!(row(&world, &second).await.status, "draft");
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_is_shown_until_the_next_edit() {
+    let world = World::start().await;
+    let firmware = world.firmware("2.0.0").await;
+    let id = world.campaign(&firmware, |spec| spec.requires_approval = true).await;
+    assert_eq!((row(&world, &id).await.status.as_str(), row(&world, &id).await.decision), ("awaiting_approval", None));
+    let (by, creator) = (person("7"), person("1").into());
+    world.tell::<Campaign>(&id, CampaignCommand::Approve { by, creator }).await.unwrap();
+    let approved = row(&world, &id).await;
+    let decision = approved.decision.unwrap();
+    assert_eq!((approved.status.as_str(), decision.approved, decision.by.as_str()), ("approved", true, "user:7"));
+    world.tick().await;
+    assert_eq!(row(&world, &id).await.status, "approved", "it waits for its start");
+    let spec = Box::new(CampaignSpec { soak_minutes: 7, ..approved.spec });
+    world.tell::<Campaign>(&id, CampaignCommand::Amend { spec, by: person("2").into() }).await.unwrap();
+    let edited = row(&world, &id).await;
+    assert_eq!((edited.status.as_str(), edited.decision), ("draft", None));
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_of_a_wave_are_ready_one_after_the_other() {
+    let world = World::start().await;
+    crate::campaigns::fleet(&world, 8).await;
+    let firmware = world.firmware("2.0.0").await;
+    let change = |spec: &mut CampaignSpec| {
+        spec.waves.drain(..1).for_each(drop);
+        (spec.max_concurrent_updates, spec.jitter_seconds) = (3, Some(800));
+    };
+    let id = world.campaign(&firmware, change).await;
+    world.tick().await;
+    world.settles().await;
+    let ready = async |seconds: i64| -> Vec<u32> {
+        let at = clock::now() + TimeDelta::seconds(seconds);
+        let slots = rollout::ready(&world.db, &world.tenant, &id, at, 500).await.unwrap();
+        let view = rollout::view(&world.db, &world.tenant, &id, at).await.unwrap().unwrap();
+        assert_eq!(view.rollout.total().ready as usize, slots.len());
+        slots.iter().map(|slot| slot.rank).collect()
+    };
+    assert_eq!(ready(0).await, [0]);
+    assert_eq!(ready(150).await, [0, 1]);
+    assert_eq!(ready(350).await.len(), 4);
+    assert_eq!(ready(801).await, (0..8).collect::<Vec<_>>());
+    world.tick().await;
+    let granted =
+        rollout::progress(&mut world.db.read(&world.tenant).await.unwrap(), &world.tenant, &id).await.unwrap();
+    assert_eq!(granted[0].counts.in_use, 1, "the others hold no slot");
+    assert_eq!(ready(350).await, [1, 2, 3]);
+    world.equals_a_replay().await;
+}
