@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::key;
 use crate::auth::{Caller, Operator};
 use crate::campaigns::TargetFiltersSchema;
 use crate::fields::{self, Checks};
@@ -165,7 +166,12 @@ async fn carry_out(
 ) -> Result<Reply<ManyDevices>, Problem> {
     let reason = envelope.reason_with(wanted.reason.clone())?;
     let (envelope, correlation_id) = envelope.of_many(caller)?;
-    let selected = select(app, caller, wanted.selection(checks)?).await?;
+    let selection = wanted.selection(checks)?;
+    // Binds the key to this request: the devices alone would each refuse another one.
+    if let Some(digest) = envelope.request_digest() {
+        key::claim_for(app, caller, &envelope, digest.to_hex()).await?;
+    }
+    let selected = select(app, caller, selection).await?;
     let one = async |id: String| {
         let result = tell(app, caller, &envelope, &id, command.clone(), reason.clone()).await;
         (id, result)

@@ -164,6 +164,11 @@ impl Envelope {
         Ok((Self { correlation_id: Some(correlation_id), ..self.clone() }, correlation_id))
     }
 
+    /// The digest of the whole request; none if its handler reads the body itself.
+    pub(crate) fn request_digest(&self) -> Option<CommandHash> {
+        self.request_digest
+    }
+
     /// The reason of the body or of the query.
     pub(crate) fn reason_with(&self, body: Option<String>) -> Result<Option<String>, Problem> {
         one_reason(body, self.reason.clone())

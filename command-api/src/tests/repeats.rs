@@ -155,7 +155,7 @@ async fn a_key_belongs_to_one_list_of_devices() {
 /// Requests that each store something, with the route of each.
 fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Value)> {
     let route = |method: Method, route: &str, body: Value| {
-        let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1");
+        let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1").replace("{group_id}", "hall-3");
         let path = path.replace("{firmware_id}", firmware).replace("{campaign_id}", campaign);
         (method, route.to_owned(), path, body)
     };
@@ -168,6 +168,13 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
         route(Method::PUT, "/devices/{device_id}", json!({"name": "b"})),
         route(Method::POST, "/devices/{device_id}/hold", json!({})),
         route(Method::POST, "/devices/{device_id}/release", json!({})),
+        route(Method::POST, "/devices/bulk/hold", json!({"device_ids": ["d-1"]})),
+        route(Method::POST, "/devices/bulk/release", json!({"device_ids": ["d-1"]})),
+        route(Method::POST, "/groups", json!({"group_id": "hall-3", "name": "Hall 3"})),
+        route(Method::PATCH, "/groups/{group_id}", json!({"name": "a"})),
+        route(Method::PUT, "/groups/{group_id}", json!({"name": "b"})),
+        route(Method::POST, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
+        route(Method::DELETE, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
         route(Method::POST, "/devices/{device_id}/update", json!({"firmware_id": firmware})),
         route(Method::POST, "/updates/{update_id}/cancel", json!({})),
         route(Method::POST, "/updates/{update_id}/retry", json!({})),
@@ -182,8 +189,9 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
     ]
 }
 
-/// Routes that other tests cover: they need a campaign under way, a second update, or a body that isn't JSON.
-const TOLD_ELSEWHERE: [&str; 15] = [
+/// Routes that other tests cover: they need PostgreSQL, a campaign under way, a second update, or a body that isn't JSON.
+const TOLD_ELSEWHERE: [&str; 16] = [
+    "DELETE /groups/{group_id}",
     "POST /firmware",
     "POST /devices/import",
     "PUT /devices/{device_id}/ota/update",
