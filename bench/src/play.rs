@@ -115,6 +115,7 @@ fn update_request(release: &Release) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: None,

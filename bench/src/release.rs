@@ -121,6 +121,7 @@ fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
         priority: Priority::Normal,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
     })
 }

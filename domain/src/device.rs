@@ -9,6 +9,7 @@ mod codes;
 mod commands;
 mod decision;
 mod desired;
+mod digest;
 mod eligibility;
 mod events;
 mod expiry;
@@ -36,8 +37,8 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use codes::{
-    CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WRONG_BYTES, CodeClass,
-    IMAGE_ATTEMPTS_MAX, class_of, is_code,
+    CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WRONG_BYTES,
+    CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;
@@ -46,7 +47,7 @@ pub use events::{DeviceEvent, OfflineCause};
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
-pub use progress::UpdateState;
+pub use progress::{REASON_DIGEST_MISSING, UpdateState};
 pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness};
 pub use update::Update;
 pub use update_spec::{

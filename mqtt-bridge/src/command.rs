@@ -133,6 +133,7 @@ fn install(
         url,
         signatures: vec![],
         activate: update.spec.activate,
+        report_digest: update.spec.require_digest_report,
         time: now.trunc_subsecs(0),
         expires_at,
         expires_in_s: COMMAND_TTL_S,

@@ -242,7 +242,7 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
     ends_at.map_or(until, |ends_at| until.min(ends_at))
 }
 
-/// The update that a slot is for. A rollback waits for no precondition.
+/// The update that a slot is for. A rollback waits for no precondition and no digest: nothing may keep a device on a bad version.
 fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     match &unseen.back_to {
@@ -252,6 +252,7 @@ fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest
             kind: UpdateKind::Rollback,
             force_update: false,
             allow_downgrade: true,
+            require_digest_report: false,
             preconditions: None,
             ..request
         },
@@ -276,6 +277,7 @@ fn update_request(context: &Context, spec: &CampaignSpec, firmware: &FirmwareSna
         activate: true,
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
+        require_digest_report: spec.require_digest_report,
         preconditions: spec.preconditions,
         retry_of: None,
         rolls_back: None,

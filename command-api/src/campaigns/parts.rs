@@ -90,6 +90,7 @@ pub(crate) struct CampaignSettings {
     priority: String,
     force_update: bool,
     allow_downgrade: bool,
+    require_digest_report: Option<bool>,
     preconditions: Option<Preconditions>,
 }
 

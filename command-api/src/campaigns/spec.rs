@@ -109,6 +109,9 @@ pub(crate) struct CampaignRequest {
     force_update: bool,
     #[serde(default)]
     allow_downgrade: bool,
+    /// Devices must report the SHA-256 of what they received before they leave *verifying*.
+    #[serde(default)]
+    require_digest_report: bool,
     pub(super) reason: Option<String>,
     /// With every strategy: after an operator has started the campaign, it begins at this time by itself; later if the service was down. In
     /// the future, at most 366 days from now, before `ends_at`.
@@ -172,6 +175,7 @@ impl CampaignRequest {
             priority: self.priority,
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
+            require_digest_report: self.require_digest_report,
             preconditions: self.preconditions.filter(|wanted| !wanted.is_empty()),
         };
         checks.violations(spec.violations(now));
@@ -331,6 +335,7 @@ mod tests {
             "target_devices": ["d-1"], "target_groups": ["hall-3"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
             "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
             "jitter_seconds": 60, "requires_approval": true, "scheduled_start": "1970-01-02T00:00:00Z",
+            "require_digest_report": true,
         });
         let mut spec = request(full).unwrap();
         spec.canary_size = Some(1);

@@ -138,6 +138,7 @@ fn request(app: &App, device: &Device, firmware: FirmwareSnapshot, component: &s
         activate: true,
         force_update: false,
         allow_downgrade: true,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: confirmed

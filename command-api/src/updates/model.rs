@@ -26,6 +26,8 @@ pub(crate) struct UpdateBody {
     /// `update` or `rollback`; more may be added.
     kind: String,
     priority: String,
+    /// It does not leave *verifying* before the device has reported the SHA-256 of what it received.
+    require_digest_report: bool,
     campaign_id: Option<String>,
     wave: Option<u16>,
     /// 0 before the first dispatch.
@@ -72,6 +74,7 @@ impl UpdateBody {
             from_version: spec.from_version.clone(),
             kind: kind.to_owned(),
             priority: spec.priority.word().to_owned(),
+            require_digest_report: spec.require_digest_report,
             campaign_id: spec.campaign.map(|campaign| campaign.id.to_string()),
             wave: spec.campaign.map(|campaign| campaign.wave),
             attempt: update.attempt,
@@ -109,6 +112,7 @@ impl From<UpdateView> for UpdateBody {
             from_version: row.from_version,
             kind: kind.to_owned(),
             priority: row.priority.word().to_owned(),
+            require_digest_report: row.require_digest_report,
             campaign_id: row.campaign_id,
             wave: row.wave,
             attempt: state.attempt,

@@ -34,30 +34,33 @@ pub(crate) struct UpdateOrder {
     pub(super) device_id: Option<String>,
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "normal")]
-    priority: Priority,
+    pub(super) priority: Priority,
     /// Working time over all attempts, from the device's first answer.
     #[serde(default = "timeout_default")]
     #[schema(default = 60)]
-    timeout_minutes: u32,
+    pub(super) timeout_minutes: u32,
     /// Waiting time until the device's first answer; 7 days by default.
     #[serde(default = "wait_default")]
     #[schema(default = 10080)]
-    wait_for_device_minutes: u32,
+    pub(super) wait_for_device_minutes: u32,
     /// Install even if the version runs already.
     #[serde(default)]
-    force_update: bool,
+    pub(super) force_update: bool,
     #[serde(default)]
-    allow_downgrade: bool,
+    pub(super) allow_downgrade: bool,
     #[schema(value_type = Option<crate::campaigns::PreconditionsSchema>)]
-    preconditions: Option<Preconditions>,
+    pub(super) preconditions: Option<Preconditions>,
+    /// The device must report the SHA-256 of what it received before it leaves *verifying*.
+    #[serde(default)]
+    pub(super) require_digest_report: bool,
     pub(super) reason: Option<String>,
 }
 
-fn timeout_default() -> u32 {
+pub(super) fn timeout_default() -> u32 {
     TIMEOUT_DEFAULT_MINUTES
 }
 
-fn wait_default() -> u32 {
+pub(super) fn wait_default() -> u32 {
     WAIT_DEFAULT_MINUTES
 }
 
@@ -84,6 +87,7 @@ impl UpdateOrder {
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
             preconditions,
+            require_digest_report: self.require_digest_report,
             retry_of: None,
             rolls_back: None,
         })

@@ -54,6 +54,7 @@ pub(crate) async fn retry_update(
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
         preconditions: spec.preconditions,
+        require_digest_report: spec.require_digest_report,
         retry_of: Some(ordinal),
         rolls_back: spec.rolls_back,
     });

@@ -163,6 +163,9 @@ pub struct CampaignSpec {
     pub allow_downgrade: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preconditions: Option<Preconditions>,
+    /// An update does not leave *verifying* before its device has reported the SHA-256 of what it received.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_digest_report: bool,
 }
 
 impl CampaignSpec {

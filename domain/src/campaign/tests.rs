@@ -62,6 +62,7 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         priority: Priority::Normal,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
     }
 }

@@ -130,6 +130,9 @@ impl Device {
             claimed: false,
             restart_seen: false,
             session: None,
+            digest_reported: false,
+            went_on_to: None,
+            runs_without_digest: false,
             deferrals: overtaken.map_or(0, |update| update.deferrals),
             deferred_for_s: None,
             answered: 0,
@@ -157,9 +160,14 @@ impl Device {
         if matches!(event, E::UpdateDispatched { .. }) {
             self.last_told = self.last_told.max(ordinal);
         }
+        // A retry of an update that runs, but for the report of its digest.
+        let runs = self.updates.get(&ordinal).is_some_and(|update| self.runs_target_of(update));
         let (version, boot) = (self.version, self.boots.back());
         let Some(update) = self.updates.get_mut(&ordinal) else { return };
         update.apply(event, version);
+        if matches!(event, E::UpdateDispatched { .. }) {
+            update.runs_without_digest = runs && update.needs_digest();
+        }
         if matches!(event, E::UpdateInstalling { .. } | E::UpdateRebooting { .. }) && update.installing_boot.is_none() {
             update.installing_boot = boot.cloned();
         }
@@ -203,6 +211,7 @@ impl Update {
                 (self.accepted_boot, self.installing_boot) = (None, None);
                 (self.claimed, self.wrong_bytes) = (false, false);
                 (self.restart_seen, self.session) = (false, None);
+                (self.digest_reported, self.went_on_to) = (false, None);
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {
@@ -229,6 +238,11 @@ impl Update {
                 self.next_attempt = self.attempt + 1;
                 self.image_failures += u16::from(*class == CodeClass::Image);
             }
+            E::UpdateDigestReported { .. } => {
+                (self.digest_reported, self.went_on_to, self.runs_without_digest) = (true, None, false);
+            }
+            E::UpdateDigestMissing { reported: Some(status), .. } => self.went_on_to = Some(*status),
+            E::UpdateDigestMissing { reported: None, .. } => self.runs_without_digest = true,
             E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. } => self.command_seq = version,
             _ => {}
         }

@@ -32,6 +32,9 @@ pub const CODE_SILENT: &str = "x_silent";
 /// Code of the server for an update that exceeds the time for all attempts together.
 pub const CODE_TIMED_OUT: &str = "x_timed_out";
 
+/// Code of the server for a device that went on without the report of its digest that the update requires.
+pub const CODE_DIGEST_MISSING: &str = "x_digest_missing";
+
 /// The class of a code. Unknown codes count as failures of the image: retried once, and counted by the gates.
 pub fn class_of(code: &str) -> CodeClass {
     match code {

@@ -28,6 +28,7 @@ pub struct UpdateRequest {
     pub force_update: bool,
     pub allow_downgrade: bool,
     pub preconditions: Option<Preconditions>,
+    pub require_digest_report: bool,
     pub retry_of: Option<u32>,
     /// Ordinal of the update that a rollback undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,11 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::codes::CodeClass;
+use super::commands::ReportStatus;
 use super::mark::Mark;
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
 use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::sealed::Sealed;
+use crate::values::Sha256Digest;
 
 /// Why a device went offline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,6 +174,24 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
+    /// The device reported the SHA-256 of what it received, and it is the firmware's. Only for updates that require it.
+    #[serde(rename = "update.digest_reported")]
+    UpdateDigestReported {
+        update: UpdateRef,
+        sha256: Sha256Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
+    /// The device has gone on without the report of its SHA-256 that the update requires. The update stays in *verifying*.
+    #[serde(rename = "update.digest_missing")]
+    UpdateDigestMissing {
+        update: UpdateRef,
+        /// What the device reported; none if its `status` shows that the version runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reported: Option<ReportStatus>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
     #[serde(rename = "update.installing")]
     UpdateInstalling {
         update: UpdateRef,
@@ -322,6 +342,8 @@ crate::event_types!(DeviceEvent {
     UpdateDeferred => "update.deferred" v 1,
     UpdateDownloading => "update.downloading" v 1,
     UpdateVerifying => "update.verifying" v 1,
+    UpdateDigestReported => "update.digest_reported" v 1,
+    UpdateDigestMissing => "update.digest_missing" v 1,
     UpdateInstalling => "update.installing" v 1,
     UpdateStaged => "update.staged" v 1,
     UpdateRebooting => "update.rebooting" v 1,
@@ -370,6 +392,8 @@ impl DeviceEvent {
             | Self::UpdateDeferred { update, .. }
             | Self::UpdateDownloading { update, .. }
             | Self::UpdateVerifying { update, .. }
+            | Self::UpdateDigestReported { update, .. }
+            | Self::UpdateDigestMissing { update, .. }
             | Self::UpdateInstalling { update, .. }
             | Self::UpdateStaged { update, .. }
             | Self::UpdateRebooting { update, .. }

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::codes::{CODE_SILENT, CODE_TIMED_OUT, CodeClass, IMAGE_ATTEMPTS_MAX};
+use super::codes::{CODE_DIGEST_MISSING, CODE_SILENT, CODE_TIMED_OUT, CodeClass, IMAGE_ATTEMPTS_MAX};
 use super::commands::Clock;
 use super::decision::Decision;
 use super::phase::{Phase, WaitReason};
@@ -85,6 +85,10 @@ impl Decision {
             Phase::Deferred if update.spec.campaign.is_some() => self.wait(update, WaitReason::Slot, None),
             Phase::Deferred => self.begin(update.ordinal, None),
             Phase::Waiting(_) if update.spec.campaign.is_none() => self.begin_next_own(),
+            Phase::Verifying if update.lacks_digest() => {
+                let (code, class) = (CODE_DIGEST_MISSING.to_owned(), CodeClass::Final);
+                self.fail(update, Failure { code, class, message: None });
+            }
             Phase::Accepted | Phase::Downloading | Phase::Verifying => self.fall_silent(update, CodeClass::Transfer),
             Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
             Phase::Cancelling => self.cancelled(update),

@@ -109,8 +109,8 @@ impl Device {
             Phase::Ended(Outcome::Cancelled) | Phase::Cancelling => Ok(vec![]),
             Phase::Ended(Outcome::Confirmed) => Err(Rejection::UpdateSucceeded),
             Phase::Ended(_) => Err(Rejection::UpdateEnded { phase: update.phase.word().to_owned() }),
-            Phase::Installing | Phase::Rebooting => {
-                Err(Rejection::CancelTooLate { phase: update.phase.word().to_owned() })
+            phase if update.has_begun_to_install() && phase.is_working() => {
+                Err(Rejection::CancelTooLate { phase: phase.word().to_owned() })
             }
             Phase::Queued
             | Phase::Waiting(_)
@@ -119,6 +119,8 @@ impl Device {
             | Phase::Deferred
             | Phase::Downloading
             | Phase::Verifying
+            | Phase::Installing
+            | Phase::Rebooting
             | Phase::Staged => {
                 let mut decision = Decision::new(self, now);
                 decision.cancel(update);

@@ -14,6 +14,8 @@ macro_rules! field_of {
             | DeviceEvent::UpdateDeferred { mark, .. }
             | DeviceEvent::UpdateDownloading { mark, .. }
             | DeviceEvent::UpdateVerifying { mark, .. }
+            | DeviceEvent::UpdateDigestReported { mark, .. }
+            | DeviceEvent::UpdateDigestMissing { mark, .. }
             | DeviceEvent::UpdateInstalling { mark, .. }
             | DeviceEvent::UpdateStaged { mark, .. }
             | DeviceEvent::UpdateRebooting { mark, .. }

@@ -10,6 +10,9 @@ use super::codes::{CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CodeClass};
 use super::events::{DeviceEvent, DeviceEvent as E};
 use super::phase::{Outcome, Phase, WaitReason};
 
+/// Why an update stays in *verifying*: the device has gone on without the report of its digest that the update requires.
+pub const REASON_DIGEST_MISSING: &str = "digest_missing";
+
 /// Where an update stands. Its times come from the events themselves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateState {
@@ -28,7 +31,8 @@ pub struct UpdateState {
     pub code: Option<String>,
     /// Class of the latest failure.
     pub class: Option<CodeClass>,
-    /// Why it was superseded, or is or was cancelled, if not by a request for this update; or the phase in which it timed out.
+    /// Why it was superseded, or is or was cancelled, if not by a request for this update; why it stays in *verifying*; or the phase in
+    /// which it timed out.
     pub reason: Option<String>,
     /// Statuses of reports that arrived after the end, or after newer ones.
     pub late: BTreeSet<String>,
@@ -49,6 +53,11 @@ impl UpdateState {
             reason: None,
             late: BTreeSet::new(),
         }
+    }
+
+    /// Whether the device has gone on without the report of its digest that the update requires.
+    pub fn lacks_digest(&self) -> bool {
+        self.phase == Phase::Verifying && self.reason.as_deref() == Some(REASON_DIGEST_MISSING)
     }
 
     /// Applies an event of this update. Returns whether the event brought it to a phase, be it the same again.
@@ -87,7 +96,10 @@ impl UpdateState {
             E::UpdateAttemptFailed { code, class, retry_at, .. } => {
                 (self.code, self.class) = (Some(code.clone()), Some(*class));
                 (self.not_before, self.cancel_refused) = (Some(*retry_at), false);
+                self.reason = None;
             }
+            E::UpdateDigestMissing { .. } => self.reason = Some(REASON_DIGEST_MISSING.to_owned()),
+            E::UpdateDigestReported { .. } if self.lacks_digest() => self.reason = None,
             E::UpdateCancelling { reason, .. } => self.reason.clone_from(reason),
             E::UpdateCancelRefused { .. } => (self.reason, self.cancel_refused) = (None, true),
             E::UpdateReportedLate { status, .. } => drop(self.late.insert(status.clone())),
@@ -126,7 +138,7 @@ impl DeviceEvent {
             E::UpdateAccepted { .. } | E::UpdateCancelRefused { .. } => Phase::Accepted,
             E::UpdateDeferred { .. } => Phase::Deferred,
             E::UpdateDownloading { .. } => Phase::Downloading,
-            E::UpdateVerifying { .. } => Phase::Verifying,
+            E::UpdateVerifying { .. } | E::UpdateDigestMissing { .. } => Phase::Verifying,
             E::UpdateInstalling { .. } => Phase::Installing,
             E::UpdateStaged { .. } => Phase::Staged,
             E::UpdateRebooting { .. } => Phase::Rebooting,
@@ -151,6 +163,7 @@ impl DeviceEvent {
             | E::ReportedLate { .. }
             | E::VersionRegressed { .. }
             | E::UpdateSessionSeen { .. }
+            | E::UpdateDigestReported { .. }
             | E::UpdateReportedLate { .. } => return None,
         })
     }

@@ -159,6 +159,18 @@ impl Decision {
         let judged = self.judged_update(presence);
         if let Some(update) = &judged
             && seen.proves(update)
+            && update.needs_digest()
+        {
+            self.record_versions(presence, presence.versions.clone(), false);
+            // Between two attempts the next one asks the device again.
+            if !update.phase.is_waiting() {
+                self.go_on_without_digest(update, None);
+            }
+            self.record_regressions(&seen);
+            return;
+        }
+        if let Some(update) = &judged
+            && seen.proves(update)
         {
             let rest = presence.versions.iter().filter(|(component, _)| **component != update.spec.firmware.component);
             self.record_versions(presence, rest.map(|(k, v)| (k.clone(), v.clone())).collect(), true);
@@ -330,7 +342,7 @@ impl Observation<'_> {
             update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot && update.restart_seen;
         let booted = match &self.presence.boot_id {
             Some(_) if self.first_boot => claims_boot,
-            Some(_) => self.new_boot && matches!(update.phase, Phase::Installing | Phase::Rebooting),
+            Some(_) => self.new_boot && update.has_begun_to_install(),
             None => claims_boot,
         };
         elsewhere && booted

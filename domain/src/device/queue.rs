@@ -60,6 +60,7 @@ impl Decision {
             force_update: request.force_update,
             allow_downgrade: request.allow_downgrade,
             preconditions: request.preconditions,
+            require_digest_report: request.require_digest_report,
             retry_of: request.retry_of,
             rolls_back: request.rolls_back,
         };
@@ -128,11 +129,8 @@ impl Decision {
     /// Dispatches an update if the device can take it now. Otherwise records what it waits for.
     pub(super) fn begin(&mut self, ordinal: u32, grant: Option<u64>) {
         let Some(update) = self.update(ordinal) else { return };
-        let running = self.device.versions.get(&update.spec.firmware.component);
-        let is_there =
-            running.is_some_and(|running| update.spec.firmware.is_run_by(running)) && !update.spec.force_update;
-        if (update.attempt > 0 || update.told_before) && is_there && !self.device.trial && !update.wrong_bytes {
-            let running = running.cloned();
+        if self.device.runs_target_of(&update) && !update.needs_digest() {
+            let running = self.device.versions.get(&update.spec.firmware.component).cloned();
             self.confirm(&update, running.as_deref(), None, None);
             return;
         }

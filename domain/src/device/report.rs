@@ -44,33 +44,53 @@ impl Decision {
             }
             return;
         }
-        if self.device.applied.is_late(self.mark, update.newest_report) {
-            return self.report_behind(&update, report);
-        }
         let another_is_live = self.device.live().is_some_and(|live| live.ordinal != update.ordinal);
-        if report.attempt < update.next_attempt && !another_is_live && !digest_differs {
-            self.report_old_attempt(&update, report);
-        }
-        if report.attempt != update.attempt || update.next_attempt != update.attempt || another_is_live {
-            return;
-        }
+        let is_current = report.attempt == update.attempt && update.next_attempt == update.attempt && !another_is_live;
         let of_bytes = matches!(
             report.status,
             S::Downloading | S::Verifying | S::Installing | S::Staged | S::Rebooting | S::Completed
         );
+        if self.device.applied.is_late(self.mark, update.newest_report) {
+            if is_current && of_bytes {
+                // The late message leaves no mark.
+                let mark = self.mark.take();
+                self.note_digest(&update, report);
+                self.mark = mark;
+            }
+            return self.report_behind(&update, report);
+        }
+        if report.attempt < update.next_attempt && !another_is_live && !digest_differs {
+            self.report_old_attempt(&update, report);
+        }
+        if !is_current {
+            return;
+        }
         if digest_differs && of_bytes {
             return self.refuse_bytes(&update, report);
         }
+        if of_bytes {
+            self.note_digest(&update, report);
+        }
+        if let Some(update) = self.update(update.ordinal).filter(|update| !update.phase.is_ended()) {
+            self.follow(&update, report);
+        }
+    }
+
+    /// Follows a report on the present attempt, which is about the right bytes.
+    fn follow(&mut self, update: &Update, report: &Report) {
         match report.status {
-            S::Received => drop(self.accept(&update)),
+            S::Installing | S::Staged | S::Rebooting | S::Completed if update.needs_digest() => {
+                self.go_on_without_digest(update, Some(report.status));
+            }
+            S::Received => drop(self.accept(update)),
             S::Deferred if past_return(update.phase) => {}
-            S::Deferred => self.defer(&update, report),
-            S::Downloading => self.advance(&update, Phase::Downloading, false),
-            S::Verifying => self.advance(&update, Phase::Verifying, false),
-            S::Installing => self.advance(&update, Phase::Installing, false),
-            S::Staged => self.stage(&update),
+            S::Deferred => self.defer(update, report),
+            S::Downloading => self.advance(update, Phase::Downloading, false),
+            S::Verifying => self.advance(update, Phase::Verifying, false),
+            S::Installing => self.advance(update, Phase::Installing, false),
+            S::Staged => self.stage(update),
             S::Rebooting => {
-                self.advance(&update, Phase::Rebooting, false);
+                self.advance(update, Phase::Rebooting, false);
                 let announced = |update: &Update| update.phase != Phase::Rebooting || update.restart_seen;
                 if let Some(update) = self.update(update.ordinal).filter(|update| !announced(update)) {
                     let update = update.reference();
@@ -78,14 +98,14 @@ impl Decision {
                 }
             }
             S::Completed => {
-                self.claim(&update);
-                self.prove_from_known(&update);
+                self.claim(update);
+                self.prove_from_known(update);
             }
-            S::Failed | S::Rejected => self.report_failure(&update, report),
+            S::Failed | S::Rejected => self.report_failure(update, report),
             S::Cancelled => {
                 // A device that waits before it installs may obey a cancel that was sent while its report was on the way.
                 if update.phase == Phase::Cancelling || update.cancel_refused {
-                    self.cancelled(&update);
+                    self.cancelled(update);
                 }
             }
             S::CancelRefused => {
@@ -127,7 +147,7 @@ impl Decision {
 
     /// Starts the working clock if it does not run. Returns whether the device is working. If the update holds no slot, it takes one: the
     /// device works in any case, and the campaign grants no further slot above its limit.
-    fn accept(&mut self, update: &Update) -> bool {
+    pub(super) fn accept(&mut self, update: &Update) -> bool {
         match update.phase {
             Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) => {
                 let boot_id = self.device.boot().map(str::to_owned);
@@ -147,7 +167,7 @@ impl Decision {
 
     /// Moves an attempt forward to a working phase. A late report has no effect. A restart is `unseen` if the device only claims that it is
     /// done.
-    fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
+    pub(super) fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
         if update.phase == Phase::Cancelling && past_return(to) {
             self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
         }
@@ -178,7 +198,7 @@ impl Decision {
     }
 
     /// The device reports that it is done. If its version is no evidence, the claim is recorded.
-    fn claim(&mut self, update: &Update) {
+    pub(super) fn claim(&mut self, update: &Update) {
         let runs_already = |from: &String| update.spec.firmware.is_run_by(from);
         let word_counts = update.spec.from_version.as_ref().is_some_and(runs_already);
         self.advance(update, Phase::Rebooting, true);
@@ -188,7 +208,7 @@ impl Decision {
         }
     }
 
-    fn stage(&mut self, update: &Update) {
+    pub(super) fn stage(&mut self, update: &Update) {
         if !update.spec.activate && self.accept(update) {
             self.push(E::UpdateStaged { update: update.reference(), mark: None });
         }

@@ -1,6 +1,7 @@
 //! Given/when/then tables and properties of the Device aggregate. Events are compared in short form: [`said`].
 
 mod clocks;
+mod digests;
 mod order;
 mod proof;
 mod properties;
@@ -73,6 +74,7 @@ pub(super) fn wanted(version: &str) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: None,
@@ -222,6 +224,11 @@ impl Given {
         self
     }
 
+    /// The latest event in short form.
+    pub(super) fn last(&self) -> String {
+        self.0.last().map(said).unwrap_or_default()
+    }
+
     pub(super) fn when(self, command: DeviceCommand) -> Then {
         self.when_at(0, command)
     }
@@ -266,6 +273,9 @@ pub(super) fn said(event: &DeviceEvent) -> String {
         E::UpdateAccepted { takes_slot: true, .. } => "takes a slot".to_owned(),
         E::UpdateTimedOut { phase, code, .. } => format!("in {phase} {}", code.as_deref().unwrap_or_default()),
         E::UpdateReportedLate { status, .. } => status.clone(),
+        E::UpdateDigestMissing { reported, .. } => {
+            reported.map_or("runs".to_owned(), |status| status.word().to_owned())
+        }
         E::UpdateQueued { spec, .. } => spec.firmware.version.clone(),
         E::UpdateConfirmed { version, .. } => version.clone(),
         E::VersionRegressed { from_version, to_version, .. } => format!("{from_version} to {to_version}"),

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::commands::ReportStatus;
 use super::mark::Mark;
-use super::phase::Phase;
 use super::progress::UpdateState;
 use super::update_spec::UpdateSpec;
 
@@ -34,6 +34,12 @@ pub struct Update {
     pub restart_seen: bool,
     /// The latest session since installing, of a device that reports no boot ids.
     pub session: Option<String>,
+    /// The device reported the SHA-256 of what it received in this attempt. Only for updates that require it.
+    pub digest_reported: bool,
+    /// How far the device has gone in this attempt without the report of its digest that the update requires.
+    pub went_on_to: Option<ReportStatus>,
+    /// The version was proven to run but for the report of the digest.
+    pub runs_without_digest: bool,
     /// Deferrals so far.
     pub deferrals: u16,
     /// Duration that the device asked for in its latest deferral, in seconds.
@@ -66,6 +72,6 @@ impl Deref for Update {
 impl Update {
     /// Whether it can no longer be taken back: it is installing, or the device has refused to cancel it.
     pub fn is_past_return(&self) -> bool {
-        self.cancel_refused || matches!(self.phase, Phase::Installing | Phase::Rebooting)
+        self.cancel_refused || self.has_begun_to_install()
     }
 }

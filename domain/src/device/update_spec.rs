@@ -204,6 +204,9 @@ pub struct UpdateSpec {
     pub allow_downgrade: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preconditions: Option<Preconditions>,
+    /// The update does not leave *verifying* before the device has reported the SHA-256 of what it received.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_digest_report: bool,
     /// Ordinal of the ended update that this one tries again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<u32>,

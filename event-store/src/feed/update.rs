@@ -33,6 +33,8 @@ fn details(event: &DeviceEvent) -> Value {
         E::UpdateRejected { code, .. } => json!({ "code": code }),
         E::UpdateSuperseded { reason, .. } => json!({ "reason": reason }),
         E::UpdateCancelling { reason, .. } | E::UpdateCancelled { reason, .. } => json!({ "reason": reason }),
+        E::UpdateDigestReported { sha256, .. } => json!({ "sha256": sha256.to_string() }),
+        E::UpdateDigestMissing { reported, .. } => json!({ "status": reported.as_ref().map(word) }),
         E::UpdateReportedLate { status, .. } => json!({ "status": status }),
         E::VersionRegressed { component, from_version, to_version, .. } => {
             json!({ "component": component, "from_version": from_version, "to_version": to_version })

@@ -36,6 +36,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
         activate: false,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: None,
@@ -69,7 +70,9 @@ fn every_command_fits_with_the_longest_ids() {
     let longest = |kind| {
         let mut device =
             device(spec(kind, "c".repeat(COMPONENT_MAX_BYTES), "v".repeat(VERSION_MAX_BYTES)), ORDINAL_MAX, u16::MAX);
-        device.updates.values_mut().for_each(|update| update.command_seq = u64::MAX);
+        for update in device.updates.values_mut() {
+            (update.command_seq, update.spec.require_digest_report) = (u64::MAX, true);
+        }
         device
     };
     let links = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES);
@@ -103,6 +106,15 @@ fn an_update_says_everything_a_device_needs() {
     });
     assert_eq!(json(&command.payload), wanted);
     assert_eq!(command.fingerprint, Fingerprint::Install { seq: 3, attempt: 1 });
+}
+
+#[test]
+fn a_device_is_told_that_a_digest_is_required() {
+    let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
+    let spec =
+        UpdateSpec { require_digest_report: true, ..spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()) };
+    let command = desired(&tenant, &id, &device(spec, 17, 1), &|_: LinkRequest<'_>| String::new(), NOW).unwrap();
+    assert_eq!(json(&command.payload)["report_digest"], true);
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub enum CommandMessage {
         url: String,
         signatures: Vec<Signature>,
         activate: bool,
+        /// The device must report the SHA-256 of what it received.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        report_digest: bool,
         time: DateTime<Utc>,
         expires_at: DateTime<Utc>,
         expires_in_s: i64,

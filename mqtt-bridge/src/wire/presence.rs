@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::device::{Presence, Report};
 use domain::ids::ORDINAL_MAX;
+use domain::values::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -53,6 +54,9 @@ struct LastUpdate {
     status: String,
     #[serde(default)]
     code: Option<String>,
+    /// An invalid one counts as absent.
+    #[serde(default)]
+    sha256: Value,
 }
 
 /// The part of a message that goes to telemetry as contact.
@@ -145,7 +149,7 @@ fn last_update(value: &Value) -> Option<Report> {
         ordinal: last.ordinal,
         attempt: last.attempt,
         status: status_of(&last.status).ok()?,
-        sha256: None,
+        sha256: bounds::text(&last.sha256).and_then(|text| Sha256Digest::from_hex(&text)),
         code,
         message: bounds::message(message),
         retry_after_s: None,

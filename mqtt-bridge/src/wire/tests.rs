@@ -94,6 +94,18 @@ fn presence_carries_proof() {
 }
 
 #[test]
+fn a_last_update_carries_the_digest_of_a_report_that_may_be_lost() {
+    let sha256 = domain::values::Sha256Digest::of(b"x");
+    for (given, expected) in
+        [(serde_json::json!(sha256.to_string()), Some(sha256)), ("00".into(), None), (7.into(), None)]
+    {
+        let last = serde_json::json!({"ordinal": 3, "attempt": 1, "status": "installing", "sha256": given});
+        let read = presence(&serde_json::json!({"status": "online", "last_update": last}).to_string()).unwrap();
+        assert_eq!(read.last_update.unwrap().sha256, expected);
+    }
+}
+
+#[test]
 fn a_last_update_without_sense_does_not_take_the_rest_with_it() {
     for last in ["7", r#"{"ordinal":0,"attempt":1,"status":"completed"}"#, r#"{"ordinal":1,"attempt":1,"status":"?"}"#]
     {

@@ -1,10 +1,10 @@
 //! Which clocks of updates have run out, by the rows.
 //!
-//! Silence is measured from the phase's event, from the device's last message or from the end of an outage, whichever is latest. It is
-//! judged only when the [`Watermark`] has passed the deadline. Waiting clocks don't depend on the watermark.
+//! Silence is measured from the phase's event, from the device's last message or from the end of an outage, whichever is latest. An update
+//! whose digest report is missing ends also if the device is not silent. Silence is judged only when the [`Watermark`] has passed the deadline. Waiting clocks don't depend on the watermark.
 
 use chrono::{DateTime, Utc};
-use domain::device::{Clock, Phase};
+use domain::device::{Clock, Phase, REASON_DIGEST_MISSING};
 use domain::{DeviceId, TenantId};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -53,6 +53,7 @@ WHERE t.due_at <= $1 AND NOT (t.phase IN ('queued', 'waiting') AND {PAUSED}) AND
   OR (t.phase = 'downloading' AND greatest(t.phase_since, p.last_seen, $4) + {downloading} <= $3)
   OR (t.phase IN ('accepted', 'verifying', 'installing', 'rebooting')
       AND greatest(t.phase_since, p.last_seen, $4) + {phase} <= $3)
+  OR (t.phase = 'verifying' AND t.reason = '{REASON_DIGEST_MISSING}' AND greatest(t.phase_since, $4) + {phase} <= $3)
   OR (t.phase = 'cancelling' AND greatest(t.phase_since, $4) + {cancel} <= $2)
   OR (t.phase = 'deferred' AND t.not_before <= $1)
   OR (t.phase = 'waiting' AND t.wait_reason IN ('backoff', 'held', 'unresponsive') AND t.campaign_id IS NULL

@@ -31,6 +31,7 @@ pub struct UpdateRow {
     pub version: String,
     pub kind: UpdateKind,
     pub priority: Priority,
+    pub require_digest_report: bool,
     pub from_version: Option<String>,
     pub retry_of: Option<u32>,
     pub max_attempts: u16,
@@ -51,7 +52,7 @@ pub struct UpdateRow {
 row! {
     UpdateRow = "updates" key { tenant: "text", device_id: "text", ordinal: "bigint" }
     columns {
-        campaign_id, wave, firmware_id, component, version, kind, priority, from_version, retry_of, max_attempts,
+        campaign_id, wave, firmware_id, component, version, kind, priority, require_digest_report, from_version, retry_of, max_attempts,
         message, queued_at, wait_until, regressed_at, due_at, seq, position
     }
     json { limits, preconditions }
@@ -100,6 +101,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         version: spec.firmware.version.clone(),
         kind: spec.kind,
         priority: spec.priority,
+        require_digest_report: spec.require_digest_report,
         from_version: spec.from_version.clone(),
         retry_of: spec.retry_of,
         max_attempts: spec.max_attempts,

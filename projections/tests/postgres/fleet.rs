@@ -343,6 +343,7 @@ pub(crate) fn request(firmware: &FirmwareSnapshot) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: None,
@@ -386,6 +387,7 @@ pub(crate) fn spec(firmware_id: FirmwareId) -> CampaignSpec {
         priority: Default::default(),
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
     }
 }

@@ -245,21 +245,26 @@ async fn devices_that_returned_while_they_were_marked_offline_are_found() {
 async fn clocks_run_out_at_their_deadlines() {
     let world = World::start().await;
     let firmware = world.firmware("2.0.0").await;
-    for id in ["offline", "dispatched", "loading", "deferred"] {
+    for id in ["offline", "dispatched", "loading", "deferred", "unproved"] {
         world.register(id).await;
         if id != "offline" {
             world.boots(id, "b1", "1.0.0").await;
         }
-        let command = DeviceCommand::RequestUpdate { request: Box::new(request(&firmware)) };
+        let require_digest_report = id == "unproved";
+        let command = DeviceCommand::RequestUpdate {
+            request: Box::new(UpdateRequest { require_digest_report, ..request(&firmware) }),
+        };
         world.tell::<Device>(&device(id), command).await.unwrap();
     }
     world.reports("loading", ReportStatus::Downloading, None).await;
     world.reports("deferred", ReportStatus::Deferred, None).await;
+    // Its digest is missing, and it is not silent.
+    world.reports("unproved", ReportStatus::Installing, None).await;
     world.settles().await;
     let start = clock::now();
     let at = |second: i64| start + TimeDelta::seconds(second);
     let due_by = async |after_s: i64, heard_s: i64, watermark: Watermark| {
-        hears(&world, &[("loading", at(heard_s), None)]).await;
+        hears(&world, &[("loading", at(heard_s), None), ("unproved", at(after_s), None)]).await;
         let found = deadlines::due(&world.db, &watermark, at(after_s), 100).await.unwrap();
         found.into_iter().map(|due| (due.device.to_string(), due.clock)).collect::<Vec<_>>()
     };
@@ -273,6 +278,8 @@ async fn clocks_run_out_at_their_deadlines() {
     let found = due(130, 0, true).await;
     assert!(has(&found, "dispatched", Clock::Phase) && found.len() == 1, "{found:?}");
     assert!(due(130, 0, false).await.is_empty(), "silence isn't judged while TELEMETRY isn't followed");
+    let found = due(310, 0, true).await;
+    assert!(has(&found, "unproved", Clock::Phase), "{found:?}");
     assert!(has(&due(650, 0, true).await, "loading", Clock::Phase));
     assert!(!has(&due(650, 600, true).await, "loading", Clock::Phase), "it sent a message since");
     assert!(has(&due(950, 940, true).await, "deferred", Clock::Phase));

@@ -177,6 +177,7 @@ fn presence() -> Value {
                     "attempt": { "type": "integer", "minimum": 0, "maximum": u16::MAX },
                     "status": { "type": "string", "enum": STATUSES },
                     "code": schema_ref("Code"),
+                    "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$", "description": "Of the received bytes; if the command has `report_digest`." },
                 },
             },
         },

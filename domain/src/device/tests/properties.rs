@@ -35,7 +35,8 @@ enum Input {
     FromLive {
         status: ReportStatus,
         code: Option<&'static str>,
-        wrong_digest: bool,
+        /// Whether it is the right one.
+        digest: Option<bool>,
     },
     /// A clock of the update with this index among the open ones, with its true state.
     ClockOf {
@@ -48,9 +49,10 @@ impl Input {
     fn against(&self, device: &Device) -> DeviceCommand {
         match self {
             Self::Plain(command) => command.clone(),
-            Self::FromLive { status, code, wrong_digest } => {
+            Self::FromLive { status, code, digest } => {
                 let (ordinal, attempt) = device.live().map_or((1, 1), |live| (live.ordinal, live.attempt));
-                let sha256 = wrong_digest.then(|| Sha256Digest::of(b"wrong"));
+                let right = device.live().map(|live| live.spec.firmware.sha256);
+                let sha256 = digest.map(|is_right| right.filter(|_| is_right).unwrap_or(Sha256Digest::of(b"wrong")));
                 let code = code.map(str::to_owned);
                 Report { code, sha256, ..plain_report(ordinal, attempt, *status) }.into()
             }
@@ -72,9 +74,17 @@ fn clocks() -> impl Strategy<Value = Clock> {
 fn requests() -> impl Strategy<Value = UpdateRequest> {
     let kinds = select(vec![UpdateKind::Update, UpdateKind::Rollback]);
     let priorities = select(vec![Priority::Low, Priority::Normal, Priority::Critical]);
-    (select(VERSIONS.to_vec()), kinds, priorities, any::<[bool; 3]>(), 1..4u16).prop_map(
-        |(version, kind, priority, [activate, force_update, reboot], max_attempts)| {
-            let mut request = UpdateRequest { kind, priority, activate, force_update, max_attempts, ..wanted(version) };
+    (select(VERSIONS.to_vec()), kinds, priorities, any::<[bool; 4]>(), 1..4u16).prop_map(
+        |(version, kind, priority, [activate, force_update, reboot, require_digest_report], max_attempts)| {
+            let mut request = UpdateRequest {
+                kind,
+                priority,
+                activate,
+                force_update,
+                require_digest_report,
+                max_attempts,
+                ..wanted(version)
+            };
             request.firmware.requires_reboot = reboot;
             request
         },
@@ -117,11 +127,16 @@ fn campaign_commands() -> impl Strategy<Value = DeviceCommand> {
     ]
 }
 
+/// Most reports have none; few have a wrong one.
+fn digest() -> impl Strategy<Value = Option<bool>> {
+    prop_oneof![14 => Just(None), 5 => Just(Some(true)), 1 => Just(Some(false))]
+}
+
 fn device_inputs() -> impl Strategy<Value = Input> {
     let code = || proptest::option::of(select(CODES.to_vec()));
     prop_oneof![
-        12 => (select(STATUSES.to_vec()), code(), proptest::bool::weighted(0.05))
-            .prop_map(|(status, code, wrong_digest)| Input::FromLive { status, code, wrong_digest }),
+        12 => (select(STATUSES.to_vec()), code(), digest())
+            .prop_map(|(status, code, digest)| Input::FromLive { status, code, digest }),
         3 => (1..5u32, 0..4u16, select(STATUSES.to_vec())).prop_map(|(o, a, s)| Input::Plain(report(o, a, s))),
         6 => presences().prop_map(|presence| Input::Plain(presence.into())),
         2 => Just(Input::Plain(DeviceCommand::SeenOnline)),
@@ -223,6 +238,26 @@ proptest! {
                 assert!(update.ordinal >= told, "{} after {told}", said(&event));
                 told = update.ordinal;
             }
+        }
+    }
+
+    #[test]
+    fn an_update_that_needs_a_digest_never_leaves_verifying_without_it(story in stories()) {
+        let (mut required, mut reported) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for event in tell(&story, |_, _, _, _| {}) {
+            use DeviceEvent as E;
+            let Some(update) = event.update() else { continue };
+            let leaves = matches!(
+                event,
+                E::UpdateInstalling { .. } | E::UpdateStaged { .. } | E::UpdateRebooting { .. } | E::UpdateConfirmed { .. }
+            );
+            match &event {
+                E::UpdateQueued { spec, .. } if spec.require_digest_report => drop(required.insert(update.ordinal)),
+                E::UpdateDigestReported { .. } => drop(reported.insert((update.ordinal, update.attempt))),
+                _ => {}
+            }
+            let key = (update.ordinal, update.attempt);
+            assert!(!leaves || !required.contains(&key.0) || reported.contains(&key), "{}", said(&event));
         }
     }
 

@@ -70,6 +70,7 @@ pub(super) fn request(version: &str) -> UpdateRequest {
         activate: true,
         force_update: false,
         allow_downgrade: false,
+        require_digest_report: false,
         preconditions: None,
         retry_of: None,
         rolls_back: None,

@@ -37,7 +37,7 @@ impl Firmware {
                 report.bytes = Some(self.progress_bytes);
                 report.progress = Some(percent(self.progress_bytes, size));
             }
-            ReportStatus::Verifying => report.sha256 = Some(job.command.sha256.clone()),
+            ReportStatus::Verifying | ReportStatus::Installing => report.sha256 = Some(job.command.sha256.clone()),
             ReportStatus::Completed => report.version = Some(job.command.version.clone()),
             ReportStatus::Deferred => report.retry_after_s = Some(self.pace.retry_after.as_secs().max(1)),
             ReportStatus::Failed => report.message = Some(format!("simulated: {}", code.unwrap_or("no code"))),
