@@ -9,6 +9,7 @@ mod delete;
 mod expected;
 mod get;
 mod history;
+mod launch;
 mod list;
 mod members;
 mod model;
@@ -35,6 +36,7 @@ pub(crate) use create::{__path_clone_campaign, __path_create_campaign, clone_cam
 pub(crate) use delete::{__path_delete_campaign, delete_campaign};
 pub(crate) use get::{__path_get_campaign, get_campaign};
 pub(crate) use history::{__path_campaign_history, campaign_history};
+pub(crate) use launch::launch;
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
 pub(crate) use members::{__path_campaign_devices, campaign_devices};
 pub(crate) use parts::{Preconditions as PreconditionsSchema, TargetFilters as TargetFiltersSchema};
@@ -43,7 +45,7 @@ pub(crate) use preview::{
 };
 pub(crate) use preview_plan::Previews;
 pub(crate) use retry::{__path_retry_campaign, retry_campaign};
-pub(crate) use start::{__path_execute_campaign, __path_start_campaign, execute_campaign, start_campaign};
+pub(crate) use start::{__path_execute_campaign, __path_start_campaign, Started, execute_campaign, start_campaign};
 pub(crate) use status::{
     __path_campaign_stats, __path_campaign_status, __path_ota_campaign_status, campaign_stats, campaign_status,
     ota_campaign_status,

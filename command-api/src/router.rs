@@ -79,6 +79,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::campaign_devices))
         .routes(routes!(campaigns::campaign_history))
         .routes(routes!(updates::request_update))
+        .routes(routes!(updates::update_devices))
         .routes(routes!(updates::put_ota_update))
         .routes(routes!(updates::ota_status))
         .routes(routes!(updates::list_device_updates))

@@ -1,6 +1,7 @@
 //! The command side through the router, over a log in memory and without PostgreSQL: all of this also works while PostgreSQL is down.
 
 mod approval;
+mod bulk_updates;
 mod campaigns;
 mod conventions;
 mod correlations;

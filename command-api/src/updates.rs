@@ -1,5 +1,6 @@
 //! Updates of single devices, requested here or by campaigns: read, cancel, retry.
 
+mod bulk;
 mod cancel;
 mod get;
 mod list;
@@ -10,6 +11,7 @@ mod past;
 mod request;
 mod retry;
 
+pub(crate) use bulk::{__path_update_devices, update_devices};
 pub(crate) use cancel::{__path_cancel_update, cancel_update};
 pub(crate) use get::{__path_get_device_update, __path_get_update, get_device_update, get_update};
 pub(crate) use list::{__path_list_updates, list_updates};

@@ -8,6 +8,7 @@
 mod api;
 mod audit;
 mod begin;
+mod bulk;
 mod campaigns;
 mod causation;
 mod contract;

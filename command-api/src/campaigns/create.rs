@@ -42,7 +42,8 @@ pub(crate) async fn create_campaign(
     let reason = wanted.reason.clone();
     let spec = wanted.into_spec(clock::now())?;
     known_targets(&app, &caller, &spec).await?;
-    create(&app, &caller, &envelope, spec, reason).await
+    let id = CampaignId(envelope.new_id(&caller));
+    created(id, &create(&app, &caller, &envelope, id, spec, reason).await?)
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -90,7 +91,8 @@ pub(crate) async fn clone_campaign(
     let ahead = spec.scheduled_start.filter(|start| *start > clock::now());
     spec.scheduled_start = wanted.scheduled_start.or(ahead);
     groups_exist(&app, &caller, &spec).await?;
-    create(&app, &caller, &envelope, spec, wanted.reason).await
+    let id = CampaignId(envelope.new_id(&caller));
+    created(id, &create(&app, &caller, &envelope, id, spec, wanted.reason).await?)
 }
 
 /// The campaign that this request has created before.
@@ -111,17 +113,17 @@ fn created(id: CampaignId, done: &Done<Campaign>) -> Result<Reply<CampaignBody>,
     Ok(done.reply_created(CampaignBody::done(id, done)?, location(id)))
 }
 
-async fn create(
+/// Stores a new draft.
+pub(super) async fn create(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
+    id: CampaignId,
     spec: CampaignSpec,
     reason: Option<String>,
-) -> Result<Reply<CampaignBody>, Problem> {
+) -> Result<Done<Campaign>, Problem> {
     usable_firmware(app, caller, spec.firmware_id).await?;
-    let id = CampaignId(envelope.new_id(caller));
     let key = Key::<Campaign>::new(&caller.tenant, &id);
     let command = CampaignCommand::Create { id, spec: Box::new(spec) };
-    let done = app.command(caller, envelope, &key, command, reason).await?;
-    created(id, &done)
+    app.command(caller, envelope, &key, command, reason).await
 }

@@ -44,8 +44,8 @@ const PLAN_POLL: Duration = Duration::from_millis(50);
 pub(crate) struct StartRequest {
     /// Start without waiting for the `scheduled_start`. Needs a reason.
     #[serde(default)]
-    now: bool,
-    reason: Option<String>,
+    pub(super) now: bool,
+    pub(super) reason: Option<String>,
 }
 
 /// How a campaign began.
@@ -112,7 +112,8 @@ pub(crate) async fn execute_campaign(
     start(&app, &caller, &envelope, path.campaign_id, wanted).await
 }
 
-async fn start(
+/// Starts a campaign, and waits for its plan.
+pub(super) async fn start(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
@@ -250,7 +251,7 @@ async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded
 }
 
 impl Started {
-    fn of(id: CampaignId, campaign: &Campaign, times: &Times) -> Self {
+    pub(super) fn of(id: CampaignId, campaign: &Campaign, times: &Times) -> Self {
         let excluded = campaign.summary.iter().flat_map(|summary| &summary.excluded);
         Self {
             campaign_id: id.to_string(),

@@ -58,6 +58,12 @@ pub(crate) async fn claim_for(app: &App, caller: &Caller, envelope: &Envelope, o
     make(app, caller, envelope, &key, owner).await
 }
 
+/// Whether the key belongs to the owner already.
+pub(crate) async fn is_owned_by(app: &App, caller: &Caller, envelope: &Envelope, owner: &str) -> Result<bool, Problem> {
+    let Some(key) = claim_of(caller, envelope) else { return Ok(false) };
+    Ok(app.store.load_fresh(&key).await?.aggregate.owner() == Some(owner))
+}
+
 /// Releases the key after a refusal, unless the aggregate has stored this very request.
 pub(crate) async fn release<A: Decider>(
     app: &App,

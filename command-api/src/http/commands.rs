@@ -186,6 +186,11 @@ impl Envelope {
         Ok(Self { request_digest: Some(digest), ..self })
     }
 
+    /// The digest of the request as text.
+    pub(crate) fn digest_hex(&self) -> String {
+        self.request_digest.map(CommandHash::to_hex).unwrap_or_default()
+    }
+
     /// The reason in the query.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()

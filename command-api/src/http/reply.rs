@@ -74,7 +74,7 @@ impl<T> Reply<T> {
 
     /// The resource is new: 201 with its path.
     #[must_use]
-    pub(super) fn created(mut self, location: String) -> Self {
+    pub(crate) fn created(mut self, location: String) -> Self {
         self.status = StatusCode::CREATED;
         self.location = Some(location);
         self

@@ -176,6 +176,7 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
         route(Method::POST, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
         route(Method::DELETE, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
         route(Method::POST, "/devices/{device_id}/update", json!({"firmware_id": firmware})),
+        route(Method::POST, "/devices/bulk/update", json!({"device_ids": ["d-5"], "firmware_id": firmware})),
         route(Method::POST, "/updates/{update_id}/cancel", json!({})),
         route(Method::POST, "/updates/{update_id}/retry", json!({})),
         route(Method::POST, "/campaigns", spec),
@@ -222,6 +223,7 @@ async fn a_key_belongs_to_one_request_on_every_route_also_where_only_the_reason_
     let api = Api::new();
     let firmware = api.firmware("2.0.0").await;
     api.device("d-1").await;
+    api.device("d-5").await;
     let draft = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
     let campaign = api.post("/campaigns", draft).await.body["campaign_id"].as_str().unwrap().to_owned();
     let commands = commands(&firmware, &campaign);

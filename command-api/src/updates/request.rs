@@ -93,10 +93,15 @@ pub(crate) async fn queued(
     id: &DeviceId,
     done: &Done<Device>,
 ) -> Result<Reply<UpdateBody>, Problem> {
+    let ordinal = queued_ordinal(done)?;
+    Ok(done.reply_created(past::body(app, key, id, &done.aggregate, ordinal).await?, location(id, ordinal)))
+}
+
+/// The ordinal of the update that a command queued.
+pub(super) fn queued_ordinal(done: &Done<Device>) -> Result<u32, Problem> {
     let ordinal = done.events.iter().find_map(|event| match event {
         DeviceEvent::UpdateQueued { update, .. } => Some(update.ordinal),
         _ => None,
     });
-    let ordinal = ordinal.ok_or_else(|| Problem::internal("an update was asked for and none was queued"))?;
-    Ok(done.reply_created(past::body(app, key, id, &done.aggregate, ordinal).await?, location(id, ordinal)))
+    ordinal.ok_or_else(|| Problem::internal("an update was asked for and none was queued"))
 }
