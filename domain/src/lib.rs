@@ -25,6 +25,7 @@ pub mod sealed;
 pub mod thread;
 pub mod values;
 pub mod version;
+pub mod window;
 mod words;
 
 pub use actor::{ActorKind, Person};

@@ -27,10 +27,12 @@ use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
 use crate::rollback::Obstacle;
 use crate::values::{Priority, Transport};
+use crate::window::Day;
 
 words!(
     CampaignStatus,
     CodeClass,
+    Day,
     Exclusion,
     FirmwareStatus,
     GroupKind,
@@ -62,6 +64,7 @@ mod tests {
     fn events_and_rows_spell_enums_alike() {
         agrees(CampaignStatus::all(), CampaignStatus::word);
         agrees(CodeClass::all(), CodeClass::word);
+        agrees(Day::all(), Day::word);
         agrees(Exclusion::all(), Exclusion::word);
         agrees(FirmwareStatus::all(), FirmwareStatus::word);
         agrees(GroupKind::all(), GroupKind::word);
