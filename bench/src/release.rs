@@ -123,5 +123,6 @@ fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
         allow_downgrade: false,
         require_digest_report: false,
         preconditions: None,
+        maintenance_window: Default::default(),
     })
 }

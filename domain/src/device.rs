@@ -37,7 +37,8 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use codes::{
-    CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WRONG_BYTES,
+    CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
+    CODE_WRONG_BYTES,
     CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
@@ -48,7 +49,7 @@ pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};
-pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness};
+pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness, idle_in};
 pub use update::Update;
 pub use update_spec::{
     BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,

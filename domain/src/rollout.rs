@@ -13,6 +13,7 @@ mod rollback;
 #[cfg(test)]
 mod tests;
 mod waits;
+mod windows;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ macro_rules! counts {
             $($(#[$doc])* pub $name: u32,)+
             /// Could be granted a slot now. Looked up with the view, not kept with the other counts.
             pub ready: u32,
+            /// Could be granted a slot if their maintenance window was open. Looked up, too.
+            #[serde(default)]
+            pub closed: u32,
         }
 
         impl Counts {
@@ -47,12 +51,16 @@ macro_rules! counts {
 
             /// The reverse of [`Self::kept`].
             pub fn of_kept([$($name),+]: [u32; Self::KEPT.len()]) -> Self {
-                Self { $($name,)+ ready: 0 }
+                Self { $($name,)+ ready: 0, closed: 0 }
             }
 
             #[must_use]
             pub fn plus(self, other: Self) -> Self {
-                Self { $($name: self.$name + other.$name,)+ ready: self.ready + other.ready }
+                Self {
+                    $($name: self.$name + other.$name,)+
+                    ready: self.ready + other.ready,
+                    closed: self.closed + other.closed,
+                }
             }
 
             /// Never below 0.
@@ -61,6 +69,7 @@ macro_rules! counts {
                 Self {
                     $($name: self.$name.saturating_sub(other.$name),)+
                     ready: self.ready.saturating_sub(other.ready),
+                    closed: self.closed.saturating_sub(other.closed),
                 }
             }
         }
@@ -136,6 +145,8 @@ pub struct RolloutView {
     pub failed_devices: Vec<FailedDevice>,
     /// Its rollback, also while that is paused.
     pub rollback: Option<RollbackView>,
+    /// The zones of its devices. Empty unless its windows follow the zone of each device.
+    pub zones: Vec<Option<String>>,
 }
 
 /// A device that failed in at least one attempt.

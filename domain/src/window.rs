@@ -165,6 +165,14 @@ fn zone(name: &str) -> Option<Tz> {
     name.parse().ok()
 }
 
+/// The windows of a campaign for one device.
+#[derive(Debug, Clone, Copy)]
+pub struct DeviceWindows<'a> {
+    pub windows: &'a MaintenanceWindows,
+    /// The device's own zone.
+    pub zone: Option<&'a str>,
+}
+
 /// The windows of a campaign: it may work while any of them is open. Without windows it always may.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

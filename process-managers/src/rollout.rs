@@ -101,8 +101,11 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
         return Ok(Progress::Idle);
     }
     // After its end also a paused campaign, so that granted devices that never began expire with it.
-    if matches!(view.rollout.status, CampaignStatus::Running | CampaignStatus::RollingBack)
-        || (view.rollout.status == CampaignStatus::Paused && view.rollout.is_over(now))
+    // Grants that were not carried before the window closed wait for the next one; a rollback ignores windows.
+    let status = view.rollout.status;
+    if (status == CampaignStatus::Running && view.rollout.opening(now).is_open())
+        || status == CampaignStatus::RollingBack
+        || (matches!(status, CampaignStatus::Running | CampaignStatus::Paused) && view.rollout.is_over(now))
     {
         slots::carry_again(context, row, &view).await?;
     }

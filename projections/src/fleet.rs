@@ -51,7 +51,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        2
+        3
     }
 
     fn tables(&self) -> Vec<&'static str> {

@@ -1,4 +1,4 @@
-//! What an operator may change while a campaign runs: pace, sample (upwards), thresholds, soak, end.
+//! What an operator may change while a campaign runs: pace, sample (upwards), thresholds, soak, windows, end.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use crate::change::Change;
 use crate::device::Exclusion;
 use crate::rejection::Rejection;
 use crate::values::{Percent, Threshold};
+use crate::window::MaintenanceWindows;
 
 /// New values for a running campaign. Absent fields keep their values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct Adjustments {
     pub soak_minutes: Option<u32>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub ends_at: Change<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub maintenance_window: Change<MaintenanceWindows>,
 }
 
 /// A sample that was raised.
@@ -65,6 +68,11 @@ impl CampaignSpec {
         changes.success_threshold_percent.apply_to(&mut spec.success_threshold_percent);
         changes.failure_count.apply_to(&mut spec.failure_count);
         changes.ends_at.apply_to(&mut spec.ends_at);
+        match &changes.maintenance_window {
+            Change::Keep => {}
+            Change::Clear => spec.maintenance_window = MaintenanceWindows::default(),
+            Change::Set(windows) => spec.maintenance_window.clone_from(windows),
+        }
         spec.rollout_percentage = changes.rollout_percentage.unwrap_or(spec.rollout_percentage);
         spec.failure_threshold_percent = changes.failure_threshold_percent.unwrap_or(spec.failure_threshold_percent);
         spec.min_reached_percent = changes.min_reached_percent.unwrap_or(spec.min_reached_percent);

@@ -74,6 +74,9 @@ impl CampaignSpec {
         for (field, reason) in self.preconditions.iter().flat_map(|wanted| wanted.violations()) {
             found.add(format!("preconditions.{field}"), reason);
         }
+        for (place, reason) in self.maintenance_window.violations() {
+            found.add(format!("maintenance_window{place}"), reason);
+        }
         found.0
     }
 

@@ -10,6 +10,7 @@ use crate::ids::{DeviceId, FirmwareId, GroupId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
 use crate::values::{Percent, Priority, Threshold};
+use crate::window::MaintenanceWindows;
 
 /// Most waves of a campaign.
 pub const WAVES_MAX: usize = 100;
@@ -166,6 +167,9 @@ pub struct CampaignSpec {
     /// An update does not leave *verifying* before its device has reported the SHA-256 of what it received.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_digest_report: bool,
+    /// When its devices may be released, and may begin to install.
+    #[serde(default, skip_serializing_if = "MaintenanceWindows::is_empty")]
+    pub maintenance_window: MaintenanceWindows,
 }
 
 impl CampaignSpec {

@@ -64,6 +64,7 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         allow_downgrade: false,
         require_digest_report: false,
         preconditions: None,
+        maintenance_window: Default::default(),
     }
 }
 

@@ -27,6 +27,8 @@ pub enum CodeClass {
 pub const CODE_WRONG_BYTES: &str = "digest_mismatch";
 /// A confirmed version, or the one of the present attempt, is gone again.
 pub const CODE_VERSION_REGRESSED: &str = "version_regressed";
+/// The device may not begin to install now, because the maintenance window of its campaign is closed.
+pub const CODE_WINDOW_CLOSED: &str = "window_closed";
 /// Code of the server for a working device that stays silent too long.
 pub const CODE_SILENT: &str = "x_silent";
 /// Code of the server for an update that exceeds the time for all attempts together.
@@ -38,7 +40,7 @@ pub const CODE_DIGEST_MISSING: &str = "x_digest_missing";
 /// The class of a code. Unknown codes count as failures of the image: retried once, and counted by the gates.
 pub fn class_of(code: &str) -> CodeClass {
     match code {
-        "no_space" | "busy" | "low_battery" | "user_postponed" => CodeClass::Defer,
+        "no_space" | "busy" | "low_battery" | "user_postponed" | CODE_WINDOW_CLOSED => CodeClass::Defer,
         "download_failed" | "url_expired" | "digest_mismatch" => CodeClass::Transfer,
         "signature_invalid" | "unsupported" | "wrong_model" | "downgrade_refused" | "standby_mismatch" => {
             CodeClass::Final

@@ -24,6 +24,8 @@ pub enum WaitReason {
     Held,
     /// Its preconditions are not met, as far as is known.
     Precondition,
+    /// The maintenance window of its campaign is closed. Only shown: no event says it.
+    Window,
 }
 
 /// How an update ended. It never changes afterwards.

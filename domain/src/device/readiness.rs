@@ -9,6 +9,7 @@ use super::phase::{Phase, WaitReason};
 use super::progress::UpdateState;
 use super::update_spec::Limits;
 use super::{Hold, Lifecycle, Reachability};
+use crate::window::DeviceWindows;
 
 /// Whether a device can begin an update, and what it does instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Conditions {
     pub paused: bool,
     /// Its preconditions are met, as far as is known; also if it has none.
     pub met: bool,
+    /// The maintenance window of its campaign is open, or there is none.
+    pub open: bool,
 }
 
 impl<'a> Availability<'a> {
@@ -131,6 +134,7 @@ impl<'a> Availability<'a> {
         }
         match pending.waits_for {
             _ if !conditions.met => Some(R::Precondition),
+            _ if conditions.of_campaign && !conditions.open => Some(R::Window),
             _ if conditions.of_campaign => Some(R::Slot),
             // Nothing keeps it but its turn: another update of the device goes first.
             Some(R::Offline | R::Held) => Some(R::Busy),
@@ -152,6 +156,18 @@ pub struct Clocks<'a> {
     pub phase_since: DateTime<Utc>,
     /// For how long the working clock stood still.
     pub idle: TimeDelta,
+    /// The windows of its campaign, if it waits for them.
+    pub windows: Option<DeviceWindows<'a>>,
+}
+
+/// For how long the working clock stands still in a phase that an update leaves at `to`: while it is staged or deferred, or waits for a slot
+/// after a deferral, or waits for anything while its window is closed.
+pub fn idle_in(phase: Phase, from: DateTime<Utc>, to: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> TimeDelta {
+    match (phase, windows) {
+        (Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot), _) => to - from,
+        (Phase::Waiting(_), Some(of)) => (to - from) - of.windows.open_between(of.zone, from, to),
+        _ => TimeDelta::zero(),
+    }
 }
 
 impl Clocks<'_> {
@@ -163,14 +179,21 @@ impl Clocks<'_> {
         }
         let waits =
             self.reached_at.is_none() && (phase.is_waiting() || matches!(phase, Phase::Dispatched | Phase::Deferred));
-        let works = !matches!(phase, Phase::Staged | Phase::Deferred);
-        let total = TimeDelta::seconds(self.limits.total_s.into()) + self.idle;
-        let clocks = [
-            waits.then_some(self.wait_until),
-            self.reached_at.filter(|_| works).map(|reached_at| reached_at + total),
-            self.of_phase(),
-        ];
+        let clocks = [waits.then_some(self.wait_until), self.total(), self.of_phase()];
         clocks.into_iter().flatten().min()
+    }
+
+    /// The working clock. While an update waits, it runs only while its window is open.
+    fn total(&self) -> Option<DateTime<Utc>> {
+        let phase = self.state.phase;
+        if matches!(phase, Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot)) {
+            return None;
+        }
+        let end = self.reached_at? + TimeDelta::seconds(self.limits.total_s.into()) + self.idle;
+        match self.windows.filter(|_| phase.is_waiting()) {
+            Some(of) => Some(of.windows.after_open(of.zone, self.phase_since, end - self.phase_since)),
+            None => Some(end),
+        }
     }
 
     fn of_phase(&self) -> Option<DateTime<Utc>> {

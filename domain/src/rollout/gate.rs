@@ -53,7 +53,7 @@ impl RolloutView {
             (Some(since), SuccessGate::Open) => {
                 let over =
                     counts.enrolled == 0 || Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
-                over.then_some(RolloutStep::CompleteWave { wave, evidence })
+                (over && !self.next_wave_waits_for_window(now)).then_some(RolloutStep::CompleteWave { wave, evidence })
             }
             // A device that begins during the soak is not a regression.
             (Some(_), SuccessGate::Undecided) => None,
@@ -81,9 +81,9 @@ impl RolloutView {
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
         // Late devices may arrive for days. After the wait a wave may pass if it would pass even if all working devices failed.
         let at_work = counts.working + counts.in_use;
-        let waited = Self::elapsed_minutes(self.wave_waits_from(), now, self.spec.wave_wait_minutes) || everybody_ended;
-        // Devices whose delay is not over are ready soon.
-        let may_begin = counts.ready > 0 || (self.jitter_until(now).is_some() && !everybody_ended);
+        let waited = self.wave_wait_ends().is_some_and(|end| now >= end) || everybody_ended;
+        // Devices whose delay is not over are ready soon, and those whose window is closed when it opens.
+        let may_begin = counts.ready + counts.closed > 0 || (self.jitter_until(now).is_some() && !everybody_ended);
         // No device is working, so each reached device has settled, or has deferred or left and does not count.
         let settled = counts.confirmed + counts.failed;
         let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);

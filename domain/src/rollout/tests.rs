@@ -9,6 +9,7 @@ mod pace;
 mod simulation;
 mod view;
 mod waits;
+mod windows;
 mod world;
 
 use super::*;
@@ -34,6 +35,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         ends_at: None,
         failed_devices: vec![],
         rollback: None,
+        zones: vec![],
     }
 }
 

@@ -54,6 +54,12 @@ pub enum Wait {
         wave: u16,
         until: DateTime<Utc>,
     },
+    /// The maintenance window, which opens at `until`: for devices that are ready, or for a wave.
+    Window {
+        devices: u32,
+        wave: Option<u16>,
+        until: DateTime<Utc>,
+    },
     /// Devices whose update is under way. The wait ends at `until`, if given.
     WorkingDevices {
         count: u32,
@@ -158,12 +164,15 @@ impl RolloutView {
 
     /// Why ready devices don't begin.
     fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
-        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
+        let opened = || self.waves.iter().take(self.wave.into());
+        let (ready, closed): (u32, u32) = (opened().map(|w| w.ready).sum(), opened().map(|w| w.closed).sum());
+        let window = self.next_opening(now).filter(|_| closed > 0);
+        let mut waits: Vec<Wait> =
+            window.map(|until| Wait::Window { devices: closed, wave: None, until }).into_iter().collect();
         if ready == 0 || self.grantable(now) > 0 {
-            return vec![];
+            return waits;
         }
         let (in_use, max_concurrent_updates) = (self.total().in_use, self.spec.max_concurrent_updates);
-        let mut waits = Vec::new();
         if in_use >= max_concurrent_updates {
             waits.push(Wait::Slots { ready, in_use, max_concurrent_updates });
         }
@@ -189,7 +198,10 @@ impl RolloutView {
         let mut waits = Vec::new();
         if let Some(since) = self.soaking_since {
             let until = since + TimeDelta::minutes(self.spec.soak_minutes(self.wave).into());
-            waits.extend((until > now && counts.enrolled > 0).then_some(Wait::Soak { wave: self.wave, until }));
+            let soaks = until > now && counts.enrolled > 0;
+            waits.extend(soaks.then_some(Wait::Soak { wave: self.wave, until }));
+            let window = self.next_opening(now).filter(|_| !soaks && self.next_wave_waits_for_window(now));
+            waits.extend(window.map(|until| Wait::Window { devices: 0, wave: Some(self.wave + 1), until }));
         }
         if !undecided {
             return waits;
@@ -197,8 +209,7 @@ impl RolloutView {
         let jitter = self.jitter_until(now).map(|until| Wait::Jitter { wave: self.wave, until });
         let is_spread = jitter.is_some();
         waits.extend(jitter);
-        let opened = self.wave_waits_from().unwrap_or(now);
-        let until = Some(opened + TimeDelta::minutes(self.spec.wave_wait_minutes.into())).filter(|until| *until > now);
+        let until = self.wave_wait_ends().filter(|until| *until > now);
         let at_work = counts.working.max(counts.in_use);
         if at_work > 0 {
             waits.push(Wait::WorkingDevices { count: at_work, until });
@@ -207,7 +218,10 @@ impl RolloutView {
         let matters = match until {
             Some(_) => !self.would_be_enough(counts),
             // After the wait only the last wave with devices waits for devices that may never come.
-            None => (at_work == 0 && counts.ready == 0) || !(self.guards_others() || self.would_do_late(counts)),
+            None => {
+                (at_work == 0 && counts.ready + counts.closed == 0)
+                    || !(self.guards_others() || self.would_do_late(counts))
+            }
         };
         if idle > 0 && matters && !is_spread {
             waits.push(Wait::IdleDevices { count: idle, until });
@@ -218,14 +232,14 @@ impl RolloutView {
     /// Whether working and ready devices alone could settle the wave.
     fn would_be_enough(&self, counts: Counts) -> bool {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
-        let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
+        let settled = settled_if_all_begin(counts);
         u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled)
     }
 
     /// The same after the wait, when fewer devices are enough.
     fn would_do_late(&self, counts: Counts) -> bool {
         let enrolled = counts.enrolled.saturating_sub(counts.superseded + counts.cancelled);
-        let settled = counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready;
+        let settled = settled_if_all_begin(counts);
         self.accepted || self.would_be_enough(counts) || settled >= self.spec.gate_min_settled.min(enrolled)
     }
 
@@ -236,9 +250,15 @@ impl RolloutView {
     }
 }
 
-/// Devices that are not working, not ready and not ended.
+/// Devices that are not working, not ready and not ended, and that don't wait for their window alone.
 fn idle(counts: Counts) -> u32 {
-    counts.enrolled.saturating_sub(counts.ended() + counts.working.max(counts.in_use) + counts.ready)
+    let begin = counts.working.max(counts.in_use) + counts.ready + counts.closed;
+    counts.enrolled.saturating_sub(counts.ended() + begin)
+}
+
+/// Devices that have settled, if all that work or could begin do so.
+fn settled_if_all_begin(counts: Counts) -> u32 {
+    counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready + counts.closed
 }
 
 impl Wait {
@@ -256,6 +276,7 @@ impl Wait {
             Self::Slots { .. } => "slots",
             Self::Rate { .. } => "rate",
             Self::Jitter { .. } => "jitter",
+            Self::Window { .. } => "window",
             Self::WorkingDevices { .. } => "working_devices",
             Self::IdleDevices { .. } => "idle_devices",
         }
@@ -266,7 +287,8 @@ impl Wait {
             Self::ScheduledStart { until }
             | Self::Soak { until, .. }
             | Self::Rate { until, .. }
-            | Self::Jitter { until, .. } => Some(*until),
+            | Self::Jitter { until, .. }
+            | Self::Window { until, .. } => Some(*until),
             Self::WorkingDevices { until, .. } | Self::IdleDevices { until, .. } => *until,
             Self::Start
             | Self::Approval
@@ -301,6 +323,12 @@ impl Wait {
             }
             Self::Jitter { wave, until } => {
                 format!("the devices of wave {wave}, which begin spread until {}", time(*until))
+            }
+            Self::Window { devices: _, wave: Some(wave), until } => {
+                format!("the maintenance window to open wave {wave} at {}", time(*until))
+            }
+            Self::Window { devices: count, wave: None, until } => {
+                format!("the maintenance window of {}, which opens at {}", devices(*count), time(*until))
             }
             Self::WorkingDevices { count, until } => format!("{} at work{}", devices(*count), at_most(*until)),
             Self::IdleDevices { count, until } => {

@@ -9,9 +9,11 @@ use chrono_tz::Tz;
 
 use super::{ClockTime, Day, MINUTES_PER_DAY, MaintenanceWindow, MaintenanceWindows};
 
-/// Days that are looked at together. Each window opens on one of 7 days.
+/// How far the first look goes. Most answers are near.
+const NEAR: TimeDelta = TimeDelta::hours(12);
+/// How far each further look goes. Each window opens on one of 7 days.
 const PAGE: TimeDelta = TimeDelta::days(8);
-/// Pages that are looked at for one answer: about 10 years.
+/// Most looks for one answer: about 10 years.
 const PAGES_MAX: u32 = 460;
 /// A window that is open at a time opened at most this long before: a day, with room for changes of the clock.
 const LONGEST: TimeDelta = TimeDelta::hours(50);
@@ -43,12 +45,17 @@ impl MaintenanceWindows {
         if self.is_empty() {
             return Opening::Always;
         }
-        let mut from = now;
+        let (mut from, mut length) = (now, NEAR);
         for _ in 0..PAGES_MAX {
-            if let Some((opens, closes)) = self.spans(zone, from, from + PAGE).into_iter().find(|span| span.1 > now) {
-                return if opens <= now { Opening::Open { until: closes } } else { Opening::Closed { until: opens } };
+            let end = from + length;
+            match self.spans(zone, from, end).first() {
+                Some((opens, _)) if *opens > now => return Opening::Closed { until: *opens },
+                // Another one may follow at once.
+                Some((_, closes)) if *closes >= end && length == NEAR => {}
+                Some((_, closes)) => return Opening::Open { until: *closes },
+                None => from = end,
             }
-            from += PAGE;
+            length = PAGE;
         }
         Opening::Closed { until: from }
     }
@@ -66,9 +73,9 @@ impl MaintenanceWindows {
         if self.is_empty() || needed <= TimeDelta::zero() {
             return from + needed;
         }
-        let (mut left, mut begin) = (needed, from);
+        let (mut left, mut begin, mut length) = (needed, from, NEAR);
         for _ in 0..PAGES_MAX {
-            let end = begin + PAGE;
+            let end = begin + length;
             for (opens, closes) in self.spans(zone, begin, end) {
                 let (opens, closes) = (opens.max(begin), closes.min(end));
                 if closes - opens >= left {
@@ -76,7 +83,7 @@ impl MaintenanceWindows {
                 }
                 left -= closes - opens;
             }
-            begin = end;
+            (begin, length) = (end, PAGE);
         }
         begin
     }

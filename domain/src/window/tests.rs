@@ -112,7 +112,8 @@ fn what_makes_no_sense_is_refused_by_name() {
         assert!(wrong.parse::<ClockTime>().is_err(), "{wrong}");
     }
     let many = MaintenanceWindows(vec![
-        windows(json!([{"days": ["monday"], "start": "10:00", "end": "11:00"}])).0[0].clone();
+        windows(json!([{"days": ["monday"], "start": "10:00", "end": "11:00"}])).0[0]
+            .clone();
         WINDOWS_MAX + 1
     ]);
     assert_eq!(many.violations().len(), 1);
@@ -176,7 +177,8 @@ fn by_the_clock(windows: &[MaintenanceWindow], zone: Tz, first: DateTime<Utc>, m
                 if !window.days.contains(&name) || day == *dates.keys().next().unwrap() {
                     continue;
                 }
-                let at = |time: ClockTime| day.and_hms_opt(0, 0, 0).unwrap() + TimeDelta::minutes(time.minutes().into());
+                let at =
+                    |time: ClockTime| day.and_hms_opt(0, 0, 0).unwrap() + TimeDelta::minutes(time.minutes().into());
                 let reaches = |wanted| clock.iter().position(|local| *local >= wanted).unwrap_or(minutes);
                 let opens = reaches(at(window.start));
                 let closes = match window.end {

@@ -32,7 +32,9 @@ pub struct DueClock {
 /// `$1` is now. `$2` and `$3` are the times up to which silence is judged; `$2` is set also where no bridge listens. `$4` is when the
 /// watermark's time without a gap began.
 fn sql() -> String {
+    // While an update waits for its window, `due_at` is the end of its working clock.
     let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
+      AND (t.phase <> 'waiting' OR t.wait_reason <> 'slot')
       AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $2";
     let wait =
         "t.reached_at IS NULL AND t.wait_until <= $1 AND t.phase IN ('queued', 'waiting', 'dispatched', 'deferred')";

@@ -19,10 +19,11 @@ pub(crate) struct DeviceNow {
     live: Option<u32>,
     between_attempts: BTreeSet<u32>,
     pub(crate) telemetry: Option<LatestTelemetry>,
+    pub(crate) timezone: Option<String>,
 }
 
 impl DeviceNow {
-    pub(crate) const COLUMNS: [&str; 9] = [
+    pub(crate) const COLUMNS: [&str; 10] = [
         "d.lifecycle",
         "d.status",
         "d.held",
@@ -32,6 +33,7 @@ impl DeviceNow {
         "p.last_seen",
         "p.battery_level",
         "p.external_power",
+        "d.timezone",
     ];
 
     /// [`Self::COLUMNS`] for a SELECT.
@@ -60,6 +62,7 @@ impl DeviceNow {
             live: Option::from_wire(row.try_get(first + 4)?)?,
             between_attempts: from_json(row.try_get(first + 5)?)?,
             telemetry: last_seen.map(|last_seen| LatestTelemetry { last_seen, battery_percent, external_power }),
+            timezone: row.try_get(first + 9)?,
         }))
     }
 

@@ -68,7 +68,7 @@ pub(crate) async fn move_clocks(
            UPDATE updates t
            SET wait_until = t.wait_until + ($3 - greatest(p.paused_at, t.phase_since)),
                due_at = t.due_at + ($3 - greatest(p.paused_at, t.phase_since)),
-               idle_s = t.idle_s + CASE WHEN t.reached_at IS NULL THEN 0
+               idle_s = t.idle_s + CASE WHEN t.reached_at IS NULL OR t.wait_reason = 'slot' THEN 0
                                    ELSE extract(epoch FROM $3 - greatest(p.paused_at, t.phase_since))::float8 END
            FROM page p WHERE t.tenant = $1 AND t.device_id = p.device_id AND t.ordinal = p.ordinal)
          SELECT max(device_id) FROM page"

@@ -17,6 +17,7 @@ mod planning;
 mod policy_view;
 mod predicates;
 mod readiness;
+mod release;
 mod retry;
 mod rollback_view;
 mod row_keys;

@@ -3,6 +3,7 @@
 //! The rows are changed page by page before the campaign's own row: until that says so, no manager acts on what has begun to change.
 
 use domain::campaign::CampaignEvent as E;
+use domain::change::Change;
 use sqlx::PgConnection;
 
 use super::pauses;
@@ -23,7 +24,13 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
     use MemberSweep as M;
     match event {
         E::Retried { .. } => vec![Step::Members(M::ResetForRetry), Step::Members(M::RefreshPlanned)],
-        E::Adjusted { sample: Some(sample), .. } => vec![Step::Members(M::JoinSample(sample))],
+        E::Adjusted { sample, changes } => {
+            let follow = match &changes.maintenance_window {
+                Change::Set(windows) if windows.follow_devices() => Some(Step::Members(M::FollowZones(windows))),
+                Change::Set(_) | Change::Clear | Change::Keep => None,
+            };
+            sample.iter().map(|sample| Step::Members(M::JoinSample(sample))).chain(follow).collect()
+        }
         E::Resumed { accept_failures: true } => vec![Step::Clocks, Step::Members(M::AcceptFailures)],
         E::Resumed { accept_failures: false } | E::Cancelling {} | E::RollingBack { .. } => vec![Step::Clocks],
         // Members that still wait for their retry get their former outcome back.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{DeviceEvent, Phase, UpdateState};
+use domain::device::{DeviceEvent, Phase, UpdateState, idle_in};
+use domain::window::DeviceWindows;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
@@ -17,7 +18,7 @@ pub struct TimedUpdate {
     pub phase_since: DateTime<Utc>,
     /// The device's first `received`.
     pub reached_at: Option<DateTime<Utc>>,
-    /// How long the working clock stood still: staged, deferred, or waiting in a paused campaign.
+    /// How long the working clock stood still ([`idle_in`]), or the update waited in a paused campaign.
     pub idle_s: f64,
     pub ended_at: Option<DateTime<Utc>>,
 }
@@ -27,13 +28,14 @@ impl TimedUpdate {
         Self { state: UpdateState::queued(), phase_since: at, reached_at: None, idle_s: 0.0, ended_at: None }
     }
 
-    pub(crate) fn apply(&mut self, event: &DeviceEvent, at: DateTime<Utc>) {
+    /// `windows`: those of its campaign.
+    pub(crate) fn apply(&mut self, event: &DeviceEvent, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
         let before = self.state.phase;
         if !self.state.apply(event) {
             return;
         }
-        if matches!(before, Phase::Staged | Phase::Deferred) && self.reached_at.is_some() {
-            self.idle_s += (at - self.phase_since).num_milliseconds() as f64 / 1_000.0;
+        if self.reached_at.is_some() {
+            self.idle_s += idle_in(before, self.phase_since, at, windows).num_milliseconds() as f64 / 1_000.0;
         }
         self.phase_since = at;
         self.reached_at = self.reached_at.or_else(|| self.state.reached.then_some(at));

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use domain::device::{
-    Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, UpdateKind, UpdateSpec, WaitReason, goes_first,
+    CODE_WINDOW_CLOSED, Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, Phase, UpdateKind, UpdateSpec,
+    WaitReason, goes_first,
 };
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
+use domain::window::{DeviceWindows, MaintenanceWindows};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -15,7 +17,7 @@ use super::pauses;
 use super::timed_update::TimedUpdate;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
-use crate::row::{Row as _, row};
+use crate::row::{Row as _, from_json, row};
 use crate::table::{Page, Rows, Select};
 
 /// An update.
@@ -74,8 +76,14 @@ pub(crate) fn key_of(record: &Decoded, ordinal: u32) -> Vec<String> {
     vec![record.tenant(), record.id(), ordinal.to_string()]
 }
 
-/// Applies one event. `seq`: the device's version after the event.
-pub(crate) fn apply(rows: &mut Rows<UpdateRow>, record: &Decoded, seq: u64, event: &E) -> Result<(), DbError> {
+/// Applies one event. `seq`: the device's version after the event. `windows`: those of the update's campaign.
+pub(crate) fn apply(
+    rows: &mut Rows<UpdateRow>,
+    record: &Decoded,
+    seq: u64,
+    event: &E,
+    windows: Option<DeviceWindows<'_>>,
+) -> Result<(), DbError> {
     let Some(update) = event.update() else { return Ok(()) };
     if let E::UpdateQueued { spec, wait_until, .. } = event {
         rows.put(UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) });
@@ -84,7 +92,8 @@ pub(crate) fn apply(rows: &mut Rows<UpdateRow>, record: &Decoded, seq: u64, even
     let row = rows
         .get_mut(&key_of(record, update.ordinal))
         .ok_or_else(|| DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key)))?;
-    row.apply(event, record.at());
+    let windows = windows.filter(|_| row.kind == UpdateKind::Update);
+    row.apply(event, record.at(), windows);
     (row.seq, row.position) = (seq, record.raw.position);
     Ok(())
 }
@@ -119,8 +128,8 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
 }
 
 impl UpdateRow {
-    fn apply(&mut self, event: &E, at: DateTime<Utc>) {
-        self.timed.apply(event, at);
+    fn apply(&mut self, event: &E, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
+        self.timed.apply(event, at, windows);
         match event {
             E::UpdateAttemptFailed { message, .. }
             | E::UpdateFailed { message, .. }
@@ -131,12 +140,13 @@ impl UpdateRow {
             E::VersionRegressed { .. } => self.regressed_at = Some(at),
             _ => {}
         }
-        self.due_at = self.next_check(at);
+        self.due_at = self.next_check(at, windows);
     }
 
     /// When to check the clocks next. It moves only when a clock runs out earlier, or when that check is over. Each move
-    /// changes an index, so an early check costs less than a move with every phase.
-    fn next_check(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// changes an index, so an early check costs less than a move with every phase. While an update waits for its window, the time is exact:
+    /// the check relies on it.
+    fn next_check(&self, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> Option<DateTime<Utc>> {
         let clocks = Clocks {
             state: &self.timed.state,
             of_campaign: self.campaign_id.is_some(),
@@ -145,18 +155,28 @@ impl UpdateRow {
             reached_at: self.timed.reached_at,
             phase_since: self.timed.phase_since,
             idle: self.timed.idle(),
+            windows,
         };
         match (self.due_at, clocks.first()) {
+            (_, first) if windows.is_some() && self.timed.phase().is_waiting() => first,
             (Some(due), Some(first)) if at < due && due <= first => Some(due),
             (_, first) => first,
         }
+    }
+
+    /// Whether its device has deferred it until the maintenance window opens. The window decides, not the deferral: it may have been changed.
+    pub(crate) fn waits_for_window(&self) -> bool {
+        let state = &self.timed.state;
+        state.phase == Phase::Deferred
+            && state.code.as_deref() == Some(CODE_WINDOW_CLOSED)
+            && self.campaign_id.is_some()
     }
 
     pub(crate) fn pending_update(&self) -> PendingUpdate {
         PendingUpdate {
             ordinal: Some(self.ordinal),
             waits_for: self.timed.phase().wait_reason(),
-            not_before: self.timed.state.not_before,
+            not_before: self.timed.state.not_before.filter(|_| !self.waits_for_window()),
             goes_first: goes_first(self.kind, self.priority),
         }
     }
@@ -190,8 +210,13 @@ const FROM: &str = "updates t
 /// Progress belongs to the phase that the device reported with it, and not to a later return to the same phase.
 const PROGRESS: &str = "CASE WHEN t.open AND r.phase = t.phase AND r.at >= t.phase_since THEN r.progress END";
 
+/// The windows of its campaign.
+const WINDOWS: &str = "(SELECT c.spec->'maintenance_window' FROM rollout_campaigns c
+                         WHERE c.tenant = t.tenant AND c.campaign_id = t.campaign_id)";
+
 fn columns() -> String {
-    format!("{}, {PROGRESS}, r.bytes, {}, {}", UpdateRow::columns_of("t"), pauses::PAUSED, DeviceNow::columns())
+    let (update, paused, device) = (UpdateRow::columns_of("t"), pauses::PAUSED, DeviceNow::columns());
+    format!("{update}, {PROGRESS}, r.bytes, {paused}, {WINDOWS}, {device}")
 }
 
 fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
@@ -199,14 +224,17 @@ fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
     let update = UpdateRow::read(row)?;
     let wait_reason = match update.timed.phase().wait_reason() {
         Some(reason) => {
-            let device = DeviceNow::read(row, first + 3)?;
+            let device = DeviceNow::read(row, first + 4)?;
+            let windows: Option<MaintenanceWindows> = from_json(row.try_get(first + 3)?)?;
+            let windows = windows.filter(|_| update.kind == UpdateKind::Update);
             let paused = row.try_get(first + 2)?;
             let of_campaign = update.campaign_id.is_some();
             let explained = device.and_then(|device| {
                 let met = update.preconditions.is_none_or(|preconditions| preconditions.are_met(device.telemetry, now));
+                let open = windows.is_none_or(|windows| windows.at(device.timezone.as_deref(), now).is_open());
                 device.availability().wait_reason(
                     &update.pending_update(),
-                    Conditions { of_campaign, paused, met },
+                    Conditions { of_campaign, paused, met, open },
                     now,
                 )
             });

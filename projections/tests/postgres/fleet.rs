@@ -389,5 +389,6 @@ pub(crate) fn spec(firmware_id: FirmwareId) -> CampaignSpec {
         allow_downgrade: false,
         require_digest_report: false,
         preconditions: None,
+        maintenance_window: Default::default(),
     }
 }

@@ -24,3 +24,4 @@ mod truths;
 mod turns;
 mod until;
 mod wait_reason;
+mod windows;

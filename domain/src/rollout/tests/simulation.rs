@@ -15,8 +15,8 @@ use crate::ledger::{LedgerCommand, SlotGrant};
 
 const CASES: u32 = 600;
 const STEPS_MAX: usize = 250;
-/// Rounds of a minute each in which a calm rollout must end: twice the working clocks of all devices.
-const CALM_ROUNDS_MAX: usize = 1_500;
+/// Rounds of a minute each in which a calm rollout must end: twice the working clocks of all devices, and as long for closed windows.
+const CALM_ROUNDS_MAX: usize = 3_000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -280,11 +280,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: crate::cases(CASES), max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn slots_rate_and_gates_hold_under_lag_and_crashes_and_everything_ends(
+    fn slots_rate_gates_and_windows_hold_under_lag_and_crashes_and_everything_ends(
         steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX), rate in select(vec![None, Some(6), Some(60)]),
         jitter in select(vec![None, None, Some(200)]), reads_before_granting in any::<bool>(),
+        has_windows in proptest::bool::weighted(0.25),
     ) {
-        let mut world = World::new(rate, jitter, reads_before_granting);
+        let mut world = World::new(rate, jitter, reads_before_granting, has_windows);
         for (n, step) in steps.iter().enumerate() {
             if cancel_at == Some(n) {
                 world.tell_campaign(&C::Cancel);
@@ -300,7 +301,7 @@ proptest! {
 
 #[test]
 fn a_rollout_without_faults_confirms_all_devices() {
-    let mut world = World::new(Some(1), Some(3_600), false);
+    let mut world = World::new(Some(1), Some(3_600), false, false);
     world.calm_down();
     assert_eq!(world.campaign.status, CampaignStatus::Completed);
     assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
@@ -308,7 +309,7 @@ fn a_rollout_without_faults_confirms_all_devices() {
 
 #[test]
 fn a_retry_gives_each_failed_device_a_new_update() {
-    let mut world = World::new(None, None, true);
+    let mut world = World::new(None, None, true, false);
     for round in 0.. {
         if world.devices[0].live().is_some() {
             break;

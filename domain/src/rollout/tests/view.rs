@@ -169,12 +169,18 @@ impl View {
             ends_at: None,
             failed_devices: self.members.iter().enumerate().rev().filter_map(failed_device).collect(),
             rollback: None,
+            zones: vec![],
         }
+    }
+
+    pub(super) fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.spec.maintenance_window.at(None, now).is_open()
     }
 
     fn counts(&self, wave: u16, now: DateTime<Utc>) -> Counts {
         let (accepted_failed, accepted_settled) = self.accepted_counts[usize::from(wave) - 1];
         let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
+        let open = self.is_open(now);
         for (place, member) in self.members.iter().enumerate().filter(|(_, member)| member.wave == wave) {
             let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
             counts.enrolled += 1;
@@ -184,7 +190,8 @@ impl View {
             counts.in_use += u32::from(member.holds_slot);
             let is_cancelling = member.phase == Some(Phase::Cancelling);
             counts.working += u32::from(is_cancelling || (member.reached && !member.is_ended() && !resting));
-            counts.ready += u32::from(self.may_begin(place, now));
+            counts.ready += u32::from(self.may_begin(place, now) && open);
+            counts.closed += u32::from(self.may_begin(place, now) && !open);
             match member.phase {
                 Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
                 Some(Phase::Ended(Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {

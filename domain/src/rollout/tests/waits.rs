@@ -5,6 +5,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::campaign::PauseCause;
+use crate::window::Opening;
 
 /// Devices of one wave by activity.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +56,9 @@ fn devices() -> impl Strategy<Value = Devices> {
 
 fn views() -> impl Strategy<Value = (RolloutView, i64)> {
     let times = (select(vec![None, Some(5)]), select(vec![None, Some(90)]), select(vec![None, Some(40), Some(70)]));
-    (devices(), devices(), 1..=2u16, any::<bool>(), any::<bool>(), times, 1..8u32, 6..80i64).prop_map(
-        |(first, second, wave, completed, accepted, (soaking, ends, paced), slots, minutes)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    (devices(), devices(), 1..=2u16, flags, times, 1..8u32, 6..80i64).prop_map(
+        |(first, second, wave, (completed, accepted, windowed), (soaking, ends, paced), slots, minutes)| {
             let mut view = running(first.counts(), second.counts());
             (view.wave, view.accepted) = (wave, accepted);
             view.soaking_since = soaking.map(at);
@@ -65,9 +67,22 @@ fn views() -> impl Strategy<Value = (RolloutView, i64)> {
             view.paced_until = paced.map(at);
             (view.spec.rate_per_minute, view.spec.soak_minutes) = (Some(1), 30);
             view.spec.max_concurrent_updates = slots;
+            if windowed {
+                view.spec.maintenance_window = super::windows::windows("UTC");
+                look_at_windows(&mut view, at(minutes));
+            }
             (view, minutes)
         },
     )
+}
+
+/// Devices are ready, or wait for their window alone.
+fn look_at_windows(view: &mut RolloutView, now: DateTime<Utc>) {
+    let open = view.opening(now).is_open();
+    for counts in &mut view.waves {
+        let begin = counts.ready + counts.closed;
+        (counts.ready, counts.closed) = if open { (begin, 0) } else { (0, begin) };
+    }
 }
 
 /// The view and the time after an awaited event has come; none for an operator, who moves the campaign himself.
@@ -75,7 +90,7 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
     let mut later = now;
     match wait {
         Wait::Operator { .. } => return None,
-        Wait::Soak { until, .. } | Wait::Rate { until, .. } => later = now.max(*until),
+        Wait::Soak { until, .. } | Wait::Rate { until, .. } | Wait::Window { until, .. } => later = now.max(*until),
         Wait::Slots { ready, in_use, .. } => view.spec.max_concurrent_updates = ready + in_use,
         Wait::WorkingDevices { .. } => {
             for counts in &mut view.waves {
@@ -86,7 +101,7 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
         }
         Wait::IdleDevices { .. } => {
             for counts in &mut view.waves {
-                let idle = counts.enrolled - counts.ended() - counts.in_use - counts.ready;
+                let idle = counts.enrolled - counts.ended() - counts.in_use - counts.ready - counts.closed;
                 counts.confirmed += idle;
                 counts.gate_settled += idle;
             }
@@ -95,6 +110,7 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
         Wait::Jitter { .. } => unreachable!("it has no jitter"),
         Wait::Resume | Wait::Accept | Wait::Firmware | Wait::Plan => unreachable!("it runs"),
     }
+    look_at_windows(&mut view, later);
     Some((view, later))
 }
 
@@ -117,8 +133,18 @@ proptest! {
                 prop_assert!(moves || left.iter().all(|left| left.kind() != wait.kind()), "{wait:?} {left:?}");
             }
         }
-        if let Some((view, now)) = all {
-            prop_assert!(!decide(&view, now).is_empty(), "{named:?} have come");
+        if let Some((mut view, mut now)) = all {
+            // Meanwhile the window may have closed.
+            if let Opening::Closed { until } = view.opening(now)
+                && decide(&view, now).is_empty()
+            {
+                now = until;
+                look_at_windows(&mut view, now);
+            }
+            // While the window is closed, other limits do not show.
+            let others = waits(&view, None, now).iter().any(|left| named.iter().all(|wait| wait.kind() != left.kind()));
+            let has_windows = !view.spec.maintenance_window.is_empty();
+            prop_assert!(!decide(&view, now).is_empty() || (has_windows && others), "{named:?} have come");
         }
     }
 }

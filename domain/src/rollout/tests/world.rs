@@ -13,6 +13,7 @@ use crate::device::{
 };
 use crate::ledger::{Ledger, LedgerEvent};
 use crate::values::Priority;
+use crate::window::{ClockTime, Day, MaintenanceWindow, MaintenanceWindows};
 
 pub(super) const FLEET: usize = 12;
 /// Devices in the first wave.
@@ -77,7 +78,20 @@ pub(super) fn request(version: &str) -> UpdateRequest {
     }
 }
 
-fn simulated_spec(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>) -> CampaignSpec {
+/// Open for 2 of each 4 hours.
+fn windows() -> MaintenanceWindows {
+    let window = |number: u16| MaintenanceWindow {
+        days: Day::all().collect(),
+        start: ClockTime::of_minutes(number * 240).unwrap(),
+        end: None,
+        duration_minutes: Some(120),
+        timezone: "UTC".into(),
+        default_timezone: None,
+    };
+    MaintenanceWindows((0..6).map(window).collect())
+}
+
+fn simulated_spec(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>, has_windows: bool) -> CampaignSpec {
     let mut spec = spec(&[50, 100]);
     spec.max_concurrent_updates = SLOTS;
     (spec.rate_per_minute, spec.batch_size) = (rate_per_minute, Some(BURST));
@@ -86,6 +100,9 @@ fn simulated_spec(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>) -> 
     spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
     spec.wave_wait_minutes = 10;
+    if has_windows {
+        spec.maintenance_window = windows();
+    }
     spec
 }
 
@@ -105,8 +122,13 @@ pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u
 }
 
 impl World {
-    pub(super) fn new(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>, reads_before_granting: bool) -> Self {
-        let spec = simulated_spec(rate_per_minute, jitter_seconds);
+    pub(super) fn new(
+        rate_per_minute: Option<u32>,
+        jitter_seconds: Option<u32>,
+        reads_before_granting: bool,
+        has_windows: bool,
+    ) -> Self {
+        let spec = simulated_spec(rate_per_minute, jitter_seconds, has_windows);
         let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
         let view = View::new(campaign_id(), spec.clone(), &waves);
         let mut world = Self {
@@ -154,9 +176,12 @@ impl World {
             Logged::Campaign(CampaignEvent::Resumed { .. }) => self.gate_is_closed = false,
             Logged::Campaign(CampaignEvent::WaveOpened { .. }) => {
                 assert!(!self.gate_is_closed, "a wave opened past a failed gate");
+                let first = self.truth.wave == 1;
+                assert!(first || self.truth.is_open(self.now), "a wave opened past a closed window");
             }
             Logged::Ledger(LedgerEvent::Granted { grants, .. }) => {
                 assert!(!self.gate_is_closed, "slots were granted past a failed gate");
+                assert!(self.truth.is_open(self.now), "slots were granted past a closed window");
                 let max = self.truth.rollout(self.now).spec.max_concurrent_updates as usize;
                 let too_many = self.reads_before_granting && in_use + grants.len() > max;
                 assert!(!too_many, "{} slots granted with {in_use} of {max} in use", grants.len());

@@ -1,6 +1,7 @@
 //! What each record changes in the rows of campaigns.
 
 use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use domain::window::DeviceWindows;
 
 use super::fold::Fold;
 use super::rows::MemberRow;
@@ -81,7 +82,13 @@ impl Fold<'_> {
         }
         let member = self.member_of(record, event);
         let before = member.as_ref().and_then(|key| self.contribution(key));
-        updates::apply(&mut self.updates, record, version, event)?;
+        let campaign = event.update().and_then(|update| update.campaign);
+        let row = campaign.and_then(|id| self.campaigns.get(&[record.tenant(), id.to_string()]));
+        let windows = row.map(|row| &row.spec.maintenance_window).filter(|windows| !windows.is_empty());
+        let device = self.devices.get(&[record.tenant(), record.id()]);
+        let zone = device.and_then(|device| device.timezone.as_deref());
+        let windows = windows.map(|windows| DeviceWindows { windows, zone });
+        updates::apply(&mut self.updates, record, version, event, windows)?;
         if let (Some(key), Some(before), Some(update)) = (member, before, event.update()) {
             if let Some(member) = self.members.get_mut(&key)
                 && let Some(of_rollback) = member.is_of_rollback(event, update.ordinal)

@@ -59,7 +59,7 @@ impl<'d> Fold<'d> {
             let campaign = self.campaigns.get(&[member.tenant.clone(), member.campaign_id.clone()]);
             let update = member.update_key().and_then(|key| self.updates.get(&key));
             let device = self.devices.get(&member.device_key());
-            member.set_readiness(device, update, campaign.is_some_and(CampaignRow::is_urgent));
+            member.set_readiness(device, update, campaign);
         }
         self.campaigns.save(connection).await?;
         self.progress.save(connection).await?;

@@ -1,6 +1,7 @@
 //! Changes of all members of a campaign, a page at a time, on saved rows: so memory stays bounded for any fleet.
 
 use domain::campaign::Sample;
+use domain::window::MaintenanceWindows;
 use sqlx::PgConnection;
 
 use super::member_state::MemberState;
@@ -23,6 +24,8 @@ pub(crate) enum MemberSweep<'a> {
     JoinSample(&'a Sample),
     /// Failures that an operator accepted don't close the gate again.
     AcceptFailures,
+    /// Windows that follow devices need the zone of each device.
+    FollowZones(&'a MaintenanceWindows),
     /// Members whose retry hasn't begun get their former outcome back.
     RestoreOutcomes,
 }
@@ -34,6 +37,7 @@ impl MemberSweep<'_> {
             Self::RefreshPlanned => PLANNED.to_owned(),
             Self::JoinSample(sample) => format!("m.excluded = 'not_sampled' AND m.rank < {}", sample.devices),
             Self::AcceptFailures => "m.gate_failed".to_owned(),
+            Self::FollowZones(_) => "m.outcome IS NULL AND m.excluded IS NULL".to_owned(),
             Self::RestoreOutcomes => NOT_BEGUN_AGAIN.to_owned(),
         }
     }
@@ -41,7 +45,7 @@ impl MemberSweep<'_> {
     fn change(&self, member: &mut MemberRow) {
         match self {
             Self::ResetForRetry => member.reset_for_retry(),
-            Self::RefreshPlanned => {}
+            Self::RefreshPlanned | Self::FollowZones(_) => {}
             Self::JoinSample(sample) => (member.excluded, member.wave) = (None, sample.waves.len() as u16),
             Self::AcceptFailures => member.accept_failure(),
             Self::RestoreOutcomes => member.restore_outcome(),
@@ -56,9 +60,13 @@ pub(crate) async fn sweep(
     sweep: &MemberSweep<'_>,
     after: &str,
 ) -> Result<Option<String>, DbError> {
-    let Some(row) = Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?.get(campaign).cloned() else {
+    let Some(mut row) = Rows::<CampaignRow>::load(connection, vec![campaign.to_vec()]).await?.get(campaign).cloned()
+    else {
         return Ok(None);
     };
+    if let MemberSweep::FollowZones(windows) = sweep {
+        row.spec.maintenance_window = (*windows).clone();
+    }
     let members = page(connection, &row, &sweep.condition(), after).await?;
     let last = members.last().map(|member| member.device_id.clone());
     if last.is_some() {
@@ -102,7 +110,7 @@ async fn change_page(
     let updates = Rows::<UpdateRow>::load(connection, latest).await?;
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
-        member.set_readiness(devices.get(&member.device_key()), update, campaign.is_urgent());
+        member.set_readiness(devices.get(&member.device_key()), update, Some(campaign));
         let state = |member| MemberState::find(member, &updates, campaign.planned_outcome);
         let (before, after) = (state(before), state(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {

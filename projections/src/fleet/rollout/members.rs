@@ -133,8 +133,9 @@ impl Joined {
             let met =
                 campaign.spec.preconditions.as_ref().is_none_or(|of: &Preconditions| of.are_met(device.telemetry, now));
             let paused = campaign.status == CampaignStatus::Paused;
+            let open = campaign.spec.maintenance_window.at(device.timezone.as_deref(), now).is_open();
             let pending = self.member.pending_update(self.update.as_ref(), campaign.is_urgent());
-            device.availability().wait_reason(&pending, Conditions { of_campaign: true, paused, met }, now)
+            device.availability().wait_reason(&pending, Conditions { of_campaign: true, paused, met, open }, now)
         });
         explained.or(own).map(|reason| reason.word())
     }
@@ -296,11 +297,13 @@ pub async fn wait_reasons(
     let (joined, _, _) = select.page(tx, None, REASONS_COUNTED_MAX, false, Joined::read).await?;
     for member in joined {
         let reason = match member.phase() {
+            Some(_) if member.update.as_ref().is_some_and(UpdateRow::waits_for_window) => continue,
             Some(phase @ (Phase::Deferred | Phase::Staged)) => phase.word(),
             Some(phase) if !phase.is_waiting() => continue,
             _ => member.wait_reason(&campaign, now).unwrap_or(WaitReason::Slot.word()),
         };
-        if reason != WaitReason::Slot.word() {
+        // The campaign itself waits for slots and windows.
+        if ![WaitReason::Slot, WaitReason::Window].map(WaitReason::word).contains(&reason) {
             *reasons.entry(reason.to_owned()).or_insert(0) += 1;
         }
     }

@@ -1,5 +1,7 @@
 //! The queries of process managers on the rollout read model; and the counts, which operators read, too.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
 use domain::device::FirmwareSnapshot;
@@ -11,6 +13,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::predicates::PLANNED;
+use super::release::{self, Release};
 use super::rows::{CampaignRollback, CampaignRow, ProgressRow};
 use super::{evidence, rollback_view};
 use crate::db::{Db, DbError, ReadTx};
@@ -138,7 +141,14 @@ pub async fn view_in(
         .fetch_one(&mut *tx.0)
         .await?;
     let waves = progress(tx, tenant, campaign).await?;
-    let ready = ready_per_wave(tx, &row, &waves, now).await?;
+    let zones = release::zones(tx, &row).await?;
+    let windows = &row.spec.maintenance_window;
+    let ready = ready_per_wave(tx, &row, &waves, now, &Release::of(windows, &zones, now)).await?;
+    // Also those that wait for their window alone.
+    let all =
+        if windows.is_empty() { ready.clone() } else { ready_per_wave(tx, &row, &waves, now, &Release::All).await? };
+    let of_wave = |counts: &HashMap<u16, u32>, wave: u16| counts.get(&wave).copied().unwrap_or(0);
+    let looked_up = |wave: u16| (of_wave(&ready, wave), of_wave(&all, wave).saturating_sub(of_wave(&ready, wave)));
     let failed_devices = evidence::failed_devices(tx, &row).await?;
     let rollback = rollback_view::view(tx, &row, &waves, now).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
@@ -152,12 +162,16 @@ pub async fn view_in(
         accepted: row.accepted,
         waves: waves
             .iter()
-            .map(|wave| Counts { ready: ready.get(&wave.wave).copied().unwrap_or(0), ..wave.counts })
+            .map(|wave| {
+                let (ready, closed) = looked_up(wave.wave);
+                Counts { ready, closed, ..wave.counts }
+            })
             .collect(),
         paced_until: row.paced_until,
         ends_at: row.ends_at,
         failed_devices,
         rollback,
+        zones,
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();
@@ -256,15 +270,28 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
 
 /// Members that may begin, the first `limit` in the campaign's order. `spread`: see [`spread`]. Each way to be ready is a query of its own, so that it can start from
 /// the few rows that it concerns.
-fn ready_sql(limit: i64, spread: &str) -> String {
-    let met = format!("{} {spread}", preconditions_met());
-    let part = |(condition, met): (&str, &str)| {
+///
+/// Windows say which of them are released; members whose waiting time is over end, and don't begin.
+fn ready_sql(limit: i64, spread: &str, release: &Release) -> String {
+    let (met, overdue) = (format!("{} {spread}", preconditions_met()), overdue());
+    let part = |conditions: &str| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {condition} {met} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let overdue = overdue();
-    let parts = [(READY, met.as_str()), (READY_BY_NOW, met.as_str()), (overdue.as_str(), "")].map(part).join(" UNION ");
+    let mut parts = vec![part(&overdue)];
+    match release {
+        Release::All => parts.extend([READY, READY_BY_NOW].map(|ready| part(&format!("{ready} {met}")))),
+        Release::Nobody => {}
+        Release::Zones(_) => {
+            let of_zone = part(&format!("AND m.zone = z.zone {READY} {met}"));
+            parts.push(format!(
+                "(SELECT r.* FROM unnest($4::text[]) z (zone) CROSS JOIN LATERAL {of_zone} r ORDER BY wave, rank LIMIT {limit})"
+            ));
+            parts.push(part(&format!("AND m.zone = ANY ($4) {READY_BY_NOW} {met}")));
+        }
+    }
+    let parts = parts.join(" UNION ");
     format!("SELECT * FROM ({parts}) r ORDER BY wave, rank LIMIT {limit}")
 }
 
@@ -273,12 +300,12 @@ async fn ready_per_wave(
     row: &CampaignRow,
     waves: &[ProgressRow],
     now: DateTime<Utc>,
-) -> Result<std::collections::HashMap<u16, u32>, DbError> {
-    let sql = format!(
-        "SELECT wave, count(*) FROM ({}) r GROUP BY wave",
-        ready_sql(READY_COUNTED_MAX, &spread(&row.spec, waves, now))
-    );
-    let rows = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now).fetch_all(&mut *tx.0).await?;
+    release: &Release,
+) -> Result<HashMap<u16, u32>, DbError> {
+    let ready = ready_sql(READY_COUNTED_MAX, &spread(&row.spec, waves, now), release);
+    let sql = format!("SELECT wave, count(*) FROM ({ready}) r GROUP BY wave");
+    let query = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now);
+    let rows = release.bind(query).fetch_all(&mut *tx.0).await?;
     rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u16, row.try_get::<i64, _>(1)? as u32))).collect()
 }
 
@@ -293,13 +320,11 @@ pub async fn ready(
     let mut tx = db.read_all().await?;
     let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
     let waves = progress(&mut tx, tenant, campaign).await?;
-    let rows = sqlx::query(&ready_sql(limit as i64, &spread(&row.spec, &waves, now)))
-        .bind(tenant.as_str())
-        .bind(campaign.to_string())
-        .bind(now)
-        .fetch_all(&mut *tx.0)
-        .await?;
-    rows.iter().map(slot).collect()
+    let zones = release::zones(&mut tx, &row).await?;
+    let release = Release::of(&row.spec.maintenance_window, &zones, now);
+    let sql = ready_sql(limit as i64, &spread(&row.spec, &waves, now), &release);
+    let query = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now);
+    release.bind(query).fetch_all(&mut *tx.0).await?.iter().map(slot).collect()
 }
 
 fn slot(row: &sqlx::postgres::PgRow) -> Result<SlotGrant, DbError> {

@@ -5,24 +5,33 @@
 
 use domain::device::{PendingUpdate, Readiness};
 
-use super::rows::MemberRow;
+use super::rows::{CampaignRow, MemberRow};
 use crate::fleet::device_row::DeviceRow;
 use crate::fleet::updates::UpdateRow;
 
 impl MemberRow {
-    /// Updates when the device may begin. `update`: the member's present one; `urgent`: its campaign is critical.
-    pub(super) fn set_readiness(&mut self, device: Option<&DeviceRow>, update: Option<&UpdateRow>, urgent: bool) {
+    /// Updates when the device may begin, and in which zone. `update`: the member's present one.
+    pub(super) fn set_readiness(
+        &mut self,
+        device: Option<&DeviceRow>,
+        update: Option<&UpdateRow>,
+        campaign: Option<&CampaignRow>,
+    ) {
+        let urgent = campaign.is_some_and(CampaignRow::is_urgent);
         let readiness = device.and_then(|device| self.readiness(device, update, urgent));
         (self.ready, self.ready_at) = match readiness {
             Some(Readiness::Now) => (true, None),
             Some(Readiness::At(at)) => (false, Some(at)),
             Some(Readiness::No(_)) | None => (false, None),
         };
+        let follows = campaign.is_some_and(|campaign| campaign.spec.maintenance_window.follow_devices());
+        let zone = || device.and_then(|device| device.timezone.clone()).unwrap_or_default();
+        self.zone = (follows && self.excluded.is_none() && !self.is_ended()).then(zone);
     }
 
     /// None for a member that doesn't wait to begin.
     fn readiness(&self, device: &DeviceRow, update: Option<&UpdateRow>, urgent: bool) -> Option<Readiness> {
-        let waits = update.is_none_or(|update| update.timed.phase().is_waiting());
+        let waits = update.is_none_or(|update| update.timed.phase().is_waiting() || update.waits_for_window());
         if self.excluded.is_some() || self.holds_slot || self.is_ended() || !waits {
             return None;
         }

@@ -234,6 +234,8 @@ pub(super) struct MemberRow {
     pub ready: bool,
     /// When they will allow it; none if it is ready, or if something else must happen first.
     pub ready_at: Option<DateTime<Utc>>,
+    /// The zone of its device, empty if it has none: only in campaigns whose windows follow devices, and until it has ended.
+    pub zone: Option<String>,
 }
 
 row! {
@@ -241,7 +243,7 @@ row! {
     columns {
         rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
-        ready, ready_at, rollback_ordinal, rollback_outcome, rollback_round
+        ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round
     }
     json { before_retry }
 }
@@ -279,6 +281,7 @@ impl MemberRow {
             rollback_round: None,
             ready: false,
             ready_at: None,
+            zone: None,
         }
     }
 
