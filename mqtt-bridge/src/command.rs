@@ -7,6 +7,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::device::{Desired, Device, Update, UpdateKind};
 use domain::{DeviceId, TenantId, UpdateId};
 
+use crate::install_window::InstallWindow;
 use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL};
 
 /// Largest command, in bytes: what the smallest devices can take.
@@ -41,8 +42,16 @@ impl<F: Fn(LinkRequest<'_>) -> String + Send + Sync + 'static> Links for F {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fingerprint {
     Nothing,
-    Install { seq: u64, attempt: u16 },
-    Cancel { seq: u64, attempt: u16 },
+    /// `asks`: whether the device has to ask before it installs.
+    Install {
+        seq: u64,
+        attempt: u16,
+        asks: bool,
+    },
+    Cancel {
+        seq: u64,
+        attempt: u16,
+    },
 }
 
 /// A complete command.
@@ -66,15 +75,16 @@ pub enum CommandError {
     Unwritable(String),
 }
 
-/// The current command of a device.
+/// The current command of a device. `window`: when it may begin to install.
 pub fn desired(
     tenant: &TenantId,
     id: &DeviceId,
     device: &Device,
     links: &dyn Links,
+    window: InstallWindow,
     now: DateTime<Utc>,
 ) -> Result<Command, CommandError> {
-    let fingerprint = fingerprint(device);
+    let fingerprint = fingerprint(device, window);
     match device.desired() {
         Desired::Nothing => Ok(Command { fingerprint, payload: Bytes::new(), expires_at: None }),
         Desired::Cancel(update) => {
@@ -89,17 +99,20 @@ pub fn desired(
             if url.len() > URL_MAX_BYTES {
                 return Err(CommandError::LinkTooLong { bytes: url.len() });
             }
-            let payload = encode(&install(id, update, url, now, expires_at))?;
+            let payload = encode(&install(id, update, url, window, now, expires_at))?;
             Ok(Command { fingerprint, payload, expires_at: Some(expires_at) })
         }
     }
 }
 
 /// The identity of the current command of a device.
-pub fn fingerprint(device: &Device) -> Fingerprint {
+pub fn fingerprint(device: &Device, window: InstallWindow) -> Fingerprint {
     match device.desired() {
         Desired::Nothing => Fingerprint::Nothing,
-        Desired::Install(update) => Fingerprint::Install { seq: update.command_seq, attempt: update.attempt },
+        Desired::Install(update) => {
+            let asks = window != InstallWindow::Always;
+            Fingerprint::Install { seq: update.command_seq, attempt: update.attempt, asks }
+        }
         Desired::Cancel(update) => Fingerprint::Cancel { seq: update.command_seq, attempt: update.attempt },
     }
 }
@@ -113,10 +126,17 @@ fn install(
     id: &DeviceId,
     update: &Update,
     url: String,
+    window: InstallWindow,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> CommandMessage {
     let firmware = &update.spec.firmware;
+    let (install_within_s, opens_in_s) = match window {
+        InstallWindow::Always => (None, None),
+        InstallWindow::Ask => (Some(0), None),
+        InstallWindow::Open { seconds } => (Some(seconds), None),
+        InstallWindow::Closed { opens_in_s } => (Some(0), Some(opens_in_s)),
+    };
     CommandMessage::Install {
         v: PROTOCOL,
         command: CommandName::OtaUpdate,
@@ -137,6 +157,8 @@ fn install(
         time: now.trunc_subsecs(0),
         expires_at,
         expires_in_s: COMMAND_TTL_S,
+        install_within_s,
+        opens_in_s,
     }
 }
 

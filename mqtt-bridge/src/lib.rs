@@ -13,6 +13,7 @@
 mod bridge;
 pub mod command;
 mod inbound;
+pub mod install_window;
 mod link;
 pub mod metrics;
 mod outbound;

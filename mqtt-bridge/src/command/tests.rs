@@ -77,7 +77,8 @@ fn every_command_fits_with_the_longest_ids() {
     };
     let links = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES);
     for kind in [UpdateKind::Update, UpdateKind::Rollback, UpdateKind::Activate] {
-        let command = desired(&tenant, &id, &longest(kind), &links, NOW).unwrap();
+        let window = InstallWindow::Closed { opens_in_s: 14 * 24 * 3_600 };
+        let command = desired(&tenant, &id, &longest(kind), &links, window, NOW).unwrap();
         assert!((1..=COMMAND_MAX_BYTES).contains(&command.payload.len()), "{}", command.payload.len());
     }
     let mut cancelling = longest(UpdateKind::Update);
@@ -85,10 +86,10 @@ fn every_command_fits_with_the_longest_ids() {
         reason: None,
         update: UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None },
     });
-    let command = desired(&tenant, &id, &cancelling, &links, NOW).unwrap();
+    let command = desired(&tenant, &id, &cancelling, &links, InstallWindow::Always, NOW).unwrap();
     assert_eq!(json(&command.payload)["command"], "cancel");
     let too_long = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES + 1);
-    let error = desired(&tenant, &id, &longest(UpdateKind::Update), &too_long, NOW).unwrap_err();
+    let error = desired(&tenant, &id, &longest(UpdateKind::Update), &too_long, InstallWindow::Always, NOW).unwrap_err();
     assert_eq!(error, CommandError::LinkTooLong { bytes: URL_MAX_BYTES + 1 });
 }
 
@@ -97,7 +98,7 @@ fn an_update_says_everything_a_device_needs() {
     let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
     let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
     let links = |request: LinkRequest<'_>| format!("https://host/d/{}", request.expires_at.timestamp());
-    let command = desired(&tenant, &id, &device, &links, NOW).unwrap();
+    let command = desired(&tenant, &id, &device, &links, InstallWindow::Always, NOW).unwrap();
     let wanted = serde_json::json!({
         "v": 1, "command": "ota_update", "seq": 3, "update_id": "d-1~17", "ordinal": 17, "attempt": 1, "kind": "update",
         "component": "firmware", "firmware_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "version": "2.1.0", "size": u64::MAX,
@@ -105,7 +106,24 @@ fn an_update_says_everything_a_device_needs() {
         "time": "2026-09-21T14:13:20Z", "expires_at": "2026-09-28T14:13:20Z", "expires_in_s": 604_800,
     });
     assert_eq!(json(&command.payload), wanted);
-    assert_eq!(command.fingerprint, Fingerprint::Install { seq: 3, attempt: 1 });
+    assert_eq!(command.fingerprint, Fingerprint::Install { seq: 3, attempt: 1, asks: false });
+}
+
+#[test]
+fn a_command_says_whether_the_device_may_install() {
+    let (tenant, id) = ids();
+    let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
+    let links = |_: LinkRequest<'_>| "u".to_owned();
+    let said = |window| {
+        let command = desired(&tenant, &id, &device, &links, window, NOW).unwrap();
+        let Fingerprint::Install { asks, .. } = command.fingerprint else { panic!("an install") };
+        let json = json(&command.payload);
+        (asks, json["install_within_s"].as_i64(), json["opens_in_s"].as_i64())
+    };
+    assert_eq!(said(InstallWindow::Always), (false, None, None));
+    assert_eq!(said(InstallWindow::Ask), (true, Some(0), None));
+    assert_eq!(said(InstallWindow::Open { seconds: 90 }), (true, Some(90), None));
+    assert_eq!(said(InstallWindow::Closed { opens_in_s: 60 }), (true, Some(0), Some(60)));
 }
 
 #[test]
@@ -122,8 +140,8 @@ fn a_renewed_link_is_the_same_command() {
     let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
     let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
     let links = |request: LinkRequest<'_>| request.expires_at.to_string();
-    let [first, second] =
-        [NOW, NOW + TimeDelta::days(1)].map(|now| desired(&tenant, &id, &device, &links, now).unwrap());
+    let [first, second] = [NOW, NOW + TimeDelta::days(1)]
+        .map(|now| desired(&tenant, &id, &device, &links, InstallWindow::Always, now).unwrap());
     assert_ne!(first.payload, second.payload);
     assert_eq!(first.fingerprint, second.fingerprint);
 }
@@ -131,7 +149,9 @@ fn a_renewed_link_is_the_same_command() {
 #[test]
 fn nothing_to_do_is_an_empty_payload_or_none_for_one_who_asks() {
     let (tenant, id) = ids();
-    let command = desired(&tenant, &id, &Device::default(), &|_: LinkRequest<'_>| String::new(), NOW).unwrap();
+    let command =
+        desired(&tenant, &id, &Device::default(), &|_: LinkRequest<'_>| String::new(), InstallWindow::Always, NOW)
+            .unwrap();
     assert_eq!((command.payload.len(), command.fingerprint), (0, Fingerprint::Nothing));
     let wanted = serde_json::json!({"v": 1, "command": "none", "time": "2026-09-21T14:13:20Z"});
     assert_eq!(json(&none(NOW).unwrap()), wanted);

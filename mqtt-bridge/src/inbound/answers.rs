@@ -8,11 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::device::{Desired, Device, DeviceCommand, UpdateKind};
 use domain::firmware::{Firmware, FirmwareStatus};
+use domain::window::Opening;
 use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
 use event_store::{EventStore, ExecuteError, Request, StoreError};
 use runtime::clock;
 
 use crate::command::{self, Links};
+use crate::install_window::{self, InstallWindow};
 use crate::link::Link;
 use crate::topics::{Channel, DeviceTopic};
 
@@ -41,7 +43,13 @@ impl Answers {
     ) -> Result<(), StoreError> {
         let aggregate = self.with_usable_command(tenant, device).await?;
         let now = clock::now();
-        let desired = aggregate.map(|aggregate| command::desired(tenant, device, &aggregate, &*self.links, now));
+        let window = match &aggregate {
+            Some(aggregate) => install_window::opening(&self.store, tenant, aggregate, u64::MAX, now).await?,
+            None => Opening::Always,
+        };
+        let window = InstallWindow::answered(window, now);
+        let desired =
+            aggregate.map(|aggregate| command::desired(tenant, device, &aggregate, &*self.links, window, now));
         let payload = match (desired.transpose().map(|command| command.map(|command| command.payload)), when_nothing) {
             (Ok(Some(payload)), _) if !payload.is_empty() => Ok(payload),
             (Ok(_), WhenNothing::SayNone) => command::none(now),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::Key;
 use domain::device::{Desired, Device, Phase};
+use domain::{CampaignId, Key, TenantId};
 use event_store::{EventStore, StoreError};
 use moka::sync::Cache;
 use runtime::clock;
@@ -14,11 +14,14 @@ use tokio::time::Instant;
 use super::DeviceRef;
 use super::pending::Hint;
 use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
+use crate::install_window::{self, InstallWindow};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
 
 /// Most devices whose last command is kept. The command of an evicted device is published again at the next hint.
 const REMEMBERED_MAX: u64 = 500_000;
+/// Most changed campaigns that are kept. An evicted one is up to date when the process that knows it has read it again.
+const ADJUSTED_MAX: u64 = 10_000;
 /// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
 /// Pause after a failure.
@@ -38,6 +41,13 @@ pub(super) struct Published {
 /// The last published command of each device.
 pub(super) type Memory = Cache<DeviceRef, Published>;
 
+/// Campaigns that were changed while they run, with the position: another process may have changed them.
+pub(super) type Adjusted = Cache<(TenantId, CampaignId), u64>;
+
+pub(super) fn adjusted() -> Adjusted {
+    Cache::new(ADJUSTED_MAX)
+}
+
 pub(super) fn memory() -> Memory {
     Cache::new(REMEMBERED_MAX)
 }
@@ -47,6 +57,7 @@ pub(super) struct Deliverer {
     pub(super) link: Arc<Link>,
     pub(super) links: Arc<dyn Links>,
     pub(super) memory: Memory,
+    pub(super) adjusted: Adjusted,
 }
 
 /// Result of a delivery.
@@ -79,7 +90,11 @@ impl Deliverer {
     async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: bool) -> Delivered {
         let now = clock::now();
         let last = self.memory.get(device);
-        let fingerprint = command::fingerprint(aggregate);
+        let window = match self.window(device, aggregate, now).await {
+            Ok(window) => window,
+            Err(error) => return not_loaded(device, &error),
+        };
+        let fingerprint = command::fingerprint(aggregate, window);
         let same = last.filter(|last| last.fingerprint == fingerprint);
         let is_awaited = is_awaited(aggregate);
         // Only an unanswered command is sent again.
@@ -87,7 +102,7 @@ impl Deliverer {
         if same.is_some_and(|same| !again && !same.is_ending(now)) {
             return Delivered::Stands { awaited: None };
         }
-        let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, now) {
+        let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, window, now) {
             Ok(command) => command,
             Err(error) => {
                 tracing::error!(device.id = %device.device, %error, "no command can be made for a device");
@@ -108,6 +123,19 @@ impl Deliverer {
                 Delivered::Failed
             }
         }
+    }
+
+    /// When the device may begin to install, as the retained command says it.
+    async fn window(
+        &self,
+        device: &DeviceRef,
+        aggregate: &Device,
+        now: DateTime<Utc>,
+    ) -> Result<InstallWindow, StoreError> {
+        let Some(campaign) = install_window::campaign_of(aggregate) else { return Ok(InstallWindow::Always) };
+        let position = self.adjusted.get(&(device.tenant.clone(), campaign)).unwrap_or(0);
+        let opening = install_window::opening(&self.store, &device.tenant, aggregate, position, now).await?;
+        Ok(InstallWindow::retained(opening))
     }
 
     async fn send(&self, device: &DeviceRef, command: &Command) -> Result<(), NotPublished> {

@@ -1,6 +1,6 @@
 //! Decides which records may have changed a device's command.
 
-use domain::DeviceId;
+use domain::{CampaignId, DeviceId};
 use event_store::{RawRecord, Record};
 use serde::Deserialize;
 
@@ -8,6 +8,9 @@ use super::DeviceRef;
 
 /// The aggregate that commands come from.
 const DEVICE: &str = "device";
+/// The aggregate whose windows decide when devices may install.
+const CAMPAIGN: &str = "campaign";
+const ADJUSTED: &str = "campaign.adjusted";
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
 /// command that was taken back, has a command again.
 const WITHOUT_EFFECT: [&str; 6] = [
@@ -30,13 +33,27 @@ pub(super) fn hint(raw: &RawRecord) -> Option<DeviceRef> {
     matters.then(|| DeviceRef { tenant: raw.key.tenant.clone(), device })
 }
 
-fn matters(event: &str) -> bool {
+/// The campaign that a record has changed while it runs, for all of its devices.
+pub(super) fn adjusted(raw: &RawRecord) -> Option<CampaignId> {
+    if raw.key.kind != CAMPAIGN {
+        return None;
+    }
+    let record = Record::decode(raw.position, &raw.body).ok()?;
+    let is_adjusted = record.events.iter().any(|stored| name_of(stored.event.get()).as_deref() == Some(ADJUSTED));
+    raw.key.id.parse().ok().filter(|_| is_adjusted).map(CampaignId)
+}
+
+fn name_of(event: &str) -> Option<std::borrow::Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Tag<'a> {
         #[serde(borrow, rename = "type")]
         name: std::borrow::Cow<'a, str>,
     }
-    let Ok(Tag { name }) = serde_json::from_str(event) else { return false };
+    serde_json::from_str(event).ok().map(|Tag { name }| name)
+}
+
+fn matters(event: &str) -> bool {
+    let Some(name) = name_of(event) else { return false };
     let of_command = name.starts_with("update.") || name == "device.decommissioned" || name == "device.recommissioned";
     of_command && !WITHOUT_EFFECT.contains(&name.as_ref())
 }

@@ -12,8 +12,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpoint;
-use super::deliver::{Delivered, Deliverer, FAILURE_PAUSE, memory};
-use super::hints::hint;
+use super::deliver::{self, Delivered, Deliverer, FAILURE_PAUSE, memory};
+use super::hints::{self, hint};
 use super::pending::{Hint, Pending};
 use super::retries::{Awaited, Retries};
 use super::{DeviceRef, LiveDevices, Outbound};
@@ -68,6 +68,7 @@ impl Owner {
                 link,
                 links: Arc::clone(&outbound.links),
                 memory: memory(),
+                adjusted: deliver::adjusted(),
             }),
             live_devices: Arc::clone(&outbound.live_devices),
             connections,
@@ -128,6 +129,13 @@ impl Owner {
             Delivery::Record(raw) => {
                 if let Some(device) = hint(&raw) {
                     self.pending.add(device, Hint::at(raw.position));
+                }
+                if let Some(campaign) = hints::adjusted(&raw) {
+                    self.deliverer.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
+                    // Its windows may have changed, for all devices at work.
+                    if matches!(self.sweep, Sweep::Resting { .. }) {
+                        self.sweep = Sweep::Resting { until: Instant::now() };
+                    }
                 }
                 self.pending.read_to(raw.position);
             }

@@ -30,6 +30,7 @@ pub struct Signature {
 }
 
 /// A command as sent.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and most are installs")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CommandMessage {
@@ -56,6 +57,12 @@ pub enum CommandMessage {
         time: DateTime<Utc>,
         expires_at: DateTime<Utc>,
         expires_in_s: i64,
+        /// For how many seconds from its question on the device may begin to install; absent if at any time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        install_within_s: Option<u32>,
+        /// With 0 in an answer: when to ask again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opens_in_s: Option<u32>,
     },
     /// `cancel` or `activate` of an update that the device knows.
     Order {

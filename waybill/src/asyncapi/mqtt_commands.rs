@@ -72,7 +72,7 @@ fn named(commands: &[&str], mut more: Value) -> Value {
 
 fn install_schema() -> Value {
     let instant = |text: &str| json!({ "type": "string", "format": "date-time", "description": text });
-    named(
+    let mut schema = named(
         &["ota_update"],
         json!({
             "kind": { "type": "string", "enum": ["update", "rollback"] },
@@ -96,7 +96,17 @@ fn install_schema() -> Value {
             "expires_at": instant("End of the link."),
             "expires_in_s": { "type": "integer", "description": "Seconds until then, for a device without a clock." },
         }),
-    )
+    );
+    let seconds = |least: u8, text: &str| json!({ "type": "integer", "minimum": least, "description": text });
+    schema["properties"]["install_within_s"] = seconds(
+        0,
+        "For how many seconds from the question (`commands/get`) on the device may begin to install; 0: not now, ask. Absent: at any time.",
+    );
+    schema["properties"]["opens_in_s"] = seconds(
+        1,
+        "In answers with `install_within_s` 0: the maintenance window opens after so many seconds; answer `deferred`.",
+    );
+    schema
 }
 
 fn order_schema() -> Value {
@@ -137,6 +147,8 @@ pub(super) fn install() -> CommandMessage {
         time,
         expires_at: time + TimeDelta::seconds(COMMAND_TTL_S),
         expires_in_s: COMMAND_TTL_S,
+        install_within_s: Some(0),
+        opens_in_s: Some(5_400),
     }
 }
 

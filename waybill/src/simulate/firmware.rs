@@ -10,6 +10,7 @@ mod orders;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod window;
 mod work;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(super) const STANDBY_MISMATCH: &str = "standby_mismatch";
 pub(super) const UNSUPPORTED: &str = "unsupported";
 pub(super) const URL_EXPIRED: &str = "url_expired";
 pub(super) const VERSION_REGRESSED: &str = "version_regressed";
+pub(super) const WINDOW_CLOSED: &str = "window_closed";
 
 /// An action for the hardware around the firmware.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +119,8 @@ pub struct Firmware {
     waited: bool,
     digest: Option<String>,
     progress_bytes: u64,
+    /// When it first asked whether it may install, and has had no answer since.
+    asked_at: Option<DateTime<Utc>>,
     held: Option<Action>,
     garbage: u64,
 }
@@ -136,6 +140,7 @@ impl Firmware {
             waited: false,
             digest: None,
             progress_bytes: 0,
+            asked_at: None,
             held: None,
             garbage: 0,
         }

@@ -28,6 +28,8 @@ pub enum Stage {
     /// The link was refused; a fresh one is asked for.
     AwaitingLink,
     Verifying,
+    /// Verified; whether it may be installed now is asked for.
+    AwaitingWindow,
     /// `installing` is reported, and a cancel is still accepted.
     CancelWindow,
     Installing,
@@ -50,6 +52,7 @@ impl Stage {
             Self::Downloading
             | Self::AwaitingLink
             | Self::Verifying
+            | Self::AwaitingWindow
             | Self::CancelWindow
             | Self::Installing
             | Self::Rebooting
@@ -65,7 +68,7 @@ impl Stage {
             Self::Deferred => "deferred",
             Self::Downloading => "downloading",
             Self::AwaitingLink => "awaiting_link",
-            Self::Verifying => "verifying",
+            Self::Verifying | Self::AwaitingWindow => "verifying",
             Self::CancelWindow | Self::Installing => "installing",
             Self::Staged => "staged",
             Self::Rebooting => "rebooting",

@@ -41,6 +41,12 @@ pub struct UpdateCommand {
     pub url: String,
     #[serde(default = "yes")]
     pub activate: bool,
+    /// For how many seconds from the question on it may be installed; none if at any time.
+    #[serde(default)]
+    pub install_within_s: Option<u64>,
+    /// With 0 in an answer: the maintenance window opens then.
+    #[serde(default)]
+    pub opens_in_s: Option<u64>,
 }
 
 fn firmware() -> String {

@@ -16,7 +16,12 @@ impl Firmware {
             Some(Stage::Unanswered) => out.push(Action::After { timer: Timer::Answer, delay: self.pace.late }),
             Some(Stage::Deferred) => out.push(Action::After { timer: Timer::AskAgain, delay: self.pace.retry_after }),
             Some(
-                Stage::Downloading | Stage::AwaitingLink | Stage::Verifying | Stage::CancelWindow | Stage::Installing,
+                Stage::Downloading
+                | Stage::AwaitingLink
+                | Stage::Verifying
+                | Stage::AwaitingWindow
+                | Stage::CancelWindow
+                | Stage::Installing,
             ) => {
                 self.start_download(&mut out, now);
             }
@@ -43,6 +48,7 @@ impl Firmware {
         self.waited = false;
         self.digest = None;
         self.progress_bytes = 0;
+        self.asked_at = None;
         self.held = None;
     }
 

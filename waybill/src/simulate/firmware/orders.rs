@@ -164,6 +164,7 @@ impl Firmware {
         match stage {
             Stage::Deferred if commanded_anew || self.waited => self.answer(out, now),
             Stage::AwaitingLink => self.start_download(out, now),
+            Stage::AwaitingWindow => self.hear_of_window(out, now),
             _ => self.say_where_it_stands(stage, out, now),
         }
     }
@@ -171,9 +172,12 @@ impl Firmware {
     fn say_where_it_stands(&mut self, stage: Stage, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let (status, code) = match stage {
             Stage::Unanswered => return,
-            Stage::Deferred => (ReportStatus::Deferred, Some(BUSY)),
+            Stage::Deferred => {
+                let known = self.flash.last_update.as_ref().and_then(|last| last.code);
+                (ReportStatus::Deferred, known.or(Some(BUSY)))
+            }
             Stage::Downloading | Stage::AwaitingLink => (ReportStatus::Downloading, None),
-            Stage::Verifying => (ReportStatus::Verifying, None),
+            Stage::Verifying | Stage::AwaitingWindow => (ReportStatus::Verifying, None),
             Stage::CancelWindow | Stage::Installing => (ReportStatus::Installing, None),
             Stage::Staged => (ReportStatus::Staged, None),
             Stage::Rebooting => (ReportStatus::Rebooting, None),

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::super::flash::{Outcome, Stage};
 use super::super::wire::{LastUpdate, Report, ReportStatus, Target};
-use super::{Action, Firmware, Timer};
+use super::{Action, Firmware, Timer, WINDOW_CLOSED};
 
 impl Firmware {
     /// Reports on the current update, and stores the report as the last status.
@@ -39,7 +39,10 @@ impl Firmware {
             }
             ReportStatus::Verifying | ReportStatus::Installing => report.sha256 = Some(job.command.sha256.clone()),
             ReportStatus::Completed => report.version = Some(job.command.version.clone()),
-            ReportStatus::Deferred => report.retry_after_s = Some(self.pace.retry_after.as_secs().max(1)),
+            ReportStatus::Deferred => {
+                let opens_in_s = job.command.opens_in_s.filter(|_| code == Some(WINDOW_CLOSED));
+                report.retry_after_s = opens_in_s.or(Some(self.pace.retry_after.as_secs().max(1)));
+            }
             ReportStatus::Failed => report.message = Some(format!("simulated: {}", code.unwrap_or("no code"))),
             _ => {}
         }

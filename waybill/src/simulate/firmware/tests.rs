@@ -1,8 +1,9 @@
-//! Tests of the device protocol's rules, on the state machine alone: [`rules`] for a correct device, [`mishaps`] for the others. A
+//! Tests of the device protocol's rules, on the state machine alone: [`rules`] and [`windows`] for a correct device, [`mishaps`] for the others. A
 //! [`Bench`] carries out the firmware's actions at once.
 
 mod mishaps;
 mod rules;
+mod windows;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,8 @@ fn update(seq: u64, ordinal: u64, attempt: u32) -> UpdateCommand {
         sha256: SHA.to_owned(),
         url: "http://host/d/1".to_owned(),
         activate: true,
+        install_within_s: None,
+        opens_in_s: None,
     }
 }
 

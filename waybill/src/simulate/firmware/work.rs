@@ -31,6 +31,7 @@ impl Firmware {
                 self.waited = true;
                 self.ask_again(self.pace.retry_after, &mut out);
             }
+            (Timer::AskAgain, Some(Stage::AwaitingWindow)) => self.ask_for_window(&mut out, now),
             (Timer::AskAgain, Some(Stage::AwaitingLink)) => self.ask_again(self.pace.http_retry, &mut out),
             (Timer::Progress, Some(Stage::Downloading)) => {
                 self.tell(ReportStatus::Downloading, None, &mut out, now);
@@ -47,7 +48,7 @@ impl Firmware {
         out
     }
 
-    fn ask_again(&self, delay: Duration, out: &mut Vec<Action>) {
+    pub(super) fn ask_again(&self, delay: Duration, out: &mut Vec<Action>) {
         out.push(Action::AskCommand);
         out.push(Action::After { timer: Timer::AskAgain, delay });
     }
@@ -129,9 +130,10 @@ impl Firmware {
     fn verified(&mut self, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let Some(job) = &self.flash.job else { return };
         if self.digest.as_deref().is_some_and(|digest| digest.eq_ignore_ascii_case(&job.command.sha256)) {
-            self.set_stage(Stage::CancelWindow);
-            self.tell(ReportStatus::Installing, None, out, now);
-            out.push(Action::After { timer: Timer::WindowOver, delay: self.pace.cancel_window });
+            match job.command.install_within_s {
+                None => self.begin_install(out, now),
+                Some(_) => self.ask_for_window(out, now),
+            }
         } else {
             out.push(Action::ErasePartial);
             self.end(ReportStatus::Failed, Some(DIGEST_MISMATCH), out, now);
