@@ -35,4 +35,5 @@ mod slots;
 mod stack;
 mod starting;
 mod watermark;
+mod windows;
 mod world;

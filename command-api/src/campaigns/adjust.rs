@@ -6,10 +6,12 @@ use domain::Key;
 use domain::campaign::{Adjustments, Campaign, CampaignCommand};
 use domain::change::Change;
 use domain::values::{Percent, Threshold};
+use domain::window::MaintenanceWindows;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::CampaignBody;
+use super::parts;
 use crate::auth::Operator;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -47,6 +49,9 @@ pub(crate) struct AdjustRequest {
     /// In the future. It can't be cleared: a running campaign always has an end.
     #[schema(value_type = Option<DateTime<Utc>>)]
     ends_at: Change<DateTime<Utc>>,
+    /// Takes effect at once. A device that was told that it may begin to install may still do so, for an hour at most.
+    #[schema(value_type = Option<Vec<parts::MaintenanceWindow>>)]
+    maintenance_window: Change<MaintenanceWindows>,
     reason: Option<String>,
 }
 
@@ -65,6 +70,7 @@ impl AdjustRequest {
             wave_wait_minutes: self.wave_wait_minutes,
             soak_minutes: self.soak_minutes,
             ends_at: self.ends_at,
+            maintenance_window: self.maintenance_window,
         }
     }
 }

@@ -57,6 +57,29 @@ pub(crate) struct Preconditions {
     max_silence_minutes: Option<u32>,
 }
 
+/// One maintenance window. It opens on each of its days at `start`, and closes at `end` (on the next day if that is earlier) or after
+/// `duration_minutes`. A time that the clock skips in spring is the next instant, one that it shows twice in autumn counts once.
+#[derive(ToSchema)]
+#[schema(example = json!({"days": ["friday", "saturday"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"}))]
+#[expect(dead_code, reason = "describes the domain's `MaintenanceWindow`")]
+pub(crate) struct MaintenanceWindow {
+    /// `monday` to `sunday`: the days on which it opens.
+    #[schema(min_items = 1, max_items = 7)]
+    days: Vec<String>,
+    /// `HH:MM`.
+    start: String,
+    /// `HH:MM`, up to `24:00`.
+    end: Option<String>,
+    /// Instead of `end`.
+    #[schema(minimum = 1, maximum = 1440)]
+    duration_minutes: Option<u16>,
+    /// An IANA name, or `device`: each device's own `timezone`.
+    #[schema(value_type = Option<String>, default = "UTC")]
+    timezone: String,
+    /// With `device`: the zone of devices that have none; UTC by default.
+    default_timezone: Option<String>,
+}
+
 /// What a campaign's specification has besides name, firmware and strategy, with all defaults filled in.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes `CampaignSpec` as replies show it")]
@@ -92,6 +115,7 @@ pub(crate) struct CampaignSettings {
     allow_downgrade: bool,
     require_digest_report: Option<bool>,
     preconditions: Option<Preconditions>,
+    maintenance_window: Option<Vec<MaintenanceWindow>>,
 }
 
 #[cfg(test)]
@@ -134,6 +158,10 @@ mod tests {
         assert_eq!(serde_json::to_value(read).unwrap(), wanted);
         assert_eq!(keys(&wanted), described::<Preconditions>());
         assert!(serde_json::from_value::<domain::campaign::WaveSpec>(example::<WaveRequest>()).is_ok());
+        let mut window = example::<MaintenanceWindow>();
+        (window["duration_minutes"], window["default_timezone"]) = (json!(1), json!("UTC"));
+        assert!(serde_json::from_value::<domain::window::MaintenanceWindow>(window.clone()).is_ok());
+        assert_eq!(keys(&window), described::<MaintenanceWindow>());
         assert!(serde_json::from_value::<domain::campaign::TargetFilters>(example::<TargetFilters>()).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
 use domain::preconditions::Preconditions;
 use domain::values::{Percent, Priority, Threshold};
+use domain::window::MaintenanceWindows;
 use domain::{DeviceId, FirmwareId, GroupId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -118,22 +119,12 @@ pub(crate) struct CampaignRequest {
     scheduled_start: Option<DateTime<Utc>>,
     /// Before the start another person than the creator and the last editor must approve it (`POST /campaigns/{campaign_id}/approve`).
     requires_approval: Option<bool>,
-    /// Not available in this version.
-    #[schema(value_type = Option<Object>)]
-    maintenance_window: Option<Value>,
+    /// When devices may be released and may begin to install: while any of these windows is open. Without windows at any time. An update
+    /// that is installing when its window closes runs to its end; one before that waits for the next window.
+    #[schema(value_type = Option<Vec<parts::MaintenanceWindow>>)]
+    maintenance_window: Option<MaintenanceWindows>,
     #[schema(value_type = Option<parts::Preconditions>)]
     preconditions: Option<Preconditions>,
-}
-
-/// Absent, or equal to its default.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(true) | Value::String(_) => false,
-    }
 }
 
 impl CampaignRequest {
@@ -177,6 +168,7 @@ impl CampaignRequest {
             allow_downgrade: self.allow_downgrade,
             require_digest_report: self.require_digest_report,
             preconditions: self.preconditions.filter(|wanted| !wanted.is_empty()),
+            maintenance_window: self.maintenance_window.unwrap_or_default(),
         };
         checks.violations(spec.violations(now));
         checks.finish()?;
@@ -189,12 +181,6 @@ impl CampaignRequest {
         if self.deployment_strategy == Strategy::BlueGreen {
             let word = self.deployment_strategy.word();
             checks.fail("deployment_strategy", format!("{word} is not available in this version"));
-        }
-        let unavailable = [("maintenance_window", &self.maintenance_window)];
-        for (field, value) in unavailable {
-            if value.as_ref().is_some_and(|value| !is_nothing(value)) {
-                checks.fail(field, "not available in this version");
-            }
         }
         if self.waves.is_some() && self.deployment_strategy != Strategy::Staged {
             checks.fail("waves", "belongs to the strategy staged");
@@ -336,6 +322,7 @@ mod tests {
             "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
             "jitter_seconds": 60, "requires_approval": true, "scheduled_start": "1970-01-02T00:00:00Z",
             "require_digest_report": true,
+            "maintenance_window": [{"days": ["monday"], "start": "22:00", "end": "04:00", "timezone": "device"}],
         });
         let mut spec = request(full).unwrap();
         spec.canary_size = Some(1);

@@ -18,7 +18,7 @@ use crate::http::Problem;
 #[schema(example = json!({"kind": "operator", "detail": "an operator to open wave 3", "wave": 3}))]
 pub(crate) struct WaitBody {
     /// `operator` (to start it, to change a rejected one, or to open `wave`), `approval`, `scheduled_start`, `resume`, `accept` (a gate is closed), `firmware` (it is withdrawn), `plan`, `soak`,
-    /// `slots`, `rate`, `jitter`, `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`, `busy_devices`,
+    /// `slots`, `rate`, `jitter`, `window` (the maintenance window to open, for `count` ready devices or for `wave`), `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`, `busy_devices`,
     /// `held_devices`, `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` if no reason is known. More may
     /// be added.
     kind: String,
@@ -38,10 +38,12 @@ impl WaitBody {
     fn of(wait: &Wait) -> Self {
         let wave = match wait {
             Wait::Operator { wave } | Wait::Soak { wave, .. } | Wait::Jitter { wave, .. } => Some(*wave),
+            Wait::Window { wave, .. } => *wave,
             _ => None,
         };
         let count = match wait {
             Wait::Slots { ready, .. } | Wait::Rate { ready, .. } => Some(u64::from(*ready)),
+            Wait::Window { devices, .. } => Some(u64::from(*devices)).filter(|count| *count > 0),
             Wait::WorkingDevices { count, .. } | Wait::IdleDevices { count, .. } => Some(u64::from(*count)),
             _ => None,
         };

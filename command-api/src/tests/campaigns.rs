@@ -149,3 +149,36 @@ async fn what_a_draft_cannot_do_is_said() {
     let history = api.get(&format!("{path}/history")).await;
     assert_eq!(history.body["items"][1]["reason"], "never mind", "{}", history.body);
 }
+
+#[tokio::test]
+async fn maintenance_windows_are_kept_as_given_and_refused_by_field() {
+    let api = Api::new();
+    let firmware = api.firmware("2.0.0").await;
+    let send = async |windows: Value| {
+        let mut campaign = wanted(&firmware);
+        campaign["maintenance_window"] = windows;
+        api.post("/campaigns", campaign).await
+    };
+    let night = json!([{"days": ["friday"], "start": "22:00", "end": "04:00", "timezone": "Europe/Berlin"},
+        {"days": ["sunday"], "start": "00:00", "duration_minutes": 1440, "timezone": "device", "default_timezone": "UTC"}]);
+    let created = send(night.clone()).await;
+    assert_eq!((created.status.as_u16(), &created.body["maintenance_window"]), (201, &night), "{}", created.body);
+    for (field, window) in [
+        ("maintenance_window[0].days", json!({"days": [], "start": "22:00", "end": "04:00"})),
+        ("maintenance_window[0].days[0]", json!({"days": ["fri"], "start": "22:00", "end": "04:00"})),
+        ("maintenance_window[0].start", json!({"days": ["friday"], "start": "10pm", "end": "04:00"})),
+        ("maintenance_window[0].end", json!({"days": ["friday"], "start": "22:00"})),
+        (
+            "maintenance_window[0].timezone",
+            json!({"days": ["friday"], "start": "22:00", "end": "04:00", "timezone": "CEST?"}),
+        ),
+    ] {
+        let refused = send(json!([window])).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["errors"][0]["field"]),
+            (422, &json!(field)),
+            "{}",
+            refused.body
+        );
+    }
+}
