@@ -38,8 +38,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use codes::{
     CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
-    CODE_WRONG_BYTES,
-    CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
+    CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
 pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
 pub use desired::Desired;

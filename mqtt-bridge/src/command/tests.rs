@@ -131,7 +131,9 @@ fn a_device_is_told_that_a_digest_is_required() {
     let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
     let spec =
         UpdateSpec { require_digest_report: true, ..spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()) };
-    let command = desired(&tenant, &id, &device(spec, 17, 1), &|_: LinkRequest<'_>| String::new(), NOW).unwrap();
+    let command =
+        desired(&tenant, &id, &device(spec, 17, 1), &|_: LinkRequest<'_>| String::new(), InstallWindow::Always, NOW)
+            .unwrap();
     assert_eq!(json(&command.payload)["report_digest"], true);
 }
 
