@@ -29,7 +29,8 @@ impl CampaignSpec {
 impl RolloutView {
     /// The end of the jitter of the open wave, while it lasts.
     pub(super) fn jitter_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.wave_opened_at.map(|opened_at| opened_at + self.spec.jitter()).filter(|until| *until > now)
+        let spread = self.wave_opened_at.filter(|_| self.spec.jitter() > TimeDelta::zero());
+        spread.map(|opened_at| opened_at + self.spec.jitter()).filter(|until| *until > now)
     }
 
     /// When the wait of the open wave for its devices began: after the jitter.
