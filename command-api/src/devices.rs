@@ -15,6 +15,7 @@ pub(crate) mod key;
 mod known;
 mod list;
 mod model;
+mod reading;
 
 pub(crate) use amend::{__path_amend_device, __path_replace_device, amend_device, replace_device};
 pub(crate) use bulk::{__path_register_devices, BULK_MAX_BYTES, register_devices};
@@ -28,3 +29,4 @@ pub(crate) use hold_many::{__path_hold_devices, __path_release_devices, hold_dev
 pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};
+pub(crate) use reading::find;

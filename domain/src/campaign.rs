@@ -3,10 +3,12 @@
 
 mod adjust;
 mod allowed;
+mod apply;
 mod begin;
 mod commands;
 mod events;
 mod filters;
+mod rollback;
 mod rules;
 mod spec;
 mod status;
@@ -33,17 +35,14 @@ pub use spec::{
 };
 pub use status::CampaignStatus;
 
-use crate::change::Change;
 use crate::decider::Decider;
 use crate::device::FirmwareSnapshot;
 use crate::ids::{Actor, CampaignId};
 use crate::rejection::Rejection;
-use crate::rollback::Obstacle;
 use crate::thread::{Aim, Point, Step, Thread};
 
 /// Days after which a campaign ends if its specification has no end.
 pub const ENDS_AFTER_DAYS: i64 = 30;
-const NOT_ALLOWED: &str = "the campaign's firmware doesn't allow a rollback (rollback_allowed is false)";
 
 /// State of a campaign.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -218,10 +217,7 @@ impl Decider for Campaign {
                 | S::CompletedWithFailures
                 | S::Failed,
                 C::RollBack { cause },
-            ) if self.summary.is_some() => match self.may_roll_back() {
-                true => Ok(vec![self.rolling_back(*cause)]),
-                false => Err(Obstacle::NotAllowed.refuses(NOT_ALLOWED.to_owned())),
-            },
+            ) if self.summary.is_some() => self.roll_back(*cause),
             (S::RollingBack, C::FinishRollback { evidence }) => Ok(vec![E::RolledBack { evidence: evidence.clone() }]),
             (S::RolledBack, C::FinishRollback { .. }) => Ok(vec![]),
             (S::Paused, C::Finish { .. }) if self.is_rolling_back() => illegal(),
@@ -284,30 +280,6 @@ impl Campaign {
         self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
     }
 
-    /// Whether its devices go back, also while that is paused.
-    pub fn is_rolling_back(&self) -> bool {
-        let paused = self.status == CampaignStatus::Paused && self.before_pause == CampaignStatus::RollingBack;
-        self.status == CampaignStatus::RollingBack || paused
-    }
-
-    fn may_roll_back(&self) -> bool {
-        self.firmware.as_ref().is_some_and(|firmware| firmware.rollback_allowed)
-    }
-
-    /// What a gate that closes does: `auto_rollback` is for the failure gate.
-    fn rollback_after(&self, gate: GateKind) -> GateRollback {
-        let wanted = self.spec.as_ref().is_some_and(|spec| spec.auto_rollback) && gate == GateKind::Failure;
-        match (wanted, self.may_roll_back()) {
-            (false, _) => GateRollback::NotWanted,
-            (true, true) => GateRollback::Begun,
-            (true, false) => GateRollback::NotAvailable,
-        }
-    }
-
-    fn rolling_back(&self, cause: RollbackCause) -> CampaignEvent {
-        CampaignEvent::RollingBack { cause, round: self.retry_round.saturating_add(1) }
-    }
-
     fn complete_wave(&self, wave: u16, evidence: &Evidence) -> Vec<CampaignEvent> {
         if self.wave_completed {
             return vec![];
@@ -352,102 +324,5 @@ impl Campaign {
 
     fn is_last_wave(&self, wave: u16) -> bool {
         self.spec.as_ref().is_some_and(|spec| usize::from(wave) >= spec.waves.len())
-    }
-
-    pub fn apply(&mut self, event: &CampaignEvent) {
-        use CampaignEvent as E;
-        match event {
-            E::Created { spec, .. } => {
-                self.status = CampaignStatus::Draft;
-                self.spec = Some((**spec).clone());
-            }
-            E::Amended { spec, by } => {
-                self.status = CampaignStatus::Draft;
-                self.spec = Some((**spec).clone());
-                (self.last_editor, self.decision) = (by.clone(), None);
-            }
-            E::ApprovalRequested {} => (self.status, self.decision) = (CampaignStatus::AwaitingApproval, None),
-            E::Approved { by } => {
-                self.status = CampaignStatus::Approved;
-                self.decision = Some(Decision { approved: true, by: by.clone() });
-            }
-            E::Rejected { by } => {
-                self.status = CampaignStatus::Rejected;
-                self.decision = Some(Decision { approved: false, by: by.clone() });
-            }
-            E::Scheduled { .. } => self.status = CampaignStatus::Scheduled,
-            E::Adjusted { changes, sample } => {
-                if let Change::Set(ends_at) = changes.ends_at {
-                    self.ends_at = Some(ends_at);
-                }
-                self.spec = self.spec.take().map(|spec| spec.adjusted(changes));
-                if let (Some(summary), Some(sample)) = (&mut self.summary, sample) {
-                    summary.resample(sample);
-                    // The last wave has new devices, so it is judged again.
-                    if usize::from(self.wave) == summary.waves.len() {
-                        (self.soaking, self.wave_completed) = (false, false);
-                    }
-                }
-            }
-            E::Deleted {} => self.status = CampaignStatus::Deleted,
-            E::PlanningStarted { plan, firmware, ends_at } => {
-                self.ends_at = ends_at.or(self.spec.as_ref().and_then(|spec| spec.ends_at));
-                self.status = CampaignStatus::Planning;
-                self.plan = Some(*plan);
-                self.firmware = Some((**firmware).clone());
-            }
-            E::Planned { summary } => {
-                self.plan = Some(summary.plan);
-                self.summary = Some((**summary).clone());
-            }
-            E::Started {} => self.status = CampaignStatus::Running,
-            E::WaveOpened { wave, .. } => {
-                self.wave = *wave;
-                self.soaking = false;
-                self.wave_completed = false;
-            }
-            E::GatePassed { .. } => self.soaking = true,
-            E::SoakBroken { .. } => self.soaking = false,
-            E::WaveCompleted { .. } => self.wave_completed = true,
-            E::GateClosed { .. } => {
-                self.soaking = false;
-                (self.last_gate, self.gate_accepted) = (Some(Box::new(event.clone())), false);
-            }
-            E::Paused { cause } => {
-                self.before_pause = self.status;
-                self.status = CampaignStatus::Paused;
-                self.paused_by_gate = *cause == PauseCause::Gate;
-            }
-            E::Resumed { accept_failures } => {
-                self.gate_accepted |= self.paused_by_gate && *accept_failures;
-                self.status = self.before_pause;
-                self.paused_by_gate = false;
-            }
-            E::Retried { round, ends_at } => {
-                self.retry_round = *round;
-                if self.status.is_terminal() {
-                    self.status = CampaignStatus::Running;
-                }
-                self.ends_at = ends_at.or(self.ends_at);
-                if let (Some(spec), Some(ends_at)) = (&mut self.spec, ends_at) {
-                    spec.ends_at = Some(*ends_at);
-                }
-            }
-            E::Cancelling {} => self.status = CampaignStatus::Cancelling,
-            E::RollingBack { round, .. } => {
-                (self.status, self.retry_round) = (CampaignStatus::RollingBack, *round);
-                (self.paused_by_gate, self.soaking) = (false, false);
-            }
-            E::RolledBack { .. } => self.status = CampaignStatus::RolledBack,
-            E::Cancelled {} => self.status = CampaignStatus::Cancelled,
-            E::Finished { result, .. } => {
-                self.paused_by_gate = false;
-                self.status = match result {
-                    CampaignResult::Completed => CampaignStatus::Completed,
-                    CampaignResult::CompletedWithFailures => CampaignStatus::CompletedWithFailures,
-                    CampaignResult::Failed => CampaignStatus::Failed,
-                };
-            }
-        }
     }
 }

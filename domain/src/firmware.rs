@@ -81,6 +81,27 @@ pub struct FirmwareMetadata {
     pub tags: BTreeMap<String, String>,
 }
 
+impl FirmwareMetadata {
+    /// What devices need to know of the firmware, whatever its status.
+    pub fn snapshot(&self, firmware_id: FirmwareId, bytes: &FirmwareBytes) -> FirmwareSnapshot {
+        FirmwareSnapshot {
+            firmware_id,
+            device_model: self.device_model.clone(),
+            component: self.component.clone(),
+            version: self.version.clone(),
+            reported_version: self.reported_version.clone(),
+            size: bytes.size,
+            sha256: bytes.sha256,
+            hardware_versions: self.hardware_versions.clone(),
+            min_hardware_version: self.min_hardware_version.clone(),
+            max_hardware_version: self.max_hardware_version.clone(),
+            requires_version: self.requires_version.clone(),
+            requires_reboot: self.requires_reboot,
+            rollback_allowed: self.rollback_allowed,
+        }
+    }
+}
+
 /// Size and digests of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirmwareBytes {
@@ -201,7 +222,7 @@ impl Firmware {
     pub fn snapshot_for_new_work(&self, id: FirmwareId) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
             (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => {
-                Ok(FirmwareSnapshot::of(id, metadata, bytes))
+                Ok(metadata.snapshot(id, bytes))
             }
             (FirmwareStatus::Withdrawn, _) => Err(Rejection::FirmwareWithdrawn),
             (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),

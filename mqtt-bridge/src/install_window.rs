@@ -21,9 +21,9 @@ pub enum InstallWindow {
     Always,
     /// It has to ask.
     Ask,
-    /// It may begin within so many seconds from its question on.
+    /// It may begin within this number of seconds after its question.
     Open { seconds: u32 },
-    /// It may not begin. The window opens after so many seconds.
+    /// It may not begin. The window opens in this number of seconds.
     Closed { opens_in_s: u32 },
 }
 

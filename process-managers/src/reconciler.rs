@@ -77,7 +77,7 @@ impl Progress {
     }
 }
 
-/// Pause after a run that took so long, before the next one may look.
+/// Pause after a run of this length, before the next one may look.
 fn gap_after(run: Duration) -> Duration {
     run.clamp(LOOK_GAP, LOOK_GAP_MAX)
 }

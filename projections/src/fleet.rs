@@ -6,6 +6,7 @@
 pub mod campaigns;
 pub mod deadlines;
 mod device_now;
+mod device_queries;
 mod device_row;
 pub mod devices;
 pub mod firmware;
@@ -16,6 +17,7 @@ pub mod preconditions;
 pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
+pub mod selection;
 mod sweep;
 mod timed_update;
 pub mod updates;

@@ -8,6 +8,9 @@ use sqlx::PgConnection;
 use crate::db::DbError;
 use crate::decode::Decoded;
 
+/// Rows that a sweep changes in one transaction.
+pub(crate) const SWEEP_PAGE_ROWS: i64 = 2_000;
+
 /// Where a sweep goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SweepPlace {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 use waybill::simulate::{Behaviour, DeviceSpec};
 
-use crate::world::{World, devices};
+use crate::world::{ManualDevice, World, devices};
 
 /// The refusal of a rollback: its status, code and reason.
 async fn refused(api: &ApiClient, device: &str, order: Value) -> (u16, String, Value) {
@@ -159,6 +159,19 @@ async fn a_closed_gate_takes_the_fleet_back_by_itself() {
     fleet.stop().await;
 }
 
+/// Devices that the test plays, online with 1.0.0.
+async fn four_by_hand(world: &World, api: &ApiClient) -> Vec<ManualDevice> {
+    world.register(api, &devices(4)).await;
+    let mut fleet = Vec::new();
+    for n in 0..4 {
+        let device = world.manual_device(&format!("d-{n}")).await;
+        device.boots("b1", "1.0.0").await;
+        fleet.push(device);
+    }
+    world.online(api, 4).await;
+    fleet
+}
+
 fn is_update(ordinal: u64) -> impl Fn(&Value) -> bool {
     move |command| command["command"] == "ota_update" && command["ordinal"] == ordinal
 }
@@ -169,14 +182,7 @@ async fn devices_that_are_away_at_work_or_between_attempts_go_back_across_a_kill
     let api = world.operator().await;
     world.firmware(&api, "1.0.0").await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    world.register(&api, &devices(4)).await;
-    let mut fleet = Vec::new();
-    for n in 0..4 {
-        let device = world.manual_device(&format!("d-{n}")).await;
-        device.boots("b1", "1.0.0").await;
-        fleet.push(device);
-    }
-    world.online(&api, 4).await;
+    let fleet = four_by_hand(&world, &api).await;
     let wanted = json!({"waves": [{"percentage": 100}], "gate_min_settled": 100, "max_retries": 10});
     let id = world.campaign(&api, &firmware, wanted).await;
     for device in &fleet {
@@ -242,14 +248,7 @@ async fn a_rollback_that_fails_on_half_of_the_devices_stops() {
     let api = world.operator().await;
     world.firmware(&api, "1.0.0").await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    world.register(&api, &devices(4)).await;
-    let mut fleet = Vec::new();
-    for n in 0..4 {
-        let device = world.manual_device(&format!("d-{n}")).await;
-        device.boots("b1", "1.0.0").await;
-        fleet.push(device);
-    }
-    world.online(&api, 4).await;
+    let fleet = four_by_hand(&world, &api).await;
     let wanted = json!({"waves": [{"percentage": 100}], "gate_min_settled": 2});
     let id = world.campaign(&api, &firmware, wanted).await;
     for device in &fleet {

@@ -10,7 +10,7 @@ use crate::world::{MODEL, World, devices};
 
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
-/// A daily window of an hour that opens after so many minutes.
+/// A daily window of an hour that opens in this number of minutes.
 fn opens_in(minutes: i64) -> Value {
     let start = (runtime::clock::now() + TimeDelta::minutes(minutes)).format("%H:%M").to_string();
     json!([{"days": DAYS, "start": start, "duration_minutes": 60}])

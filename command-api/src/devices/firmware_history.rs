@@ -11,6 +11,7 @@ use projections::history::HistoryRow;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::reading::find;
 use crate::auth::Viewer;
 use crate::http::path::DevicePath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
@@ -74,22 +75,13 @@ pub(crate) async fn firmware_history(
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
+    let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let after = match paging.keys::<2>()? {
         Some([position, index]) => Some((Paging::number(position)?, Paging::number(index)?)),
         None => None,
     };
     let id = path.device_id.as_str();
-    let mut tx = loop {
-        let mut tx = app.db.read(&caller.tenant).await?;
-        match projections::devices::get(&mut tx, &caller.tenant, id).await? {
-            Some(_) => break tx,
-            None => {
-                drop(tx);
-                reading.look_again("no such device", |_| true).await?;
-            }
-        }
-    };
+    let (mut tx, _) = find(&app, &caller, reading, id).await?;
     let page = projections::history::list(&mut tx, id, after, paging.limit, paging.count).await?;
     let incarnation_ms = app.incarnation_ms().await?;
     Ok(Json(paging.list(page, |row| FirmwareHistoryItem::of(row, incarnation_ms))))

@@ -9,6 +9,7 @@ use event_store::At;
 use projections::FLEET;
 
 use super::model::DeviceBody;
+use super::reading::{UNKNOWN, find};
 use crate::auth::Viewer;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::DevicePath;
@@ -18,7 +19,7 @@ use crate::http::{Filters, MinPosition, Path, PositionParams, Problem, ReadOfOne
 use crate::state::App;
 
 const BEGINNING: Beginning =
-    Beginning { unknown: "no such device", only_at: "the device was registered only at", fact: "registered_at" };
+    Beginning { unknown: UNKNOWN, only_at: "the device was registered only at", fact: "registered_at" };
 
 /// Get a device
 ///
@@ -50,16 +51,7 @@ pub(crate) async fn get_device(
         })
         .await;
     }
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
-    let view = loop {
-        let mut tx = app.db.read(&caller.tenant).await?;
-        match projections::devices::get(&mut tx, &caller.tenant, id.as_str()).await? {
-            Some(view) => break view,
-            None => {
-                drop(tx);
-                reading.look_again(BEGINNING.unknown, |_| true).await?;
-            }
-        }
-    };
+    let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
+    let (_, view) = find(&app, &caller, reading, id.as_str()).await?;
     Ok(Found { version: view.row.version, resource: DeviceBody::from(view) }.into_response())
 }

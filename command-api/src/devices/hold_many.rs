@@ -12,7 +12,7 @@ use domain::device::{Device, DeviceCommand};
 use domain::{DeviceId, GroupId, Key};
 use futures::StreamExt;
 use projections::devices::DeviceFilter;
-use projections::{FLEET, groups};
+use projections::{FLEET, groups, selection};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -235,7 +235,7 @@ async fn select(app: &App, caller: &Caller, selection: Selection) -> Result<Sele
         let row = groups::get(&mut tx, &group).await?;
         filter.group = Some(row.ok_or_else(|| Problem::invalid("group", "there is no such group"))?);
     }
-    let (page, at) = groups::device_ids(&mut tx, &filter, after.as_ref(), DEVICES_MAX).await?;
+    let (page, at) = selection::device_ids(&mut tx, &filter, after.as_ref(), DEVICES_MAX).await?;
     let next_after = page.next.and_then(|key| key.into_iter().next());
     Ok(Selected { ids: page.items.iter().map(ToString::to_string).collect(), next_after, at: Some(at) })
 }

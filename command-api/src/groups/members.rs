@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use projections::FLEET;
-use projections::groups::MemberOfGroup;
+use projections::selection::MemberOfGroup;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,6 +55,6 @@ pub(crate) async fn group_members(
     let after = paging.keys::<1>()?.map(|[id]| id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let (mut tx, group) = get::row(&app, &caller, &path.group_id).await?;
-    let page = projections::groups::list_members(&mut tx, &group, after, paging.limit, paging.count).await?;
+    let page = projections::selection::members(&mut tx, &group, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, GroupMember::from)))
 }

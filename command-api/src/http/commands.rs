@@ -148,7 +148,7 @@ impl Envelope {
         Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
     }
 
-    /// The envelope of the command on one of several resources, which may be selected anew when the request is repeated.
+    /// The envelope of the command on one of several resources, which may be selected again when the request is repeated.
     #[must_use]
     pub(crate) fn item_named(&self, name: &str) -> Self {
         let key = self.key.as_ref().map(|key| format!("{key}#{name}"));

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, Viewer};
+use crate::devices::find;
 use crate::http::path::DevicePath;
 use crate::http::{FilterSet, Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::legacy_status::{StatusNames, status_names};
@@ -140,16 +141,9 @@ pub(crate) async fn list_device_rollbacks(
     paging: Paging,
 ) -> Result<Json<List<RollbackBody>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
-    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
+    let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let id = path.device_id.as_str();
-    loop {
-        let mut tx = app.db.read(&caller.tenant).await?;
-        if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_some() {
-            break;
-        }
-        drop(tx);
-        reading.look_again("no such device", |_| true).await?;
-    }
+    drop(find(&app, &caller, reading, id).await?);
     let filter = RollbackFilter { device_id: Some(id.to_owned()), ..RollbackFilter::default() };
     page(&app, &caller, &filter, &paging).await.map(Json)
 }

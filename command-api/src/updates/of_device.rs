@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::list::page;
 use super::model::UpdateBody;
 use crate::auth::Viewer;
+use crate::devices::find;
 use crate::http::path::DevicePath;
 use crate::http::{
     Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem, ReadOfOne,
@@ -36,16 +37,8 @@ pub(crate) async fn list_device_updates(
 ) -> Result<Json<List<UpdateBody>>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
-    let mut reading = ReadOfOne::waited(&app, &[FLEET], &key);
     let id = path.device_id.as_str();
-    loop {
-        let mut tx = app.db.read(&caller.tenant).await?;
-        if projections::devices::get(&mut tx, &caller.tenant, id).await?.is_some() {
-            break;
-        }
-        drop(tx);
-        reading.look_again("no such device", |_| true).await?;
-    }
+    drop(find(&app, &caller, ReadOfOne::waited(&app, &[FLEET], &key), id).await?);
     let filter = UpdateFilter { device_id: Some(id.to_owned()), ..UpdateFilter::default() };
     page(&app, &caller, &filter, &paging).await.map(Json)
 }
@@ -76,17 +69,9 @@ pub(crate) async fn ota_status(
 ) -> Result<Json<OtaStatus>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
-    let mut reading = ReadOfOne::waited(&app, &[FLEET], &key);
-    let (mut tx, device) = loop {
-        let mut tx = app.db.read(&caller.tenant).await?;
-        match projections::devices::get(&mut tx, &caller.tenant, path.device_id.as_str()).await? {
-            Some(view) => break (tx, view.row),
-            None => {
-                drop(tx);
-                reading.look_again("no such device", |_| true).await?;
-            }
-        }
-    };
+    let reading = ReadOfOne::waited(&app, &[FLEET], &key);
+    let (mut tx, view) = find(&app, &caller, reading, path.device_id.as_str()).await?;
+    let device = view.row;
     let (device_id, ordinal) = (Some(device.device_id.clone()), device.live_ordinal);
     let filter = UpdateFilter { device_id, ordinal, ..UpdateFilter::default() };
     let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;

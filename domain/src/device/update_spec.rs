@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::firmware::{FirmwareBytes, FirmwareMetadata};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
@@ -46,25 +45,6 @@ fn is_yes(value: &bool) -> bool {
 }
 
 impl FirmwareSnapshot {
-    /// Of a firmware's metadata and bytes, whatever its status.
-    pub fn of(firmware_id: FirmwareId, metadata: &FirmwareMetadata, bytes: &FirmwareBytes) -> Self {
-        Self {
-            firmware_id,
-            device_model: metadata.device_model.clone(),
-            component: metadata.component.clone(),
-            version: metadata.version.clone(),
-            reported_version: metadata.reported_version.clone(),
-            size: bytes.size,
-            sha256: bytes.sha256,
-            hardware_versions: metadata.hardware_versions.clone(),
-            min_hardware_version: metadata.min_hardware_version.clone(),
-            max_hardware_version: metadata.max_hardware_version.clone(),
-            requires_version: metadata.requires_version.clone(),
-            requires_reboot: metadata.requires_reboot,
-            rollback_allowed: metadata.rollback_allowed,
-        }
-    }
-
     /// What a device reports when it runs this firmware.
     pub fn expected(&self) -> TargetVersion<'_> {
         TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }

@@ -1,6 +1,6 @@
 //! Read model `groups`: groups of devices, and the members of static ones.
 
-pub(crate) mod members;
+mod members;
 pub(crate) mod targets;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +11,6 @@ use domain::{CampaignId, GroupId, Sealed};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
-
-pub use members::{MemberOfGroup, device_ids, list as list_members};
 
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
-use crate::fleet::sweep::PAGE_ROWS;
+use crate::read_model::SWEEP_PAGE_ROWS;
 
 /// Whether the campaign of an update is paused: for conditions over `updates t`.
 pub(crate) const PAUSED: &str =
@@ -63,7 +63,7 @@ pub(crate) async fn move_clocks(
            SELECT u.device_id, u.ordinal, p.paused_at
            FROM updates u JOIN update_pauses p ON p.tenant = u.tenant AND p.campaign_id = u.campaign_id
            WHERE u.tenant = $1 AND u.campaign_id = $2 AND u.open AND u.phase IN ('queued', 'waiting') AND u.device_id > $4
-           ORDER BY u.device_id FETCH FIRST {PAGE_ROWS} ROWS WITH TIES),
+           ORDER BY u.device_id FETCH FIRST {SWEEP_PAGE_ROWS} ROWS WITH TIES),
          moved AS (
            UPDATE updates t
            SET wait_until = t.wait_until + ($3 - greatest(p.paused_at, t.phase_since)),

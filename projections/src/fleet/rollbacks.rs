@@ -79,7 +79,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[Decoded]) -> R
     let campaigns = Rows::<CampaignRow>::load(connection, campaigns.into_iter().collect()).await?;
     for row in rows.all_mut() {
         let begun = row.campaign_key().and_then(|key| campaigns.get(&key)?.rollback.clone());
-        // A campaign's rollback was wanted by whoever began it, not by the manager that grants its slots.
+        // The rollback of a campaign was requested by the actor who began it. The process manager only grants the slots.
         if let Some(CampaignRollback { automatic, requested_by, reason, .. }) = begun {
             (row.automatic, row.requested_by, row.reason) = (automatic, requested_by, reason);
         }
@@ -205,7 +205,7 @@ impl Library {
     pub(crate) fn snapshot(&self, version: &str) -> Option<FirmwareSnapshot> {
         let row = self.run_by(version)?;
         let id = row.firmware_id.parse().map(FirmwareId).ok()?;
-        Some(FirmwareSnapshot::of(id, &row.metadata, &row.bytes))
+        Some(row.metadata.snapshot(id, &row.bytes))
     }
 
     /// Whether a device that runs this version may go back. A firmware that isn't known forbids nothing.

@@ -5,6 +5,7 @@
 
 mod apply;
 mod campaign_events;
+mod devices_to_tell;
 mod evidence;
 mod fold;
 mod going_back;
@@ -28,15 +29,13 @@ mod wave_counts;
 
 use sqlx::PgConnection;
 
+pub use devices_to_tell::{TakenBack, Unseen, cancellable, granted_unseen, has_uncancelled, withdrawable};
 pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub(crate) use planning::snapshot_position;
 pub use planning::{plan_candidates, preview_candidates};
-pub use policy_view::{
-    TakenBack, Unseen, View, WorkRow, at_work, cancellable, granted_unseen, has_uncancelled, progress, ready, rollback,
-    view, view_in, withdrawable,
-};
+pub use policy_view::{View, WorkRow, at_work, progress, ready, rollback, view, view_in};
 pub use rollback_view::{Return, returning};
 pub use rows::{CampaignRollback, CampaignRow, ProgressRow};
 pub use totals::{Totals, totals, totals_of};

@@ -12,9 +12,6 @@ use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::read_model::SweepPlace;
 
-/// Rows changed in one transaction.
-pub(crate) const PAGE_ROWS: i64 = 2_000;
-
 enum Step<'a> {
     Clocks,
     Members(MemberSweep<'a>),

@@ -104,7 +104,7 @@ fn install_schema() -> Value {
     );
     schema["properties"]["opens_in_s"] = seconds(
         1,
-        "In answers with `install_within_s` 0: the maintenance window opens after so many seconds; answer `deferred`.",
+        "In answers with `install_within_s` 0: seconds until the maintenance window opens; answer `deferred`.",
     );
     schema
 }

@@ -9,8 +9,8 @@ use super::predicates::{NOT_BEGUN_AGAIN, PLANNED, retried};
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use crate::db::DbError;
 use crate::fleet::device_row::DeviceRow;
-use crate::fleet::sweep::PAGE_ROWS;
 use crate::fleet::updates::UpdateRow;
+use crate::read_model::SWEEP_PAGE_ROWS;
 use crate::row::Row as _;
 use crate::table::Rows;
 
@@ -86,7 +86,7 @@ async fn page(
     let sql = format!(
         "SELECT {columns} FROM rollout_members m
          WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3 AND m.device_id > $4 AND {condition}
-         ORDER BY m.device_id LIMIT {PAGE_ROWS}"
+         ORDER BY m.device_id LIMIT {SWEEP_PAGE_ROWS}"
     );
     let query = sqlx::query(&sql).bind(&campaign.tenant).bind(&campaign.campaign_id).bind(&campaign.plan).bind(after);
     query.fetch_all(&mut *connection).await?.iter().map(MemberRow::read).collect()

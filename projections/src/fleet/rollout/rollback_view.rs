@@ -13,7 +13,6 @@ use domain::rollout::{Counts, RollbackView};
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 
-use super::policy_view::campaign_row;
 use super::rows::{CampaignRow, ProgressRow};
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
@@ -181,7 +180,7 @@ pub async fn returning(
     limit: usize,
 ) -> Result<Vec<Return>, DbError> {
     let mut tx = db.read_all().await?;
-    let Some(row) = campaign_row(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
+    let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
     match Rollback::of(&mut tx, &row).await? {
         Some(rollback) => rollback.ready(&mut tx, now, limit).await,
         None => Ok(vec![]),
@@ -194,7 +193,7 @@ pub(super) async fn library_of(
     tenant: &TenantId,
     campaign: &CampaignId,
 ) -> Result<Option<Library>, DbError> {
-    let Some(row) = campaign_row(tx, tenant, campaign).await? else { return Ok(None) };
+    let Some(row) = CampaignRow::find(tx, tenant, campaign).await? else { return Ok(None) };
     let Some(firmware) = &row.firmware else { return Ok(None) };
     Library::read(tx, &row.tenant, &firmware.device_model, &firmware.component).await.map(Some)
 }

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::CampaignId;
 use domain::campaign::{CampaignSpec, CampaignStatus};
 use domain::device::{Exclusion, FirmwareSnapshot, Outcome, UpdateKind, goes_first};
+use domain::ledger::SlotGrant;
 use domain::plan::PlanEntry;
 use domain::rollout::Counts;
+use domain::{CampaignId, TenantId};
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::row::row;
+use crate::db::{DbError, ReadTx};
+use crate::row::{Row as _, parse, row};
 
 /// A campaign as the policy needs it.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,6 +134,28 @@ pub struct CampaignRollback {
     /// Failed rollbacks, and all that had ended, when an operator accepted the failures.
     pub accepted_failed: u32,
     pub accepted_settled: u32,
+}
+
+impl CampaignRow {
+    pub(super) async fn find(
+        tx: &mut ReadTx,
+        tenant: &TenantId,
+        campaign: &CampaignId,
+    ) -> Result<Option<Self>, DbError> {
+        let columns = Self::columns_of("t");
+        let sql = format!("SELECT {columns} FROM rollout_campaigns t WHERE tenant = $1 AND campaign_id = $2");
+        let row = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_optional(&mut *tx.0).await?;
+        row.as_ref().map(Self::read).transpose()
+    }
+}
+
+/// The slot of a row with the columns `device_id`, `wave` and `rank`.
+pub(super) fn slot_of(row: &PgRow) -> Result<SlotGrant, DbError> {
+    Ok(SlotGrant {
+        device: parse(row.try_get("device_id")?)?,
+        wave: row.try_get::<i64, _>("wave")? as u16,
+        rank: row.try_get::<i64, _>("rank")? as u32,
+    })
 }
 
 /// Counts of one wave.
