@@ -48,6 +48,7 @@ pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};
+pub use queue::OVERTAKEN;
 pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness, idle_in};
 pub use update::Update;
 pub use update_spec::{

@@ -301,7 +301,7 @@ impl RolloutView {
     pub fn next_grant_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let waits = match (self.status, &self.rollback) {
             (CampaignStatus::Running, _) => self.grantable_but_for_rate() > 0,
-            (CampaignStatus::RollingBack, Some(rollback)) => self.rollbacks_but_for_rate(rollback) > 0,
+            (CampaignStatus::RollingBack, Some(rollback)) => self.rollbacks_within_slots(rollback) > 0,
             _ => false,
         };
         self.spec.next_paced(self.paced_until).filter(|next| waits && *next > now)

@@ -105,7 +105,9 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     let status = view.rollout.status;
     if (status == CampaignStatus::Running && view.rollout.opening(now).is_open())
         || status == CampaignStatus::RollingBack
-        || (matches!(status, CampaignStatus::Running | CampaignStatus::Paused) && view.rollout.is_over(now))
+        || (matches!(status, CampaignStatus::Running | CampaignStatus::Paused)
+            && view.rollout.is_over(now)
+            && view.rollout.rollback.is_none())
     {
         slots::carry_again(context, row, &view).await?;
     }
@@ -163,7 +165,11 @@ async fn carry_out(
             let what = taken_back(view);
             let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
-            let before_round = (what == TakenBack::AllButRollbacks).then_some(view.retry_round);
+            // Named, so that a command under way can't hit an update of a later round.
+            let before_round = Some(match what {
+                TakenBack::AllButRollbacks => view.update_round.saturating_add(1),
+                TakenBack::Everything => view.retry_round.saturating_add(1),
+            });
             let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
             tell(context, row, &campaign, devices, command).await?;
             slots::take_back(context, row, view, &campaign, what).await?;

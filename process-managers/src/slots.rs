@@ -106,7 +106,9 @@ async fn newest_view(
 
 /// Sends again the grants that devices haven't answered.
 pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), ReconcileError> {
-    let unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+    let mut unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+    // Grants of updates from before a rollback are taken back.
+    unseen.retain(|unseen| unseen.back_to.is_some() == view.rollout.rollback.is_some());
     if unseen.is_empty() {
         return Ok(());
     }
@@ -124,8 +126,8 @@ async fn carry(
     let records = grant_records(context, row, grants.iter().map(|unseen| unseen.number)).await?;
     let commands = grants.into_iter().map(|unseen| {
         let request = Box::new(request_for(context, view, &unseen));
+        let grant = device_grant(row, view, &unseen);
         let Unseen { slot, number, .. } = unseen;
-        let grant = device_grant(row, view, &slot, number);
         let command = DeviceCommand::GrantSlot { request, grant };
         let id = CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
         let cause = records.get(&number).map_or(Cause::Thread, |record| Cause::Record(*record));
@@ -181,8 +183,8 @@ pub(crate) async fn take_back(
     let count = unseen.len();
     let commands = unseen.into_iter().map(|unseen| {
         let request = Box::new(request_for(context, view, &unseen));
+        let grant = device_grant(row, view, &unseen);
         let Unseen { slot, number, .. } = unseen;
-        let grant = device_grant(row, view, &slot, number);
         let command = DeviceCommand::CancelGranted { request, grant };
         let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
         let request = Request {
@@ -223,16 +225,24 @@ async fn as_seen(
     Ok(as_seen.then_some(campaign))
 }
 
-fn device_grant(row: &WorkRow, view: &View, slot: &SlotGrant, number: u64) -> Grant {
-    let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
-    let waits_from =
-        usize::from(slot.wave).checked_sub(1).and_then(|index| view.waits_from.get(index).copied().flatten());
-    // A rollback has a time of its own: it may begin after the campaign's end.
-    let wait_until = match &view.rollout.rollback {
-        Some(rollback) => wait_until(&view.rollout.spec, Some(rollback.since), None),
-        None => wait_until(&view.rollout.spec, waits_from, view.rollout.ends_at),
+/// The grant of an update, or of a rollback: that is a later round, with a waiting clock that runs from the grant and not from its wave, also
+/// after the campaign's end.
+fn device_grant(row: &WorkRow, view: &View, unseen: &Unseen) -> Grant {
+    let Unseen { slot, number, back_to } = unseen;
+    let spec = &view.rollout.spec;
+    let (round, wait_until) = match back_to {
+        Some(_) => (view.retry_round, clock::now() + TimeDelta::minutes(spec.wait_for_device_minutes.into())),
+        None => {
+            let waits_from =
+                usize::from(slot.wave).checked_sub(1).and_then(|index| view.waits_from.get(index).copied().flatten());
+            (view.update_round, wait_until(spec, waits_from, view.rollout.ends_at))
+        }
     };
-    Grant { campaign, number, wait_until }
+    Grant {
+        campaign: CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round },
+        number: *number,
+        wait_until,
+    }
 }
 
 /// The waiting clock runs from the opening of the wave, after its jitter, and never after the campaign's end.

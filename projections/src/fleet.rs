@@ -10,6 +10,7 @@ mod device_queries;
 mod device_row;
 pub mod devices;
 pub mod firmware;
+pub mod firmware_catalog;
 pub mod groups;
 pub mod history;
 mod pauses;
@@ -53,7 +54,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        3
+        4
     }
 
     fn tables(&self) -> Vec<&'static str> {

@@ -4,9 +4,11 @@ use axum::extract::State;
 use domain::device::{Device, DeviceCommand, FirmwareSnapshot, UpdateKind, UpdateRequest};
 use domain::rollback::{self, Obstacle};
 use domain::values::{FIRMWARE_COMPONENT, Priority, is_component};
+use domain::version::is_same;
 use domain::{FirmwareId, Key, Rejection};
 use projections::FLEET;
-use projections::rollbacks::{Library, changes};
+use projections::firmware_catalog::{FirmwareCatalog, FormerFirmware};
+use projections::rollbacks::changes;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -44,8 +46,8 @@ fn firmware() -> String {
 ///
 /// An update of kind `rollback`, ahead of all other updates that wait for the device. Without `to_version` the device goes back to what it
 /// ran before, by its firmware history. 409 `rollback_impossible` with a `reason`: `no_previous_version`, `never_ran`, `firmware_unknown`
-/// (the old firmware was never uploaded, or is deleted), `firmware_withdrawn`, or `not_allowed` (the firmware that runs has
-/// `rollback_allowed: false`). Needs role operator.
+/// (the old firmware was never uploaded, or is deleted), `firmware_withdrawn`, `update_under_way` (cancel it first), or `not_allowed` (the
+/// firmware that runs has `rollback_allowed: false`). Needs role operator.
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "rollbacks", request_body = RollbackOrder,
     params(DevicePath, CommandHeaders),
@@ -88,10 +90,15 @@ async fn target(
     order: &RollbackOrder,
 ) -> Result<FirmwareId, Problem> {
     let component = &order.component;
+    if let Some(live) = device.live().filter(|live| live.spec.firmware.component == *component) {
+        let ordinal = live.ordinal;
+        let detail = format!("update {ordinal} of the {component} has begun: cancel it, or wait for its end");
+        return Err(refused(Obstacle::UpdateUnderWay, detail));
+    }
     let model = device.profile.device_model.as_deref().unwrap_or_default();
     let mut tx = app.db.read(&caller.tenant).await?;
-    let ran = changes(&mut tx, id, component).await?;
-    let library = Library::read(&mut tx, caller.tenant.as_str(), model, component).await?;
+    let ran = changes(&mut tx, &caller.tenant, id, component).await?;
+    let catalog = FirmwareCatalog::read(&mut tx, caller.tenant.as_str(), model, component).await?;
     drop(tx);
     let running = device.versions.get(component).map(String::as_str);
     let version = match (&order.to_version, running) {
@@ -108,17 +115,26 @@ async fn target(
             return Err(refused(Obstacle::NoPreviousVersion, detail));
         }
     };
-    if let Some(running) = running.filter(|running| !library.may_be_left(running)) {
+    if let Some(running) = running.filter(|running| !catalog.may_be_left(running)) {
         let detail = format!("{component} {running} doesn't allow a rollback (rollback_allowed is false)");
         return Err(refused(Obstacle::NotAllowed, detail));
     }
-    library.target(version).map_err(|obstacle| {
+    let confirmed = confirmed_before(device, component, version);
+    let former = FormerFirmware { version, firmware_id: confirmed.as_deref() };
+    catalog.target(former).map_err(|obstacle| {
         let detail = match obstacle {
             Obstacle::FirmwareWithdrawn => format!("{component} {version} for model {model} is withdrawn"),
             _ => format!("there is no firmware {component} {version} for model {model}: upload it first"),
         };
         refused(obstacle, detail)
     })
+}
+
+/// The firmware of a version, if the device was confirmed to run it before its present update.
+fn confirmed_before(device: &Device, component: &str, version: &str) -> Option<String> {
+    let update = device.update(device.confirmed.get(component)?.update.ordinal)?;
+    let from = update.spec.from_version.as_deref().filter(|from| is_same(from, version));
+    from.and(update.spec.from_firmware_id).map(|id| id.to_string())
 }
 
 fn refused(obstacle: Obstacle, detail: String) -> Problem {

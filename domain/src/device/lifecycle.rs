@@ -46,7 +46,7 @@ impl Device {
         let known = self.campaigns.get(&grant.campaign.id);
         match self.of_campaign(grant.campaign.id) {
             _ if known.is_some_and(|known| self.may_retry(*known, grant.campaign.round)) => {
-                decision.queue_granted(&after(known, request), grant)?;
+                decision.queue_granted(&self.after(known, request), grant)?;
             }
             Some(update) if grant.number <= update.grant => {}
             Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
@@ -83,9 +83,10 @@ impl Device {
     ) -> Result<Vec<DeviceEvent>, Rejection> {
         let known = self.campaigns.get(&grant.campaign.id);
         if known.is_some_and(|known| !self.may_retry(*known, grant.campaign.round)) {
-            return Ok(self.cancel_for_campaign(now, grant.campaign.id, None));
+            let before_round = Some(grant.campaign.round.saturating_add(1));
+            return Ok(self.cancel_for_campaign(now, grant.campaign.id, before_round));
         }
-        let request = &after(known, request);
+        let request = &self.after(known, request);
         if self.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
@@ -165,6 +166,22 @@ impl Device {
         decision.finish_and_begin_next()
     }
 
+    /// A campaign's request for another update of the device: a retry of the former one, or its rollback.
+    fn after(&self, known: Option<&CampaignUpdate>, request: &UpdateRequest) -> UpdateRequest {
+        let former = known.map(|known| known.ordinal);
+        match request.kind {
+            UpdateKind::Rollback => {
+                // A rollback that ended without success is no update that could be undone.
+                let former_rollback = former
+                    .and_then(|ordinal| self.updates.get(&ordinal))
+                    .filter(|update| update.spec.kind == UpdateKind::Rollback);
+                let rolls_back = former_rollback.map_or(former, |update| update.spec.rolls_back);
+                UpdateRequest { rolls_back, ..request.clone() }
+            }
+            UpdateKind::Update | UpdateKind::Activate => UpdateRequest { retry_of: former, ..request.clone() },
+        }
+    }
+
     fn of_campaign(&self, campaign: CampaignId) -> Option<&Update> {
         self.updates.get(&self.campaigns.get(&campaign)?.ordinal)
     }
@@ -184,15 +201,6 @@ impl Device {
                     && update.spec.kind == request.kind
             })
             .map(|update| update.ordinal)
-    }
-}
-
-/// A campaign's request for another update of a device: a retry of the former one, or its rollback.
-fn after(known: Option<&CampaignUpdate>, request: &UpdateRequest) -> UpdateRequest {
-    let former = known.map(|known| known.ordinal);
-    match request.kind {
-        UpdateKind::Rollback => UpdateRequest { rolls_back: former, ..request.clone() },
-        UpdateKind::Update | UpdateKind::Activate => UpdateRequest { retry_of: former, ..request.clone() },
     }
 }
 

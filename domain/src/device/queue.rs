@@ -18,7 +18,7 @@ use crate::rejection::Rejection;
 /// Reason of an update that ended because its firmware was withdrawn: superseded if it waited, cancelled if it had begun.
 const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
 /// Reason of an update that was superseded because another one was dispatched first. It continues under a new ordinal.
-const OVERTAKEN: &str = "overtaken";
+pub const OVERTAKEN: &str = "overtaken";
 
 impl Device {
     /// What on the device keeps a waiting update from beginning.

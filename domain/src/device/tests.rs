@@ -11,6 +11,7 @@ mod readiness;
 mod registration;
 mod reports;
 mod restarts;
+mod rollbacks;
 mod slots;
 mod threads;
 mod versions;

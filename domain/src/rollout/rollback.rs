@@ -12,22 +12,25 @@ use crate::rollback::Obstacle;
 /// Share of failed rollbacks, in percent, at which a rollback pauses.
 pub const ROLLBACK_FAILED_MAX_PERCENT: u8 = 50;
 
-/// The devices of a campaign that is rolled back, after a prefix of the log.
+/// The devices of a campaign that is rolled back, after a prefix of the log. All counts are of the present round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RollbackView {
+    /// When it began, plus the time spent paused.
     pub since: DateTime<Utc>,
     /// Devices that could be granted a slot now.
     pub ready: u32,
     /// Devices that have yet to go back and can, ready or not.
     pub waiting: u32,
-    /// Devices whose rollback is under way.
+    /// Devices whose rollback is under way, or waits for its device.
     pub under_way: u32,
     pub rolled_back: u32,
     pub failed: u32,
+    /// Devices whose rollback expired or was cancelled.
+    pub given_up: u32,
     pub impossible: BTreeMap<Obstacle, u32>,
-    /// `failed`, and `rolled_back` with it, when an operator accepted the failures.
+    /// The part of `rolled_back` and of `failed` from before an operator accepted the failures.
+    pub accepted_rolled_back: u32,
     pub accepted_failed: u32,
-    pub accepted_settled: u32,
     /// Some of those that failed.
     pub failed_devices: Vec<DeviceId>,
 }
@@ -37,10 +40,11 @@ pub(super) fn decide(view: &RolloutView, rollback: &RollbackView, now: DateTime<
         return vec![closed];
     }
     let mut steps = vec![RolloutStep::CancelUpdates];
-    let devices_max = view.spec.paced(view.paced_until, now).min(view.rollbacks_but_for_rate(rollback));
+    let devices_max = view.spec.paced(view.paced_until, now).min(view.rollbacks_within_slots(rollback));
+    let none_left = rollback.waiting == 0 || (rollback.ready == 0 && view.has_waited(rollback, now));
     if devices_max > 0 {
         steps.push(RolloutStep::Grant { devices_max });
-    } else if view.is_at_rest() && rollback.under_way == 0 && (rollback.waiting == 0 || view.waited(rollback, now)) {
+    } else if view.is_at_rest() && rollback.under_way == 0 && none_left {
         steps.push(RolloutStep::FinishRollback { evidence: rollback.evidence(view.position) });
     }
     steps
@@ -53,7 +57,7 @@ impl RollbackView {
             position,
             rolled_back: self.rolled_back,
             failed: self.failed,
-            unreached: self.waiting,
+            unreached: self.waiting + self.given_up,
             impossible: impossible.collect(),
         }
     }
@@ -63,7 +67,8 @@ impl RolloutView {
     /// Too many rollbacks have failed: it isn't better there than here.
     fn rollback_gate(&self, rollback: &RollbackView) -> Option<RolloutStep> {
         let failed = rollback.failed.saturating_sub(rollback.accepted_failed);
-        let settled = (rollback.rolled_back + rollback.failed).saturating_sub(rollback.accepted_settled);
+        let rolled_back = rollback.rolled_back.saturating_sub(rollback.accepted_rolled_back);
+        let settled = rolled_back + failed;
         let all = settled + rollback.under_way + rollback.waiting;
         let least = self.spec.gate_min_settled.min(all).max(1);
         let is_failing = settled >= least
@@ -74,7 +79,7 @@ impl RolloutView {
             enrolled: all,
             reached: settled + rollback.under_way,
             settled,
-            confirmed: settled - failed.min(settled),
+            confirmed: rolled_back,
             failed,
             devices: rollback.failed_devices.clone(),
         };
@@ -86,12 +91,13 @@ impl RolloutView {
         })
     }
 
-    pub(super) fn rollbacks_but_for_rate(&self, rollback: &RollbackView) -> u32 {
+    /// Rollbacks that may begin, before the rate is looked at.
+    pub(super) fn rollbacks_within_slots(&self, rollback: &RollbackView) -> u32 {
         self.free_slots().min(rollback.ready)
     }
 
     /// Devices that haven't come in the time that the campaign gives a device are no longer waited for.
-    fn waited(&self, rollback: &RollbackView, now: DateTime<Utc>) -> bool {
+    fn has_waited(&self, rollback: &RollbackView, now: DateTime<Utc>) -> bool {
         Self::elapsed_minutes(Some(rollback.since), now, self.spec.wait_for_device_minutes)
     }
 }

@@ -6,6 +6,7 @@ mod gates;
 mod grants;
 mod jitter;
 mod pace;
+mod rollback;
 mod simulation;
 mod view;
 mod waits;

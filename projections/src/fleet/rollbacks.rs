@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use domain::FirmwareId;
-use domain::device::{DeviceEvent as E, FirmwareSnapshot, UpdateKind, UpdateSpec};
-use domain::firmware::FirmwareMetadata;
-use domain::rollback::{Change, Obstacle};
-use domain::version::TargetVersion;
+use domain::TenantId;
+use domain::device::{DeviceEvent as E, OVERTAKEN, UpdateKind, UpdateSpec};
+use domain::rollback::Change;
 use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use super::firmware::FirmwareRow;
 use super::rollout::{CampaignRollback, CampaignRow};
 use super::updates::UpdateRow;
 use crate::db::{DbError, ReadTx};
@@ -21,8 +19,6 @@ use crate::table::{Page, Rows, Select};
 
 /// Changes of what a device ran that a rollback looks at, the latest ones.
 const CHANGES_MAX: i64 = 1_000;
-/// Versions of one model and component among which a rollback looks for the firmware of the version that ran.
-const FIRMWARE_MAX: i64 = 2_000;
 
 /// A rollback as it was requested.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,28 +59,55 @@ impl RollbackRow {
 
 /// Applies records in order, after those of their campaigns.
 pub(crate) async fn apply(connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-    let mut rows = Rows::<RollbackRow>::default();
-    let mut campaigns = BTreeSet::new();
+    let mut rows = Rows::<RollbackRow>::load(connection, batch.iter().flat_map(continued).collect()).await?;
+    let (mut campaigns, mut rounds) = (BTreeSet::new(), Vec::new());
     for record in batch {
         for event in record.device_events() {
             if let E::UpdateQueued { update, spec, .. } = event
                 && spec.kind == UpdateKind::Rollback
             {
                 let row = requested(record, update.ordinal, spec);
-                campaigns.extend(row.campaign_key());
+                let former = former_of(record, spec).and_then(|key| rows.get(&key));
+                let row = match former {
+                    Some(former) => RollbackRow { ordinal: row.ordinal, ..former.clone() },
+                    None => {
+                        campaigns.extend(row.campaign_key());
+                        rounds.extend(spec.campaign.map(|campaign| (campaign.round, row.key())));
+                        row
+                    }
+                };
                 rows.put(row);
             }
         }
     }
     let campaigns = Rows::<CampaignRow>::load(connection, campaigns.into_iter().collect()).await?;
-    for row in rows.all_mut() {
+    for (round, key) in rounds {
+        let Some(row) = rows.get_mut(&key) else { continue };
         let begun = row.campaign_key().and_then(|key| campaigns.get(&key)?.rollback.clone());
         // The rollback of a campaign was requested by the actor who began it. The process manager only grants the slots.
-        if let Some(CampaignRollback { automatic, requested_by, reason, .. }) = begun {
+        if let Some(CampaignRollback { automatic, requested_by, reason, .. }) =
+            begun.filter(|begun| begun.round == round)
+        {
             (row.automatic, row.requested_by, row.reason) = (automatic, requested_by, reason);
         }
     }
     rows.save(connection).await
+}
+
+/// Key of the rollback that a new one continues, because another update was dispatched before it in this record. Its request stays.
+fn former_of(record: &Decoded, spec: &UpdateSpec) -> Option<Vec<String>> {
+    let former = spec.retry_of?;
+    let is_overtaken = |event: &E| matches!(event, E::UpdateSuperseded { update, reason } if update.ordinal == former && reason == OVERTAKEN);
+    let key = || vec![record.tenant(), record.id(), former.to_string()];
+    (spec.kind == UpdateKind::Rollback && record.device_events().iter().any(is_overtaken)).then(key)
+}
+
+fn continued(record: &Decoded) -> Vec<Vec<String>> {
+    let specs = record.device_events().iter().filter_map(|event| match event {
+        E::UpdateQueued { spec, .. } => former_of(record, spec),
+        _ => None,
+    });
+    specs.collect()
 }
 
 fn requested(record: &Decoded, ordinal: u32, spec: &UpdateSpec) -> RollbackRow {
@@ -147,69 +170,28 @@ pub async fn list(
     Ok(Page { items, next, total })
 }
 
-/// What a component of a device ran, the latest change first.
-pub async fn changes(tx: &mut ReadTx, device_id: &str, component: &str) -> Result<Vec<Change>, DbError> {
+/// What a component of a device ran, the oldest change first; of more than [`CHANGES_MAX`] the latest.
+pub async fn changes(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    device_id: &str,
+    component: &str,
+) -> Result<Vec<Change>, DbError> {
     let rows = sqlx::query(
-        "SELECT from_version, to_version FROM device_firmware_history
-         WHERE device_id = $1 AND component = $2 ORDER BY position DESC, index DESC LIMIT $3",
+        "SELECT h.from_version, h.to_version,
+           h.cause IN ('fell_back', 'regressed') OR coalesce(u.kind = 'rollback', false) AS is_return
+         FROM device_firmware_history h
+         LEFT JOIN updates u ON u.tenant = h.tenant AND u.device_id = h.device_id AND u.ordinal = h.ordinal
+         WHERE h.tenant = $1 AND h.device_id = $2 AND h.component = $3
+         ORDER BY h.position DESC, h.index DESC LIMIT $4",
     )
+    .bind(tenant.as_str())
     .bind(device_id)
     .bind(component)
     .bind(CHANGES_MAX)
     .fetch_all(&mut *tx.0)
     .await?;
-    rows.iter().map(|row| Ok(Change { from: row.try_get(0)?, to: row.try_get(1)? })).collect()
-}
-
-/// All firmware for one component of a model: where a rollback finds the firmware of a version that a device reports.
-#[derive(Debug, Default)]
-pub struct Library(Vec<FirmwareRow>);
-
-impl Library {
-    pub async fn read(tx: &mut ReadTx, tenant: &str, device_model: &str, component: &str) -> Result<Self, DbError> {
-        let sql = format!(
-            "SELECT {} FROM firmware t WHERE t.tenant = $1 AND t.device_model = $2 AND t.component = $3
-             ORDER BY t.created_at DESC, t.firmware_id LIMIT {FIRMWARE_MAX}",
-            FirmwareRow::columns_of("t")
-        );
-        let rows = sqlx::query(&sql).bind(tenant).bind(device_model).bind(component).fetch_all(&mut *tx.0).await?;
-        rows.iter().map(FirmwareRow::read).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// The firmware that a device runs if it reports this version. One that may be given out is preferred.
-    pub fn run_by(&self, reported: &str) -> Option<&FirmwareRow> {
-        let is_run = |row: &&FirmwareRow| {
-            let FirmwareMetadata { version, reported_version, .. } = &row.metadata;
-            TargetVersion { version, reported_version: reported_version.as_deref() }.is_met_by(reported)
-        };
-        let usable = |row: &&FirmwareRow| row.status != "withdrawn" && row.status != "deleted";
-        self.0.iter().filter(is_run).find(usable).or_else(|| self.0.iter().find(is_run))
-    }
-
-    /// The firmware to install so that the device runs this version again.
-    pub fn target(&self, version: &str) -> Result<FirmwareId, Obstacle> {
-        match self.run_by(version) {
-            None => Err(Obstacle::FirmwareUnknown),
-            Some(row) if row.status == "deleted" => Err(Obstacle::FirmwareUnknown),
-            Some(row) if row.status == "withdrawn" => Err(Obstacle::FirmwareWithdrawn),
-            Some(row) => row.firmware_id.parse().map(FirmwareId).map_err(|_| Obstacle::FirmwareUnknown),
-        }
-    }
-
-    /// Why a device that came from a version can't go back to it.
-    pub(crate) fn obstacle(&self, from_version: Option<&str>) -> Option<Obstacle> {
-        from_version.map_or(Some(Obstacle::NoPreviousVersion), |version| self.target(version).err())
-    }
-
-    /// The firmware of a version for a new update, also if it was taken away just now: its update ends as others of that firmware do.
-    pub(crate) fn snapshot(&self, version: &str) -> Option<FirmwareSnapshot> {
-        let row = self.run_by(version)?;
-        let id = row.firmware_id.parse().map(FirmwareId).ok()?;
-        Some(row.metadata.snapshot(id, &row.bytes))
-    }
-
-    /// Whether a device that runs this version may go back. A firmware that isn't known forbids nothing.
-    pub fn may_be_left(&self, running: &str) -> bool {
-        self.run_by(running).is_none_or(|row| row.metadata.rollback_allowed)
-    }
+    let change =
+        |row: &PgRow| Ok(Change { from: row.try_get(0)?, to: row.try_get(1)?, is_return: row.try_get("is_return")? });
+    rows.iter().rev().map(change).collect()
 }

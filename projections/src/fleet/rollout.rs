@@ -20,6 +20,7 @@ mod predicates;
 mod readiness;
 mod release;
 mod retry;
+mod return_targets;
 mod rollback_view;
 mod row_keys;
 mod rows;
@@ -36,7 +37,7 @@ pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wa
 pub(crate) use planning::snapshot_position;
 pub use planning::{plan_candidates, preview_candidates};
 pub use policy_view::{View, WorkRow, at_work, progress, ready, rollback, view, view_in};
-pub use rollback_view::{Return, returning};
+pub use rollback_view::{Returning, returning};
 pub use rows::{CampaignRollback, CampaignRow, ProgressRow};
 pub use totals::{Totals, totals, totals_of};
 pub use update_times::{UpdateTimes, update_times};

@@ -35,6 +35,8 @@ pub struct UpdateRow {
     pub priority: Priority,
     pub require_digest_report: bool,
     pub from_version: Option<String>,
+    /// The firmware that the device was confirmed to run when the update was queued.
+    pub from_firmware_id: Option<String>,
     pub retry_of: Option<u32>,
     pub max_attempts: u16,
     pub timed: TimedUpdate,
@@ -54,7 +56,7 @@ pub struct UpdateRow {
 row! {
     UpdateRow = "updates" key { tenant: "text", device_id: "text", ordinal: "bigint" }
     columns {
-        campaign_id, wave, firmware_id, component, version, kind, priority, require_digest_report, from_version, retry_of, max_attempts,
+        campaign_id, wave, firmware_id, component, version, kind, priority, require_digest_report, from_version, from_firmware_id, retry_of, max_attempts,
         message, queued_at, wait_until, regressed_at, due_at, seq, position
     }
     json { limits, preconditions }
@@ -112,6 +114,7 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
         priority: spec.priority,
         require_digest_report: spec.require_digest_report,
         from_version: spec.from_version.clone(),
+        from_firmware_id: spec.from_firmware_id.map(|id| id.to_string()),
         retry_of: spec.retry_of,
         max_attempts: spec.max_attempts,
         timed: TimedUpdate::queued(record.at()),

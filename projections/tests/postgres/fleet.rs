@@ -266,7 +266,8 @@ impl World {
                 }
                 RolloutStep::CancelUpdates => {
                     let rolling_back = view.rollout.rollback.is_some();
-                    let before_round = rolling_back.then_some(view.retry_round);
+                    let last = if rolling_back { view.update_round } else { view.retry_round };
+                    let before_round = Some(last + 1);
                     let what = match rolling_back {
                         true => rollout::TakenBack::AllButRollbacks,
                         false => rollout::TakenBack::Everything,
@@ -307,7 +308,8 @@ impl World {
         let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
         assert_eq!(unseen.len(), ready.len(), "no device has answered yet");
         for rollout::Unseen { slot, number, back_to } in unseen {
-            let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round: view.retry_round };
+            let round = if back_to.is_some() { view.retry_round } else { view.update_round };
+            let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round };
             let wait_until = now + chrono::TimeDelta::days(1);
             let kind = if back_to.is_some() { UpdateKind::Rollback } else { UpdateKind::Update };
             let firmware = back_to.as_ref().unwrap_or(&view.firmware);

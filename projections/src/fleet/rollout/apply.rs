@@ -53,7 +53,7 @@ impl Fold<'_> {
         for slot in grants {
             let Some(key) = self.member_key(&campaign, slot.device.as_str()) else { continue };
             self.change_member(&key, record.reference(), |member| {
-                let goes_back = round.is_some_and(|round| member.takes_slot_back(round));
+                let goes_back = round.is_some_and(|round| member.gets_slot_for_rollback(round));
                 let is_ended = !goes_back && (member.is_ended() || (is_over && member.is_planned()));
                 member.holds_slot = !is_ended;
                 member.grant_number = *number;

@@ -4,7 +4,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, RollbackCause, Sample};
 use domain::device::Outcome;
 use domain::events::CampaignEvent as E;
-use domain::rollout::Counts;
 
 use super::fold::Fold;
 use super::rows::{CampaignRollback, CampaignRow, ProgressRow};
@@ -52,8 +51,9 @@ impl Fold<'_> {
             E::RollingBack { cause, round } => {
                 set_status(row, CampaignStatus::RollingBack);
                 (row.before_pause, row.paused_at, row.soaking_since) = (None, None, None);
+                let update_round = row.rollback.as_ref().map_or(row.retry_round, |former| former.update_round);
+                row.rollback = Some(begun(record, *cause, *round, update_round));
                 row.retry_round = *round;
-                row.rollback = Some(begun(record, *cause, *round));
             }
             E::RolledBack { .. } => {
                 set_status(row, CampaignStatus::RolledBack);
@@ -169,19 +169,13 @@ impl Fold<'_> {
     /// Soak and waiting clocks stood still in the pause; accepted failures don't count again.
     fn resume(&mut self, key: &[String; 2], at: DateTime<Utc>, accept_failures: bool) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
-        let before = row.before_pause.take();
-        set_status(row, before.unwrap_or(CampaignStatus::Running));
+        let status = row.before_pause.take().unwrap_or(CampaignStatus::Running);
+        set_status(row, status);
         let paused = row.paused_at.take().map_or(TimeDelta::zero(), |since| at - since);
         row.soaking_since = row.soaking_since.map(|since| since + paused);
         row.accepted |= accept_failures;
-        let waves = 1..=row.spec.waves.len() as u16;
-        if row.is_rolling_back() && accept_failures {
-            let counts = |wave| self.progress.get(&wave_key(key, wave)).map(|progress| progress.counts);
-            let total = waves.clone().filter_map(counts).fold(Counts::default(), Counts::plus);
-            if let Some(rollback) = &mut row.rollback {
-                rollback.accepted_failed = total.rollback_failed;
-                rollback.accepted_settled = total.rollback_failed + total.rolled_back;
-            }
+        if let Some(rollback) = row.rollback.as_mut().filter(|_| status == CampaignStatus::RollingBack) {
+            rollback.since += paused;
         }
         for wave in 1..=row.spec.waves.len() as u16 {
             let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
@@ -201,7 +195,7 @@ fn wave_key(campaign: &[String; 2], wave: u16) -> Vec<String> {
 }
 
 /// Who began a rollback: for a gate the manager that judged it.
-fn begun(record: &Decoded, cause: RollbackCause, round: u16) -> CampaignRollback {
+fn begun(record: &Decoded, cause: RollbackCause, round: u16, update_round: u16) -> CampaignRollback {
     let meta = &record.record.meta;
     CampaignRollback {
         round,
@@ -209,8 +203,7 @@ fn begun(record: &Decoded, cause: RollbackCause, round: u16) -> CampaignRollback
         automatic: cause == RollbackCause::Gate,
         requested_by: meta.actor.to_string(),
         reason: meta.reason.as_ref().and_then(|reason| reason.plain().cloned()),
-        accepted_failed: 0,
-        accepted_settled: 0,
+        update_round,
     }
 }
 

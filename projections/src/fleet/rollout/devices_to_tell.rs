@@ -5,15 +5,10 @@ use domain::ledger::SlotGrant;
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 
-use super::rollback_view;
-use super::rows::slot_of;
+use super::return_targets::{Former, ReturnTargets};
+use super::rows::{CampaignRow, slot_of};
 use crate::db::{Db, DbError};
-use crate::row::parse;
-
-const OF_PLAN: &str = "
-FROM rollout_members m
-JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
-WHERE m.tenant = $1 AND m.campaign_id = $2";
+use crate::row::{ColumnValue as _, parse};
 
 /// A slot that was granted and that the device hasn't answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,23 +29,31 @@ pub async fn granted_unseen(
 ) -> Result<Vec<Unseen>, DbError> {
     let mut tx = db.read_all().await?;
     let sql = format!(
-        "SELECT m.device_id, m.wave, m.rank, m.grant_number, CASE WHEN m.outcome IS NOT NULL THEN
-           (SELECT u.from_version FROM updates u WHERE u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal)
-         END AS back_to {OF_PLAN} AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
+        "SELECT m.device_id, m.wave, m.rank, m.grant_number, m.outcome IS NOT NULL AS goes_back,
+           u.from_version, u.from_firmware_id
+         FROM rollout_members m
+         JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
+         LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal
+         WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
     );
     let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
     let mut unseen = Vec::with_capacity(rows.len());
-    let mut library = None;
+    let mut targets = None;
     for row in &rows {
-        let back_to: Option<String> = row.try_get("back_to")?;
-        if back_to.is_some() && library.is_none() {
-            library = rollback_view::library_of(&mut tx, tenant, campaign).await?;
+        let former = Former { version: row.try_get("from_version")?, firmware_id: row.try_get("from_firmware_id")? };
+        let goes_back: bool = row.try_get("goes_back")?;
+        if goes_back && targets.is_none() {
+            targets = match CampaignRow::find(&mut tx, tenant, campaign).await? {
+                Some(campaign) => ReturnTargets::of(&mut tx, &campaign).await?,
+                None => None,
+            };
         }
-        unseen.push(Unseen {
-            slot: slot_of(row)?,
-            number: row.try_get::<i64, _>("grant_number")? as u64,
-            back_to: back_to.and_then(|version| library.as_ref().and_then(|library| library.snapshot(&version))),
-        });
+        let back_to = targets.as_ref().filter(|_| goes_back).and_then(|targets| targets.snapshot(&former));
+        // Without the firmware there is nothing to send.
+        if goes_back && back_to.is_none() {
+            continue;
+        }
+        unseen.push(Unseen { slot: slot_of(row)?, number: u64::from_wire(row.try_get("grant_number")?)?, back_to });
     }
     Ok(unseen)
 }

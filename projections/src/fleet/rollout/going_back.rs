@@ -13,8 +13,8 @@ impl MemberRow {
             && self.rollback_outcome != Some(Outcome::Confirmed)
     }
 
-    /// Whether a slot is for its rollback: it is to go back, or its rollback waits.
-    pub(super) fn takes_slot_back(&self, round: u16) -> bool {
+    /// Whether a slot that it gets is for its rollback: it is to go back, or its rollback waits.
+    pub(super) fn gets_slot_for_rollback(&self, round: u16) -> bool {
         let waits = self.rollback_round == Some(round) && self.rollback_outcome.is_none();
         self.goes_back(round) || waits
     }
@@ -31,11 +31,13 @@ impl MemberRow {
     /// Applies an event of its rollback.
     pub(super) fn apply_rollback(&mut self, event: &E, ordinal: u32) {
         if let E::UpdateQueued { spec, .. } = event {
-            (self.rollback_ordinal, self.rollback_outcome) = (Some(ordinal), None);
+            (self.rollback_ordinal, self.rollback_outcome, self.rollback_accepted) = (Some(ordinal), None, false);
             self.rollback_round = spec.campaign.map(|campaign| campaign.round);
         }
         if let Some(Phase::Ended(outcome)) = event.phase() {
             self.rollback_outcome = Some(outcome);
+            // It no longer runs what its update brought.
+            self.late_confirmed &= outcome != Outcome::Confirmed;
         }
         // It fell back to the version that was to be left.
         if matches!(event, E::VersionRegressed { .. }) {

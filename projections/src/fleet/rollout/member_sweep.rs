@@ -36,7 +36,7 @@ impl MemberSweep<'_> {
             Self::ResetForRetry => retried(),
             Self::RefreshPlanned => PLANNED.to_owned(),
             Self::JoinSample(sample) => format!("m.excluded = 'not_sampled' AND m.rank < {}", sample.devices),
-            Self::AcceptFailures => "m.gate_failed".to_owned(),
+            Self::AcceptFailures => "(m.gate_failed OR m.rollback_outcome IS NOT NULL)".to_owned(),
             Self::FollowZones(_) => "m.outcome IS NULL AND m.excluded IS NULL".to_owned(),
             Self::RestoreOutcomes => NOT_BEGUN_AGAIN.to_owned(),
         }

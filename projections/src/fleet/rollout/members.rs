@@ -13,10 +13,10 @@ use sqlx::postgres::PgRow;
 
 use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED, rollback_failed, shows_rollback};
+use super::return_targets::{Former, ReturnTargets};
 use super::rows::{CampaignRow, MemberRow};
 use crate::db::{DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
-use crate::fleet::rollbacks::Library;
 use crate::fleet::updates::UpdateRow;
 use crate::row::Row as _;
 use crate::table::{Page, Select};
@@ -141,12 +141,14 @@ impl Joined {
     }
 
     /// Why it can't go back, if it would have to.
-    fn rollback_obstacle(&self, back: Option<&GoingBack>) -> Option<Obstacle> {
+    fn rollback_obstacle(&self, back: Option<&ReturnTargets>) -> Option<Obstacle> {
         let back = back.filter(|back| self.member.goes_back(back.round))?;
-        back.library.obstacle(self.update.as_ref().and_then(|update| update.from_version.as_deref()))
+        let update = self.update.as_ref()?;
+        let former = Former { version: update.from_version.clone(), firmware_id: update.from_firmware_id.clone() };
+        back.obstacle(&former)
     }
 
-    fn view(self, campaign: &CampaignRow, back: Option<&GoingBack>, now: DateTime<Utc>) -> MemberView {
+    fn view(self, campaign: &CampaignRow, back: Option<&ReturnTargets>, now: DateTime<Utc>) -> MemberView {
         let rollback_obstacle = self.rollback_obstacle(back);
         let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
         let ended_with_campaign = campaign.planned_ended_at.filter(|_| self.member.is_planned());
@@ -246,7 +248,7 @@ pub async fn members(
         let condition = "(m.wave, m.rank, m.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
-    let back = GoingBack::of(tx, &campaign).await?;
+    let back = ReturnTargets::of(tx, &campaign).await?;
     let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, back.as_ref(), now));
     let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items
@@ -254,20 +256,6 @@ pub async fn members(
         .filter(|_| more)
         .map(|member| vec![member.wave.to_string(), member.rank.to_string(), member.device_id.clone()]);
     Ok(Page { items, next, total })
-}
-
-/// What the members of a campaign that was rolled back go back to.
-struct GoingBack {
-    round: u16,
-    library: Library,
-}
-
-impl GoingBack {
-    async fn of(tx: &mut ReadTx, campaign: &CampaignRow) -> Result<Option<Self>, DbError> {
-        let (Some(rollback), Some(firmware)) = (&campaign.rollback, &campaign.firmware) else { return Ok(None) };
-        let library = Library::read(tx, &campaign.tenant, &firmware.device_model, &firmware.component).await?;
-        Ok(Some(Self { round: rollback.round, library }))
-    }
 }
 
 /// The row of a campaign that has a plan.

@@ -46,8 +46,10 @@ pub struct View {
     pub campaign_version: u64,
     /// Position of the campaign's own last record.
     pub campaign_position: u64,
-    /// How often failed devices were retried.
+    /// How often the campaign was retried or rolled back.
     pub retry_round: u16,
+    /// The round of updates: of a campaign that is rolled back, the one before its rollbacks.
+    pub update_round: u16,
     pub ledger_version: u64,
     pub firmware: FirmwareSnapshot,
     /// When the clocks of each wave's devices began.
@@ -76,7 +78,7 @@ impl View {
 /// Place of a campaign in the order of work: the most urgent first.
 const URGENCY: &str = "array_position(ARRAY['critical', 'high', 'normal', 'low'], t.spec->>'priority')";
 
-/// Campaigns in planning, running, paused or cancelling, and ended ones that still pin their firmware: a page of at most `limit` after
+/// Campaigns under way, and ended ones that still pin their firmware: a page of at most `limit` after
 /// `after`, the most urgent first. Others that pin their firmware aren't returned: they are about to start, or they are scheduled
 /// ([`crate::schedule`]).
 pub async fn at_work(db: &Db, after: Option<&WorkRow>, limit: usize) -> Result<Vec<WorkRow>, DbError> {
@@ -150,8 +152,9 @@ pub async fn view_in(
     let of_wave = |counts: &HashMap<u16, u32>, wave: u16| counts.get(&wave).copied().unwrap_or(0);
     let looked_up = |wave: u16| (of_wave(&ready, wave), of_wave(&all, wave).saturating_sub(of_wave(&ready, wave)));
     let failed_devices = evidence::failed_devices(tx, &row).await?;
-    let rollback = rollback_view::view(tx, &row, &waves, now).await?;
+    let rollback = rollback_view::view(tx, &row, now).await?;
     let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
+    let update_round = row.update_round();
     let rollout = RolloutView {
         status: row.status,
         position: position as u64,
@@ -181,6 +184,7 @@ pub async fn view_in(
         campaign_version: row.version,
         campaign_position: row.position,
         retry_round: row.retry_round,
+        update_round,
         ledger_version: row.ledger_version,
         firmware,
         waits_from,

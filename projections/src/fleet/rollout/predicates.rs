@@ -28,6 +28,14 @@ pub(super) fn retried() -> String {
     format!("(({ended} OR m.regressed_at IS NOT NULL) AND NOT m.late_confirmed)")
 }
 
+/// Is to go back in a round: [`super::rows::MemberRow::goes_back`]. `round` is a parameter of the query.
+pub(super) fn goes_back(round: &str) -> String {
+    format!(
+        "(((m.outcome = 'confirmed' AND m.regressed_at IS NULL) OR (m.outcome IS NOT NULL AND m.late_confirmed))
+          AND m.rollback_round IS DISTINCT FROM {round} AND m.rollback_outcome IS DISTINCT FROM 'confirmed')"
+    )
+}
+
 /// Its rollback failed.
 pub(super) fn rollback_failed() -> String {
     outcome_in("m.rollback_outcome", &FAILED)

@@ -33,6 +33,10 @@ impl MemberRow {
     /// A failure of its next attempt isn't counted again. For a member that waits for its retry, only its former outcome can be accepted. For
     /// a member whose retry has begun, only what its new update did can be accepted: the retry has cleared the code.
     pub(super) fn accept_failure(&mut self) {
+        self.rollback_accepted |= self.rollback_outcome.is_some();
+        if !self.gate_failed {
+            return;
+        }
         self.gate_accepted = true;
         let is_failed = self.outcome != Some(Outcome::Confirmed) || self.regressed_at.is_some();
         self.failure_accepted = self.before_retry.is_none() && self.code.is_some() && is_failed;

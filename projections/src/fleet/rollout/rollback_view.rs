@@ -1,140 +1,174 @@
 //! A campaign's rollback as the policy sees it: which devices have yet to go back, which of them could begin now, and which can't.
-//!
-//! What a device goes back to is the firmware of the version that it ran when its update was queued. It is looked up each time: a firmware
-//! that is uploaded during a rollback makes it possible for the devices that came from it.
-
-use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::EVIDENCE_DEVICES_MAX;
-use domain::device::{FirmwareSnapshot, PendingUpdate};
+use domain::device::{FirmwareSnapshot, Outcome, PendingUpdate};
 use domain::ledger::SlotGrant;
-use domain::rollout::{Counts, RollbackView};
+use domain::rollback::Obstacle;
+use domain::rollout::RollbackView;
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
-use super::rows::{CampaignRow, ProgressRow};
+use super::member_state::FAILED;
+use super::predicates::{goes_back, rollback_failed};
+use super::return_targets::{Former, ReturnTargets};
+use super::rows::CampaignRow;
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
-use crate::fleet::rollbacks::Library;
 use crate::fleet::updates::UpdateRow;
-use crate::row::{Row as _, parse};
+use crate::row::{ColumnValue as _, Row as _, parse};
+use crate::sql::is_held;
 
-/// Online devices without an update under way that are looked at; a larger number changes no decision.
-const CANDIDATES_MAX: i64 = 1_000;
+/// Devices that could begin are counted up to here: a larger number changes no decision.
+const READY_COUNTED_MAX: usize = 1_000;
+/// Reason of an update that ended because its firmware was withdrawn.
+const FIRMWARE_WITHDRAWN: &str = "firmware_withdrawn";
 
-/// Members of a plan without a slot, with the update that is to be undone.
+/// Members of a plan without a slot, with the update that is to be undone and their device. `$4` is the round.
 const MEMBERS: &str = "
 FROM rollout_members m
-JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal";
-const OF_PLAN: &str = "WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3 AND NOT m.holds_slot";
-/// They run the campaign's version because of it, and have no rollback in the round `$4`: [`super::rows::MemberRow::goes_back`].
-const YET_TO_GO_BACK: &str =
-    "(((m.outcome = 'confirmed' AND m.regressed_at IS NULL) OR (m.outcome IS NOT NULL AND m.late_confirmed))
-  AND m.rollback_round IS DISTINCT FROM $4 AND m.rollback_outcome IS DISTINCT FROM 'confirmed')";
+JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal
+JOIN devices d ON d.tenant = m.tenant AND d.device_id = m.device_id";
+const OF_PLAN: &str = "WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3";
 /// Their rollback `r` has begun and waits, for example because the device left.
 const WAITS: &str = "(m.rollback_round = $4 AND m.rollback_outcome IS NULL AND r.open AND r.phase = 'waiting')";
 
 /// A device that may be granted a slot to go back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Return {
+pub struct Returning {
     pub slot: SlotGrant,
     /// What it goes back to.
     pub firmware: FirmwareSnapshot,
 }
 
+/// Devices that have yet to go back, by what they ran before. Decommissioned ones stay as they are.
+struct YetToGoBack(Vec<(Former, bool, u32)>);
+
 /// A campaign in its rollback.
 struct Rollback<'r> {
     row: &'r CampaignRow,
-    round: i64,
-    library: Library,
+    targets: ReturnTargets,
 }
 
 impl<'r> Rollback<'r> {
     /// None unless the campaign is rolled back now.
     async fn of(tx: &mut ReadTx, row: &'r CampaignRow) -> Result<Option<Self>, DbError> {
-        let (Some(round), Some(firmware)) = (row.rollback_round(), &row.firmware) else { return Ok(None) };
-        let library = Library::read(tx, &row.tenant, &firmware.device_model, &firmware.component).await?;
-        Ok(Some(Self { row, round: round.into(), library }))
+        if !row.is_rolling_back() {
+            return Ok(None);
+        }
+        Ok(ReturnTargets::of(tx, row).await?.map(|targets| Self { row, targets }))
     }
 
-    /// Devices that have yet to go back, by the version that they came from.
-    async fn versions_to_go_back_to(&self, tx: &mut ReadTx) -> Result<Vec<(Option<String>, u32)>, DbError> {
-        let sql = format!("SELECT u.from_version, count(*) {MEMBERS} {OF_PLAN} AND {YET_TO_GO_BACK} GROUP BY 1");
-        let rows = sqlx::query(&sql)
-            .bind(&self.row.tenant)
-            .bind(&self.row.campaign_id)
-            .bind(&self.row.plan)
-            .bind(self.round)
-            .fetch_all(&mut *tx.0)
-            .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u32))).collect()
+    /// Rows of a query whose first parameters are the campaign's plan and round.
+    async fn rows(&self, tx: &mut ReadTx, sql: &str, others: &[Vec<String>]) -> Result<Vec<PgRow>, DbError> {
+        let row = self.row;
+        let query = sqlx::query(sql).bind(&row.tenant).bind(&row.campaign_id).bind(&row.plan);
+        let query = others.iter().fold(query.bind(i64::from(self.targets.round)), |query, other| query.bind(other));
+        Ok(query.fetch_all(&mut *tx.0).await?)
+    }
+
+    async fn yet_to_go_back(&self, tx: &mut ReadTx) -> Result<YetToGoBack, DbError> {
+        let sql = format!(
+            "SELECT u.from_version, u.from_firmware_id, d.lifecycle = 'decommissioned', count(*) {MEMBERS} {OF_PLAN}
+             AND NOT m.holds_slot AND {} GROUP BY 1, 2, 3",
+            goes_back("$4")
+        );
+        let read = |row: &PgRow| {
+            let former = Former { version: row.try_get(0)?, firmware_id: row.try_get(1)? };
+            Ok((former, row.try_get(2)?, u32::from_wire(row.try_get(3)?)?))
+        };
+        let rows = self.rows(tx, &sql, &[]).await?;
+        rows.iter().map(read).collect::<Result<_, DbError>>().map(YetToGoBack)
     }
 
     /// The first devices that could begin now, in the campaign's order.
-    async fn ready(&self, tx: &mut ReadTx, now: DateTime<Utc>, limit: usize) -> Result<Vec<Return>, DbError> {
-        let versions = self.versions_to_go_back_to(tx).await?;
-        let possible: Vec<String> = versions
-            .into_iter()
-            .filter_map(|(version, _)| version.filter(|version| self.library.target(version).is_ok()))
-            .collect();
-        let (device, update) = (DeviceNow::columns(), UpdateRow::columns_of("r"));
+    async fn ready(
+        &self,
+        tx: &mut ReadTx,
+        yet: &YetToGoBack,
+        now: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Returning>, DbError> {
+        let possible = yet.0.iter().map(|(former, ..)| former).filter(|former| self.targets.obstacle(former).is_none());
+        let possible: Vec<String> = possible.filter_map(|former| former.version.clone()).collect();
+        let (device, update, held) = (DeviceNow::columns(), UpdateRow::columns_of("r"), is_held("now()"));
         let sql = format!(
-            "SELECT m.device_id, m.wave, m.rank, u.from_version, r.ordinal IS NOT NULL, {device}, {update} {MEMBERS}
+            "SELECT m.device_id, m.wave, m.rank, u.from_version, u.from_firmware_id, r.ordinal IS NOT NULL, {device}, {update}
+             {MEMBERS}
+             LEFT JOIN device_presence p ON p.tenant = m.tenant AND p.device_id = m.device_id
              LEFT JOIN updates r ON r.tenant = m.tenant AND r.device_id = m.device_id AND r.ordinal = m.rollback_ordinal
-             {} {OF_PLAN} AND d.status = 'online' AND d.live_ordinal IS NULL
-             AND (({YET_TO_GO_BACK} AND u.from_version = ANY($5)) OR {WAITS})
-             ORDER BY m.wave, m.rank LIMIT {CANDIDATES_MAX}",
-            DeviceNow::join("m")
+             {OF_PLAN} AND NOT m.holds_slot AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT {held}
+             AND (({} AND u.from_version = ANY($5)) OR {WAITS})
+             ORDER BY m.wave, m.rank LIMIT {limit}",
+            goes_back("$4")
         );
-        let rows = sqlx::query(&sql)
-            .bind(&self.row.tenant)
-            .bind(&self.row.campaign_id)
-            .bind(&self.row.plan)
-            .bind(self.round)
-            .bind(possible)
-            .fetch_all(&mut *tx.0)
-            .await?;
         let new = PendingUpdate { ordinal: None, waits_for: None, not_before: None, goes_first: true };
         let mut ready = Vec::new();
-        for row in rows {
-            let Some(device) = DeviceNow::read(&row, 5)? else { continue };
-            let version: String = row.try_get(3)?;
-            let waiting =
-                if row.try_get(4)? { Some(UpdateRow::read_from(&row, 5 + DeviceNow::COLUMNS.len())?) } else { None };
-            let waiting = waiting.filter(|update| update.timed.phase().is_waiting());
-            let pending = waiting.as_ref().map_or(new, UpdateRow::pending_update);
-            let is_ready = device.availability().readiness(&pending).is_now(now);
-            if let Some(firmware) = self.library.snapshot(&version).filter(|_| is_ready) {
-                // By index: the rollback's columns have the same names.
-                let slot = SlotGrant {
-                    device: parse(row.try_get(0)?)?,
-                    wave: row.try_get::<i64, _>(1)? as u16,
-                    rank: row.try_get::<i64, _>(2)? as u32,
-                };
-                ready.push(Return { slot, firmware });
+        for row in self.rows(tx, &sql, &[possible]).await? {
+            let Some(device) = DeviceNow::read(&row, 6)? else { continue };
+            let former = Former { version: row.try_get(3)?, firmware_id: row.try_get(4)? };
+            let first = 6 + DeviceNow::COLUMNS.len();
+            let begun = if row.try_get(5)? { Some(UpdateRow::read_from(&row, first)?) } else { None };
+            let begun = begun.filter(|update| update.timed.phase().is_waiting());
+            let pending = begun.as_ref().map_or(new, UpdateRow::pending_update);
+            if !device.availability().readiness(&pending).is_now(now) {
+                continue;
             }
-            if ready.len() == limit {
-                break;
-            }
+            // By index: the columns of the rollback have the same names.
+            let slot = SlotGrant {
+                device: parse(row.try_get(0)?)?,
+                wave: u16::from_wire(row.try_get(1)?)?,
+                rank: u32::from_wire(row.try_get(2)?)?,
+            };
+            ready.extend(self.targets.snapshot(&former).map(|firmware| Returning { slot, firmware }));
         }
         Ok(ready)
     }
 
+    /// Counts the rollbacks of this round.
+    async fn count(&self, tx: &mut ReadTx, view: &mut RollbackView) -> Result<(), DbError> {
+        let sql = format!(
+            "SELECT m.rollback_outcome, m.rollback_accepted,
+               CASE WHEN m.rollback_outcome = 'superseded' THEN r.reason END, count(*)
+             FROM rollout_members m
+             JOIN updates r ON r.tenant = m.tenant AND r.device_id = m.device_id AND r.ordinal = m.rollback_ordinal
+             {OF_PLAN} AND m.rollback_ordinal IS NOT NULL AND m.rollback_round = $4 GROUP BY 1, 2, 3"
+        );
+        for row in self.rows(tx, &sql, &[]).await? {
+            let outcome: Option<Outcome> = Option::from_wire(row.try_get(0)?)?;
+            let (accepted, reason): (bool, Option<String>) = (row.try_get(1)?, row.try_get(2)?);
+            let devices = u32::from_wire(row.try_get(3)?)?;
+            let accepted = if accepted { devices } else { 0 };
+            match outcome {
+                None => view.under_way += devices,
+                Some(Outcome::Confirmed) => {
+                    view.rolled_back += devices;
+                    view.accepted_rolled_back += accepted;
+                }
+                Some(outcome) if FAILED.contains(&outcome) => {
+                    view.failed += devices;
+                    view.accepted_failed += accepted;
+                }
+                Some(Outcome::Superseded) if reason.as_deref() == Some(FIRMWARE_WITHDRAWN) => {
+                    *view.impossible.entry(Obstacle::FirmwareWithdrawn).or_insert(0) += devices;
+                }
+                // It runs another version by now, so there is nothing to undo.
+                Some(Outcome::Superseded) => {}
+                Some(_) => view.given_up += devices,
+            }
+        }
+        Ok(())
+    }
+
     async fn failed_devices(&self, tx: &mut ReadTx) -> Result<Vec<DeviceId>, DbError> {
         let sql = format!(
-            "SELECT device_id FROM rollout_members m
-             WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.plan = $3
-               AND m.rollback_outcome IN ('failed', 'timed_out', 'rejected')
-             ORDER BY m.device_id LIMIT {EVIDENCE_DEVICES_MAX}"
+            "SELECT m.device_id FROM rollout_members m {OF_PLAN} AND m.rollback_ordinal IS NOT NULL
+             AND m.rollback_round = $4 AND NOT m.rollback_accepted AND {}
+             ORDER BY m.wave, m.rank, m.device_id LIMIT {EVIDENCE_DEVICES_MAX}",
+            rollback_failed()
         );
-        let ids: Vec<String> = sqlx::query_scalar(&sql)
-            .bind(&self.row.tenant)
-            .bind(&self.row.campaign_id)
-            .bind(&self.row.plan)
-            .fetch_all(&mut *tx.0)
-            .await?;
-        ids.into_iter().map(parse).collect()
+        self.rows(tx, &sql, &[]).await?.iter().map(|row| parse(row.try_get(0)?)).collect()
     }
 }
 
@@ -142,33 +176,26 @@ impl<'r> Rollback<'r> {
 pub(super) async fn view(
     tx: &mut ReadTx,
     row: &CampaignRow,
-    waves: &[ProgressRow],
     now: DateTime<Utc>,
 ) -> Result<Option<RollbackView>, DbError> {
     let (Some(rollback), Some(begun)) = (Rollback::of(tx, row).await?, &row.rollback) else { return Ok(None) };
-    let (mut waiting, mut impossible) = (0, BTreeMap::new());
-    for (version, devices) in rollback.versions_to_go_back_to(tx).await? {
-        match rollback.library.obstacle(version.as_deref()) {
-            None => waiting += devices,
-            Some(obstacle) => *impossible.entry(obstacle).or_insert(0) += devices,
+    let mut view = RollbackView { since: begun.since, ..RollbackView::default() };
+    rollback.count(tx, &mut view).await?;
+    let yet = rollback.yet_to_go_back(tx).await?;
+    for (former, decommissioned, devices) in &yet.0 {
+        let obstacle = if *decommissioned { Some(Obstacle::Decommissioned) } else { rollback.targets.obstacle(former) };
+        match obstacle {
+            None => view.waiting += devices,
+            Some(obstacle) => *view.impossible.entry(obstacle).or_insert(0) += devices,
         }
     }
-    let total = waves.iter().map(|wave| wave.counts).fold(Counts::default(), Counts::plus);
-    let failed_devices = if total.rollback_failed > 0 { rollback.failed_devices(tx).await? } else { vec![] };
-    let some_left = waiting > 0 || total.rolling_back > 0;
-    let ready = if some_left { rollback.ready(tx, now, CANDIDATES_MAX as usize).await?.len() as u32 } else { 0 };
-    Ok(Some(RollbackView {
-        since: begun.since,
-        ready,
-        waiting,
-        under_way: total.rolling_back,
-        rolled_back: total.rolled_back,
-        failed: total.rollback_failed,
-        impossible,
-        accepted_failed: begun.accepted_failed,
-        accepted_settled: begun.accepted_settled,
-        failed_devices,
-    }))
+    if view.waiting > 0 || view.under_way > 0 {
+        view.ready = rollback.ready(tx, &yet, now, READY_COUNTED_MAX).await?.len() as u32;
+    }
+    if view.failed > view.accepted_failed {
+        view.failed_devices = rollback.failed_devices(tx).await?;
+    }
+    Ok(Some(view))
 }
 
 /// The next devices that may be granted a slot to go back, in the campaign's order.
@@ -178,22 +205,10 @@ pub async fn returning(
     campaign: &CampaignId,
     now: DateTime<Utc>,
     limit: usize,
-) -> Result<Vec<Return>, DbError> {
+) -> Result<Vec<Returning>, DbError> {
     let mut tx = db.read_all().await?;
     let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
-    match Rollback::of(&mut tx, &row).await? {
-        Some(rollback) => rollback.ready(&mut tx, now, limit).await,
-        None => Ok(vec![]),
-    }
-}
-
-/// Where the rollback of a campaign finds its firmware.
-pub(super) async fn library_of(
-    tx: &mut ReadTx,
-    tenant: &TenantId,
-    campaign: &CampaignId,
-) -> Result<Option<Library>, DbError> {
-    let Some(row) = CampaignRow::find(tx, tenant, campaign).await? else { return Ok(None) };
-    let Some(firmware) = &row.firmware else { return Ok(None) };
-    Library::read(tx, &row.tenant, &firmware.device_model, &firmware.component).await.map(Some)
+    let Some(rollback) = Rollback::of(&mut tx, &row).await? else { return Ok(vec![]) };
+    let yet = rollback.yet_to_go_back(&mut tx).await?;
+    rollback.ready(&mut tx, &yet, now, limit).await
 }

@@ -25,7 +25,7 @@ pub struct CampaignRow {
     pub campaign_id: String,
     pub status: CampaignStatus,
     pub before_pause: Option<CampaignStatus>,
-    /// Planning, running, paused or cancelling.
+    /// Its status is live ([`CampaignStatus::is_live`]).
     pub at_work: bool,
     pub spec: CampaignSpec,
     pub firmware: Option<FirmwareSnapshot>,
@@ -115,6 +115,11 @@ impl CampaignRow {
         paused_in.unwrap_or(self.status) == CampaignStatus::RollingBack
     }
 
+    /// The round of the campaign's updates. Rounds rise with rollbacks, too; no update is retried after the first of them.
+    pub(super) fn update_round(&self) -> u16 {
+        self.rollback.as_ref().map_or(self.retry_round, |rollback| rollback.update_round)
+    }
+
     /// The round of the rollback that is under way.
     pub(super) fn rollback_round(&self) -> Option<u16> {
         self.rollback.as_ref().filter(|_| self.is_rolling_back()).map(|rollback| rollback.round)
@@ -131,9 +136,8 @@ pub struct CampaignRollback {
     pub requested_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Failed rollbacks, and all that had ended, when an operator accepted the failures.
-    pub accepted_failed: u32,
-    pub accepted_settled: u32,
+    /// The latest round of updates, before this and other rollbacks.
+    pub update_round: u16,
 }
 
 impl CampaignRow {
@@ -256,6 +260,8 @@ pub(super) struct MemberRow {
     pub rollback_ordinal: Option<u32>,
     pub rollback_outcome: Option<Outcome>,
     pub rollback_round: Option<u16>,
+    /// An operator has accepted how it ended: the gate of rollbacks doesn't count it again.
+    pub rollback_accepted: bool,
     /// The member and its device allow it to begin now.
     pub ready: bool,
     /// When they will allow it; none if it is ready, or if something else must happen first.
@@ -269,7 +275,8 @@ row! {
     columns {
         rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
-        ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round
+        ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
+        rollback_accepted
     }
     json { before_retry }
 }
@@ -305,6 +312,7 @@ impl MemberRow {
             rollback_ordinal: None,
             rollback_outcome: None,
             rollback_round: None,
+            rollback_accepted: false,
             ready: false,
             ready_at: None,
             zone: None,
