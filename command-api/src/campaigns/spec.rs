@@ -91,7 +91,7 @@ pub(crate) struct CampaignRequest {
     /// has yet to begin holds no slot.
     #[schema(minimum = 0, maximum = 86400)]
     jitter_seconds: Option<u32>,
-    /// Accepted with a warning: in this version a gate that closes pauses the campaign.
+    /// When the failure gate closes, the devices go back to what they ran before, once; without it the campaign is paused.
     #[serde(default)]
     auto_rollback: bool,
     /// End of the campaign, also while it is paused: waiting updates expire, updates under way finish, and the campaign ends. In the
@@ -289,15 +289,14 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_example_is_accepted_with_a_warning() {
+    fn the_documented_example_is_accepted_without_a_warning() {
         let spec = request(json!({
             "target_filters": {"device_type": "smart_frame", "firmware_version": "<2.0.0"}, "target_all": false,
             "rollout_percentage": 100, "max_concurrent_updates": 50, "batch_size": 10, "auto_rollback": true,
             "failure_threshold_percent": 20,
         }))
         .unwrap();
-        assert_eq!(warnings(&spec, None).len(), 1);
-        assert!(warnings(&spec, None)[0].contains("rollback is not available"));
+        assert_eq!(warnings(&spec, None), Vec::<String>::new());
     }
 
     #[test]

@@ -6,12 +6,10 @@ use domain::campaign::{Advance, CampaignSpec, PlanSummary};
 
 /// Warnings about the specification.
 pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<String> {
-    let no_rollback = "rollback is not available yet: a gate that closes pauses the campaign instead";
     let holds_nothing =
         "advance: manual on the last wave has no effect: it applies after its wave, before the next one opens";
     let manual_last = spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
-    let told = [spec.auto_rollback.then_some(no_rollback), manual_last.then_some(holds_nothing)];
-    told.into_iter().flatten().map(str::to_owned).chain(plan.and_then(no_devices)).collect()
+    manual_last.then_some(holds_nothing).into_iter().map(str::to_owned).chain(plan.and_then(no_devices)).collect()
 }
 
 /// Why no device takes part; none if any does.

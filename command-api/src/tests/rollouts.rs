@@ -223,7 +223,8 @@ async fn the_future_is_refused_for_campaigns_and_devices() {
 #[tokio::test]
 async fn who_changes_the_work_of_others_is_asked_why() {
     let api = Api::new();
-    let rollout = Rollout::draft(&api, json!({"auto_rollback": true})).await;
+    let rollout =
+        Rollout::draft(&api, json!({"waves": [{"percentage": 10}, {"percentage": 100, "advance": "manual"}]})).await;
     rollout.run(&[1, 9]).await;
     for device in ["d-1", "d-2"] {
         api.device(device).await;
