@@ -166,7 +166,7 @@ impl Device {
         let Some(update) = self.updates.get_mut(&ordinal) else { return };
         update.apply(event, version);
         if matches!(event, E::UpdateDispatched { .. }) {
-            update.runs_without_digest = runs && update.needs_digest();
+            update.runs_without_digest |= runs && update.needs_digest();
         }
         if matches!(event, E::UpdateInstalling { .. } | E::UpdateRebooting { .. }) && update.installing_boot.is_none() {
             update.installing_boot = boot.cloned();
@@ -199,6 +199,7 @@ impl Device {
 
 impl Update {
     fn apply(&mut self, event: &E, version: u64) {
+        let attempt_before = self.attempt;
         self.state.apply(event);
         match event {
             E::UpdateWaiting { reason, grant, .. } => {
@@ -211,7 +212,10 @@ impl Update {
                 (self.accepted_boot, self.installing_boot) = (None, None);
                 (self.claimed, self.wrong_bytes) = (false, false);
                 (self.restart_seen, self.session) = (false, None);
-                (self.digest_reported, self.went_on_to) = (false, None);
+                // After a deferral the same attempt goes on, and with it what the device reported of its bytes.
+                if update.attempt > attempt_before {
+                    (self.digest_reported, self.went_on_to, self.runs_without_digest) = (false, None, false);
+                }
                 self.command_seq = version;
             }
             E::UpdateAccepted { boot_id, .. } => {

@@ -155,6 +155,14 @@ fn each_attempt_needs_a_digest_of_its_own() {
 }
 
 #[test]
+fn a_deferral_keeps_the_digest_of_its_attempt() {
+    let deferred = after(&[with_digest(1, S::Verifying), defers(1, 60)]);
+    let told = given(deferred).and(60, expire(1, 1, Phase::Deferred, Clock::Phase));
+    assert!(told.last().ends_with("update.dispatched 1/1"), "{}", told.last());
+    told.and(61, says(S::Received)).when_at(62, says(S::Installing)).then(&["update.installing 1/1"]);
+}
+
+#[test]
 fn a_target_that_runs_is_told_again_and_confirmed_with_the_digest() {
     let came_back = given(after(&[fails(1, "download_failed"), status_after_boot()]));
     let told = came_back.and(30, DeviceCommand::SeenOnline);
