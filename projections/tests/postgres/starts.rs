@@ -120,3 +120,49 @@ async fn devices_of_a_wave_are_ready_one_after_the_other() {
     assert_eq!(ready(350).await, [1, 2, 3]);
     world.equals_a_replay().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_in_a_pause_keeps_the_clocks_of_a_wave_in_the_past() {
+    let world = World::start().await;
+    let ids = crate::campaigns::fleet(&world, 2).await;
+    let firmware = world.firmware("2.0.0").await;
+    let change = |spec: &mut CampaignSpec| {
+        spec.waves.drain(..1).for_each(drop);
+        (spec.jitter_seconds, spec.gate_min_settled) = (Some(2), 100);
+    };
+    let id = world.campaign(&firmware, change).await;
+    world.tick().await;
+    let now = clock::now();
+    let hours = |hours: i64| now + TimeDelta::hours(hours);
+    let tell = async |at, command| drop(world.tell_at::<Campaign>(at, &id, command).await);
+    tell(hours(1), CampaignCommand::Pause { cause: PauseCause::Operator }).await;
+    tell(hours(60), CampaignCommand::Retry).await;
+    tell(hours(61), CampaignCommand::Resume { accept_failures: false }).await;
+    world.settles().await;
+    let view = rollout::view(&world.db, &world.tenant, &id, hours(61)).await.unwrap().unwrap();
+    assert_eq!(view.waits_from, [Some(hours(61))], "the clocks begin again at the end of the pause");
+    let at = hours(61) + TimeDelta::seconds(3);
+    assert_eq!(rollout::ready(&world.db, &world.tenant, &id, at, 10).await.unwrap().len(), ids.len());
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_campaign_that_moved_to_another_firmware_still_pins_it() {
+    let world = World::start().await;
+    let (first, second) = (world.firmware("2.0.0").await, world.firmware("3.0.0").await);
+    let start = clock::now() + TimeDelta::hours(1);
+    let id = world.campaign(&first, |spec| spec.scheduled_start = Some(start)).await;
+    let spec = CampaignSpec { firmware_id: second.firmware_id, ..row(&world, &id).await.spec };
+    let pin = FirmwareCommand::Pin { campaign: id };
+    world.tell::<Firmware>(&second.firmware_id, pin).await.unwrap();
+    let amend = CampaignCommand::Amend { spec: Box::new(spec), by: person("2").into() };
+    world.tell::<Campaign>(&id, amend).await.unwrap();
+    world.tell::<Firmware>(&first.firmware_id, FirmwareCommand::Unpin { campaign: id }).await.unwrap();
+    world.tell::<Campaign>(&id, CampaignCommand::Cancel).await.unwrap();
+    world.settles().await;
+    let at_work = async || rollout::at_work(&world.db, None, 10).await.unwrap();
+    assert_eq!(at_work().await.iter().map(|row| (row.campaign, row.pinned)).collect::<Vec<_>>(), [(id, true)]);
+    world.tick().await;
+    assert_eq!(at_work().await, [], "its firmware is unpinned");
+    world.equals_a_replay().await;
+}

@@ -69,7 +69,9 @@ impl Fold<'_> {
             _ => return,
         };
         if let Some(row) = self.campaigns.get_mut(&[record.tenant(), campaign.to_string()]) {
-            row.pinned = pinned;
+            // A campaign that moved to another firmware unpins the former one.
+            let is_former = row.spec.firmware_id.to_string() != record.id();
+            row.pinned = pinned || (is_former && row.pinned);
         }
     }
 

@@ -149,10 +149,11 @@ impl Fold<'_> {
             }
         }
         let Some(row) = self.campaigns.get_mut(key) else { return };
-        // The waiting clocks of retried members start here.
+        // The waiting clocks of retried members start here. In a pause they start with it: its end moves them forward.
+        let from = row.paused_at.unwrap_or(at);
         for wave in 1..=row.wave {
             if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
-                progress.waits_from = Some(at);
+                progress.waits_from = Some(from);
             }
         }
     }
