@@ -36,6 +36,8 @@ pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     pub(crate) roles: Vec<Role>,
+    /// Whether the token says the kind of the caller.
+    pub(crate) is_kind_stated: bool,
 }
 
 impl Caller {
@@ -54,8 +56,13 @@ impl Caller {
         self.actor.kind()
     }
 
-    /// The caller as a person. Keys and services are refused: a person must decide.
+    /// The caller as a person. Keys, services and tokens that don't say their kind are refused: a person must decide.
     pub(crate) fn person(&self) -> Result<Person, Problem> {
+        if !self.is_kind_stated {
+            let detail =
+                "only a person can decide this, and the token doesn't say that the caller is one: kind: person";
+            return Err(Problem::forbidden(detail.to_owned()));
+        }
         Person::try_from(self.actor.clone()).map_err(|_| {
             let kind = format!("{:?}", self.kind()).to_lowercase();
             Problem::forbidden(format!("only a person can decide this, and the caller is a {kind}"))

@@ -1,4 +1,5 @@
-//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp`, and `kind` unless the caller is a person.
+//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp` and `kind`. Without `kind` the caller counts as a person who
+//! can't approve.
 
 use chrono::{DateTime, Utc};
 use domain::{Actor, ActorKind, TenantId};
@@ -20,8 +21,8 @@ struct Claims {
     tenant_id: String,
     /// Unknown roles give no rights.
     roles: Vec<Value>,
-    #[serde(default)]
-    kind: ActorKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<ActorKind>,
     exp: i64,
 }
 
@@ -55,9 +56,11 @@ impl Tokens {
             return Err(refused("its crit is not supported"));
         }
         let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is not valid"))?;
-        let actor = actor(data.claims.kind, &data.claims.sub).ok_or_else(|| refused("its sub is not an opaque id"))?;
+        let kind = data.claims.kind;
+        let actor = actor(kind.unwrap_or_default(), &data.claims.sub);
+        let actor = actor.ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
-        Ok(Caller { tenant, actor, roles })
+        Ok(Caller { tenant, actor, roles, is_kind_stated: kind.is_some() })
     }
 
     /// A token for a user.
@@ -83,7 +86,7 @@ impl Tokens {
     ) -> Result<String, Problem> {
         let (sub, tenant_id) = (id.to_owned(), tenant.to_string());
         let roles = roles.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Problem::internal)?;
-        let claims = Claims { sub, tenant_id, roles, kind, exp: expires_at.timestamp() };
+        let claims = Claims { sub, tenant_id, roles, kind: Some(kind), exp: expires_at.timestamp() };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Problem::internal)
     }
 }
@@ -139,7 +142,11 @@ mod tests {
             serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": ["admin"], "exp": expires_at.timestamp()});
         let header = Header::new(Algorithm::HS256);
         let without = jsonwebtoken::encode(&header, &claims, &tokens().encoding).unwrap();
-        assert_eq!(tokens().verify(&without).unwrap().person().unwrap().to_string(), "user:42");
+        let caller = tokens().verify(&without).unwrap();
+        assert_eq!((caller.actor.as_str(), caller.kind()), ("user:42", ActorKind::Person));
+        assert_eq!(caller.person().unwrap_err().status().as_u16(), 403, "nothing says that it is a person");
+        let person = tokens().sign("42", &acme(), vec![], expires_at).unwrap();
+        assert_eq!(tokens().verify(&person).unwrap().person().unwrap().to_string(), "user:42");
         let mut odd = claims;
         odd["kind"] = "wizard".into();
         let odd = jsonwebtoken::encode(&header, &odd, &tokens().encoding).unwrap();

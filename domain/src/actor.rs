@@ -43,6 +43,12 @@ impl Actor {
             _ => ActorKind::Service,
         }
     }
+
+    /// Its name without its kind. An API key may have the id of the person who uses it.
+    pub fn id(&self) -> &str {
+        let name = self.as_str();
+        [PERSON, KEY, SERVICE].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    }
 }
 
 /// An actor that is a person. Commands that only people may send take one, so no other actor can send them.
@@ -92,11 +98,12 @@ mod tests {
     fn only_a_person_is_a_person() {
         for kind in [ActorKind::Person, ActorKind::Key, ActorKind::Service] {
             let actor = Actor::of(kind, "42").unwrap();
-            assert_eq!(actor.kind(), kind);
+            assert_eq!((actor.kind(), actor.id()), (kind, "42"));
             assert_eq!(Person::try_from(actor).is_ok(), kind == ActorKind::Person);
         }
         for name in ["device", "process-manager:rollout", "keyring", "user"] {
-            assert_eq!(Actor::new(name).unwrap().kind(), ActorKind::Service, "{name}");
+            let actor = Actor::new(name).unwrap();
+            assert_eq!((actor.kind(), actor.id()), (ActorKind::Service, name));
         }
         assert!(serde_json::from_str::<Person>("\"key:user:42\"").is_err());
         assert_eq!(serde_json::from_str::<Person>("\"user:42\"").unwrap().to_string(), "user:42");

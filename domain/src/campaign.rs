@@ -54,6 +54,8 @@ pub struct Campaign {
     pub last_editor: Option<Actor>,
     /// The decision on this specification. An edit or a new request voids it.
     pub decision: Option<Decision>,
+    /// It was submitted for approval at least once.
+    pub submitted: bool,
     pub plan: Option<Uuid>,
     pub summary: Option<PlanSummary>,
     /// Number of the open wave, 0 before the first.

@@ -54,6 +54,7 @@ mod tests {
             tenant: TenantId::new(tenant).unwrap(),
             actor: Actor::new(format!("user:{user}")).unwrap(),
             roles: vec![],
+            is_kind_stated: true,
         };
         let writes = OwnWrites::default();
         let ann = caller("acme", "ann");

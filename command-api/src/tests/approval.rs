@@ -18,7 +18,10 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     async fn new(api: &'a Api, more: Value) -> Self {
-        let firmware = api.firmware("2.0.0").await;
+        Self::of(api, api.firmware("2.0.0").await, more).await
+    }
+
+    async fn of(api: &'a Api, firmware: String, more: Value) -> Self {
         let created = api.post("/campaigns", wanted(&firmware, more)).await;
         assert_eq!(created.status, 201, "{}", created.body);
         let path = format!("/campaigns/{}", created.body["campaign_id"].as_str().unwrap());
@@ -105,6 +108,43 @@ async fn a_second_person_approves_and_nobody_else() {
     assert_eq!(status(&rejected), (200, "rejected"), "{}", rejected.body);
     assert_eq!(keyed("reject", "recalled").await.body["position"], rejected.body["position"], "the same command");
     assert_eq!(keyed("reject", "other").await.status, 422, "the key belongs to another remark");
+}
+
+#[tokio::test]
+async fn who_prepared_a_campaign_with_a_key_does_not_approve_it_as_a_person() {
+    let api = Api::new();
+    let key = api.acting(ActorKind::Key, "7", Role::Operator);
+    let draft = Draft::submitted(&key, json!({"requires_approval": true})).await;
+    let own = draft.post_as(&approver(&api), "approve", json!({})).await;
+    assert_eq!((outcome(&own), &own.body["facts"]["role"]), ((409, "four_eyes"), &json!("creator")), "{}", own.body);
+    assert_eq!(status(&draft.post_as(&api, "approve", json!({})).await), (200, "approved"));
+
+    let draft = Draft::of(&api, draft.firmware, json!({"requires_approval": true})).await;
+    let edited = wanted(&draft.firmware, json!({"requires_approval": true, "soak_minutes": 9}));
+    assert_eq!(key.call(Method::PUT, &draft.path, &[], edited).await.status, 200);
+    draft.post("start", json!({})).await;
+    let own = draft.post_as(&approver(&api), "approve", json!({})).await;
+    assert_eq!((outcome(&own), &own.body["facts"]["role"]), ((409, "four_eyes"), &json!("last editor")));
+}
+
+#[tokio::test]
+async fn an_approval_stays_required_after_the_campaign_was_submitted() {
+    let api = Api::new();
+    let draft = Draft::new(&api, json!({"requires_approval": true})).await;
+    assert_eq!(status(&draft.replace(json!({"soak_minutes": 9})).await), (200, "draft"), "it was not submitted");
+    assert_eq!(status(&draft.replace(json!({"requires_approval": true})).await), (200, "draft"));
+    draft.post("start", json!({})).await;
+    let refused = async || {
+        let answer = draft.replace(json!({"soak_minutes": 9})).await;
+        let field = answer.body["errors"][0]["field"].clone();
+        assert_eq!((answer.status.as_u16(), field), (422, json!("requires_approval")), "{}", answer.body);
+    };
+    refused().await;
+    draft.replace(json!({"requires_approval": true, "soak_minutes": 9})).await;
+    refused().await;
+    assert_eq!(status(&draft.post("start", json!({})).await), (200, "awaiting_approval"));
+    draft.post_as(&approver(&api), "reject", json!({"remark": "not on a Friday"})).await;
+    refused().await;
 }
 
 #[tokio::test]

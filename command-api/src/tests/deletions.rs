@@ -40,7 +40,12 @@ impl Api {
     }
 
     async fn release_stale(&self, firmware: &str, after: TimeDelta) {
-        let caller = Caller { tenant: tenant(), actor: Actor::new("user:42").unwrap(), roles: vec![Role::Admin] };
+        let caller = Caller {
+            tenant: tenant(),
+            actor: Actor::new("user:42").unwrap(),
+            roles: vec![Role::Admin],
+            is_kind_stated: true,
+        };
         let (parts, ()) = Request::delete("/x").body(()).unwrap().into_parts();
         let envelope = Envelope::of(&parts).unwrap();
         let id = firmware.parse().unwrap();

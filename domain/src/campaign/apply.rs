@@ -16,7 +16,10 @@ impl Campaign {
                 self.spec = Some((**spec).clone());
                 (self.last_editor, self.decision) = (by.clone(), None);
             }
-            E::ApprovalRequested {} => (self.status, self.decision) = (CampaignStatus::AwaitingApproval, None),
+            E::ApprovalRequested {} => {
+                (self.status, self.decision) = (CampaignStatus::AwaitingApproval, None);
+                self.submitted = true;
+            }
             E::Approved { by } => {
                 self.status = CampaignStatus::Approved;
                 self.decision = Some(Decision { approved: true, by: by.clone() });

@@ -236,7 +236,9 @@ fn answer(past: &[C], command: C) -> String {
 
 /// Every command under the name it has in the table.
 fn commands() -> Vec<(&'static str, C)> {
-    let amended = C::Amend { spec: Box::new(spec(&[50, 100])), by: person(2).into() };
+    // An approval that was asked for stays required.
+    let changed = CampaignSpec { requires_approval: true, ..spec(&[50, 100]) };
+    let amended = C::Amend { spec: Box::new(changed), by: person(2).into() };
     vec![
         ("create", create()),
         ("amend", amended),

@@ -81,6 +81,19 @@ fn an_edit_voids_an_approval_and_a_refusal() {
 }
 
 #[test]
+fn an_approval_can_be_given_up_only_before_it_is_asked_for() {
+    let without = || amend_with(2, |spec| spec.soak_minutes = 5);
+    let edited = |spec: &mut CampaignSpec| (spec.requires_approval, spec.soak_minutes) = (true, 6);
+    let (decided, _) = outcomes(&[(0, create_with(needs_approval)), (0, without()), (0, start())]);
+    assert_eq!(decided, ["created", "amended", "planning_started"]);
+    let submitted = [(0, create_with(needs_approval)), (0, start())];
+    for way in [vec![], vec![(0, amend_with(2, edited))], vec![(0, approve_by(3))], vec![(0, reject_by(3))]] {
+        let (decided, _) = outcomes(&[&submitted[..], &way, &[(0, without())]].concat());
+        assert_eq!(decided.last().unwrap(), "!invalid", "{decided:?}");
+    }
+}
+
+#[test]
 fn a_scheduled_campaign_starts_when_it_is_due_and_later_if_nobody_could() {
     let scheduled = |spec: &mut CampaignSpec| spec.scheduled_start = Some(at(60));
     let ways = [(59, "="), (60, "planning_started"), (600, "planning_started")];
@@ -132,11 +145,12 @@ fn a_scheduled_start_needs_its_approval_and_its_time() {
     assert!(campaign.decision.is_some());
     let moved = |spec: &mut CampaignSpec| (spec.requires_approval, spec.scheduled_start) = (true, Some(at(90)));
     let dropped = |spec: &mut CampaignSpec| spec.scheduled_start = Some(at(90));
-    for change in [amend_with(2, moved), amend_with(2, dropped)] {
-        let (decided, campaign) = outcomes(&[&way[..], &[(20, change), (60, approve_by(3))]].concat());
-        assert_eq!(decided[3..], ["amended", "!illegal_in_state"]);
-        assert_eq!((campaign.status, campaign.decision), (S::Draft, None));
-    }
+    let (decided, campaign) = outcomes(&[&way[..], &[(20, amend_with(2, moved)), (60, approve_by(3))]].concat());
+    assert_eq!(decided[3..], ["amended", "!illegal_in_state"]);
+    assert_eq!((campaign.status, campaign.decision), (S::Draft, None));
+    let (decided, campaign) = outcomes(&[&way[..], &[(20, amend_with(2, dropped)), (59, start())]].concat());
+    assert_eq!(decided[3..], ["!invalid", "="], "an approval that was asked for stays required");
+    assert_eq!(campaign.status, S::Scheduled);
     let late = [&way[..2], &[(60, approve_by(3)), (61, start()), (61, start_now())]].concat();
     assert_eq!(outcomes(&late).0[2..], ["approved", "!scheduled_start_passed", "planning_started"]);
 }
