@@ -331,7 +331,8 @@ async fn are_tables_made(pool: &PgPool) -> Result<bool, DbError> {
     if !begun {
         return Ok(false);
     }
-    let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(pool);
-    let newest: Option<i64> = newest.await?;
-    Ok(newest >= MIGRATIONS.iter().map(|migration| migration.version).max())
+    // Not only the newest one: a migration may arrive later than others with a higher number.
+    let done: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(pool).await?;
+    Ok(MIGRATIONS.iter().all(|migration| done.contains(&migration.version)))
 }

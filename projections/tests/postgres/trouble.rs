@@ -5,7 +5,7 @@ use domain::device::{Device, DeviceCommand, Info};
 use domain::firmware::Firmware;
 use domain::{AggregateKey, Key};
 use event_store::{Log, MemoryLog};
-use projections::{ProjectionState, ProjectionStatus, Projections, archive, devices};
+use projections::{Db, DbError, ProjectionState, ProjectionStatus, Projections, archive, devices};
 use sqlx::Executor as _;
 
 use crate::fleet::{ALL, World, device};
@@ -270,4 +270,19 @@ async fn postgres_es_replays_aggregates_from_the_archive() {
     let id = firmware.firmware_id.to_string();
     let (replayed, _) = archive::replay::<Firmware>(&world.db, &world.tenant, &id).await.unwrap();
     assert!(replayed.content.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_used_only_after_every_migration_also_one_that_arrived_late() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let read = async || {
+        let db = Db::connect(&world.server.url("waybill", &world.database)).unwrap();
+        db.read(&world.tenant).await.map(drop)
+    };
+    read().await.unwrap();
+    let forget = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) - 1 FROM _sqlx_migrations)";
+    assert_eq!(sqlx::query(forget).execute(&admin).await.unwrap().rows_affected(), 1);
+    let unmade = read().await.unwrap_err();
+    assert!(matches!(unmade, DbError::NotMade(_)), "{unmade:?}");
 }
