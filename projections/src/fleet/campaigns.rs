@@ -257,9 +257,11 @@ pub(crate) fn status_of(result: CampaignResult) -> CampaignStatus {
     }
 }
 
-/// Statuses in which a campaign neither works nor is about to.
+/// Statuses in which a campaign neither works nor is about to: a rejected one must be changed or started by an operator, as a draft.
 pub(crate) fn words_not_under_way() -> Vec<&'static str> {
-    let is_idle = |status: &CampaignStatus| status.is_terminal() || *status == CampaignStatus::Draft;
+    let is_idle = |status: &CampaignStatus| {
+        status.is_terminal() || matches!(status, CampaignStatus::Draft | CampaignStatus::Rejected)
+    };
     CampaignStatus::all().filter(is_idle).map(CampaignStatus::word).collect()
 }
 

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::TargetFilters;
-use domain::values::FIRMWARE_COMPONENT;
 use domain::version::{FirmwareVersion, VersionRequirement};
 use domain::{DeviceId, TenantId};
 use serde_json::{Value, json};
@@ -144,9 +143,10 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
         select.filter("t.tags @> $", json!({ name: value }));
     }
     if let Some(requirement) = &filter.firmware_version {
-        with_version(tx, select, |version| requirement.matches(version)).await?;
+        with_version(select, &versions::that_fit(tx, None, |version| requirement.matches(version)).await?);
     } else if filter.unreadable_version {
-        with_version(tx, select, |version| FirmwareVersion::parse(version).is_none()).await?;
+        let is_unreadable = |version: &str| FirmwareVersion::parse(version).is_none();
+        with_version(select, &versions::that_fit(tx, None, is_unreadable).await?);
     }
     if filter.synced == Some(true) {
         select.filter("($)::text::boolean", false);
@@ -171,19 +171,15 @@ async fn matching(tx: &mut ReadTx, select: &mut Select, filters: &TargetFilters)
     if !tags.is_empty() {
         select.filter("t.tags @> $", json!(tags));
     }
-    if let Some(requirement) = firmware_version.as_deref().map(VersionRequirement::parse) {
-        let requirement = requirement.map_err(DbError::Invalid)?;
-        with_version(tx, select, |version| requirement.matches(version)).await?;
+    if let Some(versions) = versions::that_meet(tx, None, firmware_version.as_deref()).await? {
+        with_version(select, &versions);
     }
     Ok(())
 }
 
-/// Devices that run one of the versions that fit.
-async fn with_version(tx: &mut ReadTx, select: &mut Select, fits: impl Fn(&str) -> bool) -> Result<(), DbError> {
-    let versions = versions::of_component(tx, FIRMWARE_COMPONENT).await?;
-    let fitting: Vec<String> = versions.into_iter().filter(|version| fits(version)).collect();
-    select.filter("t.firmware_version = ANY (SELECT jsonb_array_elements_text($))", json!(fitting));
-    Ok(())
+/// Devices that run one of the versions.
+fn with_version(select: &mut Select, versions: &[String]) {
+    select.filter("t.firmware_version = ANY (SELECT jsonb_array_elements_text($))", json!(versions));
 }
 
 /// One device.

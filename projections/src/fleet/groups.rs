@@ -5,9 +5,10 @@ pub(crate) mod targets;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::TargetFilters;
-use domain::group::{GroupEvent as E, GroupKind, GroupSpec};
+use domain::change::Change;
+use domain::group::{GroupEvent as E, GroupKind, GroupPatch, GroupSpec};
 use domain::ids::InvalidId;
-use domain::{CampaignId, GroupId, Sealed};
+use domain::{CampaignId, GroupId};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -109,22 +110,26 @@ fn set_spec(row: &mut GroupRow, spec: &GroupSpec) {
     row.filter.clone_from(&spec.filter);
 }
 
-/// The specification as the row has it: a sealed text is not known here.
-fn spec_of(row: &GroupRow) -> GroupSpec {
-    GroupSpec {
-        name: Sealed::Plain(row.name.clone().unwrap_or_default()),
-        description: row.description.clone().map(Sealed::Plain),
-        filter: row.filter.clone(),
+/// A sealed text is not known here.
+fn amend(row: &mut GroupRow, patch: &GroupPatch) {
+    let GroupPatch { name, description, filter } = patch;
+    if let Some(name) = name {
+        row.name = name.plain().cloned();
+    }
+    match description {
+        Change::Keep => {}
+        Change::Clear => row.description = None,
+        Change::Set(text) => row.description = text.plain().cloned(),
+    }
+    if filter.is_some() {
+        row.filter.clone_from(filter);
     }
 }
 
 fn apply(row: &mut GroupRow, event: &E) {
     match event {
         E::Created { .. } => {}
-        E::Amended { patch } => {
-            let spec = spec_of(row).patched(patch);
-            set_spec(row, &spec);
-        }
+        E::Amended { patch } => amend(row, patch),
         E::MembersAdded { devices } => row.members += devices.len() as u64,
         E::MembersRemoved { devices } => row.members -= devices.len() as u64,
         E::Deleted {} => (row.members, row.deleted) = (0, true),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use domain::TenantId;
 use domain::device::Lifecycle;
+use domain::values::FIRMWARE_COMPONENT;
+use domain::version::VersionRequirement;
+use futures::TryStreamExt;
 use sqlx::PgConnection;
 
 use super::device_row::DeviceRow;
 use crate::db::{DbError, ReadTx};
 use crate::row::row;
 use crate::table::Rows;
-
-/// Most versions of a component that are read.
-const VERSIONS_MAX: i64 = 10_000;
 
 /// Devices that run one version of a component.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,14 +77,33 @@ fn add<'a>(changes: &mut BTreeMap<[&'a str; 3], (i64, i64)>, device: &'a DeviceR
     }
 }
 
-/// The versions of a component that devices run, in the order of their texts; also versions of decommissioned devices.
-pub(crate) async fn of_component(tx: &mut ReadTx, component: &str) -> Result<Vec<String>, DbError> {
-    let sql = "SELECT version FROM device_version_counts WHERE component = $1 ORDER BY 1 LIMIT $2";
-    Ok(sqlx::query_scalar(sql).bind(component).bind(VERSIONS_MAX).fetch_all(&mut *tx.0).await?)
+/// The firmware versions that fit among those that devices run, also decommissioned devices. Without a bound: no device may be left out of
+/// a list or a plan. In a transaction that sees one tenant, `tenant` isn't needed.
+pub(crate) async fn that_fit(
+    tx: &mut ReadTx,
+    tenant: Option<&TenantId>,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, DbError> {
+    let of_tenant = if tenant.is_some() { "tenant = $2" } else { "$2::text IS NULL" };
+    let sql = format!("SELECT version FROM device_version_counts WHERE component = $1 AND {of_tenant} ORDER BY 1");
+    let query = sqlx::query_scalar::<_, String>(&sql).bind(FIRMWARE_COMPONENT).bind(tenant.map(TenantId::as_str));
+    let mut versions = query.fetch(&mut *tx.0);
+    let mut fitting = Vec::new();
+    while let Some(version) = versions.try_next().await? {
+        if fits(&version) {
+            fitting.push(version);
+        }
+    }
+    Ok(fitting)
 }
 
-/// The same for a query that sees all tenants, without a bound: planning must not leave out a device.
-pub(crate) async fn of_tenant(tx: &mut ReadTx, tenant: &TenantId, component: &str) -> Result<Vec<String>, DbError> {
-    let sql = "SELECT version FROM device_version_counts WHERE tenant = $1 AND component = $2 ORDER BY 1";
-    Ok(sqlx::query_scalar(sql).bind(tenant.as_str()).bind(component).fetch_all(&mut *tx.0).await?)
+/// The same for the requirement of a filter, as text; none without a requirement.
+pub(crate) async fn that_meet(
+    tx: &mut ReadTx,
+    tenant: Option<&TenantId>,
+    requirement: Option<&str>,
+) -> Result<Option<Vec<String>>, DbError> {
+    let Some(requirement) = requirement else { return Ok(None) };
+    let requirement = VersionRequirement::parse(requirement).map_err(DbError::Invalid)?;
+    that_fit(tx, tenant, |version| requirement.matches(version)).await.map(Some)
 }

@@ -1,9 +1,11 @@
 //! Groups of devices: their members, the devices that they select, and campaigns that target them.
 
-use domain::campaign::{CampaignSpec, TargetFilters};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, TargetFilters};
+use domain::change::Change;
 use domain::device::{Device, DeviceCommand};
 use domain::group::{Group, GroupCommand as C, GroupKind, GroupPatch, GroupSpec};
-use domain::{DeviceId, GroupId};
+use domain::version::VersionRequirement;
+use domain::{Actor, ActorKind, CampaignId, DeviceId, GroupId, Person, Sealed};
 use projections::devices::{self, DeviceFilter};
 use projections::groups::{self, GroupFilter, GroupRow};
 use projections::{rollout, selection};
@@ -245,6 +247,46 @@ async fn a_campaign_targets_the_members_that_its_groups_have_when_it_is_planned(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_reading_of_a_version_filter_finds_a_device_however_many_versions_there_are() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.boots("d-1", "b1", "9.0.0").await;
+    tag(&world, "d-1", "beta").await;
+    create(&world, "beta", Some(ring("beta", Some(">=9.0.0")))).await;
+    world.settles().await;
+    let versions = "INSERT INTO device_version_counts (tenant, component, version, active, decommissioned)
+                    SELECT 'acme', 'firmware', '1.0.' || n, 1, 0 FROM generate_series(1, 20000) n";
+    sqlx::query(versions).execute(&world.admin().await).await.unwrap();
+    assert_eq!(members(&world, "beta").await, ["d-1"]);
+    let matching = Some(TargetFilters { firmware_version: Some(">=9.0.0".into()), ..TargetFilters::default() });
+    let filtered = DeviceFilter { matching, ..DeviceFilter::default() };
+    assert_eq!(listed(&world, "beta", filtered).await, ["d-1"]);
+    let requirement = DeviceFilter {
+        firmware_version: Some(VersionRequirement::parse(">=9.0.0").unwrap()),
+        ..DeviceFilter::default()
+    };
+    assert_eq!(listed(&world, "beta", requirement).await, ["d-1"]);
+    assert_eq!(planned(&world, |spec| spec.target_groups = vec![id("beta")]).await, ["d-1"]);
+    let by_filter = |spec: &mut CampaignSpec| spec.target_filters.firmware_version = Some(">=9.0.0".into());
+    assert_eq!(planned(&world, by_filter).await, ["d-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_name_stays_unknown_when_something_else_is_changed() {
+    let world = World::start().await;
+    let name = Sealed::Sealed { sealed: "abc".into() };
+    let spec = GroupSpec { name, description: None, filter: None };
+    world.tell::<Group>(&id("g"), C::Create { spec }).await.unwrap();
+    let patch = GroupPatch { description: Change::Set("text".to_owned().into()), ..GroupPatch::default() };
+    tell(&world, "g", C::Amend { patch }).await;
+    let shown = row(&world, "g").await.unwrap();
+    assert_eq!((shown.name, shown.description.as_deref()), (None, Some("text")));
+    tell(&world, "g", C::Amend { patch: GroupPatch { description: Change::Clear, ..GroupPatch::default() } }).await;
+    assert_eq!(row(&world, "g").await.unwrap().description, None);
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn campaigns_under_way_that_target_a_group_are_found() {
     let world = World::start().await;
     world.register("d-1").await;
@@ -261,9 +303,22 @@ async fn campaigns_under_way_that_target_a_group_are_found() {
     assert_eq!(found("g").await, [campaign]);
     assert_eq!(found("none").await, []);
     for _ in 0..2 {
-        world.tell::<domain::campaign::Campaign>(&campaign, domain::campaign::CampaignCommand::Cancel).await.unwrap();
+        world.tell::<Campaign>(&campaign, CampaignCommand::Cancel).await.unwrap();
         world.tick().await;
         world.tick().await;
     }
+    assert_eq!(found("g").await, []);
+
+    let rejected = CampaignId(clock::new_id());
+    let mut spec = crate::fleet::spec(firmware.firmware_id);
+    (spec.target_groups, spec.requires_approval) = (vec![id("g")], true);
+    let command = CampaignCommand::Create { id: rejected, spec: Box::new(spec) };
+    world.tell::<Campaign>(&rejected, command).await.unwrap();
+    let start = CampaignCommand::Start { plan: uuid::Uuid::nil(), firmware: Box::new(firmware) };
+    world.tell::<Campaign>(&rejected, start).await.unwrap();
+    assert_eq!(found("g").await, [rejected], "it waits for its approval");
+    let by = Person::try_from(Actor::of(ActorKind::Person, "2").unwrap()).unwrap();
+    let creator = Actor::new("user:1").unwrap();
+    world.tell::<Campaign>(&rejected, CampaignCommand::Reject { by, creator }).await.unwrap();
     assert_eq!(found("g").await, []);
 }

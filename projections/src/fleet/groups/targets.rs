@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use domain::campaign::TargetFilters;
-use domain::values::FIRMWARE_COMPONENT;
-use domain::version::VersionRequirement;
 use domain::{GroupId, TenantId};
 use serde::Serialize;
 use sqlx::Row as _;
@@ -13,14 +11,14 @@ use crate::db::{DbError, ReadTx};
 use crate::fleet::versions;
 use crate::row::from_json;
 
-/// The devices of [`Targets`], for a condition on `device_id`: `$2` names devices, `$8` static groups, `$9` are filters of dynamic ones.
+/// The devices of [`Targets`], for a condition on `device_id`: `$2` names devices, `$9` static groups, `$10` are filters of dynamic ones.
 pub(crate) const NAMED_DEVICES: &str = "
 SELECT unnest($2::text[])
 UNION ALL
-SELECT m.device_id FROM group_members m WHERE m.tenant = $1 AND m.group_id = ANY ($8::text[])
+SELECT m.device_id FROM group_members m WHERE m.tenant = $1 AND m.group_id = ANY ($9::text[])
 UNION ALL
 SELECT d.device_id
-FROM jsonb_to_recordset($9::jsonb)
+FROM jsonb_to_recordset($10::jsonb)
        AS g (device_type text, device_model text, hardware_version text, versions text[], tags jsonb)
 JOIN devices d ON d.tenant = $1
  AND (g.device_type IS NULL OR d.device_type = g.device_type)
@@ -65,13 +63,6 @@ pub(crate) async fn load(tx: &mut ReadTx, tenant: &TenantId, groups: &[GroupId])
 
 async fn dynamic(tx: &mut ReadTx, tenant: &TenantId, filter: TargetFilters) -> Result<DynamicFilter, DbError> {
     let TargetFilters { device_type, device_model, hardware_version, firmware_version, tags } = filter;
-    let versions = match firmware_version.as_deref().map(VersionRequirement::parse).transpose() {
-        Ok(None) => None,
-        Ok(Some(requirement)) => {
-            let all = versions::of_tenant(tx, tenant, FIRMWARE_COMPONENT).await?;
-            Some(all.into_iter().filter(|version| requirement.matches(version)).collect())
-        }
-        Err(reason) => return Err(DbError::Invalid(reason)),
-    };
+    let versions = versions::that_meet(tx, Some(tenant), firmware_version.as_deref()).await?;
     Ok(DynamicFilter { device_type, device_model, hardware_version, versions, tags })
 }

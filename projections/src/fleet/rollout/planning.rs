@@ -7,17 +7,17 @@ use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion};
 use domain::plan::PlanCandidate;
-use domain::version::VersionRequirement;
 use futures::TryStreamExt;
 use serde_json::Value;
 use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::groups::targets::{self, NAMED_DEVICES};
+use crate::fleet::versions;
 use crate::row::parse;
 
 const SQL: &str = "
-SELECT t.device_id, t.device_model, t.hardware_version, t.firmware_version, t.versions, t.lifecycle, t.held, t.hold_until,
+SELECT t.device_id, t.device_model, t.hardware_version, t.versions, t.lifecycle, t.held, t.hold_until,
        jsonb_array_length(t.waiting) AS waiting,
        EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.live_ordinal
                AND u.component = $6) AS moving
@@ -28,6 +28,7 @@ WHERE t.tenant = $1
   AND ($4::text IS NULL OR t.device_model = $4)
   AND ($5::text IS NULL OR t.hardware_version = $5)
   AND t.tags @> $7
+  AND ($8::text[] IS NULL OR t.firmware_version = ANY ($8))
   AND (t.lifecycle = 'active' OR t.device_id = ANY ($2))
 ORDER BY t.device_id";
 
@@ -82,13 +83,7 @@ async fn candidates(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Vec<PlanCandidate>, DbError> {
-    let requirement = spec
-        .target_filters
-        .firmware_version
-        .as_deref()
-        .map(VersionRequirement::parse)
-        .transpose()
-        .map_err(DbError::Invalid)?;
+    let versions = versions::that_meet(tx, Some(tenant), spec.target_filters.firmware_version.as_deref()).await?;
     let named: Vec<String> = spec.target_devices.iter().map(ToString::to_string).collect();
     let filters = &spec.target_filters;
     // Without any, every device is a target.
@@ -103,7 +98,8 @@ async fn candidates(
         .bind(&filters.device_model)
         .bind(&filters.hardware_version)
         .bind(&firmware.component)
-        .bind(serde_json::to_value(&filters.tags)?);
+        .bind(serde_json::to_value(&filters.tags)?)
+        .bind(&versions);
     if is_named {
         query = query.bind(&groups.static_groups).bind(serde_json::to_value(&groups.filters)?);
     }
@@ -113,12 +109,6 @@ async fn candidates(
     while candidates.len() < limit
         && let Some(row) = rows.try_next().await?
     {
-        let running: Option<String> = row.try_get("firmware_version")?;
-        if let Some(requirement) = &requirement
-            && !running.as_deref().is_some_and(|running| requirement.matches(running))
-        {
-            continue;
-        }
         candidates.push(candidate(&row, firmware, leave, now)?);
     }
     Ok(candidates)
