@@ -17,6 +17,7 @@ mod parts;
 mod preview;
 mod preview_body;
 mod preview_plan;
+mod preview_slots;
 mod retry;
 mod spec;
 mod start;

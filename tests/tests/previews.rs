@@ -1,4 +1,4 @@
-//! Previews over REST: the plan that a campaign would begin with, and starts that name it.
+//! Previews over REST: the plan that a campaign would begin with.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -132,6 +132,17 @@ async fn a_preview_is_refused_as_its_campaign_would_be() {
     let next = format!("/campaigns/preview?limit=3&cursor={cursor}");
     let otherwise = wanted(&firmware, json!({"rollout_percentage": 50}));
     assert_eq!(api.send(Method::POST, &next, Some(&otherwise)).await.unwrap().status, 400);
+    // Another specification may have the same plan; each has pages of its own.
+    let [spring, autumn] =
+        ["Spring", "Autumn"].map(|name| wanted(&firmware, json!({"name": name, "sample_seed": "s", "batch_size": 7})));
+    let first = api.post("/campaigns/preview?limit=3", &spring).await.unwrap();
+    let same = api.post("/campaigns/preview?limit=3", &autumn).await.unwrap();
+    assert_eq!(first["plan_hash"], same["plan_hash"]);
+    let cursor = first["members"]["next_cursor"].as_str().unwrap();
+    let next = format!("/campaigns/preview?limit=3&cursor={cursor}");
+    let second = api.send(Method::POST, &next, Some(&spring)).await.unwrap();
+    assert_eq!((second.status.as_u16(), &second.body["plan_hash"]), (200, &first["plan_hash"]), "{}", second.body);
+    assert_eq!(api.send(Method::POST, &next, Some(&autumn)).await.unwrap().status, 400);
     let nobody =
         wanted(&firmware, json!({"target_all": false, "target_filters": {"device_model": MODEL, "tags": {"a": "b"}}}));
     let nobody = refused(nobody).await;

@@ -15,7 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::expected::average_update;
 use super::members::left_out;
 use super::preview_body::{PreviewBody, PreviewDevice};
-use super::preview_plan::{EntryFilter, Wanted};
+use super::preview_plan::{EntryFilter, PlanOfCursor, PreviewInput};
+use super::preview_slots::TenantSlot;
 use super::spec::CampaignRequest;
 use super::targets::{groups_exist, known_targets};
 use crate::auth::{Caller, Viewer};
@@ -47,7 +48,7 @@ pub(crate) struct PreviewRequest {}
 /// Preview a campaign that isn't created
 ///
 /// Takes the body of `POST /campaigns` and answers with the same errors. Nothing is written: no event, no campaign. At most 1,000,000 devices.
-/// 503 `previews_busy` if too many previews are being made. Needs role viewer.
+/// 503 `previews_busy` if too many previews are being made: one of each tenant, two of all. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/preview", tag = "campaigns", request_body = CampaignRequest,
     params(PreviewFilters, PageParams),
@@ -67,21 +68,21 @@ pub(crate) async fn preview_new_campaign(
     Body(wanted): Body<CampaignRequest>,
 ) -> Result<Json<PreviewBody>, Problem> {
     let spec = wanted.into_spec(clock::now())?;
+    let slot = app.previews.slots.of_tenant(&caller.tenant).await?;
     known_targets(&app, &caller, &spec).await?;
     let seed = spec.sample_seed.clone().unwrap_or_else(|| provisional_seed(&caller.tenant, &spec));
-    preview(&app, &caller, None, spec, seed, filters, min_position, paging).await
+    preview(&app, &caller, slot, None, spec, seed, filters, min_position, paging).await
 }
 
 /// Preview a campaign
 ///
-/// Before its start: the plan that it would begin with. Its `plan_hash` can be given to `POST /campaigns/{campaign_id}/start`, which then says
-/// whether the plan has changed. Nothing is written. Needs role viewer.
+/// Before its planning begins, also when it is scheduled: the plan that it would begin with now. Nothing is written. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/preview", tag = "campaigns", request_body = PreviewRequest,
     params(CampaignPath, PreviewFilters, PageParams),
     responses(
         (status = 200, body = PreviewBody),
-        (status = 409, description = "Planning has begun, the campaign's end its firmware or a target group is gone, or the devices have changed since the first page", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Planning has begun, the campaign's end has passed, its firmware or a target group was deleted, or the devices have changed since the first page", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -95,19 +96,21 @@ pub(crate) async fn preview_campaign(
     Body(PreviewRequest {}): Body<PreviewRequest>,
 ) -> Result<Json<PreviewBody>, Problem> {
     let id = path.campaign_id;
+    let slot = app.previews.slots.of_tenant(&caller.tenant).await?;
     let loaded = app.store.load_fresh(&Key::<Campaign>::new(&caller.tenant, &id)).await?;
     let spec = startable(&loaded.aggregate)?.clone();
     groups_exist(&app, &caller, &spec).await?;
     let seed = spec.seed(id);
-    preview(&app, &caller, Some(id), spec, seed, filters, min_position, paging).await
+    preview(&app, &caller, slot, Some(id), spec, seed, filters, min_position, paging).await
 }
 
-/// The specification of a campaign that could still be started.
+/// The specification of a campaign whose planning could still begin.
 fn startable(campaign: &Campaign) -> Result<&CampaignSpec, Rejection> {
     let status = campaign.status;
     let spec =
         campaign.spec.as_ref().filter(|_| status != CampaignStatus::Deleted).ok_or(Rejection::CampaignUnknown)?;
-    if status.is_live() || status.is_terminal() {
+    let waits_for_start = status == CampaignStatus::Scheduled || campaign.is_paused_before_start();
+    if (status.is_live() && !waits_for_start) || status.is_terminal() {
         return Err(Rejection::IllegalInState { command: "previewed".to_owned(), status: status.word().to_owned() });
     }
     match spec.ends_at.filter(|ends_at| *ends_at <= clock::now()) {
@@ -126,6 +129,7 @@ fn provisional_seed(tenant: &TenantId, spec: &CampaignSpec) -> String {
 async fn preview(
     app: &App,
     caller: &Caller,
+    slot: TenantSlot,
     id: Option<CampaignId>,
     spec: CampaignSpec,
     seed: String,
@@ -134,14 +138,15 @@ async fn preview(
     paging: Paging,
 ) -> Result<Json<PreviewBody>, Problem> {
     let filter = EntryFilter { wave: filters.wave, excluded: filters.excluded.as_deref().map(left_out).transpose()? };
-    let keys = paging.keys::<4>()?;
+    let keys = paging.keys::<5>()?;
     let after = match keys {
-        Some([_, wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
+        Some([_, _, wave, rank, device]) => Some((Paging::number(wave)?, Paging::number(rank)?, device)),
         None => None,
     };
     let firmware = usable_firmware(app, caller, spec.firmware_id).await?;
     min_position.wait(app, caller, &[FLEET]).await?;
-    let plan = Wanted { spec, firmware, seed }.plan(app, caller, keys.map(|[hash, ..]| hash)).await?;
+    let of_cursor = keys.map(|[digest, hash, ..]| PlanOfCursor { digest, hash });
+    let plan = PreviewInput { spec, firmware, seed }.plan(app, caller, slot, of_cursor).await?;
     let average = average_update(app, &caller.tenant, &plan.firmware).await?;
     let members = paging.list(plan.page(filter, &paging, after), |entry| PreviewDevice::from(&entry));
     let at_position = app.token(plan.at_position).await?.to_string();

@@ -89,7 +89,7 @@ pub(crate) struct PreviewBody {
     /// The position that the devices were read at.
     #[schema(example = "1790000000123-42")]
     at_position: String,
-    /// Names the plan. The same devices, specification and seed give the same hash. A start with it says whether the plan has changed.
+    /// Names the plan. The same devices, specification and seed give the same hash.
     plan_hash: String,
     /// Devices in the campaign's order, excluded ones first.
     members: List<PreviewDevice>,
@@ -129,7 +129,7 @@ impl PreviewBody {
             at_position,
             plan_hash: plan.hash.clone(),
             members,
-            warnings: told(&plan.spec, plan),
+            warnings: expected_warnings(&plan.spec, plan),
         }
     }
 }
@@ -151,7 +151,7 @@ fn waves(plan: &PreviewPlan, estimates: &[WaveEstimate]) -> Vec<PreviewWave> {
 }
 
 /// The warnings that the campaign would have after its start.
-fn told(spec: &CampaignSpec, plan: &PreviewPlan) -> Vec<String> {
+fn expected_warnings(spec: &CampaignSpec, plan: &PreviewPlan) -> Vec<String> {
     let counts = plan.counts.clone();
     let summary = PlanSummary {
         plan: Uuid::nil(),

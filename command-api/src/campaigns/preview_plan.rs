@@ -1,7 +1,7 @@
 //! Plans for previews: made by the planner's own function, within bounds, and never written.
 //!
 //! A plan is kept for a while, so that all pages of a preview are of one plan. A process that no longer has it makes it again. If the
-//! devices have changed meanwhile, the next page is refused.
+//! devices have changed meanwhile, the next page is refused. A cursor names the plan and the digest of what was planned.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,28 +12,24 @@ use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareSnapshot;
 use domain::plan::{PlanCounts, PlanDraft, PlanEntry};
+use event_store::CommandHash;
 use moka::sync::Cache;
 use projections::Page;
 use projections::rollout::{LeftOut, preview_candidates};
 use runtime::clock;
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
+use super::preview_slots::{Slots, TenantSlot};
 use crate::auth::Caller;
 use crate::http::{Paging, Problem};
 use crate::state::App;
 
 /// Most devices of one preview, about 100 bytes each.
 const PREVIEW_DEVICES_MAX: usize = 1_000_000;
-/// Previews that are made at the same time.
-const PREVIEWS_AT_ONCE_MAX: usize = 2;
-/// How long a request waits for its turn.
-const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Most devices of all plans that are kept.
 const DEVICES_KEPT_MAX: u64 = 1_000_000;
 /// How long a plan is kept for further pages.
-const KEPT: Duration = Duration::from_secs(600);
+const CACHE_TTL: Duration = Duration::from_secs(600);
 
 /// A plan that was made for a preview.
 pub(crate) struct PreviewPlan {
@@ -42,50 +38,64 @@ pub(crate) struct PreviewPlan {
     pub(super) seed: String,
     pub(super) counts: PlanCounts,
     pub(super) hash: String,
+    /// Of what was planned.
+    digest: String,
     pub(super) at_position: u64,
     /// By wave, rank and device; excluded devices have wave 0.
     pub(super) entries: Vec<PlanEntry>,
 }
 
+/// Tenant, digest of what was planned, and hash of the plan.
+type PlanKey = (TenantId, String, String);
+
 /// Limits previews, and keeps their plans.
 pub(crate) struct Previews {
-    turns: Arc<Semaphore>,
-    kept: Cache<(TenantId, String), Arc<PreviewPlan>>,
+    pub(super) slots: Slots,
+    plans: Cache<PlanKey, Arc<PreviewPlan>>,
 }
 
 impl Default for Previews {
     fn default() -> Self {
-        let weight = |_: &(TenantId, String), plan: &Arc<PreviewPlan>| {
+        let weight = |_: &PlanKey, plan: &Arc<PreviewPlan>| {
             u32::try_from(plan.entries.len()).unwrap_or(u32::MAX).saturating_add(1)
         };
-        let kept = Cache::builder().max_capacity(DEVICES_KEPT_MAX + 1).weigher(weight).time_to_live(KEPT).build();
-        Self { turns: Arc::new(Semaphore::new(PREVIEWS_AT_ONCE_MAX)), kept }
+        let plans = Cache::builder().max_capacity(DEVICES_KEPT_MAX + 1).weigher(weight).time_to_live(CACHE_TTL).build();
+        Self { slots: Slots::default(), plans }
     }
 }
 
 /// What is planned.
-pub(super) struct Wanted {
+pub(super) struct PreviewInput {
     pub(super) spec: CampaignSpec,
     pub(super) firmware: FirmwareSnapshot,
     pub(super) seed: String,
 }
 
-impl Wanted {
+/// The plan that a cursor continues.
+pub(super) struct PlanOfCursor<'a> {
+    pub(super) digest: &'a str,
+    pub(super) hash: &'a str,
+}
+
+impl PreviewInput {
     /// The plan of the page that a cursor continues, or a new one for the first page.
     pub(super) async fn plan(
         self,
         app: &App,
         caller: &Caller,
-        of_cursor: Option<&str>,
+        slot: TenantSlot,
+        of_cursor: Option<PlanOfCursor<'_>>,
     ) -> Result<Arc<PreviewPlan>, Problem> {
-        let Some(hash) = of_cursor else { return self.make(app, caller).await };
-        if let Some(plan) = app.previews.kept.get(&(caller.tenant.clone(), hash.to_owned())) {
-            let same = plan.spec == self.spec && plan.seed == self.seed;
-            return same
-                .then_some(plan)
-                .ok_or_else(|| Problem::bad_request("the cursor belongs to another specification"));
+        let digest = CommandHash::of(&(&self.spec, &self.firmware, &self.seed)).map_err(Problem::internal)?.to_hex();
+        let Some(of_cursor) = of_cursor else { return self.make(app, caller, slot, digest).await };
+        if of_cursor.digest != digest {
+            return Err(Problem::bad_request("the cursor belongs to another specification, firmware or seed"));
         }
-        let plan = self.make(app, caller).await?;
+        let hash = of_cursor.hash.to_owned();
+        if let Some(plan) = app.previews.plans.get(&(caller.tenant.clone(), digest.clone(), hash.clone())) {
+            return Ok(plan);
+        }
+        let plan = self.make(app, caller, slot, digest).await?;
         if plan.hash == hash {
             return Ok(plan);
         }
@@ -94,11 +104,14 @@ impl Wanted {
         Err(Problem::new(StatusCode::CONFLICT, "preview_changed", detail))
     }
 
-    async fn make(self, app: &App, caller: &Caller) -> Result<Arc<PreviewPlan>, Problem> {
-        let busy =
-            || Problem::unavailable("previews_busy", format!("{PREVIEWS_AT_ONCE_MAX} previews are being made already"));
-        let turn = timeout(TURN_WAIT_MAX, app.previews.turns.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+    async fn make(
+        self,
+        app: &App,
+        caller: &Caller,
+        slot: TenantSlot,
+        digest: String,
+    ) -> Result<Arc<PreviewPlan>, Problem> {
+        let slots = app.previews.slots.with_process(slot).await?;
         let Self { spec, firmware, seed } = self;
         let mut tx = app.db.read(&caller.tenant).await?;
         let found =
@@ -108,15 +121,16 @@ impl Wanted {
             let detail = format!("the targets are more than {PREVIEW_DEVICES_MAX} devices, too many for a preview");
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_devices", detail));
         };
-        // The turn ends with the work, also if the request ends before.
+        // The slots are free when the work ends, also if the request ends before.
         let making = spawn_blocking(move || {
-            let _turn = turn;
+            let _slots = slots;
             let PlanDraft { mut entries, counts, hash } = PlanDraft::make(&seed, candidates, &spec);
             entries.sort_unstable_by(in_order);
-            PreviewPlan { spec, firmware, seed, counts, hash, at_position, entries }
+            PreviewPlan { spec, firmware, seed, counts, hash, digest, at_position, entries }
         });
         let plan = Arc::new(making.await.map_err(Problem::internal)?);
-        app.previews.kept.insert((caller.tenant.clone(), plan.hash.clone()), plan.clone());
+        let key = (caller.tenant.clone(), plan.digest.clone(), plan.hash.clone());
+        app.previews.plans.insert(key, plan.clone());
         Ok(plan)
     }
 }
@@ -162,10 +176,11 @@ impl PreviewPlan {
         let mut items: Vec<PlanEntry> = following.take(paging.limit + 1).cloned().collect();
         let more = items.len() > paging.limit;
         items.truncate(paging.limit);
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|last| vec![self.hash.clone(), last.wave.to_string(), last.rank.to_string(), last.device.to_string()]);
+        let keys = |last: &PlanEntry| {
+            let place = [last.wave.to_string(), last.rank.to_string(), last.device.to_string()];
+            [self.digest.clone(), self.hash.clone()].into_iter().chain(place).collect()
+        };
+        let next = items.last().filter(|_| more).map(keys);
         Page { items, next, total: paging.count.then(|| matching(&self.entries)) }
     }
 

@@ -200,7 +200,10 @@ async fn a_scheduled_campaign_keeps_its_firmware_and_can_be_moved_and_cancelled(
     assert_eq!(draft.delete_firmware(&draft.firmware).await.status, 200, "the first firmware isn't needed any more");
     assert_eq!(outcome(&draft.delete_firmware(&other).await), (409, "firmware_pinned"));
 
+    // Past the check of its status, a preview asks PostgreSQL.
+    assert_eq!(outcome(&draft.post("preview", json!({})).await), (503, "postgresql_unavailable"));
     assert_eq!(status(&draft.post("pause", json!({"reason": "storm"})).await), (200, "paused"));
+    assert_eq!(outcome(&draft.post("preview", json!({})).await), (503, "postgresql_unavailable"));
     let resumed = draft.post("resume", json!({})).await;
     assert_eq!(status(&resumed), (200, "scheduled"), "{}", resumed.body);
     assert_eq!(resumed.body["allowed_commands"], json!(["amend", "start_now", "pause", "cancel"]));
@@ -210,6 +213,7 @@ async fn a_scheduled_campaign_keeps_its_firmware_and_can_be_moved_and_cancelled(
     assert_eq!(outcome(&at_once), (503, "postgresql_unavailable"));
     draft.post("pause", json!({"reason": "storm"})).await;
     assert_eq!(status(&draft.post("cancel", json!({"reason": "no"})).await), (200, "cancelled"));
+    assert_eq!(outcome(&draft.post("preview", json!({})).await), (409, "illegal_in_state"));
 }
 
 #[tokio::test]

@@ -1,0 +1,98 @@
+//! How many previews are made at the same time: a few in a process, and one of each tenant, so that no tenant keeps the others waiting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use domain::TenantId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::http::Problem;
+
+/// Previews that a process makes at the same time.
+const PROCESS_MAX: usize = 2;
+/// Previews of a tenant that a process makes at the same time.
+const TENANT_MAX: usize = 1;
+/// How long a request waits for each of its slots.
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Slots {
+    process: Arc<Semaphore>,
+    /// Of tenants with previews that are made or wait.
+    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+}
+
+/// Held while a tenant's preview is checked and made.
+pub(super) struct TenantSlot {
+    _tenant: OwnedSemaphorePermit,
+}
+
+/// Held while a plan is made.
+pub(super) struct BothSlots {
+    _tenant: TenantSlot,
+    _process: OwnedSemaphorePermit,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { process: Arc::new(Semaphore::new(PROCESS_MAX)), tenants: Mutex::default() }
+    }
+}
+
+impl Slots {
+    /// The slot of a tenant; 503 if it stays taken.
+    pub(super) async fn of_tenant(&self, tenant: &TenantId) -> Result<TenantSlot, Problem> {
+        wait(self.tenant(tenant), TENANT_MAX, "of this tenant").await.map(|_tenant| TenantSlot { _tenant })
+    }
+
+    /// With a slot of the process; 503 if all stay taken.
+    pub(super) async fn with_process(&self, tenant: TenantSlot) -> Result<BothSlots, Problem> {
+        let process = wait(self.process.clone(), PROCESS_MAX, "of all tenants").await?;
+        Ok(BothSlots { _tenant: tenant, _process: process })
+    }
+
+    fn tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(semaphore) = tenants.get(tenant).and_then(Weak::upgrade) {
+            return semaphore;
+        }
+        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let semaphore = Arc::new(Semaphore::new(TENANT_MAX));
+        tenants.insert(tenant.clone(), Arc::downgrade(&semaphore));
+        semaphore
+    }
+}
+
+async fn wait(slots: Arc<Semaphore>, max: usize, whose: &str) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = || {
+        Problem::unavailable(
+            "previews_busy",
+            format!("as many previews {whose} as may be made at once are being made already: {max}"),
+        )
+    };
+    timeout(SLOT_WAIT_MAX, slots.acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_makes_one_preview_and_leaves_room_for_others() {
+        let slots = Slots::default();
+        let [one, other, third] = ["one", "other", "third"].map(|id| TenantId::new(id).unwrap());
+        let first = slots.of_tenant(&one).await.unwrap();
+        let refused = slots.of_tenant(&one).await.map(drop).unwrap_err();
+        assert_eq!((refused.status().as_u16(), refused.code()), (503, "previews_busy"));
+        let first = slots.with_process(first).await.unwrap();
+        let second = slots.with_process(slots.of_tenant(&other).await.unwrap()).await.unwrap();
+        let waiting = slots.of_tenant(&third).await.unwrap();
+        assert!(slots.with_process(waiting).await.is_err(), "two in the process");
+        drop(first);
+        let again = slots.with_process(slots.of_tenant(&one).await.unwrap()).await.unwrap();
+        drop((again, second));
+        slots.of_tenant(&third).await.unwrap();
+        assert_eq!(slots.tenants.lock().unwrap().len(), 1, "tenants without previews are forgotten");
+    }
+}
