@@ -21,11 +21,11 @@ use crate::http::{Envelope, Problem, UnreadCommand};
 use crate::state::App;
 
 /// Most devices of one request.
-const ITEMS_MAX: usize = 10_000;
+pub(super) const ITEMS_MAX: usize = 10_000;
 /// Largest body, in bytes.
 pub(crate) const BULK_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Largest item, in bytes.
-const ITEM_MAX_BYTES: usize = 256 * 1024;
+pub(super) const ITEM_MAX_BYTES: usize = 256 * 1024;
 
 /// An item's id; none if it has none that can be read.
 #[derive(Default, Deserialize)]
@@ -69,7 +69,7 @@ pub(crate) async fn register_devices(
     outcomes::reply(&app, &envelope, outcomes).await
 }
 
-/// Registers devices, each with an outcome of its own, in the order of the items.
+/// Registers devices, each with an outcome of its own, in the order of the items. The caller has read at most [`ITEMS_MAX`] of them.
 pub(super) async fn register_all(
     app: &App,
     caller: &Caller,
@@ -77,14 +77,16 @@ pub(super) async fn register_all(
     path: &str,
     items: Vec<Item>,
 ) -> Result<Vec<Outcome>, Problem> {
-    if items.len() > ITEMS_MAX {
-        let detail = format!("at most {ITEMS_MAX} devices in one request");
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
-    }
     claim_key(app, caller, envelope, &items).await?;
     let commands =
         items.into_iter().enumerate().map(|(index, item)| one(app, caller, envelope.item(index), path, item));
     Ok(futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await)
+}
+
+/// 413 for more than [`ITEMS_MAX`] devices.
+pub(super) fn too_many() -> Problem {
+    let detail = format!("at most {ITEMS_MAX} devices in one request");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
 /// Binds the key to this list of devices.
@@ -94,31 +96,42 @@ async fn claim_key(app: &App, caller: &Caller, envelope: &Envelope, items: &[Ite
     }
     let ids: Vec<GivenId> = items.iter().map(|item| serde_json::from_slice(&item.json).unwrap_or_default()).collect();
     let ids: Vec<Option<&str>> = ids.iter().map(|given| given.device_id.as_deref()).collect();
+    // What is too large is refused, and is not taken apart before.
     let read = |item: &Item| {
-        serde_json::from_slice(&item.json)
-            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&item.json).into_owned()))
+        let json = (item.json.len() <= ITEM_MAX_BYTES).then(|| serde_json::from_slice(&item.json).ok()).flatten();
+        json.unwrap_or_else(|| Value::from(String::from_utf8_lossy(&item.json).into_owned()))
     };
     let items: Vec<Value> = items.iter().map(read).collect();
     key::claim_all(app, caller, envelope, &items, &ids).await
 }
 
-/// The items as sent, not yet parsed.
+/// The items as sent, not yet parsed. 413 for more than [`ITEMS_MAX`].
 fn split(headers: &HeaderMap, bytes: &Bytes) -> Result<Vec<Vec<u8>>, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if media_type.contains("ndjson") {
-        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        return Ok(lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect());
+        let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let items = lines.by_ref().take(ITEMS_MAX).map(<[u8]>::to_vec).collect();
+        return if lines.next().is_none() { Ok(items) } else { Err(too_many()) };
     }
     if !body::is_json(headers) {
         let detail = "the body must be application/json or application/x-ndjson";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     }
-    Ok(body::items(bytes)?.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
+    let items = body::items(bytes, ITEMS_MAX)?.ok_or_else(too_many)?;
+    Ok(items.into_iter().map(|item| item.get().as_bytes().to_vec()).collect())
+}
+
+/// The id that an item gives.
+fn id_of(json: &[u8]) -> Option<String> {
+    match json.len() {
+        ..=ITEM_MAX_BYTES => body::text_of(json, "device_id"),
+        _ => serde_json::from_slice::<GivenId>(json).unwrap_or_default().device_id,
+    }
 }
 
 async fn one(app: &App, caller: &Caller, envelope: Envelope, path: &str, item: Item) -> Outcome {
     let Item { json, row, refused } = item;
-    let mut id = body::text_of(&json, "device_id");
+    let mut id = id_of(&json);
     let registering = async {
         if let Some(problem) = refused {
             return Err(problem);

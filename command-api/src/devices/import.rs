@@ -12,7 +12,7 @@ use super::bulk::register_all;
 use crate::auth::Operator;
 use crate::http::body;
 use crate::http::outcomes::{self, BulkHeaders, BulkReply, Outcome};
-use crate::http::problem::{FieldError, ProblemBody};
+use crate::http::problem::ProblemBody;
 use crate::http::{Problem, UnreadCommand};
 use crate::state::App;
 
@@ -68,14 +68,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// The outcome with the names of columns instead of fields.
 fn naming_columns(outcome: Outcome) -> Outcome {
-    let named = |error: &FieldError| FieldError::new(column_of(&error.field), error.reason.as_str());
-    let result = outcome.result.map_err(|problem| match problem.errors() {
-        errors if problem.code() == "invalid" && !errors.is_empty() => {
-            Problem::invalid_fields(errors.iter().map(named).collect())
-        }
-        _ => problem,
-    });
-    Outcome { result, ..outcome }
+    Outcome { result: outcome.result.map_err(|problem| problem.renaming(column_of)), ..outcome }
 }
 
 /// The column of a field's path.

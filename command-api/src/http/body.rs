@@ -2,11 +2,13 @@
 //!
 //! [`Body`] reads `null` as an absent field; only in a [`Patch`] it has a meaning of its own.
 
+use std::fmt;
+
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{Json, Nulls, Reader};
@@ -81,10 +83,45 @@ pub(crate) fn text_of(bytes: &[u8], field: &str) -> Option<String> {
     })
 }
 
-/// The items of a list as sent, not yet parsed.
-pub(crate) fn items(bytes: &[u8]) -> Result<Vec<Box<RawValue>>, Problem> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| if error.is_data() { Problem::invalid("body", "is not a list") } else { no_json(&error) })
+/// The items of a list as sent, not yet parsed; none if the list has more than `max`.
+pub(crate) fn items(bytes: &[u8], max: usize) -> Result<Option<Vec<Box<RawValue>>>, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let items = AtMost(max).deserialize(&mut reader).and_then(|items| reader.end().map(|()| items));
+    items.map_err(|error| if error.is_data() { Problem::invalid("body", "is not a list") } else { no_json(&error) })
+}
+
+/// Reads a list, and keeps its items only if there are not more of them.
+struct AtMost(usize);
+
+impl<'de> DeserializeSeed<'de> for AtMost {
+    type Value = Option<Vec<Box<RawValue>>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AtMost {
+    type Value = Option<Vec<Box<RawValue>>>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while items.len() < self.0 {
+            match list.next_element()? {
+                Some(item) => items.push(item),
+                None => return Ok(Some(items)),
+            }
+        }
+        let mut is_longer = false;
+        while let Some(IgnoredAny) = list.next_element()? {
+            is_longer = true;
+        }
+        Ok((!is_longer).then_some(items))
+    }
 }
 
 fn parse_as<T: DeserializeOwned>(bytes: &[u8], nulls: Nulls) -> Result<T, Problem> {
@@ -203,6 +240,21 @@ mod tests {
         for text in ["[]", "[1]", "[1,[]]", "7", "null", "\"\""] {
             assert_eq!(problem(text), (422, "body".into()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_is_read_up_to_its_bound() {
+        let read = |text: &str| match items(text.as_bytes(), 2) {
+            Ok(items) => Ok(items.map(|items| items.iter().map(|item| item.get().to_owned()).collect::<Vec<_>>())),
+            Err(problem) => Err(problem.status().as_u16()),
+        };
+        assert_eq!(read("[]"), Ok(Some(vec![])));
+        assert_eq!(read("[1, {\"a\" : 2}]"), Ok(Some(vec!["1".to_owned(), "{\"a\" : 2}".to_owned()])));
+        assert_eq!(read("[1,2,3]"), Ok(None));
+        assert_eq!(
+            [read("{}"), read("7"), read("[1,2,3"), read("[1,2,3] x")],
+            [Err(422), Err(422), Err(400), Err(400)]
+        );
     }
 
     #[test]

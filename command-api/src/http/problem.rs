@@ -153,6 +153,18 @@ impl Problem {
         &self.0.errors
     }
 
+    /// Names the wrong fields as the request does. Other problems stay as they are.
+    #[must_use]
+    pub(crate) fn renaming(self, name: impl Fn(&str) -> String) -> Self {
+        match self.errors() {
+            errors if self.code() == "invalid" && !errors.is_empty() => {
+                let renamed = |error: &FieldError| FieldError::new(name(&error.field), error.reason.as_str());
+                Self::invalid_fields(errors.iter().map(renamed).collect())
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn facts(&self) -> Option<&Value> {
         self.0.facts.as_ref()
     }

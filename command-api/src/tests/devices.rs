@@ -1,4 +1,5 @@
-use axum::http::Method;
+use axum::body::Body;
+use axum::http::{Method, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{Device, DeviceCommand};
 use domain::{Actor, CommandId, DeviceId, Key, TenantId};
@@ -289,4 +290,28 @@ async fn each_item_of_a_bulk_is_named_and_answered_as_if_sent_alone() {
     assert_eq!((again.status.as_u16(), again.header("location")), (200, ""), "{}", again.body);
     let would_be = api.post("/devices?dry_run=true", json!({"device_id": "newer"})).await;
     assert_eq!((would_be.status.as_u16(), &would_be.body["position"]), (200, &Value::Null), "{}", would_be.body);
+}
+
+#[tokio::test]
+async fn more_devices_than_a_request_may_have_are_refused_in_either_form() {
+    let api = Api::new();
+    let items = |count: usize| (0..count).map(|n| json!({"device_id": format!("d-{n}")})).collect::<Vec<_>>();
+    let send = async |media_type: &'static str, body: String| {
+        let request = axum::http::Request::post("/api/v1/devices/bulk")
+            .header(header::AUTHORIZATION, format!("Bearer {}", api.token))
+            .header(header::CONTENT_TYPE, media_type);
+        api.send(request.body(Body::from(body)).unwrap()).await
+    };
+    let lines = |items: Vec<Value>| items.iter().map(|item| format!("{item}\n")).collect::<String>();
+    for answer in [
+        send("application/json", json!(items(10_001)).to_string()).await,
+        send("application/x-ndjson", lines(items(10_001))).await,
+    ] {
+        assert_eq!((answer.status.as_u16(), answer.problem()), (413, "too_large"), "{}", answer.body);
+    }
+    assert_eq!(api.stored().await, 0);
+    let large = json!({"device_id": "d-1", "name": "x".repeat(256 * 1024)});
+    let answer = send("application/x-ndjson", lines(vec![large, json!({"device_id": "d-2"})])).await;
+    let item = |n: usize| (&answer.body["items"][n]["id"], &answer.body["items"][n]["status"]);
+    assert_eq!([item(0), item(1)], [(&json!("d-1"), &json!(413)), (&json!("d-2"), &json!(201))], "{}", answer.body);
 }

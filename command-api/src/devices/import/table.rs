@@ -1,12 +1,14 @@
 //! Reads a CSV file: each row becomes the JSON object of a device.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::io::{Chain, Read};
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::{ByteRecord, ReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::super::bulk::Item;
-use crate::http::{FieldError, Problem};
+use super::super::bulk::{ITEM_MAX_BYTES, ITEMS_MAX, Item, too_many};
+use crate::http::{FieldError, Problem, body};
 
 /// Columns whose cells are texts. They have the names of the fields.
 const TEXTS: [&str; 12] = [
@@ -36,6 +38,8 @@ const COLUMNS_MAX: usize = 160;
 /// Most columns that a reply names.
 const NAMED_MAX: usize = 20;
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// Read after the last byte, so that a quoted cell that the file doesn't close has a line break too.
+const LAST_LINE_END: &[u8] = b"\n";
 
 /// What a column's cells are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,50 +50,78 @@ enum Column {
     Version(String),
 }
 
-/// The rows of a file. 422 if the header or the file as a whole is wrong; a row that is wrong is refused alone.
+/// The rows of a file. 422 if the header or the file as a whole is wrong, 413 if it is too large; a row that is wrong is refused alone.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Item>, Problem> {
-    let bytes = bytes.strip_prefix(BOM).unwrap_or(bytes);
-    if bytes.iter().filter(|byte| **byte == b'"').count() % 2 == 1 {
-        return Err(Problem::invalid("body", "has an odd number of double quotes: a quoted cell is not closed"));
-    }
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .delimiter(delimiter(bytes))
-        .from_reader(bytes);
-    let mut record = ByteRecord::new();
-    if !read_record(&mut reader, &mut record)? {
+    let mut file = File::open(bytes.strip_prefix(BOM).unwrap_or(bytes))?;
+    if file.next_row()?.is_none() {
         return Err(Problem::invalid("header", "is missing: the first row names the fields of POST /devices"));
     }
-    let names = header(&record)?;
+    let names = header(&file.record)?;
     let columns = columns(&names)?;
-    let (mut rows, mut lines, mut known) = (Vec::new(), Lines { bytes, read: 0, line: 1 }, HashMap::new());
-    while read_record(&mut reader, &mut record)? {
-        if record.iter().all(<[u8]>::is_empty) {
+    let (mut rows, mut known) = (Vec::new(), HashMap::new());
+    while let Some(line) = file.next_row()? {
+        if file.record.iter().all(<[u8]>::is_empty) {
             continue;
         }
-        let line = lines.line_of(&record);
-        let item = match device(&names, &columns, &record) {
+        if rows.len() == ITEMS_MAX {
+            return Err(too_many());
+        }
+        let item = match device(&names, &columns, &file.record) {
             Ok(fields) => {
                 let refused = repeated(&fields, line, &mut known);
                 Item { json: Value::Object(fields).to_string().into_bytes(), row: Some(line), refused }
             }
-            Err(problem) => Item { json: cells(&record), row: Some(line), refused: Some(problem) },
+            Err(problem) => Item { json: cells(&file.record), row: Some(line), refused: Some(problem) },
         };
         rows.push(item);
     }
     Ok(rows)
 }
 
-/// Spreadsheets write semicolons where the comma separates decimals.
-fn delimiter(bytes: &[u8]) -> u8 {
-    let header = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if header.contains(&b';') && !header.contains(&b',') { b';' } else { b',' }
+/// A file that is read row by row.
+struct File<'a> {
+    reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
+    record: ByteRecord,
+    lines: Lines<'a>,
 }
 
-fn read_record(reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> Result<bool, Problem> {
-    reader.read_byte_record(record).map_err(|error| Problem::invalid("body", format!("is no CSV: {error}")))
+impl<'a> File<'a> {
+    /// 413 if it has a line that is longer than an item may be, because a line of separators would become many cells.
+    fn open(bytes: &'a [u8]) -> Result<Self, Problem> {
+        if bytes.split(is_line_end).any(|line| line.len() > ITEM_MAX_BYTES) {
+            return Err(body::too_large());
+        }
+        let mut format = ReaderBuilder::new();
+        format.has_headers(false).flexible(true).delimiter(delimiter(bytes));
+        let reader = format.from_reader(bytes.chain(LAST_LINE_END));
+        Ok(Self { reader, record: ByteRecord::new(), lines: Lines { bytes, read: 0, line: 1 } })
+    }
+
+    /// Reads the next row, and says on which line it begins. 422 if one of its cells has a line break: most likely a quote was forgotten, and
+    /// the rows that follow would become part of the cell.
+    fn next_row(&mut self) -> Result<Option<usize>, Problem> {
+        let read = self.reader.read_byte_record(&mut self.record);
+        if !read.map_err(|error| Problem::invalid("body", format!("is no CSV: {error}")))? {
+            return Ok(None);
+        }
+        let line = self.lines.line_of(&self.record);
+        if self.record.iter().any(|cell| cell.iter().any(is_line_end)) {
+            let reason = format!("has a quoted cell with a line break, or one that isn't closed, in row {line}");
+            return Err(Problem::invalid("body", reason));
+        }
+        self.record.trim();
+        Ok(Some(line))
+    }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+/// Spreadsheets write semicolons where the comma separates decimals.
+fn delimiter(bytes: &[u8]) -> u8 {
+    let header = bytes.split(is_line_end).next().unwrap_or_default();
+    if header.contains(&b';') && !header.contains(&b',') { b';' } else { b',' }
 }
 
 fn header(record: &ByteRecord) -> Result<Vec<String>, Problem> {
@@ -106,7 +138,7 @@ fn columns(names: &[String]) -> Result<Vec<Column>, Problem> {
     for (index, name) in names.iter().enumerate() {
         let field = if name.is_empty() { format!("column {}", index + 1) } else { name.clone() };
         match Column::named(name) {
-            Some(column) if !seen.insert(column.clone()) => wrong.push(FieldError::new(field, "is a column twice")),
+            Some(column) if !seen.insert(column.clone()) => wrong.push(FieldError::new(field, "column occurs twice")),
             Some(column) => columns.push(column),
             None => wrong.push(FieldError::new(field, unknown(name))),
         }
@@ -118,9 +150,9 @@ fn columns(names: &[String]) -> Result<Vec<Column>, Problem> {
 fn unknown(name: &str) -> String {
     match name {
         "" => "has no name".to_owned(),
-        "tags" => format!("is no column: each tag has a column of its own, {TAG}KEY"),
-        "versions" => format!("is no column: each component has a column of its own, {VERSION}COMPONENT"),
-        _ => format!("is no column; known are {}, {}, {TAG}KEY, {VERSION}COMPONENT", TEXTS.join(", "), NUMBERS[0]),
+        "tags" => format!("unknown column: each tag has a column of its own, {TAG}KEY"),
+        "versions" => format!("unknown column: each component has a column of its own, {VERSION}COMPONENT"),
+        _ => format!("unknown column; known are {}, {}, {TAG}KEY, {VERSION}COMPONENT", TEXTS.join(", "), NUMBERS[0]),
     }
 }
 
@@ -182,21 +214,25 @@ fn repeated(
         let Some(value) = fields.get(name).and_then(Value::as_str) else { continue };
         // An EUI is the same in either case of its digits.
         let value = if name == "device_id" { value.to_owned() } else { value.to_ascii_lowercase() };
-        let first = *known.entry((name, value)).or_insert(line);
-        if first != line {
-            wrong.push(FieldError::new(name, format!("is also in row {first}")));
+        match known.entry((name, value)) {
+            Entry::Occupied(first) => wrong.push(FieldError::new(name, format!("is also in row {}", first.get()))),
+            Entry::Vacant(place) => {
+                place.insert(line);
+            }
         }
     }
     (!wrong.is_empty()).then(|| Problem::invalid_fields(wrong))
 }
 
-/// The cells of a row that can't be read, so that a repeated request is recognised.
+/// The cells of a row that can't be read, so that a repeated request is recognised: the first ones, and how many there are if there are more.
 fn cells(record: &ByteRecord) -> Vec<u8> {
-    let cells = record.iter().map(|cell| Value::from(String::from_utf8_lossy(cell).into_owned()));
+    let cell = |cell: &[u8]| Value::from(String::from_utf8_lossy(cell).into_owned());
+    let more = (record.len() > COLUMNS_MAX).then(|| Value::from(record.len()));
+    let cells = record.iter().take(COLUMNS_MAX).map(cell).chain(more);
     Value::Array(cells.collect()).to_string().into_bytes()
 }
 
-/// Counts lines up to a record. The parser counts neither blank lines before a record nor lines that end with CR and LF reliably.
+/// Counts lines up to a record. The parser counts neither blank lines before a record nor lines that end with CR reliably.
 struct Lines<'a> {
     bytes: &'a [u8],
     /// Bytes counted so far.
@@ -209,11 +245,19 @@ impl Lines<'_> {
     fn line_of(&mut self, record: &ByteRecord) -> usize {
         let offset =
             record.position().map_or(0, |position| position.byte() as usize).clamp(self.read, self.bytes.len());
-        let blank = self.bytes[offset..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let begin = offset + blank;
-        self.line += self.bytes[self.read..begin].iter().filter(|byte| **byte == b'\n').count();
+        let begin = offset + self.bytes[offset..].iter().take_while(|byte| is_line_end(byte)).count();
+        self.line += (self.read..begin).filter(|at| self.ends_line(*at)).count();
         self.read = begin;
         self.line
+    }
+
+    /// LF ends a line, and so does a CR that no LF follows.
+    fn ends_line(&self, at: usize) -> bool {
+        match self.bytes[at] {
+            b'\n' => true,
+            b'\r' => self.bytes.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        }
     }
 }
 

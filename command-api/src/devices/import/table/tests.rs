@@ -57,12 +57,52 @@ fn semicolons_separate_where_the_header_has_no_comma() {
 }
 
 #[test]
-fn the_last_line_needs_no_end_and_a_cell_may_have_lines() {
-    let csv = b"device_id,name\nd-1,\"a\nb\"\nd-2,c";
+fn the_last_line_needs_no_end_and_quotes_within_a_cell_are_its_own() {
+    let csv = b"device_id,name\nd-1,5\" display\nd-2,\"c\"";
     assert_eq!(
         rows(csv),
-        [(2, json!({"device_id": "d-1", "name": "a\nb"})), (4, json!({"device_id": "d-2", "name": "c"}))]
+        [(2, json!({"device_id": "d-1", "name": "5\" display"})), (3, json!({"device_id": "d-2", "name": "c"}))]
     );
+}
+
+#[test]
+fn a_quote_that_is_not_closed_swallows_no_row() {
+    let body = (422, vec!["body".to_owned()]);
+    // Two forgotten quotes: the rows between them would become one cell.
+    assert_eq!(refused("device_id,name\nd-1,\"a\nd-2,b\nd-3,c\"\nd-4,d\n"), body);
+    for last in ["d-2,\"b", "d-2,\"b\n", "d-2,\"\r\n", "d-2,\"a\rb\"\n"] {
+        assert_eq!(refused(&format!("device_id,name\nd-1,a\n{last}")), body, "{last:?}");
+    }
+    let problem = read(b"device_id\nd-1\n\n\"d-2\n").map(drop).unwrap_err();
+    assert!(problem.errors()[0].reason.ends_with("in row 4"), "{problem:?}");
+}
+
+#[test]
+fn a_lone_cr_ends_a_line() {
+    let csv = b"device_id;name\rd-1;a,b\r\rd-1;c\rd-2;d\r\nd-3;e\n\nd-4;f";
+    let expected = [
+        (2, json!({"device_id": "d-1", "name": "a,b"})),
+        (4, json!(["device_id"])),
+        (5, json!({"device_id": "d-2", "name": "d"})),
+        (6, json!({"device_id": "d-3", "name": "e"})),
+        (8, json!({"device_id": "d-4", "name": "f"})),
+    ];
+    assert_eq!(rows(csv), expected);
+}
+
+#[test]
+fn a_large_file_is_refused_before_its_rows_are_kept() {
+    let rows_of = |count: usize| format!("name\n{}", "a\n,\n".repeat(count));
+    assert_eq!(read(rows_of(ITEMS_MAX).as_bytes()).unwrap().len(), ITEMS_MAX);
+    assert_eq!(refused(&rows_of(ITEMS_MAX + 1)), (413, vec![]));
+    assert_eq!(refused(&format!("name\n{}\n", ",".repeat(ITEM_MAX_BYTES + 1))), (413, vec![]));
+    let wide = |cells: usize| {
+        let item = read(format!("name\n{}\n", "x,".repeat(cells - 1)).as_bytes()).unwrap().remove(0);
+        let cells: Vec<Value> = serde_json::from_slice(&item.json).unwrap();
+        (cells.len(), cells.last().cloned().unwrap_or_default())
+    };
+    assert_eq!(wide(COLUMNS_MAX), (COLUMNS_MAX, json!("")));
+    assert_eq!(wide(5_000), (COLUMNS_MAX + 1, json!(5_000)));
 }
 
 #[test]
