@@ -1,6 +1,6 @@
 //! Checks of single fields, collected so that a reply names all errors at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -132,6 +132,23 @@ pub(crate) fn device_id(text: String) -> Result<DeviceId, Problem> {
         return Err(Problem::invalid("device_id", format!("{text:?} is reserved")));
     }
     DeviceId::new(text).map_err(|error| Problem::invalid("device_id", error.to_string()))
+}
+
+/// A device as a request names it.
+pub(crate) type NamedDevice = (String, Result<DeviceId, Problem>);
+
+/// The devices of the field `device_ids`. Each id that is invalid, or that occurs before, is refused alone.
+pub(crate) fn named_devices(ids: Vec<String>) -> Vec<NamedDevice> {
+    let mut first = HashMap::new();
+    let named = ids.into_iter().enumerate().map(|(index, id)| {
+        let field = format!("device_ids[{index}]");
+        let device = match *first.entry(id.clone()).or_insert(index) {
+            before if before != index => Err(Problem::invalid(field, format!("is also device_ids[{before}]"))),
+            _ => device_id(id.clone()).map_err(|problem| problem.renaming(|_| field.clone())),
+        };
+        (id, device)
+    });
+    named.collect()
 }
 
 /// Checks a group id.

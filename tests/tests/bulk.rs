@@ -74,6 +74,19 @@ async fn devices_are_imported_from_csv_and_updated_by_a_filter() {
     let outcome = |n: usize| (&named["items"][n]["status"], &named["items"][n]["update_id"]);
     assert_eq!([outcome(0), outcome(1)], [(&json!(201), &json!("d-5~1")), (&json!(409), &Value::Null)], "{named}");
     world.until_get(&api, "/updates/d-5~1", "d-5 runs it", |body| body["phase"] == "confirmed").await;
+
+    // A refused request leaves its key.
+    let withdrawn = world.firmware(&api, "3.0.0").await;
+    api.post(&format!("/firmware/{withdrawn}/withdraw"), &json!({"reason": "it bricks"})).await.unwrap();
+    let send = async |firmware: &str| {
+        let body = json!({"group": "hall-3", "firmware_id": firmware}).to_string();
+        keyed(&api, "/devices/bulk/update?dry_run=false", "application/json", body).await
+    };
+    let (status, refused) = send(&withdrawn).await;
+    assert_eq!((status, &refused["type"]), (409, &json!("/problems/firmware_withdrawn")), "{refused}");
+    let (status, started) = send(&firmware).await;
+    assert_eq!((status, &started["excluded"]), (201, &json!({"already_on_version": 1})), "{started}");
+    world.campaign_is(&api, started["campaign_id"].as_str().unwrap(), &["completed"]).await;
     world.read_models_equal_a_replay().await;
 }
 

@@ -36,6 +36,8 @@ pub(crate) async fn launch(
             known_targets(app, caller, &spec).await?;
             // Without read models nothing can be planned, and the campaign would stay a draft.
             app.db.ping().await?;
+            // A refused request leaves its key free.
+            create::create(app, caller, &creating.as_dry_run(), id, spec.clone(), reason.clone()).await?;
             key::claim_for(app, caller, envelope, envelope.digest_hex()).await?;
             create::create(app, caller, &creating, id, spec, reason.clone()).await?
         }

@@ -117,18 +117,12 @@ pub(crate) async fn register_device(
     Operator(caller): Operator,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DeviceRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
-    let chosen = wanted.device_id.clone().map(fields::device_id).transpose()?;
-    match &chosen {
-        Some(id) => key::claim(&app, &caller, &envelope, id).await?,
-        None => key::is_free(&app, &caller, &envelope).await?,
-    }
+    let (chosen, generated) = (wanted.device_id.clone(), key::generated_id(&caller, &envelope)?);
+    let id = chosen.clone().map(fields::device_id).transpose()?.unwrap_or_else(|| generated.clone());
+    let [device, generated] = [&id, &generated].map(|id| Key::<Device>::new(&caller.tenant, id));
+    key::claim_id(&app, &caller, &envelope, &generated, chosen.clone()).await?;
     let outcome = register(&app, &caller, &envelope, wanted).await;
-    if let (Err(problem), Some(id)) = (&outcome, &chosen)
-        && problem.status().is_client_error()
-    {
-        let device = Key::<Device>::new(&caller.tenant, id);
-        key::release(&app, &caller, &envelope, &device, id.to_string()).await;
-    }
+    key::release_id(&app, &caller, &envelope, &outcome, &device, chosen).await;
     let (id, done) = outcome?;
     Ok(done.reply_created(DeviceBody::done(&id, &done), location(&id)))
 }

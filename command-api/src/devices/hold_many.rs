@@ -2,7 +2,7 @@
 //!
 //! Group and filters are resolved at the position that the reply names. A request takes up to [`DEVICES_MAX`] devices, in the order of their
 //! ids; the reply says where a further request goes on. Each device decides by itself and has its own outcome, so a request can be repeated at
-//! any time.
+//! any time. A repeated request selects again: a device that is selected in both gets its first outcome.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,15 +14,15 @@ use futures::StreamExt;
 use projections::devices::DeviceFilter;
 use projections::{FLEET, groups, selection};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::key;
 use crate::auth::{Caller, Operator};
 use crate::campaigns::TargetFiltersSchema;
-use crate::fields::{self, Checks};
+use crate::fields::{Checks, NamedDevice, named_devices};
 use crate::http::commands::NO_REASON;
-use crate::http::outcomes::{Accepted, BulkHeaders, BulkItem, IN_FLIGHT_MAX, Outcome};
+use crate::http::outcomes::{Accepted, BulkItem, IN_FLIGHT_MAX, Outcome, Summary};
 use crate::http::position::wait_for_the_end;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
@@ -32,11 +32,25 @@ use crate::state::App;
 /// Most devices of one request.
 const DEVICES_MAX: usize = 10_000;
 
+/// Headers of a hold or a release of many devices. There is no `If-Match`, since it would apply to none of them.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
+pub(crate) struct HoldHeaders {
+    /// With the same body the same key selects the devices of group and filters again, and gives the first outcome of each device that was
+    /// selected before; with another body 422. So every page, which has its own `after`, needs a key of its own.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// Correlates everything that follows in the audit. Without it the request has an id of its own.
+    #[param(rename = "X-Correlation-Id")]
+    correlation_id: Option<Uuid>,
+}
+
 /// Devices to hold or to release: `device_ids`, or `group` or `target_filters` or both.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"target_filters": {"tags": {"site": "north"}}, "reason": "audit of the site"}))]
-pub(crate) struct ManyRequest {
+pub(crate) struct BulkHoldRequest {
     /// Up to 10,000.
     device_ids: Vec<String>,
     /// The devices in service of this group, static or dynamic.
@@ -76,12 +90,12 @@ enum Selection {
 
 /// The devices that one request takes.
 struct Selected {
-    ids: Vec<String>,
+    devices: Vec<NamedDevice>,
     next_after: Option<String>,
     at: Option<u64>,
 }
 
-impl ManyRequest {
+impl BulkHoldRequest {
     fn selection(self, mut checks: Checks) -> Result<Selection, Problem> {
         let is_found = self.group.is_some() || self.target_filters.is_some();
         match (self.device_ids.len(), is_found) {
@@ -115,7 +129,7 @@ impl ManyRequest {
 /// selected, `next_after` says where the next request goes on. Each device has its own outcome. A device that becomes a member of the group
 /// later is not held. Needs role operator.
 #[utoipa::path(
-    post, path = "/devices/bulk/hold", tag = "devices", request_body = ManyRequest, params(BulkHeaders),
+    post, path = "/devices/bulk/hold", tag = "devices", request_body = BulkHoldRequest, params(HoldHeaders),
     responses(
         (status = 200, description = "An outcome for each device", body = WithPosition<ManyDevices>),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
@@ -125,19 +139,19 @@ impl ManyRequest {
 pub(crate) async fn hold_devices(
     State(app): State<App>,
     Operator(caller): Operator,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ManyRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<BulkHoldRequest>>,
 ) -> Result<Reply<ManyDevices>, Problem> {
     let mut checks = Checks::default();
     checks.time("until", wanted.until);
     let command = DeviceCommand::Hold { until: wanted.until };
-    carry_out(&app, &caller, &envelope, wanted, command, checks).await
+    execute(&app, &caller, &envelope, wanted, command, checks).await
 }
 
 /// Release many devices
 ///
 /// Selected as by `POST /devices/bulk/hold`. Needs role operator.
 #[utoipa::path(
-    post, path = "/devices/bulk/release", tag = "devices", request_body = ManyRequest, params(BulkHeaders),
+    post, path = "/devices/bulk/release", tag = "devices", request_body = BulkHoldRequest, params(HoldHeaders),
     responses(
         (status = 200, description = "An outcome for each device", body = WithPosition<ManyDevices>),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
@@ -147,85 +161,71 @@ pub(crate) async fn hold_devices(
 pub(crate) async fn release_devices(
     State(app): State<App>,
     Operator(caller): Operator,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ManyRequest>>,
+    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<BulkHoldRequest>>,
 ) -> Result<Reply<ManyDevices>, Problem> {
     let mut checks = Checks::default();
     if wanted.until.is_some() {
         checks.fail("until", "belongs to hold");
     }
-    carry_out(&app, &caller, &envelope, wanted, DeviceCommand::Release, checks).await
+    execute(&app, &caller, &envelope, wanted, DeviceCommand::Release, checks).await
 }
 
-async fn carry_out(
+async fn execute(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
-    wanted: ManyRequest,
+    wanted: BulkHoldRequest,
     command: DeviceCommand,
     checks: Checks,
 ) -> Result<Reply<ManyDevices>, Problem> {
     let reason = envelope.reason_with(wanted.reason.clone())?;
     let (envelope, correlation_id) = envelope.of_many(caller)?;
-    let selection = wanted.selection(checks)?;
-    // Binds the key to this request: the devices alone would each refuse another one.
-    if let Some(digest) = envelope.request_digest() {
-        key::claim_for(app, caller, &envelope, digest.to_hex()).await?;
-    }
-    let selected = select(app, caller, selection).await?;
-    let one = async |id: String| {
-        let result = tell(app, caller, &envelope, &id, command.clone(), reason.clone()).await;
+    let selected = select(app, caller, wanted.selection(checks)?).await?;
+    // Binds the key to this request: the devices alone would each refuse another one. A refused request leaves it free.
+    key::claim_for(app, caller, &envelope, envelope.digest_hex()).await?;
+    let one = async |(id, device): NamedDevice| {
+        let result = hold_or_release(app, caller, &envelope, device, command.clone(), reason.clone()).await;
         (id, result)
     };
-    let told: Vec<_> = futures::stream::iter(selected.ids.into_iter().map(one)).buffered(IN_FLIGHT_MAX).collect().await;
-    let is_away = |(_, result): &(_, Result<_, Problem>)| {
-        result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
-    };
-    if let Some((_, Err(problem))) = told.first().filter(|_| told.iter().all(is_away)) {
-        return Err(problem.clone());
-    }
-    let changed = told.iter().filter(|(_, result)| matches!(result, Ok((_, true)))).count();
-    let last = told.iter().filter_map(|(_, result)| result.as_ref().ok().map(|(sequence, _)| *sequence)).max();
+    let results: Vec<_> =
+        futures::stream::iter(selected.devices.into_iter().map(one)).buffered(IN_FLIGHT_MAX).collect().await;
+    let changed = results.iter().filter(|(_, result)| matches!(result, Ok((_, true)))).count();
     let outcome = |(id, result): (String, Result<(u64, bool), Problem>)| {
         let result = result.map(|(sequence, _)| Accepted { status: StatusCode::OK, update_id: None, sequence });
         Outcome { id: Some(id), row: None, result }
     };
-    let items: Vec<BulkItem> = told.into_iter().enumerate().map(|(index, one)| outcome(one).item(index)).collect();
-    let failed = items.iter().filter(|item| item.is_refused()).count();
+    let Summary { items, succeeded, failed, sequence } = Summary::of(results.into_iter().map(outcome).collect())?;
     let selected_at = match selected.at {
         Some(at) => Some(app.token(at).await?.to_string()),
         None => None,
     };
-    let position = app.token(last.or(selected.at).unwrap_or(0)).await?;
-    let body = ManyDevices {
-        changed,
-        succeeded: items.len() - failed,
-        failed,
-        items,
-        next_after: selected.next_after,
-        selected_at,
-        correlation_id,
-    };
+    let position = app.token(sequence.or(selected.at).unwrap_or(0)).await?;
+    let next_after = selected.next_after;
+    let body = ManyDevices { changed, succeeded, failed, items, next_after, selected_at, correlation_id };
     let reply = Reply::ok(body, position).dry_run(envelope.dry_run);
     Ok(if reason.is_none_or(|reason| reason.trim().is_empty()) { reply.warning(NO_REASON) } else { reply })
 }
 
 /// The sequence number of a device's last event, and whether the command changed the device.
-async fn tell(
+async fn hold_or_release(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
-    id: &str,
+    device: Result<DeviceId, Problem>,
     command: DeviceCommand,
     reason: Option<String>,
 ) -> Result<(u64, bool), Problem> {
-    let key = Key::<Device>::new(&caller.tenant, &fields::device_id(id.to_owned())?);
-    let done = app.command(caller, &envelope.item_named(id), &key, command, reason).await?;
+    let device = device?;
+    let key = Key::<Device>::new(&caller.tenant, &device);
+    let done = app.command(caller, &envelope.item_named(device.as_str()), &key, command, reason).await?;
     Ok((done.position.sequence, !done.events.is_empty()))
 }
 
 async fn select(app: &App, caller: &Caller, selection: Selection) -> Result<Selected, Problem> {
     let (filters, group, after) = match selection {
-        Selection::Named(ids) => return Ok(Selected { ids, next_after: None, at: None }),
+        Selection::Named(ids) => {
+            return Ok(Selected { devices: named_devices(ids), next_after: None, at: None });
+        }
         Selection::Found { filters, group, after } => (filters, group, after),
     };
     let mut filter = DeviceFilter { matching: Some(filters), ..DeviceFilter::default() };
@@ -237,5 +237,6 @@ async fn select(app: &App, caller: &Caller, selection: Selection) -> Result<Sele
     }
     let (page, at) = selection::device_ids(&mut tx, &filter, after.as_ref(), DEVICES_MAX).await?;
     let next_after = page.next.and_then(|key| key.into_iter().next());
-    Ok(Selected { ids: page.items.iter().map(ToString::to_string).collect(), next_after, at: Some(at) })
+    let devices = page.items.into_iter().map(|device| (device.to_string(), Ok(device))).collect();
+    Ok(Selected { devices, next_after, at: Some(at) })
 }

@@ -1,9 +1,9 @@
-//! An `Idempotency-Key` belongs to one request, also if the client chooses the device id: a claim per key records which request that is.
+//! An `Idempotency-Key` belongs to one request, also if the client chooses the id of a new device or group: a claim per key records which
+//! request that is.
 //!
-//! Without the claim, the same key with another `device_id` would go to another aggregate, where the first use isn't known.
+//! Without the claim, the same key with another id would go to another aggregate, where the first use isn't known.
 
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
-use domain::device::Device;
 use domain::{Decider, DeviceId, Key, Rejection};
 use event_store::{CommandHash, ExecuteError};
 
@@ -11,14 +11,36 @@ use crate::auth::Caller;
 use crate::http::{Envelope, Problem};
 use crate::state::App;
 
-/// Binds the key to a device whose id the client chose, or fails if it belongs to another one.
-pub(super) async fn claim(app: &App, caller: &Caller, envelope: &Envelope, id: &DeviceId) -> Result<(), Problem> {
-    let Some(key) = claim_of(caller, envelope) else { return Ok(()) };
-    let generated = Key::<Device>::new(&caller.tenant, &generated_id(caller, envelope)?);
-    if app.store.load_fresh(&generated).await?.version > 0 {
+/// Binds the key to the id that the client chose for what it creates, or fails if the key belongs to another one. Without a chosen id, fails
+/// if the key belongs to a chosen one. `generated` is what the key would create without a chosen id.
+pub(crate) async fn claim_id<A: Decider>(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    generated: &Key<A>,
+    chosen: Option<String>,
+) -> Result<(), Problem> {
+    let Some(chosen) = chosen else { return is_free(app, caller, envelope).await };
+    if envelope.has_key() && app.store.load_fresh(generated).await?.version > 0 {
         return Err(ExecuteError::CommandIdReused.into());
     }
-    make(app, caller, envelope, &key, id.to_string()).await
+    claim_for(app, caller, envelope, chosen).await
+}
+
+/// Releases the key of a chosen id if what was to be created was refused.
+pub(crate) async fn release_id<A: Decider, T>(
+    app: &App,
+    caller: &Caller,
+    envelope: &Envelope,
+    outcome: &Result<T, Problem>,
+    created: &Key<A>,
+    chosen: Option<String>,
+) {
+    if let (Err(problem), Some(chosen)) = (outcome, chosen)
+        && problem.status().is_client_error()
+    {
+        release(app, caller, envelope, created, chosen).await;
+    }
 }
 
 /// Refuses a key that belongs to a device or a group whose id a client chose.

@@ -3,20 +3,19 @@
 use axum::extract::State;
 use domain::campaign::TargetFilters;
 use domain::group::{Group, GroupCommand, GroupKind, GroupSpec};
-use domain::{GroupId, Key, Sealed};
-use event_store::ExecuteError;
+use domain::{Key, Sealed};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::{GroupBody, location};
-use crate::auth::{Caller, Operator};
+use crate::auth::Operator;
 use crate::campaigns::TargetFiltersSchema;
 use crate::devices::key;
 use crate::fields::{self, Checks};
 use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, CommandRequest, Envelope, Problem, Reply};
+use crate::http::{Body, CommandRequest, Problem, Reply};
 use crate::state::App;
 
 /// A group to create.
@@ -77,28 +76,13 @@ pub(crate) async fn create_group(
     let chosen = wanted.group_id.clone().map(fields::group_id).transpose()?;
     let reason = wanted.reason.clone();
     let spec = wanted.checked()?;
-    let id = own_id(&app, &caller, &envelope, chosen.as_ref()).await?;
-    let key = Key::<Group>::new(&caller.tenant, &id);
-    let outcome = app.command(&caller, &envelope, &key, GroupCommand::Create { spec }, reason).await;
-    if let (Err(problem), Some(id)) = (&outcome, &chosen)
-        && problem.status().is_client_error()
-    {
-        key::release(&app, &caller, &envelope, &key, id.to_string()).await;
-    }
+    let generated = fields::group_id(envelope.new_id(&caller).to_string())?;
+    let id = chosen.clone().unwrap_or_else(|| generated.clone());
+    let chosen = chosen.map(|id| id.to_string());
+    let [group, generated] = [&id, &generated].map(|id| Key::<Group>::new(&caller.tenant, id));
+    key::claim_id(&app, &caller, &envelope, &generated, chosen.clone()).await?;
+    let outcome = app.command(&caller, &envelope, &group, GroupCommand::Create { spec }, reason).await;
+    key::release_id(&app, &caller, &envelope, &outcome, &group, chosen).await;
     let done = outcome?;
     Ok(done.reply_created(GroupBody::done(&id, &done), location(&id)))
-}
-
-/// The id of the new group. Binds the idempotency key to an id that the client chose.
-async fn own_id(app: &App, caller: &Caller, envelope: &Envelope, chosen: Option<&GroupId>) -> Result<GroupId, Problem> {
-    let generated = fields::group_id(envelope.new_id(caller).to_string())?;
-    let Some(chosen) = chosen else {
-        key::is_free(app, caller, envelope).await?;
-        return Ok(generated);
-    };
-    if envelope.has_key() && app.store.load_fresh(&Key::<Group>::new(&caller.tenant, &generated)).await?.version > 0 {
-        return Err(ExecuteError::CommandIdReused.into());
-    }
-    key::claim_for(app, caller, envelope, chosen.to_string()).await?;
-    Ok(chosen.clone())
 }

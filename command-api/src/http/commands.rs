@@ -155,6 +155,10 @@ impl Envelope {
         Self { key, fresh_id: clock::new_id(), if_match: None, ..self.clone() }
     }
 
+    pub(crate) fn has_if_match(&self) -> bool {
+        self.if_match.is_some()
+    }
+
     /// The same request, for several resources: their events have one correlation id. `If-Match` would apply to none of them.
     pub(crate) fn of_many(&self, caller: &Caller) -> Result<(Self, Uuid), Problem> {
         if self.if_match.is_some() {
@@ -164,12 +168,7 @@ impl Envelope {
         Ok((Self { correlation_id: Some(correlation_id), ..self.clone() }, correlation_id))
     }
 
-    /// The digest of the whole request; none if its handler reads the body itself.
-    pub(crate) fn request_digest(&self) -> Option<CommandHash> {
-        self.request_digest
-    }
-
-    /// The reason of the body or of the query.
+    /// The reason of the body or of the query, checked.
     pub(crate) fn reason_with(&self, body: Option<String>) -> Result<Option<String>, Problem> {
         one_reason(body, self.reason.clone())
     }
@@ -236,12 +235,6 @@ impl Envelope {
 
     fn request<C>(&self, caller: &Caller, command: C, reason: Option<String>) -> Result<Request<C>, Problem> {
         let reason = one_reason(reason, self.reason.clone())?;
-        if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
-            return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
-        }
-        if reason.as_ref().is_some_and(|reason| reason.contains('\0')) {
-            return Err(Problem::invalid("reason", "has a NUL character"));
-        }
         Ok(Request {
             correlation_id: self.correlation_id,
             cause: Cause::Sender,
@@ -317,10 +310,17 @@ impl App {
 
 /// The reason may be in the body or in the query. If it is in both, they must be equal.
 fn one_reason(body: Option<String>, query: Option<String>) -> Result<Option<String>, Problem> {
-    match (body, query) {
-        (Some(body), Some(query)) if body != query => Err(Problem::invalid("reason", "differs from ?reason=")),
-        (body, query) => Ok(body.or(query)),
+    let reason = match (body, query) {
+        (Some(body), Some(query)) if body != query => return Err(Problem::invalid("reason", "differs from ?reason=")),
+        (body, query) => body.or(query),
+    };
+    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_MAX_CHARS) {
+        return Err(Problem::invalid("reason", format!("longer than {REASON_MAX_CHARS} characters")));
     }
+    if reason.as_ref().is_some_and(|reason| reason.contains('\0')) {
+        return Err(Problem::invalid("reason", "has a NUL character"));
+    }
+    Ok(reason)
 }
 
 /// `/api/v1/tenants/{tenant_id}/devices` and `/api/v1/devices` are one route.

@@ -46,12 +46,6 @@ pub(crate) struct BulkItem {
     error: Option<BulkError>,
 }
 
-impl BulkItem {
-    pub(crate) fn is_refused(&self) -> bool {
-        self.error.is_some()
-    }
-}
-
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BulkError {
     #[serde(rename = "type")]
@@ -91,11 +85,12 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn is_away(&self) -> bool {
+    /// Whether it could not be handled.
+    fn is_unavailable(&self) -> bool {
         self.result.as_ref().is_err_and(|problem| problem.status() == StatusCode::SERVICE_UNAVAILABLE)
     }
 
-    pub(crate) fn item(self, index: usize) -> BulkItem {
+    fn item(self, index: usize) -> BulkItem {
         let Self { id, row, result } = self;
         match result {
             Ok(Accepted { status, update_id, .. }) => {
@@ -114,27 +109,46 @@ impl Outcome {
     }
 }
 
+/// What became of all items.
+pub(crate) struct Summary {
+    pub(crate) items: Vec<BulkItem>,
+    pub(crate) succeeded: usize,
+    pub(crate) failed: usize,
+    /// Highest sequence number of their events.
+    pub(crate) sequence: Option<u64>,
+}
+
+impl Summary {
+    /// 503 if no item could be handled.
+    pub(crate) fn of(mut outcomes: Vec<Outcome>) -> Result<Self, Problem> {
+        if outcomes.iter().all(Outcome::is_unavailable)
+            && let Some(Err(problem)) = outcomes.pop().map(|outcome| outcome.result)
+        {
+            return Err(problem);
+        }
+        let sequence = |outcome: &Outcome| outcome.result.as_ref().ok().map(|accepted| accepted.sequence);
+        let sequence = outcomes.iter().filter_map(sequence).max();
+        let items: Vec<BulkItem> =
+            outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
+        let failed = items.iter().filter(|item| item.error.is_some()).count();
+        Ok(Self { succeeded: items.len() - failed, failed, items, sequence })
+    }
+}
+
 /// The reply with all outcomes, in the order of the items. 503 if no item could be handled.
 pub(crate) async fn reply(
     app: &App,
     envelope: &Envelope,
-    mut outcomes: Vec<Outcome>,
+    outcomes: Vec<Outcome>,
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {
-    if outcomes.iter().all(Outcome::is_away)
-        && let Some(Err(problem)) = outcomes.pop().map(|outcome| outcome.result)
-    {
-        return Err(problem);
-    }
-    let sequence = |outcome: &Outcome| outcome.result.as_ref().ok().map(|accepted| accepted.sequence);
-    let position = match outcomes.iter().filter_map(sequence).max() {
+    let Summary { items, succeeded, failed, sequence } = Summary::of(outcomes)?;
+    let position = match sequence {
         Some(sequence) if !envelope.dry_run => Some(app.token(sequence).await?.to_string()),
         _ => None,
     };
-    let items: Vec<BulkItem> = outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.item(index)).collect();
-    let failed = items.iter().filter(|item| item.is_refused()).count();
     let named = position.as_deref().and_then(|position| HeaderValue::from_str(position).ok());
     let headers = named.map(|position| (POSITION_HEADER, position)).into_iter().collect();
-    Ok((headers, Json(BulkReply { succeeded: items.len() - failed, failed, items, position })))
+    Ok((headers, Json(BulkReply { succeeded, failed, items, position })))
 }
 
 /// Refuses `If-Match`, which applies to one resource.

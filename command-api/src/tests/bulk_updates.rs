@@ -85,6 +85,7 @@ async fn an_order_for_nobody_for_too_many_or_for_two_kinds_of_targets_is_refused
         (json!({"group": "a.b", "target_filters": filters}), "group"),
         (json!({"device_ids": ["d-1"], "name": "n"}), "name"),
         (json!({"device_ids": ["d-1"], "timeout_minutes": 0}), "timeout_minutes"),
+        (json!({"device_ids": ["d-1"], "reason": "x".repeat(1_001)}), "reason"),
         (json!({"device_ids": ["d-1"], "colour": 1}), "colour"),
         (json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
         (json!({"target_filters": filters, "name": ""}), "name"),

@@ -173,6 +173,35 @@ async fn each_device_has_its_own_outcome_when_members_change() {
 }
 
 #[tokio::test]
+async fn a_repeated_change_of_members_has_its_first_outcome_for_ever() {
+    let api = Api::new();
+    hall(&api).await;
+    api.device("d-1").await;
+    let add = async |ids: Value, key: &str| {
+        let body = json!({"device_ids": ids});
+        api.call(Method::POST, "/groups/hall-3/members", &[("Idempotency-Key", key)], body).await
+    };
+    let first = add(json!(["d-1", "late"]), "k").await;
+    assert_eq!(statuses(&first), [201, 404]);
+    api.device("late").await;
+    let stored = api.stored().await;
+    let again = add(json!(["d-1", "late"]), "k").await;
+    assert_eq!((&again.body["items"], &again.body["changed"]), (&first.body["items"], &json!(1)), "{}", again.body);
+    assert_eq!(statuses(&add(json!(["d-1", "late"]), "l").await), [200, 201], "a request of its own");
+    let again = add(json!(["d-1", "late"]), "k").await;
+    assert_eq!(
+        (&again.body["items"], &again.body["member_count"]),
+        (&first.body["items"], &json!(1)),
+        "as it was then"
+    );
+    delete_directly(&api).await;
+    let again = add(json!(["d-1", "late"]), "k").await;
+    assert_eq!((again.status.as_u16(), &again.body["items"]), (200, &first.body["items"]), "{}", again.body);
+    assert_eq!(told(&add(json!(["d-1"]), "m").await), (404, "group_unknown"));
+    assert_eq!(api.stored().await, stored + 2);
+}
+
+#[tokio::test]
 async fn a_large_change_is_stored_in_steps() {
     let api = Api::new();
     hall(&api).await;
@@ -181,6 +210,18 @@ async fn a_large_change_is_stored_in_steps() {
         let items: Vec<Value> = chunk.iter().map(|id| json!({"device_id": id})).collect();
         assert_eq!(api.post("/devices/bulk", json!(items)).await.body["failed"], 0);
     }
+    let members = "/groups/hall-3/members";
+    let dry = async |method: Method, count: usize| {
+        let answer =
+            api.call(method, &format!("{members}?dry_run=true"), &[], json!({"device_ids": ids[..count]})).await;
+        (answer.body["changed"].clone(), answer.body["member_count"].clone())
+    };
+    assert_eq!(dry(Method::POST, 10_000).await, (json!(10_000), json!(10_000)));
+    let tagged = api.call(Method::POST, members, &[("If-Match", "*")], json!({"device_ids": ids})).await;
+    assert_eq!((tagged.status.as_u16(), told(&tagged).1), (400, "bad_request"), "{}", tagged.body);
+    let unknown = json!({"device_ids": (0..5_001).map(|n| format!("x-{n}")).collect::<Vec<_>>()});
+    let nobody = api.call(Method::POST, members, &[("Idempotency-Key", "k")], unknown).await;
+    assert_eq!((&nobody.body["changed"], &nobody.body["failed"]), (&json!(0), &json!(5_001)), "it leaves the key");
     let before = api.stored().await;
     let send = async || {
         let body = json!({"device_ids": ids});
@@ -188,10 +229,15 @@ async fn a_large_change_is_stored_in_steps() {
     };
     let added = send().await;
     assert_eq!((added.status.as_u16(), &added.body["member_count"]), (200, &json!(10_000)));
-    assert_eq!(api.stored().await, before + (10_000 / CHANGE_DEVICES_MAX) as u64);
+    let steps = 10_000_usize.div_ceil(CHANGE_DEVICES_MAX) as u64;
+    let after = api.stored().await;
+    assert_eq!(after, before + 1 + steps, "with the key's claim");
     let again = send().await;
     assert_eq!((&again.body["changed"], &again.body["items"]), (&json!(10_000), &added.body["items"]));
-    assert_eq!(api.stored().await, before + 2, "the repeated request stores nothing");
+    let other = api.call(Method::POST, members, &[("Idempotency-Key", "k")], json!({"device_ids": ids[..9_000]})).await;
+    assert_eq!(told(&other), (422, "idempotency_key_reused"));
+    assert_eq!(api.stored().await, after, "the repeated request stores nothing");
+    assert_eq!(dry(Method::DELETE, 9_000).await, (json!(9_000), json!(1_000)));
 }
 
 #[tokio::test]
@@ -250,6 +296,9 @@ async fn devices_that_are_named_are_held_and_released_without_postgresql() {
     let held = send("hold", "k", body.clone()).await;
     assert_eq!((held.status.as_u16(), statuses(&held)), (200, vec![200, 404, 422, 200]), "{}", held.body);
     assert_eq!((&held.body["changed"], &held.body["failed"]), (&json!(2), &json!(2)));
+    let twice = api.post("/devices/bulk/hold?dry_run=true", json!({"device_ids": ["d-1", "d-2", "d-1"]})).await;
+    assert_eq!(statuses(&twice), [200, 200, 422]);
+    assert_eq!(twice.body["items"][2]["error"]["errors"][0]["field"], "device_ids[2]");
     let stored = api.stored().await;
     let again = send("hold", "k", body).await;
     assert_eq!(
@@ -269,13 +318,17 @@ async fn devices_that_are_named_are_held_and_released_without_postgresql() {
         ("hold", json!({"target_filters": {"firmware_version": "<<1"}}), "target_filters.firmware_version"),
         ("hold", json!({"group": "a.b"}), "group"),
         ("hold", json!({"device_ids": ["d-1"], "until": "0000-01-01T00:00:00Z"}), "until"),
+        ("hold", json!({"device_ids": ["d-1"], "reason": "x".repeat(1_001)}), "reason"),
+        ("release", json!({"device_ids": ["d-1"], "reason": "a\0b"}), "reason"),
         ("release", json!({"device_ids": ["d-1"], "until": "2099-12-31T00:00:00Z"}), "until"),
     ] {
         let answer = api.post(&format!("/devices/bulk/{command}"), body.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["field"]), (422, &json!(field)), "{body}");
     }
-    let away = api.post("/devices/bulk/hold", json!({"group": "g"})).await;
+    let away = send("hold", "m", json!({"group": "g"})).await;
     assert_eq!(told(&away), (503, "postgresql_unavailable"));
+    let other = send("hold", "m", json!({"device_ids": ["d-1"]})).await;
+    assert_eq!(statuses(&other), [200], "a refused request leaves the key");
     let tagged =
         api.call(Method::POST, "/devices/bulk/hold", &[("If-Match", "*")], json!({"device_ids": ["d-1"]})).await;
     assert_eq!(tagged.status, 400);

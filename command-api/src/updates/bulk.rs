@@ -3,15 +3,13 @@
 //! Devices that are named get an update each, with an outcome of its own. A group or filters make a campaign, because nobody knows how many
 //! devices they match.
 
-use std::collections::HashMap;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::campaign::TargetFilters;
 use domain::device::{Device, DeviceCommand, UpdateRequest};
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
-use domain::{DeviceId, FirmwareId, Key, UpdateId};
+use domain::{FirmwareId, Key, UpdateId};
 use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,10 +20,11 @@ use super::request::queued_ordinal;
 use crate::auth::{Caller, Operator};
 use crate::campaigns::{self, Started};
 use crate::devices::key;
+use crate::fields::{NamedDevice, named_devices};
 use crate::http::outcomes::{self, Accepted, BulkHeaders, BulkReply, IN_FLIGHT_MAX, Outcome};
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
-use crate::http::{Body, CommandRequest, Envelope, FieldError, Problem};
+use crate::http::{Body, CommandRequest, Envelope, Problem};
 use crate::state::App;
 
 /// Most devices that one request names.
@@ -122,6 +121,7 @@ async fn update_named(
     wanted: BulkUpdateRequest,
 ) -> Result<Response, Problem> {
     let order = wanted.order();
+    let reason = envelope.reason_with(order.reason.clone())?;
     let firmware = usable_firmware(app, caller, order.firmware_id).await;
     let request = firmware.and_then(|firmware| order.request(&app.config, firmware));
     let owner = envelope.digest_hex();
@@ -135,26 +135,9 @@ async fn update_named(
     let commands = named_devices(ids)
         .into_iter()
         .enumerate()
-        .map(|(index, device)| one(app, caller, envelope.item(index), device, &request, order.reason.clone()));
+        .map(|(index, device)| one(app, caller, envelope.item(index), device, &request, reason.clone()));
     let outcomes = futures::stream::iter(commands).buffered(IN_FLIGHT_MAX).collect().await;
     Ok(outcomes::reply(app, envelope, outcomes).await?.into_response())
-}
-
-/// A device as it was named.
-type Named = (String, Result<DeviceId, Problem>);
-
-/// Refuses each id that is invalid, or that occurs before.
-fn named_devices(ids: Vec<String>) -> Vec<Named> {
-    let mut first = HashMap::new();
-    let named = ids.into_iter().enumerate().map(|(index, id)| {
-        let field = format!("device_ids[{index}]");
-        let device = match *first.entry(id.clone()).or_insert(index) {
-            before if before != index => Err(Problem::invalid(field, format!("is also device_ids[{before}]"))),
-            _ => DeviceId::new(id.as_str()).map_err(|error| Problem::invalid(field, error.to_string())),
-        };
-        (id, device)
-    });
-    named.collect()
 }
 
 /// The update of one device, as if it had been requested alone.
@@ -162,7 +145,7 @@ async fn one(
     app: &App,
     caller: &Caller,
     envelope: Envelope,
-    (id, device): Named,
+    (id, device): NamedDevice,
     request: &Result<UpdateRequest, Problem>,
     reason: Option<String>,
 ) -> Outcome {
@@ -194,21 +177,12 @@ async fn update_matching(
         None => format!("Bulk update to {}", version_of(app, caller, wanted.firmware_id).await?),
     };
     let launched = campaigns::launch(app, caller, envelope, &wanted.campaign(&name), wanted.reason.clone()).await;
-    Ok(launched.map_err(naming_group)?.into_response())
+    Ok(launched.map_err(|problem| problem.renaming(field_of_request))?.into_response())
 }
 
-/// The problem with the request's field instead of the campaign's.
-fn naming_group(problem: Problem) -> Problem {
-    let named = |error: &FieldError| match error.field.starts_with("target_groups") {
-        true => FieldError::new("group", error.reason.as_str()),
-        false => error.clone(),
-    };
-    match problem.errors() {
-        errors if problem.code() == "invalid" && !errors.is_empty() => {
-            Problem::invalid_fields(errors.iter().map(named).collect())
-        }
-        _ => problem,
-    }
+/// The request's field instead of the campaign's.
+fn field_of_request(field: &str) -> String {
+    if field.starts_with("target_groups") { "group".to_owned() } else { field.to_owned() }
 }
 
 /// The firmware's version, also if the firmware can no longer be used: a repeated request has the same name.
