@@ -47,6 +47,7 @@ impl Fleet {
         let id = name_based_uuid(&["bench plan", &release.campaign.to_string()]);
         let chunks: Vec<_> = (0u32..).zip(entries.chunks(CHUNK_DEVICES_MAX)).collect();
         let summary = PlanSummary {
+            drift: None,
             plan: id,
             chunks: chunks.len() as u32,
             devices: entries.len() as u32,

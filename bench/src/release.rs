@@ -44,7 +44,7 @@ impl Fleet {
         let firmware = Key::<Firmware>::new(&self.tenant, &release.spec.firmware_id);
         self.operate(&firmware, FirmwareCommand::Pin { campaign: release.campaign }).await?;
         let plan = name_based_uuid(&["bench plan", &release.campaign.to_string()]);
-        let command = CampaignCommand::Start { plan, firmware: Box::new(release.facts.clone()) };
+        let command = CampaignCommand::Start { plan, firmware: Box::new(release.facts.clone()), expected: None };
         self.operate(&Key::<Campaign>::new(&self.tenant, &release.campaign), command).await
     }
 

@@ -7,6 +7,7 @@ mod apply;
 mod begin;
 mod commands;
 mod events;
+mod expected;
 mod filters;
 mod rollback;
 mod rules;
@@ -38,6 +39,7 @@ pub use status::CampaignStatus;
 use crate::decider::Decider;
 use crate::device::FirmwareSnapshot;
 use crate::ids::{Actor, CampaignId};
+use crate::plan::ExpectedPlan;
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
 
@@ -73,6 +75,12 @@ pub struct Campaign {
     pub ends_at: Option<DateTime<Utc>>,
     /// How often it was retried.
     pub retry_round: u16,
+    /// The plan that a start named. It stands until the plan is made, another start names another one, or the specification is edited.
+    #[serde(default)]
+    pub expected: Option<Box<ExpectedPlan>>,
+    /// The plan that the latest start was refused for.
+    #[serde(default)]
+    pub refused_plan: Option<Box<PlanSummary>>,
     /// Status to go back to at a resume.
     before_pause: CampaignStatus,
 }
@@ -132,20 +140,32 @@ impl Decider for Campaign {
             }
             (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
             (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected, C::Delete) => Ok(vec![E::Deleted {}]),
-            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::Start { plan, firmware }) => {
-                self.begin(now, false, *plan, firmware)
+            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::Start { plan, firmware, expected }) => {
+                self.begin(now, false, *plan, firmware, expected.as_deref())
             }
-            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::StartNow { plan, firmware }) => {
-                self.begin(now, true, *plan, firmware)
+            (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::StartNow { plan, firmware, expected }) => {
+                self.begin(now, true, *plan, firmware, expected.as_deref())
+            }
+            (
+                S::AwaitingApproval,
+                C::Start { expected: Some(expected), .. } | C::StartNow { expected: Some(expected), .. },
+            ) if !self.expects(expected) => Ok(vec![E::ApprovalRequested { expected: Some(expected.clone()) }]),
+            (S::Planning, C::Start { expected: Some(expected), .. } | C::StartNow { expected: Some(expected), .. })
+                if !self.expects(expected) =>
+            {
+                illegal()
             }
             (S::AwaitingApproval | S::Planning, C::Start { .. } | C::StartNow { .. }) => Ok(vec![]),
             (S::AwaitingApproval, C::Approve { by, creator }) => self.approve(now, by, creator),
             (S::AwaitingApproval | S::Approved, C::Reject { by, creator }) => self.reject(by, creator),
             (S::Approved, C::Approve { .. }) | (S::Rejected, C::Reject { .. }) => Ok(vec![]),
             // A plan is named by its content, which is known only after planning.
-            (S::Planning, C::RecordPlan { summary }) => Ok(begin_with(summary)),
+            (S::Planning, C::RecordPlan { summary }) if !self.refuses(summary) => Ok(begin_with(summary)),
+            (S::Planning, C::RefusePlan { summary }) if self.refuses(summary) => {
+                Ok(vec![E::PlanRefused { summary: summary.clone(), returns_to: self.after_refusal() }])
+            }
             (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
-            (_, C::RecordPlan { .. }) => Err(Rejection::PlanMismatch),
+            (_, C::RecordPlan { .. } | C::RefusePlan { .. }) => Err(Rejection::PlanMismatch),
 
             (S::Running, C::PassGate { wave, evidence }) if *wave == self.wave => {
                 if self.soaking || self.wave_completed {

@@ -274,7 +274,7 @@ impl Device {
         self.boots.back().map(String::as_str)
     }
 
-    fn candidate(&self, now: DateTime<Utc>) -> Candidate<'_> {
+    pub(crate) fn candidate(&self, now: DateTime<Utc>) -> Candidate<'_> {
         Candidate {
             decommissioned: self.lifecycle == Lifecycle::Decommissioned,
             held: self.is_held(now),

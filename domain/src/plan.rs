@@ -4,6 +4,8 @@
 //! raising a sample only adds devices.
 
 mod draft;
+mod drift;
+mod past;
 
 use std::fmt;
 
@@ -13,6 +15,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use draft::{PlanCounts, PlanDraft};
+pub use drift::{
+    ChangedDevice, DRIFT_DEVICES_MAX, ExpectedPlan, OnDrift, Place, PlanChanges, PlanDrift, PreviewedPlan, Unexplained,
+};
+pub use past::{TargetGroups, candidate_of};
 
 use crate::campaign::CampaignSpec;
 use crate::decider::Decider;

@@ -6,6 +6,7 @@
 
 mod causes;
 mod deadlines;
+mod drift;
 mod gates;
 pub mod metrics;
 mod planner;

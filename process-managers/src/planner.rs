@@ -5,20 +5,23 @@
 
 use domain::campaign::threads::STARTED;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
+use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
 use domain::plan::{
-    CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanCounts, PlanDraft, PlanEntry, RANK_ALGORITHM,
+    CHUNK_DEVICES_MAX, ExpectedPlan, PlanChunk, PlanChunkId, PlanCommand, PlanCounts, PlanDraft, PlanEntry,
+    RANK_ALGORITHM,
 };
 use domain::{CommandId, Key};
-use event_store::{Cause, ExecuteError, Request};
+use event_store::{Cause, ExecuteError, ExpectedVersion, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::rollout::{self, WorkRow};
+use runtime::clock;
 use uuid::Uuid;
 
 use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
 use crate::rollout::each_campaign;
-use crate::{Context, causes};
+use crate::{Context, causes, drift};
 
 /// Chunks under way at the same time.
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
@@ -41,8 +44,8 @@ async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, Recon
 /// Plans one campaign that is in planning.
 async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
-    let Some(goes_back_to) = start_of(context, row).await? else { return Ok(()) };
-    let now = runtime::clock::now();
+    let Some((goes_back_to, expected)) = start_of(context, row).await? else { return Ok(()) };
+    let now = clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
         tracing::debug!(campaign.id = %row.campaign, "The devices' read model has not reached the start of a campaign.");
@@ -50,9 +53,18 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     };
     let seed = row.spec.seed(row.campaign);
     let draft = PlanDraft::make(&seed, candidates, &row.spec);
+    let expected = expected.filter(|expected| expected.plan_hash != draft.hash);
+    let drift = match &expected {
+        Some(expected) => Some(Box::new(drift::explain(context, row, firmware, &seed, &draft, expected).await?)),
+        None => None,
+    };
     let id = name_based_uuid(&["plan", &row.campaign.to_string(), &draft.hash]);
+    if expected.is_some_and(|expected| expected.refuses(&draft.hash)) {
+        let summary = PlanSummary { drift, ..summarize(id, 0, draft, seed, at_position) };
+        return refuse(context, row, summary).await;
+    }
     let chunks = write_chunks(context, row, id, &draft.entries, goes_back_to).await?;
-    let summary = summarize(id, chunks, draft, seed, at_position);
+    let summary = PlanSummary { drift, ..summarize(id, chunks, draft, seed, at_position) };
     let (devices, position) = (summary.devices, summary.at_position);
     let command = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let id = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
@@ -70,11 +82,45 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
 /// The cause of a plan: the correlation id and the record of the campaign's start.
 type Start = (Option<Uuid>, Cause);
 
+/// Returns a campaign to the status before its start, and removes the pin that the start has made.
+async fn refuse(context: &Context, row: &WorkRow, summary: PlanSummary) -> Result<(), ReconcileError> {
+    let firmware = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
+    let pinned = context.store.load_fresh(&firmware).await?;
+    let key = Key::<Campaign>::new(&row.tenant, &row.campaign);
+    let command = CampaignCommand::RefusePlan { summary: Box::new(summary) };
+    let refused =
+        match context.store.execute(&key, Request::new(CommandId(clock::new_id()), causes::actor(), command)).await {
+            Ok(refused) => refused,
+            Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+    tracing::info!(campaign.id = %row.campaign, position = refused.position, "A campaign's plan is not the expected one.");
+    let campaign = context.store.load_fresh(&key).await?;
+    if campaign.aggregate.status.is_live() {
+        return Ok(());
+    }
+    // Only if nothing has changed since: the next start may have pinned it already. A pin that stays is removed by the next start.
+    let request = Request {
+        expected_version: Some(ExpectedVersion::OneOf(vec![pinned.version])),
+        correlation_id: causes::correlation_id(&campaign),
+        cause: causes::last(&campaign),
+        ..Request::new(CommandId(clock::new_id()), causes::actor(), FirmwareCommand::Unpin { campaign: row.campaign })
+    };
+    match context.store.execute(&firmware, request).await {
+        Ok(_) | Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The start of a campaign that is in planning, from the log: the row may lag, and the plan may exist already.
-async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Start>, ReconcileError> {
+async fn start_of(
+    context: &Context,
+    row: &WorkRow,
+) -> Result<Option<(Start, Option<Box<ExpectedPlan>>)>, ReconcileError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
     let start = (causes::correlation_id(&campaign), causes::at(&campaign, &[STARTED]));
-    Ok((campaign.aggregate.status == CampaignStatus::Planning).then_some(start))
+    let expected = campaign.aggregate.expected.clone();
+    Ok((campaign.aggregate.status == CampaignStatus::Planning).then_some((start, expected)))
 }
 
 async fn write_chunks(
@@ -111,5 +157,5 @@ async fn write_chunk(
 fn summarize(plan: Uuid, chunks: u32, draft: PlanDraft, seed: String, at_position: u64) -> PlanSummary {
     let PlanCounts { devices, excluded, waves } = draft.counts;
     let (algorithm, plan_hash) = (RANK_ALGORITHM.to_owned(), draft.hash);
-    PlanSummary { plan, chunks, devices, excluded, waves, seed, algorithm, at_position, plan_hash }
+    PlanSummary { plan, chunks, devices, excluded, waves, seed, algorithm, at_position, plan_hash, drift: None }
 }

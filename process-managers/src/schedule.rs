@@ -81,7 +81,7 @@ async fn start(context: &Context, due: &DueCampaign, version: u64) -> Result<Ste
         return withdrawn(context, due).await;
     };
     let plan = name_based_uuid(&["plan", due.tenant.as_str(), &due.campaign.to_string(), &version.to_string()]);
-    let command = CampaignCommand::Start { plan, firmware: Box::new(snapshot) };
+    let command = CampaignCommand::Start { plan, firmware: Box::new(snapshot), expected: None };
     Ok(("start_scheduled", command, Cause::Thread))
 }
 

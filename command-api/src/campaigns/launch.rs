@@ -45,6 +45,6 @@ pub(crate) async fn launch(
     if created.dry_run {
         return Ok(created.reply(Started::of(id, &created.aggregate, &created.times)));
     }
-    let wanted = StartRequest { now: false, reason };
+    let wanted = StartRequest { reason, ..StartRequest::default() };
     Ok(start(app, caller, &starting, id, wanted).await?.created(location(id)))
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, OperatorCommand, PlanSummary};
+use domain::plan::ExpectedPlan;
 use event_store::{Loaded, Origin, Times};
 use projections::campaigns::{CampaignRow, DecisionRow};
 use serde::Serialize;
@@ -35,6 +36,14 @@ pub(crate) struct CampaignBody {
     /// Result of planning: chunks, devices, exclusions by reason, waves, seed, position, hash.
     #[schema(value_type = Option<Object>)]
     plan: Option<Value>,
+    /// The plan that a start named: its hash, `on_drift`, and what its preview has shown. Until the campaign is planned or edited.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_plan: Option<Value>,
+    /// The plan that the latest start was refused for, with its `drift` from the expected one. Absent after the next start or edit.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_plan: Option<Value>,
     /// The gate that currently stops the campaign, with its evidence; null after its failures are accepted, or the campaign is cancelled or
     /// ends.
     #[schema(value_type = Option<Object>)]
@@ -102,7 +111,7 @@ impl CampaignBody {
 
     fn of(id: CampaignId, campaign: &Campaign, origin: Option<&Origin>, times: &Times, version: u64) -> Option<Self> {
         let spec = campaign.spec.as_ref()?;
-        let started_at = times.of("campaign.planning_started");
+        let started_at = started_at(campaign, times);
         let ends = ["campaign.finished", "campaign.cancelled", "campaign.rolled_back"];
         let ended_at = ends.iter().filter_map(|end| times.of(end)).max();
         let default_end = started_at.map(|at| at + chrono::TimeDelta::days(ENDS_AFTER_DAYS));
@@ -118,6 +127,8 @@ impl CampaignBody {
             allowed_commands: allowed(campaign.status, campaign.summary.is_some(), campaign.is_rolling_back()),
             wave: campaign.wave,
             plan: plan(campaign.summary.as_ref()),
+            expected_plan: expected(campaign.expected.as_deref()),
+            refused_plan: plan(campaign.refused_plan.as_deref()),
             gate: campaign.closed_gate().and_then(gate),
             last_gate: last_gate(
                 campaign.last_gate.as_deref().and_then(gate),
@@ -155,6 +166,8 @@ impl From<CampaignRow> for CampaignBody {
             allowed_commands: allowed(status, row.summary.is_some(), goes_back),
             wave: row.wave,
             plan: plan(row.summary.as_ref()),
+            expected_plan: expected(row.expected_plan.as_ref()),
+            refused_plan: plan(row.refused_plan.as_ref()),
             gate,
             last_gate: last_gate(row.gate.clone(), row.gate_closed_at, row.gate_accepted),
             created_by: Some(row.created_by),
@@ -170,6 +183,15 @@ impl From<CampaignRow> for CampaignBody {
             status: row.status,
         }
     }
+}
+
+/// When it was started; none if the start was refused.
+pub(super) fn started_at(campaign: &Campaign, times: &Times) -> Option<DateTime<Utc>> {
+    times.of("campaign.planning_started").filter(|_| campaign.plan.is_some())
+}
+
+fn expected(plan: Option<&ExpectedPlan>) -> Option<Value> {
+    plan.and_then(|plan| serde_json::to_value(plan).ok())
 }
 
 fn plan(summary: Option<&PlanSummary>) -> Option<Value> {

@@ -76,7 +76,8 @@ pub(crate) async fn preview_new_campaign(
 
 /// Preview a campaign
 ///
-/// Before its planning begins, also when it is scheduled: the plan that it would begin with now. Nothing is written. Needs role viewer.
+/// Before its planning begins, also when it is scheduled: the plan that it would begin with now. Its `plan_hash` can be given to
+/// `POST /campaigns/{campaign_id}/start`, which then says whether the plan has changed. No event is written. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/preview", tag = "campaigns", request_body = PreviewRequest,
     params(CampaignPath, PreviewFilters, PageParams),

@@ -89,7 +89,7 @@ pub(crate) struct PreviewBody {
     /// The position that the devices were read at.
     #[schema(example = "1790000000123-42")]
     at_position: String,
-    /// Names the plan. The same devices, specification and seed give the same hash.
+    /// Names the plan. The same devices, specification and seed give the same hash. A start that names it says whether the plan has changed.
     plan_hash: String,
     /// Devices in the campaign's order, excluded ones first.
     members: List<PreviewDevice>,
@@ -163,6 +163,7 @@ fn expected_warnings(spec: &CampaignSpec, plan: &PreviewPlan) -> Vec<String> {
         algorithm: String::new(),
         at_position: plan.at_position,
         plan_hash: String::new(),
+        drift: None,
     };
     warnings(spec, Some(&summary))
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
 use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareSnapshot;
-use domain::plan::{PlanCounts, PlanDraft, PlanEntry};
+use domain::plan::{PlanCounts, PlanDraft, PlanEntry, PreviewedPlan};
 use event_store::CommandHash;
 use moka::sync::Cache;
 use projections::Page;
@@ -41,6 +42,7 @@ pub(crate) struct PreviewPlan {
     /// Of what was planned.
     digest: String,
     pub(super) at_position: u64,
+    pub(super) made_at: DateTime<Utc>,
     /// By wave, rank and device; excluded devices have wave 0.
     pub(super) entries: Vec<PlanEntry>,
 }
@@ -113,9 +115,9 @@ impl PreviewInput {
     ) -> Result<Arc<PreviewPlan>, Problem> {
         let slots = app.previews.slots.with_process(slot).await?;
         let Self { spec, firmware, seed } = self;
+        let made_at = clock::now();
         let mut tx = app.db.read(&caller.tenant).await?;
-        let found =
-            preview_candidates(&mut tx, &caller.tenant, &spec, &firmware, clock::now(), PREVIEW_DEVICES_MAX).await?;
+        let found = preview_candidates(&mut tx, &caller.tenant, &spec, &firmware, made_at, PREVIEW_DEVICES_MAX).await?;
         drop(tx);
         let Some((candidates, at_position)) = found else {
             let detail = format!("the targets are more than {PREVIEW_DEVICES_MAX} devices, too many for a preview");
@@ -126,9 +128,10 @@ impl PreviewInput {
             let _slots = slots;
             let PlanDraft { mut entries, counts, hash } = PlanDraft::make(&seed, candidates, &spec);
             entries.sort_unstable_by(in_order);
-            PreviewPlan { spec, firmware, seed, counts, hash, digest, at_position, entries }
+            PreviewPlan { spec, firmware, seed, counts, hash, digest, at_position, made_at, entries }
         });
         let plan = Arc::new(making.await.map_err(Problem::internal)?);
+        plan.note(app, caller).await;
         let key = (caller.tenant.clone(), plan.digest.clone(), plan.hash.clone());
         app.previews.plans.insert(key, plan.clone());
         Ok(plan)
@@ -163,6 +166,16 @@ impl EntryFilter {
 }
 
 impl PreviewPlan {
+    /// Notes what was shown. Without the note a start that names the plan can't say what has changed, so a failure is no failure of the
+    /// preview.
+    async fn note(&self, app: &App, caller: &Caller) {
+        let (at_position, at, counts) = (self.at_position, self.made_at, self.counts.clone());
+        let previewed = PreviewedPlan { at_position, at, specification: self.spec.plan_digest(&self.seed), counts };
+        if let Err(error) = projections::previews::keep(&app.db, &caller.tenant, &self.hash, &previewed).await {
+            tracing::warn!(%error, "A preview could not be noted.");
+        }
+    }
+
     /// A page of its devices.
     pub(super) fn page(
         &self,

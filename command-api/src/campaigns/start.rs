@@ -8,19 +8,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use domain::campaign::threads::CAMPAIGN;
-use domain::campaign::{Campaign, CampaignCommand, CampaignStatus};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
+use domain::plan::{ExpectedPlan, OnDrift, PlanCounts};
+use domain::values::Sha256Digest;
 use domain::{CampaignId, FirmwareId, Key, Rejection};
 use event_store::{Loaded, Times};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::model::started_at;
 use super::targets::groups_exist;
 use super::warnings::warnings;
 use crate::auth::{Caller, Operator};
@@ -38,14 +43,41 @@ const PLAN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Pause between two reads of the campaign.
 const PLAN_POLL: Duration = Duration::from_millis(50);
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "the pilot went well"}))]
 pub(crate) struct StartRequest {
+    /// `plan_hash` of a preview: the plan that the campaign must begin with. It is compared when the campaign is planned, so a start that
+    /// waits for an approval or its time is compared later. Details of a preview are known for 7 days; later a drift has no numbers.
+    #[schema(min_length = 64, max_length = 64)]
+    pub(super) plan_hash: Option<String>,
+    /// With `plan_hash`, if the plan is another one: `refuse` (the campaign doesn't begin, and waits for an operator), or `proceed` (it
+    /// begins, and its `plan` has the `drift`).
+    #[schema(value_type = Option<String>, default = "refuse")]
+    pub(super) on_drift: Option<OnDrift>,
     /// Start without waiting for the `scheduled_start`. Needs a reason.
     #[serde(default)]
     pub(super) now: bool,
     pub(super) reason: Option<String>,
+}
+
+impl StartRequest {
+    /// The plan that its sender has seen; none if it names none.
+    async fn expected(&self, app: &App, caller: &Caller) -> Result<Option<Box<ExpectedPlan>>, Problem> {
+        let Some(plan_hash) = &self.plan_hash else {
+            return match self.on_drift {
+                Some(_) => Err(Problem::invalid("on_drift", "needs plan_hash")),
+                None => Ok(None),
+            };
+        };
+        let hash = Sha256Digest::from_hex(plan_hash);
+        let hash = hash.ok_or_else(|| Problem::invalid("plan_hash", "is not 64 hex digits, as in a preview"))?;
+        let plan_hash = hash.to_string();
+        let mut tx = app.db.read(&caller.tenant).await?;
+        let previewed = projections::previews::find(&mut tx, &plan_hash).await?;
+        let on_drift = self.on_drift.unwrap_or(OnDrift::Refuse);
+        Ok(Some(Box::new(ExpectedPlan { plan_hash, on_drift, previewed })))
+    }
 }
 
 /// How a campaign began.
@@ -59,6 +91,12 @@ pub(crate) struct Started {
     #[schema(example = json!({"already_on_version": 12}))]
     excluded: BTreeMap<String, u32>,
     plan_complete: bool,
+    /// Once the plan is complete.
+    plan_hash: Option<String>,
+    /// How the plan differs from the one that the start named, if it does.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<Value>,
     started_at: Option<DateTime<Utc>>,
     /// When a scheduled campaign starts by itself.
     scheduled_start: Option<DateTime<Utc>>,
@@ -77,7 +115,12 @@ pub(crate) struct Started {
 /// 409 `approved_for_later` if its approval is for a later start.
 ///
 /// A start waits up to 5 s for the plan. A campaign without matching devices gets a warning and ends at once. 409 `campaign_over` if the
-/// draft's own end has passed, `target_group_gone` if a group that it targets was deleted; 503 without PostgreSQL. Needs role operator.
+/// draft's own end has passed, `target_group_gone` if a group that it targets was deleted; 503 without PostgreSQL.
+///
+/// With the `plan_hash` of a preview, 409 `plan_drifted` if the plan has become another one: `facts.drift` says which devices have changed, by
+/// reason. The campaign is then a draft, or approved. A campaign that waits for an approval or its time keeps the hash as `expected_plan`, until
+/// it is planned, another start names another plan, or it is edited; then it is a draft again. A refusal that comes after the reply is shown
+/// as `refused_plan` of the campaign, and as `campaign.plan_refused` in its history. Needs role operator.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = StartRequest,
     params(CampaignPath, CommandHeaders),
@@ -129,7 +172,8 @@ pub(super) async fn start(
         return started(app, caller, &key, id).await;
     }
     let loaded = app.store.load_fresh(&key).await?;
-    let (command, firmware) = start_command(app, caller, id, &loaded, wanted.now).await?;
+    let expected = wanted.expected(app, caller).await?;
+    let (command, firmware) = start_command(app, caller, id, &loaded, wanted.now, expected).await?;
     let step = app.command(caller, &envelope.as_dry_run(), &key, command.clone(), wanted.reason.clone()).await?;
     let status = step.aggregate.status;
     // Only a start reads the read models.
@@ -149,7 +193,12 @@ pub(super) async fn start(
     if done.dry_run {
         return Ok(done.reply(Started::of(id, &done.aggregate, &done.times)));
     }
-    started(app, caller, &key, id).await
+    let reply = started(app, caller, &key, id).await;
+    if pins && reply.is_err() {
+        // The planner removes the pin when it refuses a plan, maybe before this request settled it.
+        settle_pin(app, caller, envelope, id, firmware).await?;
+    }
+    reply
 }
 
 /// The correlation id that a command without one gets: the campaign's.
@@ -160,8 +209,26 @@ pub(super) fn correlation_of(campaign: &Loaded<Campaign>) -> Option<Uuid> {
 async fn started(app: &App, caller: &Caller, key: &Key<Campaign>, id: CampaignId) -> Result<Reply<Started>, Problem> {
     let planned = planned(app, key).await?;
     app.own_writes.remember(caller, planned.last_sequence);
+    // The next start and an edit remove it.
+    if let Some(refused) = &planned.aggregate.refused_plan {
+        return Err(drifted(&planned.aggregate, refused));
+    }
     let body = Started::of(id, &planned.aggregate, &planned.times);
     Ok(Reply::ok(body, app.token(planned.last_sequence).await?).version(planned.version))
+}
+
+/// The start was refused, because its plan is not the expected one.
+fn drifted(campaign: &Campaign, refused: &PlanSummary) -> Problem {
+    let counts =
+        PlanCounts { devices: refused.devices, excluded: refused.excluded.clone(), waves: refused.waves.clone() };
+    let what = refused.drift.as_ref().map_or_else(String::new, |drift| drift.summary(&counts));
+    let status = campaign.status.word();
+    let detail = format!(
+        "the plan is not the expected one ({what}): nothing has begun, and the campaign is {status}. Preview and start it again, or start \
+         it with on_drift: proceed"
+    );
+    let facts = json!({ "status": status, "plan": refused, "drift": refused.drift });
+    Problem::new(StatusCode::CONFLICT, "plan_drifted", detail).with_facts(facts)
 }
 
 /// The start command. For a started campaign it is the same as before, so that the request can be repeated.
@@ -171,6 +238,7 @@ async fn start_command(
     id: CampaignId,
     loaded: &Loaded<Campaign>,
     now: bool,
+    expected: Option<Box<ExpectedPlan>>,
 ) -> Result<(CampaignCommand, FirmwareId), Problem> {
     let campaign = &loaded.aggregate;
     let spec = campaign.spec.as_ref().ok_or(Rejection::CampaignUnknown)?;
@@ -189,8 +257,8 @@ async fn start_command(
     };
     let firmware = Box::new(firmware);
     let command = match now {
-        true => CampaignCommand::StartNow { plan, firmware },
-        false => CampaignCommand::Start { plan, firmware },
+        true => CampaignCommand::StartNow { plan, firmware, expected },
+        false => CampaignCommand::Start { plan, firmware, expected },
     };
     Ok((command, spec.firmware_id))
 }
@@ -252,6 +320,7 @@ async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded
 
 impl Started {
     pub(super) fn of(id: CampaignId, campaign: &Campaign, times: &Times) -> Self {
+        let drift = campaign.summary.as_ref().and_then(|summary| summary.drift.as_ref());
         let excluded = campaign.summary.iter().flat_map(|summary| &summary.excluded);
         Self {
             campaign_id: id.to_string(),
@@ -259,7 +328,9 @@ impl Started {
             workflows_submitted: campaign.summary.as_ref().map_or(0, |summary| summary.devices),
             excluded: excluded.map(|(reason, count)| (reason.word().to_owned(), *count)).collect(),
             plan_complete: campaign.summary.is_some(),
-            started_at: times.of("campaign.planning_started"),
+            plan_hash: campaign.summary.as_ref().map(|summary| summary.plan_hash.clone()),
+            drift: drift.and_then(|drift| serde_json::to_value(drift).ok()),
+            started_at: started_at(campaign, times),
             scheduled_start: campaign.spec.as_ref().and_then(|spec| spec.scheduled_start),
             ends_at: campaign.ends_at,
             warnings: campaign.spec.as_ref().map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref())),

@@ -127,7 +127,8 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
     }
     let loaded = api.store.load(&firmware_key(&firmware)).await.unwrap();
     let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap()).unwrap());
-    let command = domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot };
+    let command =
+        domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), command);
     api.store.execute(&Key::<domain::campaign::Campaign>::new(&tenant(), &campaign), request).await.unwrap();
     for pinned in [&firmware, &other] {

@@ -51,7 +51,7 @@ impl<'a> Rollout<'a> {
         let (tenant, id) = (TenantId::new("acme").unwrap(), self.firmware.parse::<FirmwareId>().unwrap());
         let loaded = self.api.store.load(&Key::<Firmware>::new(&tenant, &id)).await.unwrap();
         let firmware = Box::new(loaded.aggregate.snapshot_for_new_work(id).unwrap());
-        self.tell(CampaignCommand::Start { plan: Uuid::from_u128(7), firmware }).await;
+        self.tell(CampaignCommand::Start { plan: Uuid::from_u128(7), firmware, expected: None }).await;
         let summary = Box::new(PlanSummary {
             plan: Uuid::from_u128(7),
             chunks: 1,
@@ -62,6 +62,7 @@ impl<'a> Rollout<'a> {
             algorithm: domain::plan::RANK_ALGORITHM.into(),
             at_position: 1,
             plan_hash: "00".into(),
+            drift: None,
         });
         self.tell(CampaignCommand::RecordPlan { summary }).await;
     }

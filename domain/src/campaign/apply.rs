@@ -2,6 +2,7 @@
 
 use super::{Campaign, CampaignEvent, CampaignResult, CampaignStatus, Decision, PauseCause};
 use crate::change::Change;
+use crate::plan::ExpectedPlan;
 
 impl Campaign {
     pub fn apply(&mut self, event: &CampaignEvent) {
@@ -15,10 +16,12 @@ impl Campaign {
                 self.status = CampaignStatus::Draft;
                 self.spec = Some((**spec).clone());
                 (self.last_editor, self.decision) = (by.clone(), None);
+                (self.expected, self.refused_plan) = (None, None);
             }
-            E::ApprovalRequested {} => {
+            E::ApprovalRequested { expected } => {
                 (self.status, self.decision) = (CampaignStatus::AwaitingApproval, None);
                 self.submitted = true;
+                self.start_with(expected.as_deref());
             }
             E::Approved { by } => {
                 self.status = CampaignStatus::Approved;
@@ -28,7 +31,10 @@ impl Campaign {
                 self.status = CampaignStatus::Rejected;
                 self.decision = Some(Decision { approved: false, by: by.clone() });
             }
-            E::Scheduled { .. } => self.status = CampaignStatus::Scheduled,
+            E::Scheduled { expected, .. } => {
+                self.status = CampaignStatus::Scheduled;
+                self.start_with(expected.as_deref());
+            }
             E::Adjusted { changes, sample } => {
                 if let Change::Set(ends_at) = changes.ends_at {
                     self.ends_at = Some(ends_at);
@@ -43,7 +49,8 @@ impl Campaign {
                 }
             }
             E::Deleted {} => self.status = CampaignStatus::Deleted,
-            E::PlanningStarted { plan, firmware, ends_at } => {
+            E::PlanningStarted { plan, firmware, ends_at, expected } => {
+                self.start_with(expected.as_deref());
                 self.ends_at = ends_at.or(self.spec.as_ref().and_then(|spec| spec.ends_at));
                 self.status = CampaignStatus::Planning;
                 self.plan = Some(*plan);
@@ -52,6 +59,12 @@ impl Campaign {
             E::Planned { summary } => {
                 self.plan = Some(summary.plan);
                 self.summary = Some((**summary).clone());
+                self.expected = None;
+            }
+            E::PlanRefused { summary, returns_to } => {
+                self.status = *returns_to;
+                (self.plan, self.firmware, self.ends_at, self.expected) = (None, None, None, None);
+                self.refused_plan = Some(summary.clone());
             }
             E::Started {} => self.status = CampaignStatus::Running,
             E::WaveOpened { wave, .. } => {
@@ -102,5 +115,10 @@ impl Campaign {
                 };
             }
         }
+    }
+
+    /// A start names its plan, or none.
+    fn start_with(&mut self, expected: Option<&ExpectedPlan>) {
+        (self.expected, self.refused_plan) = (expected.cloned().map(Box::new), None);
     }
 }

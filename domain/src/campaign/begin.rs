@@ -11,6 +11,7 @@ use super::{Campaign, CampaignEvent, CampaignSpec, CampaignStatus, ENDS_AFTER_DA
 use crate::actor::Person;
 use crate::device::FirmwareSnapshot;
 use crate::ids::Actor;
+use crate::plan::ExpectedPlan;
 use crate::rejection::Rejection;
 
 /// An approver's decision.
@@ -21,7 +22,8 @@ pub struct Decision {
 }
 
 impl Campaign {
-    /// Replaces the specification. A scheduled campaign moves to its new start, unless it needs an approval, which an edit voids.
+    /// Replaces the specification. A scheduled campaign moves to its new start, unless it has an approval or an expected plan, which an edit
+    /// voids.
     pub(super) fn amend(
         &self,
         now: DateTime<Utc>,
@@ -36,8 +38,12 @@ impl Campaign {
             let reason = "can't be cleared any more: the campaign was submitted for approval".to_owned();
             return Err(Rejection::Invalid { field: "requires_approval".into(), reason });
         }
-        let stays = self.status == CampaignStatus::Scheduled && !self.requires_approval() && !spec.requires_approval;
-        let scheduled = spec.scheduled_start.filter(|_| stays).map(|at| CampaignEvent::Scheduled { at });
+        let stays = self.status == CampaignStatus::Scheduled
+            && self.expected.is_none()
+            && !self.requires_approval()
+            && !spec.requires_approval;
+        let scheduled = spec.scheduled_start.filter(|_| stays);
+        let scheduled = scheduled.map(|at| CampaignEvent::Scheduled { at, expected: None });
         let amended = CampaignEvent::Amended { spec: Box::new(spec.clone()), by: Some(by.clone()) };
         Ok([Some(amended), scheduled].into_iter().flatten().collect())
     }
@@ -49,21 +55,23 @@ impl Campaign {
         at_once: bool,
         plan: Uuid,
         firmware: &FirmwareSnapshot,
+        named: Option<&ExpectedPlan>,
     ) -> Result<Vec<CampaignEvent>, Rejection> {
+        let expected = named.or(self.expected.as_deref()).cloned().map(Box::new);
         let ends_at = self.spec.as_ref().and_then(|spec| spec.ends_at);
         if let Some(ends_at) = ends_at.filter(|ends_at| *ends_at <= now) {
             return Err(Rejection::CampaignOver { ends_at });
         }
         let is_scheduled = self.status == CampaignStatus::Scheduled;
         if self.requires_approval() && !self.is_approved() {
-            return Ok(vec![CampaignEvent::ApprovalRequested {}]);
+            return Ok(vec![CampaignEvent::ApprovalRequested { expected }]);
         }
         match self.scheduled_start() {
             Some(scheduled_start) if scheduled_start > now => match at_once {
                 true if self.requires_approval() => return Err(Rejection::ApprovedForLater { scheduled_start }),
                 true => {}
-                false if is_scheduled => return Ok(vec![]),
-                false => return Ok(vec![CampaignEvent::Scheduled { at: scheduled_start }]),
+                false if is_scheduled && named.is_none_or(|named| self.expects(named)) => return Ok(vec![]),
+                false => return Ok(vec![CampaignEvent::Scheduled { at: scheduled_start, expected }]),
             },
             Some(scheduled_start) if !is_scheduled && !at_once => {
                 return Err(Rejection::ScheduledStartPassed { scheduled_start });
@@ -71,7 +79,7 @@ impl Campaign {
             Some(_) | None => {}
         }
         let ends_at = Some(ends_at.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
-        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at }])
+        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at, expected }])
     }
 
     /// An approved campaign whose start is ahead starts by itself. One whose start has passed waits for an operator.
@@ -82,7 +90,8 @@ impl Campaign {
         creator: &Actor,
     ) -> Result<Vec<CampaignEvent>, Rejection> {
         self.check_four_eyes(by, creator)?;
-        let scheduled = self.scheduled_start().filter(|at| *at > now).map(|at| CampaignEvent::Scheduled { at });
+        let scheduled = self.scheduled_start().filter(|at| *at > now);
+        let scheduled = scheduled.map(|at| CampaignEvent::Scheduled { at, expected: self.expected.clone() });
         Ok([Some(CampaignEvent::Approved { by: by.clone() }), scheduled].into_iter().flatten().collect())
     }
 
@@ -105,7 +114,7 @@ impl Campaign {
         self.spec.as_ref().is_some_and(|spec| spec.requires_approval)
     }
 
-    fn is_approved(&self) -> bool {
+    pub(super) fn is_approved(&self) -> bool {
         self.decision.as_ref().is_some_and(|decision| decision.approved)
     }
 

@@ -10,6 +10,7 @@ use crate::actor::Person;
 use crate::device::FirmwareSnapshot;
 use crate::ids::Actor;
 use crate::ids::CampaignId;
+use crate::plan::ExpectedPlan;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -32,11 +33,17 @@ pub enum CampaignCommand {
     Start {
         plan: Uuid,
         firmware: Box<FirmwareSnapshot>,
+        /// The plan that the sender has seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Box<ExpectedPlan>>,
     },
     /// Starts without waiting for the scheduled start.
     StartNow {
         plan: Uuid,
         firmware: Box<FirmwareSnapshot>,
+        /// The plan that the sender has seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Box<ExpectedPlan>>,
     },
     /// Only a person can approve.
     Approve {
@@ -50,6 +57,10 @@ pub enum CampaignCommand {
         creator: Actor,
     },
     RecordPlan {
+        summary: Box<PlanSummary>,
+    },
+    /// The plan is not the one that the start expects.
+    RefusePlan {
         summary: Box<PlanSummary>,
     },
     PassGate {
@@ -111,7 +122,7 @@ impl CampaignCommand {
             Self::Start { .. } | Self::StartNow { .. } => "started",
             Self::Approve { .. } => "approved",
             Self::Reject { .. } => "rejected",
-            Self::RecordPlan { .. } => "planned",
+            Self::RecordPlan { .. } | Self::RefusePlan { .. } => "planned",
             Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
             Self::BreakSoak { .. } => "soaked again",
             Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",

@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use super::adjust::{Adjustments, Sample};
 use super::spec::CampaignSpec;
+use super::status::CampaignStatus;
 use crate::actor::Person;
 use crate::device::{Exclusion, FirmwareSnapshot};
 use crate::ids::{Actor, CampaignId, DeviceId};
+use crate::plan::{ExpectedPlan, PlanDrift};
 
 /// Most devices that a gate names as evidence.
 pub const EVIDENCE_DEVICES_MAX: usize = 20;
@@ -106,6 +108,9 @@ pub struct PlanSummary {
     pub at_position: u64,
     /// SHA-256 over all entries in order, hex.
     pub plan_hash: String,
+    /// Present if it is not the plan that the start named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Box<PlanDrift>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,14 +127,23 @@ pub enum CampaignEvent {
     },
     /// It waits for the decision of an approver.
     #[serde(rename = "campaign.approval_requested")]
-    ApprovalRequested {},
+    ApprovalRequested {
+        /// Present if the start named the plan that it expects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Box<ExpectedPlan>>,
+    },
     #[serde(rename = "campaign.approved")]
     Approved { by: Person },
     #[serde(rename = "campaign.rejected")]
     Rejected { by: Person },
     /// It starts by itself at this time.
     #[serde(rename = "campaign.scheduled")]
-    Scheduled { at: DateTime<Utc> },
+    Scheduled {
+        at: DateTime<Utc>,
+        /// Present if the start named the plan that it expects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Box<ExpectedPlan>>,
+    },
     /// New values for a running campaign.
     #[serde(rename = "campaign.adjusted")]
     Adjusted {
@@ -147,9 +161,19 @@ pub enum CampaignEvent {
         /// When the campaign ends: from the specification, or the default. Absent in older events.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ends_at: Option<DateTime<Utc>>,
+        /// Present if the start named the plan that it expects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Box<ExpectedPlan>>,
     },
     #[serde(rename = "campaign.planned")]
     Planned { summary: Box<PlanSummary> },
+    /// The plan is not the one that the start named, so nothing begins. The chunks of this plan are not written.
+    #[serde(rename = "campaign.plan_refused")]
+    PlanRefused {
+        summary: Box<PlanSummary>,
+        /// The campaign waits for an operator: a draft, or approved.
+        returns_to: CampaignStatus,
+    },
     #[serde(rename = "campaign.started")]
     Started {},
     #[serde(rename = "campaign.wave_opened")]
@@ -218,6 +242,7 @@ crate::event_types!(CampaignEvent {
     Deleted => "campaign.deleted" v 1,
     PlanningStarted => "campaign.planning_started" v 1,
     Planned => "campaign.planned" v 1,
+    PlanRefused => "campaign.plan_refused" v 1,
     Started => "campaign.started" v 1,
     WaveOpened => "campaign.wave_opened" v 1,
     GatePassed => "campaign.gate_passed" v 1,

@@ -1,5 +1,6 @@
 //! The state chart of a campaign: the effect of each command in each status, and its gates.
 
+mod expected;
 mod running;
 mod start;
 
@@ -97,6 +98,7 @@ pub(crate) fn summary(waves: &[u32]) -> PlanSummary {
         algorithm: crate::plan::RANK_ALGORITHM.into(),
         at_position: 1,
         plan_hash: "00".into(),
+        drift: None,
     }
 }
 
@@ -105,11 +107,11 @@ fn create() -> C {
 }
 
 fn start() -> C {
-    C::Start { plan: Uuid::from_u128(6), firmware: Box::new(facts()) }
+    C::Start { plan: Uuid::from_u128(6), firmware: Box::new(facts()), expected: None }
 }
 
 fn start_now() -> C {
-    C::StartNow { plan: Uuid::from_u128(6), firmware: Box::new(facts()) }
+    C::StartNow { plan: Uuid::from_u128(6), firmware: Box::new(facts()), expected: None }
 }
 
 /// People of the tests: the creator is 1, other editors and approvers follow.
@@ -249,6 +251,7 @@ fn commands() -> Vec<(&'static str, C)> {
         ("approve", approve()),
         ("reject", reject()),
         ("record_plan", record_plan()),
+        ("refuse_plan", C::RefusePlan { summary: Box::new(summary(&[1, 9])) }),
         ("pass_gate", pass(1)),
         ("break_soak", C::BreakSoak { wave: 1, evidence: Evidence::default() }),
         ("complete_wave", complete(1)),
@@ -276,6 +279,7 @@ start_now       !campaign_unknown planning_started =                planning_sta
 approve         !campaign_unknown -                approved         =                -                  !campaign_unknown -                -                           -                  -            -            -            -           -            -            -            -
 reject          !campaign_unknown -                rejected         rejected         =                  !campaign_unknown -                -                           -                  -            -            -            -           -            -            -            -
 record_plan     !campaign_unknown !plan_mismatch   !plan_mismatch   !plan_mismatch   !plan_mismatch     !campaign_unknown !plan_mismatch   planned+started+wave_opened =                  =            =            =            =           =            =            =            =
+refuse_plan     !campaign_unknown !plan_mismatch   !plan_mismatch   !plan_mismatch   !plan_mismatch     !campaign_unknown !plan_mismatch   plan_refused                !plan_mismatch     !plan_mismatch !plan_mismatch !plan_mismatch !plan_mismatch !plan_mismatch !plan_mismatch !plan_mismatch !plan_mismatch
 pass_gate       !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           gate_passed        -            -            -            -           -            -            -            -
 break_soak      !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           =                  -            -            -            -           -            -            -            -
 complete_wave   !campaign_unknown -                -                -                -                  !campaign_unknown -                -                           =                  -            -            -            -           -            -            -            -
@@ -298,9 +302,10 @@ fn each_command_has_the_effect_in_the_chart_in_each_status() {
     for (row, (name, command)) in rows.iter().zip(commands()) {
         assert_eq!((row[0], row.len()), (name, 1 + S::all().count()));
         for (cell, status) in row[1..].iter().zip(S::all()) {
-            let expected = cell.replace('+', " ");
-            let expected = if expected == "-" { "!illegal_in_state" } else { &expected };
-            assert_eq!(answer(&way_to(status), command.clone()), expected, "{name} while {status:?}");
+            let effect = cell.replace('+', " ");
+            let effect = if effect == "-" { "!illegal_in_state" } else { &effect };
+            let past = if name == "refuse_plan" { expected::way_to(status) } else { way_to(status) };
+            assert_eq!(answer(&past, command.clone()), effect, "{name} while {status:?}");
         }
     }
 }
@@ -352,7 +357,11 @@ fn states_document() -> String {
         for status in S::all().filter(|status| !matches!(status, S::Absent | S::Deleted)) {
             text.push_str(&format!("| `{}` |", status.word()));
             for (name, command) in &rows {
-                let past = if *name == "open_wave" { at_manual_gate(status) } else { way_to(status) };
+                let past = match *name {
+                    "open_wave" => at_manual_gate(status),
+                    "refuse_plan" => expected::way_to(status),
+                    _ => way_to(status),
+                };
                 text.push_str(&format!(" {} |", cell(&answer(&past, command.clone()))));
             }
             text.push('\n');
@@ -362,7 +371,8 @@ fn states_document() -> String {
         "\nShown is a campaign whose approval, if it is required, is missing, and whose `scheduled_start`, if it has one, is ahead. `start` of \
          a draft with `requires_approval` asks for the approval, and with a `scheduled_start` schedules the campaign; `start_now` is `start` \
          with `now: true`. Approving a campaign with a `scheduled_start` also schedules it. A campaign paused while it was scheduled goes \
-         back to `scheduled`, and a cancel ends it at once.\n\nOpening a wave is shown for a campaign whose wave is completed and waits for an operator. A campaign that a gate paused \
+         back to `scheduled`, and a cancel ends it at once.\n\nA plan is refused if a start named another plan and `on_drift: refuse`; then \
+         the plan is not recorded.\n\nOpening a wave is shown for a campaign whose wave is completed and waits for an operator. A campaign that a gate paused \
          is resumed only with `accept_failures`.\n",
     );
     text

@@ -26,7 +26,7 @@ pub const fn wave_opened(wave: u16) -> Point {
 
 pub(super) fn step(event: &E) -> Step {
     let kind = match event {
-        E::ApprovalRequested {} | E::Scheduled { .. } | E::PlanningStarted { .. } => StepKind::Restarts,
+        E::ApprovalRequested { .. } | E::Scheduled { .. } | E::PlanningStarted { .. } => StepKind::Restarts,
         _ => StepKind::GoesOn,
     };
     Step { thread: CAMPAIGN, kind }
@@ -47,11 +47,12 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
         }
         E::Created { .. }
         | E::Amended { .. }
-        | E::ApprovalRequested {}
+        | E::ApprovalRequested { .. }
         | E::Approved { .. }
         | E::Rejected { .. }
         | E::Deleted {}
         | E::Planned { .. }
+        | E::PlanRefused { .. }
         | E::Started {}
         | E::SoakBroken { .. }
         | E::WaveCompleted { .. }
@@ -71,7 +72,7 @@ impl Campaign {
         let aim = Aim::at(vec![CAMPAIGN]);
         match command {
             C::Start { .. } => aim.from(CAMPAIGN, &[SCHEDULED]),
-            C::RecordPlan { .. } => aim.from(CAMPAIGN, &[STARTED]),
+            C::RecordPlan { .. } | C::RefusePlan { .. } => aim.from(CAMPAIGN, &[STARTED]),
             C::CompleteWave { .. } => aim.from(CAMPAIGN, &[SOAKING]),
             C::CloseGate { gate: GateKind::TooFewReached, .. } => {
                 aim.from(CAMPAIGN, &[wave_opened(self.wave), REOPENED])

@@ -62,6 +62,16 @@ impl PlanDraft {
 }
 
 impl CampaignSpec {
+    /// Digest of what a plan depends on besides the devices: of everything but the texts.
+    pub fn plan_digest(&self, seed: &str) -> String {
+        let spec = Self { name: String::new().into(), description: None, ..self.clone() };
+        let mut hash = Sha256::new();
+        hash.update(seed.as_bytes());
+        // A specification has no map with other keys than strings, so writing its JSON can't fail.
+        hash.update(serde_json::to_vec(&spec).unwrap_or_default());
+        hex(hash)
+    }
+
     /// The seed of the campaign's order: its own, or the campaign's id.
     pub fn seed(&self, campaign: CampaignId) -> String {
         self.sample_seed.clone().unwrap_or_else(|| campaign.to_string())
@@ -76,5 +86,9 @@ fn hash_of(entries: &[PlanEntry]) -> String {
         hash.update(serde_json::to_vec(entry).unwrap_or_default());
         hash.update(b"\n");
     }
+    hex(hash)
+}
+
+fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,17 +17,22 @@ impl Public for CampaignEvent {
             }
             Self::Retried { round, ends_at } => object(json!({ "round": round, "ends_at": ends_at })),
             Self::Deleted {}
-            | Self::ApprovalRequested {}
+            | Self::ApprovalRequested { .. }
             | Self::Approved { .. }
             | Self::Rejected { .. }
             | Self::Started {}
             | Self::Cancelling {}
             | Self::Cancelled {} => json!({}),
-            Self::Scheduled { at } => json!({ "scheduled_start": at }),
+            Self::Scheduled { at, .. } => json!({ "scheduled_start": at }),
             Self::PlanningStarted { firmware: snapshot, ends_at, .. } => {
                 object(json!({ "firmware": firmware(snapshot), "ends_at": ends_at }))
             }
             Self::Planned { summary } => plan(summary),
+            Self::PlanRefused { summary, returns_to } => {
+                let mut data = plan(summary);
+                data["returns_to"] = returns_to.word().into();
+                data
+            }
             Self::WaveOpened { wave, manual, forced } => {
                 object(json!({ "wave": wave, "manual": manual, "forced": forced.then_some(true) }))
             }

@@ -5,6 +5,7 @@ use domain::Person;
 use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
 use domain::change::Change;
 use domain::events::CampaignEvent as E;
+use domain::plan::ExpectedPlan;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -27,6 +28,10 @@ pub struct CampaignRow {
     pub before_pause: Option<String>,
     pub spec: CampaignSpec,
     pub summary: Option<PlanSummary>,
+    /// The plan that a start named, until the plan is made.
+    pub expected_plan: Option<ExpectedPlan>,
+    /// The plan that the latest start was refused for.
+    pub refused_plan: Option<PlanSummary>,
     /// The latest gate that closed, as in its event.
     pub gate: Option<Value>,
     pub gate_closed_at: Option<DateTime<Utc>>,
@@ -56,7 +61,7 @@ row! {
         name, description, firmware_id, strategy, status, before_pause, gate_closed_at, gate_accepted, paused_by,
         wave, result, version, created_by, created_at, started_at, ends_at, ended_at, updated_at, position
     }
-    json { spec, summary, gate, decision }
+    json { spec, summary, expected_plan, refused_plan, gate, decision }
 }
 
 /// An approver's decision.
@@ -120,6 +125,8 @@ fn new_row(record: &Decoded, spec: &CampaignSpec) -> CampaignRow {
         before_pause: None,
         spec: spec.clone(),
         summary: None,
+        expected_plan: None,
+        refused_plan: None,
         gate: None,
         gate_closed_at: None,
         gate_accepted: false,
@@ -151,6 +158,11 @@ fn decision(record: &Decoded, approved: bool, by: &Person) -> Option<DecisionRow
     Some(DecisionRow { approved, by: by.to_string(), at: record.at(), remark })
 }
 
+/// A start names its plan, or none.
+fn start_with(row: &mut CampaignRow, expected: Option<&ExpectedPlan>) {
+    (row.expected_plan, row.refused_plan) = (expected.cloned(), None);
+}
+
 fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbError> {
     let at = record.at();
     let status = |row: &mut CampaignRow, status: CampaignStatus| row.status = status.word().to_owned();
@@ -159,11 +171,13 @@ fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbErr
         E::Amended { spec, .. } => {
             status(row, CampaignStatus::Draft);
             row.decision = None;
+            start_with(row, None);
             set_spec(row, spec);
         }
-        E::ApprovalRequested {} => {
+        E::ApprovalRequested { expected } => {
             status(row, CampaignStatus::AwaitingApproval);
             row.decision = None;
+            start_with(row, expected.as_deref());
         }
         E::Approved { by } => {
             status(row, CampaignStatus::Approved);
@@ -173,7 +187,10 @@ fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbErr
             status(row, CampaignStatus::Rejected);
             row.decision = decision(record, false, by);
         }
-        E::Scheduled { .. } => status(row, CampaignStatus::Scheduled),
+        E::Scheduled { expected, .. } => {
+            status(row, CampaignStatus::Scheduled);
+            start_with(row, expected.as_deref());
+        }
         E::Adjusted { changes, sample } => {
             row.spec = row.spec.adjusted(changes);
             if let Change::Set(ends_at) = changes.ends_at {
@@ -192,12 +209,18 @@ fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbErr
             }
         }
         E::Deleted {} => status(row, CampaignStatus::Deleted),
-        E::PlanningStarted { ends_at, .. } => {
+        E::PlanningStarted { ends_at, expected, .. } => {
             status(row, CampaignStatus::Planning);
+            start_with(row, expected.as_deref());
             row.started_at = Some(at);
             row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
         }
-        E::Planned { summary } => row.summary = Some((**summary).clone()),
+        E::Planned { summary } => (row.summary, row.expected_plan) = (Some((**summary).clone()), None),
+        E::PlanRefused { summary, returns_to } => {
+            status(row, *returns_to);
+            (row.started_at, row.ends_at, row.expected_plan) = (None, None, None);
+            row.refused_plan = Some((**summary).clone());
+        }
         E::Started {} => status(row, CampaignStatus::Running),
         E::WaveOpened { wave, .. } => row.wave = *wave,
         E::GatePassed { .. } | E::SoakBroken { .. } | E::WaveCompleted { .. } => {}

@@ -35,7 +35,7 @@ pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
 pub(crate) use planning::snapshot_position;
-pub use planning::{plan_candidates, preview_candidates};
+pub use planning::{devices_changed_since, plan_candidates, preview_candidates};
 pub use policy_view::{View, WorkRow, at_work, progress, ready, rollback, view, view_in};
 pub use rollback_view::{Returning, returning};
 pub use rows::{CampaignRollback, CampaignRow, ProgressRow};

@@ -184,7 +184,7 @@ impl World {
         change(&mut spec);
         self.tell::<Campaign>(&id, CampaignCommand::Create { id, spec: Box::new(spec) }).await.unwrap();
         self.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Pin { campaign: id }).await.unwrap();
-        let start = CampaignCommand::Start { plan: Uuid::nil(), firmware: Box::new(firmware.clone()) };
+        let start = CampaignCommand::Start { plan: Uuid::nil(), firmware: Box::new(firmware.clone()), expected: None };
         self.tell::<Campaign>(&id, start).await.unwrap();
         id
     }
@@ -237,6 +237,7 @@ impl World {
             algorithm: "sha256-rank-v1".into(),
             at_position,
             plan_hash: String::new(),
+            drift: None,
         };
         self.tell::<Campaign>(&row.campaign, CampaignCommand::RecordPlan { summary: Box::new(summary) }).await.unwrap();
     }

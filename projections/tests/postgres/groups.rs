@@ -314,7 +314,7 @@ async fn campaigns_under_way_that_target_a_group_are_found() {
     (spec.target_groups, spec.requires_approval) = (vec![id("g")], true);
     let command = CampaignCommand::Create { id: rejected, spec: Box::new(spec) };
     world.tell::<Campaign>(&rejected, command).await.unwrap();
-    let start = CampaignCommand::Start { plan: uuid::Uuid::nil(), firmware: Box::new(firmware) };
+    let start = CampaignCommand::Start { plan: uuid::Uuid::nil(), firmware: Box::new(firmware), expected: None };
     world.tell::<Campaign>(&rejected, start).await.unwrap();
     assert_eq!(found("g").await, [rejected], "it waits for its approval");
     let by = Person::try_from(Actor::of(ActorKind::Person, "2").unwrap()).unwrap();

@@ -1,15 +1,18 @@
 //! Campaigns that wait for an approval or their scheduled start, and devices that begin spread over a time.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, PauseCause, PlanSummary};
+use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand};
-use domain::{Actor, ActorKind, CampaignId, Person};
+use domain::plan::{ExpectedPlan, OnDrift, PlanCounts, PlanDrift, PreviewedPlan, Unexplained};
+use domain::{Actor, ActorKind, CampaignId, Person, TenantId};
 use projections::campaigns::{CampaignFilter, CampaignRow};
 use projections::schedule::{self, Due};
-use projections::{campaigns, rollout};
+use projections::{campaigns, previews, rollout};
 use runtime::clock;
+use uuid::Uuid;
 
-use crate::fleet::World;
+use crate::fleet::{World, device};
 
 fn person(id: &str) -> Person {
     Person::try_from(Actor::of(ActorKind::Person, id).unwrap()).unwrap()
@@ -165,4 +168,106 @@ async fn a_scheduled_campaign_that_moved_to_another_firmware_still_pins_it() {
     world.tick().await;
     assert_eq!(at_work().await, [], "its firmware is unpinned");
     world.equals_a_replay().await;
+}
+
+fn previewed(at_position: u64) -> PreviewedPlan {
+    let counts = PlanCounts { devices: 2, excluded: Default::default(), waves: vec![1, 1] };
+    PreviewedPlan { at_position, at: clock::now(), specification: "ab".into(), counts }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_shows_the_plan_that_it_expects_and_the_one_that_it_was_refused_for() {
+    let world = World::start().await;
+    crate::campaigns::fleet(&world, 2).await;
+    let firmware = world.firmware("2.0.0").await;
+    let (id, starts_at) = (CampaignId(clock::new_id()), clock::now() + TimeDelta::hours(1));
+    let spec = CampaignSpec { scheduled_start: Some(starts_at), ..crate::fleet::spec(firmware.firmware_id) };
+    let expected = ExpectedPlan { plan_hash: "11".into(), on_drift: OnDrift::Refuse, previewed: Some(previewed(1)) };
+    let start = |expected: Option<&ExpectedPlan>| {
+        let (firmware, expected) = (Box::new(firmware.clone()), expected.cloned().map(Box::new));
+        CampaignCommand::Start { plan: Uuid::nil(), firmware, expected }
+    };
+    world.tell::<Campaign>(&id, CampaignCommand::Create { id, spec: Box::new(spec) }).await.unwrap();
+    world.tell::<Campaign>(&id, start(Some(&expected))).await.unwrap();
+    let scheduled = row(&world, &id).await;
+    assert_eq!((scheduled.status.as_str(), scheduled.expected_plan.as_ref()), ("scheduled", Some(&expected)));
+    world.tell_at::<Campaign>(starts_at, &id, start(None)).await;
+    let planning = row(&world, &id).await;
+    assert_eq!((planning.status.as_str(), planning.expected_plan.as_ref()), ("planning", Some(&expected)));
+    assert_eq!(planning.started_at, Some(starts_at));
+
+    let drift = PlanDrift {
+        previewed_hash: "11".into(),
+        previewed: expected.previewed.clone(),
+        changes: None,
+        unexplained: Some(Unexplained::TooManyChanges),
+    };
+    let refused = PlanSummary {
+        plan: Uuid::nil(),
+        chunks: 0,
+        devices: 1,
+        excluded: Default::default(),
+        waves: vec![1, 0],
+        seed: "seed".into(),
+        algorithm: "sha256-rank-v1".into(),
+        at_position: 5,
+        plan_hash: "22".into(),
+        drift: Some(Box::new(drift)),
+    };
+    let command = CampaignCommand::RefusePlan { summary: Box::new(refused.clone()) };
+    world.tell_at::<Campaign>(starts_at, &id, command).await;
+    let draft = row(&world, &id).await;
+    assert_eq!((draft.status.as_str(), draft.started_at, draft.ends_at), ("draft", None, None));
+    assert_eq!((draft.expected_plan, draft.refused_plan), (None, Some(refused)));
+    assert_eq!(due(&world, starts_at).await, [], "it doesn't start again by itself");
+    assert_eq!(rollout::at_work(&world.db, None, 10).await.unwrap(), []);
+    world.equals_a_replay().await;
+
+    world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Pin { campaign: id }).await.unwrap();
+    let (plan, facts) = (Uuid::nil(), Box::new(firmware.clone()));
+    world.tell::<Campaign>(&id, CampaignCommand::StartNow { plan, firmware: facts, expected: None }).await.unwrap();
+    world.tick().await;
+    let running = row(&world, &id).await;
+    assert_eq!((running.status.as_str(), running.refused_plan), ("running", None));
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_preview_has_shown_is_known_to_its_tenant_for_a_week() {
+    let world = World::start().await;
+    let other = TenantId::new("other").unwrap();
+    let found = async |tenant: &TenantId, hash: &str| {
+        let mut tx = world.db.read(tenant).await.unwrap();
+        previews::find(&mut tx, hash).await.unwrap()
+    };
+    previews::keep(&world.db, &world.tenant, "11", &previewed(3)).await.unwrap();
+    let later = previewed(4);
+    previews::keep(&world.db, &world.tenant, "11", &later).await.unwrap();
+    assert_eq!(found(&world.tenant, "11").await, Some(later), "the latest one");
+    assert_eq!((found(&other, "11").await, found(&world.tenant, "22").await), (None, None));
+    let admin = world.admin().await;
+    sqlx::query("UPDATE campaign_previews SET made_at = made_at - interval '8 days'").execute(&admin).await.unwrap();
+    assert_eq!(found(&world.tenant, "11").await, None);
+    previews::keep(&world.db, &world.tenant, "22", &previewed(5)).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM campaign_previews").fetch_one(&admin).await.unwrap();
+    assert_eq!(rows, 1, "the next preview removes old ones");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_have_changed_since_a_position_are_found() {
+    let world = World::start().await;
+    for id in ["d-1", "d-2", "d-3"] {
+        world.register(id).await;
+    }
+    let position = world.head().await;
+    for id in ["d-3", "d-2"] {
+        world.tell::<Device>(&device(id), DeviceCommand::Hold { until: None }).await.unwrap();
+    }
+    world.settles().await;
+    let changed = async |position, limit| {
+        let found = rollout::devices_changed_since(&world.db, &world.tenant, position, limit).await.unwrap();
+        found.iter().map(ToString::to_string).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(changed(position, 10).await, ["d-2", "d-3"].map(String::from).into());
+    assert_eq!((changed(position, 1).await.len(), changed(world.head().await, 10).await.len()), (1, 0));
 }

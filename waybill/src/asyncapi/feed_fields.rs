@@ -60,6 +60,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("reason", "Why the update waits or no longer applies, or the device is excluded."),
     ("result", "How the campaign ended."),
     ("retry_at", "The earliest time of the next attempt."),
+    ("returns_to", "The status of the campaign from now on: draft, or approved."),
     ("rollback", "What happens to devices that have the version."),
     ("rollout_percentage", "The sample: per cent of the eligible devices."),
     ("rolled_back", "Devices that went back."),

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn at(minutes: i64) -> DateTime<Utc> {
+pub(super) fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
 }
 
 /// What commands lead to, each decided at its minute: `+` between the events, `=`, or `!` and the code of a rejection.
-fn outcomes(commands: &[(i64, C)]) -> (Vec<String>, Campaign) {
+pub(super) fn outcomes(commands: &[(i64, C)]) -> (Vec<String>, Campaign) {
     let mut campaign = Campaign::default();
     let decided = commands.iter().map(|(minute, command)| match campaign.decide(at(*minute), command) {
         Ok(events) if events.is_empty() => "=".to_owned(),
@@ -35,7 +35,7 @@ fn reject_by(number: u8) -> C {
     C::Reject { by: person(number), creator: person(1).into() }
 }
 
-fn needs_approval(spec: &mut CampaignSpec) {
+pub(super) fn needs_approval(spec: &mut CampaignSpec) {
     spec.requires_approval = true;
 }
 

@@ -257,11 +257,12 @@ impl View {
             E::Finished { .. } => self.status = CampaignStatus::Failed,
             E::RollingBack { .. } => self.status = CampaignStatus::RollingBack,
             E::RolledBack { .. } => self.status = CampaignStatus::RolledBack,
-            E::ApprovalRequested {} => self.status = CampaignStatus::AwaitingApproval,
+            E::ApprovalRequested { .. } => self.status = CampaignStatus::AwaitingApproval,
             E::Approved { .. } => self.status = CampaignStatus::Approved,
             E::Rejected { .. } => self.status = CampaignStatus::Rejected,
             E::Scheduled { .. } => self.status = CampaignStatus::Scheduled,
             E::Amended { .. } | E::Deleted {} | E::Planned { .. } => {}
+            E::PlanRefused { returns_to, .. } => self.status = *returns_to,
         }
     }
 

@@ -155,7 +155,7 @@ impl World {
         }
         let plan = summary(&[FIRST_WAVE as u32, (FLEET - FIRST_WAVE) as u32]);
         world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(spec) });
-        world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()) });
+        world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()), expected: None });
         world.tell_campaign(&C::RecordPlan { summary: Box::new(plan) });
         (0..2).for_each(|manager| world.read(manager, usize::MAX));
         world

@@ -31,10 +31,10 @@ impl Fold<'_> {
                 row.starts_at = None;
                 row.spec = (**spec).clone();
             }
-            E::ApprovalRequested {} => set_status(row, CampaignStatus::AwaitingApproval),
+            E::ApprovalRequested { .. } => set_status(row, CampaignStatus::AwaitingApproval),
             E::Approved { .. } => set_status(row, CampaignStatus::Approved),
             E::Rejected { .. } => set_status(row, CampaignStatus::Rejected),
-            E::Scheduled { at } => {
+            E::Scheduled { at, .. } => {
                 set_status(row, CampaignStatus::Scheduled);
                 row.starts_at = Some(*at);
             }
@@ -78,6 +78,10 @@ impl Fold<'_> {
             E::GatePassed { .. } => row.soaking_since = Some(at),
             E::SoakBroken { .. } | E::GateClosed { .. } => row.soaking_since = None,
             E::Planned { summary } => self.plan(&key, summary),
+            E::PlanRefused { returns_to, .. } => {
+                set_status(row, *returns_to);
+                (row.firmware, row.planning_position, row.ends_at) = (None, 0, None);
+            }
             E::Adjusted { changes, sample } => self.adjust(&key, at, changes, sample.as_ref()),
             E::Retried { round, ends_at } => self.retry(&key, at, *round, *ends_at),
             E::WaveOpened { wave, .. } => self.open_wave(&key, at, *wave),

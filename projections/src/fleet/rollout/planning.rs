@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion};
 use domain::plan::PlanCandidate;
+use domain::{DeviceId, TenantId};
 use futures::TryStreamExt;
 use serde_json::Value;
 use sqlx::Row as _;
@@ -63,6 +63,23 @@ pub async fn preview_candidates(
     let position = snapshot_position(tx).await?;
     let candidates = candidates(tx, tenant, spec, firmware, now, devices_max.saturating_add(1)).await?;
     Ok((candidates.len() <= devices_max).then_some((candidates, position)))
+}
+
+/// Devices with an event after a position, at most `limit`.
+pub async fn devices_changed_since(
+    db: &Db,
+    tenant: &TenantId,
+    position: u64,
+    limit: usize,
+) -> Result<Vec<DeviceId>, DbError> {
+    let mut tx = db.read_at_length().await?;
+    let rows = sqlx::query("SELECT device_id FROM devices WHERE tenant = $1 AND position > $2 LIMIT $3")
+        .bind(tenant.as_str())
+        .bind(position as i64)
+        .bind(limit as i64)
+        .fetch_all(&mut *tx.0)
+        .await?;
+    rows.iter().map(|row| parse(row.try_get("device_id")?)).collect()
 }
 
 /// The position that all rows of a snapshot are at.

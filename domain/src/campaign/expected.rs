@@ -1,0 +1,24 @@
+//! The plan that a start names (ADR 35): it is compared with the plan that is made, however long the start has waited for an approval or its
+//! time.
+
+use super::{Campaign, CampaignStatus, PlanSummary};
+use crate::plan::ExpectedPlan;
+
+impl Campaign {
+    /// Whether this is the plan that an earlier start named, with the same consequence.
+    pub(super) fn expects(&self, named: &ExpectedPlan) -> bool {
+        self.expected
+            .as_ref()
+            .is_some_and(|standing| (&standing.plan_hash, standing.on_drift) == (&named.plan_hash, named.on_drift))
+    }
+
+    /// Whether this is not the plan that the start expects, so that it must not begin.
+    pub(super) fn refuses(&self, summary: &PlanSummary) -> bool {
+        self.expected.as_ref().is_some_and(|expected| expected.refuses(&summary.plan_hash))
+    }
+
+    /// The status after a refused plan. Nothing begins by itself after a refusal, so also a campaign that was scheduled waits for an operator.
+    pub(super) fn after_refusal(&self) -> CampaignStatus {
+        if self.is_approved() { CampaignStatus::Approved } else { CampaignStatus::Draft }
+    }
+}
