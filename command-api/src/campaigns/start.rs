@@ -98,7 +98,7 @@ pub(crate) struct Started {
     #[serde(skip_serializing_if = "Option::is_none")]
     drift: Option<Value>,
     started_at: Option<DateTime<Utc>>,
-    /// When a scheduled campaign starts by itself.
+    /// When it starts by itself, until it has started.
     scheduled_start: Option<DateTime<Utc>>,
     /// When waiting updates expire; the campaign ends when updates under way have ended.
     ends_at: Option<DateTime<Utc>>,
@@ -321,6 +321,7 @@ async fn planned(app: &App, key: &Key<Campaign>) -> Result<std::sync::Arc<Loaded
 impl Started {
     pub(super) fn of(id: CampaignId, campaign: &Campaign, times: &Times) -> Self {
         let drift = campaign.summary.as_ref().and_then(|summary| summary.drift.as_ref());
+        let has_begun = campaign.plan.is_some();
         let excluded = campaign.summary.iter().flat_map(|summary| &summary.excluded);
         Self {
             campaign_id: id.to_string(),
@@ -331,7 +332,7 @@ impl Started {
             plan_hash: campaign.summary.as_ref().map(|summary| summary.plan_hash.clone()),
             drift: drift.and_then(|drift| serde_json::to_value(drift).ok()),
             started_at: started_at(campaign, times),
-            scheduled_start: campaign.spec.as_ref().and_then(|spec| spec.scheduled_start),
+            scheduled_start: campaign.spec.as_ref().and_then(|spec| spec.scheduled_start).filter(|_| !has_begun),
             ends_at: campaign.ends_at,
             warnings: campaign.spec.as_ref().map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref())),
         }

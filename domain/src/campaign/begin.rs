@@ -63,6 +63,10 @@ impl Campaign {
             return Err(Rejection::CampaignOver { ends_at });
         }
         let is_scheduled = self.status == CampaignStatus::Scheduled;
+        let passed = self.scheduled_start().filter(|at| *at <= now && !is_scheduled && !at_once);
+        if let Some(scheduled_start) = passed {
+            return Err(Rejection::ScheduledStartPassed { scheduled_start });
+        }
         if self.requires_approval() && !self.is_approved() {
             return Ok(vec![CampaignEvent::ApprovalRequested { expected }]);
         }
@@ -73,9 +77,6 @@ impl Campaign {
                 false if is_scheduled && named.is_none_or(|named| self.expects(named)) => return Ok(vec![]),
                 false => return Ok(vec![CampaignEvent::Scheduled { at: scheduled_start, expected }]),
             },
-            Some(scheduled_start) if !is_scheduled && !at_once => {
-                return Err(Rejection::ScheduledStartPassed { scheduled_start });
-            }
             Some(_) | None => {}
         }
         let ends_at = Some(ends_at.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));

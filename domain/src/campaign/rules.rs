@@ -11,6 +11,9 @@ use crate::values::{
     LONG_TEXT_MAX_CHARS, MINUTES_MAX, Percent, SHORT_TEXT_MAX_CHARS, YEARS, is_short_text, is_usable_time,
 };
 
+/// The field with the time at which a campaign starts by itself.
+const SCHEDULED_START: &str = "scheduled_start";
+
 /// A field, and the reason why its value is refused.
 pub type Violation = (String, String);
 
@@ -51,10 +54,12 @@ impl CampaignSpec {
     }
 
     /// Refuses a change only for violations that the specification did not have before. So an old violation does not block other changes.
+    /// The campaign has started, so its scheduled start has no rules any more.
     pub(super) fn check_change(&self, before: &Self, now: DateTime<Utc>) -> Result<(), Rejection> {
         let mut known = before.violations(now);
         known.retain(|(field, _)| field != "ends_at" || self.ends_at == before.ends_at);
-        let new = self.violations(now).into_iter().find(|violation| !known.contains(violation));
+        let is_new = |violation: &Violation| violation.0 != SCHEDULED_START && !known.contains(violation);
+        let new = self.violations(now).into_iter().find(is_new);
         new.map_or(Ok(()), |(field, reason)| Err(Rejection::Invalid { field, reason }))
     }
 
@@ -86,16 +91,17 @@ impl CampaignSpec {
     }
 
     fn start_rules(&self, found: &mut Violations, now: DateTime<Utc>) {
-        const FIELD: &str = "scheduled_start";
         match self.scheduled_start {
-            None if self.strategy == Strategy::Scheduled => found.add(FIELD, "the strategy scheduled needs it"),
+            None if self.strategy == Strategy::Scheduled => {
+                found.add(SCHEDULED_START, "the strategy scheduled needs it")
+            }
             None => {}
-            Some(start) if start <= now => found.add(FIELD, "has passed"),
+            Some(start) if start <= now => found.add(SCHEDULED_START, "has passed"),
             Some(start) if start > now + TimeDelta::days(SCHEDULED_AHEAD_MAX_DAYS) => {
-                found.add(FIELD, format!("at most {SCHEDULED_AHEAD_MAX_DAYS} days from now"));
+                found.add(SCHEDULED_START, format!("at most {SCHEDULED_AHEAD_MAX_DAYS} days from now"));
             }
             Some(start) if self.ends_at.is_some_and(|ends_at| ends_at <= start) => {
-                found.add(FIELD, "must be before ends_at");
+                found.add(SCHEDULED_START, "must be before ends_at");
             }
             Some(_) => {}
         }

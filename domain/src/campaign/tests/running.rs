@@ -87,6 +87,14 @@ fn an_end_in_the_past_is_refused_by_every_command() {
 }
 
 #[test]
+fn a_campaign_that_started_early_may_end_before_its_scheduled_start() {
+    let way = vec![create_with(|spec| spec.scheduled_start = Some(start_time())), start(), start_now(), record_plan()];
+    let sooner = start_time() - TimeDelta::minutes(1);
+    assert_eq!(answer(&way, adjust(|changes| changes.ends_at = Change::Set(sooner))), "adjusted");
+    assert_eq!(answer(&way, adjust(|changes| changes.max_concurrent_updates = Some(0))), "!invalid");
+}
+
+#[test]
 fn a_started_campaign_says_when_it_ends() {
     let month = DateTime::UNIX_EPOCH + TimeDelta::days(ENDS_AFTER_DAYS);
     assert_eq!(folded(&way_to(S::Draft)).ends_at, None);

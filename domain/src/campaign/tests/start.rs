@@ -151,6 +151,12 @@ fn a_scheduled_start_needs_its_approval_and_its_time() {
     let (decided, campaign) = outcomes(&[&way[..], &[(20, amend_with(2, dropped)), (59, start())]].concat());
     assert_eq!(decided[3..], ["!invalid", "="], "an approval that was asked for stays required");
     assert_eq!(campaign.status, S::Scheduled);
+    let (decided, _) = outcomes(&[(0, create_with(both)), (60, start()), (60, start_now())]);
+    assert_eq!(
+        decided[1..],
+        ["!scheduled_start_passed", "approval_requested"],
+        "nobody approves a time that has passed"
+    );
     let late = [&way[..2], &[(60, approve_by(3)), (61, start()), (61, start_now())]].concat();
     assert_eq!(outcomes(&late).0[2..], ["approved", "!scheduled_start_passed", "planning_started"]);
 }
