@@ -80,6 +80,9 @@ fn assumes(spec: &CampaignSpec, basis: &str) -> Vec<String> {
     if before_last.iter().any(|wave| wave.advance == Advance::Manual) {
         assumes.push("an operator opens each wave that waits for one at once".to_owned());
     }
+    if !spec.maintenance_window.is_empty() {
+        assumes.push("every maintenance window is open: a closed one adds its time".to_owned());
+    }
     assumes
 }
 

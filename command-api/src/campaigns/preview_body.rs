@@ -55,7 +55,7 @@ pub(crate) struct PreviewWave {
     /// From its opening until its last device is confirmed.
     expected_seconds: u64,
     soak_seconds: u64,
-    /// What sets its pace: `update` (all devices begin at once), `slots`, `rate` or `batch`.
+    /// What sets its pace: `update` (all devices begin at once), `slots`, `rate`, `batch` or `jitter`.
     limited_by: &'static str,
     /// Its first devices by rank, at most 10; all of them are in `members`.
     first_devices: Vec<PreviewDevice>,

@@ -1,5 +1,5 @@
-//! How long a campaign is expected to take, before it begins. It is a forecast: every device is online, no attempt fails, and nobody waits
-//! for an operator.
+//! How long a campaign is expected to take, before it begins. It is a forecast: every device is online, its maintenance windows are open, no
+//! attempt fails, and nobody waits for an operator.
 
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ pub enum PaceLimit {
     Slots,
     Rate,
     Batch,
+    Jitter,
 }
 
 impl PaceLimit {
@@ -39,6 +40,7 @@ impl PaceLimit {
             Self::Slots => "slots",
             Self::Rate => "rate",
             Self::Batch => "batch",
+            Self::Jitter => "jitter",
         }
     }
 }
@@ -67,11 +69,13 @@ impl CampaignSpec {
         let batches = devices.div_ceil(self.batch_size.unwrap_or(u32::MAX).clamp(1, GRANT_DEVICES_MAX as u32));
         let paced = devices.saturating_sub(self.burst());
         let by_rate = self.rate_per_minute.map(|rate| f64::from(paced) * SECONDS_PER_MINUTE / f64::from(rate.max(1)));
+        let spread = self.jitter().as_seconds_f64() * f64::from(devices - 1) / f64::from(devices);
         // When the last device begins, by each limit.
         let begins = [
             (PaceLimit::Slots, f64::from(rounds - 1) * update_seconds),
             (PaceLimit::Rate, by_rate.unwrap_or(0.0)),
             (PaceLimit::Batch, f64::from(batches - 1) * BATCH_INTERVAL_S),
+            (PaceLimit::Jitter, spread),
         ];
         let latest = begins
             .into_iter()

@@ -21,6 +21,19 @@ fn the_narrowest_limit_sets_the_pace_of_a_wave() {
 }
 
 #[test]
+fn the_last_device_of_a_wave_begins_at_the_end_of_the_jitter() {
+    let expected = |jitter_seconds: u32, devices: u32| {
+        let mut spec = spec(&[100]);
+        (spec.max_concurrent_updates, spec.jitter_seconds) = (10, Some(jitter_seconds));
+        let wave = spec.estimate(&[devices], 100.0)[0];
+        (wave.updating.as_secs(), wave.limited_by)
+    };
+    assert_eq!(expected(600, 1), (100, PaceLimit::Update));
+    assert_eq!(expected(600, 10), (540 + 100, PaceLimit::Jitter));
+    assert_eq!(expected(600, 100), (900 + 100, PaceLimit::Slots));
+}
+
+#[test]
 fn waves_follow_each_other_and_soak() {
     let mut spec = spec(&[10, 50, 100]);
     (spec.soak_minutes, spec.waves[1].soak_minutes) = (10, Some(0));
