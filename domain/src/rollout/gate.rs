@@ -81,14 +81,14 @@ impl RolloutView {
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
         // Late devices may arrive for days. After the wait a wave may pass if it would pass even if all working devices failed.
         let at_work = counts.working + counts.in_use;
-        let waited = self.wave_wait_ends().is_some_and(|end| now >= end) || everybody_ended;
+        let waited = || everybody_ended || self.is_wave_wait_over(now);
         // Devices whose delay is not over are ready soon, and those whose window is closed when it opens.
         let may_begin = counts.ready + counts.closed > 0 || (self.jitter_until(now).is_some() && !everybody_ended);
         // No device is working, so each reached device has settled, or has deferred or left and does not count.
         let settled = counts.confirmed + counts.failed;
         let enough = u64::from(settled) * 100 >= u64::from(self.spec.min_reached_percent.get()) * u64::from(enrolled);
         let enough_late = settled >= self.spec.gate_min_settled.min(enrolled);
-        if may_begin || (at_work > 0 && !waited) || (!enough && !waited) {
+        if may_begin || ((at_work > 0 || !enough) && !waited()) {
             return SuccessGate::Undecided;
         }
         // If no further device can begin, the gate does not wait: without failures the wave passes, and the last wave is judged.

@@ -6,6 +6,9 @@ use super::RolloutView;
 use crate::campaign::Advance;
 use crate::window::Opening;
 
+/// How far ahead the end of a wave's wait is looked for, in days. A later one is shown as this time.
+const WAVE_WAIT_SHOWN_MAX_DAYS: i64 = 366;
+
 impl RolloutView {
     /// The windows of the whole campaign. Windows that follow devices are open if they are for any device, and open when they do for the
     /// first.
@@ -34,12 +37,30 @@ impl RolloutView {
         self.zones.iter().filter_map(|zone| opens(zone.as_deref())).min()
     }
 
-    /// When the open wave has waited long enough for devices that don't come. Only time counts in which they could begin.
+    /// When the open wave has waited long enough for devices that don't come, at the latest at the campaign's end. Only time counts in which
+    /// they could begin.
     pub(super) fn wave_wait_ends(&self) -> Option<DateTime<Utc>> {
         let opened = self.wave_waits_from()?;
-        let needed = TimeDelta::minutes(self.spec.wave_wait_minutes.into());
-        let ends = |zone: Option<&str>| self.spec.maintenance_window.after_open(zone, opened, needed);
+        let furthest = opened + TimeDelta::days(WAVE_WAIT_SHOWN_MAX_DAYS);
+        let latest = self.ends_at.map_or(furthest, |ends_at| ends_at.min(furthest));
+        let ends = |zone: Option<&str>| self.wave_wait_of(zone, opened, latest).unwrap_or(latest);
         self.zones.iter().map(|zone| ends(zone.as_deref())).max().or_else(|| Some(ends(None)))
+    }
+
+    /// Whether it has waited long enough by now. Looks at no time after that, and at no more than it needs.
+    pub(super) fn is_wave_wait_over(&self, now: DateTime<Utc>) -> bool {
+        let Some(opened) = self.wave_waits_from() else { return false };
+        let is_over = |zone: Option<&str>| self.wave_wait_of(zone, opened, now).is_some();
+        match self.zones.is_empty() {
+            true => is_over(None),
+            false => self.zones.iter().all(|zone| is_over(zone.as_deref())),
+        }
+    }
+
+    /// The end of the wait for devices of one zone, unless that is after `latest`.
+    fn wave_wait_of(&self, zone: Option<&str>, opened: DateTime<Utc>, latest: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let needed = TimeDelta::minutes(self.spec.wave_wait_minutes.into());
+        self.spec.maintenance_window.after_open_by(zone, opened, needed, latest)
     }
 
     /// Whether the end of the open wave would open another one by itself, and the windows are closed.

@@ -70,22 +70,37 @@ impl MaintenanceWindows {
 
     /// When they have been open for `needed` since `from`.
     pub fn after_open(&self, zone: Option<&str>, from: DateTime<Utc>, needed: TimeDelta) -> DateTime<Utc> {
+        let latest = from + NEAR + PAGE * PAGES_MAX as i32;
+        self.after_open_by(zone, from, needed, latest.max(from + needed)).unwrap_or(latest)
+    }
+
+    /// The same; none if that is after `latest`. Nothing after that is looked at.
+    pub fn after_open_by(
+        &self,
+        zone: Option<&str>,
+        from: DateTime<Utc>,
+        needed: TimeDelta,
+        latest: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         if self.is_empty() || needed <= TimeDelta::zero() {
-            return from + needed;
+            return Some(from + needed).filter(|at| *at <= latest);
         }
         let (mut left, mut begin, mut length) = (needed, from, NEAR);
-        for _ in 0..PAGES_MAX {
+        for _ in 0..=PAGES_MAX {
+            if begin > latest {
+                break;
+            }
             let end = begin + length;
             for (opens, closes) in self.spans(zone, begin, end) {
                 let (opens, closes) = (opens.max(begin), closes.min(end));
                 if closes - opens >= left {
-                    return opens + left;
+                    return Some(opens + left).filter(|at| *at <= latest);
                 }
                 left -= closes - opens;
             }
             (begin, length) = (end, PAGE);
         }
-        begin
+        None
     }
 
     /// When they are open between two times, in order. The first and the last span may reach beyond.

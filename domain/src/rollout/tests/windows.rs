@@ -71,4 +71,15 @@ fn windows_that_follow_devices_are_open_while_one_is() {
     assert_eq!(waits(&view, None, at(DAY + 130))[0].until(), Some(at(2 * DAY - 60)));
     // The devices ahead have had an hour after the openings of two days, later than the devices behind.
     assert_eq!(view.wave_wait_ends(), Some(at(2 * DAY - 30)));
+    assert!(!view.is_wave_wait_over(at(2 * DAY - 31)) && view.is_wave_wait_over(at(2 * DAY - 30)));
+}
+
+#[test]
+fn the_wait_of_a_wave_is_looked_for_up_to_the_end_of_the_campaign() {
+    let mut view = windowed(settled(20, 5, 0));
+    view.spec.wave_wait_minutes = u32::MAX;
+    assert_eq!(view.wave_wait_ends(), Some(at(366 * DAY)));
+    view.ends_at = Some(at(40 * DAY));
+    assert_eq!(view.wave_wait_ends(), view.ends_at);
+    assert!(!view.is_wave_wait_over(at(39 * DAY)));
 }
