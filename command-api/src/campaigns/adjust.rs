@@ -49,7 +49,8 @@ pub(crate) struct AdjustRequest {
     /// In the future. It can't be cleared: a running campaign always has an end.
     #[schema(value_type = Option<DateTime<Utc>>)]
     ends_at: Change<DateTime<Utc>>,
-    /// Takes effect at once. A device that was told that it may begin to install may still do so, for an hour at most.
+    /// Slots are granted by it at once, and devices at work are told within seconds. A device that was told that it may begin to install may
+    /// still do so, for an hour at most; if the campaign had no window before, a device that can't be told may do so at any time.
     #[schema(value_type = Option<Vec<parts::MaintenanceWindow>>)]
     maintenance_window: Change<MaintenanceWindows>,
     reason: Option<String>,

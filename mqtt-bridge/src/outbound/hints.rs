@@ -1,5 +1,6 @@
 //! Decides which records may have changed a device's command.
 
+use domain::events::CampaignEvent;
 use domain::{CampaignId, DeviceId};
 use event_store::{RawRecord, Record};
 use serde::Deserialize;
@@ -33,14 +34,25 @@ pub(super) fn hint(raw: &RawRecord) -> Option<DeviceRef> {
     matters.then(|| DeviceRef { tenant: raw.key.tenant.clone(), device })
 }
 
-/// The campaign that a record has changed while it runs, for all of its devices.
-pub(super) fn adjusted(raw: &RawRecord) -> Option<CampaignId> {
+/// The campaign whose maintenance windows a record has changed while it runs, for all of its devices.
+pub(super) fn with_other_windows(raw: &RawRecord) -> Option<CampaignId> {
     if raw.key.kind != CAMPAIGN {
         return None;
     }
     let record = Record::decode(raw.position, &raw.body).ok()?;
-    let is_adjusted = record.events.iter().any(|stored| name_of(stored.event.get()).as_deref() == Some(ADJUSTED));
-    raw.key.id.parse().ok().filter(|_| is_adjusted).map(CampaignId)
+    let is_changed = record.events.iter().any(|stored| changes_windows(stored.event.get()));
+    raw.key.id.parse().ok().filter(|_| is_changed).map(CampaignId)
+}
+
+fn changes_windows(event: &str) -> bool {
+    if name_of(event).as_deref() != Some(ADJUSTED) {
+        return false;
+    }
+    match serde_json::from_str(event) {
+        Ok(CampaignEvent::Adjusted { changes, .. }) => !changes.maintenance_window.is_keep(),
+        // Of a later version.
+        Ok(_) | Err(_) => true,
+    }
 }
 
 fn name_of(event: &str) -> Option<std::borrow::Cow<'_, str>> {
@@ -60,7 +72,21 @@ fn matters(event: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::matters;
+    use super::{changes_windows, matters};
+
+    #[test]
+    fn only_other_windows_of_a_campaign_concern_its_devices() {
+        assert!(changes_windows(
+            r#"{"type":"campaign.adjusted","changes":{"maintenance_window":null,"soak_minutes":5}}"#
+        ));
+        let window = r#"[{"days":["friday"],"start":"22:00","duration_minutes":60,"timezone":"UTC"}]"#;
+        let set = format!(r#"{{"type":"campaign.adjusted","changes":{{"maintenance_window":{window}}}}}"#);
+        assert!(changes_windows(&set));
+        for other in [r#"{"type":"campaign.adjusted","changes":{"soak_minutes":5}}"#, r#"{"type":"campaign.started"}"#]
+        {
+            assert!(!changes_windows(other), "{other}");
+        }
+    }
 
     #[test]
     fn only_what_can_change_a_command_is_a_hint() {

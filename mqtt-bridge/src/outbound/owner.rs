@@ -50,8 +50,14 @@ pub(super) struct Owner {
 
 /// A sweep over the devices with live updates, page by page.
 enum Sweep {
-    Resting { until: Instant },
-    Asking(BoxFuture<'static, Page>),
+    Resting {
+        until: Instant,
+    },
+    /// `again`: begin anew afterwards, because devices that were passed may have another command now.
+    Asking {
+        page: BoxFuture<'static, Page>,
+        again: bool,
+    },
 }
 
 impl Owner {
@@ -130,12 +136,9 @@ impl Owner {
                 if let Some(device) = hint(&raw) {
                     self.pending.add(device, Hint::at(raw.position));
                 }
-                if let Some(campaign) = hints::adjusted(&raw) {
+                if let Some(campaign) = hints::with_other_windows(&raw) {
                     self.deliverer.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
-                    // Its windows may have changed, for all devices at work.
-                    if matches!(self.sweep, Sweep::Resting { .. }) {
-                        self.sweep = Sweep::Resting { until: Instant::now() };
-                    }
+                    self.sweep.request(Instant::now());
                 }
                 self.pending.read_to(raw.position);
             }
@@ -163,6 +166,7 @@ impl Owner {
 
     fn on_page(&mut self, page: Page) {
         let now = Instant::now();
+        let again = matches!(self.sweep, Sweep::Asking { again: true, .. });
         self.sweep = match page {
             Err(error) => {
                 tracing::info!(error, "sweep over live updates failed");
@@ -174,16 +178,16 @@ impl Owner {
                     self.pending.add(device, Hint::look_again());
                 }
                 match last {
-                    Some(last) => self.ask(Some(last)),
-                    None => Sweep::Resting { until: now + SWEEP_INTERVAL },
+                    Some(last) => Sweep::Asking { page: self.ask(Some(last)), again },
+                    None => Sweep::finished(again, now),
                 }
             }
         };
     }
 
-    fn ask(&self, after: Option<DeviceRef>) -> Sweep {
+    fn ask(&self, after: Option<DeviceRef>) -> BoxFuture<'static, Page> {
         let live_devices = Arc::clone(&self.live_devices);
-        Sweep::Asking(async move { live_devices.live_devices(after.as_ref(), SWEEP_PAGE).await }.boxed())
+        async move { live_devices.live_devices(after.as_ref(), SWEEP_PAGE).await }.boxed()
     }
 
     async fn on_tick(&mut self) {
@@ -193,7 +197,7 @@ impl Owner {
             self.pending.add(device, Hint::repeat(from));
         }
         if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.pending.has_room() {
-            self.sweep = self.ask(None);
+            self.sweep = Sweep::Asking { page: self.ask(None), again: false };
         }
         metrics::gauge!("waybill_mqtt_outbound_pending").set(self.pending.len() as f64);
         self.save().await;
@@ -206,11 +210,43 @@ impl Owner {
 }
 
 impl Sweep {
+    /// All devices are to be looked at from now on, also those that a sweep under way has passed.
+    fn request(&mut self, now: Instant) {
+        match self {
+            Self::Resting { until } => *until = now,
+            Self::Asking { again, .. } => *again = true,
+        }
+    }
+
+    /// After the last page.
+    fn finished(again: bool, now: Instant) -> Self {
+        Self::Resting { until: if again { now } else { now + SWEEP_INTERVAL } }
+    }
+
     /// The next page, when it has arrived.
     async fn page(&mut self) -> Page {
         match self {
             Self::Resting { .. } => std::future::pending().await,
-            Self::Asking(page) => page.await,
+            Self::Asking { page, .. } => page.await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_that_is_requested_during_another_follows_it_at_once() {
+        let now = Instant::now();
+        let begins = |sweep: &Sweep| matches!(sweep, Sweep::Resting { until } if *until <= now);
+        let mut sweep = Sweep::finished(false, now);
+        assert!(!begins(&sweep));
+        sweep.request(now);
+        assert!(begins(&sweep));
+        let mut sweep = Sweep::Asking { page: std::future::pending().boxed(), again: false };
+        sweep.request(now);
+        let Sweep::Asking { again, .. } = sweep else { panic!("the sweep goes on") };
+        assert!(begins(&Sweep::finished(again, now)));
     }
 }
