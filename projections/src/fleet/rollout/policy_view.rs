@@ -20,7 +20,7 @@ use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
 use crate::row::{Row as _, parse, word};
 
-/// Devices that could begin are counted up to here: a larger number changes no decision.
+/// Devices that could begin are counted up to here, in all open waves together and in the latest one: a larger number changes no decision.
 const READY_COUNTED_MAX: i64 = 1_000;
 
 /// A campaign that process managers work on.
@@ -295,7 +295,26 @@ async fn ready_per_wave(
     now: DateTime<Utc>,
     release: &Release,
 ) -> Result<HashMap<u16, u32>, DbError> {
-    let ready = ready_sql(READY_COUNTED_MAX, &spread(&row.spec, waves, now), release);
+    let spread = spread(&row.spec, waves, now);
+    let mut counts = count_ready(tx, row, now, release, &spread).await?;
+    // Devices of earlier waves come first. The gate of the latest wave needs to know of its own ones.
+    if i64::from(counts.values().sum::<u32>()) >= READY_COUNTED_MAX {
+        let of_latest = format!("AND m.wave = {} {spread}", row.wave);
+        counts.remove(&row.wave);
+        counts.extend(count_ready(tx, row, now, release, &of_latest).await?);
+    }
+    Ok(counts)
+}
+
+/// Of members for which further conditions hold.
+async fn count_ready(
+    tx: &mut ReadTx,
+    row: &CampaignRow,
+    now: DateTime<Utc>,
+    release: &Release,
+    conditions: &str,
+) -> Result<HashMap<u16, u32>, DbError> {
+    let ready = ready_sql(READY_COUNTED_MAX, conditions, release);
     let sql = format!("SELECT wave, count(*) FROM ({ready}) r GROUP BY wave");
     let query = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now);
     let rows = release.bind(query).fetch_all(&mut *tx.0).await?;
