@@ -32,7 +32,7 @@ impl CampaignSpec {
 
     /// The same after a change of rate or burst: devices whose intervals are not over get the new interval, and count at most as the new
     /// burst.
-    pub fn paced_anew(&self, new: &Self, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn paced_again(&self, new: &Self, before: Option<DateTime<Utc>>, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (rate, new_rate) = (self.rate_per_minute?, new.rate_per_minute?);
         let in_advance = (advance_us(before?, at) * i128::from(rate)).min(i128::from(new.burst()) * MINUTE_US);
         Some(at + span(in_advance, new_rate))

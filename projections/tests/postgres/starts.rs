@@ -163,6 +163,10 @@ async fn a_scheduled_campaign_that_moved_to_another_firmware_still_pins_it() {
     world.tell::<Firmware>(&first.firmware_id, FirmwareCommand::Unpin { campaign: id }).await.unwrap();
     world.tell::<Campaign>(&id, CampaignCommand::Cancel).await.unwrap();
     world.settles().await;
+    let admin = world.admin().await;
+    let starts: Option<DateTime<Utc>> =
+        sqlx::query_scalar("SELECT starts_at FROM rollout_campaigns").fetch_one(&admin).await.unwrap();
+    assert_eq!(starts, None, "it doesn't start any more");
     let at_work = async || rollout::at_work(&world.db, None, 10).await.unwrap();
     assert_eq!(at_work().await.iter().map(|row| (row.campaign, row.pinned)).collect::<Vec<_>>(), [(id, true)]);
     world.tick().await;

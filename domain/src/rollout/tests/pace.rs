@@ -27,7 +27,7 @@ fn grant(view: &mut RolloutView, now: DateTime<Utc>) -> usize {
 fn adjust(view: &mut RolloutView, now: DateTime<Utc>, rate: Option<u32>, burst: Option<u32>) {
     let mut new = view.spec.clone();
     (new.rate_per_minute, new.batch_size) = (rate, burst);
-    view.paced_until = view.spec.paced_anew(&new, view.paced_until, now);
+    view.paced_until = view.spec.paced_again(&new, view.paced_until, now);
     view.spec = new;
 }
 

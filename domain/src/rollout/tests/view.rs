@@ -231,7 +231,7 @@ impl View {
             E::Created { .. } => self.status = CampaignStatus::Draft,
             E::Adjusted { changes, .. } => {
                 let new = self.spec.adjusted(changes);
-                self.paced_until = self.spec.paced_anew(&new, self.paced_until, time);
+                self.paced_until = self.spec.paced_again(&new, self.paced_until, time);
                 self.spec = new;
             }
             E::Retried { round, .. } => self.retry(time, *round),

@@ -63,11 +63,12 @@ impl Fold<'_> {
             }
             E::Cancelled {} => {
                 set_status(row, CampaignStatus::Cancelled);
+                row.starts_at = None;
                 self.end_planned(&key, at, Outcome::Cancelled);
             }
             E::Finished { result, .. } => {
                 set_status(row, status_of(*result));
-                (row.before_pause, row.paused_at) = (None, None);
+                (row.before_pause, row.paused_at, row.starts_at) = (None, None, None);
                 self.end_planned(&key, at, Outcome::Expired);
             }
             E::Paused { .. } => {
@@ -122,7 +123,7 @@ impl Fold<'_> {
     fn adjust(&mut self, key: &[String; 2], at: DateTime<Utc>, changes: &Adjustments, sample: Option<&Sample>) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
         let spec = row.spec.adjusted(changes);
-        row.paced_until = row.spec.paced_anew(&spec, row.paced_until, at);
+        row.paced_until = row.spec.paced_again(&spec, row.paced_until, at);
         row.spec = spec;
         if !changes.ends_at.is_keep() {
             row.ends_at = row.spec.ends_at.or(row.ends_at);

@@ -159,10 +159,10 @@ impl Firmware {
     fn carry_on(&mut self, update: UpdateCommand, out: &mut Vec<Action>, now: DateTime<Utc>) {
         let Some(job) = &mut self.flash.job else { return };
         let stage = job.stage;
-        let commanded_anew = update.target.seq > job.command.target.seq;
+        let commanded_again = update.target.seq > job.command.target.seq;
         job.command = update;
         match stage {
-            Stage::Deferred if commanded_anew || self.waited => self.answer(out, now),
+            Stage::Deferred if commanded_again || self.waited => self.answer(out, now),
             Stage::AwaitingLink => self.start_download(out, now),
             Stage::AwaitingWindow => self.hear_of_window(out, now),
             _ => self.say_where_it_stands(stage, out, now),
