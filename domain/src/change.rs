@@ -17,7 +17,7 @@ impl<T> Change<T> {
     }
 
     /// Writes the change into a field; says whether it differs.
-    pub(crate) fn apply_to(&self, field: &mut Option<T>) -> bool
+    pub fn apply_to(&self, field: &mut Option<T>) -> bool
     where
         T: Clone + PartialEq,
     {

@@ -61,7 +61,7 @@ pub(crate) fn campaign_of(device: &Device) -> Option<CampaignId> {
     }
 }
 
-/// The windows of a device now. `position`: the campaign's last record that is known of.
+/// The windows of a device now. `position`: the last known record of the campaign.
 pub(crate) async fn opening(
     store: &EventStore,
     tenant: &TenantId,
@@ -69,7 +69,34 @@ pub(crate) async fn opening(
     position: u64,
     now: DateTime<Utc>,
 ) -> Result<Opening, StoreError> {
-    let Some(campaign) = campaign_of(device) else { return Ok(Opening::Always) };
+    match campaign_of(device) {
+        Some(campaign) => of_campaign(store, tenant, campaign, device, position, now).await,
+        None => Ok(Opening::Always),
+    }
+}
+
+/// Whether a device that defers its update for a closed window does so while it is closed.
+pub(crate) async fn is_closed(
+    store: &EventStore,
+    tenant: &TenantId,
+    device: &Device,
+    ordinal: u32,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let update = device.update(ordinal).filter(|update| update.spec.kind == UpdateKind::Update);
+    let Some(campaign) = update.and_then(|update| update.spec.campaign) else { return Ok(false) };
+    let opening = of_campaign(store, tenant, campaign.id, device, u64::MAX, now).await?;
+    Ok(!opening.is_open())
+}
+
+async fn of_campaign(
+    store: &EventStore,
+    tenant: &TenantId,
+    campaign: CampaignId,
+    device: &Device,
+    position: u64,
+    now: DateTime<Utc>,
+) -> Result<Opening, StoreError> {
     let key = Key::<Campaign>::new(tenant, &campaign);
     let known = store.load(&key).await?;
     let campaign = if known.last_sequence >= position { known } else { store.load_fresh(&key).await? };

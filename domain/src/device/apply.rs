@@ -225,9 +225,11 @@ impl Update {
                     self.accepted_boot.clone_from(boot_id);
                 }
             }
-            E::UpdateDeferred { retry_after_s, .. } => {
+            E::UpdateDeferred { retry_after_s, window_closed, .. } => {
                 (self.answered, self.deferred_for_s) = (self.attempt, *retry_after_s);
-                self.deferrals += 1;
+                // It isn't installing any more.
+                self.went_on_to = None;
+                self.deferrals += u16::from(!window_closed);
             }
             E::UpdateRebooting { claimed, unseen, .. } => {
                 self.claimed |= claimed;

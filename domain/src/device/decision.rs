@@ -15,12 +15,14 @@ pub(super) struct Decision {
     pub(super) cleared: Option<u32>,
     /// The device's message that the events follow from.
     pub(super) mark: Option<Mark>,
+    /// [`Arrival::window_closed`](super::mark::Arrival::window_closed) of that message.
+    pub(super) window_closed: bool,
     events: Vec<DeviceEvent>,
 }
 
 impl Decision {
     pub(super) fn new(device: &Device, now: DateTime<Utc>) -> Self {
-        Self { device: device.clone(), now, cleared: None, mark: None, events: Vec::new() }
+        Self { device: device.clone(), now, cleared: None, mark: None, window_closed: false, events: Vec::new() }
     }
 
     pub(super) fn of_message(device: &Device, now: DateTime<Utc>, mark: Option<Mark>) -> Self {

@@ -159,6 +159,9 @@ pub enum DeviceEvent {
         /// What the device asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_s: Option<u32>,
+        /// The maintenance window of its campaign was closed: the update goes on when one is open, be it before `until`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        window_closed: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },

@@ -48,13 +48,14 @@ impl Decision {
         }
     }
 
-    /// The working clock stands still while staged or deferred; an update that is being cancelled doesn't turn into a failure.
+    /// The working clock stands still while the update is staged or deferred, or waits for a slot; an update that is being cancelled doesn't
+    /// turn into a failure.
     fn expire_total(&mut self, update: &Update) {
         if !update.reached || update.phase.is_ended() {
             return;
         }
         match update.phase {
-            Phase::Staged | Phase::Deferred | Phase::Ended(_) => {}
+            Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot) | Phase::Ended(_) => {}
             Phase::Cancelling => self.cancelled(update),
             Phase::Queued
             | Phase::Waiting(_)

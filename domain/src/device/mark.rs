@@ -30,6 +30,8 @@ pub struct Arrival {
     pub mark: Option<Mark>,
     /// An older message of the same topic may still arrive: the mark is recorded even if nothing else changes.
     pub overtakes: bool,
+    /// The maintenance window of the update that it is about is closed. Only looked up for a deferral because of that.
+    pub window_closed: bool,
 }
 
 /// The newest messages of a device that were applied.

@@ -23,6 +23,8 @@ pub struct UpdateState {
     pub reached: bool,
     /// End of the pause before the next attempt, or of the deferral.
     pub not_before: Option<DateTime<Utc>>,
+    /// The maintenance window was closed at the latest deferral.
+    pub window_closed: bool,
     /// The phase before a cancel was sent.
     pub before_cancel: Option<Phase>,
     /// The device has refused to cancel this attempt.
@@ -46,6 +48,7 @@ impl UpdateState {
             attempt: 0,
             reached: false,
             not_before: None,
+            window_closed: false,
             before_cancel: None,
             cancel_refused: false,
             code: None,
@@ -58,6 +61,12 @@ impl UpdateState {
     /// Whether the device has gone on without the report of its digest that the update requires.
     pub fn lacks_digest(&self) -> bool {
         self.phase == Phase::Verifying && self.reason.as_deref() == Some(REASON_DIGEST_MISSING)
+    }
+
+    /// Whether the device has deferred it because its maintenance window was closed. The windows decide when it goes on, not the deferral: they
+    /// may have been changed.
+    pub fn waits_for_window(&self) -> bool {
+        self.phase == Phase::Deferred && self.window_closed
     }
 
     /// Applies an event of this update. Returns whether the event brought it to a phase, be it the same again.
@@ -89,9 +98,9 @@ impl UpdateState {
             }
             E::UpdateDispatched { .. } => (self.not_before, self.cancel_refused) = (None, false),
             E::UpdateAccepted { .. } => (self.reached, self.not_before) = (true, None),
-            E::UpdateDeferred { code, until, .. } => {
+            E::UpdateDeferred { code, until, window_closed, .. } => {
                 self.code.clone_from(code);
-                self.not_before = Some(*until);
+                (self.not_before, self.window_closed) = (Some(*until), *window_closed);
             }
             E::UpdateAttemptFailed { code, class, retry_at, .. } => {
                 (self.code, self.class) = (Some(code.clone()), Some(*class));

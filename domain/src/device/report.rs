@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::codes::{CODE_WRONG_BYTES, CodeClass, class_of};
+use super::codes::{CODE_WINDOW_CLOSED, CODE_WRONG_BYTES, CodeClass, class_of};
 use super::commands::{Report, ReportStatus as S};
 use super::decision::Decision;
 use super::expiry::Failure;
@@ -20,12 +20,13 @@ pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
 const DEFERRALS_FREE: u16 = 3;
 /// Minimum of the first deferral after the free ones, in seconds.
 const DEFER_LEAST_S: u32 = 60;
-/// Most deferrals of one update. The next one ends it as expired.
+/// Most deferrals of one update, without those for a closed maintenance window. The next one ends it as expired.
 pub(super) const DEFERRALS_MAX: u16 = 64;
 
 impl Device {
     pub(super) fn report(&self, now: DateTime<Utc>, report: &Report, arrival: Arrival) -> Vec<E> {
         let mut decision = Decision::of_message(self, now, arrival.mark);
+        decision.window_closed = arrival.window_closed;
         decision.contact(None);
         decision.report(report);
         decision.begin_next_own();
@@ -83,7 +84,7 @@ impl Decision {
                 self.go_on_without_digest(update, Some(report.status));
             }
             S::Received => drop(self.accept(update)),
-            S::Deferred if past_return(update.phase) => {}
+            S::Deferred if update.has_begun_to_install() => {}
             S::Deferred => self.defer(update, report),
             S::Downloading => self.advance(update, Phase::Downloading, false),
             S::Verifying => self.advance(update, Phase::Verifying, false),
@@ -216,21 +217,25 @@ impl Decision {
 
     fn defer(&mut self, update: &Update, report: &Report) {
         let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling);
-        if impossible || self.is_deferred_as_asked(update, report) {
+        let window_closed = self.window_closed && report.code.as_deref() == Some(CODE_WINDOW_CLOSED);
+        let known = self.is_deferred_as_asked(update, report) || (window_closed && update.waits_for_window());
+        if impossible || known {
             return;
         }
-        if update.deferrals >= DEFERRALS_MAX {
+        if !window_closed && update.deferrals >= DEFERRALS_MAX {
             return self.push(E::UpdateExpired { update: update.reference() });
         }
         let (shortest, most) = DEFER_RANGE_S;
         let least = match update.deferrals.checked_sub(DEFERRALS_FREE) {
+            _ if window_closed => DEFER_DEFAULT_S,
             None => shortest,
             Some(more) => DEFER_LEAST_S.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
         };
         let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, most);
         let until = self.now + TimeDelta::seconds(seconds.into());
         let (code, retry_after_s) = (report.code.clone(), report.retry_after_s);
-        self.push(E::UpdateDeferred { update: update.reference(), code, until, retry_after_s, mark: None });
+        let update = update.reference();
+        self.push(E::UpdateDeferred { update, code, until, retry_after_s, window_closed, mark: None });
     }
 
     /// Whether the requested deferral already runs. If messages are numbered, the same request in the second half of the deferral asks for

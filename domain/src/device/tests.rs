@@ -217,9 +217,14 @@ pub(super) fn given(past: Vec<DeviceCommand>) -> Given {
 }
 
 impl Given {
-    pub(super) fn and(mut self, seconds: i64, command: DeviceCommand) -> Self {
+    pub(super) fn state(&self) -> Device {
         let mut device = Device::default();
         self.0.iter().for_each(|event| device.apply(event));
+        device
+    }
+
+    pub(super) fn and(mut self, seconds: i64, command: DeviceCommand) -> Self {
+        let device = self.state();
         let command = informed(&device, command);
         self.0.extend(device.decide(at(seconds), &command).expect("the past is allowed"));
         self
@@ -235,9 +240,7 @@ impl Given {
     }
 
     pub(super) fn when_at(self, seconds: i64, command: DeviceCommand) -> Then {
-        let mut device = Device::default();
-        self.0.iter().for_each(|event| device.apply(event));
-        let command = Timed { now: at(seconds), command: informed(&device, command) };
+        let command = Timed { now: at(seconds), command: informed(&self.state(), command) };
         Then(TestFramework::<Device>::with(()).given(self.0).when(command).inspect_result())
     }
 }

@@ -40,7 +40,7 @@ pub struct Update {
     pub went_on_to: Option<ReportStatus>,
     /// The version was proven to run but for the report of the digest.
     pub runs_without_digest: bool,
-    /// Deferrals so far.
+    /// Deferrals so far, without those for a closed maintenance window.
     pub deferrals: u16,
     /// Duration that the device asked for in its latest deferral, in seconds.
     pub deferred_for_s: Option<u32>,

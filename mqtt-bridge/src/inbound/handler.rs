@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::device::{Arrival, Device, DeviceCommand, MarkTopic, ReportStatus};
+use domain::device::{Arrival, CODE_WINDOW_CLOSED, Device, DeviceCommand, MarkTopic, Report, ReportStatus};
 use domain::{Actor, CommandId, Decider, Key};
 use event_store::dead_letters::{DeadLetterReason, DeadLetters};
 use event_store::telemetry::{BrokerPlace, TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
@@ -30,6 +30,7 @@ use super::answers::{Answers, WhenNothing};
 use super::intake_error::{IntakeError, Throttled};
 use super::limits::Limit;
 use super::{Arrived, Delivery, Inbound, Unfinished, Verdict};
+use crate::install_window;
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{InfoMessage, StatusReport};
 
@@ -165,7 +166,9 @@ impl Handler {
             return Ok(message.ignored());
         }
         let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Report));
-        let command = DeviceCommand::from(report.clone()).arrived(Arrival { mark, overtakes: false });
+        let window_closed = self.defers_for_closed_window(topic, &report).await?;
+        let arrival = Arrival { mark, window_closed, ..Arrival::default() };
+        let command = DeviceCommand::from(report.clone()).arrived(arrival);
         let committed = self.execute(topic, delivery, command).await?;
         if is_live(&committed, ordinal) && (message.has_progress() || committed.events.is_empty()) {
             let progress = message.progress(&report);
@@ -182,6 +185,15 @@ impl Handler {
             Some((reason, why)) => Err(IntakeError::rejected(reason, why)),
             None => Ok(message.ignored()),
         }
+    }
+
+    /// Firmware that misreads its command defers for a window that is open.
+    async fn defers_for_closed_window(&self, topic: &DeviceTopic, report: &Report) -> Result<bool, IntakeError> {
+        if report.code.as_deref() != Some(CODE_WINDOW_CLOSED) {
+            return Ok(false);
+        }
+        let device = &self.store.load(&key(topic)).await?.aggregate;
+        Ok(install_window::is_closed(&self.store, &topic.tenant, device, report.ordinal, clock::now()).await?)
     }
 
     async fn correct(&self, topic: &DeviceTopic) -> Result<(), IntakeError> {
@@ -203,7 +215,7 @@ impl Handler {
     ) -> Result<Committed<Device>, IntakeError> {
         let (subject, now, delivery) = ((&topic.tenant, &topic.device), Instant::now(), message.delivery);
         let mark = delivery.map(|delivery| delivery.mark(kind));
-        let command = command.arrived(Arrival { mark, overtakes: false });
+        let command = command.arrived(Arrival { mark, ..Arrival::default() });
         let device = &self.store.load(&key(topic)).await?.aggregate;
         let decided = device.decide(clock::now(), &command);
         let no_news = decided.as_ref().is_ok_and(Vec::is_empty);
@@ -216,7 +228,7 @@ impl Handler {
         // Checked before the command is executed, so that all finished messages are in the state that it is decided on. A message with news
         // records its mark in any case.
         let overtakes = !no_news || self.unfinished.before(message).await;
-        let command = command.arrived(Arrival { mark, overtakes });
+        let command = command.arrived(Arrival { mark, overtakes, ..Arrival::default() });
         let committed = self.execute(topic, delivery, command).await?;
         self.throttle.charge(&subject, &committed.aggregate, &committed.events, now);
         Ok(committed)

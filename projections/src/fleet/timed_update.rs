@@ -35,11 +35,35 @@ impl TimedUpdate {
             return;
         }
         if self.reached_at.is_some() {
-            self.idle_s += idle_in(before, self.phase_since, at, windows).num_milliseconds() as f64 / 1_000.0;
+            self.stand_still(idle_in(before, self.phase_since, at, windows));
         }
         self.phase_since = at;
         self.reached_at = self.reached_at.or_else(|| self.state.reached.then_some(at));
         self.ended_at = self.state.phase.is_ended().then_some(at);
+    }
+
+    /// Other windows hold from `at` on. The time before that keeps what it was: [`idle_in`] will count all of the phase by the new windows.
+    pub(crate) fn change_windows(
+        &mut self,
+        at: DateTime<Utc>,
+        former: Option<DeviceWindows<'_>>,
+        windows: Option<DeviceWindows<'_>>,
+    ) {
+        if self.reached_at.is_some() && at > self.phase_since {
+            let idle = |windows| idle_in(self.state.phase, self.phase_since, at, windows);
+            self.stand_still(idle(former) - idle(windows));
+        }
+    }
+
+    /// The campaign was paused from `from` to `at`. [`idle_in`] counts the time with a closed window.
+    pub(crate) fn end_pause(&mut self, from: DateTime<Utc>, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
+        if self.reached_at.is_some() {
+            self.stand_still((at - from) - idle_in(self.state.phase, from, at, windows));
+        }
+    }
+
+    fn stand_still(&mut self, time: TimeDelta) {
+        self.idle_s += time.num_milliseconds() as f64 / 1_000.0;
     }
 
     pub fn phase(&self) -> Phase {
@@ -57,6 +81,7 @@ impl ColumnGroup for TimedUpdate {
         "wait_reason",
         "attempt",
         "not_before",
+        "window_closed",
         "before_cancel",
         "cancel_refused",
         "code",
@@ -77,12 +102,14 @@ impl ColumnGroup for TimedUpdate {
         let phase = phase_of(phase, wait_reason)?;
         let attempt = u16::from_wire(row.try_get(next())?)?;
         let not_before = row.try_get(next())?;
+        let window_closed = row.try_get(next())?;
         let before_cancel: Option<&str> = row.try_get(next())?;
         let state = UpdateState {
             phase,
             attempt,
             reached: false,
             not_before,
+            window_closed,
             before_cancel: before_cancel.map(|word| phase_of(word, None)).transpose()?,
             cancel_refused: row.try_get(next())?,
             code: row.try_get(next())?,
@@ -113,6 +140,7 @@ impl ColumnGroup for TimedUpdate {
             .bind(words(|state| state.phase.wait_reason().map(|reason| reason.word())))
             .bind(values.iter().map(|value| value.state.attempt.to_wire()).collect::<Vec<_>>())
             .bind(values.iter().map(|value| value.state.not_before).collect::<Vec<_>>())
+            .bind(values.iter().map(|value| value.state.window_closed).collect::<Vec<_>>())
             .bind(words(|state| state.before_cancel.map(Phase::word)))
             .bind(values.iter().map(|value| value.state.cancel_refused).collect::<Vec<_>>())
             .bind(texts(|state| &state.code))

@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::device::{
-    CODE_WINDOW_CLOSED, Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, Phase, UpdateKind, UpdateSpec,
-    WaitReason, goes_first,
+    Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, UpdateKind, UpdateSpec, WaitReason, goes_first,
 };
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
@@ -146,11 +145,30 @@ impl UpdateRow {
         self.due_at = self.next_check(at, windows);
     }
 
-    /// When to check the clocks next. It moves only when a clock runs out earlier, or when that check is over. Each move
-    /// changes an index, so an early check costs less than a move with every phase. While an update waits for its window, the time is exact:
-    /// the check relies on it.
-    fn next_check(&self, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> Option<DateTime<Utc>> {
-        let clocks = Clocks {
+    /// Other windows hold from `at` on: in its campaign, or because its device is in another zone.
+    pub(crate) fn change_windows(
+        &mut self,
+        at: DateTime<Utc>,
+        former: Option<DeviceWindows<'_>>,
+        windows: Option<DeviceWindows<'_>>,
+    ) {
+        let of_update = |windows: Option<_>| windows.filter(|_| self.kind == UpdateKind::Update);
+        let (former, windows) = (of_update(former), of_update(windows));
+        self.timed.change_windows(at, former, windows);
+        self.due_at = self.next_check(at, windows);
+    }
+
+    /// The pause of its campaign ends, after it has stood still since `from`.
+    pub(crate) fn end_pause(&mut self, from: DateTime<Utc>, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
+        let windows = windows.filter(|_| self.kind == UpdateKind::Update);
+        let from = from.max(self.timed.phase_since);
+        self.wait_until += at - from;
+        self.timed.end_pause(from, at, windows);
+        self.due_at = self.clocks(windows).first();
+    }
+
+    fn clocks<'a>(&'a self, windows: Option<DeviceWindows<'a>>) -> Clocks<'a> {
+        Clocks {
             state: &self.timed.state,
             of_campaign: self.campaign_id.is_some(),
             limits: &self.limits,
@@ -159,20 +177,23 @@ impl UpdateRow {
             phase_since: self.timed.phase_since,
             idle: self.timed.idle(),
             windows,
-        };
-        match (self.due_at, clocks.first()) {
+        }
+    }
+
+    /// When to check the clocks next. It moves only when a clock runs out earlier, or when that check is over. Each move
+    /// changes an index, so an early check costs less than a move with every phase. While an update waits for its window, the time is exact:
+    /// the check relies on it.
+    fn next_check(&self, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> Option<DateTime<Utc>> {
+        match (self.due_at, self.clocks(windows).first()) {
             (_, first) if windows.is_some() && self.timed.phase().is_waiting() => first,
             (Some(due), Some(first)) if at < due && due <= first => Some(due),
             (_, first) => first,
         }
     }
 
-    /// Whether its device has deferred it until the maintenance window opens. The window decides, not the deferral: it may have been changed.
+    /// Whether its device has deferred it until the maintenance window opens.
     pub(crate) fn waits_for_window(&self) -> bool {
-        let state = &self.timed.state;
-        state.phase == Phase::Deferred
-            && state.code.as_deref() == Some(CODE_WINDOW_CLOSED)
-            && self.campaign_id.is_some()
+        self.timed.state.waits_for_window() && self.campaign_id.is_some()
     }
 
     pub(crate) fn pending_update(&self) -> PendingUpdate {

@@ -98,6 +98,10 @@ fn the_working_clock_fails_an_update_that_was_answered() {
         .then(&["update.timed_out 1/1 in waiting x_timed_out"]);
     given(dispatched()).when(total(Phase::Dispatched)).then(&[]);
     given([working(S::Received), vec![defers(1, 60)]].concat()).when(total(Phase::Deferred)).then(&[]);
+    given([campaign_update(), vec![says(S::Received), defers(1, 60)]].concat())
+        .and(60, expire(1, 1, Phase::Deferred, Clock::Phase))
+        .when_at(LATER_S, total(Phase::Waiting(WaitReason::Slot)))
+        .then(&[]);
     given(staged()).when(total(Phase::Staged)).then(&[]);
     given(cancelling()).when(total(Phase::Cancelling)).then(&["update.cancelled 1/1"]);
 }

@@ -102,7 +102,7 @@ fn a_late_digest_brings_the_update_to_where_its_device_is() {
 fn a_digest_that_waybill_reads_late_counts() {
     let marked = |sequence, command: DeviceCommand| {
         let mark = Mark { topic: MarkTopic::Report, incarnation_ms: 7, sequence };
-        command.arrived(Arrival { mark: Some(mark), overtakes: false })
+        command.arrived(Arrival { mark: Some(mark), ..Arrival::default() })
     };
     let held = after(&[marked(12, says(S::Installing))]);
     given(held.clone()).when(marked(11, with_digest(1, S::Verifying))).then(&[REPORTED, "update.installing 1/1"]);
@@ -142,6 +142,16 @@ fn a_fallback_and_the_point_of_no_return_count_while_the_digest_is_missing() {
     given(after(&[cancel(1)]))
         .when(says(S::Installing))
         .then(&["update.cancel_refused 1/1", "update.digest_missing 1/1 installing"]);
+}
+
+#[test]
+fn a_device_that_installs_without_its_digest_does_not_defer() {
+    let installing = after(&[says(S::Installing)]);
+    given(installing.clone()).when(defers(1, 60)).then(&[]);
+    // With a failure it says that it has stopped.
+    let stopped = [installing, vec![fails(1, "low_battery")]].concat();
+    let again = given(stopped).and(900, expire(1, 1, Phase::Deferred, Clock::Phase)).and(901, says(S::Received));
+    again.when_at(902, defers(1, 60)).then(&["update.deferred 1/1"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ const CONFIRMED: &str = "update.confirmed 1/1 2.0.0";
 const FELL_BACK: &str = "update.attempt_failed 1/1 version_regressed";
 
 fn place(topic: MarkTopic, sequence: u64) -> Arrival {
-    Arrival { mark: Some(Mark { topic, incarnation_ms: STORE_MS, sequence }), overtakes: false }
+    Arrival { mark: Some(Mark { topic, incarnation_ms: STORE_MS, sequence }), ..Arrival::default() }
 }
 
 /// The message with its number in the broker's store.

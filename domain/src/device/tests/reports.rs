@@ -63,6 +63,34 @@ fn a_deferral_is_kept_until_its_time_and_is_never_a_failure() {
     assert_eq!(state_of(&deferred).desired(), Desired::Nothing);
 }
 
+/// Defers for its maintenance window.
+fn defers_for_window(retry_after_s: Option<u32>, window_closed: bool) -> DeviceCommand {
+    let code = Some("window_closed".to_owned());
+    let report = Report { code, retry_after_s, ..plain_report(1, 1, S::Deferred) };
+    DeviceCommand::from(report).arrived(Arrival { window_closed, ..Arrival::default() })
+}
+
+#[test]
+fn a_deferral_for_a_closed_window_is_not_counted_and_one_for_an_open_window_is() {
+    let granted = || [online(), vec![grant(1), says(S::Received)]].concat();
+    let closed = given(granted()).and(0, defers_for_window(Some(7_200), true));
+    let device = closed.state();
+    let update = device.update(1).unwrap();
+    assert_eq!((update.waits_for_window(), update.deferrals, update.not_before), (true, 0, Some(at(7_200))));
+    closed.when_at(5, defers_for_window(Some(7_195), true)).then(&[]);
+    let open = given(granted()).and(0, defers_for_window(None, false)).state();
+    let update = open.update(1).unwrap();
+    assert_eq!((update.waits_for_window(), update.deferrals, update.not_before), (false, 1, Some(at(900))));
+
+    let mut often = given(granted());
+    for night in 1..=100_u64 {
+        let now = night as i64 * 86_400;
+        often = often.and(now, defers_for_window(Some(3_600), true));
+        often = often.and(now, grant(night + 1)).and(now, says(S::Received));
+    }
+    assert_eq!(often.state().update(1).unwrap().phase, Phase::Accepted, "closing windows never expire an update");
+}
+
 #[test]
 fn a_failure_with_a_defer_code_is_a_deferral() {
     for past in [dispatched(), working(S::Downloading), working(S::Installing)] {

@@ -52,7 +52,7 @@ impl Handler {
             PresenceWord::Offline => {
                 self.active(topic).await?;
                 let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
-                let (session, arrival) = (contact.session.clone(), Arrival { mark, overtakes: false });
+                let (session, arrival) = (contact.session.clone(), Arrival { mark, ..Arrival::default() });
                 self.execute(topic, delivery, DeviceCommand::ReportOffline { session, arrival }).await?;
             }
         }
