@@ -21,6 +21,7 @@ pub mod schedule;
 pub mod selection;
 mod sweep;
 mod timed_update;
+mod update_clocks;
 pub mod updates;
 mod versions;
 pub mod withdrawals;
@@ -54,7 +55,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        4
+        5
     }
 
     fn tables(&self) -> Vec<&'static str> {

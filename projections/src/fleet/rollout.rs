@@ -27,10 +27,11 @@ mod rows;
 mod totals;
 mod update_times;
 mod wave_counts;
+mod zones;
 
 use sqlx::PgConnection;
 
-pub use devices_to_tell::{TakenBack, Unseen, cancellable, granted_unseen, has_uncancelled, withdrawable};
+pub use devices_to_tell::{TakenBack, Unanswered, Unseen, cancellable, granted_unseen, has_uncancelled, withdrawable};
 pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};

@@ -4,16 +4,17 @@
 
 use domain::campaign::CampaignEvent as E;
 use domain::change::Change;
+use domain::window::MaintenanceWindows;
 use sqlx::PgConnection;
 
-use super::pauses;
 use super::rollout::{self, MemberSweep};
+use super::update_clocks::{self, ClockSweep};
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::read_model::SweepPlace;
 
 enum Step<'a> {
-    Clocks,
+    Clocks(ClockSweep<'a>),
     Members(MemberSweep<'a>),
 }
 
@@ -22,17 +23,30 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
     match event {
         E::Retried { .. } => vec![Step::Members(M::ResetForRetry), Step::Members(M::RefreshPlanned)],
         E::Adjusted { sample, changes } => {
-            let follow = match &changes.maintenance_window {
-                Change::Set(windows) if windows.follow_devices() => Some(Step::Members(M::FollowZones(windows))),
-                Change::Set(_) | Change::Clear | Change::Keep => None,
-            };
-            sample.iter().map(|sample| Step::Members(M::JoinSample(sample))).chain(follow).collect()
+            let joins = sample.iter().map(|sample| Step::Members(M::JoinSample(sample)));
+            joins.chain(steps_of_windows(&changes.maintenance_window)).collect()
         }
-        E::Resumed { accept_failures: true } => vec![Step::Clocks, Step::Members(M::AcceptFailures)],
-        E::Resumed { accept_failures: false } | E::Cancelling {} | E::RollingBack { .. } => vec![Step::Clocks],
+        E::Resumed { accept_failures: true } => {
+            vec![Step::Clocks(ClockSweep::EndPause), Step::Members(M::AcceptFailures)]
+        }
+        E::Resumed { accept_failures: false } | E::Cancelling {} | E::RollingBack { .. } => {
+            vec![Step::Clocks(ClockSweep::EndPause)]
+        }
         // Members that still wait for their retry get their former outcome back.
         E::Finished { .. } | E::Cancelled {} | E::RolledBack { .. } => vec![Step::Members(M::RestoreOutcomes)],
         _ => Vec::new(),
+    }
+}
+
+fn steps_of_windows(change: &Change<MaintenanceWindows>) -> Vec<Step<'_>> {
+    match change {
+        Change::Keep => Vec::new(),
+        Change::Clear => vec![Step::Clocks(ClockSweep::ChangeWindows(None))],
+        Change::Set(windows) => {
+            let follow = windows.follow_devices().then_some(Step::Members(MemberSweep::FollowZones(windows)));
+            let windows = Some(windows).filter(|windows| !windows.is_empty());
+            [Step::Clocks(ClockSweep::ChangeWindows(windows))].into_iter().chain(follow).collect()
+        }
     }
 }
 
@@ -56,7 +70,9 @@ pub(super) async fn page(
     let steps = steps(record);
     let campaign = [record.tenant(), record.id()];
     let reached = match steps.get(from.step) {
-        Some(Step::Clocks) => pauses::move_clocks(connection, &campaign, record.at(), &from.after).await?,
+        Some(Step::Clocks(sweep)) => {
+            update_clocks::sweep(connection, &campaign, sweep, record.at(), &from.after).await?
+        }
         Some(Step::Members(sweep)) => rollout::sweep(connection, &campaign, sweep, &from.after).await?,
         None => None,
     };

@@ -1,7 +1,6 @@
 //! What each record changes in the rows of campaigns.
 
 use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
-use domain::window::DeviceWindows;
 
 use super::fold::Fold;
 use super::rows::MemberRow;
@@ -77,6 +76,7 @@ impl Fold<'_> {
 
     /// `version`: the device's version after the event.
     fn apply_device(&mut self, record: &Decoded, version: u64, event: &DeviceEvent) -> Result<(), DbError> {
+        self.apply_zone(record, event);
         let device = self.devices.get_mut(&[record.tenant(), record.id()]);
         for (campaign, ordinal, runs) in device.map(|device| device.apply_tracked(event)).unwrap_or_default() {
             let Some(key) = self.member_key(&[record.tenant(), campaign], &record.id()) else { continue };
@@ -86,10 +86,9 @@ impl Fold<'_> {
         let before = member.as_ref().and_then(|key| self.contribution(key));
         let campaign = event.update().and_then(|update| update.campaign);
         let row = campaign.and_then(|id| self.campaigns.get(&[record.tenant(), id.to_string()]));
-        let windows = row.map(|row| &row.spec.maintenance_window).filter(|windows| !windows.is_empty());
-        let device = self.devices.get(&[record.tenant(), record.id()]);
-        let zone = device.and_then(|device| device.timezone.as_deref());
-        let windows = windows.map(|windows| DeviceWindows { windows, zone });
+        let follows = row.is_some_and(|row| row.spec.maintenance_window.follow_devices());
+        let zone = if follows { self.zone(&[record.tenant(), record.id()]) } else { None };
+        let windows = row.and_then(|row| row.windows_for(zone.as_deref()));
         updates::apply(&mut self.updates, record, version, event, windows)?;
         if let (Some(key), Some(before), Some(update)) = (member, before, event.update()) {
             if let Some(member) = self.members.get_mut(&key)

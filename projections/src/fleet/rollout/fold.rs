@@ -1,6 +1,6 @@
 //! The rows that a batch touches, and how a change of one member reaches the counts of its wave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use domain::device::DeviceEvent;
 use event_store::RecordRef;
@@ -23,6 +23,8 @@ pub(super) struct Fold<'d> {
     pub(super) members: Rows<MemberRow>,
     pub(super) updates: Rows<UpdateRow>,
     pub(super) devices: &'d mut Rows<DeviceRow>,
+    /// Devices that have moved to another zone in the batch.
+    pub(super) zones: HashMap<[String; 2], Option<String>>,
 }
 
 impl<'d> Fold<'d> {
@@ -50,7 +52,8 @@ impl<'d> Fold<'d> {
         let mut updates = updates::load(connection, batch).await?;
         updates.load_more(connection, members.all().filter_map(MemberRow::latest_update).collect()).await?;
         let progress_keys = progress_keys(connection, &touched.campaigns).await?;
-        Ok(Self { progress: Rows::load(connection, progress_keys).await?, members, updates, devices, campaigns })
+        let progress = Rows::load(connection, progress_keys).await?;
+        Ok(Self { progress, members, updates, devices, campaigns, zones: HashMap::new() })
     }
 
     /// Writes all rows but those of the devices.
