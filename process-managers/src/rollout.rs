@@ -2,16 +2,16 @@
 //!
 //! The decisions are in [`domain::rollout::decide`]; this file only reads the view and sends the decisions as commands.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
-use domain::rollout::{RolloutStep, decide};
+use domain::rollout::{RolloutStep, RolloutView, decide};
 use domain::{CommandId, DeviceId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::rollout::{self, TakenBack, View, WorkRow};
+use projections::rollout::{self, TakenBack, Unanswered, View, WorkRow};
 use projections::watermark::Watermark;
 use runtime::clock;
 
@@ -100,16 +100,8 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
         send(context, row, &view, "pause", command, cause).await?;
         return Ok(Progress::Idle);
     }
-    // After its end also a paused campaign, so that granted devices that never began expire with it.
-    // Grants that were not carried before the window closed wait for the next one; a rollback ignores windows.
-    let status = view.rollout.status;
-    if (status == CampaignStatus::Running && view.rollout.opening(now).is_open())
-        || status == CampaignStatus::RollingBack
-        || (matches!(status, CampaignStatus::Running | CampaignStatus::Paused)
-            && view.rollout.is_over(now)
-            && view.rollout.rollback.is_none())
-    {
-        slots::carry_again(context, row, &view).await?;
+    for which in carried_again(&view.rollout, now) {
+        slots::carry_again(context, row, &view, which).await?;
     }
     let mut moved = false;
     for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(stale && rests_on_silence(decision))) {
@@ -117,6 +109,18 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     }
     let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, |next| Progress::DueAt(next.max(now + GRANT_GAP)));
     Ok(Progress::of(moved).and(due))
+}
+
+/// Which unanswered grants are sent again. Those that were not carried before the window closed wait for the next one; a rollback ignores
+/// windows. In a campaign that is over, also in a paused one, devices that never began expire with it.
+fn carried_again(rollout: &RolloutView, now: DateTime<Utc>) -> Vec<Unanswered> {
+    let over = (rollout.is_over(now) && rollout.rollback.is_none()).then_some(Unanswered::NotReached);
+    match rollout.status {
+        CampaignStatus::RollingBack => vec![Unanswered::All],
+        CampaignStatus::Running => [Some(Unanswered::MayBegin(now)), over].into_iter().flatten().collect(),
+        CampaignStatus::Paused => over.into_iter().collect(),
+        _ => vec![],
+    }
 }
 
 /// No regression during a soak, or no reached device during a wave's wait, means something only while messages of devices are processed.

@@ -15,7 +15,7 @@ use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request};
 use futures::FutureExt;
-use projections::rollout::{self, TakenBack, Unseen, View, WorkRow};
+use projections::rollout::{self, TakenBack, Unanswered, Unseen, View, WorkRow};
 use runtime::clock;
 
 use crate::reconciler::{self, ReconcileError};
@@ -104,9 +104,15 @@ async fn newest_view(
     }))
 }
 
-/// Sends again the grants that devices haven't answered.
-pub(crate) async fn carry_again(context: &Context, row: &WorkRow, view: &View) -> Result<(), ReconcileError> {
-    let mut unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+/// Sends again grants that devices haven't answered.
+pub(crate) async fn carry_again(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    which: Unanswered,
+) -> Result<(), ReconcileError> {
+    let (db, limit) = (&context.db, CARRIED_AGAIN_MAX);
+    let mut unseen = rollout::granted_unseen(db, &row.tenant, &row.campaign, which, limit).await?;
     // Grants of updates from before a rollback are taken back.
     unseen.retain(|unseen| unseen.back_to.is_some() == view.rollout.rollback.is_some());
     if unseen.is_empty() {
@@ -178,7 +184,8 @@ pub(crate) async fn take_back(
     campaign: &Loaded<Campaign>,
     what: TakenBack,
 ) -> Result<usize, ReconcileError> {
-    let mut unseen = rollout::granted_unseen(&context.db, &row.tenant, &row.campaign, CARRIED_AGAIN_MAX).await?;
+    let (db, limit) = (&context.db, CARRIED_AGAIN_MAX);
+    let mut unseen = rollout::granted_unseen(db, &row.tenant, &row.campaign, Unanswered::All, limit).await?;
     unseen.retain(|unseen| what == TakenBack::Everything || unseen.back_to.is_none());
     let count = unseen.len();
     let commands = unseen.into_iter().map(|unseen| {

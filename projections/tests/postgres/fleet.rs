@@ -306,7 +306,8 @@ impl World {
         };
         self.tell::<Ledger>(&row.campaign, command).await.unwrap();
         self.settles().await;
-        let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, 500).await.unwrap();
+        let which = rollout::Unanswered::All;
+        let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, which, 500).await.unwrap();
         assert_eq!(unseen.len(), ready.len(), "no device has answered yet");
         for rollout::Unseen { slot, number, back_to } in unseen {
             let round = if back_to.is_some() { view.retry_round } else { view.update_round };

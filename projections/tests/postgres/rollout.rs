@@ -141,7 +141,7 @@ async fn a_granted_slot_is_in_use_until_its_grant_is_answered() {
     world.settles().await;
     let total = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout.total();
     assert_eq!(total.in_use, 1, "the device may begin at any moment");
-    let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, 10).await.unwrap();
+    let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, rollout::Unanswered::All, 10).await.unwrap();
     assert_eq!(unseen.len(), 1, "the grant is still to be sent");
     world.equals_a_replay().await;
 }

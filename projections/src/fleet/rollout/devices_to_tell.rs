@@ -1,10 +1,12 @@
 //! The devices of a campaign that process managers send a command: grants that aren't answered, commands to withdraw, updates to cancel.
 
+use chrono::{DateTime, Utc};
 use domain::device::FirmwareSnapshot;
 use domain::ledger::SlotGrant;
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 
+use super::release::{self, Release};
 use super::return_targets::{Former, ReturnTargets};
 use super::rows::{CampaignRow, slot_of};
 use crate::db::{Db, DbError};
@@ -20,40 +22,66 @@ pub struct Unseen {
     pub back_to: Option<FirmwareSnapshot>,
 }
 
+/// Which unanswered slots to look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    All,
+    /// Those with which a device may begin at a time, by the maintenance windows of the campaign.
+    MayBegin(DateTime<Utc>),
+    /// Those of devices that haven't begun: in a campaign that is over, they let the update expire.
+    NotReached,
+}
+
 /// Slots that were granted and that the device hasn't answered. A slot of a member whose update has ended is for its rollback.
 pub async fn granted_unseen(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
+    which: Unanswered,
     limit: usize,
 ) -> Result<Vec<Unseen>, DbError> {
     let mut tx = db.read_all().await?;
+    let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
+    let released = match which {
+        Unanswered::All | Unanswered::NotReached => Release::All,
+        Unanswered::MayBegin(now) => {
+            let zones = release::zones(&mut tx, &row).await?;
+            Release::of(&row.spec.maintenance_window, &zones, now)
+        }
+    };
+    let condition = match (which, &released) {
+        (_, Release::Nobody) => return Ok(vec![]),
+        (Unanswered::NotReached, _) => "AND NOT m.reached",
+        (_, Release::All) => "",
+        (_, Release::Zones(_)) => "AND m.zone = ANY ($3)",
+    };
     let sql = format!(
         "SELECT m.device_id, m.wave, m.rank, m.grant_number, m.outcome IS NOT NULL AS goes_back,
            u.from_version, u.from_firmware_id
          FROM rollout_members m
          JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan
          LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal
-         WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.holds_slot AND NOT m.grant_seen ORDER BY m.rank LIMIT {limit}"
+         WHERE m.tenant = $1 AND m.campaign_id = $2 AND m.holds_slot AND NOT m.grant_seen {condition}
+         ORDER BY m.rank LIMIT {limit}"
     );
-    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    let query = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string());
+    let rows = released.bind(query).fetch_all(&mut *tx.0).await?;
     let mut unseen = Vec::with_capacity(rows.len());
     let mut targets = None;
-    for row in &rows {
-        let former = Former { version: row.try_get("from_version")?, firmware_id: row.try_get("from_firmware_id")? };
-        let goes_back: bool = row.try_get("goes_back")?;
+    for found in &rows {
+        let former =
+            Former { version: found.try_get("from_version")?, firmware_id: found.try_get("from_firmware_id")? };
+        let goes_back: bool = found.try_get("goes_back")?;
         if goes_back && targets.is_none() {
-            targets = match CampaignRow::find(&mut tx, tenant, campaign).await? {
-                Some(campaign) => ReturnTargets::of(&mut tx, &campaign).await?,
-                None => None,
-            };
+            targets = ReturnTargets::of(&mut tx, &row).await?;
         }
         let back_to = targets.as_ref().filter(|_| goes_back).and_then(|targets| targets.snapshot(&former));
         // Without the firmware there is nothing to send.
         if goes_back && back_to.is_none() {
             continue;
         }
-        unseen.push(Unseen { slot: slot_of(row)?, number: u64::from_wire(row.try_get("grant_number")?)?, back_to });
+        let number = u64::from_wire(found.try_get("grant_number")?)?;
+        unseen.push(Unseen { slot: slot_of(found)?, number, back_to });
     }
     Ok(unseen)
 }
