@@ -294,7 +294,7 @@ async fn a_scheduled_start_is_compared_with_its_preview_when_it_is_due() {
     };
     tag("d-5").await;
     world.settles().await;
-    let starts_at = runtime::clock::now() + chrono::TimeDelta::seconds(4);
+    let starts_at = runtime::clock::now() + chrono::TimeDelta::seconds(5);
     let targets = json!({
         "target_all": false, "target_groups": ["hall", "beta"], "scheduled_start": starts_at,
         "waves": [{"percentage": 100}],
@@ -305,10 +305,11 @@ async fn a_scheduled_start_is_compared_with_its_preview_when_it_is_due() {
     let scheduled = start(&api, &id, &seen["plan_hash"], json!({"reason": "tonight"})).await.success().unwrap();
     assert_eq!(scheduled["status"], "scheduled", "{scheduled}");
     let path = format!("/campaigns/{id}");
+    assert_eq!(previewed(&api, &id).await["plan_hash"], seen["plan_hash"], "a scheduled campaign can be previewed");
+    api.post(&format!("{path}/pause"), &json!({"reason": "until the members are right"})).await.unwrap();
+    assert_eq!(previewed(&api, &id).await["plan_hash"], seen["plan_hash"], "so can a paused one");
     let shown = api.get(&path).await.unwrap();
     assert_eq!(shown["expected_plan"]["plan_hash"], seen["plan_hash"], "{shown}");
-    let same = previewed(&api, &id).await;
-    assert_eq!(same["plan_hash"], seen["plan_hash"], "a scheduled campaign can be previewed");
 
     // One member leaves, one joins, and another device joins the dynamic group.
     let members = "/groups/hall/members";
@@ -316,6 +317,7 @@ async fn a_scheduled_start_is_compared_with_its_preview_when_it_is_due() {
     api.send(Method::DELETE, members, Some(&leaves)).await.unwrap().success().unwrap();
     api.post(members, &json!({"device_ids": ["d-4"]})).await.unwrap();
     tag("d-6").await;
+    api.post(&format!("{path}/resume"), &json!({})).await.unwrap();
     let refused = world.until_get(&api, &path, "its plan is refused", |body| body["refused_plan"].is_object()).await;
     let state = (&refused["status"], &refused["started_at"], &refused["plan"]);
     assert_eq!(state, (&json!("draft"), &Value::Null, &Value::Null), "{refused}");
@@ -327,8 +329,8 @@ async fn a_scheduled_start_is_compared_with_its_preview_when_it_is_due() {
     let history = api.get(&format!("{path}/history?limit=50")).await.unwrap();
     let types: Vec<&str> =
         history["items"].as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap()).collect();
-    let expected = ["created", "scheduled", "planning_started", "plan_refused"].map(|name| format!("campaign.{name}"));
-    assert_eq!(types, expected, "{history}");
+    let expected = ["created", "scheduled", "paused", "resumed", "planning_started", "plan_refused"];
+    assert_eq!(types, expected.map(|name| format!("campaign.{name}")), "{history}");
     let file = format!("/firmware/{firmware}");
     world.until_get(&api, &file, "nothing pins the firmware", |body| body["pinned_by"] == json!([])).await;
 

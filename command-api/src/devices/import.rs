@@ -21,8 +21,9 @@ use crate::state::App;
 /// Up to 10,000 rows of UTF-8, separated by commas, or by semicolons if the header has no comma. The header names the fields of `POST
 /// /devices`. A tag has a column `tag:{key}`, the version of a component a column `version:{component}`; `firmware_version` is the version
 /// of the firmware. Blanks around a cell are removed. An empty cell is an absent field; rows of empty cells are ignored. A column that is
-/// unknown or occurs twice is refused (422) before anything is stored. Every row has an outcome of its own, with its line in the file. If
-/// rows have no `device_id`, the request needs an `Idempotency-Key`, so that it can be repeated. Needs role operator.
+/// unknown or occurs twice is refused (422) before anything is stored, and so is a file with a line break in a cell. Every row has an outcome
+/// of its own, with its line in the file. If rows have no `device_id`, the request needs an `Idempotency-Key`, so that it can be repeated.
+/// Needs role operator.
 #[utoipa::path(
     post, path = "/devices/import", tag = "devices", params(BulkHeaders),
     request_body(

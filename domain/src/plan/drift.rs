@@ -179,15 +179,15 @@ impl PlanDrift {
     /// What has changed, as a sentence without its end: `2 devices added, 1 now held`.
     pub fn summary(&self, now: &PlanCounts) -> String {
         let parts = match (&self.changes, &self.previewed) {
-            (Some(changes), _) => told(changes),
-            (None, Some(previewed)) => told_by_counts(&previewed.counts, now),
+            (Some(changes), _) => describe_changes(changes),
+            (None, Some(previewed)) => describe_counts(&previewed.counts, now),
             (None, None) => vec!["no preview with this hash is known".to_owned()],
         };
         if parts.is_empty() { "other devices, in the same numbers".to_owned() } else { parts.join(", ") }
     }
 }
 
-fn told(changes: &PlanChanges) -> Vec<String> {
+fn describe_changes(changes: &PlanChanges) -> Vec<String> {
     let by_reason = |counts: &BTreeMap<Exclusion, u32>, words: &'static str| -> Vec<(u32, String)> {
         counts.iter().map(|(reason, count)| (*count, format!("{words} {}", reason.word()))).collect()
     };
@@ -200,7 +200,7 @@ fn told(changes: &PlanChanges) -> Vec<String> {
     parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect()
 }
 
-fn told_by_counts(before: &PlanCounts, now: &PlanCounts) -> Vec<String> {
+fn describe_counts(before: &PlanCounts, now: &PlanCounts) -> Vec<String> {
     let change =
         |name: &str, before: u32, now: u32| (before != now).then(|| format!("{name}: {before} before, {now} now"));
     let reasons: BTreeSet<Exclusion> = before.excluded.keys().chain(now.excluded.keys()).copied().collect();

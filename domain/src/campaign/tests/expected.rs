@@ -1,5 +1,8 @@
 //! Starts that name the plan that they expect.
 
+use proptest::prelude::{Just, ProptestConfig, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::Strategy as Generator;
+
 use super::start::{at, needs_approval, outcomes};
 use super::*;
 use crate::plan::{ExpectedPlan, OnDrift};
@@ -120,4 +123,76 @@ fn the_plan_of_a_start_that_asks_for_an_approval_is_expected_after_the_approval(
     let (decided, campaign) = outcomes(&way);
     assert_eq!(decided[2..], ["approved+scheduled", "planning_started", "plan_refused"]);
     assert_eq!(campaign.status, S::Approved);
+}
+
+/// Edits, decisions, starts with and without a plan, plans, pauses.
+fn any_command() -> impl Generator<Value = C> {
+    let both = |spec: &mut CampaignSpec| (spec.requires_approval, spec.scheduled_start) = (true, Some(at(60)));
+    let changes: [fn(&mut CampaignSpec); 4] =
+        [|_| {}, needs_approval, |spec| spec.scheduled_start = Some(at(60)), both];
+    let hashes = || prop_oneof![Just(SAME), Just(OTHER)];
+    let on_drift = prop_oneof![Just(OnDrift::Refuse), Just(OnDrift::Proceed)];
+    prop_oneof![
+        2 => (0..4_usize).prop_map(move |number| create_with(changes[number])),
+        2 => (0..4_usize, 1..4_u32).prop_map(move |(number, soak_minutes)| {
+            let mut spec = spec(&[10, 100]);
+            changes[number](&mut spec);
+            C::Amend { spec: Box::new(CampaignSpec { soak_minutes, ..spec }), by: person(2).into() }
+        }),
+        3 => hashes().prop_map(start_expecting),
+        2 => (hashes(), on_drift).prop_map(|(hash, on_drift)| start_now_expecting(hash, on_drift)),
+        3 => Just(start()),
+        3 => Just(approve()),
+        1 => Just(reject()),
+        2 => Just(record_plan()),
+        3 => Just(refuse_plan()),
+        1 => Just(pause()),
+        1 => Just(resume(false)),
+    ]
+}
+
+fn named(command: &C) -> Option<&str> {
+    match command {
+        C::Start { expected, .. } | C::StartNow { expected, .. } => {
+            expected.as_ref().map(|expected| expected.plan_hash.as_str())
+        }
+        _ => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::cases(256)))]
+
+    /// The plan that the latest accepted start named stands until it is planned or edited; a plan that it refuses never begins, and then the
+    /// campaign waits for an operator.
+    #[test]
+    fn the_latest_named_plan_stands_until_its_plan_or_an_edit(
+        commands in proptest::collection::vec((0..30_i64, any_command()), 1..40),
+    ) {
+        let (mut campaign, mut standing, mut minute) = (Campaign::default(), None::<String>, 0);
+        for (wait, command) in commands {
+            minute += wait;
+            let Ok(events) = campaign.decide(at(minute), &command) else { continue };
+            if let Some(hash) = named(&command) {
+                standing = Some(hash.to_owned());
+            }
+            for event in &events {
+                match event {
+                    CampaignEvent::Planned { summary } => {
+                        prop_assert!(campaign.expected.iter().all(|expected| !expected.refuses(&summary.plan_hash)));
+                        standing = None;
+                    }
+                    CampaignEvent::Amended { .. } => standing = None,
+                    CampaignEvent::PlanRefused { returns_to, .. } => {
+                        prop_assert!(returns_to.is_unstarted());
+                        standing = None;
+                    }
+                    _ => {}
+                }
+                campaign.apply(event);
+            }
+            prop_assert_eq!(campaign.expected.as_ref().map(|expected| &expected.plan_hash), standing.as_ref());
+            prop_assert!(campaign.refused_plan.is_none() || campaign.status.is_unstarted());
+        }
+    }
 }
