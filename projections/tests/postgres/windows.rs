@@ -1,7 +1,7 @@
 //! Maintenance windows: who is released, in which zone, and what stands still meanwhile.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Adjustments, Campaign, CampaignCommand, CampaignSpec, PauseCause};
+use domain::campaign::{Adjustments, Campaign, CampaignCommand, CampaignSpec, PauseCause, RollbackCause};
 use domain::change::Change;
 use domain::device::{
     Arrival, CampaignRef, Clock, Device, DeviceCommand, Grant, Phase, ProfilePatch, Report, ReportStatus as S,
@@ -213,6 +213,24 @@ async fn a_pause_stops_the_working_clock_once_also_while_the_window_is_closed() 
     let ends: f64 = sqlx::query_scalar(ends).fetch_one(&admin).await.unwrap();
     let ends = (ends - now.timestamp() as f64) / 60.0;
     assert!((24.0 * 60.0 + 20.0..24.0 * 60.0 + 31.0).contains(&ends), "{ends}");
+    world.equals_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_a_cancel_has_ended_moves_no_clock_again() {
+    let world = World::start().await;
+    let now = clock::now();
+    let (id, _) = between_attempts(&world, now, "UTC").await;
+    adjust(&world, &id, Change::Clear).await;
+    let tell = async |minutes: i64, command| {
+        world.tell_at::<Campaign>(now + TimeDelta::minutes(minutes), &id, command).await;
+    };
+    tell(1, CampaignCommand::Pause { cause: PauseCause::Operator }).await;
+    tell(61, CampaignCommand::Cancel).await;
+    let due = due_in(&world, now).await;
+    assert!((115..122).contains(&due), "{due}");
+    tell(121, CampaignCommand::RollBack { cause: RollbackCause::Operator }).await;
+    assert_eq!(due_in(&world, now).await, due);
     world.equals_a_replay().await;
 }
 

@@ -47,7 +47,10 @@ impl Fold<'_> {
                 row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
             }
             E::Started {} => set_status(row, CampaignStatus::Running),
-            E::Cancelling {} => set_status(row, CampaignStatus::Cancelling),
+            E::Cancelling {} => {
+                set_status(row, CampaignStatus::Cancelling);
+                (row.before_pause, row.paused_at) = (None, None);
+            }
             E::RollingBack { cause, round } => {
                 set_status(row, CampaignStatus::RollingBack);
                 (row.before_pause, row.paused_at, row.soaking_since) = (None, None, None);
@@ -63,7 +66,7 @@ impl Fold<'_> {
             }
             E::Cancelled {} => {
                 set_status(row, CampaignStatus::Cancelled);
-                row.starts_at = None;
+                (row.before_pause, row.paused_at, row.starts_at) = (None, None, None);
                 self.end_planned(&key, at, Outcome::Cancelled);
             }
             E::Finished { result, .. } => {

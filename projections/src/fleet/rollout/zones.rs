@@ -18,13 +18,15 @@ impl Fold<'_> {
     /// Applies an event that may move the device to another zone.
     pub(super) fn apply_zone(&mut self, record: &Decoded, event: &E) {
         let device = [record.tenant(), record.id()];
-        let former = self.zone(&device);
-        let zone = match event {
-            E::Registered { profile, .. } | E::Recommissioned { profile, .. } => profile.timezone.clone(),
+        let (former, zone) = match event {
+            E::Registered { profile, .. } | E::Recommissioned { profile, .. } => {
+                (self.zone(&device), profile.timezone.clone())
+            }
             E::Amended { patch, .. } => {
+                let former = self.zone(&device);
                 let mut zone = former.clone();
                 patch.timezone.apply_to(&mut zone);
-                zone
+                (former, zone)
             }
             _ => return,
         };
