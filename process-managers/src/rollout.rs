@@ -119,7 +119,20 @@ fn carried_again(rollout: &RolloutView, now: DateTime<Utc>) -> Vec<Unanswered> {
         CampaignStatus::RollingBack => vec![Unanswered::All],
         CampaignStatus::Running => [Some(Unanswered::MayBegin(now)), over].into_iter().flatten().collect(),
         CampaignStatus::Paused => over.into_iter().collect(),
-        _ => vec![],
+        CampaignStatus::Absent
+        | CampaignStatus::Draft
+        | CampaignStatus::AwaitingApproval
+        | CampaignStatus::Approved
+        | CampaignStatus::Rejected
+        | CampaignStatus::Deleted
+        | CampaignStatus::Scheduled
+        | CampaignStatus::Planning
+        | CampaignStatus::Cancelling
+        | CampaignStatus::Cancelled
+        | CampaignStatus::RolledBack
+        | CampaignStatus::Completed
+        | CampaignStatus::CompletedWithFailures
+        | CampaignStatus::Failed => vec![],
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether an update may begin, why it waits, and which of its clocks runs out first. Pure rules over what is known of a device and an
+//! Whether an update may begin, why it waits, and which of its clocks runs out first. Pure rules over the state of a device and an
 //! update. The aggregate decides with them, read models keep what they say, and replies explain with them.
 
 use std::collections::BTreeSet;
