@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Phase, old status, old workflow status.
-const TABLE: [(&str, &str, &str); 19] = [
+const TABLE: [(&str, &str, &str); 20] = [
     ("queued", "created", "QUEUED"),
     ("waiting", "scheduled", "QUEUED"),
     ("dispatched", "in_progress", "PREPARING"),
@@ -17,6 +17,7 @@ const TABLE: [(&str, &str, &str); 19] = [
     ("verifying", "verifying", "APPLYING"),
     ("installing", "installing", "APPLYING"),
     ("staged", "installing", "APPLYING"),
+    ("activating", "installing", "APPLYING"),
     ("rebooting", "rebooting", "APPLYING"),
     ("cancelling", "in_progress", "APPLYING"),
     ("confirmed", "completed", "COMPLETE"),
@@ -90,6 +91,7 @@ mod tests {
             (P::Verifying, "verifying", "APPLYING"),
             (P::Installing, "installing", "APPLYING"),
             (P::Staged, "installing", "APPLYING"),
+            (P::Activating, "installing", "APPLYING"),
             (P::Rebooting, "rebooting", "APPLYING"),
             (P::Cancelling, "in_progress", "APPLYING"),
             (P::Ended(Outcome::Confirmed), "completed", "COMPLETE"),

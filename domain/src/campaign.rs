@@ -160,13 +160,14 @@ impl Decider for Campaign {
             (S::AwaitingApproval | S::Approved, C::Reject { by, creator }) => self.reject(by, creator),
             (S::Approved, C::Approve { .. }) | (S::Rejected, C::Reject { .. }) => Ok(vec![]),
             // A plan is named by its content, which is known only after planning.
-            (S::Planning, C::RecordPlan { summary }) if !self.refuses(summary) => Ok(begin_with(summary)),
+            (S::Planning, C::RecordPlan { summary }) if !self.refuses(summary) => Ok(self.begin_with(summary)),
             (S::Planning, C::RefusePlan { summary }) if self.refuses(summary) => {
                 Ok(vec![E::PlanRefused { summary: summary.clone(), returns_to: self.after_refusal() }])
             }
             (_, C::RecordPlan { summary }) if self.summary.as_ref() == Some(summary) => Ok(vec![]),
             (_, C::RecordPlan { .. } | C::RefusePlan { .. }) => Err(Rejection::PlanMismatch),
 
+            (S::Running, C::CompleteStaging { evidence }) => Ok(self.complete_staging(evidence)),
             (S::Running, C::PassGate { wave, evidence }) if *wave == self.wave => {
                 if self.soaking || self.wave_completed {
                     return Ok(vec![]);
@@ -284,19 +285,39 @@ impl Decider for Campaign {
     }
 }
 
-/// The events that follow from a plan. A campaign without devices finishes at once.
-fn begin_with(summary: &PlanSummary) -> Vec<CampaignEvent> {
-    let next = match summary.devices {
-        0 => {
-            let evidence = Evidence { position: summary.at_position, ..Evidence::default() };
-            CampaignEvent::Finished { result: CampaignResult::Completed, evidence }
-        }
-        _ => CampaignEvent::WaveOpened { wave: 1, manual: false, forced: false },
-    };
-    vec![CampaignEvent::Planned { summary: Box::new(summary.clone()) }, CampaignEvent::Started {}, next]
-}
-
 impl Campaign {
+    /// The events that follow from a plan. A campaign without devices finishes at once; a wave of blue/green opens after the staging.
+    fn begin_with(&self, summary: &PlanSummary) -> Vec<CampaignEvent> {
+        let mut events = vec![CampaignEvent::Planned { summary: Box::new(summary.clone()) }, CampaignEvent::Started {}];
+        if summary.devices == 0 {
+            let evidence = Evidence { position: summary.at_position, ..Evidence::default() };
+            events.push(CampaignEvent::Finished { result: CampaignResult::Completed, evidence });
+        } else if !self.stages() {
+            events.push(CampaignEvent::WaveOpened { wave: 1, manual: false, forced: false });
+        }
+        events
+    }
+
+    fn stages(&self) -> bool {
+        self.spec.as_ref().is_some_and(CampaignSpec::stages)
+    }
+
+    fn complete_staging(&self, evidence: &Evidence) -> Vec<CampaignEvent> {
+        if !self.stages() || self.wave > 0 || self.wave_completed {
+            return vec![];
+        }
+        let mut events = vec![CampaignEvent::Staged { evidence: evidence.clone() }];
+        events.extend(self.opened_after(self.wave));
+        events
+    }
+
+    /// The opening of the next wave, if it opens by itself.
+    fn opened_after(&self, wave: u16) -> Option<CampaignEvent> {
+        let is_auto = self.spec.as_ref().is_some_and(|spec| spec.advance_after(wave) == Advance::Auto);
+        let opened = CampaignEvent::WaveOpened { wave: wave + 1, manual: false, forced: false };
+        Some(opened).filter(|_| is_auto && !self.is_last_wave(wave))
+    }
+
     /// The event of the gate that currently stops the campaign.
     pub fn closed_gate(&self) -> Option<&CampaignEvent> {
         self.last_gate.as_deref().filter(|_| self.status == CampaignStatus::Paused && self.paused_by_gate)
@@ -307,10 +328,7 @@ impl Campaign {
             return vec![];
         }
         let mut events = vec![CampaignEvent::WaveCompleted { wave, evidence: evidence.clone() }];
-        let manual = self.spec.as_ref().and_then(|spec| spec.wave(wave)).map(|wave| wave.advance);
-        if !self.is_last_wave(wave) && manual == Some(Advance::Auto) {
-            events.push(CampaignEvent::WaveOpened { wave: wave + 1, manual: false, forced: false });
-        }
+        events.extend(self.opened_after(wave));
         events
     }
 
@@ -329,6 +347,9 @@ impl Campaign {
         }
         if self.wave_completed || force {
             return Ok(vec![CampaignEvent::WaveOpened { wave, manual: true, forced: !self.wave_completed }]);
+        }
+        if open == 0 {
+            return refused("devices are still staging the version".to_owned());
         }
         if self.soaking {
             let minutes = self.spec.as_ref().map_or(0, |spec| spec.soak_minutes(open));

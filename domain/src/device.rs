@@ -281,6 +281,7 @@ impl Device {
             device_model: self.profile.device_model.as_deref(),
             hardware_version: self.profile.hardware_version.as_deref(),
             versions: &self.versions,
+            boot_slots: self.boot_slots,
             waiting_updates: self.waiting_updates(),
         }
     }

@@ -10,6 +10,7 @@ mod gate;
 mod jitter;
 mod pace;
 mod rollback;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -107,6 +108,8 @@ counts! {
     rollback_failed,
     /// Their rollback is under way, or waits.
     rolling_back,
+    /// Have staged the version and do not run it yet.
+    staged,
 }
 
 impl Counts {
@@ -167,6 +170,12 @@ pub enum RolloutStep {
     Grant {
         devices_max: u32,
     },
+    /// Enough devices have staged the version.
+    CompleteStaging {
+        evidence: Evidence,
+    },
+    /// Cancel what devices have staged: they don't switch any more.
+    CancelStaged,
     PassGate {
         wave: u16,
         evidence: Evidence,
@@ -234,7 +243,7 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
 /// While paused nothing begins. A pause does not postpone the campaign's end.
 fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     let finishes = view.is_over(now) && view.is_at_rest() && view.rollback.is_none();
-    if finishes { vec![view.finish()] } else { vec![RolloutStep::WithdrawUnanswered] }
+    if finishes { vec![view.end()] } else { vec![RolloutStep::WithdrawUnanswered] }
 }
 
 fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
@@ -244,10 +253,11 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     let over = view.is_over(now);
     // A remaining wave without devices does not have to be opened.
     if (over && view.is_at_rest()) || (view.wave_completed && view.has_everybody_ended()) {
-        return vec![view.finish()];
+        return vec![view.end()];
     }
     // After the end only devices that continue a begun update are ready.
-    let mut decisions = view.wave_decision(now).filter(|_| !over).into_iter().collect::<Vec<_>>();
+    let judged = if view.is_staging() { view.staging_decision(now) } else { view.wave_decision(now) };
+    let mut decisions = judged.filter(|_| !over).into_iter().collect::<Vec<_>>();
     let devices_max = view.grantable(now);
     if devices_max > 0 {
         decisions.push(RolloutStep::Grant { devices_max });
@@ -276,7 +286,11 @@ impl RolloutView {
         total.in_use == 0 && total.working == 0
     }
 
-    fn finish(&self) -> RolloutStep {
+    /// The end of the campaign. Staged devices drop what they have staged before.
+    fn end(&self) -> RolloutStep {
+        if self.total().staged > 0 {
+            return RolloutStep::CancelStaged;
+        }
         RolloutStep::Finish { result: self.result(), evidence: self.evidence_of_all() }
     }
 
@@ -286,8 +300,14 @@ impl RolloutView {
     }
 
     fn grantable_but_for_rate(&self) -> u32 {
-        let ready: u32 = self.waves.iter().take(self.wave.into()).map(|wave| wave.ready).sum();
+        let ready: u32 = self.waves_at_work().iter().map(|wave| wave.ready).sum();
         self.free_slots().min(ready)
+    }
+
+    /// The waves whose devices may begin. All devices may stage; which may switch was looked up with the view.
+    fn waves_at_work(&self) -> &[Counts] {
+        let opened = if self.spec.stages() { self.waves.len() } else { self.wave.into() };
+        self.waves.get(..opened).unwrap_or(&self.waves)
     }
 
     /// Free slots that one grant may take.

@@ -48,6 +48,10 @@ pub enum Fingerprint {
         attempt: u16,
         asks: bool,
     },
+    Activate {
+        seq: u64,
+        attempt: u16,
+    },
     Cancel {
         seq: u64,
         attempt: u16,
@@ -90,7 +94,7 @@ pub fn desired(
         Desired::Cancel(update) => {
             Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Cancel))?, expires_at: None })
         }
-        Desired::Install(update) if update.spec.kind == UpdateKind::Activate => {
+        Desired::Activate(update) => {
             Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Activate))?, expires_at: None })
         }
         Desired::Install(update) => {
@@ -113,6 +117,7 @@ pub fn fingerprint(device: &Device, window: InstallWindow) -> Fingerprint {
             let asks = window != InstallWindow::Always;
             Fingerprint::Install { seq: update.command_seq, attempt: update.attempt, asks }
         }
+        Desired::Activate(update) => Fingerprint::Activate { seq: update.command_seq, attempt: update.attempt },
         Desired::Cancel(update) => Fingerprint::Cancel { seq: update.command_seq, attempt: update.attempt },
     }
 }

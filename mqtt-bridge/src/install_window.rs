@@ -57,7 +57,7 @@ pub(crate) fn campaign_of(device: &Device) -> Option<CampaignId> {
         Desired::Install(update) if update.spec.kind == UpdateKind::Update => {
             update.spec.campaign.map(|campaign| campaign.id)
         }
-        Desired::Install(_) | Desired::Cancel(_) | Desired::Nothing => None,
+        Desired::Install(_) | Desired::Activate(_) | Desired::Cancel(_) | Desired::Nothing => None,
     }
 }
 

@@ -7,7 +7,7 @@ use projections::rollout::WorkRow;
 pub(crate) fn tell(row: &WorkRow, gate: GateKind, wave: Option<u16>, threshold_percent: u8, evidence: &Evidence) {
     let word = word(gate);
     metrics::counter!("waybill_gates_closed_total", "gate" => word).increment(1);
-    let (measured_percent, bound) = measured(gate, evidence);
+    let (measured_percent, bound) = measured(gate, wave, evidence);
     tracing::warn!(
         campaign.id = %row.campaign,
         tenant.id = %row.tenant,
@@ -36,10 +36,14 @@ fn word(gate: GateKind) -> &'static str {
 }
 
 /// The percentage that is compared with the limit, and whether the limit is a maximum or a minimum.
-fn measured(gate: GateKind, evidence: &Evidence) -> (u32, &'static str) {
+fn measured(gate: GateKind, wave: Option<u16>, evidence: &Evidence) -> (u32, &'static str) {
     match gate {
         GateKind::Failure => (percent(evidence.failed, evidence.settled), "at most"),
         GateKind::Rollback => (percent(evidence.failed, evidence.settled), "below"),
+        // Without a wave it is the gate of the staging.
+        GateKind::Success if wave.is_none() => {
+            (percent(evidence.confirmed + evidence.staged, evidence.settled), "at least")
+        }
         GateKind::Success => (percent(evidence.confirmed, evidence.settled), "at least"),
         GateKind::TooFewReached => (percent(evidence.reached, evidence.enrolled), "at least"),
     }
@@ -55,9 +59,17 @@ mod tests {
 
     #[test]
     fn each_gate_is_told_with_what_it_measures() {
-        let evidence =
-            Evidence { position: 9, enrolled: 50, reached: 40, settled: 20, confirmed: 14, failed: 6, devices: vec![] };
-        let measured = |gate| measured(gate, &evidence);
+        let evidence = Evidence {
+            position: 9,
+            enrolled: 50,
+            reached: 40,
+            settled: 20,
+            confirmed: 14,
+            failed: 6,
+            staged: 0,
+            devices: vec![],
+        };
+        let measured = |gate| measured(gate, Some(1), &evidence);
         assert_eq!(measured(GateKind::Failure), (30, "at most"));
         assert_eq!(measured(GateKind::Success), (70, "at least"));
         assert_eq!(measured(GateKind::TooFewReached), (80, "at least"));

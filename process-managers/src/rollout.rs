@@ -138,7 +138,12 @@ fn carried_again(rollout: &RolloutView, now: DateTime<Utc>) -> Vec<Unanswered> {
 
 /// No regression during a soak, or no reached device during a wave's wait, means something only while messages of devices are processed.
 fn rests_on_silence(decision: &RolloutStep) -> bool {
-    matches!(decision, RolloutStep::CompleteWave { .. } | RolloutStep::CloseGate { gate: GateKind::TooFewReached, .. })
+    matches!(
+        decision,
+        RolloutStep::CompleteStaging { .. }
+            | RolloutStep::CompleteWave { .. }
+            | RolloutStep::CloseGate { gate: GateKind::TooFewReached, .. }
+    )
 }
 
 /// Carries out one decision; returns whether more may follow at once.
@@ -151,6 +156,11 @@ async fn carry_out(
     use CampaignCommand as C;
     match decision {
         RolloutStep::Grant { .. } => return slots::grant(context, row).await,
+        RolloutStep::CompleteStaging { evidence } => {
+            let cause = record(view.last_outcome());
+            send(context, row, view, "complete_staging", C::CompleteStaging { evidence }, cause).await?;
+        }
+        RolloutStep::CancelStaged => cancel(context, row, view, TakenBack::Staged).await?,
         RolloutStep::PassGate { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
             send(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
@@ -180,15 +190,8 @@ async fn carry_out(
         }
         RolloutStep::CancelUpdates => {
             let what = taken_back(view);
-            let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
+            cancel(context, row, view, what).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
-            // Named, so that a command under way can't hit an update of a later round.
-            let before_round = Some(match what {
-                TakenBack::AllButRollbacks => view.update_round.saturating_add(1),
-                TakenBack::Everything => view.retry_round.saturating_add(1),
-            });
-            let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
-            tell(context, row, &campaign, devices, command).await?;
             slots::take_back(context, row, view, &campaign, what).await?;
         }
         RolloutStep::FinishCancel => {
@@ -213,6 +216,19 @@ async fn carry_out(
         }
     }
     Ok(false)
+}
+
+/// Cancels updates in the devices.
+async fn cancel(context: &Context, row: &WorkRow, view: &View, what: TakenBack) -> Result<(), ReconcileError> {
+    let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
+    let campaign = causes::campaign(context, row, view.campaign_version).await?;
+    // Named, so that a command under way can't hit an update of a later round.
+    let before_round = Some(match what {
+        TakenBack::AllButRollbacks => view.update_round.saturating_add(1),
+        TakenBack::Everything | TakenBack::Staged => view.retry_round.saturating_add(1),
+    });
+    let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
+    tell(context, row, &campaign, devices, command).await
 }
 
 /// A rollback cancels updates and goes on with rollbacks.

@@ -47,7 +47,8 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
         grants: ready.iter().map(|(slot, _)| slot.clone()).collect(),
     };
     let number = view.ledger_version + 1;
-    let wave = ready.iter().map(|(slot, _)| slot.wave).max().unwrap_or_default();
+    // Devices may stage before their wave opens.
+    let wave = ready.iter().map(|(slot, _)| slot.wave).max().unwrap_or_default().min(view.rollout.wave);
     let request = Request {
         correlation_id: causes::correlation_id(&campaign),
         cause: causes::of_grant(&campaign, wave),
@@ -263,7 +264,7 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
 fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     match &unseen.back_to {
-        None => request,
+        None => UpdateRequest { activate: view.rollout.activates(unseen.slot.wave), ..request },
         Some(firmware) => UpdateRequest {
             firmware: firmware.clone(),
             kind: UpdateKind::Rollback,

@@ -55,7 +55,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        6
+        7
     }
 
     fn tables(&self) -> Vec<&'static str> {

@@ -350,7 +350,8 @@ pub async fn mistaken(
          WHERE d.status = 'offline' AND d.lifecycle = 'active' AND p.will_at IS NULL AND p.last_seen > $1
            AND p.last_seen + make_interval(secs => CASE WHEN d.contact_interval_s > 0 THEN 3.0 * d.contact_interval_s ELSE $3 END) > $4
            AND NOT EXISTS (SELECT FROM updates t WHERE t.tenant = d.tenant AND t.device_id = d.device_id AND t.open
-                           AND (t.phase = 'dispatched' OR t.wait_reason = 'unresponsive'))
+                           AND (t.phase IN ('dispatched', 'activating') OR t.wait_reason = 'unresponsive'
+                             OR (t.phase = 'staged' AND t.not_before > $4)))
          LIMIT $2"
     );
     let rows = sqlx::query(&sql)

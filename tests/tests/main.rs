@@ -8,6 +8,7 @@
 mod api;
 mod audit;
 mod begin;
+mod blue_green;
 mod bulk;
 mod campaigns;
 mod causation;

@@ -105,6 +105,12 @@ async fn a_canary_campaign_ends_with_an_outcome_for_every_misbehaving_device() {
     every_device_gets_an_outcome(json!({"deployment_strategy": "canary", "canary_size": 5})).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blue_green_campaign_ends_with_an_outcome_for_every_misbehaving_device() {
+    let waves = json!([{"percentage": 25}, {"percentage": 100}]);
+    every_device_gets_an_outcome(json!({"deployment_strategy": "blue_green", "waves": waves})).await;
+}
+
 /// A device that ignores `cancel` runs to its end or is given up; nobody is left in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_campaign_ends_with_misbehaving_devices() {

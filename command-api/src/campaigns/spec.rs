@@ -37,8 +37,8 @@ pub(crate) struct CampaignRequest {
     name: String,
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,
-    /// `immediate`, `scheduled` (immediate at a `scheduled_start`, which it needs), `staged` or `canary`; `blue_green` is not available in
-    /// this version.
+    /// `immediate`, `scheduled` (immediate at a `scheduled_start`, which it needs), `staged`, `canary` or `blue_green`: all devices install into
+    /// their standby slot, then they switch in waves.
     #[schema(value_type = String, example = "staged")]
     deployment_strategy: Strategy,
     description: Option<String>,
@@ -60,8 +60,9 @@ pub(crate) struct CampaignRequest {
     max_concurrent_updates: Option<u32>,
     /// Most devices that begin together.
     batch_size: Option<u32>,
-    /// Staged only: cumulative percentages, the last 100. By default 10, 50, 100. After a wave with `"advance": "manual"` the next wave
-    /// begins only when an operator opens it. The wave itself begins automatically.
+    /// Staged and blue_green only: cumulative percentages, the last 100. By default 10, 50, 100; blue_green switches all devices in one wave.
+    /// After a wave with `"advance": "manual"` the next wave
+    /// begins only when an operator opens it. The wave itself begins automatically; with blue_green `manual` on the first wave holds the switch, too.
     #[schema(
         value_type = Option<Vec<parts::WaveRequest>>,
         example = json!([{"percentage": 10, "advance": "manual"}, {"percentage": 50, "advance": "manual"}, {"percentage": 100}])
@@ -178,12 +179,9 @@ impl CampaignRequest {
     /// Checks that concern only the request: fields of other strategies, and unsupported fields.
     fn check(&self) -> Checks {
         let mut checks = Checks::default();
-        if self.deployment_strategy == Strategy::BlueGreen {
-            let word = self.deployment_strategy.word();
-            checks.fail("deployment_strategy", format!("{word} is not available in this version"));
-        }
-        if self.waves.is_some() && self.deployment_strategy != Strategy::Staged {
-            checks.fail("waves", "belongs to the strategy staged");
+        let names_waves = matches!(self.deployment_strategy, Strategy::Staged | Strategy::BlueGreen);
+        if self.waves.is_some() && !names_waves {
+            checks.fail("waves", "belongs to the strategies staged and blue_green");
         }
         if self.canary_percentage.is_some() && self.deployment_strategy != Strategy::Canary {
             checks.fail("canary_percentage", "belongs to the strategy canary");
@@ -210,7 +208,8 @@ impl CampaignRequest {
                 let first = self.canary_percentage.unwrap_or(percent(share));
                 vec![WaveSpec::at(first), WaveSpec::at(Percent::ALL)]
             }
-            Strategy::Immediate | Strategy::Scheduled | Strategy::BlueGreen => at(&[100]),
+            Strategy::BlueGreen => self.waves.clone().unwrap_or_else(|| at(&[100])),
+            Strategy::Immediate | Strategy::Scheduled => at(&[100]),
         }
     }
 }
@@ -336,7 +335,6 @@ mod tests {
     #[test]
     fn nothing_is_ignored() {
         for (more, field) in [
-            (json!({"deployment_strategy": "blue_green"}), "deployment_strategy"),
             (json!({"deployment_strategy": "scheduled"}), "scheduled_start"),
             (json!({"deployment_strategy": "immediate", "waves": [{"percentage": 100}]}), "waves"),
             (json!({"canary_percentage": 5}), "canary_percentage"),

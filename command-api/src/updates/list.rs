@@ -19,7 +19,7 @@ use crate::legacy_status::phases_of;
 use crate::state::App;
 
 /// Kinds of updates.
-const KINDS: [&str; 3] = ["update", "rollback", "activate"];
+const KINDS: [&str; 2] = ["update", "rollback"];
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

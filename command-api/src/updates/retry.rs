@@ -50,7 +50,8 @@ pub(crate) async fn retry_update(
         kind: spec.kind,
         limits: spec.limits,
         max_attempts: spec.max_attempts,
-        activate: spec.activate,
+        // No campaign opens a switch for it.
+        activate: true,
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
         preconditions: spec.preconditions,

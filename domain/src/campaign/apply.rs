@@ -74,7 +74,7 @@ impl Campaign {
             }
             E::GatePassed { .. } => self.soaking = true,
             E::SoakBroken { .. } => self.soaking = false,
-            E::WaveCompleted { .. } => self.wave_completed = true,
+            E::Staged { .. } | E::WaveCompleted { .. } => self.wave_completed = true,
             E::GateClosed { .. } => {
                 self.soaking = false;
                 (self.last_gate, self.gate_accepted) = (Some(Box::new(event.clone())), false);

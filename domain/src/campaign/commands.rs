@@ -63,6 +63,10 @@ pub enum CampaignCommand {
     RefusePlan {
         summary: Box<PlanSummary>,
     },
+    /// Enough devices have staged the version.
+    CompleteStaging {
+        evidence: Evidence,
+    },
     PassGate {
         wave: u16,
         evidence: Evidence,
@@ -125,7 +129,7 @@ impl CampaignCommand {
             Self::RecordPlan { .. } | Self::RefusePlan { .. } => "planned",
             Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
             Self::BreakSoak { .. } => "soaked again",
-            Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
+            Self::CompleteStaging { .. } | Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
             Self::Pause { .. } => "paused",
             Self::Resume { .. } => "resumed",
             Self::Retry => "retried",

@@ -27,9 +27,16 @@ pub struct Evidence {
     pub settled: u32,
     pub confirmed: u32,
     pub failed: u32,
+    /// Devices that have staged the version and do not run it yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub staged: u32,
     /// Failed devices, the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceId>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Which gate closed.
@@ -176,6 +183,9 @@ pub enum CampaignEvent {
     },
     #[serde(rename = "campaign.started")]
     Started {},
+    /// Enough devices have staged the version: they may switch to it.
+    #[serde(rename = "campaign.staged")]
+    Staged { evidence: Evidence },
     #[serde(rename = "campaign.wave_opened")]
     WaveOpened {
         wave: u16,
@@ -244,6 +254,7 @@ crate::event_types!(CampaignEvent {
     Planned => "campaign.planned" v 1,
     PlanRefused => "campaign.plan_refused" v 1,
     Started => "campaign.started" v 1,
+    Staged => "campaign.staged" v 1,
     WaveOpened => "campaign.wave_opened" v 1,
     GatePassed => "campaign.gate_passed" v 1,
     SoakBroken => "campaign.soak_broken" v 1,

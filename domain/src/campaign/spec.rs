@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::device::Overrides;
 use crate::ids::{DeviceId, FirmwareId, GroupId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
@@ -40,7 +41,7 @@ pub enum Strategy {
     BlueGreen,
 }
 
-/// How the next wave opens. On the last wave it has no effect.
+/// How the next wave opens. On the last wave it has no effect. With blue/green the first wave's value also says how its own switch begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advance {
@@ -176,6 +177,22 @@ impl CampaignSpec {
     /// Wave by number, from 1.
     pub fn wave(&self, number: u16) -> Option<&WaveSpec> {
         self.waves.get(usize::from(number).checked_sub(1)?)
+    }
+
+    /// Whether devices stage the version first, and switch to it in waves (ADR 34).
+    pub fn stages(&self) -> bool {
+        self.strategy == Strategy::BlueGreen
+    }
+
+    /// What its updates ask of devices beside the firmware.
+    pub fn overrides(&self) -> Overrides {
+        let Self { force_update, allow_downgrade, .. } = *self;
+        Overrides { force_update, allow_downgrade, stages: self.stages() }
+    }
+
+    /// How the wave after this one opens. Wave 0 is the staging: it looks at the first wave.
+    pub fn advance_after(&self, wave: u16) -> Advance {
+        self.wave(wave.max(1)).map_or(Advance::Auto, |wave| wave.advance)
     }
 
     pub fn failure_threshold(&self, wave: Option<u16>) -> Threshold {

@@ -19,7 +19,7 @@ pub const STOPPED: Point = Point(0x1_0004);
 /// Its start was scheduled: the cause of the start.
 pub const SCHEDULED: Point = Point(0x1_0005);
 
-/// The opening of a wave, from 1.
+/// The opening of a wave, from 1; 0 is the campaign's own start, from which on devices stage.
 pub const fn wave_opened(wave: u16) -> Point {
     Point(wave as u32)
 }
@@ -36,6 +36,7 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
     let points = match event {
         E::PlanningStarted { .. } => vec![STARTED, END_SET],
         E::Scheduled { .. } => vec![SCHEDULED],
+        E::Started {} => vec![wave_opened(0)],
         E::WaveOpened { wave, .. } => vec![wave_opened(*wave)],
         E::GatePassed { .. } => vec![SOAKING],
         E::Paused { .. } | E::Cancelling {} | E::RollingBack { .. } => vec![STOPPED],
@@ -53,7 +54,7 @@ pub(super) fn points(event: &E) -> Vec<(Thread, Point)> {
         | E::Deleted {}
         | E::Planned { .. }
         | E::PlanRefused { .. }
-        | E::Started {}
+        | E::Staged { .. }
         | E::SoakBroken { .. }
         | E::WaveCompleted { .. }
         | E::GateClosed { .. }

@@ -171,6 +171,9 @@ impl Device {
         if matches!(event, E::UpdateInstalling { .. } | E::UpdateRebooting { .. }) && update.installing_boot.is_none() {
             update.installing_boot = boot.cloned();
         }
+        if matches!(event, E::UpdateActivating { .. }) {
+            update.installing_boot = boot.cloned();
+        }
         if update.phase == Phase::Ended(Outcome::Confirmed) {
             let confirmed = ConfirmedFirmware {
                 update: update.reference(),
@@ -200,6 +203,7 @@ impl Device {
 impl Update {
     fn apply(&mut self, event: &E, version: u64) {
         let attempt_before = self.attempt;
+        let was_activating = self.phase == Phase::Activating;
         self.state.apply(event);
         match event {
             E::UpdateWaiting { reason, grant, .. } => {
@@ -231,7 +235,19 @@ impl Update {
                 self.went_on_to = None;
                 self.deferrals += u16::from(!window_closed);
             }
+            E::UpdateStaged { reason, grant, .. } => {
+                self.grant = grant.unwrap_or(self.grant);
+                self.unanswered += u16::from(*reason == Some(WaitReason::Unresponsive));
+                if was_activating {
+                    self.command_seq = version;
+                }
+            }
+            E::UpdateActivating { grant, .. } => {
+                self.grant = grant.unwrap_or(self.grant);
+                self.command_seq = version;
+            }
             E::UpdateRebooting { claimed, unseen, .. } => {
+                self.unanswered = 0;
                 self.claimed |= claimed;
                 self.restart_seen |= !unseen;
             }

@@ -10,6 +10,8 @@ pub enum Desired<'a> {
     Nothing,
     /// Install the update's firmware.
     Install(&'a Update),
+    /// Run what the update has staged.
+    Activate(&'a Update),
     /// Stop the update if it is not installing yet.
     Cancel(&'a Update),
 }
@@ -23,6 +25,7 @@ impl Device {
         match self.live() {
             Some(update) => match update.phase {
                 Phase::Cancelling => Desired::Cancel(update),
+                Phase::Activating => Desired::Activate(update),
                 Phase::Dispatched
                 | Phase::Accepted
                 | Phase::Downloading

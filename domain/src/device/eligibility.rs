@@ -17,6 +17,9 @@ pub const QUEUE_MAX: usize = 8;
 /// with the device.
 pub const QUEUE_GRANTED_MAX: usize = 2 * QUEUE_MAX;
 
+/// Boot slots of a device that can stage: the one that it runs from, and one to install into.
+const SLOTS_TO_STAGE: u8 = 2;
+
 /// Why a device is excluded. The first reason that applies counts.
 #[derive(
     Debug,
@@ -73,14 +76,18 @@ pub struct Candidate<'a> {
     pub device_model: Option<&'a str>,
     pub hardware_version: Option<&'a str>,
     pub versions: &'a BTreeMap<String, String>,
+    /// Boot slots that the device has reported; None if it never did.
+    pub boot_slots: Option<u8>,
     pub waiting_updates: usize,
 }
 
-/// Checks that the operator has switched off for this update.
+/// What an update asks of a device beside its firmware, and checks that the operator has switched off for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub force_update: bool,
     pub allow_downgrade: bool,
+    /// It stops at *staged*, so the device needs a slot that it doesn't run from.
+    pub stages: bool,
 }
 
 /// The first reason that excludes the device, if any.
@@ -99,6 +106,10 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: 
     }
     if !has_component(device.versions, &firmware.component) {
         return Some(Exclusion::ComponentUnsupported);
+    }
+    // A device that hasn't said how many slots it has might overwrite what it runs.
+    if overrides.stages && device.boot_slots.is_none_or(|slots| slots < SLOTS_TO_STAGE) {
+        return Some(Exclusion::NoStandbySlot);
     }
     let running = device.versions.get(&firmware.component).map(String::as_str);
     if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, overrides)) {

@@ -201,11 +201,29 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
+    /// The new version is installed in the standby slot and not active, or it stays so: the command to activate it wasn't answered, was put off
+    /// by the device, or is taken back.
     #[serde(rename = "update.staged")]
     UpdateStaged {
         update: UpdateRef,
+        /// Why the device no longer has the command to activate it, or doesn't get it; absent if the device put it off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<WaitReason>,
+        /// The grant that is given back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<u64>,
+        /// It is not told to activate again before this time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<DateTime<Utc>>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
+    },
+    /// The device is told to run the version that it has staged.
+    #[serde(rename = "update.activating")]
+    UpdateActivating {
+        update: UpdateRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<u64>,
     },
     /// The device restarts into the new version, or claims to have done so.
     #[serde(rename = "update.rebooting")]
@@ -349,6 +367,7 @@ crate::event_types!(DeviceEvent {
     UpdateDigestMissing => "update.digest_missing" v 1,
     UpdateInstalling => "update.installing" v 1,
     UpdateStaged => "update.staged" v 1,
+    UpdateActivating => "update.activating" v 1,
     UpdateRebooting => "update.rebooting" v 1,
     UpdateSessionSeen => "update.session_seen" v 1,
     UpdateAttemptFailed => "update.attempt_failed" v 1,
@@ -368,7 +387,10 @@ impl DeviceEvent {
     /// The grant that the event belongs to.
     pub fn grant(&self) -> Option<u64> {
         match self {
-            Self::UpdateWaiting { grant, .. } | Self::UpdateDispatched { grant, .. } => *grant,
+            Self::UpdateWaiting { grant, .. }
+            | Self::UpdateDispatched { grant, .. }
+            | Self::UpdateStaged { grant, .. }
+            | Self::UpdateActivating { grant, .. } => *grant,
             _ => None,
         }
     }
@@ -399,6 +421,7 @@ impl DeviceEvent {
             | Self::UpdateDigestMissing { update, .. }
             | Self::UpdateInstalling { update, .. }
             | Self::UpdateStaged { update, .. }
+            | Self::UpdateActivating { update, .. }
             | Self::UpdateRebooting { update, .. }
             | Self::UpdateSessionSeen { update, .. }
             | Self::UpdateAttemptFailed { update, .. }

@@ -55,7 +55,11 @@ impl Decision {
             return;
         }
         match update.phase {
-            Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot) | Phase::Ended(_) => {}
+            Phase::Staged
+            | Phase::Activating
+            | Phase::Deferred
+            | Phase::Waiting(WaitReason::Slot)
+            | Phase::Ended(_) => {}
             Phase::Cancelling => self.cancelled(update),
             Phase::Queued
             | Phase::Waiting(_)
@@ -77,9 +81,12 @@ impl Decision {
         match update.phase {
             Phase::Dispatched => {
                 self.wait_for_answer(update);
-                if self.device.reachability == Reachability::Online {
-                    self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
-                }
+                self.is_silent();
+            }
+            Phase::Activating => {
+                let retry_at = self.after_unanswered(update);
+                self.stay_staged(update, WaitReason::Unresponsive, None, retry_at);
+                self.is_silent();
             }
             // Deferred again after the sender has looked.
             Phase::Deferred if update.not_before.is_some_and(|until| self.now < until) => {}
@@ -94,6 +101,13 @@ impl Decision {
             Phase::Installing | Phase::Rebooting => self.fall_silent(update, CodeClass::Image),
             Phase::Cancelling => self.cancelled(update),
             Phase::Queued | Phase::Waiting(_) | Phase::Staged | Phase::Ended(_) => {}
+        }
+    }
+
+    /// A device that answers nothing is not there.
+    fn is_silent(&mut self) {
+        if self.device.reachability == Reachability::Online {
+            self.push(DeviceEvent::WentOffline { cause: OfflineCause::Silence });
         }
     }
 

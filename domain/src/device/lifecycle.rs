@@ -57,6 +57,7 @@ impl Device {
                     decision.begin(update.ordinal, Some(grant.number));
                 }
             }
+            Some(update) if update.phase == Phase::Staged => decision.activate(update, request.activate, grant.number),
             Some(_) => {}
             None if known.is_some() => {}
             None => decision.queue_granted(request, grant)?,
@@ -122,7 +123,8 @@ impl Device {
             | Phase::Verifying
             | Phase::Installing
             | Phase::Rebooting
-            | Phase::Staged => {
+            | Phase::Staged
+            | Phase::Activating => {
                 let mut decision = Decision::new(self, now);
                 decision.cancel(update);
                 Ok(decision.finish_and_begin_next())
@@ -137,6 +139,9 @@ impl Device {
             |update: &&Update| matches!(update.phase, Phase::Dispatched | Phase::Waiting(WaitReason::Backoff));
         if let Some(update) = self.of_campaign(campaign).filter(withdrawn) {
             decision.wait(update, WaitReason::Withdrawn, None);
+        }
+        if let Some(update) = self.of_campaign(campaign).filter(|update| update.phase == Phase::Activating) {
+            decision.stay_staged(update, WaitReason::Withdrawn, None, None);
         }
         decision.finish_and_begin_next()
     }
@@ -178,7 +183,7 @@ impl Device {
                 let rolls_back = former_rollback.map_or(former, |update| update.spec.rolls_back);
                 UpdateRequest { rolls_back, ..request.clone() }
             }
-            UpdateKind::Update | UpdateKind::Activate => UpdateRequest { retry_of: former, ..request.clone() },
+            UpdateKind::Update => UpdateRequest { retry_of: former, ..request.clone() },
         }
     }
 
@@ -210,7 +215,7 @@ fn can_be_taken_back(update: &Update) -> bool {
 }
 
 fn overrides_of(request: &UpdateRequest) -> Overrides {
-    overrides(request.kind, request.force_update, request.allow_downgrade)
+    overrides(request.kind, request.force_update, request.allow_downgrade, request.activate)
 }
 
 fn not_eligible(reason: Exclusion, device: &Device, request: &UpdateRequest) -> Rejection {

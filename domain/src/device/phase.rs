@@ -56,6 +56,8 @@ pub enum Phase {
     Verifying,
     Installing,
     Staged,
+    /// Told to run what it has staged, and has not answered.
+    Activating,
     Rebooting,
     Cancelling,
     Ended(Outcome),
@@ -63,7 +65,7 @@ pub enum Phase {
 
 impl Phase {
     /// Phases that no reason or outcome belongs to.
-    const PLAIN: [Self; 10] = [
+    const PLAIN: [Self; 11] = [
         Self::Queued,
         Self::Dispatched,
         Self::Accepted,
@@ -72,6 +74,7 @@ impl Phase {
         Self::Verifying,
         Self::Installing,
         Self::Staged,
+        Self::Activating,
         Self::Rebooting,
         Self::Cancelling,
     ];
@@ -138,6 +141,7 @@ impl Phase {
             | Self::Dispatched
             | Self::Deferred
             | Self::Staged
+            | Self::Activating
             | Self::Cancelling
             | Self::Ended(_) => None,
         }

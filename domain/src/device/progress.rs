@@ -97,6 +97,8 @@ impl UpdateState {
                 }
             }
             E::UpdateDispatched { .. } => (self.not_before, self.cancel_refused) = (None, false),
+            E::UpdateStaged { retry_at, .. } => self.not_before = *retry_at,
+            E::UpdateActivating { .. } => self.not_before = None,
             E::UpdateAccepted { .. } => (self.reached, self.not_before) = (true, None),
             E::UpdateDeferred { code, until, window_closed, .. } => {
                 self.code.clone_from(code);
@@ -150,6 +152,7 @@ impl DeviceEvent {
             E::UpdateVerifying { .. } | E::UpdateDigestMissing { .. } => Phase::Verifying,
             E::UpdateInstalling { .. } => Phase::Installing,
             E::UpdateStaged { .. } => Phase::Staged,
+            E::UpdateActivating { .. } => Phase::Activating,
             E::UpdateRebooting { .. } => Phase::Rebooting,
             E::UpdateCancelling { .. } => Phase::Cancelling,
             E::UpdateConfirmed { .. } => Phase::Ended(Outcome::Confirmed),

@@ -320,8 +320,13 @@ impl Observation<'_> {
                 rebooted || (!update.spec.firmware.requires_reboot && claims_done)
             }
             // The device went ahead although nobody heard of it: what it runs counts.
-            Phase::Dispatched | Phase::Deferred | Phase::Waiting(_) | Phase::Queued => !was_there_before,
-            Phase::Staged | Phase::Ended(_) => false,
+            Phase::Dispatched
+            | Phase::Deferred
+            | Phase::Waiting(_)
+            | Phase::Queued
+            | Phase::Staged
+            | Phase::Activating => !was_there_before,
+            Phase::Ended(_) => false,
         }
     }
 

@@ -147,6 +147,28 @@ impl Decision {
         }
     }
 
+    /// Tells the device to run what it has staged. If the slot was granted for something else, or the device can't now, it gives the slot back.
+    pub(super) fn activate(&mut self, update: &Update, wanted: bool, grant: u64) {
+        match self.device.blocked_by(update, self.now) {
+            None if wanted => {
+                self.push(DeviceEvent::UpdateActivating { update: update.reference(), grant: Some(grant) });
+            }
+            reason => self.stay_staged(update, reason.unwrap_or(WaitReason::Slot), Some(grant), None),
+        }
+    }
+
+    /// The device isn't told to activate, or no longer is.
+    pub(super) fn stay_staged(
+        &mut self,
+        update: &Update,
+        reason: WaitReason,
+        grant: Option<u64>,
+        retry_at: Option<DateTime<Utc>>,
+    ) {
+        let (update, reason) = (update.reference(), Some(reason));
+        self.push(DeviceEvent::UpdateStaged { update, reason, grant, retry_at, mark: None });
+    }
+
     /// Whether it is an update of this device alone whose preconditions have not been checked. For updates of campaigns they are checked
     /// before the slot is granted.
     fn is_conditional(&self, update: &Update) -> bool {
@@ -167,7 +189,8 @@ impl Decision {
         if update.attempt > 0 && as_it_was {
             return None;
         }
-        let overrides = overrides(update.spec.kind, update.spec.force_update, update.spec.allow_downgrade);
+        let UpdateSpec { kind, force_update, allow_downgrade, activate, .. } = update.spec;
+        let overrides = overrides(kind, force_update, allow_downgrade, activate);
         let mut candidate = self.device.candidate(self.now);
         candidate.held = false;
         candidate.waiting_updates = 0;
@@ -220,10 +243,15 @@ impl Decision {
 
     /// The device did not answer a dispatch. The command is repeated when a message of the device arrives, each time after a longer pause.
     pub(super) fn wait_for_answer(&mut self, update: &Update) {
-        let pause_s = update.spec.limits.pause_after_unanswered(update.unanswered + 1);
-        let retry_at = (pause_s > 0).then(|| self.now + TimeDelta::seconds(pause_s.into()));
+        let retry_at = self.after_unanswered(update);
         let (update, reason) = (update.reference(), WaitReason::Unresponsive);
         self.push(DeviceEvent::UpdateWaiting { update, reason, grant: None, retry_at });
+    }
+
+    /// When a command that was not answered may be repeated; none: at once.
+    pub(super) fn after_unanswered(&self, update: &Update) -> Option<DateTime<Utc>> {
+        let pause_s = update.spec.limits.pause_after_unanswered(update.unanswered + 1);
+        (pause_s > 0).then(|| self.now + TimeDelta::seconds(pause_s.into()))
     }
 
     /// Ends an update whose firmware was withdrawn: at once while it waits, by a cancel command when the device has begun.
@@ -290,6 +318,7 @@ impl Decision {
 }
 
 /// A rollback may always downgrade.
-pub(super) fn overrides(kind: UpdateKind, force_update: bool, allow_downgrade: bool) -> Overrides {
-    Overrides { force_update, allow_downgrade: allow_downgrade || kind == UpdateKind::Rollback }
+pub(super) fn overrides(kind: UpdateKind, force_update: bool, allow_downgrade: bool, activate: bool) -> Overrides {
+    let allow_downgrade = allow_downgrade || kind == UpdateKind::Rollback;
+    Overrides { force_update, allow_downgrade, stages: !activate }
 }

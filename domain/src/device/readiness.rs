@@ -160,11 +160,11 @@ pub struct Clocks<'a> {
     pub windows: Option<DeviceWindows<'a>>,
 }
 
-/// For how long the working clock stands still in a phase that an update leaves at `to`: while it is staged or deferred, or waits for a slot
+/// For how long the working clock stands still in a phase that an update leaves at `to`: while it is staged (until the device answers) or deferred, or waits for a slot
 /// after a deferral, or waits for anything while its window is closed.
 pub fn idle_in(phase: Phase, from: DateTime<Utc>, to: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> TimeDelta {
     match (phase, windows) {
-        (Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot), _) => to - from,
+        (Phase::Staged | Phase::Activating | Phase::Deferred | Phase::Waiting(WaitReason::Slot), _) => to - from,
         (Phase::Waiting(_), Some(of)) => (to - from) - of.windows.open_between(of.zone, from, to),
         _ => TimeDelta::zero(),
     }
@@ -186,7 +186,9 @@ impl Clocks<'_> {
     /// The working clock. While an update waits, it runs only while its window is open.
     fn total(&self) -> Option<DateTime<Utc>> {
         let phase = self.state.phase;
-        if matches!(phase, Phase::Staged | Phase::Deferred | Phase::Waiting(WaitReason::Slot)) {
+        let rests =
+            matches!(phase, Phase::Staged | Phase::Activating | Phase::Deferred | Phase::Waiting(WaitReason::Slot));
+        if rests {
             return None;
         }
         let end = self.reached_at? + TimeDelta::seconds(self.limits.total_s.into()) + self.idle;
@@ -199,7 +201,7 @@ impl Clocks<'_> {
     fn of_phase(&self) -> Option<DateTime<Utc>> {
         let after = |seconds: u32| Some(self.phase_since + TimeDelta::seconds(seconds.into()));
         match self.state.phase {
-            Phase::Dispatched => after(self.limits.dispatch_s),
+            Phase::Dispatched | Phase::Activating => after(self.limits.dispatch_s),
             Phase::Downloading => after(self.limits.downloading_s),
             Phase::Accepted | Phase::Verifying | Phase::Installing | Phase::Rebooting => after(self.limits.phase_s),
             Phase::Cancelling => after(self.limits.cancel_s),

@@ -85,6 +85,7 @@ impl Decision {
             }
             S::Received => drop(self.accept(update)),
             S::Deferred if update.has_begun_to_install() => {}
+            S::Deferred if update.phase == Phase::Activating => self.put_off_activation(update, report),
             S::Deferred => self.defer(update, report),
             S::Downloading => self.advance(update, Phase::Downloading, false),
             S::Verifying => self.advance(update, Phase::Verifying, false),
@@ -162,7 +163,7 @@ impl Decision {
 
     /// The update after the device has answered, independent of the order in which reports arrive.
     fn accepted(&mut self, update: &Update) -> Option<Update> {
-        let goes_on = self.accept(update) || update.phase == Phase::Staged;
+        let goes_on = self.accept(update) || matches!(update.phase, Phase::Staged | Phase::Activating);
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
@@ -173,7 +174,7 @@ impl Decision {
             self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
         }
         let Some(update) = self.update(update.ordinal) else { return };
-        let activates = update.phase == Phase::Staged && to == Phase::Rebooting;
+        let activates = matches!(update.phase, Phase::Staged | Phase::Activating) && to == Phase::Rebooting;
         if !self.accept(&update) && !activates {
             return;
         }
@@ -193,6 +194,7 @@ impl Decision {
             | Phase::Accepted
             | Phase::Deferred
             | Phase::Staged
+            | Phase::Activating
             | Phase::Cancelling
             | Phase::Ended(_) => {}
         }
@@ -211,7 +213,8 @@ impl Decision {
 
     pub(super) fn stage(&mut self, update: &Update) {
         if !update.spec.activate && self.accept(update) {
-            self.push(E::UpdateStaged { update: update.reference(), mark: None });
+            let update = update.reference();
+            self.push(E::UpdateStaged { update, reason: None, grant: None, retry_at: None, mark: None });
         }
     }
 
@@ -231,11 +234,16 @@ impl Decision {
             None => shortest,
             Some(more) => DEFER_LEAST_S.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
         };
-        let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, most);
-        let until = self.now + TimeDelta::seconds(seconds.into());
+        let until = self.now + asked_pause(report, (least, most));
         let (code, retry_after_s) = (report.code.clone(), report.retry_after_s);
         let update = update.reference();
         self.push(E::UpdateDeferred { update, code, until, retry_after_s, window_closed, mark: None });
+    }
+
+    /// The device keeps what it has staged, and activates it later.
+    fn put_off_activation(&mut self, update: &Update, report: &Report) {
+        let retry_at = Some(self.now + asked_pause(report, DEFER_RANGE_S));
+        self.push(E::UpdateStaged { update: update.reference(), reason: None, grant: None, retry_at, mark: None });
     }
 
     /// Whether the requested deferral already runs. If messages are numbered, the same request in the second half of the deferral asks for
@@ -303,6 +311,12 @@ impl Decision {
             self.push(E::UpdateReportedLate { update: update.reference(), status: word.to_owned() });
         }
     }
+}
+
+/// How long a device asks to be left alone, within limits in seconds.
+fn asked_pause(report: &Report, (shortest, longest): (u32, u32)) -> TimeDelta {
+    let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(shortest, longest);
+    TimeDelta::seconds(seconds.into())
 }
 
 /// Whether the device is past the point of no return, which is *installing*.

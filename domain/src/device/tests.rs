@@ -13,6 +13,7 @@ mod reports;
 mod restarts;
 mod rollbacks;
 mod slots;
+mod staging;
 mod threads;
 mod versions;
 
@@ -171,6 +172,11 @@ pub(super) fn registered() -> Vec<DeviceCommand> {
     vec![register()]
 }
 
+/// It reports its boot slots.
+pub(super) fn has_slots(slots: u8) -> DeviceCommand {
+    Info { slots: Some(slots), ..Info::default() }.into()
+}
+
 /// A device that came online with boot `b1` and 1.0.0.
 pub(super) fn online() -> Vec<DeviceCommand> {
     vec![register(), status("b1", "1.0.0")]
@@ -268,7 +274,7 @@ pub(super) fn said(event: &DeviceEvent) -> String {
     use DeviceEvent as E;
     let name = event.type_name();
     let detail = match event {
-        E::UpdateWaiting { reason, .. } => word(reason),
+        E::UpdateWaiting { reason, .. } | E::UpdateStaged { reason: Some(reason), .. } => word(reason),
         E::UpdateAttemptFailed { code, .. } | E::UpdateFailed { code, .. } | E::UpdateRejected { code, .. } => {
             code.clone()
         }

@@ -92,7 +92,6 @@ pub enum UpdateKind {
     #[default]
     Update,
     Rollback,
-    Activate,
 }
 
 /// Time limits of one update, in seconds. They are stored in `update.queued`, so a later change of defaults does not affect updates under

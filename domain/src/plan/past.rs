@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::PlanCandidate;
 use crate::campaign::{CampaignSpec, TargetFilters};
-use crate::device::{Device, FirmwareSnapshot, Lifecycle, Overrides, exclusion};
+use crate::device::{Device, FirmwareSnapshot, Lifecycle, exclusion};
 use crate::group::Group;
 use crate::ids::DeviceId;
 use crate::values::FIRMWARE_COMPONENT;
@@ -46,9 +46,8 @@ pub fn candidate_of(
     if !is_selected(device, id, spec, groups) {
         return None;
     }
-    let overrides = Overrides { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
     let moving = device.live().is_some_and(|live| live.spec.firmware.component == firmware.component);
-    let excluded = exclusion(device.candidate(now), firmware, overrides);
+    let excluded = exclusion(device.candidate(now), firmware, spec.overrides());
     Some(PlanCandidate {
         device: id.clone(),
         excluded: excluded.filter(|reason| !(moving && reason.is_of_version())),

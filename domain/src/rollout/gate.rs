@@ -34,7 +34,7 @@ impl RolloutView {
 
     fn is_failing(&self, counts: Counts, wave: Option<u16>) -> bool {
         let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
-        let settled = counts.gate_settled.saturating_sub(counts.accepted_settled);
+        let settled = self.settled_for_failure_gate(counts);
         let least = self.spec.gate_min_settled.min(counts.enrolled.saturating_sub(counts.accepted_settled)).max(1);
         let threshold = u64::from(self.spec.failure_threshold(wave).get());
         let by_share = settled >= least && u64::from(failed) * 100 > threshold * u64::from(settled);
@@ -63,12 +63,13 @@ impl RolloutView {
         }
     }
 
-    fn close(&self, gate: GateKind, evidence: Evidence) -> RolloutStep {
+    pub(super) fn close(&self, gate: GateKind, evidence: Evidence) -> RolloutStep {
         let threshold_percent = match gate {
             GateKind::TooFewReached => self.spec.min_reached_percent.get(),
             GateKind::Failure | GateKind::Success | GateKind::Rollback => self.spec.success_threshold(self.wave),
         };
-        RolloutStep::CloseGate { gate, wave: Some(self.wave), threshold_percent, evidence }
+        let wave = Some(self.wave).filter(|wave| *wave > 0);
+        RolloutStep::CloseGate { gate, wave, threshold_percent, evidence }
     }
 
     pub(super) fn success_gate(&self, counts: Counts, now: DateTime<Utc>) -> SuccessGate {
@@ -125,7 +126,7 @@ impl RolloutView {
             Some(_) => self.open_wave().unwrap_or_default(),
             None => self.total(),
         };
-        let settled = counts.gate_settled.saturating_sub(counts.accepted_settled);
+        let settled = self.settled_for_failure_gate(counts);
         let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
         self.evidence(counts, settled, failed, |device| device.counts && wave.is_none_or(|wave| device.wave == wave))
     }
@@ -142,7 +143,13 @@ impl RolloutView {
         self.evidence(counts, counts.gate_settled, counts.gate_failed, |_| true)
     }
 
-    fn evidence(&self, counts: Counts, settled: u32, failed: u32, named: impl Fn(&FailedDevice) -> bool) -> Evidence {
+    pub(super) fn evidence(
+        &self,
+        counts: Counts,
+        settled: u32,
+        failed: u32,
+        named: impl Fn(&FailedDevice) -> bool,
+    ) -> Evidence {
         let named = self.failed_devices.iter().filter(|device| named(device)).take(EVIDENCE_DEVICES_MAX);
         Evidence {
             position: self.position,
@@ -151,6 +158,7 @@ impl RolloutView {
             settled,
             confirmed: counts.confirmed,
             failed,
+            staged: counts.staged,
             devices: named.map(|failed| failed.device.clone()).collect(),
         }
     }

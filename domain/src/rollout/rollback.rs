@@ -81,6 +81,7 @@ impl RolloutView {
             settled,
             confirmed: rolled_back,
             failed,
+            staged: 0,
             devices: rollback.failed_devices.clone(),
         };
         is_failing.then_some(RolloutStep::CloseGate {

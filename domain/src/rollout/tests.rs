@@ -8,6 +8,7 @@ mod jitter;
 mod pace;
 mod rollback;
 mod simulation;
+mod switch;
 mod view;
 mod waits;
 mod windows;
@@ -64,6 +65,8 @@ pub(super) fn said(decision: &RolloutStep) -> String {
             let scope = wave.map_or("all".to_owned(), |wave| wave.to_string());
             format!("close {gate:?} {scope} at {threshold_percent}")
         }
+        RolloutStep::CompleteStaging { evidence } => format!("switch after {} staged", evidence.staged),
+        RolloutStep::CancelStaged => "cancel staged".into(),
         RolloutStep::WithdrawUnanswered => "withdraw".into(),
         RolloutStep::CancelUpdates => "cancel".into(),
         RolloutStep::FinishCancel => "finish cancel".into(),

@@ -142,7 +142,7 @@ impl RolloutView {
             waits.extend(self.working(None));
         } else if self.wave_completed {
             waits.extend(self.next_step());
-        } else if let Some(counts) = self.open_wave() {
+        } else if let Some(counts) = if self.is_staging() { Some(self.staging_counts()) } else { self.open_wave() } {
             waits.extend(self.wave_waits(counts, now));
         }
         waits
@@ -164,7 +164,7 @@ impl RolloutView {
 
     /// Why ready devices don't begin.
     fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
-        let opened = || self.waves.iter().take(self.wave.into());
+        let opened = || self.waves_at_work().iter();
         let (ready, closed): (u32, u32) = (opened().map(|w| w.ready).sum(), opened().map(|w| w.closed).sum());
         let window = self.next_opening(now).filter(|_| closed > 0);
         let mut waits: Vec<Wait> =
@@ -202,6 +202,10 @@ impl RolloutView {
             waits.extend(soaks.then_some(Wait::Soak { wave: self.wave, until }));
             let window = self.next_opening(now).filter(|_| !soaks && self.next_wave_waits_for_window(now));
             waits.extend(window.map(|until| Wait::Window { devices: 0, wave: Some(self.wave + 1), until }));
+        }
+        if self.is_staging() && !undecided && self.next_wave_waits_for_window(now) {
+            let until = self.next_opening(now);
+            waits.extend(until.map(|until| Wait::Window { devices: 0, wave: Some(1), until }));
         }
         if !undecided {
             return waits;

@@ -65,7 +65,7 @@ impl RolloutView {
 
     /// Whether the end of the open wave would open another one by itself, and the windows are closed.
     pub(super) fn next_wave_waits_for_window(&self, now: DateTime<Utc>) -> bool {
-        let is_auto = self.spec.wave(self.wave).is_none_or(|wave| wave.advance == Advance::Auto);
+        let is_auto = self.spec.advance_after(self.wave) == Advance::Auto;
         is_auto && self.guards_others() && !self.opening(now).is_open()
     }
 }

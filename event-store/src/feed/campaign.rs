@@ -33,6 +33,7 @@ impl Public for CampaignEvent {
                 data["returns_to"] = returns_to.word().into();
                 data
             }
+            Self::Staged { evidence: seen } => json!({ "evidence": evidence(seen) }),
             Self::WaveOpened { wave, manual, forced } => {
                 object(json!({ "wave": wave, "manual": manual, "forced": forced.then_some(true) }))
             }

@@ -37,13 +37,14 @@ pub(super) fn firmware(snapshot: &FirmwareSnapshot) -> Value {
 
 /// The evidence of a gate.
 pub(super) fn evidence(evidence: &Evidence) -> Value {
-    json!({
+    object(json!({
         "position": evidence.position,
         "enrolled": evidence.enrolled,
         "reached": evidence.reached,
         "settled": evidence.settled,
         "confirmed": evidence.confirmed,
         "failed": evidence.failed,
+        "staged": (evidence.staged > 0).then_some(evidence.staged),
         "devices": evidence.devices,
-    })
+    }))
 }

@@ -33,6 +33,9 @@ fn details(event: &DeviceEvent) -> Value {
         E::UpdateRejected { code, .. } => json!({ "code": code }),
         E::UpdateSuperseded { reason, .. } => json!({ "reason": reason }),
         E::UpdateCancelling { reason, .. } | E::UpdateCancelled { reason, .. } => json!({ "reason": reason }),
+        E::UpdateStaged { reason, retry_at, .. } => {
+            json!({ "reason": reason.as_ref().map(word), "retry_at": retry_at })
+        }
         E::UpdateDigestReported { sha256, .. } => json!({ "sha256": sha256.to_string() }),
         E::UpdateDigestMissing { reported, .. } => json!({ "status": reported.as_ref().map(word) }),
         E::UpdateReportedLate { status, .. } => json!({ "status": status }),
@@ -44,7 +47,7 @@ fn details(event: &DeviceEvent) -> Value {
         | E::UpdateDownloading { .. }
         | E::UpdateVerifying { .. }
         | E::UpdateInstalling { .. }
-        | E::UpdateStaged { .. }
+        | E::UpdateActivating { .. }
         | E::UpdateRebooting { .. }
         | E::UpdateSessionSeen { .. }
         | E::UpdateExpired { .. }

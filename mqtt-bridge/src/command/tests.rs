@@ -76,16 +76,18 @@ fn every_command_fits_with_the_longest_ids() {
         device
     };
     let links = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES);
-    for kind in [UpdateKind::Update, UpdateKind::Rollback, UpdateKind::Activate] {
+    for kind in [UpdateKind::Update, UpdateKind::Rollback] {
         let window = InstallWindow::Closed { opens_in_s: 14 * 24 * 3_600 };
         let command = desired(&tenant, &id, &longest(kind), &links, window, NOW).unwrap();
         assert!((1..=COMMAND_MAX_BYTES).contains(&command.payload.len()), "{}", command.payload.len());
     }
+    let reference = UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None };
+    let mut activating = longest(UpdateKind::Update);
+    activating.apply(&DeviceEvent::UpdateActivating { update: reference.clone(), grant: None });
+    let command = desired(&tenant, &id, &activating, &links, InstallWindow::Always, NOW).unwrap();
+    assert_eq!((json(&command.payload)["command"].as_str(), command.expires_at), (Some("activate"), None));
     let mut cancelling = longest(UpdateKind::Update);
-    cancelling.apply(&DeviceEvent::UpdateCancelling {
-        reason: None,
-        update: UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None },
-    });
+    cancelling.apply(&DeviceEvent::UpdateCancelling { reason: None, update: reference });
     let command = desired(&tenant, &id, &cancelling, &links, InstallWindow::Always, NOW).unwrap();
     assert_eq!(json(&command.payload)["command"], "cancel");
     let too_long = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES + 1);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::device::{Desired, Device, DeviceCommand, UpdateKind};
+use domain::device::{Desired, Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareStatus};
 use domain::window::Opening;
 use domain::{Actor, CommandId, DeviceId, FirmwareId, Key, TenantId};
@@ -87,9 +87,6 @@ impl Answers {
     /// The firmware of the current command, if its link would be refused.
     async fn refused_firmware(&self, tenant: &TenantId, device: &Device) -> Result<Option<FirmwareId>, StoreError> {
         let Desired::Install(update) = device.desired() else { return Ok(None) };
-        if update.spec.kind == UpdateKind::Activate {
-            return Ok(None);
-        }
         let id = update.spec.firmware.firmware_id;
         let status = self.store.load_fresh(&Key::<Firmware>::new(tenant, &id)).await?.aggregate.status;
         let is_retired = matches!(status, FirmwareStatus::Withdrawn | FirmwareStatus::Deleted);

@@ -145,6 +145,7 @@ impl Deliverer {
         let kind = match command.fingerprint {
             Fingerprint::Nothing => "nothing",
             Fingerprint::Install { .. } => "install",
+            Fingerprint::Activate { .. } => "activate",
             Fingerprint::Cancel { .. } => "cancel",
         };
         metrics::counter!("waybill_mqtt_commands_total", "kind" => kind, "outcome" => outcome).increment(1);
@@ -174,7 +175,7 @@ impl Published {
 fn is_awaited(device: &Device) -> bool {
     match device.desired() {
         Desired::Install(update) => update.phase == Phase::Dispatched,
-        Desired::Cancel(_) => true,
+        Desired::Activate(_) | Desired::Cancel(_) => true,
         Desired::Nothing => false,
     }
 }

@@ -223,7 +223,7 @@ fn apply(row: &mut CampaignRow, event: &E, record: &Decoded) -> Result<(), DbErr
         }
         E::Started {} => status(row, CampaignStatus::Running),
         E::WaveOpened { wave, .. } => row.wave = *wave,
-        E::GatePassed { .. } | E::SoakBroken { .. } | E::WaveCompleted { .. } => {}
+        E::Staged { .. } | E::GatePassed { .. } | E::SoakBroken { .. } | E::WaveCompleted { .. } => {}
         E::GateClosed { .. } => {
             row.gate = Some(serde_json::to_value(event)?);
             (row.gate_closed_at, row.gate_accepted) = (Some(at), false);

@@ -33,7 +33,7 @@ pub struct DueClock {
 /// watermark's time without a gap began.
 fn sql() -> String {
     // While an update waits for its window, `due_at` is the end of its working clock.
-    let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'deferred')
+    let total = "t.reached_at IS NOT NULL AND t.phase NOT IN ('staged', 'activating', 'deferred')
       AND (t.phase <> 'waiting' OR t.wait_reason <> 'slot')
       AND t.reached_at + make_interval(secs => (t.limits->>'total_s')::float8 + t.idle_s) <= $2";
     let wait =
@@ -51,7 +51,7 @@ LEFT JOIN device_presence p ON p.tenant = t.tenant AND p.device_id = t.device_id
 WHERE t.due_at <= $1 AND NOT (t.phase IN ('queued', 'waiting') AND {PAUSED}) AND (
   ({wait})
   OR ({total})
-  OR (t.phase = 'dispatched' AND greatest(t.phase_since, $4) + {dispatch} <= $3)
+  OR (t.phase IN ('dispatched', 'activating') AND greatest(t.phase_since, $4) + {dispatch} <= $3)
   OR (t.phase = 'downloading' AND greatest(t.phase_since, p.last_seen, $4) + {downloading} <= $3)
   OR (t.phase IN ('accepted', 'verifying', 'installing', 'rebooting')
       AND greatest(t.phase_since, p.last_seen, $4) + {phase} <= $3)

@@ -36,10 +36,10 @@ JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_i
 JOIN devices d ON d.tenant = m.tenant AND d.device_id = m.device_id
 LEFT JOIN updates u ON u.tenant = m.tenant AND u.device_id = m.device_id AND u.ordinal = m.ordinal AND m.before_retry IS NULL
 WHERE (c.at_work OR (m.ordinal IS NOT NULL AND m.before_retry IS NULL)) AND (m.ready OR coalesce(m.ready_at <= now(), false)) IS DISTINCT FROM (
-  m.excluded IS NULL AND NOT m.holds_slot AND m.outcome IS NULL AND coalesce(u.phase IN ('queued', 'waiting'), true)
+  m.excluded IS NULL AND NOT m.holds_slot AND m.outcome IS NULL AND coalesce(u.phase IN ('queued', 'waiting', 'staged'), true)
   AND (u.not_before IS NULL OR u.not_before <= now())
   AND (d.lifecycle = 'decommissioned' OR (
-    d.status = 'online' AND d.live_ordinal IS NULL AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > now()))
+    d.status = 'online' AND (d.live_ordinal IS NULL OR coalesce(u.phase = 'staged' AND d.live_ordinal = u.ordinal, false)) AND NOT (d.held AND (d.hold_until IS NULL OR d.hold_until > now()))
     AND (c.spec->>'priority' = 'critical' OR coalesce(u.wait_reason = 'backoff', false) OR NOT EXISTS (
       SELECT FROM updates o WHERE o.tenant = d.tenant AND o.device_id = d.device_id AND o.ordinal IS DISTINCT FROM u.ordinal
         AND o.open AND o.wait_reason = 'backoff')))))";
@@ -54,7 +54,7 @@ FULL JOIN (SELECT t.tenant, v.key AS component, v.value AS version, count(*) FIL
   ON (c.tenant, c.component, c.version) = (d.tenant, d.component, d.version)
 WHERE c.active IS DISTINCT FROM d.active OR c.decommissioned IS DISTINCT FROM d.decommissioned";
 
-const PHASES: [&str; 24] = [
+const PHASES: [&str; 25] = [
     "rolling_back",
     "rolled_back",
     "rollback_failed",
@@ -68,6 +68,7 @@ const PHASES: [&str; 24] = [
     "verifying",
     "installing",
     "staged",
+    "activating",
     "rebooting",
     "cancelling",
     "confirmed",
@@ -127,6 +128,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         m.failure_accepted && (m.regressed_at.is_some() || failed.contains(&m.phase.as_str()))
     };
     assert_eq!(total.accepted_ended, count(&accepted));
+    assert_eq!(total.staged, count(&|m| m.phase == "staged"));
     let rests = |m: &rollout::MemberView| ["deferred", "staged"].contains(&m.phase.as_str());
     assert_eq!(
         total.working,
@@ -148,7 +150,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
         let update = back.unwrap_or(update);
         // Every grant has been answered here. A cancel keeps the slot.
         if update.phase != Phase::Cancelling {
-            let begun = update.phase == Phase::Dispatched || update.phase.is_working();
+            let begun = matches!(update.phase, Phase::Dispatched | Phase::Activating) || update.phase.is_working();
             assert_eq!(member.holds_slot, begun, "{} {:?}", member.device_id, update.phase);
         }
     }

@@ -134,6 +134,12 @@ impl World {
         self.tell::<Device>(&device(id), presence.into()).await.unwrap();
     }
 
+    /// It reports how many boot slots it has.
+    pub(crate) async fn has_slots(&self, id: &str, slots: u8) {
+        let info = Info { slots: Some(slots), ..Info::default() };
+        self.tell::<Device>(&device(id), info.into()).await.unwrap();
+    }
+
     pub(crate) async fn reports(&self, id: &str, status: ReportStatus, code: Option<&str>) {
         let loaded = self.store.load_fresh(&Key::<Device>::new(&self.tenant, &device(id))).await.unwrap();
         let Some(live) = loaded.aggregate.live() else { return };
@@ -252,6 +258,11 @@ impl World {
                     self.grant(row, &view, devices_max).await;
                     continue;
                 }
+                RolloutStep::CompleteStaging { evidence } => C::CompleteStaging { evidence },
+                RolloutStep::CancelStaged => {
+                    self.cancel(row, rollout::TakenBack::Staged, view.retry_round + 1).await;
+                    continue;
+                }
                 RolloutStep::PassGate { wave, evidence } => C::PassGate { wave, evidence },
                 RolloutStep::BreakSoak { wave, evidence } => C::BreakSoak { wave, evidence },
                 RolloutStep::CompleteWave { wave, evidence } => C::CompleteWave { wave, evidence },
@@ -268,15 +279,11 @@ impl World {
                 RolloutStep::CancelUpdates => {
                     let rolling_back = view.rollout.rollback.is_some();
                     let last = if rolling_back { view.update_round } else { view.retry_round };
-                    let before_round = Some(last + 1);
                     let what = match rolling_back {
                         true => rollout::TakenBack::AllButRollbacks,
                         false => rollout::TakenBack::Everything,
                     };
-                    for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, what, 500).await.unwrap() {
-                        let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
-                        self.tell::<Device>(&device, command).await.unwrap();
-                    }
+                    self.cancel(row, what, last + 1).await;
                     continue;
                 }
                 RolloutStep::FinishCancel => C::FinishCancel,
@@ -284,6 +291,14 @@ impl World {
                 RolloutStep::Finish { result, evidence } => C::Finish { result, evidence },
             };
             self.tell::<Campaign>(&row.campaign, command).await.unwrap();
+        }
+    }
+
+    async fn cancel(&self, row: &rollout::WorkRow, what: rollout::TakenBack, before_round: u16) {
+        for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, what, 500).await.unwrap() {
+            let before_round = Some(before_round);
+            let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
+            self.tell::<Device>(&device, command).await.unwrap();
         }
     }
 
@@ -315,7 +330,8 @@ impl World {
             let wait_until = now + chrono::TimeDelta::days(1);
             let kind = if back_to.is_some() { UpdateKind::Rollback } else { UpdateKind::Update };
             let firmware = back_to.as_ref().unwrap_or(&view.firmware);
-            let request = Box::new(UpdateRequest { priority: row.spec.priority, kind, ..request(firmware) });
+            let activate = back_to.is_some() || view.rollout.activates(slot.wave);
+            let request = Box::new(UpdateRequest { priority: row.spec.priority, kind, activate, ..request(firmware) });
             let command = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
             self.tell::<Device>(&slot.device, command).await.unwrap();
         }

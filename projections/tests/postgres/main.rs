@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
 mod archive;
+mod blue_green;
 mod campaigns;
 mod downloads;
 mod endings;

@@ -1,6 +1,6 @@
 //! Random histories: rows agree with aggregates for every batching of the events.
 
-use domain::campaign::{Adjustments, Campaign, CampaignCommand, RollbackCause};
+use domain::campaign::{Adjustments, Campaign, CampaignCommand, RollbackCause, Strategy};
 use domain::device::*;
 use domain::values::{Percent, Threshold};
 use domain::{CampaignId, Key};
@@ -111,16 +111,22 @@ async fn check_device(world: &World, id: &str) {
     assert_eq!((row.version, row.position), (loaded.version, loaded.last_sequence));
 }
 
-async fn run(seed: u64) {
+async fn run(seed: u64, strategy: Strategy) {
     let world = World::start().await;
     let ids = fleet(&world, 6).await;
+    for device in &ids {
+        world.has_slots(device, 2).await;
+    }
     let firmware = world.firmware("2.0.0").await;
     let other = world.firmware("1.5.0").await;
     world.firmware("1.0.0").await;
     let id = world
         .campaign(&firmware, |spec| {
             spec.failure_threshold_percent = Threshold::new(100).unwrap();
-            spec.waves.drain(..1).for_each(drop);
+            spec.strategy = strategy;
+            if strategy == Strategy::Immediate {
+                spec.waves.drain(..1).for_each(drop);
+            }
             spec.rollout_percentage = Percent::new(50).unwrap();
         })
         .await;
@@ -162,7 +168,8 @@ async fn end_with_devices_to_be_retried(world: &World, campaign: &CampaignId) {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_equal_aggregates_after_any_history() {
     let is_long = std::env::var_os("WAYBILL_TEST_LONG").is_some_and(|value| value == "1");
-    for seed in 1..=if is_long { 40 } else { 3 } {
-        run(seed).await;
+    for seed in 1..=if is_long { 40 } else { 4 } {
+        let strategies = [Strategy::Immediate, Strategy::BlueGreen];
+        run(seed, strategies[seed as usize % 2]).await;
     }
 }

@@ -18,7 +18,7 @@ fn cancelling() -> Vec<DeviceCommand> {
 
 fn staged() -> Vec<DeviceCommand> {
     let staging = ask(UpdateRequest { activate: false, ..wanted("2.0.0") });
-    [online(), vec![staging, says(S::Installing), says(S::Staged)]].concat()
+    [online(), vec![has_slots(2), staging, says(S::Installing), says(S::Staged)]].concat()
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn last_update_replaces_a_lost_report() {
 fn a_device_stages_only_updates_without_activation() {
     given(working(S::Installing)).when(says(S::Staged)).then(&[]);
     let staging = ask(UpdateRequest { activate: false, ..wanted("2.0.0") });
-    let past = [online(), vec![staging, says(S::Installing)]].concat();
+    let past = [online(), vec![has_slots(2), staging, says(S::Installing)]].concat();
     given(past.clone()).when(says(S::Staged)).then(&["update.staged 1/1"]);
     given([past, vec![says(S::Staged)]].concat()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
 }

@@ -4,13 +4,12 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::view::Logged;
-use super::view::View;
-use super::world::{Act, FLEET, SLOTS, World, request, slot_device};
+use super::view::{Logged, Member, View};
+use super::world::{Act, FLEET, SLOTS, Setting, World, request, slot_device};
 use super::*;
 use crate::Decider;
 use crate::campaign::{Adjustments, CampaignCommand as C, PauseCause};
-use crate::device::{CampaignRef, DeviceCommand as D, Grant, Phase};
+use crate::device::{CampaignRef, DeviceCommand as D, Grant, Phase, UpdateRequest};
 use crate::ledger::{LedgerCommand, SlotGrant};
 
 const CASES: u32 = 600;
@@ -75,7 +74,9 @@ impl World {
         }
         for decision in decisions {
             match decision {
-                RolloutStep::Grant { .. } if self.reads_before_granting => self.read_and_grant(manager, &mut budget),
+                RolloutStep::Grant { .. } if self.setting.reads_before_granting => {
+                    self.read_and_grant(manager, &mut budget)
+                }
                 decision => self.carry_out(&view, decision, &mut budget),
             }
         }
@@ -99,7 +100,7 @@ impl World {
             if spent(budget) {
                 return;
             }
-            let (request, grant) = (Box::new(request("2.0.0")), grant_of(view, *place, *number));
+            let (request, grant) = (request_of(view, *place), grant_of(view, *place, *number));
             self.tell_device(*place, &D::GrantSlot { request, grant });
             self.check_slots();
         }
@@ -111,13 +112,8 @@ impl World {
     }
 
     fn grant(&mut self, view: &View, devices_max: u32, budget: &mut usize) {
-        let ready = view
-            .members
-            .iter()
-            .enumerate()
-            .filter(|(place, m)| m.wave <= view.wave && view.may_begin(*place, self.now));
         // The choice among ready devices is open: two managers may choose different ones.
-        let mut places: Vec<usize> = ready.map(|(place, _)| place).collect();
+        let mut places: Vec<usize> = (0..FLEET).filter(|place| view.may_begin(*place, self.now)).collect();
         if view.position % 2 == 1 {
             places.reverse();
         }
@@ -155,17 +151,23 @@ impl World {
         let command = match decision {
             RolloutStep::Grant { devices_max } => return self.grant(view, devices_max, budget),
             RolloutStep::WithdrawUnanswered => {
-                let dispatched = members().filter(|(_, m)| m.phase == Some(Phase::Dispatched)).map(|(place, _)| place);
-                return self.tell_all(&dispatched.collect::<Vec<_>>(), &D::Withdraw { campaign }, budget);
+                let told = |member: &Member| matches!(member.phase, Some(Phase::Dispatched | Phase::Activating));
+                let unanswered = members().filter(|(_, member)| told(member)).map(|(place, _)| place);
+                return self.tell_all(&unanswered.collect::<Vec<_>>(), &D::Withdraw { campaign }, budget);
             }
             RolloutStep::CancelUpdates => {
                 self.tell_all(&cancellable, &D::CancelForCampaign { campaign, before_round: None }, budget);
                 for (place, number) in unseen {
-                    let (request, grant) = (Box::new(request("2.0.0")), grant_of(view, place, number));
+                    let (request, grant) = (request_of(view, place), grant_of(view, place, number));
                     self.tell_all(&[place], &D::CancelGranted { request, grant }, budget);
                 }
                 return;
             }
+            RolloutStep::CancelStaged => {
+                let staged: Vec<usize> = members().filter(|(_, m)| m.is_staged()).map(|(place, _)| place).collect();
+                return self.tell_all(&staged, &D::CancelForCampaign { campaign, before_round: None }, budget);
+            }
+            RolloutStep::CompleteStaging { evidence } => C::CompleteStaging { evidence },
             RolloutStep::FinishCancel if !cancellable.is_empty() => return,
             RolloutStep::FinishCancel => C::FinishCancel,
             RolloutStep::FinishRollback { evidence } => C::FinishRollback { evidence },
@@ -227,6 +229,11 @@ fn spent(budget: &mut usize) -> bool {
     none
 }
 
+/// What a grant is for, as the view sees it.
+fn request_of(view: &View, place: usize) -> Box<UpdateRequest> {
+    Box::new(UpdateRequest { activate: view.activates(view.members[place].wave), ..request("2.0.0") })
+}
+
 fn grant_of(view: &View, place: usize, number: u64) -> Grant {
     let wave = view.members[place].wave;
     let opened = view.opened[usize::from(wave) - 1].unwrap_or(at(0));
@@ -283,9 +290,10 @@ proptest! {
     fn slots_rate_gates_and_windows_hold_under_lag_and_crashes_and_everything_ends(
         steps in steps(), cancel_at in proptest::option::of(0..STEPS_MAX), rate in select(vec![None, Some(6), Some(60)]),
         jitter in select(vec![None, None, Some(200)]), reads_before_granting in any::<bool>(),
-        has_windows in proptest::bool::weighted(0.25),
+        has_windows in proptest::bool::weighted(0.25), stages in proptest::bool::weighted(0.4),
     ) {
-        let mut world = World::new(rate, jitter, reads_before_granting, has_windows);
+        let setting = Setting { rate_per_minute: rate, jitter_seconds: jitter, reads_before_granting, has_windows, stages };
+        let mut world = World::new(setting);
         for (n, step) in steps.iter().enumerate() {
             if cancel_at == Some(n) {
                 world.tell_campaign(&C::Cancel);
@@ -301,15 +309,18 @@ proptest! {
 
 #[test]
 fn a_rollout_without_faults_confirms_all_devices() {
-    let mut world = World::new(Some(1), Some(3_600), false, false);
-    world.calm_down();
-    assert_eq!(world.campaign.status, CampaignStatus::Completed);
-    assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
+    for stages in [false, true] {
+        let paced = Setting { rate_per_minute: Some(1), jitter_seconds: Some(3_600), ..Setting::default() };
+        let mut world = World::new(Setting { stages, ..paced });
+        world.calm_down();
+        assert_eq!(world.campaign.status, CampaignStatus::Completed);
+        assert_eq!(world.truth.rollout(world.now).total().confirmed, FLEET as u32);
+    }
 }
 
 #[test]
 fn a_retry_gives_each_failed_device_a_new_update() {
-    let mut world = World::new(None, None, true, false);
+    let mut world = World::new(Setting { reads_before_granting: true, ..Setting::default() });
     for round in 0.. {
         if world.devices[0].live().is_some() {
             break;

@@ -60,11 +60,16 @@ impl Member {
         self.phase.is_some_and(Phase::is_ended)
     }
 
+    pub(super) fn is_staged(&self) -> bool {
+        self.phase == Some(Phase::Staged)
+    }
+
     pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
-        let waits = self.phase.is_none_or(Phase::is_waiting);
+        let waits = self.phase.is_none_or(Phase::is_waiting) || self.is_staged();
+        let is_idle = self.live.is_none() || (self.is_staged() && self.live == self.ordinal);
         let rested = self.not_before.is_none_or(|not_before| not_before <= now);
         let its_turn = self.between_attempts.is_none_or(|between| Some(between) == self.ordinal);
-        waits && rested && !self.holds_slot && self.online && self.live.is_none() && its_turn
+        waits && rested && !self.holds_slot && self.online && is_idle && its_turn
     }
 
     pub(super) fn is_cancellable(&self) -> bool {
@@ -142,7 +147,18 @@ impl View {
 
     /// Whether a device may begin: it is ready, and its delay is over.
     pub(super) fn may_begin(&self, place: usize, now: DateTime<Utc>) -> bool {
-        self.members[place].is_ready(now) && !self.is_delayed(place, now)
+        self.members[place].is_ready(now) && self.is_its_turn(place) && !self.is_delayed(place, now)
+    }
+
+    /// Its wave is open; with blue/green all devices may stage.
+    fn is_its_turn(&self, place: usize) -> bool {
+        let member = &self.members[place];
+        member.wave <= self.wave || (self.spec.stages() && !member.is_staged())
+    }
+
+    /// A grant to a device of this wave is for an update that runs at once.
+    pub(super) fn activates(&self, wave: u16) -> bool {
+        !self.spec.stages() || wave <= self.wave
     }
 
     pub(super) fn is_delayed(&self, place: usize, now: DateTime<Utc>) -> bool {
@@ -151,7 +167,7 @@ impl View {
         let devices = self.members.iter().filter(|other| other.wave == member.wave).count() as u32;
         let begun = self.opened[usize::from(member.wave) - 1]
             .and_then(|opened_at| self.spec.begun_by_jitter(devices, opened_at, now));
-        !member.reached && begun.is_some_and(|begun| place - first >= begun as usize)
+        (!member.reached || member.is_staged()) && begun.is_some_and(|begun| place - first >= begun as usize)
     }
 
     pub(super) fn rollout(&self, now: DateTime<Utc>) -> RolloutView {
@@ -160,7 +176,7 @@ impl View {
             status: self.status,
             position: self.position as u64,
             wave: self.wave,
-            wave_opened_at: usize::from(self.wave).checked_sub(1).and_then(|index| self.opened[index]),
+            wave_opened_at: self.opened[usize::from(self.wave.max(1)) - 1],
             soaking_since: self.soaking_since,
             wave_completed: self.wave_completed,
             accepted: self.accepted,
@@ -188,6 +204,7 @@ impl View {
             counts.gate_failed += u32::from(member.gate_failed);
             counts.gate_settled += u32::from(member.gate_failed || member.confirmed_ever);
             counts.in_use += u32::from(member.holds_slot);
+            counts.staged += u32::from(member.is_staged());
             let is_cancelling = member.phase == Some(Phase::Cancelling);
             counts.working += u32::from(is_cancelling || (member.reached && !member.is_ended() && !resting));
             counts.ready += u32::from(self.may_begin(place, now) && open);
@@ -236,14 +253,26 @@ impl View {
             }
             E::Retried { round, .. } => self.retry(time, *round),
             E::PlanningStarted { .. } => self.status = CampaignStatus::Planning,
-            E::Started {} => self.status = CampaignStatus::Running,
-            E::WaveOpened { wave, .. } => {
+            E::Started {} => {
+                self.status = CampaignStatus::Running;
+                if self.spec.stages() {
+                    self.opened.fill(Some(time));
+                }
+            }
+            E::WaveOpened { wave, forced, .. } => {
+                if *wave == 1 && *forced {
+                    self.accept_failures(time);
+                }
                 self.wave = *wave;
                 self.opened[usize::from(*wave) - 1] = Some(time);
                 (self.soaking_since, self.wave_completed, self.accepted) = (None, false, false);
             }
             E::GatePassed { .. } => self.soaking_since = Some(time),
             E::SoakBroken { .. } | E::GateClosed { .. } => self.soaking_since = None,
+            E::Staged { .. } => {
+                self.wave_completed = true;
+                self.accept_failures(time);
+            }
             E::WaveCompleted { .. } => self.wave_completed = true,
             E::Paused { cause: PauseCause::Operator | PauseCause::Gate | PauseCause::FirmwareWithdrawn } => {
                 self.before_pause = self.status;
@@ -280,21 +309,23 @@ impl View {
         self.status = self.before_pause;
         let stood = self.paused_at.take().map_or(TimeDelta::zero(), |since| time - since);
         self.soaking_since = self.soaking_since.map(|since| since + stood);
-        if let Some(opened) = usize::from(self.wave).checked_sub(1).and_then(|index| self.opened[index].as_mut()) {
-            *opened += stood;
-        }
+        self.opened.iter_mut().flatten().for_each(|opened| *opened += stood);
         if accept_failures {
             self.accepted = true;
-            for wave in 1..=self.spec.waves.len() as u16 {
-                let counts = self.counts(wave, time);
-                self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
-            }
-            for member in &mut self.members {
-                member.gate_accepted = member.gate_failed;
-                // A member that waits for its retry has nothing that could be accepted yet.
-                let stands = member.phase != Some(Phase::Ended(Outcome::Confirmed)) || member.regressed;
-                member.failure_accepted = member.gate_failed && member.phase.is_some() && stands;
-            }
+            self.accept_failures(time);
+        }
+    }
+
+    fn accept_failures(&mut self, time: DateTime<Utc>) {
+        for wave in 1..=self.spec.waves.len() as u16 {
+            let counts = self.counts(wave, time);
+            self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
+        }
+        for member in &mut self.members {
+            member.gate_accepted = member.gate_failed;
+            // A member that waits for its retry has nothing that could be accepted yet.
+            let stands = member.phase != Some(Phase::Ended(Outcome::Confirmed)) || member.regressed;
+            member.failure_accepted = member.gate_failed && member.phase.is_some() && stands;
         }
     }
 
@@ -341,7 +372,8 @@ impl View {
                 }
             }
             E::UpdateDeferred { until, .. } => (member.holds_slot, member.not_before) = (false, Some(*until)),
-            E::UpdateStaged { .. } => member.holds_slot = false,
+            E::UpdateStaged { retry_at, .. } => (member.holds_slot, member.not_before) = (false, *retry_at),
+            E::UpdateActivating { .. } => (member.holds_slot, member.not_before) = (true, None),
             E::UpdateAttemptFailed { class, retry_at, .. } => {
                 (member.holds_slot, member.not_before) = (false, Some(*retry_at));
                 member.gate_failed |= matches!(class, CodeClass::Image | CodeClass::Final);
@@ -387,6 +419,7 @@ fn phase_after(event: &DeviceEvent) -> Option<Phase> {
         E::UpdateVerifying { .. } => Phase::Verifying,
         E::UpdateInstalling { .. } => Phase::Installing,
         E::UpdateStaged { .. } => Phase::Staged,
+        E::UpdateActivating { .. } => Phase::Activating,
         E::UpdateRebooting { .. } => Phase::Rebooting,
         E::UpdateAttemptFailed { .. } => Phase::Waiting(WaitReason::Backoff),
         E::UpdateCancelling { .. } => Phase::Cancelling,

@@ -8,7 +8,7 @@ use crate::Decider;
 use crate::campaign::tests::{facts, summary, threshold};
 use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent};
 use crate::device::{
-    Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Limits, OfflineCause, Phase, Presence, Profile,
+    Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Info, Limits, OfflineCause, Phase, Presence, Profile,
     Reachability, Report, ReportStatus, Update, UpdateKind, UpdateRequest,
 };
 use crate::ledger::{Ledger, LedgerEvent};
@@ -37,6 +37,18 @@ pub(super) enum Act {
     AnswerLate,
 }
 
+/// What a simulated campaign is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Setting {
+    pub(super) rate_per_minute: Option<u32>,
+    pub(super) jitter_seconds: Option<u32>,
+    /// Managers read everything before they grant, as in production while no projector crashes.
+    pub(super) reads_before_granting: bool,
+    pub(super) has_windows: bool,
+    /// Blue/green.
+    pub(super) stages: bool,
+}
+
 pub(super) struct World {
     pub(super) now: DateTime<Utc>,
     pub(super) campaign: Campaign,
@@ -47,13 +59,13 @@ pub(super) struct World {
     /// Times of an update's latest event and of its first answer.
     pub(super) since: BTreeMap<(usize, u32), DateTime<Utc>>,
     pub(super) reached: BTreeMap<(usize, u32), DateTime<Utc>>,
+    /// Since when updates are staged: their working clock stands still.
+    staged: BTreeMap<(usize, u32), DateTime<Utc>>,
     pub(super) managers: Vec<View>,
     /// The view of the whole log.
     pub(super) truth: View,
     pub(super) gate_is_closed: bool,
-    /// Managers read everything before they grant, as in production while no projector crashes.
-    pub(super) reads_before_granting: bool,
-    rate_per_minute: Option<u32>,
+    pub(super) setting: Setting,
     /// All grants, with their devices.
     granted: Vec<(DateTime<Utc>, usize)>,
 }
@@ -91,16 +103,19 @@ fn windows() -> MaintenanceWindows {
     MaintenanceWindows((0..6).map(window).collect())
 }
 
-fn simulated_spec(rate_per_minute: Option<u32>, jitter_seconds: Option<u32>, has_windows: bool) -> CampaignSpec {
+fn simulated_spec(setting: Setting) -> CampaignSpec {
     let mut spec = spec(&[50, 100]);
     spec.max_concurrent_updates = SLOTS;
-    (spec.rate_per_minute, spec.batch_size) = (rate_per_minute, Some(BURST));
-    spec.jitter_seconds = jitter_seconds;
+    (spec.rate_per_minute, spec.batch_size) = (setting.rate_per_minute, Some(BURST));
+    spec.jitter_seconds = setting.jitter_seconds;
     spec.gate_min_settled = 3;
     spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
     spec.wave_wait_minutes = 10;
-    if has_windows {
+    if setting.stages {
+        spec.strategy = crate::campaign::Strategy::BlueGreen;
+    }
+    if setting.has_windows {
         spec.maintenance_window = windows();
     }
     spec
@@ -122,13 +137,8 @@ pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u
 }
 
 impl World {
-    pub(super) fn new(
-        rate_per_minute: Option<u32>,
-        jitter_seconds: Option<u32>,
-        reads_before_granting: bool,
-        has_windows: bool,
-    ) -> Self {
-        let spec = simulated_spec(rate_per_minute, jitter_seconds, has_windows);
+    pub(super) fn new(setting: Setting) -> Self {
+        let spec = simulated_spec(setting);
         let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
         let view = View::new(campaign_id(), spec.clone(), &waves);
         let mut world = Self {
@@ -140,11 +150,11 @@ impl World {
             log: vec![],
             since: BTreeMap::new(),
             reached: BTreeMap::new(),
+            staged: BTreeMap::new(),
             managers: vec![view.clone(), view.clone()],
             truth: view,
             gate_is_closed: false,
-            reads_before_granting,
-            rate_per_minute,
+            setting,
             granted: vec![],
         };
         for place in 0..FLEET {
@@ -152,6 +162,7 @@ impl World {
             let versions = BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]);
             world.tell_device(place, &D::Register { profile, versions });
             world.boot(place, "1.0.0");
+            world.tell_device(place, &Info { slots: Some(2), ..Info::default() }.into());
         }
         let plan = summary(&[FIRST_WAVE as u32, (FLEET - FIRST_WAVE) as u32]);
         world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(spec) });
@@ -183,16 +194,29 @@ impl World {
                 assert!(!self.gate_is_closed, "slots were granted past a failed gate");
                 assert!(self.truth.is_open(self.now), "slots were granted past a closed window");
                 let max = self.truth.rollout(self.now).spec.max_concurrent_updates as usize;
-                let too_many = self.reads_before_granting && in_use + grants.len() > max;
+                let too_many = self.setting.reads_before_granting && in_use + grants.len() > max;
                 assert!(!too_many, "{} slots granted with {in_use} of {max} in use", grants.len());
                 self.granted.push((self.now, grants.len()));
-                if let Some(rate) = self.rate_per_minute {
+                if let Some(rate) = self.setting.rate_per_minute {
                     check_rate(&self.granted, rate, BURST);
                 }
             }
             Logged::Device(place, event) => {
+                if matches!(event, DeviceEvent::UpdateActivating { .. }) {
+                    let wave = self.truth.members[*place].wave;
+                    assert!(wave <= self.truth.wave, "a device of wave {wave} switches in wave {}", self.truth.wave);
+                }
                 if let Some(update) = event.update() {
-                    self.since.insert((*place, update.ordinal), self.now);
+                    let key = (*place, update.ordinal);
+                    self.since.insert(key, self.now);
+                    match event {
+                        DeviceEvent::UpdateStaged { .. } => drop(self.staged.entry(key).or_insert(self.now)),
+                        DeviceEvent::UpdateActivating { .. } => {}
+                        _ => {
+                            let stood = self.staged.remove(&key).map_or(TimeDelta::zero(), |since| self.now - since);
+                            self.reached.entry(key).and_modify(|reached| *reached += stood);
+                        }
+                    }
                     if matches!(event, DeviceEvent::UpdateAccepted { .. }) {
                         self.reached.entry((*place, update.ordinal)).or_insert(self.now);
                     }
@@ -230,7 +254,8 @@ impl World {
         let allowed = SLOTS as usize + self.truth.members.iter().filter(|member| member.is_late).count();
         let at_work = |device: &&Device| {
             device.live().is_some_and(|live| {
-                live.spec.campaign.is_some() && (live.phase.is_working() || live.phase == Phase::Dispatched)
+                let is_told = matches!(live.phase, Phase::Dispatched | Phase::Activating);
+                live.spec.campaign.is_some() && (live.phase.is_working() || is_told)
             })
         };
         let by_devices = self.devices.iter().filter(at_work).count();
@@ -272,6 +297,9 @@ impl World {
                     (_, Phase::Dispatched) => report(ReportStatus::Received),
                     (_, Phase::Accepted) => report(ReportStatus::Downloading),
                     (_, Phase::Cancelling) => report(ReportStatus::Cancelled),
+                    (_, Phase::Staged) => return,
+                    (_, Phase::Installing) if !live.spec.activate => report(ReportStatus::Staged),
+                    (_, Phase::Activating) => report(ReportStatus::Rebooting),
                     (_, Phase::Installing | Phase::Rebooting) => {
                         return self.boot(place, &live.spec.firmware.version.clone());
                     }
@@ -310,15 +338,16 @@ impl World {
             let over = |since: Option<&DateTime<Utc>>, seconds: u32| {
                 since.is_some_and(|since| self.now >= *since + TimeDelta::seconds(seconds.into()))
             };
+            let rests = matches!(update.phase, Phase::Deferred | Phase::Staged | Phase::Activating);
             let silence_s = match update.phase {
-                Phase::Dispatched => limits.dispatch_s,
+                Phase::Dispatched | Phase::Activating => limits.dispatch_s,
                 Phase::Downloading => limits.downloading_s,
                 Phase::Cancelling => limits.cancel_s,
                 _ => limits.phase_s,
             };
             let clock = if !update.reached && self.now >= update.wait_until {
                 Clock::Wait
-            } else if update.phase != Phase::Deferred && over(self.reached.get(&key), limits.total_s) {
+            } else if !rests && over(self.reached.get(&key), limits.total_s) {
                 Clock::Total
             } else if over(self.since.get(&key), silence_s) {
                 Clock::Phase

@@ -1,7 +1,7 @@
 //! What a campaign's own events change.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, RollbackCause, Sample};
+use domain::campaign::{Adjustments, CampaignStatus, ENDS_AFTER_DAYS, PlanSummary, RollbackCause, Sample, WAVES_MAX};
 use domain::device::Outcome;
 use domain::events::CampaignEvent as E;
 
@@ -46,7 +46,12 @@ impl Fold<'_> {
                 row.planning_position = record.raw.position;
                 row.ends_at = ends_at.or(row.spec.ends_at).or(Some(at + TimeDelta::days(ENDS_AFTER_DAYS)));
             }
-            E::Started {} => set_status(row, CampaignStatus::Running),
+            E::Started {} => {
+                set_status(row, CampaignStatus::Running);
+                if row.spec.stages() {
+                    self.begin_clocks(&key, at, WAVES_MAX as u16);
+                }
+            }
             E::Cancelling {} => {
                 set_status(row, CampaignStatus::Cancelling);
                 (row.before_pause, row.paused_at) = (None, None);
@@ -88,7 +93,17 @@ impl Fold<'_> {
             }
             E::Adjusted { changes, sample } => self.adjust(&key, at, changes, sample.as_ref()),
             E::Retried { round, ends_at } => self.retry(&key, at, *round, *ends_at),
-            E::WaveOpened { wave, .. } => self.open_wave(&key, at, *wave),
+            E::Staged { .. } => {
+                row.wave_completed = true;
+                self.accept_failures(&key);
+            }
+            E::WaveOpened { wave, forced, .. } => {
+                // An operator has ended the staging.
+                if *wave == 1 && *forced {
+                    self.accept_failures(&key);
+                }
+                self.open_wave(&key, at, *wave);
+            }
             E::WaveCompleted { wave, .. } => {
                 row.wave_completed = true;
                 if let Some(progress) = self.progress.get_mut(&wave_key(&key, *wave)) {
@@ -159,10 +174,26 @@ impl Fold<'_> {
         let Some(row) = self.campaigns.get_mut(key) else { return };
         // The waiting clocks of retried members start here. In a pause they start with it: its end moves them forward.
         let from = row.paused_at.unwrap_or(at);
-        for wave in 1..=row.wave {
-            if let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) {
-                progress.waits_from = Some(from);
-            }
+        let last_wave = if row.is_staging() { WAVES_MAX as u16 } else { row.wave };
+        self.begin_clocks(key, from, last_wave);
+    }
+
+    /// The waiting clocks of all waves up to this one start.
+    fn begin_clocks(&mut self, key: &[String; 2], at: DateTime<Utc>, last_wave: u16) {
+        for wave in 1..=last_wave {
+            let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { return };
+            progress.waits_from = Some(at);
+        }
+    }
+
+    /// The failures so far don't count again.
+    fn accept_failures(&mut self, key: &[String; 2]) {
+        for wave in 1..=WAVES_MAX as u16 {
+            let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { return };
+            let counts = &mut progress.counts;
+            counts.accepted_failed = counts.gate_failed;
+            counts.accepted_settled = counts.gate_settled;
+            counts.accepted_ended = counts.failed;
         }
     }
 
@@ -189,12 +220,9 @@ impl Fold<'_> {
         for wave in 1..=row.spec.waves.len() as u16 {
             let Some(progress) = self.progress.get_mut(&wave_key(key, wave)) else { continue };
             progress.waits_from = progress.waits_from.map(|since| since + paused);
-            if accept_failures {
-                let counts = &mut progress.counts;
-                counts.accepted_failed = counts.gate_failed;
-                counts.accepted_settled = counts.gate_settled;
-                counts.accepted_ended = counts.failed;
-            }
+        }
+        if accept_failures {
+            self.accept_failures(key);
         }
     }
 }

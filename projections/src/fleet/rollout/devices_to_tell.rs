@@ -97,7 +97,7 @@ pub async fn withdrawable(
         db,
         tenant,
         campaign,
-        "(u.phase = 'dispatched' OR (u.phase = 'waiting' AND u.wait_reason = 'backoff'))",
+        "(u.phase IN ('dispatched', 'activating') OR (u.phase = 'waiting' AND u.wait_reason = 'backoff'))",
         limit,
     )
     .await
@@ -110,6 +110,8 @@ pub enum TakenBack {
     Everything,
     /// It is rolled back: rollbacks go on.
     AllButRollbacks,
+    /// It is over: what works goes on, what is staged is dropped.
+    Staged,
 }
 
 impl TakenBack {
@@ -117,13 +119,13 @@ impl TakenBack {
         match self {
             Self::Everything => "true",
             Self::AllButRollbacks => "u.kind <> 'rollback'",
+            Self::Staged => "u.phase = 'staged'",
         }
     }
 }
 
 /// Has begun, and is before the point of no return.
-const CANCELLABLE: &str =
-    "u.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged')";
+const CANCELLABLE: &str = "u.phase IN ('queued', 'waiting', 'dispatched', 'accepted', 'deferred', 'downloading', 'verifying', 'staged', 'activating')";
 
 /// Devices whose update, or rollback, can still be taken back or cancelled and that haven't refused it.
 pub async fn cancellable(

@@ -34,7 +34,7 @@ impl MemberRow {
         let keeps =
             matches!(event, E::UpdateQueued { .. } | E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. });
         if let Some(phase) = event.phase().filter(|_| !keeps) {
-            self.holds_slot = phase == Phase::Dispatched || phase.is_working();
+            self.holds_slot = matches!(phase, Phase::Dispatched | Phase::Activating) || phase.is_working();
         }
         if has_ended {
             self.grant_seen = true;
@@ -53,6 +53,7 @@ impl MemberRow {
             E::UpdateAccepted { .. } => self.reached = true,
             _ => {}
         }
+        self.staged = phase == Phase::Staged;
         if let Phase::Ended(outcome) = phase {
             (self.outcome, self.ended_at) = (Some(outcome), Some(at));
             if outcome == Outcome::Confirmed {

@@ -127,6 +127,7 @@ impl<'a> MemberState<'a> {
             gate_failed: member.gate_failed.into(),
             gate_settled: (member.gate_failed || member.confirmed_ever).into(),
             in_use: member.holds_slot.into(),
+            staged: member.staged.into(),
             working: self.is_working().into(),
             expired: ended(Outcome::Expired),
             cancelled: ended(Outcome::Cancelled),

@@ -280,8 +280,9 @@ pub async fn wait_reasons(
     select.equals("m.plan", campaign.plan.as_ref());
     select.require("m.outcome IS NULL AND m.excluded IS NULL AND NOT m.holds_slot".to_owned());
     let first_wave = if campaign.wave_completed { 1 } else { campaign.wave.max(1) };
+    let last_wave = if campaign.is_staging() { campaign.spec.waves.len() as u16 } else { campaign.wave };
     select.filter("m.wave >= ($)::bigint", first_wave);
-    select.filter("m.wave <= ($)::bigint", campaign.wave);
+    select.filter("m.wave <= ($)::bigint", last_wave);
     let (joined, _, _) = select.page(tx, None, REASONS_COUNTED_MAX, false, Joined::read).await?;
     for member in joined {
         let reason = match member.phase() {

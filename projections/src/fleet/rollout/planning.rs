@@ -14,11 +14,11 @@ use sqlx::Row as _;
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::groups::targets::{self, NAMED_DEVICES};
 use crate::fleet::versions;
-use crate::row::parse;
+use crate::row::{ColumnValue as _, parse};
 
 const SQL: &str = "
 SELECT t.device_id, t.device_model, t.hardware_version, t.versions, t.lifecycle, t.held, t.hold_until,
-       jsonb_array_length(t.waiting) AS waiting,
+       t.boot_slots, jsonb_array_length(t.waiting) AS waiting,
        EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.live_ordinal
                AND u.component = $6) AS moving
 FROM devices t
@@ -121,12 +121,11 @@ async fn candidates(
         query = query.bind(&groups.static_groups).bind(serde_json::to_value(&groups.filters)?);
     }
     let mut rows = query.fetch(&mut *tx.0);
-    let leave = Overrides { force_update: spec.force_update, allow_downgrade: spec.allow_downgrade };
     let mut candidates = Vec::new();
     while candidates.len() < limit
         && let Some(row) = rows.try_next().await?
     {
-        candidates.push(candidate(&row, firmware, leave, now)?);
+        candidates.push(candidate(&row, firmware, spec.overrides(), now)?);
     }
     Ok(candidates)
 }
@@ -134,7 +133,7 @@ async fn candidates(
 fn candidate(
     row: &sqlx::postgres::PgRow,
     firmware: &FirmwareSnapshot,
-    leave: Overrides,
+    overrides: Overrides,
     now: DateTime<Utc>,
 ) -> Result<PlanCandidate, DbError> {
     let versions: BTreeMap<String, String> = serde_json::from_value(row.try_get::<Value, _>("versions")?)?;
@@ -148,11 +147,12 @@ fn candidate(
         device_model: model.as_deref(),
         hardware_version: hardware.as_deref(),
         versions: &versions,
+        boot_slots: row.try_get::<Option<i64>, _>("boot_slots")?.map(u8::from_wire).transpose()?,
         waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
     };
     // While an update is under way, the version may still change. So the device is enrolled, waits, and decides when the update has ended.
     let moving: bool = row.try_get("moving")?;
-    let excluded = exclusion(facts, firmware, leave).filter(|reason| !(moving && reason.is_of_version()));
+    let excluded = exclusion(facts, firmware, overrides).filter(|reason| !(moving && reason.is_of_version()));
     Ok(PlanCandidate {
         device: parse(row.try_get("device_id")?)?,
         excluded,

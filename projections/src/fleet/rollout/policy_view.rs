@@ -153,7 +153,8 @@ pub async fn view_in(
     let looked_up = |wave: u16| (of_wave(&ready, wave), of_wave(&all, wave).saturating_sub(of_wave(&ready, wave)));
     let failed_devices = evidence::failed_devices(tx, &row).await?;
     let rollback = rollback_view::view(tx, &row, now).await?;
-    let opened = waves.get(usize::from(row.wave).wrapping_sub(1)).and_then(|wave| wave.waits_from);
+    // Staging counts from the start of the first wave's clocks.
+    let opened = waves.get(usize::from(row.wave.max(1)) - 1).and_then(|wave| wave.waits_from);
     let update_round = row.update_round();
     let rollout = RolloutView {
         status: row.status,
@@ -209,13 +210,23 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(ProgressRow::read).collect()
 }
 
-/// Members in open waves of the committed plan; after the campaign's end only those that have begun. The campaign's values come from
-/// subqueries, so that an index gives the members in their order.
-const OF_OPEN_WAVES: &str = "
-WHERE m.tenant = $1 AND m.campaign_id = $2
-  AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
-  AND m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
-  AND (m.reached OR (SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2))";
+/// Members of the committed plan whose turn it is: those of open waves, and with blue/green those that have yet to stage, too. After the
+/// campaign's end only those that have begun; nobody switches any more. The campaign's values come from subqueries, so that an index gives the
+/// members in their order.
+fn of_open_waves(spec: &CampaignSpec) -> String {
+    const NOT_OVER: &str =
+        "(SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    const OPEN: &str = "(SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    let of_wave = match spec.stages() {
+        true => format!("m.wave >= 1 AND (NOT m.staged OR (m.wave <= {OPEN} AND {NOT_OVER}))"),
+        false => format!("m.wave BETWEEN 1 AND {OPEN}"),
+    };
+    format!(
+        "WHERE m.tenant = $1 AND m.campaign_id = $2
+           AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
+           AND {of_wave} AND (m.reached OR {NOT_OVER})"
+    )
+}
 /// Members that wait for nothing, and members whose pause or hold is over ([`super::readiness`]).
 const READY: &str = "AND m.ready";
 const READY_BY_NOW: &str = "AND m.ready_at <= $3";
@@ -254,7 +265,8 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
         let devices = wave.counts.enrolled;
         if let Some(begun) = wave.waits_from.and_then(|opened_at| spec.begun_by_jitter(devices, opened_at, now)) {
             let from = first_rank + u64::from(begun);
-            conditions += &format!(" AND NOT (m.wave = {} AND m.rank >= {from} AND NOT m.reached)", wave.wave);
+            conditions +=
+                &format!(" AND NOT (m.wave = {} AND m.rank >= {from} AND (NOT m.reached OR m.staged))", wave.wave);
         }
         first_rank += u64::from(devices);
     }
@@ -265,11 +277,12 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
 /// the few rows that it concerns.
 ///
 /// Windows say which of them are released; members whose waiting time is over end, and don't begin.
-fn ready_sql(limit: i64, spread: &str, release: &Release) -> String {
+fn ready_sql(spec: &CampaignSpec, limit: i64, spread: &str, release: &Release) -> String {
+    let of_open_waves = of_open_waves(spec);
     let (met, overdue) = (format!("{} {spread}", preconditions_met()), overdue());
     let part = |conditions: &str| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {OF_OPEN_WAVES} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {of_open_waves} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
     let mut parts = vec![part(&overdue)];
@@ -314,7 +327,7 @@ async fn count_ready(
     release: &Release,
     conditions: &str,
 ) -> Result<HashMap<u16, u32>, DbError> {
-    let ready = ready_sql(READY_COUNTED_MAX, conditions, release);
+    let ready = ready_sql(&row.spec, READY_COUNTED_MAX, conditions, release);
     let sql = format!("SELECT wave, count(*) FROM ({ready}) r GROUP BY wave");
     let query = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now);
     let rows = release.bind(query).fetch_all(&mut *tx.0).await?;
@@ -334,7 +347,7 @@ pub async fn ready(
     let waves = progress(&mut tx, tenant, campaign).await?;
     let zones = release::zones(&mut tx, &row).await?;
     let release = Release::of(&row.spec.maintenance_window, &zones, now);
-    let sql = ready_sql(limit as i64, &spread(&row.spec, &waves, now), &release);
+    let sql = ready_sql(&row.spec, limit as i64, &spread(&row.spec, &waves, now), &release);
     let query = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now);
     release.bind(query).fetch_all(&mut *tx.0).await?.iter().map(slot_of).collect()
 }

@@ -31,7 +31,9 @@ impl MemberRow {
 
     /// None for a member that doesn't wait to begin.
     fn readiness(&self, device: &DeviceRow, update: Option<&UpdateRow>, urgent: bool) -> Option<Readiness> {
-        let waits = update.is_none_or(|update| update.timed.phase().is_waiting() || update.waits_for_window());
+        let may_begin =
+            |update: &UpdateRow| update.timed.phase().is_waiting() || update.waits_for_window() || self.staged;
+        let waits = update.is_none_or(may_begin);
         if self.excluded.is_some() || self.holds_slot || self.is_ended() || !waits {
             return None;
         }

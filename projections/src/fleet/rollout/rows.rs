@@ -109,6 +109,11 @@ impl CampaignRow {
 }
 
 impl CampaignRow {
+    /// Whether devices stage, and none may switch yet.
+    pub(super) fn is_staging(&self) -> bool {
+        self.spec.stages() && self.wave == 0
+    }
+
     /// Whether its devices go back, also while that is paused.
     pub(super) fn is_rolling_back(&self) -> bool {
         let paused_in = self.before_pause.filter(|_| self.status == CampaignStatus::Paused);
@@ -262,7 +267,9 @@ pub(super) struct MemberRow {
     pub rollback_round: Option<u16>,
     /// An operator has accepted how it ended: the gate of rollbacks doesn't count it again.
     pub rollback_accepted: bool,
-    /// The member and its device allow it to begin now.
+    /// It has staged the version and does not run it yet.
+    pub staged: bool,
+    /// The member and its device allow it to begin now, or to switch.
     pub ready: bool,
     /// When they will allow it; none if it is ready, or if something else must happen first.
     pub ready_at: Option<DateTime<Utc>>,
@@ -275,7 +282,7 @@ row! {
     columns {
         rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
-        ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
+        staged, ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
         rollback_accepted
     }
     json { before_retry }
@@ -313,6 +320,7 @@ impl MemberRow {
             rollback_outcome: None,
             rollback_round: None,
             rollback_accepted: false,
+            staged: false,
             ready: false,
             ready_at: None,
             zone: None,

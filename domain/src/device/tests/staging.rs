@@ -1,0 +1,129 @@
+//! Blue/green on one device: it installs into its standby slot, keeps that, and switches when it is told to.
+
+use ReportStatus as S;
+
+use super::*;
+
+/// A slot of a campaign that stages; `activate`: the wave of the device has opened.
+fn slot(number: u64, activate: bool) -> DeviceCommand {
+    let DeviceCommand::GrantSlot { mut request, grant } = grant(number) else { unreachable!("a grant") };
+    request.activate = activate;
+    DeviceCommand::GrantSlot { request, grant }
+}
+
+fn staged() -> Vec<DeviceCommand> {
+    [online(), vec![has_slots(2), slot(1, false), says(S::Installing), says(S::Staged)]].concat()
+}
+
+fn activating() -> Vec<DeviceCommand> {
+    [staged(), vec![slot(2, true)]].concat()
+}
+
+fn withdraw() -> DeviceCommand {
+    DeviceCommand::Withdraw { campaign: CAMPAIGN }
+}
+
+fn phase(past: &[DeviceCommand]) -> Phase {
+    state_of(past).update(1).unwrap().phase
+}
+
+#[test]
+fn a_device_that_may_have_one_slot_does_not_stage() {
+    let excluded = ["update.queued 1/0 2.0.0", "update.superseded 1/0 no_standby_slot"];
+    given(online()).when(slot(1, false)).then(&excluded);
+    given([online(), vec![has_slots(1)]].concat()).when(slot(1, false)).then(&excluded);
+    given([online(), vec![has_slots(1)]].concat())
+        .when(slot(1, true))
+        .then(&["update.queued 1/0 2.0.0", "update.dispatched 1/1"]);
+}
+
+#[test]
+fn a_staged_device_is_told_to_activate_and_then_proves_what_it_runs() {
+    given(staged()).when(slot(2, true)).then(&["update.activating 1/1"]);
+    assert!(matches!(state_of(&activating()).desired(), Desired::Activate(update) if update.ordinal == 1));
+    given(activating()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
+    given([activating(), vec![says(S::Rebooting)]].concat())
+        .when(status("b2", "2.0.0"))
+        .then(&["update.confirmed 1/1 2.0.0"]);
+    // Nobody heard of its restart.
+    given(activating()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+}
+
+#[test]
+fn a_command_changes_with_each_step_of_the_activation() {
+    let seq = |past: &[DeviceCommand]| state_of(past).update(1).unwrap().command_seq;
+    let installing = [online(), vec![has_slots(2), slot(1, false), says(S::Installing)]].concat();
+    assert_eq!(seq(&installing), seq(&staged()), "a staged device has the command that it has obeyed");
+    assert!(seq(&activating()) > seq(&staged()));
+    assert!(seq(&[activating(), vec![withdraw()]].concat()) > seq(&activating()));
+}
+
+#[test]
+fn a_repeated_or_misplaced_grant_activates_nothing() {
+    given(staged()).when(slot(1, true)).then(&[]);
+    given(activating()).when(slot(2, true)).then(&[]);
+    // It was granted for the staging, which is done already.
+    given(staged()).when(slot(2, false)).then(&["update.staged 1/1 slot"]);
+    assert_eq!(phase(&[staged(), vec![slot(2, false)]].concat()), Phase::Staged);
+}
+
+#[test]
+fn a_device_that_is_away_or_held_gives_the_slot_back() {
+    given([staged(), vec![lost()]].concat()).when(slot(2, true)).then(&["update.staged 1/1 offline"]);
+    let hold = DeviceCommand::Hold { until: None };
+    given([staged(), vec![hold]].concat()).when(slot(2, true)).then(&["update.staged 1/1 held"]);
+}
+
+#[test]
+fn silence_after_the_command_to_activate_keeps_what_is_staged() {
+    let silent = || expire(1, 1, Phase::Activating, Clock::Phase);
+    given(activating()).when_at(300, silent()).then(&["update.staged 1/1 unresponsive", "device.went_offline silence"]);
+    given(activating()).when_at(300, expire(1, 1, Phase::Activating, Clock::Total)).then(&[]);
+    let kept = given(activating()).and(300, silent());
+    assert_eq!(kept.last(), "device.went_offline silence");
+}
+
+#[test]
+fn a_pause_takes_an_unanswered_activation_back() {
+    given(activating()).when(withdraw()).then(&["update.staged 1/1 withdrawn"]);
+    given([activating(), vec![says(S::Rebooting)]].concat()).when(withdraw()).then(&[]);
+    given(staged()).when(withdraw()).then(&[]);
+}
+
+#[test]
+fn a_device_may_put_the_activation_off() {
+    given(activating()).when(defers(1, 600)).then(&["update.staged 1/1"]);
+    let put_off = state_of(&[activating(), vec![defers(1, 600)]].concat());
+    assert_eq!(put_off.update(1).unwrap().not_before, Some(at(600)));
+}
+
+#[test]
+fn a_restart_into_the_old_version_loses_nothing_while_staged() {
+    given(staged()).when(status("b2", "1.0.0")).then(&["device.versions_reported"]);
+    assert_eq!(phase(&[staged(), vec![status("b2", "1.0.0")]].concat()), Phase::Staged);
+    given([activating(), vec![says(S::Rebooting)]].concat())
+        .when(status("b2", "1.0.0"))
+        .then(&["device.versions_reported", "update.attempt_failed 1/1 version_regressed"]);
+}
+
+#[test]
+fn a_device_that_switches_on_its_own_counts_by_what_it_runs() {
+    given(staged()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
+    given(staged()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
+}
+
+#[test]
+fn a_device_that_has_lost_what_it_staged_fails_and_stages_again() {
+    given(activating()).when(fails(1, "boot_failed")).then(&["update.attempt_failed 1/1 boot_failed"]);
+    given(activating()).when(fails(1, "standby_mismatch")).then(&["update.failed 1/1 standby_mismatch"]);
+}
+
+#[test]
+fn what_is_staged_can_be_cancelled_also_after_the_command_to_activate() {
+    for past in [staged(), activating()] {
+        given(past).when(cancel(1)).then(&["update.cancelling 1/1"]);
+    }
+    given([activating(), vec![cancel(1)]].concat())
+        .when(says(S::Rebooting))
+        .then(&["update.cancel_refused 1/1", "update.rebooting 1/1"]);
+}

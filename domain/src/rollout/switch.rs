@@ -1,0 +1,48 @@
+//! Blue/green: all devices stage the version, under the campaign's slots and rate. When enough have, they switch to it in waves (ADR 34).
+//!
+//! Staging is judged like a wave before the first one, by the same success gate: a staged device counts as one that has succeeded.
+
+use chrono::{DateTime, Utc};
+
+use super::gate::SuccessGate;
+use super::{Counts, RolloutStep, RolloutView};
+use crate::campaign::GateKind;
+
+impl RolloutView {
+    /// Whether devices of a wave run the version once it is installed. Before its wave opens a device stops at *staged*.
+    pub fn activates(&self, wave: u16) -> bool {
+        !self.spec.stages() || wave <= self.wave
+    }
+
+    /// Whether devices stage, and none may switch yet.
+    pub(super) fn is_staging(&self) -> bool {
+        self.spec.stages() && self.wave == 0 && !self.wave_completed
+    }
+
+    /// Devices that the failure gate judges. Before the switch a staged device is one that hasn't failed; from then on only what runs counts.
+    pub(super) fn settled_for_failure_gate(&self, counts: Counts) -> u32 {
+        let staged = if self.spec.stages() && self.wave == 0 { counts.staged } else { 0 };
+        counts.gate_settled.saturating_sub(counts.accepted_settled) + staged
+    }
+
+    /// What the success gate of the staging counts.
+    pub(super) fn staging_counts(&self) -> Counts {
+        let total = self.total();
+        Counts { confirmed: total.confirmed + total.staged, ..total }
+    }
+
+    pub(super) fn staging_decision(&self, now: DateTime<Utc>) -> Option<RolloutStep> {
+        let gate = self.success_gate(self.staging_counts(), now);
+        let total = self.total();
+        let failed = total.failed.saturating_sub(total.accepted_ended);
+        let settled = total.confirmed + total.staged + failed;
+        let evidence = self.evidence(total, settled, failed, |device| device.ended);
+        match gate {
+            SuccessGate::Open if self.next_wave_waits_for_window(now) => None,
+            SuccessGate::Open => Some(RolloutStep::CompleteStaging { evidence }),
+            SuccessGate::Undecided => None,
+            SuccessGate::TooFewReached => Some(self.close(GateKind::TooFewReached, evidence)),
+            SuccessGate::TooFewConfirmed => Some(self.close(GateKind::Success, evidence)),
+        }
+    }
+}

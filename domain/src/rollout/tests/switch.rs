@@ -1,0 +1,71 @@
+//! Blue/green: the gate of the staging, the switch in waves, and what becomes of staged devices at the end.
+
+use super::*;
+use crate::campaign::{Advance, Strategy};
+
+/// Devices stage since minute 0.
+fn staging(first: Counts, second: Counts) -> RolloutView {
+    let mut view = RolloutView { wave: 0, ..running(first, second) };
+    view.spec.strategy = Strategy::BlueGreen;
+    view
+}
+
+fn staged(enrolled: u32, staged: u32) -> Counts {
+    Counts { enrolled, reached: staged, staged, ..Counts::default() }
+}
+
+#[test]
+fn all_devices_may_stage_at_once_and_none_of_them_opens_a_wave() {
+    let ready = |ready| Counts { enrolled: 10, ready, ..Counts::default() };
+    decides(&staging(ready(4), ready(3)), 1, &["grant 7"]);
+}
+
+#[test]
+fn the_switch_begins_when_enough_devices_have_staged_the_version() {
+    decides(&staging(staged(10, 10), staged(10, 10)), 1, &["switch after 20 staged"]);
+    decides(&staging(staged(10, 10), staged(10, 5)), 1, &[]);
+    let late = staging(staged(10, 10), staged(10, 5));
+    let waited = i64::from(late.spec.wave_wait_minutes) + 1;
+    decides(&late, waited, &["switch after 15 staged"]);
+}
+
+#[test]
+fn too_many_failures_while_staging_close_a_gate_before_any_device_has_switched() {
+    let failed = |failed, staged_too| Counts {
+        failed,
+        gate_failed: failed,
+        gate_settled: failed,
+        reached: failed + staged_too,
+        ..staged(100, staged_too)
+    };
+    decides(&staging(failed(15, 70), Counts::default()), 1, &["switch after 70 staged"]);
+    let view = staging(failed(20, 70), Counts::default());
+    let threshold = view.spec.failure_threshold_percent.get();
+    decides(&view, 1, &[&format!("close Failure all at {threshold}")]);
+}
+
+#[test]
+fn devices_at_work_are_waited_for() {
+    let working = Counts { working: 1, in_use: 1, reached: 10, ..staged(10, 9) };
+    decides(&staging(working, Counts::default()), 1, &[]);
+}
+
+#[test]
+fn a_manual_first_wave_waits_for_an_operator_after_the_staging() {
+    let mut view = staging(staged(10, 10), Counts::default());
+    view.wave_completed = true;
+    view.spec.waves[0].advance = Advance::Manual;
+    decides(&view, 1, &[]);
+    assert_eq!(waits(&view, None, at(1)), [Wait::Operator { wave: 1 }]);
+}
+
+#[test]
+fn staged_devices_drop_what_they_have_staged_before_the_campaign_ends() {
+    let mut view = staging(staged(10, 10), Counts::default());
+    view.ends_at = Some(at(5));
+    decides(&view, 6, &["cancel staged"]);
+    view.status = CampaignStatus::Paused;
+    decides(&view, 6, &["cancel staged"]);
+    view.waves[0] = Counts { enrolled: 10, cancelled: 10, ..Counts::default() };
+    decides(&view, 6, &["finish Failed"]);
+}
