@@ -69,6 +69,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("settled", "Devices with an outcome that counts: confirmed and failed."),
     ("sha256", "Digest of the bytes, 64 hexadecimal digits."),
     ("size", "Bytes."),
+    ("staged", "Devices that have staged the version and do not run it yet."),
     ("slots", "Boot slots."),
     ("soak_minutes", "How long the gate must stay passed before the wave is completed."),
     ("status", "What the device reported."),
