@@ -7,6 +7,7 @@ mod control;
 mod create;
 mod delete;
 mod expected;
+mod gates;
 mod get;
 mod history;
 mod launch;
@@ -25,6 +26,7 @@ mod status;
 mod targets;
 mod waits;
 mod warnings;
+mod what_if;
 
 pub(crate) use adjust::{__path_adjust_campaign, adjust_campaign};
 pub(crate) use amend::{__path_replace_campaign, replace_campaign};
@@ -35,11 +37,12 @@ pub(crate) use control::{
 };
 pub(crate) use create::{__path_clone_campaign, __path_create_campaign, clone_campaign, create_campaign};
 pub(crate) use delete::{__path_delete_campaign, delete_campaign};
+pub(crate) use gates::{__path_campaign_gates, campaign_gates};
 pub(crate) use get::{__path_get_campaign, get_campaign};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use launch::launch;
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
-pub(crate) use members::{__path_campaign_devices, campaign_devices};
+pub(crate) use members::{__path_campaign_device, __path_campaign_devices, campaign_device, campaign_devices};
 pub(crate) use parts::{Preconditions as PreconditionsSchema, TargetFilters as TargetFiltersSchema};
 pub(crate) use preview::{
     __path_preview_campaign, __path_preview_new_campaign, preview_campaign, preview_new_campaign,
@@ -51,3 +54,4 @@ pub(crate) use status::{
     __path_campaign_stats, __path_campaign_status, __path_ota_campaign_status, campaign_stats, campaign_status,
     ota_campaign_status,
 };
+pub(crate) use what_if::{__path_what_if, what_if};

@@ -10,10 +10,12 @@ mod gate;
 mod jitter;
 mod pace;
 mod rollback;
+mod standing;
 mod switch;
 #[cfg(test)]
 mod tests;
 mod waits;
+mod what_if;
 mod windows;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use estimate::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate, assumed_update_seconds};
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits, waits_before_start};
+pub use what_if::{OtherLimits, Stop, WhatIf};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;

@@ -21,8 +21,11 @@ macro_rules! words {
     )+};
 }
 
-use crate::campaign::{CampaignStatus, OperatorCommand, Strategy};
-use crate::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, WaitReason};
+use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
+use crate::device::{
+    CodeClass, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, UpdateOperation,
+    WaitReason,
+};
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
 use crate::rollback::Obstacle;
@@ -30,11 +33,14 @@ use crate::values::{Priority, Transport};
 use crate::window::Day;
 
 words!(
+    Bound,
     CampaignStatus,
     CodeClass,
     Day,
+    DeviceOperation,
     Exclusion,
     FirmwareStatus,
+    GateKind,
     GroupKind,
     Lifecycle,
     Obstacle,
@@ -46,7 +52,9 @@ words!(
     Strategy,
     Transport,
     UpdateKind,
+    UpdateOperation,
     UpdateType,
+    Verdict,
     WaitReason,
 );
 

@@ -3,7 +3,7 @@
 //! The decisions are in [`domain::rollout::decide`]; this file only reads the view and sends the decisions as commands.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, PauseCause};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, Judgement, PauseCause, Verdict};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{RolloutStep, RolloutView, decide};
@@ -178,9 +178,16 @@ async fn carry_out(
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
                 GateKind::TooFewReached => Cause::Thread,
             };
-            let command = C::CloseGate { gate, wave, threshold_percent, evidence: evidence.clone() };
+            let judgement = Judgement {
+                gate,
+                wave,
+                verdict: Verdict::Closed,
+                limit_percent: threshold_percent,
+                evidence: evidence.clone(),
+            };
+            let command = C::CloseGate { gate, wave, threshold_percent, evidence };
             if send(context, row, view, "close_gate", command, cause).await? {
-                gates::tell(row, gate, wave, threshold_percent, &evidence);
+                gates::tell(row, &judgement);
             }
         }
         RolloutStep::WithdrawUnanswered => {

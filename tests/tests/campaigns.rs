@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use waybill::api_client::ApiClient;
 use waybill::simulate::{Behaviour, DeviceSpec, Pace};
 
 use crate::world::{World, device, devices};
@@ -50,6 +51,9 @@ async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
     assert!(event["evidence"]["failed"].as_u64().unwrap() >= 1, "{event}");
     assert!(!event["evidence"]["devices"].as_array().unwrap().is_empty(), "{event}");
 
+    check_gates(&api, &id, event).await;
+    check_what_if(&api, &id).await;
+
     let refused = api.send(Method::POST, &format!("/campaigns/{id}/resume"), Some(&json!({}))).await.unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
     assert!(refused.body["type"].as_str().unwrap().contains("gate_still_closed"), "{}", refused.body);
@@ -62,6 +66,45 @@ async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
         assert_eq!(gates, (&Value::Null, &json!("failure"), &json!(false)), "{body}");
     }
     fleet.stop().await;
+}
+
+/// The judgement that closed a gate is listed with what it measured, and the devices that it names can be looked at.
+async fn check_gates(api: &ApiClient, id: &str, event: &Value) {
+    let gates = api.get(&format!("/campaigns/{id}/gates")).await.unwrap();
+    let judged = gates["items"].as_array().unwrap().last().unwrap();
+    let (failed, settled) = (&event["evidence"]["failed"], &event["evidence"]["settled"]);
+    let words = (&judged["gate"], &judged["verdict"], &judged["bound"], &judged["limit_percent"]);
+    assert_eq!(words, (&json!("failure"), &json!("closed"), &json!("at_most"), &json!(20)), "{gates}");
+    assert_eq!((&judged["failed"], &judged["settled"]), (failed, settled), "{gates}");
+    let share = failed.as_u64().unwrap() * 100 / settled.as_u64().unwrap();
+    assert_eq!(judged["measured_percent"], json!(share), "{gates}");
+    assert!(
+        gates["now"].as_array().unwrap().iter().any(|now| now["verdict"] == "closed"),
+        "it is still closed: {gates}"
+    );
+    let device = judged["devices"][0].as_str().unwrap();
+    let member = api.get(&format!("/campaigns/{id}/devices/{device}")).await.unwrap();
+    assert_eq!((&member["device_id"], &member["code"]), (&json!(device), &json!("install_failed")), "{member}");
+    let update = api.get(&format!("/updates/{}", member["update_id"].as_str().unwrap())).await.unwrap();
+    let allowed = if update["ended_at"].is_null() { json!(["cancel"]) } else { json!(["retry"]) };
+    assert_eq!(update["allowed_commands"], allowed, "{update}");
+    let unknown = api.send(Method::GET, &format!("/campaigns/{id}/devices/nobody"), None).await.unwrap();
+    assert_eq!(unknown.status, 404, "{}", unknown.body);
+}
+
+/// A count of one would have stopped it earlier, a limit of 100 % not at all.
+async fn check_what_if(api: &ApiClient, id: &str) {
+    let path = format!("/campaigns/{id}/what-if");
+    let ask = async |limits: Value| api.post(&path, &limits).await.unwrap();
+    let strict = ask(json!({"failure_count": 1})).await;
+    let (would, did) = (&strict["would_stop"], &strict["stopped"]);
+    assert_eq!((&would["gate"], &would["failed"]), (&json!("failure"), &json!(1)), "{strict}");
+    assert!(did["failed"].as_u64() >= Some(4), "{strict}");
+    assert!(would["devices_reached"].as_u64() <= did["devices_reached"].as_u64(), "{strict}");
+    let loose = ask(json!({"failure_threshold_percent": 100})).await;
+    assert_eq!(loose["would_stop"], Value::Null, "{loose}");
+    let refused = api.send(Method::POST, &path, Some(&json!({}))).await.unwrap();
+    assert_eq!(refused.status, 422, "{}", refused.body);
 }
 
 fn kinds(body: &Value) -> Vec<&str> {

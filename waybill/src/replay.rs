@@ -282,7 +282,7 @@ async fn archived_campaign(db: &Db, args: &Args, campaign: &str) -> Result<usize
     check_archive_position(db, args).await?;
     let (mut printed, mut after) = (0, 0);
     loop {
-        let page = archive::records_of_campaign(db, &tenant, campaign, after).await?;
+        let page = archive::records_of_campaign(db, &tenant, campaign, after, u64::MAX).await?;
         let Some(last) = page.last() else { return Ok(printed) };
         after = last.position;
         for entry in page.into_iter().map(Entry::from).filter(|entry| args.admits(entry)) {

@@ -15,8 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::get;
 use crate::auth::Viewer;
-use crate::http::path::CampaignPath;
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem};
+use crate::http::path::{CampaignDevicePath, CampaignPath};
+use crate::http::{
+    FilterSet, Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem,
+};
 use crate::legacy_status::{StatusNames, phases, phases_of, status_names};
 use crate::state::App;
 
@@ -50,7 +52,7 @@ impl MemberFilters {
     fn into_filter(self) -> Result<MemberFilter, Problem> {
         let phases = self.phase.as_deref().map(phases_said).transpose()?;
         let excluded = self.excluded.as_deref().map(left_out).transpose()?;
-        Ok(MemberFilter { phases: phases.unwrap_or_default(), wave: self.wave, excluded })
+        Ok(MemberFilter { device: None, phases: phases.unwrap_or_default(), wave: self.wave, excluded })
     }
 }
 
@@ -170,6 +172,30 @@ pub(crate) async fn campaign_devices(
     let page =
         projections::rollout::members(&mut tx, id, &filter, clock::now(), after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, Member::from)))
+}
+
+/// Get a device of a campaign
+///
+/// Its place in the plan, where it stands, and why it waits or is excluded. 404 if the campaign has no such device, or no plan yet. Needs role
+/// viewer.
+#[utoipa::path(
+    get, path = "/campaigns/{campaign_id}/devices/{device_id}", tag = "campaigns", params(CampaignDevicePath, PositionParams),
+    responses((status = 200, body = Member))
+)]
+pub(crate) async fn campaign_device(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignDevicePath>,
+    Filters(_): Filters<NoFilters>,
+    min_position: MinPosition,
+) -> Result<Json<Member>, Problem> {
+    min_position.wait(&app, &caller, &[FLEET]).await?;
+    let (mut tx, campaign) = get::row(&app, &caller, path.campaign_id, &[FLEET]).await?;
+    let filter = MemberFilter { device: Some(path.device_id.to_string()), ..MemberFilter::default() };
+    let id = campaign.campaign_id.as_str();
+    let page = projections::rollout::members(&mut tx, id, &filter, clock::now(), None, 1, false).await?;
+    let member = page.items.into_iter().next();
+    member.map(|member| Json(Member::from(member))).ok_or_else(|| Problem::not_found("the campaign has no such device"))
 }
 
 #[cfg(test)]

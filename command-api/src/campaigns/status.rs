@@ -51,6 +51,8 @@ pub(crate) struct WaveStatus {
     /// Slots in use.
     in_use: u64,
     working: u64,
+    /// Have staged the version (blue/green) and do not run it yet.
+    staged: u64,
     expired: u64,
     cancelled: u64,
     superseded: u64,
@@ -284,6 +286,7 @@ impl From<&ProgressRow> for WaveStatus {
             gate_settled: counts.gate_settled.into(),
             in_use: counts.in_use.into(),
             working: counts.working.into(),
+            staged: counts.staged.into(),
             expired: counts.expired.into(),
             cancelled: counts.cancelled.into(),
             superseded: counts.superseded.into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::DeviceId;
-use domain::device::Device;
+use domain::device::{Device, DeviceOperation, Lifecycle, allowed_commands};
 use domain::values::FIRMWARE_COMPONENT;
 use event_store::Origin;
 use projections::devices::DeviceView;
@@ -73,6 +73,8 @@ pub(crate) struct DeviceBody {
     current_update: Option<UpdateLink>,
     /// Waiting updates, by ordinal.
     waiting_updates: Vec<UpdateLink>,
+    /// Commands that would change it: `amend`, `decommission`, `hold`, `release`, `update`, `roll_back`. Other facts may still refuse one.
+    allowed_commands: Vec<&'static str>,
     /// Number of the device's events: its `ETag`.
     version: u64,
     registered_at: Option<DateTime<Utc>>,
@@ -118,6 +120,7 @@ impl DeviceBody {
             groups: None,
             current_update: device.live().map(|update| UpdateLink::new(id.as_str(), update.ordinal)),
             waiting_updates: waiting.map(|update| UpdateLink::new(id.as_str(), update.ordinal)).collect(),
+            allowed_commands: vec![],
             version: device.version,
             registered_at: origin.map(|origin| origin.at),
         }
@@ -127,9 +130,14 @@ impl DeviceBody {
     /// Shows a hold, unless it has ended by that time.
     pub(crate) fn held_at(mut self, device: &Device, now: DateTime<Utc>) -> Self {
         self.held = device.is_held(now);
+        self.allowed_commands = allowed(device.lifecycle, self.held);
         self.hold_until = device.hold.filter(|_| self.held).and_then(|hold| hold.until);
         self
     }
+}
+
+fn allowed(lifecycle: Lifecycle, held: bool) -> Vec<&'static str> {
+    allowed_commands(lifecycle, held).into_iter().map(DeviceOperation::word).collect()
 }
 
 impl From<DeviceView> for DeviceBody {
@@ -167,6 +175,7 @@ impl From<DeviceView> for DeviceBody {
             signal_strength: view.signal_strength,
             battery_level: view.battery_level,
             groups: Some(view.groups),
+            allowed_commands: allowed(row.lifecycle, held),
             version: row.version,
             registered_at: Some(row.registered_at),
         }

@@ -70,6 +70,15 @@ pub(crate) struct CampaignPath {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct CampaignDevicePath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) campaign_id: CampaignId,
+    #[param(value_type = String, example = "d-1")]
+    pub(crate) device_id: DeviceId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct WavePath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) campaign_id: CampaignId,

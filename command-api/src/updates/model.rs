@@ -1,7 +1,7 @@
 //! The update in replies, from its device's aggregate or from the read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::Update;
+use domain::device::{Update, UpdateOperation, UpdateState};
 use domain::{DeviceId, UpdateId};
 use projections::updates::UpdateView;
 use serde::Serialize;
@@ -33,6 +33,8 @@ pub(crate) struct UpdateBody {
     /// 0 before the first dispatch.
     attempt: u16,
     max_attempts: u16,
+    /// Commands that would change it: `cancel`, `retry`. Other facts may still refuse one.
+    allowed_commands: Vec<&'static str>,
     /// Why it waits now.
     wait_reason: Option<String>,
     /// The device's error text.
@@ -79,6 +81,7 @@ impl UpdateBody {
             wave: spec.campaign.map(|campaign| campaign.wave),
             attempt: update.attempt,
             max_attempts: spec.max_attempts,
+            allowed_commands: allowed(update),
             wait_reason: update.phase.wait_reason().map(|reason| reason.word().to_owned()),
             code: update.code.clone(),
             message: None,
@@ -117,6 +120,7 @@ impl From<UpdateView> for UpdateBody {
             wave: row.wave,
             attempt: state.attempt,
             max_attempts: row.max_attempts,
+            allowed_commands: allowed(&state),
             wait_reason: reason.map(|reason| reason.word().to_owned()),
             code: state.code,
             message: row.message,
@@ -134,6 +138,10 @@ impl From<UpdateView> for UpdateBody {
             device_id: row.device_id,
         }
     }
+}
+
+fn allowed(state: &UpdateState) -> Vec<&'static str> {
+    state.allowed_commands().into_iter().map(UpdateOperation::word).collect()
 }
 
 /// Path of an update.

@@ -32,10 +32,15 @@ impl RolloutView {
         })
     }
 
-    fn is_failing(&self, counts: Counts, wave: Option<u16>) -> bool {
+    /// Settled devices below which the failure gate does not judge a share.
+    pub(super) fn least_settled(&self, counts: Counts) -> u32 {
+        self.spec.gate_min_settled.min(counts.enrolled.saturating_sub(counts.accepted_settled)).max(1)
+    }
+
+    pub(super) fn is_failing(&self, counts: Counts, wave: Option<u16>) -> bool {
         let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
         let settled = self.settled_for_failure_gate(counts);
-        let least = self.spec.gate_min_settled.min(counts.enrolled.saturating_sub(counts.accepted_settled)).max(1);
+        let least = self.least_settled(counts);
         let threshold = u64::from(self.spec.failure_threshold(wave).get());
         let by_share = settled >= least && u64::from(failed) * 100 > threshold * u64::from(settled);
         let by_count = self.spec.failure_count.is_some_and(|count| failed >= count);
@@ -121,7 +126,7 @@ impl RolloutView {
     }
 
     /// Counts of the failure gate, for the open wave or the whole campaign, without accepted failures.
-    fn evidence_of_failures(&self, wave: Option<u16>) -> Evidence {
+    pub(super) fn evidence_of_failures(&self, wave: Option<u16>) -> Evidence {
         let counts = match wave {
             Some(_) => self.open_wave().unwrap_or_default(),
             None => self.total(),
@@ -132,7 +137,7 @@ impl RolloutView {
     }
 
     /// Counts of the success gate of the open wave: how its updates ended, without accepted failures.
-    fn evidence_of_wave(&self, counts: Counts) -> Evidence {
+    pub(super) fn evidence_of_wave(&self, counts: Counts) -> Evidence {
         let failed = counts.failed.saturating_sub(counts.accepted_ended);
         self.evidence(counts, counts.confirmed + failed, failed, |device| device.ended && device.wave == self.wave)
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::gate::SuccessGate;
 use super::{Counts, RolloutStep, RolloutView};
-use crate::campaign::GateKind;
+use crate::campaign::{Evidence, GateKind};
 
 impl RolloutView {
     /// Whether devices of a wave run the version once it is installed. Before its wave opens a device stops at *staged*.
@@ -31,12 +31,15 @@ impl RolloutView {
         Counts { confirmed: total.confirmed + total.staged, ..total }
     }
 
-    pub(super) fn staging_decision(&self, now: DateTime<Utc>) -> Option<RolloutStep> {
-        let gate = self.success_gate(self.staging_counts(), now);
+    pub(super) fn evidence_of_staging(&self) -> Evidence {
         let total = self.total();
         let failed = total.failed.saturating_sub(total.accepted_ended);
-        let settled = total.confirmed + total.staged + failed;
-        let evidence = self.evidence(total, settled, failed, |device| device.ended);
+        self.evidence(total, total.confirmed + total.staged + failed, failed, |device| device.ended)
+    }
+
+    pub(super) fn staging_decision(&self, now: DateTime<Utc>) -> Option<RolloutStep> {
+        let gate = self.success_gate(self.staging_counts(), now);
+        let evidence = self.evidence_of_staging();
         match gate {
             SuccessGate::Open if self.next_wave_waits_for_window(now) => None,
             SuccessGate::Open => Some(RolloutStep::CompleteStaging { evidence }),

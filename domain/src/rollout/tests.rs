@@ -11,6 +11,7 @@ mod simulation;
 mod switch;
 mod view;
 mod waits;
+mod what_if;
 mod windows;
 mod world;
 

@@ -37,15 +37,18 @@ fn aggregate_id(tenant: &TenantId, id: &str) -> String {
     format!("{tenant}/{id}")
 }
 
-/// A page of the records after `after` that belong to a campaign or name it, in order; empty at the end.
+/// A page of the records after `after` and up to `until` that belong to a campaign or name it, in order; empty at the end.
 pub async fn records_of_campaign(
     db: &Db,
     tenant: &TenantId,
     campaign: &str,
     after: u64,
+    until: u64,
 ) -> Result<Vec<Archived>, DbError> {
-    let condition =
-        format!("position > {after} AND (position(convert_to($3, 'UTF8') IN body) > 0 OR subject LIKE '%.' || $3)");
+    let until = i64::try_from(until).unwrap_or(i64::MAX);
+    let condition = format!(
+        "position > {after} AND position <= {until} AND (position(convert_to($3, 'UTF8') IN body) > 0 OR subject LIKE '%.' || $3)"
+    );
     select(&mut db.read(tenant).await?, tenant, &condition, &[campaign], PAGE_RECORDS).await
 }
 

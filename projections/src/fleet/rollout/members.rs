@@ -31,6 +31,8 @@ const ORDER: &str = "m.wave, m.rank, m.device_id";
 /// Which members to list.
 #[derive(Debug, Clone, Default)]
 pub struct MemberFilter {
+    /// One device.
+    pub device: Option<String>,
     /// Any of them, or [`LATE_CONFIRMED`]; all when empty.
     pub phases: Vec<String>,
     pub wave: Option<u16>,
@@ -231,6 +233,7 @@ pub async fn members(
     let mut select = Select::new(columns(), from(), ORDER);
     select.equals("m.campaign_id", Some(&campaign.campaign_id));
     select.equals("m.plan", campaign.plan.as_ref());
+    select.equals("m.device_id", filter.device.as_ref());
     if !filter.phases.is_empty() {
         let conditions: Vec<String> = filter.phases.iter().map(|phase| condition_of(phase, &campaign)).collect();
         select.require(format!("({})", conditions.join(" OR ")));

@@ -1,0 +1,190 @@
+//! `POST /campaigns/{id}/what-if`: whether other limits would have stopped a campaign, from the archive.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use domain::campaign::Campaign;
+use domain::events::{CampaignEvent, DeviceEvent};
+use domain::rollout::{OtherLimits, Stop, WhatIf};
+use domain::values::Threshold;
+use domain::{CampaignId, DeviceId, Key};
+use event_store::PositionToken;
+use projections::archive::{self, Archived};
+use projections::{ARCHIVE, FLEET};
+use serde::{Deserialize, Serialize};
+
+use utoipa::ToSchema;
+
+use super::gates::GateBody;
+use super::get;
+use crate::auth::{Caller, Viewer};
+use crate::http::path::CampaignPath;
+use crate::http::problem::ProblemBody;
+use crate::http::{Body, MinPosition, Path, PositionParams, Problem};
+use crate::state::App;
+
+/// Most records that are read for one answer: some ten for each device.
+const RECORDS_READ_MAX: usize = 1_000_000;
+
+/// Other limits; each replaces the campaign's own and those of its waves. At least one.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"failure_threshold_percent": 5}))]
+pub(crate) struct WhatIfRequest {
+    #[schema(value_type = Option<u8>)]
+    failure_threshold_percent: Option<Threshold>,
+    failure_count: Option<u32>,
+    gate_min_settled: Option<u32>,
+    #[schema(value_type = Option<u8>)]
+    success_threshold_percent: Option<Threshold>,
+}
+
+impl WhatIfRequest {
+    fn limits(self) -> Result<OtherLimits, Problem> {
+        let Self { failure_threshold_percent, failure_count, gate_min_settled, success_threshold_percent } = self;
+        let limits =
+            OtherLimits { failure_threshold_percent, failure_count, gate_min_settled, success_threshold_percent };
+        for (field, value) in [("failure_count", failure_count), ("gate_min_settled", gate_min_settled)] {
+            if value == Some(0) {
+                return Err(Problem::invalid(field, "must be at least 1"));
+            }
+        }
+        if limits == OtherLimits::default() {
+            return Err(Problem::invalid("failure_threshold_percent", "give at least one limit"));
+        }
+        Ok(limits)
+    }
+}
+
+/// A gate that stops the campaign.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StopBody {
+    #[serde(flatten)]
+    gate: GateBody,
+    /// Devices that had answered their update by then.
+    devices_reached: u32,
+}
+
+/// Where other limits would have stopped a campaign.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WhatIfBody {
+    campaign_id: String,
+    /// The first stop with these limits; null if there is none in what has happened so far.
+    would_stop: Option<StopBody>,
+    /// The first time that a gate did stop the campaign; null if none did.
+    stopped: Option<StopBody>,
+    /// Devices that have answered their update until now.
+    devices_reached: u32,
+    /// Devices that answered after the stop, and would not have been updated.
+    devices_spared: u32,
+    /// Events after this position are not included.
+    at_position: String,
+    /// What the answer assumes.
+    assumes: Vec<&'static str>,
+}
+
+/// Ask where other limits would have stopped a campaign
+///
+/// The gates are run again over what has happened, with the limits in the body. Nothing is written, and a campaign that is running is not changed.
+/// 409 while the campaign has no plan, and for a campaign with more than 1,000,000 records. Needs role viewer.
+#[utoipa::path(
+    post, path = "/campaigns/{campaign_id}/what-if", tag = "campaigns", request_body = WhatIfRequest,
+    params(CampaignPath, PositionParams),
+    responses(
+        (status = 200, body = WhatIfBody),
+        (status = 409, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Another question of this tenant is being answered", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn what_if(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    Path(path): Path<CampaignPath>,
+    min_position: MinPosition,
+    Body(request): Body<WhatIfRequest>,
+) -> Result<Json<WhatIfBody>, Problem> {
+    let limits = request.limits()?;
+    let slot = app.previews.slots.of_tenant(&caller.tenant).await?;
+    let _slots = app.previews.slots.with_process(slot).await?;
+    min_position.wait(&app, &caller, &[FLEET, ARCHIVE]).await?;
+    let id = path.campaign_id;
+    let (tx, row) = get::row(&app, &caller, id, &[FLEET]).await?;
+    drop(tx);
+    if row.summary.is_none() {
+        return Err(domain::Rejection::IllegalInState { command: "judged".to_owned(), status: row.status }.into());
+    }
+    let until = if row.ended_at.is_some() { row.position } else { u64::MAX };
+    let (history, last) = read(&app, &caller, id, limits, until).await?;
+    body(&app, id, history, last).await.map(Json)
+}
+
+/// The history of the campaign from its creation on, and the position of its last record.
+async fn read(
+    app: &App,
+    caller: &Caller,
+    id: CampaignId,
+    limits: OtherLimits,
+    until: u64,
+) -> Result<(WhatIf, u64), Problem> {
+    let name = id.to_string();
+    let mut history = WhatIf::new(id, limits);
+    let created = app.store.history(&Key::<Campaign>::new(&caller.tenant, &id), 1, 1).await?;
+    let (mut after, mut count) = (created.first().map_or(0, |created| created.position.sequence - 1), 0);
+    loop {
+        let page = archive::records_of_campaign(&app.db, &caller.tenant, &name, after, until).await?;
+        let Some(last) = page.last() else { return Ok((history, after)) };
+        after = last.position;
+        count += page.len();
+        if count > RECORDS_READ_MAX {
+            let detail = format!("the campaign has more than {RECORDS_READ_MAX} records");
+            return Err(Problem::new(StatusCode::CONFLICT, "campaign_too_large", detail));
+        }
+        for record in page {
+            apply(&mut history, &record)?;
+        }
+    }
+}
+
+fn apply(history: &mut WhatIf, archived: &Archived) -> Result<(), Problem> {
+    let Archived { position, key, record, .. } = archived;
+    let at = record.meta.recorded_at;
+    match key.kind.as_str() {
+        "campaign" => {
+            let events = record.decode_events::<CampaignEvent>(*position)?;
+            events.iter().for_each(|event| history.apply_campaign(at, *position, event));
+        }
+        "device" => {
+            let Ok(device) = DeviceId::new(key.id.as_str()) else { return Ok(()) };
+            let events = record.decode_events::<DeviceEvent>(*position)?;
+            events.iter().for_each(|event| history.apply_device(at, *position, &device, event));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+async fn body(app: &App, id: CampaignId, history: WhatIf, last: u64) -> Result<WhatIfBody, Problem> {
+    let incarnation_ms = app.incarnation_ms().await?;
+    let token = |sequence| PositionToken { incarnation_ms, sequence }.to_string();
+    let devices_reached = history.reached();
+    let shown = |stop: Stop| {
+        let position = Some(token(stop.position));
+        StopBody { gate: GateBody::of(stop.judgement, position, stop.at), devices_reached: stop.reached }
+    };
+    let would_stop = history.would_stop.map(shown);
+    let spared = would_stop.as_ref().map_or(0, |stop| devices_reached - stop.devices_reached);
+    let mut assumes = vec!["devices report as they did"];
+    if history.stopped.is_some() {
+        assumes.push("devices that never began because the campaign was stopped are not known");
+    }
+    Ok(WhatIfBody {
+        campaign_id: id.to_string(),
+        would_stop,
+        stopped: history.stopped.map(shown),
+        devices_reached,
+        devices_spared: spared,
+        at_position: token(last),
+        assumes,
+    })
+}

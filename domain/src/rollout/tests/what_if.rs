@@ -1,0 +1,145 @@
+//! The same history under other limits.
+
+use std::collections::BTreeMap;
+
+use super::world::request;
+use super::*;
+use crate::Decider;
+use crate::campaign::tests::{facts, percent, summary, threshold};
+use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent, Evidence, GateKind, GateRollback};
+use crate::device::{
+    CampaignRef, Device, DeviceCommand, DeviceEvent, Grant, Presence, Profile, Report, ReportStatus, UpdateKind,
+    UpdateRequest,
+};
+
+const DEVICES: u32 = 20;
+
+/// A campaign in two waves of the same size, in its first one.
+fn begun(limits: OtherLimits) -> WhatIf {
+    let mut spec = spec(&[50, 100]);
+    (spec.gate_min_settled, spec.waves[0].percentage) = (4, percent(50));
+    let plan = summary(&[DEVICES / 2, DEVICES / 2]);
+    let mut campaign = Campaign::default();
+    let mut history = WhatIf::new(campaign_id(), limits);
+    for command in [
+        C::Create { id: campaign_id(), spec: Box::new(spec) },
+        C::Start { plan: plan.plan, firmware: Box::new(facts()), expected: None },
+        C::RecordPlan { summary: Box::new(plan) },
+    ] {
+        for event in campaign.decide(at(0), &command).unwrap() {
+            campaign.apply(&event);
+            history.apply_campaign(at(0), 1, &event);
+        }
+    }
+    history
+}
+
+/// All events of a device that takes part, in its life from the registration to the end of its update.
+fn device_events(n: u32, kind: UpdateKind, succeeds: bool) -> Vec<DeviceEvent> {
+    let versions = |version: &str| BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
+    let boots = |boot: &str, version: &str| {
+        Presence { boot_id: Some(boot.into()), versions: versions(version), ..Presence::default() }.into()
+    };
+    let target = if kind == UpdateKind::Rollback { "0.9.0" } else { "2.0.0" };
+    let report = |status, code: Option<&str>| {
+        let code = code.map(str::to_owned);
+        Report { ordinal: 1, attempt: 1, status, sha256: None, code, message: None, retry_after_s: None }.into()
+    };
+    let campaign = CampaignRef { id: campaign_id(), wave: 1, rank: n, round: 0 };
+    let mut commands: Vec<DeviceCommand> = vec![
+        DeviceCommand::Register {
+            profile: Profile { device_model: Some("wm-200".into()), ..Profile::default() },
+            versions: versions("1.0.0"),
+        },
+        boots("b1", "1.0.0"),
+        DeviceCommand::GrantSlot {
+            request: Box::new(UpdateRequest { kind, ..request(target) }),
+            grant: Grant { campaign, number: 1, wait_until: at(10_000) },
+        },
+        report(ReportStatus::Received, None),
+    ];
+    match succeeds {
+        true => commands.extend([report(ReportStatus::Installing, None), boots("b2", target)]),
+        false => commands.push(report(ReportStatus::Failed, Some("unsupported"))),
+    }
+    let mut device = Device::default();
+    let decide = |command: &DeviceCommand| {
+        let events = device.decide(at(n.into()), command).unwrap();
+        events.iter().for_each(|event| device.apply(event));
+        events
+    };
+    commands.iter().flat_map(decide).collect()
+}
+
+/// A device of the first wave answers, and then succeeds or fails.
+fn settles(history: &mut WhatIf, n: u32, succeeds: bool) {
+    let device = DeviceId::new(format!("d-{n}")).unwrap();
+    for event in device_events(n, UpdateKind::Update, succeeds) {
+        history.apply_device(at(n.into()), u64::from(n) + 10, &device, &event);
+    }
+}
+
+#[test]
+fn a_stricter_limit_would_have_stopped_earlier() {
+    let strict = OtherLimits { failure_threshold_percent: Some(threshold(10)), ..OtherLimits::default() };
+    for (limits, stops_at) in [(OtherLimits::default(), None), (strict, Some(5))] {
+        let mut history = begun(limits);
+        // One of five fails: 20 % is within the campaign's own limit.
+        (1..=10).for_each(|n| settles(&mut history, n, n % 5 != 0));
+        let stop = history.would_stop.as_ref();
+        assert_eq!(stop.map(|stop| (stop.position, stop.reached)), stops_at.map(|n: u32| (u64::from(n) + 10, n)));
+        assert_eq!((history.reached(), &history.stopped), (10, &None));
+        if let Some(stop) = stop {
+            assert_eq!((stop.judgement.gate, stop.judgement.measured_percent()), (GateKind::Failure, 20));
+            assert_eq!(stop.judgement.evidence.devices, [DeviceId::new("d-5").unwrap()]);
+        }
+    }
+}
+
+#[test]
+fn a_count_stops_before_a_share_can_be_judged() {
+    let count = OtherLimits { failure_count: Some(1), ..OtherLimits::default() };
+    let mut history = begun(count);
+    settles(&mut history, 1, true);
+    settles(&mut history, 2, false);
+    assert_eq!(history.would_stop.map(|stop| stop.position), Some(12));
+}
+
+#[test]
+fn a_looser_limit_would_not_have_stopped_where_the_campaign_did() {
+    let loose = OtherLimits { failure_threshold_percent: Some(threshold(60)), ..OtherLimits::default() };
+    let mut history = begun(loose);
+    (1..=4).for_each(|n| settles(&mut history, n, n > 2));
+    let evidence = Evidence { settled: 4, failed: 2, ..Evidence::default() };
+    let closed = CampaignEvent::GateClosed {
+        gate: GateKind::Failure,
+        wave: Some(1),
+        threshold_percent: 20,
+        evidence,
+        rollback: GateRollback::NotWanted,
+    };
+    history.apply_campaign(at(9), 99, &closed);
+    assert_eq!((history.would_stop, history.stopped.map(|stop| stop.position)), (None, Some(99)));
+}
+
+#[test]
+fn another_success_threshold_judges_what_was_judged() {
+    let strict = OtherLimits { success_threshold_percent: Some(threshold(95)), ..OtherLimits::default() };
+    let mut history = begun(strict);
+    let evidence = Evidence { settled: 10, confirmed: 9, failed: 1, ..Evidence::default() };
+    let passed = CampaignEvent::GatePassed { wave: 1, evidence, soak_minutes: 0 };
+    history.apply_campaign(at(9), 99, &passed);
+    let stop = history.would_stop.unwrap();
+    assert_eq!((stop.judgement.gate, stop.judgement.limit_percent), (GateKind::Success, 95));
+}
+
+#[test]
+fn what_takes_devices_back_is_not_judged() {
+    let count = OtherLimits { failure_count: Some(1), ..OtherLimits::default() };
+    let mut history = begun(count);
+    let device = DeviceId::new("d-1").unwrap();
+    for event in device_events(1, UpdateKind::Rollback, false) {
+        history.apply_device(at(1), 20, &device, &event);
+    }
+    assert_eq!(history.would_stop, None);
+}

@@ -1,0 +1,220 @@
+//! What a campaign would have done with other limits: the gates of the policy, run over what has happened.
+//!
+//! Devices report as they did. So an earlier stop is exact, and nothing is known of devices that never began because the campaign was stopped.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Counts, FailedDevice, RolloutStep, RolloutView};
+use crate::campaign::{
+    Campaign, CampaignEvent, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateKind, Judgement, Verdict,
+};
+use crate::device::{DeviceEvent, Phase, UpdateKind};
+use crate::ids::{CampaignId, DeviceId};
+use crate::values::Threshold;
+
+/// Other limits. Each replaces the campaign's and those of its waves.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct OtherLimits {
+    pub failure_threshold_percent: Option<Threshold>,
+    pub failure_count: Option<u32>,
+    pub gate_min_settled: Option<u32>,
+    pub success_threshold_percent: Option<Threshold>,
+}
+
+impl OtherLimits {
+    fn applied(&self, mut spec: CampaignSpec) -> CampaignSpec {
+        if let Some(percent) = self.failure_threshold_percent {
+            spec.failure_threshold_percent = percent;
+            spec.waves.iter_mut().for_each(|wave| wave.failure_threshold_percent = None);
+        }
+        if let Some(percent) = self.success_threshold_percent {
+            spec.success_threshold_percent = Some(percent);
+            spec.waves.iter_mut().for_each(|wave| wave.success_threshold_percent = None);
+        }
+        spec.failure_count = self.failure_count.or(spec.failure_count);
+        spec.gate_min_settled = self.gate_min_settled.unwrap_or(spec.gate_min_settled);
+        spec
+    }
+}
+
+/// A gate that stops the campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stop {
+    pub judgement: Judgement,
+    pub at: DateTime<Utc>,
+    /// Position of the record that it rests on.
+    pub position: u64,
+    /// Devices that had answered their update by then.
+    pub reached: u32,
+}
+
+/// A device, as far as it has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    wave: u16,
+    reached: bool,
+    gate_failed: bool,
+    confirmed_ever: bool,
+    staged: bool,
+    /// Its update that takes it back: the gates don't count that.
+    rollback: Option<u32>,
+}
+
+/// The events of a campaign and of its devices so far, in the order of the log.
+#[derive(Debug)]
+pub struct WhatIf {
+    id: CampaignId,
+    limits: OtherLimits,
+    campaign: Campaign,
+    waves: Vec<Counts>,
+    devices: HashMap<DeviceId, Seen>,
+    failed: Vec<FailedDevice>,
+    /// The first stop with the other limits.
+    pub would_stop: Option<Stop>,
+    /// The first stop that there was.
+    pub stopped: Option<Stop>,
+}
+
+impl WhatIf {
+    pub fn new(id: CampaignId, limits: OtherLimits) -> Self {
+        Self {
+            id,
+            limits,
+            campaign: Campaign::default(),
+            waves: vec![],
+            devices: HashMap::new(),
+            failed: vec![],
+            would_stop: None,
+            stopped: None,
+        }
+    }
+
+    /// Devices that have answered their update so far.
+    pub fn reached(&self) -> u32 {
+        self.waves.iter().map(|wave| wave.reached).sum()
+    }
+
+    pub fn apply_campaign(&mut self, at: DateTime<Utc>, position: u64, event: &CampaignEvent) {
+        use CampaignEvent as E;
+        if let Some(judgement) = self.campaign.judgement(event) {
+            self.judge(at, position, judgement);
+        }
+        self.campaign.apply(event);
+        match event {
+            E::Planned { summary } => {
+                self.waves =
+                    summary.waves.iter().map(|enrolled| Counts { enrolled: *enrolled, ..Counts::default() }).collect();
+            }
+            E::Adjusted { sample: Some(sample), .. } => {
+                self.waves.iter_mut().zip(&sample.waves).for_each(|(wave, enrolled)| wave.enrolled = *enrolled);
+            }
+            E::Resumed { accept_failures: true } | E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => {
+                for wave in &mut self.waves {
+                    (wave.accepted_failed, wave.accepted_settled) = (wave.gate_failed, wave.gate_settled);
+                }
+                self.failed.iter_mut().for_each(|failed| failed.counts = false);
+            }
+            _ => {}
+        }
+        self.look(at, position);
+    }
+
+    pub fn apply_device(&mut self, at: DateTime<Utc>, position: u64, device: &DeviceId, event: &DeviceEvent) {
+        use DeviceEvent as E;
+        let Some(update) = event.update().filter(|update| update.campaign == Some(self.id)) else { return };
+        let seen = self.devices.entry(device.clone()).or_default();
+        if let E::UpdateQueued { spec, .. } = event {
+            seen.rollback = (spec.kind == UpdateKind::Rollback).then_some(update.ordinal);
+            seen.wave = spec.campaign.map_or(seen.wave, |campaign| campaign.wave);
+        }
+        if seen.rollback == Some(update.ordinal) {
+            return;
+        }
+        let before = *seen;
+        seen.reached |= matches!(event, E::UpdateAccepted { .. });
+        seen.confirmed_ever |= matches!(event, E::UpdateConfirmed { .. });
+        seen.gate_failed |= event.is_gate_failure();
+        if let Some(phase) = event.phase() {
+            seen.staged = phase == Phase::Staged;
+        }
+        let (after, wave) = (*seen, seen.wave);
+        if after.gate_failed && !before.gate_failed && self.failed.len() < EVIDENCE_DEVICES_MAX * self.waves.len() {
+            self.failed.push(FailedDevice { device: device.clone(), wave, counts: true, ended: true });
+        }
+        let Some(counts) = usize::from(wave).checked_sub(1).and_then(|index| self.waves.get_mut(index)) else { return };
+        *counts = counts.minus(before.counts()).plus(after.counts());
+        if before.counts() != after.counts() {
+            self.look(at, position);
+        }
+    }
+
+    /// Runs the failure gate with the other limits.
+    fn look(&mut self, at: DateTime<Utc>, position: u64) {
+        let Some(view) = self.view(position).filter(|_| self.would_stop.is_none()) else { return };
+        let Some(RolloutStep::CloseGate { gate, wave, threshold_percent, evidence }) = view.failure_gate() else {
+            return;
+        };
+        let judgement = Judgement { gate, wave, verdict: Verdict::Closed, limit_percent: threshold_percent, evidence };
+        self.would_stop = Some(Stop { judgement, at, position, reached: self.reached() });
+    }
+
+    /// Judges what the success gate judged then.
+    fn judge(&mut self, at: DateTime<Utc>, position: u64, judgement: Judgement) {
+        let stop = |judgement| Stop { judgement, at, position, reached: self.reached() };
+        let (gate, verdict, wave) = (judgement.gate, judgement.verdict, judgement.wave);
+        if gate == GateKind::Success && self.would_stop.is_none() {
+            let limit = self.spec().map(|spec| spec.success_threshold(wave.unwrap_or(0)));
+            let missed = limit.filter(|limit| judgement.measured_percent() < u32::from(*limit));
+            if let Some(limit_percent) = missed {
+                let closed = Judgement { limit_percent, verdict: Verdict::Closed, ..judgement.clone() };
+                self.would_stop = Some(stop(closed));
+            }
+        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() {
+            self.would_stop = Some(stop(judgement.clone()));
+        }
+        if verdict == Verdict::Closed && gate != GateKind::Rollback && self.stopped.is_none() {
+            self.stopped = Some(Stop { judgement, at, position, reached: self.reached() });
+        }
+    }
+
+    fn spec(&self) -> Option<CampaignSpec> {
+        self.campaign.spec.clone().map(|spec| self.limits.applied(spec))
+    }
+
+    fn view(&self, position: u64) -> Option<RolloutView> {
+        if self.campaign.status != CampaignStatus::Running || self.waves.is_empty() {
+            return None;
+        }
+        Some(RolloutView {
+            spec: self.spec()?,
+            status: self.campaign.status,
+            position,
+            wave: self.campaign.wave,
+            wave_opened_at: None,
+            soaking_since: None,
+            wave_completed: self.campaign.wave_completed,
+            accepted: false,
+            waves: self.waves.clone(),
+            paced_until: None,
+            ends_at: None,
+            failed_devices: self.failed.clone(),
+            rollback: None,
+            zones: vec![],
+        })
+    }
+}
+
+impl Seen {
+    fn counts(self) -> Counts {
+        Counts {
+            reached: self.reached.into(),
+            gate_failed: self.gate_failed.into(),
+            gate_settled: (self.gate_failed || self.confirmed_ever).into(),
+            confirmed: self.confirmed_ever.into(),
+            staged: self.staged.into(),
+            ..Counts::default()
+        }
+    }
+}
