@@ -1,9 +1,10 @@
 //! A campaign of each strategy over a fleet in which devices misbehave in every way, with the service killed in the middle.
 //!
-//! A device that stalls is not part of it: only the limit of silence, 10 minutes, ends its update.
+//! Devices that stall are in the scheduled campaign alone, which takes a minute for them: the shortest working clock ends their updates.
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use waybill::simulate::{DeviceSpec, Mix, Pace};
@@ -50,17 +51,22 @@ fn pace() -> Pace {
     }
 }
 
-fn misbehaving() -> Vec<DeviceSpec> {
+fn misbehaving(mix: &Mix) -> Vec<DeviceSpec> {
     let all = (0..DEVICES).map(|n| format!("d-{n}"));
-    all.map(|id| DeviceSpec { behaviour: mix().behaviour(SEED, &id), ..device(&id) }).collect()
+    all.map(|id| DeviceSpec { behaviour: mix.behaviour(SEED, &id), ..device(&id) }).collect()
+}
+
+async fn every_device_gets_an_outcome(strategy: Value) {
+    let ended = run(&mix(), &strategy).await;
+    assert!(ended["failed"].as_u64().unwrap() >= 4, "the fleet misbehaves: {ended}");
 }
 
 /// Runs a campaign to its end, with the service killed once, and checks that every device has exactly one outcome.
-async fn every_device_gets_an_outcome(strategy: Value) {
+async fn run(mix: &Mix, strategy: &Value) -> Value {
     let mut world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    let specs = misbehaving();
+    let specs = misbehaving(mix);
     world.register(&api, &specs).await;
     let fleet = world.fleet_at_pace(specs, pace());
     world.online(&api, DEVICES).await;
@@ -71,22 +77,89 @@ async fn every_device_gets_an_outcome(strategy: Value) {
     for (field, value) in strategy.as_object().unwrap() {
         wanted[field] = value.clone();
     }
+    if strategy["deployment_strategy"] == "scheduled" {
+        wanted["scheduled_start"] = json!((Utc::now() + TimeDelta::seconds(3)).to_rfc3339());
+    }
     let id = world.campaign(&api, &firmware, wanted).await;
     let path = format!("/campaigns/{id}/status");
     let what = format!("{KILLED_AT} are confirmed");
     world.until_get(&api, &path, &what, |body| body["confirmed"].as_u64() >= Some(KILLED_AT)).await;
     world.kill_waybill();
     world.start_waybill().await;
+    // A wave waits for devices that stall, so each of them has its own patience.
+    let is_last = |body: &Value| body["wave"] == json!(body["waves"].as_array().map_or(0, Vec::len));
+    world.until_get(&api, &path, "the last wave is open", is_last).await;
     let ended = world.campaign_is(&api, &id, &["completed", "completed_with_failures", "failed"]).await;
     assert_eq!((ended["progress_percent"].as_f64(), &ended["enrolled"]), (Some(100.0), &json!(DEVICES)), "{ended}");
     let settled = ended["confirmed"].as_u64().unwrap() + ended["failed"].as_u64().unwrap();
     assert_eq!(settled, DEVICES as u64, "nobody is left in between: {ended}");
-    assert!(ended["failed"].as_u64().unwrap() >= 4, "the fleet misbehaves: {ended}");
     let live = api.get("/updates?status=in_progress&count=true&limit=1").await.unwrap();
     assert_eq!(live["total"], 0, "{live}");
     assert_eq!(fleet.status().repeated_installs, 0, "an attempt was installed twice");
     world.read_models_equal_a_replay().await;
     fleet.stop().await;
+    ended
+}
+
+/// Each way to misbehave on its own, for 30 % of a fleet.
+fn alone() -> Vec<(&'static str, Mix)> {
+    const SHARE: f64 = 30.0;
+    let of = |change: fn(&mut Mix)| {
+        let mut mix = Mix::default();
+        change(&mut mix);
+        mix
+    };
+    vec![
+        ("fail", of(|mix| mix.fail = SHARE)),
+        ("stall", of(|mix| mix.stall = SHARE)),
+        ("lie", of(|mix| mix.lie = SHARE)),
+        ("come_back_old", of(|mix| mix.come_back_old = SHARE)),
+        ("fall_back", of(|mix| mix.fall_back = SHARE)),
+        ("die_after_received", of(|mix| mix.die_after_received = SHARE)),
+        ("reboot_mid_download", of(|mix| mix.reboot_mid_download = SHARE)),
+        ("reconnect_mid_install", of(|mix| mix.reconnect_mid_install = SHARE)),
+        ("duplicate", of(|mix| mix.duplicate = SHARE)),
+        ("reverse", of(|mix| mix.reverse = SHARE)),
+        ("ignore_cancel", of(|mix| mix.ignore_cancel = SHARE)),
+        ("late", of(|mix| mix.late = SHARE)),
+        ("no_clock", of(|mix| mix.no_clock = SHARE)),
+        ("defer", of(|mix| mix.defer = SHARE)),
+    ]
+}
+
+/// Every strategy, with what it needs. All of them end a device that stalls after a minute.
+fn strategies() -> Vec<Value> {
+    let waves = json!([{"percentage": 25}, {"percentage": 100}]);
+    vec![
+        json!({"deployment_strategy": "immediate", "timeout_minutes": 1}),
+        json!({"deployment_strategy": "scheduled", "timeout_minutes": 1}),
+        json!({"deployment_strategy": "staged", "waves": waves, "timeout_minutes": 1}),
+        json!({"deployment_strategy": "canary", "canary_size": 5, "timeout_minutes": 1}),
+        json!({"deployment_strategy": "blue_green", "waves": waves, "timeout_minutes": 1}),
+    ]
+}
+
+/// Devices that fall back, in blue/green.
+const CELL: usize = 24;
+
+/// The whole matrix of strategies and misbehaviours with a kill in each cell in `make test-long`, otherwise one cell.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_misbehaviour_in_each_strategy_leaves_nobody_in_between() {
+    let is_long = std::env::var_os("WAYBILL_TEST_LONG").is_some_and(|value| value == "1");
+    let (misbehaviours, count) = (alone(), strategies().len());
+    let cells = (0..misbehaviours.len() * count).filter(|cell| is_long || *cell == CELL);
+    for cell in cells {
+        let ((name, mix), strategy) = (&misbehaviours[cell / count], &strategies()[cell % count]);
+        eprintln!("{name}, {strategy}");
+        run(mix, strategy).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduled_campaign_ends_also_for_devices_that_stall() {
+    let mix = Mix { stall: 10.0, ..mix() };
+    let ended = run(&mix, &strategies()[1]).await;
+    assert!(ended["status_counts"]["timed_out"].as_u64() >= Some(1), "{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
