@@ -21,7 +21,9 @@ mod windows;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use estimate::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate, assumed_update_seconds};
+pub use estimate::{
+    ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, ASSUMED_SWITCH_S, PaceLimit, WaveEstimate, assumed_update_seconds,
+};
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits, waits_before_start};
 pub use what_if::{OtherLimits, Stop, WhatIf};

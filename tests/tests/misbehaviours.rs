@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use reqwest::Method;
+use runtime::clock;
 use serde_json::{Value, json};
 use waybill::simulate::{DeviceSpec, Mix, Pace};
 
@@ -78,7 +79,7 @@ async fn run(mix: &Mix, strategy: &Value) -> Value {
         wanted[field] = value.clone();
     }
     if strategy["deployment_strategy"] == "scheduled" {
-        wanted["scheduled_start"] = json!((Utc::now() + TimeDelta::seconds(3)).to_rfc3339());
+        wanted["scheduled_start"] = json!((clock::now() + TimeDelta::seconds(3)).to_rfc3339());
     }
     let id = world.campaign(&api, &firmware, wanted).await;
     let path = format!("/campaigns/{id}/status");

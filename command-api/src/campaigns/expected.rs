@@ -1,10 +1,14 @@
 //! How long a campaign is expected to take, in replies: from measured updates where there are enough, else from an assumption. The reply
 //! says which.
 
+use std::time::Duration;
+
 use domain::TenantId;
 use domain::campaign::{Advance, CampaignSpec};
 use domain::device::FirmwareSnapshot;
-use domain::rollout::{ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, WaveEstimate, assumed_update_seconds};
+use domain::rollout::{
+    ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, ASSUMED_SWITCH_S, WaveEstimate, assumed_update_seconds,
+};
 use projections::rollout::{UpdateTimes, update_times};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -60,8 +64,14 @@ fn measured(times: UpdateTimes, basis: &'static str) -> Option<Average> {
 }
 
 impl ExpectedDuration {
-    pub(super) fn of(spec: &CampaignSpec, waves: &[WaveEstimate], average: &Average) -> Self {
-        let seconds = waves.iter().map(|wave| (wave.updating + wave.soak).as_secs()).sum();
+    pub(super) fn of(
+        spec: &CampaignSpec,
+        staging: Option<Duration>,
+        waves: &[WaveEstimate],
+        average: &Average,
+    ) -> Self {
+        let staging = staging.map_or(0, |staging| staging.as_secs());
+        let seconds = staging + waves.iter().map(|wave| (wave.updating + wave.soak).as_secs()).sum::<u64>();
         let average_update_seconds = (average.seconds * 10.0).round() / 10.0;
         let (basis, measured_updates) = (average.basis, average.measured);
         Self { seconds, average_update_seconds, basis, measured_updates, assumes: assumes(spec, basis) }
@@ -79,6 +89,11 @@ fn assumes(spec: &CampaignSpec, basis: &str) -> Vec<String> {
     let (before_last, _) = spec.waves.split_at(spec.waves.len().saturating_sub(1));
     if before_last.iter().any(|wave| wave.advance == Advance::Manual) {
         assumes.push("an operator opens each wave that waits for one at once".to_owned());
+    }
+    if spec.stages() {
+        assumes.push(format!(
+            "before the first wave all devices stage, and the switch of one takes at most {ASSUMED_SWITCH_S} seconds"
+        ));
     }
     if !spec.maintenance_window.is_empty() {
         assumes.push("every maintenance window is open: a closed one adds its time".to_owned());

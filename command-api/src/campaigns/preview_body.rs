@@ -106,6 +106,7 @@ impl PreviewBody {
         members: List<PreviewDevice>,
     ) -> Self {
         let estimates = plan.spec.estimate(&plan.counts.waves, average.seconds);
+        let staging = plan.spec.estimate_staging(&plan.counts.waves, average.seconds);
         let mut excluded_devices: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
         for entry in plan.left_out() {
             let Some(reason) = entry.excluded else { continue };
@@ -123,7 +124,7 @@ impl PreviewBody {
             excluded: plan.counts.excluded.iter().map(|(reason, count)| (reason.word(), *count)).collect(),
             excluded_devices,
             bytes: plan.firmware.size.saturating_mul(u64::from(plan.counts.devices)),
-            expected_duration: ExpectedDuration::of(&plan.spec, &estimates, average),
+            expected_duration: ExpectedDuration::of(&plan.spec, staging, &estimates, average),
             seed: plan.seed.clone(),
             algorithm: RANK_ALGORITHM,
             at_position,

@@ -17,6 +17,9 @@ pub const ASSUMED_DOWNLOAD_BYTES_PER_S: u64 = 50_000;
 /// Time for verifying, installing and restarting that is assumed where nothing was measured, in seconds.
 pub const ASSUMED_INSTALL_S: u64 = 180;
 
+/// Time for the switch to a version that is staged, in seconds: a restart.
+pub const ASSUMED_SWITCH_S: f64 = 60.0;
+
 /// Seconds that one update is assumed to take where nothing was measured.
 pub fn assumed_update_seconds(firmware_bytes: u64) -> f64 {
     (ASSUMED_INSTALL_S + firmware_bytes.div_ceil(ASSUMED_DOWNLOAD_BYTES_PER_S)) as f64
@@ -56,8 +59,16 @@ pub struct WaveEstimate {
 
 impl CampaignSpec {
     /// What is expected of each wave, with this many devices in each and this many seconds for one update.
+    /// In blue/green a wave only switches.
     pub fn estimate(&self, waves: &[u32], update_seconds: f64) -> Vec<WaveEstimate> {
-        (1..).zip(waves).map(|(number, devices)| self.estimate_wave(number, *devices, update_seconds)).collect()
+        let seconds = if self.stages() { update_seconds.min(ASSUMED_SWITCH_S) } else { update_seconds };
+        (1..).zip(waves).map(|(number, devices)| self.estimate_wave(number, *devices, seconds)).collect()
+    }
+
+    /// What is expected of the staging of all devices, before the first wave; none without blue/green.
+    pub fn estimate_staging(&self, waves: &[u32], update_seconds: f64) -> Option<Duration> {
+        let devices = waves.iter().sum();
+        self.stages().then(|| self.estimate_wave(0, devices, update_seconds).updating)
     }
 
     fn estimate_wave(&self, number: u16, devices: u32, update_seconds: f64) -> WaveEstimate {

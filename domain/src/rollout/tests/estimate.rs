@@ -43,6 +43,16 @@ fn waves_follow_each_other_and_soak() {
 }
 
 #[test]
+fn blue_green_stages_all_devices_and_then_switches_them() {
+    let mut spec = spec(&[10, 100]);
+    assert_eq!(spec.estimate_staging(&[10, 90], 200.0), None);
+    spec.strategy = crate::campaign::Strategy::BlueGreen;
+    assert_eq!(spec.estimate_staging(&[10, 90], 200.0).unwrap().as_secs(), 400, "two rounds of 50 slots");
+    let waves = spec.estimate(&[10, 90], 200.0);
+    assert_eq!([waves[0].updating.as_secs(), waves[1].updating.as_secs()], [60, 120]);
+}
+
+#[test]
 fn without_measurements_an_update_takes_its_download_and_three_minutes() {
     assert_eq!(assumed_update_seconds(0), 180.0);
     assert_eq!(assumed_update_seconds(5_000_001), 281.0);
