@@ -13,6 +13,7 @@ use crate::rejection::Rejection;
 use crate::sealed::Sealed;
 use crate::thread::{Point, Thread};
 use crate::values::Sha256Digest;
+use crate::version::TargetVersion;
 
 /// Kind of an upload.
 #[derive(
@@ -82,6 +83,11 @@ pub struct FirmwareMetadata {
 }
 
 impl FirmwareMetadata {
+    /// What a device reports when it runs this firmware.
+    pub fn expected(&self) -> TargetVersion<'_> {
+        TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
+    }
+
     /// What devices need to know of the firmware, whatever its status.
     pub fn snapshot(&self, firmware_id: FirmwareId, bytes: &FirmwareBytes) -> FirmwareSnapshot {
         FirmwareSnapshot {
@@ -132,7 +138,14 @@ pub enum FirmwareEvent {
     #[serde(rename = "firmware.unpinned")]
     Unpinned { campaign: CampaignId },
     #[serde(rename = "firmware.deleted")]
-    Deleted {},
+    Deleted {
+        /// The operator did not ask whether devices could still go back to it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forced: bool,
+        /// Devices that could have gone back to it. Only of a forced deletion, and unknown if they could not be counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rollbacks_given_up: Option<u32>,
+    },
 }
 
 crate::event_types!(FirmwareEvent {
@@ -153,7 +166,27 @@ pub enum FirmwareCommand {
     Withdraw,
     Pin { campaign: CampaignId },
     Unpin { campaign: CampaignId },
-    Delete,
+    Delete(Deletion),
+}
+
+/// How a firmware is to be deleted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Deletion {
+    /// Also if devices could still go back to it.
+    pub forced: bool,
+    /// Those devices; none if they could not be counted.
+    pub way_back: Option<WayBack>,
+}
+
+/// The devices for which a firmware is the way back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WayBack {
+    pub devices: u32,
+    /// There are more: they were counted up to here.
+    pub more: bool,
+    /// Campaigns whose rollback would need it, some of them.
+    pub campaigns: Vec<CampaignId>,
 }
 
 #[derive(
@@ -214,7 +247,7 @@ impl Firmware {
             }
             FirmwareEvent::Pinned { campaign } => drop(self.pinned_by.insert(*campaign)),
             FirmwareEvent::Unpinned { campaign } => drop(self.pinned_by.remove(campaign)),
-            FirmwareEvent::Deleted {} => self.status = FirmwareStatus::Deleted,
+            FirmwareEvent::Deleted { .. } => self.status = FirmwareStatus::Deleted,
         }
     }
 
@@ -228,6 +261,23 @@ impl Firmware {
             (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),
             (FirmwareStatus::Absent | FirmwareStatus::Active | FirmwareStatus::Deprecated, _) => {
                 Err(Rejection::FirmwareUnknown)
+            }
+        }
+    }
+
+    /// Force is for the way back of devices. What a live campaign needs stays: the campaign can be cancelled.
+    fn delete(&self, Deletion { forced, way_back }: &Deletion) -> Result<Vec<FirmwareEvent>, Rejection> {
+        if !self.pinned_by.is_empty() {
+            return Err(Rejection::FirmwarePinned { campaigns: self.pinned_by.iter().copied().collect() });
+        }
+        match way_back {
+            Some(WayBack { devices, more, campaigns }) if !forced && *devices > 0 => {
+                let campaigns = campaigns.clone();
+                Err(Rejection::FirmwareNeededForRollback { devices: *devices, more: *more, campaigns })
+            }
+            _ => {
+                let given_up = way_back.as_ref().filter(|_| *forced).map(|way_back| way_back.devices);
+                Ok(vec![FirmwareEvent::Deleted { forced: *forced, rollbacks_given_up: given_up }])
             }
         }
     }
@@ -254,7 +304,7 @@ impl Decider for Firmware {
     type Id = FirmwareId;
 
     fn wants_reason(command: &FirmwareCommand) -> bool {
-        matches!(command, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete)
+        matches!(command, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete(_))
     }
 
     fn decide(&self, _now: DateTime<Utc>, command: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
@@ -267,7 +317,7 @@ impl Decider for Firmware {
                 Ok(vec![FirmwareEvent::Unpinned { campaign: *campaign }])
             }
             (_, C::Unpin { .. }) => Ok(vec![]),
-            (S::Deleted, C::Delete) => Ok(vec![]),
+            (S::Deleted, C::Delete(_)) => Ok(vec![]),
             (S::Deleted, C::Deprecate | C::Withdraw | C::Pin { .. }) => Err(Rejection::FirmwareDeleted),
             (S::Active, C::Deprecate) => Ok(vec![FirmwareEvent::Deprecated {}]),
             (S::Deprecated, C::Deprecate) | (S::Withdrawn, C::Withdraw) => Ok(vec![]),
@@ -275,10 +325,7 @@ impl Decider for Firmware {
             (S::Active | S::Deprecated, C::Withdraw) => Ok(vec![FirmwareEvent::Withdrawn {}]),
             (S::Active | S::Deprecated, C::Pin { campaign }) if self.pinned_by.contains(campaign) => Ok(vec![]),
             (S::Active | S::Deprecated, C::Pin { campaign }) => Ok(vec![FirmwareEvent::Pinned { campaign: *campaign }]),
-            (S::Active | S::Deprecated | S::Withdrawn, C::Delete) => match self.pinned_by.len() {
-                0 => Ok(vec![FirmwareEvent::Deleted {}]),
-                _ => Err(Rejection::FirmwarePinned { campaigns: self.pinned_by.iter().copied().collect() }),
-            },
+            (S::Active | S::Deprecated | S::Withdrawn, C::Delete(deletion)) => self.delete(deletion),
         }
     }
 
@@ -289,7 +336,7 @@ impl Decider for Firmware {
     fn points_of(&self, event: &FirmwareEvent) -> Vec<(Thread, Point)> {
         match event {
             FirmwareEvent::Withdrawn {} => vec![(FIRMWARE, TAKEN_AWAY)],
-            FirmwareEvent::Deleted {} if !self.withdrawn => vec![(FIRMWARE, TAKEN_AWAY)],
+            FirmwareEvent::Deleted { .. } if !self.withdrawn => vec![(FIRMWARE, TAKEN_AWAY)],
             _ => vec![],
         }
     }
@@ -329,6 +376,8 @@ mod tests {
         FirmwareEvent::Registered { metadata: Box::new(metadata), bytes }
     }
 
+    const DELETED: FirmwareEvent = FirmwareEvent::Deleted { forced: false, rollbacks_given_up: None };
+
     fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, Rejection> {
         let mut firmware = Firmware::default();
         let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
@@ -340,10 +389,35 @@ mod tests {
     #[test]
     fn a_deleted_firmware_is_restored_by_the_same_bytes_unless_it_was_withdrawn() {
         use FirmwareEvent as E;
-        assert!(matches!(uploaded_again_after(&[E::Deleted {}]).as_deref(), Ok([E::Restored { .. }])));
+        assert!(matches!(uploaded_again_after(&[DELETED]).as_deref(), Ok([E::Restored { .. }])));
         assert_eq!(uploaded_again_after(&[E::Withdrawn {}]), Ok(vec![]));
-        assert_eq!(uploaded_again_after(&[E::Withdrawn {}, E::Deleted {}]), Err(Rejection::FirmwareWithdrawn));
-        let deprecated = [E::Deprecated {}, E::Deleted {}];
+        assert_eq!(uploaded_again_after(&[E::Withdrawn {}, DELETED]), Err(Rejection::FirmwareWithdrawn));
+        let deprecated = [E::Deprecated {}, DELETED];
         assert!(matches!(uploaded_again_after(&deprecated).as_deref(), Ok([E::Restored { .. }])));
+    }
+    #[test]
+    fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
+        let campaign = CampaignId(uuid::Uuid::from_u128(7));
+        let needed = WayBack { devices: 12, more: false, campaigns: vec![campaign] };
+        let delete = |events: &[FirmwareEvent], forced: bool, way_back: Option<&WayBack>| {
+            let mut firmware = Firmware::default();
+            std::iter::once(&registered()).chain(events).for_each(|event| firmware.apply(event));
+            let command = FirmwareCommand::Delete(Deletion { forced, way_back: way_back.cloned() });
+            firmware.decide(DateTime::UNIX_EPOCH, &command)
+        };
+        let forced =
+            |given_up: Option<u32>| Ok(vec![FirmwareEvent::Deleted { forced: true, rollbacks_given_up: given_up }]);
+        let refused = Rejection::FirmwareNeededForRollback { devices: 12, more: false, campaigns: vec![campaign] };
+        assert_eq!(delete(&[], false, Some(&needed)), Err(refused));
+        assert_eq!(delete(&[], true, Some(&needed)), forced(Some(12)));
+        assert_eq!(delete(&[], true, None), forced(None), "nobody could count them");
+        assert_eq!(delete(&[], false, Some(&WayBack::default())), Ok(vec![DELETED]));
+        let pinned = [FirmwareEvent::Pinned { campaign }];
+        let in_use = Err(Rejection::FirmwarePinned { campaigns: vec![campaign] });
+        assert_eq!(delete(&pinned, true, Some(&needed)), in_use, "a live campaign installs it");
+        let mut firmware = Firmware::default();
+        firmware.apply(&registered());
+        let withdrawn = firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Withdraw);
+        assert_eq!(withdrawn, Ok(vec![FirmwareEvent::Withdrawn {}]), "nothing prevents it");
     }
 }

@@ -43,6 +43,15 @@ fn listed(ids: &[CampaignId]) -> String {
     ids.iter().map(CampaignId::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// `12 devices`, or `10000 devices or more`.
+fn counted(devices: u32, more: bool) -> String {
+    match (devices, more) {
+        (1, false) => "1 device".to_owned(),
+        (devices, false) => format!("{devices} devices"),
+        (devices, true) => format!("{devices} devices or more"),
+    }
+}
+
 rejections! {
     Invalid { field: String, reason: String } => Invalid, "invalid", "{field}: {reason}";
 
@@ -68,6 +77,9 @@ rejections! {
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
     FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {}" (listed(.campaigns));
+
+    /// Devices that an update brought away from it could go back to it.
+    FirmwareNeededForRollback { devices: u32, more: bool, campaigns: Vec<CampaignId> } => Conflict, "firmware_needed_for_rollback", "{} could still go back to this firmware: withdraw it, or delete it with force: true and a reason" (counted(*.devices, *.more));
 
     CampaignUnknown => Unknown, "campaign_unknown", "no such campaign";
     CampaignExists => Conflict, "campaign_exists", "a campaign with this id exists with other data";

@@ -24,6 +24,7 @@ mod timed_update;
 mod update_clocks;
 pub mod updates;
 mod versions;
+pub mod way_back;
 pub mod withdrawals;
 
 use async_trait::async_trait;

@@ -36,7 +36,7 @@ pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
     campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, rollbacks, rollout,
-    schedule, selection, updates, withdrawals,
+    schedule, selection, updates, way_back, withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

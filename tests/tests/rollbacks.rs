@@ -71,6 +71,38 @@ async fn a_device_goes_back_to_what_it_ran_before() {
     fleet.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let (older, newer) = (world.firmware(&api, "1.0.0").await, world.firmware(&api, "2.0.0").await);
+    let unused = world.firmware(&api, "0.1.0").await;
+    let fleet = world.online_fleet(&api, devices(3)).await;
+    let id = world.campaign(&api, &newer, json!({"waves": [{"percentage": 100}]})).await;
+    world.campaign_is(&api, &id, &["completed"]).await;
+
+    let (path, needed) = (format!("/firmware/{older}"), json!({"devices": 3, "more": false, "campaigns": [id]}));
+    assert_eq!(api.get(&path).await.unwrap()["needed_for_rollback"], needed);
+    let refused = api.send(Method::DELETE, &path, Some(&json!({"reason": "old"}))).await.unwrap();
+    let code = refused.body["type"].as_str().unwrap();
+    assert_eq!((refused.status.as_u16(), code), (409, "/problems/firmware_needed_for_rollback"), "{}", refused.body);
+    assert_eq!(refused.body["facts"], needed);
+    let other =
+        api.send(Method::DELETE, &format!("/firmware/{unused}"), Some(&json!({"reason": "old"}))).await.unwrap();
+    assert_eq!(other.status.as_u16(), 200, "nobody came from it: {}", other.body);
+
+    let forced = json!({"reason": "it has a hole", "force": true});
+    let deleted = api.send(Method::DELETE, &path, Some(&forced)).await.unwrap();
+    assert_eq!(deleted.status.as_u16(), 200, "{}", deleted.body);
+    let history = api.get(&format!("{path}/history?limit=200")).await.unwrap();
+    let last = history["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["reason"], &last["event"]["rollbacks_given_up"]), (&json!("it has a hole"), &json!(3)), "{last}");
+    world.until_get(&api, &path, "it is deleted", |body| body["status"] == "deleted").await;
+    assert_eq!(api.get(&path).await.unwrap()["needed_for_rollback"], Value::Null);
+    world.read_models_equal_a_replay().await;
+    fleet.stop().await;
+}
+
 /// A member of a campaign.
 async fn members(api: &ApiClient, id: &str, query: &str) -> Vec<Value> {
     let page = api.get(&format!("/campaigns/{id}/devices?limit=200&{query}")).await.unwrap();

@@ -21,7 +21,8 @@ const BEGINNING: Beginning =
 
 /// Get a firmware
 ///
-/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
+/// `pinned_by` and `needed_for_rollback` say why it can't be deleted. With `at_time` or `at_position`, its state at that time or position.
+/// Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath, MomentParams, PositionParams),
     responses(
@@ -53,8 +54,9 @@ pub(crate) async fn get_firmware(
         let page = projections::firmware::list(&mut tx, &filter, None, 1, false).await?;
         if let Some(row) = page.items.into_iter().next() {
             let downloads = projections::downloads::of_firmware(&mut tx, &id).await?;
+            let way_back = projections::way_back::to(&mut tx, &row).await?;
             let version = row.events;
-            let resource = FirmwareBody::from(row).with_downloads(downloads.into());
+            let resource = FirmwareBody::from(row).with_downloads(downloads.into()).with_way_back(way_back);
             return Ok(Found { version, resource }.into_response());
         }
         drop(tx);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus};
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus, WayBack};
 use domain::values::Sha256Digest;
 use domain::version::FirmwareVersion;
 use domain::{FirmwareId, TenantId};
@@ -54,9 +54,23 @@ pub(crate) struct FirmwareBody {
     /// Only in the reply to `GET` of one firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     downloads: Option<DownloadsBody>,
+    /// Devices that could go back to it: it is deleted only with `force` while there are any. Only in the reply to `GET` of one firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed_for_rollback: Option<WayBackBody>,
     /// Warnings for its users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+/// Devices that could go back to a firmware: an update brought them from it to what they run, or is about to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WayBackBody {
+    /// Counted up to 10,000.
+    devices: u32,
+    /// There are more.
+    more: bool,
+    /// Up to 20 campaigns whose rollback would need it.
+    campaigns: Vec<String>,
 }
 
 impl FirmwareBody {
@@ -110,6 +124,7 @@ impl FirmwareBody {
             pinned_by,
             created_at,
             downloads: None,
+            needed_for_rollback: None,
             warnings,
         }
     }
@@ -117,6 +132,12 @@ impl FirmwareBody {
     #[must_use]
     pub(super) fn with_downloads(self, downloads: DownloadsBody) -> Self {
         Self { downloads: Some(downloads), ..self }
+    }
+
+    #[must_use]
+    pub(super) fn with_way_back(self, WayBack { devices, more, campaigns }: WayBack) -> Self {
+        let campaigns = campaigns.iter().map(ToString::to_string).collect();
+        Self { needed_for_rollback: (devices > 0).then_some(WayBackBody { devices, more, campaigns }), ..self }
     }
 }
 

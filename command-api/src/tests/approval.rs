@@ -48,7 +48,8 @@ impl<'a> Draft<'a> {
     }
 
     async fn delete_firmware(&self, firmware: &str) -> Answer {
-        self.api.call(Method::DELETE, &format!("/firmware/{firmware}"), &[], Value::Null).await
+        let body = json!({"force": true, "reason": "nobody goes back"});
+        self.api.call(Method::DELETE, &format!("/firmware/{firmware}"), &[], body).await
     }
 }
 

@@ -1,15 +1,15 @@
 //! Deleting: reasons in bodies, pins that are no longer needed, removal of bytes.
 
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::Request;
 use chrono::TimeDelta;
-use domain::firmware::{Firmware, FirmwareCommand};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand};
 use domain::values::Sha256Digest;
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use runtime::clock;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Answer, Api};
@@ -91,12 +91,37 @@ async fn a_deletions_body_is_read_and_its_reason_kept() {
         assert_eq!((differs.status.as_u16(), &differs.body["errors"][0]["field"]), (422, &json!("reason")), "{path}");
     }
     assert_eq!(api.stored().await, stored, "none of these deletes anything");
+    api.post(&format!("/firmware/{firmware}/withdraw"), json!({})).await;
     for path in ["/devices/d-1".to_owned(), format!("/campaigns/{draft}"), format!("/firmware/{firmware}")] {
         let deleted = api.delete(&format!("{path}?reason=sold"), r#"{"reason":"sold"}"#).await;
         assert_eq!(deleted.status, 200, "{path}: {}", deleted.body);
         let history = api.get(&format!("{path}/history")).await;
         assert_eq!(history.body["items"].as_array().unwrap().last().unwrap()["reason"], "sold", "{path}");
     }
+}
+
+const FORCED: &str = r#"{"force":true,"reason":"nobody goes back"}"#;
+
+#[tokio::test]
+async fn without_postgresql_only_a_firmware_that_is_no_way_back_is_deleted_without_force() {
+    let api = Api::new();
+    let (firmware, withdrawn) = (api.firmware("2.0.0").await, api.firmware("3.0.0").await);
+    let path = format!("/firmware/{firmware}");
+    for query in ["", "?dry_run=true"] {
+        let unknown = api.delete(&format!("{path}{query}"), "").await;
+        assert_eq!((unknown.status.as_u16(), unknown.problem()), (503, "postgresql_unavailable"), "{query}");
+    }
+    for body in [r#"{"force":true}"#, r#"{"force":true,"reason":" "}"#] {
+        let answer = api.delete(&path, body).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["errors"][0]["field"]), (422, &json!("reason")), "{body}");
+    }
+    assert_eq!(api.delete(&path, FORCED).await.status, 200);
+    let history = api.get(&format!("{path}/history")).await;
+    let last = history.body["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(last["reason"], "nobody goes back", "{last}");
+    assert_eq!(last["event"], json!({"type": "firmware.deleted", "forced": true}), "nobody could count the devices");
+    api.post(&format!("/firmware/{withdrawn}/withdraw"), json!({})).await;
+    assert_eq!(api.delete(&format!("/firmware/{withdrawn}"), "").await.status, 200);
 }
 
 #[tokio::test]
@@ -113,7 +138,7 @@ async fn a_pin_that_a_start_left_behind_does_not_keep_a_firmware_for_ever() {
         "the campaign may be about to start"
     );
     api.release_stale(&firmware, TimeDelta::minutes(2)).await;
-    assert_eq!(api.delete(&path, "").await.status, 200);
+    assert_eq!(api.delete(&path, FORCED).await.status, 200);
 }
 
 #[tokio::test]
@@ -135,7 +160,11 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
         api.release_stale(pinned, TimeDelta::minutes(2)).await;
     }
     assert_eq!(api.delete(&format!("/firmware/{firmware}"), "").await.problem(), "firmware_pinned");
-    assert_eq!(api.delete(&format!("/firmware/{other}"), "").await.status, 200, "the draft has another firmware now");
+    assert_eq!(
+        api.delete(&format!("/firmware/{other}"), FORCED).await.status,
+        200,
+        "the draft has another firmware now"
+    );
 }
 
 #[tokio::test]
@@ -143,12 +172,9 @@ async fn bytes_go_with_their_firmware() {
     let api = Api::new();
     let (firmware, other) = (api.firmware("2.0.0").await, api.firmware("3.0.0").await);
     assert_eq!(api.kept().await.len(), 2);
-    assert_eq!(
-        api.call(Method::DELETE, &format!("/firmware/{firmware}?dry_run=true"), &[], Value::Null).await.status,
-        200
-    );
+    assert_eq!(api.delete(&format!("/firmware/{firmware}?dry_run=true"), FORCED).await.status, 200);
     assert_eq!(api.kept().await.len(), 2, "a dry run removes nothing");
-    assert_eq!(api.delete(&format!("/firmware/{firmware}"), "").await.status, 200);
+    assert_eq!(api.delete(&format!("/firmware/{firmware}"), FORCED).await.status, 200);
     let kept = api.kept().await;
     assert!(kept.len() == 1 && kept[0].contains(&other), "{kept:?}");
     assert_eq!(api.firmware("2.0.0").await, firmware, "the same bytes can be uploaded again");
@@ -159,7 +185,7 @@ async fn bytes_go_with_their_firmware() {
 async fn what_deletions_left_behind_is_swept_and_nothing_else() {
     let api = Api::new();
     let (deleted, present) = (api.firmware("2.0.0").await, api.firmware("3.0.0").await);
-    api.firmware_command(&deleted, FirmwareCommand::Delete).await;
+    api.firmware_command(&deleted, FirmwareCommand::Delete(Deletion::default())).await;
     api.put(&format!("_deleted/{}", place(&deleted))).await;
     let unknown = place("8f9f7c9e-0000-0000-0000-000000000000");
     for path in [unknown.as_str(), "acme/readme.txt", "_incoming/upload"] {

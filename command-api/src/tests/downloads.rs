@@ -133,7 +133,8 @@ async fn a_devices_link_is_good_until_its_update_has_ended() {
 #[tokio::test]
 async fn deleted_bytes_may_return_and_others_never() {
     let (api, id, link) = uploaded().await;
-    assert_eq!(api.call(Method::DELETE, &format!("/firmware/{id}"), &[], Value::Null).await.status, 200);
+    let forced = json!({"force": true, "reason": "nobody goes back"});
+    assert_eq!(api.call(Method::DELETE, &format!("/firmware/{id}"), &[], forced).await.status, 200);
     assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 410);
     assert_eq!(api.upload(b"others", json!({})).await.status, 409);
     let bytes: Vec<u8> = (0..=255).collect();

@@ -70,7 +70,7 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
                 E::Registered { .. } | E::Restored { .. } => {}
                 E::Deprecated {} => row.status = "deprecated".to_owned(),
                 E::Withdrawn {} => row.status = "withdrawn".to_owned(),
-                E::Deleted {} => row.status = "deleted".to_owned(),
+                E::Deleted { .. } => row.status = "deleted".to_owned(),
                 E::Pinned { campaign } => drop(row.pinned_by.insert(campaign.to_string())),
                 E::Unpinned { campaign } => drop(row.pinned_by.remove(&campaign.to_string())),
             }

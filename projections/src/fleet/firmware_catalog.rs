@@ -40,10 +40,7 @@ impl FirmwareCatalog {
     /// The firmware that a device ran. Among several that devices report alike, the one that it was confirmed to run, then one that may be
     /// given out.
     fn of(&self, former: FormerFirmware<'_>) -> Option<&FirmwareRow> {
-        let is_run = |row: &&FirmwareRow| {
-            let FirmwareMetadata { version, reported_version, .. } = &row.metadata;
-            TargetVersion { version, reported_version: reported_version.as_deref() }.is_met_by(former.version)
-        };
+        let is_run = |row: &&FirmwareRow| row.metadata.expected().is_met_by(former.version);
         let confirmed = |row: &&FirmwareRow| former.firmware_id == Some(row.firmware_id.as_str());
         let usable = |row: &&FirmwareRow| row.status != "withdrawn" && row.status != "deleted";
         let mut run = self.0.iter().filter(is_run);
@@ -58,6 +55,21 @@ impl FirmwareCatalog {
             Some(row) if row.status == "withdrawn" => Err(Obstacle::FirmwareWithdrawn),
             Some(row) => row.firmware_id.parse().map(FirmwareId).map_err(|_| Obstacle::FirmwareUnknown),
         }
+    }
+
+    /// The firmware to install so that a device leaves another one and runs what it ran before that.
+    pub(crate) fn way_back(&self, left: TargetVersion<'_>, former: FormerFirmware<'_>) -> Result<FirmwareId, Obstacle> {
+        // It ran the same version before, so there is nothing to go back to.
+        if left.is_met_by(former.version) { Err(Obstacle::NoPreviousVersion) } else { self.target(former) }
+    }
+
+    /// All firmware that devices may leave.
+    pub(crate) fn all_that_may_be_left(&self) -> impl Iterator<Item = &FirmwareRow> {
+        self.0.iter().filter(|row| row.metadata.rollback_allowed)
+    }
+
+    pub(crate) fn that_may_be_left(&self, firmware_id: &str) -> Option<&FirmwareMetadata> {
+        self.all_that_may_be_left().find(|row| row.firmware_id == firmware_id).map(|row| &row.metadata)
     }
 
     /// For a new update, also if the firmware was taken away just now: the update ends as others of that firmware do.

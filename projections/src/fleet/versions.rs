@@ -107,3 +107,10 @@ pub(crate) async fn that_meet(
     let requirement = VersionRequirement::parse(requirement).map_err(DbError::Invalid)?;
     that_fit(tx, tenant, |version| requirement.matches(version)).await.map(Some)
 }
+
+/// The versions of a component that active devices of a tenant run.
+pub(crate) async fn of_active(tx: &mut ReadTx, tenant: &str, component: &str) -> Result<Vec<String>, DbError> {
+    let sql =
+        "SELECT version FROM device_version_counts WHERE tenant = $1 AND component = $2 AND active > 0 ORDER BY 1";
+    Ok(sqlx::query_scalar(sql).bind(tenant).bind(component).fetch_all(&mut *tx.0).await?)
+}

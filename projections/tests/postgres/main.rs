@@ -25,4 +25,5 @@ mod truths;
 mod turns;
 mod until;
 mod wait_reason;
+mod way_back;
 mod windows;

@@ -43,9 +43,8 @@ impl ReturnTargets {
     /// Why a device can't go back.
     pub(super) fn obstacle(&self, former: &Former) -> Option<Obstacle> {
         match former.firmware() {
-            // It ran the campaign's version before, so there is nothing to go back to.
-            Some(former) if !self.campaign.is_run_by(former.version) => self.catalog.target(former).err(),
-            Some(_) | None => Some(Obstacle::NoPreviousVersion),
+            Some(former) => self.catalog.way_back(self.campaign.expected(), former).err(),
+            None => Some(Obstacle::NoPreviousVersion),
         }
     }
 
