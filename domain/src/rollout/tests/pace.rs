@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::world::check_rate;
+use super::invariants::check_rate;
 use super::*;
 
 fn paced(rate: u32, burst: Option<u32>) -> RolloutView {

@@ -1,87 +1,58 @@
 //! The view of a process manager: a fold of a prefix of the log, in memory.
 
+use super::member::{Member, Tracked};
 use super::world::slot_device;
 use super::*;
-use crate::campaign::{CampaignEvent, CampaignResult, PauseCause};
-use crate::device::{CodeClass, DeviceEvent, Outcome, Phase, WaitReason};
+use crate::campaign::{CampaignEvent, CampaignResult};
+use crate::device::{DeviceEvent, Outcome, Phase};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
+use crate::rollback::Obstacle;
 
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Logged {
-    Campaign(CampaignEvent),
-    Ledger(LedgerEvent),
+    /// The index of the campaign among those of the simulation.
+    Campaign(usize, CampaignEvent),
+    Ledger(usize, LedgerEvent),
     /// Index of the device in the fleet, which is also its rank.
     Device(usize, DeviceEvent),
 }
 
+/// The latest rollback of a campaign.
 #[derive(Debug, Clone)]
-pub(super) struct Member {
-    pub(super) wave: u16,
-    /// None before the device has the update.
-    pub(super) phase: Option<Phase>,
-    pub(super) holds_slot: bool,
-    /// The device took the slot without a grant, by a late answer.
-    pub(super) is_late: bool,
-    pub(super) grant: u64,
-    pub(super) grant_seen: bool,
-    reached: bool,
-    gate_failed: bool,
-    /// An operator has accepted its fault, or the failure of this update.
-    gate_accepted: bool,
-    failure_accepted: bool,
-    confirmed_ever: bool,
-    regressed: bool,
-    not_before: Option<DateTime<Utc>>,
-    online: bool,
-    live: Option<u32>,
-    between_attempts: Option<u32>,
-    pub(super) ordinal: Option<u32>,
-    /// The update that a new one retries.
-    retry_of: Option<u32>,
+struct Begun {
+    round: u16,
+    since: DateTime<Utc>,
+    /// The latest round of updates, before this and other rollbacks.
+    update_round: u16,
 }
 
-impl Member {
-    /// Failed or expired, so it is retried. The gates' counts don't change.
-    fn retry(&mut self) {
-        let ended_badly = matches!(
-            self.phase,
-            Some(Phase::Ended(Outcome::Failed | Outcome::TimedOut | Outcome::Rejected | Outcome::Expired))
-        );
-        if ended_badly || self.regressed {
-            self.retry_of = self.ordinal;
-            (self.phase, self.reached, self.regressed, self.not_before) = (None, false, false, None);
-            self.failure_accepted = false;
-        }
-    }
+/// What a campaign takes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakenBack {
+    Everything,
+    AllButRollbacks,
+    Staged,
+}
 
-    fn is_ended(&self) -> bool {
-        self.phase.is_some_and(Phase::is_ended)
-    }
-
-    pub(super) fn is_staged(&self) -> bool {
-        self.phase == Some(Phase::Staged)
-    }
-
-    pub(super) fn is_ready(&self, now: DateTime<Utc>) -> bool {
-        let waits = self.phase.is_none_or(Phase::is_waiting) || self.is_staged();
-        let is_idle = self.live.is_none() || (self.is_staged() && self.live == self.ordinal);
-        let rested = self.not_before.is_none_or(|not_before| not_before <= now);
-        let its_turn = self.between_attempts.is_none_or(|between| Some(between) == self.ordinal);
-        waits && rested && !self.holds_slot && self.online && is_idle && its_turn
-    }
-
-    pub(super) fn is_cancellable(&self) -> bool {
-        let past_return = matches!(self.phase, Some(Phase::Installing | Phase::Rebooting | Phase::Cancelling));
-        self.phase.is_some() && !self.is_ended() && !past_return
-    }
+/// A slot that was granted, and that the device hasn't answered.
+#[derive(Debug, Clone)]
+pub(super) struct Unseen {
+    pub(super) place: usize,
+    pub(super) number: u64,
+    /// To go back, to this version.
+    pub(super) back_to: Option<String>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct View {
-    campaign: CampaignId,
-    spec: CampaignSpec,
+    /// Index of the campaign.
+    pub(super) of: usize,
+    pub(super) campaign: CampaignId,
+    /// What the campaign brings.
+    pub(super) version: &'static str,
+    pub(super) spec: CampaignSpec,
     pub(super) position: usize,
     pub(super) status: CampaignStatus,
     before_pause: CampaignStatus,
@@ -97,35 +68,25 @@ pub(super) struct View {
     pub(super) members: Vec<Member>,
     /// Events of the campaign so far.
     pub(super) campaign_version: usize,
+    /// The latest round, of updates or of a rollback.
     pub(super) round: u16,
+    rollback: Option<Begun>,
 }
 
 impl View {
     /// `waves` names the wave of each device.
-    pub(super) fn new(campaign: CampaignId, spec: CampaignSpec, waves: &[u16]) -> Self {
-        let member = |wave: &u16| Member {
-            wave: *wave,
-            phase: None,
-            holds_slot: false,
-            is_late: false,
-            grant: 0,
-            grant_seen: true,
-            reached: false,
-            gate_failed: false,
-            gate_accepted: false,
-            failure_accepted: false,
-            confirmed_ever: false,
-            regressed: false,
-            not_before: None,
-            online: false,
-            live: None,
-            between_attempts: None,
-            ordinal: None,
-            retry_of: None,
-        };
+    pub(super) fn new(
+        of: usize,
+        campaign: CampaignId,
+        version: &'static str,
+        spec: CampaignSpec,
+        waves: &[u16],
+    ) -> Self {
         let count = spec.waves.len();
         Self {
+            of,
             campaign,
+            version,
             spec,
             position: 0,
             status: CampaignStatus::Absent,
@@ -139,14 +100,60 @@ impl View {
             accepted_counts: vec![(0, 0); count],
             paced_until: None,
             ledger_version: 0,
-            members: waves.iter().map(member).collect(),
+            members: waves.iter().copied().map(Member::of_wave).collect(),
             campaign_version: 0,
             round: 0,
+            rollback: None,
         }
     }
 
-    /// Whether a device may begin: it is ready, and its delay is over.
-    pub(super) fn may_begin(&self, place: usize, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_rolling_back(&self) -> bool {
+        let paused = self.status == CampaignStatus::Paused && self.before_pause == CampaignStatus::RollingBack;
+        self.status == CampaignStatus::RollingBack || paused
+    }
+
+    /// The round of updates.
+    pub(super) fn update_round(&self) -> u16 {
+        self.rollback.as_ref().map_or(self.round, |rollback| rollback.update_round)
+    }
+
+    /// The round of the rollback that is under way.
+    fn rollback_round(&self) -> Option<u16> {
+        self.rollback.as_ref().filter(|_| self.is_rolling_back()).map(|rollback| rollback.round)
+    }
+
+    /// The devices that may begin: with the campaign's update, or with what they go back to.
+    pub(super) fn next_devices(&self, now: DateTime<Utc>) -> Vec<usize> {
+        let next = |place: &usize| match self.rollback_round() {
+            Some(round) => self.members[*place].may_return(round, self.version, now),
+            None => self.may_begin(*place, now),
+        };
+        (0..self.members.len()).filter(next).collect()
+    }
+
+    pub(super) fn unseen(&self) -> Vec<Unseen> {
+        let unseen = self.members.iter().enumerate().filter(|(_, member)| member.holds_slot && member.is_unseen);
+        unseen.map(|(place, member)| self.slot(place, member.grant)).collect()
+    }
+
+    pub(super) fn slot(&self, place: usize, number: u64) -> Unseen {
+        let back_to = self.members[place].back_to().filter(|_| self.rollback.is_some()).cloned();
+        Unseen { place, number, back_to }
+    }
+
+    /// Devices with an update or a rollback that can be cancelled.
+    pub(super) fn cancellable(&self, what: TakenBack) -> Vec<usize> {
+        let may = |of: &Option<Tracked>| of.as_ref().is_some_and(Tracked::may_be_cancelled);
+        let is_taken = |member: &Member| match what {
+            TakenBack::Everything => may(&member.update) || may(&member.rollback),
+            TakenBack::AllButRollbacks => may(&member.update),
+            TakenBack::Staged => member.is_staged(),
+        };
+        (0..self.members.len()).filter(|place| is_taken(&self.members[*place])).collect()
+    }
+
+    /// Whether a device may begin with its update: it is ready, and its delay is over.
+    fn may_begin(&self, place: usize, now: DateTime<Utc>) -> bool {
         self.members[place].is_ready(now) && self.is_its_turn(place) && !self.is_delayed(place, now)
     }
 
@@ -167,7 +174,7 @@ impl View {
         let devices = self.members.iter().filter(|other| other.wave == member.wave).count() as u32;
         let begun = self.opened[usize::from(member.wave) - 1]
             .and_then(|opened_at| self.spec.begun_by_jitter(devices, opened_at, now));
-        (!member.reached || member.is_staged()) && begun.is_some_and(|begun| place - first >= begun as usize)
+        (!member.is_reached() || member.is_staged()) && begun.is_some_and(|begun| place - first >= begun as usize)
     }
 
     pub(super) fn rollout(&self, now: DateTime<Utc>) -> RolloutView {
@@ -184,9 +191,41 @@ impl View {
             paced_until: self.paced_until,
             ends_at: None,
             failed_devices: self.members.iter().enumerate().rev().filter_map(failed_device).collect(),
-            rollback: None,
+            rollback: self.rollback_view(now),
             zones: vec![],
         }
+    }
+
+    fn rollback_view(&self, now: DateTime<Utc>) -> Option<RollbackView> {
+        let begun = self.rollback.as_ref().filter(|_| self.is_rolling_back())?;
+        let mut view = RollbackView { since: begun.since, ..RollbackView::default() };
+        for (place, member) in self.members.iter().enumerate() {
+            let accepted = u32::from(member.rollback_accepted);
+            let of_round = member.rollback.as_ref().filter(|rollback| rollback.round == begun.round);
+            match of_round.map(Tracked::outcome) {
+                Some(None) => view.under_way += 1,
+                Some(Some(Outcome::Confirmed)) => {
+                    view.rolled_back += 1;
+                    view.accepted_rolled_back += accepted;
+                }
+                Some(Some(Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {
+                    view.failed += 1;
+                    view.accepted_failed += accepted;
+                    view.failed_devices.extend((accepted == 0).then(|| slot_device(place)));
+                }
+                Some(Some(Outcome::Expired | Outcome::Cancelled)) => view.given_up += 1,
+                // It runs another version by now, so there is nothing to undo.
+                Some(Some(Outcome::Superseded)) | None => {}
+            }
+            if member.goes_back(begun.round) && !member.holds_slot {
+                match member.back_to().is_some_and(|version| version != self.version) {
+                    true => view.waiting += 1,
+                    false => *view.impossible.entry(Obstacle::NoPreviousVersion).or_insert(0) += 1,
+                }
+            }
+            view.ready += u32::from(member.may_return(begun.round, self.version, now));
+        }
+        Some(view)
     }
 
     pub(super) fn is_open(&self, now: DateTime<Utc>) -> bool {
@@ -198,27 +237,28 @@ impl View {
         let mut counts = Counts { accepted_failed, accepted_settled, ..Counts::default() };
         let open = self.is_open(now);
         for (place, member) in self.members.iter().enumerate().filter(|(_, member)| member.wave == wave) {
-            let resting = matches!(member.phase, Some(Phase::Deferred | Phase::Staged));
+            let resting = matches!(member.phase(), Some(Phase::Deferred | Phase::Staged));
             counts.enrolled += 1;
-            counts.reached += u32::from(member.reached);
+            counts.reached += u32::from(member.is_reached());
             counts.gate_failed += u32::from(member.gate_failed);
             counts.gate_settled += u32::from(member.gate_failed || member.confirmed_ever);
             counts.in_use += u32::from(member.holds_slot);
             counts.staged += u32::from(member.is_staged());
-            let is_cancelling = member.phase == Some(Phase::Cancelling);
-            counts.working += u32::from(is_cancelling || (member.reached && !member.is_ended() && !resting));
-            counts.ready += u32::from(self.may_begin(place, now) && open);
-            counts.closed += u32::from(self.may_begin(place, now) && !open);
-            match member.phase {
-                Some(Phase::Ended(Outcome::Confirmed)) if !member.regressed => counts.confirmed += 1,
-                Some(Phase::Ended(Outcome::Confirmed | Outcome::Failed | Outcome::TimedOut | Outcome::Rejected)) => {
+            let is_cancelling = member.phase() == Some(Phase::Cancelling);
+            counts.working += u32::from(is_cancelling || (member.is_reached() && !member.is_ended() && !resting));
+            let may_begin = self.may_begin(place, now);
+            counts.ready += u32::from(may_begin && open);
+            counts.closed += u32::from(may_begin && !open);
+            match member.update.as_ref().and_then(Tracked::outcome) {
+                Some(Outcome::Confirmed) => counts.confirmed += 1,
+                Some(Outcome::Failed | Outcome::TimedOut | Outcome::Rejected) => {
                     counts.failed += 1;
                     counts.accepted_ended += u32::from(member.failure_accepted);
                 }
-                Some(Phase::Ended(Outcome::Expired)) => counts.expired += 1,
-                Some(Phase::Ended(Outcome::Cancelled)) => counts.cancelled += 1,
-                Some(Phase::Ended(Outcome::Superseded)) => counts.superseded += 1,
-                _ => {}
+                Some(Outcome::Expired) => counts.expired += 1,
+                Some(Outcome::Cancelled) => counts.cancelled += 1,
+                Some(Outcome::Superseded) => counts.superseded += 1,
+                None => {}
             }
         }
         counts
@@ -227,17 +267,24 @@ impl View {
     pub(super) fn apply(&mut self, time: DateTime<Utc>, logged: &Logged) {
         self.position += 1;
         match logged {
-            Logged::Campaign(event) => self.apply_campaign(time, event),
-            Logged::Ledger(LedgerEvent::Granted { number, grants, .. }) => {
+            Logged::Campaign(of, event) if *of == self.of => self.apply_campaign(time, event),
+            Logged::Ledger(of, LedgerEvent::Granted { number, grants, .. }) if *of == self.of => {
                 self.ledger_version = *number;
                 self.paced_until = self.spec.paced_until(self.paced_until, time, grants.len());
-                for slot in grants {
-                    let member = &mut self.members[slot.rank as usize];
-                    (member.grant, member.grant_seen) = (*number, member.is_ended());
-                    (member.holds_slot, member.is_late) = (!member.is_ended(), false);
+                let round = self.rollback_round();
+                grants.iter().for_each(|slot| self.members[slot.rank as usize].grant(*number, round));
+            }
+            Logged::Campaign(..) | Logged::Ledger(..) => {}
+            Logged::Device(place, event) => {
+                let member = &mut self.members[*place];
+                member.follow_device(event, self.version);
+                let is_own = event.update().is_some_and(|update| update.campaign == Some(self.campaign));
+                // Events after its end don't change a campaign's result.
+                let is_late = !self.status.is_live() && matches!(event, DeviceEvent::VersionRegressed { .. });
+                if is_own && !is_late {
+                    member.apply(event);
                 }
             }
-            Logged::Device(place, event) => self.apply_device(*place, event),
         }
     }
 
@@ -274,18 +321,23 @@ impl View {
                 self.accept_failures(time);
             }
             E::WaveCompleted { .. } => self.wave_completed = true,
-            E::Paused { cause: PauseCause::Operator | PauseCause::Gate | PauseCause::FirmwareWithdrawn } => {
+            E::Paused { .. } => {
                 self.before_pause = self.status;
                 self.status = CampaignStatus::Paused;
                 self.paused_at = Some(time);
             }
             E::Resumed { accept_failures } => self.resume(time, *accept_failures),
-            E::Cancelling {} => self.status = CampaignStatus::Cancelling,
-            E::Cancelled {} => self.status = CampaignStatus::Cancelled,
-            E::Finished { result: CampaignResult::Completed, .. } => self.status = CampaignStatus::Completed,
-            E::Finished { .. } => self.status = CampaignStatus::Failed,
-            E::RollingBack { .. } => self.status = CampaignStatus::RollingBack,
-            E::RolledBack { .. } => self.status = CampaignStatus::RolledBack,
+            E::Cancelling {} => (self.status, self.paused_at) = (CampaignStatus::Cancelling, None),
+            E::Cancelled {} => self.end(CampaignStatus::Cancelled),
+            E::Finished { result: CampaignResult::Completed, .. } => self.end(CampaignStatus::Completed),
+            E::Finished { .. } => self.end(CampaignStatus::Failed),
+            E::RollingBack { round, .. } => {
+                let update_round = self.update_round();
+                (self.status, self.paused_at, self.soaking_since) = (CampaignStatus::RollingBack, None, None);
+                self.round = *round;
+                self.rollback = Some(Begun { round: *round, since: time, update_round });
+            }
+            E::RolledBack { .. } => self.end(CampaignStatus::RolledBack),
             E::ApprovalRequested { .. } => self.status = CampaignStatus::AwaitingApproval,
             E::Approved { .. } => self.status = CampaignStatus::Approved,
             E::Rejected { .. } => self.status = CampaignStatus::Rejected,
@@ -295,13 +347,19 @@ impl View {
         }
     }
 
+    fn end(&mut self, status: CampaignStatus) {
+        (self.status, self.paused_at) = (status, None);
+        self.members.iter_mut().for_each(Member::restore);
+    }
+
     fn retry(&mut self, time: DateTime<Utc>, round: u16) {
         self.round = round;
         if self.status.is_terminal() {
             self.status = CampaignStatus::Running;
         }
         self.members.iter_mut().for_each(Member::retry);
-        self.opened.iter_mut().flatten().for_each(|opened| *opened = time);
+        let from = self.paused_at.unwrap_or(time);
+        self.opened.iter_mut().flatten().for_each(|opened| *opened = from);
     }
 
     /// Soak and waiting clocks stood still.
@@ -310,6 +368,9 @@ impl View {
         let stood = self.paused_at.take().map_or(TimeDelta::zero(), |since| time - since);
         self.soaking_since = self.soaking_since.map(|since| since + stood);
         self.opened.iter_mut().flatten().for_each(|opened| *opened += stood);
+        if let Some(rollback) = self.rollback.as_mut().filter(|_| self.status == CampaignStatus::RollingBack) {
+            rollback.since += stood;
+        }
         if accept_failures {
             self.accepted = true;
             self.accept_failures(time);
@@ -321,115 +382,16 @@ impl View {
             let counts = self.counts(wave, time);
             self.accepted_counts[usize::from(wave) - 1] = (counts.gate_failed, counts.gate_settled);
         }
-        for member in &mut self.members {
-            member.gate_accepted = member.gate_failed;
-            // A member that waits for its retry has nothing that could be accepted yet.
-            let stands = member.phase != Some(Phase::Ended(Outcome::Confirmed)) || member.regressed;
-            member.failure_accepted = member.gate_failed && member.phase.is_some() && stands;
-        }
-    }
-
-    fn apply_device(&mut self, place: usize, event: &DeviceEvent) {
-        use DeviceEvent as E;
-        let member = &mut self.members[place];
-        match event {
-            E::CameOnline { .. } => member.online = true,
-            E::WentOffline { .. } => member.online = false,
-            _ => {}
-        }
-        let Some(update) = event.update() else { return };
-        let phase = phase_after(event);
-        match phase {
-            Some(phase) if phase.is_live() => member.live = Some(update.ordinal),
-            Some(_) if member.live == Some(update.ordinal) => member.live = None,
-            _ => {}
-        }
-        match event {
-            E::UpdateAttemptFailed { .. } => member.between_attempts = Some(update.ordinal),
-            _ if phase.is_some() && member.between_attempts == Some(update.ordinal) => member.between_attempts = None,
-            _ => {}
-        }
-        if update.campaign != Some(self.campaign) || member.retry_of.is_some_and(|old| update.ordinal <= old) {
-            return;
-        }
-        member.ordinal = Some(update.ordinal);
-        member.phase = phase.or(member.phase);
-        let is_unanswered = member.holds_slot && !member.grant_seen;
-        match event {
-            E::UpdateDispatched { .. } => {
-                (member.holds_slot, member.not_before) = (true, None);
-            }
-            E::UpdateAccepted { takes_slot, .. } => {
-                member.is_late |= *takes_slot && !member.holds_slot;
-                (member.holds_slot, member.reached, member.not_before) = (true, true, None);
-            }
-            E::UpdateWaiting { reason, retry_at, .. } => {
-                member.holds_slot = false;
-                match reason {
-                    WaitReason::Slot => member.not_before = None,
-                    WaitReason::Unresponsive => member.not_before = *retry_at,
-                    _ => {}
-                }
-            }
-            E::UpdateDeferred { until, .. } => (member.holds_slot, member.not_before) = (false, Some(*until)),
-            E::UpdateStaged { retry_at, .. } => (member.holds_slot, member.not_before) = (false, *retry_at),
-            E::UpdateActivating { .. } => (member.holds_slot, member.not_before) = (true, None),
-            E::UpdateAttemptFailed { class, retry_at, .. } => {
-                (member.holds_slot, member.not_before) = (false, Some(*retry_at));
-                member.gate_failed |= matches!(class, CodeClass::Image | CodeClass::Final);
-            }
-            E::UpdateFailed { .. } | E::UpdateTimedOut { .. } | E::UpdateRejected { .. } => member.gate_failed = true,
-            E::UpdateConfirmed { .. } => (member.confirmed_ever, member.failure_accepted) = (true, false),
-            E::UpdateQueued { .. } => member.reached = false,
-            E::VersionRegressed { .. } => (member.regressed, member.gate_failed) = (true, true),
-            _ => {}
-        }
-        if member.is_ended() {
-            (member.holds_slot, member.grant_seen) = (false, true);
-        } else if is_unanswered {
-            // The grant isn't answered yet, also after other reports of the device.
-            member.grant_seen = event.grant().is_some_and(|number| number >= member.grant);
-            member.holds_slot |= !member.grant_seen;
-        }
-        member.is_late &= member.holds_slot;
+        self.members.iter_mut().for_each(Member::accept_failure);
     }
 }
 
 fn failed_device((place, member): (usize, &Member)) -> Option<FailedDevice> {
-    let failed = [Outcome::Failed, Outcome::TimedOut, Outcome::Rejected].map(Phase::Ended);
-    let ended = member.regressed || member.phase.is_some_and(|phase| failed.contains(&phase));
+    let ended = member.update.as_ref().is_some_and(Tracked::is_failed);
     member.gate_failed.then(|| FailedDevice {
         device: slot_device(place),
         wave: member.wave,
         counts: !member.gate_accepted,
         ended: ended && !member.failure_accepted,
-    })
-}
-
-/// The phase of an update after an event; none if the event doesn't change it.
-fn phase_after(event: &DeviceEvent) -> Option<Phase> {
-    use DeviceEvent as E;
-    Some(match event {
-        E::UpdateQueued { .. } => Phase::Queued,
-        E::UpdateWaiting { reason, .. } => Phase::Waiting(*reason),
-        E::UpdateDispatched { .. } => Phase::Dispatched,
-        E::UpdateAccepted { .. } | E::UpdateCancelRefused { .. } => Phase::Accepted,
-        E::UpdateDeferred { .. } => Phase::Deferred,
-        E::UpdateDownloading { .. } => Phase::Downloading,
-        E::UpdateVerifying { .. } => Phase::Verifying,
-        E::UpdateInstalling { .. } => Phase::Installing,
-        E::UpdateStaged { .. } => Phase::Staged,
-        E::UpdateActivating { .. } => Phase::Activating,
-        E::UpdateRebooting { .. } => Phase::Rebooting,
-        E::UpdateAttemptFailed { .. } => Phase::Waiting(WaitReason::Backoff),
-        E::UpdateCancelling { .. } => Phase::Cancelling,
-        E::UpdateConfirmed { .. } => Phase::Ended(Outcome::Confirmed),
-        E::UpdateFailed { .. } => Phase::Ended(Outcome::Failed),
-        E::UpdateTimedOut { .. } => Phase::Ended(Outcome::TimedOut),
-        E::UpdateRejected { .. } => Phase::Ended(Outcome::Rejected),
-        E::UpdateExpired { .. } => Phase::Ended(Outcome::Expired),
-        E::UpdateSuperseded { .. } => Phase::Ended(Outcome::Superseded),
-        E::UpdateCancelled { .. } => Phase::Ended(Outcome::Cancelled),
-        _ => return None,
     })
 }

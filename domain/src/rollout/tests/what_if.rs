@@ -9,7 +9,6 @@ use crate::campaign::tests::{facts, percent, summary, threshold};
 use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent, Evidence, GateKind, GateRollback};
 use crate::device::{
     CampaignRef, Device, DeviceCommand, DeviceEvent, Grant, Presence, Profile, Report, ReportStatus, UpdateKind,
-    UpdateRequest,
 };
 
 const DEVICES: u32 = 20;
@@ -53,7 +52,7 @@ fn device_events(n: u32, kind: UpdateKind, succeeds: bool) -> Vec<DeviceEvent> {
         },
         boots("b1", "1.0.0"),
         DeviceCommand::GrantSlot {
-            request: Box::new(UpdateRequest { kind, ..request(target) }),
+            request: Box::new(request(target, kind)),
             grant: Grant { campaign, number: 1, wait_until: at(10_000) },
         },
         report(ReportStatus::Received, None),

@@ -1,4 +1,4 @@
-//! The world of the simulation: devices with their behaviour, the log and its invariants.
+//! The world of the simulation: devices with their behaviour, campaigns, and the log.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,26 @@ use super::view::{Logged, View};
 use super::*;
 use crate::Decider;
 use crate::campaign::tests::{facts, summary, threshold};
-use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent};
+use crate::campaign::{Campaign, CampaignCommand as C};
 use crate::device::{
-    Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Info, Limits, OfflineCause, Phase, Presence, Profile,
-    Reachability, Report, ReportStatus, Update, UpdateKind, UpdateRequest,
+    Clock, Desired, Device, DeviceCommand as D, DeviceEvent, Info, Limits, OfflineCause, Outcome, Phase, Presence,
+    Profile, Reachability, Report, ReportStatus, Update, UpdateKind, UpdateRequest,
 };
-use crate::ledger::{Ledger, LedgerEvent};
+use crate::ids::CampaignId;
+use crate::ledger::Ledger;
 use crate::values::Priority;
 use crate::window::{ClockTime, Day, MaintenanceWindow, MaintenanceWindows};
 
 pub(super) const FLEET: usize = 12;
-/// Devices in the first wave.
-pub(super) const FIRST_WAVE: usize = 6;
 pub(super) const SLOTS: u32 = 2;
 /// Devices that may begin at once if the rate is limited.
-const BURST: u32 = 2;
+pub(super) const BURST: u32 = 2;
+/// What the devices run at first.
+const FACTORY: &str = "1.0.0";
+/// What each campaign brings.
+const VERSIONS: [&str; 2] = ["2.0.0", "3.0.0"];
+/// Waves of the devices, for each campaign.
+const WAVES: [[u16; FLEET]; 2] = [[1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], [2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1]];
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Act {
@@ -35,6 +40,10 @@ pub(super) enum Act {
     OwnUpdate,
     /// Continues with a withdrawn or deferred update.
     AnswerLate,
+    /// Reports that its latest update failed, after the update has ended.
+    Contradict,
+    /// Boots the version of its latest update, which has ended without it.
+    BootLate,
 }
 
 /// What a simulated campaign is like.
@@ -47,42 +56,49 @@ pub(super) struct Setting {
     pub(super) has_windows: bool,
     /// Blue/green.
     pub(super) stages: bool,
+    pub(super) auto_rollback: bool,
 }
 
-pub(super) struct World {
-    pub(super) now: DateTime<Utc>,
+/// A campaign with its ledger, and what process managers know of it.
+pub(super) struct Rollout {
+    pub(super) setting: Setting,
     pub(super) campaign: Campaign,
     pub(super) ledger: Ledger,
-    pub(super) devices: Vec<Device>,
-    pub(super) boots: usize,
-    pub(super) log: Vec<(DateTime<Utc>, Logged)>,
-    /// Times of an update's latest event and of its first answer.
-    pub(super) since: BTreeMap<(usize, u32), DateTime<Utc>>,
-    pub(super) reached: BTreeMap<(usize, u32), DateTime<Utc>>,
-    /// Since when updates are staged: their working clock stands still.
-    staged: BTreeMap<(usize, u32), DateTime<Utc>>,
     pub(super) managers: Vec<View>,
     /// The view of the whole log.
     pub(super) truth: View,
     pub(super) gate_is_closed: bool,
-    pub(super) setting: Setting,
     /// All grants, with their devices.
-    granted: Vec<(DateTime<Utc>, usize)>,
+    pub(super) granted: Vec<(DateTime<Utc>, usize)>,
 }
 
-pub(super) fn request(version: &str) -> UpdateRequest {
+pub(super) struct World {
+    pub(super) now: DateTime<Utc>,
+    pub(super) rollouts: Vec<Rollout>,
+    pub(super) devices: Vec<Device>,
+    boots: usize,
+    log: Vec<(DateTime<Utc>, Logged)>,
+    /// Times of an update's latest event and of its first answer.
+    since: BTreeMap<(usize, u32), DateTime<Utc>>,
+    reached: BTreeMap<(usize, u32), DateTime<Utc>>,
+    /// Since when updates are staged: their working clock stands still.
+    staged: BTreeMap<(usize, u32), DateTime<Utc>>,
+}
+
+/// Of an update to a version, or of a rollback to it.
+pub(super) fn request(version: &str, kind: UpdateKind) -> UpdateRequest {
     let mut firmware = facts();
     firmware.version = version.into();
     firmware.firmware_id = crate::FirmwareId(crate::ids::name_based_uuid(&[version]));
     UpdateRequest {
         firmware,
         priority: Priority::Normal,
-        kind: UpdateKind::Update,
+        kind,
         limits: Limits::default(),
         max_attempts: 3,
         activate: true,
         force_update: false,
-        allow_downgrade: false,
+        allow_downgrade: kind == UpdateKind::Rollback,
         require_digest_report: false,
         preconditions: None,
         retry_of: None,
@@ -108,6 +124,7 @@ fn simulated_spec(setting: Setting) -> CampaignSpec {
     spec.max_concurrent_updates = SLOTS;
     (spec.rate_per_minute, spec.batch_size) = (setting.rate_per_minute, Some(BURST));
     spec.jitter_seconds = setting.jitter_seconds;
+    spec.auto_rollback = setting.auto_rollback;
     spec.gate_min_settled = 3;
     spec.failure_threshold_percent = threshold(50);
     spec.soak_minutes = 2;
@@ -125,106 +142,94 @@ pub(super) fn slot_device(place: usize) -> DeviceId {
     DeviceId::new(format!("d-{place}")).expect("an id")
 }
 
-/// No period up to the latest grant has more grants than a burst and the rate allow.
-pub(super) fn check_rate(granted: &[(DateTime<Utc>, usize)], rate: u32, burst: u32) {
-    let Some((now, _)) = granted.last() else { return };
-    let mut devices = 0;
-    for (since, count) in granted.iter().rev() {
-        devices += *count as i64;
-        let allowed_us = i64::from(burst) * 60_000_000 + (*now - *since).num_microseconds().unwrap() * i64::from(rate);
-        assert!(devices * 60_000_000 <= allowed_us, "{devices} devices since {since} at {now}");
+impl Rollout {
+    fn new(number: usize, setting: Setting) -> Self {
+        let campaign = if number == 0 { campaign_id() } else { CampaignId(uuid::Uuid::from_u128(0xcb)) };
+        let view = View::new(number, campaign, VERSIONS[number], simulated_spec(setting), &WAVES[number]);
+        Self {
+            setting,
+            campaign: Campaign::default(),
+            ledger: Ledger::default(),
+            managers: vec![view.clone(), view.clone()],
+            truth: view,
+            gate_is_closed: false,
+            granted: vec![],
+        }
     }
 }
 
 impl World {
-    pub(super) fn new(setting: Setting) -> Self {
-        let spec = simulated_spec(setting);
-        let waves: Vec<u16> = (0..FLEET).map(|place| if place < FIRST_WAVE { 1 } else { 2 }).collect();
-        let view = View::new(campaign_id(), spec.clone(), &waves);
+    /// A campaign of each setting begins at the same time.
+    pub(super) fn new(settings: &[Setting]) -> Self {
         let mut world = Self {
             now: at(0),
-            campaign: Campaign::default(),
-            ledger: Ledger::default(),
+            rollouts: vec![],
             devices: vec![Device::default(); FLEET],
             boots: 0,
             log: vec![],
             since: BTreeMap::new(),
             reached: BTreeMap::new(),
             staged: BTreeMap::new(),
-            managers: vec![view.clone(), view.clone()],
-            truth: view,
-            gate_is_closed: false,
-            setting,
-            granted: vec![],
         };
         for place in 0..FLEET {
             let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
-            let versions = BTreeMap::from([("firmware".to_owned(), "1.0.0".to_owned())]);
+            let versions = BTreeMap::from([("firmware".to_owned(), FACTORY.to_owned())]);
             world.tell_device(place, &D::Register { profile, versions });
-            world.boot(place, "1.0.0");
+            world.boot(place, FACTORY);
             world.tell_device(place, &Info { slots: Some(2), ..Info::default() }.into());
         }
-        let plan = summary(&[FIRST_WAVE as u32, (FLEET - FIRST_WAVE) as u32]);
-        world.tell_campaign(&C::Create { id: campaign_id(), spec: Box::new(spec) });
-        world.tell_campaign(&C::Start { plan: plan.plan, firmware: Box::new(facts()), expected: None });
-        world.tell_campaign(&C::RecordPlan { summary: Box::new(plan) });
-        (0..2).for_each(|manager| world.read(manager, usize::MAX));
+        settings.iter().for_each(|setting| world.add(*setting));
         world
     }
 
+    /// A further campaign begins.
+    pub(super) fn add(&mut self, setting: Setting) {
+        let number = self.rollouts.len();
+        let mut rollout = Rollout::new(number, setting);
+        let everyone = [&mut rollout.truth].into_iter().chain(&mut rollout.managers);
+        everyone.for_each(|view| self.log.iter().for_each(|(time, logged)| view.apply(*time, logged)));
+        self.rollouts.push(rollout);
+        self.start(number);
+    }
+
+    fn start(&mut self, number: usize) {
+        let View { campaign: id, version, spec, .. } = self.rollouts[number].truth.clone();
+        let of_wave = |wave: u16| WAVES[number].iter().filter(|other| **other == wave).count() as u32;
+        let plan = summary(&[of_wave(1), of_wave(2)]);
+        let firmware = Box::new(request(version, UpdateKind::Update).firmware);
+        self.tell_campaign(number, &C::Create { id, spec: Box::new(spec) });
+        self.tell_campaign(number, &C::Start { plan: plan.plan, firmware, expected: None });
+        self.tell_campaign(number, &C::RecordPlan { summary: Box::new(plan) });
+        (0..self.rollouts[number].managers.len()).for_each(|manager| self.read(number, manager, usize::MAX));
+    }
+
     pub(super) fn append(&mut self, logged: Logged) {
-        if let Logged::Ledger(LedgerEvent::Granted { grants, .. }) = &logged {
-            let is_early =
-                |place: usize| self.truth.members[place].ordinal.is_none() && self.truth.is_delayed(place, self.now);
-            let early: Vec<usize> =
-                grants.iter().map(|slot| slot.rank as usize).filter(|place| is_early(*place)).collect();
-            assert!(early.is_empty(), "devices {early:?} begin before their delay is over");
+        if let Logged::Device(place, event) = &logged {
+            self.note_times(*place, event);
         }
-        let in_use = self.truth.rollout(self.now).total().in_use as usize;
-        self.truth.apply(self.now, &logged);
-        match &logged {
-            Logged::Campaign(CampaignEvent::GateClosed { .. }) => self.gate_is_closed = true,
-            Logged::Campaign(CampaignEvent::Resumed { .. }) => self.gate_is_closed = false,
-            Logged::Campaign(CampaignEvent::WaveOpened { .. }) => {
-                assert!(!self.gate_is_closed, "a wave opened past a failed gate");
-                let first = self.truth.wave == 1;
-                assert!(first || self.truth.is_open(self.now), "a wave opened past a closed window");
-            }
-            Logged::Ledger(LedgerEvent::Granted { grants, .. }) => {
-                assert!(!self.gate_is_closed, "slots were granted past a failed gate");
-                assert!(self.truth.is_open(self.now), "slots were granted past a closed window");
-                let max = self.truth.rollout(self.now).spec.max_concurrent_updates as usize;
-                let too_many = self.setting.reads_before_granting && in_use + grants.len() > max;
-                assert!(!too_many, "{} slots granted with {in_use} of {max} in use", grants.len());
-                self.granted.push((self.now, grants.len()));
-                if let Some(rate) = self.setting.rate_per_minute {
-                    check_rate(&self.granted, rate, BURST);
-                }
-            }
-            Logged::Device(place, event) => {
-                if matches!(event, DeviceEvent::UpdateActivating { .. }) {
-                    let wave = self.truth.members[*place].wave;
-                    assert!(wave <= self.truth.wave, "a device of wave {wave} switches in wave {}", self.truth.wave);
-                }
-                if let Some(update) = event.update() {
-                    let key = (*place, update.ordinal);
-                    self.since.insert(key, self.now);
-                    match event {
-                        DeviceEvent::UpdateStaged { .. } => drop(self.staged.entry(key).or_insert(self.now)),
-                        DeviceEvent::UpdateActivating { .. } => {}
-                        _ => {
-                            let stood = self.staged.remove(&key).map_or(TimeDelta::zero(), |since| self.now - since);
-                            self.reached.entry(key).and_modify(|reached| *reached += stood);
-                        }
-                    }
-                    if matches!(event, DeviceEvent::UpdateAccepted { .. }) {
-                        self.reached.entry((*place, update.ordinal)).or_insert(self.now);
-                    }
-                }
-            }
-            Logged::Campaign(_) => {}
+        for rollout in &mut self.rollouts {
+            rollout.check_before(self.now, &logged, &self.devices);
+            rollout.truth.apply(self.now, &logged);
+            rollout.check_after(self.now, &logged);
         }
         self.log.push((self.now, logged));
+    }
+
+    fn note_times(&mut self, place: usize, event: &DeviceEvent) {
+        let Some(update) = event.update() else { return };
+        let key = (place, update.ordinal);
+        self.since.insert(key, self.now);
+        match event {
+            DeviceEvent::UpdateStaged { .. } => drop(self.staged.entry(key).or_insert(self.now)),
+            DeviceEvent::UpdateActivating { .. } => {}
+            _ => {
+                let stood = self.staged.remove(&key).map_or(TimeDelta::zero(), |since| self.now - since);
+                self.reached.entry(key).and_modify(|reached| *reached += stood);
+            }
+        }
+        if matches!(event, DeviceEvent::UpdateAccepted { .. }) {
+            self.reached.entry(key).or_insert(self.now);
+        }
     }
 
     pub(super) fn tell_device(&mut self, place: usize, command: &D) {
@@ -234,37 +239,22 @@ impl World {
         }
     }
 
-    pub(super) fn tell_campaign(&mut self, command: &C) {
-        for event in self.campaign.decide(self.now, command).unwrap_or_default() {
-            self.campaign.apply(&event);
-            self.append(Logged::Campaign(event));
+    pub(super) fn tell_campaign(&mut self, number: usize, command: &C) {
+        for event in self.rollouts[number].campaign.decide(self.now, command).unwrap_or_default() {
+            self.rollouts[number].campaign.apply(&event);
+            self.append(Logged::Campaign(number, event));
         }
     }
 
-    pub(super) fn boot(&mut self, place: usize, version: &str) {
+    fn boot(&mut self, place: usize, version: &str) {
         self.boots += 1;
         let versions = BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
         let presence = Presence { boot_id: Some(format!("b{}", self.boots)), versions, ..Presence::default() };
         self.tell_device(place, &presence.into());
     }
 
-    /// The slots that are really in use, by the log and by the devices. Only devices that answer late may exceed the limit.
-    pub(super) fn check_slots(&self) {
-        let by_log = self.truth.members.iter().filter(|member| member.holds_slot).count();
-        let allowed = SLOTS as usize + self.truth.members.iter().filter(|member| member.is_late).count();
-        let at_work = |device: &&Device| {
-            device.live().is_some_and(|live| {
-                let is_told = matches!(live.phase, Phase::Dispatched | Phase::Activating);
-                live.spec.campaign.is_some() && (live.phase.is_working() || is_told)
-            })
-        };
-        let by_devices = self.devices.iter().filter(at_work).count();
-        assert!(by_log <= allowed, "{by_log} slots in use by the log, {allowed} allowed");
-        assert!(by_devices <= by_log, "{by_devices} devices at work with {by_log} slots");
-    }
-
-    pub(super) fn read(&mut self, manager: usize, events: usize) {
-        let view = &mut self.managers[manager];
+    pub(super) fn read(&mut self, number: usize, manager: usize, events: usize) {
+        let view = &mut self.rollouts[number].managers[manager];
         for (time, logged) in self.log.iter().skip(view.position).take(events) {
             view.apply(*time, logged);
         }
@@ -278,19 +268,17 @@ impl World {
         match (act, live) {
             (Act::Vanish, _) => self.tell_device(place, &D::MarkOffline { cause: OfflineCause::Will }),
             (Act::Return, _) => self.tell_device(place, &D::SeenOnline),
-            (Act::OwnUpdate, _) => self.tell_device(place, &D::RequestUpdate { request: Box::new(request("1.5.0")) }),
-            (Act::FallBack, _) => self.boot(place, "1.0.0"),
+            (Act::OwnUpdate, _) => {
+                self.tell_device(place, &D::RequestUpdate { request: Box::new(request("1.5.0", UpdateKind::Update)) })
+            }
+            (Act::FallBack, _) => {
+                let version = self.version_before(place);
+                self.boot(place, &version);
+            }
             (Act::AnswerLate, _) => self.answer_late(place),
+            (Act::Contradict | Act::BootLate, _) => self.speak_late(place, act),
             (Act::GoOn | Act::Fail(_) | Act::Defer, Some(live)) if hears && told => {
-                let report = |status| Report {
-                    ordinal: live.ordinal,
-                    attempt: live.attempt,
-                    status,
-                    sha256: None,
-                    code: None,
-                    message: None,
-                    retry_after_s: Some(120),
-                };
+                let report = |status| Report { retry_after_s: Some(120), ..report(&live, status) };
                 let report = match (act, live.phase) {
                     (Act::Fail(code), _) => Report { code: Some(code.into()), ..report(ReportStatus::Failed) },
                     (Act::Defer, _) => report(ReportStatus::Deferred),
@@ -318,16 +306,30 @@ impl World {
                 && (update.phase.is_waiting() || update.phase == Phase::Deferred)
         };
         let Some(update) = self.devices[place].updates.values().rfind(begun) else { return };
-        let report = Report {
-            ordinal: update.ordinal,
-            attempt: update.attempt,
-            status: ReportStatus::Downloading,
-            sha256: None,
-            code: None,
-            message: None,
-            retry_after_s: None,
-        };
+        let report = report(update, ReportStatus::Downloading);
         self.tell_device(place, &report.into());
+    }
+
+    /// After its latest update has ended: reports that it failed, or boots its version although it did not succeed.
+    fn speak_late(&mut self, place: usize, act: Act) {
+        let Some(update) = self.devices[place].updates.values().next_back().filter(|update| update.phase.is_ended())
+        else {
+            return;
+        };
+        let (failed, version) = (report(update, ReportStatus::Failed), update.spec.firmware.version.clone());
+        match act {
+            Act::BootLate if update.phase != Phase::Ended(Outcome::Confirmed) => self.boot(place, &version),
+            Act::BootLate => {}
+            _ => self.tell_device(place, &Report { code: Some("boot_failed".into()), ..failed }.into()),
+        }
+    }
+
+    /// What the device ran before its update, or before the latest that was confirmed.
+    fn version_before(&self, place: usize) -> String {
+        let device = &self.devices[place];
+        let confirmed = |update: &&Update| update.phase == Phase::Ended(Outcome::Confirmed);
+        let update = device.live().or_else(|| device.updates.values().rfind(confirmed));
+        update.and_then(|update| update.spec.from_version.clone()).unwrap_or_else(|| FACTORY.to_owned())
     }
 
     pub(super) fn run_clocks(&mut self, place: usize) {
@@ -357,5 +359,17 @@ impl World {
             let (ordinal, attempt, phase, seq) = (update.ordinal, update.attempt, update.phase, update.seq);
             self.tell_device(place, &D::Expire { ordinal, attempt, phase, clock, seq });
         }
+    }
+}
+
+fn report(update: &Update, status: ReportStatus) -> Report {
+    Report {
+        ordinal: update.ordinal,
+        attempt: update.attempt,
+        status,
+        sha256: None,
+        code: None,
+        message: None,
+        retry_after_s: None,
     }
 }
