@@ -8,6 +8,7 @@ mod campaigns;
 mod downloads;
 mod endings;
 mod fleet;
+mod going_back;
 mod groups;
 mod isolation;
 mod lists;

@@ -37,7 +37,8 @@ impl MemberRow {
             self.holds_slot = matches!(phase, Phase::Dispatched | Phase::Activating) || phase.is_working();
         }
         if has_ended {
-            self.grant_seen = true;
+            // A slot that was granted afterwards is for the rollback: later reports on the ended update don't answer it.
+            self.grant_seen |= event.phase().is_some();
         } else if is_unanswered {
             // The grant isn't answered yet: the device may still begin with it, also after other reports.
             self.grant_seen = event.grant().is_some_and(|number| number >= self.grant_number);
