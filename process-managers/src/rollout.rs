@@ -209,13 +209,7 @@ async fn carry_out(
                 send(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
         }
-        RolloutStep::FinishRollback { evidence } => {
-            let what = TakenBack::AllButRollbacks;
-            if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
-                let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
-                send(context, row, view, "finish_rollback", C::FinishRollback { evidence }, cause).await?;
-            }
-        }
+        RolloutStep::FinishRollback { .. } => finish_rollback(context, row).await?,
         RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
             let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
@@ -223,6 +217,23 @@ async fn carry_out(
         }
     }
     Ok(false)
+}
+
+/// Ends a rollback, on the current view: since an older one, a device may have been found to run the version and been granted a slot.
+async fn finish_rollback(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
+    let now = clock::now();
+    let Some(view) = &slots::newest_view(context, row, now).await? else { return Ok(()) };
+    let evidence = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
+        RolloutStep::FinishRollback { evidence } => Some(evidence),
+        _ => None,
+    });
+    let Some(evidence) = evidence else { return Ok(()) };
+    let what = TakenBack::AllButRollbacks;
+    if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
+        let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
+        send(context, row, view, "finish_rollback", CampaignCommand::FinishRollback { evidence }, cause).await?;
+    }
+    Ok(())
 }
 
 /// Cancels updates in the devices.

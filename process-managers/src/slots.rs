@@ -32,8 +32,12 @@ const VIEW_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Grants free slots to devices that are ready; returns whether any was granted.
 pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, ReconcileError> {
     let now = clock::now();
-    let Some((view, devices_max)) = newest_view(context, row, now).await? else { return Ok(false) };
-    let view = &view;
+    let Some(view) = &newest_view(context, row, now).await? else { return Ok(false) };
+    let granted = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
+        RolloutStep::Grant { devices_max } => Some(devices_max),
+        _ => None,
+    });
+    let Some(devices_max) = granted else { return Ok(false) };
     let ready = next_devices(context, row, view, now, devices_max as usize).await?;
     if ready.is_empty() {
         return Ok(false);
@@ -84,25 +88,19 @@ async fn next_devices(
     Ok(ready.into_iter().map(|slot| (slot, None)).collect())
 }
 
-/// The current view of the campaign, and how many slots may be granted. A device that answers late takes a slot without a grant, so an
-/// older view would grant that slot to another device. If the view lags for long, no slot is granted.
-async fn newest_view(
+/// The current view of the campaign, for decisions that must not be late: a device that answers late takes a slot without a grant, so an older
+/// view would grant that slot to another device. None if the view lags for long: then no slot is granted.
+pub(crate) async fn newest_view(
     context: &Context,
     row: &WorkRow,
     now: DateTime<Utc>,
-) -> Result<Option<(View, u32)>, ReconcileError> {
+) -> Result<Option<View>, ReconcileError> {
     let head = context.store.log().info().await?.last_sequence;
     if context.projections.wait_patiently(&[projections::FLEET], head, VIEW_WAIT_MAX).await.is_err() {
         return Ok(None);
     }
     let view = rollout::view(&context.db, &row.tenant, &row.campaign, now).await?;
-    Ok(view.filter(|view| view.rollout.position >= head).and_then(|view| {
-        let devices_max = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
-            RolloutStep::Grant { devices_max } => Some(devices_max),
-            _ => None,
-        })?;
-        Some((view, devices_max))
-    }))
+    Ok(view.filter(|view| view.rollout.position >= head))
 }
 
 /// Sends again grants that devices haven't answered.
