@@ -210,22 +210,25 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(ProgressRow::read).collect()
 }
 
-/// Members of the committed plan whose turn it is: those of open waves, and with blue/green those that have yet to stage, too. After the
-/// campaign's end only those that have begun; nobody switches any more. The campaign's values come from subqueries, so that an index gives the
-/// members in their order.
-fn of_open_waves(spec: &CampaignSpec) -> String {
+/// Members of the committed plan whose turn it is: those of open waves; with blue/green those that have yet to stage, in any wave, and then those
+/// of open waves that have. After the campaign's end only those that have begun, and nobody switches. The campaign's values come from
+/// subqueries, so that an index gives the members of each turn in their order.
+fn turns(spec: &CampaignSpec) -> Vec<String> {
     const NOT_OVER: &str =
         "(SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
-    const OPEN: &str = "(SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
-    let of_wave = match spec.stages() {
-        true => format!("m.wave >= 1 AND (NOT m.staged OR (m.wave <= {OPEN} AND {NOT_OVER}))"),
-        false => format!("m.wave BETWEEN 1 AND {OPEN}"),
+    const OPEN: &str =
+        "m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
+    let turn = |condition: &str| {
+        format!(
+            "WHERE m.tenant = $1 AND m.campaign_id = $2
+               AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2) AND {condition}"
+        )
     };
-    format!(
-        "WHERE m.tenant = $1 AND m.campaign_id = $2
-           AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)
-           AND {of_wave} AND (m.reached OR {NOT_OVER})"
-    )
+    let begins = |waves: &str| turn(&format!("NOT m.staged AND {waves} AND (m.reached OR {NOT_OVER})"));
+    match spec.stages() {
+        false => vec![begins(OPEN)],
+        true => vec![begins("m.wave >= 1"), turn(&format!("m.staged AND {OPEN} AND {NOT_OVER}"))],
+    }
 }
 /// Members that wait for nothing, and members whose pause or hold is over ([`super::readiness`]).
 const READY: &str = "AND m.ready";
@@ -278,23 +281,25 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
 ///
 /// Windows say which of them are released; members whose waiting time is over end, and don't begin.
 fn ready_sql(spec: &CampaignSpec, limit: i64, spread: &str, release: &Release) -> String {
-    let of_open_waves = of_open_waves(spec);
-    let (met, overdue) = (format!("{} {spread}", preconditions_met()), overdue());
-    let part = |conditions: &str| {
+    let met = format!("{} {spread}", preconditions_met());
+    let part = |turn: &str, conditions: &str| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {of_open_waves} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {turn} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let mut parts = vec![part(&overdue)];
-    match release {
-        Release::All => parts.extend([READY, READY_BY_NOW].map(|ready| part(&format!("{ready} {met}")))),
-        Release::Nobody => {}
-        Release::Zones(_) => {
-            let of_zone = part(&format!("AND m.zone = z.zone {READY} {met}"));
-            parts.push(format!(
-                "(SELECT r.* FROM unnest($4::text[]) z (zone) CROSS JOIN LATERAL {of_zone} r ORDER BY wave, rank LIMIT {limit})"
-            ));
-            parts.push(part(&format!("AND m.zone = ANY ($4) {READY_BY_NOW} {met}")));
+    let turns = turns(spec);
+    let mut parts: Vec<String> = turns.first().map(|turn| part(turn, &overdue())).into_iter().collect();
+    for turn in &turns {
+        match release {
+            Release::All => parts.extend([READY, READY_BY_NOW].map(|ready| part(turn, &format!("{ready} {met}")))),
+            Release::Nobody => {}
+            Release::Zones(_) => {
+                let of_zone = part(turn, &format!("AND m.zone = z.zone {READY} {met}"));
+                parts.push(format!(
+                    "(SELECT r.* FROM unnest($4::text[]) z (zone) CROSS JOIN LATERAL {of_zone} r ORDER BY wave, rank LIMIT {limit})"
+                ));
+                parts.push(part(turn, &format!("AND m.zone = ANY ($4) {READY_BY_NOW} {met}")));
+            }
         }
     }
     let parts = parts.join(" UNION ");
