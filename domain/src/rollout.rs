@@ -115,6 +115,8 @@ counts! {
     rolling_back,
     /// Have staged the version and do not run it yet.
     staged,
+    /// The part of `staged` that the failure gate counts for an earlier attempt.
+    staged_failed,
 }
 
 impl Counts {
@@ -247,8 +249,14 @@ pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
 
 /// While paused nothing begins. A pause does not postpone the campaign's end.
 fn decide_paused(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
-    let finishes = view.is_over(now) && view.is_at_rest() && view.rollback.is_none();
-    if finishes { vec![view.end()] } else { vec![RolloutStep::WithdrawUnanswered] }
+    if !view.is_over(now) || view.rollback.is_some() {
+        return vec![RolloutStep::WithdrawUnanswered];
+    }
+    match (view.total().staged > 0, view.is_at_rest()) {
+        (true, _) => vec![RolloutStep::WithdrawUnanswered, RolloutStep::CancelStaged],
+        (false, true) => vec![view.finish()],
+        (false, false) => vec![RolloutStep::WithdrawUnanswered],
+    }
 }
 
 fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
@@ -256,13 +264,15 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
         return vec![closed];
     }
     let over = view.is_over(now);
+    let staged = view.total().staged > 0;
     // A remaining wave without devices does not have to be opened.
-    if (over && view.is_at_rest()) || (view.wave_completed && view.has_everybody_ended()) {
-        return vec![view.end()];
+    if (over && view.is_at_rest() && !staged) || (view.wave_completed && view.has_everybody_ended()) {
+        return vec![view.finish()];
     }
     // After the end only devices that continue a begun update are ready.
     let judged = if view.is_staging() { view.staging_decision(now) } else { view.wave_decision(now) };
     let mut decisions = judged.filter(|_| !over).into_iter().collect::<Vec<_>>();
+    decisions.extend((over && staged).then_some(RolloutStep::CancelStaged));
     let devices_max = view.grantable(now);
     if devices_max > 0 {
         decisions.push(RolloutStep::Grant { devices_max });
@@ -291,11 +301,7 @@ impl RolloutView {
         total.in_use == 0 && total.working == 0
     }
 
-    /// The end of the campaign. Staged devices drop what they have staged before.
-    fn end(&self) -> RolloutStep {
-        if self.total().staged > 0 {
-            return RolloutStep::CancelStaged;
-        }
+    fn finish(&self) -> RolloutStep {
         RolloutStep::Finish { result: self.result(), evidence: self.evidence_of_all() }
     }
 

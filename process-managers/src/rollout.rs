@@ -210,6 +210,8 @@ async fn carry_out(
             }
         }
         RolloutStep::FinishRollback { .. } => finish_rollback(context, row).await?,
+        // Nobody would tell a device that stages after the end to switch, or to drop it.
+        RolloutStep::Finish { .. } if cancels_rest(context, row, view).await? => {}
         RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
             let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
@@ -234,6 +236,16 @@ async fn finish_rollback(context: &Context, row: &WorkRow) -> Result<(), Reconci
         send(context, row, view, "finish_rollback", CampaignCommand::FinishRollback { evidence }, cause).await?;
     }
     Ok(())
+}
+
+/// Whether devices of a campaign that stages still rest, also deferred ones. They are told to drop their update before the campaign ends.
+async fn cancels_rest(context: &Context, row: &WorkRow, view: &View) -> Result<bool, ReconcileError> {
+    let what = TakenBack::Staged;
+    if !view.rollout.spec.stages() || !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
+        return Ok(false);
+    }
+    cancel(context, row, view, what).await?;
+    Ok(true)
 }
 
 /// Cancels updates in the devices.

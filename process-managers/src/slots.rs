@@ -262,7 +262,7 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
 fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     match &unseen.back_to {
-        None => UpdateRequest { activate: view.rollout.activates(unseen.slot.wave), ..request },
+        None => UpdateRequest { activate: view.rollout.activates(unseen.slot.wave, clock::now()), ..request },
         Some(firmware) => UpdateRequest {
             firmware: firmware.clone(),
             kind: UpdateKind::Rollback,

@@ -25,6 +25,10 @@ use crate::state::App;
 
 /// Most records that are read for one answer: some ten for each device.
 const RECORDS_READ_MAX: usize = 1_000_000;
+/// Records of the whole log that one query looks through.
+const SPAN_RECORDS: u64 = 100_000;
+/// Most records of the whole log that are looked through for one answer.
+const LOOKED_THROUGH_MAX: u64 = 50_000_000;
 
 /// Other limits; each replaces the campaign's own and those of its waves. At least one.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -94,7 +98,7 @@ pub(crate) struct WhatIfBody {
         (status = 200, body = WhatIfBody),
         (status = 409, body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Another question of this tenant is being answered", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Other previews and questions are being answered, or PostgreSQL is away", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn what_if(
@@ -114,36 +118,39 @@ pub(crate) async fn what_if(
     if row.summary.is_none() {
         return Err(domain::Rejection::IllegalInState { command: "judged".to_owned(), status: row.status }.into());
     }
-    let until = if row.ended_at.is_some() { row.position } else { u64::MAX };
-    let (history, last) = read(&app, &caller, id, limits, until).await?;
-    body(&app, id, history, last).await.map(Json)
+    let archived = app.db.positions().await?.into_iter().find(|(name, _)| name == ARCHIVE).map_or(0, |(_, at)| at);
+    let until = if row.ended_at.is_some() { row.position.min(archived) } else { archived };
+    let history = read(&app, &caller, id, limits, until).await?;
+    body(&app, id, history, until).await.map(Json)
 }
 
-/// The history of the campaign from its creation on, and the position of its last record.
-async fn read(
-    app: &App,
-    caller: &Caller,
-    id: CampaignId,
-    limits: OtherLimits,
-    until: u64,
-) -> Result<(WhatIf, u64), Problem> {
+/// The history of the campaign from its creation up to a position of the log.
+async fn read(app: &App, caller: &Caller, id: CampaignId, limits: OtherLimits, until: u64) -> Result<WhatIf, Problem> {
     let name = id.to_string();
     let mut history = WhatIf::new(id, limits);
     let created = app.store.history(&Key::<Campaign>::new(&caller.tenant, &id), 1, 1).await?;
-    let (mut after, mut count) = (created.first().map_or(0, |created| created.position.sequence - 1), 0);
-    loop {
-        let page = archive::records_of_campaign(&app.db, &caller.tenant, &name, after, until).await?;
-        let Some(last) = page.last() else { return Ok((history, after)) };
-        after = last.position;
+    let first = created.first().map_or(0, |created| created.position.sequence - 1);
+    if until.saturating_sub(first) > LOOKED_THROUGH_MAX {
+        return Err(too_large(format!("{LOOKED_THROUGH_MAX} records of the log since it was created")));
+    }
+    let (mut after, mut count) = (first, 0);
+    while after < until {
+        let end = until.min(after + SPAN_RECORDS);
+        let page = archive::records_of_campaign(&app.db, &caller.tenant, &name, after, end).await?;
+        after = page.last().map_or(end, |record| record.position);
         count += page.len();
         if count > RECORDS_READ_MAX {
-            let detail = format!("the campaign has more than {RECORDS_READ_MAX} records");
-            return Err(Problem::new(StatusCode::CONFLICT, "campaign_too_large", detail));
+            return Err(too_large(format!("{RECORDS_READ_MAX} records")));
         }
         for record in page {
             apply(&mut history, &record)?;
         }
     }
+    Ok(history)
+}
+
+fn too_large(than: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "campaign_too_large", format!("the campaign has more than {than}"))
 }
 
 fn apply(history: &mut WhatIf, archived: &Archived) -> Result<(), Problem> {

@@ -235,7 +235,9 @@ impl Update {
                 self.went_on_to = None;
                 self.deferrals += u16::from(!window_closed);
             }
-            E::UpdateStaged { reason, grant, .. } => {
+            E::UpdateStaged { reason, grant, retry_at, .. } => {
+                // The device has put the activation off.
+                self.deferrals += u16::from(reason.is_none() && retry_at.is_some());
                 self.grant = grant.unwrap_or(self.grant);
                 self.unanswered += u16::from(*reason == Some(WaitReason::Unresponsive));
                 if was_activating {

@@ -26,6 +26,8 @@ impl Device {
             Some(update) => match update.phase {
                 Phase::Cancelling => Desired::Cancel(update),
                 Phase::Activating => Desired::Activate(update),
+                // The device does what it was told.
+                Phase::Rebooting if !update.spec.activate => Desired::Activate(update),
                 Phase::Dispatched
                 | Phase::Accepted
                 | Phase::Downloading

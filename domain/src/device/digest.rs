@@ -90,7 +90,7 @@ impl Decision {
             return;
         }
         if update.phase == Phase::Cancelling {
-            self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
+            self.refuse_cancel(update, false);
         }
         let Some(update) = self.update(update.ordinal) else { return };
         if !self.accept(&update) {

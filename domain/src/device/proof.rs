@@ -347,7 +347,7 @@ impl Observation<'_> {
             update.phase == Phase::Rebooting && update.spec.firmware.requires_reboot && update.restart_seen;
         let booted = match &self.presence.boot_id {
             Some(_) if self.first_boot => claims_boot,
-            Some(_) => self.new_boot && update.has_begun_to_install(),
+            Some(_) => self.new_boot && (update.has_begun_to_install() || update.phase == Phase::Activating),
             None => claims_boot,
         };
         elsewhere && booted
@@ -356,7 +356,7 @@ impl Observation<'_> {
     fn shows_trial(&self, update: &Update) -> bool {
         self.presence.trial
             && (self.new_boot || self.first_boot)
-            && update.phase == Phase::Installing
+            && matches!(update.phase, Phase::Installing | Phase::Staged | Phase::Activating)
             && self.reports(update)
     }
 }

@@ -112,7 +112,7 @@ impl Decision {
             }
             S::CancelRefused => {
                 if update.phase == Phase::Cancelling {
-                    self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
+                    self.refuse_cancel(update, false);
                 }
             }
         }
@@ -167,11 +167,21 @@ impl Decision {
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
+    /// The device goes on. If it was not to switch yet, or not any more, it does so now: so its end is bounded by the clock of a restart.
+    /// `restarts`: it says so itself.
+    pub(super) fn refuse_cancel(&mut self, update: &Update, restarts: bool) {
+        self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
+        if !restarts && matches!(update.before_cancel, Some(Phase::Staged | Phase::Activating)) {
+            let update = update.reference();
+            self.push(E::UpdateRebooting { update, claimed: false, unseen: true, mark: None });
+        }
+    }
+
     /// Moves an attempt forward to a working phase. A late report has no effect. A restart is `unseen` if the device only claims that it is
     /// done.
     pub(super) fn advance(&mut self, update: &Update, to: Phase, unseen: bool) {
         if update.phase == Phase::Cancelling && past_return(to) {
-            self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
+            self.refuse_cancel(update, to == Phase::Rebooting);
         }
         let Some(update) = self.update(update.ordinal) else { return };
         let activates = matches!(update.phase, Phase::Staged | Phase::Activating) && to == Phase::Rebooting;
@@ -212,7 +222,7 @@ impl Decision {
     }
 
     pub(super) fn stage(&mut self, update: &Update) {
-        if !update.spec.activate && self.accept(update) {
+        if !update.spec.activate && update.phase != Phase::Rebooting && self.accept(update) {
             let update = update.reference();
             self.push(E::UpdateStaged { update, reason: None, grant: None, retry_at: None, mark: None });
         }
@@ -228,13 +238,8 @@ impl Decision {
         if !window_closed && update.deferrals >= DEFERRALS_MAX {
             return self.push(E::UpdateExpired { update: update.reference() });
         }
-        let (shortest, most) = DEFER_RANGE_S;
-        let least = match update.deferrals.checked_sub(DEFERRALS_FREE) {
-            _ if window_closed => DEFER_DEFAULT_S,
-            None => shortest,
-            Some(more) => DEFER_LEAST_S.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
-        };
-        let until = self.now + asked_pause(report, (least, most));
+        let least = if window_closed { DEFER_DEFAULT_S } else { least_pause(update) };
+        let until = self.now + asked_pause(report, least);
         let (code, retry_after_s) = (report.code.clone(), report.retry_after_s);
         let update = update.reference();
         self.push(E::UpdateDeferred { update, code, until, retry_after_s, window_closed, mark: None });
@@ -242,7 +247,10 @@ impl Decision {
 
     /// The device keeps what it has staged, and activates it later.
     fn put_off_activation(&mut self, update: &Update, report: &Report) {
-        let retry_at = Some(self.now + asked_pause(report, DEFER_RANGE_S));
+        if update.deferrals >= DEFERRALS_MAX {
+            return self.push(E::UpdateExpired { update: update.reference() });
+        }
+        let retry_at = Some(self.now + asked_pause(report, least_pause(update)));
         self.push(E::UpdateStaged { update: update.reference(), reason: None, grant: None, retry_at, mark: None });
     }
 
@@ -265,6 +273,9 @@ impl Decision {
         let default = if rejected { "unsupported" } else { "install_failed" };
         let code = report.code.clone().unwrap_or_else(|| default.to_owned());
         let class = class_of(&code);
+        if class == CodeClass::Defer && update.phase == Phase::Activating {
+            return self.put_off_activation(update, report);
+        }
         if class == CodeClass::Defer {
             return self.defer(update, report);
         }
@@ -313,9 +324,17 @@ impl Decision {
     }
 }
 
-/// How long a device asks to be left alone, within limits in seconds.
-fn asked_pause(report: &Report, (shortest, longest): (u32, u32)) -> TimeDelta {
-    let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(shortest, longest);
+/// The shortest pause that an update is given, in seconds: it grows with its deferrals.
+fn least_pause(update: &Update) -> u32 {
+    match update.deferrals.checked_sub(DEFERRALS_FREE) {
+        None => DEFER_RANGE_S.0,
+        Some(more) => DEFER_LEAST_S.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
+    }
+}
+
+/// How long a device asks to be left alone. `least`: in seconds.
+fn asked_pause(report: &Report, least: u32) -> TimeDelta {
+    let seconds = report.retry_after_s.unwrap_or(DEFER_DEFAULT_S).clamp(least, DEFER_RANGE_S.1);
     TimeDelta::seconds(seconds.into())
 }
 

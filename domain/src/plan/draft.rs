@@ -64,7 +64,8 @@ impl PlanDraft {
 impl CampaignSpec {
     /// Digest of what a plan depends on besides the devices: of everything but the texts.
     pub fn plan_digest(&self, seed: &str) -> String {
-        let spec = Self { name: String::new().into(), description: None, ..self.clone() };
+        // The seed counts by itself: a campaign made from a preview names the preview's.
+        let spec = Self { name: String::new().into(), description: None, sample_seed: None, ..self.clone() };
         let mut hash = Sha256::new();
         hash.update(seed.as_bytes());
         // A specification has no map with other keys than strings, so writing its JSON can't fail.

@@ -39,7 +39,7 @@ impl RolloutView {
 
     pub(super) fn is_failing(&self, counts: Counts, wave: Option<u16>) -> bool {
         let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
-        let settled = self.settled_for_failure_gate(counts);
+        let settled = self.settled_for_failure_gate(counts, wave);
         let least = self.least_settled(counts);
         let threshold = u64::from(self.spec.failure_threshold(wave).get());
         let by_share = settled >= least && u64::from(failed) * 100 > threshold * u64::from(settled);
@@ -131,7 +131,7 @@ impl RolloutView {
             Some(_) => self.open_wave().unwrap_or_default(),
             None => self.total(),
         };
-        let settled = self.settled_for_failure_gate(counts);
+        let settled = self.settled_for_failure_gate(counts, wave);
         let failed = counts.gate_failed.saturating_sub(counts.accepted_failed);
         self.evidence(counts, settled, failed, |device| device.counts && wave.is_none_or(|wave| device.wave == wave))
     }

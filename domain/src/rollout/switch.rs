@@ -10,8 +10,9 @@ use crate::campaign::{Evidence, GateKind};
 
 impl RolloutView {
     /// Whether devices of a wave run the version once it is installed. Before its wave opens a device stops at *staged*.
-    pub fn activates(&self, wave: u16) -> bool {
-        !self.spec.stages() || wave <= self.wave
+    /// After the campaign's end nobody switches.
+    pub fn activates(&self, wave: u16, now: DateTime<Utc>) -> bool {
+        !self.spec.stages() || (wave <= self.wave && !self.is_over(now))
     }
 
     /// Whether devices stage, and none may switch yet.
@@ -19,9 +20,11 @@ impl RolloutView {
         self.spec.stages() && self.wave == 0 && !self.wave_completed
     }
 
-    /// Devices that the failure gate judges. Before the switch a staged device is one that hasn't failed; from then on only what runs counts.
-    pub(super) fn settled_for_failure_gate(&self, counts: Counts) -> u32 {
-        let staged = if self.spec.stages() && self.wave == 0 { counts.staged } else { 0 };
+    /// Devices that the failure gate judges: in a wave those that run the version or have failed, in the whole campaign also those that wait for
+    /// the switch of their wave. They haven't failed, and the failures of their wave count, too.
+    pub(super) fn settled_for_failure_gate(&self, counts: Counts, wave: Option<u16>) -> u32 {
+        let waiting = if wave.is_none() { self.waves.get(usize::from(self.wave)..).unwrap_or_default() } else { &[] };
+        let staged: u32 = waiting.iter().map(|wave| wave.staged.saturating_sub(wave.staged_failed)).sum();
         counts.gate_settled.saturating_sub(counts.accepted_settled) + staged
     }
 

@@ -1,6 +1,7 @@
 //! What a campaign would have done with other limits: the gates of the policy, run over what has happened.
 //!
-//! Devices report as they did. So an earlier stop is exact, and nothing is known of devices that never began because the campaign was stopped.
+//! Devices report as they did, and nothing is known of devices that never began because the campaign was stopped. The gates are run after each
+//! report, where the service looks about once a second: so with the campaign's own limits the stop may come some reports earlier than it did.
 
 use std::collections::HashMap;
 
@@ -58,6 +59,7 @@ struct Seen {
     gate_failed: bool,
     confirmed_ever: bool,
     staged: bool,
+    has_ended: bool,
     /// Its update that takes it back: the gates don't count that.
     rollback: Option<u32>,
 }
@@ -110,15 +112,32 @@ impl WhatIf {
             E::Adjusted { sample: Some(sample), .. } => {
                 self.waves.iter_mut().zip(&sample.waves).for_each(|(wave, enrolled)| wave.enrolled = *enrolled);
             }
-            E::Resumed { accept_failures: true } | E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => {
-                for wave in &mut self.waves {
-                    (wave.accepted_failed, wave.accepted_settled) = (wave.gate_failed, wave.gate_settled);
-                }
-                self.failed.iter_mut().for_each(|failed| failed.counts = false);
+            E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => {
+                self.begin_switch();
+                self.accept();
             }
+            E::Resumed { accept_failures: true } => self.accept(),
             _ => {}
         }
         self.look(at, position);
+    }
+
+    fn accept(&mut self) {
+        for wave in &mut self.waves {
+            (wave.accepted_failed, wave.accepted_settled) = (wave.gate_failed, wave.gate_settled);
+        }
+        self.failed.iter_mut().for_each(|failed| failed.counts = false);
+    }
+
+    /// Failures while staging don't count for the switch of devices that go on.
+    fn begin_switch(&mut self) {
+        for seen in self.devices.values_mut().filter(|seen| seen.gate_failed && !seen.has_ended) {
+            let before = seen.counts();
+            seen.gate_failed = false;
+            if let Some(counts) = usize::from(seen.wave).checked_sub(1).and_then(|index| self.waves.get_mut(index)) {
+                *counts = counts.minus(before).plus(seen.counts());
+            }
+        }
     }
 
     pub fn apply_device(&mut self, at: DateTime<Utc>, position: u64, device: &DeviceId, event: &DeviceEvent) {
@@ -137,7 +156,7 @@ impl WhatIf {
         seen.confirmed_ever |= matches!(event, E::UpdateConfirmed { .. });
         seen.gate_failed |= event.is_gate_failure();
         if let Some(phase) = event.phase() {
-            seen.staged = phase == Phase::Staged;
+            (seen.staged, seen.has_ended) = (phase == Phase::Staged, phase.is_ended());
         }
         let (after, wave) = (*seen, seen.wave);
         if after.gate_failed && !before.gate_failed && self.failed.len() < EVIDENCE_DEVICES_MAX * self.waves.len() {
@@ -152,7 +171,10 @@ impl WhatIf {
 
     /// Runs the failure gate with the other limits.
     fn look(&mut self, at: DateTime<Utc>, position: u64) {
-        let Some(view) = self.view(position).filter(|_| self.would_stop.is_none()) else { return };
+        if self.would_stop.is_some() {
+            return;
+        }
+        let Some(view) = self.view(position) else { return };
         let Some(RolloutStep::CloseGate { gate, wave, threshold_percent, evidence }) = view.failure_gate() else {
             return;
         };
@@ -164,14 +186,15 @@ impl WhatIf {
     fn judge(&mut self, at: DateTime<Utc>, position: u64, judgement: Judgement) {
         let stop = |judgement| Stop { judgement, at, position, reached: self.reached() };
         let (gate, verdict, wave) = (judgement.gate, judgement.verdict, judgement.wave);
-        if gate == GateKind::Success && self.would_stop.is_none() {
+        let is_empty = judgement.evidence.settled == 0;
+        if gate == GateKind::Success && self.would_stop.is_none() && !is_empty {
             let limit = self.spec().map(|spec| spec.success_threshold(wave.unwrap_or(0)));
             let missed = limit.filter(|limit| judgement.measured_percent() < u32::from(*limit));
             if let Some(limit_percent) = missed {
                 let closed = Judgement { limit_percent, verdict: Verdict::Closed, ..judgement.clone() };
                 self.would_stop = Some(stop(closed));
             }
-        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() {
+        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() && !self.is_enough(&judgement) {
             self.would_stop = Some(stop(judgement.clone()));
         }
         if verdict == Verdict::Closed && gate != GateKind::Rollback && self.stopped.is_none() {
@@ -179,8 +202,17 @@ impl WhatIf {
         }
     }
 
+    /// Whether the settled devices are enough by the other limits, after the wait.
+    fn is_enough(&self, judgement: &Judgement) -> bool {
+        let least = self.limits.gate_min_settled.map(|least| least.min(judgement.evidence.enrolled));
+        least.is_some_and(|least| judgement.evidence.settled >= least)
+    }
+
+    /// Without what the gates don't look at.
     fn spec(&self) -> Option<CampaignSpec> {
-        self.campaign.spec.clone().map(|spec| self.limits.applied(spec))
+        let spec = self.campaign.spec.as_ref()?;
+        let spec = CampaignSpec { target_devices: vec![], target_groups: vec![], ..spec.clone() };
+        Some(self.limits.applied(spec))
     }
 
     fn view(&self, position: u64) -> Option<RolloutView> {
@@ -214,6 +246,7 @@ impl Seen {
             gate_settled: (self.gate_failed || self.confirmed_ever).into(),
             confirmed: self.confirmed_ever.into(),
             staged: self.staged.into(),
+            staged_failed: (self.staged && self.gate_failed).into(),
             ..Counts::default()
         }
     }

@@ -175,7 +175,8 @@ impl Published {
 fn is_awaited(device: &Device) -> bool {
     match device.desired() {
         Desired::Install(update) => update.phase == Phase::Dispatched,
-        Desired::Activate(_) | Desired::Cancel(_) => true,
+        Desired::Activate(update) => update.phase == Phase::Activating,
+        Desired::Cancel(_) => true,
         Desired::Nothing => false,
     }
 }

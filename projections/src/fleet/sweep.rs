@@ -33,7 +33,7 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
             vec![Step::Clocks(ClockSweep::EndPause)]
         }
         // Its failures were judged when the staging was; the switch is judged afresh.
-        E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => vec![Step::Members(M::AcceptFailures)],
+        E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => vec![Step::Members(M::BeginSwitch)],
         // Members that still wait for their retry get their former outcome back.
         E::Finished { .. } | E::Cancelled {} | E::RolledBack { .. } => vec![Step::Members(M::RestoreOutcomes)],
         _ => Vec::new(),

@@ -330,7 +330,7 @@ impl World {
             let wait_until = now + chrono::TimeDelta::days(1);
             let kind = if back_to.is_some() { UpdateKind::Rollback } else { UpdateKind::Update };
             let firmware = back_to.as_ref().unwrap_or(&view.firmware);
-            let activate = back_to.is_some() || view.rollout.activates(slot.wave);
+            let activate = back_to.is_some() || view.rollout.activates(slot.wave, now);
             let request = Box::new(UpdateRequest { priority: row.spec.priority, kind, activate, ..request(firmware) });
             let command = DeviceCommand::GrantSlot { request, grant: Grant { campaign, number, wait_until } };
             self.tell::<Device>(&slot.device, command).await.unwrap();

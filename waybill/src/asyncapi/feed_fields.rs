@@ -45,7 +45,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("is_beta", "Whether the maker marks it as beta."),
     ("is_security_update", "Whether it fixes a security problem."),
     ("impossible", "Devices that can't go back, counted by reason."),
-    ("kind", "Update, rollback or activate."),
+    ("kind", "Update or rollback."),
     ("manual", "Whether an operator opened the wave."),
     ("manufacturer", "As the operator entered it."),
     ("max_concurrent_updates", "Most devices that update at the same time."),

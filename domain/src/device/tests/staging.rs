@@ -127,3 +127,45 @@ fn what_is_staged_can_be_cancelled_also_after_the_command_to_activate() {
         .when(says(S::Rebooting))
         .then(&["update.cancel_refused 1/1", "update.rebooting 1/1"]);
 }
+
+#[test]
+fn a_refused_cancel_is_the_switch_and_so_comes_to_an_end() {
+    for past in [staged(), activating()] {
+        let cancelling = [past, vec![cancel(1)]].concat();
+        given(cancelling.clone())
+            .when(says(S::CancelRefused))
+            .then(&["update.cancel_refused 1/1", "update.rebooting 1/1"]);
+        given([cancelling, vec![says(S::CancelRefused)]].concat())
+            .when_at(LATER_S, expire(1, 1, Phase::Rebooting, Clock::Phase))
+            .then(&["update.timed_out 1/1 in rebooting x_silent"]);
+    }
+}
+
+#[test]
+fn a_late_staged_report_does_not_take_a_switch_back() {
+    let switching = [activating(), vec![says(S::Rebooting)]].concat();
+    given(switching.clone()).when(says(S::Staged)).then(&[]);
+    assert!(matches!(state_of(&switching).desired(), Desired::Activate(_)), "the command stands");
+}
+
+#[test]
+fn a_boot_says_what_became_of_a_switch_that_was_not_reported() {
+    given(activating())
+        .when(status("b2", "1.0.0"))
+        .then(&["device.versions_reported", "update.attempt_failed 1/1 version_regressed"]);
+    given(activating()).when(trial("b2", "2.0.0")).then(&["device.versions_reported 2.0.0", "update.rebooting 1/1"]);
+}
+
+#[test]
+fn an_activation_is_put_off_for_longer_each_time() {
+    let again = |past: &[DeviceCommand], number: u64| [past, &[slot(number, true), defers(1, 1)]].concat();
+    let until = |past: &[DeviceCommand]| state_of(past).update(1).unwrap().not_before.unwrap() - at(0);
+    let mut past = staged();
+    let mut pauses = vec![];
+    for number in 2..8 {
+        past = again(&past, number);
+        pauses.push(until(&past).num_seconds());
+    }
+    assert_eq!(pauses, [1, 1, 1, 60, 120, 240]);
+    given(activating()).when(fails(1, "low_battery")).then(&["update.staged 1/1"]);
+}

@@ -45,6 +45,22 @@ fn too_many_failures_while_staging_close_a_gate_before_any_device_has_switched()
 }
 
 #[test]
+fn a_device_that_failed_and_then_staged_counts_once() {
+    // 10 failed once, and 5 of them have staged since.
+    let again = Counts { gate_failed: 10, gate_settled: 10, staged_failed: 5, ..staged(60, 35) };
+    let threshold = staging(again, Counts::default()).spec.failure_threshold_percent.get();
+    decides(&staging(again, Counts::default()), 1, &[&format!("close Failure all at {threshold}")]);
+}
+
+#[test]
+fn a_device_that_fails_to_stage_during_the_switch_is_one_of_all_that_have_staged() {
+    let confirmed = Counts { confirmed: 10, gate_settled: 10, reached: 10, ..staged(10, 0) };
+    let late = Counts { failed: 5, gate_failed: 5, gate_settled: 5, ..staged(100, 90) };
+    let view = RolloutView { wave: 1, ..staging(confirmed, late) };
+    assert!(view.failure_gate().is_none(), "5 of 105");
+}
+
+#[test]
 fn devices_at_work_are_waited_for() {
     let working = Counts { working: 1, in_use: 1, reached: 10, ..staged(10, 9) };
     decides(&staging(working, Counts::default()), 1, &[]);
@@ -64,8 +80,11 @@ fn staged_devices_drop_what_they_have_staged_before_the_campaign_ends() {
     let mut view = staging(staged(10, 10), Counts::default());
     view.ends_at = Some(at(5));
     decides(&view, 6, &["cancel staged"]);
-    view.status = CampaignStatus::Paused;
+    view.waves[1] = Counts { working: 1, in_use: 1, ..staged(1, 0) };
     decides(&view, 6, &["cancel staged"]);
+    view.status = CampaignStatus::Paused;
+    decides(&view, 6, &["withdraw", "cancel staged"]);
+    view.waves[1] = Counts::default();
     view.waves[0] = Counts { enrolled: 10, cancelled: 10, ..Counts::default() };
     decides(&view, 6, &["finish Failed"]);
 }

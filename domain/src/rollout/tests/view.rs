@@ -244,6 +244,7 @@ impl View {
             counts.gate_settled += u32::from(member.gate_failed || member.confirmed_ever);
             counts.in_use += u32::from(member.holds_slot);
             counts.staged += u32::from(member.is_staged());
+            counts.staged_failed += u32::from(member.is_staged() && member.gate_failed);
             let is_cancelling = member.phase() == Some(Phase::Cancelling);
             counts.working += u32::from(is_cancelling || (member.is_reached() && !member.is_ended() && !resting));
             let may_begin = self.may_begin(place, now);
@@ -308,7 +309,7 @@ impl View {
             }
             E::WaveOpened { wave, forced, .. } => {
                 if *wave == 1 && *forced {
-                    self.accept_failures(time);
+                    self.begin_switch(time);
                 }
                 self.wave = *wave;
                 self.opened[usize::from(*wave) - 1] = Some(time);
@@ -318,7 +319,7 @@ impl View {
             E::SoakBroken { .. } | E::GateClosed { .. } => self.soaking_since = None,
             E::Staged { .. } => {
                 self.wave_completed = true;
-                self.accept_failures(time);
+                self.begin_switch(time);
             }
             E::WaveCompleted { .. } => self.wave_completed = true,
             E::Paused { .. } => {
@@ -375,6 +376,14 @@ impl View {
             self.accepted = true;
             self.accept_failures(time);
         }
+    }
+
+    /// Failures while staging don't count for the switch of devices that go on.
+    fn begin_switch(&mut self, time: DateTime<Utc>) {
+        for member in self.members.iter_mut().filter(|member| !member.is_ended()) {
+            (member.gate_failed, member.gate_accepted, member.failure_accepted) = (false, false, false);
+        }
+        self.accept_failures(time);
     }
 
     fn accept_failures(&mut self, time: DateTime<Utc>) {

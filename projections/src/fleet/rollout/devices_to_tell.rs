@@ -110,7 +110,7 @@ pub enum TakenBack {
     Everything,
     /// It is rolled back: rollbacks go on.
     AllButRollbacks,
-    /// It is over: what works goes on, what is staged is dropped.
+    /// It is over: what works goes on, what is staged or rests before is dropped.
     Staged,
 }
 
@@ -119,7 +119,7 @@ impl TakenBack {
         match self {
             Self::Everything => "true",
             Self::AllButRollbacks => "u.kind <> 'rollback'",
-            Self::Staged => "u.phase = 'staged'",
+            Self::Staged => "(u.phase IN ('staged', 'deferred') OR (u.phase = 'waiting' AND m.reached))",
         }
     }
 }

@@ -112,8 +112,11 @@ impl<'a> MemberState<'a> {
     }
 
     fn confirmed_ms(&self) -> i64 {
-        let times = self.update.and_then(|update| Some((update.timed.reached_at?, update.timed.ended_at?)));
-        times.filter(|_| self.is_confirmed()).map_or(0, |(reached, ended)| (ended - reached).num_milliseconds())
+        let worked = self.update.and_then(|update| {
+            let timed = &update.timed;
+            Some(timed.ended_at? - timed.reached_at? - timed.idle())
+        });
+        worked.filter(|_| self.is_confirmed()).map_or(0, |worked| worked.num_milliseconds().max(0))
     }
 
     pub(super) fn contribution(&self) -> Contribution {
@@ -128,6 +131,7 @@ impl<'a> MemberState<'a> {
             gate_settled: (member.gate_failed || member.confirmed_ever).into(),
             in_use: member.holds_slot.into(),
             staged: member.staged.into(),
+            staged_failed: (member.staged && member.gate_failed).into(),
             working: self.is_working().into(),
             expired: ended(Outcome::Expired),
             cancelled: ended(Outcome::Cancelled),

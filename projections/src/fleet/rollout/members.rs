@@ -120,9 +120,11 @@ impl Joined {
     fn waits(&self, campaign: &CampaignRow) -> bool {
         let member = &self.member;
         let is_running = matches!(campaign.status, CampaignStatus::Running | CampaignStatus::Paused);
-        let is_its_turn = !member.holds_slot && is_running && (1..=campaign.wave).contains(&member.wave);
+        let is_open = (1..=campaign.wave).contains(&member.wave);
+        let is_its_turn = !member.holds_slot && is_running && (is_open || campaign.spec.stages());
         member.excluded.is_none()
             && match self.phase() {
+                Some(Phase::Staged) => is_its_turn && is_open,
                 Some(phase) => matches!(phase, Phase::Waiting(_)),
                 None => member.outcome.is_none() && is_its_turn,
             }

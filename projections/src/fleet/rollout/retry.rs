@@ -45,6 +45,14 @@ impl MemberRow {
         }
     }
 
+    /// Its failures while staging don't count for the switch.
+    pub(super) fn begin_switch(&mut self) {
+        if self.is_ended() {
+            return self.accept_failure();
+        }
+        (self.gate_failed, self.gate_accepted, self.failure_accepted, self.code) = (false, false, false, None);
+    }
+
     /// Applies whether the device runs the version of its ended update.
     pub(super) fn record_late_confirmation(&mut self, ordinal: u32, runs: bool) {
         if self.ordinal != Some(ordinal) {
