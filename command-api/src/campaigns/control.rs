@@ -119,7 +119,7 @@ pub(crate) async fn cancel_campaign(
 ///
 /// Devices that run the campaign's version because of it go back to what they ran before, as updates of kind `rollback` under the campaign's
 /// slots and rate. Updates that can be taken back are cancelled; devices past the point of no return go back when they have finished. It
-/// pauses when half of the rollbacks fail. Devices that can't go back are listed with `rollback_obstacle` by
+/// pauses when half of the rollbacks fail, once `gate_min_settled` have settled. Devices that can't go back are listed with `rollback_obstacle` by
 /// `GET /campaigns/{id}/devices`. 409 `rollback_impossible` if the firmware has `rollback_allowed: false`. A reason is needed. Needs role
 /// operator.
 #[utoipa::path(

@@ -72,7 +72,7 @@ pub(crate) struct RollbackStatus {
     rolling_back: u64,
     /// Devices that have yet to go back and can; null after the rollback has ended.
     waiting: Option<u64>,
-    /// Devices that can't go back, by reason; null after the rollback has ended: then `campaign.rolled_back` in the history has them.
+    /// Devices that can't go back, by reason; after the rollback has ended as they were then.
     impossible: Option<BTreeMap<String, u64>>,
 }
 
@@ -87,12 +87,17 @@ impl RollbackStatus {
             failed: total.rollback_failed.into(),
             rolling_back: total.rolling_back.into(),
             waiting: view.map(|view| view.waiting.into()),
-            impossible: view.map(|view| {
-                view.impossible
-                    .iter()
-                    .map(|(obstacle, devices)| (obstacle.word().to_owned(), (*devices).into()))
-                    .collect()
-            }),
+            impossible: match (view, begun.ended) {
+                (Some(view), _) => Some(
+                    view.impossible
+                        .iter()
+                        .map(|(obstacle, devices)| (obstacle.word().to_owned(), (*devices).into()))
+                        .collect(),
+                ),
+                (None, ended) => ended.map(|ended| {
+                    ended.impossible.into_iter().map(|(reason, devices)| (reason, devices.into())).collect()
+                }),
+            },
         }
     }
 }

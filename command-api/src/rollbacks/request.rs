@@ -1,9 +1,9 @@
 //! `POST /devices/{id}/rollback`: a device goes back to what it ran before.
 
 use axum::extract::State;
-use domain::device::{Device, DeviceCommand, FirmwareSnapshot, UpdateKind, UpdateRequest};
+use domain::device::{Device, DeviceCommand, FirmwareSnapshot, Lifecycle, UpdateKind, UpdateRequest};
 use domain::rollback::{self, Obstacle};
-use domain::values::{FIRMWARE_COMPONENT, Priority, is_component};
+use domain::values::{FIRMWARE_COMPONENT, Priority, VERSION_MAX_BYTES, is_component};
 use domain::version::is_same;
 use domain::{FirmwareId, Key, Rejection};
 use projections::FLEET;
@@ -47,7 +47,7 @@ fn firmware() -> String {
 /// An update of kind `rollback`, ahead of all other updates that wait for the device. Without `to_version` the device goes back to what it
 /// ran before, by its firmware history. 409 `rollback_impossible` with a `reason`: `no_previous_version`, `never_ran`, `firmware_unknown`
 /// (the old firmware was never uploaded, or is deleted), `firmware_withdrawn`, `update_under_way` (cancel it first), or `not_allowed` (the
-/// firmware that runs has `rollback_allowed: false`). Needs role operator.
+/// firmware that runs has `rollback_allowed: false`). 409 `not_eligible` for a held device, and for a version that runs already. Needs role operator.
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "rollbacks", request_body = RollbackOrder,
     params(DevicePath, CommandHeaders),
@@ -72,13 +72,26 @@ pub(crate) async fn roll_back_device(
     if !is_component(&order.component) {
         return Err(Problem::invalid("component", "is not a component's name"));
     }
+    if order.to_version.as_deref().is_some_and(|version| !is_version(version)) {
+        return Err(Problem::invalid(
+            "to_version",
+            format!("1 to {VERSION_MAX_BYTES} bytes without control characters"),
+        ));
+    }
     let loaded = app.store.load_fresh(&key).await?;
     let device = &loaded.aggregate;
+    if device.lifecycle == Lifecycle::Absent {
+        return Err(Rejection::DeviceUnknown.into());
+    }
     wait_for_head(&app, &[FLEET]).await?;
     let firmware = usable_firmware(&app, &caller, target(&app, &caller, id.as_str(), device, &order).await?).await?;
     let request = Box::new(request(&app, device, firmware, &order.component));
     let done = app.command(&caller, &envelope, &key, DeviceCommand::RequestUpdate { request }, order.reason).await?;
     queued(&app, &key, &id, &done).await
+}
+
+fn is_version(text: &str) -> bool {
+    (1..=VERSION_MAX_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// The firmware that the device goes back to.
@@ -107,7 +120,10 @@ async fn target(
             return Err(refused(Obstacle::NeverRan, format!("the device never ran {component} {wanted}")));
         }
         (None, Some(running)) => rollback::previous_version(running, &ran).ok_or_else(|| {
-            let detail = format!("it is not known what the device ran before {component} {running}");
+            let detail = format!(
+                "no version before {component} {running} is known that the device did not leave by a rollback or by falling back: \
+                 give to_version for any version that it ran"
+            );
             refused(Obstacle::NoPreviousVersion, detail)
         })?,
         (None, None) => {

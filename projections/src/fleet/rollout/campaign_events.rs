@@ -63,8 +63,11 @@ impl Fold<'_> {
                 row.rollback = Some(begun(record, *cause, *round, update_round));
                 row.retry_round = *round;
             }
-            E::RolledBack { .. } => {
+            E::RolledBack { evidence } => {
                 set_status(row, CampaignStatus::RolledBack);
+                if let Some(rollback) = &mut row.rollback {
+                    rollback.ended = Some(evidence.clone());
+                }
                 if row.planned_outcome.is_none() {
                     self.end_planned(&key, at, Outcome::Cancelled);
                 }
@@ -241,6 +244,7 @@ fn begun(record: &Decoded, cause: RollbackCause, round: u16, update_round: u16) 
         requested_by: meta.actor.to_string(),
         reason: meta.reason.as_ref().and_then(|reason| reason.plain().cloned()),
         update_round,
+        ended: None,
     }
 }
 

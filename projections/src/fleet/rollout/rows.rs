@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::campaign::{CampaignSpec, CampaignStatus};
+use domain::campaign::{CampaignSpec, CampaignStatus, RollbackEvidence};
 use domain::device::{Exclusion, FirmwareSnapshot, Outcome, UpdateKind, goes_first};
 use domain::ledger::SlotGrant;
 use domain::plan::PlanEntry;
@@ -143,6 +143,9 @@ pub struct CampaignRollback {
     pub reason: Option<String>,
     /// The latest round of updates, before this and other rollbacks.
     pub update_round: u16,
+    /// How it ended, with the devices that can't go back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RollbackEvidence>,
 }
 
 impl CampaignRow {
