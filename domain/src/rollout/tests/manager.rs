@@ -3,7 +3,6 @@
 use super::view::{TakenBack, Unseen, View};
 use super::world::{World, request, slot_device};
 use super::*;
-use crate::Decider;
 use crate::campaign::CampaignCommand as C;
 use crate::device::{CampaignRef, DeviceCommand as D, Grant, UpdateKind, UpdateRequest};
 use crate::ledger::{LedgerCommand, SlotGrant};
@@ -100,10 +99,8 @@ impl World {
             max_concurrent_updates: rollout.spec.max_concurrent_updates,
             grants: places.iter().map(slot).collect(),
         };
-        let Ok(events) = self.rollouts[view.of].ledger.decide(self.now, &command) else { return };
-        for event in events {
-            self.rollouts[view.of].ledger.apply(&event);
-            self.append(super::view::Logged::Ledger(view.of, event));
+        if !self.tell_ledger(view.of, &command) {
+            return;
         }
         self.check();
         let number = view.ledger_version + 1;

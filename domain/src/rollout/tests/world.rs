@@ -12,7 +12,7 @@ use crate::device::{
     Profile, Reachability, Report, ReportStatus, Update, UpdateKind, UpdateRequest,
 };
 use crate::ids::CampaignId;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerCommand};
 use crate::values::Priority;
 use crate::window::{ClockTime, Day, MaintenanceWindow, MaintenanceWindows};
 
@@ -78,6 +78,8 @@ pub(super) struct World {
     pub(super) devices: Vec<Device>,
     boots: usize,
     log: Vec<(DateTime<Utc>, Logged)>,
+    /// Where the records of the log end. The events of a command are one record, and are read together.
+    ends: Vec<usize>,
     /// Times of an update's latest event and of its first answer.
     since: BTreeMap<(usize, u32), DateTime<Utc>>,
     reached: BTreeMap<(usize, u32), DateTime<Utc>>,
@@ -167,6 +169,7 @@ impl World {
             devices: vec![Device::default(); FLEET],
             boots: 0,
             log: vec![],
+            ends: vec![],
             since: BTreeMap::new(),
             reached: BTreeMap::new(),
             staged: BTreeMap::new(),
@@ -203,7 +206,7 @@ impl World {
         (0..self.rollouts[number].managers.len()).for_each(|manager| self.read(number, manager, usize::MAX));
     }
 
-    pub(super) fn append(&mut self, logged: Logged) {
+    fn append(&mut self, logged: Logged) {
         if let Logged::Device(place, event) = &logged {
             self.note_times(*place, event);
         }
@@ -213,6 +216,16 @@ impl World {
             rollout.check_after(self.now, &logged);
         }
         self.log.push((self.now, logged));
+    }
+
+    pub(super) fn tell_ledger(&mut self, number: usize, command: &LedgerCommand) -> bool {
+        let Ok(events) = self.rollouts[number].ledger.decide(self.now, command) else { return false };
+        for event in events {
+            self.rollouts[number].ledger.apply(&event);
+            self.append(Logged::Ledger(number, event));
+        }
+        self.ends.push(self.log.len());
+        true
     }
 
     fn note_times(&mut self, place: usize, event: &DeviceEvent) {
@@ -237,6 +250,7 @@ impl World {
             self.devices[place].apply(&event);
             self.append(Logged::Device(place, event));
         }
+        self.ends.push(self.log.len());
     }
 
     pub(super) fn tell_campaign(&mut self, number: usize, command: &C) {
@@ -244,6 +258,7 @@ impl World {
             self.rollouts[number].campaign.apply(&event);
             self.append(Logged::Campaign(number, event));
         }
+        self.ends.push(self.log.len());
     }
 
     fn boot(&mut self, place: usize, version: &str) {
@@ -255,7 +270,9 @@ impl World {
 
     pub(super) fn read(&mut self, number: usize, manager: usize, events: usize) {
         let view = &mut self.rollouts[number].managers[manager];
-        for (time, logged) in self.log.iter().skip(view.position).take(events) {
+        let wanted = view.position.saturating_add(events);
+        let end = self.ends.get(self.ends.partition_point(|end| *end < wanted)).copied().unwrap_or(self.log.len());
+        for (time, logged) in self.log.iter().take(end).skip(view.position) {
             view.apply(*time, logged);
         }
     }
