@@ -139,6 +139,7 @@ impl Member {
             return;
         }
         if let Some((former, accepted)) = self.before_retry.take() {
+            self.has_code = former.is_failed();
             (self.update, self.failure_accepted, self.retry_of) = (Some(former), accepted, None);
         }
     }
