@@ -9,9 +9,8 @@ use domain::campaign::{Campaign, CampaignCommand, PlanSummary};
 use domain::device::{CampaignRef, Device, DeviceCommand, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ids::name_based_uuid;
 use domain::ledger::{GRANT_DEVICES_MAX, Ledger, LedgerCommand, SlotGrant};
-use domain::plan::{
-    CHUNK_DEVICES_MAX, PlanCandidate, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM, plan,
-};
+use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM};
+use domain::planning::{PlanCandidate, plan};
 use domain::{CampaignId, CommandId, Key};
 use event_store::Request;
 use runtime::clock;

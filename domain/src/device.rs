@@ -3,6 +3,7 @@
 //! Invariant: a device never has two live updates. Only this aggregate guards that. Start at [`Device::decide`]; what a device should be
 //! told at any moment is [`Device::desired`].
 
+mod about;
 mod admin;
 mod apply;
 mod codes;
@@ -16,6 +17,7 @@ mod expiry;
 mod lifecycle;
 mod mark;
 mod marked;
+mod messages;
 mod operations;
 mod phase;
 mod profile;
@@ -41,11 +43,12 @@ pub use codes::{
     CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
     CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
-pub use commands::{Clock, DeviceCommand, Grant, Info, Presence, Report, ReportStatus, UpdateRequest};
+pub use commands::{Clock, DeviceCommand, Grant, UpdateRequest};
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
-pub use events::{DeviceEvent, OfflineCause};
+pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
+pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
 pub use operations::{DeviceOperation, UpdateOperation, allowed_commands};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};

@@ -1,125 +1,22 @@
 //! The Firmware aggregate: one version for one device model and component. Its bytes live in the object store under their SHA-256.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod metadata;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
+
 use crate::decider::Decider;
 use crate::device::{FirmwareSnapshot, Update};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::rejection::Rejection;
-use crate::sealed::Sealed;
 use crate::thread::{Point, Thread};
-use crate::values::Sha256Digest;
-use crate::version::TargetVersion;
-
-/// Kind of an upload.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum UpdateType {
-    #[default]
-    Firmware,
-    Software,
-    Application,
-    Config,
-    Bootloader,
-    SecurityPatch,
-}
-
-impl UpdateType {
-    /// The component that such an upload replaces by default.
-    pub fn component(self) -> &'static str {
-        match self {
-            Self::Firmware | Self::SecurityPatch => "firmware",
-            Self::Software => "software",
-            Self::Application => "application",
-            Self::Config => "config",
-            Self::Bootloader => "bootloader",
-        }
-    }
-
-    /// Whether a device restarts for it by default.
-    pub fn requires_reboot(self) -> bool {
-        !matches!(self, Self::Config | Self::Application)
-    }
-}
-
-/// An operator's description of a firmware.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FirmwareMetadata {
-    pub name: String,
-    pub version: String,
-    /// What devices that run it report, if that differs from `version`. Compared with its build label.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reported_version: Option<String>,
-    pub device_model: String,
-    pub component: String,
-    pub update_type: UpdateType,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manufacturer: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changelog: Option<Sealed<String>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hardware_versions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_hardware_version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_hardware_version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requires_version: Option<String>,
-    pub rollback_allowed: bool,
-    pub requires_reboot: bool,
-    #[serde(default)]
-    pub is_beta: bool,
-    #[serde(default)]
-    pub is_security_update: bool,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tags: BTreeMap<String, String>,
-}
-
-impl FirmwareMetadata {
-    /// What a device reports when it runs this firmware.
-    pub fn expected(&self) -> TargetVersion<'_> {
-        TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
-    }
-
-    /// What devices need to know of the firmware, whatever its status.
-    pub fn snapshot(&self, firmware_id: FirmwareId, bytes: &FirmwareBytes) -> FirmwareSnapshot {
-        FirmwareSnapshot {
-            firmware_id,
-            device_model: self.device_model.clone(),
-            component: self.component.clone(),
-            version: self.version.clone(),
-            reported_version: self.reported_version.clone(),
-            size: bytes.size,
-            sha256: bytes.sha256,
-            hardware_versions: self.hardware_versions.clone(),
-            min_hardware_version: self.min_hardware_version.clone(),
-            max_hardware_version: self.max_hardware_version.clone(),
-            requires_version: self.requires_version.clone(),
-            requires_reboot: self.requires_reboot,
-            rollback_allowed: self.rollback_allowed,
-        }
-    }
-}
-
-/// Size and digests of the bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirmwareBytes {
-    pub size: u64,
-    /// Lower-case hex.
-    pub md5: String,
-    /// Lower-case hex.
-    pub sha1: String,
-    pub sha256: Sha256Digest,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filename: Option<String>,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -339,85 +236,5 @@ impl Decider for Firmware {
             FirmwareEvent::Deleted { .. } if !self.withdrawn => vec![(FIRMWARE, TAKEN_AWAY)],
             _ => vec![],
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn registered() -> FirmwareEvent {
-        let metadata = FirmwareMetadata {
-            name: "F".into(),
-            version: "2.0.0".into(),
-            reported_version: None,
-            device_model: "M".into(),
-            component: "firmware".into(),
-            update_type: UpdateType::Firmware,
-            manufacturer: None,
-            changelog: None,
-            hardware_versions: vec![],
-            min_hardware_version: None,
-            max_hardware_version: None,
-            requires_version: None,
-            rollback_allowed: true,
-            requires_reboot: true,
-            is_beta: false,
-            is_security_update: false,
-            tags: BTreeMap::new(),
-        };
-        let bytes = FirmwareBytes {
-            size: 3,
-            md5: String::new(),
-            sha1: String::new(),
-            sha256: Sha256Digest::of(b"one"),
-            filename: None,
-        };
-        FirmwareEvent::Registered { metadata: Box::new(metadata), bytes }
-    }
-
-    const DELETED: FirmwareEvent = FirmwareEvent::Deleted { forced: false, rollbacks_given_up: None };
-
-    fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, Rejection> {
-        let mut firmware = Firmware::default();
-        let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
-        firmware.apply(&registered());
-        events.iter().for_each(|event| firmware.apply(event));
-        firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes })
-    }
-
-    #[test]
-    fn a_deleted_firmware_is_restored_by_the_same_bytes_unless_it_was_withdrawn() {
-        use FirmwareEvent as E;
-        assert!(matches!(uploaded_again_after(&[DELETED]).as_deref(), Ok([E::Restored { .. }])));
-        assert_eq!(uploaded_again_after(&[E::Withdrawn {}]), Ok(vec![]));
-        assert_eq!(uploaded_again_after(&[E::Withdrawn {}, DELETED]), Err(Rejection::FirmwareWithdrawn));
-        let deprecated = [E::Deprecated {}, DELETED];
-        assert!(matches!(uploaded_again_after(&deprecated).as_deref(), Ok([E::Restored { .. }])));
-    }
-    #[test]
-    fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
-        let campaign = CampaignId(uuid::Uuid::from_u128(7));
-        let needed = WayBack { devices: 12, more: false, campaigns: vec![campaign] };
-        let delete = |events: &[FirmwareEvent], forced: bool, way_back: Option<&WayBack>| {
-            let mut firmware = Firmware::default();
-            std::iter::once(&registered()).chain(events).for_each(|event| firmware.apply(event));
-            let command = FirmwareCommand::Delete(Deletion { forced, way_back: way_back.cloned() });
-            firmware.decide(DateTime::UNIX_EPOCH, &command)
-        };
-        let forced =
-            |given_up: Option<u32>| Ok(vec![FirmwareEvent::Deleted { forced: true, rollbacks_given_up: given_up }]);
-        let refused = Rejection::FirmwareNeededForRollback { devices: 12, more: false, campaigns: vec![campaign] };
-        assert_eq!(delete(&[], false, Some(&needed)), Err(refused));
-        assert_eq!(delete(&[], true, Some(&needed)), forced(Some(12)));
-        assert_eq!(delete(&[], true, None), forced(None), "nobody could count them");
-        assert_eq!(delete(&[], false, Some(&WayBack::default())), Ok(vec![DELETED]));
-        let pinned = [FirmwareEvent::Pinned { campaign }];
-        let in_use = Err(Rejection::FirmwarePinned { campaigns: vec![campaign] });
-        assert_eq!(delete(&pinned, true, Some(&needed)), in_use, "a live campaign installs it");
-        let mut firmware = Firmware::default();
-        firmware.apply(&registered());
-        let withdrawn = firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Withdraw);
-        assert_eq!(withdrawn, Ok(vec![FirmwareEvent::Withdrawn {}]), "nothing prevents it");
     }
 }

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod key;
 pub mod ledger;
 pub mod plan;
+pub mod planning;
 pub mod preconditions;
 pub mod rejection;
 pub mod rollback;

@@ -8,10 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::device::{Device, FirmwareSnapshot};
 use domain::group::Group;
-use domain::plan::{
-    ExpectedPlan, PlanCandidate, PlanChanges, PlanDraft, PlanDrift, PreviewedPlan, TargetGroups, Unexplained,
-    candidate_of,
-};
+use domain::plan::{ExpectedPlan, PlanChanges, PlanDrift, PreviewedPlan, Unexplained};
+use domain::planning::{PlanCandidate, PlanDraft, TargetGroups, candidate_of};
 use domain::{DeviceId, Key};
 use event_store::At;
 use futures::{StreamExt, TryStreamExt};

@@ -8,9 +8,9 @@ use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::firmware::{Firmware, FirmwareCommand};
 use domain::ids::name_based_uuid;
 use domain::plan::{
-    CHUNK_DEVICES_MAX, ExpectedPlan, PlanChunk, PlanChunkId, PlanCommand, PlanCounts, PlanDraft, PlanEntry,
-    RANK_ALGORITHM,
+    CHUNK_DEVICES_MAX, ExpectedPlan, PlanChunk, PlanChunkId, PlanCommand, PlanCounts, PlanEntry, RANK_ALGORITHM,
 };
+use domain::planning::PlanDraft;
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Request};
 use futures::FutureExt;

@@ -4,9 +4,9 @@
 //! digest arrives, the update continues from where the device is. Otherwise the limit of the phase ends it.
 
 use super::Device;
-use super::commands::{Report, ReportStatus as S};
 use super::decision::Decision;
 use super::events::DeviceEvent as E;
+use super::messages::{Report, ReportStatus as S};
 use super::phase::Phase;
 use super::report::past_return;
 use super::update::Update;

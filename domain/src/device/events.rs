@@ -7,23 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::codes::CodeClass;
-use super::commands::ReportStatus;
 use super::mark::Mark;
+use super::messages::{OfflineCause, ReportStatus};
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
 use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::sealed::Sealed;
 use crate::values::Sha256Digest;
-
-/// Why a device went offline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OfflineCause {
-    /// The last will of its latest session arrived.
-    Will,
-    /// No message arrived for too long.
-    Silence,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -382,59 +372,3 @@ crate::event_types!(DeviceEvent {
     UpdateCancelRefused => "update.cancel_refused" v 1,
     UpdateReportedLate => "update.reported_late" v 1,
 });
-
-impl DeviceEvent {
-    /// The grant that the event belongs to.
-    pub fn grant(&self) -> Option<u64> {
-        match self {
-            Self::UpdateWaiting { grant, .. }
-            | Self::UpdateDispatched { grant, .. }
-            | Self::UpdateStaged { grant, .. }
-            | Self::UpdateActivating { grant, .. } => *grant,
-            _ => None,
-        }
-    }
-
-    /// The update that the event is about.
-    pub fn update(&self) -> Option<&UpdateRef> {
-        match self {
-            Self::Registered { .. }
-            | Self::Recommissioned { .. }
-            | Self::Amended { .. }
-            | Self::Decommissioned {}
-            | Self::Held { .. }
-            | Self::Released {}
-            | Self::CameOnline { .. }
-            | Self::WentOffline { .. }
-            | Self::InfoReported { .. }
-            | Self::VersionsReported { .. }
-            | Self::ReportedLate { .. } => None,
-            Self::VersionRegressed { update, .. }
-            | Self::UpdateQueued { update, .. }
-            | Self::UpdateWaiting { update, .. }
-            | Self::UpdateDispatched { update, .. }
-            | Self::UpdateAccepted { update, .. }
-            | Self::UpdateDeferred { update, .. }
-            | Self::UpdateDownloading { update, .. }
-            | Self::UpdateVerifying { update, .. }
-            | Self::UpdateDigestReported { update, .. }
-            | Self::UpdateDigestMissing { update, .. }
-            | Self::UpdateInstalling { update, .. }
-            | Self::UpdateStaged { update, .. }
-            | Self::UpdateActivating { update, .. }
-            | Self::UpdateRebooting { update, .. }
-            | Self::UpdateSessionSeen { update, .. }
-            | Self::UpdateAttemptFailed { update, .. }
-            | Self::UpdateConfirmed { update, .. }
-            | Self::UpdateFailed { update, .. }
-            | Self::UpdateTimedOut { update, .. }
-            | Self::UpdateRejected { update, .. }
-            | Self::UpdateExpired { update }
-            | Self::UpdateSuperseded { update, .. }
-            | Self::UpdateCancelling { update, .. }
-            | Self::UpdateCancelled { update, .. }
-            | Self::UpdateCancelRefused { update, .. }
-            | Self::UpdateReportedLate { update, .. } => Some(update),
-        }
-    }
-}

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::codes::{CODE_VERSION_REGRESSED, CodeClass};
-use super::commands::{Info, Presence};
 use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::{Arrival, Mark};
+use super::messages::{Info, Presence};
 use super::phase::{Outcome, Phase};
 use super::report::past_return;
 use super::update::Update;

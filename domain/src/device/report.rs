@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::codes::{CODE_WINDOW_CLOSED, CODE_WRONG_BYTES, CodeClass, class_of};
-use super::commands::{Report, ReportStatus as S};
 use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::Arrival;
+use super::messages::{Report, ReportStatus as S};
 use super::phase::{Outcome, Phase};
 use super::update::Update;
 use super::update_spec::PATIENCE_MAX_S;

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::commands::Presence;
 use super::decision::Decision;
 use super::mark::Arrival;
+use super::messages::Presence;
 use super::report::past_return;
 use super::update::Update;
 use super::{Device, DeviceEvent as E};

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::commands::ReportStatus;
 use super::mark::Mark;
+use super::messages::ReportStatus;
 use super::progress::UpdateState;
 use super::update_spec::UpdateSpec;
 

@@ -12,6 +12,7 @@ mod going_back;
 mod groups;
 mod isolation;
 mod lists;
+mod managers;
 mod owners;
 mod pace;
 mod preconditions;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
 use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion};
-use domain::plan::PlanCandidate;
+use domain::planning::PlanCandidate;
 use domain::{DeviceId, TenantId};
 use futures::TryStreamExt;
 use serde_json::Value;

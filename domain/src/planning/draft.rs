@@ -1,46 +1,12 @@
 //! A plan that is made and not written: the planner commits one, and a preview only shows one. Both are made here, so the same devices, the
 //! same specification and the same seed give the same hash.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{PlanCandidate, PlanEntry, plan};
+use super::{PlanCandidate, plan};
 use crate::campaign::CampaignSpec;
-use crate::device::Exclusion;
 use crate::ids::CampaignId;
-
-/// How many devices a plan takes and leaves out.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlanCounts {
-    /// Devices that take part.
-    pub devices: u32,
-    /// Excluded devices, by reason.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub excluded: BTreeMap<Exclusion, u32>,
-    /// Devices of each wave, in order.
-    pub waves: Vec<u32>,
-}
-
-impl PlanCounts {
-    /// Counts the entries of a plan with this many waves.
-    pub fn of(entries: &[PlanEntry], waves: usize) -> Self {
-        let mut counts = Self { waves: vec![0; waves], ..Self::default() };
-        for entry in entries {
-            match entry.excluded {
-                Some(reason) => *counts.excluded.entry(reason).or_insert(0) += 1,
-                None => {
-                    counts.devices += 1;
-                    if let Some(wave) = counts.waves.get_mut(usize::from(entry.wave).wrapping_sub(1)) {
-                        *wave += 1;
-                    }
-                }
-            }
-        }
-        counts
-    }
-}
+use crate::plan::{PlanCounts, PlanEntry};
 
 /// A plan that is made and not written.
 #[derive(Debug, Clone, PartialEq)]

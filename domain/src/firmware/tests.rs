@@ -1,0 +1,82 @@
+//! What may be done with a firmware that was withdrawn, deleted or is needed.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::values::Sha256Digest;
+
+fn registered() -> FirmwareEvent {
+    let metadata = FirmwareMetadata {
+        name: "F".into(),
+        version: "2.0.0".into(),
+        reported_version: None,
+        device_model: "M".into(),
+        component: "firmware".into(),
+        update_type: UpdateType::Firmware,
+        manufacturer: None,
+        changelog: None,
+        hardware_versions: vec![],
+        min_hardware_version: None,
+        max_hardware_version: None,
+        requires_version: None,
+        rollback_allowed: true,
+        requires_reboot: true,
+        is_beta: false,
+        is_security_update: false,
+        tags: BTreeMap::new(),
+    };
+    let bytes = FirmwareBytes {
+        size: 3,
+        md5: String::new(),
+        sha1: String::new(),
+        sha256: Sha256Digest::of(b"one"),
+        filename: None,
+    };
+    FirmwareEvent::Registered { metadata: Box::new(metadata), bytes }
+}
+
+const DELETED: FirmwareEvent = FirmwareEvent::Deleted { forced: false, rollbacks_given_up: None };
+
+fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, Rejection> {
+    let mut firmware = Firmware::default();
+    let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
+    firmware.apply(&registered());
+    events.iter().for_each(|event| firmware.apply(event));
+    firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes })
+}
+
+#[test]
+fn a_deleted_firmware_is_restored_by_the_same_bytes_unless_it_was_withdrawn() {
+    use FirmwareEvent as E;
+    assert!(matches!(uploaded_again_after(&[DELETED]).as_deref(), Ok([E::Restored { .. }])));
+    assert_eq!(uploaded_again_after(&[E::Withdrawn {}]), Ok(vec![]));
+    assert_eq!(uploaded_again_after(&[E::Withdrawn {}, DELETED]), Err(Rejection::FirmwareWithdrawn));
+    let deprecated = [E::Deprecated {}, DELETED];
+    assert!(matches!(uploaded_again_after(&deprecated).as_deref(), Ok([E::Restored { .. }])));
+}
+
+#[test]
+fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
+    let campaign = CampaignId(uuid::Uuid::from_u128(7));
+    let needed = WayBack { devices: 12, more: false, campaigns: vec![campaign] };
+    let delete = |events: &[FirmwareEvent], forced: bool, way_back: Option<&WayBack>| {
+        let mut firmware = Firmware::default();
+        std::iter::once(&registered()).chain(events).for_each(|event| firmware.apply(event));
+        let command = FirmwareCommand::Delete(Deletion { forced, way_back: way_back.cloned() });
+        firmware.decide(DateTime::UNIX_EPOCH, &command)
+    };
+    let forced =
+        |given_up: Option<u32>| Ok(vec![FirmwareEvent::Deleted { forced: true, rollbacks_given_up: given_up }]);
+    let refused = Rejection::FirmwareNeededForRollback { devices: 12, more: false, campaigns: vec![campaign] };
+    assert_eq!(delete(&[], false, Some(&needed)), Err(refused));
+    assert_eq!(delete(&[], true, Some(&needed)), forced(Some(12)));
+    assert_eq!(delete(&[], true, None), forced(None), "nobody could count them");
+    assert_eq!(delete(&[], false, Some(&WayBack::default())), Ok(vec![DELETED]));
+    let pinned = [FirmwareEvent::Pinned { campaign }];
+    let in_use = Err(Rejection::FirmwarePinned { campaigns: vec![campaign] });
+    assert_eq!(delete(&pinned, true, Some(&needed)), in_use, "a live campaign installs it");
+    let mut firmware = Firmware::default();
+    firmware.apply(&registered());
+    let withdrawn = firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Withdraw);
+    assert_eq!(withdrawn, Ok(vec![FirmwareEvent::Withdrawn {}]), "nothing prevents it");
+}
