@@ -15,7 +15,7 @@ use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
 
 use super::servers::OneServer;
-use super::tally::store;
+use super::tally::{insist, store};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,26 +48,17 @@ async fn every_public_event_is_forwarded_once_and_in_order() {
 
 async fn claim(store: &EventStore, n: u32) {
     let key: Key<Claim> = Key::new(&tenant(), &ClaimId::new(ClaimKind::LorawanDevEui, &format!("{n:016x}")));
-    insist(store, &key, ClaimCommand::Make { owner: format!("d-{n}") }).await;
+    insist(store, &key, asked(ClaimCommand::Make { owner: format!("d-{n}") })).await;
 }
 
 async fn register(store: &EventStore, n: u32) -> u64 {
     let key: Key<Device> = Key::new(&tenant(), &DeviceId::new(format!("d-{n}")).unwrap());
     let command = DeviceCommand::Register { profile: Default::default(), versions: Default::default() };
-    insist(store, &key, command).await
+    insist(store, &key, asked(command)).await
 }
 
-async fn insist<A: domain::Decider>(store: &EventStore, key: &Key<A>, command: domain::CommandOf<A>) -> u64 {
-    let request = Request::new(CommandId(clock::new_id()), Actor::new("test").unwrap(), command);
-    loop {
-        match store.execute(key, request.clone()).await {
-            Ok(committed) => return committed.position,
-            Err(event_store::ExecuteError::Store(error)) if error.is_unavailable() => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
+fn asked<C>(command: C) -> Request<C> {
+    Request::new(CommandId(clock::new_id()), Actor::new("test").unwrap(), command)
 }
 
 fn tenant() -> TenantId {

@@ -1,13 +1,18 @@
 //! A small aggregate for the tests, with every kind of outcome on request.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use domain::thread::{Aim, Point, Step, StepKind, Thread};
-use domain::{Actor, CommandId, Decider, Key, Rejection, TenantId};
+use domain::{Actor, CommandId, CommandOf, Decider, Key, Rejection, TenantId};
 use event_store::{EventStore, ExecuteError, Log, Request};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
+
+/// Longest outage that a test waits out.
+const INSIST_MAX: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -140,14 +145,16 @@ pub(super) fn store(log: &Arc<dyn Log>) -> EventStore {
     EventStore::new(log.clone())
 }
 
-/// Executes until it succeeds or the rules refuse it.
-pub(super) async fn insist(store: &EventStore, key: &Key<Tally>, request: Request<TallyCommand>) -> u64 {
+/// Executes until it succeeds. An outage may last for [`INSIST_MAX`]; a refusal by the rules is a failure.
+pub(super) async fn insist<A: Decider>(store: &EventStore, key: &Key<A>, request: Request<CommandOf<A>>) -> u64 {
+    let deadline = Instant::now() + INSIST_MAX;
     loop {
         match store.execute(key, request.clone()).await {
             Ok(committed) => return committed.position,
             Err(ExecuteError::Conflict) => {}
             Err(ExecuteError::Store(error)) if error.is_unavailable() => {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                assert!(Instant::now() < deadline, "not stored within {INSIST_MAX:?}: {error}");
+                tokio::time::sleep(POLL).await;
             }
             Err(error) => panic!("{error}"),
         }
