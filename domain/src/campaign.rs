@@ -137,10 +137,12 @@ impl Decider for Campaign {
             (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected | S::Scheduled, C::Amend { spec, by }) => {
                 self.amend(now, spec, by)
             }
-            (S::Paused, C::Adjust { changes }) if self.is_rolling_back() && changes.rollout_percentage.is_some() => {
+            (S::Paused | S::RollingBack, C::Adjust { changes })
+                if self.is_rolling_back() && changes.rollout_percentage.is_some() =>
+            {
                 illegal()
             }
-            (S::Running | S::Paused, C::Adjust { changes }) => self.adjust(now, changes),
+            (S::Running | S::Paused | S::RollingBack, C::Adjust { changes }) => self.adjust(now, changes),
             (S::Draft | S::AwaitingApproval | S::Approved | S::Rejected, C::Delete) => Ok(vec![E::Deleted {}]),
             (S::Draft | S::Approved | S::Rejected | S::Scheduled, C::Start { plan, firmware, expected }) => {
                 self.begin(now, false, *plan, firmware, expected.as_deref())

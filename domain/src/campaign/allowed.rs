@@ -40,7 +40,7 @@ impl CampaignStatus {
             Self::Planning => &[C::Pause, C::Cancel],
             Self::Running => &[C::Adjust, C::OpenWave, C::Pause, C::Retry, C::Cancel, C::RollBack],
             Self::Paused => &[C::Adjust, C::Resume, C::Retry, C::Cancel, C::RollBack],
-            Self::RollingBack => &[C::Pause, C::Cancel],
+            Self::RollingBack => &[C::Adjust, C::Pause, C::Cancel],
             Self::CompletedWithFailures | Self::Failed => &[C::Retry, C::RollBack],
         };
         let needs_plan = |command: &C| matches!(command, C::Adjust | C::OpenWave | C::Retry | C::RollBack);

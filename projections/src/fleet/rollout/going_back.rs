@@ -32,7 +32,10 @@ impl MemberRow {
     pub(super) fn apply_rollback(&mut self, event: &E, ordinal: u32) {
         if let E::UpdateQueued { spec, .. } = event {
             (self.rollback_ordinal, self.rollback_outcome, self.rollback_accepted) = (Some(ordinal), None, false);
-            self.rollback_round = spec.campaign.map(|campaign| campaign.round);
+            (self.rollback_round, self.rollback_code) = (spec.campaign.map(|campaign| campaign.round), None);
+        }
+        if let Some(code) = event.failure_code() {
+            self.rollback_code = Some(code);
         }
         if let Some(Phase::Ended(outcome)) = event.phase() {
             self.rollback_outcome = Some(outcome);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
-use domain::device::{Conditions, Exclusion, Outcome, Phase, WaitReason};
+use domain::device::{Conditions, Exclusion, Outcome, PendingUpdate, Phase, WaitReason};
 use domain::preconditions::Preconditions;
 use domain::rollback::Obstacle;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
-use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED, rollback_failed, shows_rollback};
+use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED, goes_back, rollback_failed, shows_rollback};
 use super::return_targets::{Former, ReturnTargets};
 use super::rows::{CampaignRow, MemberRow};
 use crate::db::{DbError, ReadTx};
@@ -64,6 +64,7 @@ pub struct MemberView {
     pub ordinal: Option<u32>,
     pub retry_of: Option<u32>,
     pub attempt: u16,
+    /// Of its latest failure; of its rollback, if that failed.
     pub code: Option<String>,
     pub holds_slot: bool,
     pub reached_at: Option<DateTime<Utc>>,
@@ -152,9 +153,23 @@ impl Joined {
         back.obstacle(&former)
     }
 
+    /// Why it has not begun to go back, if it is to and can. A rollback ignores windows and preconditions.
+    fn reason_to_stay(&self, back: Option<&ReturnTargets>, now: DateTime<Utc>) -> Option<WaitReason> {
+        let back = back.filter(|back| !self.member.holds_slot && self.member.goes_back(back.round))?;
+        if self.rollback_obstacle(Some(back)).is_some() {
+            return None;
+        }
+        let new = PendingUpdate { ordinal: None, waits_for: None, not_before: None, goes_first: true };
+        let conditions = Conditions { of_campaign: true, paused: false, met: true, open: true };
+        self.device.as_ref()?.availability().wait_reason(&new, conditions, now)
+    }
+
     fn view(self, campaign: &CampaignRow, back: Option<&ReturnTargets>, now: DateTime<Utc>) -> MemberView {
         let rollback_obstacle = self.rollback_obstacle(back);
-        let wait_reason = self.wait_reason(campaign, now).filter(|_| self.waits(campaign)).map(str::to_owned);
+        let to_go_back = back.filter(|_| campaign.is_rolling_back());
+        let of_update = || self.wait_reason(campaign, now).filter(|_| self.waits(campaign));
+        let to_stay = self.reason_to_stay(to_go_back, now).map(WaitReason::word);
+        let wait_reason = to_stay.or_else(of_update).map(str::to_owned);
         let ended_with_campaign = campaign.planned_ended_at.filter(|_| self.member.is_planned());
         let state = MemberState::new(&self.member, self.update.as_ref(), campaign.planned_outcome);
         let (phase, displayed_phase) = (state.update_phase().to_owned(), state.displayed_phase());
@@ -172,7 +187,7 @@ impl Joined {
             from_version: member.from_version,
             ordinal: member.ordinal,
             retry_of: member.retry_of,
-            code: member.code,
+            code: if displayed_phase == ROLLBACK_FAILED { member.rollback_code } else { member.code },
             holds_slot: member.holds_slot,
             ended_at: member.ended_at.or(ended_with_campaign),
             regressed_at: member.regressed_at,
@@ -271,8 +286,8 @@ async fn planned_campaign(tx: &mut ReadTx, campaign: &str) -> Result<Option<Camp
     row.as_ref().map(CampaignRow::read).transpose()
 }
 
-/// Devices of the open wave (after the last one: of all waves) that neither work nor could begin now, by wait reason; deferred ones count
-/// as `deferred`. At most `REASONS_COUNTED_MAX` devices are counted.
+/// Devices that neither work nor could begin now, by wait reason: of the open wave, after the last one of all waves, and while the campaign is
+/// rolled back those that have yet to go back. Deferred ones count as `deferred`. At most `REASONS_COUNTED_MAX` devices are counted.
 pub async fn wait_reasons(
     tx: &mut ReadTx,
     campaign: &str,
@@ -280,6 +295,9 @@ pub async fn wait_reasons(
 ) -> Result<BTreeMap<String, u64>, DbError> {
     let mut reasons = BTreeMap::new();
     let Some(campaign) = planned_campaign(tx, campaign).await? else { return Ok(reasons) };
+    if let Some(back) = ReturnTargets::of(tx, &campaign).await?.filter(|_| campaign.is_rolling_back()) {
+        return reasons_to_stay(tx, &campaign, &back, now).await;
+    }
     let mut select = Select::new(columns(), from(), ORDER);
     select.equals("m.campaign_id", Some(&campaign.campaign_id));
     select.equals("m.plan", campaign.plan.as_ref());
@@ -299,6 +317,28 @@ pub async fn wait_reasons(
         // The campaign itself waits for slots and windows.
         if ![WaitReason::Slot, WaitReason::Window].map(WaitReason::word).contains(&reason) {
             *reasons.entry(reason.to_owned()).or_insert(0) += 1;
+        }
+    }
+    Ok(reasons)
+}
+
+/// Why devices that can go back have not begun to.
+async fn reasons_to_stay(
+    tx: &mut ReadTx,
+    campaign: &CampaignRow,
+    back: &ReturnTargets,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<String, u64>, DbError> {
+    let mut select = Select::new(columns(), from(), ORDER);
+    select.equals("m.campaign_id", Some(&campaign.campaign_id));
+    select.equals("m.plan", campaign.plan.as_ref());
+    select.require(format!("NOT m.holds_slot AND {}", goes_back(&back.round.to_string())));
+    let (joined, _, _) = select.page(tx, None, REASONS_COUNTED_MAX, false, Joined::read).await?;
+    let mut reasons = BTreeMap::new();
+    for reason in joined.iter().filter_map(|member| member.reason_to_stay(Some(back), now)) {
+        // The campaign itself waits for slots.
+        if reason != WaitReason::Slot {
+            *reasons.entry(reason.word().to_owned()).or_insert(0) += 1;
         }
     }
     Ok(reasons)

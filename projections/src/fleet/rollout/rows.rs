@@ -270,6 +270,8 @@ pub(super) struct MemberRow {
     pub rollback_round: Option<u16>,
     /// An operator has accepted how it ended: the gate of rollbacks doesn't count it again.
     pub rollback_accepted: bool,
+    /// Code of the latest failure of that update.
+    pub rollback_code: Option<String>,
     /// It has staged the version and does not run it yet.
     pub staged: bool,
     /// The member and its device allow it to begin now, or to switch.
@@ -286,7 +288,7 @@ row! {
         rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
         staged, ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
-        rollback_accepted
+        rollback_accepted, rollback_code
     }
     json { before_retry }
 }
@@ -323,6 +325,7 @@ impl MemberRow {
             rollback_outcome: None,
             rollback_round: None,
             rollback_accepted: false,
+            rollback_code: None,
             staged: false,
             ready: false,
             ready_at: None,
