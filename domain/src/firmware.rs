@@ -168,7 +168,9 @@ impl Firmware {
             return Err(Rejection::FirmwarePinned { campaigns: self.pinned_by.iter().copied().collect() });
         }
         match way_back {
-            Some(WayBack { devices, more, campaigns }) if !forced && *devices > 0 => {
+            // Nobody has looked. A withdrawn firmware is no way back.
+            None if !forced && self.status != FirmwareStatus::Withdrawn => Err(Rejection::FirmwareWayBackUnknown),
+            Some(WayBack { devices, more, campaigns }) if !forced && (*devices > 0 || *more) => {
                 let campaigns = campaigns.clone();
                 Err(Rejection::FirmwareNeededForRollback { devices: *devices, more: *more, campaigns })
             }

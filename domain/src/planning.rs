@@ -106,6 +106,11 @@ mod tests {
         assert_eq!(PlanDraft::make("seed", reversed, &spec), made);
         assert_eq!((made.counts.devices, &made.counts.waves[..]), (40, &[4, 16, 20][..]));
         assert_ne!(PlanDraft::make("another", fleet(40), &spec).hash, made.hash);
+        let other = CampaignSpec { max_concurrent_updates: 7, ..spec.clone() };
+        let changed = PlanDraft::make("seed", fleet(40), &other);
+        assert_eq!((changed.entries == made.entries, changed.hash == made.hash), (true, false), "other limits");
+        let renamed = CampaignSpec { name: "another".to_owned().into(), ..spec.clone() };
+        assert_eq!(PlanDraft::make("seed", fleet(40), &renamed), made);
         let mut held = fleet(40);
         held[7].excluded = Some(Exclusion::Held);
         let without = PlanDraft::make("seed", held, &spec);

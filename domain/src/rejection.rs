@@ -76,6 +76,8 @@ rejections! {
     FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
+    /// Nobody has looked for devices that could go back to it.
+    FirmwareWayBackUnknown => Conflict, "firmware_changed", "the firmware was changed meanwhile: ask again";
     FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {}" (listed(.campaigns));
 
     /// Devices that an update brought away from it could go back to it.

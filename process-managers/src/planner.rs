@@ -44,7 +44,7 @@ async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, Recon
 /// Plans one campaign that is in planning.
 async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
     let Some(firmware) = &row.firmware else { return Ok(()) };
-    let Some((goes_back_to, expected)) = start_of(context, row).await? else { return Ok(()) };
+    let Some(Begun { start, expected, version }) = start_of(context, row).await? else { return Ok(()) };
     let now = clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
@@ -61,20 +61,22 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     let id = name_based_uuid(&["plan", &row.campaign.to_string(), &draft.hash]);
     if expected.is_some_and(|expected| expected.refuses(&draft.hash)) {
         let summary = PlanSummary { drift, ..summarize(id, 0, draft, seed, at_position) };
-        return refuse(context, row, summary).await;
+        return refuse(context, row, summary, version).await;
     }
-    let chunks = write_chunks(context, row, id, &draft.entries, goes_back_to).await?;
+    let chunks = write_chunks(context, row, id, &draft.entries, start).await?;
     let summary = PlanSummary { drift, ..summarize(id, chunks, draft, seed, at_position) };
     let (devices, position) = (summary.devices, summary.at_position);
     let command = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let id = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
-    let request = Request::new(id, causes::actor(), command);
+    let seen = Some(ExpectedVersion::OneOf(vec![version]));
+    let request = Request { expected_version: seen, ..Request::new(id, causes::actor(), command) };
     match context.store.execute(&Key::<Campaign>::new(&row.tenant, &row.campaign), request).await {
         Ok(_) => {
             tracing::info!(campaign.id = %row.campaign, devices, position, "A campaign is planned.");
             Ok(())
         }
-        Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => Ok(()),
+        // The plan is of another start, or another planner was faster.
+        Err(ExecuteError::Rejected(_) | ExecuteError::Conflict | ExecuteError::VersionDiffers { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -82,18 +84,28 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
 /// The cause of a plan: the correlation id and the record of the campaign's start.
 type Start = (Option<Uuid>, Cause);
 
+/// A campaign that is in planning, as the log has it.
+struct Begun {
+    start: Start,
+    expected: Option<Box<ExpectedPlan>>,
+    /// The plan is for the campaign at this version only.
+    version: u64,
+}
+
 /// Returns a campaign to the status before its start, and removes the pin that the start has made.
-async fn refuse(context: &Context, row: &WorkRow, summary: PlanSummary) -> Result<(), ReconcileError> {
+async fn refuse(context: &Context, row: &WorkRow, summary: PlanSummary, version: u64) -> Result<(), ReconcileError> {
     let firmware = Key::<Firmware>::new(&row.tenant, &row.spec.firmware_id);
     let pinned = context.store.load_fresh(&firmware).await?;
     let key = Key::<Campaign>::new(&row.tenant, &row.campaign);
     let command = CampaignCommand::RefusePlan { summary: Box::new(summary) };
-    let refused =
-        match context.store.execute(&key, Request::new(CommandId(clock::new_id()), causes::actor(), command)).await {
-            Ok(refused) => refused,
-            Err(ExecuteError::Rejected(_) | ExecuteError::Conflict) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+    let seen = Some(ExpectedVersion::OneOf(vec![version]));
+    let request =
+        Request { expected_version: seen, ..Request::new(CommandId(clock::new_id()), causes::actor(), command) };
+    let refused = match context.store.execute(&key, request).await {
+        Ok(refused) => refused,
+        Err(ExecuteError::Rejected(_) | ExecuteError::Conflict | ExecuteError::VersionDiffers { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     tracing::info!(campaign.id = %row.campaign, position = refused.position, "A campaign's plan is not the expected one.");
     let campaign = context.store.load_fresh(&key).await?;
     if campaign.aggregate.status.is_live() {
@@ -112,15 +124,17 @@ async fn refuse(context: &Context, row: &WorkRow, summary: PlanSummary) -> Resul
     }
 }
 
-/// The start of a campaign that is in planning, from the log: the row may lag, and the plan may exist already.
-async fn start_of(
-    context: &Context,
-    row: &WorkRow,
-) -> Result<Option<(Start, Option<Box<ExpectedPlan>>)>, ReconcileError> {
+/// The start of a campaign that is in planning, from the log: the row may lag or be of an earlier start, and the plan may exist already.
+async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Begun>, ReconcileError> {
     let campaign = context.store.load_fresh(&Key::<Campaign>::new(&row.tenant, &row.campaign)).await?;
-    let start = (causes::correlation_id(&campaign), causes::at(&campaign, &[STARTED]));
-    let expected = campaign.aggregate.expected.clone();
-    Ok((campaign.aggregate.status == CampaignStatus::Planning).then_some((start, expected)))
+    let cause = causes::at(&campaign, &[STARTED]);
+    let is_of_row = matches!(cause, Cause::Record(started) if started.position == row.planning_position);
+    let begun = Begun {
+        start: (causes::correlation_id(&campaign), cause),
+        expected: campaign.aggregate.expected.clone(),
+        version: campaign.version,
+    };
+    Ok(Some(begun).filter(|_| is_of_row && campaign.aggregate.status == CampaignStatus::Planning))
 }
 
 async fn write_chunks(

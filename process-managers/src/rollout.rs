@@ -105,7 +105,10 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     }
     let mut moved = false;
     for decision in decide(&view.rollout, now).into_iter().filter(|decision| !(stale && rests_on_silence(decision))) {
-        moved |= carry_out(context, row, &view, decision).await?;
+        moved |= match is_end(&decision) {
+            true => end_on_newest_view(context, row).await?,
+            false => carry_out(context, row, &view, decision).await?,
+        };
     }
     let due = view.rollout.next_grant_at(now).map_or(Progress::Idle, |next| Progress::DueAt(next.max(now + GRANT_GAP)));
     Ok(Progress::of(moved).and(due))
@@ -209,7 +212,13 @@ async fn carry_out(
                 send(context, row, view, "finish_cancel", C::FinishCancel, cause).await?;
             }
         }
-        RolloutStep::FinishRollback { .. } => finish_rollback(context, row).await?,
+        RolloutStep::FinishRollback { evidence } => {
+            let what = TakenBack::AllButRollbacks;
+            if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
+                let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
+                send(context, row, view, "finish_rollback", C::FinishRollback { evidence }, cause).await?;
+            }
+        }
         // Nobody would tell a device that stages after the end to switch, or to drop it.
         RolloutStep::Finish { .. } if cancels_rest(context, row, view).await? => {}
         RolloutStep::Finish { result, evidence } => {
@@ -221,21 +230,19 @@ async fn carry_out(
     Ok(false)
 }
 
-/// Ends a rollback, on the current view: since an older one, a device may have been found to run the version and been granted a slot.
-async fn finish_rollback(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
+/// Whether the decision ends the campaign, its cancel or its rollback.
+fn is_end(decision: &RolloutStep) -> bool {
+    matches!(decision, RolloutStep::Finish { .. } | RolloutStep::FinishCancel | RolloutStep::FinishRollback { .. })
+}
+
+/// Ends are decided on the current view: since an older one a device may have taken a slot, or have gone on with what it was to drop.
+async fn end_on_newest_view(context: &Context, row: &WorkRow) -> Result<bool, ReconcileError> {
     let now = clock::now();
-    let Some(view) = &slots::newest_view(context, row, now).await? else { return Ok(()) };
-    let evidence = decide(&view.rollout, now).into_iter().find_map(|decision| match decision {
-        RolloutStep::FinishRollback { evidence } => Some(evidence),
-        _ => None,
-    });
-    let Some(evidence) = evidence else { return Ok(()) };
-    let what = TakenBack::AllButRollbacks;
-    if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
-        let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
-        send(context, row, view, "finish_rollback", CampaignCommand::FinishRollback { evidence }, cause).await?;
+    let Some(view) = &slots::newest_view(context, row, now).await? else { return Ok(false) };
+    match decide(&view.rollout, now).into_iter().find(is_end) {
+        Some(decision) => carry_out(context, row, view, decision).await,
+        None => Ok(false),
     }
-    Ok(())
 }
 
 /// Whether devices of a campaign that stages still rest, also deferred ones. They are told to drop their update before the campaign ends.

@@ -56,7 +56,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        7
+        8
     }
 
     fn tables(&self) -> Vec<&'static str> {

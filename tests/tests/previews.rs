@@ -251,6 +251,14 @@ async fn a_drift_that_cannot_be_explained_says_why() {
     let body = wanted(&firmware, json!({}));
     let id = draft(&api, &body).await;
     let seen = previewed(&api, &id).await;
+    // The same devices, and more of them at once.
+    let faster = wanted(&firmware, json!({"max_concurrent_updates": 9}));
+    let other = draft(&api, &body).await;
+    let seen_slow = previewed(&api, &other).await;
+    api.send(Method::PUT, &format!("/campaigns/{other}"), Some(&faster)).await.unwrap().success().unwrap();
+    let refused = start(&api, &other, &seen_slow["plan_hash"], json!({})).await;
+    let told = (refused.status.as_u16(), &refused.body["facts"]["drift"]["unexplained"]);
+    assert_eq!(told, (409, &json!("specification_changed")), "{}", refused.body);
     let amended = wanted(&firmware, json!({"rollout_percentage": 50}));
     api.send(Method::PUT, &format!("/campaigns/{id}"), Some(&amended)).await.unwrap().success().unwrap();
     let refused = start(&api, &id, &seen["plan_hash"], json!({})).await;

@@ -80,7 +80,7 @@ pub(crate) async fn delete_firmware(
             tracing::warn!(firmware.id = %id, reason = problem.detail(), "The devices that could go back to a firmware are not known.");
             None
         }
-        way_back => Some(way_back?),
+        way_back => way_back?,
     };
     let command = FirmwareCommand::Delete(Deletion { forced: wanted.force, way_back });
     let done = app.command(&caller, &envelope, &key, command, reason).await?;
@@ -98,18 +98,19 @@ pub(crate) async fn delete_firmware(
 }
 
 /// The devices that could go back to a firmware, by everything that is stored now. A device that begins to leave it at this moment isn't seen.
-async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> Result<WayBack, Problem> {
+/// None if nobody has to look.
+async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> Result<Option<WayBack>, Problem> {
     let loaded = app.store.load_fresh(key).await?;
     let firmware = &loaded.aggregate;
     // The rules refuse this firmware anyway, or nobody can go back to it.
     if !firmware.pinned_by.is_empty() || !firmware.status.is_given_out(None) {
-        return Ok(WayBack::default());
+        return Ok(None);
     }
     wait_for_the_end(app, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let filter = FirmwareFilter { id: Some(key.id().to_string()), ..FirmwareFilter::default() };
     match projections::firmware::list(&mut tx, &filter, None, 1, false).await?.items.first() {
-        Some(row) => Ok(projections::way_back::to(&mut tx, row).await?),
-        None => Ok(WayBack::default()),
+        Some(row) => Ok(Some(projections::way_back::to(&mut tx, row).await?)),
+        None => Ok(Some(WayBack::default())),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus, WayBack};
 use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -169,7 +169,15 @@ async fn has_its_bytes(
     if !matches!(firmware.aggregate.status, FirmwareStatus::Active | FirmwareStatus::Deprecated) {
         return Ok(());
     }
-    app.store.execute(key, envelope.bare_request(caller, FirmwareCommand::Delete(Deletion::default()))).await?;
+    app.store
+        .execute(
+            key,
+            envelope.bare_request(
+                caller,
+                FirmwareCommand::Delete(Deletion { forced: false, way_back: Some(WayBack::default()) }),
+            ),
+        )
+        .await?;
     removal::remove(app, &kept).await;
     Err(Problem::unavailable("firmware_being_deleted", "the firmware was just being deleted; upload it again"))
 }

@@ -115,7 +115,7 @@ pub struct PlanSummary {
     pub algorithm: String,
     /// Position of the log at which the devices were read.
     pub at_position: u64,
-    /// SHA-256 over all entries in order, hex.
+    /// SHA-256 over the digest of the specification and all entries in order, hex. Of the entries alone in older events.
     pub plan_hash: String,
     /// Present if it is not the plan that the start named.
     #[serde(default, skip_serializing_if = "Option::is_none")]

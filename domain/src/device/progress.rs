@@ -97,7 +97,8 @@ impl UpdateState {
                 }
             }
             E::UpdateDispatched { .. } => (self.not_before, self.cancel_refused) = (None, false),
-            E::UpdateStaged { retry_at, .. } => self.not_before = *retry_at,
+            // What was refused was to stop the installation. What is staged can be dropped.
+            E::UpdateStaged { retry_at, .. } => (self.not_before, self.cancel_refused) = (*retry_at, false),
             E::UpdateActivating { .. } => self.not_before = None,
             E::UpdateAccepted { .. } => (self.reached, self.not_before) = (true, None),
             E::UpdateDeferred { code, until, window_closed, .. } => {

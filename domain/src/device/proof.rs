@@ -12,8 +12,8 @@ use super::codes::{CODE_VERSION_REGRESSED, CodeClass};
 use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::{Arrival, Mark};
-use super::messages::{Info, Presence};
-use super::phase::{Outcome, Phase};
+use super::messages::{Info, Presence, ReportStatus};
+use super::phase::{Outcome, Phase, WaitReason};
 use super::report::past_return;
 use super::update::Update;
 use super::{ConfirmedFirmware, Device, DeviceEvent as E, OfflineCause, Reachability};
@@ -181,6 +181,10 @@ impl Decision {
         }
         self.record_versions(presence, presence.versions.clone(), false);
         match judged {
+            // It was off when the command came, and still has what it staged.
+            Some(update) if update.phase == Phase::Activating && seen.is_still_staged(&update) => {
+                self.stay_staged(&update, WaitReason::Unresponsive, None, None);
+            }
             Some(update) if seen.shows_fallback(&update) => {
                 let code = CODE_VERSION_REGRESSED.to_owned();
                 self.fail(&update, Failure { code, class: CodeClass::Image, message: None });
@@ -337,6 +341,14 @@ impl Observation<'_> {
             (None, Some(_)) => self.new_boot,
             (_, None) => update.phase == Phase::Rebooting && update.restart_seen,
         }
+    }
+
+    /// After a new boot it remembers that it has staged this attempt, and runs another version.
+    fn is_still_staged(&self, update: &Update) -> bool {
+        let says_staged = self.presence.last_update.as_ref().is_some_and(|report| {
+            (report.ordinal, report.attempt, report.status) == (update.ordinal, update.attempt, ReportStatus::Staged)
+        });
+        says_staged && self.new_boot && !self.reports(update)
     }
 
     /// At or after installing, another version after a new boot.

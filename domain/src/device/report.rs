@@ -14,6 +14,8 @@ use super::{Device, DeviceEvent as E};
 
 /// Duration of a deferral when the device names none, in seconds.
 pub(super) const DEFER_DEFAULT_S: u32 = 900;
+/// Why an update is cancelled whose device puts the activation off again and again.
+const REASON_PUT_OFF: &str = "put_off_too_often";
 /// Shortest and longest deferral a device can ask for, in seconds.
 pub(super) const DEFER_RANGE_S: (u32, u32) = (1, 7 * 24 * 3_600);
 /// Deferrals that may be as short as the device asks. After them the minimum doubles with each deferral.
@@ -248,7 +250,8 @@ impl Decision {
     /// The device keeps what it has staged, and activates it later.
     fn put_off_activation(&mut self, update: &Update, report: &Report) {
         if update.deferrals >= DEFERRALS_MAX {
-            return self.push(E::UpdateExpired { update: update.reference() });
+            let (update, reason) = (update.reference(), Some(REASON_PUT_OFF.to_owned()));
+            return self.push(E::UpdateCancelling { update, reason });
         }
         let retry_at = Some(self.now + asked_pause(report, least_pause(update)));
         self.push(E::UpdateStaged { update: update.reference(), reason: None, grant: None, retry_at, mark: None });

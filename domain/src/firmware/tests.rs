@@ -71,6 +71,9 @@ fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
     assert_eq!(delete(&[], false, Some(&needed)), Err(refused));
     assert_eq!(delete(&[], true, Some(&needed)), forced(Some(12)));
     assert_eq!(delete(&[], true, None), forced(None), "nobody could count them");
+    assert_eq!(delete(&[], false, None), Err(Rejection::FirmwareWayBackUnknown));
+    let some = WayBack { more: true, ..WayBack::default() };
+    assert!(delete(&[], false, Some(&some)).is_err(), "there may be some");
     assert_eq!(delete(&[], false, Some(&WayBack::default())), Ok(vec![DELETED]));
     let pinned = [FirmwareEvent::Pinned { campaign }];
     let in_use = Err(Rejection::FirmwarePinned { campaigns: vec![campaign] });

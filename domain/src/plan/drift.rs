@@ -178,11 +178,14 @@ impl PlanChanges {
 impl PlanDrift {
     /// What has changed, as a sentence without its end: `2 devices added, 1 now held`.
     pub fn summary(&self, now: &PlanCounts) -> String {
-        let parts = match (&self.changes, &self.previewed) {
+        let mut parts = match (&self.changes, &self.previewed) {
             (Some(changes), _) => describe_changes(changes),
             (None, Some(previewed)) => describe_counts(&previewed.counts, now),
             (None, None) => vec!["no preview with this hash is known".to_owned()],
         };
+        if self.unexplained == Some(Unexplained::SpecificationChanged) {
+            parts.insert(0, "the campaign's specification was changed".to_owned());
+        }
         if parts.is_empty() { "other devices, in the same numbers".to_owned() } else { parts.join(", ") }
     }
 }
@@ -277,6 +280,9 @@ mod tests {
             changes: None,
             unexplained: Some(Unexplained::TooManyChanges),
         };
+        let mut edited = drift(Some(previewed.clone()));
+        edited.unexplained = Some(Unexplained::SpecificationChanged);
+        assert_eq!(edited.summary(&counts(9, 0)), "the campaign's specification was changed");
         let known = drift(Some(previewed));
         assert_eq!(known.summary(&counts(8, 1)), "devices: 9 before, 8 now, held: 0 before, 1 now");
         assert_eq!(known.summary(&counts(9, 0)), "other devices, in the same numbers");

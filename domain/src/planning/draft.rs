@@ -14,7 +14,7 @@ pub struct PlanDraft {
     /// In the order of ranks, the excluded devices among them.
     pub entries: Vec<PlanEntry>,
     pub counts: PlanCounts,
-    /// SHA-256 over all entries in order, hex.
+    /// SHA-256 over the digest of the specification and all entries in order, hex.
     pub hash: String,
 }
 
@@ -22,7 +22,7 @@ impl PlanDraft {
     pub fn make(seed: &str, candidates: Vec<PlanCandidate>, spec: &CampaignSpec) -> Self {
         let entries = plan(seed, candidates, spec);
         let counts = PlanCounts::of(&entries, spec.waves.len());
-        let hash = hash_of(&entries);
+        let hash = hash_of(&spec.plan_digest(seed), &entries);
         Self { entries, counts, hash }
     }
 }
@@ -45,9 +45,11 @@ impl CampaignSpec {
     }
 }
 
-/// SHA-256 over the entries in order, each as one line of JSON.
-fn hash_of(entries: &[PlanEntry]) -> String {
+/// SHA-256 over the specification's digest and the entries in order, each as one line, the entries as JSON.
+fn hash_of(specification: &str, entries: &[PlanEntry]) -> String {
     let mut hash = Sha256::new();
+    hash.update(specification.as_bytes());
+    hash.update(b"\n");
     for entry in entries {
         // An entry consists of strings and numbers, so writing its JSON can't fail.
         hash.update(serde_json::to_vec(entry).unwrap_or_default());

@@ -109,8 +109,14 @@ pub(crate) async fn that_meet(
 }
 
 /// The versions of a component that active devices of a tenant run.
-pub(crate) async fn of_active(tx: &mut ReadTx, tenant: &str, component: &str) -> Result<Vec<String>, DbError> {
-    let sql =
-        "SELECT version FROM device_version_counts WHERE tenant = $1 AND component = $2 AND active > 0 ORDER BY 1";
-    Ok(sqlx::query_scalar(sql).bind(tenant).bind(component).fetch_all(&mut *tx.0).await?)
+pub(crate) async fn of_active(
+    tx: &mut ReadTx,
+    tenant: &str,
+    component: &str,
+    limit: usize,
+) -> Result<Vec<String>, DbError> {
+    let sql = format!(
+        "SELECT version FROM device_version_counts WHERE tenant = $1 AND component = $2 AND active > 0 ORDER BY 1 LIMIT {limit}"
+    );
+    Ok(sqlx::query_scalar(&sql).bind(tenant).bind(component).fetch_all(&mut *tx.0).await?)
 }

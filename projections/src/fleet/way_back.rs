@@ -19,6 +19,8 @@ use crate::db::{DbError, ReadTx};
 
 /// Devices are counted up to here.
 pub const DEVICES_COUNTED_MAX: usize = 10_000;
+/// Most ways that updates took, and most versions that devices run, which are looked at. Devices may report any number of versions.
+pub const WAYS_MAX: usize = 2_000;
 /// Most campaigns that are named.
 pub const CAMPAIGNS_NAMED_MAX: usize = 20;
 
@@ -51,7 +53,7 @@ WITH RECURSIVE taken AS NOT MATERIALIZED (
          ORDER BY t.from_version, t.firmware_id, t.from_firmware_id LIMIT 1)
         ORDER BY branch LIMIT 1) next
 )
-SELECT from_version, firmware_id, from_firmware_id FROM ways";
+SELECT from_version, firmware_id, from_firmware_id FROM ways LIMIT {limit}";
 
 /// Updates of active devices of the model `$7` that took one of the ways `$3`, `$4`, `$5`; at their end devices report `$6`.
 const TAKEN: &str = "
@@ -118,14 +120,20 @@ impl Found {
 /// The devices of a firmware's tenant that could go back to it.
 pub async fn to(tx: &mut ReadTx, firmware: &FirmwareRow) -> Result<WayBack, DbError> {
     tx.0.execute(BY_INDEX).await?;
-    let search = Search {
+    let mut running = versions::of_active(tx, &firmware.tenant, &firmware.component, WAYS_MAX + 1).await?;
+    let is_cut = running.len() > WAYS_MAX;
+    running.truncate(WAYS_MAX);
+    let mut search = Search {
         firmware,
         catalog: FirmwareCatalog::read(tx, &firmware.tenant, &firmware.device_model, &firmware.component).await?,
-        running: versions::of_active(tx, &firmware.tenant, &firmware.component).await?,
+        running,
+        is_cut,
     };
     let ways = search.ways(tx).await?;
     let mut found = Found::default();
+    found.more |= search.is_cut;
     found.add(&search.arrived(tx, &ways).await?)?;
+    found.add(&search.rolling_back(tx).await?)?;
     found.add(&search.under_way(tx, &ways).await?)?;
     found.add(&search.planned(tx).await?)?;
     Ok(found.counted())
@@ -136,6 +144,8 @@ struct Search<'f> {
     catalog: FirmwareCatalog,
     /// Versions that active devices run.
     running: Vec<String>,
+    /// There are more ways or versions than were looked at.
+    is_cut: bool,
 }
 
 impl Search<'_> {
@@ -150,10 +160,13 @@ impl Search<'_> {
     }
 
     /// The ways that lead from the firmware to one that may be left.
-    async fn ways(&self, tx: &mut ReadTx) -> Result<Vec<Way>, DbError> {
+    async fn ways(&mut self, tx: &mut ReadTx) -> Result<Vec<Way>, DbError> {
         let (tenant, component) = (&self.firmware.tenant, &self.firmware.component);
         let mut ways = Vec::new();
-        for row in sqlx::query(WAYS).bind(tenant).bind(component).fetch_all(&mut *tx.0).await? {
+        let sql = WAYS.replace("{limit}", &(WAYS_MAX + 1).to_string());
+        let rows = sqlx::query(&sql).bind(tenant).bind(component).fetch_all(&mut *tx.0).await?;
+        self.is_cut |= rows.len() > WAYS_MAX;
+        for row in rows.iter().take(WAYS_MAX) {
             let way =
                 Way { from_version: row.try_get(0)?, firmware_id: row.try_get(1)?, from_firmware_id: row.try_get(2)? };
             let Some(left) = self.catalog.that_may_be_left(&way.firmware_id) else { continue };
@@ -202,14 +215,30 @@ impl Search<'_> {
         Ok(query.fetch_all(&mut *tx.0).await?)
     }
 
+    /// Devices that are on their way back to it.
+    async fn rolling_back(&self, tx: &mut ReadTx) -> Result<Vec<PgRow>, DbError> {
+        let sql = format!(
+            "SELECT device_id, campaign_id FROM updates
+             WHERE tenant = $1 AND firmware_id = $2 AND open AND kind = 'rollback' LIMIT {}",
+            DEVICES_COUNTED_MAX + 1
+        );
+        let query = sqlx::query(&sql).bind(&self.firmware.tenant).bind(&self.firmware.firmware_id);
+        Ok(query.fetch_all(&mut *tx.0).await?)
+    }
+
     /// Devices that run it and wait for their turn in a campaign.
     async fn planned(&self, tx: &mut ReadTx) -> Result<Vec<PgRow>, DbError> {
         let (tenant, component) = (&self.firmware.tenant, &self.firmware.component);
         let (mut campaigns, mut plans, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        let leads_here = |version: &&String| {
+            let former = FormerFirmware { version, firmware_id: None };
+            self.catalog.target(former).is_ok_and(|id| id.to_string() == self.firmware.firmware_id)
+        };
+        let running: Vec<&String> = self.running.iter().filter(leads_here).collect();
         for row in sqlx::query(AT_WORK).bind(tenant).bind(component).fetch_all(&mut *tx.0).await? {
             let Some(left) = self.catalog.that_may_be_left(row.try_get(2)?) else { continue };
-            for version in &self.running {
-                if self.leads_back(left.expected(), FormerFirmware { version, firmware_id: None }) {
+            for version in &running {
+                if !left.expected().is_met_by(version) {
                     campaigns.push(row.try_get::<String, _>(0)?);
                     plans.push(row.try_get::<String, _>(1)?);
                     versions.push(version.as_str());

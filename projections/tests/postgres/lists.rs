@@ -139,7 +139,10 @@ async fn updates_are_listed_newest_first() {
     assert!(updates::list(&mut tx, &filter, clock::now(), None, 2, false).await.unwrap().items.is_empty());
 
     assert!(projections::withdrawals::due(&world.db, 10).await.unwrap().is_empty());
-    world.tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete(Deletion::default())).await.unwrap();
+    world
+        .tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete(Deletion { forced: true, way_back: None }))
+        .await
+        .unwrap();
     world.settles().await;
     let gone = projections::withdrawals::due(&world.db, 10).await.unwrap();
     assert_eq!(gone.len(), 5, "all updates of a deleted firmware are found");

@@ -53,7 +53,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("phase", "The phase of the update."),
     ("name", "The campaign's name, as the operator entered it; absent if it is sealed."),
     ("plan", "The plan. `campaign.planned` names the one that the campaign uses."),
-    ("plan_hash", "Digest of the plan's devices, ranks and waves."),
+    ("plan_hash", "Digest of the campaign's specification and the plan's devices, ranks and waves."),
     ("position", "Position in the log up to which the counts are complete."),
     ("priority", "Low, normal, high or critical."),
     ("reached", "Devices that answered."),

@@ -169,3 +169,47 @@ fn an_activation_is_put_off_for_longer_each_time() {
     assert_eq!(pauses, [1, 1, 1, 60, 120, 240]);
     given(activating()).when(fails(1, "low_battery")).then(&["update.staged 1/1"]);
 }
+
+#[test]
+fn what_is_staged_can_be_cancelled_also_if_the_installation_could_not() {
+    let crossed = [online(), vec![has_slots(2), slot(1, false), says(S::Downloading), cancel(1), says(S::Installing)]];
+    let staged = [crossed.concat(), vec![says(S::Staged)]].concat();
+    assert!(!state_of(&staged).update(1).unwrap().cancel_refused);
+    let cancel = DeviceCommand::CancelForCampaign { campaign: CAMPAIGN, before_round: Some(1) };
+    given(staged).when(cancel).then(&["update.cancelling 1/1"]);
+}
+
+#[test]
+fn nobody_who_was_not_told_to_activate_is_told_by_a_refusal_or_a_restart() {
+    let refused = [staged(), vec![cancel(1), says(S::CancelRefused)]].concat();
+    let installing = [online(), vec![has_slots(2), slot(1, false), says(S::Installing)]].concat();
+    let early = [installing, vec![says(S::Rebooting)]].concat();
+    let withdrawn = [activating(), vec![cancel(1), says(S::Rebooting)]].concat();
+    for past in [refused, early, withdrawn] {
+        assert!(matches!(state_of(&past).desired(), Desired::Install(_)), "{:?}", phase(&past));
+    }
+}
+
+#[test]
+fn a_device_that_was_off_when_the_command_came_keeps_what_it_staged() {
+    let boots = |status| {
+        let last_update = Some(plain_report(1, 1, status));
+        Presence { last_update, ..presence("b2", "1.0.0") }.into()
+    };
+    given(activating()).when(boots(S::Staged)).then(&["device.versions_reported", "update.staged 1/1 unresponsive"]);
+    given(activating()).when(boots(S::Rebooting)).then(&[
+        "update.rebooting 1/1",
+        "device.versions_reported",
+        "update.attempt_failed 1/1 version_regressed",
+    ]);
+}
+
+#[test]
+fn an_activation_that_is_put_off_for_ever_is_cancelled() {
+    let mut past = staged();
+    for number in 2..66 {
+        past.extend([slot(number, true), defers(1, 1)]);
+    }
+    past.push(slot(66, true));
+    given(past).when(defers(1, 1)).then(&["update.cancelling 1/1 put_off_too_often"]);
+}

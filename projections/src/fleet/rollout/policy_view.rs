@@ -318,8 +318,8 @@ async fn ready_per_wave(
     // Devices of earlier waves come first. The gate of the latest wave needs to know of its own ones.
     if i64::from(counts.values().sum::<u32>()) >= READY_COUNTED_MAX {
         let of_latest = format!("AND m.wave = {} {spread}", row.wave);
-        counts.remove(&row.wave);
-        counts.extend(count_ready(tx, row, now, release, &of_latest).await?);
+        let of_latest = count_ready(tx, row, now, release, &of_latest).await?;
+        counts.extend(of_latest.get_key_value(&row.wave).map(|(wave, count)| (*wave, *count)));
     }
     Ok(counts)
 }

@@ -51,10 +51,17 @@ impl MemberRow {
             return self.accept_failure();
         }
         (self.gate_failed, self.gate_accepted, self.failure_accepted, self.code) = (false, false, false, None);
+        if let Some(past) = &mut self.before_retry {
+            past.failure_accepted = true;
+        }
     }
 
     /// Applies whether the device runs the version of its ended update.
     pub(super) fn record_late_confirmation(&mut self, ordinal: u32, runs: bool) {
+        // Its rollback had ended without it.
+        if self.rollback_ordinal == Some(ordinal) && runs && self.rollback_outcome.is_some() {
+            self.rollback_outcome = Some(Outcome::Confirmed);
+        }
         if self.ordinal != Some(ordinal) {
             return;
         }
