@@ -59,8 +59,7 @@ impl Caller {
     /// The caller as a person. Keys, services and tokens that don't say their kind are refused: a person must decide.
     pub(crate) fn person(&self) -> Result<Person, Problem> {
         if !self.is_kind_stated {
-            let detail =
-                "only a person can decide this, and the token doesn't say that the caller is one: kind: person";
+            let detail = "only a person can decide this, and the token has no claim kind: person";
             return Err(Problem::forbidden(detail.to_owned()));
         }
         Person::try_from(self.actor.clone()).map_err(|_| {

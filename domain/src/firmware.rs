@@ -36,7 +36,7 @@ pub enum FirmwareEvent {
     Unpinned { campaign: CampaignId },
     #[serde(rename = "firmware.deleted")]
     Deleted {
-        /// The operator did not ask whether devices could still go back to it.
+        /// The operator deleted it with `force`: devices could still go back to it, or it was not checked whether they could.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         forced: bool,
         /// Devices that could have gone back to it. Only of a forced deletion, and unknown if they could not be counted.
@@ -76,7 +76,7 @@ pub struct Deletion {
     pub way_back: Option<WayBack>,
 }
 
-/// The devices for which a firmware is the way back.
+/// The devices that could go back to a firmware.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WayBack {
     pub devices: u32,

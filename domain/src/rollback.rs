@@ -5,7 +5,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use crate::rejection::Rejection;
 use crate::version::is_same;
 
-/// Why a device can't go back.
+/// Why a device can't be rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Obstacle {
@@ -35,7 +35,7 @@ impl Obstacle {
 pub struct Change {
     pub from: Option<String>,
     pub to: Option<String>,
-    /// It led back: the device fell back, or was rolled back.
+    /// The device returned to an earlier version: it fell back, or was rolled back.
     pub is_return: bool,
 }
 

@@ -181,7 +181,7 @@ pub enum RolloutStep {
     CompleteStaging {
         evidence: Evidence,
     },
-    /// Cancel what devices have staged: they don't switch any more.
+    /// Cancel the updates of staged devices: they will not activate them any more.
     CancelStaged,
     PassGate {
         wave: u16,
@@ -315,7 +315,7 @@ impl RolloutView {
         self.free_slots().min(ready)
     }
 
-    /// The waves whose devices may begin. All devices may stage; which may switch was looked up with the view.
+    /// The waves whose devices may begin. All devices may stage; the view counts as ready only those that may begin or activate.
     fn waves_at_work(&self) -> &[Counts] {
         let opened = if self.spec.stages() { self.waves.len() } else { self.wave.into() };
         self.waves.get(..opened).unwrap_or(&self.waves)

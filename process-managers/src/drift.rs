@@ -1,8 +1,8 @@
 //! Says how a plan differs from the one that was previewed.
 //!
-//! The previewed plan was never written, so it is made again: devices without an event since the preview are as they were, and the others, and
-//! those that joined or left a static target group, are loaded from the log as of that position. Its hash proves that it is the same plan. If
-//! it can't be made again, the drift has the numbers of both plans only, and says why.
+//! The previewed plan was never written, so it is computed again: devices without an event since the preview are unchanged; the others, and
+//! those that joined or left a static target group, are loaded from the log as of that position. The hash proves that it is the same plan.
+//! Otherwise the drift has only the numbers of both plans, and the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 

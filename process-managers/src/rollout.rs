@@ -219,7 +219,7 @@ async fn carry_out(
                 send(context, row, view, "finish_rollback", C::FinishRollback { evidence }, cause).await?;
             }
         }
-        // Nobody would tell a device that stages after the end to switch, or to drop it.
+        // After the end no command would tell a device that stages late to activate its image or to drop it.
         RolloutStep::Finish { .. } if cancels_rest(context, row, view).await? => {}
         RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
@@ -245,7 +245,8 @@ async fn end_on_newest_view(context: &Context, row: &WorkRow) -> Result<bool, Re
     }
 }
 
-/// Whether devices of a campaign that stages still rest, also deferred ones. They are told to drop their update before the campaign ends.
+/// Cancels the updates of staged, deferred and waiting devices of a campaign with blue/green, before the campaign ends. Returns whether there
+/// were any.
 async fn cancels_rest(context: &Context, row: &WorkRow, view: &View) -> Result<bool, ReconcileError> {
     let what = TakenBack::Staged;
     if !view.rollout.spec.stages() || !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
@@ -259,7 +260,7 @@ async fn cancels_rest(context: &Context, row: &WorkRow, view: &View) -> Result<b
 async fn cancel(context: &Context, row: &WorkRow, view: &View, what: TakenBack) -> Result<(), ReconcileError> {
     let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
     let campaign = causes::campaign(context, row, view.campaign_version).await?;
-    // Named, so that a command under way can't hit an update of a later round.
+    // The command names the round, so that it can't cancel an update of a later round if it arrives late.
     let before_round = Some(match what {
         TakenBack::AllButRollbacks => view.update_round.saturating_add(1),
         TakenBack::Everything | TakenBack::Staged => view.retry_round.saturating_add(1),

@@ -1,8 +1,8 @@
 //! Table `campaign_previews`: what a preview has shown, by the hash of its plan, so that a start that names the hash can say what has
 //! changed.
 //!
-//! Notes of the processes that serve previews, not from EVENTS: never rebuilt, never compared. Without a note a start is compared all the
-//! same, but its drift has no numbers of the preview.
+//! Rows are written by the processes that serve previews, not from EVENTS: never rebuilt, never compared. Without its row a start still compares
+//! the hash, but its drift has no numbers of the preview.
 
 use domain::TenantId;
 use domain::plan::PreviewedPlan;
@@ -10,7 +10,7 @@ use sqlx::types::Json;
 
 use crate::db::{Db, DbError, ReadTx};
 
-/// How long a note is kept, in days.
+/// How long a row is kept, in days.
 const KEPT_DAYS: i32 = 7;
 
 /// Keeps what a preview has shown. A later preview of the same plan replaces it.

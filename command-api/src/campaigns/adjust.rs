@@ -49,8 +49,8 @@ pub(crate) struct AdjustRequest {
     /// In the future. It can't be cleared: a running campaign always has an end.
     #[schema(value_type = Option<DateTime<Utc>>)]
     ends_at: Change<DateTime<Utc>>,
-    /// Slots are granted by it at once, and devices at work are told within seconds. A device that was told that it may begin to install may
-    /// still do so, for an hour at most; if the campaign had no window before, a device that can't be told may do so at any time.
+    /// Applies to slots at once, and to devices that are updating within seconds. A device that has a permission to install keeps it for at most an
+    /// hour. If the campaign had no window before, a device that the new command doesn't reach may install at any time.
     #[schema(value_type = Option<Vec<parts::MaintenanceWindow>>)]
     maintenance_window: Change<MaintenanceWindows>,
     reason: Option<String>,

@@ -92,7 +92,7 @@ fn assumes(spec: &CampaignSpec, basis: &str) -> Vec<String> {
     }
     if spec.stages() {
         assumes.push(format!(
-            "before the first wave all devices stage, and the switch of one takes at most {ASSUMED_SWITCH_S} seconds"
+            "before the first wave all devices stage, and each takes at most {ASSUMED_SWITCH_S} seconds to activate"
         ));
     }
     if !spec.maintenance_window.is_empty() {

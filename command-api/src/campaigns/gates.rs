@@ -1,4 +1,4 @@
-//! `GET /campaigns/{id}/gates`: what its gates say now, and what they have judged, from EVENTS.
+//! `GET /campaigns/{id}/gates`: the results of its gates, the present ones from the read model and the recorded ones from EVENTS.
 
 use axum::Json;
 use axum::extract::State;
@@ -17,10 +17,10 @@ use crate::http::path::CampaignPath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
 
-/// Most events of a campaign that are read for its judgements; a campaign has some ten for each wave.
+/// Most events of a campaign that are read for its gates; a campaign has about ten for each wave.
 const EVENTS_READ_MAX: usize = 20_000;
 
-/// One judgement of a gate.
+/// One result of a gate.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "gate": "failure", "wave": 2, "verdict": "closed", "measured_percent": 33, "bound": "at_most", "limit_percent": 20, "enrolled": 40,
@@ -28,16 +28,17 @@ const EVENTS_READ_MAX: usize = 20_000;
     "at": "2030-03-07T22:14:09Z",
 }))]
 pub(crate) struct GateBody {
-    /// `failure`, `success`, `too_few_reached` (also a judgement of the success gate) or `rollback`.
+    /// `failure`, `success`, `too_few_reached` (the success gate, if too few devices have an outcome) or `rollback` (too many rollbacks failed).
     gate: &'static str,
     /// Null for the whole campaign, and for the staging of blue/green.
     wave: Option<u16>,
-    /// `passed`, `held` (still within the limit after the soak), `broken` (no longer while soaking), `closed` or `undecided`.
+    /// `passed`, `held` (still within the limit after the soak), `broken` (no longer within it while soaking), `closed` (it stopped the campaign)
+    /// or `undecided`.
     verdict: &'static str,
-    /// Whole percent, compared with the limit. Failure and rollback: failed / settled; success: confirmed / settled; too_few_reached: settled /
-    /// enrolled.
+    /// Whole percent, compared with the limit. Failure and rollback: failed / settled; success: confirmed / settled, while staging confirmed and
+    /// staged / settled; too_few_reached: settled / enrolled.
     measured_percent: u32,
-    /// `at_most`, `below` or `at_least`.
+    /// `at_most`, `below` or `at_least`: how the measured value must compare with the limit.
     bound: &'static str,
     limit_percent: u8,
     enrolled: u32,
@@ -49,7 +50,7 @@ pub(crate) struct GateBody {
     staged: u32,
     /// The first failed devices, at most 20.
     devices: Vec<String>,
-    /// Position of the event; null for what a gate says now.
+    /// Position of the event; null for a present result.
     position: Option<String>,
     at: DateTime<Utc>,
 }
@@ -79,19 +80,20 @@ impl GateBody {
     }
 }
 
-/// What gates say and said.
+/// Present and recorded results of gates.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct GatesBody {
-    /// Now: the failure gate of the open wave and of the whole campaign, and the success gate. Empty unless the campaign is running or paused.
+    /// Present results: the failure gate of the open wave and of the whole campaign, and the success gate. Empty unless the campaign is running or
+    /// paused.
     now: Vec<GateBody>,
     #[serde(flatten)]
     judged: List<GateBody>,
 }
 
-/// List the judgements of a campaign's gates
+/// List the results of a campaign's gates
 ///
-/// `now` is what they say at present, `items` what they have judged, the oldest first, each with the measured value, its limit and the devices
-/// that it rests on. Needs role viewer.
+/// `now` has the present results, `items` the recorded ones, the oldest first. Each has the measured value, its limit and the failed devices that
+/// it is based on. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/gates", tag = "campaigns", params(CampaignPath, PageParams),
     responses((status = 200, body = GatesBody))
@@ -122,7 +124,7 @@ pub(crate) async fn campaign_gates(
     Ok(Json(GatesBody { now, judged: paging.numbered(items, next, total) }))
 }
 
-/// All judgements, each with the number of its event.
+/// All recorded results, each with the number of its event.
 async fn judged(app: &App, key: &Key<Campaign>) -> Result<Vec<(u64, GateBody)>, Problem> {
     let incarnation_ms = app.incarnation_ms().await?;
     let mut campaign = Campaign::default();

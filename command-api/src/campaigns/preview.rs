@@ -48,7 +48,7 @@ pub(crate) struct PreviewRequest {}
 /// Preview a campaign that isn't created
 ///
 /// Takes the body of `POST /campaigns` and answers with the same errors. Nothing is written: no event, no campaign. At most 1,000,000 devices.
-/// 503 `previews_busy` if too many previews are being made: one of each tenant, two of all. Needs role viewer.
+/// 503 `previews_busy` if too many are requested at the same time: a process computes one of each tenant, and two in all. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/preview", tag = "campaigns", request_body = CampaignRequest,
     params(PreviewFilters, PageParams),
@@ -76,8 +76,8 @@ pub(crate) async fn preview_new_campaign(
 
 /// Preview a campaign
 ///
-/// Before its planning begins, also when it is scheduled: the plan that it would begin with now. Its `plan_hash` can be given to
-/// `POST /campaigns/{campaign_id}/start`, which then says whether the plan has changed. No event is written. Needs role viewer.
+/// Shows the plan that the campaign would begin with now. Possible until its planning begins, also while it is scheduled. The `plan_hash` can be
+/// given to `POST /campaigns/{campaign_id}/start`, which then says whether the plan has changed. No event is written. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/preview", tag = "campaigns", request_body = PreviewRequest,
     params(CampaignPath, PreviewFilters, PageParams),

@@ -167,13 +167,12 @@ impl EntryFilter {
 }
 
 impl PreviewPlan {
-    /// Notes what was shown. Without the note a start that names the plan can't say what has changed, so a failure is no failure of the
-    /// preview.
+    /// Stores what was shown. If that fails, the preview still succeeds: only a start that names the plan can't say what has changed.
     async fn note(&self, app: &App, caller: &Caller) {
         let (at_position, at, counts) = (self.at_position, self.made_at, self.counts.clone());
         let previewed = PreviewedPlan { at_position, at, specification: self.spec.plan_digest(&self.seed), counts };
         if let Err(error) = projections::previews::keep(&app.db, &caller.tenant, &self.hash, &previewed).await {
-            tracing::warn!(%error, "A preview could not be noted.");
+            tracing::warn!(%error, "What a preview has shown could not be stored.");
         }
     }
 

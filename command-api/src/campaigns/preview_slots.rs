@@ -1,4 +1,4 @@
-//! How many previews are made at the same time: a few in a process, and one of each tenant, so that no tenant keeps the others waiting.
+//! Limits how many previews are computed at the same time: a few in a process, and one of each tenant, so that no tenant delays the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,25 +10,25 @@ use tokio::time::timeout;
 
 use crate::http::Problem;
 
-/// Previews that a process makes at the same time.
+/// Most previews that a process computes at the same time.
 const PROCESS_MAX: usize = 2;
-/// Previews of a tenant that a process makes at the same time.
+/// Most previews of one tenant that a process computes at the same time.
 const TENANT_MAX: usize = 1;
 /// How long a request waits for each of its slots.
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Slots {
     process: Arc<Semaphore>,
-    /// Of tenants with previews that are made or wait.
+    /// One semaphore for each tenant whose previews are computed or wait.
     tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
 }
 
-/// Held while a tenant's preview is checked and made.
+/// Kept while a tenant's preview is checked and computed.
 pub(super) struct TenantSlot {
     _tenant: OwnedSemaphorePermit,
 }
 
-/// Held while a plan is made.
+/// Kept while a plan is computed.
 pub(super) struct BothSlots {
     _tenant: TenantSlot,
     _process: OwnedSemaphorePermit,
@@ -41,12 +41,12 @@ impl Default for Slots {
 }
 
 impl Slots {
-    /// The slot of a tenant; 503 if it stays taken.
+    /// Takes the slot of a tenant; 503 if it stays taken.
     pub(super) async fn of_tenant(&self, tenant: &TenantId) -> Result<TenantSlot, Problem> {
         wait(self.tenant(tenant), TENANT_MAX, "of this tenant").await.map(|_tenant| TenantSlot { _tenant })
     }
 
-    /// With a slot of the process; 503 if all stay taken.
+    /// Takes a slot of the process, too; 503 if all stay taken.
     pub(super) async fn with_process(&self, tenant: TenantSlot) -> Result<BothSlots, Problem> {
         let process = wait(self.process.clone(), PROCESS_MAX, "of all tenants").await?;
         Ok(BothSlots { _tenant: tenant, _process: process })
@@ -68,7 +68,7 @@ async fn wait(slots: Arc<Semaphore>, max: usize, whose: &str) -> Result<OwnedSem
     let busy = || {
         Problem::unavailable(
             "previews_busy",
-            format!("as many previews {whose} as may be made at once are being made already: {max}"),
+            format!("too many previews {whose} at the same time: this process computes at most {max}"),
         )
     };
     timeout(SLOT_WAIT_MAX, slots.acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())

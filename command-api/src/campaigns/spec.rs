@@ -38,7 +38,7 @@ pub(crate) struct CampaignRequest {
     #[schema(value_type = uuid::Uuid)]
     pub(super) firmware_id: FirmwareId,
     /// `immediate`, `scheduled` (immediate at a `scheduled_start`, which it needs), `staged`, `canary` or `blue_green`: all devices install into
-    /// their standby slot, then they switch in waves.
+    /// their standby slot, then they activate it in waves.
     #[schema(value_type = String, example = "staged")]
     deployment_strategy: Strategy,
     description: Option<String>,
@@ -60,9 +60,9 @@ pub(crate) struct CampaignRequest {
     max_concurrent_updates: Option<u32>,
     /// Most devices that begin together.
     batch_size: Option<u32>,
-    /// Staged and blue_green only: cumulative percentages, the last 100. By default 10, 50, 100; blue_green switches all devices in one wave.
-    /// After a wave with `"advance": "manual"` the next wave
-    /// begins only when an operator opens it. The wave itself begins automatically; with blue_green `manual` on the first wave holds the switch, too.
+    /// Staged and blue_green only: cumulative percentages, the last 100. By default 10, 50, 100; for blue_green one wave of 100.
+    /// After a wave with `"advance": "manual"` the next wave begins only when an operator opens it. The wave itself begins automatically, except
+    /// the first one of blue_green: with `manual` it, too, waits for an operator.
     #[schema(
         value_type = Option<Vec<parts::WaveRequest>>,
         example = json!([{"percentage": 10, "advance": "manual"}, {"percentage": 50, "advance": "manual"}, {"percentage": 100}])
@@ -92,7 +92,7 @@ pub(crate) struct CampaignRequest {
     /// has yet to begin holds no slot.
     #[schema(minimum = 0, maximum = 86400)]
     jitter_seconds: Option<u32>,
-    /// When the failure gate closes, the devices go back to what they ran before, once; without it the campaign is paused.
+    /// When the failure gate closes for the first time, the devices go back to what they ran before. Otherwise the gate pauses the campaign.
     #[serde(default)]
     auto_rollback: bool,
     /// End of the campaign, also while it is paused: waiting updates expire, updates under way finish, and the campaign ends. In the

@@ -48,11 +48,11 @@ const PLAN_POLL: Duration = Duration::from_millis(50);
 #[schema(example = json!({"reason": "the pilot went well"}))]
 pub(crate) struct StartRequest {
     /// `plan_hash` of a preview: the plan that the campaign must begin with. It is compared when the campaign is planned, so a start that
-    /// waits for an approval or its time is compared later. Details of a preview are known for 7 days; later a drift has no numbers.
+    /// waits for an approval or its time is compared later. What a preview has shown is kept for 7 days; without it a drift has no numbers.
     #[schema(min_length = 64, max_length = 64)]
     pub(super) plan_hash: Option<String>,
-    /// With `plan_hash`, if the plan is another one: `refuse` (the campaign doesn't begin, and waits for an operator), or `proceed` (it
-    /// begins, and its `plan` has the `drift`).
+    /// What to do if the plan has another hash than `plan_hash`: `refuse` (the campaign doesn't begin, and waits for an operator) or `proceed`
+    /// (it begins, and its `plan` has the `drift`).
     #[schema(value_type = Option<String>, default = "refuse")]
     pub(super) on_drift: Option<OnDrift>,
     /// Start without waiting for the `scheduled_start`. Needs a reason.

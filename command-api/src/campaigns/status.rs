@@ -72,7 +72,7 @@ pub(crate) struct RollbackStatus {
     rolling_back: u64,
     /// Devices that have yet to go back and can; null after the rollback has ended.
     waiting: Option<u64>,
-    /// Devices that can't go back, by reason; after the rollback has ended as they were then.
+    /// Devices that can't go back, by reason. After the rollback has ended: the numbers at its end.
     impossible: Option<BTreeMap<String, u64>>,
 }
 

@@ -8,7 +8,7 @@ use domain::campaign::{Advance, CampaignSpec, PlanSummary};
 pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<String> {
     let holds_nothing =
         "advance: manual on the last wave has no effect: it applies after its wave, before the next one opens";
-    // With blue/green the first wave's value holds its own switch.
+    // With blue/green `manual` on the first wave also delays the activation of that wave itself.
     let holds_switch = spec.stages() && spec.waves.len() == 1;
     let manual_last = !holds_switch && spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
     manual_last.then_some(holds_nothing).into_iter().map(str::to_owned).chain(plan.and_then(no_devices)).collect()

@@ -23,14 +23,14 @@ use crate::http::problem::ProblemBody;
 use crate::http::{Body, MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
-/// Most records that are read for one answer: some ten for each device.
+/// Most records of a campaign that are read for one answer: about ten for each device.
 const RECORDS_READ_MAX: usize = 1_000_000;
-/// Records of the whole log that one query looks through.
+/// Records of the whole log that one query scans.
 const SPAN_RECORDS: u64 = 100_000;
-/// Most records of the whole log that are looked through for one answer.
+/// Most records of the whole log that are scanned for one answer.
 const LOOKED_THROUGH_MAX: u64 = 50_000_000;
 
-/// Other limits; each replaces the campaign's own and those of its waves. At least one.
+/// At least one limit. Each replaces the campaign's own and those of its waves.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"failure_threshold_percent": 5}))]
@@ -75,11 +75,11 @@ pub(crate) struct WhatIfBody {
     campaign_id: String,
     /// The first stop with these limits; null if there is none in what has happened so far.
     would_stop: Option<StopBody>,
-    /// The first time that a gate did stop the campaign; null if none did.
+    /// The first stop by a gate that really happened; null if there was none.
     stopped: Option<StopBody>,
     /// Devices that have answered their update until now.
     devices_reached: u32,
-    /// Devices that answered after the stop, and would not have been updated.
+    /// Devices that answered after `would_stop`: they would not have been updated.
     devices_spared: u32,
     /// Events after this position are not included.
     at_position: String,
@@ -89,8 +89,9 @@ pub(crate) struct WhatIfBody {
 
 /// Ask where other limits would have stopped a campaign
 ///
-/// The gates are run again over what has happened, with the limits in the body. Nothing is written, and a campaign that is running is not changed.
-/// 409 while the campaign has no plan, and for a campaign with more than 1,000,000 records. Needs role viewer.
+/// The gates are run again over the campaign's recorded events, with the limits in the body. Nothing is written, and a running campaign is not
+/// changed. 409 while the campaign has no plan; 409 `campaign_too_large` if it has more than 1,000,000 records, or if the whole log has more than
+/// 50,000,000 since it was created. 503 `previews_busy` as for previews. Needs role viewer.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/what-if", tag = "campaigns", request_body = WhatIfRequest,
     params(CampaignPath, PositionParams),
@@ -98,7 +99,7 @@ pub(crate) struct WhatIfBody {
         (status = 200, body = WhatIfBody),
         (status = 409, body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Other previews and questions are being answered, or PostgreSQL is away", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Too many previews and what-if requests at the same time, or PostgreSQL is down", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn what_if(
@@ -116,7 +117,7 @@ pub(crate) async fn what_if(
     let (tx, row) = get::row(&app, &caller, id, &[FLEET]).await?;
     drop(tx);
     if row.summary.is_none() {
-        return Err(domain::Rejection::IllegalInState { command: "judged".to_owned(), status: row.status }.into());
+        return Err(domain::Rejection::IllegalInState { command: "evaluated".to_owned(), status: row.status }.into());
     }
     let archived = app.db.positions().await?.into_iter().find(|(name, _)| name == ARCHIVE).map_or(0, |(_, at)| at);
     let until = if row.ended_at.is_some() { row.position.min(archived) } else { archived };
@@ -131,7 +132,9 @@ async fn read(app: &App, caller: &Caller, id: CampaignId, limits: OtherLimits, u
     let created = app.store.history(&Key::<Campaign>::new(&caller.tenant, &id), 1, 1).await?;
     let first = created.first().map_or(0, |created| created.position.sequence - 1);
     if until.saturating_sub(first) > LOOKED_THROUGH_MAX {
-        return Err(too_large(format!("{LOOKED_THROUGH_MAX} records of the log since it was created")));
+        return Err(too_large(format!(
+            "the log has more than {LOOKED_THROUGH_MAX} records since the campaign was created"
+        )));
     }
     let (mut after, mut count) = (first, 0);
     while after < until {
@@ -140,7 +143,7 @@ async fn read(app: &App, caller: &Caller, id: CampaignId, limits: OtherLimits, u
         after = page.last().map_or(end, |record| record.position);
         count += page.len();
         if count > RECORDS_READ_MAX {
-            return Err(too_large(format!("{RECORDS_READ_MAX} records")));
+            return Err(too_large(format!("the campaign has more than {RECORDS_READ_MAX} records")));
         }
         for record in page {
             apply(&mut history, &record)?;
@@ -149,8 +152,8 @@ async fn read(app: &App, caller: &Caller, id: CampaignId, limits: OtherLimits, u
     Ok(history)
 }
 
-fn too_large(than: String) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "campaign_too_large", format!("the campaign has more than {than}"))
+fn too_large(detail: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "campaign_too_large", detail)
 }
 
 fn apply(history: &mut WhatIf, archived: &Archived) -> Result<(), Problem> {
@@ -181,9 +184,9 @@ async fn body(app: &App, id: CampaignId, history: WhatIf, last: u64) -> Result<W
     };
     let would_stop = history.would_stop.map(shown);
     let spared = would_stop.as_ref().map_or(0, |stop| devices_reached - stop.devices_reached);
-    let mut assumes = vec!["devices report as they did"];
+    let mut assumes = vec!["devices report as they did in the campaign"];
     if history.stopped.is_some() {
-        assumes.push("devices that never began because the campaign was stopped are not known");
+        assumes.push("devices that never began, because the campaign was stopped, are left out");
     }
     Ok(WhatIfBody {
         campaign_id: id.to_string(),

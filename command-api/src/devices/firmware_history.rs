@@ -25,7 +25,7 @@ pub(crate) struct FirmwareHistoryItem {
     from_version: Option<String>,
     to_version: Option<String>,
     /// The cause; more may be added. `registered`; `operator`: set by an operator; `reported`: by the device, without an update;
-    /// `unconfirmed`: by an update whose outcome isn't known yet or wasn't `confirmed`; `confirmed`: by an update; `late`: by an update
+    /// `unconfirmed`: by an update whose outcome is not known yet or wasn't `confirmed`; `confirmed`: by an update; `late`: by an update
     /// that had ended without it; `fell_back`: away from an update's version that was never confirmed; `regressed`: away from a confirmed
     /// one.
     #[schema(example = "confirmed")]

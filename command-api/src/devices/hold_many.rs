@@ -32,7 +32,7 @@ use crate::state::App;
 /// Most devices of one request.
 const DEVICES_MAX: usize = 10_000;
 
-/// Headers of a hold or a release of many devices. There is no `If-Match`, since it would apply to none of them.
+/// Headers of a hold or a release of many devices. There is no `If-Match`, because it names the version of one device.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes what `Envelope` reads by hand")]
@@ -46,7 +46,7 @@ pub(crate) struct HoldHeaders {
     correlation_id: Option<Uuid>,
 }
 
-/// Devices to hold or to release: `device_ids`, or `group` or `target_filters` or both.
+/// Devices to hold or to release: either `device_ids`, or at least one of `group` and `target_filters`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"target_filters": {"tags": {"site": "north"}}, "reason": "audit of the site"}))]
@@ -68,7 +68,7 @@ pub(crate) struct BulkHoldRequest {
 /// What became of the devices of one request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ManyDevices {
-    /// Devices whose hold was changed. Others were as wanted already.
+    /// Devices whose hold was changed. The others were already held, or not held, as requested.
     changed: usize,
     succeeded: usize,
     failed: usize,

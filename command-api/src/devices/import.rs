@@ -34,7 +34,7 @@ use crate::state::App;
         (status = 200, description = "An outcome for each row", body = BulkReply),
         (status = 413, body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "A column is unknown, or the body is no CSV", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "A column is unknown, or the body is not CSV", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn import_devices(

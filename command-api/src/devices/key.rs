@@ -1,7 +1,7 @@
 //! An `Idempotency-Key` belongs to one request, also if the client chooses the id of a new device or group: a claim per key records which
 //! request that is.
 //!
-//! Without the claim, the same key with another id would go to another aggregate, where the first use isn't known.
+//! Without the claim, the same key with another id would go to another aggregate, where the first use is not known.
 
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::{Decider, DeviceId, Key, Rejection};

@@ -1,6 +1,6 @@
 //! Adds the counts to PostgreSQL, each second and once more at the end.
 //!
-//! Invariant: no count is lost while the process runs, and none is added twice. A flush whose outcome isn't known is sent again under its
+//! Invariant: no count is lost while the process runs, and none is added twice. A flush whose outcome is not known is sent again under its
 //! number; newer counts go into the next one. A process that is killed loses at most the counts since its latest flush.
 
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! `DELETE /firmware/{id}`: not while a live campaign uses it, nor, without force, while devices could go back to it. Its bytes are removed,
-//! too.
+//! `DELETE /firmware/{id}`: refused while a live campaign uses it, and, without `force`, while devices could go back to it. Removes its bytes, too.
 
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ const REMOVAL_WAIT_MAX: Duration = Duration::from_secs(2);
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "replaced by 1.4.3", "force": false}))]
 pub(crate) struct DeletionRequest {
-    /// Also if devices could still go back to it: their rollbacks won't be possible then. Needs a reason.
+    /// Delete it even if devices could still go back to it. Those rollbacks are then impossible. Needs a reason.
     #[serde(default)]
     force: bool,
     reason: Option<String>,
@@ -46,8 +45,8 @@ pub(crate) struct DeletionRequest {
 ///
 /// 409 `firmware_pinned` while a live campaign installs it. 409 `firmware_needed_for_rollback` while devices could go back to it: an update
 /// brought them from it to what they run, or is about to. `facts` says how many, and names up to 20 campaigns; `more` says that there are
-/// more than 10,000 devices. `force: true` with a reason deletes it all the same, and the history keeps that. A withdrawn firmware is no way
-/// back, so `withdraw` it first if nobody may go back to it. Without PostgreSQL, 503 unless `force` is given or the firmware is withdrawn.
+/// more than 10,000 devices. `force: true` with a reason deletes it anyway; the history shows that. Devices never go back to a
+/// withdrawn firmware, so `withdraw` it first if none may. Without PostgreSQL, 503 unless `force` is given or the firmware is withdrawn.
 /// Needs role admin.
 #[utoipa::path(
     delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = DeletionRequest,
@@ -97,12 +96,12 @@ pub(crate) async fn delete_firmware(
     Ok(done.reply(Deleted { id: id.to_string() }))
 }
 
-/// The devices that could go back to a firmware, by everything that is stored now. A device that begins to leave it at this moment isn't seen.
+/// The devices that could go back to a firmware, by everything that is stored now. A device that begins to leave it at this moment is not counted.
 /// None if nobody has to look.
 async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> Result<Option<WayBack>, Problem> {
     let loaded = app.store.load_fresh(key).await?;
     let firmware = &loaded.aggregate;
-    // The rules refuse this firmware anyway, or nobody can go back to it.
+    // The aggregate refuses the deletion anyway, or no device can go back to this firmware.
     if !firmware.pinned_by.is_empty() || !firmware.status.is_given_out(None) {
         return Ok(None);
     }

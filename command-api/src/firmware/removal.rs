@@ -81,7 +81,7 @@ async fn settle(app: &App, kept: &Kept) -> Result<(), RemovalError> {
     if matches!(deleted, Ok(true)) {
         return Ok(done_or_gone(app.objects.delete(&kept.aside()).await)?);
     }
-    // It was uploaded again, or its state isn't known. The same bytes may be there already.
+    // It was uploaded again, or its state is not known. The same bytes may be there already.
     done_or_gone(app.objects.rename(&kept.aside(), &kept.path()).await)?;
     deleted.map(drop).map_err(RemovalError::from)
 }

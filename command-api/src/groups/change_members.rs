@@ -2,7 +2,7 @@
 //!
 //! A request names up to 10,000 devices. It is stored in steps of [`CHANGE_DEVICES_MAX`], since a record of the log has a largest size. If a
 //! later step fails, the earlier ones are stored; the same request sent again stores the rest. What a step changes follows from the request
-//! alone, so a step that was stored has the same outcomes for ever, even if devices were registered since.
+//! alone, so a stored step always has the same outcomes, even if devices were registered since.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(crate) struct MembersChanged {
     group_id: String,
     /// Members after the change.
     member_count: usize,
-    /// Devices that were added or removed. Others were members already, or were none.
+    /// Devices that were added or removed. The others were members already, or (to remove) were not members.
     changed: usize,
     succeeded: usize,
     failed: usize,

@@ -120,7 +120,7 @@ fn without_nul(text: String) -> Result<String, Error> {
     if text.contains('\0') { Err(Error::custom("has a NUL character")) } else { Ok(text) }
 }
 
-/// Refuses a field that is given twice, since it isn't known which value is meant.
+/// Refuses a field that is given twice, since it is not known which value is meant.
 fn refuse_doubled(fields: &[(String, Json)]) -> Result<(), Error> {
     let mut seen = HashSet::with_capacity(fields.len());
     match fields.iter().find(|(name, _)| !seen.insert(name.as_str())) {

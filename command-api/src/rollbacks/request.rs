@@ -121,8 +121,8 @@ async fn target(
         }
         (None, Some(running)) => rollback::previous_version(running, &ran).ok_or_else(|| {
             let detail = format!(
-                "no version before {component} {running} is known that the device did not leave by a rollback or by falling back: \
-                 give to_version for any version that it ran"
+                "no version of {component} before {running} is known, except versions that the device left by a rollback or \
+                 by falling back: name any version that it ran as to_version"
             );
             refused(Obstacle::NoPreviousVersion, detail)
         })?,

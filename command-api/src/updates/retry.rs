@@ -50,7 +50,7 @@ pub(crate) async fn retry_update(
         kind: spec.kind,
         limits: spec.limits,
         max_attempts: spec.max_attempts,
-        // No campaign opens a switch for it.
+        // The retry belongs to no campaign, so no wave would activate it later.
         activate: true,
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,

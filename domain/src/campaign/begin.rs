@@ -1,7 +1,7 @@
 //! The way from a draft to its start: edit, approval, scheduled start.
 //!
 //! `start` takes the next step that is left: it asks for an approval that is required and missing, it waits for a `scheduled_start` that is
-//! ahead, or it starts. So an approval and a scheduled start never open another way around each other (ADR 30).
+//! ahead, or it starts. So neither an approval nor a scheduled start can be used to get around the other (ADR 30).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ impl Campaign {
         Ok(vec![CampaignEvent::Rejected { by: by.clone() }])
     }
 
-    /// Compares ids without their kinds: who prepared a campaign with an API key of the same id doesn't decide on it as a person.
+    /// Compares ids without their kinds: after `key:42` has prepared a campaign, `user:42` can't decide on it.
     fn check_four_eyes(&self, by: &Person, creator: &Actor) -> Result<(), Rejection> {
         let refused = |role: &str| Err(Rejection::FourEyes { role: role.to_owned() });
         match by.actor().id() {

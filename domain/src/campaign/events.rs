@@ -185,7 +185,7 @@ pub enum CampaignEvent {
     },
     #[serde(rename = "campaign.started")]
     Started {},
-    /// Enough devices have staged the version: they may switch to it.
+    /// Enough devices have staged the version: they may activate it, in waves.
     #[serde(rename = "campaign.staged")]
     Staged { evidence: Evidence },
     #[serde(rename = "campaign.wave_opened")]

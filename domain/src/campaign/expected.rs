@@ -5,7 +5,7 @@ use super::{Campaign, CampaignStatus, PlanSummary};
 use crate::plan::ExpectedPlan;
 
 impl Campaign {
-    /// Whether this is the plan that an earlier start named, with the same consequence.
+    /// Whether an earlier start named this plan, with the same `on_drift`.
     pub(super) fn expects(&self, named: &ExpectedPlan) -> bool {
         self.expected
             .as_ref()
@@ -17,7 +17,7 @@ impl Campaign {
         self.expected.as_ref().is_some_and(|expected| expected.refuses(&summary.plan_hash))
     }
 
-    /// The status after a refused plan. Nothing begins by itself after a refusal, so also a campaign that was scheduled waits for an operator.
+    /// The status after a refused plan. The campaign doesn't start by itself after a refusal, so a scheduled one waits for an operator, too.
     pub(super) fn after_refusal(&self) -> CampaignStatus {
         if self.is_approved() { CampaignStatus::Approved } else { CampaignStatus::Draft }
     }

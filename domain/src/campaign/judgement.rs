@@ -1,10 +1,10 @@
-//! What a gate judged, or says now: the measured value beside its limit, with the counts that it rests on.
+//! The result of a gate, recorded or present: the measured value, its limit, and the counts that it is based on.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{Campaign, CampaignEvent, Evidence, GateKind};
 
-/// What came of a judgement.
+/// What a gate decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum Verdict {
@@ -29,7 +29,7 @@ pub enum Bound {
     Below,
 }
 
-/// One judgement of a gate.
+/// One result of a gate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     pub gate: GateKind,
@@ -63,7 +63,7 @@ impl Judgement {
 }
 
 impl Campaign {
-    /// The judgement that an event records. `self`: the campaign before the event.
+    /// The result that an event records. `self`: the campaign before the event.
     pub fn judgement(&self, event: &CampaignEvent) -> Option<Judgement> {
         use CampaignEvent as E;
         let success = |wave: Option<u16>, verdict: Verdict, evidence: &Evidence| {

@@ -41,7 +41,7 @@ pub enum Strategy {
     BlueGreen,
 }
 
-/// How the next wave opens. On the last wave it has no effect. With blue/green the first wave's value also says how its own switch begins.
+/// How the next wave opens. On the last wave it has no effect. With blue/green the first wave's value also says how its own activation begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advance {
@@ -179,7 +179,7 @@ impl CampaignSpec {
         self.waves.get(usize::from(number).checked_sub(1)?)
     }
 
-    /// Whether devices stage the version first, and switch to it in waves (ADR 34).
+    /// Whether devices stage the version first, and activate it in waves (ADR 34).
     pub fn stages(&self) -> bool {
         self.strategy == Strategy::BlueGreen
     }
@@ -190,7 +190,7 @@ impl CampaignSpec {
         Overrides { force_update, allow_downgrade, stages: self.stages() }
     }
 
-    /// How the wave after this one opens. Wave 0 is the staging: it looks at the first wave.
+    /// How the wave after this one opens. Wave 0 is the staging: the first wave's value applies.
     pub fn advance_after(&self, wave: u16) -> Advance {
         self.wave(wave.max(1)).map_or(Advance::Auto, |wave| wave.advance)
     }

@@ -1,4 +1,4 @@
-//! Which commands of operators an update or a device takes in its state, for replies and consoles. A test compares them with the decisions.
+//! The commands of operators that are allowed for an update or a device in its state, shown in replies. A test compares them with `decide`.
 
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};

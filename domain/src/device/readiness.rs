@@ -160,8 +160,8 @@ pub struct Clocks<'a> {
     pub windows: Option<DeviceWindows<'a>>,
 }
 
-/// For how long the working clock stands still in a phase that an update leaves at `to`: while it is staged (until the device answers) or deferred, or waits for a slot
-/// after a deferral, or waits for anything while its window is closed.
+/// How long the working clock is stopped in a phase from `from` to `to`: while the update is staged (until the device answers) or deferred, while
+/// it waits for a slot after a deferral, and while it waits for any reason with its window closed.
 pub fn idle_in(phase: Phase, from: DateTime<Utc>, to: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> TimeDelta {
     match (phase, windows) {
         (Phase::Staged | Phase::Activating | Phase::Deferred | Phase::Waiting(WaitReason::Slot), _) => to - from,

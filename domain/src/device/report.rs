@@ -169,8 +169,8 @@ impl Decision {
         self.update(update.ordinal).filter(|_| goes_on)
     }
 
-    /// The device goes on. If it was not to switch yet, or not any more, it does so now: so its end is bounded by the clock of a restart.
-    /// `restarts`: it says so itself.
+    /// The device goes on. One that is staged counts as restarting into the new version from now on, so that the time limit of a restart ends its
+    /// update. `restarts`: the device reports the restart itself.
     pub(super) fn refuse_cancel(&mut self, update: &Update, restarts: bool) {
         self.push(E::UpdateCancelRefused { update: update.reference(), mark: None });
         if !restarts && matches!(update.before_cancel, Some(Phase::Staged | Phase::Activating)) {

@@ -84,7 +84,7 @@ impl FirmwareMetadata {
         TargetVersion { version: &self.version, reported_version: self.reported_version.as_deref() }
     }
 
-    /// What devices need to know of the firmware, whatever its status.
+    /// What devices need to know of the firmware, in any status.
     pub fn snapshot(&self, firmware_id: FirmwareId, bytes: &FirmwareBytes) -> FirmwareSnapshot {
         FirmwareSnapshot {
             firmware_id,

@@ -1,4 +1,4 @@
-//! How a plan differs from the one that was previewed: by reason, and device by device where the previewed plan can be made again.
+//! How a plan differs from the one that was previewed: by reason and, if the previewed plan can be computed again, by device.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -51,7 +51,7 @@ pub struct PreviewedPlan {
     pub counts: PlanCounts,
 }
 
-/// Why the changes of single devices are not known.
+/// Why it is not known which devices have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unexplained {
@@ -63,7 +63,7 @@ pub enum Unexplained {
     GroupFilterChanged,
     /// Too many devices or members have changed since the preview.
     TooManyChanges,
-    /// The previewed plan can't be made again from the log.
+    /// The previewed plan can't be computed again from the log.
     NotReproducible,
 }
 

@@ -17,7 +17,7 @@ pub const ASSUMED_DOWNLOAD_BYTES_PER_S: u64 = 50_000;
 /// Time for verifying, installing and restarting that is assumed where nothing was measured, in seconds.
 pub const ASSUMED_INSTALL_S: u64 = 180;
 
-/// Time for the switch to a version that is staged, in seconds: a restart.
+/// Time to activate a staged version, in seconds: a restart.
 pub const ASSUMED_SWITCH_S: f64 = 60.0;
 
 /// Seconds that one update is assumed to take where nothing was measured.
@@ -59,7 +59,7 @@ pub struct WaveEstimate {
 
 impl CampaignSpec {
     /// What is expected of each wave, with this many devices in each and this many seconds for one update.
-    /// In blue/green a wave only switches.
+    /// In blue/green the devices of a wave only activate what they have staged.
     pub fn estimate(&self, waves: &[u32], update_seconds: f64) -> Vec<WaveEstimate> {
         let seconds = if self.stages() { update_seconds.min(ASSUMED_SWITCH_S) } else { update_seconds };
         (1..).zip(waves).map(|(number, devices)| self.estimate_wave(number, *devices, seconds)).collect()

@@ -1,4 +1,4 @@
-//! What the gates of a campaign say now, also while they decide nothing.
+//! The present results of a campaign's gates, also while the campaign is paused.
 
 use chrono::{DateTime, Utc};
 

@@ -1,4 +1,4 @@
-//! Blue/green: all devices stage the version, under the campaign's slots and rate. When enough have, they switch to it in waves (ADR 34).
+//! Blue/green: all devices stage the version, under the campaign's slots and rate. When enough have, they activate it in waves (ADR 34).
 //!
 //! Staging is judged like a wave before the first one, by the same success gate: a staged device counts as one that has succeeded.
 
@@ -10,18 +10,18 @@ use crate::campaign::{Evidence, GateKind};
 
 impl RolloutView {
     /// Whether devices of a wave run the version once it is installed. Before its wave opens a device stops at *staged*.
-    /// After the campaign's end nobody switches.
+    /// After the campaign's end no device activates.
     pub fn activates(&self, wave: u16, now: DateTime<Utc>) -> bool {
         !self.spec.stages() || (wave <= self.wave && !self.is_over(now))
     }
 
-    /// Whether devices stage, and none may switch yet.
+    /// Whether devices stage, and none may activate yet.
     pub(super) fn is_staging(&self) -> bool {
         self.spec.stages() && self.wave == 0 && !self.wave_completed
     }
 
-    /// Devices that the failure gate judges: in a wave those that run the version or have failed, in the whole campaign also those that wait for
-    /// the switch of their wave. They haven't failed, and the failures of their wave count, too.
+    /// Devices that the failure gate judges: in a wave those that run the version or have failed, in the whole campaign also staged
+    /// ones whose wave isn't open yet. These have not failed, and the failures of their wave count, too.
     pub(super) fn settled_for_failure_gate(&self, counts: Counts, wave: Option<u16>) -> u32 {
         let waiting = if wave.is_none() { self.waves.get(usize::from(self.wave)..).unwrap_or_default() } else { &[] };
         let staged: u32 = waiting.iter().map(|wave| wave.staged.saturating_sub(wave.staged_failed)).sum();

@@ -1,7 +1,7 @@
-//! What a campaign would have done with other limits: the gates of the policy, run over what has happened.
+//! What a campaign would have done with other limits: its gates are run again over its recorded events.
 //!
-//! Devices report as they did, and nothing is known of devices that never began because the campaign was stopped. The gates are run after each
-//! report, where the service looks about once a second: so with the campaign's own limits the stop may come some reports earlier than it did.
+//! It assumes that devices report as they did. Devices that never began because the campaign was stopped are left out. The gates are run after
+//! each report, while the service runs them about once a second: so with the campaign's own limits the stop may come some reports earlier.
 
 use std::collections::HashMap;
 
@@ -45,13 +45,13 @@ impl OtherLimits {
 pub struct Stop {
     pub judgement: Judgement,
     pub at: DateTime<Utc>,
-    /// Position of the record that it rests on.
+    /// Position of the record that it is based on.
     pub position: u64,
     /// Devices that had answered their update by then.
     pub reached: u32,
 }
 
-/// A device, as far as it has come.
+/// What the events so far say of a device.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     wave: u16,
@@ -60,7 +60,7 @@ struct Seen {
     confirmed_ever: bool,
     staged: bool,
     has_ended: bool,
-    /// Its update that takes it back: the gates don't count that.
+    /// Ordinal of its rollback: the gates don't count rollbacks.
     rollback: Option<u32>,
 }
 
@@ -75,7 +75,7 @@ pub struct WhatIf {
     failed: Vec<FailedDevice>,
     /// The first stop with the other limits.
     pub would_stop: Option<Stop>,
-    /// The first stop that there was.
+    /// The first stop that really happened.
     pub stopped: Option<Stop>,
 }
 
@@ -129,7 +129,7 @@ impl WhatIf {
         self.failed.iter_mut().for_each(|failed| failed.counts = false);
     }
 
-    /// Failures while staging don't count for the switch of devices that go on.
+    /// Failures while staging don't count for the activation.
     fn begin_switch(&mut self) {
         for seen in self.devices.values_mut().filter(|seen| seen.gate_failed && !seen.has_ended) {
             let before = seen.counts();
@@ -182,7 +182,7 @@ impl WhatIf {
         self.would_stop = Some(Stop { judgement, at, position, reached: self.reached() });
     }
 
-    /// Judges what the success gate judged then.
+    /// Checks a recorded result of the success gate against the other limits.
     fn judge(&mut self, at: DateTime<Utc>, position: u64, judgement: Judgement) {
         let stop = |judgement| Stop { judgement, at, position, reached: self.reached() };
         let (gate, verdict, wave) = (judgement.gate, judgement.verdict, judgement.wave);
@@ -208,7 +208,7 @@ impl WhatIf {
         least.is_some_and(|least| judgement.evidence.settled >= least)
     }
 
-    /// Without what the gates don't look at.
+    /// The specification with the other limits, without the targets, which the gates don't need.
     fn spec(&self) -> Option<CampaignSpec> {
         let spec = self.campaign.spec.as_ref()?;
         let spec = CampaignSpec { target_devices: vec![], target_groups: vec![], ..spec.clone() };

@@ -53,7 +53,7 @@ enum Sweep {
     Resting {
         until: Instant,
     },
-    /// `again`: begin anew afterwards, because devices that were passed may have another command now.
+    /// `again`: begin again after the last page, because devices of earlier pages may have another command now.
     Asking {
         page: BoxFuture<'static, Page>,
         again: bool,

@@ -49,7 +49,7 @@ impl DeviceNow {
         )
     }
 
-    /// Reads [`Self::COLUMNS`] from `first` on; none when the device isn't known.
+    /// Reads [`Self::COLUMNS`] from `first` on; none when the device is not known.
     pub(crate) fn read(row: &PgRow, first: usize) -> Result<Option<Self>, DbError> {
         let Some(lifecycle) = row.try_get::<Option<String>, _>(first)? else { return Ok(None) };
         let (held, until): (bool, Option<DateTime<Utc>>) = (row.try_get(first + 2)?, row.try_get(first + 3)?);

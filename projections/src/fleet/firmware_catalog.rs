@@ -13,12 +13,12 @@ use crate::row::Row as _;
 /// Firmware that is looked through, the newest first.
 const FIRMWARE_MAX: i64 = 2_000;
 
-/// What a device ran, as far as it is known.
+/// What a device ran before.
 #[derive(Debug, Clone, Copy)]
 pub struct FormerFirmware<'a> {
     /// As the device reported it.
     pub version: &'a str,
-    /// The firmware that it was confirmed to run, if it was.
+    /// The firmware that it was confirmed to run, if any.
     pub firmware_id: Option<&'a str>,
 }
 
@@ -57,13 +57,13 @@ impl FirmwareCatalog {
         }
     }
 
-    /// The firmware to install so that a device leaves another one and runs what it ran before that.
+    /// The firmware to install so that a device that runs `left` runs again what it ran before.
     pub(crate) fn way_back(&self, left: TargetVersion<'_>, former: FormerFirmware<'_>) -> Result<FirmwareId, Obstacle> {
         // It ran the same version before, so there is nothing to go back to.
         if left.is_met_by(former.version) { Err(Obstacle::NoPreviousVersion) } else { self.target(former) }
     }
 
-    /// All firmware that devices may leave.
+    /// All firmware from which devices may be rolled back (`rollback_allowed`).
     pub(crate) fn all_that_may_be_left(&self) -> impl Iterator<Item = &FirmwareRow> {
         self.0.iter().filter(|row| row.metadata.rollback_allowed)
     }
@@ -79,7 +79,7 @@ impl FirmwareCatalog {
         Some(row.metadata.snapshot(id, &row.bytes))
     }
 
-    /// Whether a device that runs this version may go back. A firmware that isn't known forbids nothing.
+    /// Whether a device that runs this version may be rolled back. It may if its firmware is not known.
     pub fn may_be_left(&self, running: &str) -> bool {
         self.of(FormerFirmware { version: running, firmware_id: None }).is_none_or(|row| row.metadata.rollback_allowed)
     }

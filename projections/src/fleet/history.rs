@@ -16,7 +16,7 @@ use crate::decode::Decoded;
 use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
-/// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed` (by an update whose outcome isn't known yet or wasn't
+/// One change. `cause` is `registered`, `operator`, `reported`, `unconfirmed` (by an update whose outcome is not known yet or wasn't
 /// `confirmed`), `confirmed` (by an update), `late` (by an update that had ended without it), `fell_back` (from an update's version that
 /// was never confirmed) or `regressed` (from a confirmed one).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

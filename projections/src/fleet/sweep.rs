@@ -32,7 +32,7 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
         E::Resumed { accept_failures: false } | E::Cancelling {} | E::RollingBack { .. } => {
             vec![Step::Clocks(ClockSweep::EndPause)]
         }
-        // Its failures were judged when the staging was; the switch is judged afresh.
+        // The failures of the staging don't count for the activation.
         E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => vec![Step::Members(M::BeginSwitch)],
         // Members that still wait for their retry get their former outcome back.
         E::Finished { .. } | E::Cancelled {} | E::RolledBack { .. } => vec![Step::Members(M::RestoreOutcomes)],

@@ -15,9 +15,9 @@ use crate::table::Rows;
 
 /// What happens to the clocks of all waiting updates of a campaign.
 pub(crate) enum ClockSweep<'a> {
-    /// A pause ends, if there is one: they stood still.
+    /// A pause ends, if there is one: the clocks were stopped while it lasted.
     EndPause,
-    /// Other windows hold from now on; none for a campaign without windows.
+    /// These windows apply from now on; none for a campaign without windows.
     ChangeWindows(Option<&'a MaintenanceWindows>),
 }
 

@@ -1,7 +1,7 @@
 //! Which devices could go back to a firmware: while there are any, it is kept.
 //!
 //! By the rule of rollbacks, [`FirmwareCatalog::way_back`]: an update brought the device from this firmware to what it runs, or is about to.
-//! Whoever runs something else by now goes back to another version, and counts for that one.
+//! A device that runs another version by now would go back to another firmware, and counts for that one.
 
 use std::collections::BTreeSet;
 
@@ -24,11 +24,11 @@ pub const WAYS_MAX: usize = 2_000;
 /// Most campaigns that are named.
 pub const CAMPAIGNS_NAMED_MAX: usize = 20;
 
-/// Whatever the statistics say: most often there are many such devices, and the first ones are enough.
+/// Uses indexes even if PostgreSQL estimates another plan to be cheaper: usually there are many such devices, and the first ones are enough.
 pub const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 
-/// The ways that updates took: from which version and firmware to which firmware. Each step reads the next one from the index
-/// `updates_came_from`, so as many entries are read as there are ways, and not as there are updates. Four branches, because under row-level
+/// The update paths: from which version and firmware to which firmware. Each step reads the next path from the index `updates_came_from`, so one
+/// entry is read for each path, not for each update. Four branches, because under row-level
 /// security a comparison of whole rows is no condition for an index.
 pub const WAYS: &str = "
 WITH RECURSIVE taken AS NOT MATERIALIZED (
@@ -55,7 +55,7 @@ WITH RECURSIVE taken AS NOT MATERIALIZED (
 )
 SELECT from_version, firmware_id, from_firmware_id FROM ways LIMIT {limit}";
 
-/// Updates of active devices of the model `$7` that took one of the ways `$3`, `$4`, `$5`; at their end devices report `$6`.
+/// Updates of active devices of the model `$7` on one of the paths `$3` (version), `$4` (its firmware) to `$5`; devices then report `$6`.
 const TAKEN: &str = "
 SELECT u.device_id, u.campaign_id
 FROM UNNEST($3::text[], $4::text[], $5::text[], $6::text[]) AS w (from_version, from_firmware_id, firmware_id, running)
@@ -79,10 +79,10 @@ JOIN devices d ON d.tenant = $1 AND {runs} = w.running AND {runs} = ANY ($5)
 JOIN rollout_members m ON m.tenant = d.tenant AND m.device_id = d.device_id AND m.campaign_id = w.campaign_id AND m.plan = w.plan
 WHERE m.outcome IS NULL AND m.excluded IS NULL AND d.device_model = $6 AND d.lifecycle <> 'decommissioned'";
 
-/// A way that updates took.
+/// An update path: from a version to a firmware.
 struct Way {
     from_version: String,
-    /// None if the device wasn't confirmed to run one.
+    /// None if no firmware was confirmed for the version.
     from_firmware_id: Option<String>,
     firmware_id: String,
 }
@@ -159,7 +159,7 @@ impl Search<'_> {
         if self.firmware.component == FIRMWARE_COMPONENT { "d.firmware_version" } else { "(d.versions ->> $2)" }
     }
 
-    /// The ways that lead from the firmware to one that may be left.
+    /// The paths from the firmware to one that devices may be rolled back from.
     async fn ways(&mut self, tx: &mut ReadTx) -> Result<Vec<Way>, DbError> {
         let (tenant, component) = (&self.firmware.tenant, &self.firmware.component);
         let mut ways = Vec::new();

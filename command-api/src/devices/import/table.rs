@@ -101,7 +101,7 @@ impl<'a> File<'a> {
     /// the rows that follow would become part of the cell.
     fn next_row(&mut self) -> Result<Option<usize>, Problem> {
         let read = self.reader.read_byte_record(&mut self.record);
-        if !read.map_err(|error| Problem::invalid("body", format!("is no CSV: {error}")))? {
+        if !read.map_err(|error| Problem::invalid("body", format!("is not CSV: {error}")))? {
             return Ok(None);
         }
         let line = self.lines.line_of(&self.record);

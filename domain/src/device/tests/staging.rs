@@ -1,4 +1,4 @@
-//! Blue/green on one device: it installs into its standby slot, keeps that, and switches when it is told to.
+//! Blue/green on one device: it installs into its standby slot, keeps the image, and activates it when it is told to.
 
 use ReportStatus as S;
 

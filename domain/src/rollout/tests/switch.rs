@@ -1,4 +1,4 @@
-//! Blue/green: the gate of the staging, the switch in waves, and what becomes of staged devices at the end.
+//! Blue/green: the gate of the staging, the activation in waves, and what happens to staged devices at the end.
 
 use super::*;
 use crate::campaign::{Advance, Strategy};

@@ -296,7 +296,7 @@ impl View {
         }
     }
 
-    /// Failures while staging don't count for the switch of devices that go on.
+    /// Failures while staging don't count for the activation.
     fn begin_switch(&mut self, time: DateTime<Utc>) {
         for member in self.members.iter_mut().filter(|member| !member.is_ended()) {
             (member.gate_failed, member.gate_accepted, member.failure_accepted) = (false, false, false);

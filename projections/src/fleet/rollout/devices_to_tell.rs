@@ -1,4 +1,4 @@
-//! The devices of a campaign that process managers send a command: grants that aren't answered, commands to withdraw, updates to cancel.
+//! The devices of a campaign to which process managers send a command: for unanswered grants, commands to withdraw, and updates to cancel.
 
 use chrono::{DateTime, Utc};
 use domain::device::FirmwareSnapshot;
@@ -18,7 +18,7 @@ pub struct Unseen {
     pub slot: SlotGrant,
     /// Number of the grant.
     pub number: u64,
-    /// To go back, to this firmware.
+    /// For a rollback: the firmware to go back to.
     pub back_to: Option<FirmwareSnapshot>,
 }
 
@@ -26,9 +26,9 @@ pub struct Unseen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
     All,
-    /// Those with which a device may begin at a time, by the maintenance windows of the campaign.
+    /// Those whose device may begin at this time, by the maintenance windows of the campaign.
     MayBegin(DateTime<Utc>),
-    /// Those of devices that haven't begun: in a campaign that is over, they let the update expire.
+    /// Those of devices that haven't begun. In a campaign that is over, sending them again lets their updates expire.
     NotReached,
 }
 
@@ -103,14 +103,14 @@ pub async fn withdrawable(
     .await
 }
 
-/// What a campaign takes back.
+/// Which updates a campaign cancels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakenBack {
     /// It is cancelled.
     Everything,
     /// It is rolled back: rollbacks go on.
     AllButRollbacks,
-    /// It is over: what works goes on, what is staged or rests before is dropped.
+    /// It is over: updates at work go on; staged, deferred and waiting ones are cancelled.
     Staged,
 }
 

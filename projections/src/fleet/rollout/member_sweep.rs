@@ -24,7 +24,7 @@ pub(crate) enum MemberSweep<'a> {
     JoinSample(&'a Sample),
     /// Failures that an operator accepted don't close the gate again.
     AcceptFailures,
-    /// The failures of the staging are judged: what has ended doesn't close the gate again, and what goes on is judged afresh.
+    /// The failures of the staging have been counted: they don't close the gate again, and members whose update goes on count as not failed.
     BeginSwitch,
     /// Windows that follow devices need the zone of each device.
     FollowZones(&'a MaintenanceWindows),

@@ -210,9 +210,9 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(ProgressRow::read).collect()
 }
 
-/// Members of the committed plan whose turn it is: those of open waves; with blue/green those that have yet to stage, in any wave, and then those
-/// of open waves that have. After the campaign's end only those that have begun, and nobody switches. The campaign's values come from
-/// subqueries, so that an index gives the members of each turn in their order.
+/// SQL conditions for the members of the committed plan that may get a slot: those of open waves; with blue/green first those of any wave that
+/// have yet to stage, then staged ones of open waves. After the campaign's end only members that have begun, and none activates. The campaign's
+/// values come from subqueries, so that an index gives the members of each condition in their order.
 fn turns(spec: &CampaignSpec) -> Vec<String> {
     const NOT_OVER: &str =
         "(SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
@@ -315,7 +315,7 @@ async fn ready_per_wave(
 ) -> Result<HashMap<u16, u32>, DbError> {
     let spread = spread(&row.spec, waves, now);
     let mut counts = count_ready(tx, row, now, release, &spread).await?;
-    // Devices of earlier waves come first. The gate of the latest wave needs to know of its own ones.
+    // Devices of earlier waves come first. The gate of the latest wave needs its own ones, too.
     if i64::from(counts.values().sum::<u32>()) >= READY_COUNTED_MAX {
         let of_latest = format!("AND m.wave = {} {spread}", row.wave);
         let of_latest = count_ready(tx, row, now, release, &of_latest).await?;

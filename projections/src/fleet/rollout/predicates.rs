@@ -28,7 +28,7 @@ pub(super) fn retried() -> String {
     format!("(({ended} OR m.regressed_at IS NOT NULL) AND NOT m.late_confirmed)")
 }
 
-/// Is to go back in a round: [`super::rows::MemberRow::goes_back`]. `round` is a parameter of the query.
+/// Has yet to go back in a round: [`super::rows::MemberRow::goes_back`]. `round` is a parameter of the query.
 pub(super) fn goes_back(round: &str) -> String {
     format!(
         "(((m.outcome = 'confirmed' AND m.regressed_at IS NULL) OR (m.outcome IS NOT NULL AND m.late_confirmed))

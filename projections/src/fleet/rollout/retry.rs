@@ -45,7 +45,7 @@ impl MemberRow {
         }
     }
 
-    /// Its failures while staging don't count for the switch.
+    /// Its failures while staging don't count for the activation.
     pub(super) fn begin_switch(&mut self) {
         if self.is_ended() {
             return self.accept_failure();

@@ -109,7 +109,7 @@ impl CampaignRow {
 }
 
 impl CampaignRow {
-    /// Whether devices stage, and none may switch yet.
+    /// Whether devices stage, and none may activate yet.
     pub(super) fn is_staging(&self) -> bool {
         self.spec.stages() && self.wave == 0
     }
@@ -274,7 +274,7 @@ pub(super) struct MemberRow {
     pub rollback_code: Option<String>,
     /// It has staged the version and does not run it yet.
     pub staged: bool,
-    /// The member and its device allow it to begin now, or to switch.
+    /// The member and its device allow it to begin now, or to activate.
     pub ready: bool,
     /// When they will allow it; none if it is ready, or if something else must happen first.
     pub ready_at: Option<DateTime<Utc>>,
