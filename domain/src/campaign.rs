@@ -9,7 +9,7 @@ mod commands;
 mod events;
 mod expected;
 mod filters;
-mod judgement;
+mod gate_result;
 mod rollback;
 mod rules;
 mod spec;
@@ -30,7 +30,7 @@ pub use events::{
     CampaignEvent, CampaignResult, EVIDENCE_DEVICES_MAX, Evidence, GateKind, GateRollback, PauseCause, PlanSummary,
     RollbackCause, RollbackEvidence,
 };
-pub use judgement::{Bound, Judgement, Verdict};
+pub use gate_result::{Bound, GateResult, Verdict};
 pub use rules::Violation;
 pub use spec::{
     Advance, CONCURRENT_MAX, CampaignSpec, JITTER_MAX_SECONDS, RETRIES_MAX, SCHEDULED_AHEAD_MAX_DAYS,

@@ -5,6 +5,7 @@
 
 mod about;
 mod admin;
+mod allowed;
 mod apply;
 mod codes;
 mod commands;
@@ -18,7 +19,6 @@ mod lifecycle;
 mod mark;
 mod marked;
 mod messages;
-mod operations;
 mod phase;
 mod profile;
 mod progress;
@@ -39,6 +39,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use allowed::{DeviceOperation, UpdateOperation, allowed_commands};
 pub use codes::{
     CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
     CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
@@ -49,7 +50,6 @@ pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_
 pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
-pub use operations::{DeviceOperation, UpdateOperation, allowed_commands};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};

@@ -73,12 +73,12 @@ pub struct Deletion {
     /// Also if devices could still go back to it.
     pub forced: bool,
     /// Those devices; none if they could not be counted.
-    pub way_back: Option<WayBack>,
+    pub rollback_need: Option<RollbackNeed>,
 }
 
 /// The devices that could go back to a firmware.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WayBack {
+pub struct RollbackNeed {
     pub devices: u32,
     /// There are more: they were counted up to here.
     pub more: bool,
@@ -163,19 +163,19 @@ impl Firmware {
     }
 
     /// Force is for the way back of devices. What a live campaign needs stays: the campaign can be cancelled.
-    fn delete(&self, Deletion { forced, way_back }: &Deletion) -> Result<Vec<FirmwareEvent>, Rejection> {
+    fn delete(&self, Deletion { forced, rollback_need }: &Deletion) -> Result<Vec<FirmwareEvent>, Rejection> {
         if !self.pinned_by.is_empty() {
             return Err(Rejection::FirmwarePinned { campaigns: self.pinned_by.iter().copied().collect() });
         }
-        match way_back {
+        match rollback_need {
             // Nobody has looked. A withdrawn firmware is no way back.
-            None if !forced && self.status != FirmwareStatus::Withdrawn => Err(Rejection::FirmwareWayBackUnknown),
-            Some(WayBack { devices, more, campaigns }) if !forced && (*devices > 0 || *more) => {
+            None if !forced && self.status != FirmwareStatus::Withdrawn => Err(Rejection::FirmwareRollbackNeedUnknown),
+            Some(RollbackNeed { devices, more, campaigns }) if !forced && (*devices > 0 || *more) => {
                 let campaigns = campaigns.clone();
                 Err(Rejection::FirmwareNeededForRollback { devices: *devices, more: *more, campaigns })
             }
             _ => {
-                let given_up = way_back.as_ref().filter(|_| *forced).map(|way_back| way_back.devices);
+                let given_up = rollback_need.as_ref().filter(|_| *forced).map(|rollback_need| rollback_need.devices);
                 Ok(vec![FirmwareEvent::Deleted { forced: *forced, rollbacks_given_up: given_up }])
             }
         }

@@ -1,12 +1,12 @@
 //! Makes plans from a campaign's specification and the devices: who takes part, in which order and wave.
 
 mod draft;
-mod past;
+mod past_candidate;
 
 use sha2::{Digest, Sha256};
 
 pub use draft::PlanDraft;
-pub use past::{TargetGroups, candidate_of};
+pub use past_candidate::{TargetGroups, candidate_of};
 
 use crate::campaign::CampaignSpec;
 use crate::device::Exclusion;

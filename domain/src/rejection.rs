@@ -77,7 +77,7 @@ rejections! {
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
     /// Nobody has looked for devices that could go back to it.
-    FirmwareWayBackUnknown => Conflict, "firmware_changed", "the firmware was changed meanwhile: ask again";
+    FirmwareRollbackNeedUnknown => Conflict, "firmware_changed", "the firmware was changed meanwhile: ask again";
     FirmwarePinned { campaigns: Vec<CampaignId> } => Conflict, "firmware_pinned", "the firmware is in use by live campaigns: {}" (listed(.campaigns));
 
     /// Devices that an update brought away from it could go back to it.

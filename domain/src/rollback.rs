@@ -8,7 +8,7 @@ use crate::version::is_same;
 /// Why a device can't be rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub enum Obstacle {
+pub enum RollbackObstacle {
     /// It is not known what it ran before.
     NoPreviousVersion,
     /// It never ran the wanted version.
@@ -23,7 +23,7 @@ pub enum Obstacle {
     Decommissioned,
 }
 
-impl Obstacle {
+impl RollbackObstacle {
     /// The refusal of a rollback of one device, with what it concerns.
     pub fn refuses(self, detail: String) -> Rejection {
         Rejection::RollbackImpossible { reason: self.word().to_owned(), detail }

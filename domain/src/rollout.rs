@@ -5,13 +5,13 @@
 //! A device that answers late takes a slot without a grant, so slots are granted only on a view that has reached the end of the log (ADR
 //! 15).
 
+mod blue_green;
 mod estimate;
 mod gate;
+mod gate_results;
 mod jitter;
 mod pace;
 mod rollback;
-mod standing;
-mod switch;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -22,7 +22,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use estimate::{
-    ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, ASSUMED_SWITCH_S, PaceLimit, WaveEstimate, assumed_update_seconds,
+    ASSUMED_ACTIVATION_S, ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate,
+    assumed_update_seconds,
 };
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits, waits_before_start};

@@ -28,7 +28,7 @@ use crate::device::{
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
-use crate::rollback::Obstacle;
+use crate::rollback::RollbackObstacle;
 use crate::values::{Priority, Transport};
 use crate::window::Day;
 
@@ -43,7 +43,7 @@ words!(
     GateKind,
     GroupKind,
     Lifecycle,
-    Obstacle,
+    RollbackObstacle,
     OperatorCommand,
     Outcome,
     Priority,

@@ -56,7 +56,7 @@ async fn previewed_plan(
 ) -> Result<Result<PlanDraft, Unexplained>, ReconcileError> {
     let groups_then = groups(context, row, Some(previewed.at_position)).await?;
     let groups_now = groups(context, row, None).await?;
-    let made = made_again(context, row, firmware, seed, previewed, &groups_then, &groups_now).await?;
+    let made = recompute(context, row, firmware, seed, previewed, &groups_then, &groups_now).await?;
     Ok(match made {
         Ok(plan) if plan.hash == expected.plan_hash => Ok(plan),
         _ if previewed.specification != row.spec.plan_digest(seed) => Err(Unexplained::SpecificationChanged),
@@ -67,7 +67,7 @@ async fn previewed_plan(
 }
 
 /// The plan that a preview at that position and time made of today's specification.
-async fn made_again(
+async fn recompute(
     context: &Context,
     row: &WorkRow,
     firmware: &FirmwareSnapshot,

@@ -1,20 +1,20 @@
 //! Tells operators that a gate has closed, with a line of the log and a counter.
 
-use domain::campaign::Judgement;
+use domain::campaign::GateResult;
 use projections::rollout::WorkRow;
 
 /// Logs which gate closed, the measured value and the limit.
-pub(crate) fn tell(row: &WorkRow, judgement: &Judgement) {
-    let (gate, evidence) = (judgement.gate.word(), &judgement.evidence);
+pub(crate) fn tell(row: &WorkRow, result: &GateResult) {
+    let (gate, evidence) = (result.gate.word(), &result.evidence);
     metrics::counter!("waybill_gates_closed_total", "gate" => gate).increment(1);
     tracing::warn!(
         campaign.id = %row.campaign,
         tenant.id = %row.tenant,
         gate,
-        wave = judgement.wave,
-        measured_percent = judgement.measured_percent(),
-        limit_percent = judgement.limit_percent,
-        limit = judgement.bound().word(),
+        wave = result.wave,
+        measured_percent = result.measured_percent(),
+        limit_percent = result.limit_percent,
+        limit = result.bound().word(),
         enrolled = evidence.enrolled,
         reached = evidence.reached,
         settled = evidence.settled,

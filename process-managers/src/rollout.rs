@@ -3,7 +3,7 @@
 //! The decisions are in [`domain::rollout::decide`]; this file only reads the view and sends the decisions as commands.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, Judgement, PauseCause, Verdict};
+use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, GateKind, GateResult, PauseCause, Verdict};
 use domain::device::{Device, DeviceCommand};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareStatus};
 use domain::rollout::{RolloutStep, RolloutView, decide};
@@ -11,7 +11,7 @@ use domain::{CommandId, DeviceId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Loaded, RecordRef, Request};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use projections::rollout::{self, TakenBack, Unanswered, View, WorkRow};
+use projections::rollout::{self, CancelScope, Unanswered, View, WorkRow};
 use projections::watermark::Watermark;
 use runtime::clock;
 
@@ -163,7 +163,7 @@ async fn carry_out(
             let cause = record(view.last_outcome());
             send(context, row, view, "complete_staging", C::CompleteStaging { evidence }, cause).await?;
         }
-        RolloutStep::CancelStaged => cancel(context, row, view, TakenBack::Staged).await?,
+        RolloutStep::CancelStaged => cancel(context, row, view, CancelScope::Staged).await?,
         RolloutStep::PassGate { wave, evidence } => {
             let cause = record(view.outcome_of(wave));
             send(context, row, view, "pass_gate", C::PassGate { wave, evidence }, cause).await?;
@@ -181,7 +181,7 @@ async fn carry_out(
                 GateKind::Success => record(wave.map_or_else(|| view.last_outcome(), |wave| view.outcome_of(wave))),
                 GateKind::TooFewReached => Cause::Thread,
             };
-            let judgement = Judgement {
+            let result = GateResult {
                 gate,
                 wave,
                 verdict: Verdict::Closed,
@@ -190,7 +190,7 @@ async fn carry_out(
             };
             let command = C::CloseGate { gate, wave, threshold_percent, evidence };
             if send(context, row, view, "close_gate", command, cause).await? {
-                gates::tell(row, &judgement);
+                gates::tell(row, &result);
             }
         }
         RolloutStep::WithdrawUnanswered => {
@@ -205,7 +205,8 @@ async fn carry_out(
             slots::take_back(context, row, view, &campaign, what).await?;
         }
         RolloutStep::FinishCancel => {
-            let left = rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, TakenBack::Everything).await?;
+            let left =
+                rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, CancelScope::Everything).await?;
             if !left && view.rollout.total().in_use == 0 {
                 // If no device had to be told, the cause is the campaign's own cancelling record.
                 let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
@@ -213,14 +214,14 @@ async fn carry_out(
             }
         }
         RolloutStep::FinishRollback { evidence } => {
-            let what = TakenBack::AllButRollbacks;
+            let what = CancelScope::AllButRollbacks;
             if !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
                 let cause = record(view.last_outcome().filter(|outcome| outcome.position > view.campaign_position));
                 send(context, row, view, "finish_rollback", C::FinishRollback { evidence }, cause).await?;
             }
         }
         // After the end no command would tell a device that stages late to activate its image or to drop it.
-        RolloutStep::Finish { .. } if cancels_rest(context, row, view).await? => {}
+        RolloutStep::Finish { .. } if cancel_staged(context, row, view).await? => {}
         RolloutStep::Finish { result, evidence } => {
             let total = view.rollout.total();
             let cause = if total.ended() >= total.enrolled { record(view.last_outcome()) } else { Cause::Thread };
@@ -247,8 +248,8 @@ async fn end_on_newest_view(context: &Context, row: &WorkRow) -> Result<bool, Re
 
 /// Cancels the updates of staged, deferred and waiting devices of a campaign with blue/green, before the campaign ends. Returns whether there
 /// were any.
-async fn cancels_rest(context: &Context, row: &WorkRow, view: &View) -> Result<bool, ReconcileError> {
-    let what = TakenBack::Staged;
+async fn cancel_staged(context: &Context, row: &WorkRow, view: &View) -> Result<bool, ReconcileError> {
+    let what = CancelScope::Staged;
     if !view.rollout.spec.stages() || !rollout::has_uncancelled(&context.db, &row.tenant, &row.campaign, what).await? {
         return Ok(false);
     }
@@ -257,23 +258,23 @@ async fn cancels_rest(context: &Context, row: &WorkRow, view: &View) -> Result<b
 }
 
 /// Cancels updates in the devices.
-async fn cancel(context: &Context, row: &WorkRow, view: &View, what: TakenBack) -> Result<(), ReconcileError> {
+async fn cancel(context: &Context, row: &WorkRow, view: &View, what: CancelScope) -> Result<(), ReconcileError> {
     let devices = rollout::cancellable(&context.db, &row.tenant, &row.campaign, what, TAKEN_BACK_MAX).await?;
     let campaign = causes::campaign(context, row, view.campaign_version).await?;
     // The command names the round, so that it can't cancel an update of a later round if it arrives late.
     let before_round = Some(match what {
-        TakenBack::AllButRollbacks => view.update_round.saturating_add(1),
-        TakenBack::Everything | TakenBack::Staged => view.retry_round.saturating_add(1),
+        CancelScope::AllButRollbacks => view.update_round.saturating_add(1),
+        CancelScope::Everything | CancelScope::Staged => view.retry_round.saturating_add(1),
     });
     let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
     tell(context, row, &campaign, devices, command).await
 }
 
 /// A rollback cancels updates and goes on with rollbacks.
-fn taken_back(view: &View) -> TakenBack {
+fn taken_back(view: &View) -> CancelScope {
     match view.rollout.rollback {
-        Some(_) => TakenBack::AllButRollbacks,
-        None => TakenBack::Everything,
+        Some(_) => CancelScope::AllButRollbacks,
+        None => CancelScope::Everything,
     }
 }
 

@@ -15,7 +15,7 @@ use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request};
 use futures::FutureExt;
-use projections::rollout::{self, TakenBack, Unanswered, Unseen, View, WorkRow};
+use projections::rollout::{self, CancelScope, Unanswered, UnansweredGrant, View, WorkRow};
 use runtime::clock;
 
 use crate::reconciler::{self, ReconcileError};
@@ -67,7 +67,7 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
     metrics::counter!("waybill_slots_granted_total").increment(ready.len() as u64);
     // Meanwhile the campaign may have changed, for example paused: then nothing is sent.
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
-    let granted = ready.into_iter().map(|(slot, back_to)| Unseen { slot, number, back_to });
+    let granted = ready.into_iter().map(|(slot, back_to)| UnansweredGrant { slot, number, back_to });
     carry(context, row, view, &campaign, granted.collect()).await?;
     Ok(true)
 }
@@ -111,7 +111,7 @@ pub(crate) async fn carry_again(
     which: Unanswered,
 ) -> Result<(), ReconcileError> {
     let (db, limit) = (&context.db, CARRIED_AGAIN_MAX);
-    let mut unseen = rollout::granted_unseen(db, &row.tenant, &row.campaign, which, limit).await?;
+    let mut unseen = rollout::unanswered_grants(db, &row.tenant, &row.campaign, which, limit).await?;
     // Grants of updates from before a rollback are taken back.
     unseen.retain(|unseen| unseen.back_to.is_some() == view.rollout.rollback.is_some());
     if unseen.is_empty() {
@@ -126,13 +126,13 @@ async fn carry(
     row: &WorkRow,
     view: &View,
     campaign: &Loaded<Campaign>,
-    grants: Vec<Unseen>,
+    grants: Vec<UnansweredGrant>,
 ) -> Result<(), ReconcileError> {
     let records = grant_records(context, row, grants.iter().map(|unseen| unseen.number)).await?;
     let commands = grants.into_iter().map(|unseen| {
         let request = Box::new(request_for(context, view, &unseen));
         let grant = device_grant(row, view, &unseen);
-        let Unseen { slot, number, .. } = unseen;
+        let UnansweredGrant { slot, number, .. } = unseen;
         let command = DeviceCommand::GrantSlot { request, grant };
         let id = CommandId::derive(&["slot", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()]);
         let cause = records.get(&number).map_or(Cause::Thread, |record| Cause::Record(*record));
@@ -181,16 +181,16 @@ pub(crate) async fn take_back(
     row: &WorkRow,
     view: &View,
     campaign: &Loaded<Campaign>,
-    what: TakenBack,
+    what: CancelScope,
 ) -> Result<usize, ReconcileError> {
     let (db, limit) = (&context.db, CARRIED_AGAIN_MAX);
-    let mut unseen = rollout::granted_unseen(db, &row.tenant, &row.campaign, Unanswered::All, limit).await?;
-    unseen.retain(|unseen| what == TakenBack::Everything || unseen.back_to.is_none());
+    let mut unseen = rollout::unanswered_grants(db, &row.tenant, &row.campaign, Unanswered::All, limit).await?;
+    unseen.retain(|unseen| what == CancelScope::Everything || unseen.back_to.is_none());
     let count = unseen.len();
     let commands = unseen.into_iter().map(|unseen| {
         let request = Box::new(request_for(context, view, &unseen));
         let grant = device_grant(row, view, &unseen);
-        let Unseen { slot, number, .. } = unseen;
+        let UnansweredGrant { slot, number, .. } = unseen;
         let command = DeviceCommand::CancelGranted { request, grant };
         let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
         let request = Request {
@@ -233,8 +233,8 @@ async fn as_seen(
 
 /// The grant of an update, or of a rollback: that is a later round, with a waiting clock that runs from the grant and not from its wave, also
 /// after the campaign's end.
-fn device_grant(row: &WorkRow, view: &View, unseen: &Unseen) -> Grant {
-    let Unseen { slot, number, back_to } = unseen;
+fn device_grant(row: &WorkRow, view: &View, unseen: &UnansweredGrant) -> Grant {
+    let UnansweredGrant { slot, number, back_to } = unseen;
     let spec = &view.rollout.spec;
     let (round, wait_until) = match back_to {
         Some(_) => (view.retry_round, clock::now() + TimeDelta::minutes(spec.wait_for_device_minutes.into())),
@@ -259,7 +259,7 @@ fn wait_until(spec: &CampaignSpec, waits_from: Option<DateTime<Utc>>, ends_at: O
 }
 
 /// The update that a slot is for. A rollback waits for no precondition and no digest: nothing may keep a device on a bad version.
-fn request_for(context: &Context, view: &View, unseen: &Unseen) -> UpdateRequest {
+fn request_for(context: &Context, view: &View, unseen: &UnansweredGrant) -> UpdateRequest {
     let request = update_request(context, &view.rollout.spec, &view.firmware);
     match &unseen.back_to {
         None => UpdateRequest { activate: view.rollout.activates(unseen.slot.wave, clock::now()), ..request },

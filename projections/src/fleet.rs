@@ -15,6 +15,7 @@ pub mod groups;
 pub mod history;
 mod pauses;
 pub mod preconditions;
+pub mod rollback_need;
 pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
@@ -24,7 +25,6 @@ mod timed_update;
 mod update_clocks;
 pub mod updates;
 mod versions;
-pub mod way_back;
 pub mod withdrawals;
 
 use async_trait::async_trait;

@@ -68,7 +68,7 @@ async fn a_gate_stops_a_failing_firmware_and_shows_the_evidence() {
     fleet.stop().await;
 }
 
-/// The judgement that closed a gate is listed with what it measured, and the devices that it names can be looked at.
+/// The result that closed a gate is listed with what it measured, and the devices that it names can be looked at.
 async fn check_gates(api: &ApiClient, id: &str, event: &Value) {
     let gates = api.get(&format!("/campaigns/{id}/gates")).await.unwrap();
     let judged = gates["items"].as_array().unwrap().last().unwrap();

@@ -7,7 +7,7 @@ use domain::TenantId;
 use domain::campaign::{Advance, CampaignSpec};
 use domain::device::FirmwareSnapshot;
 use domain::rollout::{
-    ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, ASSUMED_SWITCH_S, WaveEstimate, assumed_update_seconds,
+    ASSUMED_ACTIVATION_S, ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, WaveEstimate, assumed_update_seconds,
 };
 use projections::rollout::{UpdateTimes, update_times};
 use serde::Serialize;
@@ -92,7 +92,7 @@ fn assumes(spec: &CampaignSpec, basis: &str) -> Vec<String> {
     }
     if spec.stages() {
         assumes.push(format!(
-            "before the first wave all devices stage, and each takes at most {ASSUMED_SWITCH_S} seconds to activate"
+            "before the first wave all devices stage, and each takes at most {ASSUMED_ACTIVATION_S} seconds to activate"
         ));
     }
     if !spec.maintenance_window.is_empty() {

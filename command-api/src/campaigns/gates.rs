@@ -1,10 +1,10 @@
-//! `GET /campaigns/{id}/gates`: the results of its gates, the present ones from the read model and the recorded ones from EVENTS.
+//! `GET /campaigns/{id}/gates`: the results of its gates, the current ones from the read model and the recorded ones from EVENTS.
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::Key;
-use domain::campaign::{Campaign, Evidence, Judgement};
+use domain::campaign::{Campaign, Evidence, GateResult};
 use event_store::{Entry, EventToken};
 use projections::FLEET;
 use runtime::clock;
@@ -50,15 +50,15 @@ pub(crate) struct GateBody {
     staged: u32,
     /// The first failed devices, at most 20.
     devices: Vec<String>,
-    /// Position of the event; null for a present result.
+    /// Position of the event; null for a current result.
     position: Option<String>,
     at: DateTime<Utc>,
 }
 
 impl GateBody {
-    pub(super) fn of(judgement: Judgement, position: Option<String>, at: DateTime<Utc>) -> Self {
-        let (measured_percent, bound) = (judgement.measured_percent(), judgement.bound().word());
-        let Judgement { gate, wave, verdict, limit_percent, evidence } = judgement;
+    pub(super) fn of(result: GateResult, position: Option<String>, at: DateTime<Utc>) -> Self {
+        let (measured_percent, bound) = (result.measured_percent(), result.bound().word());
+        let GateResult { gate, wave, verdict, limit_percent, evidence } = result;
         let Evidence { enrolled, reached, settled, confirmed, failed, staged, devices, position: _ } = evidence;
         Self {
             gate: gate.word(),
@@ -80,10 +80,10 @@ impl GateBody {
     }
 }
 
-/// Present and recorded results of gates.
+/// Current and recorded results of gates.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct GatesBody {
-    /// Present results: the failure gate of the open wave and of the whole campaign, and the success gate. Empty unless the campaign is running or
+    /// Current results: the failure gate of the open wave and of the whole campaign, and the success gate. Empty unless the campaign is running or
     /// paused.
     now: Vec<GateBody>,
     #[serde(flatten)]
@@ -92,7 +92,7 @@ pub(crate) struct GatesBody {
 
 /// List the results of a campaign's gates
 ///
-/// `now` has the present results, `items` the recorded ones, the oldest first. Each has the measured value, its limit and the failed devices that
+/// `now` has the current results, `items` the recorded ones, the oldest first. Each has the measured value, its limit and the failed devices that
 /// it is based on. Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/gates", tag = "campaigns", params(CampaignPath, PageParams),
@@ -113,14 +113,14 @@ pub(crate) async fn campaign_gates(
     let now = clock::now();
     let view = projections::rollout::view_in(&mut tx, &caller.tenant, &id, now).await?;
     drop(tx);
-    let standing = view.map(|view| view.rollout.judgements(now)).unwrap_or_default();
+    let current = view.map(|view| view.rollout.gate_results(now)).unwrap_or_default();
     let mut judged = judged(&app, &Key::new(&caller.tenant, &id)).await?;
     let total = paging.count.then_some(judged.len() as u64);
     judged.retain(|(version, _)| *version >= first);
     let next = judged.get(paging.limit).map(|(version, _)| *version);
     judged.truncate(paging.limit);
     let items = judged.into_iter().map(|(_, gate)| gate).collect();
-    let now = standing.into_iter().map(|judgement| GateBody::of(judgement, None, now)).collect();
+    let now = current.into_iter().map(|result| GateBody::of(result, None, now)).collect();
     Ok(Json(GatesBody { now, judged: paging.numbered(items, next, total) }))
 }
 
@@ -132,9 +132,9 @@ async fn judged(app: &App, key: &Key<Campaign>) -> Result<Vec<(u64, GateBody)>, 
     for entry in app.store.entries(key, 1, EVENTS_READ_MAX).await? {
         // What can't be read is shown in the campaign's history.
         let Entry::Event(recorded) = entry else { continue };
-        if let Some(judgement) = campaign.judgement(&recorded.event) {
+        if let Some(result) = campaign.gate_result(&recorded.event) {
             let position = EventToken { incarnation_ms, position: recorded.position }.to_string();
-            judged.push((recorded.version, GateBody::of(judgement, Some(position), recorded.recorded_at)));
+            judged.push((recorded.version, GateBody::of(result, Some(position), recorded.recorded_at)));
         }
         campaign.apply(&recorded.event);
     }

@@ -9,8 +9,8 @@ pub(super) fn warnings(spec: &CampaignSpec, plan: Option<&PlanSummary>) -> Vec<S
     let holds_nothing =
         "advance: manual on the last wave has no effect: it applies after its wave, before the next one opens";
     // With blue/green `manual` on the first wave also delays the activation of that wave itself.
-    let holds_switch = spec.stages() && spec.waves.len() == 1;
-    let manual_last = !holds_switch && spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
+    let holds_activation = spec.stages() && spec.waves.len() == 1;
+    let manual_last = !holds_activation && spec.waves.last().is_some_and(|wave| wave.advance == Advance::Manual);
     manual_last.then_some(holds_nothing).into_iter().map(str::to_owned).chain(plan.and_then(no_devices)).collect()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use domain::Key;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand, WayBack};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand, RollbackNeed};
 use projections::FLEET;
 use projections::firmware::FirmwareFilter;
 use runtime::clock;
@@ -74,14 +74,14 @@ pub(crate) async fn delete_firmware(
     if !envelope.dry_run {
         release_stale(&app, &caller, &envelope, id, clock::now()).await?;
     }
-    let way_back = match devices_to_go_back(&app, &caller, &key).await {
+    let rollback_need = match devices_to_go_back(&app, &caller, &key).await {
         Err(problem) if wanted.force && problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
             tracing::warn!(firmware.id = %id, reason = problem.detail(), "The devices that could go back to a firmware are not known.");
             None
         }
-        way_back => way_back?,
+        rollback_need => rollback_need?,
     };
-    let command = FirmwareCommand::Delete(Deletion { forced: wanted.force, way_back });
+    let command = FirmwareCommand::Delete(Deletion { forced: wanted.force, rollback_need });
     let done = app.command(&caller, &envelope, &key, command, reason).await?;
     if let Some((_, bytes)) = &done.aggregate.content
         && !done.dry_run
@@ -98,7 +98,7 @@ pub(crate) async fn delete_firmware(
 
 /// The devices that could go back to a firmware, by everything that is stored now. A device that begins to leave it at this moment is not counted.
 /// None if nobody has to look.
-async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> Result<Option<WayBack>, Problem> {
+async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> Result<Option<RollbackNeed>, Problem> {
     let loaded = app.store.load_fresh(key).await?;
     let firmware = &loaded.aggregate;
     // The aggregate refuses the deletion anyway, or no device can go back to this firmware.
@@ -109,7 +109,7 @@ async fn devices_to_go_back(app: &App, caller: &Caller, key: &Key<Firmware>) -> 
     let mut tx = app.db.read(&caller.tenant).await?;
     let filter = FirmwareFilter { id: Some(key.id().to_string()), ..FirmwareFilter::default() };
     match projections::firmware::list(&mut tx, &filter, None, 1, false).await?.items.first() {
-        Some(row) => Ok(Some(projections::way_back::to(&mut tx, row).await?)),
-        None => Ok(Some(WayBack::default())),
+        Some(row) => Ok(Some(projections::rollback_need::to(&mut tx, row).await?)),
+        None => Ok(Some(RollbackNeed::default())),
     }
 }

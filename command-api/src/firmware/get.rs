@@ -54,9 +54,9 @@ pub(crate) async fn get_firmware(
         let page = projections::firmware::list(&mut tx, &filter, None, 1, false).await?;
         if let Some(row) = page.items.into_iter().next() {
             let downloads = projections::downloads::of_firmware(&mut tx, &id).await?;
-            let way_back = projections::way_back::to(&mut tx, &row).await?;
+            let rollback_need = projections::rollback_need::to(&mut tx, &row).await?;
             let version = row.events;
-            let resource = FirmwareBody::from(row).with_downloads(downloads.into()).with_way_back(way_back);
+            let resource = FirmwareBody::from(row).with_downloads(downloads.into()).with_rollback_need(rollback_need);
             return Ok(Found { version, resource }.into_response());
         }
         drop(tx);

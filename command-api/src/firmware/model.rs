@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus, WayBack};
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus, RollbackNeed};
 use domain::values::Sha256Digest;
 use domain::version::FirmwareVersion;
 use domain::{FirmwareId, TenantId};
@@ -56,7 +56,7 @@ pub(crate) struct FirmwareBody {
     downloads: Option<DownloadsBody>,
     /// Devices that could go back to it: it is deleted only with `force` while there are any. Only in the reply to `GET` of one firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
-    needed_for_rollback: Option<WayBackBody>,
+    needed_for_rollback: Option<RollbackNeedBody>,
     /// Warnings for its users.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -64,7 +64,7 @@ pub(crate) struct FirmwareBody {
 
 /// Devices that could go back to a firmware: an update brought them from it to what they run, or is about to.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct WayBackBody {
+pub(crate) struct RollbackNeedBody {
     /// Counted up to 10,000.
     devices: u32,
     /// There are more.
@@ -135,9 +135,9 @@ impl FirmwareBody {
     }
 
     #[must_use]
-    pub(super) fn with_way_back(self, WayBack { devices, more, campaigns }: WayBack) -> Self {
+    pub(super) fn with_rollback_need(self, RollbackNeed { devices, more, campaigns }: RollbackNeed) -> Self {
         let campaigns = campaigns.iter().map(ToString::to_string).collect();
-        Self { needed_for_rollback: (devices > 0).then_some(WayBackBody { devices, more, campaigns }), ..self }
+        Self { needed_for_rollback: (devices > 0).then_some(RollbackNeedBody { devices, more, campaigns }), ..self }
     }
 }
 

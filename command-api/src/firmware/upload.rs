@@ -8,7 +8,7 @@ use axum::extract::multipart::{Multipart, MultipartRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus, WayBack};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus, RollbackNeed};
 use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -174,7 +174,7 @@ async fn has_its_bytes(
             key,
             envelope.bare_request(
                 caller,
-                FirmwareCommand::Delete(Deletion { forced: false, way_back: Some(WayBack::default()) }),
+                FirmwareCommand::Delete(Deletion { forced: false, rollback_need: Some(RollbackNeed::default()) }),
             ),
         )
         .await?;

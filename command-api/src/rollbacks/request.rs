@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use domain::device::{Device, DeviceCommand, FirmwareSnapshot, Lifecycle, UpdateKind, UpdateRequest};
-use domain::rollback::{self, Obstacle};
+use domain::rollback::{self, RollbackObstacle};
 use domain::values::{FIRMWARE_COMPONENT, Priority, VERSION_MAX_BYTES, is_component};
 use domain::version::is_same;
 use domain::{FirmwareId, Key, Rejection};
@@ -106,7 +106,7 @@ async fn target(
     if let Some(live) = device.live().filter(|live| live.spec.firmware.component == *component) {
         let ordinal = live.ordinal;
         let detail = format!("update {ordinal} of the {component} has begun: cancel it, or wait for its end");
-        return Err(refused(Obstacle::UpdateUnderWay, detail));
+        return Err(refused(RollbackObstacle::UpdateUnderWay, detail));
     }
     let model = device.profile.device_model.as_deref().unwrap_or_default();
     let mut tx = app.db.read(&caller.tenant).await?;
@@ -117,29 +117,29 @@ async fn target(
     let version = match (&order.to_version, running) {
         (Some(wanted), _) if rollback::ran(wanted, &ran) => wanted.as_str(),
         (Some(wanted), _) => {
-            return Err(refused(Obstacle::NeverRan, format!("the device never ran {component} {wanted}")));
+            return Err(refused(RollbackObstacle::NeverRan, format!("the device never ran {component} {wanted}")));
         }
         (None, Some(running)) => rollback::previous_version(running, &ran).ok_or_else(|| {
             let detail = format!(
                 "no version of {component} before {running} is known, except versions that the device left by a rollback or \
                  by falling back: name any version that it ran as to_version"
             );
-            refused(Obstacle::NoPreviousVersion, detail)
+            refused(RollbackObstacle::NoPreviousVersion, detail)
         })?,
         (None, None) => {
             let detail = format!("the device has not reported which {component} it runs");
-            return Err(refused(Obstacle::NoPreviousVersion, detail));
+            return Err(refused(RollbackObstacle::NoPreviousVersion, detail));
         }
     };
     if let Some(running) = running.filter(|running| !catalog.may_be_left(running)) {
         let detail = format!("{component} {running} doesn't allow a rollback (rollback_allowed is false)");
-        return Err(refused(Obstacle::NotAllowed, detail));
+        return Err(refused(RollbackObstacle::NotAllowed, detail));
     }
     let confirmed = confirmed_before(device, component, version);
     let former = FormerFirmware { version, firmware_id: confirmed.as_deref() };
     catalog.target(former).map_err(|obstacle| {
         let detail = match obstacle {
-            Obstacle::FirmwareWithdrawn => format!("{component} {version} for model {model} is withdrawn"),
+            RollbackObstacle::FirmwareWithdrawn => format!("{component} {version} for model {model} is withdrawn"),
             _ => format!("there is no firmware {component} {version} for model {model}: upload it first"),
         };
         refused(obstacle, detail)
@@ -153,7 +153,7 @@ fn confirmed_before(device: &Device, component: &str, version: &str) -> Option<S
     from.and(update.spec.from_firmware_id).map(|id| id.to_string())
 }
 
-fn refused(obstacle: Obstacle, detail: String) -> Problem {
+fn refused(obstacle: RollbackObstacle, detail: String) -> Problem {
     let rejection: Rejection = obstacle.refuses(detail);
     rejection.into()
 }

@@ -185,7 +185,7 @@ async fn bytes_go_with_their_firmware() {
 async fn what_deletions_left_behind_is_swept_and_nothing_else() {
     let api = Api::new();
     let (deleted, present) = (api.firmware("2.0.0").await, api.firmware("3.0.0").await);
-    api.firmware_command(&deleted, FirmwareCommand::Delete(Deletion { forced: true, way_back: None })).await;
+    api.firmware_command(&deleted, FirmwareCommand::Delete(Deletion { forced: true, rollback_need: None })).await;
     api.put(&format!("_deleted/{}", place(&deleted))).await;
     let unknown = place("8f9f7c9e-0000-0000-0000-000000000000");
     for path in [unknown.as_str(), "acme/readme.txt", "_incoming/upload"] {

@@ -78,7 +78,7 @@ pub struct RollbackEvidence {
     pub failed: u32,
     /// Could go back and did not come in time.
     pub unreached: u32,
-    /// Devices that can't go back, by [`Obstacle`](crate::rollback::Obstacle).
+    /// Devices that can't go back, by [`RollbackObstacle`](crate::rollback::RollbackObstacle).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub impossible: BTreeMap<String, u32>,
 }

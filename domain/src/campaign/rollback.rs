@@ -2,7 +2,7 @@
 
 use super::{Campaign, CampaignEvent, CampaignStatus, GateKind, GateRollback, RollbackCause};
 use crate::rejection::Rejection;
-use crate::rollback::Obstacle;
+use crate::rollback::RollbackObstacle;
 
 impl Campaign {
     /// Whether its devices go back, also while that is paused.
@@ -34,7 +34,7 @@ impl Campaign {
             true => Ok(vec![self.rolling_back(cause)]),
             false => {
                 let detail = "the campaign's firmware doesn't allow a rollback (rollback_allowed is false)";
-                Err(Obstacle::NotAllowed.refuses(detail.to_owned()))
+                Err(RollbackObstacle::NotAllowed.refuses(detail.to_owned()))
             }
         }
     }

@@ -132,7 +132,7 @@ impl Device {
             session: None,
             digest_reported: false,
             went_on_to: None,
-            told_to_switch: false,
+            told_to_activate: false,
             runs_without_digest: false,
             deferrals: overtaken.map_or(0, |update| update.deferrals),
             deferred_for_s: None,
@@ -215,7 +215,7 @@ impl Update {
                 self.next_attempt = update.attempt;
                 self.grant = grant.unwrap_or(self.grant);
                 (self.accepted_boot, self.installing_boot) = (None, None);
-                (self.claimed, self.wrong_bytes, self.told_to_switch) = (false, false, false);
+                (self.claimed, self.wrong_bytes, self.told_to_activate) = (false, false, false);
                 (self.restart_seen, self.session) = (false, None);
                 // After a deferral the same attempt goes on, and with it what the device reported of its bytes.
                 if update.attempt > attempt_before {
@@ -241,14 +241,14 @@ impl Update {
                 self.deferrals += u16::from(reason.is_none() && retry_at.is_some());
                 self.grant = grant.unwrap_or(self.grant);
                 self.unanswered += u16::from(*reason == Some(WaitReason::Unresponsive));
-                self.told_to_switch = false;
+                self.told_to_activate = false;
                 if was_activating {
                     self.command_seq = version;
                 }
             }
             E::UpdateActivating { grant, .. } => {
                 self.grant = grant.unwrap_or(self.grant);
-                self.told_to_switch = true;
+                self.told_to_activate = true;
                 self.command_seq = version;
             }
             E::UpdateRebooting { claimed, unseen, .. } => {
@@ -272,8 +272,8 @@ impl Update {
             E::UpdateDigestMissing { reported: None, .. } => self.runs_without_digest = true,
             E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. } => {
                 self.command_seq = version;
-                // Nobody wants the switch any more, whatever the device says to that.
-                self.told_to_switch = false;
+                // The activation is no longer wanted, whatever the device answers.
+                self.told_to_activate = false;
             }
             _ => {}
         }

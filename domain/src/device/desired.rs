@@ -27,7 +27,7 @@ impl Device {
                 Phase::Cancelling => Desired::Cancel(update),
                 Phase::Activating => Desired::Activate(update),
                 // The device does what it was told.
-                Phase::Rebooting if update.told_to_switch => Desired::Activate(update),
+                Phase::Rebooting if update.told_to_activate => Desired::Activate(update),
                 Phase::Dispatched
                 | Phase::Accepted
                 | Phase::Downloading

@@ -48,9 +48,9 @@ pub struct Update {
     pub answered: u16,
     /// Consecutive dispatches without an answer.
     pub unanswered: u16,
-    /// It was told to switch to what it has staged, and that stands.
+    /// It was told to activate what it has staged, and that was not withdrawn.
     #[serde(default)]
-    pub told_to_switch: bool,
+    pub told_to_activate: bool,
     /// The latest attempt ended with wrong bytes, so the reported version alone is no proof.
     pub wrong_bytes: bool,
     /// The update that this one continues was dispatched to the device.

@@ -58,11 +58,11 @@ fn a_deleted_firmware_is_restored_by_the_same_bytes_unless_it_was_withdrawn() {
 #[test]
 fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
     let campaign = CampaignId(uuid::Uuid::from_u128(7));
-    let needed = WayBack { devices: 12, more: false, campaigns: vec![campaign] };
-    let delete = |events: &[FirmwareEvent], forced: bool, way_back: Option<&WayBack>| {
+    let needed = RollbackNeed { devices: 12, more: false, campaigns: vec![campaign] };
+    let delete = |events: &[FirmwareEvent], forced: bool, rollback_need: Option<&RollbackNeed>| {
         let mut firmware = Firmware::default();
         std::iter::once(&registered()).chain(events).for_each(|event| firmware.apply(event));
-        let command = FirmwareCommand::Delete(Deletion { forced, way_back: way_back.cloned() });
+        let command = FirmwareCommand::Delete(Deletion { forced, rollback_need: rollback_need.cloned() });
         firmware.decide(DateTime::UNIX_EPOCH, &command)
     };
     let forced =
@@ -71,10 +71,10 @@ fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
     assert_eq!(delete(&[], false, Some(&needed)), Err(refused));
     assert_eq!(delete(&[], true, Some(&needed)), forced(Some(12)));
     assert_eq!(delete(&[], true, None), forced(None), "nobody could count them");
-    assert_eq!(delete(&[], false, None), Err(Rejection::FirmwareWayBackUnknown));
-    let some = WayBack { more: true, ..WayBack::default() };
+    assert_eq!(delete(&[], false, None), Err(Rejection::FirmwareRollbackNeedUnknown));
+    let some = RollbackNeed { more: true, ..RollbackNeed::default() };
     assert!(delete(&[], false, Some(&some)).is_err(), "there may be some");
-    assert_eq!(delete(&[], false, Some(&WayBack::default())), Ok(vec![DELETED]));
+    assert_eq!(delete(&[], false, Some(&RollbackNeed::default())), Ok(vec![DELETED]));
     let pinned = [FirmwareEvent::Pinned { campaign }];
     let in_use = Err(Rejection::FirmwarePinned { campaigns: vec![campaign] });
     assert_eq!(delete(&pinned, true, Some(&needed)), in_use, "a live campaign installs it");

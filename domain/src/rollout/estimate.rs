@@ -18,7 +18,7 @@ pub const ASSUMED_DOWNLOAD_BYTES_PER_S: u64 = 50_000;
 pub const ASSUMED_INSTALL_S: u64 = 180;
 
 /// Time to activate a staged version, in seconds: a restart.
-pub const ASSUMED_SWITCH_S: f64 = 60.0;
+pub const ASSUMED_ACTIVATION_S: f64 = 60.0;
 
 /// Seconds that one update is assumed to take where nothing was measured.
 pub fn assumed_update_seconds(firmware_bytes: u64) -> f64 {
@@ -61,7 +61,7 @@ impl CampaignSpec {
     /// What is expected of each wave, with this many devices in each and this many seconds for one update.
     /// In blue/green the devices of a wave only activate what they have staged.
     pub fn estimate(&self, waves: &[u32], update_seconds: f64) -> Vec<WaveEstimate> {
-        let seconds = if self.stages() { update_seconds.min(ASSUMED_SWITCH_S) } else { update_seconds };
+        let seconds = if self.stages() { update_seconds.min(ASSUMED_ACTIVATION_S) } else { update_seconds };
         (1..).zip(waves).map(|(number, devices)| self.estimate_wave(number, *devices, seconds)).collect()
     }
 

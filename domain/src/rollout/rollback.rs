@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{RolloutStep, RolloutView};
 use crate::campaign::{Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;
-use crate::rollback::Obstacle;
+use crate::rollback::RollbackObstacle;
 
 /// Share of failed rollbacks, in percent, at which a rollback pauses.
 pub const ROLLBACK_FAILED_MAX_PERCENT: u8 = 50;
@@ -27,7 +27,7 @@ pub struct RollbackView {
     pub failed: u32,
     /// Devices whose rollback expired or was cancelled.
     pub given_up: u32,
-    pub impossible: BTreeMap<Obstacle, u32>,
+    pub impossible: BTreeMap<RollbackObstacle, u32>,
     /// The part of `rolled_back` and of `failed` from before an operator accepted the failures.
     pub accepted_rolled_back: u32,
     pub accepted_failed: u32,

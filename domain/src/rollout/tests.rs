@@ -1,5 +1,6 @@
 //! The rollout policy: tables of single decisions, and a simulation of whole rollouts with lag and crashes.
 
+mod blue_green;
 mod estimate;
 mod evidence;
 mod gates;
@@ -11,7 +12,6 @@ mod member;
 mod pace;
 mod rollback;
 mod simulation;
-mod switch;
 mod view;
 mod waits;
 mod what_if;
@@ -69,7 +69,7 @@ pub(super) fn said(decision: &RolloutStep) -> String {
             let scope = wave.map_or("all".to_owned(), |wave| wave.to_string());
             format!("close {gate:?} {scope} at {threshold_percent}")
         }
-        RolloutStep::CompleteStaging { evidence } => format!("switch after {} staged", evidence.staged),
+        RolloutStep::CompleteStaging { evidence } => format!("completes staging with {} staged", evidence.staged),
         RolloutStep::CancelStaged => "cancel staged".into(),
         RolloutStep::WithdrawUnanswered => "withdraw".into(),
         RolloutStep::CancelUpdates => "cancel".into(),

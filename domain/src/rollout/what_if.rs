@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Counts, FailedDevice, RolloutStep, RolloutView};
 use crate::campaign::{
-    Campaign, CampaignEvent, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateKind, Judgement, Verdict,
+    Campaign, CampaignEvent, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateKind, GateResult, Verdict,
 };
 use crate::device::{DeviceEvent, Phase, UpdateKind};
 use crate::ids::{CampaignId, DeviceId};
@@ -43,7 +43,7 @@ impl OtherLimits {
 /// A gate that stops the campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stop {
-    pub judgement: Judgement,
+    pub result: GateResult,
     pub at: DateTime<Utc>,
     /// Position of the record that it is based on.
     pub position: u64,
@@ -53,7 +53,7 @@ pub struct Stop {
 
 /// What the events so far say of a device.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct DeviceProgress {
     wave: u16,
     reached: bool,
     gate_failed: bool,
@@ -71,7 +71,7 @@ pub struct WhatIf {
     limits: OtherLimits,
     campaign: Campaign,
     waves: Vec<Counts>,
-    devices: HashMap<DeviceId, Seen>,
+    devices: HashMap<DeviceId, DeviceProgress>,
     failed: Vec<FailedDevice>,
     /// The first stop with the other limits.
     pub would_stop: Option<Stop>,
@@ -100,8 +100,8 @@ impl WhatIf {
 
     pub fn apply_campaign(&mut self, at: DateTime<Utc>, position: u64, event: &CampaignEvent) {
         use CampaignEvent as E;
-        if let Some(judgement) = self.campaign.judgement(event) {
-            self.judge(at, position, judgement);
+        if let Some(result) = self.campaign.gate_result(event) {
+            self.judge(at, position, result);
         }
         self.campaign.apply(event);
         match event {
@@ -113,7 +113,7 @@ impl WhatIf {
                 self.waves.iter_mut().zip(&sample.waves).for_each(|(wave, enrolled)| wave.enrolled = *enrolled);
             }
             E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => {
-                self.begin_switch();
+                self.begin_activation();
                 self.accept();
             }
             E::Resumed { accept_failures: true } => self.accept(),
@@ -130,7 +130,7 @@ impl WhatIf {
     }
 
     /// Failures while staging don't count for the activation.
-    fn begin_switch(&mut self) {
+    fn begin_activation(&mut self) {
         for seen in self.devices.values_mut().filter(|seen| seen.gate_failed && !seen.has_ended) {
             let before = seen.counts();
             seen.gate_failed = false;
@@ -178,34 +178,34 @@ impl WhatIf {
         let Some(RolloutStep::CloseGate { gate, wave, threshold_percent, evidence }) = view.failure_gate() else {
             return;
         };
-        let judgement = Judgement { gate, wave, verdict: Verdict::Closed, limit_percent: threshold_percent, evidence };
-        self.would_stop = Some(Stop { judgement, at, position, reached: self.reached() });
+        let result = GateResult { gate, wave, verdict: Verdict::Closed, limit_percent: threshold_percent, evidence };
+        self.would_stop = Some(Stop { result, at, position, reached: self.reached() });
     }
 
     /// Checks a recorded result of the success gate against the other limits.
-    fn judge(&mut self, at: DateTime<Utc>, position: u64, judgement: Judgement) {
-        let stop = |judgement| Stop { judgement, at, position, reached: self.reached() };
-        let (gate, verdict, wave) = (judgement.gate, judgement.verdict, judgement.wave);
-        let is_empty = judgement.evidence.settled == 0;
+    fn judge(&mut self, at: DateTime<Utc>, position: u64, result: GateResult) {
+        let stop = |result| Stop { result, at, position, reached: self.reached() };
+        let (gate, verdict, wave) = (result.gate, result.verdict, result.wave);
+        let is_empty = result.evidence.settled == 0;
         if gate == GateKind::Success && self.would_stop.is_none() && !is_empty {
             let limit = self.spec().map(|spec| spec.success_threshold(wave.unwrap_or(0)));
-            let missed = limit.filter(|limit| judgement.measured_percent() < u32::from(*limit));
+            let missed = limit.filter(|limit| result.measured_percent() < u32::from(*limit));
             if let Some(limit_percent) = missed {
-                let closed = Judgement { limit_percent, verdict: Verdict::Closed, ..judgement.clone() };
+                let closed = GateResult { limit_percent, verdict: Verdict::Closed, ..result.clone() };
                 self.would_stop = Some(stop(closed));
             }
-        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() && !self.is_enough(&judgement) {
-            self.would_stop = Some(stop(judgement.clone()));
+        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() && !self.is_enough(&result) {
+            self.would_stop = Some(stop(result.clone()));
         }
         if verdict == Verdict::Closed && gate != GateKind::Rollback && self.stopped.is_none() {
-            self.stopped = Some(Stop { judgement, at, position, reached: self.reached() });
+            self.stopped = Some(Stop { result, at, position, reached: self.reached() });
         }
     }
 
     /// Whether the settled devices are enough by the other limits, after the wait.
-    fn is_enough(&self, judgement: &Judgement) -> bool {
-        let least = self.limits.gate_min_settled.map(|least| least.min(judgement.evidence.enrolled));
-        least.is_some_and(|least| judgement.evidence.settled >= least)
+    fn is_enough(&self, result: &GateResult) -> bool {
+        let least = self.limits.gate_min_settled.map(|least| least.min(result.evidence.enrolled));
+        least.is_some_and(|least| result.evidence.settled >= least)
     }
 
     /// The specification with the other limits, without the targets, which the gates don't need.
@@ -238,7 +238,7 @@ impl WhatIf {
     }
 }
 
-impl Seen {
+impl DeviceProgress {
     fn counts(self) -> Counts {
         Counts {
             reached: self.reached.into(),

@@ -3,7 +3,7 @@
 use domain::FirmwareId;
 use domain::device::FirmwareSnapshot;
 use domain::firmware::FirmwareMetadata;
-use domain::rollback::Obstacle;
+use domain::rollback::RollbackObstacle;
 use domain::version::TargetVersion;
 
 use super::firmware::FirmwareRow;
@@ -48,19 +48,23 @@ impl FirmwareCatalog {
     }
 
     /// The firmware to install so that a device runs this one again.
-    pub fn target(&self, former: FormerFirmware<'_>) -> Result<FirmwareId, Obstacle> {
+    pub fn target(&self, former: FormerFirmware<'_>) -> Result<FirmwareId, RollbackObstacle> {
         match self.of(former) {
-            None => Err(Obstacle::FirmwareUnknown),
-            Some(row) if row.status == "deleted" => Err(Obstacle::FirmwareUnknown),
-            Some(row) if row.status == "withdrawn" => Err(Obstacle::FirmwareWithdrawn),
-            Some(row) => row.firmware_id.parse().map(FirmwareId).map_err(|_| Obstacle::FirmwareUnknown),
+            None => Err(RollbackObstacle::FirmwareUnknown),
+            Some(row) if row.status == "deleted" => Err(RollbackObstacle::FirmwareUnknown),
+            Some(row) if row.status == "withdrawn" => Err(RollbackObstacle::FirmwareWithdrawn),
+            Some(row) => row.firmware_id.parse().map(FirmwareId).map_err(|_| RollbackObstacle::FirmwareUnknown),
         }
     }
 
     /// The firmware to install so that a device that runs `left` runs again what it ran before.
-    pub(crate) fn way_back(&self, left: TargetVersion<'_>, former: FormerFirmware<'_>) -> Result<FirmwareId, Obstacle> {
+    pub(crate) fn rollback_target(
+        &self,
+        left: TargetVersion<'_>,
+        former: FormerFirmware<'_>,
+    ) -> Result<FirmwareId, RollbackObstacle> {
         // It ran the same version before, so there is nothing to go back to.
-        if left.is_met_by(former.version) { Err(Obstacle::NoPreviousVersion) } else { self.target(former) }
+        if left.is_met_by(former.version) { Err(RollbackObstacle::NoPreviousVersion) } else { self.target(former) }
     }
 
     /// All firmware from which devices may be rolled back (`rollback_allowed`).

@@ -5,7 +5,6 @@
 
 mod apply;
 mod campaign_events;
-mod devices_to_tell;
 mod evidence;
 mod fold;
 mod going_back;
@@ -14,13 +13,14 @@ mod member;
 mod member_state;
 mod member_sweep;
 mod members;
+mod pending_commands;
 mod planning;
 mod policy_view;
 mod predicates;
 mod readiness;
 mod release;
 mod retry;
-mod return_targets;
+mod rollback_targets;
 mod rollback_view;
 mod row_keys;
 mod rows;
@@ -31,10 +31,12 @@ mod zones;
 
 use sqlx::PgConnection;
 
-pub use devices_to_tell::{TakenBack, Unanswered, Unseen, cancellable, granted_unseen, has_uncancelled, withdrawable};
 pub use member_state::{ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 pub(crate) use member_sweep::{MemberSweep, sweep};
 pub use members::{LATE_CONFIRMED, LeftOut, MemberFilter, MemberView, members, wait_reasons};
+pub use pending_commands::{
+    CancelScope, Unanswered, UnansweredGrant, cancellable, has_uncancelled, unanswered_grants, withdrawable,
+};
 pub(crate) use planning::snapshot_position;
 pub use planning::{devices_changed_since, plan_candidates, preview_candidates};
 pub use policy_view::{View, WorkRow, at_work, progress, ready, rollback, view, view_in};

@@ -33,7 +33,7 @@ fn steps_of(event: &E) -> Vec<Step<'_>> {
             vec![Step::Clocks(ClockSweep::EndPause)]
         }
         // The failures of the staging don't count for the activation.
-        E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => vec![Step::Members(M::BeginSwitch)],
+        E::Staged { .. } | E::WaveOpened { wave: 1, forced: true, .. } => vec![Step::Members(M::BeginActivation)],
         // Members that still wait for their retry get their former outcome back.
         E::Finished { .. } | E::Cancelled {} | E::RolledBack { .. } => vec![Step::Members(M::RestoreOutcomes)],
         _ => Vec::new(),

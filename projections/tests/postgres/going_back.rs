@@ -32,7 +32,7 @@ async fn a_slot_to_go_back_stays_unanswered_while_the_device_loses_the_version()
     // The device falls back before the process manager, which has crashed, tells it.
     world.boots(&ids[0], "b3", "1.0.0").await;
     world.settles().await;
-    let unseen = rollout::granted_unseen(db, tenant, &id, Unanswered::All, 10).await.unwrap().pop().unwrap();
+    let unseen = rollout::unanswered_grants(db, tenant, &id, Unanswered::All, 10).await.unwrap().pop().unwrap();
     let campaign = CampaignRef { id, wave: unseen.slot.wave, rank: unseen.slot.rank, round: view.retry_round };
     let grant = Grant { campaign, number: unseen.number, wait_until: now + chrono::TimeDelta::days(1) };
     let back_to = request(&unseen.back_to.unwrap());

@@ -140,7 +140,10 @@ async fn updates_are_listed_newest_first() {
 
     assert!(projections::withdrawals::due(&world.db, 10).await.unwrap().is_empty());
     world
-        .tell::<Firmware>(&firmware.firmware_id, FirmwareCommand::Delete(Deletion { forced: true, way_back: None }))
+        .tell::<Firmware>(
+            &firmware.firmware_id,
+            FirmwareCommand::Delete(Deletion { forced: true, rollback_need: None }),
+        )
         .await
         .unwrap();
     world.settles().await;

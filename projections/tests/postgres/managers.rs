@@ -81,7 +81,7 @@ impl World {
                 }
                 RolloutStep::CompleteStaging { evidence } => C::CompleteStaging { evidence },
                 RolloutStep::CancelStaged => {
-                    self.cancel(row, rollout::TakenBack::Staged, view.retry_round + 1).await;
+                    self.cancel(row, rollout::CancelScope::Staged, view.retry_round + 1).await;
                     continue;
                 }
                 RolloutStep::PassGate { wave, evidence } => C::PassGate { wave, evidence },
@@ -101,8 +101,8 @@ impl World {
                     let rolling_back = view.rollout.rollback.is_some();
                     let last = if rolling_back { view.update_round } else { view.retry_round };
                     let what = match rolling_back {
-                        true => rollout::TakenBack::AllButRollbacks,
-                        false => rollout::TakenBack::Everything,
+                        true => rollout::CancelScope::AllButRollbacks,
+                        false => rollout::CancelScope::Everything,
                     };
                     self.cancel(row, what, last + 1).await;
                     continue;
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    async fn cancel(&self, row: &rollout::WorkRow, what: rollout::TakenBack, before_round: u16) {
+    async fn cancel(&self, row: &rollout::WorkRow, what: rollout::CancelScope, before_round: u16) {
         for device in rollout::cancellable(&self.db, &row.tenant, &row.campaign, what, 500).await.unwrap() {
             let before_round = Some(before_round);
             let command = DeviceCommand::CancelForCampaign { campaign: row.campaign, before_round };
@@ -143,9 +143,9 @@ impl World {
         self.tell::<Ledger>(&row.campaign, command).await.unwrap();
         self.settles().await;
         let which = rollout::Unanswered::All;
-        let unseen = rollout::granted_unseen(&self.db, &row.tenant, &row.campaign, which, 500).await.unwrap();
+        let unseen = rollout::unanswered_grants(&self.db, &row.tenant, &row.campaign, which, 500).await.unwrap();
         assert_eq!(unseen.len(), ready.len(), "no device has answered yet");
-        for rollout::Unseen { slot, number, back_to } in unseen {
+        for rollout::UnansweredGrant { slot, number, back_to } in unseen {
             let round = if back_to.is_some() { view.retry_round } else { view.update_round };
             let campaign = CampaignRef { id: row.campaign, wave: slot.wave, rank: slot.rank, round };
             let wait_until = now + chrono::TimeDelta::days(1);

@@ -141,7 +141,7 @@ async fn a_granted_slot_is_in_use_until_its_grant_is_answered() {
     world.settles().await;
     let total = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout.total();
     assert_eq!(total.in_use, 1, "the device may begin at any moment");
-    let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, rollout::Unanswered::All, 10).await.unwrap();
+    let unseen = rollout::unanswered_grants(&world.db, &world.tenant, &id, rollout::Unanswered::All, 10).await.unwrap();
     assert_eq!(unseen.len(), 1, "the grant is still to be sent");
     world.equals_a_replay().await;
 }
@@ -158,12 +158,12 @@ async fn a_device_that_refuses_a_cancel_gets_no_second_one_and_keeps_the_campaig
     world.settles().await;
     check_counts(&world, &id, 4).await;
     assert!(
-        rollout::cancellable(&world.db, &world.tenant, &id, rollout::TakenBack::Everything, 10)
+        rollout::cancellable(&world.db, &world.tenant, &id, rollout::CancelScope::Everything, 10)
             .await
             .unwrap()
             .is_empty()
     );
-    assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id, rollout::TakenBack::Everything).await.unwrap());
+    assert!(rollout::has_uncancelled(&world.db, &world.tenant, &id, rollout::CancelScope::Everything).await.unwrap());
     world.equals_a_replay().await;
 }
 

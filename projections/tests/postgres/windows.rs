@@ -251,7 +251,7 @@ async fn a_grant_is_sent_again_only_while_the_window_of_its_device_is_open() {
     world.tell::<Ledger>(&id, command).await.unwrap();
     world.settles().await;
     let sent = async |which| {
-        let unseen = rollout::granted_unseen(&world.db, &world.tenant, &id, which, 10).await.unwrap();
+        let unseen = rollout::unanswered_grants(&world.db, &world.tenant, &id, which, 10).await.unwrap();
         let mut names: Vec<String> = unseen.iter().map(|unseen| unseen.slot.device.to_string()).collect();
         names.sort_unstable();
         names

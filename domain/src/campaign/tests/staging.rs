@@ -36,7 +36,7 @@ fn a_manual_first_wave_waits_for_an_operator() {
 }
 
 #[test]
-fn an_operator_may_switch_before_all_devices_have_staged() {
+fn an_operator_may_start_activation_before_all_devices_have_staged() {
     let forced = C::OpenWave { wave: 1, force: true };
     assert_eq!(answer(&running(Advance::Auto), forced), "wave_opened");
 }

@@ -107,7 +107,7 @@ fn a_restart_into_the_old_version_loses_nothing_while_staged() {
 }
 
 #[test]
-fn a_device_that_switches_on_its_own_counts_by_what_it_runs() {
+fn a_device_that_activates_on_its_own_counts_by_what_it_runs() {
     given(staged()).when(status("b2", "2.0.0")).then(&["update.confirmed 1/1 2.0.0"]);
     given(staged()).when(says(S::Rebooting)).then(&["update.rebooting 1/1"]);
 }
@@ -129,7 +129,7 @@ fn what_is_staged_can_be_cancelled_also_after_the_command_to_activate() {
 }
 
 #[test]
-fn a_refused_cancel_is_the_switch_and_so_comes_to_an_end() {
+fn a_refused_cancel_means_activation_and_so_comes_to_an_end() {
     for past in [staged(), activating()] {
         let cancelling = [past, vec![cancel(1)]].concat();
         given(cancelling.clone())
@@ -142,14 +142,14 @@ fn a_refused_cancel_is_the_switch_and_so_comes_to_an_end() {
 }
 
 #[test]
-fn a_late_staged_report_does_not_take_a_switch_back() {
-    let switching = [activating(), vec![says(S::Rebooting)]].concat();
-    given(switching.clone()).when(says(S::Staged)).then(&[]);
-    assert!(matches!(state_of(&switching).desired(), Desired::Activate(_)), "the command stands");
+fn a_late_staged_report_does_not_take_an_activation_back() {
+    let activating_now = [activating(), vec![says(S::Rebooting)]].concat();
+    given(activating_now.clone()).when(says(S::Staged)).then(&[]);
+    assert!(matches!(state_of(&activating_now).desired(), Desired::Activate(_)), "the command stands");
 }
 
 #[test]
-fn a_boot_says_what_became_of_a_switch_that_was_not_reported() {
+fn a_boot_says_what_became_of_an_activation_that_was_not_reported() {
     given(activating())
         .when(status("b2", "1.0.0"))
         .then(&["device.versions_reported", "update.attempt_failed 1/1 version_regressed"]);

@@ -43,7 +43,7 @@ fn waves_follow_each_other_and_soak() {
 }
 
 #[test]
-fn blue_green_stages_all_devices_and_then_switches_them() {
+fn blue_green_stages_all_devices_and_then_activates_them() {
     let mut spec = spec(&[10, 100]);
     assert_eq!(spec.estimate_staging(&[10, 90], 200.0), None);
     spec.strategy = crate::campaign::Strategy::BlueGreen;

@@ -93,7 +93,7 @@ impl Rollout {
                 if update.campaign == Some(truth.campaign) =>
             {
                 let wave = truth.members[*place].wave;
-                assert!(wave <= truth.wave, "a device of wave {wave} switches in wave {}", truth.wave);
+                assert!(wave <= truth.wave, "a device of wave {wave} activates in wave {}", truth.wave);
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! The process managers of the simulation: they carry out the decisions on their view, and crash between any two commands.
 
-use super::view::{TakenBack, Unseen, View};
+use super::view::{CancelScope, UnansweredGrant, View};
 use super::world::{World, request, slot_device};
 use super::*;
 use crate::campaign::CampaignCommand as C;
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Sends grants. Those of updates from before a rollback are taken back instead.
-    fn carry(&mut self, view: &View, grants: &[Unseen], budget: &mut usize) {
+    fn carry(&mut self, view: &View, grants: &[UnansweredGrant], budget: &mut usize) {
         for unseen in grants.iter().filter(|unseen| unseen.back_to.is_some() == view.is_rolling_back()) {
             if !self.is_seen(view) || spent(budget) {
                 return;
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// A rollback is a later round, and waits from its grant.
-    fn grant_for(&self, view: &View, unseen: &Unseen) -> Grant {
+    fn grant_for(&self, view: &View, unseen: &UnansweredGrant) -> Grant {
         let wave = view.members[unseen.place].wave;
         let opened = view.opened[usize::from(wave) - 1].unwrap_or(at(0));
         let (round, waits_from) = match unseen.back_to {
@@ -104,7 +104,7 @@ impl World {
         }
         self.check();
         let number = view.ledger_version + 1;
-        let grants: Vec<Unseen> = places.into_iter().map(|place| view.slot(place, number)).collect();
+        let grants: Vec<UnansweredGrant> = places.into_iter().map(|place| view.slot(place, number)).collect();
         self.carry(view, &grants, budget);
     }
 
@@ -113,9 +113,9 @@ impl World {
             RolloutStep::Grant { devices_max } => return self.grant(view, devices_max, budget),
             RolloutStep::WithdrawUnanswered => return self.withdraw(view, budget),
             RolloutStep::CancelUpdates => return self.take_back(view, budget),
-            RolloutStep::CancelStaged => return self.cancel(view, TakenBack::Staged, budget),
-            RolloutStep::FinishCancel if !view.cancellable(TakenBack::Everything).is_empty() => return,
-            RolloutStep::FinishRollback { .. } if !view.cancellable(TakenBack::AllButRollbacks).is_empty() => return,
+            RolloutStep::CancelStaged => return self.cancel(view, CancelScope::Staged, budget),
+            RolloutStep::FinishCancel if !view.cancellable(CancelScope::Everything).is_empty() => return,
+            RolloutStep::FinishRollback { .. } if !view.cancellable(CancelScope::AllButRollbacks).is_empty() => return,
             RolloutStep::FinishCancel => C::FinishCancel,
             RolloutStep::FinishRollback { evidence } => C::FinishRollback { evidence },
             RolloutStep::CompleteStaging { evidence } => C::CompleteStaging { evidence },
@@ -145,17 +145,17 @@ impl World {
 
     /// A rollback takes back updates and goes on with rollbacks.
     fn take_back(&mut self, view: &View, budget: &mut usize) {
-        let what = if view.is_rolling_back() { TakenBack::AllButRollbacks } else { TakenBack::Everything };
+        let what = if view.is_rolling_back() { CancelScope::AllButRollbacks } else { CancelScope::Everything };
         self.cancel(view, what, budget);
-        let taken = |unseen: &Unseen| what == TakenBack::Everything || unseen.back_to.is_none();
+        let taken = |unseen: &UnansweredGrant| what == CancelScope::Everything || unseen.back_to.is_none();
         for unseen in view.unseen().into_iter().filter(taken) {
             let (request, grant) = (request_for(view, &unseen), self.grant_for(view, &unseen));
             self.tell_all(&[unseen.place], &D::CancelGranted { request, grant }, budget);
         }
     }
 
-    fn cancel(&mut self, view: &View, what: TakenBack, budget: &mut usize) {
-        let round = if what == TakenBack::AllButRollbacks { view.update_round() } else { view.round };
+    fn cancel(&mut self, view: &View, what: CancelScope, budget: &mut usize) {
+        let round = if what == CancelScope::AllButRollbacks { view.update_round() } else { view.round };
         let command = D::CancelForCampaign { campaign: view.campaign, before_round: Some(round + 1) };
         self.tell_all(&view.cancellable(what), &command, budget);
     }
@@ -178,7 +178,7 @@ fn spent(budget: &mut usize) -> bool {
 }
 
 /// What a slot is for.
-fn request_for(view: &View, unseen: &Unseen) -> Box<UpdateRequest> {
+fn request_for(view: &View, unseen: &UnansweredGrant) -> Box<UpdateRequest> {
     let activate = view.activates(view.members[unseen.place].wave);
     Box::new(match &unseen.back_to {
         Some(version) => request(version, UpdateKind::Rollback),

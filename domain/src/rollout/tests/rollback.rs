@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::campaign::Evidence;
-use crate::rollback::Obstacle;
+use crate::rollback::RollbackObstacle;
 
 fn at(minutes: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -52,7 +52,7 @@ fn a_rollback_ends_when_nobody_is_left_or_has_been_waited_for() {
 
 #[test]
 fn the_evidence_of_the_end_counts_every_device_that_did_not_go_back() {
-    let impossible = [(Obstacle::FirmwareUnknown, 3)].into();
+    let impossible = [(RollbackObstacle::FirmwareUnknown, 3)].into();
     let ended = RollbackView { rolled_back: 4, failed: 1, given_up: 1, waiting: 1, impossible, ..some() };
     let last = decide(&view(ended), at(60)).pop().unwrap();
     let RolloutStep::FinishRollback { evidence } = last else { panic!("{last:?}") };

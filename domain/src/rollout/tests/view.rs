@@ -9,7 +9,7 @@ use crate::campaign::{CampaignEvent, CampaignResult};
 use crate::device::{DeviceEvent, Outcome, Phase};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
-use crate::rollback::Obstacle;
+use crate::rollback::RollbackObstacle;
 
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ struct Begun {
 
 /// What a campaign takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TakenBack {
+pub(super) enum CancelScope {
     Everything,
     AllButRollbacks,
     Staged,
@@ -40,7 +40,7 @@ pub(super) enum TakenBack {
 
 /// A slot that was granted, and that the device hasn't answered.
 #[derive(Debug, Clone)]
-pub(super) struct Unseen {
+pub(super) struct UnansweredGrant {
     pub(super) place: usize,
     pub(super) number: u64,
     /// To go back, to this version.
@@ -133,23 +133,23 @@ impl View {
         (0..self.members.len()).filter(next).collect()
     }
 
-    pub(super) fn unseen(&self) -> Vec<Unseen> {
+    pub(super) fn unseen(&self) -> Vec<UnansweredGrant> {
         let unseen = self.members.iter().enumerate().filter(|(_, member)| member.holds_slot && member.is_unseen);
         unseen.map(|(place, member)| self.slot(place, member.grant)).collect()
     }
 
-    pub(super) fn slot(&self, place: usize, number: u64) -> Unseen {
+    pub(super) fn slot(&self, place: usize, number: u64) -> UnansweredGrant {
         let back_to = self.members[place].back_to().filter(|_| self.rollback.is_some()).cloned();
-        Unseen { place, number, back_to }
+        UnansweredGrant { place, number, back_to }
     }
 
     /// Devices with an update or a rollback that can be cancelled.
-    pub(super) fn cancellable(&self, what: TakenBack) -> Vec<usize> {
+    pub(super) fn cancellable(&self, what: CancelScope) -> Vec<usize> {
         let may = |of: &Option<Tracked>| of.as_ref().is_some_and(Tracked::may_be_cancelled);
         let is_taken = |member: &Member| match what {
-            TakenBack::Everything => may(&member.update) || may(&member.rollback),
-            TakenBack::AllButRollbacks => may(&member.update),
-            TakenBack::Staged => member.is_staged(),
+            CancelScope::Everything => may(&member.update) || may(&member.rollback),
+            CancelScope::AllButRollbacks => may(&member.update),
+            CancelScope::Staged => member.is_staged(),
         };
         (0..self.members.len()).filter(|place| is_taken(&self.members[*place])).collect()
     }
@@ -227,7 +227,7 @@ impl View {
             }
             E::WaveOpened { wave, forced, .. } => {
                 if *wave == 1 && *forced {
-                    self.begin_switch(time);
+                    self.begin_activation(time);
                 }
                 self.wave = *wave;
                 self.opened[usize::from(*wave) - 1] = Some(time);
@@ -237,7 +237,7 @@ impl View {
             E::SoakBroken { .. } | E::GateClosed { .. } => self.soaking_since = None,
             E::Staged { .. } => {
                 self.wave_completed = true;
-                self.begin_switch(time);
+                self.begin_activation(time);
             }
             E::WaveCompleted { .. } => self.wave_completed = true,
             E::Paused { .. } => {
@@ -297,7 +297,7 @@ impl View {
     }
 
     /// Failures while staging don't count for the activation.
-    fn begin_switch(&mut self, time: DateTime<Utc>) {
+    fn begin_activation(&mut self, time: DateTime<Utc>) {
         for member in self.members.iter_mut().filter(|member| !member.is_ended()) {
             (member.gate_failed, member.gate_accepted, member.failure_accepted) = (false, false, false);
         }

@@ -89,8 +89,8 @@ fn a_stricter_limit_would_have_stopped_earlier() {
         assert_eq!(stop.map(|stop| (stop.position, stop.reached)), stops_at.map(|n: u32| (u64::from(n) + 10, n)));
         assert_eq!((history.reached(), &history.stopped), (10, &None));
         if let Some(stop) = stop {
-            assert_eq!((stop.judgement.gate, stop.judgement.measured_percent()), (GateKind::Failure, 20));
-            assert_eq!(stop.judgement.evidence.devices, [DeviceId::new("d-5").unwrap()]);
+            assert_eq!((stop.result.gate, stop.result.measured_percent()), (GateKind::Failure, 20));
+            assert_eq!(stop.result.evidence.devices, [DeviceId::new("d-5").unwrap()]);
         }
     }
 }
@@ -129,7 +129,7 @@ fn another_success_threshold_judges_what_was_judged() {
     let passed = CampaignEvent::GatePassed { wave: 1, evidence, soak_minutes: 0 };
     history.apply_campaign(at(9), 99, &passed);
     let stop = history.would_stop.unwrap();
-    assert_eq!((stop.judgement.gate, stop.judgement.limit_percent), (GateKind::Success, 95));
+    assert_eq!((stop.result.gate, stop.result.limit_percent), (GateKind::Success, 95));
 }
 
 #[test]

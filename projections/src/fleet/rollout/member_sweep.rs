@@ -25,7 +25,7 @@ pub(crate) enum MemberSweep<'a> {
     /// Failures that an operator accepted don't close the gate again.
     AcceptFailures,
     /// The failures of the staging have been counted: they don't close the gate again, and members whose update goes on count as not failed.
-    BeginSwitch,
+    BeginActivation,
     /// Windows that follow devices need the zone of each device.
     FollowZones(&'a MaintenanceWindows),
     /// Members whose retry hasn't begun get their former outcome back.
@@ -39,7 +39,7 @@ impl MemberSweep<'_> {
             Self::RefreshPlanned => PLANNED.to_owned(),
             Self::JoinSample(sample) => format!("m.excluded = 'not_sampled' AND m.rank < {}", sample.devices),
             Self::AcceptFailures => "(m.gate_failed OR m.rollback_outcome IS NOT NULL)".to_owned(),
-            Self::BeginSwitch => "m.gate_failed".to_owned(),
+            Self::BeginActivation => "m.gate_failed".to_owned(),
             Self::FollowZones(_) => "m.outcome IS NULL AND m.excluded IS NULL".to_owned(),
             Self::RestoreOutcomes => NOT_BEGUN_AGAIN.to_owned(),
         }
@@ -51,7 +51,7 @@ impl MemberSweep<'_> {
             Self::RefreshPlanned | Self::FollowZones(_) => {}
             Self::JoinSample(sample) => (member.excluded, member.wave) = (None, sample.waves.len() as u16),
             Self::AcceptFailures => member.accept_failure(),
-            Self::BeginSwitch => member.begin_switch(),
+            Self::BeginActivation => member.begin_activation(),
             Self::RestoreOutcomes => member.restore_outcome(),
         }
     }

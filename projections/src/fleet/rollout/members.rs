@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{Conditions, Exclusion, Outcome, PendingUpdate, Phase, WaitReason};
 use domain::preconditions::Preconditions;
-use domain::rollback::Obstacle;
+use domain::rollback::RollbackObstacle;
 use serde_json::Value;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::member_state::{EXCLUDED, MemberState, PLANNED, REGRESSED, ROLLBACK_FAILED, ROLLED_BACK, ROLLING_BACK};
 use super::predicates::{PLANNED as IS_PLANNED, SLOT_UNANSWERED, goes_back, rollback_failed, shows_rollback};
-use super::return_targets::{Former, ReturnTargets};
+use super::rollback_targets::{Former, RollbackTargets};
 use super::rows::{CampaignRow, MemberRow};
 use crate::db::{DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
@@ -77,7 +77,7 @@ pub struct MemberView {
     /// Its latest update that takes it back.
     pub rollback_ordinal: Option<u32>,
     /// Why it doesn't go back in its campaign's rollback, if it can't.
-    pub rollback_obstacle: Option<Obstacle>,
+    pub rollback_obstacle: Option<RollbackObstacle>,
 }
 
 /// A member, its present update, and its device.
@@ -146,7 +146,7 @@ impl Joined {
     }
 
     /// Why it can't go back, if it would have to.
-    fn rollback_obstacle(&self, back: Option<&ReturnTargets>) -> Option<Obstacle> {
+    fn rollback_obstacle(&self, back: Option<&RollbackTargets>) -> Option<RollbackObstacle> {
         let back = back.filter(|back| self.member.goes_back(back.round))?;
         let update = self.update.as_ref()?;
         let former = Former { version: update.from_version.clone(), firmware_id: update.from_firmware_id.clone() };
@@ -154,7 +154,7 @@ impl Joined {
     }
 
     /// Why it has not begun to go back, if it is to and can. A rollback ignores windows and preconditions.
-    fn reason_to_stay(&self, back: Option<&ReturnTargets>, now: DateTime<Utc>) -> Option<WaitReason> {
+    fn reason_to_stay(&self, back: Option<&RollbackTargets>, now: DateTime<Utc>) -> Option<WaitReason> {
         let back = back.filter(|back| !self.member.holds_slot && self.member.goes_back(back.round))?;
         if self.rollback_obstacle(Some(back)).is_some() {
             return None;
@@ -164,7 +164,7 @@ impl Joined {
         self.device.as_ref()?.availability().wait_reason(&new, conditions, now)
     }
 
-    fn view(self, campaign: &CampaignRow, back: Option<&ReturnTargets>, now: DateTime<Utc>) -> MemberView {
+    fn view(self, campaign: &CampaignRow, back: Option<&RollbackTargets>, now: DateTime<Utc>) -> MemberView {
         let rollback_obstacle = self.rollback_obstacle(back);
         let to_go_back = back.filter(|_| campaign.is_rolling_back());
         let of_update = || self.wait_reason(campaign, now).filter(|_| self.waits(campaign));
@@ -268,7 +268,7 @@ pub async fn members(
         let condition = "(m.wave, m.rank, m.device_id) > (($)::bigint, ($)::bigint, $ #>> '{}')".to_owned();
         (condition, vec![Value::from(wave), Value::from(rank), Value::from(device)])
     });
-    let back = ReturnTargets::of(tx, &campaign).await?;
+    let back = RollbackTargets::of(tx, &campaign).await?;
     let read = |row: &PgRow| Ok(Joined::read(row)?.view(&campaign, back.as_ref(), now));
     let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items
@@ -295,7 +295,7 @@ pub async fn wait_reasons(
 ) -> Result<BTreeMap<String, u64>, DbError> {
     let mut reasons = BTreeMap::new();
     let Some(campaign) = planned_campaign(tx, campaign).await? else { return Ok(reasons) };
-    if let Some(back) = ReturnTargets::of(tx, &campaign).await?.filter(|_| campaign.is_rolling_back()) {
+    if let Some(back) = RollbackTargets::of(tx, &campaign).await?.filter(|_| campaign.is_rolling_back()) {
         return reasons_to_stay(tx, &campaign, &back, now).await;
     }
     let mut select = Select::new(columns(), from(), ORDER);
@@ -326,7 +326,7 @@ pub async fn wait_reasons(
 async fn reasons_to_stay(
     tx: &mut ReadTx,
     campaign: &CampaignRow,
-    back: &ReturnTargets,
+    back: &RollbackTargets,
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<String, u64>, DbError> {
     let mut select = Select::new(columns(), from(), ORDER);

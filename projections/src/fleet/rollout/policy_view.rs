@@ -213,21 +213,21 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
 /// SQL conditions for the members of the committed plan that may get a slot: those of open waves; with blue/green first those of any wave that
 /// have yet to stage, then staged ones of open waves. After the campaign's end only members that have begun, and none activates. The campaign's
 /// values come from subqueries, so that an index gives the members of each condition in their order.
-fn turns(spec: &CampaignSpec) -> Vec<String> {
+fn grantable_conditions(spec: &CampaignSpec) -> Vec<String> {
     const NOT_OVER: &str =
         "(SELECT coalesce(ends_at > $3, true) FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
     const OPEN: &str =
         "m.wave BETWEEN 1 AND (SELECT wave FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2)";
-    let turn = |condition: &str| {
+    let of_plan = |condition: &str| {
         format!(
             "WHERE m.tenant = $1 AND m.campaign_id = $2
                AND m.plan = (SELECT plan FROM rollout_campaigns WHERE tenant = $1 AND campaign_id = $2) AND {condition}"
         )
     };
-    let begins = |waves: &str| turn(&format!("NOT m.staged AND {waves} AND (m.reached OR {NOT_OVER})"));
+    let begins = |waves: &str| of_plan(&format!("NOT m.staged AND {waves} AND (m.reached OR {NOT_OVER})"));
     match spec.stages() {
         false => vec![begins(OPEN)],
-        true => vec![begins("m.wave >= 1"), turn(&format!("m.staged AND {OPEN} AND {NOT_OVER}"))],
+        true => vec![begins("m.wave >= 1"), of_plan(&format!("m.staged AND {OPEN} AND {NOT_OVER}"))],
     }
 }
 /// Members that wait for nothing, and members whose pause or hold is over ([`super::readiness`]).
@@ -282,23 +282,23 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
 /// Windows say which of them are released; members whose waiting time is over end, and don't begin.
 fn ready_sql(spec: &CampaignSpec, limit: i64, spread: &str, release: &Release) -> String {
     let met = format!("{} {spread}", preconditions_met());
-    let part = |turn: &str, conditions: &str| {
+    let part = |grantable: &str, conditions: &str| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {turn} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {grantable} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
-    let turns = turns(spec);
-    let mut parts: Vec<String> = turns.first().map(|turn| part(turn, &overdue())).into_iter().collect();
-    for turn in &turns {
+    let grantable = grantable_conditions(spec);
+    let mut parts: Vec<String> = grantable.first().map(|grantable| part(grantable, &overdue())).into_iter().collect();
+    for grantable in &grantable {
         match release {
-            Release::All => parts.extend([READY, READY_BY_NOW].map(|ready| part(turn, &format!("{ready} {met}")))),
+            Release::All => parts.extend([READY, READY_BY_NOW].map(|ready| part(grantable, &format!("{ready} {met}")))),
             Release::Nobody => {}
             Release::Zones(_) => {
-                let of_zone = part(turn, &format!("AND m.zone = z.zone {READY} {met}"));
+                let of_zone = part(grantable, &format!("AND m.zone = z.zone {READY} {met}"));
                 parts.push(format!(
                     "(SELECT r.* FROM unnest($4::text[]) z (zone) CROSS JOIN LATERAL {of_zone} r ORDER BY wave, rank LIMIT {limit})"
                 ));
-                parts.push(part(turn, &format!("AND m.zone = ANY ($4) {READY_BY_NOW} {met}")));
+                parts.push(part(grantable, &format!("AND m.zone = ANY ($4) {READY_BY_NOW} {met}")));
             }
         }
     }

@@ -46,7 +46,7 @@ impl MemberRow {
     }
 
     /// Its failures while staging don't count for the activation.
-    pub(super) fn begin_switch(&mut self) {
+    pub(super) fn begin_activation(&mut self) {
         if self.is_ended() {
             return self.accept_failure();
         }

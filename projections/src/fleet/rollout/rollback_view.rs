@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::campaign::EVIDENCE_DEVICES_MAX;
 use domain::device::{FirmwareSnapshot, Outcome, PendingUpdate};
 use domain::ledger::SlotGrant;
-use domain::rollback::Obstacle;
+use domain::rollback::RollbackObstacle;
 use domain::rollout::RollbackView;
 use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 
 use super::member_state::FAILED;
 use super::predicates::{goes_back, rollback_failed};
-use super::return_targets::{Former, ReturnTargets};
+use super::rollback_targets::{Former, RollbackTargets};
 use super::rows::CampaignRow;
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
@@ -48,7 +48,7 @@ struct YetToGoBack(Vec<(Former, bool, u32)>);
 /// A campaign in its rollback.
 struct Rollback<'r> {
     row: &'r CampaignRow,
-    targets: ReturnTargets,
+    targets: RollbackTargets,
 }
 
 impl<'r> Rollback<'r> {
@@ -57,7 +57,7 @@ impl<'r> Rollback<'r> {
         if !row.is_rolling_back() {
             return Ok(None);
         }
-        Ok(ReturnTargets::of(tx, row).await?.map(|targets| Self { row, targets }))
+        Ok(RollbackTargets::of(tx, row).await?.map(|targets| Self { row, targets }))
     }
 
     /// Rows of a query whose first parameters are the campaign's plan and round.
@@ -151,7 +151,7 @@ impl<'r> Rollback<'r> {
                     view.accepted_failed += accepted;
                 }
                 Some(Outcome::Superseded) if reason.as_deref() == Some(FIRMWARE_WITHDRAWN) => {
-                    *view.impossible.entry(Obstacle::FirmwareWithdrawn).or_insert(0) += devices;
+                    *view.impossible.entry(RollbackObstacle::FirmwareWithdrawn).or_insert(0) += devices;
                 }
                 // It runs another version by now, so there is nothing to undo.
                 Some(Outcome::Superseded) => {}
@@ -183,7 +183,8 @@ pub(super) async fn view(
     rollback.count(tx, &mut view).await?;
     let yet = rollback.yet_to_go_back(tx).await?;
     for (former, decommissioned, devices) in &yet.0 {
-        let obstacle = if *decommissioned { Some(Obstacle::Decommissioned) } else { rollback.targets.obstacle(former) };
+        let obstacle =
+            if *decommissioned { Some(RollbackObstacle::Decommissioned) } else { rollback.targets.obstacle(former) };
         match obstacle {
             None => view.waiting += devices,
             Some(obstacle) => *view.impossible.entry(obstacle).or_insert(0) += devices,

@@ -46,7 +46,7 @@ impl View {
             if member.goes_back(begun.round) && !member.holds_slot {
                 match member.back_to().is_some_and(|version| version != self.version) {
                     true => view.waiting += 1,
-                    false => *view.impossible.entry(Obstacle::NoPreviousVersion).or_insert(0) += 1,
+                    false => *view.impossible.entry(RollbackObstacle::NoPreviousVersion).or_insert(0) += 1,
                 }
             }
             view.ready += u32::from(member.may_return(begun.round, self.version, now));

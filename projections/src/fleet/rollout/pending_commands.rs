@@ -7,14 +7,14 @@ use domain::{CampaignId, DeviceId, TenantId};
 use sqlx::Row as _;
 
 use super::release::{self, Release};
-use super::return_targets::{Former, ReturnTargets};
+use super::rollback_targets::{Former, RollbackTargets};
 use super::rows::{CampaignRow, slot_of};
 use crate::db::{Db, DbError};
 use crate::row::{ColumnValue as _, parse};
 
 /// A slot that was granted and that the device hasn't answered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Unseen {
+pub struct UnansweredGrant {
     pub slot: SlotGrant,
     /// Number of the grant.
     pub number: u64,
@@ -33,13 +33,13 @@ pub enum Unanswered {
 }
 
 /// Slots that were granted and that the device hasn't answered. A slot of a member whose update has ended is for its rollback.
-pub async fn granted_unseen(
+pub async fn unanswered_grants(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     which: Unanswered,
     limit: usize,
-) -> Result<Vec<Unseen>, DbError> {
+) -> Result<Vec<UnansweredGrant>, DbError> {
     let mut tx = db.read_all().await?;
     let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
     let released = match which {
@@ -73,7 +73,7 @@ pub async fn granted_unseen(
             Former { version: found.try_get("from_version")?, firmware_id: found.try_get("from_firmware_id")? };
         let goes_back: bool = found.try_get("goes_back")?;
         if goes_back && targets.is_none() {
-            targets = ReturnTargets::of(&mut tx, &row).await?;
+            targets = RollbackTargets::of(&mut tx, &row).await?;
         }
         let back_to = targets.as_ref().filter(|_| goes_back).and_then(|targets| targets.snapshot(&former));
         // Without the firmware there is nothing to send.
@@ -81,7 +81,7 @@ pub async fn granted_unseen(
             continue;
         }
         let number = u64::from_wire(found.try_get("grant_number")?)?;
-        unseen.push(Unseen { slot: slot_of(found)?, number, back_to });
+        unseen.push(UnansweredGrant { slot: slot_of(found)?, number, back_to });
     }
     Ok(unseen)
 }
@@ -105,7 +105,7 @@ pub async fn withdrawable(
 
 /// Which updates a campaign cancels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TakenBack {
+pub enum CancelScope {
     /// It is cancelled.
     Everything,
     /// It is rolled back: rollbacks go on.
@@ -114,7 +114,7 @@ pub enum TakenBack {
     Staged,
 }
 
-impl TakenBack {
+impl CancelScope {
     fn condition(self) -> &'static str {
         match self {
             Self::Everything => "true",
@@ -132,7 +132,7 @@ pub async fn cancellable(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
-    what: TakenBack,
+    what: CancelScope,
     limit: usize,
 ) -> Result<Vec<DeviceId>, DbError> {
     let condition = format!("{CANCELLABLE} AND NOT u.cancel_refused AND {}", what.condition());
@@ -144,7 +144,7 @@ pub async fn has_uncancelled(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
-    what: TakenBack,
+    what: CancelScope,
 ) -> Result<bool, DbError> {
     let condition = format!("{CANCELLABLE} AND {}", what.condition());
     Ok(!devices_where(db, tenant, campaign, &condition, 1).await?.is_empty())

@@ -21,16 +21,16 @@ fn all_devices_may_stage_at_once_and_none_of_them_opens_a_wave() {
 }
 
 #[test]
-fn the_switch_begins_when_enough_devices_have_staged_the_version() {
-    decides(&staging(staged(10, 10), staged(10, 10)), 1, &["switch after 20 staged"]);
+fn staging_is_completed_when_enough_devices_have_staged_the_version() {
+    decides(&staging(staged(10, 10), staged(10, 10)), 1, &["completes staging with 20 staged"]);
     decides(&staging(staged(10, 10), staged(10, 5)), 1, &[]);
     let late = staging(staged(10, 10), staged(10, 5));
     let waited = i64::from(late.spec.wave_wait_minutes) + 1;
-    decides(&late, waited, &["switch after 15 staged"]);
+    decides(&late, waited, &["completes staging with 15 staged"]);
 }
 
 #[test]
-fn too_many_failures_while_staging_close_a_gate_before_any_device_has_switched() {
+fn too_many_failures_while_staging_close_a_gate_before_any_device_has_activated() {
     let failed = |failed, staged_too| Counts {
         failed,
         gate_failed: failed,
@@ -38,7 +38,7 @@ fn too_many_failures_while_staging_close_a_gate_before_any_device_has_switched()
         reached: failed + staged_too,
         ..staged(100, staged_too)
     };
-    decides(&staging(failed(15, 70), Counts::default()), 1, &["switch after 70 staged"]);
+    decides(&staging(failed(15, 70), Counts::default()), 1, &["completes staging with 70 staged"]);
     let view = staging(failed(20, 70), Counts::default());
     let threshold = view.spec.failure_threshold_percent.get();
     decides(&view, 1, &[&format!("close Failure all at {threshold}")]);
@@ -53,7 +53,7 @@ fn a_device_that_failed_and_then_staged_counts_once() {
 }
 
 #[test]
-fn a_device_that_fails_to_stage_during_the_switch_is_one_of_all_that_have_staged() {
+fn a_device_that_fails_to_stage_during_the_activation_is_one_of_all_that_have_staged() {
     let confirmed = Counts { confirmed: 10, gate_settled: 10, reached: 10, ..staged(10, 0) };
     let late = Counts { failed: 5, gate_failed: 5, gate_settled: 5, ..staged(100, 90) };
     let view = RolloutView { wave: 1, ..staging(confirmed, late) };

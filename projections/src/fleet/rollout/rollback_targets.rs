@@ -4,7 +4,7 @@
 //! a rollback makes it possible for the devices that came from it.
 
 use domain::device::FirmwareSnapshot;
-use domain::rollback::Obstacle;
+use domain::rollback::RollbackObstacle;
 
 use super::rows::CampaignRow;
 use crate::db::{DbError, ReadTx};
@@ -24,14 +24,14 @@ impl Former {
     }
 }
 
-pub(super) struct ReturnTargets {
+pub(super) struct RollbackTargets {
     /// Of the campaign's latest rollback.
     pub(super) round: u16,
     campaign: FirmwareSnapshot,
     catalog: FirmwareCatalog,
 }
 
-impl ReturnTargets {
+impl RollbackTargets {
     /// None for a campaign that was never rolled back.
     pub(super) async fn of(tx: &mut ReadTx, row: &CampaignRow) -> Result<Option<Self>, DbError> {
         let (Some(rollback), Some(firmware)) = (&row.rollback, &row.firmware) else { return Ok(None) };
@@ -41,10 +41,10 @@ impl ReturnTargets {
     }
 
     /// Why a device can't go back.
-    pub(super) fn obstacle(&self, former: &Former) -> Option<Obstacle> {
+    pub(super) fn obstacle(&self, former: &Former) -> Option<RollbackObstacle> {
         match former.firmware() {
-            Some(former) => self.catalog.way_back(self.campaign.expected(), former).err(),
-            None => Some(Obstacle::NoPreviousVersion),
+            Some(former) => self.catalog.rollback_target(self.campaign.expected(), former).err(),
+            None => Some(RollbackObstacle::NoPreviousVersion),
         }
     }
 

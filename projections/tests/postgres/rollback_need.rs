@@ -1,4 +1,4 @@
-//! The devices for which a firmware is the way back.
+//! The devices that need a firmware to go back to.
 
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignCommand, RollbackCause};
@@ -6,7 +6,7 @@ use domain::device::*;
 use domain::firmware::*;
 use domain::values::Sha256Digest;
 use projections::firmware::FirmwareFilter;
-use projections::way_back;
+use projections::rollback_need;
 use serde_json::json;
 use sqlx::Executor as _;
 
@@ -18,7 +18,7 @@ async fn to(world: &World, firmware: &FirmwareSnapshot) -> (u32, Vec<CampaignId>
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let filter = FirmwareFilter { id: Some(firmware.firmware_id.to_string()), ..FirmwareFilter::default() };
     let page = projections::firmware::list(&mut tx, &filter, None, 1, false).await.unwrap();
-    let WayBack { devices, more, campaigns } = way_back::to(&mut tx, &page.items[0]).await.unwrap();
+    let RollbackNeed { devices, more, campaigns } = rollback_need::to(&mut tx, &page.items[0]).await.unwrap();
     assert!(!more);
     (devices, campaigns)
 }
@@ -129,7 +129,7 @@ async fn a_campaign_keeps_the_firmware_of_its_devices_until_it_is_rolled_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ways_that_updates_took_are_read_from_their_index() {
+async fn the_paths_that_updates_took_are_read_from_their_index() {
     let world = World::start().await;
     world.settles().await;
     let mut tx = world.admin().await.begin().await.unwrap();
@@ -145,12 +145,13 @@ async fn the_ways_that_updates_took_are_read_from_their_index() {
     .await
     .unwrap();
     tx.execute("SET LOCAL ROLE waybill_reader; SET LOCAL waybill.tenant = 'acme'").await.unwrap();
-    let sql = way_back::WAYS.replace("{limit}", "2001").replace("$1", "'acme'").replace("$2", "'firmware'");
-    tx.execute(way_back::BY_INDEX).await.unwrap();
+    let sql =
+        rollback_need::UPDATE_PATHS.replace("{limit}", "2001").replace("$1", "'acme'").replace("$2", "'firmware'");
+    tx.execute(rollback_need::BY_INDEX).await.unwrap();
     let plan: Vec<String> =
         sqlx::query_scalar(&format!("EXPLAIN (ANALYZE, BUFFERS OFF) {sql}")).fetch_all(&mut *tx).await.unwrap();
     let by_index = plan.iter().filter(|line| line.contains("updates_came_from")).count();
     assert_eq!(by_index, 5, "{plan:#?}");
-    let steps = plan.iter().filter(|line| line.contains("Index Cond") && line.contains(" > w.")).count();
+    let steps = plan.iter().filter(|line| line.contains("Index Cond") && line.contains(" > p.")).count();
     assert_eq!(steps, 3, "each step begins where the last one ended: {plan:#?}");
 }

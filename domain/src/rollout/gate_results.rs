@@ -1,31 +1,31 @@
-//! The present results of a campaign's gates, also while the campaign is paused.
+//! The current results of a campaign's gates, also while the campaign is paused.
 
 use chrono::{DateTime, Utc};
 
 use super::gate::SuccessGate;
 use super::{Counts, RolloutView};
-use crate::campaign::{CampaignStatus, GateKind, Judgement, Verdict};
+use crate::campaign::{CampaignStatus, GateKind, GateResult, Verdict};
 
 impl RolloutView {
     /// The failure gate of the open wave and of the whole campaign, then the success gate of the open wave or the staging. Empty unless the
     /// campaign is running or paused with a plan.
-    pub fn judgements(&self, now: DateTime<Utc>) -> Vec<Judgement> {
+    pub fn gate_results(&self, now: DateTime<Utc>) -> Vec<GateResult> {
         let is_judged = matches!(self.status, CampaignStatus::Running | CampaignStatus::Paused);
         if !is_judged || self.rollback.is_some() || self.waves.is_empty() {
             return vec![];
         }
         let open = self.open_wave();
-        let of_wave = open.map(|counts| self.failure_judgement(counts, Some(self.wave)));
-        let of_all = self.failure_judgement(self.total(), None);
+        let of_wave = open.map(|counts| self.failure_result(counts, Some(self.wave)));
+        let of_all = self.failure_result(self.total(), None);
         let success = if self.is_staging() {
-            Some(self.success_judgement(self.staging_counts(), None, now))
+            Some(self.success_result(self.staging_counts(), None, now))
         } else {
-            open.filter(|_| !self.wave_completed).map(|counts| self.success_judgement(counts, Some(self.wave), now))
+            open.filter(|_| !self.wave_completed).map(|counts| self.success_result(counts, Some(self.wave), now))
         };
         of_wave.into_iter().chain([of_all]).chain(success).collect()
     }
 
-    fn failure_judgement(&self, counts: Counts, wave: Option<u16>) -> Judgement {
+    fn failure_result(&self, counts: Counts, wave: Option<u16>) -> GateResult {
         let evidence = self.evidence_of_failures(wave);
         let verdict = match self.is_failing(counts, wave) {
             true => Verdict::Closed,
@@ -33,10 +33,10 @@ impl RolloutView {
             false => Verdict::Undecided,
         };
         let limit_percent = self.spec.failure_threshold(wave).get();
-        Judgement { gate: GateKind::Failure, wave, verdict, limit_percent, evidence }
+        GateResult { gate: GateKind::Failure, wave, verdict, limit_percent, evidence }
     }
 
-    fn success_judgement(&self, counts: Counts, wave: Option<u16>, now: DateTime<Utc>) -> Judgement {
+    fn success_result(&self, counts: Counts, wave: Option<u16>, now: DateTime<Utc>) -> GateResult {
         let evidence = match wave {
             Some(_) => self.evidence_of_wave(counts),
             None => self.evidence_of_staging(),
@@ -50,6 +50,6 @@ impl RolloutView {
             }
             SuccessGate::TooFewConfirmed => (GateKind::Success, Verdict::Closed, success),
         };
-        Judgement { gate, wave, verdict, limit_percent, evidence }
+        GateResult { gate, wave, verdict, limit_percent, evidence }
     }
 }

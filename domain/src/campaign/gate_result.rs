@@ -1,4 +1,4 @@
-//! The result of a gate, recorded or present: the measured value, its limit, and the counts that it is based on.
+//! The result of a gate, recorded or current: the measured value, its limit, and the counts that it is based on.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -31,7 +31,7 @@ pub enum Bound {
 
 /// One result of a gate.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct GateResult {
     pub gate: GateKind,
     /// None for the whole campaign, and for the staging of blue/green.
     pub wave: Option<u16>,
@@ -40,7 +40,7 @@ pub struct Judgement {
     pub evidence: Evidence,
 }
 
-impl Judgement {
+impl GateResult {
     /// The value that is compared with the limit, in whole percent.
     pub fn measured_percent(&self) -> u32 {
         let Evidence { enrolled, settled, confirmed, failed, staged, .. } = self.evidence;
@@ -64,18 +64,18 @@ impl Judgement {
 
 impl Campaign {
     /// The result that an event records. `self`: the campaign before the event.
-    pub fn judgement(&self, event: &CampaignEvent) -> Option<Judgement> {
+    pub fn gate_result(&self, event: &CampaignEvent) -> Option<GateResult> {
         use CampaignEvent as E;
         let success = |wave: Option<u16>, verdict: Verdict, evidence: &Evidence| {
             let limit_percent = self.spec.as_ref()?.success_threshold(wave.unwrap_or(0));
-            Some(Judgement { gate: GateKind::Success, wave, verdict, limit_percent, evidence: evidence.clone() })
+            Some(GateResult { gate: GateKind::Success, wave, verdict, limit_percent, evidence: evidence.clone() })
         };
         match event {
             E::Staged { evidence } => success(None, Verdict::Passed, evidence),
             E::GatePassed { wave, evidence, .. } => success(Some(*wave), Verdict::Passed, evidence),
             E::WaveCompleted { wave, evidence } => success(Some(*wave), Verdict::Held, evidence),
             E::SoakBroken { wave, evidence } => success(Some(*wave), Verdict::Broken, evidence),
-            E::GateClosed { gate, wave, threshold_percent, evidence, .. } => Some(Judgement {
+            E::GateClosed { gate, wave, threshold_percent, evidence, .. } => Some(GateResult {
                 gate: *gate,
                 wave: *wave,
                 verdict: Verdict::Closed,
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn each_gate_measures_what_it_compares() {
         let measured = |gate, wave, evidence| {
-            let judgement = Judgement { gate, wave, verdict: Verdict::Closed, limit_percent: 20, evidence };
-            (judgement.measured_percent(), judgement.bound())
+            let result = GateResult { gate, wave, verdict: Verdict::Closed, limit_percent: 20, evidence };
+            (result.measured_percent(), result.bound())
         };
         assert_eq!(measured(GateKind::Failure, Some(1), evidence()), (30, Bound::AtMost));
         assert_eq!(measured(GateKind::Rollback, None, evidence()), (30, Bound::Below));
@@ -116,11 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn a_judgement_has_the_limit_of_its_time() {
+    fn a_result_has_the_limit_of_its_time() {
         let campaign = Campaign { spec: Some(spec(&[10, 100])), ..Campaign::default() };
         let passed = CampaignEvent::GatePassed { wave: 1, evidence: evidence(), soak_minutes: 0 };
-        let judgement = campaign.judgement(&passed).unwrap();
-        assert_eq!((judgement.limit_percent, judgement.verdict), (80, Verdict::Passed));
-        assert_eq!(campaign.judgement(&CampaignEvent::Started {}), None);
+        let result = campaign.gate_result(&passed).unwrap();
+        assert_eq!((result.limit_percent, result.verdict), (80, Verdict::Passed));
+        assert_eq!(campaign.gate_result(&CampaignEvent::Started {}), None);
     }
 }
