@@ -42,7 +42,7 @@ impl<F: Fn(LinkRequest<'_>) -> String + Send + Sync + 'static> Links for F {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fingerprint {
     Nothing,
-    /// `asks`: whether the device has to ask before it installs.
+    /// `asks`: whether the device has to ask before it begins.
     Install {
         seq: u64,
         attempt: u16,
@@ -51,6 +51,7 @@ pub enum Fingerprint {
     Activate {
         seq: u64,
         attempt: u16,
+        asks: bool,
     },
     Cancel {
         seq: u64,
@@ -79,7 +80,7 @@ pub enum CommandError {
     Unwritable(String),
 }
 
-/// The current command of a device. `window`: when it may begin to install.
+/// The current command of a device. `window`: when it may begin to install or to activate.
 pub fn desired(
     tenant: &TenantId,
     id: &DeviceId,
@@ -92,10 +93,12 @@ pub fn desired(
     match device.desired() {
         Desired::Nothing => Ok(Command { fingerprint, payload: Bytes::new(), expires_at: None }),
         Desired::Cancel(update) => {
-            Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Cancel))?, expires_at: None })
+            let order = order(id, update, CommandName::Cancel, InstallWindow::Always);
+            Ok(Command { fingerprint, payload: encode(&order)?, expires_at: None })
         }
         Desired::Activate(update) => {
-            Ok(Command { fingerprint, payload: encode(&order(id, update, CommandName::Activate))?, expires_at: None })
+            let order = order(id, update, CommandName::Activate, window);
+            Ok(Command { fingerprint, payload: encode(&order)?, expires_at: None })
         }
         Desired::Install(update) => {
             let expires_at = now.trunc_subsecs(0) + TimeDelta::seconds(COMMAND_TTL_S);
@@ -111,13 +114,11 @@ pub fn desired(
 
 /// The identity of the current command of a device.
 pub fn fingerprint(device: &Device, window: InstallWindow) -> Fingerprint {
+    let asks = window != InstallWindow::Always;
     match device.desired() {
         Desired::Nothing => Fingerprint::Nothing,
-        Desired::Install(update) => {
-            let asks = window != InstallWindow::Always;
-            Fingerprint::Install { seq: update.command_seq, attempt: update.attempt, asks }
-        }
-        Desired::Activate(update) => Fingerprint::Activate { seq: update.command_seq, attempt: update.attempt },
+        Desired::Install(update) => Fingerprint::Install { seq: update.command_seq, attempt: update.attempt, asks },
+        Desired::Activate(update) => Fingerprint::Activate { seq: update.command_seq, attempt: update.attempt, asks },
         Desired::Cancel(update) => Fingerprint::Cancel { seq: update.command_seq, attempt: update.attempt },
     }
 }
@@ -136,12 +137,7 @@ fn install(
     expires_at: DateTime<Utc>,
 ) -> CommandMessage {
     let firmware = &update.spec.firmware;
-    let (install_within_s, opens_in_s) = match window {
-        InstallWindow::Always => (None, None),
-        InstallWindow::Ask => (Some(0), None),
-        InstallWindow::Open { seconds } => (Some(seconds), None),
-        InstallWindow::Closed { opens_in_s } => (Some(0), Some(opens_in_s)),
-    };
+    let (install_within_s, opens_in_s) = window.fields();
     CommandMessage::Install {
         v: PROTOCOL,
         command: CommandName::OtaUpdate,
@@ -167,7 +163,8 @@ fn install(
     }
 }
 
-fn order(id: &DeviceId, update: &Update, command: CommandName) -> CommandMessage {
+fn order(id: &DeviceId, update: &Update, command: CommandName, window: InstallWindow) -> CommandMessage {
+    let (install_within_s, opens_in_s) = window.fields();
     CommandMessage::Order {
         v: PROTOCOL,
         command,
@@ -175,6 +172,8 @@ fn order(id: &DeviceId, update: &Update, command: CommandName) -> CommandMessage
         update_id: update_id(id, update),
         ordinal: update.ordinal,
         attempt: update.attempt,
+        install_within_s,
+        opens_in_s,
     }
 }
 

@@ -1,4 +1,4 @@
-//! When a device may begin to install: by the maintenance windows of its update's campaign.
+//! When a device may begin to install, or to activate what it has staged: by the maintenance windows of its update's campaign.
 //!
 //! A retained command is delivered at any later time, so it never allows anything: it says that the device has to ask. The answer says for
 //! how many seconds from the question on the device may begin. So it can't begin later than the window allows, however long the answer was
@@ -14,7 +14,7 @@ use event_store::{EventStore, StoreError};
 /// Longest permission, in seconds. A change of the windows takes effect at the latest after this time.
 pub const PERMISSION_MAX_S: u32 = 3_600;
 
-/// Whether a device may begin to install.
+/// Whether a device may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstallWindow {
     /// At any time.
@@ -28,6 +28,16 @@ pub enum InstallWindow {
 }
 
 impl InstallWindow {
+    /// The fields of a command: for how many seconds from its question on the device may begin, and when to ask again.
+    pub(crate) fn fields(self) -> (Option<u32>, Option<u32>) {
+        match self {
+            Self::Always => (None, None),
+            Self::Ask => (Some(0), None),
+            Self::Open { seconds } => (Some(seconds), None),
+            Self::Closed { opens_in_s } => (Some(0), Some(opens_in_s)),
+        }
+    }
+
     /// For a retained command.
     pub fn retained(opening: Opening) -> Self {
         match opening {
@@ -51,10 +61,10 @@ fn seconds(time: TimeDelta) -> u32 {
     u32::try_from(time.num_seconds()).unwrap_or(0)
 }
 
-/// The campaign whose windows hold for the update that a device is to install.
+/// The campaign whose windows hold for the update that a device is to install or to activate.
 pub(crate) fn campaign_of(device: &Device) -> Option<CampaignId> {
     match device.desired() {
-        Desired::Install(update) if update.spec.kind == UpdateKind::Update => {
+        Desired::Install(update) | Desired::Activate(update) if update.spec.kind == UpdateKind::Update => {
             update.spec.campaign.map(|campaign| campaign.id)
         }
         Desired::Install(_) | Desired::Activate(_) | Desired::Cancel(_) | Desired::Nothing => None,

@@ -71,6 +71,57 @@ async fn a_window_that_closes_before_a_device_installs_makes_it_wait_for_the_nex
     fleet.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_staged_is_activated_only_while_the_window_is_open() {
+    let world = World::start().await;
+    let api = world.operator().await;
+    let firmware = world.firmware(&api, "2.0.0").await;
+    let specs = devices(2);
+    let fleet = world.online_fleet(&api, specs).await;
+    let waves = json!([{"percentage": 50, "advance": "manual"}, {"percentage": 100}]);
+    let wanted = json!({"deployment_strategy": "blue_green", "waves": waves, "maintenance_window": opens_in(-30)});
+    let id = world.campaign(&api, &firmware, wanted).await;
+    let status = format!("/campaigns/{id}/status");
+    world.until_get(&api, &status, "both have staged", |body| body["status_counts"]["staged"] == 2).await;
+    adjust(&api, &id, opens_in(120)).await;
+    api.post(&format!("/campaigns/{id}/waves/1/open"), &json!({"reason": "all is well"})).await.unwrap();
+    world.until_get(&api, &status, "it waits for its window", |body| kinds(body).contains(&"window")).await;
+    assert_eq!(fleet.status().versions.get("1.0.0"), Some(&2), "{:?}", fleet.status().versions);
+
+    adjust(&api, &id, opens_in(-1)).await;
+    let activated = |body: &Value| body["confirmed"] == 1 && kinds(body).contains(&"operator");
+    world.until_get(&api, &status, "one has activated", activated).await;
+    // A device that hasn't asked when the window closes stays as it is.
+    fleet.stop().await;
+    let staged = api.get(&format!("/campaigns/{id}/devices?phase=staged")).await.unwrap();
+    let device = world.manual_device(staged["items"][0]["device_id"].as_str().unwrap()).await;
+    device.boots("b2", "1.0.0").await;
+    api.post(&format!("/campaigns/{id}/waves/2/open"), &json!({"reason": "all is well"})).await.unwrap();
+    let (told, _) = device.hears("to activate", |command| command["command"] == "activate").await;
+    assert_eq!((&told["install_within_s"], &told["opens_in_s"]), (&json!(0), &Value::Null), "{told}");
+    adjust(&api, &id, opens_in(60)).await;
+    device.says("commands/get", &json!({})).await;
+    let (refusal, _) = device.hears("a refusal", |command| command["opens_in_s"].is_u64()).await;
+    assert_eq!((&refusal["command"], &refusal["install_within_s"]), (&json!("activate"), &json!(0)), "{refusal}");
+    let (ordinal, opens) = (told["ordinal"].as_u64().unwrap(), &refusal["opens_in_s"]);
+    let deferred = json!({"attempt": 1, "status": "deferred", "code": "window_closed", "retry_after_s": opens});
+    device.says(&format!("updates/{ordinal}/status"), &deferred).await;
+    let waiting =
+        world.until_get(&api, &status, "it waits for its window", |body| kinds(body).contains(&"window")).await;
+    assert_eq!(waiting["status_counts"]["staged"], 1, "{waiting}");
+
+    device.forgets();
+    adjust(&api, &id, opens_in(-1)).await;
+    device.hears("to activate", |command| command["command"] == "activate").await;
+    device.says("commands/get", &json!({})).await;
+    device.hears("a permission", |command| command["install_within_s"].as_u64().is_some_and(|s| s > 0)).await;
+    device.reports(ordinal, 1, "rebooting").await;
+    device.boots("b3", "2.0.0").await;
+    let ended = world.campaign_is(&api, &id, &["completed"]).await;
+    assert_eq!(ended["confirmed"], 2, "{ended}");
+    world.read_models_equal_a_replay().await;
+}
+
 fn is_update(command: &Value) -> bool {
     command["command"] == "ota_update"
 }

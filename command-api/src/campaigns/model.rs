@@ -143,7 +143,7 @@ impl CampaignBody {
             ended_at: ended_at.filter(|_| campaign.status.is_terminal()),
             waits_for: None,
             version,
-            warnings: warnings(spec, campaign.summary.as_ref()),
+            warnings: warnings(spec, campaign.summary.as_ref(), campaign.firmware.as_ref()),
             spec: SpecBody::of(spec),
         })
     }
@@ -178,7 +178,7 @@ impl From<CampaignRow> for CampaignBody {
             ended_at: row.ended_at,
             waits_for: None,
             version: row.version,
-            warnings: warnings(&row.spec, row.summary.as_ref()),
+            warnings: warnings(&row.spec, row.summary.as_ref(), None),
             campaign_id: row.campaign_id,
             status: row.status,
         }

@@ -166,5 +166,5 @@ fn expected_warnings(spec: &CampaignSpec, plan: &PreviewPlan) -> Vec<String> {
         plan_hash: String::new(),
         drift: None,
     };
-    warnings(spec, Some(&summary))
+    warnings(spec, Some(&summary), Some(&plan.firmware))
 }

@@ -255,6 +255,7 @@ impl SpecBody {
 
 #[cfg(test)]
 mod tests {
+    use domain::device::FirmwareSnapshot;
     use serde_json::json;
 
     use super::super::warnings::warnings;
@@ -295,7 +296,7 @@ mod tests {
             "failure_threshold_percent": 20,
         }))
         .unwrap();
-        assert_eq!(warnings(&spec, None), Vec::<String>::new());
+        assert_eq!(warnings(&spec, None, None), Vec::<String>::new());
     }
 
     #[test]
@@ -307,10 +308,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rollback_that_the_firmware_forbids_is_warned_about() {
+        let firmware = |rollback_allowed: bool| {
+            let snapshot = json!({
+                "firmware_id": "00000000-0000-0000-0000-000000000001", "device_model": "m", "component": "firmware", "version": "2.0.0", "size": 1,
+                "sha256": "0".repeat(64), "requires_reboot": true, "rollback_allowed": rollback_allowed,
+            });
+            serde_json::from_value::<FirmwareSnapshot>(snapshot).unwrap()
+        };
+        let spec = request(json!({"auto_rollback": true})).unwrap();
+        assert_eq!(warnings(&spec, None, Some(&firmware(true))), Vec::<String>::new());
+        assert!(warnings(&spec, None, Some(&firmware(false)))[0].contains("rollback_allowed"));
+        let spec = request(json!({})).unwrap();
+        assert_eq!(warnings(&spec, None, Some(&firmware(false))), Vec::<String>::new());
+    }
+
+    #[test]
     fn manual_on_the_last_wave_is_warned_about() {
         let waves = |last: &str| json!({"waves": [{"percentage": 10, "advance": "manual"}, {"percentage": 100, "advance": last}]});
-        assert_eq!(warnings(&request(waves("auto")).unwrap(), None), Vec::<String>::new());
-        assert!(warnings(&request(waves("manual")).unwrap(), None)[0].contains("no effect"));
+        assert_eq!(warnings(&request(waves("auto")).unwrap(), None, None), Vec::<String>::new());
+        assert!(warnings(&request(waves("manual")).unwrap(), None, None)[0].contains("no effect"));
     }
 
     #[test]

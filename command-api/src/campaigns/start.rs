@@ -334,7 +334,10 @@ impl Started {
             started_at: started_at(campaign, times),
             scheduled_start: campaign.spec.as_ref().and_then(|spec| spec.scheduled_start).filter(|_| !has_begun),
             ends_at: campaign.ends_at,
-            warnings: campaign.spec.as_ref().map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref())),
+            warnings: campaign
+                .spec
+                .as_ref()
+                .map_or_else(Vec::new, |spec| warnings(spec, campaign.summary.as_ref(), campaign.firmware.as_ref())),
         }
     }
 }

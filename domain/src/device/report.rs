@@ -7,7 +7,7 @@ use super::decision::Decision;
 use super::expiry::Failure;
 use super::mark::Arrival;
 use super::messages::{Report, ReportStatus as S};
-use super::phase::{Outcome, Phase};
+use super::phase::{Outcome, Phase, WaitReason};
 use super::update::Update;
 use super::update_spec::PATIENCE_MAX_S;
 use super::{Device, DeviceEvent as E};
@@ -232,7 +232,7 @@ impl Decision {
 
     fn defer(&mut self, update: &Update, report: &Report) {
         let impossible = matches!(update.phase, Phase::Staged | Phase::Cancelling);
-        let window_closed = self.window_closed && report.code.as_deref() == Some(CODE_WINDOW_CLOSED);
+        let window_closed = self.is_for_closed_window(report);
         let known = self.is_deferred_as_asked(update, report) || (window_closed && update.waits_for_window());
         if impossible || known {
             return;
@@ -247,8 +247,17 @@ impl Decision {
         self.push(E::UpdateDeferred { update, code, until, retry_after_s, window_closed, mark: None });
     }
 
+    /// The device waits for its maintenance window, and that is closed.
+    fn is_for_closed_window(&self, report: &Report) -> bool {
+        self.window_closed && report.code.as_deref() == Some(CODE_WINDOW_CLOSED)
+    }
+
     /// The device keeps what it has staged, and activates it later.
     fn put_off_activation(&mut self, update: &Update, report: &Report) {
+        if self.is_for_closed_window(report) {
+            let (update, reason) = (update.reference(), Some(WaitReason::Window));
+            return self.push(E::UpdateStaged { update, reason, grant: None, retry_at: None, mark: None });
+        }
         if update.deferrals >= DEFERRALS_MAX {
             let (update, reason) = (update.reference(), Some(REASON_PUT_OFF.to_owned()));
             return self.push(E::UpdateCancelling { update, reason });

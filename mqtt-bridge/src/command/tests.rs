@@ -1,5 +1,5 @@
 use domain::FirmwareId;
-use domain::device::{DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec};
+use domain::device::{Device, DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec};
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
 use serde_json::Value;
@@ -126,6 +126,23 @@ fn a_command_says_whether_the_device_may_install() {
     assert_eq!(said(InstallWindow::Ask), (true, Some(0), None));
     assert_eq!(said(InstallWindow::Open { seconds: 90 }), (true, Some(90), None));
     assert_eq!(said(InstallWindow::Closed { opens_in_s: 60 }), (true, Some(0), Some(60)));
+}
+
+#[test]
+fn a_command_to_activate_says_when_the_device_may_and_a_cancel_always_counts() {
+    let (tenant, id) = ids();
+    let mut device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
+    let update = UpdateRef { ordinal: 17, attempt: 1, campaign: None };
+    let links = |_: LinkRequest<'_>| "u".to_owned();
+    let said = |device: &Device| {
+        let command = desired(&tenant, &id, device, &links, InstallWindow::Ask, NOW).unwrap();
+        (command.fingerprint, json(&command.payload)["install_within_s"].as_i64())
+    };
+    device.apply(&DeviceEvent::UpdateActivating { update: update.clone(), grant: None });
+    let seq = device.update(17).unwrap().command_seq;
+    assert_eq!(said(&device), (Fingerprint::Activate { seq, attempt: 1, asks: true }, Some(0)));
+    device.apply(&DeviceEvent::UpdateCancelling { reason: None, update });
+    assert_eq!(said(&device).1, None);
 }
 
 #[test]

@@ -30,7 +30,6 @@ pub struct Signature {
 }
 
 /// A command as sent.
-#[expect(clippy::large_enum_variant, reason = "one at a time, and most are installs")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CommandMessage {
@@ -72,6 +71,11 @@ pub enum CommandMessage {
         update_id: String,
         ordinal: u32,
         attempt: u16,
+        /// As in an install: for how many seconds from its question on the device may begin to activate.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        install_within_s: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        opens_in_s: Option<u32>,
     },
     None {
         v: u16,

@@ -107,7 +107,7 @@ fn describe(channel: Channel) -> Described {
                    QoS 0 in a clean session, once after each connect, and then ask with `commands/get`. QoS 1 works too, and costs a \
                    JetStream consumer per device."
                 .to_owned(),
-            messages: &["install", "order", "none", "cleared"],
+            messages: &["install", "cancel", "activate", "none", "cleared"],
         },
         Channel::CommandsGet => Described {
             name: "commandsGet",
@@ -160,7 +160,7 @@ fn operation_on(channel: Channel, name: &str, way: Way, messages: &[&str]) -> Va
         "bindings": { "mqtt": { "qos": 1, "retain": sent, "bindingVersion": "0.2.0" } },
     });
     if channel == Channel::CommandsGet {
-        let answers = in_channel("commands", &["install", "order", "none"]);
+        let answers = in_channel("commands", &["install", "cancel", "activate", "none"]);
         operation["reply"] = json!({ "channel": { "$ref": "#/channels/commands" }, "messages": answers });
     }
     operation

@@ -30,10 +30,10 @@ pub(super) fn messages() -> Map<String, Value> {
         "contentType": "application/octet-stream",
         "payload": { "type": "string", "maxLength": 0 },
     });
-    let orders = [order(CommandName::Cancel), order(CommandName::Activate)];
     [
         ("install", message("Install", "Install this firmware.", &[install()])),
-        ("order", message("Order", "Cancel an update, or activate a staged one.", &orders)),
+        ("cancel", message("Cancel", "Cancel an update.", &[cancel()])),
+        ("activate", message("Activate", "Run what is staged.", &[activate()])),
         ("none", none),
         ("cleared", cleared),
     ]
@@ -43,10 +43,15 @@ pub(super) fn messages() -> Map<String, Value> {
 }
 
 pub(super) fn schemas() -> Map<String, Value> {
-    [("Install", install_schema()), ("Order", order_schema()), ("None", none_schema())]
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into_iter()
-        .collect()
+    [
+        ("Install", install_schema()),
+        ("Cancel", cancel_schema()),
+        ("Activate", activate_schema()),
+        ("None", none_schema()),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .into_iter()
+    .collect()
 }
 
 /// An object with only required fields.
@@ -59,10 +64,10 @@ fn protocol() -> Value {
     json!({ "type": "integer", "const": PROTOCOL, "description": "Version of the protocol." })
 }
 
-/// The fields that identify a command, in both of its forms.
-fn named(commands: &[&str], mut more: Value) -> Value {
+/// The fields that identify a command, in each of its forms.
+fn named(command: &str, mut more: Value) -> Value {
     more["v"] = protocol();
-    more["command"] = json!({ "type": "string", "enum": commands });
+    more["command"] = json!({ "type": "string", "const": command });
     more["seq"] = json!({ "type": "integer", "minimum": 1, "description": "Rises with every change of a device's command; ignore a lower one." });
     more["update_id"] = json!({ "type": "string", "description": "`{device}~{ordinal}`." });
     more["ordinal"] = json!({ "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX, "description": "Number of the update on this device." });
@@ -73,7 +78,7 @@ fn named(commands: &[&str], mut more: Value) -> Value {
 fn install_schema() -> Value {
     let instant = |text: &str| json!({ "type": "string", "format": "date-time", "description": text });
     let mut schema = named(
-        &["ota_update"],
+        "ota_update",
         json!({
             "kind": { "type": "string", "enum": ["update", "rollback"] },
             "component": { "type": "string", "description": "The component to replace; `firmware` by default." },
@@ -97,20 +102,31 @@ fn install_schema() -> Value {
             "expires_in_s": { "type": "integer", "description": "Seconds until then, for a device without a clock." },
         }),
     );
+    with_window(&mut schema);
+    schema
+}
+
+/// Adds the fields of commands that wait for a maintenance window.
+fn with_window(schema: &mut Value) {
     let seconds = |least: u8, text: &str| json!({ "type": "integer", "minimum": least, "description": text });
     schema["properties"]["install_within_s"] = seconds(
         0,
-        "For how many seconds from the question (`commands/get`) on the device may begin to install; 0: not now, ask. Absent: at any time.",
+        "For how many seconds from the question (`commands/get`) on the device may begin to install or to activate; 0: not now, ask. Absent: at any time.",
     );
     schema["properties"]["opens_in_s"] = seconds(
         1,
         "In answers with `install_within_s` 0: seconds until the maintenance window opens; answer `deferred`.",
     );
-    schema
 }
 
-fn order_schema() -> Value {
-    named(&["cancel", "activate"], json!({}))
+fn cancel_schema() -> Value {
+    named("cancel", json!({}))
+}
+
+fn activate_schema() -> Value {
+    let mut schema = named("activate", json!({}));
+    with_window(&mut schema);
+    schema
 }
 
 fn none_schema() -> Value {
@@ -152,8 +168,26 @@ pub(super) fn install() -> CommandMessage {
     }
 }
 
-pub(super) fn order(command: CommandName) -> CommandMessage {
-    CommandMessage::Order { v: PROTOCOL, command, seq: 43, update_id: "d-1~17".to_owned(), ordinal: 17, attempt: 1 }
+pub(super) fn cancel() -> CommandMessage {
+    order(CommandName::Cancel, None, None)
+}
+
+pub(super) fn activate() -> CommandMessage {
+    order(CommandName::Activate, Some(0), Some(5_400))
+}
+
+fn order(command: CommandName, install_within_s: Option<u32>, opens_in_s: Option<u32>) -> CommandMessage {
+    let update_id = "d-1~17".to_owned();
+    CommandMessage::Order {
+        v: PROTOCOL,
+        command,
+        seq: 43,
+        update_id,
+        ordinal: 17,
+        attempt: 1,
+        install_within_s,
+        opens_in_s,
+    }
 }
 
 pub(super) fn none() -> CommandMessage {

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::device::{ReportStatus, is_code};
 use mqtt_bridge::topics::stored_filters;
-use mqtt_bridge::wire::{
-    CommandMessage, CommandName, InfoMessage, Measurements, PresenceMessage, PresenceWord, StatusReport,
-};
+use mqtt_bridge::wire::{CommandMessage, InfoMessage, Measurements, PresenceMessage, PresenceWord, StatusReport};
 use serde_json::{Value, json};
 
 use super::*;
@@ -148,8 +146,8 @@ fn schemas_of_commands_have_the_fields_that_are_sent() {
     let schemas = mqtt_commands::schemas();
     let commands = [
         ("Install", mqtt_commands::install()),
-        ("Order", mqtt_commands::order(CommandName::Cancel)),
-        ("Order", mqtt_commands::order(CommandName::Activate)),
+        ("Cancel", mqtt_commands::cancel()),
+        ("Activate", mqtt_commands::activate()),
         ("None", mqtt_commands::none()),
     ];
     for (name, command) in commands {

@@ -49,6 +49,19 @@ pub struct UpdateCommand {
     pub opens_in_s: Option<u64>,
 }
 
+/// `activate`: run what is staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct ActivateCommand {
+    #[serde(flatten)]
+    pub target: Target,
+    /// For how many seconds from the question on it may be activated; none if at any time.
+    #[serde(default)]
+    pub install_within_s: Option<u64>,
+    /// With 0 in an answer: the maintenance window opens then.
+    #[serde(default)]
+    pub opens_in_s: Option<u64>,
+}
+
 fn firmware() -> String {
     FIRMWARE.to_owned()
 }
@@ -63,7 +76,7 @@ pub enum Command {
     /// Empty, or `none`: there is nothing to do.
     Nothing,
     Update(Box<UpdateCommand>),
-    Activate(Target),
+    Activate(ActivateCommand),
     Cancel(Target),
     Unsupported(Target),
     Garbage,
@@ -87,7 +100,10 @@ impl Command {
                 Ok(update) => Self::Update(Box::new(update)),
                 Err(_) => Self::Unsupported(target),
             },
-            "activate" if known => Self::Activate(target),
+            "activate" if known => match ActivateCommand::deserialize(&value) {
+                Ok(activate) => Self::Activate(activate),
+                Err(_) => Self::Unsupported(target),
+            },
             "cancel" if known => Self::Cancel(target),
             _ => Self::Unsupported(target),
         }

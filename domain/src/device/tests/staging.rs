@@ -171,6 +171,21 @@ fn an_activation_is_put_off_for_longer_each_time() {
 }
 
 #[test]
+fn an_activation_waits_for_its_window_and_that_is_no_deferral() {
+    let closed = |window_closed| {
+        let report = Report { code: Some(CODE_WINDOW_CLOSED.to_owned()), ..plain_report(1, 1, S::Deferred) };
+        DeviceCommand::from(report).arrived(Arrival { window_closed, ..Arrival::default() })
+    };
+    given(activating()).when(closed(true)).then(&["update.staged 1/1 window"]);
+    let waits = state_of(&[activating(), vec![closed(true)]].concat());
+    let waits = waits.update(1).unwrap();
+    assert_eq!((waits.not_before, waits.deferrals), (None, 0));
+    // The window is open: a deferral like any other.
+    let update = state_of(&[activating(), vec![closed(false)]].concat()).update(1).unwrap().clone();
+    assert_eq!((update.not_before.is_some(), update.deferrals), (true, 1));
+}
+
+#[test]
 fn what_is_staged_can_be_cancelled_also_if_the_installation_could_not() {
     let crossed = [online(), vec![has_slots(2), slot(1, false), says(S::Downloading), cancel(1), says(S::Installing)]];
     let staged = [crossed.concat(), vec![says(S::Staged)]].concat();

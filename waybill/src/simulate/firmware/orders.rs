@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::super::flash::{Job, Mishaps, Stage};
-use super::super::wire::{Command, ReportStatus, Target, UpdateCommand};
+use super::super::wire::{ActivateCommand, Command, ReportStatus, Target, UpdateCommand};
 use super::{Action, BUSY, Firmware, STANDBY_MISMATCH, Timer, UNSUPPORTED};
 
 impl Firmware {
@@ -26,9 +26,9 @@ impl Firmware {
                     self.on_update(*update, &mut out, now);
                 }
             }
-            Command::Activate(target) => {
-                if self.takes(target) {
-                    self.on_activate(target, &mut out, now);
+            Command::Activate(command) => {
+                if self.takes(command.target) {
+                    self.on_activate(command, &mut out, now);
                 }
             }
             Command::Cancel(target) => {
@@ -165,7 +165,11 @@ impl Firmware {
             Stage::Deferred if commanded_again || self.waited => self.answer(out, now),
             Stage::AwaitingLink => self.start_download(out, now),
             Stage::AwaitingWindow => self.hear_of_window(out, now),
-            _ => self.say_where_it_stands(stage, out, now),
+            _ => {
+                // A command to activate has been taken back.
+                self.asked_at = None;
+                self.say_where_it_stands(stage, out, now);
+            }
         }
     }
 
@@ -207,9 +211,10 @@ impl Firmware {
         }
     }
 
-    fn on_activate(&mut self, target: Target, out: &mut Vec<Action>, now: DateTime<Utc>) {
+    fn on_activate(&mut self, command: ActivateCommand, out: &mut Vec<Action>, now: DateTime<Utc>) {
+        let target = command.target;
         match self.stage() {
-            Some(Stage::Staged) if self.is_same_pair(target) => self.activate(out, now),
+            Some(Stage::Staged) if self.is_same_pair(target) => self.activate_in_window(command, out, now),
             Some(stage) if self.is_same_pair(target) => self.say_where_it_stands(stage, out, now),
             _ => self.answer_for(target, ReportStatus::Rejected, Some(STANDBY_MISMATCH), out, now),
         }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::super::behaviour::Behaviour;
 use super::super::flash::Flash;
 use super::super::pace::Pace;
-use super::super::wire::{Command, ReportStatus, Target, UpdateCommand};
+use super::super::wire::{ActivateCommand, Command, ReportStatus, Target, UpdateCommand};
 use super::*;
 use ReportStatus::{Completed, Downloading, Installing, Rebooting, Received, Verifying};
 
@@ -37,6 +37,16 @@ fn update(seq: u64, ordinal: u64, attempt: u32) -> UpdateCommand {
         install_within_s: None,
         opens_in_s: None,
     }
+}
+
+/// An update that stops at `staged`.
+fn stage(seq: u64) -> Command {
+    Command::Update(Box::new(UpdateCommand { activate: false, ..update(seq, 1, 1) }))
+}
+
+fn activate(seq: u64, ordinal: u64) -> Command {
+    let target = Target { seq, ordinal, attempt: 1 };
+    Command::Activate(ActivateCommand { target, install_within_s: None, opens_in_s: None })
 }
 
 fn command(seq: u64, ordinal: u64, attempt: u32) -> Command {

@@ -32,6 +32,7 @@ impl Firmware {
                 self.ask_again(self.pace.retry_after, &mut out);
             }
             (Timer::AskAgain, Some(Stage::AwaitingWindow)) => self.ask_for_window(&mut out, now),
+            (Timer::AskAgain, Some(Stage::Staged)) if self.asked_at.is_some() => self.ask_to_activate(&mut out, now),
             (Timer::AskAgain, Some(Stage::AwaitingLink)) => self.ask_again(self.pace.http_retry, &mut out),
             (Timer::Progress, Some(Stage::Downloading)) => {
                 self.tell(ReportStatus::Downloading, None, &mut out, now);

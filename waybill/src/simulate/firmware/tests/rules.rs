@@ -152,17 +152,15 @@ fn a_cancel_of_an_update_that_never_came_is_answered_and_one_can_be_ignored() {
 #[test]
 fn a_staged_update_waits_for_its_activation() {
     let mut bench = good();
-    let mut staged = update(1, 1, 1);
-    staged.activate = false;
-    bench.gets(Command::Update(Box::new(staged)));
+    bench.gets(stage(1));
     assert_eq!(
         (bench.statuses().last(), bench.version().as_str(), bench.firmware.is_working()),
         (Some(&Staged), "1.0.0", false)
     );
     bench.boot();
-    bench.gets(Command::Activate(Target { seq: 2, ordinal: 2, attempt: 1 }));
+    bench.gets(activate(2, 2));
     assert_eq!((bench.reports.last(), bench.codes.last()), (Some(&(2, 1, Rejected)), Some(&STANDBY_MISMATCH)));
-    bench.gets(Command::Activate(Target { seq: 3, ordinal: 1, attempt: 1 }));
+    bench.gets(activate(3, 1));
     assert_eq!((bench.statuses().last(), bench.version().as_str(), bench.installs()), (Some(&Completed), "2.0.0", 1));
 }
 

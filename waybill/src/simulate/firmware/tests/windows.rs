@@ -71,6 +71,27 @@ fn windows_that_are_taken_away_no_longer_hold_a_device() {
 }
 
 #[test]
+fn a_device_that_has_staged_asks_before_it_activates() {
+    let mut bench = good();
+    bench.gets(stage(1));
+    let told = |install_within_s, opens_in_s| {
+        let Command::Activate(command) = activate(2, 1) else { unreachable!("a command to activate") };
+        Command::Activate(ActivateCommand { install_within_s: Some(install_within_s), opens_in_s, ..command })
+    };
+    bench.gets(told(60, None));
+    assert_eq!((bench.asked, bench.version().as_str()), (1, "1.0.0"), "seconds that answer no question allow nothing");
+    hears_after(&mut bench, 1, told(0, Some(7_200)));
+    assert_eq!((bench.statuses().last(), bench.codes.last()), (Some(&ReportStatus::Deferred), Some(&WINDOW_CLOSED)));
+    bench.gets(told(0, None));
+    hears_after(&mut bench, 61, told(60, None));
+    assert_eq!(bench.version(), "1.0.0", "the seconds are over");
+    bench.timer(Timer::AskAgain);
+    assert_eq!(bench.asked, 4);
+    hears_after(&mut bench, 62, told(60, None));
+    assert_eq!((bench.version().as_str(), bench.installs()), ("2.0.0", 1));
+}
+
+#[test]
 fn a_boot_forgets_the_question() {
     let mut bench = asking();
     bench.boot();
