@@ -34,7 +34,7 @@ pub(crate) use unfinished::{Settled, Unfinished};
 
 use crate::topics::{DeviceTopic, UnknownTopic};
 
-/// A message from a device topic. The sender is not authenticated as that device.
+/// A message from a device topic. nats-server accepts it from that device only, unless devices are anonymous.
 pub(crate) struct Inbound {
     pub(crate) topic: Result<DeviceTopic, UnknownTopic>,
     pub(crate) arrived: Arrived,

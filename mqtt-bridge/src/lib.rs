@@ -1,8 +1,8 @@
 //! The bridge to devices over MQTT.
 //!
 //! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
-//! level-triggered publishing of each device's current command ([`outbound`]). Every topic is built and parsed by [`topics::DeviceTopic`];
-//! payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
+//! level-triggered publishing of each device's current command ([`outbound`]). Who may connect is decided in [`callout`]. Every topic is
+//! built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
 //!
 //! Invariants: a message is acknowledged only after its effects are stored; no topic with commands is ever read; one writer per device;
 //! broker details stay in `link` and `inbound::mqtt_msgs`.
@@ -11,7 +11,10 @@
 //! line in docs/device-protocol.md.
 
 mod bridge;
+pub mod callout;
+mod checkpoint;
 pub mod command;
+mod event_name;
 mod inbound;
 pub mod install_window;
 mod link;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
-use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS,
+};
 use runtime::clock;
 use runtime::lifecycle::Tasks;
 use tokio::sync::watch;
@@ -186,6 +188,46 @@ async fn one_connection(
             }
         }
     }
+}
+
+/// What the listener does with a client that wants to connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Knock {
+    LetIn,
+    Refused,
+    /// It gave no answer.
+    Unreachable(String),
+}
+
+/// Connects once, with these user and password or without any, and disconnects.
+pub(crate) async fn knock(
+    address: &BrokerAddress,
+    client_id: &str,
+    credentials: Option<(&'static str, String)>,
+) -> Knock {
+    let mut options = MqttOptions::new(client_id, (address.host.clone(), address.port));
+    options.set_clean_session(true);
+    if let Some((user, password)) = credentials {
+        options.set_credentials(user, password);
+    }
+    let (_client, mut events) = match AsyncClient::builder(options).try_build() {
+        Ok(built) => built,
+        Err(error) => return Knock::Unreachable(error.to_string()),
+    };
+    let answer = async {
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => return Knock::LetIn,
+                Ok(_) => {}
+                Err(ConnectionError::ConnectionRefused(
+                    ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword,
+                )) => return Knock::Refused,
+                Err(error) => return Knock::Unreachable(error.to_string()),
+            }
+        }
+    };
+    let none = |_| Knock::Unreachable("no answer to CONNECT".to_owned());
+    timeout(SILENCE_MAX, answer).await.unwrap_or_else(none)
 }
 
 #[cfg(test)]

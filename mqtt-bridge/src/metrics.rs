@@ -7,7 +7,7 @@ pub fn describe() {
     metering::describe(&METRICS);
 }
 
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 15] = [
     Metric::Counter("waybill_mqtt_messages_total", "Messages of devices by kind and outcome.", &[]),
     Metric::Counter(
         "waybill_dead_letters_total",
@@ -36,6 +36,16 @@ const METRICS: [Metric; 13] = [
     Metric::Counter(
         "waybill_mqtt_devices_not_loaded_total",
         "Times that a device could not be told what to do because it could not be read from the log.",
+        PLAIN,
+    ),
+    Metric::Counter(
+        "waybill_mqtt_logins_total",
+        "Clients that wanted to connect to the MQTT listener, by outcome.",
+        crate::callout::OUTCOMES,
+    ),
+    Metric::Counter(
+        "waybill_mqtt_kicked_total",
+        "Connections that were ended because a credential of their device was revoked or the device decommissioned.",
         PLAIN,
     ),
     Metric::Gauge("waybill_mqtt_outbound_pending", "Devices whose command still has to be published.", &[]),

@@ -4,7 +4,6 @@
 //! hint is lost. For each named device it loads the aggregate and publishes the current command, retained. A regular sweep over the devices
 //! with live updates renews links and corrects missing commands. A device never has two publishes under way.
 
-mod checkpoint;
 mod deliver;
 mod hints;
 mod owner;

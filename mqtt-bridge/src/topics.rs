@@ -92,9 +92,20 @@ pub fn is_stored(subject: &str) -> bool {
 
 /// The subjects of all messages that devices publish, with any QoS. Commands match one of them; nats.conf denies them to the bridge's user.
 pub fn passing_filters() -> Vec<String> {
+    up_subjects("*", "*")
+}
+
+/// The subjects that a device publishes to, `*` for any tenant or device. Wrong topics are among them, because nats-server tells a device
+/// nothing of a refused publish: it gets its PUBACK all the same. Commands match one of them, too; they are denied.
+pub(crate) fn up_subjects(tenant: &str, device: &str) -> Vec<String> {
     let below = ["*", "*.*"].into_iter().chain(THREE_LEVELS).chain(["*.*.*.>"]);
-    let below = below.map(|channel| format!("*.{DEVICES}.*.{channel}"));
-    std::iter::once(format!("*.{DEVICES}.*")).chain(below).collect()
+    let below = below.map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"));
+    std::iter::once(format!("{tenant}.{DEVICES}.{device}")).chain(below).collect()
+}
+
+/// The subjects of commands and of chunks of a firmware, to a device.
+pub(crate) fn down_subjects(tenant: &str, device: &str) -> [String; 2] {
+    ["commands", "firmware.*.*"].map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"))
 }
 
 /// The subjects under which nats-server stores retained messages of up-channels.

@@ -3,9 +3,9 @@
 use domain::events::CampaignEvent;
 use domain::{CampaignId, DeviceId};
 use event_store::{RawRecord, Record};
-use serde::Deserialize;
 
 use super::DeviceRef;
+use crate::event_name::name_of;
 
 /// The aggregate that commands come from.
 const DEVICE: &str = "device";
@@ -53,15 +53,6 @@ fn changes_windows(event: &str) -> bool {
         // Of a later version.
         Ok(_) | Err(_) => true,
     }
-}
-
-fn name_of(event: &str) -> Option<std::borrow::Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Tag<'a> {
-        #[serde(borrow, rename = "type")]
-        name: std::borrow::Cow<'a, str>,
-    }
-    serde_json::from_str(event).ok().map(|Tag { name }| name)
 }
 
 fn matters(event: &str) -> bool {

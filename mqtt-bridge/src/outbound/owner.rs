@@ -11,15 +11,17 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::Checkpoint;
 use super::deliver::{self, Delivered, Deliverer, FAILURE_PAUSE, memory};
 use super::hints::{self, hint};
 use super::pending::{Hint, Pending};
 use super::retries::{Awaited, Retries};
 use super::{DeviceRef, LiveDevices, Outbound};
+use crate::checkpoint::Checkpoint;
 use crate::command::Fingerprint;
 use crate::link::{Connections, Link};
 
+/// Without it all hints are followed again, which is slow but harmless.
+const CHECKPOINT: &str = "mqtt-outbound-position";
 /// Devices that are processed at the same time.
 const IN_WORK_MAX: usize = 256;
 /// Interval of writing the checkpoint.
@@ -65,7 +67,7 @@ impl Owner {
         let mut connections = link.connections();
         connections.connected().await;
         let log = outbound.store.log();
-        let checkpoint = Checkpoint::open(&outbound.waybill, log.info().await?).await?;
+        let checkpoint = Checkpoint::open(&outbound.waybill, CHECKPOINT, log.info().await?, 0).await?;
         let position = checkpoint.position();
         tracing::info!(position, "publishing commands from here on");
         Ok(Self {

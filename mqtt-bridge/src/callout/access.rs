@@ -1,0 +1,75 @@
+//! What a client of the listener may do: subjects it may publish and subscribe to, in the words of NATS.
+
+use serde::Serialize;
+
+use crate::outbound::DeviceRef;
+use crate::topics::{down_subjects, up_subjects};
+
+/// nats-server itself subscribes to this for a client that subscribes with QoS 1. Clients can't subscribe to it.
+const QOS_1_DELIVERY: &str = "$MQTT.sub.>";
+const ALL: &str = ">";
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(super) struct Access {
+    #[serde(rename = "pub")]
+    publish: Rule,
+    #[serde(rename = "sub")]
+    subscribe: Rule,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+struct Rule {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+}
+
+impl Access {
+    /// The topics of one device.
+    pub(super) fn of_device(DeviceRef { tenant, device }: &DeviceRef) -> Self {
+        Self::of(tenant.as_str(), device.as_str())
+    }
+
+    /// The topics of every device of every tenant.
+    pub(super) fn of_any_device() -> Self {
+        Self::of("*", "*")
+    }
+
+    pub(super) fn none() -> Self {
+        let rule = || Rule { allow: Vec::new(), deny: vec![ALL.to_owned()] };
+        Self { publish: rule(), subscribe: rule() }
+    }
+
+    /// Only the bridge sends commands and chunks of a firmware.
+    fn of(tenant: &str, device: &str) -> Self {
+        let [commands, chunks] = down_subjects(tenant, device);
+        Self {
+            publish: Rule { allow: up_subjects(tenant, device), deny: vec![commands.clone()] },
+            subscribe: Rule { allow: vec![commands, chunks, QOS_1_DELIVERY.to_owned()], deny: Vec::new() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{DeviceId, TenantId};
+
+    use super::*;
+
+    #[test]
+    fn a_device_has_its_own_topics_only() {
+        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() };
+        let Access { publish, subscribe } = Access::of_device(&device);
+        assert!(publish.allow.iter().all(|subject| subject.starts_with("acme.devices.d-1")));
+        assert_eq!(publish.deny, ["acme.devices.d-1.commands"]);
+        assert_eq!(subscribe.allow, ["acme.devices.d-1.commands", "acme.devices.d-1.firmware.*.*", QOS_1_DELIVERY]);
+        assert!(!publish.allow.iter().any(|subject| subject.ends_with("firmware.*.*") || subject.ends_with("d-1.>")));
+    }
+
+    #[test]
+    fn who_has_no_access_is_denied_everything() {
+        let text = serde_json::to_string(&Access::none()).unwrap();
+        assert_eq!(text, r#"{"pub":{"deny":[">"]},"sub":{"deny":[">"]}}"#);
+    }
+}

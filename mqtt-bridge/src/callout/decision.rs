@@ -1,0 +1,212 @@
+//! The decision whether a client may connect, and as whom. Pure: a login first names someone ([`Claim`]), the log says what it knows of a
+//! device, and [`admit_device`] decides.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{DeviceId, TenantId};
+use strum::{EnumIter, IntoStaticStr};
+
+use super::access::Access;
+use super::credentials::Found;
+use super::issuer::Issuer;
+use super::question::Login;
+use super::self_check;
+use crate::outbound::DeviceRef;
+
+/// Longest client id, in bytes.
+const CLIENT_ID_MAX_BYTES: usize = 256;
+/// Longest password, in bytes. A device's token is shorter.
+const PASSWORD_MAX_BYTES: usize = 256;
+/// The name under which nats-server knows every client without a user.
+const ANONYMOUS: &str = "device";
+
+/// Who a client says it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claim {
+    Device(DeviceRef),
+    /// Any device, in development.
+    Anonymous,
+    /// Waybill itself, to see whether it is asked.
+    SelfCheck,
+}
+
+/// Why a client may not connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum Refusal {
+    /// It doesn't use MQTT.
+    NotMqtt,
+    /// It names no user.
+    Anonymous,
+    /// Its user isn't `{tenant}/{device}`.
+    WrongUser,
+    /// Its client id doesn't begin with its user.
+    WrongClientId,
+    NoDevice,
+    Decommissioned,
+    /// No live credential of the device has this token.
+    WrongToken,
+    /// The log gave no answer in time.
+    Unavailable,
+    /// Too many clients want to connect at once.
+    Busy,
+}
+
+/// A client that may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Admission {
+    /// Under this name nats-server lists the connection.
+    pub(super) user: String,
+    pub(super) access: Access,
+    /// The server ends the connection then.
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// Who a login names, if it has a form that may be let in.
+    pub(super) fn of(login: &Login, issuer: &Issuer, anonymous_devices: bool) -> Result<Self, Refusal> {
+        if !login.by_mqtt {
+            return Err(Refusal::NotMqtt);
+        }
+        if login.user.is_empty() {
+            return if anonymous_devices { Ok(Self::Anonymous) } else { Err(Refusal::Anonymous) };
+        }
+        if login.user == self_check::USER {
+            let is_own = self_check::is_own(issuer, &login.client_id, &login.password);
+            return if is_own { Ok(Self::SelfCheck) } else { Err(Refusal::WrongToken) };
+        }
+        let device = device_of(&login.user).ok_or(Refusal::WrongUser)?;
+        if !is_client_of(&login.client_id, &login.user) {
+            return Err(Refusal::WrongClientId);
+        }
+        if login.password.len() > PASSWORD_MAX_BYTES {
+            return Err(Refusal::WrongToken);
+        }
+        Ok(Self::Device(device))
+    }
+}
+
+/// The device that a user `{tenant}/{device}` names.
+pub(super) fn device_of(user: &str) -> Option<DeviceRef> {
+    let (tenant, device) = user.split_once('/')?;
+    Some(DeviceRef { tenant: TenantId::new(tenant).ok()?, device: DeviceId::new(device).ok()? })
+}
+
+/// The user of a device.
+pub(super) fn user_of(DeviceRef { tenant, device }: &DeviceRef) -> String {
+    format!("{tenant}/{device}")
+}
+
+/// Whether a client id is the user, or the user, `/` and more. Client ids are global in nats-server: a client with another's id ends the
+/// other's connection.
+fn is_client_of(client_id: &str, user: &str) -> bool {
+    let Some(rest) = client_id.strip_prefix(user) else { return false };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !['.', '*', '>'].contains(&c);
+    (rest.is_empty() || rest.starts_with('/')) && client_id.len() <= CLIENT_ID_MAX_BYTES && rest.chars().all(is_plain)
+}
+
+/// Decides on a device by what the log knows of it and its token.
+pub(super) fn admit_device(device: &DeviceRef, found: Found, now: DateTime<Utc>) -> Result<Admission, Refusal> {
+    let expires_at = match found {
+        Found::NoDevice => return Err(Refusal::NoDevice),
+        Found::Decommissioned => return Err(Refusal::Decommissioned),
+        Found::WrongToken => return Err(Refusal::WrongToken),
+        Found::Live { expires_at } => expires_at,
+    };
+    // nats-server knows whole seconds.
+    if expires_at.is_some_and(|end| end.timestamp() <= now.timestamp()) {
+        return Err(Refusal::WrongToken);
+    }
+    Ok(Admission { user: user_of(device), access: Access::of_device(device), expires_at })
+}
+
+pub(super) fn admit_anonymous() -> Admission {
+    Admission { user: ANONYMOUS.to_owned(), access: Access::of_any_device(), expires_at: None }
+}
+
+pub(super) fn admit_self_check(now: DateTime<Utc>) -> Admission {
+    let expires_at = Some(now + TimeDelta::seconds(self_check::CONNECTION_S));
+    Admission { user: self_check::USER.to_owned(), access: Access::none(), expires_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(user: &str, client_id: &str) -> Login {
+        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password: "wbd_x".to_owned() }
+    }
+
+    fn claim(login: &Login, anonymous_devices: bool) -> Result<Claim, Refusal> {
+        let issuer = Issuer::from_seed(&Issuer::generate_seed()).unwrap();
+        Claim::of(login, &issuer, anonymous_devices)
+    }
+
+    fn d_1() -> DeviceRef {
+        DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() }
+    }
+
+    #[test]
+    fn a_client_id_is_bound_to_the_device() {
+        for own in ["acme/d-1", "acme/d-1/", "acme/d-1/modem", "acme/d-1/a/b_c"] {
+            assert_eq!(claim(&login("acme/d-1", own), false), Ok(Claim::Device(d_1())), "{own}");
+        }
+        let long = format!("acme/d-1/{}", "x".repeat(CLIENT_ID_MAX_BYTES));
+        for other in [
+            "",
+            "d-1",
+            "acme/d-2",
+            "acme/d-10",
+            "rival/d-1",
+            "acme/d-1x",
+            "acme/d-1/a.b",
+            "acme/d-1/a b",
+            "acme/d-1/*",
+            "acme/d-1/>",
+            &long,
+        ] {
+            assert_eq!(claim(&login("acme/d-1", other), false), Err(Refusal::WrongClientId), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_a_tenant_and_a_device() {
+        for wrong in ["acme", "acme/", "/d-1", "acme/d-1/x", "Acme/d-1", "acme/d.1", "acme/*", "acme/d 1", "bridge"] {
+            assert_eq!(claim(&login(wrong, wrong), false), Err(Refusal::WrongUser), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_client_without_a_user_is_let_in_only_where_devices_are_anonymous() {
+        assert_eq!(claim(&login("", "x"), false), Err(Refusal::Anonymous));
+        assert_eq!(claim(&login("", "x"), true), Ok(Claim::Anonymous));
+        assert_eq!(claim(&login("device", "x"), true), Err(Refusal::WrongUser));
+        for anonymous_devices in [false, true] {
+            let by_nats = Login { by_mqtt: false, ..login("", "") };
+            assert_eq!(claim(&by_nats, anonymous_devices), Err(Refusal::NotMqtt));
+            let by_nats = Login { by_mqtt: false, ..login("acme/d-1", "acme/d-1") };
+            assert_eq!(claim(&by_nats, anonymous_devices), Err(Refusal::NotMqtt));
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_no_token_is_not_looked_up() {
+        let long = Login { password: "x".repeat(PASSWORD_MAX_BYTES + 1), ..login("acme/d-1", "acme/d-1") };
+        assert_eq!(claim(&long, false), Err(Refusal::WrongToken));
+    }
+
+    #[test]
+    fn a_device_with_a_live_credential_is_admitted_until_it_ends() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let admitted = |found| admit_device(&d_1(), found, now).map(|admission| admission.expires_at);
+        assert_eq!(admitted(Found::Live { expires_at: None }), Ok(None));
+        let end = Some(now + TimeDelta::seconds(1));
+        assert_eq!(admitted(Found::Live { expires_at: end }), Ok(end));
+        assert_eq!(admitted(Found::Live { expires_at: Some(now) }), Err(Refusal::WrongToken));
+        assert_eq!(admitted(Found::NoDevice), Err(Refusal::NoDevice));
+        assert_eq!(admitted(Found::Decommissioned), Err(Refusal::Decommissioned));
+        assert_eq!(admitted(Found::WrongToken), Err(Refusal::WrongToken));
+        let admission = admit_device(&d_1(), Found::Live { expires_at: None }, now).unwrap();
+        assert_eq!((admission.user.as_str(), admission.access), ("acme/d-1", Access::of_device(&d_1())));
+        assert_eq!(device_of(&admission.user), Some(d_1()));
+    }
+}

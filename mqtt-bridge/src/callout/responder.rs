@@ -1,0 +1,154 @@
+//! Answers nats-server's questions, several processes together: each question goes to one of them.
+//!
+//! nats-server waits 2 s for an answer, then it refuses the client. A question that can't be decided before that is refused here, with its
+//! reason counted. Who is connected stays connected, whatever happens to this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subscriber};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use runtime::clock;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::answer;
+use super::credentials::{Credentials, Found};
+use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_self_check, device_of};
+use super::issuer::Issuer;
+use super::question::Question;
+use super::self_check;
+use crate::outbound::DeviceRef;
+
+/// Where nats-server asks, in account AUTH.
+const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
+const QUEUE_GROUP: &str = "waybill-callout";
+/// How long a decision may take. nats-server waits 2 s.
+const DECISION_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Questions that are decided at the same time. Further ones are refused at once: their clients come again.
+const QUESTIONS_MAX: usize = 4_096;
+/// Devices that are read from the log at the same time.
+const LOOK_UPS_MAX: usize = 128;
+/// Characters of an unknown user that are logged.
+const SHOWN_MAX: usize = 96;
+
+/// Decides who may connect.
+pub(super) struct Judge {
+    issuer: Arc<Issuer>,
+    credentials: Arc<dyn Credentials>,
+    anonymous_devices: bool,
+    look_ups: Semaphore,
+}
+
+pub(super) struct Responder {
+    client: Client,
+    questions: Subscriber,
+    judge: Judge,
+}
+
+type Work<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
+impl Responder {
+    /// Subscribes; questions that come from now on are answered by [`Self::run`].
+    pub(super) async fn subscribe(client: Client, judge: Judge) -> Result<Self, String> {
+        let questions = client.queue_subscribe(SUBJECT, QUEUE_GROUP.to_owned()).await;
+        let questions = questions.map_err(|error| error.to_string())?;
+        client.flush().await.map_err(|error| error.to_string())?;
+        Ok(Self { client, questions, judge })
+    }
+
+    /// Answers until stopped.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let Self { client, mut questions, judge } = self;
+        let mut in_work = Work::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = in_work.next() => {}
+                question = questions.next() => match question {
+                    Some(message) => {
+                        let is_busy = in_work.len() >= QUESTIONS_MAX;
+                        in_work.push(respond(&client, &judge, message, is_busy).boxed());
+                    }
+                    None => return,
+                }
+            }
+        }
+    }
+}
+
+async fn respond(client: &Client, judge: &Judge, message: Message, is_busy: bool) {
+    let deadline = Instant::now() + DECISION_TIMEOUT;
+    let Some(reply) = message.reply else { return };
+    let Some(answer) = judge.answer(&message.payload, is_busy, deadline).await else { return };
+    if let Err(error) = client.publish(reply, answer).await {
+        tracing::debug!(%error, "an answer to nats-server can't be sent");
+    }
+}
+
+impl Judge {
+    pub(super) fn new(issuer: Arc<Issuer>, credentials: Arc<dyn Credentials>, anonymous_devices: bool) -> Self {
+        Self { issuer, credentials, anonymous_devices, look_ups: Semaphore::new(LOOK_UPS_MAX) }
+    }
+
+    /// The answer to a question; none if the message isn't one.
+    async fn answer(&self, payload: &[u8], is_busy: bool, deadline: Instant) -> Option<Bytes> {
+        let question = match Question::read(payload) {
+            Ok(question) => question,
+            Err(error) => {
+                tracing::warn!(%error, "a message on nats-server's subject for questions isn't answered");
+                return None;
+            }
+        };
+        let decision = if is_busy { Err(Refusal::Busy) } else { self.decide(&question, deadline).await };
+        record(&question, &decision);
+        Some(answer(&self.issuer, &question, &decision, clock::now()).into())
+    }
+
+    async fn decide(&self, question: &Question, deadline: Instant) -> Result<Admission, Refusal> {
+        match Claim::of(&question.login, &self.issuer, self.anonymous_devices)? {
+            Claim::Anonymous => Ok(admit_anonymous()),
+            Claim::SelfCheck => Ok(admit_self_check(clock::now())),
+            Claim::Device(device) => {
+                let found = timeout_at(deadline, self.look_up(&device, &question.login.password)).await;
+                admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())
+            }
+        }
+    }
+
+    async fn look_up(&self, device: &DeviceRef, token: &str) -> Result<Found, Refusal> {
+        let _permit = self.look_ups.acquire().await;
+        self.credentials.look_up(device, token, clock::now()).await.map_err(|error| {
+            tracing::debug!(tenant = %device.tenant, device.id = %device.device, error, "a device can't be looked up");
+            Refusal::Unavailable
+        })
+    }
+}
+
+/// Counts a decision on a client that isn't Waybill itself, and logs a refusal with the names that the client gave, but without its password.
+fn record(question: &Question, decision: &Result<Admission, Refusal>) {
+    if question.login.user == self_check::USER {
+        return;
+    }
+    let outcome = match decision {
+        Ok(_) => "accepted",
+        Err(refusal) => (*refusal).into(),
+    };
+    metrics::counter!("waybill_mqtt_logins_total", "outcome" => outcome).increment(1);
+    let Err(refusal) = decision else { return };
+    let reason: &'static str = (*refusal).into();
+    let client_id: String = question.login.client_id.chars().take(SHOWN_MAX).collect();
+    match device_of(&question.login.user) {
+        Some(DeviceRef { tenant, device }) => {
+            tracing::debug!(%tenant, device.id = %device, mqtt.client_id = client_id, reason, "A device may not connect.");
+        }
+        None => {
+            let user: String = question.login.user.chars().take(SHOWN_MAX).collect();
+            tracing::debug!(mqtt.user = user, mqtt.client_id = client_id, reason, "A client may not connect.");
+        }
+    }
+}

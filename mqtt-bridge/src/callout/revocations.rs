@@ -1,0 +1,219 @@
+//! Ends the connections of devices whose credentials have ended: nats-server asks only when a client connects.
+//!
+//! One process at a time follows EVENTS, from where the one before it stopped. A credential revoked or a device decommissioned ends all
+//! connections of the device; a device with another live credential connects again. They are ended twice: a client that was being let in
+//! when the record was stored may not be connected the first time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_nats::Client;
+use domain::DeviceId;
+use event_store::lease::Lease;
+use event_store::{Delivery, EventStore, RawRecord, Record, StoreError, Subscription};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use runtime::clock;
+use runtime::lifecycle::Tasks;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::connections::{Connections, Listed};
+use crate::checkpoint::Checkpoint;
+use crate::event_name::name_of;
+use crate::outbound::DeviceRef;
+
+/// The lease of the process that ends connections, and how long it outlives its owner.
+const LEASE: &str = "mqtt-revocations";
+const LEASE_TERM: Duration = Duration::from_secs(5);
+/// Pause before the lease is requested again.
+const LEASE_PAUSE: Duration = Duration::from_secs(1);
+const CHECKPOINT: &str = "mqtt-revocations-position";
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Revocations that come within this time are one batch.
+const BATCH_PAUSE: Duration = Duration::from_millis(100);
+/// Most devices of a batch.
+const BATCH_MAX: usize = 10_000;
+/// Batches in work.
+const BATCHES_MAX: usize = 16;
+/// From the first time that connections are ended to the second: longer than nats-server waits for an answer about a client.
+const SECOND_AFTER: Duration = Duration::from_millis(2_500);
+/// Pause after servers couldn't be asked.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The aggregate that has credentials, and the events that end some.
+const DEVICE: &str = "device";
+const ENDING: [&str; 2] = ["device.credential_revoked", "device.decommissioned"];
+
+pub(super) struct Revocations {
+    pub(super) store: EventStore,
+    pub(super) connections: Connections,
+    /// A connection to the account of the log, for lease and checkpoint.
+    pub(super) waybill: Client,
+    pub(super) tasks: Tasks,
+}
+
+impl Revocations {
+    /// Acquires the lease and follows the log while it has it, until stopped.
+    pub(super) async fn run(self) {
+        let stop = self.tasks.token().clone();
+        let name = clock::new_id().to_string();
+        loop {
+            let lease = tokio::select! {
+                () = stop.cancelled() => return,
+                lease = Lease::acquire(&self.waybill, &self.tasks, LEASE, &name, LEASE_TERM) => lease,
+            };
+            tokio::select! {
+                () = lease.lost().cancelled() => {}
+                ended = self.own(&stop) => match ended {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(%error, "revocations can't be followed"),
+                },
+            }
+            drop(lease);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(LEASE_PAUSE) => {}
+            }
+        }
+    }
+
+    async fn own(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let log = self.store.log();
+        let info = log.info().await?;
+        // Without a checkpoint no device has ever been let in by a credential, or the server with its connections is another.
+        let end = info.last_sequence;
+        let checkpoint = Checkpoint::open(&self.waybill, CHECKPOINT, info, end).await?;
+        let read_to = checkpoint.position();
+        let follower = Follower {
+            connections: self.connections.clone(),
+            records: log.subscribe(read_to + 1),
+            checkpoint,
+            read_to,
+            batch: None,
+            in_work: FuturesUnordered::new(),
+            unfinished: BTreeSet::new(),
+        };
+        follower.run(stop).await
+    }
+}
+
+struct Follower {
+    connections: Connections,
+    records: Subscription,
+    checkpoint: Checkpoint,
+    read_to: u64,
+    /// Devices that wait for others.
+    batch: Option<Batch>,
+    /// Each ends with the position that its batch began at.
+    in_work: FuturesUnordered<BoxFuture<'static, u64>>,
+    unfinished: BTreeSet<u64>,
+}
+
+struct Batch {
+    devices: BTreeSet<DeviceRef>,
+    began: u64,
+    closes: Instant,
+}
+
+impl Follower {
+    async fn run(mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let mut tick = interval(SAVE_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let closes = self.batch.as_ref().map(|batch| batch.closes);
+            let has_room = self.in_work.len() < BATCHES_MAX;
+            let is_full = self.batch.as_ref().is_some_and(|batch| batch.devices.len() >= BATCH_MAX);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(began) = self.in_work.next() => { self.unfinished.remove(&began); }
+                () = sleep_until(closes.unwrap_or_else(Instant::now)), if closes.is_some() && has_room => self.begin(),
+                record = self.records.next(), if !is_full => match record {
+                    Some(delivery) => self.on_delivery(delivery?),
+                    None => return Err(StoreError::Unavailable("the log's subscription ended".to_owned())),
+                },
+                _ = tick.tick() => self.save().await,
+            }
+        }
+        self.save().await;
+        Ok(())
+    }
+
+    fn on_delivery(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::CaughtUp { position } => self.read_to = self.read_to.max(position),
+            Delivery::Record(raw) => {
+                if let Some(device) = ended(&raw) {
+                    let closes = Instant::now() + BATCH_PAUSE;
+                    let new = || Batch { devices: BTreeSet::new(), began: raw.position, closes };
+                    self.batch.get_or_insert_with(new).devices.insert(device);
+                }
+                self.read_to = self.read_to.max(raw.position);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let Some(Batch { devices, began, .. }) = self.batch.take() else { return };
+        self.unfinished.insert(began);
+        self.in_work.push(end_twice(self.connections.clone(), devices).map(move |()| began).boxed());
+    }
+
+    /// The next owner begins with the first batch that isn't finished.
+    async fn save(&mut self) {
+        let waiting = self.batch.as_ref().map(|batch| batch.began);
+        let unfinished = self.unfinished.first().copied().into_iter().chain(waiting).min();
+        let done = unfinished.map_or(self.read_to, |began| began - 1);
+        self.checkpoint.save(done).await;
+    }
+}
+
+async fn end_twice(connections: Connections, devices: BTreeSet<DeviceRef>) {
+    let listed = until_ended(&connections, &devices, None).await;
+    sleep(SECOND_AFTER).await;
+    until_ended(&connections, &devices, Some(&listed)).await;
+}
+
+/// Repeats until the servers have answered.
+async fn until_ended(connections: &Connections, devices: &BTreeSet<DeviceRef>, before: Option<&Listed>) -> Listed {
+    loop {
+        match connections.end(devices, before).await {
+            Ok(listed) => return listed,
+            Err(error) => {
+                let devices = devices.len();
+                tracing::warn!(error, devices, "connections of devices without credentials can't be ended yet");
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The device whose credentials a record has ended. A damaged record ends none; loading the device will report it.
+fn ended(raw: &RawRecord) -> Option<DeviceRef> {
+    if raw.key.kind != DEVICE {
+        return None;
+    }
+    let record = Record::decode(raw.position, &raw.body).ok()?;
+    let ends = record.events.iter().any(|stored| ends_credentials(stored.event.get()));
+    let device = DeviceId::new(raw.key.id.clone()).ok()?;
+    ends.then(|| DeviceRef { tenant: raw.key.tenant.clone(), device })
+}
+
+fn ends_credentials(event: &str) -> bool {
+    name_of(event).is_some_and(|name| ENDING.contains(&name.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends_credentials;
+
+    #[test]
+    fn a_revocation_and_a_decommissioning_end_connections() {
+        assert!(ends_credentials(r#"{"type":"device.credential_revoked","credential_id":"c"}"#));
+        assert!(ends_credentials(r#"{"type":"device.decommissioned"}"#));
+        for other in [r#"{"type":"device.credential_issued"}"#, r#"{"type":"device.recommissioned"}"#, "{}", "[]"] {
+            assert!(!ends_credentials(other), "{other}");
+        }
+    }
+}
