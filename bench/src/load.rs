@@ -90,6 +90,8 @@ async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
     let directory = std::env::temp_dir().join(format!("waybill-bench-bare-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let mut nats = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
+    let tasks = Tasks::new();
+    nats.admit_anonymous_devices(&tasks).await?;
     // The first client creates the streams of the MQTT listener.
     let (_client, mut events) = connect(nats.mqtt_listen(), "bench-first");
     while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
@@ -110,6 +112,7 @@ async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
         anyhow::Ok(began.elapsed())
     };
     let (published, elapsed) = tokio::try_join!(published, counting)?;
+    tasks.shutdown(SHUTDOWN_TIMEOUT).await;
     nats.terminate().await;
     std::fs::remove_dir_all(directory).ok();
     Ok(per_second(published, elapsed))

@@ -23,6 +23,7 @@ mod frozen;
 mod full;
 mod groups;
 mod isolation;
+mod login;
 mod misbehaviours;
 mod mistakes;
 mod old_service;

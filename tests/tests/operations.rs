@@ -47,6 +47,11 @@ fn invalid_settings_are_refused_before_any_connection() {
         (&["--jwt-secret", "short"][..], "WAYBILL_JWT_SECRET has 5 bytes"),
         (&["--download-secret", "short"], "WAYBILL_DOWNLOAD_SECRET has 5 bytes"),
         (&["--nats-devices-url", "nats://a b"], "WAYBILL_NATS_DEVICES_URL"),
+        (&["--nats-auth-url", "nats://a b"], "WAYBILL_NATS_AUTH_URL"),
+        (&["--nats-system-url", "nats://a b"], "WAYBILL_NATS_SYSTEM_URL"),
+        (&["--nats-issuer-seed", "SUAXYZ"], "WAYBILL_NATS_ISSUER_SEED: not the seed of a NATS account"),
+        (&["--stream-replicas", "1"], "WAYBILL_NATS_ISSUER_SEED is the key of nats.conf for development"),
+        (&["--anonymous-devices"], "WAYBILL_ANONYMOUS_DEVICES lets anybody in as any device: it needs --development"),
         (&["--mqtt-url", "mqtts://broker"], "only mqtt:// is supported"),
         (&["--database-url", "mysql//x"], "WAYBILL_DATABASE_URL"),
         (&["--http-listen", &taken], "can't be used for HTTP"),
@@ -70,7 +75,9 @@ async fn a_nats_user_without_rights_gets_an_error_that_names_the_missing_right()
     let directory = Directory::new();
     let data = directory.path().display().to_string();
     let (analyst, waybill) = (world.stack.nats.analyst_url(), world.stack.nats.waybill_url());
-    let serve = ["serve", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &analyst];
+    let issuer = ["--nats-issuer-seed", world.stack.nats.issuer_seed()];
+    let serve =
+        [&["serve", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &analyst], &issuer[..]].concat();
     let replay = ["replay", "--aggregate", "device/d-1", "--nats-url", &analyst];
     for args in [&serve[..], &replay] {
         let error = refused(args);
@@ -78,7 +85,7 @@ async fn a_nats_user_without_rights_gets_an_error_that_names_the_missing_right()
     }
     // An account without the devices' streams.
     let serve = ["serve", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &waybill];
-    let error = refused(&[&serve[..], &["--nats-devices-url", &analyst]].concat());
+    let error = refused(&[&serve[..], &issuer, &["--nats-devices-url", &analyst]].concat());
     assert!(error.contains("WAYBILL_NATS_DEVICES_URL") && error.contains("forbids user analyst to"), "{error}");
 }
 

@@ -1,5 +1,6 @@
 //! The servers as child processes: they start, die, restart with their data, and never outlive their parent.
 
+mod callout;
 mod permissions;
 
 use std::net::{SocketAddr, TcpListener};

@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ValueEnum;
+use mqtt_bridge::callout::Issuer;
 
 use crate::{origin, secrets};
 
@@ -59,6 +61,29 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub mqtt_url: String,
+    /// nats-server, account AUTH, the user that answers who may connect as a device; commas between several servers of a cluster
+    #[arg(
+        long,
+        default_value = "nats://auth:auth@127.0.0.1:4222",
+        env = "WAYBILL_NATS_AUTH_URL",
+        hide_env_values = true
+    )]
+    pub nats_auth_url: String,
+    /// nats-server, the system account, the user that ends connections; commas between several servers of a cluster
+    #[arg(
+        long,
+        default_value = "nats://sys:sys@127.0.0.1:4222",
+        env = "WAYBILL_NATS_SYSTEM_URL",
+        hide_env_values = true
+    )]
+    pub nats_system_url: String,
+    /// Seed of the account key whose public part is auth_callout.issuer in nats.conf; the bridge needs it. The default is the key of
+    /// nats.conf for development and refused without --development
+    #[arg(long, default_value = DEVELOPMENT_ISSUER_SEED, env = "WAYBILL_NATS_ISSUER_SEED", hide_env_values = true)]
+    pub nats_issuer_seed: String,
+    /// Let in MQTT clients without user and password as any device of any tenant; only with --development
+    #[arg(long, env = "WAYBILL_ANONYMOUS_DEVICES")]
+    pub anonymous_devices: bool,
     /// PostgreSQL
     #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
@@ -92,6 +117,9 @@ pub struct ServeArgs {
     pub offline_debounce_seconds: u32,
 }
 
+/// The seed of `issuer` in nats.conf. Everybody knows it.
+pub const DEVELOPMENT_ISSUER_SEED: &str = "SAANYZZUXYNAIRRLI2J64QLOBDMFGOVHOKVM2NKU3WNQU3EBBUW4K5L3IU";
+
 /// Numbers of replicas that nats-server allows.
 const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 
@@ -114,6 +142,10 @@ impl ServeArgs {
             "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET to the same values in each"
         );
         self.given_secrets().check()?;
+        anyhow::ensure!(
+            self.development || !self.anonymous_devices,
+            "WAYBILL_ANONYMOUS_DEVICES lets anybody in as any device: it needs --development"
+        );
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
             return Ok(());
         }
@@ -123,6 +155,17 @@ impl ServeArgs {
             self.http_listen
         );
         origin::check(&self.download_origin())
+    }
+
+    /// The key that signs who may connect as a device.
+    pub fn issuer(&self) -> anyhow::Result<Issuer> {
+        let issuer = Issuer::from_seed(&self.nats_issuer_seed).context("WAYBILL_NATS_ISSUER_SEED")?;
+        anyhow::ensure!(
+            self.development || self.nats_issuer_seed != DEVELOPMENT_ISSUER_SEED,
+            "WAYBILL_NATS_ISSUER_SEED is the key of nats.conf for development, which everybody knows: make another one with \
+             `nk -gen account -pubout`, and set its public part as issuer in nats.conf"
+        );
+        Ok(issuer)
     }
 
     pub fn process_manager_options(&self) -> process_managers::Options {
@@ -139,7 +182,7 @@ impl ServeArgs {
 mod tests {
     use clap::{Args, Command};
 
-    use super::ServeArgs;
+    use super::{DEVELOPMENT_ISSUER_SEED, Issuer, ServeArgs};
     use crate::replay::Connection;
 
     #[test]
@@ -147,7 +190,17 @@ mod tests {
         for command in
             [ServeArgs::augment_args(Command::new("serve")), Connection::augment_args(Command::new("replay"))]
         {
-            let private = ["nats_url", "nats_devices_url", "mqtt_url", "database_url", "jwt_secret", "download_secret"];
+            let private = [
+                "nats_url",
+                "nats_devices_url",
+                "nats_auth_url",
+                "nats_system_url",
+                "nats_issuer_seed",
+                "mqtt_url",
+                "database_url",
+                "jwt_secret",
+                "download_secret",
+            ];
             for arg in command.get_arguments().filter(|arg| private.contains(&arg.get_id().as_str())) {
                 assert!(arg.is_hide_env_values_set(), "{}", arg.get_id());
             }
@@ -183,6 +236,26 @@ mod tests {
         assert!(check(&bridge).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
         assert_eq!(check(&[&bridge[..], &["--download-base-url", "https://d.example.com"]].concat()), Ok(()));
         assert!(check(&["--http-listen", "0.0.0.0:8240"]).unwrap_err().contains("WAYBILL_DOWNLOAD_BASE_URL"));
+    }
+
+    #[test]
+    fn what_everybody_knows_lets_devices_in_only_in_development() {
+        let issuer = |given: &[&str]| serve_args(given).issuer().map(|_| ()).map_err(|error| format!("{error:#}"));
+        assert!(issuer(&[]).unwrap_err().contains("WAYBILL_NATS_ISSUER_SEED is the key of nats.conf for development"));
+        assert_eq!(issuer(&["--development"]), Ok(()));
+        let seed = Issuer::generate_seed();
+        assert_eq!(issuer(&["--nats-issuer-seed", &seed]), Ok(()));
+        let error = issuer(&["--nats-issuer-seed", &seed[1..]]).unwrap_err();
+        assert!(error.contains("WAYBILL_NATS_ISSUER_SEED") && !error.contains(&seed[1..]), "{error}");
+        let anonymous = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
+        assert!(anonymous(&["--anonymous-devices"]).unwrap_err().contains("it needs --development"));
+        assert_eq!(anonymous(&["--anonymous-devices", "--development"]), Ok(()));
+    }
+
+    #[test]
+    fn nats_conf_has_the_development_key() {
+        let issuer = Issuer::from_seed(DEVELOPMENT_ISSUER_SEED).unwrap();
+        assert!(include_str!("../../nats.conf").contains(&format!("issuer: {} ", issuer.public_key())));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod api_client;
 pub mod asyncapi;
+pub mod callout;
 pub mod config;
 pub mod demo;
 mod eta;

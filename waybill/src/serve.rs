@@ -17,12 +17,14 @@ use event_store::lease::Lease;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
+use mqtt_bridge::callout::{Issuer, NoCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
+use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::rights::Rights;
 use crate::secrets::Secrets;
@@ -63,6 +65,8 @@ struct Checked {
     broker: BrokerAddress,
     db: Db,
     secrets: Secrets,
+    /// Only the bridge needs it.
+    issuer: Option<Arc<Issuer>>,
     /// Where the bytes of firmware are.
     objects: PathBuf,
 }
@@ -72,6 +76,8 @@ impl Checked {
         args.check()?;
         nats_addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
         nats_addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
+        nats_addresses(&args.nats_auth_url).context("WAYBILL_NATS_AUTH_URL")?;
+        nats_addresses(&args.nats_system_url).context("WAYBILL_NATS_SYSTEM_URL")?;
         let objects = args.data_dir.join("firmware");
         std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
@@ -79,6 +85,7 @@ impl Checked {
             broker: broker_address(&args.mqtt_url)?,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
+            issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
             objects,
         })
     }
@@ -147,6 +154,8 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
     }
     if args.role.runs(Role::Bridge) {
         let bridge = start_bridge(args, checked, parts).await?;
+        // After the bridge, because nats-server drops messages of devices that no consumer waits for.
+        start_callout(args, checked, parts).await?;
         parts.checks.push(health::of_bridge(Arc::new(bridge)));
     }
     Ok(())
@@ -200,6 +209,20 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
     Ok(bridge)
 }
 
+/// Lets devices in, and ends their connections.
+async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<()> {
+    let callout = Callout {
+        auth_url: args.nats_auth_url.clone(),
+        issuer: checked.issuer.clone().context("the bridge has no WAYBILL_NATS_ISSUER_SEED")?,
+        credentials: Arc::new(NoCredentials),
+        anonymous_devices: args.anonymous_devices,
+        broker: checked.broker.clone(),
+    };
+    callout.start(NATS_START_TIMEOUT, &parts.tasks).await?;
+    let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
+    callout::follow_revocations(NATS_START_TIMEOUT, &args.nats_system_url, waybill, store, &parts.tasks).await
+}
+
 /// Devices with an update under way, from the read models.
 struct LiveRows(Db);
 
@@ -214,7 +237,7 @@ impl LiveDevices for LiveRows {
 }
 
 /// `mqtt://user:password@host:port`.
-fn broker_address(url: &str) -> Result<BrokerAddress> {
+pub(crate) fn broker_address(url: &str) -> Result<BrokerAddress> {
     // The value contains a password, so only the setting is named.
     let url = reqwest::Url::parse(url)
         .context("WAYBILL_MQTT_URL is not an address, such as mqtt://user:password@host:1883")?;

@@ -3,6 +3,7 @@
 //! Only own processes are stopped, and none outlives its parent: on Linux each child asks the kernel for a SIGKILL at the death of the
 //! thread that forked it, and one long-lived thread forks them all ([`spawner`]).
 
+mod anonymous;
 mod cluster;
 mod data_dir;
 mod nats;

@@ -87,6 +87,10 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
     serve.http_listen = args.http_listen;
     serve.nats_url = stack.nats.waybill_url();
     serve.nats_devices_url = stack.nats.devices_url();
+    serve.nats_auth_url = stack.nats.auth_url();
+    serve.nats_system_url = stack.nats.system_url();
+    serve.nats_issuer_seed = stack.nats.issuer_seed().to_owned();
+    serve.anonymous_devices = true;
     serve.mqtt_url = stack.nats.mqtt_url();
     serve.database_url = stack.postgres.url();
     serve.data_dir.clone_from(&args.data_dir);

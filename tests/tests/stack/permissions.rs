@@ -1,5 +1,6 @@
 //! The permissions of the users in nats.conf, tested with real connections.
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer, stream};
@@ -7,7 +8,7 @@ use async_nats::{Client, HeaderMap};
 use futures::StreamExt;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
 use runtime::lifecycle::Tasks;
-use waybill::stack::NatsServer;
+use waybill::stack::{NatsServer, Stack};
 
 use super::{Directory, nats, start};
 
@@ -18,6 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Together more subscriptions with QoS 1 than nats-server allows per stream by default; one session has 63.
 const SESSIONS: usize = 20;
 const SUBSCRIPTIONS_PER_SESSION: usize = 60;
+
+/// A listener that lets in any device.
+async fn start_open(directory: &Path) -> (Stack, Tasks) {
+    let (stack, tasks) = (start(directory).await, Tasks::new());
+    stack.nats.admit_anonymous_devices(&tasks).await.unwrap();
+    (stack, tasks)
+}
 
 async fn with_streams(server: &NatsServer) -> jetstream::Context {
     let log = jetstream::new(nats(&server.waybill_url()).await);
@@ -162,7 +170,7 @@ fn listener(server: &NatsServer, id: &str) -> MqttOptions {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_mqtt_users_can_connect_by_mqtt() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     for user in ["waybill", "admin", "analyst", "bridge"] {
         let mut options = listener(&stack.nats, user);
         options.set_credentials(user, user);
@@ -179,16 +187,17 @@ async fn only_mqtt_users_can_connect_by_mqtt() {
         let refused = within("an answer to CONNECT", answer).await;
         assert!(refused.contains("BadUserNamePassword") || refused.contains("NotAuthorized"), "{user}: {refused}");
     }
-    let by_nats = stack.nats.url("device", &stack.nats.passwords().device);
-    let connected = event_store::connection::options("device").connect(by_nats).await;
-    assert!(connected.is_err(), "a device connected by NATS");
+    for by_nats in [stack.nats.url("device", "device"), format!("nats://{}", stack.nats.listen())] {
+        let connected = event_store::connection::options("device").connect(by_nats).await;
+        assert!(connected.is_err(), "a device connected by NATS");
+    }
 }
 
 /// Only messages to devices.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bridges_mqtt_user_may_only_publish_to_devices() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     let log = with_streams(&stack.nats).await;
     let (device, mut heard) = device(&stack.nats, "d-1");
     device.subscribe("acme/devices/d-1/commands", QoS::AtMostOnce).await.unwrap();
@@ -235,7 +244,7 @@ async fn answers(events: &mut EventLoop, count: usize) -> Vec<bool> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_may_subscribe_to_commands_and_chunks_only() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     let (client, mut events) = device(&stack.nats, "d-1");
     let filters = [
         ("acme/devices/d-1/commands", true),
@@ -262,7 +271,7 @@ async fn a_device_may_subscribe_to_commands_and_chunks_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_may_publish_below_its_own_topic_except_commands_and_chunks() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     let inside = nats(&stack.nats.devices_url()).await;
     let mut heard = inside.subscribe("*.*.>").await.unwrap();
     // The answer shows that the subscription was handled.
@@ -304,7 +313,7 @@ async fn a_device_may_publish_below_its_own_topic_except_commands_and_chunks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bridge_does_not_receive_commands() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     let inside = nats(&stack.nats.devices_url()).await;
     let mut heard = inside.queue_subscribe("*.devices.*.*", "bridges".to_owned()).await.unwrap();
     jetstream::new(inside).query_account().await.unwrap();
@@ -325,7 +334,7 @@ async fn the_bridge_does_not_receive_commands() {
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_a_thousand_devices_subscribe_with_qos_1() {
     let directory = Directory::new();
-    let stack = start(directory.path()).await;
+    let (stack, _open) = start_open(directory.path()).await;
     let mut sessions = Vec::new();
     for session in 0..SESSIONS {
         let (client, mut events) = device(&stack.nats, &format!("session-{session}"));

@@ -1,18 +1,20 @@
 //! nats-server with the configuration of `nats.conf`.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use mqtt_bridge::callout::Issuer;
 use nix::sys::signal::Signal;
 
 use super::ports::{ensure_free, settled};
 use super::process::Process;
 use super::spawner::{RunAs, Spawner, command};
 use super::tools::Tools;
+use crate::secrets;
 
 const TEMPLATE: &str = include_str!("../../../nats.conf");
 /// How long a server may take to be ready.
@@ -25,6 +27,9 @@ const START_TRIES: u32 = 5;
 /// Pause before the second start; doubles with each further one.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
 
+/// File with the seed of `issuer` in `nats.conf`.
+const ISSUER_SEED_FILE: &str = "issuer-seed";
+
 /// Passwords of the users in `nats.conf`.
 #[derive(Debug, Clone)]
 pub struct Passwords {
@@ -32,7 +37,8 @@ pub struct Passwords {
     pub analyst: String,
     pub admin: String,
     pub bridge: String,
-    pub device: String,
+    pub auth: String,
+    pub sys: String,
 }
 
 impl Default for Passwords {
@@ -44,7 +50,8 @@ impl Default for Passwords {
             analyst: own("analyst"),
             admin: own("admin"),
             bridge: own("bridge"),
-            device: own("device"),
+            auth: own("auth"),
+            sys: own("sys"),
         }
     }
 }
@@ -84,6 +91,8 @@ pub struct NatsServer {
     spawner: Spawner,
     directory: PathBuf,
     options: NatsOptions,
+    issuer: Issuer,
+    issuer_seed: String,
     process: Option<Process>,
 }
 
@@ -116,7 +125,11 @@ impl NatsServer {
     pub(super) fn prepare(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", directory.display()))?;
         let directory = directory.canonicalize()?;
-        Ok(Self { tools: tools.clone(), spawner: spawner.clone(), directory, options, process: None })
+        let issuer_seed = issuer_seed(&directory)?;
+        let issuer = Issuer::from_seed(&issuer_seed)
+            .with_context(|| format!("{ISSUER_SEED_FILE} in {}", directory.display()))?;
+        let (tools, spawner) = (tools.clone(), spawner.clone());
+        Ok(Self { tools, spawner, directory, options, issuer, issuer_seed, process: None })
     }
 
     async fn launch(&mut self) -> Result<()> {
@@ -182,7 +195,9 @@ impl NatsServer {
                     "user_admin" => user("admin", &passwords.admin),
                     "user_bridge" => user("bridge", &passwords.bridge),
                     "user_bridge_mqtt" => user("bridge-mqtt", &passwords.bridge),
-                    "user_device" => user("device", &passwords.device),
+                    "user_auth" => user("auth", &passwords.auth),
+                    "user_sys" => user("sys", &passwords.sys),
+                    "issuer" => format!("issuer: {}", self.issuer.public_key()),
                     _ => given.to_owned(),
                 },
             })
@@ -219,6 +234,21 @@ impl NatsServer {
     /// For the bridge's MQTT client.
     pub fn mqtt_url(&self) -> String {
         format!("mqtt://bridge-mqtt:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
+    }
+
+    /// For answers to the server's questions who may connect, in account AUTH.
+    pub fn auth_url(&self) -> String {
+        self.url("auth", &self.options.passwords.auth)
+    }
+
+    /// For the end of connections, in the system account.
+    pub fn system_url(&self) -> String {
+        self.url("sys", &self.options.passwords.sys)
+    }
+
+    /// The seed of the key that signs these answers.
+    pub fn issuer_seed(&self) -> &str {
+        &self.issuer_seed
     }
 
     pub fn listen(&self) -> SocketAddr {
@@ -295,6 +325,20 @@ fn is_worth_another_try(error: &anyhow::Error) -> bool {
 async fn pause_after(tries: u32, error: &anyhow::Error) {
     tracing::warn!(%error, tries, "nats-server has ended before it was ready and is started again.");
     tokio::time::sleep(RESTART_PAUSE.saturating_mul(1 << (tries - 1))).await;
+}
+
+/// The seed that the directory has, made at the first start.
+fn issuer_seed(directory: &Path) -> Result<String> {
+    let path = directory.join(ISSUER_SEED_FILE);
+    match std::fs::read_to_string(&path) {
+        Ok(seed) => Ok(seed),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let seed = Issuer::generate_seed();
+            secrets::write_private(&path, seed.as_bytes())?;
+            Ok(seed)
+        }
+        Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+    }
 }
 
 /// The configuration contains passwords, so only its owner may read it.

@@ -1,0 +1,218 @@
+//! nats-server asks who may connect: nats.conf and the answers together, with a list in place of the log.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream;
+use chrono::{DateTime, TimeDelta, Utc};
+use mqtt_bridge::callout::{Credentials, Found, Issuer};
+use mqtt_bridge::{BrokerAddress, DeviceRef};
+use rumqttc::QoS;
+use runtime::clock;
+use runtime::lifecycle::Tasks;
+use waybill::callout::Callout;
+use waybill::stack::{NatsOptions, NatsServer, Stack, Tools, free_port};
+
+use super::{Directory, nats, start};
+use crate::login::log_in;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// nats-server waits 2 s for an answer.
+const DECIDED_WITHIN: Duration = Duration::from_secs(4);
+/// Longer than a decision takes.
+const MEANWHILE: Duration = Duration::from_secs(2);
+
+/// A token, and when it ends.
+type Token = (String, Option<DateTime<Utc>>);
+
+/// Tokens by user.
+#[derive(Default)]
+struct Listed {
+    tokens: Mutex<HashMap<String, Token>>,
+    is_silent: AtomicBool,
+}
+
+impl Listed {
+    fn with(users: &[(&str, &str)]) -> Arc<Self> {
+        let listed = Self::default();
+        users.iter().for_each(|(user, token)| listed.set(user, token, None));
+        Arc::new(listed)
+    }
+
+    fn set(&self, user: &str, token: &str, expires_at: Option<DateTime<Utc>>) {
+        self.tokens.lock().unwrap().insert(user.to_owned(), (token.to_owned(), expires_at));
+    }
+}
+
+#[async_trait::async_trait]
+impl Credentials for Listed {
+    async fn look_up(&self, device: &DeviceRef, token: &str, _: DateTime<Utc>) -> Result<Found, String> {
+        if self.is_silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let tokens = self.tokens.lock().unwrap();
+        Ok(match tokens.get(&format!("{}/{}", device.tenant, device.device)) {
+            None => Found::NoDevice,
+            Some((own, expires_at)) if own == token => Found::Live { expires_at: *expires_at },
+            Some(_) => Found::WrongToken,
+        })
+    }
+}
+
+fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credentials>) -> Callout {
+    let listener = server.mqtt_listen();
+    Callout {
+        auth_url: server.auth_url(),
+        issuer: Arc::new(Issuer::from_seed(issuer_seed).unwrap()),
+        credentials,
+        anonymous_devices: false,
+        broker: BrokerAddress {
+            host: listener.ip().to_string(),
+            port: listener.port(),
+            user: String::new(),
+            password: String::new(),
+        },
+    }
+}
+
+async fn start_with(directory: &Directory, credentials: Arc<dyn Credentials>) -> (Stack, Tasks) {
+    let (stack, tasks) = (start(directory.path()).await, Tasks::new());
+    let callout = callout(&stack.nats, stack.nats.issuer_seed(), credentials);
+    callout.start(CONNECT_TIMEOUT, &tasks).await.unwrap();
+    (stack, tasks)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_has_its_own_topics_only() {
+    let directory = Directory::new();
+    let (stack, _tasks) = start_with(&directory, Listed::with(&[("acme/d-1", "one"), ("acme/d-2", "two")])).await;
+    let mut device = log_in(stack.nats.mqtt_listen(), "acme/d-1", "acme/d-1", "one").await.unwrap();
+    let filters = [
+        ("acme/devices/d-1/commands", true),
+        ("acme/devices/d-1/firmware/1/+", true),
+        ("acme/devices/d-2/commands", false),
+        ("acme/devices/+/commands", false),
+        ("+/devices/d-1/commands", false),
+        ("rival/devices/d-1/commands", false),
+        ("acme/devices/d-1/#", false),
+        ("acme/devices/d-1/status", false),
+        ("#", false),
+        ("$MQTT/sub/#", false),
+        ("$MQTT/deliver/#", false),
+        ("$SYS/#", false),
+    ];
+    for (filter, granted) in filters {
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+            assert_eq!(device.may_subscribe(filter, qos).await, granted, "{filter} {qos:?}");
+        }
+    }
+    let inside = jetstream::new(nats(&stack.nats.devices_url()).await);
+    let config = jetstream::consumer::pull::Config { durable_name: Some("all".into()), ..Default::default() };
+    // Without a consumer the server keeps nothing.
+    inside.get_stream("$MQTT_msgs").await.unwrap().create_consumer(config).await.unwrap();
+    for topic in
+        ["acme/devices/d-2/status", "rival/devices/d-1/status", "acme/devices/d-1/commands", "ev/3/acme/device/d-1"]
+    {
+        for retain in [false, true] {
+            device.publish(topic, "x", retain).await;
+        }
+    }
+    let kept = async |stream: &str| inside.get_stream(stream).await.unwrap().cached_info().state.messages;
+    assert_eq!((kept("$MQTT_msgs").await, kept("$MQTT_rmsgs").await), (0, 0));
+    device.publish("acme/devices/d-1/status", "x", false).await;
+    assert_eq!(kept("$MQTT_msgs").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_that_device_is_refused() {
+    let directory = Directory::new();
+    let users = [("acme/d-1", "one"), ("acme/d-2", "two"), ("rival/d-1", "three")];
+    let (stack, _tasks) = start_with(&directory, Listed::with(&users)).await;
+    let listener = stack.nats.mqtt_listen();
+    let mut first = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    for (id, user, password) in [
+        ("x", "", ""),
+        ("acme/d-1", "", ""),
+        ("acme/d-1", "acme/d-1", ""),
+        ("acme/d-1", "acme/d-1", "two"),
+        ("rival/d-1", "rival/d-1", "one"),
+        ("acme/d-1", "acme/d-2", "two"),
+        ("acme/d-22", "acme/d-2", "two"),
+        ("d-2", "acme/d-2", "two"),
+        ("acme/d-3", "acme/d-3", "one"),
+        ("device", "device", "device"),
+        ("bridge", "bridge-mqtt", "wrong"),
+    ] {
+        let refused = log_in(listener, id, user, password).await.err();
+        assert!(refused.is_some_and(|error| error.contains("NotAuthorized")), "{id:?} {user:?} {password:?}");
+    }
+    let by_nats = format!("nats://{}", stack.nats.listen());
+    let by_nats =
+        event_store::connection::options("device").user_and_password("acme/d-1".into(), "one".into()).connect(by_nats);
+    assert!(by_nats.await.is_err(), "a device connected by NATS");
+    assert!(log_in(listener, "acme/d-2/modem", "acme/d-2", "two").await.is_ok());
+    assert!(!first.is_ended_within(Duration::from_millis(200)).await, "nobody took the first device's place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_answer_nobody_new_is_let_in_and_who_is_connected_stays() {
+    let directory = Directory::new();
+    let listed = Listed::with(&[("acme/d-1", "one"), ("acme/d-2", "two")]);
+    let (stack, tasks) = start_with(&directory, Arc::clone(&listed) as Arc<dyn Credentials>).await;
+    let listener = stack.nats.mqtt_listen();
+    let mut first = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    // The log gives no answer.
+    listed.is_silent.store(true, Ordering::Relaxed);
+    let asked = Instant::now();
+    let refused = log_in(listener, "acme/d-2", "acme/d-2", "two").await.err().unwrap();
+    assert!(refused.contains("NotAuthorized") && asked.elapsed() < DECIDED_WITHIN, "{refused} {:?}", asked.elapsed());
+    listed.is_silent.store(false, Ordering::Relaxed);
+    assert!(log_in(listener, "acme/d-2", "acme/d-2", "two").await.is_ok());
+    // Waybill is away.
+    assert!(tasks.shutdown(CONNECT_TIMEOUT).await);
+    let refused = log_in(listener, "acme/d-2", "acme/d-2", "two").await.err().unwrap();
+    assert!(refused.contains("NotAuthorized"), "{refused}");
+    assert!(!first.is_ended_within(MEANWHILE).await);
+    first.publish("acme/devices/d-1/status", "x", false).await;
+    // Services aren't asked about.
+    jetstream::new(nats(&stack.nats.devices_url()).await).query_account().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_ends_ends_the_connection() {
+    let directory = Directory::new();
+    let listed = Listed::with(&[]);
+    let (stack, _tasks) = start_with(&directory, Arc::clone(&listed) as Arc<dyn Credentials>).await;
+    let listener = stack.nats.mqtt_listen();
+    listed.set("acme/d-1", "one", Some(clock::now() + TimeDelta::seconds(3)));
+    let mut device = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    assert!(device.is_ended_within(Duration::from_secs(5)).await);
+    assert!(log_in(listener, "acme/d-1", "acme/d-1", "one").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_nats_conf_does_not_name_is_reported_with_its_line() {
+    let directory = Directory::new();
+    let stack = start(directory.path()).await;
+    let seed = Issuer::generate_seed();
+    let wrong = callout(&stack.nats, &seed, Listed::with(&[]));
+    let error = wrong.start(CONNECT_TIMEOUT, &Tasks::new()).await.unwrap_err().to_string();
+    let key = Issuer::from_seed(&seed).unwrap().public_key().to_owned();
+    assert!(error.contains(&format!("issuer: {key}")) && error.contains("WAYBILL_NATS_ISSUER_SEED"), "{error}");
+    assert!(!error.contains(&seed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_lets_anybody_in_is_reported_with_its_line() {
+    let directory = Directory::new();
+    let mqtt_listen = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
+    let open = format!("mqtt {{ listen: \"{mqtt_listen}\", no_auth_user: bridge-mqtt }}");
+    let options = NatsOptions { mqtt_listen, cluster: Some(open), ..NatsOptions::default() };
+    let stack = Stack::start(&Tools::locate().unwrap(), directory.path(), options).await.unwrap();
+    let callout = callout(&stack.nats, stack.nats.issuer_seed(), Listed::with(&[]));
+    let error = callout.start(CONNECT_TIMEOUT, &Tasks::new()).await.unwrap_err().to_string();
+    assert!(error.contains("remove no_auth_user from mqtt {} in nats.conf"), "{error}");
+}

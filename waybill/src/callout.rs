@@ -1,0 +1,50 @@
+//! Connects the answers to nats-server's questions who may connect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use event_store::EventStore;
+use mqtt_bridge::BrokerAddress;
+use mqtt_bridge::callout::{self, CalloutOptions, Credentials, Issuer, RevocationOptions};
+use runtime::lifecycle::Tasks;
+
+use crate::serve::connect_with_rights;
+
+/// Also the prefix of the replies that nats.conf lets the user of the system account have.
+const SYSTEM: &str = "waybill-system";
+
+/// Where to connect, and what answers depend on.
+pub struct Callout {
+    pub auth_url: String,
+    pub issuer: Arc<Issuer>,
+    pub credentials: Arc<dyn Credentials>,
+    pub anonymous_devices: bool,
+    pub broker: BrokerAddress,
+}
+
+impl Callout {
+    /// Answers from now on; returns when the MQTT listener was seen to let in exactly whom it should.
+    pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<()> {
+        let Self { auth_url, issuer, credentials, anonymous_devices, broker } = self;
+        let (auth, rights) =
+            connect_with_rights(patience, &auth_url, "waybill-auth").await.context("WAYBILL_NATS_AUTH_URL")?;
+        let tasks = tasks.clone();
+        let options = CalloutOptions { auth, issuer, credentials, anonymous_devices, broker, tasks };
+        rights.or_refused(callout::start(options)).await
+    }
+}
+
+/// Ends the connections of devices whose credentials end, from now on.
+pub async fn follow_revocations(
+    patience: Duration,
+    system_url: &str,
+    waybill: async_nats::Client,
+    store: EventStore,
+    tasks: &Tasks,
+) -> Result<()> {
+    let system = connect_with_rights(patience, system_url, SYSTEM).await;
+    let (system, _) = system.context("WAYBILL_NATS_SYSTEM_URL")?;
+    callout::follow_revocations(RevocationOptions { store, system, waybill, tasks: tasks.clone() });
+    Ok(())
+}
