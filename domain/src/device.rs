@@ -9,6 +9,7 @@ mod allowed;
 mod apply;
 mod codes;
 mod commands;
+mod credentials;
 mod decision;
 mod desired;
 mod digest;
@@ -45,6 +46,9 @@ pub use codes::{
     CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
 pub use commands::{Clock, DeviceCommand, Grant, UpdateRequest};
+pub use credentials::{
+    CREDENTIALS_LIVE_MAX, Credential, Credentials, ENDED_CREDENTIALS_KEPT_MAX, NewCredential, SelfRegistration,
+};
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
 pub use events::DeviceEvent;
@@ -170,6 +174,7 @@ pub struct Device {
     /// Contents of late messages, the latest last.
     pub late: VecDeque<LateStatus>,
     pub hold: Option<Hold>,
+    pub credentials: Credentials,
     /// By ordinal: all updates that have not ended, and the latest that have.
     pub updates: BTreeMap<u32, Update>,
     pub last_ordinal: u32,
@@ -190,7 +195,10 @@ impl Decider for Device {
         use DeviceCommand as C;
         match command {
             C::RequestUpdate { request } => request.kind == UpdateKind::Rollback,
-            _ => matches!(command, C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. }),
+            _ => matches!(
+                command,
+                C::Hold { .. } | C::Release | C::Decommission | C::CancelUpdate { .. } | C::RevokeCredential { .. }
+            ),
         }
     }
 
@@ -198,6 +206,7 @@ impl Decider for Device {
         use DeviceCommand as C;
         match (self.lifecycle, command) {
             (_, C::Register { profile, versions }) => self.register(profile, versions),
+            (_, C::SelfRegister { registration }) => self.self_register(now, registration),
             (Lifecycle::Absent, _) => Err(Rejection::DeviceUnknown),
             (Lifecycle::Active | Lifecycle::Decommissioned, C::GrantSlot { request, grant }) => {
                 self.grant_slot(now, request, *grant)
@@ -211,6 +220,8 @@ impl Decider for Device {
             (Lifecycle::Active, C::Decommission) => Ok(self.decommission()),
             (Lifecycle::Active, C::Hold { until }) => self.hold(now, *until),
             (Lifecycle::Active, C::Release) => Ok(self.release(now)),
+            (Lifecycle::Active, C::IssueCredential { credential }) => self.issue_credential(now, credential),
+            (Lifecycle::Active, C::RevokeCredential { credential_id }) => self.revoke_credential(*credential_id),
             (Lifecycle::Active, C::RequestUpdate { request }) => self.request_update(now, request),
             (Lifecycle::Active, C::Proceed { ordinal, seq }) => Ok(self.proceed(now, *ordinal, *seq)),
             (Lifecycle::Active, C::CancelUpdate { ordinal }) => self.cancel_update(now, *ordinal),

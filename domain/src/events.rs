@@ -9,6 +9,7 @@ pub use crate::firmware::FirmwareEvent;
 pub use crate::group::GroupEvent;
 pub use crate::ledger::LedgerEvent;
 pub use crate::plan::PlanEvent;
+pub use crate::registration_token::RegistrationTokenEvent;
 
 /// An event of any aggregate: the type's name is unique over all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,7 @@ pub enum AnyEvent {
     Ledger(LedgerEvent),
     Claim(ClaimEvent),
     Group(GroupEvent),
+    RegistrationToken(RegistrationTokenEvent),
 }
 
 /// The aggregate types and the event types each of them writes, with schema versions.
@@ -34,6 +36,7 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::ledger::Ledger::TYPE, LedgerEvent::TYPES),
         (crate::claim::Claim::TYPE, ClaimEvent::TYPES),
         (crate::group::Group::TYPE, GroupEvent::TYPES),
+        (crate::registration_token::RegistrationToken::TYPE, RegistrationTokenEvent::TYPES),
     ]
 }
 
@@ -57,8 +60,18 @@ pub fn ends(name: &str) -> Option<&'static str> {
         "campaign.finished" | "campaign.cancelled" | "campaign.deleted" => Some("the campaign"),
         "device.decommissioned" => Some("the device's service"),
         "firmware.deleted" => Some("the firmware"),
+        "device.credential_revoked" => Some("the credential"),
         "group.deleted" => Some("the group"),
+        "registration_token.revoked" => Some("the token"),
         _ => None,
+    }
+}
+
+/// Fields of an event that no reply and no message shows: keyed hashes of tokens.
+pub fn hidden_fields(name: &str) -> &'static [&'static str] {
+    match name {
+        "device.credential_issued" | "registration_token.issued" => &["hash"],
+        _ => &[],
     }
 }
 

@@ -160,6 +160,16 @@ uuid_id!(
     "campaign id"
 );
 uuid_id!(
+    /// A credential of a device, unique in its device.
+    CredentialId,
+    "credential id"
+);
+uuid_id!(
+    /// A registration token.
+    RegistrationTokenId,
+    "registration token id"
+);
+uuid_id!(
     /// A command. The same command sent again has the same id.
     CommandId,
     "command id"

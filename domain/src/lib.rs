@@ -19,11 +19,13 @@ pub mod ledger;
 pub mod plan;
 pub mod planning;
 pub mod preconditions;
+pub mod registration_token;
 pub mod rejection;
 pub mod rollback;
 pub mod rollout;
 pub mod sealed;
 pub mod thread;
+pub mod token_hash;
 pub mod values;
 pub mod version;
 pub mod window;
@@ -31,10 +33,13 @@ mod words;
 
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
-pub use ids::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, GroupId, TenantId, UpdateId};
+pub use ids::{
+    Actor, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+};
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;
+pub use token_hash::TokenHash;
 
 /// Cases of a property test: `usual`, or many more in a long test run (`make test-long`).
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::ids::CampaignId;
+use crate::ids::{CampaignId, CredentialId};
 use crate::values::Sha256Digest;
 
 /// What a refusal means to the caller.
@@ -39,8 +39,8 @@ macro_rules! rejections {
     };
 }
 
-fn listed(ids: &[CampaignId]) -> String {
-    ids.iter().map(CampaignId::to_string).collect::<Vec<_>>().join(", ")
+fn listed(ids: &[impl ToString]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `12 devices`, or `10000 devices or more`.
@@ -68,6 +68,19 @@ rejections! {
     UpdateSucceeded => Conflict, "update_succeeded", "the update is confirmed";
     CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can no longer be cancelled";
     OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
+
+    CredentialUnknown => Unknown, "credential_unknown", "no such credential";
+    CredentialsFull { credentials: Vec<CredentialId> } => Conflict, "credentials_full", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
+    /// Only the token with which a device got its credentials may add to them.
+    DeviceHasCredentials => Conflict, "device_has_credentials", "the device has live credentials, and didn't get the latest with this registration token";
+
+    RegistrationTokenUnknown => Unknown, "registration_token_unknown", "no such registration token";
+    RegistrationTokenExists => Conflict, "registration_token_exists", "a registration token with this id exists";
+    RegistrationTokenRevoked => Conflict, "registration_token_revoked", "the registration token is revoked";
+    RegistrationTokenExpired { expires_at: DateTime<Utc> } => Conflict, "registration_token_expired", "the registration token has expired at {expires_at}";
+    RegistrationTokenUsedUp { devices_max: u32 } => Conflict, "registration_token_used_up", "the registration token was used by {devices_max} devices, as many as it may be";
+    /// The token is for other devices.
+    RegistrationOutOfScope { field: String } => Conflict, "registration_out_of_scope", "the registration token is for devices with another {field}";
 
     /// A device can't go back.
     RollbackImpossible { reason: String, detail: String } => Conflict, "rollback_impossible", "{detail}";

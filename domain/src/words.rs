@@ -28,6 +28,7 @@ use crate::device::{
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
+use crate::registration_token::RegistrationTokenStatus;
 use crate::rollback::RollbackObstacle;
 use crate::values::{Priority, Transport};
 use crate::window::Day;
@@ -48,6 +49,7 @@ words!(
     Outcome,
     Priority,
     Reachability,
+    RegistrationTokenStatus,
     ReportStatus,
     Strategy,
     Transport,
@@ -81,6 +83,7 @@ mod tests {
         agrees(Outcome::all(), Outcome::word);
         agrees(Priority::all(), Priority::word);
         agrees(Reachability::all(), Reachability::word);
+        agrees(RegistrationTokenStatus::all(), RegistrationTokenStatus::word);
         agrees(ReportStatus::all(), ReportStatus::word);
         agrees(Strategy::all(), Strategy::word);
         agrees(Transport::all(), Transport::word);

@@ -1,7 +1,7 @@
 //! The public feed of Waybill: one CloudEvents 1.0 message per public event.
 //!
 //! Subject `feed.{tenant}.{aggregate}.{event}`, NATS binding, binary mode. The content of each message is mapped by hand in `data`: no free
-//! text except names of campaigns, no reasons, nothing internal (slots, claims). Names and shapes are a stable contract: `golden/feed` has
+//! text except names of campaigns, no reasons, no hashes of tokens, nothing internal (slots, claims, registration tokens). Names and shapes are a stable contract: `golden/feed` has
 //! one file per type and version, which is never edited. If fields were added, a further file names the addition (`…v1.name.json`).
 //! [`forwarder`] writes the messages to the stream.
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use domain::claim::{Claim, ClaimCommand, ClaimEvent};
 use domain::decider::EventTypes;
-use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent};
 use domain::{Actor, AggregateKey, CommandId, Decider, Sealed, TenantId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ fn every_event_type_and_schema_has_its_file() {
     check_events::<PlanEvent>();
     check_events::<LedgerEvent>();
     check_events::<ClaimEvent>();
+    check_events::<RegistrationTokenEvent>();
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn check_feed(kind: &str, id: &str, types: &[(&str, u16)]) {
             }
         }
         let text = public.to_string();
-        for inside in ["nobody", "2nd floor", "clock", "reset", "not for me", "AAAA"] {
+        for inside in ["nobody", "2nd floor", "clock", "reset", "not for me", "AAAA", "c0ffee"] {
             assert!(!text.contains(inside), "{event} lets {inside:?} out");
         }
     }
@@ -191,4 +192,6 @@ fn the_public_language_says_what_led_to_an_event() {
 #[test]
 fn machinery_stays_inside() {
     assert_eq!(feed::messages(&record_of("claim", "x", "claim.made")).unwrap(), []);
+    let token = record_of("registration_token", "018f4e2a-0000-7000-8000-0000000070ce", "registration_token.issued");
+    assert_eq!(feed::messages(&token).unwrap(), []);
 }

@@ -49,6 +49,7 @@ const AGGREGATES: &[Labels] = &[
     &[("aggregate", "rollout_ledger")],
     &[("aggregate", "claim")],
     &[("aggregate", "group")],
+    &[("aggregate", "registration_token")],
 ];
 
 const METRICS: [Metric; 6] = [

@@ -1,7 +1,9 @@
 //! Records with their events decoded, as models apply them.
 
 use chrono::{DateTime, Utc};
-use domain::events::{CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent};
+use domain::events::{
+    CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent,
+};
 use event_store::{RawRecord, Record, RecordRef, StoreError};
 
 use crate::db::DbError;
@@ -16,6 +18,8 @@ pub(crate) enum Events {
     Group(Vec<GroupEvent>),
     /// Claims change no read model. They are decoded to find events that this program doesn't know.
     Claim,
+    /// The same for registration tokens.
+    RegistrationToken,
 }
 
 /// A record that this program can't decode, and why.
@@ -56,6 +60,10 @@ impl Decoded {
             "claim" => {
                 record.decode_events::<ClaimEvent>(raw.position)?;
                 Events::Claim
+            }
+            "registration_token" => {
+                record.decode_events::<RegistrationTokenEvent>(raw.position)?;
+                Events::RegistrationToken
             }
             other => {
                 let event_type = format!("aggregate {other}");

@@ -125,7 +125,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
         "device" => {
             id.parse::<domain::DeviceId>()?;
         }
-        "firmware" | "campaign" | "rollout_ledger" => {
+        "firmware" | "campaign" | "rollout_ledger" | "registration_token" => {
             id.parse::<uuid::Uuid>()?;
         }
         "group" => {
@@ -141,7 +141,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token"
         ),
     }
     Ok(())
@@ -150,7 +150,11 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
 /// One line of a replay: an event with its position, time and cause.
 pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record: &Record, index: usize) -> Value {
     let stored = &record.events[index];
-    let event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
+    let mut event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
+    let kind = event["type"].as_str().unwrap_or_default().to_owned();
+    if let Some(fields) = event.as_object_mut() {
+        fields.retain(|name, _| !domain::events::hidden_fields(&kind).contains(&name.as_str()));
+    }
     let meta = stored.metadata(&record.meta);
     json!({
         "position": format!("{position}-{index}"),

@@ -1,6 +1,7 @@
 //! The events of one aggregate, from EVENTS, page by page. Works without PostgreSQL.
 
 use chrono::{DateTime, Utc};
+use domain::events::hidden_fields;
 use domain::{Decider, Key};
 use event_store::{Entry, EventToken, Metadata, PositionToken, Recorded, Unreadable};
 use serde::Serialize;
@@ -28,7 +29,7 @@ pub(crate) struct HistoryItem {
     #[serde(rename = "type")]
     #[schema(example = "update.confirmed")]
     kind: String,
-    /// The event as stored, with its `type`; null when it can't be read.
+    /// The event as stored, with its `type`, without hashes of tokens; null when it can't be read.
     #[schema(value_type = Option<Object>)]
     event: Value,
     /// Why it can't be read.
@@ -64,11 +65,15 @@ impl HistoryItem {
     }
 
     fn of_event<E: Serialize>(recorded: Recorded<E>, incarnation_ms: u64) -> Result<Self, Problem> {
-        let event = serde_json::to_value(&recorded.event).map_err(Problem::internal)?;
+        let mut event = serde_json::to_value(&recorded.event).map_err(Problem::internal)?;
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        if let Some(fields) = event.as_object_mut() {
+            fields.retain(|name, _| !hidden_fields(&kind).contains(&name.as_str()));
+        }
         let item = Self {
             position: EventToken { incarnation_ms, position: recorded.position }.to_string(),
             version: recorded.version,
-            kind: event["type"].as_str().unwrap_or_default().to_owned(),
+            kind,
             event,
             error: None,
             recorded_at: Some(recorded.recorded_at),

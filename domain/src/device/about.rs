@@ -24,6 +24,8 @@ impl DeviceEvent {
             | Self::Decommissioned {}
             | Self::Held { .. }
             | Self::Released {}
+            | Self::CredentialIssued { .. }
+            | Self::CredentialRevoked { .. }
             | Self::CameOnline { .. }
             | Self::WentOffline { .. }
             | Self::InfoReported { .. }

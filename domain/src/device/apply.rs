@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::codes::{CODE_WRONG_BYTES, CodeClass};
+use super::credentials::Credential;
 use super::events::DeviceEvent as E;
 use super::mark::newer;
 use super::phase::{Outcome, Phase, WaitReason};
@@ -39,9 +40,16 @@ impl Device {
             E::Decommissioned {} => {
                 self.lifecycle = Lifecycle::Decommissioned;
                 self.reachability = Reachability::Offline;
+                self.credentials.apply_decommissioned();
             }
             E::Held { until } => self.hold = Some(Hold { until: *until }),
             E::Released {} => self.hold = None,
+            E::CredentialIssued { credential_id: id, hash, issued_at, by, expires_at, registration_token } => {
+                let (hash, by, expires_at) = (*hash, by.clone(), *expires_at);
+                let credential = Credential { id: *id, hash, issued_at: *issued_at, by, expires_at };
+                self.credentials.apply_issued(credential, *registration_token);
+            }
+            E::CredentialRevoked { credential_id } => self.credentials.apply_ended(*credential_id),
             E::CameOnline { session, .. } => {
                 self.reachability = Reachability::Online;
                 self.session.clone_from(session);

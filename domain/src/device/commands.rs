@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::credentials::{NewCredential, SelfRegistration};
 use super::mark::Arrival;
 use super::messages::{Info, OfflineCause, Presence, Report};
 use super::phase::Phase;
 use super::profile::{Profile, ProfilePatch};
 use super::update_spec::{CampaignRef, FirmwareSnapshot, Limits, UpdateKind};
-use crate::ids::{CampaignId, FirmwareId};
+use crate::ids::{CampaignId, CredentialId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::Priority;
 
@@ -71,6 +72,16 @@ pub enum DeviceCommand {
         until: Option<DateTime<Utc>>,
     },
     Release,
+    IssueCredential {
+        credential: NewCredential,
+    },
+    RevokeCredential {
+        credential_id: CredentialId,
+    },
+    /// The device comes with a registration token. The sender has checked the token.
+    SelfRegister {
+        registration: Box<SelfRegistration>,
+    },
     /// An update of this device alone. It is sent as soon as the device is reachable.
     RequestUpdate {
         request: Box<UpdateRequest>,

@@ -12,7 +12,9 @@ use super::messages::{OfflineCause, ReportStatus};
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
 use super::update_spec::{UpdateRef, UpdateSpec};
+use crate::ids::{Actor, CredentialId, RegistrationTokenId};
 use crate::sealed::Sealed;
+use crate::token_hash::TokenHash;
 use crate::values::Sha256Digest;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,21 @@ pub enum DeviceEvent {
     },
     #[serde(rename = "device.released")]
     Released {},
+    #[serde(rename = "device.credential_issued")]
+    CredentialIssued {
+        credential_id: CredentialId,
+        /// Never shown: see [`crate::events::hidden_fields`].
+        hash: TokenHash,
+        issued_at: DateTime<Utc>,
+        by: Actor,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<DateTime<Utc>>,
+        /// The device registered itself with this token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        registration_token: Option<RegistrationTokenId>,
+    },
+    #[serde(rename = "device.credential_revoked")]
+    CredentialRevoked { credential_id: CredentialId },
     #[serde(rename = "device.came_online")]
     CameOnline {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -340,6 +357,8 @@ crate::event_types!(DeviceEvent {
     Decommissioned => "device.decommissioned" v 1,
     Held => "device.held" v 1,
     Released => "device.released" v 1,
+    CredentialIssued => "device.credential_issued" v 1,
+    CredentialRevoked => "device.credential_revoked" v 1,
     CameOnline => "device.came_online" v 1,
     WentOffline => "device.went_offline" v 1,
     InfoReported => "device.info_reported" v 1,

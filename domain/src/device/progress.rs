@@ -169,6 +169,8 @@ impl DeviceEvent {
             | E::Decommissioned {}
             | E::Held { .. }
             | E::Released {}
+            | E::CredentialIssued { .. }
+            | E::CredentialRevoked { .. }
             | E::CameOnline { .. }
             | E::WentOffline { .. }
             | E::InfoReported { .. }

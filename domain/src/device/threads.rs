@@ -41,7 +41,14 @@ impl Device {
     pub(super) fn aim(&self, command: &DeviceCommand) -> Aim {
         use DeviceCommand as C;
         match command {
-            C::Register { .. } | C::Amend { .. } | C::Decommission | C::Hold { .. } | C::Release => Aim::whole(),
+            C::Register { .. }
+            | C::SelfRegister { .. }
+            | C::Amend { .. }
+            | C::Decommission
+            | C::Hold { .. }
+            | C::Release
+            | C::IssueCredential { .. }
+            | C::RevokeCredential { .. } => Aim::whole(),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),
             C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } => self.update_of(grant.campaign.id),
             C::Withdraw { campaign } | C::CancelForCampaign { campaign, .. } => self.update_of(*campaign),

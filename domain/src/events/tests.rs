@@ -56,6 +56,19 @@ fn every_golden_file_has_a_known_type_and_reads_back_unchanged() {
     }
 }
 
+/// Hashes in the golden files begin with `c0ffee`.
+#[test]
+fn every_hash_of_a_token_is_hidden() {
+    for (name, json) in golden_files() {
+        let hidden = hidden_fields(json["type"].as_str().expect("a type"));
+        assert_eq!(json.get("hash").is_some(), hidden.contains(&"hash"), "{name}");
+        let mut shown = json.clone();
+        let fields = shown.as_object_mut().expect("an object");
+        hidden.iter().for_each(|field| drop(fields.remove(*field)));
+        assert!(!shown.to_string().contains("c0ffee"), "{name} shows a hash");
+    }
+}
+
 #[test]
 fn unknown_fields_are_ignored() {
     for (name, mut json) in golden_files() {
@@ -76,6 +89,7 @@ fn type_name(event: &AnyEvent) -> String {
         AnyEvent::Ledger(event) => of(event),
         AnyEvent::Claim(event) => of(event),
         AnyEvent::Group(event) => of(event),
+        AnyEvent::RegistrationToken(event) => of(event),
     }
 }
 

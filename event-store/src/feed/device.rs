@@ -17,6 +17,10 @@ impl Public for DeviceEvent {
             Self::Amended { patch, versions } => json!({ "changed": changes(patch), "versions": versions }),
             Self::Decommissioned {} | Self::Released {} | Self::CameOnline { .. } => json!({}),
             Self::Held { until } => object(json!({ "until": until })),
+            Self::CredentialIssued { credential_id, expires_at, .. } => {
+                object(json!({ "credential_id": credential_id, "expires_at": expires_at }))
+            }
+            Self::CredentialRevoked { credential_id } => json!({ "credential_id": credential_id }),
             Self::WentOffline { cause } => json!({ "cause": word(cause) }),
             Self::InfoReported { hardware_version, slots, contact_interval_s, attributes, .. } => object(json!({
                 "hardware_version": hardware_version,

@@ -58,6 +58,8 @@ fn details(event: &DeviceEvent) -> Value {
         | E::Decommissioned { .. }
         | E::Held { .. }
         | E::Released { .. }
+        | E::CredentialIssued { .. }
+        | E::CredentialRevoked { .. }
         | E::CameOnline { .. }
         | E::WentOffline { .. }
         | E::InfoReported { .. }

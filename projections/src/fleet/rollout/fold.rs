@@ -111,7 +111,11 @@ fn may_change_availability(before: Option<&DeviceRow>, event: &DeviceEvent) -> b
         (Some(_), None) => false,
         (None, _) => !matches!(
             event,
-            DeviceEvent::VersionsReported { .. } | DeviceEvent::InfoReported { .. } | DeviceEvent::ReportedLate { .. }
+            DeviceEvent::VersionsReported { .. }
+                | DeviceEvent::InfoReported { .. }
+                | DeviceEvent::ReportedLate { .. }
+                | DeviceEvent::CredentialIssued { .. }
+                | DeviceEvent::CredentialRevoked { .. }
         ),
     }
 }
