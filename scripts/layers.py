@@ -8,12 +8,13 @@ BASE = {"runtime", "domain", "event-store"}
 ALLOWED = {
     "runtime": set(),
     "domain": set(),
+    "trust": {"domain"},
     "event-store": {"runtime", "domain"},
     "projections": BASE,
     "process-managers": BASE | {"projections"},
-    "mqtt-bridge": BASE,
-    "command-api": BASE | {"projections"},
-    "waybill": BASE | {"projections", "process-managers", "mqtt-bridge", "command-api"},
+    "mqtt-bridge": BASE | {"trust"},
+    "command-api": BASE | {"trust", "projections"},
+    "waybill": BASE | {"trust", "projections", "process-managers", "mqtt-bridge", "command-api"},
     "bench": None,
     "tests": None,
 }

@@ -1,0 +1,13 @@
+//! What devices prove themselves with: tokens, their hashes, and the names under which devices log in. No IO.
+//!
+//! Invariants: a token is shown once, when it is made, and never stored; what is stored is its [`TokenHasher::hash`]; no token prints itself.
+
+mod hasher;
+pub mod login;
+mod secret_text;
+mod token;
+
+pub use hasher::TokenHasher;
+pub use login::DeviceLogin;
+pub use secret_text::SecretText;
+pub use token::{DeviceToken, RegistrationToken, is_token_of_devices};
