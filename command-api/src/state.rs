@@ -16,6 +16,7 @@ use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use trust::TokenHasher;
 
 use crate::campaigns::Previews;
 use crate::download::Counters;
@@ -39,6 +40,8 @@ pub struct ApiConfig {
     pub jwt_secret: Vec<u8>,
     /// Secret of download links.
     pub download_secret: Vec<u8>,
+    /// Hashes the tokens of devices.
+    pub token_hasher: TokenHasher,
     /// Origin of download links, without a slash at the end.
     pub public_base_url: String,
     /// Largest firmware, in bytes.
@@ -55,12 +58,18 @@ pub struct ApiConfig {
 
 impl ApiConfig {
     /// Defaults for everything but secrets and origin.
-    pub fn new(jwt_secret: Vec<u8>, download_secret: Vec<u8>, public_base_url: String) -> Self {
+    pub fn new(
+        jwt_secret: Vec<u8>,
+        download_secret: Vec<u8>,
+        token_hasher: TokenHasher,
+        public_base_url: String,
+    ) -> Self {
         let limits = Limits::default();
         Self {
             development: false,
             jwt_secret,
             download_secret,
+            token_hasher,
             public_base_url,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: UPLOAD_SILENCE_MAX,

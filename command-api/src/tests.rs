@@ -37,6 +37,7 @@ use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::ServiceExt;
+use trust::TokenHasher;
 
 use crate::caller::Role;
 use crate::state::App;
@@ -101,7 +102,12 @@ impl Api {
             development: true,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: Duration::from_secs(1),
-            ..ApiConfig::new(SECRET.to_vec(), vec![2; 32], "http://localhost:8240".to_owned())
+            ..ApiConfig::new(
+                SECRET.to_vec(),
+                vec![2; 32],
+                TokenHasher::new(vec![3; 32]),
+                "http://localhost:8240".to_owned(),
+            )
         };
         let state = ApiState {
             store: store.clone(),

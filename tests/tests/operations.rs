@@ -46,6 +46,7 @@ fn invalid_settings_are_refused_before_any_connection() {
     for (wrong, said) in [
         (&["--jwt-secret", "short"][..], "WAYBILL_JWT_SECRET has 5 bytes"),
         (&["--download-secret", "short"], "WAYBILL_DOWNLOAD_SECRET has 5 bytes"),
+        (&["--credential-secret", "short"], "WAYBILL_CREDENTIAL_SECRET has 5 bytes"),
         (&["--nats-devices-url", "nats://a b"], "WAYBILL_NATS_DEVICES_URL"),
         (&["--nats-auth-url", "nats://a b"], "WAYBILL_NATS_AUTH_URL"),
         (&["--nats-system-url", "nats://a b"], "WAYBILL_NATS_SYSTEM_URL"),

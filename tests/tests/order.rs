@@ -7,11 +7,13 @@ use waybill::stack::Process;
 
 use crate::world::{ManualDevice, World, devices};
 
-const SECRETS: [&str; 4] = [
+const SECRETS: [&str; 6] = [
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",
     "a secret for links that is long enough",
+    "--credential-secret",
+    "a secret for hashes that is long enough",
 ];
 const DEVICES: usize = 20;
 /// Versions of a device after its first and second boot: half of the devices fall back, half run the new version at the second boot.

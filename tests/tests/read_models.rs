@@ -7,13 +7,15 @@ use waybill::api_client::ApiClient;
 use crate::world::{MODEL, World, devices, waybill_binary};
 
 /// Flags of an API process, while no process applies events to the read models.
-const API_ALONE: [&str; 6] = [
+const API_ALONE: [&str; 8] = [
     "--role",
     "api",
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",
     "a secret for links that is long enough",
+    "--credential-secret",
+    "a secret for hashes that is long enough",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

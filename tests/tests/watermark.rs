@@ -11,13 +11,15 @@ use crate::world::{MODEL, ManualDevice, World};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long process managers run without a bridge.
 const DEAF: Duration = Duration::from_secs(8);
-const DEAF_FLAGS: [&str; 6] = [
+const DEAF_FLAGS: [&str; 8] = [
     "--role",
     "process-managers",
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",
     "a secret for links that is long enough",
+    "--credential-secret",
+    "a secret for hashes that is long enough",
 ];
 
 /// A device that has booted and has an update.

@@ -99,6 +99,10 @@ pub struct ServeArgs {
     /// Secret of download links, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
     pub download_secret: Option<String>,
+    /// Secret that hashes the tokens of devices, at least 32 bytes; required with a --role, otherwise generated and kept in the data
+    /// directory if absent
+    #[arg(long, env = "WAYBILL_CREDENTIAL_SECRET", hide_env_values = true)]
+    pub credential_secret: Option<String>,
     /// Origin of download links, as devices reach it; needed by the bridge and if HTTP listens on all addresses [default:
     /// http://{http-listen}]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
@@ -131,15 +135,16 @@ impl ServeArgs {
 
     /// The secrets that were given.
     pub fn given_secrets(&self) -> secrets::Given<'_> {
-        secrets::Given { jwt: self.jwt_secret.as_ref(), download: self.download_secret.as_ref() }
+        let (jwt, download) = (self.jwt_secret.as_ref(), self.download_secret.as_ref());
+        secrets::Given { jwt, download, credential: self.credential_secret.as_ref() }
     }
 
     /// Checks the settings before anything is started.
     pub fn check(&self) -> anyhow::Result<()> {
-        let both_secrets = self.jwt_secret.is_some() && self.download_secret.is_some();
+        let secrets = [&self.jwt_secret, &self.download_secret, &self.credential_secret];
         anyhow::ensure!(
-            self.role == Role::All || both_secrets,
-            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET and WAYBILL_DOWNLOAD_SECRET to the same values in each"
+            self.role == Role::All || secrets.iter().all(|secret| secret.is_some()),
+            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET, WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
         );
         self.given_secrets().check()?;
         anyhow::ensure!(
@@ -190,18 +195,11 @@ mod tests {
         for command in
             [ServeArgs::augment_args(Command::new("serve")), Connection::augment_args(Command::new("replay"))]
         {
-            let private = [
-                "nats_url",
-                "nats_devices_url",
-                "nats_auth_url",
-                "nats_system_url",
-                "nats_issuer_seed",
-                "mqtt_url",
-                "database_url",
-                "jwt_secret",
-                "download_secret",
-            ];
-            for arg in command.get_arguments().filter(|arg| private.contains(&arg.get_id().as_str())) {
+            let private =
+                ["nats_url", "nats_devices_url", "nats_auth_url", "nats_system_url", "mqtt_url", "database_url"];
+            let is_private =
+                |name: &str| private.contains(&name) || name.ends_with("_secret") || name.ends_with("_seed");
+            for arg in command.get_arguments().filter(|arg| is_private(arg.get_id().as_str())) {
                 assert!(arg.is_hide_env_values_set(), "{}", arg.get_id());
             }
         }
@@ -225,11 +223,13 @@ mod tests {
 
     #[test]
     fn processes_that_share_the_work_are_given_what_they_must_share() {
-        let (jwt, download) = ("j".repeat(32), "d".repeat(32));
-        let secrets = ["--jwt-secret", &jwt, "--download-secret", &download];
+        let [jwt, download, credential] = ["j", "d", "c"].map(|letter| letter.repeat(32));
+        let secrets = ["--jwt-secret", &jwt, "--download-secret", &download, "--credential-secret", &credential];
         let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
         assert_eq!(check(&[]), Ok(()));
         assert!(check(&["--role", "bridge"]).unwrap_err().contains("WAYBILL_JWT_SECRET"));
+        let incomplete = [&["--role", "api"][..], &secrets[..4]].concat();
+        assert!(check(&incomplete).unwrap_err().contains("WAYBILL_CREDENTIAL_SECRET"));
         assert_eq!(check(&[&["--role", "api"][..], &secrets].concat()), Ok(()));
         assert_eq!(check(&[&["--role", "projections"][..], &secrets].concat()), Ok(()));
         let bridge = [&["--role", "bridge"][..], &secrets].concat();
@@ -260,7 +260,11 @@ mod tests {
 
     #[test]
     fn a_short_secret_is_refused_by_name_and_not_repeated() {
-        for (flag, name) in [("--jwt-secret", "WAYBILL_JWT_SECRET"), ("--download-secret", "WAYBILL_DOWNLOAD_SECRET")] {
+        for (flag, name) in [
+            ("--jwt-secret", "WAYBILL_JWT_SECRET"),
+            ("--download-secret", "WAYBILL_DOWNLOAD_SECRET"),
+            ("--credential-secret", "WAYBILL_CREDENTIAL_SECRET"),
+        ] {
             let error = serve_args(&[flag, "geheim"]).check().unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("6 bytes") && !error.contains("geheim"), "{error}");
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use trust::TokenHasher;
 
 /// Shortest secret, in bytes.
 const MIN_BYTES: usize = 32;
@@ -14,6 +15,7 @@ const MIN_BYTES: usize = 32;
 pub struct Given<'a> {
     pub jwt: Option<&'a String>,
     pub download: Option<&'a String>,
+    pub credential: Option<&'a String>,
 }
 
 /// Secrets, each long enough.
@@ -22,6 +24,8 @@ pub struct Secrets {
     pub jwt: Vec<u8>,
     /// Of download links.
     pub download: Vec<u8>,
+    /// Hashes the tokens of devices.
+    pub credentials: TokenHasher,
 }
 
 impl Secrets {
@@ -31,6 +35,7 @@ impl Secrets {
         Ok(Self {
             jwt: secret(data_dir, given.jwt, "jwt")?,
             download: secret(data_dir, given.download, "download-links")?,
+            credentials: TokenHasher::new(secret(data_dir, given.credential, "credentials")?),
         })
     }
 }
@@ -38,7 +43,11 @@ impl Secrets {
 impl Given<'_> {
     /// Refuses secrets that are too short.
     pub fn check(self) -> Result<()> {
-        for (name, secret) in [("WAYBILL_JWT_SECRET", self.jwt), ("WAYBILL_DOWNLOAD_SECRET", self.download)] {
+        for (name, secret) in [
+            ("WAYBILL_JWT_SECRET", self.jwt),
+            ("WAYBILL_DOWNLOAD_SECRET", self.download),
+            ("WAYBILL_CREDENTIAL_SECRET", self.credential),
+        ] {
             let bytes = secret.map_or(MIN_BYTES, String::len);
             ensure!(
                 bytes >= MIN_BYTES,
@@ -56,7 +65,7 @@ fn secret(data_dir: &Path, given: Option<&String>, file: &str) -> Result<Vec<u8>
     let path = data_dir.join("secrets").join(file);
     match std::fs::read(&path) {
         Ok(secret) => {
-            // A new secret would invalidate everything that the old one has signed.
+            // A new secret would invalidate everything that the old one has signed or hashed.
             let bytes = secret.len();
             let name = path.display();
             ensure!(bytes >= MIN_BYTES, "the secret {name} has {bytes} bytes, must have {MIN_BYTES} or more");

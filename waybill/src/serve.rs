@@ -276,7 +276,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
-        ..ApiConfig::new(secrets.jwt, secrets.download, args.download_origin())
+        ..ApiConfig::new(secrets.jwt, secrets.download, secrets.credentials, args.download_origin())
     };
     Ok(ApiState {
         store: parts.store.clone(),
