@@ -25,7 +25,7 @@ use event_store::EventStore;
 use event_store::metering::Labels;
 use runtime::lifecycle::Tasks;
 
-pub use credentials::{Credentials, Found, NoCredentials};
+pub use credentials::{Credentials, Found, NoCredentials, StoredCredentials};
 pub use issuer::{InvalidSeed, Issuer};
 pub use self_check::SelfCheckError;
 
@@ -95,6 +95,7 @@ pub(crate) const OUTCOMES: &[Labels] = &[
     &[("outcome", "no_device")],
     &[("outcome", "decommissioned")],
     &[("outcome", "wrong_token")],
+    &[("outcome", "expired")],
     &[("outcome", "unavailable")],
     &[("outcome", "busy")],
 ];

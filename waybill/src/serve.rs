@@ -17,7 +17,7 @@ use event_store::lease::Lease;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Log, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
-use mqtt_bridge::callout::{Issuer, NoCredentials};
+use mqtt_bridge::callout::{Issuer, StoredCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -214,7 +214,7 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
     let callout = Callout {
         auth_url: args.nats_auth_url.clone(),
         issuer: checked.issuer.clone().context("the bridge has no WAYBILL_NATS_ISSUER_SEED")?,
-        credentials: Arc::new(NoCredentials),
+        credentials: Arc::new(StoredCredentials::new(parts.store.clone(), checked.secrets.credentials.clone())),
         anonymous_devices: args.anonymous_devices,
         broker: checked.broker.clone(),
     };

@@ -1,8 +1,8 @@
 //! What a client of the listener may do: subjects it may publish and subscribe to, in the words of NATS.
 
 use serde::Serialize;
+use trust::DeviceLogin;
 
-use crate::outbound::DeviceRef;
 use crate::topics::{down_subjects, up_subjects};
 
 /// nats-server itself subscribes to this for a client that subscribes with QoS 1. Clients can't subscribe to it.
@@ -27,7 +27,7 @@ struct Rule {
 
 impl Access {
     /// The topics of one device.
-    pub(super) fn of_device(DeviceRef { tenant, device }: &DeviceRef) -> Self {
+    pub(super) fn of_device(DeviceLogin { tenant, device }: &DeviceLogin) -> Self {
         Self::of(tenant.as_str(), device.as_str())
     }
 
@@ -53,14 +53,11 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use domain::{DeviceId, TenantId};
-
     use super::*;
 
     #[test]
     fn a_device_has_its_own_topics_only() {
-        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() };
-        let Access { publish, subscribe } = Access::of_device(&device);
+        let Access { publish, subscribe } = Access::of_device(&"acme/d-1".parse().unwrap());
         assert!(publish.allow.iter().all(|subject| subject.starts_with("acme.devices.d-1")));
         assert_eq!(publish.deny, ["acme.devices.d-1.commands"]);
         assert_eq!(subscribe.allow, ["acme.devices.d-1.commands", "acme.devices.d-1.firmware.*.*", QOS_1_DELIVERY]);

@@ -1,7 +1,7 @@
 //! The connections of devices, as nats-server lists them, and the end of some. By requests to all servers of the cluster, from the system
 //! account.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -11,10 +11,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
+use trust::DeviceLogin;
 
 use super::answer::DEVICES_ACCOUNT;
-use super::decision::{device_of, user_of};
-use crate::outbound::DeviceRef;
 
 /// Asks all servers for connections.
 const PING: &str = "$SYS.REQ.SERVER.PING.CONNZ";
@@ -89,7 +88,7 @@ impl Connections {
 
     /// Ends all connections of these devices, at every server; `before`: only those that began before the server listed them then.
     /// Returns up to when the servers have listed them now. Fails if no server answered.
-    pub(super) async fn end(&self, devices: &BTreeSet<DeviceRef>, before: Option<&Listed>) -> Result<Listed, String> {
+    pub(super) async fn end(&self, devices: &HashSet<DeviceLogin>, before: Option<&Listed>) -> Result<Listed, String> {
         let queries = queries(devices);
         let listed = try_join_all(queries.iter().map(|query| self.end_listed(query, devices, before))).await?;
         let mut earliest = Listed::new();
@@ -103,7 +102,7 @@ impl Connections {
     async fn end_listed(
         &self,
         query: &Query,
-        devices: &BTreeSet<DeviceRef>,
+        devices: &HashSet<DeviceLogin>,
         before: Option<&Listed>,
     ) -> Result<Listed, String> {
         let mut listed = Listed::new();
@@ -117,7 +116,7 @@ impl Connections {
             let began = before.and_then(|before| before.get(&id)).copied();
             let is_meant = |connection: &Connection| {
                 began.is_none_or(|began| connection.start <= began)
-                    && device_of(&connection.authorized_user).is_some_and(|device| devices.contains(&device))
+                    && connection.authorized_user.parse().is_ok_and(|device| devices.contains(&device))
             };
             listed.insert(id.clone(), data.now);
             let meant = self.all_pages(&id, query, data, is_meant).await?;
@@ -168,10 +167,10 @@ impl Connections {
 }
 
 /// One query for each of a few devices; one for all connections if there are more.
-fn queries(devices: &BTreeSet<DeviceRef>) -> Vec<Query> {
+fn queries(devices: &HashSet<DeviceLogin>) -> Vec<Query> {
     let query = |user| Query { auth: true, acc: DEVICES_ACCOUNT, user, limit: PAGE, offset: 0 };
     if devices.len() <= ASKED_ALONE_MAX {
-        devices.iter().map(|device| query(Some(user_of(device)))).collect()
+        devices.iter().map(|device| query(Some(device.to_string()))).collect()
     } else {
         vec![query(None)]
     }
@@ -187,20 +186,13 @@ fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{DeviceId, TenantId};
-
     use super::*;
 
     #[test]
     fn many_devices_are_looked_for_in_one_list() {
-        let devices = |count: usize| {
-            let device = |n| DeviceRef {
-                tenant: TenantId::new("acme").unwrap(),
-                device: DeviceId::new(format!("d-{n}")).unwrap(),
-            };
-            queries(&(0..count).map(device).collect())
-        };
-        let users: Vec<_> = devices(2).into_iter().map(|query| query.user).collect();
+        let devices = |count: usize| queries(&(0..count).map(|n| format!("acme/d-{n}").parse().unwrap()).collect());
+        let mut users: Vec<_> = devices(2).into_iter().map(|query| query.user).collect();
+        users.sort();
         assert_eq!(users, [Some("acme/d-0".to_owned()), Some("acme/d-1".to_owned())]);
         assert_eq!(devices(ASKED_ALONE_MAX).len(), ASKED_ALONE_MAX);
         let all = devices(ASKED_ALONE_MAX + 1);

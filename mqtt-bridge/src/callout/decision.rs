@@ -2,27 +2,22 @@
 //! device, and [`admit_device`] decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{DeviceId, TenantId};
 use strum::{EnumIter, IntoStaticStr};
+use trust::{DeviceLogin, DeviceToken};
 
 use super::access::Access;
 use super::credentials::Found;
 use super::issuer::Issuer;
 use super::question::Login;
 use super::self_check;
-use crate::outbound::DeviceRef;
 
-/// Longest client id, in bytes.
-const CLIENT_ID_MAX_BYTES: usize = 256;
-/// Longest password, in bytes. A device's token is shorter.
-const PASSWORD_MAX_BYTES: usize = 256;
 /// The name under which nats-server knows every client without a user.
 const ANONYMOUS: &str = "device";
 
 /// Who a client says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Claim {
-    Device(DeviceRef),
+    Device(DeviceLogin, DeviceToken),
     /// Any device, in development.
     Anonymous,
     /// Waybill itself, to see whether it is asked.
@@ -39,12 +34,13 @@ pub(super) enum Refusal {
     Anonymous,
     /// Its user isn't `{tenant}/{device}`.
     WrongUser,
-    /// Its client id doesn't begin with its user.
+    /// Its client id isn't one of the device.
     WrongClientId,
     NoDevice,
     Decommissioned,
-    /// No live credential of the device has this token.
+    /// No credential of the device has this token, or it was revoked.
     WrongToken,
+    Expired,
     /// The log gave no answer in time.
     Unavailable,
     /// Too many clients want to connect at once.
@@ -74,49 +70,29 @@ impl Claim {
             let is_own = self_check::is_own(issuer, &login.client_id, &login.password);
             return if is_own { Ok(Self::SelfCheck) } else { Err(Refusal::WrongToken) };
         }
-        let device = device_of(&login.user).ok_or(Refusal::WrongUser)?;
-        if !is_client_of(&login.client_id, &login.user) {
+        let device: DeviceLogin = login.user.parse().map_err(|_| Refusal::WrongUser)?;
+        if !device.may_use(&login.client_id) {
             return Err(Refusal::WrongClientId);
         }
-        if login.password.len() > PASSWORD_MAX_BYTES {
-            return Err(Refusal::WrongToken);
-        }
-        Ok(Self::Device(device))
+        let token = DeviceToken::parse(&login.password).ok_or(Refusal::WrongToken)?;
+        Ok(Self::Device(device, token))
     }
 }
 
-/// The device that a user `{tenant}/{device}` names.
-pub(super) fn device_of(user: &str) -> Option<DeviceRef> {
-    let (tenant, device) = user.split_once('/')?;
-    Some(DeviceRef { tenant: TenantId::new(tenant).ok()?, device: DeviceId::new(device).ok()? })
-}
-
-/// The user of a device.
-pub(super) fn user_of(DeviceRef { tenant, device }: &DeviceRef) -> String {
-    format!("{tenant}/{device}")
-}
-
-/// Whether a client id is the user, or the user, `/` and more. Client ids are global in nats-server: a client with another's id ends the
-/// other's connection.
-fn is_client_of(client_id: &str, user: &str) -> bool {
-    let Some(rest) = client_id.strip_prefix(user) else { return false };
-    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !['.', '*', '>'].contains(&c);
-    (rest.is_empty() || rest.starts_with('/')) && client_id.len() <= CLIENT_ID_MAX_BYTES && rest.chars().all(is_plain)
-}
-
 /// Decides on a device by what the log knows of it and its token.
-pub(super) fn admit_device(device: &DeviceRef, found: Found, now: DateTime<Utc>) -> Result<Admission, Refusal> {
+pub(super) fn admit_device(device: &DeviceLogin, found: Found, now: DateTime<Utc>) -> Result<Admission, Refusal> {
     let expires_at = match found {
         Found::NoDevice => return Err(Refusal::NoDevice),
         Found::Decommissioned => return Err(Refusal::Decommissioned),
         Found::WrongToken => return Err(Refusal::WrongToken),
+        Found::Expired => return Err(Refusal::Expired),
         Found::Live { expires_at } => expires_at,
     };
     // nats-server knows whole seconds.
     if expires_at.is_some_and(|end| end.timestamp() <= now.timestamp()) {
-        return Err(Refusal::WrongToken);
+        return Err(Refusal::Expired);
     }
-    Ok(Admission { user: user_of(device), access: Access::of_device(device), expires_at })
+    Ok(Admission { user: device.to_string(), access: Access::of_device(device), expires_at })
 }
 
 pub(super) fn admit_anonymous() -> Admission {
@@ -133,37 +109,30 @@ mod tests {
     use super::*;
 
     fn login(user: &str, client_id: &str) -> Login {
-        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password: "wbd_x".to_owned() }
+        let password = DeviceToken::generate().as_ref().reveal().to_owned();
+        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password }
     }
 
-    fn claim(login: &Login, anonymous_devices: bool) -> Result<Claim, Refusal> {
+    /// The user that a login names.
+    fn claim(login: &Login, anonymous_devices: bool) -> Result<String, Refusal> {
         let issuer = Issuer::from_seed(&Issuer::generate_seed()).unwrap();
-        Claim::of(login, &issuer, anonymous_devices)
+        Claim::of(login, &issuer, anonymous_devices).map(|claim| match claim {
+            Claim::Device(device, _) => device.to_string(),
+            Claim::Anonymous => ANONYMOUS.to_owned(),
+            Claim::SelfCheck => self_check::USER.to_owned(),
+        })
     }
 
-    fn d_1() -> DeviceRef {
-        DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() }
+    fn d_1() -> DeviceLogin {
+        "acme/d-1".parse().unwrap()
     }
 
     #[test]
     fn a_client_id_is_bound_to_the_device() {
-        for own in ["acme/d-1", "acme/d-1/", "acme/d-1/modem", "acme/d-1/a/b_c"] {
-            assert_eq!(claim(&login("acme/d-1", own), false), Ok(Claim::Device(d_1())), "{own}");
+        for own in ["acme/d-1", "acme/d-1/modem", "acme/d-1/a/b_c"] {
+            assert_eq!(claim(&login("acme/d-1", own), false), Ok("acme/d-1".to_owned()), "{own}");
         }
-        let long = format!("acme/d-1/{}", "x".repeat(CLIENT_ID_MAX_BYTES));
-        for other in [
-            "",
-            "d-1",
-            "acme/d-2",
-            "acme/d-10",
-            "rival/d-1",
-            "acme/d-1x",
-            "acme/d-1/a.b",
-            "acme/d-1/a b",
-            "acme/d-1/*",
-            "acme/d-1/>",
-            &long,
-        ] {
+        for other in ["", "d-1", "acme/d-2", "acme/d-10", "rival/d-1", "acme/d-1x", "acme/d-1/a.b", "acme/d-1/a b"] {
             assert_eq!(claim(&login("acme/d-1", other), false), Err(Refusal::WrongClientId), "{other}");
         }
     }
@@ -178,8 +147,8 @@ mod tests {
     #[test]
     fn a_client_without_a_user_is_let_in_only_where_devices_are_anonymous() {
         assert_eq!(claim(&login("", "x"), false), Err(Refusal::Anonymous));
-        assert_eq!(claim(&login("", "x"), true), Ok(Claim::Anonymous));
-        assert_eq!(claim(&login("device", "x"), true), Err(Refusal::WrongUser));
+        assert_eq!(claim(&login("", "x"), true), Ok(ANONYMOUS.to_owned()));
+        assert_eq!(claim(&login(ANONYMOUS, "x"), true), Err(Refusal::WrongUser));
         for anonymous_devices in [false, true] {
             let by_nats = Login { by_mqtt: false, ..login("", "") };
             assert_eq!(claim(&by_nats, anonymous_devices), Err(Refusal::NotMqtt));
@@ -189,9 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_no_token_is_not_looked_up() {
-        let long = Login { password: "x".repeat(PASSWORD_MAX_BYTES + 1), ..login("acme/d-1", "acme/d-1") };
-        assert_eq!(claim(&long, false), Err(Refusal::WrongToken));
+    fn a_password_that_is_no_devices_token_is_not_looked_up() {
+        let registration = format!("wbr_acme_{}_{}", "0".repeat(32), "A".repeat(43));
+        for wrong in ["", "wbd_", "secret", &registration] {
+            let login = Login { password: wrong.to_owned(), ..login("acme/d-1", "acme/d-1") };
+            assert_eq!(claim(&login, false), Err(Refusal::WrongToken), "{wrong}");
+        }
     }
 
     #[test]
@@ -201,12 +173,12 @@ mod tests {
         assert_eq!(admitted(Found::Live { expires_at: None }), Ok(None));
         let end = Some(now + TimeDelta::seconds(1));
         assert_eq!(admitted(Found::Live { expires_at: end }), Ok(end));
-        assert_eq!(admitted(Found::Live { expires_at: Some(now) }), Err(Refusal::WrongToken));
+        assert_eq!(admitted(Found::Live { expires_at: Some(now) }), Err(Refusal::Expired));
         assert_eq!(admitted(Found::NoDevice), Err(Refusal::NoDevice));
         assert_eq!(admitted(Found::Decommissioned), Err(Refusal::Decommissioned));
         assert_eq!(admitted(Found::WrongToken), Err(Refusal::WrongToken));
+        assert_eq!(admitted(Found::Expired), Err(Refusal::Expired));
         let admission = admit_device(&d_1(), Found::Live { expires_at: None }, now).unwrap();
         assert_eq!((admission.user.as_str(), admission.access), ("acme/d-1", Access::of_device(&d_1())));
-        assert_eq!(device_of(&admission.user), Some(d_1()));
     }
 }

@@ -15,14 +15,15 @@ use runtime::clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use trust::login::NoUsername;
+use trust::{DeviceLogin, DeviceToken};
 
 use super::answer::answer;
 use super::credentials::{Credentials, Found};
-use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_self_check, device_of};
+use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_self_check};
 use super::issuer::Issuer;
 use super::question::Question;
 use super::self_check;
-use crate::outbound::DeviceRef;
 
 /// Where nats-server asks, in account AUTH.
 const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
@@ -113,14 +114,14 @@ impl Judge {
         match Claim::of(&question.login, &self.issuer, self.anonymous_devices)? {
             Claim::Anonymous => Ok(admit_anonymous()),
             Claim::SelfCheck => Ok(admit_self_check(clock::now())),
-            Claim::Device(device) => {
-                let found = timeout_at(deadline, self.look_up(&device, &question.login.password)).await;
+            Claim::Device(device, token) => {
+                let found = timeout_at(deadline, self.look_up(&device, &token)).await;
                 admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())
             }
         }
     }
 
-    async fn look_up(&self, device: &DeviceRef, token: &str) -> Result<Found, Refusal> {
+    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken) -> Result<Found, Refusal> {
         let _permit = self.look_ups.acquire().await;
         self.credentials.look_up(device, token, clock::now()).await.map_err(|error| {
             tracing::debug!(tenant = %device.tenant, device.id = %device.device, error, "a device can't be looked up");
@@ -142,11 +143,11 @@ fn record(question: &Question, decision: &Result<Admission, Refusal>) {
     let Err(refusal) = decision else { return };
     let reason: &'static str = (*refusal).into();
     let client_id: String = question.login.client_id.chars().take(SHOWN_MAX).collect();
-    match device_of(&question.login.user) {
-        Some(DeviceRef { tenant, device }) => {
+    match question.login.user.parse() {
+        Ok(DeviceLogin { tenant, device }) => {
             tracing::debug!(%tenant, device.id = %device, mqtt.client_id = client_id, reason, "A device may not connect.");
         }
-        None => {
+        Err(NoUsername) => {
             let user: String = question.login.user.chars().take(SHOWN_MAX).collect();
             tracing::debug!(mqtt.user = user, mqtt.client_id = client_id, reason, "A client may not connect.");
         }

@@ -4,7 +4,7 @@
 //! connections of the device; a device with another live credential connects again. They are ended twice: a client that was being let in
 //! when the record was stored may not be connected the first time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -18,11 +18,11 @@ use runtime::clock;
 use runtime::lifecycle::Tasks;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use trust::DeviceLogin;
 
 use super::connections::{Connections, Listed};
 use crate::checkpoint::Checkpoint;
 use crate::event_name::name_of;
-use crate::outbound::DeviceRef;
 
 /// The lease of the process that ends connections, and how long it outlives its owner.
 const LEASE: &str = "mqtt-revocations";
@@ -112,7 +112,7 @@ struct Follower {
 }
 
 struct Batch {
-    devices: BTreeSet<DeviceRef>,
+    devices: HashSet<DeviceLogin>,
     began: u64,
     closes: Instant,
 }
@@ -146,7 +146,7 @@ impl Follower {
             Delivery::Record(raw) => {
                 if let Some(device) = ended(&raw) {
                     let closes = Instant::now() + BATCH_PAUSE;
-                    let new = || Batch { devices: BTreeSet::new(), began: raw.position, closes };
+                    let new = || Batch { devices: HashSet::new(), began: raw.position, closes };
                     self.batch.get_or_insert_with(new).devices.insert(device);
                 }
                 self.read_to = self.read_to.max(raw.position);
@@ -169,14 +169,14 @@ impl Follower {
     }
 }
 
-async fn end_twice(connections: Connections, devices: BTreeSet<DeviceRef>) {
+async fn end_twice(connections: Connections, devices: HashSet<DeviceLogin>) {
     let listed = until_ended(&connections, &devices, None).await;
     sleep(SECOND_AFTER).await;
     until_ended(&connections, &devices, Some(&listed)).await;
 }
 
 /// Repeats until the servers have answered.
-async fn until_ended(connections: &Connections, devices: &BTreeSet<DeviceRef>, before: Option<&Listed>) -> Listed {
+async fn until_ended(connections: &Connections, devices: &HashSet<DeviceLogin>, before: Option<&Listed>) -> Listed {
     loop {
         match connections.end(devices, before).await {
             Ok(listed) => return listed,
@@ -190,14 +190,14 @@ async fn until_ended(connections: &Connections, devices: &BTreeSet<DeviceRef>, b
 }
 
 /// The device whose credentials a record has ended. A damaged record ends none; loading the device will report it.
-fn ended(raw: &RawRecord) -> Option<DeviceRef> {
+fn ended(raw: &RawRecord) -> Option<DeviceLogin> {
     if raw.key.kind != DEVICE {
         return None;
     }
     let record = Record::decode(raw.position, &raw.body).ok()?;
     let ends = record.events.iter().any(|stored| ends_credentials(stored.event.get()));
     let device = DeviceId::new(raw.key.id.clone()).ok()?;
-    ends.then(|| DeviceRef { tenant: raw.key.tenant.clone(), device })
+    ends.then(|| DeviceLogin { tenant: raw.key.tenant.clone(), device })
 }
 
 fn ends_credentials(event: &str) -> bool {
