@@ -4,14 +4,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
+use runtime::lifecycle::Tasks;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
 /// Longest wait for an answer of the listener.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connected client.
+/// A connected client. It doesn't connect again; its connection ends when it is dropped.
 pub(crate) struct Client {
-    pub(crate) client: AsyncClient,
-    pub(crate) events: EventLoop,
+    client: AsyncClient,
+    /// What the listener sends; closed when the connection ends.
+    packets: UnboundedReceiver<Packet>,
+    tasks: Tasks,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
+    }
 }
 
 /// Connects, or says why the listener refused.
@@ -31,35 +42,58 @@ pub(crate) async fn log_in(listener: SocketAddr, id: &str, user: &str, password:
             }
         }
     };
-    let answer = tokio::time::timeout(PATIENCE, answer).await;
-    answer.map_err(|_| "no answer to CONNECT".to_owned())?.map(|()| Client { client, events })
+    timeout(PATIENCE, answer).await.map_err(|_| "no answer to CONNECT".to_owned())??;
+    let (sender, packets) = unbounded_channel();
+    let tasks = Tasks::new();
+    let stop = tasks.token().clone();
+    tasks.spawn("device", async move {
+        tokio::select! { () = stop.cancelled() => {}, () = drive(events, sender) => {} }
+    });
+    Ok(Client { client, packets, tasks })
+}
+
+/// Until the connection ends.
+async fn drive(mut events: EventLoop, sender: UnboundedSender<Packet>) {
+    while let Ok(event) = events.poll().await {
+        if let Event::Incoming(packet) = event {
+            sender.send(packet).ok();
+        }
+    }
 }
 
 impl Client {
-    /// Whether a subscription is granted.
-    pub(crate) async fn may_subscribe(&mut self, filter: &str, qos: QoS) -> bool {
-        self.client.subscribe(filter, qos).await.unwrap();
+    /// The next packet that is expected.
+    async fn hears<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> T {
         let answer = async {
             loop {
-                if let Event::Incoming(Packet::SubAck(ack)) = self.events.poll().await.unwrap() {
-                    return !ack.return_codes.contains(&SubscribeReasonCode::Failure);
+                let packet = self.packets.recv().await.expect("the connection goes on");
+                if let Some(found) = wanted(&packet) {
+                    return found;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap()
+        timeout(PATIENCE, answer).await.expect("an answer of the listener")
+    }
+
+    /// Whether a subscription is granted.
+    pub(crate) async fn may_subscribe(&mut self, filter: &str, qos: QoS) -> bool {
+        self.client.subscribe(filter, qos).await.unwrap();
+        self.hears(|packet| match packet {
+            Packet::SubAck(ack) => Some(!ack.return_codes.contains(&SubscribeReasonCode::Failure)),
+            _ => None,
+        })
+        .await
     }
 
     /// Publishes with QoS 1 and waits for the PUBACK.
     pub(crate) async fn publish(&mut self, topic: &str, payload: &str, retain: bool) {
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain);
         self.client.publish(topic, payload.to_owned(), options).await.unwrap();
-        let answer =
-            async { while !matches!(self.events.poll().await.unwrap(), Event::Incoming(Packet::PubAck(_))) {} };
-        tokio::time::timeout(PATIENCE, answer).await.unwrap();
+        self.hears(|packet| matches!(packet, Packet::PubAck(_)).then_some(())).await;
     }
 
-    /// Whether the connection is ended by the server within this time.
+    /// Whether the connection ends within this time.
     pub(crate) async fn is_ended_within(&mut self, limit: Duration) -> bool {
-        tokio::time::timeout(limit, async { while self.events.poll().await.is_ok() {} }).await.is_ok()
+        timeout(limit, async { while self.packets.recv().await.is_some() {} }).await.is_ok()
     }
 }

@@ -13,6 +13,7 @@ mod bulk;
 mod campaigns;
 mod causation;
 mod contract;
+mod devices_login;
 mod directory;
 mod downloads;
 mod faults;

@@ -33,6 +33,8 @@ pub(crate) struct World {
     http: SocketAddr,
     directory: Directory,
     extra: Vec<String>,
+    /// Devices need no credentials.
+    anonymous_devices: bool,
 }
 
 impl World {
@@ -46,14 +48,24 @@ impl World {
         Self::start_on(NatsOptions::default(), extra).await
     }
 
+    /// Starts everything; devices need credentials.
+    pub(crate) async fn start_closed() -> Self {
+        Self::start_as(NatsOptions::default(), &[], false).await
+    }
+
     /// Starts everything on a nats-server with other settings.
     pub(crate) async fn start_on(nats: NatsOptions, extra: &[&str]) -> Self {
+        Self::start_as(nats, extra, true).await
+    }
+
+    async fn start_as(nats: NatsOptions, extra: &[&str], anonymous_devices: bool) -> Self {
         let directory = Directory::new();
         let tools = Tools::locate().unwrap();
         let stack = Stack::start(&tools, directory.path(), nats).await.unwrap();
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let extra = extra.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut world = Self { stack, waybill: None, spawner: Spawner::start(), http, directory, extra };
+        let spawner = Spawner::start();
+        let mut world = Self { stack, waybill: None, spawner, http, directory, extra, anonymous_devices };
         world.start_waybill().await;
         world
     }
@@ -109,7 +121,6 @@ impl World {
             &nats.system_url(),
             "--nats-issuer-seed",
             nats.issuer_seed(),
-            "--anonymous-devices",
             "--mqtt-url",
             &nats.mqtt_url(),
             "--database-url",
@@ -121,6 +132,7 @@ impl World {
         ]
         .map(str::to_owned)
         .to_vec();
+        args.extend(self.anonymous_devices.then(|| "--anonymous-devices".to_owned()));
         args.extend(extra.iter().cloned());
         Process::run("waybill", &self.spawner, &waybill_binary(), &args, log).unwrap()
     }
@@ -141,6 +153,11 @@ impl World {
 
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.http)
+    }
+
+    /// Where the service keeps its files.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) fn log_text(&self) -> String {

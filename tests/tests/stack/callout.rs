@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use chrono::{DateTime, TimeDelta, Utc};
+use mqtt_bridge::BrokerAddress;
 use mqtt_bridge::callout::{Credentials, Found, Issuer};
-use mqtt_bridge::{BrokerAddress, DeviceRef};
 use rumqttc::QoS;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
+use trust::{DeviceLogin, DeviceToken};
 use waybill::callout::Callout;
 use waybill::stack::{NatsOptions, NatsServer, Stack, Tools, free_port};
 
@@ -28,6 +29,11 @@ const MEANWHILE: Duration = Duration::from_secs(2);
 /// A token, and when it ends.
 type Token = (String, Option<DateTime<Utc>>);
 
+/// A device's token with that letter.
+fn token(letter: &str) -> String {
+    format!("wbd_{}A", letter.repeat(42))
+}
+
 /// Tokens by user.
 #[derive(Default)]
 struct Listed {
@@ -38,7 +44,7 @@ struct Listed {
 impl Listed {
     fn with(users: &[(&str, &str)]) -> Arc<Self> {
         let listed = Self::default();
-        users.iter().for_each(|(user, token)| listed.set(user, token, None));
+        users.iter().for_each(|(user, letter)| listed.set(user, &token(letter), None));
         Arc::new(listed)
     }
 
@@ -49,14 +55,14 @@ impl Listed {
 
 #[async_trait::async_trait]
 impl Credentials for Listed {
-    async fn look_up(&self, device: &DeviceRef, token: &str, _: DateTime<Utc>) -> Result<Found, String> {
+    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken, _: DateTime<Utc>) -> Result<Found, String> {
         if self.is_silent.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         let tokens = self.tokens.lock().unwrap();
-        Ok(match tokens.get(&format!("{}/{}", device.tenant, device.device)) {
+        Ok(match tokens.get(&device.to_string()) {
             None => Found::NoDevice,
-            Some((own, expires_at)) if own == token => Found::Live { expires_at: *expires_at },
+            Some((own, expires_at)) if own == token.as_ref().reveal() => Found::Live { expires_at: *expires_at },
             Some(_) => Found::WrongToken,
         })
     }
@@ -88,8 +94,8 @@ async fn start_with(directory: &Directory, credentials: Arc<dyn Credentials>) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_has_its_own_topics_only() {
     let directory = Directory::new();
-    let (stack, _tasks) = start_with(&directory, Listed::with(&[("acme/d-1", "one"), ("acme/d-2", "two")])).await;
-    let mut device = log_in(stack.nats.mqtt_listen(), "acme/d-1", "acme/d-1", "one").await.unwrap();
+    let (stack, _tasks) = start_with(&directory, Listed::with(&[("acme/d-1", "a"), ("acme/d-2", "b")])).await;
+    let mut device = log_in(stack.nats.mqtt_listen(), "acme/d-1", "acme/d-1", &token("a")).await.unwrap();
     let filters = [
         ("acme/devices/d-1/commands", true),
         ("acme/devices/d-1/firmware/1/+", true),
@@ -129,20 +135,20 @@ async fn a_device_has_its_own_topics_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_that_device_is_refused() {
     let directory = Directory::new();
-    let users = [("acme/d-1", "one"), ("acme/d-2", "two"), ("rival/d-1", "three")];
+    let users = [("acme/d-1", "a"), ("acme/d-2", "b"), ("rival/d-1", "c")];
     let (stack, _tasks) = start_with(&directory, Listed::with(&users)).await;
     let listener = stack.nats.mqtt_listen();
-    let mut first = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    let mut first = log_in(listener, "acme/d-1", "acme/d-1", &token("a")).await.unwrap();
     for (id, user, password) in [
         ("x", "", ""),
         ("acme/d-1", "", ""),
         ("acme/d-1", "acme/d-1", ""),
-        ("acme/d-1", "acme/d-1", "two"),
-        ("rival/d-1", "rival/d-1", "one"),
-        ("acme/d-1", "acme/d-2", "two"),
-        ("acme/d-22", "acme/d-2", "two"),
-        ("d-2", "acme/d-2", "two"),
-        ("acme/d-3", "acme/d-3", "one"),
+        ("acme/d-1", "acme/d-1", &token("b")),
+        ("rival/d-1", "rival/d-1", &token("a")),
+        ("acme/d-1", "acme/d-2", &token("b")),
+        ("acme/d-22", "acme/d-2", &token("b")),
+        ("d-2", "acme/d-2", &token("b")),
+        ("acme/d-3", "acme/d-3", &token("a")),
         ("device", "device", "device"),
         ("bridge", "bridge-mqtt", "wrong"),
     ] {
@@ -151,29 +157,29 @@ async fn who_is_not_that_device_is_refused() {
     }
     let by_nats = format!("nats://{}", stack.nats.listen());
     let by_nats =
-        event_store::connection::options("device").user_and_password("acme/d-1".into(), "one".into()).connect(by_nats);
+        event_store::connection::options("device").user_and_password("acme/d-1".into(), token("a")).connect(by_nats);
     assert!(by_nats.await.is_err(), "a device connected by NATS");
-    assert!(log_in(listener, "acme/d-2/modem", "acme/d-2", "two").await.is_ok());
+    assert!(log_in(listener, "acme/d-2/modem", "acme/d-2", &token("b")).await.is_ok());
     assert!(!first.is_ended_within(Duration::from_millis(200)).await, "nobody took the first device's place");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_answer_nobody_new_is_let_in_and_who_is_connected_stays() {
     let directory = Directory::new();
-    let listed = Listed::with(&[("acme/d-1", "one"), ("acme/d-2", "two")]);
+    let listed = Listed::with(&[("acme/d-1", "a"), ("acme/d-2", "b")]);
     let (stack, tasks) = start_with(&directory, Arc::clone(&listed) as Arc<dyn Credentials>).await;
     let listener = stack.nats.mqtt_listen();
-    let mut first = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    let mut first = log_in(listener, "acme/d-1", "acme/d-1", &token("a")).await.unwrap();
     // The log gives no answer.
     listed.is_silent.store(true, Ordering::Relaxed);
     let asked = Instant::now();
-    let refused = log_in(listener, "acme/d-2", "acme/d-2", "two").await.err().unwrap();
+    let refused = log_in(listener, "acme/d-2", "acme/d-2", &token("b")).await.err().unwrap();
     assert!(refused.contains("NotAuthorized") && asked.elapsed() < DECIDED_WITHIN, "{refused} {:?}", asked.elapsed());
     listed.is_silent.store(false, Ordering::Relaxed);
-    assert!(log_in(listener, "acme/d-2", "acme/d-2", "two").await.is_ok());
+    assert!(log_in(listener, "acme/d-2", "acme/d-2", &token("b")).await.is_ok());
     // Waybill is away.
     assert!(tasks.shutdown(CONNECT_TIMEOUT).await);
-    let refused = log_in(listener, "acme/d-2", "acme/d-2", "two").await.err().unwrap();
+    let refused = log_in(listener, "acme/d-2", "acme/d-2", &token("b")).await.err().unwrap();
     assert!(refused.contains("NotAuthorized"), "{refused}");
     assert!(!first.is_ended_within(MEANWHILE).await);
     first.publish("acme/devices/d-1/status", "x", false).await;
@@ -187,10 +193,10 @@ async fn a_credential_that_ends_ends_the_connection() {
     let listed = Listed::with(&[]);
     let (stack, _tasks) = start_with(&directory, Arc::clone(&listed) as Arc<dyn Credentials>).await;
     let listener = stack.nats.mqtt_listen();
-    listed.set("acme/d-1", "one", Some(clock::now() + TimeDelta::seconds(3)));
-    let mut device = log_in(listener, "acme/d-1", "acme/d-1", "one").await.unwrap();
+    listed.set("acme/d-1", &token("a"), Some(clock::now() + TimeDelta::seconds(3)));
+    let mut device = log_in(listener, "acme/d-1", "acme/d-1", &token("a")).await.unwrap();
     assert!(device.is_ended_within(Duration::from_secs(5)).await);
-    assert!(log_in(listener, "acme/d-1", "acme/d-1", "one").await.is_err());
+    assert!(log_in(listener, "acme/d-1", "acme/d-1", &token("a")).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
