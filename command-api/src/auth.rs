@@ -1,6 +1,7 @@
 //! Authentication. Handlers take a [`Caller`], wrapped in the least role that the endpoint needs.
 //!
-//! Bearer tokens are HS256 JWTs. No header bypasses them.
+//! Bearer tokens are HS256 JWTs. No header bypasses them. Tokens of devices open nothing here; one route alone takes registration tokens
+//! ([`crate::device_registrations`]).
 
 mod dev_token;
 
@@ -14,18 +15,24 @@ pub(crate) use crate::caller::{Caller, DEFAULT_TENANT, Role};
 use crate::http::Problem;
 use crate::state::App;
 
+/// The bearer token of a request.
+pub(crate) fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    match header.and_then(|header| header.split_once(' ')) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some(_) | None => Err(Problem::unauthorized("a bearer token is needed")),
+    }
+}
+
 impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, token) = header
-            .and_then(|header| header.split_once(' '))
-            .ok_or_else(|| Problem::unauthorized("a bearer token is needed"))?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Problem::unauthorized("a bearer token is needed"));
+        let token = bearer(parts)?;
+        if trust::is_token_of_devices(token) {
+            return Err(Problem::unauthorized("tokens of devices don't open the API"));
         }
-        let caller = app.tokens.verify(token.trim())?;
+        let caller = app.tokens.verify(token)?;
         let path = RawPathParams::from_request_parts(parts, app)
             .await
             .map_err(|_| Problem::not_found("there is nothing at this path"))?;

@@ -3,6 +3,7 @@
 mod amend;
 mod bulk;
 mod create;
+mod credentials;
 mod decommission;
 mod dev_eui;
 mod firmware_history;
@@ -19,7 +20,11 @@ mod reading;
 
 pub(crate) use amend::{__path_amend_device, __path_replace_device, amend_device, replace_device};
 pub(crate) use bulk::{__path_register_devices, BULK_MAX_BYTES, register_devices};
-pub(crate) use create::{__path_register_device, register_device};
+pub(crate) use create::{__path_register_device, DeviceRequest, Registration, register_device};
+pub(crate) use credentials::{
+    __path_issue_credential, __path_list_credentials, __path_revoke_credential, MqttLogin, issue_credential,
+    list_credentials, revoke_credential,
+};
 pub(crate) use decommission::{__path_decommission_device, Deleted, decommission_device};
 pub(crate) use firmware_history::{__path_firmware_history, firmware_history};
 pub(crate) use get::{__path_get_device, get_device};

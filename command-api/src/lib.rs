@@ -1,8 +1,8 @@
 //! The REST API: commands, queries, downloads.
 //!
 //! A request becomes a command to one aggregate (`http::commands`) or a query of a read model. Every route is in `router.rs`. Each endpoint
-//! is a file that reads from its documentation down to its handler. Handlers take an `auth::Caller`; failures become problems
-//! (`http::problem`).
+//! is a file that reads from its documentation down to its handler. Handlers take an `auth::Caller`, and one a device that registers itself
+//! (`device_registrations`); failures become problems (`http::problem`).
 //!
 //! Invariants: accepting or refusing a command needs only the event log, except that starting a campaign also reads the read models; every
 //! key contains the caller's tenant; a reply with 2xx is sent after the event is stored.
@@ -14,6 +14,7 @@ mod auth;
 mod caller;
 mod campaigns;
 mod dead_letters;
+mod device_registrations;
 mod devices;
 mod download;
 mod feed;
@@ -25,10 +26,12 @@ mod legacy_status;
 pub mod links;
 mod listen;
 mod openapi;
+mod registration_tokens;
 mod rollbacks;
 mod router;
 mod serve;
 mod service;
+mod shown_token;
 mod state;
 #[cfg(test)]
 mod tests;

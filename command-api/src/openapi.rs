@@ -54,7 +54,14 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     api.servers = Some(vec![Server::new("/api/v1"), twin]);
     api.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
-    api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    let of_devices = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("wbr_…")
+        .description(Some("A registration token: devices register themselves with it, and do nothing else."))
+        .build();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    components.add_security_scheme("registration_token", SecurityScheme::Http(of_devices));
     api
 }
 

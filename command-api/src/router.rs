@@ -15,7 +15,8 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe};
 use crate::state::App;
 use crate::{
-    auth, campaigns, dead_letters, devices, download, feed, firmware, groups, openapi, rollbacks, service, updates,
+    auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
+    registration_tokens, rollbacks, service, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -35,6 +36,10 @@ fn resources() -> OpenApiRouter<App> {
         ))
         .routes(routes!(devices::device_history))
         .routes(routes!(devices::firmware_history))
+        .routes(routes!(devices::list_credentials, devices::issue_credential))
+        .routes(routes!(devices::revoke_credential))
+        .routes(routes!(registration_tokens::issue_registration_token))
+        .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::hold_devices))
@@ -113,7 +118,14 @@ fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
 
 /// Under `/api/v1`, without a tenant.
 fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats))
+    OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats)).merge(of_devices())
+}
+
+/// Requests of devices, with the tenant in their tokens.
+fn of_devices() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(device_registrations::register_itself))
+        .layer(DefaultBodyLimit::max(device_registrations::BODY_MAX_BYTES))
 }
 
 /// Outside `/api/v1`.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use trust::TokenHasher;
 
 use crate::campaigns::Previews;
+use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
@@ -122,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) downloads: Counters,
     pub(crate) own_writes: OwnWrites,
     pub(crate) previews: Previews,
+    /// Of devices that register themselves.
+    pub(crate) registrations: RegistrationLimits,
     /// Background tasks, stopped when the process is about to stop.
     pub(crate) tasks: Tasks,
     /// Whether the read models were reachable once.
@@ -161,6 +164,7 @@ impl App {
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),
             previews: Previews::default(),
+            registrations: RegistrationLimits::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),
             started,

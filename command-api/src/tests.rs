@@ -5,6 +5,7 @@ mod bulk_updates;
 mod campaigns;
 mod conventions;
 mod correlations;
+mod credentials;
 mod deletions;
 mod devices;
 mod downloads;
@@ -14,6 +15,7 @@ mod health;
 mod imports;
 mod parameters;
 mod past;
+mod registrations;
 mod repeats;
 mod rollouts;
 mod updates;
@@ -128,9 +130,13 @@ impl Api {
     /// The same service for another caller.
     fn acting(&self, kind: ActorKind, id: &str, role: Role) -> Self {
         let (tenant, expires_at) = (TenantId::new("acme").unwrap(), clock::now() + TimeDelta::minutes(5));
-        let token = Tokens::new(&SECRET).sign_as(kind, id, &tenant, vec![role], expires_at).unwrap();
+        self.bearing(Tokens::new(&SECRET).sign_as(kind, id, &tenant, vec![role], expires_at).unwrap())
+    }
+
+    /// The same service for the bearer of a token.
+    pub(crate) fn bearing(&self, token: impl Into<String>) -> Self {
         let (app, router) = (self.app.clone(), self.router.clone());
-        Self { app, router, store: self.store.clone(), objects: self.objects.clone(), token }
+        Self { app, router, store: self.store.clone(), objects: self.objects.clone(), token: token.into() }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -217,7 +223,7 @@ impl Answer {
         self.body["type"].as_str().unwrap_or("no problem").trim_start_matches("/problems/")
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 }

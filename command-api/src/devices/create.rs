@@ -29,39 +29,39 @@ use crate::state::App;
 }))]
 pub(crate) struct DeviceRequest {
     /// `[A-Za-z0-9][A-Za-z0-9_:-]{0,63}`; generated when absent.
-    pub(super) device_id: Option<String>,
-    name: Option<String>,
-    device_type: Option<String>,
-    device_model: Option<String>,
-    manufacturer: Option<String>,
-    hardware_version: Option<String>,
+    pub(crate) device_id: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) device_type: Option<String>,
+    pub(crate) device_model: Option<String>,
+    pub(crate) manufacturer: Option<String>,
+    pub(crate) hardware_version: Option<String>,
     /// Another name for `versions.firmware`.
-    firmware_version: Option<String>,
+    pub(crate) firmware_version: Option<String>,
     #[serde(default)]
-    versions: BTreeMap<String, String>,
+    pub(crate) versions: BTreeMap<String, String>,
     #[serde(default)]
-    tags: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
     /// IANA name.
-    timezone: Option<String>,
+    pub(crate) timezone: Option<String>,
     /// How often the device makes contact by itself, in seconds.
-    contact_interval_s: Option<u32>,
+    pub(crate) contact_interval_s: Option<u32>,
     /// 16 hexadecimal digits, unique in the tenant.
     #[schema(example = "0102030405060708")]
-    lorawan_dev_eui: Option<String>,
-    chirpstack_app_id: Option<String>,
-    device_profile_id: Option<String>,
-    reason: Option<String>,
+    pub(crate) lorawan_dev_eui: Option<String>,
+    pub(crate) chirpstack_app_id: Option<String>,
+    pub(crate) device_profile_id: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A validated request.
-pub(super) struct Registration {
-    pub(super) profile: Profile,
-    pub(super) versions: BTreeMap<String, String>,
-    pub(super) reason: Option<String>,
+pub(crate) struct Registration {
+    pub(crate) profile: Profile,
+    pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl DeviceRequest {
-    pub(super) fn checked(self) -> Result<Registration, Problem> {
+    pub(crate) fn checked(self) -> Result<Registration, Problem> {
         let mut checks = Checks::default();
         let shorts = [
             ("name", &self.name),

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::{CampaignId, DeviceId, FirmwareId, GroupId, UpdateId};
+use domain::{CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, UpdateId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -84,4 +84,20 @@ pub(crate) struct WavePath {
     pub(crate) campaign_id: CampaignId,
     /// From 1.
     pub(crate) wave: u16,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CredentialPath {
+    #[param(value_type = String, example = "d-1")]
+    pub(crate) device_id: DeviceId,
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) credential_id: CredentialId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct RegistrationTokenPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) token_id: RegistrationTokenId,
 }

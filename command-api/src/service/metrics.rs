@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::process;
+use crate::device_registrations;
 use crate::http::Problem;
 use crate::state::App;
 
@@ -25,6 +26,7 @@ pub(crate) type Counted = Mutex<Option<Instant>>;
 /// Describes the metrics of the API to the recorder of this process.
 pub fn describe() {
     metering::describe(&METRICS);
+    device_registrations::describe();
 }
 
 const METRICS: [Metric; 6] = [

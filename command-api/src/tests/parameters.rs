@@ -38,7 +38,7 @@ fn operations() -> Vec<Operation> {
 }
 
 /// A path with ids in place of its parameters.
-fn filled(path: &str) -> String {
+pub(super) fn filled(path: &str) -> String {
     let ids = [("{device_id}", "d-1"), ("{ordinal}", "1"), ("{update_id}", "d-1~1"), ("{wave}", "1"), ("{token}", "x")];
     let path = ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
     let parts = path.split('/').map(|part| match part.starts_with('{') {

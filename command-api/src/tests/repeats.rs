@@ -190,8 +190,9 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
     ]
 }
 
-/// Routes that other tests cover: they need PostgreSQL, a campaign under way, a second update, or a body that isn't JSON.
-const TOLD_ELSEWHERE: [&str; 16] = [
+/// Routes that other tests cover: they need PostgreSQL, a campaign under way, a second update, a body that isn't JSON, or they show a token
+/// once.
+const TOLD_ELSEWHERE: [&str; 20] = [
     "DELETE /groups/{group_id}",
     "POST /firmware",
     "POST /devices/import",
@@ -208,6 +209,10 @@ const TOLD_ELSEWHERE: [&str; 16] = [
     "POST /campaigns/{campaign_id}/rollback",
     "POST /devices/{device_id}/rollback",
     "POST /campaigns/{campaign_id}/waves/{wave}/open",
+    "POST /devices/{device_id}/credentials",
+    "DELETE /devices/{device_id}/credentials/{credential_id}",
+    "POST /registration-tokens",
+    "DELETE /registration-tokens/{token_id}",
 ];
 
 fn with_reason(mut body: Value, reason: &str) -> Value {
