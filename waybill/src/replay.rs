@@ -309,6 +309,16 @@ fn contains(body: &[u8], needle: &[u8]) -> bool {
     body.windows(needle.len()).any(|window| window == needle)
 }
 
+/// A state without the hashes of tokens in it.
+fn printed(state: &impl serde::Serialize) -> Result<Value> {
+    let mut state = serde_json::to_value(state)?;
+    let credentials = state.pointer_mut("/credentials/current").and_then(Value::as_array_mut);
+    for credential in credentials.into_iter().flatten().filter_map(Value::as_object_mut) {
+        credential.remove("hash");
+    }
+    Ok(state)
+}
+
 /// The error for types whose state is not printed.
 fn stateless(kind: &str) -> Result<Value> {
     bail!("--state isn't offered for {kind}: its events have everything")
@@ -323,7 +333,7 @@ async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Ent
     ) -> Result<Value> {
         let Some(entries) = entries else {
             let (aggregate, _events) = archive::replay::<A>(db, &key.tenant, &key.id).await?;
-            return Ok(serde_json::to_value(&aggregate)?);
+            return printed(&aggregate);
         };
         let mut aggregate = A::default();
         for entry in entries {
@@ -331,7 +341,7 @@ async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Ent
                 aggregate.apply(event);
             }
         }
-        Ok(serde_json::to_value(&aggregate)?)
+        printed(&aggregate)
     }
     let entries = args.until().map(|_| entries);
     match key.kind.as_str() {
@@ -364,5 +374,20 @@ async fn state_of<A: Decider + serde::Serialize>(
 ) -> Result<Value> {
     let key = domain::Key::<A>::new(&key.tenant, &id);
     let loaded = store.load_at(&key, at.unwrap_or(At::Position(u64::MAX))).await?;
-    Ok(serde_json::to_value(&loaded.aggregate)?)
+    printed(&*loaded.aggregate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_device_is_printed_without_hashes() {
+        let golden = include_str!("../../domain/golden/device.credential_issued.v1.json");
+        let mut device = Device::default();
+        device.apply(&serde_json::from_str(golden).unwrap());
+        let shown = printed(&device).unwrap();
+        assert!(shown["credentials"]["current"][0]["id"].is_string(), "{shown}");
+        assert!(!shown.to_string().contains("c0ffee"), "{shown}");
+    }
 }
