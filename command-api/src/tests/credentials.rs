@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use domain::device::Device;
-use domain::{DeviceId, Key, TenantId};
+use domain::{ActorKind, DeviceId, Key, TenantId};
 use event_store::feed;
 use serde_json::{Value, json};
 use trust::{DeviceToken, RegistrationToken};
@@ -206,12 +206,14 @@ async fn no_other_reply_no_feed_and_no_debug_output_has_a_token_or_a_hash() {
         assert!(!secrets.iter().any(|secret| text.contains(secret.as_str())), "{what} shows a secret: {text}");
     };
     let token_id = registration["token_id"].as_str().unwrap();
+    // Whoever has stored nothing waits for nothing.
+    let reader = api.acting(ActorKind::Person, "7", Role::Admin);
     let description: Value = serde_json::from_str(&crate::openapi_json()).unwrap();
     for (path, item) in description["paths"].as_object().unwrap() {
         if !item["get"].is_null() {
             let path = filled(&path.replace("{token_id}", token_id));
-            hides(&path, &api.get(&path).await.body.to_string());
-            hides(&path, &api.get(&format!("{path}?at_position=3")).await.body.to_string());
+            hides(&path, &reader.get(&path).await.body.to_string());
+            hides(&path, &reader.get(&format!("{path}?at_position=3")).await.body.to_string());
         }
     }
     let history = api.get("/devices/d-1/history").await.body;
