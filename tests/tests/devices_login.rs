@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{Device, DeviceCommand, NewCredential};
-use domain::{Actor, CommandId, CredentialId, DeviceId, Key, TenantId};
-use event_store::{EventStore, Request};
+use chrono::TimeDelta;
+use domain::device::DeviceCommand;
+use event_store::EventStore;
 use futures::future::join_all;
 use runtime::clock;
 use serde_json::json;
-use trust::{DeviceToken, TokenHasher};
+use trust::TokenHasher;
 
+use crate::credentials::{CredentialOperator, Issued};
 use crate::login::{Client, log_in};
 use crate::world::{MODEL, TENANT, World};
 
@@ -23,45 +23,10 @@ const MEANWHILE: Duration = Duration::from_secs(1);
 /// More devices than are looked for one by one.
 const MANY: usize = 80;
 
-/// A credential with its token.
-struct Issued {
-    id: CredentialId,
-    token: String,
-}
-
-/// The log, written without the service.
-struct Operator {
-    store: EventStore,
-    hasher: TokenHasher,
-}
-
-impl Operator {
-    async fn of(world: &World) -> Self {
-        let secret = std::fs::read(world.data_dir().join("secrets/credentials")).unwrap();
-        Self { store: EventStore::new(world.log().await), hasher: TokenHasher::new(secret) }
-    }
-
-    async fn commands(&self, tenant: &str, device: &str, command: DeviceCommand) {
-        let key = Key::<Device>::new(&TenantId::new(tenant).unwrap(), &DeviceId::new(device).unwrap());
-        let actor = Actor::new("user:operator").unwrap();
-        self.store.execute(&key, Request::new(CommandId(clock::new_id()), actor, command)).await.unwrap();
-    }
-
-    async fn issues_until(&self, tenant: &str, device: &str, expires_at: Option<DateTime<Utc>>) -> Issued {
-        let (id, token) = (CredentialId(clock::new_id()), DeviceToken::generate());
-        let (hash, by) = (self.hasher.hash(&token), Actor::new("user:operator").unwrap());
-        let credential = NewCredential { credential_id: id, hash, expires_at, by };
-        self.commands(tenant, device, DeviceCommand::IssueCredential { credential }).await;
-        Issued { id, token: token.as_ref().reveal().to_owned() }
-    }
-
-    async fn issues(&self, device: &str) -> Issued {
-        self.issues_until(TENANT, device, None).await
-    }
-
-    async fn revokes(&self, device: &str, Issued { id, .. }: &Issued) {
-        self.commands(TENANT, device, DeviceCommand::RevokeCredential { credential_id: *id }).await;
-    }
+/// Writes to the log with the service's secret.
+async fn operator_of(world: &World) -> CredentialOperator {
+    let secret = std::fs::read(world.data_dir().join("secrets/credentials")).unwrap();
+    CredentialOperator { store: EventStore::new(world.log().await), hasher: TokenHasher::new(secret) }
 }
 
 async fn registered(world: &World, devices: &[&str]) {
@@ -89,7 +54,7 @@ async fn only_a_live_credential_of_the_device_lets_it_in() {
     registered(&world, &["d-1", "d-2", "d-3", "d-5"]).await;
     let rival = world.operator_of("rival", &["admin"]).await;
     rival.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
-    let operator = Operator::of(&world).await;
+    let operator = operator_of(&world).await;
     let (own, other) = (operator.issues("d-1").await, operator.issues("d-2").await);
     let of_rival = operator.issues_until("rival", "d-1", None).await;
     let ends = clock::now() + TimeDelta::seconds(2);
@@ -143,7 +108,7 @@ async fn only_a_live_credential_of_the_device_lets_it_in() {
 async fn a_revoked_device_is_disconnected_and_others_stay() {
     let mut world = World::start_closed().await;
     registered(&world, &["d-1", "d-2", "d-3"]).await;
-    let operator = Operator::of(&world).await;
+    let operator = operator_of(&world).await;
     let (first, second) = (operator.issues("d-1").await, operator.issues("d-1").await);
     let (other, third) = (operator.issues("d-2").await, operator.issues("d-3").await);
     let mut revoked = connects(&world, "d-1", "/a", &first.token).await.unwrap();
@@ -172,7 +137,7 @@ async fn many_devices_are_disconnected_at_once() {
     let world = World::start_closed().await;
     let ids: Vec<String> = (0..MANY).map(|n| format!("d-{n}")).collect();
     registered(&world, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let operator = Operator::of(&world).await;
+    let operator = operator_of(&world).await;
     let mut connected = Vec::new();
     for id in ids.iter().step_by(MANY / 4) {
         let Issued { token, .. } = operator.issues(id).await;

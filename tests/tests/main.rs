@@ -13,6 +13,7 @@ mod bulk;
 mod campaigns;
 mod causation;
 mod contract;
+mod credentials;
 mod devices_login;
 mod directory;
 mod downloads;

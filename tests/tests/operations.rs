@@ -237,6 +237,8 @@ async fn health_shows_details_of_each_part_only_to_admins() {
         "projection fleet",
         "projection archive",
         "MQTT link",
+        "logins of devices",
+        "revocations",
         "backlog",
         "process manager rollout",
         "process manager deadlines",

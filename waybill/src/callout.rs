@@ -24,27 +24,29 @@ pub struct Callout {
 }
 
 impl Callout {
-    /// Answers from now on; returns when the MQTT listener was seen to let in exactly whom it should.
-    pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<()> {
+    /// Answers from now on; returns the connection when the MQTT listener was seen to let in exactly whom it should.
+    pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<async_nats::Client> {
         let Self { auth_url, issuer, credentials, anonymous_devices, broker } = self;
         let (auth, rights) =
             connect_with_rights(patience, &auth_url, "waybill-auth").await.context("WAYBILL_NATS_AUTH_URL")?;
         let tasks = tasks.clone();
-        let options = CalloutOptions { auth, issuer, credentials, anonymous_devices, broker, tasks };
-        rights.or_refused(callout::start(options)).await
+        let options = CalloutOptions { auth: auth.clone(), issuer, credentials, anonymous_devices, broker, tasks };
+        rights.or_refused(callout::start(options)).await?;
+        Ok(auth)
     }
 }
 
-/// Ends the connections of devices whose credentials end, from now on.
+/// Ends the connections of devices whose credentials end, from now on; returns the connection to the system account.
 pub async fn follow_revocations(
     patience: Duration,
     system_url: &str,
     waybill: async_nats::Client,
     store: EventStore,
     tasks: &Tasks,
-) -> Result<()> {
+) -> Result<async_nats::Client> {
     let system = connect_with_rights(patience, system_url, SYSTEM).await;
     let (system, _) = system.context("WAYBILL_NATS_SYSTEM_URL")?;
-    callout::follow_revocations(RevocationOptions { store, system, waybill, tasks: tasks.clone() });
-    Ok(())
+    let tasks = tasks.clone();
+    callout::follow_revocations(RevocationOptions { store, system: system.clone(), waybill, tasks });
+    Ok(system)
 }

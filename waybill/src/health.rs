@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Client;
+use async_nats::connection::State;
 use chrono::TimeDelta;
 use command_api::{Finding, HealthCheck, PartStatus};
 use futures::FutureExt;
@@ -31,6 +33,20 @@ pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
         };
         let backlog = backlog(&bridge.backlog.borrow());
         async move { vec![link, backlog] }.boxed()
+    })
+}
+
+/// The connections by which devices are let in and disconnected.
+pub(crate) fn of_callout(auth: Client, system: Client) -> HealthCheck {
+    Arc::new(move || {
+        let finding = |name, client: &Client, lost: &str| match client.connection_state() {
+            State::Connected => Finding::new(name, PartStatus::Up, None),
+            State::Pending | State::Disconnected => Finding::new(name, PartStatus::Down, lost.to_owned()),
+        };
+        let logins = finding("logins of devices", &auth, "not connected to account AUTH: no device can connect");
+        let lost = "not connected to the system account: revoked devices stay connected";
+        let revocations = finding("revocations", &system, lost);
+        async move { vec![logins, revocations] }.boxed()
     })
 }
 

@@ -155,7 +155,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
     if args.role.runs(Role::Bridge) {
         let bridge = start_bridge(args, checked, parts).await?;
         // After the bridge, because nats-server drops messages of devices that no consumer waits for.
-        start_callout(args, checked, parts).await?;
+        parts.checks.push(start_callout(args, checked, parts).await?);
         parts.checks.push(health::of_bridge(Arc::new(bridge)));
     }
     Ok(())
@@ -210,7 +210,7 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
 }
 
 /// Lets devices in, and ends their connections.
-async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<()> {
+async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<HealthCheck> {
     let callout = Callout {
         auth_url: args.nats_auth_url.clone(),
         issuer: checked.issuer.clone().context("the bridge has no WAYBILL_NATS_ISSUER_SEED")?,
@@ -218,9 +218,11 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
         anonymous_devices: args.anonymous_devices,
         broker: checked.broker.clone(),
     };
-    callout.start(NATS_START_TIMEOUT, &parts.tasks).await?;
+    let auth = callout.start(NATS_START_TIMEOUT, &parts.tasks).await?;
     let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
-    callout::follow_revocations(NATS_START_TIMEOUT, &args.nats_system_url, waybill, store, &parts.tasks).await
+    let system = &args.nats_system_url;
+    let system = callout::follow_revocations(NATS_START_TIMEOUT, system, waybill, store, &parts.tasks).await?;
+    Ok(health::of_callout(auth, system))
 }
 
 /// Devices with an update under way, from the read models.

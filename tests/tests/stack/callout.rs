@@ -1,6 +1,6 @@
 //! nats-server asks who may connect: nats.conf and the answers together, with a list in place of the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,17 +8,21 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::device::{DeviceCommand, Profile};
+use event_store::{EventStore, JetStreamLog, Log};
 use mqtt_bridge::BrokerAddress;
-use mqtt_bridge::callout::{Credentials, Found, Issuer};
+use mqtt_bridge::callout::{Credentials, Found, Issuer, StoredCredentials};
 use rumqttc::QoS;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
-use trust::{DeviceLogin, DeviceToken};
-use waybill::callout::Callout;
-use waybill::stack::{NatsOptions, NatsServer, Stack, Tools, free_port};
+use trust::{DeviceLogin, DeviceToken, TokenHasher};
+use waybill::callout::{Callout, follow_revocations};
+use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Stack, Tools, free_port};
 
 use super::{Directory, nats, start};
+use crate::credentials::CredentialOperator;
 use crate::login::log_in;
+use crate::world::TENANT;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// nats-server waits 2 s for an answer.
@@ -221,4 +225,37 @@ async fn a_listener_that_lets_anybody_in_is_reported_with_its_line() {
     let callout = callout(&stack.nats, stack.nats.issuer_seed(), Listed::with(&[]));
     let error = callout.start(CONNECT_TIMEOUT, &Tasks::new()).await.unwrap_err().to_string();
     assert!(error.contains("remove no_auth_user from mqtt {} in nats.conf"), "{error}");
+}
+
+/// A device at one server, Waybill at another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_at_another_server_is_let_in_and_disconnected() {
+    let (directory, tasks) = (Directory::new(), Tasks::new());
+    let cluster = NatsCluster::start(&Tools::locate().unwrap(), directory.path(), 3).await.unwrap();
+    let (ours, theirs) = (&cluster.servers[0], &cluster.servers[1]);
+    let waybill = waybill::serve::connect(&ours.waybill_url(), "waybill").await.unwrap();
+    event_store::streams::ensure(&waybill, 3).await.unwrap();
+    let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &tasks).await.unwrap());
+    let (store, hasher) = (EventStore::new(log), TokenHasher::new(vec![7; 32]));
+    let credentials = StoredCredentials::new(store.clone(), hasher.clone());
+    callout(ours, ours.issuer_seed(), Arc::new(credentials)).start(CONNECT_TIMEOUT, &tasks).await.unwrap();
+    follow_revocations(CONNECT_TIMEOUT, &ours.system_url(), waybill, store.clone(), &tasks).await.unwrap();
+
+    let operator = CredentialOperator { store, hasher };
+    let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
+    for device in ["d-1", "d-2"] {
+        let versions = BTreeMap::new();
+        operator.commands(TENANT, device, DeviceCommand::Register { profile: profile.clone(), versions }).await;
+    }
+    let (first, other) = (operator.issues("d-1").await, operator.issues("d-2").await);
+    let enter = async |device: &str, token: &str| {
+        let user = format!("{TENANT}/{device}");
+        log_in(theirs.mqtt_listen(), &user, &user, token).await
+    };
+    let mut revoked = enter("d-1", &first.token).await.unwrap();
+    let mut bystander = enter("d-2", &other.token).await.unwrap();
+    operator.revokes("d-1", &first).await;
+    assert!(revoked.is_ended_within(Duration::from_secs(5)).await);
+    assert!(enter("d-1", &first.token).await.is_err());
+    assert!(!bystander.is_ended_within(Duration::from_millis(500)).await);
 }

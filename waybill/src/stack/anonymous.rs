@@ -23,6 +23,6 @@ impl NatsServer {
             anonymous_devices: true,
             broker: broker_address(&self.mqtt_url())?,
         };
-        callout.start(CONNECT_TIMEOUT, tasks).await
+        callout.start(CONNECT_TIMEOUT, tasks).await.map(drop)
     }
 }

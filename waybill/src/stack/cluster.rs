@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use mqtt_bridge::callout::Issuer;
 use serde_json::Value;
 
 use super::nats::{NatsOptions, NatsServer};
@@ -28,6 +29,7 @@ impl NatsCluster {
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect::<Result<_>>()?;
         let urls: Vec<String> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
         let any = || -> Result<SocketAddr> { Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))) };
+        let issuer_seed = Issuer::generate_seed();
         let mut servers = Vec::new();
         for (index, route) in routes.iter().enumerate() {
             let options = NatsOptions {
@@ -40,6 +42,7 @@ impl NatsCluster {
                     "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", ping_interval: \"1s\", ping_max: 2, routes: [{}] }}",
                     urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ")
                 )),
+                issuer_seed: Some(issuer_seed.clone()),
                 ..NatsOptions::default()
             };
             let mut server = NatsServer::prepare(tools, &spawner, &directory.join(format!("nats-{index}")), options)?;

@@ -68,6 +68,8 @@ pub struct NatsOptions {
     pub cluster: Option<String>,
     /// Most bytes that account WAYBILL stores; without it only the disk limits them.
     pub waybill_max_file_bytes: Option<u64>,
+    /// Seed of the issuer, if several servers have the same; without it the directory has its own.
+    pub issuer_seed: Option<String>,
 }
 
 impl Default for NatsOptions {
@@ -81,6 +83,7 @@ impl Default for NatsOptions {
             passwords: Passwords::default(),
             cluster: None,
             waybill_max_file_bytes: None,
+            issuer_seed: None,
         }
     }
 }
@@ -125,7 +128,7 @@ impl NatsServer {
     pub(super) fn prepare(tools: &Tools, spawner: &Spawner, directory: &Path, options: NatsOptions) -> Result<Self> {
         std::fs::create_dir_all(directory).with_context(|| format!("{} can't be made", directory.display()))?;
         let directory = directory.canonicalize()?;
-        let issuer_seed = issuer_seed(&directory)?;
+        let issuer_seed = options.issuer_seed.clone().map_or_else(|| issuer_seed(&directory), Ok)?;
         let issuer = Issuer::from_seed(&issuer_seed)
             .with_context(|| format!("{ISSUER_SEED_FILE} in {}", directory.display()))?;
         let (tools, spawner) = (tools.clone(), spawner.clone());
