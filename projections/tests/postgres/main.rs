@@ -5,6 +5,7 @@
 mod archive;
 mod blue_green;
 mod campaigns;
+mod credentials;
 mod downloads;
 mod endings;
 mod fleet;
