@@ -6,8 +6,9 @@ use chrono::TimeDelta;
 use domain::device::DeviceCommand;
 use event_store::EventStore;
 use futures::future::join_all;
+use reqwest::Method;
 use runtime::clock;
-use serde_json::json;
+use serde_json::{Value, json};
 use trust::TokenHasher;
 
 use crate::credentials::{CredentialOperator, Issued};
@@ -146,5 +147,44 @@ async fn many_devices_are_disconnected_at_once() {
     join_all(ids.iter().map(|id| operator.commands(TENANT, id, DeviceCommand::Decommission))).await;
     for device in &mut connected {
         assert!(device.is_ended_within(ENDED_WITHIN).await);
+    }
+}
+
+/// A device that has nothing but a registration token.
+async fn registers_itself(world: &World, token: &Value) -> Value {
+    let described = json!({"device_id": "SN-1", "device_model": MODEL, "firmware_version": "1.0.0"});
+    let url = format!("{}/api/v1/device-registrations", world.base());
+    let request = reqwest::Client::new().post(url).bearer_auth(token.as_str().unwrap()).json(&described);
+    request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+}
+
+/// Logs in with what the registration said.
+async fn connects_as_told(world: &World, device: &Value) -> Result<Client, String> {
+    let [user, id] = ["username", "client_id"].map(|name| device["mqtt"][name].as_str().unwrap());
+    log_in(world.stack.nats.mqtt_listen(), id, user, device["token"].as_str().unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_registers_itself_logs_in_and_is_shut_out_by_a_revocation() {
+    let world = World::start_closed().await;
+    let api = world.operator().await;
+    let token = api.post("/registration-tokens", &json!({"devices_max": 1, "id_prefix": "SN-"})).await.unwrap();
+    let told = registers_itself(&world, &token["token"]).await;
+    let mut device = connects_as_told(&world, &told).await.unwrap();
+    let status = json!({"status": "online", "boot_id": "b1", "firmware_version": "1.0.1"}).to_string();
+    let topic = format!("{}status", told["mqtt"]["topic_prefix"].as_str().unwrap());
+    device.publish(&topic, &status, false).await;
+    world.until_get(&api, "/devices/SN-1", "its status is applied", |body| body["firmware_version"] == "1.0.1").await;
+
+    let credential = format!("/devices/SN-1/credentials/{}", told["credential_id"].as_str().unwrap());
+    let revoked = api.send(Method::DELETE, &credential, Some(&json!({"reason": "lost"}))).await.unwrap();
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+    assert!(device.is_ended_within(ENDED_WITHIN).await);
+    assert!(connects_as_told(&world, &told).await.is_err());
+    // It still has its registration token, so it comes again.
+    let again = registers_itself(&world, &token["token"]).await;
+    assert!(connects_as_told(&world, &again).await.is_ok());
+    for secret in [&token["token"], &told["token"], &again["token"]] {
+        assert!(!world.log_text().contains(secret.as_str().unwrap()), "a token is in the log");
     }
 }
