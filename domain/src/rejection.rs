@@ -71,8 +71,8 @@ rejections! {
 
     CredentialUnknown => Unknown, "credential_unknown", "no such credential";
     CredentialsFull { credentials: Vec<CredentialId> } => Conflict, "credentials_full", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
-    /// Only the token with which a device got its credentials may add to them.
-    DeviceHasCredentials => Conflict, "device_has_credentials", "the device has live credentials, and didn't get the latest with this registration token";
+    /// Only the token with which a device has registered may add to its live credentials.
+    DeviceHasCredentials => Conflict, "device_has_credentials", "the device has live credentials, and it did not register with this registration token";
 
     RegistrationTokenUnknown => Unknown, "registration_token_unknown", "no such registration token";
     RegistrationTokenExists => Conflict, "registration_token_exists", "a registration token with this id exists";

@@ -64,7 +64,7 @@ pub struct Credentials {
     /// Not revoked, the oldest first; some may have expired. At most [`CREDENTIALS_LIVE_MAX`].
     current: Vec<Credential>,
     ended: VecDeque<CredentialId>,
-    /// The registration token with which the device last got a credential.
+    /// The token with which the device has registered itself last.
     registration_token: Option<RegistrationTokenId>,
 }
 
@@ -72,6 +72,10 @@ impl Credentials {
     /// Credentials that are not revoked, the oldest first; some may have expired.
     pub fn current(&self) -> &[Credential] {
         &self.current
+    }
+
+    fn has_issued(&self, wanted: &NewCredential) -> bool {
+        self.current.iter().any(|known| known.id == wanted.credential_id && known.hash == wanted.hash)
     }
 
     fn live(&self, now: DateTime<Utc>) -> Vec<&Credential> {
@@ -143,6 +147,9 @@ impl Device {
         now: DateTime<Utc>,
         wanted: &NewCredential,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
+        if self.credentials.has_issued(wanted) {
+            return Ok(vec![]);
+        }
         wanted.check(now)?;
         let live = self.credentials.live(now);
         if live.len() >= CREDENTIALS_LIVE_MAX {
@@ -160,14 +167,17 @@ impl Device {
         if credentials.ended.contains(&id) { Ok(vec![]) } else { Err(Rejection::CredentialUnknown) }
     }
 
-    /// An unknown device is registered. A known one gets a credential if it has none, or if it got its own with the same token: then it may
-    /// have lost them, and of two live ones the older one is replaced.
+    /// An unknown device is registered. A known one gets a credential if it has no live one, or if it has registered itself with the same
+    /// token: then it may have lost them, and of two live ones the older one is replaced.
     pub(super) fn self_register(
         &self,
         now: DateTime<Utc>,
         wanted: &SelfRegistration,
     ) -> Result<Vec<DeviceEvent>, Rejection> {
         let SelfRegistration { registration_token: token, profile, versions, credential } = wanted;
+        if self.lifecycle == Lifecycle::Active && self.credentials.has_issued(credential) {
+            return Ok(vec![]);
+        }
         credential.check(now)?;
         let issued = credential.issued(now, Some(*token));
         let before = match self.lifecycle {

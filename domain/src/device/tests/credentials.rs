@@ -1,5 +1,7 @@
 //! Credentials: issue, rotate, revoke, and devices that register themselves.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::ids::{Actor, CredentialId, RegistrationTokenId};
 use crate::token_hash::TokenHash;
@@ -154,4 +156,59 @@ fn neither_commands_nor_events_nor_state_print_a_hash() {
     let past = with(&[issue(7)]);
     let shown = format!("{past:?} {:?} {:?} {:?}", events_of(&past), state_of(&past), comes_with(TOKEN, 7));
     assert!(shown.contains('…') && !shown.contains("7, 7") && !shown.contains("0707"), "{shown}");
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Issue,
+    IssueFor(i64),
+    /// The credential that was the last but so many.
+    Revoke(u8),
+    Comes(RegistrationTokenId),
+    Decommission,
+    Register,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
+    let step = prop_oneof![
+        3 => Just(Step::Issue),
+        3 => (1..200i64).prop_map(Step::IssueFor),
+        3 => (0..4u8).prop_map(Step::Revoke),
+        3 => proptest::sample::select(vec![TOKEN, OTHER_TOKEN]).prop_map(Step::Comes),
+        1 => Just(Step::Decommission),
+        1 => Just(Step::Register),
+    ];
+    proptest::collection::vec((0..100i64, step), 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: crate::cases(500), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn credentials_keep_their_bounds_and_what_has_ended_opens_nothing(steps in steps()) {
+        let (mut device, mut now, mut ended) = (Device::default(), 0, std::collections::BTreeSet::new());
+        for (number, (pause, step)) in (1u8..).zip(steps) {
+            now += pause;
+            let command = match step {
+                Step::Issue => issue(number),
+                Step::IssueFor(seconds) => issue_until(number, now + seconds),
+                Step::Revoke(back) => revoke(number.saturating_sub(back)),
+                Step::Comes(token) => comes_with(token, number),
+                Step::Decommission => DeviceCommand::Decommission,
+                Step::Register => register(),
+            };
+            let before: Vec<CredentialId> = device.credentials.current().iter().map(|it| it.id).collect();
+            let Ok(events) = device.decide(at(now), &command) else { continue };
+            events.iter().for_each(|event| device.apply(event));
+            assert_eq!(device.decide(at(now), &command).unwrap_or_default(), vec![], "{command:?} again");
+            let current = device.credentials.current();
+            ended.extend(before.into_iter().filter(|id| current.iter().all(|it| it.id != *id)));
+            assert!(current.len() <= CREDENTIALS_LIVE_MAX, "after {command:?}");
+            assert!(device.lifecycle == Lifecycle::Active || current.is_empty(), "after {command:?}");
+            for number in 1..=number {
+                let opens = device.credential(&hash(number), at(now)).is_some();
+                assert!(!opens || !ended.contains(&id(number)), "{number} after {command:?}");
+            }
+        }
+    }
 }
