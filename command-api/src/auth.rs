@@ -1,6 +1,6 @@
 //! Authentication. Handlers take a [`Caller`], wrapped in the least role that the endpoint needs.
 //!
-//! Bearer tokens are HS256 JWTs. No header bypasses them. Tokens of devices open nothing here; one route alone takes registration tokens
+//! Bearer tokens are JWTs. No header bypasses them. Tokens of devices open nothing here; one route alone takes registration tokens
 //! ([`crate::device_registrations`]).
 
 mod dev_token;
@@ -32,7 +32,7 @@ impl FromRequestParts<App> for Caller {
         if trust::is_token_of_devices(token) {
             return Err(Problem::unauthorized("tokens of devices don't open the API"));
         }
-        let caller = app.tokens.verify(token)?;
+        let caller = app.tokens.verify(token).await?;
         let path = RawPathParams::from_request_parts(parts, app)
             .await
             .map_err(|_| Problem::not_found("there is nothing at this path"))?;

@@ -42,3 +42,4 @@ pub use links::DownloadLinks;
 pub use serve::{openapi_json, router, serve, serve_about};
 pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};
+pub use tokens::{KEY_SET_MAX_BYTES, KeySource, TokenRules};

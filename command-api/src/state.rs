@@ -24,7 +24,7 @@ use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
-use crate::tokens::Tokens;
+use crate::tokens::{TokenRules, Tokens};
 
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -37,8 +37,8 @@ const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 pub struct ApiConfig {
     /// Whether dev tokens are issued.
     pub development: bool,
-    /// Secret of HS256 bearer tokens.
-    pub jwt_secret: Vec<u8>,
+    /// Whose bearer tokens are accepted.
+    pub tokens: TokenRules,
     /// Secret of download links.
     pub download_secret: Vec<u8>,
     /// Hashes the tokens of devices.
@@ -60,7 +60,7 @@ pub struct ApiConfig {
 impl ApiConfig {
     /// Defaults for everything but secrets and origin.
     pub fn new(
-        jwt_secret: Vec<u8>,
+        tokens: TokenRules,
         download_secret: Vec<u8>,
         token_hasher: TokenHasher,
         public_base_url: String,
@@ -68,7 +68,7 @@ impl ApiConfig {
         let limits = Limits::default();
         Self {
             development: false,
-            jwt_secret,
+            tokens,
             download_secret,
             token_hasher,
             public_base_url,
@@ -144,7 +144,7 @@ impl Deref for App {
 impl App {
     pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
         let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
-        let tokens = Tokens::new(&config.jwt_secret);
+        let tokens = Tokens::new(&config.tokens);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();

@@ -43,7 +43,7 @@ use trust::TokenHasher;
 
 use crate::caller::Role;
 use crate::state::App;
-use crate::tokens::Tokens;
+use crate::tokens::{TokenRules, Tokens};
 use crate::{ApiConfig, ApiState};
 
 /// Longest wait in these tests.
@@ -71,9 +71,13 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+fn token_rules() -> TokenRules {
+    TokenRules { secret: Some(SECRET.to_vec()), ..TokenRules::default() }
+}
+
 fn token(tenant: &str, role: Role) -> String {
     let expires_at = clock::now() + TimeDelta::minutes(5);
-    Tokens::new(&SECRET).sign("42", &TenantId::new(tenant).unwrap(), vec![role], expires_at).unwrap()
+    Tokens::new(&token_rules()).sign("42", &TenantId::new(tenant).unwrap(), vec![role], expires_at).unwrap()
 }
 
 /// Polls until the condition is met.
@@ -105,7 +109,7 @@ impl Api {
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: Duration::from_secs(1),
             ..ApiConfig::new(
-                SECRET.to_vec(),
+                token_rules(),
                 vec![2; 32],
                 TokenHasher::new(vec![3; 32]),
                 "http://localhost:8240".to_owned(),
@@ -130,7 +134,7 @@ impl Api {
     /// The same service for another caller.
     fn acting(&self, kind: ActorKind, id: &str, role: Role) -> Self {
         let (tenant, expires_at) = (TenantId::new("acme").unwrap(), clock::now() + TimeDelta::minutes(5));
-        self.bearing(Tokens::new(&SECRET).sign_as(kind, id, &tenant, vec![role], expires_at).unwrap())
+        self.bearing(Tokens::new(&token_rules()).sign_as(kind, id, &tenant, vec![role], expires_at).unwrap())
     }
 
     /// The same service for the bearer of a token.

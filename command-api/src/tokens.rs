@@ -1,5 +1,11 @@
-//! HS256 bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp` and `kind`. Without `kind` the caller counts as a person who
-//! can't approve.
+//! Bearer tokens: claims `sub`, `tenant_id`, `roles`, `exp` and `kind`. Without `kind` the caller counts as a person who can't approve.
+//!
+//! They are signed with a shared secret (HS256) or by an issuer that publishes its keys (RS256, ES256, EdDSA). The algorithm of a token only
+//! selects among the keys that are for this algorithm.
+
+mod keys;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::{Actor, ActorKind, TenantId};
@@ -7,6 +13,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::keys::{KEY_SET_MAX_BYTES, KeySource};
+use self::keys::{Keys, NoKey};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 
@@ -24,37 +32,96 @@ struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<ActorKind>,
     exp: i64,
+    /// In tokens that are signed here. In others they are checked before the claims are read.
+    #[serde(default, skip_serializing_if = "Option::is_none", skip_deserializing)]
+    iss: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", skip_deserializing)]
+    aud: Option<String>,
+}
+
+/// Whose tokens are accepted.
+#[derive(Clone, Default)]
+pub struct TokenRules {
+    /// Secret of HS256 tokens; none if such tokens are refused.
+    pub secret: Option<Vec<u8>>,
+    /// The claim `iss` that tokens must have, if set.
+    pub issuer: Option<String>,
+    /// What must be in the claim `aud` of tokens, if set.
+    pub audience: Option<String>,
+    /// Public keys of the issuer, for RS256, ES256 and EdDSA.
+    pub keys: Option<Arc<dyn KeySource>>,
 }
 
 /// Signs and verifies tokens.
 pub(crate) struct Tokens {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    encoding: Option<EncodingKey>,
+    decoding: Option<Arc<DecodingKey>>,
+    keys: Option<Keys>,
+    issuer: Option<String>,
+    audience: Option<String>,
 }
 
 impl Tokens {
-    pub(crate) fn new(secret: &[u8]) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
+    pub(crate) fn new(rules: &TokenRules) -> Self {
+        Self {
+            encoding: rules.secret.as_deref().map(EncodingKey::from_secret),
+            decoding: rules.secret.as_deref().map(DecodingKey::from_secret).map(Arc::new),
+            keys: rules.keys.clone().map(Keys::new),
+            issuer: rules.issuer.clone(),
+            audience: rules.audience.clone(),
+        }
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY_S;
         validation.validate_nbf = true;
-        validation.validate_aud = false;
-        validation.set_required_spec_claims(&["exp", "sub"]);
-        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret), validation }
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        // Without an audience of its own, Waybill ignores that of tokens.
+        validation.validate_aud = self.audience.is_some();
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    /// The key that a token must be signed with.
+    async fn key(&self, header: &Header) -> Result<Arc<DecodingKey>, Problem> {
+        let unaccepted = || refused("its algorithm is not accepted");
+        match (header.alg, &self.keys) {
+            (Algorithm::HS256, _) => self.decoding.clone().ok_or_else(unaccepted),
+            (algorithm @ (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA), Some(keys)) => {
+                keys.find(header.kid.as_deref(), algorithm).await.map_err(|error| match error {
+                    NoKey::Unknown => refused("its key is not known"),
+                    NoKey::Unavailable => {
+                        let detail = "the keys of the issuer of tokens can't be fetched";
+                        Problem::unavailable("token_keys_unavailable", detail)
+                    }
+                })
+            }
+            _ => Err(unaccepted()),
+        }
     }
 
     /// The caller that a token stands for.
-    pub(crate) fn verify(&self, token: &str) -> Result<Caller, Problem> {
-        let refused = |reason: &str| Problem::unauthorized(format!("the token is not valid: {reason}"));
+    pub(crate) async fn verify(&self, token: &str) -> Result<Caller, Problem> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(refused("too long"));
         }
-        let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)
-            .map_err(|error| refused(reason(error.kind())))?;
+        let header = jsonwebtoken::decode_header(token).map_err(|error| refused(reason(error.kind())))?;
         // `crit` lists extensions that the verifier must support; this one supports none.
-        if data.header.crit.is_some() {
+        if header.crit.is_some() {
             return Err(refused("its crit is not supported"));
         }
+        let key = self.key(&header).await?;
+        let data = jsonwebtoken::decode::<Claims>(token, &key, &self.validation(header.alg))
+            .map_err(|error| refused(reason(error.kind())))?;
         let tenant = TenantId::new(data.claims.tenant_id).map_err(|_| refused("its tenant_id is not valid"))?;
         let kind = data.claims.kind;
         let actor = actor(kind.unwrap_or_default(), &data.claims.sub);
@@ -86,8 +153,10 @@ impl Tokens {
     ) -> Result<String, Problem> {
         let (sub, tenant_id) = (id.to_owned(), tenant.to_string());
         let roles = roles.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Problem::internal)?;
-        let claims = Claims { sub, tenant_id, roles, kind: Some(kind), exp: expires_at.timestamp() };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding).map_err(Problem::internal)
+        let (iss, aud) = (self.issuer.clone(), self.audience.clone());
+        let claims = Claims { sub, tenant_id, roles, kind: Some(kind), exp: expires_at.timestamp(), iss, aud };
+        let key = self.encoding.as_ref().ok_or_else(|| Problem::internal("HS256 tokens are off"))?;
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key).map_err(Problem::internal)
     }
 }
 
@@ -96,108 +165,21 @@ pub(crate) fn actor(kind: ActorKind, sub: &str) -> Option<Actor> {
     if sub.is_empty() { None } else { Actor::of(kind, sub).ok() }
 }
 
+fn refused(reason: &str) -> Problem {
+    Problem::unauthorized(format!("the token is not valid: {reason}"))
+}
+
 /// A reason that reveals neither the secret nor the expected signature.
 fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
     match kind {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",
         jsonwebtoken::errors::ErrorKind::ImmatureSignature => "it is not valid yet",
+        jsonwebtoken::errors::ErrorKind::InvalidIssuer => "it has another issuer",
+        jsonwebtoken::errors::ErrorKind::InvalidAudience => "it is for another audience",
+        jsonwebtoken::errors::ErrorKind::MissingRequiredClaim(_) => "a claim is missing",
         _ => "it can't be verified",
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-    use runtime::clock;
-
-    use super::*;
-
-    fn tokens() -> Tokens {
-        Tokens::new(&[7; 32])
-    }
-
-    fn acme() -> TenantId {
-        TenantId::new("acme").unwrap()
-    }
-
-    #[test]
-    fn a_token_leads_to_its_caller() {
-        let expires_at = clock::now() + TimeDelta::minutes(1);
-        let token = tokens().sign("42", &acme(), vec![Role::Operator], expires_at).unwrap();
-        let caller = tokens().verify(&token).unwrap();
-        assert_eq!((caller.tenant, caller.actor.as_str()), (acme(), "user:42"));
-        assert!(caller.roles.contains(&Role::Operator));
-    }
-
-    #[test]
-    fn a_token_says_the_kind_of_its_caller() {
-        let expires_at = clock::now() + TimeDelta::minutes(1);
-        for (kind, actor) in [(ActorKind::Key, "key:42"), (ActorKind::Service, "service:42")] {
-            let token = tokens().sign_as(kind, "42", &acme(), vec![Role::Admin], expires_at).unwrap();
-            let caller = tokens().verify(&token).unwrap();
-            assert_eq!((caller.actor.as_str(), caller.kind()), (actor, kind));
-            assert_eq!(caller.person().unwrap_err().status().as_u16(), 403);
-        }
-        let claims =
-            serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": ["admin"], "exp": expires_at.timestamp()});
-        let header = Header::new(Algorithm::HS256);
-        let without = jsonwebtoken::encode(&header, &claims, &tokens().encoding).unwrap();
-        let caller = tokens().verify(&without).unwrap();
-        assert_eq!((caller.actor.as_str(), caller.kind()), ("user:42", ActorKind::Person));
-        assert_eq!(caller.person().unwrap_err().status().as_u16(), 403, "nothing says that it is a person");
-        let person = tokens().sign("42", &acme(), vec![], expires_at).unwrap();
-        assert_eq!(tokens().verify(&person).unwrap().person().unwrap().to_string(), "user:42");
-        let mut odd = claims;
-        odd["kind"] = "wizard".into();
-        let odd = jsonwebtoken::encode(&header, &odd, &tokens().encoding).unwrap();
-        assert_eq!(tokens().verify(&odd).unwrap_err().status().as_u16(), 401);
-    }
-
-    #[test]
-    fn unknown_roles_give_no_rights_and_no_role_includes_the_platforms() {
-        let expires_at = clock::now() + TimeDelta::minutes(1);
-        let roles = |given: Value| {
-            let claims =
-                serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": given, "exp": expires_at.timestamp()});
-            let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &tokens().encoding).unwrap();
-            tokens().verify(&token).unwrap()
-        };
-        let mixed = roles(serde_json::json!(["wizard", 7, {"a": 1}, "viewer"]));
-        assert!(mixed.has(Role::Viewer) && !mixed.has(Role::Operator));
-        let admin = roles(serde_json::json!(["admin"]));
-        assert!(admin.has(Role::Approver) && !admin.has(Role::PlatformAdmin));
-        let platform = roles(serde_json::json!(["platform_admin"]));
-        assert!(platform.has(Role::PlatformAdmin) && !platform.has(Role::Viewer));
-    }
-
-    #[test]
-    fn other_tokens_are_refused() {
-        let later = clock::now() + TimeDelta::minutes(1);
-        let old = tokens().sign("42", &acme(), vec![], clock::now() - TimeDelta::minutes(1)).unwrap();
-        let foreign = Tokens::new(&[8; 32]).sign("42", &acme(), vec![], later).unwrap();
-        let blank = tokens().sign("a b", &acme(), vec![], later).unwrap();
-        // {"alg":"none","typ":"JWT"} with claims and no signature.
-        let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiI0MiIsInRlbmFudF9pZCI6ImFjbWUiLCJyb2xlcyI6WyJhZG1pbiJdLCJleHAiOjk5OTk5OTk5OTl9.";
-        let nameless = tokens().sign("", &acme(), vec![], later).unwrap();
-        for token in [old.as_str(), &foreign, &blank, &nameless, unsigned, "", "x.y.z"] {
-            assert_eq!(tokens().verify(token).unwrap_err().status().as_u16(), 401, "{token}");
-        }
-    }
-
-    #[test]
-    fn tokens_that_begin_later_or_want_more_than_is_known_are_refused() {
-        let now = clock::now();
-        let token = |header: &Header, begins: DateTime<Utc>| {
-            let exp = (now + TimeDelta::minutes(1)).timestamp();
-            let claims = serde_json::json!({"sub": "42", "tenant_id": "acme", "roles": [], "exp": exp, "nbf": begins.timestamp()});
-            jsonwebtoken::encode(header, &claims, &tokens().encoding).unwrap()
-        };
-        let plain = Header::new(Algorithm::HS256);
-        let critical = Header { crit: Some(vec!["b64".to_owned()]), ..plain.clone() };
-        let early = now - TimeDelta::minutes(1);
-        assert!(tokens().verify(&token(&plain, early)).is_ok());
-        for refused in [token(&plain, now + TimeDelta::minutes(1)), token(&critical, early)] {
-            assert_eq!(tokens().verify(&refused).unwrap_err().status().as_u16(), 401);
-        }
-    }
-}
+mod tests;

@@ -24,6 +24,7 @@ mod flooding;
 mod frozen;
 mod full;
 mod groups;
+mod identity;
 mod isolation;
 mod login;
 mod misbehaviours;

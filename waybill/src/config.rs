@@ -93,9 +93,19 @@ pub struct ServeArgs {
     /// Development mode: dev tokens are issued
     #[arg(long, env = "WAYBILL_DEVELOPMENT")]
     pub development: bool,
-    /// Secret of HS256 tokens, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
+    /// Secret of HS256 tokens, at least 32 bytes; required with a --role unless there is a --jwks-url, which turns HS256 off if no secret is given;
+    /// otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
+    /// The `iss` that tokens must have; required with --jwks-url
+    #[arg(long, env = "WAYBILL_JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// What must be in the `aud` of tokens; required with --jwks-url
+    #[arg(long, env = "WAYBILL_JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+    /// Where the issuer publishes its keys (JWKS), for RS256, ES256 and EdDSA; https, and http in development
+    #[arg(long, env = "WAYBILL_JWKS_URL")]
+    pub jwks_url: Option<String>,
     /// Secret of download links, at least 32 bytes; required with a --role, otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_DOWNLOAD_SECRET", hide_env_values = true)]
     pub download_secret: Option<String>,
@@ -141,9 +151,11 @@ impl ServeArgs {
 
     /// Checks the settings before anything is started.
     pub fn check(&self) -> anyhow::Result<()> {
-        let secrets = [&self.jwt_secret, &self.download_secret, &self.credential_secret];
+        let is_shared = (self.jwt_secret.is_some() || self.jwks_url.is_some())
+            && self.download_secret.is_some()
+            && self.credential_secret.is_some();
         anyhow::ensure!(
-            self.role == Role::All || secrets.iter().all(|secret| secret.is_some()),
+            self.role == Role::All || is_shared,
             "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET, WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
         );
         self.given_secrets().check()?;
@@ -151,6 +163,7 @@ impl ServeArgs {
             self.development || !self.anonymous_devices,
             "WAYBILL_ANONYMOUS_DEVICES lets anybody in as any device: it needs --development"
         );
+        self.check_issuer()?;
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
             return Ok(());
         }
@@ -171,6 +184,23 @@ impl ServeArgs {
              `nk -gen account -pubout`, and set its public part as issuer in nats.conf"
         );
         Ok(issuer)
+    }
+
+    /// A token of another issuer, or for another service of the same one, must not pass.
+    fn check_issuer(&self) -> anyhow::Result<()> {
+        let Some(url) = &self.jwks_url else { return Ok(()) };
+        anyhow::ensure!(
+            self.jwt_issuer.is_some() && self.jwt_audience.is_some(),
+            "WAYBILL_JWKS_URL needs WAYBILL_JWT_ISSUER and WAYBILL_JWT_AUDIENCE: otherwise tokens that the issuer made for other services would be accepted"
+        );
+        let is_private = url.starts_with("https://") || (self.development && url.starts_with("http://"));
+        anyhow::ensure!(is_private, "WAYBILL_JWKS_URL must begin with https:// (http:// only in development)");
+        Ok(())
+    }
+
+    /// Whether HS256 tokens are accepted.
+    pub fn takes_shared_secret(&self) -> bool {
+        self.jwks_url.is_none() || self.jwt_secret.is_some() || self.development
     }
 
     pub fn process_manager_options(&self) -> process_managers::Options {
@@ -256,6 +286,21 @@ mod tests {
     fn nats_conf_has_the_development_key() {
         let issuer = Issuer::from_seed(DEVELOPMENT_ISSUER_SEED).unwrap();
         assert!(include_str!("../../nats.conf").contains(&format!("issuer: {} ", issuer.public_key())));
+    }
+
+    #[test]
+    fn an_issuer_is_named_with_its_audience_and_reached_privately() {
+        let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
+        let of = |url| ["--jwks-url", url, "--jwt-issuer", "https://id", "--jwt-audience", "waybill"];
+        assert_eq!(check(&of("https://id/keys")), Ok(()));
+        assert!(check(&["--jwks-url", "https://id/keys"]).unwrap_err().contains("WAYBILL_JWT_ISSUER"));
+        assert!(check(&of("http://id/keys")).unwrap_err().contains("https://"));
+        let development = [&of("http://id/keys")[..], &["--development"]].concat();
+        assert_eq!(check(&development), Ok(()));
+        assert!(check(&[&of("file:///keys")[..], &["--development"]].concat()).is_err());
+        assert!(
+            serve_args(&development).takes_shared_secret() && !serve_args(&of("https://id/keys")).takes_shared_secret()
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod serve;
 pub mod simulate;
 pub mod stack;
 pub mod times;
+mod token_keys;
 pub mod traces;
 pub mod up;
 

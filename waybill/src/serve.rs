@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use async_nats::ConnectOptions;
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck};
+use command_api::{ApiConfig, ApiState, HealthCheck, KeySource, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
@@ -28,6 +28,7 @@ use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::rights::Rights;
 use crate::secrets::Secrets;
+use crate::token_keys::HttpKeySource;
 use crate::{health, metrics};
 
 /// Longest wait for nats-server at start.
@@ -278,7 +279,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
-        ..ApiConfig::new(secrets.jwt, secrets.download, secrets.credentials, args.download_origin())
+        ..ApiConfig::new(token_rules(args, secrets.jwt)?, secrets.download, secrets.credentials, args.download_origin())
     };
     Ok(ApiState {
         store: parts.store.clone(),
@@ -290,6 +291,16 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         config,
         metrics: parts.metrics.clone(),
         checks,
+    })
+}
+
+fn token_rules(args: &ServeArgs, secret: Vec<u8>) -> Result<TokenRules> {
+    let keys = args.jwks_url.as_deref().map(HttpKeySource::new).transpose().context("WAYBILL_JWKS_URL")?;
+    Ok(TokenRules {
+        secret: args.takes_shared_secret().then_some(secret),
+        issuer: args.jwt_issuer.clone(),
+        audience: args.jwt_audience.clone(),
+        keys: keys.map(|keys| Arc::new(keys) as Arc<dyn KeySource>),
     })
 }
 
