@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::api_client::ApiClient;
 use crate::out;
-use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions};
+use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions, Hidden, Login};
 use crate::stack::DataDir;
 use crate::up::{self, Running};
 use report::Totals;
@@ -81,10 +81,15 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     let firmware_id = campaign::upload(&api, DEVICE_MODEL, NEW_VERSION, FIRMWARE_BYTES).await?;
     out::note(format_args!("Starting {} MQTT clients …", devices.len()));
     let mqtt = running.stack.nats.mqtt_listen();
+    let registration_token = campaign::registration_token(&api, devices.len()).await?;
     let options = FleetOptions {
         mqtt_host: mqtt.ip().to_string(),
         mqtt_port: mqtt.port(),
         tenant: TENANT.to_owned(),
+        login: Login::Own {
+            server: format!("http://{}", running.serving.http),
+            registration_token: Hidden(registration_token),
+        },
         devices: devices.clone(),
         ..FleetOptions::default()
     };

@@ -40,6 +40,12 @@ pub(super) async fn register(api: &ApiClient, devices: &[DeviceSpec]) -> Result<
     Ok(())
 }
 
+/// A token for which so many devices get their credentials.
+pub(super) async fn registration_token(api: &ApiClient, devices: usize) -> Result<String> {
+    let reply = api.post("/registration-tokens", &json!({"devices_max": devices})).await?;
+    Ok(reply["token"].as_str().context("the reply has no registration token")?.to_owned())
+}
+
 /// Uploads random bytes as a version; returns the firmware's id.
 pub(super) async fn upload(api: &ApiClient, device_model: &str, version: &str, bytes: usize) -> Result<String> {
     let mut file = vec![0_u8; bytes];

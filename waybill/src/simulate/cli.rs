@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::behaviour::Mix;
 use super::fleet::{DeviceSpec, Fleet, FleetOptions, FleetStatus};
 use super::known::Server;
+use super::login::{Hidden, Login};
 use super::pace::Pace;
-use super::register::register;
+use super::register::{register, registration_token};
 use crate::out;
 
 /// Interval of status lines.
@@ -27,7 +28,10 @@ pub struct Args {
     /// MQTT broker
     #[arg(long, default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
     pub mqtt: String,
-    /// MQTT user name
+    /// Registration token, for which each device gets a credential of its own from --server; --register gets a token by itself
+    #[arg(long, env = "WAYBILL_REGISTRATION_TOKEN", hide_env_values = true, conflicts_with = "mqtt_user")]
+    pub registration_token: Option<String>,
+    /// MQTT user name of all devices
     #[arg(long, requires = "mqtt_password")]
     pub mqtt_user: Option<String>,
     /// MQTT password
@@ -138,6 +142,20 @@ impl Args {
         pace.scaled(self.pace)
     }
 
+    /// How the devices log in, unless --register finds that out.
+    fn login(&self) -> Login {
+        match (&self.mqtt_user, &self.mqtt_password, &self.registration_token) {
+            (Some(user), Some(password), _) => Login::Shared { user: user.clone(), password: Hidden(password.clone()) },
+            (_, _, Some(token)) => own(self.api(), token.clone()),
+            _ => Login::Anonymous,
+        }
+    }
+
+    /// The server's REST API.
+    fn api(&self) -> &str {
+        self.register.as_deref().filter(|base| !base.is_empty()).unwrap_or(&self.server)
+    }
+
     fn options(&self) -> anyhow::Result<FleetOptions> {
         if let Some(problem) = self.mix.problem() {
             bail!(problem);
@@ -147,7 +165,7 @@ impl Args {
         Ok(FleetOptions {
             mqtt_host: host.trim_matches(['[', ']']).to_owned(),
             mqtt_port: port.parse().with_context(|| format!("--mqtt {}: {port} is not a port", self.mqtt))?,
-            mqtt_credentials: self.mqtt_user.clone().zip(self.mqtt_password.clone()),
+            login: self.login(),
             tenant: self.tenant.clone(),
             devices: self.specs(),
             pace: self.pace(),
@@ -162,9 +180,13 @@ impl Args {
 
 /// Runs the fleet: a status line every second on stderr, the totals as JSON on stdout at the end.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let options = args.options()?;
+    let mut options = args.options()?;
     let tasks = Tasks::new();
-    check_registration(&args, &options.devices, &tasks).await?;
+    if args.register.is_some() {
+        options.login = registered(&args, &options).await?;
+    } else {
+        check_registration(&args, &options.devices, &tasks).await;
+    }
     let fleet = Fleet::start(options)?;
     watch(&fleet, args.for_seconds.map(Duration::from_secs)).await;
     tasks.token().cancel();
@@ -174,27 +196,39 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Registers the devices on request; otherwise checks in the background whether they are registered.
-async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) -> anyhow::Result<()> {
-    let given = args.register.as_ref().filter(|base| !base.is_empty());
-    let base = given.unwrap_or(&args.server);
-    let server = Server::new(base, args.token.clone(), &args.tenant).await;
-    if args.register.is_none() {
-        match server {
-            Ok(server) => drop(tasks.spawn("registration", server.watch(devices.to_vec(), tasks.token().clone()))),
-            Err(error) => out::note(format_args!(
-                "It can't be checked whether the devices are registered: {error:#}. Set --server to the address of the API."
-            )),
-        }
-        return Ok(());
+/// Checks in the background whether the devices are registered.
+async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) {
+    // Devices that have a registration token register themselves.
+    if args.registration_token.is_some() {
+        return;
     }
-    let server = server?;
-    let outcome = register(&server.base, server.token.as_deref(), devices).await?;
+    match Server::new(args.api(), args.token.clone(), &args.tenant).await {
+        Ok(server) => drop(tasks.spawn("registration", server.watch(devices.to_vec(), tasks.token().clone()))),
+        Err(error) => out::note(format_args!(
+            "It can't be checked whether the devices are registered: {error:#}. Set --server to the address of the API."
+        )),
+    }
+}
+
+/// Registers the devices, and returns how they log in: each with a credential of its own, unless another way is given.
+async fn registered(args: &Args, options: &FleetOptions) -> anyhow::Result<Login> {
+    let server = Server::new(args.api(), args.token.clone(), &args.tenant).await?;
+    let outcome = register(&server.base, server.token.as_deref(), &options.devices).await?;
     out::note(format_args!("registered {} devices, {} refused", outcome.succeeded, outcome.failed));
     if let Some(error) = outcome.first_error {
         out::note(format_args!("the first one refused: {error}"));
     }
-    Ok(())
+    match &options.login {
+        Login::Anonymous => {
+            let token = registration_token(&server.base, server.token.as_deref(), options.devices.len()).await?;
+            Ok(own(&server.base, token))
+        }
+        given => Ok(given.clone()),
+    }
+}
+
+fn own(server: &str, registration_token: String) -> Login {
+    Login::Own { server: server.to_owned(), registration_token: Hidden(registration_token) }
 }
 
 async fn watch(fleet: &Fleet, at_most: Option<Duration>) {

@@ -1,5 +1,6 @@
 //! One connection of a device, from its permit to connect until it ends (rule 9: the last will carries the same session).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, ConnectionError, Event, Packet, QoS, SubscribeReasonCode};
@@ -10,10 +11,14 @@ use runtime::clock;
 
 use super::device::{Device, random_id};
 use super::link::{DISCONNECT_TIMEOUT, Link};
+use super::login::{Applicant, Credential, LoginOfFleet};
 use super::wire::{Absence, Command};
 
 /// From the first byte to the subscription; if a broker takes longer, the attempt ends.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The device got no credential, or needs no connection any more.
+struct NoCredential;
 
 enum Ended {
     /// By the device itself; `clean` sends a DISCONNECT, so that the will is not published.
@@ -27,11 +32,12 @@ impl Device {
     /// Connects and serves one connection. Returns when it has ended, with the time of the next attempt set.
     pub(super) async fn connection(&mut self) {
         let Some(permit) = self.turn_to_connect().await else { return };
+        let Ok(credential) = self.credential().await else { return };
         let session = random_id();
         let will = Absence { status: "offline", session: &session, boot_id: self.firmware.boot_id() };
         let will = serde_json::to_vec(&will).unwrap_or_default();
-        let client_id = format!("{}:{}", self.shared.tenant, self.device_id);
-        let mut link = Link::new(&self.shared.broker, client_id, self.topic("status"), will);
+        let client_id = format!("{}/{}", self.shared.tenant, self.device_id);
+        let mut link = Link::new(&self.shared.broker, client_id, credential.as_ref(), self.topic("status"), will);
         let ended = self.serve(&mut link, &session, permit).await;
         let was_up = self.session.take().is_some();
         if was_up && matches!(ended, Ended::Lost) {
@@ -52,7 +58,7 @@ impl Device {
 
     /// Waits for a permit to connect; none if the device no longer needs a connection.
     async fn turn_to_connect(&mut self) -> Option<OwnedSemaphorePermit> {
-        let turn = std::sync::Arc::clone(&self.shared.connecting).acquire_owned();
+        let turn = Arc::clone(&self.shared.connecting).acquire_owned();
         tokio::pin!(turn);
         loop {
             tokio::select! {
@@ -64,6 +70,40 @@ impl Device {
                 return None;
             }
         }
+    }
+
+    /// What to log in with; gets it first, if each device has its own and this one has none.
+    async fn credential(&mut self) -> Result<Option<Credential>, NoCredential> {
+        let login = Arc::clone(&self.shared.login);
+        let registrar = match &*login {
+            LoginOfFleet::Same(credential) => return Ok(credential.clone()),
+            LoginOfFleet::Own(registrar) => registrar,
+        };
+        if let Some(credential) = &self.firmware.flash().credential {
+            return Ok(Some(credential.clone()));
+        }
+        let applicant = Applicant {
+            device_id: self.device_id.clone(),
+            device_model: self.status_cell.read().device_model.clone(),
+            versions: self.firmware.flash().versions.clone(),
+        };
+        let got = registrar.credential(&applicant);
+        tokio::pin!(got);
+        let got = loop {
+            tokio::select! {
+                biased;
+                got = &mut got => break got,
+                local = self.locals.next(None) => self.on_local(local),
+            }
+            if !self.wants_connection() {
+                return Err(NoCredential);
+            }
+        };
+        match &got {
+            Some(credential) => self.firmware.keep_credential(credential.clone()),
+            None => self.back_off(),
+        }
+        got.map(Some).ok_or(NoCredential)
     }
 
     async fn serve(&mut self, link: &mut Link, session: &str, permit: OwnedSemaphorePermit) -> Ended {
@@ -131,6 +171,9 @@ impl Device {
         match polled {
             Err(error) => {
                 tracing::debug!(device.id = %self.device_id, %error, "connection is lost");
+                if matches!(error, ConnectionError::ConnectionRefused(_)) {
+                    self.refused();
+                }
                 return Err(Ended::Lost);
             }
             Ok(Event::Incoming(Packet::ConnAck(_))) => {

@@ -19,6 +19,7 @@ use super::firmware::{Action, Firmware, Timer};
 use super::gauges::{DeviceStatusCell, Gauges};
 use super::link::Broker;
 use super::local::{Control, Local, Locals};
+use super::login::{LoginOfFleet, REFUSALS_MAX};
 use super::outbox::Outbox;
 use super::pace::Pace;
 
@@ -32,6 +33,7 @@ const MAX_BACKOFF_DOUBLINGS: u32 = 10;
 pub(super) struct Shared {
     pub(super) tenant: Arc<str>,
     pub(super) broker: Arc<Broker>,
+    pub(super) login: Arc<LoginOfFleet>,
     pub(super) downloader: Downloader,
     /// Connections that may be under way at once.
     pub(super) connecting: Arc<Semaphore>,
@@ -59,6 +61,8 @@ pub(super) struct Device {
     /// The connection should end after queued messages are sent.
     pub(super) clean: bool,
     pub(super) stopping: bool,
+    /// Logins that the broker has refused in a row.
+    pub(super) refusals: u32,
     pace: Pace,
     standby: Standby,
     order: Option<Order>,
@@ -88,6 +92,7 @@ impl Device {
             cut: false,
             clean: false,
             stopping: false,
+            refusals: 0,
             pace,
             standby: Standby::default(),
             order: None,
@@ -132,7 +137,17 @@ impl Device {
 
     pub(super) fn connected(&mut self) {
         self.failures = 0;
+        self.refusals = 0;
         self.retry_at = None;
+    }
+
+    /// The broker has refused the login. A credential that is refused again and again is given up.
+    pub(super) fn refused(&mut self) {
+        self.refusals += 1;
+        if self.refusals >= REFUSALS_MAX {
+            self.refusals = 0;
+            self.firmware.forget_credential();
+        }
     }
 
     pub(super) fn on_local(&mut self, local: Local) {

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::behaviour::Behaviour;
 use super::flash::{Flash, Stage};
+use super::login::Credential;
 use super::pace::Pace;
 use super::wire::{FIRMWARE, Info, Presence, Report};
 
@@ -148,6 +149,15 @@ impl Firmware {
 
     pub fn flash(&self) -> &Flash {
         &self.flash
+    }
+
+    /// Keeps what it logs in with from now on.
+    pub(super) fn keep_credential(&mut self, credential: Credential) {
+        self.flash.credential = Some(credential);
+    }
+
+    pub(super) fn forget_credential(&mut self) {
+        self.flash.credential = None;
     }
 
     pub fn boot_id(&self) -> &str {

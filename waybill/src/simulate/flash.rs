@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use super::login::Credential;
 use super::wire::{LastUpdate, ReportStatus, Target, UpdateCommand};
 
 /// Installs that are kept per device.
@@ -118,6 +119,8 @@ pub struct Install {
 /// What survives a power loss.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Flash {
+    /// What it logs in with, if that is its own.
+    pub credential: Option<Credential>,
     /// Running versions, by component.
     pub versions: BTreeMap<String, String>,
     /// Component and version in the other slot, for a fallback.

@@ -19,6 +19,7 @@ use super::flash::Flash;
 use super::gauges::{DeviceStatus, DeviceStatusCell, Gauges};
 use super::link::Broker;
 use super::local::{Control, Locals};
+use super::login::{Login, LoginOfFleet};
 use super::pace::Pace;
 use super::wire::FIRMWARE;
 
@@ -48,8 +49,7 @@ pub struct DeviceSpec {
 pub struct FleetOptions {
     pub mqtt_host: String,
     pub mqtt_port: u16,
-    /// MQTT user and password, if the broker requires them.
-    pub mqtt_credentials: Option<(String, String)>,
+    pub login: Login,
     pub tenant: String,
     pub devices: Vec<DeviceSpec>,
     pub hardware_version: String,
@@ -68,7 +68,7 @@ impl Default for FleetOptions {
         Self {
             mqtt_host: "127.0.0.1".to_owned(),
             mqtt_port: 1883,
-            mqtt_credentials: None,
+            login: Login::Anonymous,
             tenant: "default".to_owned(),
             devices: Vec::new(),
             hardware_version: "1".to_owned(),
@@ -291,11 +291,8 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
         .build()?;
     Ok(Shared {
         tenant: options.tenant.as_str().into(),
-        broker: Arc::new(Broker {
-            host: options.mqtt_host.clone(),
-            port: options.mqtt_port,
-            credentials: options.mqtt_credentials.clone(),
-        }),
+        broker: Arc::new(Broker { host: options.mqtt_host.clone(), port: options.mqtt_port }),
+        login: Arc::new(LoginOfFleet::new(&options.login, &http)),
         downloader: Downloader {
             http,
             gate: Arc::new(Semaphore::new(options.max_downloads)),

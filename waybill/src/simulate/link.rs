@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, NetworkOptions, QoS};
 
+use super::login::Credential;
 use super::outbox::MAX_MESSAGES;
 
 /// Seconds of silence after which the client pings the broker.
@@ -19,12 +20,11 @@ const MAX_INFLIGHT: u16 = 32;
 /// How long a clean disconnect waits for messages under way.
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Address of the broker, and the devices' user.
+/// Address of the broker.
 #[derive(Debug, Clone)]
 pub(super) struct Broker {
     pub(super) host: String,
     pub(super) port: u16,
-    pub(super) credentials: Option<(String, String)>,
 }
 
 pub(super) struct Link {
@@ -34,7 +34,13 @@ pub(super) struct Link {
 
 impl Link {
     /// A connection that begins when `events` is polled.
-    pub(super) fn new(broker: &Broker, client_id: String, will_topic: String, will: Vec<u8>) -> Self {
+    pub(super) fn new(
+        broker: &Broker,
+        client_id: String,
+        credential: Option<&Credential>,
+        will_topic: String,
+        will: Vec<u8>,
+    ) -> Self {
         let mut options = MqttOptions::new(client_id, (broker.host.clone(), broker.port));
         options
             .set_keep_alive(KEEP_ALIVE_S)
@@ -42,8 +48,8 @@ impl Link {
             .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES)
             .set_inflight(MAX_INFLIGHT)
             .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
-        if let Some((user, password)) = &broker.credentials {
-            options.set_credentials(user.clone(), password.clone());
+        if let Some(Credential { user, password }) = credential {
+            options.set_credentials(user.clone(), password.0.clone());
         }
         let (client, mut events) = AsyncClient::builder(options).capacity(MAX_MESSAGES).build();
         let mut network = NetworkOptions::new();

@@ -11,7 +11,7 @@ const PAGE: usize = 1_000;
 /// Bytes of an error text that are shown.
 const MAX_SHOWN_BYTES: usize = 500;
 /// Device type of simulated devices.
-const DEVICE_TYPE: &str = "simulated";
+pub(super) const DEVICE_TYPE: &str = "simulated";
 
 /// The outcome of a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +55,23 @@ pub async fn register(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -
     Ok(sum)
 }
 
+/// A new registration token for this number of devices. The caller must be an administrator.
+pub async fn registration_token(base: &str, token: Option<&str>, devices: usize) -> anyhow::Result<String> {
+    let url = format!("{}/api/v1/registration-tokens", base.trim_end_matches('/'));
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let wanted = json!({"devices_max": devices, "reason": "simulated devices"});
+    let mut request = http.post(&url).json(&wanted);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
+    let status = response.status();
+    // The text of a success has the token.
+    ensure!(status.is_success(), "{url} answered {status}: {}", shown(&response.text().await?));
+    let reply: Value = response.json().await.with_context(|| format!("the answer of {url} can't be parsed"))?;
+    Ok(reply["token"].as_str().with_context(|| format!("{url} answered without a token"))?.to_owned())
+}
+
 fn body(device: &DeviceSpec) -> Value {
     json!({
         "device_id": device.device_id,
@@ -65,7 +82,7 @@ fn body(device: &DeviceSpec) -> Value {
     })
 }
 
-fn shown(text: &str) -> &str {
+pub(super) fn shown(text: &str) -> &str {
     let end = (0..=text.len().min(MAX_SHOWN_BYTES)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
 }
