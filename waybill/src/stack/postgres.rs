@@ -31,8 +31,12 @@ const SUPERUSER: &str = "postgres";
 /// Connections for pools of several processes.
 const CONNECTIONS_MAX: u32 = 200;
 
+/// PostgreSQL's own cache. Its default, 128 MB, holds rows and indexes of some 60,000 devices. Memory that isn't needed isn't taken.
+const SHARED_BUFFERS: &str = "512MB";
+/// After so much log PostgreSQL writes a checkpoint, and then whole pages into the log again. The default, 1 GB, is full within a campaign.
+const WAL_MAX: &str = "2GB";
+
 /// A PostgreSQL that this process has started.
-pub struct Postgres {
     tools: Tools,
     spawner: Spawner,
     run_as: RunAs,
@@ -154,6 +158,8 @@ impl Postgres {
             "listen_addresses=".to_owned(),
             format!("unix_socket_directories={}", self.places.socket.display()),
             format!("max_connections={CONNECTIONS_MAX}"),
+            format!("shared_buffers={SHARED_BUFFERS}"),
+            format!("max_wal_size={WAL_MAX}"),
             "timezone=UTC".to_owned(),
             "log_timezone=UTC".to_owned(),
         ];
