@@ -35,6 +35,7 @@ mod order;
 mod previews;
 mod protocol;
 mod read_models;
+mod registrations;
 mod rollbacks;
 mod slots;
 mod stack;

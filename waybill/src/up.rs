@@ -90,7 +90,6 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
     serve.nats_auth_url = stack.nats.auth_url();
     serve.nats_system_url = stack.nats.system_url();
     serve.nats_issuer_seed = stack.nats.issuer_seed().to_owned();
-    serve.anonymous_devices = true;
     serve.mqtt_url = stack.nats.mqtt_url();
     serve.database_url = stack.postgres.url();
     serve.data_dir.clone_from(&args.data_dir);

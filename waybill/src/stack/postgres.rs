@@ -37,6 +37,7 @@ const SHARED_BUFFERS: &str = "512MB";
 const WAL_MAX: &str = "2GB";
 
 /// A PostgreSQL that this process has started.
+pub struct Postgres {
     tools: Tools,
     spawner: Spawner,
     run_as: RunAs,
