@@ -7,8 +7,8 @@ use futures::StreamExt;
 
 use super::World;
 
-/// Actors whose records may have no cause: people, and devices on their own initiative.
-const OF_THEIR_OWN_ACCORD: [&str; 2] = ["user:", "device"];
+/// Actors whose records may have no cause: people, and devices on their own initiative, also with a registration token.
+const OF_THEIR_OWN_ACCORD: [&str; 3] = ["user:", "device", "registration-token:"];
 /// The clock of silence has no cause, because it follows from missing messages.
 const SILENCE: &str = "process-manager:presence";
 
