@@ -29,6 +29,8 @@ const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_S: u16 = 3;
 /// A broker that has sent nothing for this long counts as down, even if TCP is still connected: a broker that hangs closes nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// How long an answer to CONNECT may take: longer than the broker waits for the answer about a client.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(8);
 /// Seconds for a TCP connection.
 const CONNECT_TIMEOUT_S: u64 = 3;
 /// Room for topic and packet header in addition to the largest command, in bytes.
@@ -214,6 +216,9 @@ pub(crate) async fn knock(
         Ok(built) => built,
         Err(error) => return Knock::Unreachable(error.to_string()),
     };
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(KNOCK_TIMEOUT.as_secs());
+    events.set_network_options(network);
     let answer = async {
         loop {
             match events.poll().await {
@@ -227,7 +232,7 @@ pub(crate) async fn knock(
         }
     };
     let none = |_| Knock::Unreachable("no answer to CONNECT".to_owned());
-    timeout(SILENCE_MAX, answer).await.unwrap_or_else(none)
+    timeout(KNOCK_TIMEOUT, answer).await.unwrap_or_else(none)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeReasonCode};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, SubscribeReasonCode,
+};
 use runtime::lifecycle::Tasks;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -33,6 +35,9 @@ pub(crate) async fn log_in(listener: SocketAddr, id: &str, user: &str, password:
         options.set_credentials(user, password.to_owned());
     }
     let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(PATIENCE.as_secs());
+    events.set_network_options(network);
     let answer = async {
         loop {
             match events.poll().await {

@@ -1,7 +1,7 @@
 //! Answers nats-server's questions, several processes together: each question goes to one of them.
 //!
-//! nats-server waits 2 s for an answer, then it refuses the client. A question that can't be decided before that is refused here, with its
-//! reason counted. Who is connected stays connected, whatever happens to this process.
+//! nats-server waits for an answer as long as `authorization { timeout }` in nats.conf says, 4 s, then it refuses the client. A question
+//! that can't be decided before that is refused here, with its reason counted. Who is connected stays connected, whatever happens to this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use runtime::clock;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trust::login::NoUsername;
 use trust::{DeviceLogin, DeviceToken};
@@ -28,8 +28,10 @@ use super::self_check;
 /// Where nats-server asks, in account AUTH.
 const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
 const QUEUE_GROUP: &str = "waybill-callout";
-/// How long a decision may take. nats-server waits 2 s.
-const DECISION_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a question may wait for its turn, when many devices come at once. Together with a look-up less than nats-server waits.
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a look-up may take. The answer follows it at once.
+pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Questions that are decided at the same time. Further ones are refused at once: their clients come again.
 const QUESTIONS_MAX: usize = 4_096;
 /// Devices that are read from the log at the same time.
@@ -83,9 +85,9 @@ impl Responder {
 }
 
 async fn respond(client: &Client, judge: &Judge, message: Message, is_busy: bool) {
-    let deadline = Instant::now() + DECISION_TIMEOUT;
+    let turn_by = Instant::now() + TURN_TIMEOUT;
     let Some(reply) = message.reply else { return };
-    let Some(answer) = judge.answer(&message.payload, is_busy, deadline).await else { return };
+    let Some(answer) = judge.answer(&message.payload, is_busy, turn_by).await else { return };
     if let Err(error) = client.publish(reply, answer).await {
         tracing::debug!(%error, "an answer to nats-server can't be sent");
     }
@@ -97,7 +99,7 @@ impl Judge {
     }
 
     /// The answer to a question; none if the message isn't one.
-    async fn answer(&self, payload: &[u8], is_busy: bool, deadline: Instant) -> Option<Bytes> {
+    async fn answer(&self, payload: &[u8], is_busy: bool, turn_by: Instant) -> Option<Bytes> {
         let question = match Question::read(payload) {
             Ok(question) => question,
             Err(error) => {
@@ -105,24 +107,25 @@ impl Judge {
                 return None;
             }
         };
-        let decision = if is_busy { Err(Refusal::Busy) } else { self.decide(&question, deadline).await };
+        let decision = if is_busy { Err(Refusal::Busy) } else { self.decide(&question, turn_by).await };
         record(&question, &decision);
         Some(answer(&self.issuer, &question, &decision, clock::now()).into())
     }
 
-    async fn decide(&self, question: &Question, deadline: Instant) -> Result<Admission, Refusal> {
+    async fn decide(&self, question: &Question, turn_by: Instant) -> Result<Admission, Refusal> {
         match Claim::of(&question.login, &self.issuer, self.anonymous_devices)? {
             Claim::Anonymous => Ok(admit_anonymous()),
             Claim::SelfCheck => Ok(admit_self_check(clock::now())),
             Claim::Device(device, token) => {
-                let found = timeout_at(deadline, self.look_up(&device, &token)).await;
+                let permit = timeout_at(turn_by, self.look_ups.acquire()).await;
+                let _permit = permit.map_err(|_| Refusal::Busy)?;
+                let found = timeout(LOOK_UP_TIMEOUT, self.look_up(&device, &token)).await;
                 admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())
             }
         }
     }
 
     async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken) -> Result<Found, Refusal> {
-        let _permit = self.look_ups.acquire().await;
         self.credentials.look_up(device, token, clock::now()).await.map_err(|error| {
             tracing::debug!(tenant = %device.tenant, device.id = %device.device, error, "a device can't be looked up");
             Refusal::Unavailable

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use trust::DeviceLogin;
 
 use super::connections::{Connections, Listed};
+use super::responder::LOOK_UP_TIMEOUT;
 use crate::checkpoint::Checkpoint;
 use crate::event_name::name_of;
 
@@ -37,8 +38,9 @@ const BATCH_PAUSE: Duration = Duration::from_millis(100);
 const BATCH_MAX: usize = 10_000;
 /// Batches in work.
 const BATCHES_MAX: usize = 16;
-/// From the first time that connections are ended to the second: longer than nats-server waits for an answer about a client.
-const SECOND_AFTER: Duration = Duration::from_millis(2_500);
+/// From the first time that connections are ended to the second: longer than a client that was looked up before the record may take to be
+/// connected.
+const SECOND_AFTER: Duration = LOOK_UP_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// Pause after servers couldn't be asked.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 

@@ -25,8 +25,8 @@ use crate::login::log_in;
 use crate::world::TENANT;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// nats-server waits 2 s for an answer.
-const DECIDED_WITHIN: Duration = Duration::from_secs(4);
+/// nats-server itself refuses after 4 s.
+const DECIDED_WITHIN: Duration = Duration::from_millis(3_500);
 /// Longer than a decision takes.
 const MEANWHILE: Duration = Duration::from_secs(2);
 
