@@ -152,7 +152,10 @@ pub async fn run(args: &Args) -> Result<()> {
     let nats = &running.stack.nats;
     out::tell("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
     out::tell(format_args!("  API   http://{}/api/docs", running.serving.http));
-    out::tell(format_args!("  MQTT  {}   (each device has a credential of its own)", nats.mqtt_listen()));
+    out::tell(format_args!(
+        "  MQTT  {}   (devices log in with credentials; waybill simulate --register gets them)",
+        nats.mqtt_listen()
+    ));
     out::tell(format_args!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen()));
     out::tell(format_args!("  data  {}", args.data_dir.display()));
     out::tell("Ctrl-C stops it; the next start continues with the same data.");

@@ -4,6 +4,7 @@
 //! the fleet's counts never lag what was published.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     pub(super) tenant: Arc<str>,
     pub(super) broker: Arc<Broker>,
     pub(super) login: Arc<LoginOfFleet>,
+    /// That the broker refuses a device was shown.
+    pub(super) refusal_told: Arc<AtomicBool>,
     pub(super) downloader: Downloader,
     /// Connections that may be under way at once.
     pub(super) connecting: Arc<Semaphore>,
@@ -144,6 +147,9 @@ impl Device {
     /// The broker has refused the login. A credential that is refused again and again is given up.
     pub(super) fn refused(&mut self) {
         self.refusals += 1;
+        if !self.shared.refusal_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(device.id = %self.device_id, "The broker refuses a device: {}", self.shared.login.advice());
+        }
         if self.refusals >= REFUSALS_MAX {
             self.refusals = 0;
             self.firmware.forget_credential();

@@ -293,6 +293,7 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
         tenant: options.tenant.as_str().into(),
         broker: Arc::new(Broker { host: options.mqtt_host.clone(), port: options.mqtt_port }),
         login: Arc::new(LoginOfFleet::new(&options.login, &http)),
+        refusal_told: Arc::default(),
         downloader: Downloader {
             http,
             gate: Arc::new(Semaphore::new(options.max_downloads)),

@@ -66,6 +66,17 @@ impl LoginOfFleet {
     }
 }
 
+impl LoginOfFleet {
+    /// What helps when the broker refuses a device.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Same(None) => "devices need credentials; start with --register, or with --registration-token",
+            Self::Same(Some(_)) => "it doesn't accept --mqtt-user with this password",
+            Self::Own(_) => "its credential was revoked, or the broker can't check it now",
+        }
+    }
+}
+
 /// A device that registers.
 pub(super) struct Applicant {
     pub(super) device_id: String,
