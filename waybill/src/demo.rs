@@ -56,7 +56,13 @@ pub async fn run(args: &Args) -> Result<()> {
     out::note("Starting nats-server, PostgreSQL and Waybill …");
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let http_listen = SocketAddr::from(([127, 0, 0, 1], crate::stack::free_port()?));
-    let places = up::Args { http_listen, mqtt_listen: any, nats_listen: any, data_dir: args.data_dir.clone() };
+    let places = up::Args {
+        http_listen,
+        mqtt_listen: any,
+        nats_listen: any,
+        data_dir: args.data_dir.clone(),
+        anonymous_devices: false,
+    };
     let running = up::start(&places, &["--retry-backoff-seconds", "1"]).await?;
     let outcome = tokio::select! {
         outcome = play(args, &running, started) => outcome,

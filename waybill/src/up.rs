@@ -44,6 +44,9 @@ pub struct Args {
     /// Directory of all data
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
+    /// Whether devices without credentials are let in, as any device
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "WAYBILL_ANONYMOUS_DEVICES")]
+    pub anonymous_devices: bool,
 }
 
 impl Args {
@@ -93,6 +96,7 @@ pub fn serve_args(args: &Args, stack: &Stack, extra: &[&str]) -> ServeArgs {
     serve.mqtt_url = stack.nats.mqtt_url();
     serve.database_url = stack.postgres.url();
     serve.data_dir.clone_from(&args.data_dir);
+    serve.anonymous_devices = args.anonymous_devices;
     serve.development = true;
     serve
 }
@@ -152,10 +156,12 @@ pub async fn run(args: &Args) -> Result<()> {
     let nats = &running.stack.nats;
     out::tell("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
     out::tell(format_args!("  API   http://{}/api/docs", running.serving.http));
-    out::tell(format_args!(
-        "  MQTT  {}   (devices log in with credentials; waybill simulate --register gets them)",
-        nats.mqtt_listen()
-    ));
+    let let_in = if args.anonymous_devices {
+        "also devices without credentials; WAYBILL_ANONYMOUS_DEVICES=false shuts them out"
+    } else {
+        "devices log in with credentials; waybill simulate --register gets them"
+    };
+    out::tell(format_args!("  MQTT  {}   ({let_in})", nats.mqtt_listen()));
     out::tell(format_args!("  NATS  {}   (analyst/analyst reads FEED)", nats.listen()));
     out::tell(format_args!("  data  {}", args.data_dir.display()));
     out::tell("Ctrl-C stops it; the next start continues with the same data.");
