@@ -178,6 +178,9 @@ pub struct LastUpdate {
     pub status: ReportStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<&'static str>,
+    /// Of the verified image, also after later statuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// `status` of a connected device.

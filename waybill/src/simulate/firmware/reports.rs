@@ -16,8 +16,19 @@ impl Firmware {
         now: DateTime<Utc>,
     ) {
         let Some(Target { ordinal, attempt, .. }) = self.flash.target() else { return };
-        self.flash.last_update = Some(LastUpdate { ordinal, attempt, status, code });
+        let sha256 = self.verified_digest(status, ordinal, attempt);
+        self.flash.last_update = Some(LastUpdate { ordinal, attempt, status, code, sha256 });
         self.repeat(status, code, out, now);
+    }
+
+    /// The digest of the attempt's image, once it is verified. The report with it may be lost, so it is kept.
+    fn verified_digest(&self, status: ReportStatus, ordinal: u64, attempt: u32) -> Option<String> {
+        use ReportStatus::{Installing, Rebooting, Staged};
+        if matches!(status, Installing | Staged | Rebooting) {
+            return self.flash.job.as_ref().map(|job| job.command.sha256.clone());
+        }
+        let last = self.flash.last_update.as_ref();
+        last.filter(|last| (last.ordinal, last.attempt) == (ordinal, attempt)).and_then(|last| last.sha256.clone())
     }
 
     /// Reports on the current update without storing it.

@@ -14,7 +14,12 @@ fn an_update_goes_its_way_and_runs() {
     assert_eq!((bench.version().as_str(), bench.installs(), bench.boots), ("2.0.0", 1, 2));
     let presence = bench.firmware.presence("s");
     assert_eq!((presence.boot_id.as_str(), presence.trial, presence.slot), ("boot-2", false, "b"));
-    assert_eq!(presence.last_update.map(|last| last.status), Some(Completed));
+    let last = presence.last_update.unwrap();
+    assert_eq!(
+        (last.status, last.sha256),
+        (Completed, Some(update(1, 1, 1).sha256)),
+        "the report with the digest may be lost"
+    );
     assert!(!bench.firmware.is_working());
 }
 
