@@ -15,7 +15,8 @@ const AUDIENCE: &str = "waybill";
 
 /// Made for the tests of tokens.
 fn key() -> EncodingKey {
-    EncodingKey::from_ed_der(include_bytes!("../../command-api/src/tokens/keys/test-keys/ed25519.der"))
+    let hex = include_str!("../../command-api/src/tokens/keys/test-keys/ed25519.hex");
+    EncodingKey::from_ed_der(&hex::decode(hex.trim()).unwrap())
 }
 
 /// Publishes the public key until the tasks end; returns its address.

@@ -13,19 +13,22 @@ use crate::tokens::{TokenRules, Tokens};
 const ISSUER: &str = "https://id.example.com";
 const AUDIENCE: &str = "waybill";
 
-/// Made for these tests.
+/// A key that was made for these tests.
+fn der(hex: &str) -> Vec<u8> {
+    hex::decode(hex.split_whitespace().collect::<String>()).unwrap()
+}
+
 fn rsa(number: u8) -> EncodingKey {
-    let bytes: &[u8] =
-        if number == 1 { include_bytes!("test-keys/rsa-1.der") } else { include_bytes!("test-keys/rsa-2.der") };
-    EncodingKey::from_rsa_der(bytes)
+    let hex = if number == 1 { include_str!("test-keys/rsa-1.hex") } else { include_str!("test-keys/rsa-2.hex") };
+    EncodingKey::from_rsa_der(&der(hex))
 }
 
 fn ec() -> EncodingKey {
-    EncodingKey::from_ec_der(include_bytes!("test-keys/ec.der"))
+    EncodingKey::from_ec_der(&der(include_str!("test-keys/ec.hex")))
 }
 
 fn ed25519() -> EncodingKey {
-    EncodingKey::from_ed_der(include_bytes!("test-keys/ed25519.der"))
+    EncodingKey::from_ed_der(&der(include_str!("test-keys/ed25519.hex")))
 }
 
 fn public(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
