@@ -97,8 +97,9 @@ async fn run(mix: &Mix, strategy: &Value) -> Value {
     let live = api.get("/updates?status=in_progress&count=true&limit=1").await.unwrap();
     assert_eq!(live["total"], 0, "{live}");
     assert_eq!(fleet.status().repeated_installs, 0, "an attempt was installed twice");
-    world.read_models_equal_a_replay().await;
+    // Some devices fall back later. A report between the two readings would look like a difference.
     fleet.stop().await;
+    world.read_models_equal_a_replay().await;
     ended
 }
 

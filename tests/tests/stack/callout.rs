@@ -227,6 +227,9 @@ async fn a_listener_that_lets_anybody_in_is_reported_with_its_line() {
     assert!(error.contains("remove no_auth_user from mqtt {} in nats.conf"), "{error}");
 }
 
+/// How long a new cluster may take until it stores streams.
+const ELECTIONS_MAX: Duration = Duration::from_secs(60);
+
 /// A device at one server, Waybill at another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_at_another_server_is_let_in_and_disconnected() {
@@ -234,7 +237,12 @@ async fn a_device_at_another_server_is_let_in_and_disconnected() {
     let cluster = NatsCluster::start(&Tools::locate().unwrap(), directory.path(), 3).await.unwrap();
     let (ours, theirs) = (&cluster.servers[0], &cluster.servers[1]);
     let waybill = waybill::serve::connect(&ours.waybill_url(), "waybill").await.unwrap();
-    event_store::streams::ensure(&waybill, 3).await.unwrap();
+    // A new cluster may still elect its leaders.
+    let deadline = Instant::now() + ELECTIONS_MAX;
+    while let Err(error) = event_store::streams::ensure(&waybill, 3).await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(waybill.clone(), &tasks).await.unwrap());
     let (store, hasher) = (EventStore::new(log), TokenHasher::new(vec![7; 32]));
     let credentials = StoredCredentials::new(store.clone(), hasher.clone());
