@@ -29,7 +29,7 @@ pub(crate) async fn run(tools: &Tools, count: usize, report: &mut Report) -> Res
     let directory = std::env::temp_dir().join(format!("waybill-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let server = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
-    let client = waybill::serve::connect(&server.waybill_url(), "bench").await?;
+    let client = waybill::nats::connect(&server.waybill_url(), "bench").await?;
     streams::ensure(&client, 1).await?;
     let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(client.clone(), &Tasks::new()).await?);
     let store = EventStore::new(log.clone());

@@ -95,7 +95,7 @@ async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
     // The first client creates the streams of the MQTT listener.
     let (_client, mut events) = connect(nats.mqtt_listen(), "bench-first");
     while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
-    let devices = waybill::serve::connect(&nats.devices_url(), "bench-devices").await?;
+    let devices = waybill::nats::connect(&nats.devices_url(), "bench-devices").await?;
     let stream = jetstream::new(devices).get_stream("$MQTT_msgs").await?;
     let config = consumer::pull::Config {
         filter_subject: "$MQTT.msgs.*.devices.*.status".to_owned(),

@@ -37,7 +37,7 @@ impl World {
         let directory = std::env::temp_dir().join(format!("waybill-bench-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let stack = Stack::start(tools, &directory, NatsOptions::default()).await?;
-        let client = waybill::serve::connect(&stack.nats.waybill_url(), "bench").await?;
+        let client = waybill::nats::connect(&stack.nats.waybill_url(), "bench").await?;
         streams::ensure(&client, REPLICAS).await?;
         let db = Db::connect(&stack.postgres.url())?;
         db.migrate().await?;
@@ -70,7 +70,7 @@ impl World {
 }
 
 async fn connect(url: &str, tasks: &Tasks) -> Result<(Arc<dyn Log>, Telemetry)> {
-    let client = waybill::serve::connect(url, "waybill").await?;
+    let client = waybill::nats::connect(url, "waybill").await?;
     let telemetry = Telemetry::new(client.clone());
     Ok((Arc::new(JetStreamLog::connect(client, tasks).await?), telemetry))
 }

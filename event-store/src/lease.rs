@@ -20,6 +20,8 @@ use runtime::lifecycle::Tasks;
 
 /// A lease is renewed this many times in a term.
 const RENEWALS_PER_TERM: u32 = 4;
+/// Pause before a lease is requested again whose work has ended.
+const AGAIN_PAUSE: Duration = Duration::from_secs(1);
 /// The owner gives up after this part of a term without a renewal, so that it has stopped before another begins.
 const GIVE_UP_AFTER: f64 = 0.75;
 
@@ -52,6 +54,37 @@ impl Lease {
                 Err(error) => tracing::debug!(lease = name, %error, "leases can't be read now"),
             }
             sleep(term / RENEWALS_PER_TERM).await;
+        }
+    }
+
+    /// Does `work` whenever this process has the lease `name`, until the work ends without an error or the tasks are stopped. When the lease is
+    /// lost the work is dropped; then, and after an error, the lease is requested again.
+    pub async fn hold<W: Future<Output = Result<(), StoreError>>>(
+        client: &Client,
+        tasks: &Tasks,
+        name: &str,
+        term: Duration,
+        work: impl Fn() -> W,
+    ) {
+        let stop = tasks.token();
+        let owner = runtime::clock::new_id().to_string();
+        loop {
+            let lease = tokio::select! {
+                () = stop.cancelled() => return,
+                lease = Self::acquire(client, tasks, name, &owner, term) => lease,
+            };
+            tokio::select! {
+                () = lease.lost().cancelled() => {}
+                ended = work() => match ended {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(lease = name, %error, "the work under a lease ended"),
+                },
+            }
+            drop(lease);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(AGAIN_PAUSE) => {}
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod connections;
 mod credentials;
 mod decision;
 mod issuer;
+mod own_login;
 mod question;
 mod responder;
 mod revocations;

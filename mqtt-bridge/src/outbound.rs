@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use domain::{DeviceId, TenantId};
 use event_store::EventStore;
 use event_store::lease::Lease;
-use runtime::clock;
 use runtime::lifecycle::Tasks;
 
 use crate::command::Links;
@@ -29,8 +28,6 @@ use owner::Owner;
 const LEASE: &str = "mqtt-outbound";
 /// How long a lease outlives its owner.
 const LEASE_TERM: Duration = Duration::from_secs(5);
-/// Pause before the lease is requested again.
-const LEASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A device of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,25 +56,7 @@ impl Outbound {
     /// Acquires the lease and publishes while it has it, until stopped.
     pub(crate) async fn run(self) {
         let stop = self.tasks.token().clone();
-        let name = clock::new_id().to_string();
-        loop {
-            let lease = tokio::select! {
-                () = stop.cancelled() => return,
-                lease = Lease::acquire(&self.waybill, &self.tasks, LEASE, &name, LEASE_TERM) => lease,
-            };
-            tokio::select! {
-                () = lease.lost().cancelled() => {}
-                ended = self.own(&stop) => match ended {
-                    Ok(()) => return,
-                    Err(error) => tracing::error!(%error, "publishing of commands ended"),
-                },
-            }
-            drop(lease);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(LEASE_PAUSE) => {}
-            }
-        }
+        Lease::hold(&self.waybill, &self.tasks, LEASE, LEASE_TERM, || self.own(&stop)).await;
     }
 
     /// Publishes over its own connection, which is closed when the lease is lost, so that nothing is sent afterwards.

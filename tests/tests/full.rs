@@ -40,7 +40,7 @@ async fn a_full_event_log_is_reported_at_once_and_used_again_when_space_is_freed
     let nats = NatsOptions { waybill_max_file_bytes: Some(MAX_FILE_BYTES), ..NatsOptions::default() };
     let world = World::start_on(nats, &[]).await;
     let api = world.operator().await;
-    let client = waybill::serve::connect(&world.stack.nats.admin_url(), "filler").await.unwrap();
+    let client = waybill::nats::connect(&world.stack.nats.admin_url(), "filler").await.unwrap();
     let log = jetstream::new(client);
     fill(&log).await;
 

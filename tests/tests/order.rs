@@ -34,7 +34,7 @@ fn signal(process: &Process, name: &str) {
 
 /// Messages that the broker has delivered without acknowledgement, and those that it hasn't delivered.
 async fn unfinished(world: &World) -> (u64, u64) {
-    let client = waybill::serve::connect(&world.stack.nats.devices_url(), "waybill-test").await.unwrap();
+    let client = waybill::nats::connect(&world.stack.nats.devices_url(), "waybill-test").await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     let (mut delivered, mut waiting) = (0, 0);
     for channel in ["status", "info", "telemetry", "reports", "get"] {

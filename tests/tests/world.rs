@@ -237,7 +237,7 @@ impl World {
 
     /// The log, read without the service.
     pub(crate) async fn log(&self) -> std::sync::Arc<dyn event_store::Log> {
-        let client = waybill::serve::connect(&self.stack.nats.waybill_url(), "waybill-test").await.unwrap();
+        let client = waybill::nats::connect(&self.stack.nats.waybill_url(), "waybill-test").await.unwrap();
         let tasks = runtime::lifecycle::Tasks::new();
         std::sync::Arc::new(event_store::JetStreamLog::connect(client, &tasks).await.unwrap())
     }

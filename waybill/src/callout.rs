@@ -9,7 +9,7 @@ use mqtt_bridge::BrokerAddress;
 use mqtt_bridge::callout::{self, CalloutOptions, Credentials, Issuer, RevocationOptions};
 use runtime::lifecycle::Tasks;
 
-use crate::serve::connect_with_rights;
+use crate::nats::connect_with_rights;
 
 /// Also the prefix of the replies that nats.conf lets the user of the system account have.
 const SYSTEM: &str = "waybill-system";

@@ -13,6 +13,7 @@ mod eta;
 mod health;
 pub mod logs;
 mod metrics;
+pub mod nats;
 pub mod openapi;
 pub mod origin;
 pub mod out;

@@ -21,7 +21,7 @@ use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 
 use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};
-use crate::{out, serve, times};
+use crate::{nats, out, times};
 
 /// Where nats-server is by default.
 const NATS_URL: &str = "nats://waybill:waybill@127.0.0.1:4222";
@@ -76,7 +76,7 @@ impl Connection {
     pub async fn log(&self) -> Result<Arc<dyn Log>> {
         let of_up = || std::fs::read_to_string(self.data_dir.join(NATS_URL_FILE)).ok();
         let url = self.nats_url.clone().or_else(of_up).unwrap_or_else(|| NATS_URL.to_owned());
-        let (client, rights) = serve::connect_with_rights(NATS_TIMEOUT, url.trim(), "waybill-tool").await?;
+        let (client, rights) = nats::connect_with_rights(NATS_TIMEOUT, url.trim(), "waybill-tool").await?;
         Ok(Arc::new(rights.or_refused(JetStreamLog::connect(client, &Tasks::new())).await?))
     }
 

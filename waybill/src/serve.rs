@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use async_nats::ConnectOptions;
+use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
 use command_api::{ApiConfig, ApiState, HealthCheck, KeySource, TokenRules};
 use event_store::dead_letters::DeadLetters;
@@ -26,18 +25,14 @@ use runtime::lifecycle::Tasks;
 
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
-use crate::rights::Rights;
 use crate::secrets::Secrets;
 use crate::token_keys::HttpKeySource;
-use crate::{health, metrics};
+use crate::{health, metrics, nats};
 
-/// Longest wait for nats-server at start.
-const NATS_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the bridge may take to be ready.
 const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
 /// When a process that forwards FEED dies, another takes over after about this long.
 const FEED_LEASE_TERM: Duration = Duration::from_secs(5);
-const MQTT_PORT: u16 = 1883;
 /// How long tasks may take to end.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -75,15 +70,15 @@ struct Checked {
 impl Checked {
     fn of(args: &ServeArgs) -> Result<Self> {
         args.check()?;
-        nats_addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
-        nats_addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
-        nats_addresses(&args.nats_auth_url).context("WAYBILL_NATS_AUTH_URL")?;
-        nats_addresses(&args.nats_system_url).context("WAYBILL_NATS_SYSTEM_URL")?;
+        nats::addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
+        nats::addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
+        nats::addresses(&args.nats_auth_url).context("WAYBILL_NATS_AUTH_URL")?;
+        nats::addresses(&args.nats_system_url).context("WAYBILL_NATS_SYSTEM_URL")?;
         let objects = args.data_dir.join("firmware");
         std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
         Ok(Self {
-            broker: broker_address(&args.mqtt_url)?,
+            broker: nats::broker_address(&args.mqtt_url)?,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
             issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
@@ -115,7 +110,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
-        connect_with_rights(NATS_START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
     let replicas = usize::from(args.stream_replicas);
     rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
     let log =
@@ -179,7 +174,7 @@ async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Task
 }
 
 async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Bridge> {
-    let (devices, rights) = connect_with_rights(NATS_START_TIMEOUT, &args.nats_devices_url, "bridge")
+    let (devices, rights) = nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_devices_url, "bridge")
         .await
         .context("WAYBILL_NATS_DEVICES_URL")?;
     let links = DownloadLinks::new(checked.secrets.download.clone(), args.download_origin());
@@ -219,10 +214,10 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
         anonymous_devices: args.anonymous_devices,
         broker: checked.broker.clone(),
     };
-    let auth = callout.start(NATS_START_TIMEOUT, &parts.tasks).await?;
+    let auth = callout.start(nats::START_TIMEOUT, &parts.tasks).await?;
     let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
     let system = &args.nats_system_url;
-    let system = callout::follow_revocations(NATS_START_TIMEOUT, system, waybill, store, &parts.tasks).await?;
+    let system = callout::follow_revocations(nats::START_TIMEOUT, system, waybill, store, &parts.tasks).await?;
     Ok(health::of_callout(auth, system))
 }
 
@@ -237,21 +232,6 @@ impl LiveDevices for LiveRows {
         let devices = found.map_err(|error| error.to_string())?;
         Ok(devices.into_iter().map(|(tenant, device)| DeviceRef { tenant, device }).collect())
     }
-}
-
-/// `mqtt://user:password@host:port`.
-pub(crate) fn broker_address(url: &str) -> Result<BrokerAddress> {
-    // The value contains a password, so only the setting is named.
-    let url = reqwest::Url::parse(url)
-        .context("WAYBILL_MQTT_URL is not an address, such as mqtt://user:password@host:1883")?;
-    // Other schemes, such as mqtts, promise TLS, which isn't supported.
-    ensure!(url.scheme() == "mqtt", "WAYBILL_MQTT_URL begins with {}://; only mqtt:// is supported", url.scheme());
-    Ok(BrokerAddress {
-        host: url.host_str().context("the MQTT address has no host")?.to_owned(),
-        port: url.port().unwrap_or(MQTT_PORT),
-        user: url.username().to_owned(),
-        password: url.password().unwrap_or_default().to_owned(),
-    })
 }
 
 /// The API if the role has it; health and metrics always.
@@ -322,87 +302,4 @@ pub async fn stop_signal() -> Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
-}
-
-/// Connects to nats-server and reconnects when the connection is lost. `urls` names any servers of a cluster, with commas between them;
-/// user and password are those of the first. `name` also keeps its replies apart from other users'.
-pub async fn connect(urls: &str, name: &str) -> Result<async_nats::Client> {
-    connect_with_rights(NATS_START_TIMEOUT, urls, name).await.map(|(client, _)| client)
-}
-
-/// The addresses of the servers of a cluster.
-fn nats_addresses(urls: &str) -> Result<Vec<async_nats::ServerAddr>> {
-    urls.split(',')
-        .map(|url| url.trim().parse::<async_nats::ServerAddr>())
-        .collect::<std::io::Result<Vec<_>>>()
-        .context("the address of nats-server is not valid; an example is nats://user:password@host:4222")
-}
-
-/// The same within a time limit, with the user's missing rights.
-pub async fn connect_with_rights(patience: Duration, urls: &str, name: &str) -> Result<(async_nats::Client, Rights)> {
-    let addresses = nats_addresses(urls)?;
-    let places: Vec<async_nats::ServerAddr> = addresses
-        .iter()
-        .map(|address| format!("nats://{}:{}", address.host(), address.port()).parse())
-        .collect::<std::io::Result<_>>()?;
-    let first = addresses.first().context("no address of nats-server")?;
-    let place =
-        addresses.iter().map(|address| format!("{}:{}", address.host(), address.port())).collect::<Vec<_>>().join(", ");
-    let deadline = tokio::time::Instant::now() + patience;
-    let rights = Rights::of(first.username());
-    loop {
-        match connect_options(first, name, &rights).connect(&places[..]).await {
-            Ok(client) => return Ok((client, rights)),
-            Err(error) if is_refused(&error) => {
-                return Err(error).with_context(|| format!("nats-server at {place} refuses this user and password"));
-            }
-            Err(error) if tokio::time::Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("nats-server at {place} can't be reached"));
-            }
-            Err(error) => {
-                tracing::warn!(%error, nats = %place, "nats-server can't be reached yet.");
-                tokio::time::sleep(event_store::connection::RECONNECT_PAUSE_MAX).await;
-            }
-        }
-    }
-}
-
-/// Errors that a retry can't fix.
-fn is_refused(error: &async_nats::ConnectError) -> bool {
-    use async_nats::ConnectErrorKind as Kind;
-    matches!(error.kind(), Kind::Authentication | Kind::AuthorizationViolation)
-}
-
-fn connect_options(address: &async_nats::ServerAddr, name: &str, rights: &Rights) -> ConnectOptions {
-    let rights = rights.clone();
-    let options = event_store::connection::options(name).event_callback(move |event| {
-        let rights = rights.clone();
-        async move {
-            if let async_nats::Event::ServerError(error) = event {
-                rights.note(&error.to_string());
-            }
-        }
-    });
-    match (address.username(), address.password()) {
-        (Some(user), Some(password)) => options.user_and_password(user.to_owned(), password.to_owned()),
-        _ => options,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_spoken_is_taken_as_a_broker() {
-        let address = broker_address("mqtt://bridge:secret@broker.example").unwrap();
-        assert_eq!(
-            (address.host.as_str(), address.port, address.user.as_str()),
-            ("broker.example", MQTT_PORT, "bridge")
-        );
-        for url in ["mqtts://broker.example", "https://broker.example", "broker.example:1883", "mqtt:"] {
-            let error = broker_address(url).err().unwrap().to_string();
-            assert!(!error.contains("secret") && error.contains("MQTT"), "{url}: {error}");
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! Invariant: nothing here uses a type of the server. The device protocol is implemented a second time, independently, so that a mistake in
 //! one implementation shows.
 
+mod api;
 mod behaviour;
 mod cli;
 mod connection;

@@ -8,8 +8,8 @@ use trust::{DeviceLogin, DeviceToken};
 use super::access::Access;
 use super::credentials::Found;
 use super::issuer::Issuer;
+use super::own_login;
 use super::question::Login;
-use super::self_check;
 
 /// The name under which nats-server knows every client without a user.
 const ANONYMOUS: &str = "device";
@@ -66,8 +66,8 @@ impl Claim {
         if login.user.is_empty() {
             return if anonymous_devices { Ok(Self::Anonymous) } else { Err(Refusal::Anonymous) };
         }
-        if login.user == self_check::USER {
-            let is_own = self_check::is_own(issuer, &login.client_id, &login.password);
+        if login.user == own_login::USER {
+            let is_own = own_login::is_own(issuer, &login.client_id, &login.password);
             return if is_own { Ok(Self::SelfCheck) } else { Err(Refusal::WrongToken) };
         }
         let device: DeviceLogin = login.user.parse().map_err(|_| Refusal::WrongUser)?;
@@ -100,8 +100,8 @@ pub(super) fn admit_anonymous() -> Admission {
 }
 
 pub(super) fn admit_self_check(now: DateTime<Utc>) -> Admission {
-    let expires_at = Some(now + TimeDelta::seconds(self_check::CONNECTION_S));
-    Admission { user: self_check::USER.to_owned(), access: Access::none(), expires_at }
+    let expires_at = Some(now + TimeDelta::seconds(own_login::CONNECTION_S));
+    Admission { user: own_login::USER.to_owned(), access: Access::none(), expires_at }
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
         Claim::of(login, &issuer, anonymous_devices).map(|claim| match claim {
             Claim::Device(device, _) => device.to_string(),
             Claim::Anonymous => ANONYMOUS.to_owned(),
-            Claim::SelfCheck => self_check::USER.to_owned(),
+            Claim::SelfCheck => own_login::USER.to_owned(),
         })
     }
 

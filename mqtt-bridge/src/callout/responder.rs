@@ -22,8 +22,8 @@ use super::answer::answer;
 use super::credentials::{Credentials, Found};
 use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_self_check};
 use super::issuer::Issuer;
+use super::own_login;
 use super::question::Question;
-use super::self_check;
 
 /// Where nats-server asks, in account AUTH.
 const SUBJECT: &str = "$SYS.REQ.USER.AUTH";
@@ -135,7 +135,7 @@ impl Judge {
 
 /// Counts a decision on a client that isn't Waybill itself, and logs a refusal with the names that the client gave, but without its password.
 fn record(question: &Question, decision: &Result<Admission, Refusal>) {
-    if question.login.user == self_check::USER {
+    if question.login.user == own_login::USER {
         return;
     }
     let outcome = match decision {

@@ -14,7 +14,6 @@ use event_store::{Delivery, EventStore, RawRecord, Record, StoreError, Subscript
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use runtime::clock;
 use runtime::lifecycle::Tasks;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +27,6 @@ use crate::event_name::name_of;
 /// The lease of the process that ends connections, and how long it outlives its owner.
 const LEASE: &str = "mqtt-revocations";
 const LEASE_TERM: Duration = Duration::from_secs(5);
-/// Pause before the lease is requested again.
-const LEASE_PAUSE: Duration = Duration::from_secs(1);
 const CHECKPOINT: &str = "mqtt-revocations-position";
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Revocations that come within this time are one batch.
@@ -60,25 +57,7 @@ impl Revocations {
     /// Acquires the lease and follows the log while it has it, until stopped.
     pub(super) async fn run(self) {
         let stop = self.tasks.token().clone();
-        let name = clock::new_id().to_string();
-        loop {
-            let lease = tokio::select! {
-                () = stop.cancelled() => return,
-                lease = Lease::acquire(&self.waybill, &self.tasks, LEASE, &name, LEASE_TERM) => lease,
-            };
-            tokio::select! {
-                () = lease.lost().cancelled() => {}
-                ended = self.own(&stop) => match ended {
-                    Ok(()) => return,
-                    Err(error) => tracing::error!(%error, "revocations can't be followed"),
-                },
-            }
-            drop(lease);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(LEASE_PAUSE) => {}
-            }
-        }
+        Lease::hold(&self.waybill, &self.tasks, LEASE, LEASE_TERM, || self.own(&stop)).await;
     }
 
     async fn own(&self, stop: &CancellationToken) -> Result<(), StoreError> {

@@ -11,12 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use super::answer::DEVICES_ACCOUNT;
 use super::issuer::Issuer;
+use super::own_login::{USER, password};
 use crate::link::{BrokerAddress, Knock, knock};
 
-/// The user of the check. It is no device's, because a tenant has no underscore.
-pub(super) const USER: &str = "_waybill/self-check";
-/// The connection of the check ends after this long at the latest, in seconds.
-pub(super) const CONNECTION_S: i64 = 30;
 /// How long the listener may take to let the check in: it may have just started.
 const PATIENCE: Duration = Duration::from_secs(6);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -86,32 +83,5 @@ async fn is_let_in(
             Knock::Unreachable(error) if is_over => return Err(SelfCheckError::Unreachable(error)),
             Knock::Refused | Knock::Unreachable(_) => sleep(PAUSE).await,
         }
-    }
-}
-
-/// The password of the check, for one client id.
-fn password(issuer: &Issuer, client_id: &str) -> String {
-    issuer.signature(signed(client_id).as_bytes())
-}
-
-/// Whether a password was made by a process with the same key.
-pub(super) fn is_own(issuer: &Issuer, client_id: &str, password: &str) -> bool {
-    issuer.has_signed(signed(client_id).as_bytes(), password)
-}
-
-fn signed(client_id: &str) -> String {
-    format!("{USER} {client_id}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_issuers_key_makes_the_password_of_the_check() {
-        let [ours, theirs] = [(); 2].map(|()| Issuer::from_seed(&Issuer::generate_seed()).unwrap());
-        let made = password(&ours, "one");
-        assert!(is_own(&ours, "one", &made));
-        assert!(!is_own(&ours, "two", &made) && !is_own(&theirs, "one", &made) && !is_own(&ours, "one", ""));
     }
 }

@@ -236,7 +236,7 @@ async fn a_device_at_another_server_is_let_in_and_disconnected() {
     let (directory, tasks) = (Directory::new(), Tasks::new());
     let cluster = NatsCluster::start(&Tools::locate().unwrap(), directory.path(), 3).await.unwrap();
     let (ours, theirs) = (&cluster.servers[0], &cluster.servers[1]);
-    let waybill = waybill::serve::connect(&ours.waybill_url(), "waybill").await.unwrap();
+    let waybill = waybill::nats::connect(&ours.waybill_url(), "waybill").await.unwrap();
     // A new cluster may still elect its leaders.
     let deadline = Instant::now() + ELECTIONS_MAX;
     while let Err(error) = event_store::streams::ensure(&waybill, 3).await {

@@ -40,7 +40,7 @@ pub(super) async fn register(api: &ApiClient, devices: &[DeviceSpec]) -> Result<
     Ok(())
 }
 
-/// A token for which so many devices get their credentials.
+/// A registration token for this number of devices.
 pub(super) async fn registration_token(api: &ApiClient, devices: usize) -> Result<String> {
     let reply = api.post("/registration-tokens", &json!({"devices_max": devices})).await?;
     Ok(reply["token"].as_str().context("the reply has no registration token")?.to_owned())

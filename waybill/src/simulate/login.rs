@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::register::{DEVICE_TYPE, shown};
+use super::api::{DEVICE_TYPE, shown};
 
 /// Refusals of the broker in a row after which a device asks for another credential. The broker also refuses while it can't check one.
 pub(super) const REFUSALS_MAX: u32 = 5;

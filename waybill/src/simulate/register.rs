@@ -4,14 +4,11 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::api::{DEVICE_TYPE, shown};
 use super::fleet::DeviceSpec;
 
 /// Devices per request; the server takes up to 10,000.
 const PAGE: usize = 1_000;
-/// Bytes of an error text that are shown.
-const MAX_SHOWN_BYTES: usize = 500;
-/// Device type of simulated devices.
-pub(super) const DEVICE_TYPE: &str = "simulated";
 
 /// The outcome of a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,9 +77,4 @@ fn body(device: &DeviceSpec) -> Value {
         "device_model": device.device_model,
         "versions": { "firmware": device.firmware_version },
     })
-}
-
-pub(super) fn shown(text: &str) -> &str {
-    let end = (0..=text.len().min(MAX_SHOWN_BYTES)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
 }

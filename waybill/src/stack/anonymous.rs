@@ -9,7 +9,7 @@ use runtime::lifecycle::Tasks;
 
 use super::nats::NatsServer;
 use crate::callout::Callout;
-use crate::serve::broker_address;
+use crate::nats::broker_address;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -162,7 +162,7 @@ fn neither_commands_nor_events_nor_state_print_a_hash() {
 enum Step {
     Issue,
     IssueFor(i64),
-    /// The credential that was the last but so many.
+    /// One of the credentials issued so far, counted back from the latest.
     Revoke(u8),
     Comes(RegistrationTokenId),
     Decommission,

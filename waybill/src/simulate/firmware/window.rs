@@ -31,7 +31,7 @@ impl Firmware {
         }
     }
 
-    /// Whether an answer of so many seconds still allows to begin. Seconds that answer no question allow nothing.
+    /// Whether the device may still begin, `seconds` being what the answer allows from the question on. An answer to no question allows nothing.
     fn is_permitted(&mut self, seconds: u64, now: DateTime<Utc>) -> bool {
         let seconds = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000));
         self.asked_at.take().is_some_and(|asked_at| now < asked_at + seconds)
