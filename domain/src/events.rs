@@ -67,6 +67,15 @@ pub fn ends(name: &str) -> Option<&'static str> {
     }
 }
 
+/// An event without its hidden fields.
+pub fn without_hidden(mut event: serde_json::Value) -> serde_json::Value {
+    let hidden = hidden_fields(event["type"].as_str().unwrap_or_default());
+    if let Some(fields) = event.as_object_mut() {
+        fields.retain(|name, _| !hidden.contains(&name.as_str()));
+    }
+    event
+}
+
 /// Fields of an event that no reply and no message shows: keyed hashes of tokens.
 pub fn hidden_fields(name: &str) -> &'static [&'static str] {
     match name {

@@ -70,7 +70,7 @@ rejections! {
     OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
 
     CredentialUnknown => Unknown, "credential_unknown", "no such credential";
-    CredentialsFull { credentials: Vec<CredentialId> } => Conflict, "credentials_full", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
+    TooManyCredentials { credentials: Vec<CredentialId> } => Conflict, "too_many_credentials", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
     /// Only the token with which a device has registered may add to its live credentials.
     DeviceHasCredentials => Conflict, "device_has_credentials", "the device has live credentials, and it did not register with this registration token";
 

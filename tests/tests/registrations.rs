@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 use waybill::simulate::{DeviceSpec, Fleet, FleetOptions, Hidden, Login};
 
-use crate::world::{MODEL, TENANT, World, devices};
+use crate::world::{MODEL, TENANT, World, devices, waybill_binary};
 
 const DEVICES: usize = 6;
 
@@ -27,6 +27,31 @@ fn fleet(world: &World, devices: Vec<DeviceSpec>, registration_token: &str) -> F
         ..FleetOptions::default()
     })
     .unwrap()
+}
+
+/// The simulator forgets its credentials when it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_can_register_its_devices_again() {
+    let world = World::start_closed().await;
+    let (mqtt, server) = (world.stack.nats.mqtt_listen().to_string(), world.base());
+    for _ in 0..3 {
+        let args = [
+            "simulate",
+            "--register",
+            &server,
+            "--devices",
+            "3",
+            "--mqtt",
+            &mqtt,
+            "--server",
+            &server,
+            "--for-seconds",
+            "3",
+        ];
+        let output = std::process::Command::new(waybill_binary()).args(args).output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(said["connected"], 3, "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// Logins with a token that isn't a live credential's.

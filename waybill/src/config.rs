@@ -90,10 +90,11 @@ pub struct ServeArgs {
     /// Directory of firmware files and generated secrets
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// Development mode: dev tokens are issued
+    /// Development mode: dev tokens are issued; the issuer's key of nats.conf, --anonymous-devices and http for --jwks-url are accepted; HS256
+    /// stays on beside --jwks-url
     #[arg(long, env = "WAYBILL_DEVELOPMENT")]
     pub development: bool,
-    /// Secret of HS256 tokens, at least 32 bytes; required with a --role unless there is a --jwks-url, which turns HS256 off if no secret is given;
+    /// Secret of HS256 tokens, at least 32 bytes; required with a --role unless there is a --jwks-url, which turns HS256 off if no secret is given (not in development);
     /// otherwise generated and kept in the data directory if absent
     #[arg(long, env = "WAYBILL_JWT_SECRET", hide_env_values = true)]
     pub jwt_secret: Option<String>,
@@ -156,7 +157,7 @@ impl ServeArgs {
             && self.credential_secret.is_some();
         anyhow::ensure!(
             self.role == Role::All || is_shared,
-            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET, WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
+            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET (or WAYBILL_JWKS_URL), WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
         );
         self.given_secrets().check()?;
         anyhow::ensure!(

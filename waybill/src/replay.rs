@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::campaign::Campaign;
 use domain::device::Device;
+use domain::events::without_hidden;
 use domain::firmware::Firmware;
 use domain::group::Group;
 use domain::ledger::Ledger;
@@ -150,11 +151,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
 /// One line of a replay: an event with its position, time and cause.
 pub fn line(position: u64, stored_at: DateTime<Utc>, key: &AggregateKey, record: &Record, index: usize) -> Value {
     let stored = &record.events[index];
-    let mut event: Value = serde_json::from_str(stored.event.get()).unwrap_or(Value::Null);
-    let kind = event["type"].as_str().unwrap_or_default().to_owned();
-    if let Some(fields) = event.as_object_mut() {
-        fields.retain(|name, _| !domain::events::hidden_fields(&kind).contains(&name.as_str()));
-    }
+    let event = without_hidden(serde_json::from_str(stored.event.get()).unwrap_or(Value::Null));
     let meta = stored.metadata(&record.meta);
     json!({
         "position": format!("{position}-{index}"),
@@ -312,11 +309,19 @@ fn contains(body: &[u8], needle: &[u8]) -> bool {
 /// A state without the hashes of tokens in it.
 fn printed(state: &impl serde::Serialize) -> Result<Value> {
     let mut state = serde_json::to_value(state)?;
-    let credentials = state.pointer_mut("/credentials/current").and_then(Value::as_array_mut);
-    for credential in credentials.into_iter().flatten().filter_map(Value::as_object_mut) {
-        credential.remove("hash");
-    }
+    remove_hashes(&mut state);
     Ok(state)
+}
+
+fn remove_hashes(state: &mut Value) {
+    match state {
+        Value::Object(fields) => {
+            fields.remove("hash");
+            fields.values_mut().for_each(remove_hashes);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_hashes),
+        _ => {}
+    }
 }
 
 /// The error for types whose state is not printed.

@@ -31,7 +31,7 @@ const OUTCOMES: &[Labels] = &[
 
 const METRICS: [Metric; 1] = [Metric::Counter(
     REGISTRATIONS,
-    "Devices that wanted to register themselves, by outcome: registered, returned, or why they were refused.",
+    "Requests of devices to register themselves, by outcome: registered, returned, or why they were refused.",
     OUTCOMES,
 )];
 

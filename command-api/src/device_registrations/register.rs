@@ -113,6 +113,7 @@ pub(crate) async fn register_itself(
     if named.is_some_and(|tenant| tenant != registrant.tenant.as_str()) {
         return Err(refusal(&registrant, &id, OTHER_TENANT));
     }
+    let _place = app.registrations.enter()?;
     let outcome = register(&app, &registrant, &id, registration).await;
     let (credential_id, token) = outcome.map_err(|error| match error {
         ExecuteError::Rejected(rejection) => refusal(&registrant, &id, rejection.code()),

@@ -24,6 +24,16 @@ pub(crate) struct Limits {
     pub(super) counting: Mutex<()>,
 }
 
+impl Limits {
+    /// A place for one registration, as long as it is kept.
+    pub(super) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| {
+            count(BUSY);
+            Problem::unavailable("busy", "too many devices register at once")
+        })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), counting: Mutex::default() }
@@ -37,7 +47,6 @@ pub(crate) struct Registrant {
     pub(super) token: Arc<Loaded<RegistrationToken>>,
     /// As the sender of commands: `registration-token:{id}`.
     pub(super) actor: Actor,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Registrant {
@@ -51,10 +60,8 @@ impl FromRequestParts<App> for Registrant {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let permit = Arc::clone(&app.registrations.in_flight).try_acquire_owned().map_err(|_| {
-            count(BUSY);
-            Problem::unavailable("busy", "too many devices register at once")
-        })?;
+        // Only while the token is read: a device that sends its body slowly keeps nobody out.
+        let _place = app.registrations.enter()?;
         let bad_token = || {
             count(BAD_TOKEN);
             Problem::unauthorized("a valid registration token is needed: Bearer wbr_…")
@@ -66,7 +73,7 @@ impl FromRequestParts<App> for Registrant {
             return Err(bad_token());
         }
         let actor = Actor::new(format!("registration-token:{}", shown.id)).map_err(Problem::internal)?;
-        Ok(Self { tenant: shown.tenant, token_id: shown.id, token, actor, _permit: permit })
+        Ok(Self { tenant: shown.tenant, token_id: shown.id, token, actor })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The events of one aggregate, from EVENTS, page by page. Works without PostgreSQL.
 
 use chrono::{DateTime, Utc};
-use domain::events::hidden_fields;
+use domain::events::without_hidden;
 use domain::{Decider, Key};
 use event_store::{Entry, EventToken, Metadata, PositionToken, Recorded, Unreadable};
 use serde::Serialize;
@@ -65,11 +65,8 @@ impl HistoryItem {
     }
 
     fn of_event<E: Serialize>(recorded: Recorded<E>, incarnation_ms: u64) -> Result<Self, Problem> {
-        let mut event = serde_json::to_value(&recorded.event).map_err(Problem::internal)?;
+        let event = without_hidden(serde_json::to_value(&recorded.event).map_err(Problem::internal)?);
         let kind = event["type"].as_str().unwrap_or_default().to_owned();
-        if let Some(fields) = event.as_object_mut() {
-            fields.retain(|name, _| !hidden_fields(&kind).contains(&name.as_str()));
-        }
         let item = Self {
             position: EventToken { incarnation_ms, position: recorded.position }.to_string(),
             version: recorded.version,

@@ -77,7 +77,7 @@ impl RegistrationTokenRequest {
 /// Issue a registration token
 ///
 /// Devices register themselves with it (`POST /device-registrations`). Its text is shown in this reply only: it is not stored. Who has it
-/// can register devices, and act for devices that came with it, until it is revoked: use one for each batch. Needs role admin.
+/// can register devices, and get credentials for known devices in its scope that have none or came with it, until it is revoked: use one for each batch. Needs role admin.
 #[utoipa::path(
     post, path = "/registration-tokens", tag = "registration tokens", request_body = RegistrationTokenRequest,
     params(CommandHeaders),

@@ -75,7 +75,7 @@ async fn a_third_live_credential_is_refused_until_one_is_revoked() {
     let api = with_device().await;
     let [first, second] = [api.issued().await, api.issued().await].map(|answer| answer.body["credential_id"].clone());
     let third = api.post(PATH, json!({})).await;
-    assert_eq!(outcome(&third), (409, "credentials_full"));
+    assert_eq!(outcome(&third), (409, "too_many_credentials"));
     assert_eq!(third.body["facts"]["credentials"], json!([first, second]));
     let revoked = api.revoke(&first).await;
     assert_eq!((revoked.status.as_u16(), &revoked.body["id"]), (200, &first), "{}", revoked.body);

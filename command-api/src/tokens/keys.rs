@@ -68,12 +68,18 @@ impl Keys {
     /// The key of a token's header.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
         let known = self.known();
-        let found = known.find(id, algorithm);
-        let is_fresh = known.age().is_some_and(|age| age < REFRESH_AFTER);
-        if let Some(key) = found.filter(|_| is_fresh) {
-            return Ok(key);
-        }
+        let age = known.age().filter(|age| *age < KEPT_MAX);
+        let turn = match (known.find(id, algorithm), age) {
+            (Some(key), Some(age)) if age < REFRESH_AFTER => return Ok(key),
+            // One request renews the keys. The others don't wait for it.
+            (Some(key), Some(_)) => match self.fetching.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(key),
+            },
+            _ => self.fetching.lock().await,
+        };
         self.refresh(known.tried_at).await;
+        drop(turn);
         let known = self.known();
         match (known.age().filter(|age| *age < KEPT_MAX), known.find(id, algorithm)) {
             (Some(_), Some(key)) => Ok(key),
@@ -82,23 +88,26 @@ impl Keys {
         }
     }
 
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
     fn known(&self) -> Known {
         self.known.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Fetches the keys, unless somebody has since `seen`, or just now.
+    /// Fetches the keys, unless somebody has since `seen`, or just now. One caller at a time.
     async fn refresh(&self, seen: Option<Instant>) {
-        let _one = self.fetching.lock().await;
         let tried_at = self.known().tried_at;
         if tried_at != seen || tried_at.is_some_and(|at| at.elapsed() < FETCH_PAUSE) {
             return;
         }
-        let fetched = self.source.fetch().await.and_then(|bytes| parse(&bytes));
-        let now = Instant::now();
-        let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.tried_at = Some(now);
-        match fetched {
-            Ok(keys) => (known.keys, known.fetched_at) = (Arc::new(keys), Some(now)),
+        // Before the fetch: a request that is given up in the middle doesn't let the next one fetch at once.
+        self.change(|known| known.tried_at = Some(Instant::now()));
+        match self.source.fetch().await.and_then(|bytes| parse(&bytes)) {
+            Ok(keys) => {
+                self.change(|known| (known.keys, known.fetched_at) = (Arc::new(keys), Some(Instant::now())));
+            }
             Err(error) => tracing::warn!(error, "The keys of the issuer of tokens can't be fetched."),
         }
     }

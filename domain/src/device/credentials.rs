@@ -64,7 +64,7 @@ pub struct Credentials {
     /// Not revoked, the oldest first; some may have expired. At most [`CREDENTIALS_LIVE_MAX`].
     current: Vec<Credential>,
     ended: VecDeque<CredentialId>,
-    /// The token with which the device has registered itself last.
+    /// The registration token that gave the latest credential; none if an operator issued it.
     registration_token: Option<RegistrationTokenId>,
 }
 
@@ -83,7 +83,7 @@ impl Credentials {
     }
 
     pub(super) fn apply_issued(&mut self, credential: Credential, registration_token: Option<RegistrationTokenId>) {
-        self.registration_token = registration_token.or(self.registration_token);
+        self.registration_token = registration_token;
         while self.current.len() >= CREDENTIALS_LIVE_MAX {
             // Only an expired one can be in the way, and no other ends earlier.
             let end = |credential: &&Credential| credential.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
@@ -154,7 +154,7 @@ impl Device {
         let live = self.credentials.live(now);
         if live.len() >= CREDENTIALS_LIVE_MAX {
             let credentials = live.iter().map(|credential| credential.id).collect();
-            return Err(Rejection::CredentialsFull { credentials });
+            return Err(Rejection::TooManyCredentials { credentials });
         }
         Ok(vec![wanted.issued(now, None)])
     }
@@ -167,8 +167,8 @@ impl Device {
         if credentials.ended.contains(&id) { Ok(vec![]) } else { Err(Rejection::CredentialUnknown) }
     }
 
-    /// An unknown device is registered. A known one gets a credential if it has no live one, or if it has registered itself with the same
-    /// token: then it may have lost them, and of two live ones the older one is replaced.
+    /// An unknown device is registered. A known one gets a credential if it has no live one, or if its latest came with the
+    /// same token: then it may have lost them, and of two live ones the older one is replaced.
     pub(super) fn self_register(
         &self,
         now: DateTime<Utc>,

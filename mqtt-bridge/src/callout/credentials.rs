@@ -1,4 +1,4 @@
-//! Whose password is this? The log knows it; tests use a list.
+//! Looks up which device a token belongs to: in the log, and in tests in a list.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -43,7 +43,7 @@ pub(super) enum Refusal {
     Expired,
     /// The log gave no answer in time.
     Unavailable,
-    /// Too many clients want to connect at once: its turn did not come in time.
+    /// Too many clients want to connect at once, and it has waited too long.
     Busy,
 }
 

@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use trust::DeviceLogin;
 
 use super::connections::{Connections, Listed};
-use super::responder::LOOK_UP_TIMEOUT;
 use crate::checkpoint::Checkpoint;
 use crate::event_name::name_of;
 
@@ -35,9 +34,9 @@ const BATCH_PAUSE: Duration = Duration::from_millis(100);
 const BATCH_MAX: usize = 10_000;
 /// Batches in work.
 const BATCHES_MAX: usize = 16;
-/// From the first time that connections are ended to the second: longer than a client that was looked up before the record may take to be
-/// connected.
-const SECOND_AFTER: Duration = LOOK_UP_TIMEOUT.saturating_add(Duration::from_secs(1));
+/// From the first time that connections are ended to the second: longer than nats-server waits for an answer (`timeout` of `authorization` in
+/// nats.conf), because a device that was looked up before the record may be let in so much later.
+const SECOND_AFTER: Duration = Duration::from_secs(6);
 /// Pause after servers couldn't be asked.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,9 +62,8 @@ impl Revocations {
     async fn own(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let log = self.store.log();
         let info = log.info().await?;
-        // Without a checkpoint no device has ever been let in by a credential, or the server with its connections is another.
-        let end = info.last_sequence;
-        let checkpoint = Checkpoint::open(&self.waybill, CHECKPOINT, info, end).await?;
+        // The first time from the beginning of the log: devices may have been let in before this process followed it.
+        let checkpoint = Checkpoint::open(&self.waybill, CHECKPOINT, info, 0).await?;
         let read_to = checkpoint.position();
         let follower = Follower {
             connections: self.connections.clone(),
@@ -187,7 +185,14 @@ fn ends_credentials(event: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::ends_credentials;
+    use super::{SECOND_AFTER, ends_credentials};
+
+    #[test]
+    fn connections_are_ended_again_after_every_login_under_way_has_ended() {
+        let conf = include_str!("../../../nats.conf");
+        let timeout = conf.lines().find_map(|line| line.trim().strip_prefix("timeout: ")).unwrap();
+        assert!(SECOND_AFTER.as_secs() > timeout.parse::<u64>().unwrap(), "{timeout}");
+    }
 
     #[test]
     fn a_revocation_and_a_decommissioning_end_connections() {

@@ -32,7 +32,7 @@ pub enum SelfCheckError {
     )]
     OpenToWrongPasswords { issuer: String },
     #[error(
-        "nats-server doesn't let in whom Waybill lets in: nats.conf needs authorization {{ auth_callout {{ issuer: {issuer}, account: \
+        "nats-server refused Waybill's own test login: nats.conf needs authorization {{ auth_callout {{ issuer: {issuer}, account: \
          AUTH, auth_users: [every user of nats.conf] }} }} with this issuer, and all bridges the same WAYBILL_NATS_ISSUER_SEED"
     )]
     NotAsked { issuer: String },

@@ -13,7 +13,7 @@ use super::fleet::{DeviceSpec, Fleet, FleetOptions, FleetStatus};
 use super::known::Server;
 use super::login::{Hidden, Login};
 use super::pace::Pace;
-use super::register::{register, registration_token};
+use super::register::{register, registration_token, revoke_credentials};
 use crate::out;
 
 /// Interval of status lines.
@@ -60,13 +60,14 @@ pub struct Args {
     /// Scheme, host and port of downloads, in place of those in links
     #[arg(long, value_name = "URL")]
     pub http_base: Option<String>,
-    /// The server's REST API, to check whether it knows the devices
+    /// The server's REST API: where devices register themselves, and where it is checked whether they are known
     #[arg(long, default_value = "http://127.0.0.1:8240", value_name = "URL", env = "WAYBILL_API_URL")]
     pub server: String,
-    /// Register the devices first: with --server, or with the server at this address
+    /// Register the devices first, with --server or with the server at this address, and give each a new credential; those from before are
+    /// revoked. At most 100,000 devices
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     pub register: Option<String>,
-    /// Bearer token for --server and --register; a server in development mode issues one
+    /// Bearer token for --server, and of an administrator for --register; a server in development mode issues one
     #[arg(long, env = "WAYBILL_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Stretch all work by this factor, 0 to 1,000
@@ -213,18 +214,22 @@ async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) 
 /// Registers the devices, and returns how they log in: each with a credential of its own, unless another way is given.
 async fn registered(args: &Args, options: &FleetOptions) -> anyhow::Result<Login> {
     let server = Server::new(args.api(), args.token.clone(), &args.tenant).await?;
+    let login = match &options.login {
+        Login::Anonymous => {
+            let token = registration_token(&server.base, server.token.as_deref(), options.devices.len()).await?;
+            own(&server.base, token)
+        }
+        given => given.clone(),
+    };
     let outcome = register(&server.base, server.token.as_deref(), &options.devices).await?;
     out::note(format_args!("registered {} devices, {} refused", outcome.succeeded, outcome.failed));
     if let Some(error) = outcome.first_error {
         out::note(format_args!("the first one refused: {error}"));
     }
-    match &options.login {
-        Login::Anonymous => {
-            let token = registration_token(&server.base, server.token.as_deref(), options.devices.len()).await?;
-            Ok(own(&server.base, token))
-        }
-        given => Ok(given.clone()),
+    if let Login::Own { .. } = login {
+        revoke_credentials(&server.base, server.token.as_deref(), &options.devices).await?;
     }
+    Ok(login)
 }
 
 fn own(server: &str, registration_token: String) -> Login {

@@ -1,12 +1,15 @@
 //! Registers the devices of a fleet with a server, over its REST API.
 
 use anyhow::{Context, ensure};
+use futures::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{DEVICE_TYPE, shown};
 use super::fleet::DeviceSpec;
 
+/// Devices whose credentials are revoked at the same time.
+const REVOKED_AT_ONCE: usize = 32;
 /// Devices per request; the server takes up to 10,000.
 const PAGE: usize = 1_000;
 
@@ -67,6 +70,28 @@ pub async fn registration_token(base: &str, token: Option<&str>, devices: usize)
     ensure!(status.is_success(), "{url} answered {status}: {}", shown(&response.text().await?));
     let reply: Value = response.json().await.with_context(|| format!("the answer of {url} can't be parsed"))?;
     Ok(reply["token"].as_str().with_context(|| format!("{url} answered without a token"))?.to_owned())
+}
+
+/// Revokes what the devices logged in with in an earlier run: a simulated device loses its memory when the simulator ends.
+pub(super) async fn revoke_credentials(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -> anyhow::Result<()> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let base = format!("{}/api/v1/devices", base.trim_end_matches('/'));
+    let revoke = |device: &DeviceSpec| {
+        let (http, url) = (http.clone(), format!("{base}/{}/credentials", device.device_id));
+        async move {
+            let send = |request: reqwest::RequestBuilder| match token {
+                Some(token) => request.bearer_auth(token).send(),
+                None => request.send(),
+            };
+            let known: Value = send(http.get(&url)).await?.json().await?;
+            for id in known["items"].as_array().into_iter().flatten().filter_map(|one| one["credential_id"].as_str()) {
+                let reason = json!({"reason": "the simulated device has lost its memory"});
+                send(http.delete(format!("{url}/{id}")).json(&reason)).await?.error_for_status()?;
+            }
+            anyhow::Ok(())
+        }
+    };
+    futures::stream::iter(devices).map(revoke).buffer_unordered(REVOKED_AT_ONCE).try_collect().await
 }
 
 fn body(device: &DeviceSpec) -> Value {

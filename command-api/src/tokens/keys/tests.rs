@@ -192,6 +192,50 @@ async fn an_issuer_that_is_away_shuts_nobody_out_for_a_day() {
     assert_eq!(status(&tokens, &token).await, 503);
 }
 
+/// An issuer that answers only the first request.
+#[derive(Default)]
+struct Hanging {
+    issuer: Issuer,
+}
+
+#[async_trait]
+impl KeySource for Hanging {
+    async fn fetch(&self) -> Result<Vec<u8>, String> {
+        let keys = self.issuer.fetch().await;
+        if self.issuer.fetches() > 1 { std::future::pending().await } else { keys }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_hangs_delays_one_request_and_is_not_asked_again_at_once() {
+    let hanging = Arc::new(Hanging::default());
+    hanging.issuer.publishes(Some(vec![public(&rsa(1), Algorithm::RS256, "a")]));
+    let keys = Keys::new(Arc::clone(&hanging) as Arc<dyn KeySource>);
+    let find = async |id| keys.find(Some(id), Algorithm::RS256).await.map(drop);
+    assert_eq!(find("a").await, Ok(()));
+    tokio::time::advance(REFRESH_AFTER).await;
+    let one_second = Duration::from_secs(1);
+    let mut first = std::pin::pin!(find("a"));
+    assert!(tokio::time::timeout(one_second, &mut first).await.is_err(), "one request renews the keys");
+    assert_eq!(tokio::time::timeout(one_second, find("a")).await, Ok(Ok(())), "the others go on");
+    assert_eq!(hanging.issuer.fetches(), 2);
+}
+
+/// A client that names unknown keys and closes its connection.
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_given_up_do_not_fetch_again_and_again() {
+    let hanging = Arc::new(Hanging::default());
+    hanging.issuer.publishes(Some(vec![public(&rsa(1), Algorithm::RS256, "a")]));
+    let keys = Keys::new(Arc::clone(&hanging) as Arc<dyn KeySource>);
+    keys.find(Some("a"), Algorithm::RS256).await.unwrap();
+    tokio::time::advance(FETCH_PAUSE).await;
+    for _ in 0..5 {
+        let unknown = keys.find(Some("x"), Algorithm::RS256);
+        drop(tokio::time::timeout(Duration::from_millis(1), unknown).await);
+    }
+    assert_eq!(hanging.issuer.fetches(), 2);
+}
+
 #[test]
 fn a_set_of_keys_that_makes_no_sense_is_refused() {
     let key = public(&rsa(1), Algorithm::RS256, "a");

@@ -57,7 +57,7 @@ fn a_device_has_two_live_credentials_so_that_one_can_replace_the_other() {
     given(with(&[issue(1)])).when(issue(2)).then(&["device.credential_issued"]);
     assert_eq!(open(&with(&[issue(1), issue(2)]), 0), [1, 2]);
     let full = state_of(&with(&[issue(1), issue(2)])).decide(at(0), &issue(3)).unwrap_err();
-    assert_eq!(full, Rejection::CredentialsFull { credentials: vec![id(1), id(2)] });
+    assert_eq!(full, Rejection::TooManyCredentials { credentials: vec![id(1), id(2)] });
     assert!(full.to_string().contains(&id(1).to_string()), "{full}");
     assert_eq!(open(&with(&[issue(1), issue(2), revoke(1), issue(3)]), 0), [2, 3]);
 }
@@ -66,7 +66,7 @@ fn a_device_has_two_live_credentials_so_that_one_can_replace_the_other() {
 fn a_credential_ends_at_its_time_and_makes_room() {
     let past = with(&[issue_until(1, 60), issue(2)]);
     assert_eq!((open(&past, 59), open(&past, 60)), (vec![1, 2], vec![2]));
-    given(past.clone()).when_at(59, issue(3)).refused("credentials_full");
+    given(past.clone()).when_at(59, issue(3)).refused("too_many_credentials");
     let device = given(past.clone()).and(60, issue(3)).state();
     assert_eq!(device.credentials.current().iter().map(|it| it.id).collect::<Vec<_>>(), [id(2), id(3)]);
     given(past).and(60, issue(3)).when_at(60, revoke(1)).then(&[]);
@@ -142,6 +142,13 @@ fn a_registration_token_takes_over_no_device_that_has_its_credentials_from_elsew
     given(with(&[issue_until(1, 60)])).when_at(60, comes_with(TOKEN, 2)).then(&["device.credential_issued"]);
     let again = with(&[comes_with(TOKEN, 1), DeviceCommand::Decommission, register(), issue(2)]);
     given(again).when(comes_with(TOKEN, 3)).refused("device_has_credentials");
+}
+
+/// Who stole the registration token of a batch must not shut out a device whose credentials an operator has replaced.
+#[test]
+fn an_operators_credential_ends_what_a_registration_token_may_do_for_the_device() {
+    let replaced = vec![comes_with(TOKEN, 1), issue(2), revoke(1)];
+    given(replaced).when(comes_with(TOKEN, 3)).refused("device_has_credentials");
 }
 
 #[test]
