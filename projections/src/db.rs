@@ -12,6 +12,7 @@ use sqlx::{Executor, Postgres, Row as _, Transaction};
 
 pub use crate::db_error::DbError;
 use crate::line::{Line, Lines, Watched};
+use crate::migrations;
 
 /// Connections of one process, including one per projection for its lock.
 const CONNECTIONS_MAX: u32 = 32;
@@ -28,8 +29,6 @@ const KEEPALIVES: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 /// Longest statement of a request.
 const STATEMENT_TIMEOUT_MS: u32 = 30_000;
-/// Longest statement of a migration: 6 hours, in milliseconds.
-const MIGRATION_TIMEOUT_MS: u64 = 6 * 60 * 60 * 1_000;
 /// Longest statement of projectors and of planning, which may concern a million devices. It only bounds hanging statements.
 const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
 /// Projectors look up rows by key. These settings prevent full scans of growing tables, for which PostgreSQL has no statistics
@@ -37,8 +36,6 @@ const LONG_STATEMENT_TIMEOUT_MS: u32 = 3_600_000;
 const KEYED_PLANS: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off";
 /// Oldest supported PostgreSQL, as `server_version_num`.
 const POSTGRES_VERSION_MIN: i32 = 150_000;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// The read models' database. Connects on first use, so that a process starts while PostgreSQL is down.
 #[derive(Clone)]
@@ -124,7 +121,7 @@ impl Db {
     async fn made(&self) -> Result<Line, DbError> {
         let line = self.line();
         if !self.made.load(Ordering::Relaxed) {
-            if !line.carry(are_tables_made(&line.pool)).await? {
+            if !line.carry(migrations::are_complete(&line.pool)).await? {
                 return Err(DbError::NotMade("the projections of this version haven't run yet".to_owned()));
             }
             self.made.store(true, Ordering::Relaxed);
@@ -143,16 +140,7 @@ impl Db {
                 POSTGRES_VERSION_MIN / 10_000
             )));
         }
-        // A separate connection: migrations of large tables exceed the statement timeout of a process.
-        let timeout = [("statement_timeout", MIGRATION_TIMEOUT_MS.to_string())];
-        let options = (*self.pool().connect_options()).clone().options(timeout);
-        let alone = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
-        let outcome = MIGRATIONS.run(&alone).await;
-        alone.close().await;
-        outcome.map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => error.into(),
-            other => DbError::Refused(other.to_string()),
-        })
+        migrations::run((*self.pool().connect_options()).clone()).await
     }
 
     /// Closes connections cleanly: PostgreSQL logs each connection that ends within a statement.
@@ -323,16 +311,4 @@ impl Db {
         let rows = line.carry(async { Ok::<_, DbError>(query.fetch_all(&line.pool).await?) }).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? as u64))).collect()
     }
-}
-
-/// Whether all migrations that this program knows have been run.
-async fn are_tables_made(pool: &PgPool) -> Result<bool, DbError> {
-    let begun: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
-    if !begun {
-        return Ok(false);
-    }
-    // Not only the newest one: a migration may arrive later than others with a higher number.
-    let done: Vec<i64> =
-        sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(pool).await?;
-    Ok(MIGRATIONS.iter().all(|migration| done.contains(&migration.version)))
 }

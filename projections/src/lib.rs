@@ -18,6 +18,7 @@ mod durable;
 mod fleet;
 mod line;
 pub mod metrics;
+mod migrations;
 mod models;
 pub mod presence;
 pub mod previews;

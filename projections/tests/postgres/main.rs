@@ -14,6 +14,7 @@ mod groups;
 mod isolation;
 mod lists;
 mod managers;
+mod migrations;
 mod owners;
 mod pace;
 mod preconditions;
