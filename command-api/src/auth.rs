@@ -1,4 +1,4 @@
-//! Authentication. Handlers take a [`Caller`], wrapped in the least role that the endpoint needs.
+//! Authentication: who sent a request. What they may do is in [`crate::access`].
 //!
 //! Bearer tokens are JWTs. No header bypasses them. Tokens of devices open nothing here; one route alone takes registration tokens
 //! ([`crate::device_registrations`]).
@@ -24,49 +24,18 @@ pub(crate) fn bearer(parts: &Parts) -> Result<&str, Problem> {
     }
 }
 
-impl FromRequestParts<App> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let token = bearer(parts)?;
-        if trust::is_token_of_devices(token) {
-            return Err(Problem::unauthorized("tokens of devices don't open the API"));
-        }
-        let caller = app.tokens.verify(token).await?;
-        let path = RawPathParams::from_request_parts(parts, app)
-            .await
-            .map_err(|_| Problem::not_found("there is nothing at this path"))?;
-        match path.iter().find(|(name, _)| *name == "tenant_id") {
-            Some((_, tenant)) if tenant != caller.tenant.as_str() => Err(Problem::not_found("you have no such tenant")),
-            _ => Ok(caller),
-        }
+/// The caller whose token a request has. A tenant in the path must be theirs.
+pub(crate) async fn authenticate(app: &App, parts: &mut Parts) -> Result<Caller, Problem> {
+    let token = bearer(parts)?;
+    if trust::is_token_of_devices(token) {
+        return Err(Problem::unauthorized("tokens of devices don't open the API"));
     }
-}
-
-macro_rules! roles {
-    ($($(#[$doc:meta])* $name:ident => $role:expr;)+) => {
-        $(
-            $(#[$doc])*
-            pub(crate) struct $name(pub(crate) Caller);
-
-            impl FromRequestParts<App> for $name {
-                type Rejection = Problem;
-
-                async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-                    Caller::from_request_parts(parts, app).await?.need($role).map(Self)
-                }
-            }
-        )+
-    };
-}
-
-roles! {
-    /// A caller who may read.
-    Viewer => Role::Viewer;
-    /// A caller who may send commands.
-    Operator => Role::Operator;
-    /// A caller who may approve what others have prepared.
-    Approver => Role::Approver;
-    /// A caller who may send commands that can't be undone.
-    Admin => Role::Admin;
+    let caller = app.tokens.verify(token).await?;
+    let path = RawPathParams::from_request_parts(parts, app)
+        .await
+        .map_err(|_| Problem::not_found("there is nothing at this path"))?;
+    match path.iter().find(|(name, _)| *name == "tenant_id") {
+        Some((_, tenant)) if tenant != caller.tenant.as_str() => Err(Problem::not_found("you have no such tenant")),
+        _ => Ok(caller),
+    }
 }

@@ -19,6 +19,17 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// The role as JSON and claims write it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+            Self::PlatformAdmin => "platform_admin",
+        }
+    }
+
     fn includes(self, least: Self) -> bool {
         match (self, least) {
             (Self::PlatformAdmin, _) | (_, Self::PlatformAdmin) => self == least,
@@ -72,7 +83,6 @@ impl Caller {
         if self.has(least) {
             return Ok(self);
         }
-        let word = format!("{least:?}").to_lowercase();
-        Err(Problem::forbidden(format!("this needs the role {word}")))
+        Err(Problem::forbidden(format!("this needs the role {}", least.word())))
     }
 }

@@ -13,7 +13,7 @@ use event_store::dead_letters::{DeadLetterReason, DeadLetters, LetterFilter, Sto
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
 use crate::http::query::refused;
@@ -117,7 +117,7 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 ///
 /// Messages of devices that could not be processed, or only in part, newest first. They are kept for 30 days; the rate per device is
 /// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
-/// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`. Needs role viewer.
+/// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "devices", params(LetterFilters, PageParams),
     responses(
@@ -127,7 +127,7 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 )]
 pub(crate) async fn list_dead_letters(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<LetterFilters>,
     min_position: MinPosition,
     paging: Paging,
@@ -141,7 +141,7 @@ pub(crate) async fn list_dead_letters(
 
 /// List a device's dead letters
 ///
-/// The same for one device, also for an unregistered one while dead letters of it are kept. Needs role viewer.
+/// The same for one device, also for an unregistered one while dead letters of it are kept.
 #[utoipa::path(
     get, path = "/devices/{device_id}/dead-letters", tag = "devices", params(DevicePath, DeviceLetterFilters, PageParams),
     responses(
@@ -152,7 +152,7 @@ pub(crate) async fn list_dead_letters(
 )]
 pub(crate) async fn device_dead_letters(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     Filters(filters): Filters<DeviceLetterFilters>,
     min_position: MinPosition,

@@ -12,7 +12,7 @@ use event_store::streams::FEED;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Operator, Viewer};
+use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::{Body, Path, Problem};
 use crate::state::App;
@@ -123,8 +123,7 @@ pub(crate) struct ConsumerList {
 /// Create a consumer of the public feed
 ///
 /// A durable pull consumer on the JetStream stream FEED with this tenant's events only, from the oldest that is kept (30 days). It stores
-/// which messages were acknowledged; several clients may share it. At most 16 in a tenant. A repeated request finds the existing one. Needs
-/// role operator.
+/// which messages were acknowledged; several clients may share it. At most 16 in a tenant. A repeated request finds the existing one.
 #[utoipa::path(
     post, path = "/feed/consumers", tag = "feed", request_body = ConsumerRequest,
     responses(
@@ -136,7 +135,7 @@ pub(crate) struct ConsumerList {
 )]
 pub(crate) async fn create_consumer(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Body(wanted): Body<ConsumerRequest>,
 ) -> Result<Response, Problem> {
     if !is_name(&wanted.name) {
@@ -151,19 +150,14 @@ pub(crate) async fn create_consumer(
 
 /// List the consumers of the public feed
 ///
-/// By name, at most 16. Needs role viewer.
+/// By name, at most 16.
 #[utoipa::path(get, path = "/feed/consumers", tag = "feed", responses((status = 200, body = ConsumerList)))]
-pub(crate) async fn list_consumers(
-    State(app): State<App>,
-    Viewer(caller): Viewer,
-) -> Result<Json<ConsumerList>, Problem> {
+pub(crate) async fn list_consumers(State(app): State<App>, caller: Caller) -> Result<Json<ConsumerList>, Problem> {
     let found = consumers(&app)?.list(&caller.tenant).await?;
     Ok(Json(ConsumerList { items: found.into_iter().map(ConsumerBody::from).collect() }))
 }
 
 /// Get a consumer of the public feed
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/feed/consumers/{name}", tag = "feed", params(ConsumerPath),
     responses(
@@ -173,7 +167,7 @@ pub(crate) async fn list_consumers(
 )]
 pub(crate) async fn get_consumer(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<ConsumerPath>,
 ) -> Result<Json<ConsumerBody>, Problem> {
     let found = match is_name(&path.name) {
@@ -191,7 +185,7 @@ pub(crate) struct DeletedConsumer {
 
 /// Delete a consumer of the public feed
 ///
-/// Its position is deleted; the feed isn't changed. Needs role operator.
+/// Its position is deleted; the feed isn't changed.
 #[utoipa::path(
     delete, path = "/feed/consumers/{name}", tag = "feed", params(ConsumerPath),
     responses(
@@ -201,7 +195,7 @@ pub(crate) struct DeletedConsumer {
 )]
 pub(crate) async fn delete_consumer(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<ConsumerPath>,
 ) -> Result<Json<DeletedConsumer>, Problem> {
     let deleted = is_name(&path.name) && consumers(&app)?.delete(&caller.tenant, &path.name).await?;

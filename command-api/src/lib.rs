@@ -10,6 +10,7 @@
 //! To add an endpoint: a file with its types and handler, its names in the module, its line in the router, then
 //! `cargo run -p waybill -- openapi > docs/openapi.json`.
 
+mod access;
 mod auth;
 mod caller;
 mod campaigns;

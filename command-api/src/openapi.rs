@@ -9,6 +9,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
+use crate::access::{Access, access_of};
+
 /// Introduction of the description.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.
 
@@ -33,6 +35,11 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         InfoBuilder::new().title("Waybill").version(env!("CARGO_PKG_VERSION")).description(Some(DESCRIPTION)).build();
     api.merge(only_at("/api/v1", public));
     api.merge(only_at("/", root));
+    for (path, item) in &mut api.paths.paths {
+        for (method, operation) in operations(item) {
+            say_access(operation, access_of(method, path));
+        }
+    }
     let tenant = ServerVariableBuilder::new().default_value("default").description(Some("The caller's tenant"));
     let twin = ServerBuilder::new()
         .url("/api/v1/tenants/{tenant_id}")
@@ -40,7 +47,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         .parameter("tenant_id", tenant)
         .build();
     for (path, item) in &mut api.paths.paths {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             complete(operation, is_old_spelling(path));
         }
         // The path names the deleted resource, so no body is required; members are named in the body.
@@ -70,8 +77,30 @@ fn is_old_spelling(path: &str) -> bool {
     path.starts_with("/ota/") || path.starts_with("/stats/campaigns/") || path.ends_with("/ota/update")
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+/// The operations of a path with their methods.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    let all = [("get", get), ("put", put), ("post", post), ("delete", delete), ("patch", patch)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Says whom the operation takes.
+fn say_access(operation: &mut Operation, access: Option<Access>) {
+    match access {
+        Some(Access::Role(role)) => {
+            let needs = format!("Needs role {}.", role.word());
+            let text = operation.description.take().filter(|text| !text.is_empty());
+            operation.description = Some(text.map_or(needs.clone(), |text| format!("{text} {needs}")));
+        }
+        Some(Access::Device) => {
+            let scheme = SecurityRequirement::new("registration_token", Vec::<String>::new());
+            operation.security = Some(vec![scheme]);
+        }
+        Some(Access::Anyone) if operation.security.is_none() => {
+            operation.security = Some(vec![SecurityRequirement::default()]);
+        }
+        Some(Access::Anyone) | None => {}
+    }
 }
 
 /// Adds the query parameters of all commands. An operation with an idempotency key is a command.

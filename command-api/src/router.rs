@@ -15,7 +15,7 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe};
 use crate::state::App;
 use crate::{
-    auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
+    access, auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
     registration_tokens, rollbacks, service, updates,
 };
 
@@ -152,8 +152,7 @@ fn parts(max_upload_bytes: u64) -> (Router<App>, OpenApi) {
         .nest("/api/v1/tenants/{tenant_id}", resources.clone())
         .nest("/api/v1", resources.merge(public))
         .merge(root)
-        .route("/auth/dev-token", post(auth::dev_token))
-        .route("/docs", get(async || Redirect::permanent("/api/docs/")));
+        .route("/auth/dev-token", post(auth::dev_token));
     (router, openapi::describe(resources_api, public_api, root_api))
 }
 
@@ -166,12 +165,17 @@ pub(crate) fn description() -> OpenApi {
 pub(crate) fn build(app: App) -> Router {
     let (router, api) = parts(app.config.max_firmware_bytes);
     let known = Parameters::of(&api);
-    surrounded(app, known, router.merge(SwaggerUi::new("/api/docs").url("/openapi.json", api)))
+    let pages = Router::new()
+        .merge(SwaggerUi::new("/api/docs").url("/openapi.json", api))
+        .route("/docs", get(async || Redirect::permanent("/api/docs/")));
+    let router = router.layer(from_fn_with_state(app.clone(), access::admit)).merge(pages);
+    surrounded(app, known, router)
 }
 
 /// Health and metrics of a process that serves no API.
 pub(crate) fn build_about(app: App) -> Router {
     let (router, api) = about().layer(from_fn(guard::limit_time)).split_for_parts();
+    let router = router.layer(from_fn_with_state(app.clone(), access::admit));
     surrounded(app, Parameters::of(&api), router)
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct DevToken {
 ///
 /// Only in development mode; 404 otherwise.
 #[utoipa::path(
-    post, path = "/auth/dev-token", tag = "auth", request_body = DevTokenRequest, security(()),
+    post, path = "/auth/dev-token", tag = "auth", request_body = DevTokenRequest,
     responses((status = 200, body = DevToken), (status = 404, description = "Not in development mode"))
 )]
 pub(crate) async fn dev_token(

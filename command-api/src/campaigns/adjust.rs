@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::model::CampaignBody;
 use super::parts;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -78,8 +78,7 @@ impl AdjustRequest {
 
 /// Change a running campaign
 ///
-/// For running and paused campaigns; a draft is replaced with `PUT`. When a limit is lowered, slots in use stay in use. Needs role
-/// operator.
+/// For running and paused campaigns; a draft is replaced with `PUT`. When a limit is lowered, slots in use stay in use.
 #[utoipa::path(
     patch, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = AdjustRequest,
     params(CampaignPath, CommandHeaders),
@@ -91,7 +90,7 @@ impl AdjustRequest {
 )]
 pub(crate) async fn adjust_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Patch(mut wanted)): CommandRequest<Patch<AdjustRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

@@ -9,7 +9,7 @@ use super::model::CampaignBody;
 use super::spec::CampaignRequest;
 use super::start::{settle_pin, take_pin};
 use super::targets::known_targets;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -21,7 +21,7 @@ use crate::updates::usable_firmware;
 /// Replace a specification
 ///
 /// Until planning begins; 409 afterwards. An edit voids an approval: the campaign is a draft again. A scheduled campaign that needs no
-/// approval stays scheduled, for the new `scheduled_start`. Needs role operator.
+/// approval stays scheduled, for the new `scheduled_start`.
 #[utoipa::path(
     put, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = CampaignRequest,
     params(CampaignPath, CommandHeaders),
@@ -33,7 +33,7 @@ use crate::updates::usable_firmware;
 )]
 pub(crate) async fn replace_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::model::CampaignBody;
 use super::start::{correlation_of, settle_pin, take_pin};
-use crate::auth::{Approver, Caller};
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -30,7 +30,7 @@ pub(crate) struct DecisionRequest {
 ///
 /// For a campaign that was submitted with `start` (`awaiting_approval`). A campaign with a `scheduled_start` in the future is scheduled by
 /// it; another one waits for `start`. Any later edit voids the approval. `If-Match` makes sure that the approved version is the one that was
-/// read. 403 unless a person asks; 409 `four_eyes` for the creator and the last editor. Needs role approver.
+/// read. 403 unless a person asks; 409 `four_eyes` for the creator and the last editor.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/approve", tag = "campaigns", request_body = DecisionRequest,
     params(CampaignPath, CommandHeaders),
@@ -42,7 +42,7 @@ pub(crate) struct DecisionRequest {
 )]
 pub(crate) async fn approve_campaign(
     State(app): State<App>,
-    Approver(caller): Approver,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DecisionRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
@@ -52,7 +52,7 @@ pub(crate) async fn approve_campaign(
 /// Reject a campaign
 ///
 /// For a campaign that is submitted or approved; needs a remark. The campaign can be changed, which makes it a draft again, or submitted
-/// again. 403 unless a person asks; 409 `four_eyes` for the creator and the last editor, who can cancel or change it. Needs role approver.
+/// again. 403 unless a person asks; 409 `four_eyes` for the creator and the last editor, who can cancel or change it.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/reject", tag = "campaigns", request_body = DecisionRequest,
     params(CampaignPath, CommandHeaders),
@@ -65,7 +65,7 @@ pub(crate) async fn approve_campaign(
 )]
 pub(crate) async fn reject_campaign(
     State(app): State<App>,
-    Approver(caller): Approver,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DecisionRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

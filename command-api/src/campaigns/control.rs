@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::model::CampaignBody;
 use super::{get, waits};
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::{CampaignPath, WavePath};
@@ -24,7 +24,7 @@ use crate::updates::usable_firmware;
 /// Pause a campaign
 ///
 /// No further device begins; devices that have answered continue. The waiting and soaking clocks stop, but the campaign's end does not
-/// move. Needs role operator.
+/// move.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/pause", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -35,7 +35,7 @@ use crate::updates::usable_firmware;
 )]
 pub(crate) async fn pause_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
@@ -55,7 +55,7 @@ pub(crate) struct ResumeRequest {
 
 /// Resume a campaign
 ///
-/// After a closed gate only with `accept_failures` and a reason. Needs role operator.
+/// After a closed gate only with `accept_failures` and a reason.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/resume", tag = "campaigns", request_body = ResumeRequest,
     params(CampaignPath, CommandHeaders),
@@ -66,7 +66,7 @@ pub(crate) struct ResumeRequest {
 )]
 pub(crate) async fn resume_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ResumeRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
@@ -97,7 +97,7 @@ async fn may_go_on(app: &App, caller: &Caller, id: CampaignId) -> Result<(), Pro
 
 /// Cancel a campaign
 ///
-/// Updates that can be taken back are cancelled; installations that have begun finish. Needs role operator.
+/// Updates that can be taken back are cancelled; installations that have begun finish.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/cancel", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -108,7 +108,7 @@ async fn may_go_on(app: &App, caller: &Caller, id: CampaignId) -> Result<(), Pro
 )]
 pub(crate) async fn cancel_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
@@ -120,8 +120,7 @@ pub(crate) async fn cancel_campaign(
 /// Devices that run the campaign's version because of it go back to what they ran before, as updates of kind `rollback` under the campaign's
 /// slots and rate. Updates that can be taken back are cancelled; devices past the point of no return go back when they have finished. It
 /// pauses when half of the rollbacks fail, once `gate_min_settled` have settled. Devices that can't go back are listed with `rollback_obstacle` by
-/// `GET /campaigns/{id}/devices`. 409 `rollback_impossible` if the firmware has `rollback_allowed: false`. A reason is needed. Needs role
-/// operator.
+/// `GET /campaigns/{id}/devices`. 409 `rollback_impossible` if the firmware has `rollback_allowed: false`. A reason is needed.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/rollback", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -133,7 +132,7 @@ pub(crate) async fn cancel_campaign(
 )]
 pub(crate) async fn roll_back_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
@@ -159,7 +158,7 @@ pub(crate) struct OpenWaveRequest {
 ///
 /// Opens the next wave, if the wave before has `advance: manual` and is completed. Before that the reply is 409 `wave_not_due`, which says
 /// what the campaign waits for; with `force` and a reason the wave opens anyway. The failure gate continues to judge the open wave and the
-/// whole campaign; the wave before is no longer judged on its own. Needs role operator.
+/// whole campaign; the wave before is no longer judged on its own.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/waves/{wave}/open", tag = "campaigns", request_body = OpenWaveRequest,
     params(WavePath, CommandHeaders),
@@ -171,7 +170,7 @@ pub(crate) struct OpenWaveRequest {
 )]
 pub(crate) async fn open_wave(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<WavePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<OpenWaveRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

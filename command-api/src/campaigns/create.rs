@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::model::{CampaignBody, location};
 use super::spec::CampaignRequest;
 use super::targets::{groups_exist, known_targets};
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -22,7 +22,7 @@ use crate::updates::usable_firmware;
 
 /// Create a campaign
 ///
-/// It stays a draft until it is started. Needs role operator.
+/// It stays a draft until it is started.
 #[utoipa::path(
     post, path = "/campaigns", tag = "campaigns", request_body = CampaignRequest, params(CommandHeaders),
     responses(
@@ -33,7 +33,7 @@ use crate::updates::usable_firmware;
 )]
 pub(crate) async fn create_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CampaignRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {
     if let Some(first) = created_before(&app, &caller, &envelope).await? {
@@ -62,7 +62,7 @@ pub(crate) struct CloneRequest {
 /// Clone a campaign
 ///
 /// A new draft with the same specification. A campaign of the strategy `scheduled` whose start has passed needs another
-/// `scheduled_start`. Needs role operator.
+/// `scheduled_start`.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/clone", tag = "campaigns", request_body = CloneRequest,
     params(CampaignPath, CommandHeaders),
@@ -74,7 +74,7 @@ pub(crate) struct CloneRequest {
 )]
 pub(crate) async fn clone_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CloneRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

@@ -4,7 +4,7 @@ use axum::extract::State;
 use domain::Key;
 use domain::campaign::{Campaign, CampaignCommand};
 
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::devices::{Deleted, ReasonRequest};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -14,8 +14,6 @@ use crate::http::{Body, CommandRequest, Path, Problem, Reply};
 use crate::state::App;
 
 /// Delete a draft
-///
-/// Needs role operator.
 #[utoipa::path(
     delete, path = "/campaigns/{campaign_id}", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -26,7 +24,7 @@ use crate::state::App;
 )]
 pub(crate) async fn delete_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::get;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::path::CampaignPath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
 use crate::state::App;
@@ -93,14 +93,14 @@ pub(crate) struct GatesBody {
 /// List the results of a campaign's gates
 ///
 /// `now` has the current results, `items` the recorded ones, the oldest first. Each has the measured value, its limit and the failed devices that
-/// it is based on. Needs role viewer.
+/// it is based on.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/gates", tag = "campaigns", params(CampaignPath, PageParams),
     responses((status = 200, body = GatesBody))
 )]
 pub(crate) async fn campaign_gates(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

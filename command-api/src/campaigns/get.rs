@@ -10,7 +10,7 @@ use runtime::clock;
 
 use super::model::CampaignBody;
 use super::waits;
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
@@ -23,7 +23,7 @@ const BEGINNING: Beginning =
 
 /// Get a campaign
 ///
-/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, MomentParams, PositionParams),
     responses(
@@ -34,7 +34,7 @@ const BEGINNING: Beginning =
 )]
 pub(crate) async fn get_campaign(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     Filters(moment): Filters<MomentParams>,
     min_position: MinPosition,

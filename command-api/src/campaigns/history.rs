@@ -5,7 +5,7 @@ use axum::extract::State;
 use domain::Key;
 use domain::campaign::Campaign;
 
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::CampaignPath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
@@ -13,14 +13,14 @@ use crate::state::App;
 
 /// List a campaign's events
 ///
-/// Oldest first, with actors and reasons, and the evidence of its gates. Needs role viewer.
+/// Oldest first, with actors and reasons, and the evidence of its gates.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/history", tag = "campaigns", params(CampaignPath, PageParams),
     responses((status = 200, body = List<HistoryItem>))
 )]
 pub(crate) async fn campaign_history(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

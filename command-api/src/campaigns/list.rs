@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::CampaignBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::query::{either, includes_deleted};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
@@ -54,14 +54,14 @@ impl CampaignFilters {
 
 /// List campaigns
 ///
-/// Newest first, without deleted drafts unless `include=deleted`. Needs role viewer.
+/// Newest first, without deleted drafts unless `include=deleted`.
 #[utoipa::path(
     get, path = "/campaigns", tag = "campaigns", params(CampaignFilters, PageParams),
     responses((status = 200, body = List<CampaignBody>))
 )]
 pub(crate) async fn list_campaigns(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<CampaignFilters>,
     min_position: MinPosition,
     paging: Paging,

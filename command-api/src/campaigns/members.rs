@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::get;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::path::{CampaignDevicePath, CampaignPath};
 use crate::http::{
     FilterSet, Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem,
@@ -148,14 +148,14 @@ fn update_id(phase: &str, device: &str, ordinal: Option<u32>) -> Option<String> 
 
 /// List a campaign's devices
 ///
-/// In the campaign's order. Empty until it is planned. Needs role viewer.
+/// In the campaign's order. Empty until it is planned.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/devices", tag = "campaigns", params(CampaignPath, MemberFilters, PageParams),
     responses((status = 200, body = List<Member>))
 )]
 pub(crate) async fn campaign_devices(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     Filters(filters): Filters<MemberFilters>,
     min_position: MinPosition,
@@ -176,15 +176,14 @@ pub(crate) async fn campaign_devices(
 
 /// Get a device of a campaign
 ///
-/// Its place in the plan, where it stands, and why it waits or is excluded. 404 if the campaign has no such device, or no plan yet. Needs role
-/// viewer.
+/// Its place in the plan, where it stands, and why it waits or is excluded. 404 if the campaign has no such device, or no plan yet.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/devices/{device_id}", tag = "campaigns", params(CampaignDevicePath, PositionParams),
     responses((status = 200, body = Member))
 )]
 pub(crate) async fn campaign_device(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignDevicePath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

@@ -19,7 +19,7 @@ use super::preview_plan::{EntryFilter, PlanOfCursor, PreviewInput};
 use super::preview_slots::TenantSlot;
 use super::spec::CampaignRequest;
 use super::targets::{groups_exist, known_targets};
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::{Body, FilterSet, Filters, MinPosition, PageParams, Paging, Path, Problem};
@@ -48,7 +48,7 @@ pub(crate) struct PreviewRequest {}
 /// Preview a campaign that isn't created
 ///
 /// Takes the body of `POST /campaigns` and answers with the same errors. Nothing is written: no event, no campaign. At most 1,000,000 devices.
-/// 503 `previews_busy` if too many are requested at the same time: a process computes one of each tenant, and two in all. Needs role viewer.
+/// 503 `previews_busy` if too many are requested at the same time: a process computes one of each tenant, and two in all.
 #[utoipa::path(
     post, path = "/campaigns/preview", tag = "campaigns", request_body = CampaignRequest,
     params(PreviewFilters, PageParams),
@@ -61,7 +61,7 @@ pub(crate) struct PreviewRequest {}
 )]
 pub(crate) async fn preview_new_campaign(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<PreviewFilters>,
     min_position: MinPosition,
     paging: Paging,
@@ -77,7 +77,7 @@ pub(crate) async fn preview_new_campaign(
 /// Preview a campaign
 ///
 /// Shows the plan that the campaign would begin with now. Possible until its planning begins, also while it is scheduled. The `plan_hash` can be
-/// given to `POST /campaigns/{campaign_id}/start`, which then says whether the plan has changed. No event is written. Needs role viewer.
+/// given to `POST /campaigns/{campaign_id}/start`, which then says whether the plan has changed. No event is written.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/preview", tag = "campaigns", request_body = PreviewRequest,
     params(CampaignPath, PreviewFilters, PageParams),
@@ -89,7 +89,7 @@ pub(crate) async fn preview_new_campaign(
 )]
 pub(crate) async fn preview_campaign(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     Filters(filters): Filters<PreviewFilters>,
     min_position: MinPosition,

@@ -11,7 +11,7 @@ use domain::{Key, Rejection};
 
 use super::model::CampaignBody;
 use super::start::{correlation_of, pin, take_pin};
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -25,7 +25,7 @@ use crate::updates::usable_firmware;
 ///
 /// Devices that failed, expired or fell back begin again, each with a new update; failures that gates have counted stay counted. A campaign
 /// that ended with failures runs again. Devices that run the version anyway (`late_confirmed`) are not retried; `retryable` of the status
-/// is the number of devices to retry. 409 if there are none. Needs role operator.
+/// is the number of devices to retry. 409 if there are none.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/retry", tag = "campaigns", request_body = ReasonRequest,
     params(CampaignPath, CommandHeaders),
@@ -36,7 +36,7 @@ use crate::updates::usable_firmware;
 )]
 pub(crate) async fn retry_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<CampaignBody>, Problem> {

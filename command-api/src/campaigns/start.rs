@@ -28,7 +28,7 @@ use uuid::Uuid;
 use super::model::started_at;
 use super::targets::groups_exist;
 use super::warnings::warnings;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::firmware::release_stale;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CampaignPath;
@@ -120,7 +120,7 @@ pub(crate) struct Started {
 /// With the `plan_hash` of a preview, 409 `plan_drifted` if the plan has become another one: `facts.drift` says which devices have changed, by
 /// reason. The campaign is then a draft, or approved. A campaign that waits for an approval or its time keeps the hash as `expected_plan`, until
 /// it is planned, another start names another plan, or it is edited; then it is a draft again. A refusal that comes after the reply is shown
-/// as `refused_plan` of the campaign, and as `campaign.plan_refused` in its history. Needs role operator.
+/// as `refused_plan` of the campaign, and as `campaign.plan_refused` in its history.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/start", tag = "campaigns", request_body = StartRequest,
     params(CampaignPath, CommandHeaders),
@@ -132,7 +132,7 @@ pub(crate) struct Started {
 )]
 pub(crate) async fn start_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<StartRequest>>,
 ) -> Result<Reply<Started>, Problem> {
@@ -140,15 +140,13 @@ pub(crate) async fn start_campaign(
 }
 
 /// Start a campaign (old spelling)
-///
-/// Needs role operator.
 #[utoipa::path(
     post, path = "/ota/campaigns/{campaign_id}/execute", tag = "campaigns", request_body = StartRequest,
     params(CampaignPath, CommandHeaders), responses((status = 200, body = WithPosition<Started>))
 )]
 pub(crate) async fn execute_campaign(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<StartRequest>>,
 ) -> Result<Reply<Started>, Problem> {

@@ -21,7 +21,7 @@ use super::get;
 use super::members::{OF_ROLLBACK, WITHOUT_PHASE};
 use super::model::last_gate;
 use super::waits::{self, WaitBody};
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::download::DownloadsBody;
 use crate::http::path::CampaignPath;
 use crate::http::{MinPosition, Path, PositionParams, Problem};
@@ -163,15 +163,13 @@ pub(crate) struct CampaignStatusBody {
 }
 
 /// Get a campaign's progress
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn campaign_status(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {
@@ -179,15 +177,13 @@ pub(crate) async fn campaign_status(
 }
 
 /// Get a campaign's progress (old spelling)
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/ota/campaigns/{campaign_id}/status", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn ota_campaign_status(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {
@@ -196,14 +192,14 @@ pub(crate) async fn ota_campaign_status(
 
 /// Get a campaign's statistics
 ///
-/// The same as its progress. Needs role viewer.
+/// The same as its progress.
 #[utoipa::path(
     get, path = "/stats/campaigns/{campaign_id}", tag = "campaigns", params(CampaignPath, PositionParams),
     responses((status = 200, body = CampaignStatusBody))
 )]
 pub(crate) async fn campaign_stats(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     min_position: MinPosition,
 ) -> Result<Json<CampaignStatusBody>, Problem> {

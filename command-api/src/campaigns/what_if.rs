@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::gates::GateBody;
 use super::get;
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::path::CampaignPath;
 use crate::http::problem::ProblemBody;
 use crate::http::{Body, MinPosition, Path, PositionParams, Problem};
@@ -91,7 +91,7 @@ pub(crate) struct WhatIfBody {
 ///
 /// The gates are run again over the campaign's recorded events, with the limits in the body. Nothing is written, and a running campaign is not
 /// changed. 409 while the campaign has no plan; 409 `campaign_too_large` if it has more than 1,000,000 records, or if the whole log has more than
-/// 50,000,000 since it was created. 503 `previews_busy` as for previews. Needs role viewer.
+/// 50,000,000 since it was created. 503 `previews_busy` as for previews.
 #[utoipa::path(
     post, path = "/campaigns/{campaign_id}/what-if", tag = "campaigns", request_body = WhatIfRequest,
     params(CampaignPath, PositionParams),
@@ -104,7 +104,7 @@ pub(crate) struct WhatIfBody {
 )]
 pub(crate) async fn what_if(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<CampaignPath>,
     min_position: MinPosition,
     Body(request): Body<WhatIfRequest>,

@@ -94,7 +94,6 @@ impl DeviceRegistrationRequest {
 /// one is replaced. The reply doesn't say why a device is refused: the service's log does.
 #[utoipa::path(
     post, path = "/device-registrations", tag = "device registrations", request_body = DeviceRegistrationRequest,
-    security(("registration_token" = [])),
     responses(
         (status = 201, body = RegisteredDevice),
         (status = 401, description = "No valid registration token", body = ProblemBody, content_type = "application/problem+json"),

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::dev_eui;
 use super::model::DeviceBody;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::fields::{self, Checks};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
@@ -152,7 +152,7 @@ fn versions(
 
 /// Change a device
 ///
-/// A merge-patch: absent fields stay, `null` clears. Needs role operator.
+/// A merge-patch: absent fields stay, `null` clears.
 #[utoipa::path(
     patch, path = "/devices/{device_id}", tag = "devices", request_body = DevicePatch, params(DevicePath, CommandHeaders),
     responses(
@@ -163,7 +163,7 @@ fn versions(
 )]
 pub(crate) async fn amend_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Patch(patch)): CommandRequest<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
@@ -171,15 +171,13 @@ pub(crate) async fn amend_device(
 }
 
 /// Change a device (the same as PATCH)
-///
-/// Needs role operator.
 #[utoipa::path(
     put, path = "/devices/{device_id}", tag = "devices", request_body = DevicePatch, params(DevicePath, CommandHeaders),
     responses((status = 200, body = WithPosition<DeviceBody>))
 )]
 pub(crate) async fn replace_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Patch(patch)): CommandRequest<Patch<DevicePatch>>,
 ) -> Result<Reply<DeviceBody>, Problem> {

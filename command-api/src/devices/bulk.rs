@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::create::{self, DeviceRequest};
 use super::key;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::http::body;
 use crate::http::outcomes::{self, Accepted, BulkHeaders, BulkReply, IN_FLIGHT_MAX, Outcome};
 use crate::http::problem::ProblemBody;
@@ -47,7 +47,7 @@ pub(super) struct Item {
 /// Register many devices
 ///
 /// A JSON array, or one JSON object per line (`application/x-ndjson`); up to 10,000. If items have no `device_id`, the request needs an
-/// `Idempotency-Key`, so that it can be repeated. Needs role operator.
+/// `Idempotency-Key`, so that it can be repeated.
 #[utoipa::path(
     post, path = "/devices/bulk", tag = "devices", request_body = Vec<DeviceRequest>, params(BulkHeaders),
     responses(
@@ -57,7 +57,7 @@ pub(super) struct Item {
 )]
 pub(crate) async fn register_devices(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     UnreadCommand(envelope): UnreadCommand,
     request: Request,
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::model::{DeviceBody, location};
 use super::{dev_eui, key};
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::fields::{self, Checks};
 use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
@@ -102,7 +102,7 @@ impl DeviceRequest {
 
 /// Register a device
 ///
-/// A decommissioned device is taken back into service. A repeated request gives the first outcome. Needs role operator.
+/// A decommissioned device is taken back into service. A repeated request gives the first outcome.
 #[utoipa::path(
     post, path = "/devices", tag = "devices", request_body = DeviceRequest, params(CommandHeaders),
     responses(
@@ -114,7 +114,7 @@ impl DeviceRequest {
 )]
 pub(crate) async fn register_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DeviceRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
     let (chosen, generated) = (wanted.device_id.clone(), key::generated_id(&caller, &envelope)?);

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::dev_eui;
 use super::hold::ReasonRequest;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
@@ -24,7 +24,7 @@ pub(crate) struct Deleted {
 
 /// Decommission a device
 ///
-/// Its updates are cancelled; its history is kept. Registering the id again takes it back into service. Needs role operator.
+/// Its updates are cancelled; its history is kept. Registering the id again takes it back into service.
 #[utoipa::path(
     delete, path = "/devices/{device_id}", tag = "devices", request_body = ReasonRequest,
     params(DevicePath, CommandHeaders),
@@ -35,7 +35,7 @@ pub(crate) struct Deleted {
 )]
 pub(crate) async fn decommission_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {

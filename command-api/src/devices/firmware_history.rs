@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::reading::find;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::path::DevicePath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::state::App;
@@ -61,14 +61,14 @@ impl FirmwareHistoryItem {
 
 /// List what a device ran
 ///
-/// Oldest first. Needs role viewer.
+/// Oldest first.
 #[utoipa::path(
     get, path = "/devices/{device_id}/firmware-history", tag = "devices", params(DevicePath, PageParams),
     responses((status = 200, body = List<FirmwareHistoryItem>))
 )]
 pub(crate) async fn firmware_history(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

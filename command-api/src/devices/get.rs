@@ -10,7 +10,7 @@ use projections::FLEET;
 
 use super::model::DeviceBody;
 use super::reading::{UNKNOWN, find};
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
@@ -23,7 +23,7 @@ const BEGINNING: Beginning =
 
 /// Get a device
 ///
-/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position.
 #[utoipa::path(
     get, path = "/devices/{device_id}", tag = "devices", params(DevicePath, MomentParams, PositionParams),
     responses(
@@ -34,7 +34,7 @@ const BEGINNING: Beginning =
 )]
 pub(crate) async fn get_device(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     Filters(moment): Filters<MomentParams>,
     min_position: MinPosition,

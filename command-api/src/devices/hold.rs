@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::DeviceBody;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::fields::Checks;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
@@ -34,14 +34,14 @@ pub(crate) struct ReasonRequest {
 
 /// Hold a device
 ///
-/// A held device begins no update; an update under way continues. Needs role operator.
+/// A held device begins no update; an update under way continues.
 #[utoipa::path(
     post, path = "/devices/{device_id}/hold", tag = "devices", request_body = HoldRequest,
     params(DevicePath, CommandHeaders), responses((status = 200, body = WithPosition<DeviceBody>))
 )]
 pub(crate) async fn hold_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<HoldRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {
@@ -55,15 +55,13 @@ pub(crate) async fn hold_device(
 }
 
 /// Release a held device
-///
-/// Needs role operator.
 #[utoipa::path(
     post, path = "/devices/{device_id}/release", tag = "devices", request_body = ReasonRequest,
     params(DevicePath, CommandHeaders), responses((status = 200, body = WithPosition<DeviceBody>))
 )]
 pub(crate) async fn release_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<DeviceBody>, Problem> {

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::key;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::campaigns::TargetFiltersSchema;
 use crate::fields::{Checks, NamedDevice, named_devices};
 use crate::http::commands::NO_REASON;
@@ -127,7 +127,7 @@ impl BulkHoldRequest {
 ///
 /// Devices by id, or those in service that a group and filters select, in the order of their ids: up to 10,000 in a request. If more are
 /// selected, `next_after` says where the next request goes on. Each device has its own outcome. A device that becomes a member of the group
-/// later is not held. Needs role operator.
+/// later is not held.
 #[utoipa::path(
     post, path = "/devices/bulk/hold", tag = "devices", request_body = BulkHoldRequest, params(HoldHeaders),
     responses(
@@ -138,7 +138,7 @@ impl BulkHoldRequest {
 )]
 pub(crate) async fn hold_devices(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<BulkHoldRequest>>,
 ) -> Result<Reply<ManyDevices>, Problem> {
     let mut checks = Checks::default();
@@ -149,7 +149,7 @@ pub(crate) async fn hold_devices(
 
 /// Release many devices
 ///
-/// Selected as by `POST /devices/bulk/hold`. Needs role operator.
+/// Selected as by `POST /devices/bulk/hold`.
 #[utoipa::path(
     post, path = "/devices/bulk/release", tag = "devices", request_body = BulkHoldRequest, params(HoldHeaders),
     responses(
@@ -160,7 +160,7 @@ pub(crate) async fn hold_devices(
 )]
 pub(crate) async fn release_devices(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<BulkHoldRequest>>,
 ) -> Result<Reply<ManyDevices>, Problem> {
     let mut checks = Checks::default();

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::bulk::register_all;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::http::body;
 use crate::http::outcomes::{self, BulkHeaders, BulkReply, Outcome};
 use crate::http::problem::ProblemBody;
@@ -23,7 +23,6 @@ use crate::state::App;
 /// of the firmware. Blanks around a cell are removed. An empty cell is an absent field; rows of empty cells are ignored. A column that is
 /// unknown or occurs twice is refused (422) before anything is stored, and so is a file with a line break in a cell. Every row has an outcome
 /// of its own, with its line in the file. If rows have no `device_id`, the request needs an `Idempotency-Key`, so that it can be repeated.
-/// Needs role operator.
 #[utoipa::path(
     post, path = "/devices/import", tag = "devices", params(BulkHeaders),
     request_body(
@@ -39,7 +38,7 @@ use crate::state::App;
 )]
 pub(crate) async fn import_devices(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     UnreadCommand(envelope): UnreadCommand,
     request: Request,
 ) -> Result<(HeaderMap, Json<BulkReply>), Problem> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::DeviceBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::query::{includes_deleted, refused};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
@@ -116,7 +116,7 @@ fn group_id(text: String) -> Result<GroupId, Problem> {
 
 /// List devices
 ///
-/// By id, without decommissioned ones unless `include=deleted`. Needs role viewer.
+/// By id, without decommissioned ones unless `include=deleted`.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(RepeatableFilters, DeviceFilters, PageParams),
     responses(
@@ -126,7 +126,7 @@ fn group_id(text: String) -> Result<GroupId, Problem> {
 )]
 pub(crate) async fn list_devices(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(mut filters): Filters<DeviceFilters>,
     min_position: MinPosition,
     paging: Paging,

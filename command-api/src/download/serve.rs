@@ -34,7 +34,7 @@ pub(crate) struct TokenPath {
 ///
 /// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is compressed.
 #[utoipa::path(
-    get, path = "/d/{token}", tag = "firmware", params(TokenPath), security(()),
+    get, path = "/d/{token}", tag = "firmware", params(TokenPath),
     responses(
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "Some of the bytes"),

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::pins::release_stale;
 use super::removal::{self, Kept};
-use crate::auth::{Admin, Caller};
+use crate::auth::Caller;
 use crate::devices::Deleted;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::FirmwarePath;
@@ -47,7 +47,6 @@ pub(crate) struct DeletionRequest {
 /// brought them from it to what they run, or is about to. `facts` says how many, and names up to 20 campaigns; `more` says that there are
 /// more than 10,000 devices. `force: true` with a reason deletes it anyway; the history shows that. Devices never go back to a
 /// withdrawn firmware, so `withdraw` it first if none may. Without PostgreSQL, 503 unless `force` is given or the firmware is withdrawn.
-/// Needs role admin.
 #[utoipa::path(
     delete, path = "/firmware/{firmware_id}", tag = "firmware", request_body = DeletionRequest,
     params(FirmwarePath, CommandHeaders),
@@ -58,7 +57,7 @@ pub(crate) struct DeletionRequest {
 )]
 pub(crate) async fn delete_firmware(
     State(app): State<App>,
-    Admin(caller): Admin,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<DeletionRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {

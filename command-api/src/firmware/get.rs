@@ -8,7 +8,7 @@ use projections::FLEET;
 use projections::firmware::FirmwareFilter;
 
 use super::model::FirmwareBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
@@ -22,7 +22,6 @@ const BEGINNING: Beginning =
 /// Get a firmware
 ///
 /// `pinned_by` and `needed_for_rollback` say why it can't be deleted. With `at_time` or `at_position`, its state at that time or position.
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}", tag = "firmware", params(FirmwarePath, MomentParams, PositionParams),
     responses(
@@ -33,7 +32,7 @@ const BEGINNING: Beginning =
 )]
 pub(crate) async fn get_firmware(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     Filters(moment): Filters<MomentParams>,
     min_position: MinPosition,

@@ -5,7 +5,7 @@ use axum::extract::State;
 use domain::Key;
 use domain::firmware::Firmware;
 
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::FirmwarePath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
@@ -13,14 +13,14 @@ use crate::state::App;
 
 /// List a firmware's events
 ///
-/// Oldest first, with actors and reasons. Needs role viewer.
+/// Oldest first, with actors and reasons.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/history", tag = "firmware", params(FirmwarePath, PageParams),
     responses((status = 200, body = List<HistoryItem>))
 )]
 pub(crate) async fn firmware_events(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

@@ -9,7 +9,7 @@ use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::path::FirmwarePath;
 use crate::http::problem::ProblemBody;
 use crate::http::{MinPosition, Path, PositionParams, Problem};
@@ -32,7 +32,7 @@ pub(crate) struct DownloadLink {
 
 /// Get a link to a firmware's bytes
 ///
-/// The link needs no credentials and expires after an hour. Needs role viewer.
+/// The link needs no credentials and expires after an hour.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/download", tag = "firmware", params(FirmwarePath, PositionParams),
     responses(
@@ -42,7 +42,7 @@ pub(crate) struct DownloadLink {
 )]
 pub(crate) async fn firmware_download(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     min_position: MinPosition,
 ) -> Result<Json<DownloadLink>, Problem> {

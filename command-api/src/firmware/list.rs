@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::FirmwareBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::query::includes_deleted;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
@@ -33,14 +33,14 @@ impl FilterSet for FirmwareFilters {}
 
 /// List firmware
 ///
-/// By id, without deleted ones unless `include=deleted`. Needs role viewer.
+/// By id, without deleted ones unless `include=deleted`.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareFilters, PageParams),
     responses((status = 200, body = List<FirmwareBody>))
 )]
 pub(crate) async fn list_firmware(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<FirmwareFilters>,
     min_position: MinPosition,
     paging: Paging,

@@ -5,7 +5,7 @@ use domain::Key;
 use domain::firmware::{Firmware, FirmwareCommand};
 
 use super::model::FirmwareBody;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::FirmwarePath;
@@ -16,14 +16,14 @@ use crate::state::App;
 
 /// Deprecate a firmware
 ///
-/// It can still be used; replies have a warning. Needs role operator.
+/// It can still be used; replies have a warning.
 #[utoipa::path(
     post, path = "/firmware/{firmware_id}/deprecate", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders), responses((status = 200, body = WithPosition<FirmwareBody>))
 )]
 pub(crate) async fn deprecate_firmware(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<FirmwareBody>, Problem> {
@@ -34,8 +34,7 @@ pub(crate) async fn deprecate_firmware(
 ///
 /// New updates with it are refused from now on; running campaigns with it pause. Updates that wait for it end `superseded`, with the reason
 /// `firmware_withdrawn`. Devices that have begun and are not installing yet get the command `cancel`: their links answer 410, and their
-/// updates end `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays valid. Needs role
-/// operator.
+/// updates end `cancelled` with the same reason. From `installing` on an update runs to its end, and its link stays valid.
 #[utoipa::path(
     post, path = "/firmware/{firmware_id}/withdraw", tag = "firmware", request_body = ReasonRequest,
     params(FirmwarePath, CommandHeaders),
@@ -46,7 +45,7 @@ pub(crate) async fn deprecate_firmware(
 )]
 pub(crate) async fn withdraw_firmware(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<FirmwarePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<FirmwareBody>, Problem> {

@@ -17,7 +17,7 @@ use super::incoming::{Incoming, arriving, broken_store, discard, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use super::removal::{self, Kept};
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::devices::key::claim_for;
 use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
@@ -40,7 +40,7 @@ pub(crate) struct UploadForm {
 /// Upload a firmware
 ///
 /// Multipart with the parts `metadata` (JSON) and `file`, in any order. The same bytes again: 200 with the existing firmware. Other bytes
-/// for the same model, component and version: 409. Given sizes and digests must match. Needs role operator.
+/// for the same model, component and version: 409. Given sizes and digests must match.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware", params(CommandHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -53,7 +53,7 @@ pub(crate) struct UploadForm {
 )]
 pub(crate) async fn upload_firmware(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     UnreadCommand(envelope): UnreadCommand,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<Response, Problem> {

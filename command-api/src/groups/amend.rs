@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::GroupBody;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::campaigns::TargetFiltersSchema;
 use crate::fields::Checks;
 use crate::http::commands::CommandHeaders;
@@ -68,7 +68,7 @@ fn must_stay<T>(field: &str, change: Change<T>, checks: &mut Checks) -> Option<T
 
 /// Change a group
 ///
-/// A merge-patch: absent fields stay. A given filter replaces the whole filter. The kind never changes. Needs role operator.
+/// A merge-patch: absent fields stay. A given filter replaces the whole filter. The kind never changes.
 #[utoipa::path(
     patch, path = "/groups/{group_id}", tag = "groups", request_body = GroupAmendment, params(GroupPath, CommandHeaders),
     responses(
@@ -80,7 +80,7 @@ fn must_stay<T>(field: &str, change: Change<T>, checks: &mut Checks) -> Option<T
 )]
 pub(crate) async fn amend_group(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     CommandRequest(envelope, Patch(wanted)): CommandRequest<Patch<GroupAmendment>>,
 ) -> Result<Reply<GroupBody>, Problem> {
@@ -88,15 +88,13 @@ pub(crate) async fn amend_group(
 }
 
 /// Change a group (the same as PATCH)
-///
-/// Needs role operator.
 #[utoipa::path(
     put, path = "/groups/{group_id}", tag = "groups", request_body = GroupAmendment, params(GroupPath, CommandHeaders),
     responses((status = 200, body = WithPosition<GroupBody>))
 )]
 pub(crate) async fn replace_group(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     CommandRequest(envelope, Patch(wanted)): CommandRequest<Patch<GroupAmendment>>,
 ) -> Result<Reply<GroupBody>, Problem> {

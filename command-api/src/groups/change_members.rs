@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::devices::{is_known, key};
 use crate::fields;
 use crate::http::commands::CommandHeaders;
@@ -65,7 +65,7 @@ enum Direction {
 ///
 /// Up to 10,000 devices, each with its own outcome: 201 for a new member, 200 for one that was a member already, 404 for an unknown device,
 /// 422 for an id that no device can have. 409 for a dynamic group, and if the group would have more than 100,000 members. `If-Match` is
-/// possible for up to 5,000 devices. Needs role operator.
+/// possible for up to 5,000 devices.
 #[utoipa::path(
     post, path = "/groups/{group_id}/members", tag = "groups", request_body = MembersRequest, params(GroupPath, CommandHeaders),
     responses(
@@ -77,7 +77,7 @@ enum Direction {
 )]
 pub(crate) async fn add_members(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<MembersRequest>>,
 ) -> Result<Reply<MembersChanged>, Problem> {
@@ -87,7 +87,7 @@ pub(crate) async fn add_members(
 /// Remove members from a group
 ///
 /// Up to 10,000 devices, each with its own outcome: 200, also for a device that is no member. 409 for a dynamic group. `If-Match` is possible
-/// for up to 5,000 devices. Needs role operator.
+/// for up to 5,000 devices.
 #[utoipa::path(
     delete, path = "/groups/{group_id}/members", tag = "groups", request_body = MembersRequest, params(GroupPath, CommandHeaders),
     responses(
@@ -99,7 +99,7 @@ pub(crate) async fn add_members(
 )]
 pub(crate) async fn remove_members(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<MembersRequest>>,
 ) -> Result<Reply<MembersChanged>, Problem> {

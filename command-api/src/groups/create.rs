@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::{GroupBody, location};
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::campaigns::TargetFiltersSchema;
 use crate::devices::key;
 use crate::fields::{self, Checks};
@@ -57,8 +57,7 @@ impl GroupRequest {
 /// Create a group
 ///
 /// A static group gets its members by `POST /groups/{group_id}/members`. A dynamic one has a filter; its members are the devices in service
-/// that match when it is read, and when a campaign that targets it is planned. The id of a deleted group can be used again. Needs role
-/// operator.
+/// that match when it is read, and when a campaign that targets it is planned. The id of a deleted group can be used again.
 #[utoipa::path(
     post, path = "/groups", tag = "groups", request_body = GroupRequest, params(CommandHeaders),
     responses(
@@ -70,7 +69,7 @@ impl GroupRequest {
 )]
 pub(crate) async fn create_group(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<GroupRequest>>,
 ) -> Result<Reply<GroupBody>, Problem> {
     let chosen = wanted.group_id.clone().map(fields::group_id).transpose()?;

@@ -5,7 +5,7 @@ use domain::group::{Group, GroupCommand};
 use domain::{GroupId, Key, Rejection};
 use projections::FLEET;
 
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::devices::{Deleted, ReasonRequest};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::GroupPath;
@@ -21,7 +21,7 @@ const CAMPAIGNS_NAMED_MAX: usize = 20;
 /// Delete a group
 ///
 /// Its devices stay. 409 while a campaign that targets it is under way. A draft that targets it can't be started any more; campaigns that
-/// have ended keep their devices. 503 without PostgreSQL. Needs role operator.
+/// have ended keep their devices. 503 without PostgreSQL.
 #[utoipa::path(
     delete, path = "/groups/{group_id}", tag = "groups", request_body = ReasonRequest, params(GroupPath, CommandHeaders),
     responses(
@@ -32,7 +32,7 @@ const CAMPAIGNS_NAMED_MAX: usize = 20;
 )]
 pub(crate) async fn delete_group(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {

@@ -8,7 +8,7 @@ use projections::groups::GroupRow;
 use projections::{FLEET, ReadTx};
 
 use super::model::GroupBody;
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::GroupPath;
 use crate::http::problem::ProblemBody;
@@ -22,7 +22,7 @@ const BEGINNING: Beginning =
 
 /// Get a group
 ///
-/// With `at_time` or `at_position`, its state at that time or position. Needs role viewer.
+/// With `at_time` or `at_position`, its state at that time or position.
 #[utoipa::path(
     get, path = "/groups/{group_id}", tag = "groups", params(GroupPath, MomentParams, PositionParams),
     responses(
@@ -33,7 +33,7 @@ const BEGINNING: Beginning =
 )]
 pub(crate) async fn get_group(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     Filters(moment): Filters<MomentParams>,
     min_position: MinPosition,

@@ -6,7 +6,7 @@ use domain::Key;
 use domain::group::Group;
 
 use super::get::UNKNOWN;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::history::{self, HistoryItem};
 use crate::http::path::GroupPath;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
@@ -14,14 +14,14 @@ use crate::state::App;
 
 /// List a group's events
 ///
-/// Oldest first, with actors and reasons. A change of members names up to 5,000 devices. Needs role viewer.
+/// Oldest first, with actors and reasons. A change of members names up to 5,000 devices.
 #[utoipa::path(
     get, path = "/groups/{group_id}/history", tag = "groups", params(GroupPath, PageParams),
     responses((status = 200, body = List<HistoryItem>))
 )]
 pub(crate) async fn group_history(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

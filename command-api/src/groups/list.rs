@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::GroupBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::query::{includes_deleted, refused};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
@@ -36,14 +36,14 @@ impl GroupFilters {
 
 /// List groups
 ///
-/// By id, without deleted ones unless `include=deleted`. Needs role viewer.
+/// By id, without deleted ones unless `include=deleted`.
 #[utoipa::path(
     get, path = "/groups", tag = "groups", params(GroupFilters, PageParams),
     responses((status = 200, body = List<GroupBody>))
 )]
 pub(crate) async fn list_groups(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<GroupFilters>,
     min_position: MinPosition,
     paging: Paging,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::get;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::http::path::GroupPath;
 use crate::http::problem::ProblemBody;
 use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem};
@@ -35,8 +35,7 @@ impl From<MemberOfGroup> for GroupMember {
 /// List the devices of a group
 ///
 /// By id. A static group also lists decommissioned devices: they stay members, and are no targets. A dynamic group lists the devices in
-/// service that match its filter now. `GET /devices?group=` lists the same devices in service with all that is known of them. Needs role
-/// viewer.
+/// service that match its filter now. `GET /devices?group=` lists the same devices in service with all that is known of them.
 #[utoipa::path(
     get, path = "/groups/{group_id}/members", tag = "groups", params(GroupPath, PageParams),
     responses(
@@ -46,7 +45,7 @@ impl From<MemberOfGroup> for GroupMember {
 )]
 pub(crate) async fn group_members(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<GroupPath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

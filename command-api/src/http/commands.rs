@@ -324,7 +324,7 @@ fn one_reason(body: Option<String>, query: Option<String>) -> Result<Option<Stri
 }
 
 /// `/api/v1/tenants/{tenant_id}/devices` and `/api/v1/devices` are one route.
-pub(super) fn without_tenant(route: &str) -> &str {
+pub(crate) fn without_tenant(route: &str) -> &str {
     let route = route.strip_prefix("/api/v1").unwrap_or(route);
     route.strip_prefix("/tenants/{tenant_id}").unwrap_or(route)
 }

@@ -5,7 +5,7 @@ use domain::registration_token::RegistrationToken;
 use domain::{Key, Rejection};
 
 use super::model::RegistrationTokenBody;
-use crate::auth::Admin;
+use crate::auth::Caller;
 use crate::http::path::RegistrationTokenPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
@@ -14,7 +14,7 @@ use crate::state::App;
 
 /// Get a registration token
 ///
-/// What it allows and how many devices have used it, without its text. Needs role admin.
+/// What it allows and how many devices have used it, without its text.
 #[utoipa::path(
     get, path = "/registration-tokens/{token_id}", tag = "registration tokens",
     params(RegistrationTokenPath, PositionParams),
@@ -25,7 +25,7 @@ use crate::state::App;
 )]
 pub(crate) async fn get_registration_token(
     State(app): State<App>,
-    Admin(caller): Admin,
+    caller: Caller,
     Path(path): Path<RegistrationTokenPath>,
     min_position: MinPosition,
 ) -> Result<Found<RegistrationTokenBody>, Problem> {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::model::{RegistrationTokenBody, location};
-use crate::auth::Admin;
+use crate::auth::Caller;
 use crate::fields::Checks;
 use crate::http::commands::CommandHeaders;
 use crate::http::problem::ProblemBody;
@@ -77,7 +77,7 @@ impl RegistrationTokenRequest {
 /// Issue a registration token
 ///
 /// Devices register themselves with it (`POST /device-registrations`). Its text is shown in this reply only: it is not stored. Who has it
-/// can register devices, and get credentials for known devices in its scope that have none or came with it, until it is revoked: use one for each batch. Needs role admin.
+/// can register devices, and get credentials for known devices in its scope that have none or came with it, until it is revoked: use one for each batch.
 #[utoipa::path(
     post, path = "/registration-tokens", tag = "registration tokens", request_body = RegistrationTokenRequest,
     params(CommandHeaders),
@@ -89,7 +89,7 @@ impl RegistrationTokenRequest {
 )]
 pub(crate) async fn issue_registration_token(
     State(app): State<App>,
-    Admin(caller): Admin,
+    caller: Caller,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<RegistrationTokenRequest>>,
 ) -> Result<impl IntoResponse, Problem> {
     let id = RegistrationTokenId(envelope.new_id(&caller));

@@ -5,7 +5,7 @@ use domain::Key;
 use domain::registration_token::{RegistrationToken, RegistrationTokenCommand};
 
 use super::model::RegistrationTokenBody;
-use crate::auth::Admin;
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::RegistrationTokenPath;
@@ -16,7 +16,7 @@ use crate::state::App;
 
 /// Revoke a registration token
 ///
-/// No device can register with it any more. Devices that have keep their credentials. Needs role admin.
+/// No device can register with it any more. Devices that have keep their credentials.
 #[utoipa::path(
     delete, path = "/registration-tokens/{token_id}", tag = "registration tokens", request_body = ReasonRequest,
     params(RegistrationTokenPath, CommandHeaders),
@@ -27,7 +27,7 @@ use crate::state::App;
 )]
 pub(crate) async fn revoke_registration_token(
     State(app): State<App>,
-    Admin(caller): Admin,
+    caller: Caller,
     Path(path): Path<RegistrationTokenPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<RegistrationTokenBody>, Problem> {

@@ -11,7 +11,7 @@ use projections::updates::UpdateRow;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::devices::find;
 use crate::http::path::DevicePath;
 use crate::http::{FilterSet, Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
@@ -108,14 +108,14 @@ impl RollbackFilters {
 
 /// List rollbacks
 ///
-/// Newest first. Needs role viewer.
+/// Newest first.
 #[utoipa::path(
     get, path = "/rollbacks", tag = "rollbacks", params(RollbackFilters, PageParams),
     responses((status = 200, body = List<RollbackBody>))
 )]
 pub(crate) async fn list_rollbacks(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<RollbackFilters>,
     min_position: MinPosition,
     paging: Paging,
@@ -127,14 +127,14 @@ pub(crate) async fn list_rollbacks(
 
 /// List a device's rollbacks
 ///
-/// Newest first. Needs role viewer.
+/// Newest first.
 #[utoipa::path(
     get, path = "/devices/{device_id}/rollbacks", tag = "rollbacks", params(DevicePath, PageParams),
     responses((status = 200, body = List<RollbackBody>))
 )]
 pub(crate) async fn list_device_rollbacks(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,

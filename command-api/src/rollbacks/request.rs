@@ -12,7 +12,7 @@ use projections::rollbacks::changes;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::position::wait_for_head;
@@ -47,7 +47,7 @@ fn firmware() -> String {
 /// An update of kind `rollback`, ahead of all other updates that wait for the device. Without `to_version` the device goes back to what it
 /// ran before, by its firmware history. 409 `rollback_impossible` with a `reason`: `no_previous_version`, `never_ran`, `firmware_unknown`
 /// (the old firmware was never uploaded, or is deleted), `firmware_withdrawn`, `update_under_way` (cancel it first), or `not_allowed` (the
-/// firmware that runs has `rollback_allowed: false`). 409 `not_eligible` for a held device, and for a version that runs already. Needs role operator.
+/// firmware that runs has `rollback_allowed: false`). 409 `not_eligible` for a held device, and for a version that runs already.
 #[utoipa::path(
     post, path = "/devices/{device_id}/rollback", tag = "rollbacks", request_body = RollbackOrder,
     params(DevicePath, CommandHeaders),
@@ -60,7 +60,7 @@ fn firmware() -> String {
 )]
 pub(crate) async fn roll_back_device(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(order)): CommandRequest<Body<RollbackOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {

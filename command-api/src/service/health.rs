@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::parts::{Finding, PartStatus};
-use crate::auth::Caller;
+use crate::auth::authenticate;
 use crate::http::Problem;
 use crate::state::App;
 
@@ -65,7 +65,7 @@ pub(crate) struct DetailedHealth {
 }
 
 /// Is the process alive?
-#[utoipa::path(get, path = "/health", tag = "service", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, body = Health)))]
 pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
@@ -75,7 +75,7 @@ pub(crate) async fn live() -> Json<Health> {
 /// 503 names what is missing: the event log, also if it stores nothing because its disk is full; after a start also the read models, until
 /// they were reachable once. 503 also while the process stops.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "service", security(()),
+    get, path = "/health/ready", tag = "service",
     responses((status = 200, body = Health), (status = 503, description = "Something is missing"))
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
@@ -109,7 +109,7 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        let caller = Caller::from_request_parts(parts, app).await;
+        let caller = authenticate(app, parts).await;
         Ok(Self(caller.is_ok_and(|caller| caller.sees_platform(app.config.development))))
     }
 }

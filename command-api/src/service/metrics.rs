@@ -47,7 +47,7 @@ const METRICS: [Metric; 6] = [
 
 /// Metrics for Prometheus
 #[utoipa::path(
-    get, path = "/metrics", tag = "service", security(()),
+    get, path = "/metrics", tag = "service",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain"))
 )]
 pub(crate) async fn render_metrics(State(app): State<App>) -> Result<Response, Problem> {

@@ -31,7 +31,7 @@ pub(crate) struct ServiceStats {
 
 /// About the service
 #[utoipa::path(
-    get, path = "/service/stats", tag = "service", security(()), responses((status = 200, body = ServiceStats))
+    get, path = "/service/stats", tag = "service", responses((status = 200, body = ServiceStats))
 )]
 pub(crate) async fn service_stats(State(app): State<App>) -> Json<ServiceStats> {
     Json(ServiceStats {

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::order::{UpdateOrder, timeout_default, usable_firmware, wait_default};
 use super::request::queued_ordinal;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::campaigns::{self, Started};
 use crate::devices::key;
 use crate::fields::{NamedDevice, named_devices};
@@ -76,7 +76,6 @@ pub(crate) struct BulkUpdateRequest {
 ///
 /// With `device_ids`, up to 1,000: an update of each, and 200 with an outcome for each, as `POST /devices/{device_id}/update` would answer.
 /// With `group` or `target_filters`, or both: creates an immediate campaign, starts it and answers 201 with its id; 503 without PostgreSQL.
-/// Needs role operator.
 #[utoipa::path(
     post, path = "/devices/bulk/update", tag = "updates", request_body = BulkUpdateRequest, params(BulkHeaders),
     responses(
@@ -89,7 +88,7 @@ pub(crate) struct BulkUpdateRequest {
 )]
 pub(crate) async fn update_devices(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     headers: axum::http::HeaderMap,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<BulkUpdateRequest>>,
 ) -> Result<Response, Problem> {

@@ -6,7 +6,7 @@ use domain::device::{Device, DeviceCommand};
 
 use super::model::UpdateBody;
 use super::past;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::UpdatePath;
@@ -17,8 +17,7 @@ use crate::state::App;
 
 /// Cancel an update
 ///
-/// A waiting update is cancelled at once. Before the installation the device is told to cancel; once it is installing it is too late. Needs
-/// role operator.
+/// A waiting update is cancelled at once. Before the installation the device is told to cancel; once it is installing it is too late.
 #[utoipa::path(
     post, path = "/updates/{update_id}/cancel", tag = "updates", request_body = ReasonRequest,
     params(UpdatePath, CommandHeaders),
@@ -29,7 +28,7 @@ use crate::state::App;
 )]
 pub(crate) async fn cancel_update(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<UpdatePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<UpdateBody>, Problem> {

@@ -9,15 +9,13 @@ use projections::updates::UpdateFilter;
 use runtime::clock;
 
 use super::model::UpdateBody;
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::path::{DeviceUpdatePath, UpdatePath};
 use crate::http::problem::ProblemBody;
 use crate::http::{MinPosition, Path, PositionParams, Problem, ReadOfOne};
 use crate::state::App;
 
 /// Get an update
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/updates/{update_id}", tag = "updates", params(UpdatePath, PositionParams),
     responses(
@@ -27,7 +25,7 @@ use crate::state::App;
 )]
 pub(crate) async fn get_update(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<UpdatePath>,
     min_position: MinPosition,
 ) -> Result<Json<UpdateBody>, Problem> {
@@ -35,15 +33,13 @@ pub(crate) async fn get_update(
 }
 
 /// Get an update of a device
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates/{ordinal}", tag = "updates", params(DeviceUpdatePath, PositionParams),
     responses((status = 200, body = UpdateBody))
 )]
 pub(crate) async fn get_device_update(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DeviceUpdatePath>,
     min_position: MinPosition,
 ) -> Result<Json<UpdateBody>, Problem> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::UpdateBody;
-use crate::auth::{Caller, Viewer};
+use crate::auth::Caller;
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::legacy_status::phases_of;
 use crate::state::App;
@@ -85,14 +85,14 @@ fn id_of<T: FromStr + Display>(name: &str, id: Option<String>) -> Result<Option<
 
 /// List updates
 ///
-/// Newest first. Needs role viewer.
+/// Newest first.
 #[utoipa::path(
     get, path = "/updates", tag = "updates", params(UpdateFilters, PageParams),
     responses((status = 200, body = List<UpdateBody>))
 )]
 pub(crate) async fn list_updates(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Filters(filters): Filters<UpdateFilters>,
     min_position: MinPosition,
     paging: Paging,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::list::page;
 use super::model::UpdateBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::devices::find;
 use crate::http::path::DevicePath;
 use crate::http::{
@@ -22,14 +22,14 @@ use crate::state::App;
 
 /// List a device's updates
 ///
-/// Newest first. Needs role viewer.
+/// Newest first.
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates", tag = "updates", params(DevicePath, PageParams),
     responses((status = 200, body = List<UpdateBody>))
 )]
 pub(crate) async fn list_device_updates(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     Filters(_): Filters<NoFilters>,
     min_position: MinPosition,
@@ -55,15 +55,13 @@ pub(crate) struct OtaStatus {
 }
 
 /// Get a device's update status
-///
-/// Needs role viewer.
 #[utoipa::path(
     get, path = "/devices/{device_id}/ota/status", tag = "updates", params(DevicePath, PositionParams),
     responses((status = 200, body = OtaStatus))
 )]
 pub(crate) async fn ota_status(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     min_position: MinPosition,
 ) -> Result<Json<OtaStatus>, Problem> {

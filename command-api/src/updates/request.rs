@@ -8,7 +8,7 @@ use domain::{DeviceId, Key};
 use super::model::{UpdateBody, location};
 use super::order::{UpdateOrder, usable_firmware};
 use super::past;
-use crate::auth::{Caller, Operator};
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
@@ -18,8 +18,7 @@ use crate::state::App;
 
 /// Update a device
 ///
-/// Dispatched as soon as the device can be reached. 409 if that firmware is already under way, or the device can't run it. Needs role
-/// operator.
+/// Dispatched as soon as the device can be reached. 409 if that firmware is already under way, or the device can't run it.
 #[utoipa::path(
     post, path = "/devices/{device_id}/update", tag = "updates", request_body = UpdateOrder,
     params(DevicePath, CommandHeaders),
@@ -32,7 +31,7 @@ use crate::state::App;
 )]
 pub(crate) async fn request_update(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(order)): CommandRequest<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {
@@ -41,7 +40,7 @@ pub(crate) async fn request_update(
 
 /// Update a device (old spelling)
 ///
-/// As `POST /devices/{device_id}/update`, but 200 with the existing update if that firmware is already under way. Needs role operator.
+/// As `POST /devices/{device_id}/update`, but 200 with the existing update if that firmware is already under way.
 #[utoipa::path(
     put, path = "/devices/{device_id}/ota/update", tag = "updates", request_body = UpdateOrder,
     params(DevicePath, CommandHeaders),
@@ -49,7 +48,7 @@ pub(crate) async fn request_update(
 )]
 pub(crate) async fn put_ota_update(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(order)): CommandRequest<Body<UpdateOrder>>,
 ) -> Result<Reply<UpdateBody>, Problem> {

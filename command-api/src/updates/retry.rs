@@ -8,7 +8,7 @@ use super::model::UpdateBody;
 use super::order::usable_firmware;
 use super::past;
 use super::request::queued;
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::UpdatePath;
@@ -19,7 +19,7 @@ use crate::state::App;
 
 /// Retry an update
 ///
-/// Creates a new update with `retry_of`; 409 if the old one has not ended or succeeded. Needs role operator.
+/// Creates a new update with `retry_of`; 409 if the old one has not ended or succeeded.
 #[utoipa::path(
     post, path = "/updates/{update_id}/retry", tag = "updates", request_body = ReasonRequest,
     params(UpdatePath, CommandHeaders),
@@ -30,7 +30,7 @@ use crate::state::App;
 )]
 pub(crate) async fn retry_update(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<UpdatePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<UpdateBody>, Problem> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::model::{MqttLogin, location};
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
@@ -43,7 +43,7 @@ pub(crate) struct IssuedCredential {
 /// Issue a credential to a device
 ///
 /// The token is shown in this reply only: it is not stored. A device has at most two live credentials, so that it can get a new token before
-/// the old one is revoked. Needs role operator.
+/// the old one is revoked.
 #[utoipa::path(
     post, path = "/devices/{device_id}/credentials", tag = "devices", request_body = CredentialRequest,
     params(DevicePath, CommandHeaders),
@@ -56,7 +56,7 @@ pub(crate) struct IssuedCredential {
 )]
 pub(crate) async fn issue_credential(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<CredentialRequest>>,
 ) -> Result<impl IntoResponse, Problem> {

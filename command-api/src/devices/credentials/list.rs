@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::CredentialBody;
-use crate::auth::Viewer;
+use crate::auth::Caller;
 use crate::devices::reading::UNKNOWN;
 use crate::http::path::DevicePath;
 use crate::http::problem::ProblemBody;
@@ -24,7 +24,7 @@ pub(crate) struct CredentialList {
 
 /// List a device's credentials
 ///
-/// Those that are not revoked, at most two, without their tokens. Needs role viewer.
+/// Those that are not revoked, at most two, without their tokens.
 #[utoipa::path(
     get, path = "/devices/{device_id}/credentials", tag = "devices", params(DevicePath, PositionParams),
     responses(
@@ -34,7 +34,7 @@ pub(crate) struct CredentialList {
 )]
 pub(crate) async fn list_credentials(
     State(app): State<App>,
-    Viewer(caller): Viewer,
+    caller: Caller,
     Path(path): Path<DevicePath>,
     min_position: MinPosition,
 ) -> Result<Found<CredentialList>, Problem> {

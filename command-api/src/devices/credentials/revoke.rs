@@ -4,7 +4,7 @@ use axum::extract::State;
 use domain::Key;
 use domain::device::{Device, DeviceCommand};
 
-use crate::auth::Operator;
+use crate::auth::Caller;
 use crate::devices::{Deleted, ReasonRequest};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::CredentialPath;
@@ -15,8 +15,7 @@ use crate::state::App;
 
 /// Revoke a credential of a device
 ///
-/// Its connections are closed within seconds; a device with another live credential may come back. Revoking it again changes nothing. Needs
-/// role operator.
+/// Its connections are closed within seconds; a device with another live credential may come back. Revoking it again changes nothing.
 #[utoipa::path(
     delete, path = "/devices/{device_id}/credentials/{credential_id}", tag = "devices", request_body = ReasonRequest,
     params(CredentialPath, CommandHeaders),
@@ -28,7 +27,7 @@ use crate::state::App;
 )]
 pub(crate) async fn revoke_credential(
     State(app): State<App>,
-    Operator(caller): Operator,
+    caller: Caller,
     Path(path): Path<CredentialPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Deleted>, Problem> {
