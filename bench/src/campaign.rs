@@ -18,6 +18,7 @@ use crate::devices::{DEVICES, InstantDevices};
 use crate::fleet::{Fleet, is_offline, patience};
 use crate::release::Release;
 use crate::report::{Measurement, Report, per_second, percentile};
+use crate::tables;
 use crate::world::{MANAGERS, Managers, READ_SIDE, ReadSide, World};
 
 /// Devices whose updates are written into the log for the ceiling.
@@ -46,6 +47,8 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
     planned(&fleet, &release, patience(devices)).await?;
     report.add(Measurement::time("campaign.plan", began.elapsed()).devices(devices));
 
+    let url = world.stack.postgres.url();
+    let written = tables::writes(&url).await?;
     let online = (0..devices).filter(|n| !is_offline(*n)).count();
     let (began, before) = (Instant::now(), watched.cpu());
     let instant = InstantDevices::start(fleet.clone(), head)?;
@@ -66,6 +69,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
         measurement.ceiling("the same commands straight into the log", ceiling).ceiling("the processors", processors),
     );
     cpu_by_purpose(&used.per(online), devices, report);
+    tables::print_heap_only(&written, &tables::writes(&url).await?);
     behind.sort();
     for percent in [50.0, 99.0, 100.0] {
         let name = format!("campaign.behind.p{percent}");

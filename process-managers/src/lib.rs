@@ -19,6 +19,7 @@ mod schedule;
 mod slots;
 mod watermark_lag;
 mod withdrawals;
+mod written_plans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
 pub use pulse::{Pulse, PulseOf};
+use written_plans::WrittenPlans;
 
 /// Times of the process managers; the defaults are for production.
 #[derive(Debug, Clone)]
@@ -68,13 +70,21 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) lag: watermark_lag::Lag,
     pub(crate) pulse: Pulse,
+    pub(crate) written_plans: WrittenPlans,
 }
 
 /// Starts all process managers as tasks of `tasks`. The returned value shows their state.
 pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) -> Pulse {
     let pulse = Pulse::default();
-    let context =
-        Arc::new(Context { store, db, projections, options, lag: watermark_lag::Lag::default(), pulse: pulse.clone() });
+    let context = Arc::new(Context {
+        store,
+        db,
+        projections,
+        options,
+        lag: watermark_lag::Lag::default(),
+        pulse: pulse.clone(),
+        written_plans: WrittenPlans::default(),
+    });
     tasks
         .spawn("rollout process manager", reconciler::run(context.clone(), tasks.token().clone(), rollout::RECONCILER));
     tasks.spawn(

@@ -1,8 +1,10 @@
-//! Plans a campaign: reads the devices once, writes plan chunks, commits them with one event.
+//! Plans a campaign: reads the devices once, writes plan chunks, commits them with one event. Between the two it waits until the read model
+//! has written the members: until then the campaign is in planning, and nobody needs them.
 //!
 //! A plan's id is derived from its content (ADR 3). So a second planner, or one that restarts after a crash, writes either the same chunks
 //! or another plan. Chunks that no `campaign.planned` names are unused.
 
+use chrono::TimeDelta;
 use domain::campaign::threads::STARTED;
 use domain::campaign::{Campaign, CampaignCommand, CampaignStatus, PlanSummary};
 use domain::firmware::{Firmware, FirmwareCommand};
@@ -13,43 +15,65 @@ use domain::plan::{
 use domain::planning::PlanDraft;
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, ExpectedVersion, Request};
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use projections::rollout::{self, WorkRow};
 use runtime::clock;
 use uuid::Uuid;
 
-use crate::reconciler::{self, Progress, ReconcileError, Reconciler};
+use crate::reconciler::{Progress, ReconcileError, Reconciler};
 use crate::rollout::each_campaign;
+use crate::written_plans::WrittenPlan;
 use crate::{Context, causes, drift};
 
 /// Chunks under way at the same time.
 const CHUNKS_IN_FLIGHT_MAX: usize = 4;
+/// Pause between two looks whether the members of a plan are written.
+const WRITTEN_LOOK_GAP: TimeDelta = TimeDelta::milliseconds(50);
 
 /// Separate from [`crate::rollout`]: a plan for a million devices takes long, and other campaigns continue meanwhile.
 pub(crate) const RECONCILER: Reconciler =
     Reconciler { name: "planner", interval: |options| options.rollout_interval, woken_by_events: true, run };
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
-    each_campaign(context, |context, row| plan_if_due(context, row).boxed()).boxed()
+    async move {
+        let progress = each_campaign(context, |context, row| plan_if_due(context, row).boxed()).await?;
+        context.written_plans.end_run();
+        Ok(progress)
+    }
+    .boxed()
 }
 
 async fn plan_if_due(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileError> {
-    if row.status == CampaignStatus::Planning {
-        plan_campaign(context, row).await?;
+    if row.status != CampaignStatus::Planning {
+        return Ok(Progress::Idle);
     }
+    let plan = match context.written_plans.get(row.campaign, row.planning_position) {
+        Some(plan) => plan,
+        None => match write_plan(context, row).await? {
+            Some(plan) => plan,
+            None => return Ok(Progress::Idle),
+        },
+    };
+    let (tenant, campaign) = (&row.tenant, &row.campaign);
+    let is_written = rollout::is_plan_written(&context.db, tenant, campaign, plan.position).await?;
+    if !is_written && context.written_plans.keep(row.campaign, plan.clone()) {
+        return Ok(Progress::DueAt(clock::now() + WRITTEN_LOOK_GAP));
+    }
+    context.written_plans.forget(row.campaign);
+    record(context, row, plan).await?;
     Ok(Progress::Idle)
 }
 
-/// Plans one campaign that is in planning.
-async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), ReconcileError> {
-    let Some(firmware) = &row.firmware else { return Ok(()) };
-    let Some(Begun { start, expected, version }) = start_of(context, row).await? else { return Ok(()) };
+/// Makes the plan of a campaign that is in planning, and writes it to the log.
+async fn write_plan(context: &Context, row: &WorkRow) -> Result<Option<WrittenPlan>, ReconcileError> {
+    let Some(firmware) = &row.firmware else { return Ok(None) };
+    let Some(Begun { start, expected, version }) = start_of(context, row).await? else { return Ok(None) };
     let now = clock::now();
     let found = rollout::plan_candidates(&context.db, &row.tenant, &row.spec, firmware, row.planning_position, now);
     let Some((candidates, at_position)) = found.await? else {
         tracing::debug!(campaign.id = %row.campaign, "The devices' read model has not reached the start of a campaign.");
-        return Ok(());
+        return Ok(None);
     };
     let seed = row.spec.seed(row.campaign);
     let draft = PlanDraft::make(&seed, candidates, &row.spec);
@@ -61,11 +85,18 @@ async fn plan_campaign(context: &Context, row: &WorkRow) -> Result<(), Reconcile
     let id = name_based_uuid(&["plan", &row.campaign.to_string(), &draft.hash]);
     if expected.is_some_and(|expected| expected.refuses(&draft.hash)) {
         let summary = PlanSummary { drift, ..summarize(id, 0, draft, seed, at_position) };
-        return refuse(context, row, summary, version).await;
+        refuse(context, row, summary, version).await?;
+        return Ok(None);
     }
-    let chunks = write_chunks(context, row, id, &draft.entries, start).await?;
+    let (chunks, position) = write_chunks(context, row, id, &draft.entries, start).await?;
     let summary = PlanSummary { drift, ..summarize(id, chunks, draft, seed, at_position) };
-    let (devices, position) = (summary.devices, summary.at_position);
+    Ok(Some(WrittenPlan { summary, version, planning_position: row.planning_position, position }))
+}
+
+/// The campaign names its plan.
+async fn record(context: &Context, row: &WorkRow, plan: WrittenPlan) -> Result<(), ReconcileError> {
+    let WrittenPlan { summary, version, .. } = plan;
+    let (id, devices, position) = (summary.plan, summary.devices, summary.at_position);
     let command = CampaignCommand::RecordPlan { summary: Box::new(summary) };
     let id = CommandId::derive(&["record_plan", &row.campaign.to_string(), &id.to_string()]);
     let seen = Some(ExpectedVersion::OneOf(vec![version]));
@@ -137,19 +168,22 @@ async fn start_of(context: &Context, row: &WorkRow) -> Result<Option<Begun>, Rec
     Ok(Some(begun).filter(|_| is_of_row && campaign.aggregate.status == CampaignStatus::Planning))
 }
 
+/// Returns the number of chunks, and the position of the last one.
 async fn write_chunks(
     context: &Context,
     row: &WorkRow,
     plan: Uuid,
     entries: &[PlanEntry],
     start: Start,
-) -> Result<u32, ReconcileError> {
+) -> Result<(u32, u64), ReconcileError> {
     let chunks = entries.chunks(CHUNK_DEVICES_MAX);
     let count = chunks.len() as u32;
     let writes = (0..count).zip(chunks);
     let writes = writes.map(|(index, entries)| write_chunk(context, row, plan, index, entries, start).boxed());
-    reconciler::run_bounded(writes.collect(), CHUNKS_IN_FLIGHT_MAX).await?;
-    Ok(count)
+    let writes: Vec<BoxFuture<'_, _>> = writes.collect();
+    let positions = futures::stream::iter(writes).buffer_unordered(CHUNKS_IN_FLIGHT_MAX);
+    let last = positions.try_fold(0, |last, position| async move { Ok(position.max(last)) }).await?;
+    Ok((count, last))
 }
 
 async fn write_chunk(
@@ -159,13 +193,12 @@ async fn write_chunk(
     index: u32,
     entries: &[PlanEntry],
     (correlation_id, cause): Start,
-) -> Result<(), ReconcileError> {
+) -> Result<u64, ReconcileError> {
     let key = Key::<PlanChunk>::new(&row.tenant, &PlanChunkId { plan, index });
     let command = PlanCommand::Write { campaign: row.campaign, plan, index, entries: entries.to_vec() };
     let id = CommandId::derive(&["write_chunk", &plan.to_string(), &index.to_string()]);
     let request = Request { correlation_id, cause, ..Request::new(id, causes::actor(), command) };
-    context.store.execute(&key, request).await?;
-    Ok(())
+    Ok(context.store.execute(&key, request).await?.position)
 }
 
 fn summarize(plan: Uuid, chunks: u32, draft: PlanDraft, seed: String, at_position: u64) -> PlanSummary {

@@ -6,6 +6,8 @@
 mod columns;
 mod read;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use event_store::{RawRecord, Record};
 use sha2::{Digest, Sha256};
@@ -14,6 +16,7 @@ use sqlx::types::Json;
 
 use crate::db::DbError;
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::read_model::ReadModel;
 use columns::Columns;
 pub use read::{Archived, records, records_of_campaign, replay};
@@ -38,15 +41,28 @@ impl ReadModel for ArchiveModel {
         vec!["events"]
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let rows = batch.iter().map(|record| Row::new(&record.raw, Columns::of(&record.raw.body, &record.record)));
+    fn linger(&self) -> Duration {
+        LINGER
+    }
+
+    fn reads_events(&self) -> bool {
+        false
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Decoded],
+        _memory: &mut Memory,
+    ) -> Result<(), DbError> {
+        let rows = batch.iter().map(|record| Row::new(&record.raw, Columns::of(&record.raw, &record.record)));
         store(connection, &rows.collect::<Vec<_>>()).await
     }
 
     async fn keep_unreadable(&self, connection: &mut PgConnection, raw: &RawRecord) -> Result<bool, DbError> {
         // This program may not know the event although the record is well formed.
         let record = Record::decode(raw.position, &raw.body).map_err(|error| error.to_string());
-        let columns = record.as_ref().map_err(String::clone).and_then(|record| Columns::of_unknown(raw, record));
+        let columns = record.as_ref().map_err(String::clone).and_then(|record| Columns::of(raw, record));
         store(connection, &[Row::new(raw, columns)]).await?;
         Ok(true)
     }
@@ -65,6 +81,9 @@ impl<'a> Row<'a> {
         Self { raw, columns: columns.inspect_err(warn).ok() }
     }
 }
+
+/// How long a batch waits for more records: callers seldom wait for the archive, and a large batch costs much less.
+const LINGER: Duration = Duration::from_millis(250);
 
 const INSERT: &str = "
 INSERT INTO records (position, stored_at, tenant, subject, headers, sha256, body, version, recorded_at, causation_position, correlation_id,

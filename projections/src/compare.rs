@@ -48,7 +48,7 @@ async fn wait_for_live(db: &Db, position: u64) -> Result<(), DbError> {
             .filter(|(_, reached)| *reached < position)
             .map(|(name, _)| name)
             .collect();
-        if behind.is_empty() {
+        if behind.is_empty() && !db.has_deferred_records().await? {
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {

@@ -301,6 +301,13 @@ impl Db {
         Ok(found.map(|found| found as u64))
     }
 
+    /// Whether rows of records are still to be written although a projection has passed them.
+    pub(crate) async fn has_deferred_records(&self) -> Result<bool, DbError> {
+        let line = self.made().await?;
+        let query = sqlx::query_scalar("SELECT EXISTS (SELECT FROM deferred_records)");
+        line.carry(async { Ok::<_, DbError>(query.fetch_one(&line.pool).await?) }).await
+    }
+
     /// The position of every projection over EVENTS.
     pub async fn positions(&self) -> Result<Vec<(String, u64)>, DbError> {
         let line = self.made().await?;

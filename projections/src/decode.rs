@@ -20,6 +20,8 @@ pub(crate) enum Events {
     Claim,
     /// The same for registration tokens.
     RegistrationToken,
+    /// Not decoded.
+    Unread,
 }
 
 /// A record that this program can't decode, and why.
@@ -45,6 +47,14 @@ impl Decoded {
     pub(crate) fn decode(raw: RawRecord) -> Result<Self, Box<Unreadable>> {
         match Record::decode(raw.position, &raw.body).and_then(|record| Ok((Self::events_of(&raw, &record)?, record))) {
             Ok((events, record)) => Ok(Self { raw, record, events }),
+            Err(error) => Err(Box::new(Unreadable { raw, error })),
+        }
+    }
+
+    /// The same for a model that doesn't read events: they may be unknown.
+    pub(crate) fn envelope(raw: RawRecord) -> Result<Self, Box<Unreadable>> {
+        match Record::decode(raw.position, &raw.body) {
+            Ok(record) => Ok(Self { raw, record, events: Events::Unread }),
             Err(error) => Err(Box::new(Unreadable { raw, error })),
         }
     }

@@ -28,11 +28,12 @@ mod versions;
 pub mod withdrawals;
 
 use async_trait::async_trait;
-use domain::events::FirmwareEvent;
+use domain::events::{FirmwareEvent, PlanEvent};
 use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
+use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
 
 const TABLE_GROUPS: [&[&str]; 9] = [
@@ -73,22 +74,32 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Claim | Events::Group(_) | Events::RegistrationToken => false,
+            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::Unread => false,
         }
     }
 
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError> {
-        let mut devices = devices::load(connection, batch).await?;
-        history::apply(connection, batch, &mut devices).await?;
-        devices::apply(batch, &mut devices);
-        firmware::apply_all(connection, batch).await?;
-        groups::apply_all(connection, batch).await?;
-        campaigns::apply_all(connection, batch).await?;
-        rollout::apply(connection, batch, &mut devices).await?;
-        versions::apply(connection, &devices).await?;
-        devices.save(connection).await?;
-        rollbacks::apply(connection, batch).await?;
-        pauses::apply(connection, batch).await
+    /// A campaign names the plan whose members a chunk has.
+    fn needed_by(&self, record: &Decoded) -> Option<String> {
+        let Events::Plan(events) = &record.events else { return None };
+        let PlanEvent::ChunkWritten { campaign, .. } = events.first()?;
+        Some(rollout::campaign_key(&record.raw.key.tenant, campaign))
+    }
+
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[Decoded],
+        memory: &mut Memory,
+    ) -> Result<(), DbError> {
+        // The members of a plan depend on rows as they are just before it.
+        let is_plan = |record: &Decoded| matches!(record.events, Events::Plan(_));
+        for part in batch.chunk_by(|one, other| !is_plan(one) && !is_plan(other)) {
+            match part {
+                [record] if is_plan(record) => rollout::write_plan(connection, record).await?,
+                records => apply_together(connection, records, memory).await?,
+            }
+        }
+        Ok(())
     }
 
     fn sweeps(&self, record: &Decoded) -> bool {
@@ -103,4 +114,18 @@ impl ReadModel for FleetModel {
     ) -> Result<Option<SweepPlace>, DbError> {
         sweep::page(connection, record, from).await
     }
+}
+
+async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory: &mut Memory) -> Result<(), DbError> {
+    let mut devices = devices::load(connection, memory, batch).await?;
+    history::apply(connection, memory, batch, &mut devices).await?;
+    devices::apply(batch, &mut devices);
+    firmware::apply_all(connection, batch).await?;
+    groups::apply_all(connection, batch).await?;
+    campaigns::apply_all(connection, batch).await?;
+    rollout::apply(connection, memory, batch, &mut devices).await?;
+    versions::apply(connection, &devices).await?;
+    devices.keep(connection, memory).await?;
+    rollbacks::apply(connection, batch).await?;
+    pauses::apply(connection, batch).await
 }

@@ -17,6 +17,7 @@ pub mod downloads;
 mod durable;
 mod fleet;
 mod line;
+mod memory;
 pub mod metrics;
 mod migrations;
 mod models;

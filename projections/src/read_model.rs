@@ -1,5 +1,7 @@
 //! What a read model is: its tables, and how a batch of records changes them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use event_store::RawRecord;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,10 @@ use sqlx::PgConnection;
 
 use crate::db::DbError;
 use crate::decode::Decoded;
+use crate::memory::Memory;
+
+/// How long a batch waits for more records, if no caller waits for it.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Rows that a sweep changes in one transaction.
 pub(crate) const SWEEP_PAGE_ROWS: i64 = 2_000;
@@ -24,6 +30,16 @@ pub(crate) struct SweepPlace {
 #[async_trait]
 pub(crate) trait ReadModel: Send + Sync {
     fn name(&self) -> &'static str;
+
+    /// How long a batch waits for more records, if no caller waits for it.
+    fn linger(&self) -> Duration {
+        LINGER
+    }
+
+    /// Whether the model needs the events of records, or only their envelopes.
+    fn reads_events(&self) -> bool {
+        true
+    }
 
     /// Raised when rows must be rebuilt from the log.
     fn version(&self) -> i32 {
@@ -44,8 +60,16 @@ pub(crate) trait ReadModel: Send + Sync {
         Vec::new()
     }
 
-    /// Applies records in order. Table names are unqualified: the transaction selects live or rebuilt tables.
-    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded]) -> Result<(), DbError>;
+    /// Applies records in order. Table names are unqualified: the transaction selects live or rebuilt tables. `memory` has rows of these
+    /// tables; the caller forgets them if the transaction fails.
+    async fn apply(&self, connection: &mut PgConnection, batch: &[Decoded], memory: &mut Memory)
+    -> Result<(), DbError>;
+
+    /// The aggregate whose next record needs the rows of this one. Until then nobody reads them, so they are written beside the records that
+    /// follow, in a transaction of their own. None for records whose rows are read at once.
+    fn needed_by(&self, _record: &Decoded) -> Option<String> {
+        None
+    }
 
     /// Whether a record changes more rows than one transaction should. They are changed by [`Self::sweep`], before [`Self::apply`] gets the
     /// record, alone. Readers may see some of them changed before the others.
@@ -74,15 +98,17 @@ pub(crate) async fn apply_at_once(
     model: &dyn ReadModel,
     connection: &mut PgConnection,
     batch: &[Decoded],
+    memory: &mut Memory,
 ) -> Result<(), DbError> {
     let mut rest = batch;
     while let Some(record) = rest.first() {
         let mut place = model.sweeps(record).then(SweepPlace::default);
         while let Some(from) = place {
+            memory.forget();
             place = model.sweep(connection, record, &from).await?;
         }
         let (part, others) = rest.split_at(until_sweep(model, rest));
-        model.apply(connection, part).await?;
+        model.apply(connection, part, memory).await?;
         rest = others;
     }
     Ok(())

@@ -132,7 +132,10 @@ async fn switch(
     .bind(incarnation_ms as i64)
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM parked_records WHERE projection = $1").bind(model.name()).execute(connection).await?;
+    for records in ["parked_records", "deferred_records"] {
+        let sql = format!("DELETE FROM {records} WHERE projection = $1");
+        sqlx::query(&sql).bind(model.name()).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

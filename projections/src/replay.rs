@@ -10,6 +10,7 @@ use sqlx::{Acquire as _, PgConnection};
 
 use crate::db::{Db, DbError, settle};
 use crate::decode::{Decoded, Unreadable};
+use crate::memory::Memory;
 use crate::read_model::{ReadModel, apply_at_once};
 use crate::runner::parking::{Parked, ParkedRecord};
 use crate::runner::statistics::Statistics;
@@ -36,6 +37,7 @@ struct Target {
     parked: Parked,
     aside: Vec<ParkedRecord>,
     statistics: Statistics,
+    memory: Memory,
 }
 
 impl<'a> Replay<'a> {
@@ -45,6 +47,7 @@ impl<'a> Replay<'a> {
             parked: Parked::none(model.name()),
             aside: Vec::new(),
             statistics: Statistics::default(),
+            memory: Memory::default(),
         };
         Self { db, log, schema, models: models.iter().map(target).collect(), position: 0 }
     }
@@ -150,12 +153,15 @@ impl Target {
 
     /// Applies all of the records or none. The inner error is the fault of the records.
     async fn try_apply(
-        &self,
+        &mut self,
         connection: &mut PgConnection,
         records: &[Decoded],
     ) -> Result<Result<(), String>, DbError> {
         let mut savepoint = connection.begin().await?;
-        let done = apply_at_once(self.model, &mut savepoint, records).await;
+        let done = apply_at_once(self.model, &mut savepoint, records, &mut self.memory).await;
+        if done.is_err() {
+            self.memory.forget();
+        }
         settle(savepoint, done).await
     }
 

@@ -41,7 +41,7 @@ pub(crate) trait Row: Clone + PartialEq + Send + Sync {
     fn read_from(row: &PgRow, first: usize) -> Result<Self, DbError>;
 
     /// Binds one array per column.
-    fn bind<'q>(query: ArrayQuery<'q>, rows: &[Self]) -> Result<ArrayQuery<'q>, DbError>;
+    fn bind<'q>(query: ArrayQuery<'q>, rows: &[&Self]) -> Result<ArrayQuery<'q>, DbError>;
 
     fn columns() -> impl Iterator<Item = &'static str> {
         Self::COLUMNS.iter().flat_map(|columns| columns.iter().copied())
@@ -247,7 +247,7 @@ macro_rules! row {
 
             fn bind<'q>(
                 query: $crate::row::ArrayQuery<'q>,
-                rows: &[Self],
+                rows: &[&Self],
             ) -> Result<$crate::row::ArrayQuery<'q>, $crate::db::DbError> {
                 use $crate::row::ColumnValue as _;
                 let query = query

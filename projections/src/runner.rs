@@ -6,6 +6,7 @@
 
 mod batch;
 mod checkpoint;
+mod deferred;
 mod owner;
 mod ownership;
 pub(crate) mod parking;
@@ -25,10 +26,12 @@ pub use parking::{Unparked, unpark};
 
 use crate::db::{Db, DbError};
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::read_model::ReadModel;
 use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
 use batch::{Batch, Batches};
+use deferred::Deferred;
 use owner::Owner;
 use ownership::Ownership;
 use statistics::Statistics;
@@ -40,6 +43,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 const OWNERSHIP_LOOK: Duration = Duration::from_secs(1);
 /// Pause before a halted projection checks whether it may go on.
 const HALTED_PAUSE: Duration = Duration::from_secs(5);
+
+/// A deferred record counts as this many others for statistics: it adds many rows.
+const ROWS_OF_DEFERRED: usize = 1_000;
 
 /// Why a run over the subscription ended.
 pub(crate) enum RunEnd {
@@ -185,16 +191,30 @@ fn follow<'a>(
             )));
         }
         let parked = Parked::load(db, model.name()).await?;
-        let (mut owner, mut statistics) = (Owner { db, model, checkpoint, parked, stop }, Statistics::default());
+        let deferred = Deferred::load(db, model.name()).await?;
+        let memory = Memory::default();
+        let mut owner = Owner { db, log, model, checkpoint, parked, deferred, memory, stop };
+        let mut statistics = Statistics::default();
+        let decode = if model.reads_events() { Decoded::decode } else { Decoded::envelope };
         board.set_running(model.name(), owner.checkpoint.position, owner.parked.count());
-        let mut batches = Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited());
-        while let Some(batch) = next_while_owned(&mut batches, ownership, stop).await {
+        let mut batches =
+            Batches::new(log.subscribe(owner.checkpoint.position + 1), board.awaited(model.name()), model.linger());
+        while !stop.is_cancelled() {
+            // Deferred records take turns with batches, and use the time without any.
+            if !owner.deferred.is_empty() && owner.write_deferred(None).await? {
+                board.wrote_beside(model.name(), owner.parked.count());
+                statistics.follow(db, "public", model, ROWS_OF_DEFERRED).await;
+                if !batches.has_arrived() {
+                    continue;
+                }
+            }
+            let Some(batch) = next_while_owned(&mut batches, ownership, stop).await else { break };
             match batch? {
                 Batch::Records(raw) => {
                     let count = raw.len();
                     let mut records = Vec::with_capacity(count);
                     for raw in raw {
-                        match Decoded::decode(raw) {
+                        match decode(raw) {
                             Ok(record) => records.push(record),
                             Err(unreadable) => {
                                 owner.take(std::mem::take(&mut records)).await?;

@@ -39,16 +39,16 @@ pub enum ProjectionState {
 pub(crate) struct StatusBoard {
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
     pub(crate) news: watch::Sender<u64>,
-    /// Number of callers that wait for positions.
-    awaiting: watch::Sender<usize>,
+    /// Number of callers that wait for a position of each projection over EVENTS.
+    awaiting: Arc<BTreeMap<&'static str, watch::Sender<usize>>>,
 }
 
-/// A caller that waits for a position, until it is dropped.
-pub(crate) struct Awaiting(watch::Sender<usize>);
+/// A caller that waits for positions, until it is dropped.
+pub(crate) struct Awaiting(Vec<watch::Sender<usize>>);
 
 impl Drop for Awaiting {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.0.iter().for_each(|awaiting| awaiting.send_modify(|count| *count -= 1));
     }
 }
 
@@ -73,17 +73,20 @@ impl Entry {
 
 impl StatusBoard {
     pub(crate) fn new() -> Self {
-        Self { entries: Arc::default(), news: watch::Sender::new(0), awaiting: watch::Sender::new(0) }
+        let awaiting = models::all().iter().map(|model| (model.name(), watch::Sender::new(0))).collect();
+        Self { entries: Arc::default(), news: watch::Sender::new(0), awaiting: Arc::new(awaiting) }
     }
 
-    /// Registers a caller that waits for a position: meanwhile projections don't wait for more records.
-    pub(crate) fn wait(&self) -> Awaiting {
-        self.awaiting.send_modify(|count| *count += 1);
-        Awaiting(self.awaiting.clone())
+    /// Registers a caller that waits for a position of these projections: meanwhile they don't wait for more records.
+    pub(crate) fn wait(&self, names: &[&str]) -> Awaiting {
+        let awaiting: Vec<_> = names.iter().filter_map(|name| self.awaiting.get(name).cloned()).collect();
+        awaiting.iter().for_each(|awaiting| awaiting.send_modify(|count| *count += 1));
+        Awaiting(awaiting)
     }
 
-    pub(crate) fn awaited(&self) -> watch::Receiver<usize> {
-        self.awaiting.subscribe()
+    /// Number of callers that wait for a position of this projection.
+    pub(crate) fn awaited(&self, name: &str) -> watch::Receiver<usize> {
+        self.awaiting.get(name).map_or_else(|| watch::Sender::new(0).subscribe(), watch::Sender::subscribe)
     }
 
     pub(crate) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -172,6 +175,12 @@ impl StatusBoard {
             (entry.position, entry.parked, entry.progressed) = (position, parked, true);
             (entry.state, entry.error) = (ProjectionState::Running, None);
         });
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// It has written rows of a record that is behind its position already.
+    pub(crate) fn wrote_beside(&self, name: &str, parked: usize) {
+        self.change(name, |entry| (entry.parked, entry.progressed) = (parked, true));
         self.news.send_modify(|count| *count += 1);
     }
 

@@ -102,7 +102,7 @@ impl Projections {
 
     /// Waits until the named read models have reached a position. Meanwhile they don't gather larger batches.
     pub async fn wait_for(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
-        let _waiting = (!timeout.is_zero() && self.behind(names, wanted).is_some()).then(|| self.board.wait());
+        let _waiting = (!timeout.is_zero() && self.behind(names, wanted).is_some()).then(|| self.board.wait(names));
         self.wait_while(names, wanted, timeout, || true).await
     }
 
@@ -119,7 +119,7 @@ impl Projections {
 
     /// Waits until the named read models have reached a position, up to a time limit, and only while all of them run.
     pub async fn wait_if_running(&self, names: &[&str], wanted: u64, timeout: Duration) -> Result<(), WaitError> {
-        let _waiting = self.behind(names, wanted).is_some().then(|| self.board.wait());
+        let _waiting = self.behind(names, wanted).is_some().then(|| self.board.wait(names));
         self.wait_while(names, wanted, timeout, || self.all_run(names)).await
     }
 

@@ -3,6 +3,7 @@
 //! A batch loads the rows it touches, changes them in memory and writes back the changed ones, each with one statement per table.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
 use crate::db::{DbError, ReadTx};
+use crate::memory::Memory;
 use crate::row::{Row, storable};
 
 /// Most rows in one statement.
@@ -20,9 +22,27 @@ pub(crate) struct Rows<R> {
     rows: HashMap<Vec<String>, Entry<R>>,
 }
 
+/// The two are one until the row is changed.
 struct Entry<R> {
-    before: Option<R>,
-    now: Option<R>,
+    before: Option<Arc<R>>,
+    now: Option<Arc<R>>,
+}
+
+impl<R: Row> Entry<R> {
+    fn absent() -> Self {
+        Self { before: None, now: None }
+    }
+
+    fn stored(row: Arc<R>) -> Self {
+        Self { before: Some(row.clone()), now: Some(row) }
+    }
+
+    fn is_changed(&self) -> bool {
+        match (&self.before, &self.now) {
+            (Some(before), Some(now)) => !Arc::ptr_eq(before, now) && before != now,
+            (before, now) => before.is_some() || now.is_some(),
+        }
+    }
 }
 
 impl<R> Default for Rows<R> {
@@ -58,58 +78,99 @@ impl<R: Row> Rows<R> {
                 found.push(R::read(&row)?);
             }
         }
-        self.rows.extend(new.into_iter().map(|key| (key, Entry { before: None, now: None })));
+        self.rows.extend(new.into_iter().map(|key| (key, Entry::absent())));
         for row in found {
-            self.rows.insert(row.key(), Entry { before: Some(row.clone()), now: Some(row) });
+            self.rows.insert(row.key(), Entry::stored(Arc::new(row)));
         }
         Ok(())
     }
 
     /// Adds a row that was loaded otherwise, unless it is already there.
     pub(crate) fn know(&mut self, row: R) {
-        self.rows.entry(row.key()).or_insert_with(|| Entry { before: Some(row.clone()), now: Some(row) });
+        self.rows.entry(row.key()).or_insert_with(|| Entry::stored(Arc::new(row)));
     }
 
     /// Rows that changed, with their values before.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Option<&R>, &R)> {
-        let changed = self.rows.values().filter(|entry| entry.now != entry.before);
-        changed.filter_map(|entry| Some((entry.before.as_ref(), entry.now.as_ref()?)))
+        let changed = self.rows.values().filter(|entry| entry.is_changed());
+        changed.filter_map(|entry| Some((entry.before.as_deref(), entry.now.as_deref()?)))
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &R> {
-        self.rows.values().filter_map(|entry| entry.now.as_ref())
+        self.rows.values().filter_map(|entry| entry.now.as_deref())
     }
 
     /// All rows that exist.
     pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut R> {
-        self.rows.values_mut().filter_map(|entry| entry.now.as_mut())
+        self.rows.values_mut().filter_map(|entry| entry.now.as_mut().map(Arc::make_mut))
     }
 
     pub(crate) fn get(&self, key: &[String]) -> Option<&R> {
-        self.rows.get(key)?.now.as_ref()
+        self.rows.get(key)?.now.as_deref()
     }
 
     /// The row before the batch.
     pub(crate) fn before(&self, key: &[String]) -> Option<&R> {
-        self.rows.get(key)?.before.as_ref()
+        self.rows.get(key)?.before.as_deref()
     }
 
     pub(crate) fn get_mut(&mut self, key: &[String]) -> Option<&mut R> {
-        self.rows.get_mut(key)?.now.as_mut()
+        self.rows.get_mut(key)?.now.as_mut().map(Arc::make_mut)
     }
 
     pub(crate) fn put(&mut self, row: R) {
-        let entry = self.rows.entry(row.key()).or_insert(Entry { before: None, now: None });
-        entry.now = Some(row);
+        let entry = self.rows.entry(row.key()).or_insert_with(Entry::absent);
+        entry.now = Some(Arc::new(row));
     }
 
     /// Writes the rows that changed.
-    pub(crate) async fn save(self, connection: &mut PgConnection) -> Result<(), DbError> {
-        let changed = self.rows.into_values().filter(|entry| entry.now != entry.before).filter_map(|entry| entry.now);
-        let changed: Vec<R> = changed.collect();
+    pub(crate) async fn save(&self, connection: &mut PgConnection) -> Result<(), DbError> {
+        let changed: Vec<&R> = self.changes().map(|(_, now)| now).collect();
         let sql = upsert_sql::<R>();
         for page in changed.chunks(STATEMENT_ROWS_MAX) {
             R::bind(sqlx::query(&sql), page)?.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// With a memory.
+impl<R: Row + 'static> Rows<R> {
+    /// Loads the rows that aren't remembered.
+    pub(crate) async fn recall(
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+        keys: Vec<Vec<String>>,
+    ) -> Result<Self, DbError> {
+        let mut rows = Self::default();
+        rows.recall_more(connection, memory, keys).await?;
+        Ok(rows)
+    }
+
+    /// The same for rows that aren't loaded yet.
+    pub(crate) async fn recall_more(
+        &mut self,
+        connection: &mut PgConnection,
+        memory: &mut Memory,
+        keys: Vec<Vec<String>>,
+    ) -> Result<(), DbError> {
+        let remembered = memory.of::<R>();
+        let mut missing = Vec::new();
+        for key in keys.into_iter().filter(|key| !self.rows.contains_key(key)).collect::<HashSet<_>>() {
+            match remembered.get(&key) {
+                Some(row) => drop(self.rows.insert(key, Entry::stored(row))),
+                None => missing.push(key),
+            }
+        }
+        self.load_more(connection, missing).await
+    }
+
+    /// Writes the rows that changed, and remembers all of them.
+    pub(crate) async fn keep(self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), DbError> {
+        self.save(connection).await?;
+        let remembered = memory.of::<R>();
+        for (key, entry) in self.rows {
+            entry.now.into_iter().for_each(|row| remembered.put(key.clone(), row));
         }
         Ok(())
     }
@@ -145,6 +206,26 @@ fn upsert_sql<R: Row>() -> String {
         arrays.join(", "),
         key.join(", "),
         set.join(", ")
+    )
+}
+
+/// Inserts new rows that differ only in some columns, which are given with their types. All columns of the first row are bound first, then
+/// one array for each of these.
+pub(crate) fn insert_like_sql<R: Row>(varying: &[(&str, &str)]) -> String {
+    let columns: Vec<&str> = R::columns().collect();
+    let arrays: Vec<String> = (1..=columns.len()).map(|number| format!("${number}")).collect();
+    let of_each = varying.iter().zip(columns.len() + 1..).map(|((_, kind), number)| format!("${number}::{kind}[]"));
+    let names: Vec<&str> = varying.iter().map(|(name, _)| *name).collect();
+    let source = |column: &&str| if names.contains(column) { format!("v.{column}") } else { format!("f.{column}") };
+    format!(
+        "INSERT INTO {} ({}) SELECT {} FROM UNNEST({}) AS f ({}) CROSS JOIN UNNEST({}) AS v ({})",
+        R::TABLE,
+        columns.join(", "),
+        columns.iter().map(source).collect::<Vec<_>>().join(", "),
+        arrays.join(", "),
+        columns.join(", "),
+        of_each.collect::<Vec<_>>().join(", "),
+        names.join(", ")
     )
 }
 

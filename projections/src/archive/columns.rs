@@ -24,9 +24,16 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Columns of a record whose events this program knows. The error says what PostgreSQL can't read.
-    pub(super) fn of(body: &[u8], record: &'a Record) -> Result<Self, String> {
-        if !opens_in_postgresql(body) {
+    /// Columns of a record, whether or not this program knows its events. Each event must have a type. The error says what PostgreSQL can't
+    /// read.
+    pub(super) fn of(raw: &RawRecord, record: &'a Record) -> Result<Self, String> {
+        for stored in &record.events {
+            let name = event_store::upcast::type_of(stored, raw.position).map_err(|error| error.to_string())?;
+            if name.contains('\0') {
+                return Err("the type of an event has a NUL in it".to_owned());
+            }
+        }
+        if !opens_in_postgresql(&raw.body) {
             return Err("its JSON can't be read".to_owned());
         }
         let last_version = record.version.saturating_add(record.events.len() as u64);
@@ -44,17 +51,6 @@ impl<'a> Columns<'a> {
             causation_id: meta.causation_id,
             causation_position: meta.causation_position.map(|position| bigint("position", position)).transpose()?,
         })
-    }
-
-    /// Columns of a record whose events this program doesn't know. Each event must have a type.
-    pub(super) fn of_unknown(raw: &RawRecord, record: &'a Record) -> Result<Self, String> {
-        for stored in &record.events {
-            let name = event_store::upcast::type_of(stored, raw.position).map_err(|error| error.to_string())?;
-            if name.contains('\0') {
-                return Err("the type of an event has a NUL in it".to_owned());
-            }
-        }
-        Self::of(&raw.body, record)
     }
 }
 

@@ -8,6 +8,7 @@ use domain::preconditions::LatestTelemetry;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::device_row::Occupancy;
 use crate::db::DbError;
 use crate::row::{ColumnValue as _, from_json};
 
@@ -41,6 +42,16 @@ impl DeviceNow {
         Self::COLUMNS.join(", ")
     }
 
+    /// The same, without the presence.
+    pub(crate) fn columns_without_presence() -> String {
+        const NULLS: [(&str, &str); 3] = [
+            ("p.last_seen", "NULL::timestamptz"),
+            ("p.battery_level", "NULL::bigint"),
+            ("p.external_power", "NULL::boolean"),
+        ];
+        NULLS.into_iter().fold(Self::columns(), |columns, (column, null)| columns.replace(column, null))
+    }
+
     /// Joins the device of the row that a query calls `name`.
     pub(crate) fn join(name: &str) -> String {
         format!(
@@ -64,6 +75,10 @@ impl DeviceNow {
             telemetry: last_seen.map(|last_seen| LatestTelemetry { last_seen, battery_percent, external_power }),
             timezone: row.try_get(first + 9)?,
         }))
+    }
+
+    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
+        Occupancy { availability: self.availability(), timezone: self.timezone.as_deref() }
     }
 
     pub(crate) fn availability(&self) -> Availability<'_> {

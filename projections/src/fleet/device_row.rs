@@ -102,9 +102,19 @@ impl DeviceRow {
         self.held.then_some(Hold { until: self.hold_until })
     }
 
+    pub(crate) fn occupancy(&self) -> Occupancy<'_> {
+        Occupancy { availability: self.availability(), timezone: self.timezone.as_deref() }
+    }
+
     pub(crate) fn availability(&self) -> Availability<'_> {
         Availability::new(self.lifecycle, self.status, self.hold(), self.live_ordinal, &self.between_attempts)
     }
+}
+
+/// What decides whether and when a device may begin an update.
+pub(crate) struct Occupancy<'a> {
+    pub(crate) availability: Availability<'a>,
+    pub(crate) timezone: Option<&'a str>,
 }
 
 /// The firmware that an update brings, and how devices that run it report it.

@@ -8,15 +8,20 @@ pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_live_u
 pub use super::device_row::DeviceRow;
 use crate::db::DbError;
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::table::Rows;
 
 pub(crate) const TABLES: &[&str] = &["devices"];
 
 /// The devices that a batch touches, also those that it registers.
-pub(crate) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Rows<DeviceRow>, DbError> {
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    memory: &mut Memory,
+    batch: &[Decoded],
+) -> Result<Rows<DeviceRow>, DbError> {
     let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
     let keys = of_devices().map(|record| vec![record.tenant(), record.id()]);
-    let mut rows = Rows::load(connection, keys.collect()).await?;
+    let mut rows = Rows::recall(connection, memory, keys.collect()).await?;
     for record in of_devices() {
         for event in record.device_events() {
             if let E::Registered { profile, .. } = event {

@@ -13,6 +13,7 @@ use self::changes::{Change, VersionChange};
 use super::device_row::DeviceRow;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::row::{Row as _, row};
 use crate::table::{Page, Rows, Select};
 
@@ -51,19 +52,21 @@ pub(crate) const TABLES: &[&str] = &["device_firmware_history"];
 /// Applies records in order: sets what the devices run, and records each change.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
+    memory: &mut Memory,
     batch: &[Decoded],
     devices: &mut Rows<DeviceRow>,
 ) -> Result<(), DbError> {
     let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
     let open = of_devices().filter_map(|record| devices.get(&[record.tenant(), record.id()]));
-    let mut history = Rows::<HistoryRow>::load(connection, open.flat_map(DeviceRow::open_entries).collect()).await?;
+    let mut history =
+        Rows::<HistoryRow>::recall(connection, memory, open.flat_map(DeviceRow::open_entries).collect()).await?;
     for record in of_devices() {
         let Some(device) = devices.get_mut(&[record.tenant(), record.id()]) else { continue };
         for change in device.apply_versions(record.raw.position, record.device_events()) {
             write(&mut history, record, change);
         }
     }
-    history.save(connection).await
+    history.keep(connection, memory).await
 }
 
 fn write(history: &mut Rows<HistoryRow>, record: &Decoded, change: Change) {

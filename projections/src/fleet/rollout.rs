@@ -27,6 +27,7 @@ mod rows;
 mod totals;
 mod update_times;
 mod wave_counts;
+mod written_plan;
 mod zones;
 
 use sqlx::PgConnection;
@@ -44,10 +45,13 @@ pub use rollback_view::{Returning, returning};
 pub use rows::{CampaignRollback, CampaignRow, ProgressRow};
 pub use totals::{Totals, totals, totals_of};
 pub use update_times::{UpdateTimes, update_times};
+pub use written_plan::is_plan_written;
+pub(crate) use written_plan::{campaign_key, write as write_plan};
 
 use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::device_row::DeviceRow;
+use crate::memory::Memory;
 use crate::table::Rows;
 
 pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "rollout_members"];
@@ -55,12 +59,13 @@ pub(crate) const TABLES: &[&str] = &["rollout_campaigns", "campaign_progress", "
 /// Applies records in order, also those of updates. `devices` has the rows of all devices with an event in the batch.
 pub(crate) async fn apply(
     connection: &mut PgConnection,
+    memory: &mut Memory,
     batch: &[Decoded],
     devices: &mut Rows<DeviceRow>,
 ) -> Result<(), DbError> {
-    let mut fold = fold::Fold::load(connection, batch, devices).await?;
+    let mut fold = fold::Fold::load(connection, memory, batch, devices).await?;
     for record in batch {
         fold.apply(record)?;
     }
-    fold.save(connection).await
+    fold.save(connection, memory).await
 }

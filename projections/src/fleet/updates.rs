@@ -16,6 +16,7 @@ use super::pauses;
 use super::timed_update::TimedUpdate;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::row::{Row as _, from_json, row};
 use crate::table::{Page, Rows, Select};
 
@@ -65,12 +66,16 @@ row! {
 pub(crate) const TABLES: &[&str] = &["updates", "update_pauses"];
 
 /// The updates that a batch touches.
-pub(crate) async fn load(connection: &mut PgConnection, batch: &[Decoded]) -> Result<Rows<UpdateRow>, DbError> {
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    memory: &mut Memory,
+    batch: &[Decoded],
+) -> Result<Rows<UpdateRow>, DbError> {
     let keys = batch.iter().flat_map(|record| {
         let ordinals = record.device_events().iter().filter_map(|event| event.update()).map(|update| update.ordinal);
         ordinals.map(|ordinal| key_of(record, ordinal)).collect::<Vec<_>>()
     });
-    Rows::load(connection, keys.collect()).await
+    Rows::recall(connection, memory, keys.collect()).await
 }
 
 pub(crate) fn key_of(record: &Decoded, ordinal: u32) -> Vec<String> {

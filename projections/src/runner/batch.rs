@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use event_store::{Delivery, RawRecord, StoreError, Subscription};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 /// Most records of a batch, for a projection that lags.
@@ -12,8 +12,6 @@ const RECORDS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// With this many records a batch doesn't wait for more.
 const RECORDS_ENOUGH: usize = 500;
-/// How long a batch waits for more records, if no caller waits for it.
-const LINGER: Duration = Duration::from_millis(10);
 
 pub(crate) enum Batch {
     Records(Vec<RawRecord>),
@@ -23,15 +21,27 @@ pub(crate) enum Batch {
 
 pub(crate) struct Batches {
     source: Subscription,
+    /// Has arrived, and isn't in a batch yet.
+    arrived: Option<Result<Delivery, StoreError>>,
     /// Delivered after the last batch.
     held_back: Option<u64>,
     /// Number of callers that wait for positions.
     awaited: watch::Receiver<usize>,
+    /// How long a batch waits for more records, if no caller waits for it.
+    linger: Duration,
 }
 
 impl Batches {
-    pub(crate) fn new(source: Subscription, awaited: watch::Receiver<usize>) -> Self {
-        Self { source, held_back: None, awaited }
+    pub(crate) fn new(source: Subscription, awaited: watch::Receiver<usize>, linger: Duration) -> Self {
+        Self { source, arrived: None, held_back: None, awaited, linger }
+    }
+
+    /// Whether a batch can begin without waiting.
+    pub(crate) fn has_arrived(&mut self) -> bool {
+        if self.arrived.is_none() {
+            self.arrived = self.source.next().now_or_never().flatten();
+        }
+        self.arrived.is_some() || self.held_back.is_some()
     }
 
     pub(crate) async fn next(&mut self) -> Result<Batch, StoreError> {
@@ -39,13 +49,17 @@ impl Batches {
             return Ok(Batch::CaughtUp(position));
         }
         let ended = || StoreError::Unavailable("the subscription ended".to_owned());
-        let first = match self.source.next().await.ok_or_else(ended)?? {
+        let arrived = match self.arrived.take() {
+            Some(arrived) => Some(arrived),
+            None => self.source.next().await,
+        };
+        let first = match arrived.ok_or_else(ended)?? {
             Delivery::Record(record) => record,
             Delivery::CaughtUp { position } => return Ok(Batch::CaughtUp(position)),
         };
         let mut bytes = first.body.len();
         let mut records = vec![first];
-        let deadline = tokio::time::Instant::now() + LINGER;
+        let deadline = tokio::time::Instant::now() + self.linger;
         while records.len() < RECORDS_MAX && bytes < BYTES_MAX {
             let enough = records.len() >= RECORDS_ENOUGH;
             let over = async {

@@ -103,9 +103,23 @@ impl Checkpoint {
         .execute(connection)
         .await?;
         if done.rows_affected() != 1 {
-            return Err(DbError::Unavailable(format!("projection {} has another owner", self.name)));
+            return Err(self.is_anothers());
         }
         Ok(Self { position, sweep, ..self.clone() })
+    }
+
+    /// Fails if another owner has it, within the transaction that writes rows of a record before it.
+    pub(super) async fn confirm(&self, connection: &mut PgConnection) -> Result<(), DbError> {
+        let found = sqlx::query(
+            "SELECT FROM projection_checkpoints WHERE name = $1 AND epoch = $2 AND position = $3 FOR UPDATE",
+        );
+        let found =
+            found.bind(self.name).bind(self.epoch).bind(self.position as i64).fetch_optional(connection).await?;
+        found.map(drop).ok_or_else(|| self.is_anothers())
+    }
+
+    fn is_anothers(&self) -> DbError {
+        DbError::Unavailable(format!("projection {} has another owner", self.name))
     }
 
     /// Moves only the checkpoint: the records in between don't concern the read model.

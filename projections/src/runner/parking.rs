@@ -9,6 +9,7 @@ use sqlx::{Acquire as _, PgConnection, Row as _};
 
 use crate::db::{Db, DbError, settle};
 use crate::decode::Decoded;
+use crate::memory::Memory;
 use crate::models;
 use crate::read_model::{ReadModel, apply_at_once};
 
@@ -156,7 +157,7 @@ async fn apply_from_log(
 ) -> Result<(), DbError> {
     let key = parse_key(aggregate)?;
     concerns_itself_alone(log, model, &key, checkpoint).await?;
-    let (mut next, mut reached) = (first, 0);
+    let (mut next, mut reached, mut memory) = (first, 0, Memory::default());
     while next <= checkpoint {
         let read = log.read(&key, next, PAGE_RECORDS).await;
         let mut raw = read.map_err(|error| DbError::Unavailable(error.to_string()))?;
@@ -165,7 +166,7 @@ async fn apply_from_log(
         reached = raw.last().map_or(reached, |record| record.position);
         let records: Vec<Decoded> = raw.into_iter().map(Decoded::decode).collect::<Result<_, _>>()?;
         if !records.is_empty() {
-            apply_at_once(model, connection, &records).await?;
+            apply_at_once(model, connection, &records, &mut memory).await?;
         }
         next = end + 1;
     }
@@ -184,7 +185,7 @@ async fn release(connection: &mut PgConnection, model: &dyn ReadModel, aggregate
     Ok(())
 }
 
-fn parse_key(aggregate: &str) -> Result<AggregateKey, DbError> {
+pub(super) fn parse_key(aggregate: &str) -> Result<AggregateKey, DbError> {
     let mut parts = aggregate.splitn(3, '/');
     let (Some(tenant), Some(kind), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(DbError::Invalid(format!("{aggregate:?} names no aggregate")));

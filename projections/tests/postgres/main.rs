@@ -17,6 +17,7 @@ mod managers;
 mod migrations;
 mod owners;
 mod pace;
+mod plans;
 mod preconditions;
 mod random;
 mod rollback_need;

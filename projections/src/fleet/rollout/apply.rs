@@ -1,9 +1,8 @@
 //! What each record changes in the rows of campaigns.
 
-use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent};
 
 use super::fold::Fold;
-use super::rows::MemberRow;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::fleet::updates;
@@ -15,10 +14,6 @@ impl Fold<'_> {
             Events::Device(events) => (record.record.first_version()..)
                 .zip(events)
                 .try_for_each(|(version, event)| self.apply_device(record, version, event)),
-            Events::Plan(events) => {
-                events.iter().for_each(|event| self.apply_chunk(record, event));
-                Ok(())
-            }
             Events::Ledger(events) => {
                 events.iter().for_each(|event| self.apply_grant(record, event));
                 Ok(())
@@ -27,14 +22,8 @@ impl Fold<'_> {
                 events.iter().for_each(|event| self.apply_firmware(record, event));
                 Ok(())
             }
-            Events::Claim | Events::Group(_) | Events::RegistrationToken => Ok(()),
-        }
-    }
-
-    fn apply_chunk(&mut self, record: &Decoded, event: &PlanEvent) {
-        let PlanEvent::ChunkWritten { campaign, plan, entries, .. } = event;
-        for entry in entries {
-            self.members.put(MemberRow::planned(record.tenant(), campaign, plan, entry));
+            // The members of a plan are written by [`super::written_plan`].
+            Events::Plan(_) | Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::Unread => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use domain::device::DeviceEvent;
 use event_store::RecordRef;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use super::member_state::{Contribution, MemberState};
 use super::row_keys::RowKeys;
@@ -13,6 +13,7 @@ use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::device_row::DeviceRow;
 use crate::fleet::updates::{self, UpdateRow};
+use crate::memory::Memory;
 use crate::row::Row as _;
 use crate::table::Rows;
 
@@ -31,6 +32,7 @@ impl<'d> Fold<'d> {
     /// `devices` has the rows of all devices with an event in the batch.
     pub(super) async fn load(
         connection: &mut PgConnection,
+        memory: &mut Memory,
         batch: &[Decoded],
         devices: &'d mut Rows<DeviceRow>,
     ) -> Result<Self, DbError> {
@@ -44,42 +46,43 @@ impl<'d> Fold<'d> {
         let touched = RowKeys::by(batch, |device| devices.get(device));
         let of_waiting = waiting.iter().map(|member| vec![member.tenant.clone(), member.campaign_id.clone()]);
         let campaign_keys: BTreeSet<_> = touched.campaigns.iter().cloned().chain(of_waiting).collect();
-        let campaigns = Rows::<CampaignRow>::load(connection, campaign_keys.into_iter().collect()).await?;
+        let campaigns = Rows::<CampaignRow>::recall(connection, memory, campaign_keys.into_iter().collect()).await?;
         let member_keys = touched.members(|campaign| campaigns.get(campaign).and_then(|row| row.plan.clone()));
-        let mut members = Rows::<MemberRow>::load(connection, member_keys).await?;
+        let mut members = Rows::<MemberRow>::recall(connection, memory, member_keys).await?;
         waiting.into_iter().for_each(|member| members.know(member));
-        devices.load_more(connection, touched.device_keys()).await?;
-        let mut updates = updates::load(connection, batch).await?;
-        updates.load_more(connection, members.all().filter_map(MemberRow::latest_update).collect()).await?;
-        let progress_keys = progress_keys(connection, &touched.campaigns).await?;
-        let progress = Rows::load(connection, progress_keys).await?;
+        devices.recall_more(connection, memory, touched.device_keys()).await?;
+        let mut updates = updates::load(connection, memory, batch).await?;
+        updates.recall_more(connection, memory, members.all().filter_map(MemberRow::latest_update).collect()).await?;
+        let planned = touched.campaigns.iter().filter_map(|key| campaigns.get(key));
+        let progress_keys = planned.filter(|row| row.plan.is_some()).flat_map(CampaignRow::wave_keys);
+        let progress = Rows::recall(connection, memory, progress_keys.collect()).await?;
         Ok(Self { progress, members, updates, devices, campaigns, zones: HashMap::new() })
     }
 
     /// Writes all rows but those of the devices.
-    pub(super) async fn save(mut self, connection: &mut PgConnection) -> Result<(), DbError> {
+    pub(super) async fn save(mut self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), DbError> {
         for member in self.members.all_mut() {
-            let campaign = self.campaigns.get(&[member.tenant.clone(), member.campaign_id.clone()]);
+            let campaign = self.campaigns.get(&member.campaign_key());
             let update = member.update_key().and_then(|key| self.updates.get(&key));
-            let device = self.devices.get(&member.device_key());
+            let device = self.devices.get(&member.device_key()).map(DeviceRow::occupancy);
             member.set_readiness(device, update, campaign);
         }
-        self.campaigns.save(connection).await?;
-        self.progress.save(connection).await?;
-        self.members.save(connection).await?;
-        self.updates.save(connection).await
+        self.campaigns.keep(connection, memory).await?;
+        self.progress.keep(connection, memory).await?;
+        self.members.keep(connection, memory).await?;
+        self.updates.keep(connection, memory).await
     }
 
     /// Key of a device's member in the campaign's plan.
     pub(super) fn member_key(&self, campaign: &[String], device: &str) -> Option<Vec<String>> {
         let plan = self.campaigns.get(campaign)?.plan.clone()?;
-        Some(vec![campaign[0].clone(), campaign[1].clone(), plan, device.to_owned()])
+        Some(vec![campaign[0].clone(), plan, device.to_owned()])
     }
 
     pub(super) fn contribution(&self, member: &[String]) -> Option<Contribution> {
-        let campaign = self.campaigns.get(&member[..2]);
-        let planned_outcome = campaign.and_then(|row| row.planned_outcome);
-        Some(MemberState::find(self.members.get(member)?, &self.updates, planned_outcome).contribution())
+        let member = self.members.get(member)?;
+        let planned_outcome = self.campaigns.get(&member.campaign_key()).and_then(|row| row.planned_outcome);
+        Some(MemberState::find(member, &self.updates, planned_outcome).contribution())
     }
 
     /// Changes a member and the counts of its wave.
@@ -137,23 +140,4 @@ async fn open_members(connection: &mut PgConnection, devices: &[Vec<String>]) ->
     );
     let rows = sqlx::query(&sql).bind(column(0)).bind(column(1)).fetch_all(connection).await?;
     rows.iter().map(MemberRow::read).collect()
-}
-
-async fn progress_keys(
-    connection: &mut PgConnection,
-    campaigns: &BTreeSet<Vec<String>>,
-) -> Result<Vec<Vec<String>>, DbError> {
-    if campaigns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let column = |index: usize| campaigns.iter().map(|key| key[index].clone()).collect::<Vec<_>>();
-    let rows = sqlx::query(
-        "SELECT p.tenant, p.campaign_id, p.wave FROM campaign_progress p
-         JOIN UNNEST($1::text[], $2::text[]) AS k (tenant, campaign_id) ON k.tenant = p.tenant AND k.campaign_id = p.campaign_id",
-    )
-    .bind(column(0))
-    .bind(column(1))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok(vec![row.try_get(0)?, row.try_get(1)?, row.try_get::<i64, _>(2)?.to_string()])).collect()
 }

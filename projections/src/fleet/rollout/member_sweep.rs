@@ -114,7 +114,8 @@ async fn change_page(
     let updates = Rows::<UpdateRow>::load(connection, latest).await?;
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
-        member.set_readiness(devices.get(&member.device_key()), update, Some(campaign));
+        let device = devices.get(&member.device_key()).map(DeviceRow::occupancy);
+        member.set_readiness(device, update, Some(campaign));
         let state = |member| MemberState::find(member, &updates, campaign.planned_outcome);
         let (before, after) = (state(before), state(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent, PlanEvent};
+use domain::events::{CampaignEvent, FirmwareEvent, LedgerEvent};
 
 use super::late_confirmation::tells_of_others;
 use crate::decode::{Decoded, Events};
@@ -14,8 +14,6 @@ pub(super) struct RowKeys {
     pub(super) campaigns: BTreeSet<Vec<String>>,
     devices: BTreeSet<(Vec<String>, String)>,
     plans: BTreeSet<(Vec<String>, String)>,
-    /// Devices of plans that are written, with their tenants.
-    planned: BTreeSet<Vec<String>>,
 }
 
 impl RowKeys {
@@ -74,21 +72,13 @@ impl RowKeys {
                     }
                 }
             }
-            Events::Plan(events) => {
-                for PlanEvent::ChunkWritten { campaign, entries, .. } in events {
-                    // Whether the campaign is critical decides which of its devices may begin.
-                    self.campaigns.insert(vec![tenant.clone(), campaign.to_string()]);
-                    self.planned.extend(entries.iter().map(|entry| vec![tenant.clone(), entry.device.to_string()]));
-                }
-            }
-            Events::Claim | Events::Group(_) | Events::RegistrationToken => {}
+            Events::Plan(_) | Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::Unread => {}
         }
     }
 
     /// Devices whose members are touched, also devices without an event of their own.
     pub(super) fn device_keys(&self) -> Vec<Vec<String>> {
-        let of_campaigns = self.devices.iter().map(|(campaign, device)| vec![campaign[0].clone(), device.clone()]);
-        of_campaigns.chain(self.planned.iter().cloned()).collect()
+        self.devices.iter().map(|(campaign, device)| vec![campaign[0].clone(), device.clone()]).collect()
     }
 
     /// Keys of members: of a campaign's plan, and of a plan that is committed in this batch.
@@ -97,7 +87,7 @@ impl RowKeys {
         for (campaign, device) in &self.devices {
             let in_batch = self.plans.iter().filter(|(of, _)| of == campaign).map(|(_, plan)| plan.clone());
             for plan in plan_of(campaign).into_iter().chain(in_batch) {
-                keys.push(vec![campaign[0].clone(), campaign[1].clone(), plan, device.clone()]);
+                keys.push(vec![campaign[0].clone(), plan, device.clone()]);
             }
         }
         keys

@@ -102,6 +102,12 @@ impl CampaignRow {
         }
     }
 
+    /// Keys of the counts of its waves.
+    pub(super) fn wave_keys(&self) -> Vec<Vec<String>> {
+        let key = |wave: usize| vec![self.tenant.clone(), self.campaign_id.clone(), wave.to_string()];
+        (1..=self.spec.waves.len()).map(key).collect()
+    }
+
     /// Its updates go before updates that wait for their next attempt.
     pub(super) fn is_urgent(&self) -> bool {
         goes_first(UpdateKind::Update, self.spec.priority)
@@ -283,9 +289,9 @@ pub(super) struct MemberRow {
 }
 
 row! {
-    MemberRow = "rollout_members" key { tenant: "text", campaign_id: "text", plan: "text", device_id: "text" }
+    MemberRow = "rollout_members" key { tenant: "text", plan: "text", device_id: "text" }
     columns {
-        rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
+        campaign_id, rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
         staged, ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
         rollback_accepted, rollback_code
@@ -346,6 +352,10 @@ impl MemberRow {
     /// Whether it waits for its turn. If so, it ends with its campaign.
     pub(super) fn is_planned(&self) -> bool {
         self.outcome.is_none() && self.update_key().is_none() && !self.holds_slot && self.excluded.is_none()
+    }
+
+    pub(super) fn campaign_key(&self) -> [String; 2] {
+        [self.tenant.clone(), self.campaign_id.clone()]
     }
 
     pub(super) fn device_key(&self) -> [String; 2] {

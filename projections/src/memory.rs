@@ -1,0 +1,62 @@
+//! Rows that a projector read or wrote a moment ago. An update's events come one after the other, and each needs the same rows.
+//!
+//! Invariant: what is remembered stands in the tables at the checkpoint of the owner, who alone writes them. The owner forgets everything
+//! when a transaction fails, and after a sweep, which writes rows past this memory. No commit rests on rows that somebody else has changed
+//! since (another owner, a rebuild, `unpark`, a crash of PostgreSQL): it fails, because the checkpoint isn't the one that the owner knows.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::row::Row;
+
+/// Most rows of one table that are remembered. More than those of all updates that are usually under way; some 20 MB for all tables.
+const ROWS_MAX: usize = 8_192;
+
+/// Rows of several tables.
+#[derive(Default)]
+pub(crate) struct Memory {
+    tables: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl Memory {
+    pub(crate) fn forget(&mut self) {
+        self.tables.clear();
+    }
+
+    /// The rows of one table.
+    pub(crate) fn of<R: Row + 'static>(&mut self) -> &mut Remembered<R> {
+        let table = self.tables.entry(TypeId::of::<R>()).or_insert_with(|| Box::new(Remembered::<R>::default()));
+        table.downcast_mut().unwrap_or_else(|| unreachable!("each table stands under its own type"))
+    }
+}
+
+/// Rows of one table, in two generations: a row that isn't used while half of the memory is filled anew is forgotten.
+pub(crate) struct Remembered<R> {
+    young: HashMap<Vec<String>, Arc<R>>,
+    old: HashMap<Vec<String>, Arc<R>>,
+}
+
+impl<R> Default for Remembered<R> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
+impl<R: Row> Remembered<R> {
+    pub(crate) fn get(&mut self, key: &[String]) -> Option<Arc<R>> {
+        if let Some(row) = self.young.get(key) {
+            return Some(row.clone());
+        }
+        let (key, row) = self.old.remove_entry(key)?;
+        self.put(key, row.clone());
+        Some(row)
+    }
+
+    pub(crate) fn put(&mut self, key: Vec<String>, row: Arc<R>) {
+        if self.young.len() >= ROWS_MAX / 2 {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, row);
+    }
+}
