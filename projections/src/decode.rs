@@ -82,6 +82,11 @@ impl Decoded {
         })
     }
 
+    /// Whether a text in it has a NUL, which PostgreSQL can't store.
+    pub(crate) fn has_nul(&self) -> bool {
+        std::str::from_utf8(&self.raw.body).is_ok_and(|body| body.contains("\\u0000"))
+    }
+
     pub(crate) fn tenant(&self) -> String {
         self.raw.key.tenant.to_string()
     }

@@ -57,7 +57,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        8
+        9
     }
 
     fn tables(&self) -> Vec<&'static str> {

@@ -60,3 +60,47 @@ impl<R: Row> Remembered<R> {
         self.young.insert(key, row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::devices::DeviceRow;
+
+    fn row(number: usize) -> Arc<DeviceRow> {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        Arc::new(DeviceRow::unregistered("acme".to_owned(), format!("d-{number}"), at))
+    }
+
+    #[test]
+    fn rows_that_are_used_stay_and_no_more_than_the_bound_are_kept() {
+        let mut memory = Memory::default();
+        let first = row(0);
+        memory.of().put(first.key(), first.clone());
+        for number in 1..3 * ROWS_MAX {
+            let row = row(number);
+            memory.of().put(row.key(), row);
+            assert!(memory.of::<DeviceRow>().get(&first.key()).is_some(), "{number}");
+        }
+        let rows = memory.of::<DeviceRow>();
+        assert!(rows.young.len() + rows.old.len() <= ROWS_MAX);
+        assert!(rows.get(&row(1).key()).is_none(), "it wasn't used");
+        assert!(rows.get(&row(3 * ROWS_MAX - 1).key()).is_some());
+        memory.forget();
+        assert!(memory.of::<DeviceRow>().get(&first.key()).is_none());
+    }
+
+    #[test]
+    fn a_row_is_remembered_as_it_was_written_last() {
+        let mut rows = Remembered::<DeviceRow>::default();
+        let key = row(0).key();
+        for number in 0..ROWS_MAX {
+            rows.put(row(number).key(), row(number));
+        }
+        let changed = Arc::new(DeviceRow { version: 7, ..(*row(0)).clone() });
+        rows.put(key.clone(), changed.clone());
+        for number in ROWS_MAX..ROWS_MAX + ROWS_MAX / 4 {
+            rows.put(row(number).key(), row(number));
+        }
+        assert_eq!(rows.get(&key), Some(changed));
+    }
+}

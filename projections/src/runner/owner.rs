@@ -182,6 +182,10 @@ impl Owner<'_> {
         let next = self.checkpoint.write(&mut tx, last).await?;
         if !records.is_empty() {
             self.model.apply(&mut tx, records, &mut self.memory).await?;
+            // PostgreSQL stores other texts for these.
+            if records.iter().any(Decoded::has_nul) {
+                self.memory.forget();
+            }
         }
         self.parked.write(&mut tx, &aside.parked).await?;
         self.deferred.write(&mut tx, &aside.deferred).await?;

@@ -20,8 +20,35 @@ use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
 use crate::row::{Row as _, parse, word};
 
-/// Devices that could begin are counted up to here, in all open waves together and in the latest one: a larger number changes no decision.
-const READY_COUNTED_MAX: i64 = 1_000;
+/// Devices that could begin are counted up to here for operators, in all open waves together and in the latest one.
+const READY_SHOWN_MAX: i64 = 1_000;
+/// Decisions need no more of them than there are free slots, but at least as many as this.
+const READY_DECIDED_MIN: i64 = 20;
+
+/// What a view is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Gates ask whether any device of the latest wave is ready, and grants whether there is one for each free slot.
+    Decide,
+    Show,
+}
+
+impl Purpose {
+    /// How many ready devices are counted.
+    fn counted_max(self, row: &CampaignRow, waves: &[ProgressRow]) -> i64 {
+        let in_use: u32 = waves.iter().map(|wave| wave.counts.in_use).sum();
+        match self {
+            Self::Decide => i64::from(row.spec.max_concurrent_updates.saturating_sub(in_use))
+                .clamp(READY_DECIDED_MIN, READY_SHOWN_MAX),
+            Self::Show => READY_SHOWN_MAX,
+        }
+    }
+
+    /// Whether the counts of all open waves say enough about the latest one.
+    fn is_content(self, counts: &HashMap<u16, u32>, latest: u16) -> bool {
+        counts.contains_key(&latest) && (self == Self::Decide || counts.len() == 1)
+    }
+}
 
 /// A campaign that process managers work on.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,18 +146,28 @@ fn uuid(text: &str) -> Result<Uuid, DbError> {
     text.parse().map_err(|_| DbError::Invalid(format!("{text:?} is no UUID")))
 }
 
-/// The policy's view of a campaign whose planning has begun. Without a plan it has no waves, and it can be cancelled.
+/// The policy's view of a campaign whose planning has begun, to decide on. Without a plan it has no waves, and it can be cancelled.
 pub async fn view(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     now: DateTime<Utc>,
 ) -> Result<Option<View>, DbError> {
-    view_in(&mut db.read_all().await?, tenant, campaign, now).await
+    view_for(Purpose::Decide, &mut db.read_all().await?, tenant, campaign, now).await
 }
 
-/// The same, within a snapshot that the caller also reads from.
+/// The same to show it, within a snapshot that the caller also reads from.
 pub async fn view_in(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    campaign: &CampaignId,
+    now: DateTime<Utc>,
+) -> Result<Option<View>, DbError> {
+    view_for(Purpose::Show, tx, tenant, campaign, now).await
+}
+
+async fn view_for(
+    purpose: Purpose,
     tx: &mut ReadTx,
     tenant: &TenantId,
     campaign: &CampaignId,
@@ -145,10 +182,12 @@ pub async fn view_in(
     let waves = progress(tx, tenant, campaign).await?;
     let zones = release::zones(tx, &row).await?;
     let windows = &row.spec.maintenance_window;
-    let ready = ready_per_wave(tx, &row, &waves, now, &Release::of(windows, &zones, now)).await?;
+    let ready = ready_per_wave(purpose, tx, &row, &waves, now, &Release::of(windows, &zones, now)).await?;
     // Also those that wait for their window alone.
-    let all =
-        if windows.is_empty() { ready.clone() } else { ready_per_wave(tx, &row, &waves, now, &Release::All).await? };
+    let all = match windows.is_empty() {
+        true => ready.clone(),
+        false => ready_per_wave(purpose, tx, &row, &waves, now, &Release::All).await?,
+    };
     let of_wave = |counts: &HashMap<u16, u32>, wave: u16| counts.get(&wave).copied().unwrap_or(0);
     let looked_up = |wave: u16| (of_wave(&ready, wave), of_wave(&all, wave).saturating_sub(of_wave(&ready, wave)));
     let failed_devices = evidence::failed_devices(tx, &row).await?;
@@ -307,6 +346,7 @@ fn ready_sql(spec: &CampaignSpec, limit: i64, spread: &str, release: &Release) -
 }
 
 async fn ready_per_wave(
+    purpose: Purpose,
     tx: &mut ReadTx,
     row: &CampaignRow,
     waves: &[ProgressRow],
@@ -314,25 +354,27 @@ async fn ready_per_wave(
     release: &Release,
 ) -> Result<HashMap<u16, u32>, DbError> {
     let spread = spread(&row.spec, waves, now);
-    let mut counts = count_ready(tx, row, now, release, &spread).await?;
+    let max = purpose.counted_max(row, waves);
+    let mut counts = count_ready(tx, row, now, release, &spread, max).await?;
     // Devices of earlier waves come first. The gate of the latest wave needs its own ones, too.
-    if i64::from(counts.values().sum::<u32>()) >= READY_COUNTED_MAX {
+    if i64::from(counts.values().sum::<u32>()) >= max && !purpose.is_content(&counts, row.wave) {
         let of_latest = format!("AND m.wave = {} {spread}", row.wave);
-        let of_latest = count_ready(tx, row, now, release, &of_latest).await?;
+        let of_latest = count_ready(tx, row, now, release, &of_latest, max).await?;
         counts.extend(of_latest.get_key_value(&row.wave).map(|(wave, count)| (*wave, *count)));
     }
     Ok(counts)
 }
 
-/// Of members for which further conditions hold.
+/// Of members for which further conditions hold, at most `max`.
 async fn count_ready(
     tx: &mut ReadTx,
     row: &CampaignRow,
     now: DateTime<Utc>,
     release: &Release,
     conditions: &str,
+    max: i64,
 ) -> Result<HashMap<u16, u32>, DbError> {
-    let ready = ready_sql(&row.spec, READY_COUNTED_MAX, conditions, release);
+    let ready = ready_sql(&row.spec, max, conditions, release);
     let sql = format!("SELECT wave, count(*) FROM ({ready}) r GROUP BY wave");
     let query = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now);
     let rows = release.bind(query).fetch_all(&mut *tx.0).await?;
