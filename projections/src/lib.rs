@@ -1,9 +1,10 @@
 //! The read side: projectors, and the read models they own in PostgreSQL.
 //!
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always reflect a
-//! prefix of the log (`runner`). There are `fleet` (a file for each table with its row, its `apply` and its queries), [`archive`] and
-//! [`presence`]; no other crate uses their tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]),
-//! except data from TELEMETRY ([`presence`]), the counters of [`downloads`], and the rows of [`previews`].
+//! prefix of the log (`runner`); only the members of a plan are written later, before anybody reads them. There are `fleet` (a file for each
+//! table with its row, its `apply` and its queries), [`archive`] and [`presence`]; no other crate uses their tables. Everything here can be
+//! dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), except data from TELEMETRY ([`presence`]), the counters of [`downloads`],
+//! and the rows of [`previews`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use event_store::{Log, StoreError};
 use futures::future::BoxFuture;
+use runtime::lifecycle::Tasks;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use checkpoint::Checkpoint;
@@ -63,31 +64,25 @@ impl From<DbError> for RunEnd {
     }
 }
 
-/// Runs a projector until the token is cancelled.
-pub(crate) async fn run(
-    db: Db,
-    log: Arc<dyn Log>,
-    model: &'static dyn ReadModel,
-    board: StatusBoard,
-    stop: CancellationToken,
-) {
+/// Runs a projector until the tasks are stopped.
+pub(crate) async fn run(db: Db, log: Arc<dyn Log>, model: &'static dyn ReadModel, board: StatusBoard, tasks: Tasks) {
     let mut ownership = Ownership::none(model.name());
-    run_until(&stop, &db, &log, model, &board, &mut ownership).await;
+    run_until(&tasks, &db, &log, model, &board, &mut ownership).await;
     ownership.release().await;
 }
 
 async fn run_until(
-    stop: &CancellationToken,
+    tasks: &Tasks,
     db: &Db,
     log: &Arc<dyn Log>,
     model: &'static dyn ReadModel,
     board: &StatusBoard,
     ownership: &mut Ownership,
 ) {
-    let mut pause = RETRY_PAUSE;
+    let (mut pause, stop) = (RETRY_PAUSE, tasks.token());
     while !stop.is_cancelled() {
         // A stop never interrupts a transaction: sqlx loses count of a transaction that is cancelled while it begins or ends.
-        let run = run_once(db, log, model, board, ownership, stop);
+        let run = run_once(db, log, model, board, ownership, tasks);
         let end = db.line().carry(async { Ok(run.await) }).await.unwrap_or_else(RunEnd::Again);
         if stop.is_cancelled() {
             return;
@@ -161,12 +156,12 @@ async fn run_once(
     model: &'static dyn ReadModel,
     board: &StatusBoard,
     ownership: &mut Ownership,
-    stop: &CancellationToken,
+    tasks: &Tasks,
 ) -> RunEnd {
-    if let Err(error) = ownership.take(db, board, stop).await {
+    if let Err(error) = ownership.take(db, board, tasks.token()).await {
         return RunEnd::Again(error);
     }
-    match follow(db, log, model, board, ownership, stop).await {
+    match follow(db, log, model, board, ownership, tasks).await {
         Ok(()) => RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned())),
         Err(end) => end,
     }
@@ -179,9 +174,10 @@ fn follow<'a>(
     model: &'static dyn ReadModel,
     board: &'a StatusBoard,
     ownership: &'a mut Ownership,
-    stop: &'a CancellationToken,
+    tasks: &'a Tasks,
 ) -> BoxFuture<'a, Result<(), RunEnd>> {
     Box::pin(async move {
+        let stop = tasks.token();
         let info = log.info().await.map_err(|error| DbError::Unavailable(error.to_string()))?;
         let checkpoint = Checkpoint::claim(db, model.name(), model.version(), info.incarnation_ms).await?;
         if checkpoint.position > info.last_sequence {
@@ -203,7 +199,7 @@ fn follow<'a>(
             // Deferred records take turns with batches, and use the time without any.
             if !owner.deferred.is_empty() && owner.write_deferred(None).await? {
                 board.wrote_beside(model.name(), owner.parked.count());
-                statistics.follow(db, "public", model, ROWS_OF_DEFERRED).await;
+                statistics.follow_beside(tasks, db, model, ROWS_OF_DEFERRED);
                 if !batches.has_arrived() {
                     continue;
                 }
@@ -224,7 +220,7 @@ fn follow<'a>(
                     }
                     owner.take(records).await?;
                     board.advance(model.name(), owner.checkpoint.position, owner.parked.count());
-                    statistics.follow(db, "public", model, count).await;
+                    statistics.follow_beside(tasks, db, model, count);
                 }
                 Batch::CaughtUp(position) => {
                     if position > owner.checkpoint.position {

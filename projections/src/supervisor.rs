@@ -77,7 +77,7 @@ impl Projections {
                 show_others(db.clone(), log.clone(), board.clone(), starting.token().clone()),
             );
             for model in models::all() {
-                let run = runner::run(db.clone(), log.clone(), model, board.clone(), starting.token().clone());
+                let run = runner::run(db.clone(), log.clone(), model, board.clone(), starting.clone());
                 starting.spawn(model.name(), run);
             }
             if let Some(telemetry) = telemetry {

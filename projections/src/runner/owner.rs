@@ -264,17 +264,18 @@ impl Owner<'_> {
     ) -> Result<(), DbError> {
         let mut tx = self.db.write("public").await?;
         self.checkpoint.confirm(&mut tx).await?;
-        let parked = match outcome {
-            Ok(record) => {
-                self.model.apply(&mut tx, std::slice::from_ref(record), &mut self.memory).await?;
-                vec![]
-            }
-            Err(parked) => vec![parked],
-        };
+        let mut parked = vec![];
+        match outcome {
+            Ok(record) => self.model.apply(&mut tx, std::slice::from_ref(record), &mut self.memory).await?,
+            Err(record) => parked.push(record),
+        }
         self.parked.write(&mut tx, &parked).await?;
         deferred.remove(&mut tx, self.model.name()).await?;
         tx.commit().await?;
         self.parked.remember(&parked);
+        if parked.is_empty() {
+            metrics::counter!("waybill_projection_records_total", "projection" => self.model.name()).increment(1);
+        }
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! Statistics of tables that grow fast. PostgreSQL gathers them at most once a minute. Until then it plans for an empty table and scans
 //! 50,000 rows for each query.
 
+use runtime::lifecycle::Tasks;
 use sqlx::{Executor as _, Row as _};
+use tokio::task::JoinHandle;
 
 use crate::db::{Db, DbError};
 use crate::read_model::ReadModel;
@@ -14,27 +16,49 @@ const FIRST_LOOK_RECORDS: usize = 1_000;
 pub(crate) struct Statistics {
     records: usize,
     next_look: usize,
+    /// Statistics that are being gathered beside the projector.
+    gathering: Option<JoinHandle<()>>,
 }
 
 impl Default for Statistics {
     fn default() -> Self {
-        Self { records: 0, next_look: FIRST_LOOK_RECORDS }
+        Self { records: 0, next_look: FIRST_LOOK_RECORDS, gathering: None }
     }
 }
 
 impl Statistics {
     /// Gathers statistics of a model's tables in `schema` that have grown fourfold since they were last gathered. That also drops cached
     /// plans.
-    pub(crate) async fn follow(&mut self, db: &Db, schema: &str, model: &dyn ReadModel, records: usize) {
+    pub(crate) async fn follow(&mut self, db: &Db, schema: &str, model: &'static dyn ReadModel, records: usize) {
+        if self.is_due(records) {
+            gather(db.clone(), schema.to_owned(), model).await;
+        }
+    }
+
+    /// The same for the live tables, in a task: events don't wait for it.
+    pub(crate) fn follow_beside(&mut self, tasks: &Tasks, db: &Db, model: &'static dyn ReadModel, records: usize) {
+        if self.gathering.as_ref().is_some_and(|task| !task.is_finished()) {
+            self.records += records;
+        } else if self.is_due(records) {
+            let gather = gather(db.clone(), "public".to_owned(), model);
+            self.gathering = Some(tasks.spawn("statistics of read models", gather));
+        }
+    }
+
+    fn is_due(&mut self, records: usize) -> bool {
         self.records += records;
-        if self.records < self.next_look {
-            return;
+        let is_due = self.records >= self.next_look;
+        if is_due {
+            self.next_look = self.records + (self.records / 4).max(FIRST_LOOK_RECORDS);
         }
-        self.next_look = self.records + (self.records / 4).max(FIRST_LOOK_RECORDS);
-        let tables: Vec<String> = model.tables().iter().map(|table| format!("{schema}.{table}")).collect();
-        if let Err(error) = analyze_grown(db, &tables).await {
-            tracing::debug!(projection = model.name(), %error, "Statistics of tables can't be gathered.");
-        }
+        is_due
+    }
+}
+
+async fn gather(db: Db, schema: String, model: &'static dyn ReadModel) {
+    let tables: Vec<String> = model.tables().iter().map(|table| format!("{schema}.{table}")).collect();
+    if let Err(error) = analyze_grown(&db, &tables).await {
+        tracing::debug!(projection = model.name(), %error, "Statistics of tables can't be gathered.");
     }
 }
 
