@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError};
@@ -23,20 +24,20 @@ impl DeferredRecord {
         Self { aggregate: record.aggregate(), position: record.raw.position, needed_by }
     }
 
-    /// The oldest one; of those that an aggregate needs, if one is named.
-    pub(super) async fn oldest(db: &Db, projection: &str, needed_by: Option<&str>) -> Result<Option<Self>, DbError> {
+    /// The next one, of those that an aggregate needs, if one is named: an aggregate with few left doesn't wait for one with many.
+    pub(super) async fn next(db: &Db, projection: &str, needed_by: Option<&str>) -> Result<Option<Self>, DbError> {
         let mut tx = db.read_all().await?;
         let found = sqlx::query(
             "SELECT aggregate, position, needed_by FROM deferred_records
-             WHERE projection = $1 AND ($2::text IS NULL OR needed_by = $2) ORDER BY position LIMIT 1",
+             WHERE projection = $1 AND ($2::text IS NULL OR needed_by = $2)
+             ORDER BY count(*) OVER (PARTITION BY needed_by), position LIMIT 1",
         );
         let found = found.bind(projection).bind(needed_by).fetch_optional(&mut *tx.0).await?;
-        found
-            .map(|row| {
-                let position: i64 = row.try_get(1)?;
-                Ok(Self { aggregate: row.try_get(0)?, position: position as u64, needed_by: row.try_get(2)? })
-            })
-            .transpose()
+        let read = |row: PgRow| {
+            let position: i64 = row.try_get(1)?;
+            Ok(Self { aggregate: row.try_get(0)?, position: position as u64, needed_by: row.try_get(2)? })
+        };
+        found.map(read).transpose()
     }
 
     /// Removes it, in the transaction that writes its rows.

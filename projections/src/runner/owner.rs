@@ -211,24 +211,24 @@ impl Owner<'_> {
         Ok(())
     }
 
-    /// Writes the rows of the oldest deferred record; of those that an aggregate needs, if one is named. Returns whether there was one.
+    /// Writes the rows of the next deferred record; of those that an aggregate needs, if one is named. Returns whether there was one.
     pub(super) async fn write_deferred(&mut self, needed_by: Option<&str>) -> Result<bool, RunEnd> {
-        let Some(oldest) = DeferredRecord::oldest(self.db, self.model.name(), needed_by).await? else {
+        let Some(next) = DeferredRecord::next(self.db, self.model.name(), needed_by).await? else {
             self.deferred.forget(needed_by);
             return Ok(false);
         };
-        let record = self.read(&oldest).await?;
+        let record = self.read(&next).await?;
         let mut error = String::new();
         for _ in 0..APPLY_TRIES_MAX {
-            match self.commit_deferred(&oldest, Ok(&record)).await {
+            match self.commit_deferred(&next, Ok(&record)).await {
                 Ok(()) => return Ok(true),
                 Err(DbError::Invalid(again)) => error = again,
                 Err(other) => return Err(other.into()),
             }
         }
-        let DeferredRecord { aggregate, position, .. } = &oldest;
+        let DeferredRecord { aggregate, position, .. } = &next;
         tracing::error!(projection = self.model.name(), position, aggregate, error, "An aggregate is parked.");
-        self.commit_deferred(&oldest, Err(set_aside(&record, &error))).await?;
+        self.commit_deferred(&next, Err(set_aside(&record, &error))).await?;
         Ok(true)
     }
 

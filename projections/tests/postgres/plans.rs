@@ -23,11 +23,12 @@ const CHUNKS: usize = DEVICES / CHUNK_DEVICES;
 
 /// Notes the position of the projection whenever members are written, each time taking a moment.
 const NOTE_PAGES: &str = "
-CREATE TABLE pages (position bigint);
+CREATE TABLE pages (number serial, position bigint, plan text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF EXISTS (SELECT FROM written) THEN
-        INSERT INTO public.pages SELECT position FROM public.projection_checkpoints WHERE name = 'fleet';
+        INSERT INTO public.pages (position, plan)
+        SELECT position, (SELECT min(plan) FROM written) FROM public.projection_checkpoints WHERE name = 'fleet';
         PERFORM pg_sleep(0.02);
     END IF;
     RETURN NULL;
@@ -106,7 +107,7 @@ impl Planning {
 
     /// Positions of the projection when members were written.
     async fn pages(&self) -> Vec<i64> {
-        sqlx::query_scalar("SELECT position FROM pages").fetch_all(&self.admin).await.unwrap()
+        sqlx::query_scalar("SELECT position FROM pages ORDER BY number").fetch_all(&self.admin).await.unwrap()
     }
 
     async fn is_written(&self, position: u64) -> bool {
@@ -146,6 +147,27 @@ async fn events_after_a_plan_do_not_wait_for_its_members() {
     projections.wait_for(&[projections::FLEET], named, PATIENCE).await.unwrap();
     assert_eq!(planning.members().await, DEVICES);
     check_counts(&planning.world, &planning.id, 4).await;
+    planning.equals_a_replay().await;
+    assert!(tasks.shutdown(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_plan_does_not_wait_for_a_large_one() {
+    let planning = Planning::start().await;
+    planning.write_chunks(1).await;
+    let firmware = planning.world.firmware("2.1.0").await;
+    let other = planning.world.campaign(&firmware, |_| {}).await;
+    let plan = Uuid::from_u128(other.0.as_u128() ^ 1);
+    let candidate = PlanCandidate { device: device(&planning.ids[0]), excluded: None, from_version: None };
+    let entries = domain::planning::plan("seed", vec![candidate], &spec(firmware.firmware_id));
+    let command = PlanCommand::Write { campaign: other, plan, index: 0, entries };
+    planning.world.tell::<PlanChunk>(&PlanChunkId { plan, index: 0 }, command).await.unwrap();
+    let tasks = Tasks::new();
+    let _projections = planning.run(&tasks);
+    until("all are written", async || planning.pages().await.len(), |pages| *pages == CHUNKS + 1).await;
+    let plans: Vec<String> =
+        sqlx::query_scalar("SELECT plan FROM pages ORDER BY number").fetch_all(&planning.admin).await.unwrap();
+    assert_eq!(plans[0], plan.to_string(), "{plans:?}");
     planning.equals_a_replay().await;
     assert!(tasks.shutdown(PATIENCE).await);
 }
