@@ -40,6 +40,21 @@ pub trait Log: Send + Sync + 'static {
     /// All records from a sequence number on, then each as it is stored; never ends. Interruptions of the log are waited out. An error
     /// means that waiting does not help.
     fn subscribe(&self, from_sequence: u64) -> Subscription;
+
+    /// The same for the aggregates of one type. The position of a `CaughtUp` may be that of any record.
+    fn subscribe_type(&self, kind: &'static str, from_sequence: u64) -> Subscription;
+
+    /// The first record of one type after a sequence number, as the leader has it now. Cheap when few records follow the number.
+    async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError>;
+}
+
+/// What the leader has of an aggregate type after a sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextOfType {
+    /// The sequence number of the first record.
+    At(u64),
+    /// There was none up to this sequence number, which is the log's last.
+    NoneUpTo(u64),
 }
 
 /// Records as they arrive, each exactly once and in order.
