@@ -170,6 +170,11 @@ uuid_id!(
     "registration token id"
 );
 uuid_id!(
+    /// An API key.
+    ApiKeyId,
+    "API key id"
+);
+uuid_id!(
     /// A command. The same command sent again has the same id.
     CommandId,
     "command id"

@@ -5,6 +5,7 @@
 //! owns a device's updates; a campaign only decides which devices may begin ([`campaign`], [`rollout`]).
 
 pub mod actor;
+pub mod api_key;
 pub mod campaign;
 pub mod change;
 pub mod claim;
@@ -34,7 +35,8 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId,
+    UpdateId,
 };
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};

@@ -82,6 +82,9 @@ rejections! {
     /// The token is for other devices.
     RegistrationOutOfScope { field: String } => Conflict, "registration_out_of_scope", "the registration token is for devices with another {field}";
 
+    ApiKeyUnknown => Unknown, "api_key_unknown", "no such API key";
+    ApiKeyExists => Conflict, "api_key_exists", "an API key with this id exists";
+
     /// A device can't go back.
     RollbackImpossible { reason: String, detail: String } => Conflict, "rollback_impossible", "{detail}";
 

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::events::{
-    CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent,
+    ApiKeyEvent, CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent,
+    RegistrationTokenEvent,
 };
 use event_store::{RawRecord, Record, RecordRef, StoreError};
 
@@ -20,6 +21,8 @@ pub(crate) enum Events {
     Claim,
     /// The same for registration tokens.
     RegistrationToken,
+    /// The same for API keys.
+    ApiKey,
 }
 
 /// A record that this program can't decode, and why.
@@ -64,6 +67,10 @@ impl Decoded {
             "registration_token" => {
                 record.decode_events::<RegistrationTokenEvent>(raw.position)?;
                 Events::RegistrationToken
+            }
+            "api_key" => {
+                record.decode_events::<ApiKeyEvent>(raw.position)?;
+                Events::ApiKey
             }
             other => {
                 let event_type = format!("aggregate {other}");

@@ -73,7 +73,7 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Claim | Events::Group(_) | Events::RegistrationToken => false,
+            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::ApiKey => false,
         }
     }
 

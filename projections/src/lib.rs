@@ -3,10 +3,11 @@
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always reflect a
 //! prefix of the log (`runner`). There are `fleet` (a file for each table with its row, its `apply` and its queries), [`archive`] and
 //! [`presence`]; no other crate uses their tables. Everything here can be dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]),
-//! except data from TELEMETRY ([`presence`]), the counters of [`downloads`], and the rows of [`previews`].
+//! except data from TELEMETRY ([`presence`]), the counters of [`downloads`], the rows of [`previews`], and the last uses in [`api_key_uses`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
+pub mod api_key_uses;
 pub mod archive;
 pub mod census;
 mod compare;

@@ -1,4 +1,4 @@
-//! What devices prove themselves with: tokens, their hashes, and the names under which devices log in. No IO.
+//! What devices and programs prove themselves with: tokens, their hashes, and the names under which devices log in. No IO.
 //!
 //! Invariants: a token is shown once, when it is made, and never stored; what is stored is its [`TokenHasher::hash`]; no token prints itself.
 
@@ -10,4 +10,4 @@ mod token;
 pub use hasher::TokenHasher;
 pub use login::DeviceLogin;
 pub use secret_text::SecretText;
-pub use token::{DeviceToken, RegistrationToken, is_token_of_devices};
+pub use token::{ApiKey, DeviceToken, RegistrationToken, is_api_key, is_token_of_devices};

@@ -126,7 +126,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
         "device" => {
             id.parse::<domain::DeviceId>()?;
         }
-        "firmware" | "campaign" | "rollout_ledger" | "registration_token" => {
+        "firmware" | "campaign" | "rollout_ledger" | "registration_token" | "api_key" => {
             id.parse::<uuid::Uuid>()?;
         }
         "group" => {
@@ -142,7 +142,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token, api_key"
         ),
     }
     Ok(())
