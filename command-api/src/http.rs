@@ -22,6 +22,7 @@ pub(crate) mod reply;
 mod request_digest;
 
 pub(crate) use body::{Body, Patch};
+pub(crate) use command_headers::single as single_header;
 pub(crate) use command_request::{CommandRequest, UnreadCommand};
 pub(crate) use commands::{Done, Envelope};
 pub(crate) use paging::{List, PageParams, Paging};

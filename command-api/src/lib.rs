@@ -11,6 +11,7 @@
 //! `cargo run -p waybill -- openapi > docs/openapi.json`.
 
 mod access;
+mod api_keys;
 mod auth;
 mod caller;
 mod campaigns;

@@ -5,7 +5,7 @@
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
@@ -59,15 +59,19 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         }
     }
     api.servers = Some(vec![Server::new("/api/v1"), twin]);
-    api.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    api.security =
+        Some(["bearer", "api_key"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     let of_devices = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("wbr_…")
         .description(Some("A registration token: devices register themselves with it, and do nothing else."))
         .build();
+    let of_programs = "An API key, `wbk_…`. It may also be sent as bearer token.";
+    let api_key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", of_programs));
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    components.add_security_scheme("api_key", SecurityScheme::ApiKey(api_key));
     components.add_security_scheme("registration_token", SecurityScheme::Http(of_devices));
     api
 }

@@ -15,8 +15,8 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe};
 use crate::state::App;
 use crate::{
-    access, auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
-    registration_tokens, rollbacks, service, updates,
+    access, api_keys, auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups,
+    openapi, registration_tokens, rollbacks, service, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -40,6 +40,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::revoke_credential))
         .routes(routes!(registration_tokens::issue_registration_token))
         .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
+        .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
+        .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::hold_devices))
@@ -118,7 +120,12 @@ fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
 
 /// Under `/api/v1`, without a tenant.
 fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats)).merge(of_devices())
+    OpenApiRouter::new()
+        .routes(routes!(auth::dev_token))
+        .routes(routes!(auth::verify_token))
+        .routes(routes!(auth::verify_api_key))
+        .routes(routes!(service::service_stats))
+        .merge(of_devices())
 }
 
 /// Requests of devices, with the tenant in their tokens.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
 use crate::state::{ApiState, App};
-use crate::{download, firmware};
+use crate::{api_keys, download, firmware};
 
 /// The routes over a state; for tests and for other servers.
 pub fn router(state: ApiState) -> Router {
@@ -22,12 +22,14 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
     // Dropped at the end of this function, so open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
+    let (_letting_in, let_in) = oneshot::channel();
+    tasks.spawn("last uses of API keys", api_keys::keep_storing(app.clone(), let_in));
     serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
 pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
-    let router = crate::router::build_about(App::new(state, tasks.clone()));
+    let router = crate::router::build_about(App::without_callers(state, tasks.clone()));
     serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
 }
 

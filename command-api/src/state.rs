@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::device::Limits;
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
-use event_store::{EventStore, PositionToken, StoreError};
+use event_store::{EventStore, Followed, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
@@ -18,9 +18,11 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use trust::TokenHasher;
 
+use crate::api_keys::KnownKeys;
 use crate::campaigns::Previews;
 use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::Counters;
+use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
@@ -118,6 +120,8 @@ pub(crate) struct Shared {
     /// Gauges that are counted in PostgreSQL.
     pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
+    /// None in a process that serves no API.
+    pub(crate) api_keys: Option<KnownKeys>,
     pub(crate) links: DownloadLinks,
     /// Counts of downloads that aren't in PostgreSQL yet.
     pub(crate) downloads: Counters,
@@ -142,7 +146,18 @@ impl Deref for App {
 }
 
 impl App {
+    /// The state of a process that serves the API. It follows the API keys.
     pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
+        let keys = KnownKeys::new(Followed::start(state.store.log().clone(), &tasks));
+        Self::with(state, tasks, Some(keys))
+    }
+
+    /// The state of a process that serves health and metrics alone.
+    pub(crate) fn without_callers(state: ApiState, tasks: Tasks) -> Self {
+        Self::with(state, tasks, None)
+    }
+
+    fn with(state: ApiState, tasks: Tasks, api_keys: Option<KnownKeys>) -> Self {
         let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
         let tokens = Tokens::new(&config.tokens);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
@@ -160,6 +175,7 @@ impl App {
             checks,
             counted: Counted::default(),
             tokens,
+            api_keys,
             links,
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),
@@ -170,6 +186,11 @@ impl App {
             started,
             incarnation_ms,
         }))
+    }
+
+    /// The API keys that this process knows.
+    pub(crate) fn known_keys(&self) -> Result<&KnownKeys, Problem> {
+        self.api_keys.as_ref().ok_or_else(|| Problem::internal("this process doesn't follow API keys"))
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -1,5 +1,6 @@
 //! The command side through the router, over a log in memory and without PostgreSQL: all of this also works while PostgreSQL is down.
 
+mod api_keys;
 mod approval;
 mod bulk_updates;
 mod campaigns;
@@ -99,7 +100,11 @@ impl Api {
     }
 
     fn with_objects(objects: Arc<dyn ObjectStore>) -> Self {
-        let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+        Self::over(Arc::new(MemoryLog::new()), objects, Tasks::new())
+    }
+
+    /// A service over a log, with tasks that follow it.
+    fn over(log: Arc<dyn Log>, objects: Arc<dyn ObjectStore>, tasks: Tasks) -> Self {
         let store = EventStore::new(log.clone());
         // No server listens there.
         let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
@@ -126,7 +131,7 @@ impl Api {
             metrics: None,
             checks: vec![],
         };
-        let app = App::new(state, Tasks::new());
+        let app = App::new(state, tasks);
         let router = crate::router::build(app.clone());
         Self { app, router, store, objects, token: token("acme", Role::Admin) }
     }

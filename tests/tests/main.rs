@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
 mod api;
+mod api_keys;
 mod audit;
 mod begin;
 mod blue_green;

@@ -93,6 +93,15 @@ impl World {
 
     /// Starts a further process with other flags and waits until it is ready.
     pub(crate) async fn another_process(&self, flags: &[&str]) -> Process {
+        self.another_process_at(flags).await.0
+    }
+
+    /// Starts a further process that serves the API; returns its origin, too.
+    pub(crate) async fn another_api(&self, flags: &[&str]) -> (Process, String) {
+        self.another_process_at(&[&["--role", "api"][..], flags].concat()).await
+    }
+
+    async fn another_process_at(&self, flags: &[&str]) -> (Process, String) {
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let process = self.spawn_process(http, &flags, &self.directory.path().join("another.log"));
@@ -101,7 +110,7 @@ impl World {
             reqwest::get(&ready).await.is_ok_and(|reply| reply.status().is_success())
         })
         .await;
-        process
+        (process, format!("http://{http}"))
     }
 
     fn spawn_process(&self, http: SocketAddr, extra: &[String], log: &Path) -> Process {

@@ -32,7 +32,13 @@ const fn delete(path: &'static str, access: Access) -> Operation {
 
 /// Every operation.
 pub(crate) const OPERATIONS: &[Operation] = &[
+    get("/api-keys", ADMIN),
+    post("/api-keys", ADMIN),
+    get("/api-keys/{key_id}", ADMIN),
+    delete("/api-keys/{key_id}", ADMIN),
     post("/auth/dev-token", ANYONE),
+    post("/auth/verify-api-key", VIEWER),
+    post("/auth/verify-token", VIEWER),
     get("/campaigns", VIEWER),
     post("/campaigns", OPERATOR),
     post("/campaigns/preview", VIEWER),

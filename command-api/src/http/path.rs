@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::{CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, UpdateId};
+use domain::{ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, UpdateId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -100,4 +100,11 @@ pub(crate) struct CredentialPath {
 pub(crate) struct RegistrationTokenPath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) token_id: RegistrationTokenId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ApiKeyPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) key_id: ApiKeyId,
 }

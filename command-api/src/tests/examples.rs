@@ -175,6 +175,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
                 .replace("{update_id}", "d-1~1")
                 .replace("{credential_id}", NOBODY)
                 .replace("{token_id}", NOBODY)
+                .replace("{key_id}", NOBODY)
                 .replace("{wave}", "2");
             let parameters = operation["parameters"].as_array();
             let asks = parameters.into_iter().flatten().any(|one| one["name"] == "dry_run");
