@@ -30,7 +30,7 @@ use crate::context::Loaded;
 use crate::error::StoreError;
 use crate::log::{Delivery, Log, NextOfType};
 
-pub use self::aggregates::AGGREGATES_MAX;
+pub use self::aggregates::{AGGREGATES_MAX, WithId};
 
 /// Pause between two comparisons with the leader.
 const COMPARE_INTERVAL: Duration = Duration::from_millis(250);
@@ -87,7 +87,7 @@ impl<A: Decider> Followed<A> {
     }
 
     /// The aggregates of a tenant in the order of their ids; those whose records can't be read are left out.
-    pub fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<(String, Arc<Loaded<A>>)>, StoreError> {
+    pub fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<WithId<A>>, StoreError> {
         self.0.aggregates.of_tenant(tenant)
     }
 

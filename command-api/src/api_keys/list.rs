@@ -7,6 +7,7 @@ use axum::extract::State;
 use domain::ApiKeyId;
 use domain::api_key::ApiKey;
 use event_store::Loaded;
+use event_store::followed::WithId;
 use projections::Page;
 
 use super::model::{ApiKeyBody, last_uses};
@@ -39,11 +40,7 @@ pub(crate) async fn list_api_keys(
 }
 
 /// A page of keys in the order of their ids.
-fn page(
-    all: Vec<(String, Arc<Loaded<ApiKey>>)>,
-    after: Option<&str>,
-    paging: &Paging,
-) -> Page<(ApiKeyId, Arc<Loaded<ApiKey>>)> {
+fn page(all: Vec<WithId<ApiKey>>, after: Option<&str>, paging: &Paging) -> Page<(ApiKeyId, Arc<Loaded<ApiKey>>)> {
     let total = paging.count.then_some(all.len() as u64);
     let mut rest = all.into_iter().filter(|(id, _)| after.is_none_or(|after| id.as_str() > after));
     let items: Vec<_> = rest.by_ref().take(paging.limit).collect();

@@ -1,6 +1,7 @@
 //! The API key in replies, from its aggregate: never the key itself, never its hash.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::api_key::{ApiKey, ApiKeyStatus};
@@ -11,6 +12,7 @@ use projections::api_key_uses;
 use runtime::clock;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -38,6 +40,9 @@ pub(crate) struct ApiKeyBody {
     /// Number of the key's events: its `ETag`.
     version: u64,
 }
+
+/// How long a reply waits for last uses. Keys are also looked at and revoked while PostgreSQL is away.
+const USES_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Last uses by key.
 pub(super) type Uses = HashMap<ApiKeyId, DateTime<Utc>>;
@@ -91,8 +96,12 @@ pub(super) async fn last_uses(app: &App, tenant: &TenantId, keys: &[ApiKeyId]) -
 }
 
 async fn stored_uses(app: &App, tenant: &TenantId, keys: &[ApiKeyId]) -> Result<Uses, DbError> {
-    let mut tx = app.db.read(tenant).await?;
-    api_key_uses::of_keys(&mut tx, keys).await
+    let read = async {
+        let mut tx = app.db.read(tenant).await?;
+        api_key_uses::of_keys(&mut tx, keys).await
+    };
+    let late = |_| Err(DbError::Unavailable(format!("no answer within {USES_TIMEOUT:?}")));
+    timeout(USES_TIMEOUT, read).await.unwrap_or_else(late)
 }
 
 /// The role of a word; none for a word that this version doesn't know.

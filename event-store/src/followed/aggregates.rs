@@ -13,6 +13,9 @@ use crate::log::RawRecord;
 /// Most aggregates of one type that are followed, of all tenants together: some 200 MiB of small ones.
 pub const AGGREGATES_MAX: usize = 100_000;
 
+/// An aggregate with its id.
+pub type WithId<A> = (String, Arc<Loaded<A>>);
+
 /// An aggregate, or why its records can't be read.
 type Entry<A> = Result<Arc<Loaded<A>>, StoreError>;
 
@@ -54,7 +57,7 @@ impl<A: Decider> Aggregates<A> {
         }
     }
 
-    pub(super) fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<(String, Arc<Loaded<A>>)>, StoreError> {
+    pub(super) fn of_tenant(&self, tenant: &TenantId) -> Result<Vec<WithId<A>>, StoreError> {
         let kept = self.read();
         if kept.is_full {
             return Err(self.too_many());
