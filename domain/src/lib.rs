@@ -24,6 +24,7 @@ pub mod rejection;
 pub mod rollback;
 pub mod rollout;
 pub mod sealed;
+pub mod secret_ref;
 pub mod thread;
 pub mod token_hash;
 pub mod values;
@@ -34,11 +35,13 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+    Actor, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, SecretName,
+    TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;
+pub use secret_ref::SecretRef;
 pub use token_hash::TokenHash;
 
 /// Cases of a property test: `usual`, or many more in a long test run (`make test-long`).

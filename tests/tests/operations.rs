@@ -47,6 +47,7 @@ fn invalid_settings_are_refused_before_any_connection() {
         (&["--jwt-secret", "short"][..], "WAYBILL_JWT_SECRET has 5 bytes"),
         (&["--download-secret", "short"], "WAYBILL_DOWNLOAD_SECRET has 5 bytes"),
         (&["--credential-secret", "short"], "WAYBILL_CREDENTIAL_SECRET has 5 bytes"),
+        (&["--master-key", "short"], "WAYBILL_MASTER_KEY: line 1 is not a master key"),
         (&["--nats-devices-url", "nats://a b"], "WAYBILL_NATS_DEVICES_URL"),
         (&["--nats-auth-url", "nats://a b"], "WAYBILL_NATS_AUTH_URL"),
         (&["--nats-system-url", "nats://a b"], "WAYBILL_NATS_SYSTEM_URL"),
@@ -243,6 +244,7 @@ async fn health_shows_details_of_each_part_only_to_admins() {
         "process manager rollout",
         "process manager deadlines",
         "watermark of devices",
+        "secrets",
         "object store",
     ] {
         let part = parts.iter().find(|part| part["name"] == name).unwrap_or_else(|| panic!("{name}: {seen}"));

@@ -114,6 +114,8 @@ pub struct ServeArgs {
     /// directory if absent
     #[arg(long, env = "WAYBILL_CREDENTIAL_SECRET", hide_env_values = true)]
     pub credential_secret: Option<String>,
+    #[command(flatten)]
+    pub master_keys: secrets::MasterKeyArgs,
     /// Origin of download links, as devices reach it; needed by the bridge and if HTTP listens on all addresses [default:
     /// http://{http-listen}]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
@@ -154,10 +156,11 @@ impl ServeArgs {
     pub fn check(&self) -> anyhow::Result<()> {
         let is_shared = (self.jwt_secret.is_some() || self.jwks_url.is_some())
             && self.download_secret.is_some()
-            && self.credential_secret.is_some();
+            && self.credential_secret.is_some()
+            && self.master_keys.is_given();
         anyhow::ensure!(
             self.role == Role::All || is_shared,
-            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET (or WAYBILL_JWKS_URL), WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
+            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET (or WAYBILL_JWKS_URL), WAYBILL_DOWNLOAD_SECRET, WAYBILL_CREDENTIAL_SECRET and WAYBILL_MASTER_KEYS_FILE (or WAYBILL_MASTER_KEY) to the same values in each"
         );
         self.given_secrets().check()?;
         anyhow::ensure!(
@@ -220,16 +223,20 @@ mod tests {
 
     use super::{DEVELOPMENT_ISSUER_SEED, Issuer, ServeArgs};
     use crate::replay::Connection;
+    use crate::secret_store;
 
     #[test]
     fn help_shows_no_passwords() {
-        for command in
-            [ServeArgs::augment_args(Command::new("serve")), Connection::augment_args(Command::new("replay"))]
-        {
+        for command in [
+            ServeArgs::augment_args(Command::new("serve")),
+            Connection::augment_args(Command::new("replay")),
+            secret_store::Connection::augment_args(Command::new("secrets")),
+        ] {
             let private =
                 ["nats_url", "nats_devices_url", "nats_auth_url", "nats_system_url", "mqtt_url", "database_url"];
-            let is_private =
-                |name: &str| private.contains(&name) || name.ends_with("_secret") || name.ends_with("_seed");
+            let is_private = |name: &str| {
+                private.contains(&name) || ["_secret", "_seed", "_key"].iter().any(|end| name.ends_with(end))
+            };
             for arg in command.get_arguments().filter(|arg| is_private(arg.get_id().as_str())) {
                 assert!(arg.is_hide_env_values_set(), "{}", arg.get_id());
             }
@@ -255,12 +262,15 @@ mod tests {
     #[test]
     fn processes_that_share_the_work_are_given_what_they_must_share() {
         let [jwt, download, credential] = ["j", "d", "c"].map(|letter| letter.repeat(32));
-        let secrets = ["--jwt-secret", &jwt, "--download-secret", &download, "--credential-secret", &credential];
+        let shared = ["--jwt-secret", &jwt, "--download-secret", &download, "--credential-secret", &credential];
+        let secrets = [&shared[..], &["--master-keys-file", "keys"]].concat();
         let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
         assert_eq!(check(&[]), Ok(()));
         assert!(check(&["--role", "bridge"]).unwrap_err().contains("WAYBILL_JWT_SECRET"));
-        let incomplete = [&["--role", "api"][..], &secrets[..4]].concat();
-        assert!(check(&incomplete).unwrap_err().contains("WAYBILL_CREDENTIAL_SECRET"));
+        for given in [&secrets[..4], &shared] {
+            let incomplete = [&["--role", "api"][..], given].concat();
+            assert!(check(&incomplete).unwrap_err().contains("WAYBILL_CREDENTIAL_SECRET and WAYBILL_MASTER_KEYS_FILE"));
+        }
         assert_eq!(check(&[&["--role", "api"][..], &secrets].concat()), Ok(()));
         assert_eq!(check(&[&["--role", "projections"][..], &secrets].concat()), Ok(()));
         let bridge = [&["--role", "bridge"][..], &secrets].concat();

@@ -21,6 +21,7 @@ pub mod projections;
 pub mod rebuild;
 pub mod replay;
 pub mod rights;
+pub mod secret_store;
 pub mod secrets;
 pub mod serve;
 pub mod simulate;

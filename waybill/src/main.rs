@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use waybill::config::ServeArgs;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
-use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, serve, simulate, up};
+use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, secret_store, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and records proof of it")]
@@ -52,6 +52,8 @@ enum Command {
     /// Manage read models
     #[command(subcommand)]
     Projections(projections::Command),
+    /// Manage the sealed secrets of tenants; needs only nats-server and the master keys
+    Secrets(secret_store::Args),
     /// Print the OpenAPI description of the API
     Openapi,
     /// Print the AsyncAPI description of the device protocol and of FEED
@@ -97,6 +99,7 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Replay { connection, args } => replay::run(&connection, &args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Projections(command) => projections::run(&command).await,
+        Command::Secrets(args) => secret_store::run(&args).await,
         Command::Openapi => openapi::run(),
         Command::Asyncapi => asyncapi::run(),
     }

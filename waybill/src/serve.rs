@@ -14,7 +14,7 @@ use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, JetStreamLog, Log, streams};
+use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
@@ -61,6 +61,7 @@ struct Checked {
     broker: BrokerAddress,
     db: Db,
     secrets: Secrets,
+    keyring: Arc<Keyring>,
     /// Only the bridge needs it.
     issuer: Option<Arc<Issuer>>,
     /// Where the bytes of firmware are.
@@ -68,7 +69,7 @@ struct Checked {
 }
 
 impl Checked {
-    fn of(args: &ServeArgs) -> Result<Self> {
+    async fn of(args: &ServeArgs) -> Result<Self> {
         args.check()?;
         nats::addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
         nats::addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
@@ -81,6 +82,7 @@ impl Checked {
             broker: nats::broker_address(&args.mqtt_url)?,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
+            keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
             issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
             objects,
         })
@@ -105,7 +107,7 @@ struct Parts {
 
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
-    let checked = Checked::of(args)?;
+    let checked = Checked::of(args).await?;
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
@@ -124,7 +126,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     } else {
         Projections::follow(db.clone(), log, &tasks)
     };
-    let checks = vec![health::of_watermark(db.clone())];
+    let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
+    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets)];
     let mut parts = Parts { waybill, store, telemetry, db, projections, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
