@@ -22,6 +22,7 @@ mod feed;
 mod fields;
 mod firmware;
 mod groups;
+mod handshake;
 mod http;
 mod legacy_status;
 pub mod links;
@@ -40,6 +41,7 @@ mod tokens;
 mod updates;
 
 pub use links::DownloadLinks;
+pub use listen::HttpListener;
 pub use serve::{openapi_json, router, serve, serve_about};
 pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};

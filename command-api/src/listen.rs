@@ -1,5 +1,6 @@
 //! Connections: limited in time until a request's head is complete, and drained at the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,14 +10,25 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use runtime::lifecycle::Tasks;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::handshake::shake_hands;
 
 /// Longest wait for the head of a request, the first or a further one, so that a slow or silent client doesn't keep a connection.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 
+/// Where requests come from.
+pub struct HttpListener {
+    pub tcp: TcpListener,
+    /// HTTPS only; without it HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
 /// Serves until the tasks are stopped; then no further connections are accepted, and open requests are answered.
 pub(crate) async fn serve_until_stopped(
-    mut listener: TcpListener,
+    HttpListener { mut tcp, tls }: HttpListener,
     router: Router,
     tasks: &Tasks,
     head_time_max: Duration,
@@ -24,22 +36,31 @@ pub(crate) async fn serve_until_stopped(
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_time_max);
     let open = GracefulShutdown::new();
+    let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let stream = tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => stream,
+            (stream, _) = Listener::accept(&mut tcp) => stream,
             () = tasks.token().cancelled() => break,
         };
         // Replies are small; if this fails, they are only slower.
         stream.set_nodelay(true).ok();
         let service = TowerToHyperService::new(router.clone());
-        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service));
+        let (server, watcher, acceptor) = (server.clone(), open.watcher(), acceptor.clone());
+        let stop = tasks.token().clone();
         tasks.spawn("http connection", async move {
-            if let Err(error) = connection.await {
+            let ended = match acceptor {
+                None => watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await,
+                Some(acceptor) => match stop.run_until_cancelled(shake_hands(&acceptor, stream)).await.flatten() {
+                    Some(stream) => watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await,
+                    None => return,
+                },
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "HTTP connection was interrupted");
             }
         });
     }
-    drop(listener);
+    drop(tcp);
     open.shutdown().await;
 }
 
@@ -59,6 +80,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (tasks, router) = (Tasks::new(), Router::new().route("/", post(async |body: String| body)));
         let of_server = tasks.clone();
+        let listener = HttpListener { tcp: listener, tls: None };
         tasks.spawn("server", async move { serve_until_stopped(listener, router, &of_server, head_time_max).await });
         (tasks, TcpStream::connect(address).await.unwrap())
     }

@@ -2,10 +2,9 @@
 
 use axum::Router;
 use runtime::lifecycle::Tasks;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
+use crate::listen::{HEAD_TIME_MAX, HttpListener, serve_until_stopped};
 use crate::state::{ApiState, App};
 use crate::{download, firmware};
 
@@ -15,7 +14,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Serves until the tasks are stopped: then it is not ready at once, and open requests are answered.
-pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
+pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
@@ -26,7 +25,7 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
-pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
+pub async fn serve_about(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let router = crate::router::build_about(App::new(state, tasks.clone()));
     serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
 }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
+use crate::tls::{CertificateArgs, NatsTlsArgs};
 use crate::{origin, secrets};
 
 /// The parts of Waybill that a process runs.
@@ -37,7 +38,9 @@ pub struct ServeArgs {
     /// Address of the HTTP API; only health and metrics if the role has no API
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
-    /// nats-server, account WAYBILL, the service's user; commas between several servers of a cluster
+    #[command(flatten)]
+    pub certificate: CertificateArgs,
+    /// nats-server, account WAYBILL, the service's user; tls:// for TLS; commas between several servers of a cluster
     #[arg(
         long,
         default_value = "nats://waybill:waybill@127.0.0.1:4222",
@@ -53,7 +56,9 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub nats_devices_url: String,
-    /// MQTT listener, the bridge's user
+    #[command(flatten)]
+    pub nats_tls: NatsTlsArgs,
+    /// MQTT listener, the bridge's user; mqtts:// for TLS
     #[arg(
         long,
         default_value = "mqtt://bridge-mqtt:bridge@127.0.0.1:1883",
@@ -61,6 +66,9 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub mqtt_url: String,
+    /// CA that the MQTT listener's certificate must come from, PEM, for mqtts:// [default: the system's]
+    #[arg(long, env = "WAYBILL_MQTT_CA")]
+    pub mqtt_ca: Option<PathBuf>,
     /// nats-server, account AUTH, the user that answers who may connect as a device; commas between several servers of a cluster
     #[arg(
         long,
@@ -84,7 +92,7 @@ pub struct ServeArgs {
     /// Let in MQTT clients without user and password as any device of any tenant; only with --development
     #[arg(long, env = "WAYBILL_ANONYMOUS_DEVICES")]
     pub anonymous_devices: bool,
-    /// PostgreSQL
+    /// PostgreSQL; for TLS with ?sslmode=verify-full, and &sslrootcert=FILE for a CA of your own
     #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
     /// Directory of firmware files and generated secrets
@@ -117,7 +125,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub master_keys: secrets::MasterKeyArgs,
     /// Origin of download links, as devices reach it; needed by the bridge and if HTTP listens on all addresses [default:
-    /// http://{http-listen}]
+    /// http://{http-listen}, or https:// with --tls-cert]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
     /// Replicas of the streams: missing streams are created with this number, existing ones with another number are refused
@@ -143,7 +151,13 @@ const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 impl ServeArgs {
     /// Origin of download links.
     pub fn download_origin(&self) -> String {
-        self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
+        self.download_base_url.clone().unwrap_or_else(|| self.origin_at(self.http_listen))
+    }
+
+    /// Origin of the API when it listens on this address.
+    pub fn origin_at(&self, address: SocketAddr) -> String {
+        let scheme = if self.certificate.is_given() { "https" } else { "http" };
+        format!("{scheme}://{address}")
     }
 
     /// The secrets that were given.

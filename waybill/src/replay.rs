@@ -22,6 +22,7 @@ use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 
 use crate::rights::Rights;
+use crate::tls::NatsTlsArgs;
 use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};
 use crate::{nats, out, times};
 
@@ -75,6 +76,8 @@ pub struct NatsConnection {
     /// Data directory of `waybill up`, which has the addresses of its servers
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub tls: NatsTlsArgs,
 }
 
 fn parse_position(text: &str) -> Result<u64, InvalidPosition> {
@@ -86,7 +89,7 @@ impl NatsConnection {
     pub async fn client(&self) -> Result<(async_nats::Client, Rights)> {
         let of_up = || std::fs::read_to_string(self.data_dir.join(NATS_URL_FILE)).ok();
         let url = self.nats_url.clone().or_else(of_up).unwrap_or_else(|| NATS_URL.to_owned());
-        nats::connect_with_rights(NATS_TIMEOUT, url.trim(), "waybill-tool").await
+        nats::connect_with_rights(NATS_TIMEOUT, url.trim(), &self.tls.checked()?, "waybill-tool").await
     }
 }
 

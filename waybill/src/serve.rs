@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, KeySource, TokenRules};
+use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
@@ -26,6 +26,7 @@ use runtime::lifecycle::Tasks;
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::secrets::Secrets;
+use crate::tls::{NatsTls, ServedCertificate};
 use crate::token_keys::HttpKeySource;
 use crate::{health, metrics, nats};
 
@@ -39,6 +40,8 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A serving process.
 pub struct Serving {
     pub http: SocketAddr,
+    /// Of the API.
+    pub origin: String,
     pub store: EventStore,
     pub db: Db,
     pub projections: Projections,
@@ -59,6 +62,8 @@ impl Serving {
 /// Settings that can be checked before any server is asked.
 struct Checked {
     broker: BrokerAddress,
+    certificate: Option<Arc<ServedCertificate>>,
+    nats_tls: NatsTls,
     db: Db,
     secrets: Secrets,
     keyring: Arc<Keyring>,
@@ -71,15 +76,20 @@ struct Checked {
 impl Checked {
     async fn of(args: &ServeArgs) -> Result<Self> {
         args.check()?;
-        nats::addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
-        nats::addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
-        nats::addresses(&args.nats_auth_url).context("WAYBILL_NATS_AUTH_URL")?;
-        nats::addresses(&args.nats_system_url).context("WAYBILL_NATS_SYSTEM_URL")?;
+        let nats_tls = args.nats_tls.checked()?;
+        nats::check(&args.nats_url, &nats_tls).context("WAYBILL_NATS_URL")?;
+        if args.role.runs(Role::Bridge) {
+            nats::check(&args.nats_devices_url, &nats_tls).context("WAYBILL_NATS_DEVICES_URL")?;
+            nats::check(&args.nats_auth_url, &nats_tls).context("WAYBILL_NATS_AUTH_URL")?;
+            nats::check(&args.nats_system_url, &nats_tls).context("WAYBILL_NATS_SYSTEM_URL")?;
+        }
         let objects = args.data_dir.join("firmware");
         std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
         Ok(Self {
-            broker: nats::broker_address(&args.mqtt_url)?,
+            broker: nats::broker_address(&args.mqtt_url, args.mqtt_ca.as_deref())?,
+            certificate: args.certificate.load()?,
+            nats_tls,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
             keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
@@ -112,7 +122,9 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
-        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, &checked.nats_tls, "waybill")
+            .await
+            .context("WAYBILL_NATS_URL")?;
     let replicas = usize::from(args.stream_replicas);
     rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
     let log =
@@ -132,7 +144,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
-    Ok(Serving { http, store, db, projections, tasks, log_tasks })
+    let origin = args.origin_at(http);
+    Ok(Serving { http, origin, store, db, projections, tasks, log_tasks })
 }
 
 async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> Result<()> {
@@ -177,9 +190,10 @@ async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Task
 }
 
 async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Bridge> {
-    let (devices, rights) = nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_devices_url, "bridge")
-        .await
-        .context("WAYBILL_NATS_DEVICES_URL")?;
+    let (devices, rights) =
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_devices_url, &checked.nats_tls, "bridge")
+            .await
+            .context("WAYBILL_NATS_DEVICES_URL")?;
     let links = DownloadLinks::new(checked.secrets.download.clone(), args.download_origin());
     let bridge = Bridge::start(BridgeOptions {
         devices,
@@ -212,6 +226,7 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
 async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<HealthCheck> {
     let callout = Callout {
         auth_url: args.nats_auth_url.clone(),
+        tls: checked.nats_tls.clone(),
         issuer: checked.issuer.clone().context("the bridge has no WAYBILL_NATS_ISSUER_SEED")?,
         credentials: Arc::new(StoredCredentials::new(parts.store.clone(), checked.secrets.credentials.clone())),
         anonymous_devices: args.anonymous_devices,
@@ -220,7 +235,9 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
     let auth = callout.start(nats::START_TIMEOUT, &parts.tasks).await?;
     let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
     let system = &args.nats_system_url;
-    let system = callout::follow_revocations(nats::START_TIMEOUT, system, waybill, store, &parts.tasks).await?;
+    let system =
+        callout::follow_revocations(nats::START_TIMEOUT, system, &checked.nats_tls, waybill, store, &parts.tasks)
+            .await?;
     Ok(health::of_callout(auth, system))
 }
 
@@ -239,9 +256,15 @@ impl LiveDevices for LiveRows {
 
 /// The API if the role has it; health and metrics always.
 async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<SocketAddr> {
+    let certificate = checked.certificate.clone();
     let state = api_state(args, checked, parts)?;
-    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
-    let address = listener.local_addr()?;
+    let tcp = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
+    let address = tcp.local_addr()?;
+    let tls = certificate.as_ref().map(ServedCertificate::server_config).transpose()?;
+    if let Some(certificate) = certificate {
+        parts.tasks.spawn("certificate", certificate.follow(parts.tasks.token().clone()));
+    }
+    let listener = HttpListener { tcp, tls };
     if args.role.runs(Role::Api) {
         parts.tasks.spawn("http", command_api::serve(listener, state, parts.tasks.clone()));
     } else {

@@ -18,6 +18,7 @@ use runtime::lifecycle::Tasks;
 use trust::{DeviceLogin, DeviceToken, TokenHasher};
 use waybill::callout::{Callout, follow_revocations};
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Stack, Tools, free_port};
+use waybill::tls::NatsTls;
 
 use super::{Directory, nats, start};
 use crate::credentials::CredentialOperator;
@@ -76,6 +77,7 @@ fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credenti
     let listener = server.mqtt_listen();
     Callout {
         auth_url: server.auth_url(),
+        tls: NatsTls::default(),
         issuer: Arc::new(Issuer::from_seed(issuer_seed).unwrap()),
         credentials,
         anonymous_devices: false,
@@ -84,6 +86,7 @@ fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credenti
             port: listener.port(),
             user: String::new(),
             password: String::new(),
+            tls: None,
         },
     }
 }
@@ -247,7 +250,9 @@ async fn a_device_at_another_server_is_let_in_and_disconnected() {
     let (store, hasher) = (EventStore::new(log), TokenHasher::new(vec![7; 32]));
     let credentials = StoredCredentials::new(store.clone(), hasher.clone());
     callout(ours, ours.issuer_seed(), Arc::new(credentials)).start(CONNECT_TIMEOUT, &tasks).await.unwrap();
-    follow_revocations(CONNECT_TIMEOUT, &ours.system_url(), waybill, store.clone(), &tasks).await.unwrap();
+    follow_revocations(CONNECT_TIMEOUT, &ours.system_url(), &NatsTls::default(), waybill, store.clone(), &tasks)
+        .await
+        .unwrap();
 
     let operator = CredentialOperator { store, hasher };
     let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };
