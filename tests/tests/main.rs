@@ -33,6 +33,7 @@ mod mistakes;
 mod old_service;
 mod operations;
 mod order;
+mod passwords;
 mod previews;
 mod protocol;
 mod read_models;

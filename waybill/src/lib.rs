@@ -12,6 +12,7 @@ pub mod demo;
 mod eta;
 mod health;
 mod http_client;
+mod known_passwords;
 pub mod logs;
 mod metrics;
 pub mod nats;

@@ -82,6 +82,16 @@ pub async fn connect_with_rights(
     }
 }
 
+/// Whether the first of these servers lets in this user with this password.
+pub(crate) async fn lets_in(urls: &str, tls: &NatsTls, user: &str, password: &str) -> Result<bool> {
+    let addresses = addresses(urls)?;
+    let first = addresses.first().context("no address of nats-server")?;
+    let place = format!("{}://{}:{}", first.scheme(), first.host(), first.port());
+    let options = tls.apply(event_store::connection::options("waybill-check"), first.tls_required())?;
+    let login = options.user_and_password(user.to_owned(), password.to_owned()).connect(place).await;
+    Ok(login.is_ok())
+}
+
 /// Errors that a retry can't fix.
 fn is_refused(error: &async_nats::ConnectError) -> bool {
     use async_nats::ConnectErrorKind as Kind;

@@ -28,7 +28,7 @@ use crate::config::{Role, ServeArgs};
 use crate::secrets::Secrets;
 use crate::tls::{NatsTls, ServedCertificate};
 use crate::token_keys::HttpKeySource;
-use crate::{health, metrics, nats};
+use crate::{health, known_passwords, metrics, nats};
 
 /// How long the bridge may take to be ready.
 const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,8 +92,8 @@ impl Checked {
             nats_tls,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
-            keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
             issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
+            keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
             objects,
         })
     }
@@ -118,6 +118,9 @@ struct Parts {
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
     let checked = Checked::of(args).await?;
+    if !args.development {
+        known_passwords::check(args)?;
+    }
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
@@ -125,6 +128,9 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
         nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, &checked.nats_tls, "waybill")
             .await
             .context("WAYBILL_NATS_URL")?;
+    if !args.development {
+        known_passwords::try_others(&args.nats_url, &checked.nats_tls).await?;
+    }
     let replicas = usize::from(args.stream_replicas);
     rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
     let log =
