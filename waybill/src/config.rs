@@ -236,7 +236,7 @@ mod tests {
     use clap::{Args, Command};
 
     use super::{DEVELOPMENT_ISSUER_SEED, Issuer, ServeArgs};
-    use crate::replay::Connection;
+    use crate::connection::Connection;
     use crate::secret_store;
 
     #[test]
@@ -246,11 +246,17 @@ mod tests {
             Connection::augment_args(Command::new("replay")),
             secret_store::Connection::augment_args(Command::new("secrets")),
         ] {
-            let private =
-                ["nats_url", "nats_devices_url", "nats_auth_url", "nats_system_url", "mqtt_url", "database_url"];
-            let is_private = |name: &str| {
-                private.contains(&name) || ["_secret", "_seed", "_key"].iter().any(|end| name.ends_with(end))
-            };
+            let private = [
+                "nats_url",
+                "nats_devices_url",
+                "nats_auth_url",
+                "nats_system_url",
+                "mqtt_url",
+                "database_url",
+                "master_key",
+            ];
+            let is_private =
+                |name: &str| private.contains(&name) || name.ends_with("_secret") || name.ends_with("_seed");
             for arg in command.get_arguments().filter(|arg| is_private(arg.get_id().as_str())) {
                 assert!(arg.is_hide_env_values_set(), "{}", arg.get_id());
             }

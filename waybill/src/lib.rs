@@ -8,6 +8,7 @@ pub mod api_client;
 pub mod asyncapi;
 pub mod callout;
 pub mod config;
+pub mod connection;
 pub mod demo;
 mod eta;
 mod health;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use waybill::config::ServeArgs;
+use waybill::connection::Connection;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
 use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, secret_store, serve, simulate, up};
@@ -43,7 +44,7 @@ enum Command {
     /// Print events from the log
     Replay {
         #[command(flatten)]
-        connection: replay::Connection,
+        connection: Connection,
         #[command(flatten)]
         args: replay::Args,
     },

@@ -11,8 +11,8 @@ use event_store::streams::SECRET_VALUE_MAX_BYTES;
 use event_store::{SecretPlace, SecretStore};
 use trust::SecretValue;
 
+use crate::connection::NatsConnection;
 use crate::out;
-use crate::replay::NatsConnection;
 use crate::rights::Rights;
 use crate::secrets::MasterKeyArgs;
 

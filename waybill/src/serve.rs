@@ -92,8 +92,8 @@ impl Checked {
             nats_tls,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
-            issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
             keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
+            issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
             objects,
         })
     }

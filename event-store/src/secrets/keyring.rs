@@ -82,7 +82,7 @@ mod tests {
 
         std::fs::write(&file, format!("new{}\n{old}", &MasterKey::generate_text()[9..])).unwrap();
         assert_eq!(keyring.current().first_id(), &old_id);
-        assert_eq!(ids(&*keyring.reread().await.unwrap()), ["new", old_id.as_str()]);
+        assert_eq!(ids(&keyring.reread().await.unwrap()), ["new", old_id.as_str()]);
 
         for (bad, wanted) in [("geheim".to_owned(), "line 1"), ("#".repeat(70_000), "more than 65536 bytes")] {
             std::fs::write(&file, bad).unwrap();
