@@ -1,5 +1,7 @@
 //! Everything over TLS: the API, nats-server, its MQTT listener, PostgreSQL, devices and their downloads.
 
+mod devices;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,12 +31,18 @@ struct TlsWorld {
 impl TlsWorld {
     /// The servers, without Waybill.
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other settings of nats-server.
+    async fn start_with(change: impl FnOnce(&mut NatsOptions)) -> Self {
         let directory = Directory::new();
         let ca = Ca::new("CA of a test");
         let certificates = directory.path().join("tls");
         ca.equips(&certificates);
         let other_ca = Ca::new("another CA").writes(directory.path().join("other.crt"));
-        let nats = NatsOptions { certificates: Some(certificates), ..NatsOptions::default() };
+        let mut nats = NatsOptions { certificates: Some(certificates), ..NatsOptions::default() };
+        change(&mut nats);
         let stack = Stack::start(&Tools::locate().unwrap(), directory.path(), nats).await.unwrap();
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         Self { stack, spawner: Spawner::start(), http, ca, other_ca, directory }
@@ -64,7 +72,8 @@ impl TlsWorld {
             ("--data-dir", data_dir),
         ];
         for (flag, value) in flags {
-            settings.iter_mut().find(|(name, _)| name == flag).unwrap().1 = (*value).to_owned();
+            settings.retain(|(name, _)| name != flag);
+            settings.push((flag, (*value).to_owned()));
         }
         let settings = settings.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         let args: Vec<String> = ["serve", "--development"].map(str::to_owned).into_iter().chain(settings).collect();

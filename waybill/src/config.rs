@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
-use crate::tls::{CertificateArgs, NatsTlsArgs};
+use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
 use crate::{origin, secrets};
 
 /// The parts of Waybill that a process runs.
@@ -66,9 +66,8 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub mqtt_url: String,
-    /// CA that the MQTT listener's certificate must come from, PEM, for mqtts:// [default: the system's]
-    #[arg(long, env = "WAYBILL_MQTT_CA")]
-    pub mqtt_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub mqtt_tls: MqttTlsArgs,
     /// nats-server, account AUTH, the user that answers who may connect as a device; commas between several servers of a cluster
     #[arg(
         long,

@@ -1,6 +1,5 @@
 //! Connections to nats-server and its MQTT listener: addresses, users, and what a user may not do.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +7,7 @@ use async_nats::ConnectOptions;
 use mqtt_bridge::BrokerAddress;
 
 use crate::rights::Rights;
-use crate::tls::{NatsTls, trusting};
+use crate::tls::{MqttTlsArgs, NatsTls};
 
 /// Longest wait for nats-server at start.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -128,8 +127,8 @@ fn connect_options(address: &async_nats::ServerAddr, name: &str, rights: &Rights
     }
 }
 
-/// `mqtt://user:password@host:port`, or `mqtts://`, whose certificate comes from this CA or one that the system trusts.
-pub(crate) fn broker_address(url: &str, ca: Option<&Path>) -> Result<BrokerAddress> {
+/// `mqtt://user:password@host:port`, or `mqtts://`.
+pub(crate) fn broker_address(url: &str, tls: &MqttTlsArgs) -> Result<BrokerAddress> {
     // The value contains a password, so only the setting is named.
     let url = reqwest::Url::parse(url)
         .context("WAYBILL_MQTT_URL is not an address, such as mqtt://user:password@host:1883")?;
@@ -139,9 +138,12 @@ pub(crate) fn broker_address(url: &str, ca: Option<&Path>) -> Result<BrokerAddre
         is_tls || scheme == "mqtt",
         "WAYBILL_MQTT_URL begins with {scheme}://, must begin with mqtt:// or mqtts://"
     );
-    ensure!(is_tls || ca.is_none(), "WAYBILL_MQTT_CA needs an mqtts:// address: mqtt:// isn't encrypted");
+    ensure!(
+        is_tls || !tls.is_given(),
+        "WAYBILL_MQTT_CA and WAYBILL_MQTT_CERT need an mqtts:// address: mqtt:// isn't encrypted"
+    );
     Ok(BrokerAddress {
-        tls: is_tls.then(|| trusting(ca)).transpose().context("WAYBILL_MQTT_CA")?,
+        tls: is_tls.then(|| tls.config()).transpose().context("WAYBILL_MQTT_CA, WAYBILL_MQTT_CERT")?,
         host: url.host_str().context("the MQTT address has no host")?.trim_matches(['[', ']']).to_owned(),
         port: url.port().unwrap_or(if is_tls { MQTTS_PORT } else { MQTT_PORT }),
         user: url.username().to_owned(),
@@ -155,23 +157,24 @@ mod tests {
 
     #[test]
     fn only_what_is_spoken_is_taken_as_a_broker() {
-        let address = broker_address("mqtt://bridge:secret@broker.example", None).unwrap();
+        let address = broker_address("mqtt://bridge:secret@broker.example", &MqttTlsArgs::default()).unwrap();
         assert_eq!(
             (address.host.as_str(), address.port, address.user.as_str(), address.tls.is_some()),
             ("broker.example", MQTT_PORT, "bridge", false)
         );
         for url in ["https://broker.example", "broker.example:1883", "mqtt:"] {
-            let error = broker_address(url, None).err().unwrap().to_string();
+            let error = broker_address(url, &MqttTlsArgs::default()).err().unwrap().to_string();
             assert!(!error.contains("secret") && error.contains("MQTT"), "{url}: {error}");
         }
     }
 
     #[test]
     fn a_ca_is_no_use_without_tls() {
-        let error = broker_address("mqtt://broker.example", Some(Path::new("ca.pem"))).unwrap_err().to_string();
-        assert!(error.contains("WAYBILL_MQTT_CA needs an mqtts:// address"), "{error}");
-        let error = format!("{:#}", broker_address("mqtts://broker.example", Some(Path::new("ca.pem"))).unwrap_err());
-        assert!(error.contains("WAYBILL_MQTT_CA: ca.pem can't be read"), "{error}");
+        let tls = MqttTlsArgs { mqtt_ca: Some("ca.pem".into()), ..MqttTlsArgs::default() };
+        let error = broker_address("mqtt://broker.example", &tls).unwrap_err().to_string();
+        assert!(error.contains("WAYBILL_MQTT_CA") && error.contains("an mqtts:// address"), "{error}");
+        let error = format!("{:#}", broker_address("mqtts://broker.example", &tls).unwrap_err());
+        assert!(error.contains("WAYBILL_MQTT_CA") && error.contains("ca.pem can't be read"), "{error}");
         let error = addresses("tls://a:4222,nats://b:4222").unwrap_err().to_string();
         assert!(error.contains("or all with tls://"), "{error}");
     }

@@ -87,7 +87,7 @@ impl Checked {
         std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
         Ok(Self {
-            broker: nats::broker_address(&args.mqtt_url, args.mqtt_ca.as_deref())?,
+            broker: nats::broker_address(&args.mqtt_url, &args.mqtt_tls)?,
             certificate: args.certificate.load()?,
             nats_tls,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,

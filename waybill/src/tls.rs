@@ -8,4 +8,4 @@ mod trusted;
 
 pub use certificate::{CertificateArgs, ServedCertificate};
 pub(crate) use trusted::trusting_nobody;
-pub use trusted::{NatsTls, NatsTlsArgs, trusting};
+pub use trusted::{MqttTlsArgs, NatsTls, NatsTlsArgs, client, trusting};

@@ -1,4 +1,4 @@
-//! Looks up which device a token belongs to: in the log, and in tests in a list.
+//! Looks up whether a token or a certificate belongs to a device: in the log, and in tests in a list.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ use trust::{DeviceLogin, DeviceToken, TokenHasher};
 pub enum Found {
     NoDevice,
     Decommissioned,
-    /// The device has no credential with this token, or it was revoked.
+    /// The device has no credential with this token or certificate, or it was revoked.
     WrongToken,
     Expired,
     /// It ends then, if it ends.
@@ -21,11 +21,19 @@ pub enum Found {
     },
 }
 
+/// What a device shows.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    Token(DeviceToken),
+    /// A client certificate in DER whose private key the device has, from an authority that nats-server trusts.
+    Certificate(Vec<u8>),
+}
+
 /// The credentials of all devices.
 #[async_trait]
 pub trait Credentials: Send + Sync + 'static {
     /// Looks for a device's credential as of now, with everything that was stored before the call. Fails if that can't be known now.
-    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken, now: DateTime<Utc>) -> Result<Found, String>;
+    async fn look_up(&self, device: &DeviceLogin, proof: &Proof, now: DateTime<Utc>) -> Result<Found, String>;
 }
 
 /// The credentials in the log.
@@ -42,10 +50,14 @@ impl StoredCredentials {
 
 #[async_trait]
 impl Credentials for StoredCredentials {
-    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken, now: DateTime<Utc>) -> Result<Found, String> {
+    async fn look_up(&self, device: &DeviceLogin, proof: &Proof, now: DateTime<Utc>) -> Result<Found, String> {
         let key = Key::<Device>::new(&device.tenant, &device.device);
         let loaded = self.store.load_fresh(&key).await.map_err(|error| error.to_string())?;
-        Ok(found(&loaded.aggregate, &self.hasher.hash(token), now))
+        let hash = match proof {
+            Proof::Token(token) => self.hasher.hash(token),
+            Proof::Certificate(der) => self.hasher.hash_certificate(der),
+        };
+        Ok(found(&loaded.aggregate, &hash, now))
     }
 }
 
@@ -66,7 +78,7 @@ pub struct NoCredentials;
 
 #[async_trait]
 impl Credentials for NoCredentials {
-    async fn look_up(&self, _: &DeviceLogin, _: &DeviceToken, _: DateTime<Utc>) -> Result<Found, String> {
+    async fn look_up(&self, _: &DeviceLogin, _: &Proof, _: DateTime<Utc>) -> Result<Found, String> {
         Ok(Found::NoDevice)
     }
 }

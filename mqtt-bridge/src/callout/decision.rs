@@ -6,7 +6,7 @@ use strum::{EnumIter, IntoStaticStr};
 use trust::{DeviceLogin, DeviceToken};
 
 use super::access::Access;
-use super::credentials::Found;
+use super::credentials::{Found, Proof};
 use super::issuer::Issuer;
 use super::own_login;
 use super::question::Login;
@@ -17,7 +17,7 @@ const ANONYMOUS: &str = "device";
 /// Who a client says it is.
 #[derive(Debug)]
 pub(super) enum Claim {
-    Device(DeviceLogin, DeviceToken),
+    Device(DeviceLogin, Proof),
     /// Any device, in development.
     Anonymous,
     /// Waybill itself, to see whether it is asked.
@@ -74,8 +74,11 @@ impl Claim {
         if !device.may_use(&login.client_id) {
             return Err(Refusal::WrongClientId);
         }
-        let token = DeviceToken::parse(&login.password).ok_or(Refusal::WrongToken)?;
-        Ok(Self::Device(device, token))
+        let proof = match &login.certificate {
+            Some(certificate) if login.password.is_empty() => Proof::Certificate(certificate.clone()),
+            _ => Proof::Token(DeviceToken::parse(&login.password).ok_or(Refusal::WrongToken)?),
+        };
+        Ok(Self::Device(device, proof))
     }
 }
 
@@ -110,7 +113,7 @@ mod tests {
 
     fn login(user: &str, client_id: &str) -> Login {
         let password = DeviceToken::generate().as_ref().reveal().to_owned();
-        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password }
+        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password, certificate: None }
     }
 
     /// The user that a login names.
@@ -164,6 +167,25 @@ mod tests {
             let login = Login { password: wrong.to_owned(), ..login("acme/d-1", "acme/d-1") };
             assert_eq!(claim(&login, false), Err(Refusal::WrongToken), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_certificate_takes_the_place_of_a_password() {
+        let issuer = Issuer::from_seed(&Issuer::generate_seed()).unwrap();
+        let proof = |login: &Login| match Claim::of(login, &issuer, false) {
+            Ok(Claim::Device(_, Proof::Token(_))) => "token",
+            Ok(Claim::Device(_, Proof::Certificate(der))) if der == [1] => "certificate",
+            _ => "nothing",
+        };
+        let with_token = login("acme/d-1", "acme/d-1");
+        let with_both = Login { certificate: Some(vec![1]), ..with_token.clone() };
+        let with_certificate = Login { password: String::new(), ..with_both.clone() };
+        let with_nothing = Login { password: String::new(), ..with_token.clone() };
+        let with_wrong_token = Login { password: "x".to_owned(), ..with_both.clone() };
+        let of_another = Login { client_id: "acme/d-2".to_owned(), ..with_certificate.clone() };
+        let all =
+            [&with_token, &with_both, &with_certificate, &with_nothing, &with_wrong_token, &of_another].map(proof);
+        assert_eq!(all, ["token", "token", "certificate", "nothing", "nothing", "nothing"]);
     }
 
     #[test]

@@ -11,11 +11,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{DeviceCommand, Profile};
 use event_store::{EventStore, JetStreamLog, Log};
 use mqtt_bridge::BrokerAddress;
-use mqtt_bridge::callout::{Credentials, Found, Issuer, StoredCredentials};
+use mqtt_bridge::callout::{Credentials, Found, Issuer, Proof, StoredCredentials};
 use rumqttc::QoS;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
-use trust::{DeviceLogin, DeviceToken, TokenHasher};
+use trust::{DeviceLogin, TokenHasher};
 use waybill::callout::{Callout, follow_revocations};
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Stack, Tools, free_port};
 use waybill::tls::NatsTls;
@@ -60,15 +60,17 @@ impl Listed {
 
 #[async_trait::async_trait]
 impl Credentials for Listed {
-    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken, _: DateTime<Utc>) -> Result<Found, String> {
+    async fn look_up(&self, device: &DeviceLogin, proof: &Proof, _: DateTime<Utc>) -> Result<Found, String> {
         if self.is_silent.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         let tokens = self.tokens.lock().unwrap();
         Ok(match tokens.get(&device.to_string()) {
             None => Found::NoDevice,
-            Some((own, expires_at)) if own == token.as_ref().reveal() => Found::Live { expires_at: *expires_at },
-            Some(_) => Found::WrongToken,
+            Some((own, expires_at)) => match proof {
+                Proof::Token(token) if own == token.as_ref().reveal() => Found::Live { expires_at: *expires_at },
+                Proof::Token(_) | Proof::Certificate(_) => Found::WrongToken,
+            },
         })
     }
 }

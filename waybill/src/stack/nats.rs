@@ -76,6 +76,8 @@ pub struct NatsOptions {
     pub certificates: Option<PathBuf>,
     /// Clients, but not devices, must show a certificate of `ca.crt` there.
     pub verify_clients: bool,
+    /// The same for devices and the bridge's MQTT client.
+    pub verify_devices: bool,
 }
 
 impl Default for NatsOptions {
@@ -92,6 +94,7 @@ impl Default for NatsOptions {
             issuer_seed: None,
             certificates: None,
             verify_clients: false,
+            verify_devices: false,
         }
     }
 }
@@ -211,7 +214,8 @@ impl NatsServer {
                     "issuer" => format!("issuer: {}", self.issuer.public_key()),
                     "tls" if !options.verify_clients => self.tls_line(given),
                     "tls_verify" if options.verify_clients => self.tls_line(given),
-                    "mqtt_tls" => self.tls_line(given),
+                    "mqtt_tls" if !options.verify_devices => self.tls_line(given),
+                    "mqtt_tls_verify" if options.verify_devices => self.tls_line(given),
                     _ => given.to_owned(),
                 },
             })

@@ -25,7 +25,32 @@ pub struct NatsTlsArgs {
     pub nats_key_file: Option<PathBuf>,
 }
 
-/// The same, checked.
+/// TLS of the bridge's connections to the MQTT listener.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct MqttTlsArgs {
+    /// CA that the MQTT listener's certificate must come from, PEM, for mqtts:// [default: the system's]
+    #[arg(long, env = "WAYBILL_MQTT_CA")]
+    pub mqtt_ca: Option<PathBuf>,
+    /// Client certificate for the MQTT listener, PEM, if it requires one
+    #[arg(long, env = "WAYBILL_MQTT_CERT", requires = "mqtt_key_file")]
+    pub mqtt_cert: Option<PathBuf>,
+    /// Private key of this certificate, PEM
+    #[arg(long, env = "WAYBILL_MQTT_KEY_FILE", requires = "mqtt_cert")]
+    pub mqtt_key_file: Option<PathBuf>,
+}
+
+impl MqttTlsArgs {
+    pub(crate) fn is_given(&self) -> bool {
+        self.mqtt_ca.is_some() || self.mqtt_cert.is_some()
+    }
+
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>> {
+        let identity = self.mqtt_cert.as_deref().zip(self.mqtt_key_file.as_deref());
+        client(self.mqtt_ca.as_deref(), identity)
+    }
+}
+
+/// The same for nats-server, checked.
 #[derive(Debug, Clone, Default)]
 pub struct NatsTls(NatsTlsArgs);
 
@@ -64,13 +89,22 @@ impl NatsTls {
 
 /// Settings of a client that trusts a CA alone, or those of the system.
 pub fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>> {
+    client(ca, None)
+}
+
+/// The same for a client that shows a certificate, PEM, with its key.
+pub fn client(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?;
     let builder = match ca {
         Some(ca) => builder.with_root_certificates(roots(ca)?),
         None => builder.with_native_roots().context("the system's certificates can't be read")?,
     };
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let Some((cert, key)) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    let chain = pem::certificates(cert, &pem::read(cert)?)?;
+    let private = pem::private_key(key, &pem::read(key)?)?;
+    let shown = builder.with_client_auth_cert(chain, private);
+    Ok(Arc::new(shown.with_context(|| format!("{} and {} don't fit", cert.display(), key.display()))?))
 }
 
 /// Settings of a client that can't speak TLS with anybody.
