@@ -62,7 +62,7 @@ enum Command {
 /// A secret of a tenant.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Of {
-    /// Name of the secret: [a-z0-9][a-z0-9_-]{0,63}
+    /// Name of the secret: `[a-z0-9][a-z0-9_-]{0,63}`
     pub name: String,
     /// Tenant
     #[arg(long, default_value = "default")]

@@ -54,7 +54,8 @@ impl Postgres {
         Self::start_with(tools, spawner, directory, None).await
     }
 
-    /// The same. With a directory of `server.crt`, `server.key` and `ca.crt` it also listens on a port of this machine, with TLS.
+    /// The same. With a directory of `server.crt`, `server.key` and `ca.crt` it also listens on a port of this machine, with TLS, if it was
+    /// built with that; see [`Self::has_tls`].
     pub async fn start_with(
         tools: &Tools,
         spawner: &Spawner,
@@ -63,10 +64,14 @@ impl Postgres {
     ) -> Result<Self> {
         let run_as = places::user();
         let places = Places::prepare(directory, run_as)?;
-        let tls = certificates.map(|certificates| PostgresTls::prepare(certificates, places.home(), run_as));
-        let tls = tls.transpose()?;
-        let mut postgres = Self { tools: tools.clone(), spawner: spawner.clone(), run_as, places, tls, process: None };
+        let mut postgres =
+            Self { tools: tools.clone(), spawner: spawner.clone(), run_as, places, tls: None, process: None };
         postgres.init().await?;
+        if let Some(certificates) = certificates
+            && postgres.is_built_with_tls().await?
+        {
+            postgres.tls = Some(PostgresTls::prepare(certificates, postgres.places.home(), run_as)?);
+        }
         postgres.launch().await?;
         postgres.create_database().await?;
         Ok(postgres)
@@ -78,6 +83,11 @@ impl Postgres {
             return tls.url(SUPERUSER, DATABASE);
         }
         format!("postgres://{SUPERUSER}@{}/{DATABASE}", percent_encoded(self.places.socket.as_os_str()))
+    }
+
+    /// Whether it listens with TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Process id of the postmaster, while it runs.
@@ -155,6 +165,14 @@ impl Postgres {
         let output = run(initdb).await?;
         ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
         std::fs::rename(&partial, data).context("the new data directory can't be put in its place")
+    }
+
+    async fn is_built_with_tls(&self) -> Result<bool> {
+        let mut postgres = command(&self.program("postgres"), self.run_as);
+        postgres.current_dir("/").arg("-D").arg(&self.places.data).args(["-C", "ssl_library"]);
+        let output = run(postgres).await?;
+        ensure!(output.status.success(), "postgres -C: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(!output.stdout.trim_ascii().is_empty())
     }
 
     async fn launch(&mut self) -> Result<()> {
