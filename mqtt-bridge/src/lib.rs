@@ -15,6 +15,8 @@ pub mod callout;
 mod checkpoint;
 pub mod command;
 mod event_name;
+#[cfg(test)]
+mod hostile_tests;
 mod inbound;
 pub mod install_window;
 mod link;

@@ -3,6 +3,8 @@
 //! Invariants: a token is shown once, when it is made, and never stored; what is stored is its [`TokenHasher::hash`]; no token prints itself.
 
 mod hasher;
+#[cfg(test)]
+mod hostile_tests;
 pub mod login;
 mod secret_text;
 mod token;
