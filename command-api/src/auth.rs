@@ -31,6 +31,7 @@ pub(crate) async fn authenticate(app: &App, parts: &mut Parts) -> Result<Caller,
         return Err(Problem::unauthorized("tokens of devices don't open the API"));
     }
     let caller = app.tokens.verify(token).await?;
+    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
     let path = RawPathParams::from_request_parts(parts, app)
         .await
         .map_err(|_| Problem::not_found("there is nothing at this path"))?;

@@ -14,6 +14,7 @@ mod access;
 mod auth;
 mod caller;
 mod campaigns;
+mod client_address;
 mod dead_letters;
 mod device_registrations;
 mod devices;
@@ -36,11 +37,16 @@ mod shown_token;
 mod state;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod tokens;
+mod transfers;
 mod updates;
 
+pub use client_address::{ForwardedHeader, Network, TrustedProxies};
 pub use links::DownloadLinks;
 pub use serve::{openapi_json, router, serve, serve_about};
 pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};
+pub use throttle::RateLimits;
 pub use tokens::{KEY_SET_MAX_BYTES, KeySource, TokenRules};
+pub use transfers::TransferLimits;

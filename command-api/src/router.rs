@@ -12,11 +12,11 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::parameters::{self, Parameters};
-use crate::http::{guard, observe};
+use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
-    registration_tokens, rollbacks, service, updates,
+    access, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed, firmware, groups,
+    openapi, registration_tokens, rollbacks, service, throttle, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -184,7 +184,10 @@ fn surrounded(app: App, known: Parameters, router: Router<App>) -> Router {
         .layer(from_fn_with_state(known, parameters::refuse_unknown))
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn_with_state(app.clone(), throttle::throttle))
         .layer(from_fn(guard::problems))
+        .layer(from_fn_with_state(app.clone(), security_headers::add))
         .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(app.clone(), client_address::resolve))
         .with_state(app)
 }

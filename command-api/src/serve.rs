@@ -5,7 +5,7 @@ use runtime::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
+use crate::listen::{Limits, serve_until_stopped};
 use crate::state::{ApiState, App};
 use crate::{download, firmware};
 
@@ -22,13 +22,15 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
     // Dropped at the end of this function, so open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
-    serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build(app), &tasks, limits).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
 pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
-    let router = crate::router::build_about(App::new(state, tasks.clone()));
-    serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
+    let app = App::new(state, tasks.clone());
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build_about(app), &tasks, limits).await;
 }
 
 /// The description of the API, as `docs/openapi.json` has it.

@@ -19,12 +19,15 @@ use tokio::time::Instant;
 use trust::TokenHasher;
 
 use crate::campaigns::Previews;
+use crate::client_address::TrustedProxies;
 use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::Counters;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
+use crate::throttle::{RateLimits, Throttle};
 use crate::tokens::{TokenRules, Tokens};
+use crate::transfers::{TransferLimits, Transfers};
 
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -49,6 +52,12 @@ pub struct ApiConfig {
     pub max_firmware_bytes: u64,
     /// Longest silence of an uploader.
     pub upload_silence_max: Duration,
+    /// How many requests are answered.
+    pub rate_limits: RateLimits,
+    /// How much is uploaded and downloaded at a time.
+    pub transfer_limits: TransferLimits,
+    /// Proxies whose word about the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// Pause before an update's second attempt, in seconds.
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
@@ -74,6 +83,9 @@ impl ApiConfig {
             public_base_url,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: UPLOAD_SILENCE_MAX,
+            rate_limits: RateLimits::default(),
+            transfer_limits: TransferLimits::default(),
+            trusted_proxies: TrustedProxies::default(),
             retry_backoff_s: limits.backoff_s,
             dispatch_patience_s: limits.dispatch_s,
             store_directory: None,
@@ -118,6 +130,8 @@ pub(crate) struct Shared {
     /// Gauges that are counted in PostgreSQL.
     pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
+    pub(crate) throttle: Throttle,
+    pub(crate) transfers: Transfers,
     pub(crate) links: DownloadLinks,
     /// Counts of downloads that aren't in PostgreSQL yet.
     pub(crate) downloads: Counters,
@@ -146,6 +160,7 @@ impl App {
         let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
         let tokens = Tokens::new(&config.tokens);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
+        let (throttle, transfers) = (Throttle::new(config.rate_limits), Transfers::new(config.transfer_limits));
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();
         Self(Arc::new(Shared {
@@ -160,6 +175,8 @@ impl App {
             checks,
             counted: Counted::default(),
             tokens,
+            throttle,
+            transfers,
             links,
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),

@@ -12,7 +12,10 @@ mod downloads;
 mod examples;
 mod groups;
 mod health;
+mod hostile_bodies;
+mod hostile_texts;
 mod imports;
+mod limits;
 mod parameters;
 mod past;
 mod registrations;
@@ -99,12 +102,21 @@ impl Api {
     }
 
     fn with_objects(objects: Arc<dyn ObjectStore>) -> Self {
+        Self::with(objects, |_| {})
+    }
+
+    /// With other settings.
+    pub(crate) fn with_config(change: impl FnOnce(&mut ApiConfig)) -> Self {
+        Self::with(Arc::new(InMemory::new()), change)
+    }
+
+    fn with(objects: Arc<dyn ObjectStore>, change: impl FnOnce(&mut ApiConfig)) -> Self {
         let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
         let store = EventStore::new(log.clone());
         // No server listens there.
         let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
         let projections = Projections::follow(db.clone(), log, &Tasks::new());
-        let config = ApiConfig {
+        let mut config = ApiConfig {
             development: true,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: Duration::from_secs(1),
@@ -115,6 +127,7 @@ impl Api {
                 "http://localhost:8240".to_owned(),
             )
         };
+        change(&mut config);
         let state = ApiState {
             store: store.clone(),
             projections,

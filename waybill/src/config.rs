@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
+use crate::edges::EdgeArgs;
 use crate::{origin, secrets};
 
 /// The parts of Waybill that a process runs.
@@ -130,6 +131,8 @@ pub struct ServeArgs {
     /// Time after a last will before the device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
+    #[command(flatten)]
+    pub edges: EdgeArgs,
 }
 
 /// The seed of `issuer` in nats.conf. Everybody knows it.

@@ -9,6 +9,7 @@ pub mod asyncapi;
 pub mod callout;
 pub mod config;
 pub mod demo;
+pub mod edges;
 mod eta;
 mod health;
 pub mod logs;

@@ -259,6 +259,9 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
+        rate_limits: args.edges.rate_limits(),
+        transfer_limits: args.edges.transfer_limits(),
+        trusted_proxies: args.edges.trusted_proxies(),
         ..ApiConfig::new(token_rules(args, secrets.jwt)?, secrets.download, secrets.credentials, args.download_origin())
     };
     Ok(ApiState {

@@ -118,6 +118,13 @@ impl Problem {
         problem
     }
 
+    /// The caller has sent or taken too much; when to try again, in seconds.
+    pub(crate) fn too_many_requests(code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        problem.0.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
     /// An internal error. The reason is for the log, not for the caller.
     pub(crate) fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(%reason, "a request failed");
