@@ -1,7 +1,9 @@
 //! The description of the API, generated from the endpoints.
 //!
-//! Each operation is listed once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands have are added
-//! here, and old spellings are marked.
+//! Each operation is listed once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands have and common
+//! problems are added here, and old spellings are marked.
+
+mod problems;
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -48,7 +50,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         .build();
     for (path, item) in &mut api.paths.paths {
         for (_, operation) in operations(item) {
-            complete(operation, is_old_spelling(path));
+            complete(operation, path);
         }
         // The path names the deleted resource, so no body is required; members are named in the body.
         let is_needed = path.ends_with("/members");
@@ -68,6 +70,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         .build();
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    components.responses.extend(problems::components());
     components.add_security_scheme("registration_token", SecurityScheme::Http(of_devices));
     api
 }
@@ -103,13 +106,15 @@ fn say_access(operation: &mut Operation, access: Option<Access>) {
     }
 }
 
-/// Adds the query parameters of all commands. An operation with an idempotency key is a command.
-fn complete(operation: &mut Operation, old: bool) {
-    if old {
+/// Adds common problems, and the query parameters of all commands. An operation with an idempotency key is a command.
+fn complete(operation: &mut Operation, path: &str) {
+    if is_old_spelling(path) {
         operation.deprecated = Some(Deprecated::True);
     }
+    let known = operation.parameters.as_deref().unwrap_or_default();
+    let is_command = known.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
+    problems::add(operation, path, is_command);
     let parameters = operation.parameters.get_or_insert_default();
-    let is_command = parameters.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
     if is_command {
         let dry_run = "Check the command and change nothing. The reply says what the outcome would be.";
         parameters.push(RefOr::T(query("dry_run", Type::Boolean, dry_run)));
