@@ -37,6 +37,7 @@ mod protocol;
 mod read_models;
 mod registrations;
 mod rollbacks;
+mod secrecy;
 mod slots;
 mod stack;
 mod starting;

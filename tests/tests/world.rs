@@ -50,7 +50,12 @@ impl World {
 
     /// Starts everything; devices need credentials.
     pub(crate) async fn start_closed() -> Self {
-        Self::start_as(NatsOptions::default(), &[], false).await
+        Self::start_closed_with(&[]).await
+    }
+
+    /// The same with further flags of `waybill serve`.
+    pub(crate) async fn start_closed_with(extra: &[&str]) -> Self {
+        Self::start_as(NatsOptions::default(), extra, false).await
     }
 
     /// Starts everything on a nats-server with other settings.
