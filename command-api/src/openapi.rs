@@ -25,6 +25,9 @@ Queries include what their caller has stored: they wait, up to 2 s, until the re
 `Retry-After`. The reply is 404 only if the event log does not know the id. If several processes serve the API, use `Waybill-Min-Position` to wait \
 for a write that went through another one.
 
+Requests are limited per tenant and per credential, and by address without one: `RateLimit` and `RateLimit-Policy` say how a request stands, and 429 has \
+`Retry-After`.
+
 A position is written `{created_ms of the log}-{sequence}`, and with `.{index}` for one event; older forms (`{sequence}`, `{sequence}-{index}`) \
 are accepted, too. Times and positions that the log has not reached are refused (422). Lists leave out deleted and decommissioned resources unless \
 `include=deleted` is given. A query parameter that a route does not list, or that is given twice, is refused (400), as is a key that occurs \

@@ -15,8 +15,8 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed, firmware, groups,
-    openapi, registration_tokens, rollbacks, service, throttle, updates,
+    access, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed, firmware,
+    groups, openapi, registration_tokens, rollbacks, service, throttle, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.

@@ -52,7 +52,7 @@ fn known_bad() -> Vec<Vec<u8>> {
     fixed.into_iter().map(<[u8]>::to_vec).chain(texts.map(String::into_bytes)).collect()
 }
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let is_long = std::env::var_os("WAYBILL_TEST_LONG").is_some_and(|value| value == "1");
     let cases = if is_long { 20 * CASES } else { CASES };
     ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }

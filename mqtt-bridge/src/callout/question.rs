@@ -137,4 +137,15 @@ mod tests {
         let huge = vec![b'x'; QUESTION_MAX_BYTES + 1];
         assert_eq!(Question::read(&huge).err(), Some(Unreadable::TooLarge(huge.len())));
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::hostile_tests::config())]
+
+        #[test]
+        fn no_question_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), claims in ".{0,200}|[{}\\[\\]\",:a-z0-9]{0,200}") {
+            drop((Question::read(&bytes), Question::read(claims.as_bytes()), Question::read(&token(&claims))));
+            let nested = format!("{}{claims}", "{\"nats\":".repeat(1_000));
+            proptest::prop_assert!(Question::read(&token(&nested)).is_err());
+        }
+    }
 }
