@@ -17,6 +17,7 @@ mod credentials;
 mod devices_login;
 mod directory;
 mod downloads;
+mod edges;
 mod faults;
 mod feed_consumers;
 mod field_failures;

@@ -29,21 +29,16 @@ pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
 pub(crate) async fn problems(request: Request, next: Next) -> Response {
     let path = shown(request.uri().path()).to_owned();
     let response = next.run(request).await;
-    if let Some(problem) = response.extensions().get::<Problem>() {
-        let mut answer = problem.respond(Some(&path));
-        keep(answer.headers_mut(), response.headers());
-        return answer;
-    }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let problem =
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method");
-        let mut answer = problem.respond(Some(&path));
-        if let Some(allow) = response.headers().get(header::ALLOW) {
-            answer.headers_mut().insert(header::ALLOW, allow.clone());
+    let problem = match response.extensions().get::<Problem>() {
+        Some(problem) => problem.clone(),
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
         }
-        return answer;
-    }
-    response
+        None => return response,
+    };
+    let mut answer = problem.respond(Some(&path));
+    keep(answer.headers_mut(), response.headers());
+    answer
 }
 
 /// A path as a problem may repeat it: without the token of a download link.
