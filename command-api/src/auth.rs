@@ -6,7 +6,6 @@
 mod dev_token;
 mod verify;
 
-use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 
@@ -39,8 +38,8 @@ fn shown(parts: &Parts) -> Result<&str, Problem> {
     Err(Problem::bad_request("X-API-Key and Authorization differ: give one of them"))
 }
 
-/// Who calls. The tenant in the path, if there is one, must be the caller's.
-pub(crate) async fn authenticate(app: &App, parts: &mut Parts) -> Result<Caller, Problem> {
+/// Who calls.
+pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let token = shown(parts)?;
     if trust::is_token_of_devices(token) {
         return Err(Problem::unauthorized("tokens of devices don't open the API"));
@@ -50,11 +49,6 @@ pub(crate) async fn authenticate(app: &App, parts: &mut Parts) -> Result<Caller,
     } else {
         app.tokens.verify(token).await?
     };
-    let path = RawPathParams::from_request_parts(parts, app)
-        .await
-        .map_err(|_| Problem::not_found("there is nothing at this path"))?;
-    match path.iter().find(|(name, _)| *name == "tenant_id") {
-        Some((_, tenant)) if tenant != caller.tenant.as_str() => Err(Problem::not_found("you have no such tenant")),
-        _ => Ok(caller),
-    }
+    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
+    Ok(caller)
 }

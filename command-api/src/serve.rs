@@ -2,10 +2,9 @@
 
 use axum::Router;
 use runtime::lifecycle::Tasks;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
+use crate::listen::{HttpListener, Limits, serve_until_stopped};
 use crate::state::{ApiState, App};
 use crate::{api_keys, download, firmware};
 
@@ -15,7 +14,7 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Serves until the tasks are stopped: then it is not ready at once, and open requests are answered.
-pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
+pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
@@ -24,13 +23,15 @@ pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
     let (_letting_in, let_in) = oneshot::channel();
     tasks.spawn("last uses of API keys", api_keys::keep_storing(app.clone(), let_in));
-    serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build(app), &tasks, limits).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
-pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
-    let router = crate::router::build_about(App::without_callers(state, tasks.clone()));
-    serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
+pub async fn serve_about(listener: HttpListener, state: ApiState, tasks: Tasks) {
+    let app = App::without_callers(state, tasks.clone());
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build_about(app), &tasks, limits).await;
 }
 
 /// The description of the API, as `docs/openapi.json` has it.

@@ -29,7 +29,8 @@ const TOKEN_MAX_BYTES: usize = 4_096;
 struct Claims {
     sub: String,
     tenant_id: String,
-    /// Unknown roles give no rights.
+    /// Unknown roles give no rights. Members of the tenant need none.
+    #[serde(default)]
     roles: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<ActorKind>,
@@ -135,7 +136,7 @@ impl Tokens {
         let actor = actor.ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
         let expires_at = DateTime::from_timestamp(data.claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok((Caller { tenant, actor, roles, is_kind_stated: kind.is_some() }, expires_at))
+        Ok((Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: kind.is_some() }, expires_at))
     }
 
     /// A token for a user.

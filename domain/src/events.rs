@@ -9,8 +9,10 @@ pub use crate::device::DeviceEvent;
 pub use crate::firmware::FirmwareEvent;
 pub use crate::group::GroupEvent;
 pub use crate::ledger::LedgerEvent;
+pub use crate::member::MemberEvent;
 pub use crate::plan::PlanEvent;
 pub use crate::registration_token::RegistrationTokenEvent;
+pub use crate::tenant::TenantEvent;
 
 /// An event of any aggregate: the type's name is unique over all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,8 @@ pub enum AnyEvent {
     Claim(ClaimEvent),
     Group(GroupEvent),
     RegistrationToken(RegistrationTokenEvent),
+    Tenant(TenantEvent),
+    Member(MemberEvent),
     ApiKey(ApiKeyEvent),
 }
 
@@ -39,6 +43,8 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::claim::Claim::TYPE, ClaimEvent::TYPES),
         (crate::group::Group::TYPE, GroupEvent::TYPES),
         (crate::registration_token::RegistrationToken::TYPE, RegistrationTokenEvent::TYPES),
+        (crate::tenant::Tenant::TYPE, TenantEvent::TYPES),
+        (crate::member::Member::TYPE, MemberEvent::TYPES),
         (crate::api_key::ApiKey::TYPE, ApiKeyEvent::TYPES),
     ]
 }
@@ -66,6 +72,7 @@ pub fn ends(name: &str) -> Option<&'static str> {
         "device.credential_revoked" => Some("the credential"),
         "group.deleted" => Some("the group"),
         "registration_token.revoked" => Some("the token"),
+        "tenant.closed" => Some("the tenant"),
         "api_key.revoked" => Some("the key"),
         _ => None,
     }

@@ -31,6 +31,7 @@ use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
 use crate::registration_token::RegistrationTokenStatus;
 use crate::rollback::RollbackObstacle;
+use crate::tenant::TenantStatus;
 use crate::values::{Priority, Transport};
 use crate::window::Day;
 
@@ -54,6 +55,7 @@ words!(
     RegistrationTokenStatus,
     ReportStatus,
     Strategy,
+    TenantStatus,
     Transport,
     UpdateKind,
     UpdateOperation,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::StreamExt;
 use tokio::time::Instant;
 
@@ -147,5 +147,9 @@ impl Log for JetStreamLog {
         let next =
             if end > after { read::next_sequence(&self.client, &subject::of_type(kind), after).await? } else { None };
         Ok(next.map_or(NextOfType::NoneUpTo(end), NextOfType::At))
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        Ok(read::next_sequence(&self.client, &subject::of_tenant(tenant), 0).await?.is_some())
     }
 }

@@ -7,6 +7,8 @@
 //! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
 //! neither position nor version, and its snapshot stores apply events twice.
 //!
+//! Beside the log: telemetry, dead letters, leases, and the sealed secrets of tenants ([`secrets`]).
+//!
 //! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; every append names an expected sequence
 //! number; a command that stored events answers with its first outcome when sent again.
 
@@ -31,6 +33,7 @@ pub mod metering;
 pub mod position;
 pub mod record;
 pub mod request;
+pub mod secrets;
 pub mod store;
 mod stored_event;
 pub mod streams;
@@ -53,6 +56,7 @@ pub use memory::MemoryLog;
 pub use position::{EventToken, Position, PositionToken, WrittenPosition};
 pub use record::Record;
 pub use request::{Checked, Committed, ExpectedVersion, Request};
+pub use secrets::{Keyring, SecretPlace, SecretStore};
 pub use store::EventStore;
 pub use stored_event::{Metadata, StoredEvent};
 pub use threads::{Cause, RecordRef, Standing, Threads};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::stream::BoxStream;
 
 use crate::error::{AppendError, StoreError};
@@ -46,6 +46,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// The first record of one type after a sequence number, as the leader has it now. Cheap when few records follow the number.
     async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError>;
+
+    /// Whether the log has any record of a tenant, as the leader has it now.
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError>;
 }
 
 /// What the leader has of an aggregate type after a sequence number.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::StreamExt;
 use tokio::sync::watch;
 
@@ -142,5 +142,9 @@ impl Log for MemoryLog {
         let later = records.all.iter().skip(usize::try_from(after).unwrap_or(usize::MAX));
         let next = later.map(|record| (record.position, &record.key)).find(|(_, key)| key.kind == kind);
         Ok(next.map_or(NextOfType::NoneUpTo(records.all.len() as u64), |(position, _)| NextOfType::At(position)))
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        Ok(self.records().all.iter().any(|record| record.key.tenant == *tenant))
     }
 }

@@ -38,6 +38,11 @@ pub fn of_type(kind: &str) -> String {
     format!("{PREFIX}.*.*.{kind}.>")
 }
 
+/// The filter for the subjects of all aggregates of a tenant.
+pub fn of_tenant(tenant: &TenantId) -> String {
+    format!("{PREFIX}.*.{tenant}.>")
+}
+
 /// The aggregate a subject belongs to; `None` if it is not a subject of the log.
 pub fn parse(subject: &str) -> Option<AggregateKey> {
     let mut tokens = subject.split('.');

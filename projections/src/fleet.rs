@@ -15,12 +15,14 @@ pub mod groups;
 pub mod history;
 mod pauses;
 pub mod preconditions;
+pub mod reach;
 pub mod rollback_need;
 pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
 pub mod selection;
 mod sweep;
+pub mod tenants;
 mod timed_update;
 mod update_clocks;
 pub mod updates;
@@ -35,7 +37,8 @@ use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 9] = [
+const TABLE_GROUPS: [&[&str]; 10] = [
+    tenants::TABLES,
     devices::TABLES,
     history::TABLES,
     firmware::TABLES,
@@ -73,7 +76,7 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::ApiKey => false,
+            Events::Group(_) | Events::Tenant(_) | Events::Unshown => false,
         }
     }
 
@@ -83,6 +86,7 @@ impl ReadModel for FleetModel {
         devices::apply(batch, &mut devices);
         firmware::apply_all(connection, batch).await?;
         groups::apply_all(connection, batch).await?;
+        tenants::apply_all(connection, batch).await?;
         campaigns::apply_all(connection, batch).await?;
         rollout::apply(connection, batch, &mut devices).await?;
         versions::apply(connection, &devices).await?;

@@ -6,15 +6,17 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use waybill::api_client::ApiClient;
 
-use crate::world::{PATIENCE, POLL, World};
+use crate::world::{MASTER_KEY, PATIENCE, POLL, World};
 
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 8] = [
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",
     "a secret for links that is long enough",
     "--credential-secret",
     "a secret for hashes that is long enough",
+    "--master-key",
+    MASTER_KEY,
 ];
 /// Within this time every process knows what another one has stored.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);

@@ -24,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";
+/// For processes that must be given one.
+pub(crate) const MASTER_KEY: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// A Waybill with its servers. All are stopped and removed when it is dropped.
 pub(crate) struct World {
@@ -50,7 +52,12 @@ impl World {
 
     /// Starts everything; devices need credentials.
     pub(crate) async fn start_closed() -> Self {
-        Self::start_as(NatsOptions::default(), &[], false).await
+        Self::start_closed_with(&[]).await
+    }
+
+    /// The same with further flags of `waybill serve`.
+    pub(crate) async fn start_closed_with(extra: &[&str]) -> Self {
+        Self::start_as(NatsOptions::default(), extra, false).await
     }
 
     /// Starts everything on a nats-server with other settings.

@@ -64,7 +64,7 @@ impl KnownKeys {
         let actor = Actor::of(ActorKind::Key, &shown.id.to_string()).map_err(Problem::internal)?;
         let roles = terms.roles.iter().filter_map(|word| role_of(word)).collect();
         self.last_uses.note(&shown.tenant, shown.id, now);
-        let caller = Caller { tenant: shown.tenant, actor, roles, is_kind_stated: true };
+        let caller = Caller { tenant: shown.tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: true };
         Ok(KeyHolder { caller, expires_at: terms.expires_at })
     }
 

@@ -113,7 +113,8 @@ pub(crate) async fn verify_token(
         Verification::default()
     } else {
         let found = app.tokens.verify_until(&shown.token).await;
-        Verification::of(found.map(|(holder, expires_at)| (holder, Some(expires_at))), &caller.tenant)?
+        let found = found.and_then(|(holder, expires_at)| Ok((app.with_grants(holder)?, Some(expires_at))));
+        Verification::of(found, &caller.tenant)?
     };
     Ok((NOT_CACHED, Json(verification)))
 }
@@ -139,7 +140,8 @@ pub(crate) async fn verify_api_key(
         Verification::default()
     } else {
         let found = app.known_keys()?.verify(&app.config.token_hasher, &shown.api_key);
-        Verification::of(found.map(|holder| (holder.caller, holder.expires_at)), &caller.tenant)?
+        let found = found.and_then(|holder| Ok((app.with_grants(holder.caller)?, holder.expires_at)));
+        Verification::of(found, &caller.tenant)?
     };
     Ok((NOT_CACHED, Json(verification)))
 }

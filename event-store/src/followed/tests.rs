@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
-use domain::{Actor, AggregateKey, CommandId};
+use domain::{Actor, AggregateKey, CommandId, TenantId};
 use runtime::clock;
 
 use super::aggregates::Aggregates;
@@ -61,6 +61,10 @@ impl Log for Fragile {
             return Err(StoreError::Unavailable("away".to_owned()));
         }
         self.log.next_of_type(kind, after).await
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        self.log.has_tenant(tenant).await
     }
 }
 

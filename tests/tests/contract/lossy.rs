@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use event_store::{AppendError, Log, LogInfo, NextOfType, RawRecord, StoreError, Subscription};
 
 pub(super) struct LossyLog {
@@ -61,5 +61,9 @@ impl Log for LossyLog {
 
     async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError> {
         self.inner.next_of_type(kind, after).await
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        self.inner.has_tenant(tenant).await
     }
 }

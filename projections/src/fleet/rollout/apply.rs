@@ -27,7 +27,7 @@ impl Fold<'_> {
                 events.iter().for_each(|event| self.apply_firmware(record, event));
                 Ok(())
             }
-            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::ApiKey => Ok(()),
+            Events::Group(_) | Events::Tenant(_) | Events::Unshown => Ok(()),
         }
     }
 

@@ -81,7 +81,7 @@ impl RowKeys {
                     self.planned.extend(entries.iter().map(|entry| vec![tenant.clone(), entry.device.to_string()]));
                 }
             }
-            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::ApiKey => {}
+            Events::Group(_) | Events::Tenant(_) | Events::Unshown => {}
         }
     }
 
