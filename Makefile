@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 # A program in the foreground stops with make, also when make is killed.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
-.PHONY: setup build demo up test test-long check bench bench-quick
+.PHONY: setup build demo up test test-long check fuzz-api bench bench-quick
 
 setup:
 	@scripts/setup
@@ -34,6 +34,10 @@ test-long: build
 
 check: setup
 	scripts/check
+
+# Generated requests to a real Waybill, by its OpenAPI; at most three minutes.
+fuzz-api: build
+	scripts/fuzz-api
 
 # Each measurement beside its ceiling, then the service levels; see docs/bench.md. BENCH passes arguments on.
 BENCH ?=

@@ -9,7 +9,7 @@ ALLOWED = {
     "runtime": set(),
     "domain": set(),
     "trust": {"domain"},
-    "event-store": {"runtime", "domain"},
+    "event-store": {"runtime", "domain", "trust"},
     "projections": BASE,
     "process-managers": BASE | {"projections"},
     "mqtt-bridge": BASE | {"trust"},

@@ -98,6 +98,8 @@ async fn bare_consumer(tools: &Tools, count: usize) -> Result<f64> {
     let devices = waybill::nats::connect(&nats.devices_url(), "bench-devices").await?;
     let stream = jetstream::new(devices).get_stream("$MQTT_msgs").await?;
     let config = consumer::pull::Config {
+        // The bridge's user may make named consumers only.
+        name: Some("bare".to_owned()),
         filter_subject: "$MQTT.msgs.*.devices.*.status".to_owned(),
         ack_policy: consumer::AckPolicy::None,
         ..consumer::pull::Config::default()

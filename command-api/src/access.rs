@@ -2,16 +2,18 @@
 //!
 //! An operation that is not in the table can't be reached. The API description states what the table says.
 
+pub(crate) mod reach;
 mod table;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::{CampaignId, Rejection, UpdateId};
 
 use crate::auth::authenticate;
 use crate::caller::{Caller, Role};
@@ -28,8 +30,18 @@ pub(crate) enum Access {
     Anyone,
     /// A device with a registration token, which the handler checks.
     Device,
-    /// A caller with at least this role.
+    /// A caller with at least this role in their tenant.
     Role(Role),
+    /// A caller with at least this role in their tenant, or for the device that the path names.
+    OfDevice(Role),
+    /// A caller with at least this role in their tenant, or for all devices that the campaign of the path can have.
+    OfCampaign(Role),
+    /// A caller with at least this role in their tenant, or for some devices; the handler keeps to these.
+    Listing(Role),
+    /// Those who run the installation.
+    Platform,
+    /// A caller with at least this role in the tenant of the path, or those who run the installation.
+    RoleOrPlatform(Role),
 }
 
 /// An operation of the API and whom it takes.
@@ -44,11 +56,11 @@ pub(crate) struct Operation {
 type Table = HashMap<(&'static str, &'static str), Access>;
 
 static TABLE: LazyLock<Table> =
-    LazyLock::new(|| OPERATIONS.iter().map(|one| ((one.method, one.path), one.access)).collect());
+    LazyLock::new(|| OPERATIONS.iter().map(|one| ((one.method, without_tenant(one.path)), one.access)).collect());
 
 /// Whom an operation takes; none if there is no such operation. `method` is in lower case, `path` as in the description.
 pub(crate) fn access_of(method: &str, path: &str) -> Option<Access> {
-    TABLE.get(&(method, path)).copied()
+    TABLE.get(&(method, without_tenant(path))).copied()
 }
 
 /// Lets a request through to its handler if its caller may do that. The handler gets the [`Caller`].
@@ -58,25 +70,94 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     let path = route.as_ref().map(|route| without_tenant(route.as_str())).unwrap_or_default();
     let Some(access) = access_of(&method(&parts.method), path) else { return no_such_method(path) };
     match admitted(&app, &mut parts, access).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                parts.extensions.insert(caller);
+            }
+            next.run(Request::from_parts(parts, body)).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<(), Problem> {
-    match access {
-        Access::Anyone | Access::Device => {}
-        Access::Role(least) => {
-            let caller = authenticate(app, parts).await?.need(least)?;
-            parts.extensions.insert(caller);
-        }
+/// The caller, if the operation takes one.
+async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option<Caller>, Problem> {
+    if matches!(access, Access::Anyone | Access::Device) {
+        return Ok(None);
     }
-    Ok(())
+    let caller = authenticate(app, parts).await?;
+    let caller = match access {
+        Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
+        Access::Anyone | Access::Device | Access::Platform => caller.need(Role::PlatformAdmin)?,
+        Access::Role(least) | Access::RoleOrPlatform(least) => member(app, parts, caller, least).await?.need(least)?,
+        Access::OfDevice(least) => {
+            let caller = limited_to(member(app, parts, caller, least).await?, least)?;
+            if let Some(limits) = &caller.limits {
+                reach::must_reach(app, &caller, limits, &named_device(app, parts).await?).await?;
+            }
+            caller
+        }
+        Access::OfCampaign(least) => {
+            let caller = limited_to(member(app, parts, caller, least).await?, least)?;
+            if let Some(limits) = &caller.limits {
+                reach::must_cover(app, &caller, limits, named_campaign(app, parts).await?).await?;
+            }
+            caller
+        }
+        Access::Listing(least) => limited_to(member(app, parts, caller, least).await?, least)?,
+    };
+    Ok(Some(caller))
+}
+
+/// A caller of the tenant, with what it grants them beside what their token says.
+async fn member(app: &App, parts: &mut Parts, caller: Caller, least: Role) -> Result<Caller, Problem> {
+    must_be_in_own_tenant(app, parts, &caller).await?;
+    // Who has the role anyway needs no grant.
+    if !caller.has(least) {
+        app.knows_all_members().await?;
+    }
+    app.with_grants(caller)
+}
+
+/// The caller, limited to the devices for which they have the role if they don't have it in the whole tenant.
+fn limited_to(mut caller: Caller, least: Role) -> Result<Caller, Problem> {
+    caller.limits = caller.limits_of(least).filter(|_| !caller.has(least));
+    if caller.limits.is_some() { Ok(caller) } else { caller.need(least) }
+}
+
+/// The device that the path names, itself or by one of its updates.
+async fn named_device(app: &App, parts: &mut Parts) -> Result<String, Problem> {
+    let path = RawPathParams::from_request_parts(parts, app).await.map_err(|_| reach::unknown())?;
+    let named = path.iter().find_map(|(name, value)| match name {
+        "device_id" => Some(value.to_owned()),
+        "update_id" => value.parse().ok().map(|update: UpdateId| update.device.to_string()),
+        _ => None,
+    });
+    named.ok_or_else(reach::unknown)
+}
+
+/// The campaign that the path names.
+async fn named_campaign(app: &App, parts: &mut Parts) -> Result<CampaignId, Problem> {
+    let path = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Rejection::CampaignUnknown)?;
+    let named = path.iter().find(|(name, _)| *name == "campaign_id").and_then(|(_, id)| id.parse().ok());
+    Ok(CampaignId(named.ok_or(Rejection::CampaignUnknown)?))
+}
+
+/// A tenant in the path must be the caller's own, and it must admit callers.
+async fn must_be_in_own_tenant(app: &App, parts: &mut Parts, caller: &Caller) -> Result<(), Problem> {
+    let path = RawPathParams::from_request_parts(parts, app)
+        .await
+        .map_err(|_| Problem::not_found("there is nothing at this path"))?;
+    let named = path.iter().find(|(name, _)| *name == "tenant_id");
+    if named.is_some_and(|(_, tenant)| tenant != caller.tenant.as_str()) {
+        return Err(Problem::not_found("you have no such tenant"));
+    }
+    app.tenants.admit(&caller.tenant).await
 }
 
 /// Names the methods that the path has.
 fn no_such_method(path: &str) -> Response {
-    let methods = OPERATIONS.iter().filter(|one| one.path == path).map(|one| match one.method {
+    let methods = OPERATIONS.iter().filter(|one| without_tenant(one.path) == path).map(|one| match one.method {
         "get" => "GET,HEAD".to_owned(),
         method => method.to_ascii_uppercase(),
     });
@@ -125,8 +206,9 @@ mod tests {
 
     #[test]
     fn what_changes_anything_needs_more_than_a_viewer() {
-        // Previews compute, and change nothing.
-        let computes = |path: &str| path.ends_with("/preview") || path.ends_with("/what-if");
+        // Previews compute, and change nothing. Who may verify tokens is also a matter of the caller's kind.
+        let computes =
+            |path: &str| path.ends_with("/preview") || path.ends_with("/what-if") || path.starts_with("/auth/verify-");
         for Operation { method, path, access } in OPERATIONS {
             if *method != "get" && !computes(path) && *access == Access::Role(Role::Viewer) {
                 panic!("{method} {path}");

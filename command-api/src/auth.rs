@@ -1,18 +1,19 @@
 //! Authentication: who sent a request. What they may do is in [`crate::access`].
 //!
-//! Bearer tokens are JWTs. No header bypasses them. Tokens of devices open nothing here; one route alone takes registration tokens
-//! ([`crate::device_registrations`]).
+//! Callers show a JWT as bearer token, or an API key as bearer token or in `X-API-Key`. No other header says who calls. Tokens of devices open
+//! nothing here; one route alone takes registration tokens ([`crate::device_registrations`]).
 
 mod dev_token;
+mod verify;
 
-use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header;
 use axum::http::request::Parts;
 
 pub(crate) use dev_token::{__path_dev_token, dev_token};
+pub(crate) use verify::{__path_verify_api_key, __path_verify_token, verify_api_key, verify_token};
 
 pub(crate) use crate::caller::{Caller, DEFAULT_TENANT, Role};
-use crate::http::Problem;
+use crate::http::{Problem, single_header};
 use crate::state::App;
 
 /// The bearer token of a request.
@@ -24,18 +25,30 @@ pub(crate) fn bearer(parts: &Parts) -> Result<&str, Problem> {
     }
 }
 
-/// The caller whose token a request has. A tenant in the path must be theirs.
-pub(crate) async fn authenticate(app: &App, parts: &mut Parts) -> Result<Caller, Problem> {
-    let token = bearer(parts)?;
+/// The token that a caller shows: a bearer token or an API key.
+fn shown(parts: &Parts) -> Result<&str, Problem> {
+    let Some(key) = single_header(&parts.headers, "X-API-Key")? else { return bearer(parts) };
+    if !trust::is_api_key(key) {
+        return Err(Problem::unauthorized("X-API-Key takes an API key: wbk_…"));
+    }
+    let is_alone = !parts.headers.contains_key(header::AUTHORIZATION);
+    if is_alone || bearer(parts).is_ok_and(|bearer| bearer == key) {
+        return Ok(key);
+    }
+    Err(Problem::bad_request("X-API-Key and Authorization differ: give one of them"))
+}
+
+/// Who calls.
+pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+    let token = shown(parts)?;
     if trust::is_token_of_devices(token) {
         return Err(Problem::unauthorized("tokens of devices don't open the API"));
     }
-    let caller = app.tokens.verify(token).await?;
-    let path = RawPathParams::from_request_parts(parts, app)
-        .await
-        .map_err(|_| Problem::not_found("there is nothing at this path"))?;
-    match path.iter().find(|(name, _)| *name == "tenant_id") {
-        Some((_, tenant)) if tenant != caller.tenant.as_str() => Err(Problem::not_found("you have no such tenant")),
-        _ => Ok(caller),
-    }
+    let caller = if trust::is_api_key(token) {
+        app.known_keys()?.verify(&app.config.token_hasher, token)?.caller
+    } else {
+        app.tokens.verify(token).await?
+    };
+    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
+    Ok(caller)
 }

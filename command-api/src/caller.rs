@@ -1,6 +1,10 @@
 //! The caller of a request: the user, the tenant and the roles.
 
-use domain::{Actor, ActorKind, Person, TenantId};
+use std::collections::BTreeSet;
+
+use domain::campaign::CampaignSpec;
+use domain::member::Grant;
+use domain::{Actor, ActorKind, GroupId, Person, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,6 +23,11 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// The role of this name that a tenant can grant.
+    pub(crate) fn in_tenant(word: &str) -> Option<Self> {
+        [Self::Viewer, Self::Operator, Self::Approver, Self::Admin].into_iter().find(|role| role.word() == word)
+    }
+
     /// The role as JSON and claims write it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -30,7 +39,7 @@ impl Role {
         }
     }
 
-    fn includes(self, least: Self) -> bool {
+    pub(crate) fn includes(self, least: Self) -> bool {
         match (self, least) {
             (Self::PlatformAdmin, _) | (_, Self::PlatformAdmin) => self == least,
             _ => self >= least,
@@ -41,12 +50,30 @@ impl Role {
 /// The tenant of tokens that name none, in development.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
+/// A role for some devices of the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LimitedRole {
+    pub(crate) role: Role,
+    pub(crate) limits: DeviceLimits,
+}
+
+/// The devices of groups, and those that the caller owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DeviceLimits {
+    pub(crate) groups: BTreeSet<GroupId>,
+    pub(crate) own: bool,
+}
+
 /// The caller of a request and their tenant.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     pub(crate) roles: Vec<Role>,
+    /// Roles that hold for some devices only.
+    pub(crate) limited: Vec<LimitedRole>,
+    /// The devices that this request may concern; none: all.
+    pub(crate) limits: Option<DeviceLimits>,
     /// Whether the token says the kind of the caller.
     pub(crate) is_kind_stated: bool,
 }
@@ -54,6 +81,51 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn has(&self, least: Role) -> bool {
         self.roles.iter().any(|role| role.includes(least))
+    }
+
+    /// The devices for which the caller has a role; none if there are none. Only for a caller without this role in the whole tenant.
+    pub(crate) fn limits_of(&self, least: Role) -> Option<DeviceLimits> {
+        let fitting = self.limited.iter().filter(|limited| limited.role.includes(least));
+        fitting.map(|limited| limited.limits.clone()).reduce(|all, more| DeviceLimits {
+            groups: all.groups.into_iter().chain(more.groups).collect(),
+            own: all.own || more.own,
+        })
+    }
+
+    /// Adds what the tenant grants them, beside what their token says. Roles that this version doesn't know give no rights.
+    pub(crate) fn grant(&mut self, grants: &[Grant]) {
+        for grant in grants {
+            let Some(role) = Role::in_tenant(&grant.role) else { continue };
+            match grant.is_limited() {
+                false => self.roles.push(role),
+                true => {
+                    let limits = DeviceLimits { groups: grant.groups.clone(), own: grant.own };
+                    self.limited.push(LimitedRole { role, limits });
+                }
+            }
+        }
+    }
+
+    /// Refuses a campaign that reaches beyond the groups for which the caller has the role.
+    pub(crate) fn may_target(&self, spec: &CampaignSpec) -> Result<(), Problem> {
+        match &self.limits {
+            Some(limits) if !spec.stays_within(&limits.groups) => {
+                let groups: Vec<_> = limits.groups.iter().map(ToString::to_string).collect();
+                let groups = groups.join(", ");
+                Err(Problem::forbidden(format!(
+                    "your campaigns may have target_groups among {groups}, and no other targets"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Refuses a caller whose rights are limited to some devices.
+    pub(crate) fn unlimited(&self, what: &str) -> Result<(), Problem> {
+        match self.limits {
+            None => Ok(()),
+            Some(_) => Err(Problem::forbidden(format!("{what} needs the role in the whole tenant"))),
+        }
     }
 
     /// Whether the caller may see the state of the whole installation. In development admins of the default tenant may, too.

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use domain::TenantId;
 use event_store::feed::consumers::{ConsumerError, FILTER_FORM, FeedConsumer, FeedConsumers, FeedFilter, is_name};
 use event_store::streams::FEED;
 use serde::{Deserialize, Serialize};
@@ -69,11 +70,15 @@ pub(crate) struct ConsumerBody {
 /// How to connect to nats-server, and what to request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Connect {
-    /// The NATS account; its users have passwords of their own.
+    /// The NATS account.
     #[schema(example = "ANALYTICS")]
     account: &'static str,
-    #[schema(example = "analyst")]
-    user: &'static str,
+    /// The tenant. The password is an API key of the tenant, with any role. Consumers that are made later need another login.
+    #[schema(example = "default")]
+    user: String,
+    /// Prefix of the client's inboxes; it may use no others.
+    #[schema(example = "_INBOX_default")]
+    inbox_prefix: String,
     /// Goes into the client's JetStream context.
     #[schema(example = "waybill")]
     jetstream_domain: &'static str,
@@ -82,11 +87,12 @@ pub(crate) struct Connect {
     next_subject: String,
 }
 
-impl From<FeedConsumer> for ConsumerBody {
-    fn from(consumer: FeedConsumer) -> Self {
+impl ConsumerBody {
+    fn of(tenant: &TenantId, consumer: FeedConsumer) -> Self {
         let connect = Connect {
             account: "ANALYTICS",
-            user: "analyst",
+            user: tenant.to_string(),
+            inbox_prefix: format!("_INBOX_{tenant}"),
             jetstream_domain: "waybill",
             next_subject: format!("$JS.waybill.API.CONSUMER.MSG.NEXT.{FEED}.{}", consumer.durable),
         };
@@ -144,7 +150,7 @@ pub(crate) async fn create_consumer(
     let filter = FeedFilter::parse(&wanted.filter).ok_or_else(|| Problem::invalid("filter", FILTER_FORM))?;
     let (consumer, is_new) = consumers(&app)?.create(&caller.tenant, &wanted.name, &filter).await?;
     let location: [(HeaderName, String); 1] = [(header::LOCATION, format!("/api/v1/feed/consumers/{}", wanted.name))];
-    let body = Json(ConsumerBody::from(consumer));
+    let body = Json(ConsumerBody::of(&caller.tenant, consumer));
     Ok(if is_new { (StatusCode::CREATED, location, body).into_response() } else { body.into_response() })
 }
 
@@ -154,7 +160,9 @@ pub(crate) async fn create_consumer(
 #[utoipa::path(get, path = "/feed/consumers", tag = "feed", responses((status = 200, body = ConsumerList)))]
 pub(crate) async fn list_consumers(State(app): State<App>, caller: Caller) -> Result<Json<ConsumerList>, Problem> {
     let found = consumers(&app)?.list(&caller.tenant).await?;
-    Ok(Json(ConsumerList { items: found.into_iter().map(ConsumerBody::from).collect() }))
+    Ok(Json(ConsumerList {
+        items: found.into_iter().map(|consumer| ConsumerBody::of(&caller.tenant, consumer)).collect(),
+    }))
 }
 
 /// Get a consumer of the public feed
@@ -174,7 +182,7 @@ pub(crate) async fn get_consumer(
         true => consumers(&app)?.get(&caller.tenant, &path.name).await?,
         false => None,
     };
-    found.map(|consumer| Json(consumer.into())).ok_or_else(unknown)
+    found.map(|consumer| Json(ConsumerBody::of(&caller.tenant, consumer))).ok_or_else(unknown)
 }
 
 /// The deleted consumer.

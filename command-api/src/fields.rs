@@ -11,7 +11,7 @@ use domain::values::{
     FIRMWARE_COMPONENT, LONG_TEXT_MAX_CHARS, TAGS_MAX, YEARS, is_component, is_short_text, is_usable_time,
     is_version_text,
 };
-use domain::{DeviceId, GroupId};
+use domain::{Actor, ActorKind, DeviceId, GroupId};
 
 use crate::http::{FieldError, Problem};
 
@@ -106,6 +106,13 @@ impl Checks {
         let fits = |value: &str| !value.is_empty() && value.len() <= APPLICATION_ID_MAX_BYTES && is_short_text(value);
         if value.is_some_and(|value| !fits(value)) {
             self.fail(field, format!("1 to {APPLICATION_ID_MAX_BYTES} characters"));
+        }
+    }
+
+    /// The id of an actor, without its kind.
+    pub(crate) fn owner(&mut self, field: &str, value: Option<&str>) {
+        if value.is_some_and(|value| value.is_empty() || Actor::of(ActorKind::Person, value).is_err()) {
+            self.fail(field, "an opaque id without blanks, 1 to 123 characters");
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) use history::{__path_firmware_events, firmware_events};
 pub(crate) use incoming::broken_store;
 pub(crate) use link::{__path_firmware_download, firmware_download};
 pub(crate) use list::{__path_list_firmware, list_firmware};
-pub(crate) use model::object_path;
+pub(crate) use model::{object_path, objects_of};
 pub(crate) use pins::release_stale;
 pub(crate) use retire::{__path_deprecate_firmware, __path_withdraw_firmware, deprecate_firmware, withdraw_firmware};
 pub(crate) use upload::{__path_upload_firmware, upload_firmware};

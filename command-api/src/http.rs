@@ -5,6 +5,7 @@ mod command_headers;
 mod command_request;
 pub(crate) mod commands;
 pub(crate) mod cursor;
+pub(crate) mod form;
 pub(crate) mod guard;
 pub(crate) mod history;
 mod json;
@@ -20,8 +21,10 @@ pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod reply;
 mod request_digest;
+pub(crate) mod security_headers;
 
 pub(crate) use body::{Body, Patch};
+pub(crate) use command_headers::single as single_header;
 pub(crate) use command_request::{CommandRequest, UnreadCommand};
 pub(crate) use commands::{Done, Envelope};
 pub(crate) use paging::{List, PageParams, Paging};

@@ -11,9 +11,11 @@
 //! `cargo run -p waybill -- openapi > docs/openapi.json`.
 
 mod access;
+mod api_keys;
 mod auth;
 mod caller;
 mod campaigns;
+mod client_address;
 mod dead_letters;
 mod device_registrations;
 mod devices;
@@ -22,10 +24,12 @@ mod feed;
 mod fields;
 mod firmware;
 mod groups;
+mod handshake;
 mod http;
 mod legacy_status;
 pub mod links;
 mod listen;
+mod members;
 mod openapi;
 mod registration_tokens;
 mod rollbacks;
@@ -34,13 +38,20 @@ mod serve;
 mod service;
 mod shown_token;
 mod state;
+mod tenants;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod tokens;
+mod transfers;
 mod updates;
 
+pub use client_address::{ForwardedHeader, Network, TrustedProxies};
 pub use links::DownloadLinks;
+pub use listen::HttpListener;
 pub use serve::{openapi_json, router, serve, serve_about};
 pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};
+pub use throttle::RateLimits;
 pub use tokens::{KEY_SET_MAX_BYTES, KeySource, TokenRules};
+pub use transfers::TransferLimits;

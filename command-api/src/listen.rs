@@ -1,100 +1,153 @@
-//! Connections: limited in time until a request's head is complete, and drained at the end.
+//! Connections: bounded in number and in the time until a request's head is complete, and drained at the end.
 
+mod connections;
+mod heads;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use runtime::lifecycle::Tasks;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-/// Longest wait for the head of a request, the first or a further one, so that a slow or silent client doesn't keep a connection.
-pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
+use self::connections::Connections;
+pub(crate) use self::connections::describe;
+use self::heads::{Heads, TimedStream, Times};
+use crate::client_address::{ConnectedFrom, TrustedProxies};
+use crate::handshake::shake_hands;
+
+/// Longest time from the first byte of a request to the end of its head.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest time without a request. Longer than proxies keep connections, so that none sends a request into a connection that is being closed.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+/// Longest time in which a client takes nothing of an answer.
+const SEND_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// Largest head of a request: its first line and its headers, in bytes.
+const HEAD_MAX_BYTES: usize = 32 * 1024;
+/// Most connections of a process. It needs as many open files.
+const CONNECTIONS_MAX: usize = 10_000;
+/// Most connections of an address that isn't a trusted proxy.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 2_000;
+
+/// What is allowed to connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) head_time_max: Duration,
+    pub(crate) idle_time_max: Duration,
+    pub(crate) send_silence_max: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) per_address_max: usize,
+    /// They may have any number of connections.
+    pub(crate) trusted_proxies: TrustedProxies,
+}
+
+impl Limits {
+    pub(crate) fn new(trusted_proxies: TrustedProxies) -> Self {
+        Self {
+            head_time_max: HEAD_TIME_MAX,
+            idle_time_max: IDLE_TIME_MAX,
+            send_silence_max: SEND_SILENCE_MAX,
+            connections_max: CONNECTIONS_MAX,
+            per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            trusted_proxies,
+        }
+    }
+}
+
+/// Where requests come from.
+pub struct HttpListener {
+    pub tcp: TcpListener,
+    /// HTTPS only; without it HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+}
 
 /// Serves until the tasks are stopped; then no further connections are accepted, and open requests are answered.
 pub(crate) async fn serve_until_stopped(
-    mut listener: TcpListener,
+    HttpListener { mut tcp, tls }: HttpListener,
     router: Router,
     tasks: &Tasks,
-    head_time_max: Duration,
+    limits: Limits,
 ) {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(head_time_max);
+    server.timer(TokioTimer::new()).header_read_timeout(limits.idle_time_max);
+    server.max_headers(HEADERS_MAX).max_header_size(HEAD_MAX_BYTES);
+    let times = Times { head_max: limits.head_time_max, silence_max: limits.send_silence_max };
+    let connections = Connections::new(limits);
     let open = GracefulShutdown::new();
+    let acceptor = tls.map(TlsAcceptor::from);
     loop {
-        let stream = tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => stream,
+        let (stream, from) = tokio::select! {
+            accepted = Listener::accept(&mut tcp) => accepted,
             () = tasks.token().cancelled() => break,
         };
+        let Some(place) = connections.enter(from.ip()) else { continue };
         // Replies are small; if this fails, they are only slower.
         stream.set_nodelay(true).ok();
-        let service = TowerToHyperService::new(router.clone());
-        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service));
+        let (server, watcher, acceptor, router) = (server.clone(), open.watcher(), acceptor.clone(), router.clone());
+        let stop = tasks.token().clone();
         tasks.spawn("http connection", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "HTTP connection was interrupted");
+            let _place = place;
+            let ended = match acceptor {
+                None => {
+                    let (service, stream) = connection(router, stream, from, times);
+                    watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
+                }
+                Some(acceptor) => match stop.run_until_cancelled(shake_hands(&acceptor, stream)).await.flatten() {
+                    Some(stream) => {
+                        let (service, stream) = connection(router, stream, from, times);
+                        watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
+                    }
+                    None => return,
+                },
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, client.address = %from.ip(), "HTTP connection was interrupted");
             }
         });
     }
-    drop(listener);
+    drop(tcp);
     open.shutdown().await;
 }
 
-#[cfg(test)]
-mod tests {
-    use axum::routing::post;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-
-    use super::*;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    /// A server that replies with the body it received.
-    async fn serve(head_time_max: Duration) -> (Tasks, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (tasks, router) = (Tasks::new(), Router::new().route("/", post(async |body: String| body)));
-        let of_server = tasks.clone();
-        tasks.spawn("server", async move { serve_until_stopped(listener, router, &of_server, head_time_max).await });
-        (tasks, TcpStream::connect(address).await.unwrap())
-    }
-
-    async fn rest(mut stream: TcpStream) -> String {
-        let mut answer = String::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an end").ok();
-        answer
-    }
-
-    #[tokio::test]
-    async fn who_never_names_a_request_is_let_go() {
-        for sent in ["", "POST / HTTP/1.1\r\nHost:"] {
-            let (_tasks, mut stream) = serve(Duration::from_millis(100)).await;
-            stream.write_all(sent.as_bytes()).await.unwrap();
-            assert!(!rest(stream).await.contains("200 OK"));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_that_has_begun_is_answered_although_the_server_stops() {
-        let (tasks, mut stream) = serve(HEAD_TIME_MAX).await;
-        stream
-            .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
-            .await
-            .unwrap();
-        let mut asked = [0; 12];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut asked)).await.expect("it is asked for its body").unwrap();
-        let stopping = tasks.clone();
-        let stopped = stopping.shutdown(PATIENCE);
-        let answered = async {
-            tasks.token().cancelled().await;
-            stream.write_all(b"answer").await.unwrap();
-            rest(stream).await
-        };
-        let (stopped, answer) = tokio::join!(stopped, answered);
-        assert!(stopped && answer.ends_with("answer"), "{answer}");
-    }
+/// The service of a connection, and its stream with a limit for heads.
+fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    router: Router,
+    stream: S,
+    from: SocketAddr,
+    times: Times,
+) -> (
+    impl Service<
+        hyper::Request<Incoming>,
+        Response = hyper::Response<heads::Answer>,
+        Error = std::convert::Infallible,
+        Future = impl Future + Send,
+    >,
+    TimedStream<S>,
+) {
+    let heads = Heads::default();
+    let stream = TimedStream::new(stream, heads.clone(), times);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectedFrom(from));
+        let answering = heads.answering();
+        let answer = router.call(request);
+        async move { answer.await.map(|response| response.map(|body| heads::Answer::new(body, answering))) }
+    });
+    (service, stream)
 }
+
+#[cfg(test)]
+mod tests;

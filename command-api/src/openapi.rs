@@ -1,11 +1,13 @@
 //! The description of the API, generated from the endpoints.
 //!
-//! Each operation is listed once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands have are added
-//! here, and old spellings are marked.
+//! Each operation is listed once: its twin under `/tenants/{tenant_id}` is the second server. Parameters that all commands have and common
+//! problems are added here, and old spellings are marked.
+
+mod problems;
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
@@ -22,6 +24,9 @@ agree.
 Queries include what their caller has stored: they wait, up to 2 s, until the read models have reached it, and otherwise answer 503 with \
 `Retry-After`. The reply is 404 only if the event log does not know the id. If several processes serve the API, use `Waybill-Min-Position` to wait \
 for a write that went through another one.
+
+Requests are limited per tenant and per credential, and by address without one: `RateLimit` and `RateLimit-Policy` say how a request stands, and 429 has \
+`Retry-After`.
 
 A position is written `{created_ms of the log}-{sequence}`, and with `.{index}` for one event; older forms (`{sequence}`, `{sequence}-{index}`) \
 are accepted, too. Times and positions that the log has not reached are refused (422). Lists leave out deleted and decommissioned resources unless \
@@ -48,7 +53,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         .build();
     for (path, item) in &mut api.paths.paths {
         for (_, operation) in operations(item) {
-            complete(operation, is_old_spelling(path));
+            complete(operation, path);
         }
         // The path names the deleted resource, so no body is required; members are named in the body.
         let is_needed = path.ends_with("/members");
@@ -59,15 +64,20 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         }
     }
     api.servers = Some(vec![Server::new("/api/v1"), twin]);
-    api.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    api.security =
+        Some(["bearer", "api_key"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     let of_devices = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("wbr_…")
         .description(Some("A registration token: devices register themselves with it, and do nothing else."))
         .build();
+    let of_programs = "An API key, `wbk_…`. It may also be sent as bearer token.";
+    let api_key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", of_programs));
     let components = api.components.get_or_insert_default();
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    components.add_security_scheme("api_key", SecurityScheme::ApiKey(api_key));
+    components.responses.extend(problems::components());
     components.add_security_scheme("registration_token", SecurityScheme::Http(of_devices));
     api
 }
@@ -86,30 +96,41 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 
 /// Says whom the operation takes.
 fn say_access(operation: &mut Operation, access: Option<Access>) {
-    match access {
-        Some(Access::Role(role)) => {
-            let needs = format!("Needs role {}.", role.word());
-            let text = operation.description.take().filter(|text| !text.is_empty());
-            operation.description = Some(text.map_or(needs.clone(), |text| format!("{text} {needs}")));
+    let needs = match access {
+        Some(Access::Role(role)) => format!("Needs role {}.", role.word()),
+        Some(Access::OfDevice(role)) => format!("Needs role {}, which may be limited to the device.", role.word()),
+        Some(Access::OfCampaign(role)) => {
+            format!("Needs role {}, which may be limited to the groups that the campaign targets.", role.word())
         }
+        Some(Access::Listing(role)) => {
+            format!("Needs role {}; one that is limited to some devices keeps to these.", role.word())
+        }
+        Some(Access::Platform) => "Needs role platform_admin.".to_owned(),
+        Some(Access::RoleOrPlatform(role)) => format!("Needs role {} in the tenant, or platform_admin.", role.word()),
         Some(Access::Device) => {
             let scheme = SecurityRequirement::new("registration_token", Vec::<String>::new());
             operation.security = Some(vec![scheme]);
+            return;
         }
         Some(Access::Anyone) if operation.security.is_none() => {
             operation.security = Some(vec![SecurityRequirement::default()]);
+            return;
         }
-        Some(Access::Anyone) | None => {}
-    }
+        Some(Access::Anyone) | None => return,
+    };
+    let text = operation.description.take().filter(|text| !text.is_empty());
+    operation.description = Some(text.map_or(needs.clone(), |text| format!("{text} {needs}")));
 }
 
-/// Adds the query parameters of all commands. An operation with an idempotency key is a command.
-fn complete(operation: &mut Operation, old: bool) {
-    if old {
+/// Adds common problems, and the query parameters of all commands. An operation with an idempotency key is a command.
+fn complete(operation: &mut Operation, path: &str) {
+    if is_old_spelling(path) {
         operation.deprecated = Some(Deprecated::True);
     }
+    let known = operation.parameters.as_deref().unwrap_or_default();
+    let is_command = known.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
+    problems::add(operation, path, is_command);
     let parameters = operation.parameters.get_or_insert_default();
-    let is_command = parameters.iter().any(|one| matches!(one, RefOr::T(one) if one.name == "Idempotency-Key"));
     if is_command {
         let dry_run = "Check the command and change nothing. The reply says what the outcome would be.";
         parameters.push(RefOr::T(query("dry_run", Type::Boolean, dry_run)));

@@ -12,11 +12,11 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::parameters::{self, Parameters};
-use crate::http::{guard, observe};
+use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, auth, campaigns, dead_letters, device_registrations, devices, download, feed, firmware, groups, openapi,
-    registration_tokens, rollbacks, service, updates,
+    access, api_keys, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed,
+    firmware, groups, members, openapi, registration_tokens, rollbacks, service, tenants, throttle, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -40,6 +40,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::revoke_credential))
         .routes(routes!(registration_tokens::issue_registration_token))
         .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
+        .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
+        .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::hold_devices))
@@ -99,6 +101,11 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(rollbacks::roll_back_device))
         .routes(routes!(rollbacks::list_device_rollbacks))
         .routes(routes!(rollbacks::list_rollbacks))
+        .routes(routes!(members::list_members))
+        .routes(routes!(members::get_member, members::grant_member, members::remove_member))
+        .routes(routes!(members::member_history))
+        .routes(routes!(tenants::freeze))
+        .routes(routes!(tenants::unfreeze))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
 }
 
@@ -118,7 +125,24 @@ fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
 
 /// Under `/api/v1`, without a tenant.
 fn public() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(auth::dev_token)).routes(routes!(service::service_stats)).merge(of_devices())
+    OpenApiRouter::new()
+        .routes(routes!(auth::dev_token))
+        .routes(routes!(auth::verify_token))
+        .routes(routes!(auth::verify_api_key))
+        .routes(routes!(service::service_stats))
+        .merge(of_tenants())
+        .merge(of_devices())
+}
+
+/// Tenants themselves, also for those who run the installation.
+fn of_tenants() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(tenants::list_tenants, tenants::create_tenant))
+        .routes(routes!(tenants::get_tenant, tenants::amend_tenant, tenants::close_tenant))
+        .routes(routes!(tenants::tenant_history))
+        .routes(routes!(tenants::suspend_tenant))
+        .routes(routes!(tenants::reinstate_tenant))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
 }
 
 /// Requests of devices, with the tenant in their tokens.
@@ -184,7 +208,10 @@ fn surrounded(app: App, known: Parameters, router: Router<App>) -> Router {
         .layer(from_fn_with_state(known, parameters::refuse_unknown))
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
+        .layer(from_fn_with_state(app.clone(), throttle::throttle))
         .layer(from_fn(guard::problems))
+        .layer(from_fn_with_state(app.clone(), security_headers::add))
         .layer(from_fn(observe::observe))
+        .layer(from_fn_with_state(app.clone(), client_address::resolve))
         .with_state(app)
 }

@@ -2,12 +2,11 @@
 
 use axum::Router;
 use runtime::lifecycle::Tasks;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::listen::{HEAD_TIME_MAX, serve_until_stopped};
+use crate::listen::{HttpListener, Limits, serve_until_stopped};
 use crate::state::{ApiState, App};
-use crate::{download, firmware};
+use crate::{api_keys, download, firmware};
 
 /// The routes over a state; for tests and for other servers.
 pub fn router(state: ApiState) -> Router {
@@ -15,20 +14,24 @@ pub fn router(state: ApiState) -> Router {
 }
 
 /// Serves until the tasks are stopped: then it is not ready at once, and open requests are answered.
-pub async fn serve(listener: TcpListener, state: ApiState, tasks: Tasks) {
+pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", async move { firmware::sweep(&swept).await });
     // Dropped at the end of this function, so open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
-    serve_until_stopped(listener, crate::router::build(app), &tasks, HEAD_TIME_MAX).await;
+    let (_letting_in, let_in) = oneshot::channel();
+    tasks.spawn("last uses of API keys", api_keys::keep_storing(app.clone(), let_in));
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build(app), &tasks, limits).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
-pub async fn serve_about(listener: TcpListener, state: ApiState, tasks: Tasks) {
-    let router = crate::router::build_about(App::new(state, tasks.clone()));
-    serve_until_stopped(listener, router, &tasks, HEAD_TIME_MAX).await;
+pub async fn serve_about(listener: HttpListener, state: ApiState, tasks: Tasks) {
+    let app = App::without_callers(state, tasks.clone());
+    let limits = Limits::new(app.config.trusted_proxies.clone());
+    serve_until_stopped(listener, crate::router::build_about(app), &tasks, limits).await;
 }
 
 /// The description of the API, as `docs/openapi.json` has it.

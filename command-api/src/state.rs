@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::device::Limits;
+use domain::member::Member;
+use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
-use event_store::{EventStore, PositionToken, StoreError};
+use event_store::{EventStore, Followed, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
@@ -18,16 +20,28 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use trust::TokenHasher;
 
+use crate::api_keys::KnownKeys;
+use crate::caller::Caller;
 use crate::campaigns::Previews;
+use crate::client_address::TrustedProxies;
 use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::Counters;
+use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
+use crate::tenants::Tenants;
+use crate::throttle::{RateLimits, Throttle};
 use crate::tokens::{TokenRules, Tokens};
+use crate::transfers::{TransferLimits, Transfers};
 
 /// Largest firmware by default, in bytes.
 pub const FIRMWARE_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// How long a request waits until a process that has just started knows the members of tenants.
+const MEMBERS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// Pause between two looks meanwhile.
+const MEMBERS_POLL: Duration = Duration::from_millis(10);
 
 /// Longest silence of an uploader by default.
 const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -49,6 +63,12 @@ pub struct ApiConfig {
     pub max_firmware_bytes: u64,
     /// Longest silence of an uploader.
     pub upload_silence_max: Duration,
+    /// How many requests are answered.
+    pub rate_limits: RateLimits,
+    /// How much is uploaded and downloaded at a time.
+    pub transfer_limits: TransferLimits,
+    /// Proxies whose word about the client's address is taken.
+    pub trusted_proxies: TrustedProxies,
     /// Pause before an update's second attempt, in seconds.
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
@@ -74,6 +94,9 @@ impl ApiConfig {
             public_base_url,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: UPLOAD_SILENCE_MAX,
+            rate_limits: RateLimits::default(),
+            transfer_limits: TransferLimits::default(),
+            trusted_proxies: TrustedProxies::default(),
             retry_backoff_s: limits.backoff_s,
             dispatch_patience_s: limits.dispatch_s,
             store_directory: None,
@@ -118,6 +141,12 @@ pub(crate) struct Shared {
     /// Gauges that are counted in PostgreSQL.
     pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
+    pub(crate) tenants: Tenants,
+    /// None in a process that serves no API, like the next.
+    pub(crate) members: Option<Followed<Member>>,
+    pub(crate) api_keys: Option<KnownKeys>,
+    pub(crate) throttle: Throttle,
+    pub(crate) transfers: Transfers,
     pub(crate) links: DownloadLinks,
     /// Counts of downloads that aren't in PostgreSQL yet.
     pub(crate) downloads: Counters,
@@ -142,10 +171,26 @@ impl Deref for App {
 }
 
 impl App {
+    /// The state of a process that serves the API. It follows who may call: API keys, members and tenants.
     pub(crate) fn new(state: ApiState, tasks: Tasks) -> Self {
+        Self::with(state, tasks, true)
+    }
+
+    /// The state of a process that serves health and metrics alone.
+    pub(crate) fn without_callers(state: ApiState, tasks: Tasks) -> Self {
+        Self::with(state, tasks, false)
+    }
+
+    fn with(state: ApiState, tasks: Tasks, has_callers: bool) -> Self {
         let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
         let tokens = Tokens::new(&config.tokens);
+        let log = has_callers.then(|| Arc::clone(store.log()));
+        let api_keys = log.clone().map(|log| KnownKeys::new(Followed::start(log, &tasks)));
+        let members = log.clone().map(|log| Followed::start(log, &tasks));
+        let followed = log.map(|log| Followed::start(log, &tasks));
+        let tenants = Tenants::new(followed, store.clone(), config.development);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
+        let (throttle, transfers) = (Throttle::new(config.rate_limits), Transfers::new(config.transfer_limits));
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();
         Self(Arc::new(Shared {
@@ -160,6 +205,11 @@ impl App {
             checks,
             counted: Counted::default(),
             tokens,
+            tenants,
+            members,
+            api_keys,
+            throttle,
+            transfers,
             links,
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),
@@ -170,6 +220,37 @@ impl App {
             started,
             incarnation_ms,
         }))
+    }
+
+    /// The API keys that this process knows.
+    pub(crate) fn known_keys(&self) -> Result<&KnownKeys, Problem> {
+        self.api_keys.as_ref().ok_or_else(|| Problem::internal("this process doesn't follow API keys"))
+    }
+
+    /// The members of all tenants that this process knows.
+    pub(crate) fn known_members(&self) -> Result<&Followed<Member>, Problem> {
+        self.members.as_ref().ok_or_else(|| Problem::internal("this process doesn't follow members"))
+    }
+
+    /// A caller with what their tenant grants them, beside what their token says.
+    pub(crate) fn with_grants(&self, mut caller: Caller) -> Result<Caller, Problem> {
+        let key = Key::new(&caller.tenant, &MemberId::of(&caller.actor));
+        if let Some(member) = self.known_members()?.get(&key)? {
+            caller.grant(&member.aggregate.grants);
+        }
+        Ok(caller)
+    }
+
+    /// Waits until a process that has just started knows the members of tenants.
+    pub(crate) async fn knows_all_members(&self) -> Result<(), Problem> {
+        let (members, begun) = (self.known_members()?, Instant::now());
+        while !members.has_caught_up() {
+            if begun.elapsed() >= MEMBERS_WAIT_MAX {
+                return Err(Problem::unavailable("starting", "the members of tenants are not known yet"));
+            }
+            tokio::time::sleep(MEMBERS_POLL).await;
+        }
+        Ok(())
     }
 
     pub(crate) fn uptime(&self) -> Duration {

@@ -1,5 +1,7 @@
 //! The command side through the router, over a log in memory and without PostgreSQL: all of this also works while PostgreSQL is down.
 
+mod access;
+mod api_keys;
 mod approval;
 mod bulk_updates;
 mod campaigns;
@@ -12,12 +14,16 @@ mod downloads;
 mod examples;
 mod groups;
 mod health;
+mod hostile_bodies;
+mod hostile_texts;
 mod imports;
+mod limits;
 mod parameters;
 mod past;
 mod registrations;
 mod repeats;
 mod rollouts;
+mod tenants;
 mod updates;
 mod uploads;
 
@@ -29,8 +35,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::TimeDelta;
-use domain::{ActorKind, TenantId};
-use event_store::{EventStore, Log, MemoryLog};
+use domain::tenant::{Tenant, TenantCommand, TenantSpec};
+use domain::{Actor, ActorKind, CommandId, Key, Rejection, TenantId};
+use event_store::{EventStore, ExecuteError, Log, MemoryLog};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use projections::{Db, Projections};
@@ -71,6 +78,17 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+/// The tenants of these tests.
+const TENANTS: [&str; 4] = ["acme", "default", "globex", "rival"];
+
+async fn create_tenant(store: &EventStore, tenant: &str) {
+    let tenant = TenantId::new(tenant).unwrap();
+    let (actor, command) = (Actor::new("user:1").unwrap(), TenantCommand::Create { spec: TenantSpec::default() });
+    let request = event_store::Request::new(CommandId(clock::new_id()), actor, command);
+    let made = store.execute(&Key::<Tenant>::new(&tenant, &tenant), request).await;
+    assert!(matches!(made, Ok(_) | Err(ExecuteError::Rejected(Rejection::TenantExists))), "{:?}", made.err());
+}
+
 fn token_rules() -> TokenRules {
     TokenRules { secret: Some(SECRET.to_vec()), ..TokenRules::default() }
 }
@@ -99,12 +117,31 @@ impl Api {
     }
 
     fn with_objects(objects: Arc<dyn ObjectStore>) -> Self {
-        let log: Arc<dyn Log> = Arc::new(MemoryLog::new());
+        Self::over(Arc::new(MemoryLog::new()), objects, Tasks::new())
+    }
+
+    /// With other settings.
+    pub(crate) fn with_config(change: impl FnOnce(&mut ApiConfig)) -> Self {
+        Self::with(Arc::new(MemoryLog::new()), Arc::new(InMemory::new()), Tasks::new(), change)
+    }
+
+    /// A service over a log, with tasks that follow it.
+    fn over(log: Arc<dyn Log>, objects: Arc<dyn ObjectStore>, tasks: Tasks) -> Self {
+        Self::with(log, objects, tasks, |_| {})
+    }
+
+    fn with(
+        log: Arc<dyn Log>,
+        objects: Arc<dyn ObjectStore>,
+        tasks: Tasks,
+        change: impl FnOnce(&mut ApiConfig),
+    ) -> Self {
         let store = EventStore::new(log.clone());
+        TENANTS.into_iter().for_each(|tenant| futures::executor::block_on(create_tenant(&store, tenant)));
         // No server listens there.
         let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
         let projections = Projections::follow(db.clone(), log, &Tasks::new());
-        let config = ApiConfig {
+        let mut config = ApiConfig {
             development: true,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: Duration::from_secs(1),
@@ -115,6 +152,7 @@ impl Api {
                 "http://localhost:8240".to_owned(),
             )
         };
+        change(&mut config);
         let state = ApiState {
             store: store.clone(),
             projections,
@@ -126,7 +164,7 @@ impl Api {
             metrics: None,
             checks: vec![],
         };
-        let app = App::new(state, Tasks::new());
+        let app = App::new(state, tasks);
         let router = crate::router::build(app.clone());
         Self { app, router, store, objects, token: token("acme", Role::Admin) }
     }
@@ -217,8 +255,19 @@ impl Api {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
     }
 
+    /// Records that were stored beside those of [`TENANTS`].
     async fn stored(&self) -> u64 {
+        self.store.log().info().await.unwrap().last_sequence - TENANTS.len() as u64
+    }
+
+    /// The log's last position.
+    async fn head(&self) -> u64 {
         self.store.log().info().await.unwrap().last_sequence
+    }
+
+    /// The position of the nth of these.
+    fn nth(&self, n: usize) -> usize {
+        TENANTS.len() + n
     }
 }
 

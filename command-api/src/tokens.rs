@@ -7,6 +7,8 @@ mod keys;
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use domain::{Actor, ActorKind, TenantId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -27,7 +29,8 @@ const TOKEN_MAX_BYTES: usize = 4_096;
 struct Claims {
     sub: String,
     tenant_id: String,
-    /// Unknown roles give no rights.
+    /// Unknown roles give no rights. Members of the tenant need none.
+    #[serde(default)]
     roles: Vec<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kind: Option<ActorKind>,
@@ -111,6 +114,11 @@ impl Tokens {
 
     /// The caller that a token stands for.
     pub(crate) async fn verify(&self, token: &str) -> Result<Caller, Problem> {
+        self.verify_until(token).await.map(|(caller, _)| caller)
+    }
+
+    /// The same, with the end of the token.
+    pub(crate) async fn verify_until(&self, token: &str) -> Result<(Caller, DateTime<Utc>), Problem> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(refused("too long"));
         }
@@ -127,7 +135,8 @@ impl Tokens {
         let actor = actor(kind.unwrap_or_default(), &data.claims.sub);
         let actor = actor.ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
-        Ok(Caller { tenant, actor, roles, is_kind_stated: kind.is_some() })
+        let expires_at = DateTime::from_timestamp(data.claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok((Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: kind.is_some() }, expires_at))
     }
 
     /// A token for a user.
@@ -158,6 +167,17 @@ impl Tokens {
         let key = self.encoding.as_ref().ok_or_else(|| Problem::internal("HS256 tokens are off"))?;
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key).map_err(Problem::internal)
     }
+}
+
+/// The tenant that a token names, verified or not.
+pub(crate) fn claimed_tenant(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Claimed {
+        tenant_id: String,
+    }
+    let payload = token.split('.').nth(1).filter(|payload| payload.len() <= TOKEN_MAX_BYTES)?;
+    let claims = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&claims).ok().map(|claimed: Claimed| claimed.tenant_id)
 }
 
 /// The caller's name in the log, such as `user:{sub}` for a person; none for an empty `sub`.

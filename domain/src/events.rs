@@ -2,14 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::api_key::ApiKeyEvent;
 pub use crate::campaign::CampaignEvent;
 pub use crate::claim::ClaimEvent;
 pub use crate::device::DeviceEvent;
 pub use crate::firmware::FirmwareEvent;
 pub use crate::group::GroupEvent;
 pub use crate::ledger::LedgerEvent;
+pub use crate::member::MemberEvent;
 pub use crate::plan::PlanEvent;
 pub use crate::registration_token::RegistrationTokenEvent;
+pub use crate::tenant::TenantEvent;
 
 /// An event of any aggregate: the type's name is unique over all of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub enum AnyEvent {
     Claim(ClaimEvent),
     Group(GroupEvent),
     RegistrationToken(RegistrationTokenEvent),
+    Tenant(TenantEvent),
+    Member(MemberEvent),
+    ApiKey(ApiKeyEvent),
 }
 
 /// The aggregate types and the event types each of them writes, with schema versions.
@@ -37,6 +43,9 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::claim::Claim::TYPE, ClaimEvent::TYPES),
         (crate::group::Group::TYPE, GroupEvent::TYPES),
         (crate::registration_token::RegistrationToken::TYPE, RegistrationTokenEvent::TYPES),
+        (crate::tenant::Tenant::TYPE, TenantEvent::TYPES),
+        (crate::member::Member::TYPE, MemberEvent::TYPES),
+        (crate::api_key::ApiKey::TYPE, ApiKeyEvent::TYPES),
     ]
 }
 
@@ -63,6 +72,8 @@ pub fn ends(name: &str) -> Option<&'static str> {
         "device.credential_revoked" => Some("the credential"),
         "group.deleted" => Some("the group"),
         "registration_token.revoked" => Some("the token"),
+        "tenant.closed" => Some("the tenant"),
+        "api_key.revoked" => Some("the key"),
         _ => None,
     }
 }
@@ -79,7 +90,7 @@ pub fn without_hidden(mut event: serde_json::Value) -> serde_json::Value {
 /// Fields of an event that no reply and no message shows: keyed hashes of tokens.
 pub fn hidden_fields(name: &str) -> &'static [&'static str] {
     match name {
-        "device.credential_issued" | "registration_token.issued" => &["hash"],
+        "device.credential_issued" | "registration_token.issued" | "api_key.issued" => &["hash"],
         _ => &[],
     }
 }

@@ -17,6 +17,8 @@ pub const TENANT_ID_MAX_BYTES: usize = 32;
 pub const DEVICE_ID_MAX_BYTES: usize = 64;
 /// Longest group id, in bytes.
 pub const GROUP_ID_MAX_BYTES: usize = 64;
+/// Longest name of a secret, in bytes.
+pub const SECRET_NAME_MAX_BYTES: usize = 64;
 /// Longest actor, in bytes.
 pub const ACTOR_MAX_BYTES: usize = 128;
 /// Device ids that name routes of the API and can't name devices.
@@ -143,6 +145,13 @@ text_id!(
     )
 );
 text_id!(
+    /// A secret of a tenant, unique in its tenant: `[a-z0-9][a-z0-9_-]{0,63}`.
+    SecretName,
+    "name of a secret",
+    "[a-z0-9][a-z0-9_-]{0,63}",
+    |text| all_bytes(text, SECRET_NAME_MAX_BYTES, lower_or_digit, |b| lower_or_digit(b) || matches!(b, b'_' | b'-'))
+);
+text_id!(
     /// Sender of a command: an opaque id such as `user:42`, `device`, `process-manager:rollout`. Never a person's name or address.
     Actor,
     "actor",
@@ -170,6 +179,16 @@ uuid_id!(
     "registration token id"
 );
 uuid_id!(
+    /// A member of a tenant; see [`MemberId::of`].
+    MemberId,
+    "member id"
+);
+uuid_id!(
+    /// An API key.
+    ApiKeyId,
+    "API key id"
+);
+uuid_id!(
     /// A command. The same command sent again has the same id.
     CommandId,
     "command id"
@@ -186,6 +205,13 @@ pub fn name_based_uuid(parts: &[&str]) -> Uuid {
         name.extend_from_slice(part.as_bytes());
     }
     Uuid::new_v5(&NAMESPACE, &name)
+}
+
+impl MemberId {
+    /// The id of an actor's membership: actors have characters that ids can't have.
+    pub fn of(actor: &Actor) -> Self {
+        Self(name_based_uuid(&["member", actor.as_str()]))
+    }
 }
 
 impl FirmwareId {
@@ -259,6 +285,7 @@ mod tests {
             assert!(DeviceId::new(bad).is_err(), "{bad:?}");
             assert!(TenantId::new(bad).is_err(), "{bad:?}");
             assert!(GroupId::new(bad).is_err(), "{bad:?}");
+            assert!(SecretName::new(bad).is_err(), "{bad:?}");
         }
         assert!(DeviceId::new("AA:BB:CC:00_1-2").is_ok());
         assert!(DeviceId::new("x".repeat(65)).is_err());

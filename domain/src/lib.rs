@@ -5,6 +5,7 @@
 //! owns a device's updates; a campaign only decides which devices may begin ([`campaign`], [`rollout`]).
 
 pub mod actor;
+pub mod api_key;
 pub mod campaign;
 pub mod change;
 pub mod claim;
@@ -16,6 +17,7 @@ pub mod group;
 pub mod ids;
 pub mod key;
 pub mod ledger;
+pub mod member;
 pub mod plan;
 pub mod planning;
 pub mod preconditions;
@@ -24,6 +26,8 @@ pub mod rejection;
 pub mod rollback;
 pub mod rollout;
 pub mod sealed;
+pub mod secret_ref;
+pub mod tenant;
 pub mod thread;
 pub mod token_hash;
 pub mod values;
@@ -34,11 +38,13 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, MemberId, RegistrationTokenId,
+    SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};
 pub use sealed::Sealed;
+pub use secret_ref::SecretRef;
 pub use token_hash::TokenHash;
 
 /// Cases of a property test: `usual`, or many more in a long test run (`make test-long`).

@@ -82,6 +82,15 @@ rejections! {
     /// The token is for other devices.
     RegistrationOutOfScope { field: String } => Conflict, "registration_out_of_scope", "the registration token is for devices with another {field}";
 
+    MemberUnknown => Unknown, "member_unknown", "no such member";
+
+    TenantUnknown => Unknown, "tenant_unknown", "no such tenant";
+    TenantExists => Conflict, "tenant_exists", "a tenant with this id exists";
+    TenantFrozen => Conflict, "tenant_frozen", "the tenant is frozen: nothing is dispatched to its devices";
+    TenantClosed => Conflict, "tenant_closed", "the tenant is closed, and a closed tenant stays closed";
+    ApiKeyUnknown => Unknown, "api_key_unknown", "no such API key";
+    ApiKeyExists => Conflict, "api_key_exists", "an API key with this id exists";
+
     /// A device can't go back.
     RollbackImpossible { reason: String, detail: String } => Conflict, "rollback_impossible", "{detail}";
 

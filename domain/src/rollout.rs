@@ -158,6 +158,8 @@ pub struct RolloutView {
     pub rollback: Option<RollbackView>,
     /// The zones of its devices. Empty unless its windows follow the zone of each device.
     pub zones: Vec<Option<String>>,
+    /// Nothing may be dispatched to devices of its tenant.
+    pub frozen: bool,
 }
 
 /// A device that failed in at least one attempt.
@@ -218,6 +220,23 @@ pub enum RolloutStep {
 
 /// Decides the next steps. The same view always gives the same steps.
 pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
+    let steps = decide_by_status(view, now);
+    if view.frozen { without_dispatch(view, steps) } else { steps }
+}
+
+/// While the tenant is frozen, nothing begins and unanswered grants are taken back, as in a pause. What has begun is judged as ever, but devices
+/// that could not be reached close no gate.
+fn without_dispatch(view: &RolloutView, mut steps: Vec<RolloutStep>) -> Vec<RolloutStep> {
+    steps.retain(|step| {
+        !matches!(step, RolloutStep::Grant { .. } | RolloutStep::CloseGate { gate: GateKind::TooFewReached, .. })
+    });
+    if matches!(view.status, CampaignStatus::Running | CampaignStatus::RollingBack) {
+        steps.push(RolloutStep::WithdrawUnanswered);
+    }
+    steps
+}
+
+fn decide_by_status(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     match view.status {
         CampaignStatus::Running => decide_running(view, now),
         CampaignStatus::Paused => decide_paused(view, now),

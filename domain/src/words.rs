@@ -21,6 +21,7 @@ macro_rules! words {
     )+};
 }
 
+use crate::api_key::ApiKeyStatus;
 use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
 use crate::device::{
     CodeClass, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, UpdateOperation,
@@ -30,10 +31,12 @@ use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
 use crate::registration_token::RegistrationTokenStatus;
 use crate::rollback::RollbackObstacle;
+use crate::tenant::TenantStatus;
 use crate::values::{Priority, Transport};
 use crate::window::Day;
 
 words!(
+    ApiKeyStatus,
     Bound,
     CampaignStatus,
     CodeClass,
@@ -52,6 +55,7 @@ words!(
     RegistrationTokenStatus,
     ReportStatus,
     Strategy,
+    TenantStatus,
     Transport,
     UpdateKind,
     UpdateOperation,
@@ -72,6 +76,7 @@ mod tests {
 
     #[test]
     fn events_and_rows_spell_enums_alike() {
+        agrees(ApiKeyStatus::all(), ApiKeyStatus::word);
         agrees(CampaignStatus::all(), CampaignStatus::word);
         agrees(CodeClass::all(), CodeClass::word);
         agrees(Day::all(), Day::word);

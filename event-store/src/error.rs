@@ -14,6 +14,9 @@ pub enum AppendError {
     /// Nothing was stored.
     #[error("the event log is not available: {0}")]
     Unavailable(String),
+    /// Nothing was stored: the servers of the log have no leader at the moment. A cluster elects one within seconds.
+    #[error("the event log is not available: its stream has no leader")]
+    NoLeader,
     /// Nothing was stored: JetStream has reached a limit of its storage, or the disk is full.
     #[error("no space left for the event log: {0}")]
     NoSpace(String),

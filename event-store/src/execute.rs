@@ -27,6 +27,8 @@ pub const TRIES_MAX: u32 = 5;
 pub const EXECUTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest pause before the second try, in microseconds; doubles with each further one.
 const RETRY_PAUSE_US: u64 = 2_000;
+/// How long a command waits for a leader of the log, in which nothing of it can be stored.
+const LEADER_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Pause before an append with unknown outcome is looked for again.
 const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -206,10 +208,15 @@ impl<'a, A: Decider> Execution<'a, A> {
 
     /// If an earlier try of the same command may have been stored, its outcome must be found. So the append is retried until it is accepted
     /// or refused, or the time limit is reached.
+    /// Without a leader nothing is stored, so the append waits for the next one.
     async fn append_record(&self, expected_last: u64, body: Bytes) -> Result<u64, AppendError> {
+        let began = Instant::now();
         loop {
             match self.store.log.append(self.key, expected_last, body.clone()).await {
-                Err(AppendError::Unavailable(_)) if self.unanswered => sleep(LOOK_AGAIN_PAUSE).await,
+                Err(AppendError::Unavailable(_) | AppendError::NoLeader) if self.unanswered => {
+                    sleep(LOOK_AGAIN_PAUSE).await;
+                }
+                Err(AppendError::NoLeader) if began.elapsed() < LEADER_WAIT_MAX => sleep(LOOK_AGAIN_PAUSE).await,
                 appended => return appended,
             }
         }
@@ -228,6 +235,7 @@ impl<'a, A: Decider> Execution<'a, A> {
                 None
             }
             AppendError::Unavailable(reason) => return Err(StoreError::Unavailable(reason).into()),
+            AppendError::NoLeader => return Err(StoreError::Unavailable("its stream has no leader".to_owned()).into()),
             AppendError::NoSpace(reason) => return Err(StoreError::NoSpace(reason).into()),
             AppendError::Refused(reason) => return Err(StoreError::Refused(reason).into()),
             AppendError::TooLarge { bytes, max_bytes } => return Err(StoreError::TooLarge { bytes, max_bytes }.into()),

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use domain::claim::{Claim, ClaimCommand, ClaimEvent};
 use domain::decider::EventTypes;
-use domain::events::{CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent};
+use domain::events::{
+    ApiKeyEvent, CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent,
+};
 use domain::{Actor, AggregateKey, CommandId, Decider, Sealed, TenantId};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -63,6 +65,7 @@ fn every_event_type_and_schema_has_its_file() {
     check_events::<LedgerEvent>();
     check_events::<ClaimEvent>();
     check_events::<RegistrationTokenEvent>();
+    check_events::<ApiKeyEvent>();
 }
 
 #[test]
@@ -194,4 +197,6 @@ fn machinery_stays_inside() {
     assert_eq!(feed::messages(&record_of("claim", "x", "claim.made")).unwrap(), []);
     let token = record_of("registration_token", "018f4e2a-0000-7000-8000-0000000070ce", "registration_token.issued");
     assert_eq!(feed::messages(&token).unwrap(), []);
+    let key = record_of("api_key", "018f4e2a-0000-7000-8000-0000000070cf", "api_key.issued");
+    assert_eq!(feed::messages(&key).unwrap(), []);
 }

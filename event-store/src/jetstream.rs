@@ -18,13 +18,13 @@ use std::time::Duration;
 use async_nats::Client;
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::StreamExt;
 use tokio::time::Instant;
 
 use crate::error::{AppendError, StoreError};
 use crate::jetstream_api::{connected, stream_info};
-use crate::log::{Log, LogInfo, RawRecord, Subscription};
+use crate::log::{Log, LogInfo, NextOfType, RawRecord, Subscription};
 use crate::{streams, subject};
 use probe::Probe;
 use replies::Replies;
@@ -78,6 +78,11 @@ impl JetStreamLog {
         &self.client
     }
 
+    fn subscribe_to(&self, filter: String, from_sequence: u64) -> Subscription {
+        let source = reader::Source { stream: streams::EVENTS, filter, convert: read::from_delivery };
+        reader::subscribe(self.client.clone(), source, from_sequence).boxed()
+    }
+
     /// What appends have shown on the current connection.
     fn writes(&self) -> &Writes {
         let connects = self.client.statistics().connects.load(Ordering::Relaxed);
@@ -129,8 +134,22 @@ impl Log for JetStreamLog {
     }
 
     fn subscribe(&self, from_sequence: u64) -> Subscription {
-        let source =
-            reader::Source { stream: streams::EVENTS, filter: "ev.>".to_owned(), convert: read::from_delivery };
-        reader::subscribe(self.client.clone(), source, from_sequence).boxed()
+        self.subscribe_to(subject::ALL.to_owned(), from_sequence)
+    }
+
+    fn subscribe_type(&self, kind: &'static str, from_sequence: u64) -> Subscription {
+        self.subscribe_to(subject::of_type(kind), from_sequence)
+    }
+
+    async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError> {
+        // First the end, so that a record that is stored meanwhile isn't passed over.
+        let end = self.info().await?.last_sequence;
+        let next =
+            if end > after { read::next_sequence(&self.client, &subject::of_type(kind), after).await? } else { None };
+        Ok(next.map_or(NextOfType::NoneUpTo(end), NextOfType::At))
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        Ok(read::next_sequence(&self.client, &subject::of_tenant(tenant), 0).await?.is_some())
     }
 }

@@ -7,6 +7,8 @@
 //! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
 //! neither position nor version, and its snapshot stores apply events twice.
 //!
+//! Beside the log: telemetry, dead letters, leases, and the sealed secrets of tenants ([`secrets`]).
+//!
 //! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; every append names an expected sequence
 //! number; a command that stored events answers with its first outcome when sent again.
 
@@ -19,6 +21,7 @@ pub mod error;
 pub mod execute;
 pub mod feed;
 mod fold;
+pub mod followed;
 pub mod history;
 pub mod jetstream;
 mod jetstream_api;
@@ -30,6 +33,7 @@ pub mod metering;
 pub mod position;
 pub mod record;
 pub mod request;
+pub mod secrets;
 pub mod store;
 mod stored_event;
 pub mod streams;
@@ -44,13 +48,15 @@ mod golden_tests;
 pub use command_hash::CommandHash;
 pub use context::{CommandOutcome, Loaded, Origin, RecentCommands, Times};
 pub use error::{AppendError, ExecuteError, StoreError};
+pub use followed::Followed;
 pub use history::{At, Entry, Past, Recorded, Unreadable};
 pub use jetstream::JetStreamLog;
-pub use log::{Delivery, Log, LogInfo, RawRecord, Subscription};
+pub use log::{Delivery, Log, LogInfo, NextOfType, RawRecord, Subscription};
 pub use memory::MemoryLog;
 pub use position::{EventToken, Position, PositionToken, WrittenPosition};
 pub use record::Record;
 pub use request::{Checked, Committed, ExpectedVersion, Request};
+pub use secrets::{Keyring, SecretPlace, SecretStore};
 pub use store::EventStore;
 pub use stored_event::{Metadata, StoredEvent};
 pub use threads::{Cause, RecordRef, Standing, Threads};

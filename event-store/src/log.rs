@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::stream::BoxStream;
 
 use crate::error::{AppendError, StoreError};
@@ -40,6 +40,24 @@ pub trait Log: Send + Sync + 'static {
     /// All records from a sequence number on, then each as it is stored; never ends. Interruptions of the log are waited out. An error
     /// means that waiting does not help.
     fn subscribe(&self, from_sequence: u64) -> Subscription;
+
+    /// The same for the aggregates of one type. The position of a `CaughtUp` may be that of any record.
+    fn subscribe_type(&self, kind: &'static str, from_sequence: u64) -> Subscription;
+
+    /// The first record of one type after a sequence number, as the leader has it now. Cheap when few records follow the number.
+    async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError>;
+
+    /// Whether the log has any record of a tenant, as the leader has it now.
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError>;
+}
+
+/// What the leader has of an aggregate type after a sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextOfType {
+    /// The sequence number of the first record.
+    At(u64),
+    /// There was none up to this sequence number, which is the log's last.
+    NoneUpTo(u64),
 }
 
 /// Records as they arrive, each exactly once and in order.

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use domain::AggregateKey;
+use domain::{AggregateKey, TenantId};
 use futures::StreamExt;
 use tokio::sync::watch;
 
 use crate::error::{AppendError, StoreError};
-use crate::log::{Delivery, Log, LogInfo, RECORD_MAX_BYTES, RawRecord, Subscription};
+use crate::log::{Delivery, Log, LogInfo, NextOfType, RECORD_MAX_BYTES, RawRecord, Subscription};
 use crate::subject;
 use runtime::clock;
 
@@ -127,5 +127,24 @@ impl Log for MemoryLog {
         let changes = self.0.last_sequence.subscribe();
         let cursor = Cursor { log: self.clone(), next: from_sequence.max(1), told: false, changes };
         futures::stream::unfold(cursor, Self::deliver).boxed()
+    }
+
+    fn subscribe_type(&self, kind: &'static str, from_sequence: u64) -> Subscription {
+        let is_wanted = move |delivery: &Result<Delivery, StoreError>| match delivery {
+            Ok(Delivery::Record(record)) => record.key.kind == kind,
+            Ok(Delivery::CaughtUp { .. }) | Err(_) => true,
+        };
+        self.subscribe(from_sequence).filter(move |delivery| std::future::ready(is_wanted(delivery))).boxed()
+    }
+
+    async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError> {
+        let records = self.records();
+        let later = records.all.iter().skip(usize::try_from(after).unwrap_or(usize::MAX));
+        let next = later.map(|record| (record.position, &record.key)).find(|(_, key)| key.kind == kind);
+        Ok(next.map_or(NextOfType::NoneUpTo(records.all.len() as u64), |(position, _)| NextOfType::At(position)))
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        Ok(self.records().all.iter().any(|record| record.key.tenant == *tenant))
     }
 }

@@ -50,6 +50,7 @@ const AGGREGATES: &[Labels] = &[
     &[("aggregate", "claim")],
     &[("aggregate", "group")],
     &[("aggregate", "registration_token")],
+    &[("aggregate", "api_key")],
 ];
 
 const METRICS: [Metric; 6] = [

@@ -22,6 +22,8 @@ pub const TELEMETRY: &str = "TELEMETRY";
 pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
 /// Key-value bucket of the leases.
 pub const LEASES: &str = "LEASES";
+/// Key-value bucket of the secrets.
+pub const SECRETS: &str = "SECRETS";
 
 /// Oldest supported nats-server.
 pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
@@ -35,6 +37,10 @@ pub const TELEMETRY_MAX_BYTES: usize = 64 * 1024;
 pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
 /// Most bytes of dead letters; the oldest go first.
 pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
+/// Largest value of a secret, in bytes.
+pub const SECRET_VALUE_MAX_BYTES: usize = 16 * 1024;
+/// How long a deleted secret leaves a mark.
+pub const SECRET_MARKER_TTL: Duration = Duration::from_secs(60);
 /// Largest lease, in bytes.
 const LEASE_MAX_BYTES: i32 = 1_024;
 /// How long to wait for JetStream to be ready.
@@ -79,7 +85,8 @@ pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> 
 async fn ensure_now(client: &Client, replicas: usize) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
-    for wanted in [events(replicas), feed(replicas), telemetry(replicas), dead_letters(replicas)] {
+    let streams = [events(replicas), feed(replicas), telemetry(replicas), dead_letters(replicas), secrets(replicas)];
+    for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,
             None => create(client, wanted).await?,
@@ -148,6 +155,20 @@ pub fn dead_letters(replicas: usize) -> Config {
         max_age: DEAD_LETTERS_MAX_AGE,
         max_bytes: DEAD_LETTERS_MAX_BYTES,
         ..base(DEAD_LETTERS, "dead.>", replicas)
+    }
+}
+
+/// The bucket of the secrets: one value per name, so that nothing remains of an older one.
+pub fn secrets(replicas: usize) -> Config {
+    Config {
+        discard: DiscardPolicy::New,
+        deny_delete: true,
+        max_messages_per_subject: 1,
+        max_message_size: (SECRET_VALUE_MAX_BYTES + trust::sealing::SEAL_MAX_BYTES + HEADERS_BYTES) as i32,
+        allow_rollup: true,
+        allow_message_ttl: true,
+        subject_delete_marker_ttl: Some(SECRET_MARKER_TTL),
+        ..base(&format!("KV_{SECRETS}"), &format!("$KV.{SECRETS}.>"), replicas)
     }
 }
 

@@ -10,6 +10,9 @@ use domain::{AggregateKey, TenantId};
 /// Number of partitions. It never changes, because subjects of stored records name the partition.
 pub const PARTITIONS: u64 = 64;
 
+/// The filter for all subjects.
+pub const ALL: &str = "ev.>";
+
 const PREFIX: &str = "ev";
 const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -28,6 +31,16 @@ pub fn of(key: &AggregateKey) -> String {
     let partition = partition(tenant, &key.id);
     write!(subject, "{PREFIX}.{partition}.{tenant}.{}.{}", key.kind, key.id).expect("writing to a String cannot fail");
     subject
+}
+
+/// The filter for the subjects of all aggregates of a type.
+pub fn of_type(kind: &str) -> String {
+    format!("{PREFIX}.*.*.{kind}.>")
+}
+
+/// The filter for the subjects of all aggregates of a tenant.
+pub fn of_tenant(tenant: &TenantId) -> String {
+    format!("{PREFIX}.*.{tenant}.>")
 }
 
 /// The aggregate a subject belongs to; `None` if it is not a subject of the log.

@@ -1,11 +1,15 @@
 //! Decides who may connect to the MQTT listener: nats-server asks for each client (auth callout), Waybill answers.
 //!
-//! A device logs in as `{tenant}/{device}` with the token of one of its credentials and gets its own topics only ([`access`]). What the log
+//! A device logs in as `{tenant}/{device}` with the token of one of its credentials, or with the client certificate that one of them is for,
+//! and gets its own topics only ([`access`]). What the log
 //! knows of a device is loaded for each login, and [`decision`] decides; [`responder`] is the connection to nats-server. nats-server asks
 //! only when a client connects, so [`revocations`] ends the connections of devices whose credentials have ended. Credentials that expire
 //! need nothing: the answer names the time, and the server ends the connection then.
 //!
-//! Invariants: a password is neither logged nor kept; a question that can't be decided is refused; nobody who doesn't use MQTT is let in.
+//! A program logs in by NATS, as its tenant and with an API key, and reads the public feed of this tenant.
+//!
+//! Invariants: a password is neither logged nor kept; a question that can't be decided is refused; who doesn't use MQTT reaches nothing but the
+//! feed of one tenant.
 
 mod access;
 mod answer;
@@ -26,7 +30,7 @@ use event_store::EventStore;
 use event_store::metering::Labels;
 use runtime::lifecycle::Tasks;
 
-pub use credentials::{Credentials, Found, NoCredentials, StoredCredentials};
+pub use credentials::{Credentials, Found, FoundKey, NoCredentials, Proof, StoredCredentials};
 pub use issuer::{InvalidSeed, Issuer};
 pub use self_check::SelfCheckError;
 
@@ -93,6 +97,7 @@ pub(crate) const OUTCOMES: &[Labels] = &[
     &[("outcome", "anonymous")],
     &[("outcome", "wrong_user")],
     &[("outcome", "wrong_client_id")],
+    &[("outcome", "tenant_closed")],
     &[("outcome", "no_device")],
     &[("outcome", "decommissioned")],
     &[("outcome", "wrong_token")],

@@ -69,6 +69,13 @@ pub struct Command {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+impl Command {
+    /// There is nothing to do.
+    pub fn nothing() -> Self {
+        Self { fingerprint: Fingerprint::Nothing, payload: Bytes::new(), expires_at: None }
+    }
+}
+
 /// A command that can't be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -91,7 +98,7 @@ pub fn desired(
 ) -> Result<Command, CommandError> {
     let fingerprint = fingerprint(device, window);
     match device.desired() {
-        Desired::Nothing => Ok(Command { fingerprint, payload: Bytes::new(), expires_at: None }),
+        Desired::Nothing => Ok(Command::nothing()),
         Desired::Cancel(update) => {
             let order = order(id, update, CommandName::Cancel, InstallWindow::Always);
             Ok(Command { fingerprint, payload: encode(&order)?, expires_at: None })

@@ -15,6 +15,9 @@ pub mod callout;
 mod checkpoint;
 pub mod command;
 mod event_name;
+mod freeze;
+#[cfg(test)]
+mod hostile_tests;
 mod inbound;
 pub mod install_window;
 mod link;

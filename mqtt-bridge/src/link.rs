@@ -3,15 +3,18 @@
 //! Invariant: no publish outlives its connection. When the connection breaks, all publishes without PUBACK fail, so an old command can
 //! never arrive after a newer one. The sender, which reads the current state, sends again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS,
+    TlsConfiguration, Transport,
 };
 use runtime::clock;
 use runtime::lifecycle::Tasks;
+use rustls::ClientConfig;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -46,6 +49,17 @@ pub struct BrokerAddress {
     pub port: u16,
     pub user: String,
     pub password: String,
+    /// Whom to trust; without it the connection isn't encrypted.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl BrokerAddress {
+    fn transport(&self) -> Transport {
+        match &self.tls {
+            Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))),
+            None => Transport::tcp(),
+        }
+    }
 }
 
 impl std::fmt::Debug for BrokerAddress {
@@ -162,6 +176,7 @@ async fn one_connection(
     let mut options =
         MqttOptions::new(format!("waybill-{name}-{}", clock::new_id()), (address.host.clone(), address.port));
     options
+        .set_transport(address.transport())
         .set_credentials(address.user.clone(), address.password.clone())
         .set_keep_alive(KEEP_ALIVE_S)
         .set_clean_session(true)
@@ -208,7 +223,7 @@ pub(crate) async fn knock(
     credentials: Option<(&'static str, String)>,
 ) -> Knock {
     let mut options = MqttOptions::new(client_id, (address.host.clone(), address.port));
-    options.set_clean_session(true);
+    options.set_clean_session(true).set_transport(address.transport());
     if let Some((user, password)) = credentials {
         options.set_credentials(user, password);
     }
@@ -251,7 +266,8 @@ mod tests {
     async fn a_silent_broker_is_disconnected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let address = BrokerAddress { host: "127.0.0.1".into(), port, user: "u".into(), password: "p".into() };
+        let address =
+            BrokerAddress { host: "127.0.0.1".into(), port, user: "u".into(), password: "p".into(), tls: None };
         let tasks = Tasks::new();
         let link = Link::open(address, "test", &tasks);
         let mut connections = link.connections();

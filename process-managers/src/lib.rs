@@ -4,6 +4,7 @@
 //! run may happen twice, on two nodes, or on rows that lag: no command takes effect twice, and the next run is the retry. Without
 //! PostgreSQL they do nothing. Start at [`rollout`].
 
+mod adoption;
 mod causes;
 mod deadlines;
 mod drift;
@@ -38,6 +39,8 @@ pub struct Options {
     pub rollout_interval: Duration,
     pub deadline_interval: Duration,
     pub presence_interval: Duration,
+    /// Pause between two searches for tenants of an older log.
+    pub adoption_interval: Duration,
     /// A last will counts if no message has come for this long after it.
     pub offline_debounce: Duration,
     /// Silence after which a device without a contact interval counts as offline.
@@ -54,6 +57,7 @@ impl Default for Options {
             rollout_interval: Duration::from_secs(1),
             deadline_interval: Duration::from_millis(500),
             presence_interval: Duration::from_secs(5),
+            adoption_interval: Duration::from_secs(600),
             offline_debounce: Duration::from_secs(45),
             silence: Duration::from_secs(24 * 3_600),
             retry_backoff: Duration::from_secs(30),
@@ -106,6 +110,10 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
     tasks.spawn(
         "withdrawal process manager",
         reconciler::run(context.clone(), tasks.token().clone(), withdrawals::RECONCILER),
+    );
+    tasks.spawn(
+        "adoption process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), adoption::RECONCILER),
     );
     tasks.spawn("presence process manager", reconciler::run(context, tasks.token().clone(), presence::RECONCILER));
     pulse

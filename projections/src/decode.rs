@@ -1,8 +1,10 @@
 //! Records with their events decoded, as models apply them.
 
 use chrono::{DateTime, Utc};
+use domain::decider::EventTypes;
 use domain::events::{
-    CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent,
+    ApiKeyEvent, CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, MemberEvent,
+    PlanEvent, RegistrationTokenEvent, TenantEvent,
 };
 use event_store::{RawRecord, Record, RecordRef, StoreError};
 
@@ -16,10 +18,9 @@ pub(crate) enum Events {
     Plan(Vec<PlanEvent>),
     Ledger(Vec<LedgerEvent>),
     Group(Vec<GroupEvent>),
-    /// Claims change no read model. They are decoded to find events that this program doesn't know.
-    Claim,
-    /// The same for registration tokens.
-    RegistrationToken,
+    Tenant(Vec<TenantEvent>),
+    /// Of an aggregate that no read model shows. They are decoded to find events that this program doesn't know.
+    Unshown,
     /// Not decoded.
     Unread,
 }
@@ -41,6 +42,11 @@ pub(crate) struct Decoded {
     pub(crate) raw: RawRecord,
     pub(crate) record: Record,
     pub(crate) events: Events,
+}
+
+fn unshown<E: EventTypes>(raw: &RawRecord, record: &Record) -> Result<Events, StoreError> {
+    record.decode_events::<E>(raw.position)?;
+    Ok(Events::Unshown)
 }
 
 impl Decoded {
@@ -67,14 +73,11 @@ impl Decoded {
             "campaign_plan" => Events::Plan(record.decode_events(raw.position)?),
             "rollout_ledger" => Events::Ledger(record.decode_events(raw.position)?),
             "group" => Events::Group(record.decode_events(raw.position)?),
-            "claim" => {
-                record.decode_events::<ClaimEvent>(raw.position)?;
-                Events::Claim
-            }
-            "registration_token" => {
-                record.decode_events::<RegistrationTokenEvent>(raw.position)?;
-                Events::RegistrationToken
-            }
+            "tenant" => Events::Tenant(record.decode_events(raw.position)?),
+            "claim" => unshown::<ClaimEvent>(raw, record)?,
+            "member" => unshown::<MemberEvent>(raw, record)?,
+            "registration_token" => unshown::<RegistrationTokenEvent>(raw, record)?,
+            "api_key" => unshown::<ApiKeyEvent>(raw, record)?,
             other => {
                 let event_type = format!("aggregate {other}");
                 return Err(StoreError::UnknownEvent { event_type, schema: 0, position: raw.position });

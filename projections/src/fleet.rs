@@ -15,12 +15,14 @@ pub mod groups;
 pub mod history;
 mod pauses;
 pub mod preconditions;
+pub mod reach;
 pub mod rollback_need;
 pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
 pub mod selection;
 mod sweep;
+pub mod tenants;
 mod timed_update;
 mod update_clocks;
 pub mod updates;
@@ -36,7 +38,8 @@ use crate::decode::{Decoded, Events};
 use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 9] = [
+const TABLE_GROUPS: [&[&str]; 10] = [
+    tenants::TABLES,
     devices::TABLES,
     history::TABLES,
     firmware::TABLES,
@@ -74,7 +77,7 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::Unread => false,
+            Events::Group(_) | Events::Tenant(_) | Events::Unshown | Events::Unread => false,
         }
     }
 
@@ -122,6 +125,7 @@ async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory
     devices::apply(batch, &mut devices);
     firmware::apply_all(connection, batch).await?;
     groups::apply_all(connection, batch).await?;
+    tenants::apply_all(connection, batch).await?;
     campaigns::apply_all(connection, batch).await?;
     rollout::apply(connection, memory, batch, &mut devices).await?;
     versions::apply(connection, &devices).await?;

@@ -4,10 +4,11 @@
 //! prefix of the log (`runner`); only the members of a plan are written later, before anybody reads them. There are `fleet` (a file for each
 //! table with its row, its `apply` and its queries), [`archive`] and [`presence`]; no other crate uses their tables. Everything here can be
 //! dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), except data from TELEMETRY ([`presence`]), the counters of [`downloads`],
-//! and the rows of [`previews`].
+//! the rows of [`previews`], and the last uses in [`api_key_uses`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
+pub mod api_key_uses;
 pub mod archive;
 pub mod census;
 mod compare;
@@ -38,8 +39,8 @@ pub mod watermark;
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
-    campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, rollback_need,
-    rollbacks, rollout, schedule, selection, updates, withdrawals,
+    campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, reach, rollback_need,
+    rollbacks, rollout, schedule, selection, tenants, updates, withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

@@ -23,6 +23,9 @@ macro_rules! with_cases {
             history_is_listed_in_pages,
             a_subscription_gives_everything_in_order,
             a_subscription_starts_in_the_middle,
+            one_type_is_subscribed_to_alone,
+            the_next_record_of_a_type_is_found,
+            aggregates_of_one_type_are_followed,
             a_record_that_is_too_large_is_refused,
             tenants_share_no_events,
             later_events_carry_the_correlation_of_their_thread,
@@ -39,6 +42,7 @@ mod cases;
 mod cluster;
 mod crash;
 mod feed;
+mod followed;
 mod frozen;
 mod lossy;
 mod on_server;

@@ -65,3 +65,62 @@ async fn a_feed_consumer_delivers_only_its_own_tenants_events() {
     assert_eq!(api.send(Method::DELETE, "/feed/consumers/reports", None).await.unwrap().status, 200);
     assert_eq!(api.send(Method::GET, "/feed/consumers/reports", None).await.unwrap().status, 404);
 }
+
+/// Longest wait for something that must not come.
+const SILENCE: Duration = Duration::from_millis(500);
+/// A revoked key is disconnected within this time.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+
+async fn connect(world: &World, tenant: &str, key: &str) -> Result<async_nats::Client, async_nats::ConnectError> {
+    let options = event_store::connection::options("test").user_and_password(tenant.to_owned(), key.to_owned());
+    options.custom_inbox_prefix(format!("_INBOX_{tenant}")).connect(world.stack.nats.listen().to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_reads_the_feed_of_its_tenant_alone() {
+    let world = World::start().await;
+    let (acme, rival) = (world.operator_of("acme", &["admin"]).await, world.operator_of("rival", &["admin"]).await);
+    let made = acme.post("/feed/consumers", &json!({"name": "reports"})).await.unwrap();
+    rival.post("/feed/consumers", &json!({"name": "reports"})).await.unwrap();
+    let issued = acme.post("/api-keys", &json!({"roles": ["viewer"]})).await.unwrap();
+    let key = issued["token"].as_str().unwrap();
+    assert_eq!((&made["connect"]["user"], &made["connect"]["inbox_prefix"]), (&json!("acme"), &json!("_INBOX_acme")));
+    let reader = connect(&world, "acme", key).await.unwrap();
+    let mut own = reader.subscribe("feed.acme.>").await.unwrap();
+    let mut foreign = Vec::new();
+    for subject in ["feed.rival.>", "feed.>", ">", "_INBOX.>", "_INBOX_rival.>", "ev.>", "$JS.>"] {
+        foreign.push((subject, reader.subscribe(subject).await.unwrap()));
+    }
+    reader.flush().await.unwrap();
+    for api in [&acme, &rival] {
+        api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
+    }
+    let live = tokio::time::timeout(PATIENCE, own.next()).await.expect("a live event").unwrap();
+    assert_eq!(live.subject.as_str(), "feed.acme.device.registered");
+    for (subject, mut subscription) in foreign {
+        let heard = tokio::time::timeout(SILENCE, subscription.next()).await;
+        assert!(!matches!(heard, Ok(Some(_))), "{subject}: {heard:?}");
+    }
+    let feed = jetstream::with_domain(reader.clone(), "waybill");
+    let consumer: PullConsumer = feed.get_stream("FEED").await.unwrap().get_consumer("acme_reports").await.unwrap();
+    let mut messages = consumer.messages().await.unwrap();
+    let message = tokio::time::timeout(PATIENCE, messages.next()).await.expect("an event").unwrap().unwrap();
+    assert_eq!(message.subject.as_str(), "feed.acme.device.registered");
+    message.ack().await.unwrap();
+    let of_rival = reader.request("$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.rival_reports", "1".into());
+    let heard = tokio::time::timeout(SILENCE, of_rival).await;
+    assert!(!matches!(heard, Ok(Ok(_))), "{heard:?}");
+
+    for (tenant, key) in [("rival", key), ("acme", "wbk_acme"), ("acme", "")] {
+        assert!(connect(&world, tenant, key).await.is_err(), "{tenant} {key}");
+    }
+    let path = format!("/api-keys/{}", issued["key_id"].as_str().unwrap());
+    acme.send(Method::DELETE, &path, Some(&json!({"reason": "leaked"}))).await.unwrap().success().unwrap();
+    let ended = async {
+        while reader.connection_state() == async_nats::connection::State::Connected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(ENDED_WITHIN, ended).await.expect("disconnected");
+    assert!(connect(&world, "acme", key).await.is_err());
+}

@@ -1,12 +1,15 @@
 //! An MQTT client that logs in, for tests of who may.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, SubscribeReasonCode,
+    TlsConfiguration, Transport,
 };
 use runtime::lifecycle::Tasks;
+use rustls::ClientConfig;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
@@ -29,8 +32,22 @@ impl Drop for Client {
 
 /// Connects, or says why the listener refused.
 pub(crate) async fn log_in(listener: SocketAddr, id: &str, user: &str, password: &str) -> Result<Client, String> {
+    log_in_with(listener, id, user, password, None).await
+}
+
+/// The same with TLS.
+pub(crate) async fn log_in_with(
+    listener: SocketAddr,
+    id: &str,
+    user: &str,
+    password: &str,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<Client, String> {
     let mut options = MqttOptions::new(id, (listener.ip().to_string(), listener.port()));
     options.set_keep_alive(5);
+    if let Some(tls) = tls {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
+    }
     if !user.is_empty() {
         options.set_credentials(user, password.to_owned());
     }

@@ -47,13 +47,17 @@ fn invalid_settings_are_refused_before_any_connection() {
         (&["--jwt-secret", "short"][..], "WAYBILL_JWT_SECRET has 5 bytes"),
         (&["--download-secret", "short"], "WAYBILL_DOWNLOAD_SECRET has 5 bytes"),
         (&["--credential-secret", "short"], "WAYBILL_CREDENTIAL_SECRET has 5 bytes"),
+        (&["--master-key", "short"], "WAYBILL_MASTER_KEY: line 1 is not a master key"),
         (&["--nats-devices-url", "nats://a b"], "WAYBILL_NATS_DEVICES_URL"),
         (&["--nats-auth-url", "nats://a b"], "WAYBILL_NATS_AUTH_URL"),
         (&["--nats-system-url", "nats://a b"], "WAYBILL_NATS_SYSTEM_URL"),
         (&["--nats-issuer-seed", "SUAXYZ"], "WAYBILL_NATS_ISSUER_SEED: not the seed of a NATS account"),
         (&["--stream-replicas", "1"], "WAYBILL_NATS_ISSUER_SEED is the key of nats.conf for development"),
         (&["--anonymous-devices"], "WAYBILL_ANONYMOUS_DEVICES lets anybody in as any device: it needs --development"),
-        (&["--mqtt-url", "mqtts://broker"], "only mqtt:// is supported"),
+        (&["--mqtt-url", "ws://broker"], "must begin with mqtt:// or mqtts://"),
+        (&["--mqtt-url", "mqtt://broker", "--mqtt-ca", "ca.pem"], "WAYBILL_MQTT_CA"),
+        (&["--nats-ca", "ca.pem"], "WAYBILL_NATS_CA: ca.pem can't be read"),
+        (&["--tls-cert", "missing.pem", "--tls-key", "missing.pem"], "WAYBILL_TLS_CERT: missing.pem can't be read"),
         (&["--database-url", "mysql//x"], "WAYBILL_DATABASE_URL"),
         (&["--http-listen", &taken], "can't be used for HTTP"),
         (&["--data-dir", &file], "can't be made"),
@@ -77,15 +81,18 @@ async fn a_nats_user_without_rights_gets_an_error_that_names_the_missing_right()
     let data = directory.path().display().to_string();
     let (analyst, waybill) = (world.stack.nats.analyst_url(), world.stack.nats.waybill_url());
     let issuer = ["--nats-issuer-seed", world.stack.nats.issuer_seed()];
-    let serve =
-        [&["serve", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &analyst], &issuer[..]].concat();
+    let serve = [
+        &["serve", "--development", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &analyst],
+        &issuer[..],
+    ]
+    .concat();
     let replay = ["replay", "--aggregate", "device/d-1", "--nats-url", &analyst];
     for args in [&serve[..], &replay] {
         let error = refused(args);
         assert!(error.contains("forbids user analyst to") && error.contains("nats.conf"), "{args:?}: {error}");
     }
     // An account without the devices' streams.
-    let serve = ["serve", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &waybill];
+    let serve = ["serve", "--development", "--http-listen", "127.0.0.1:0", "--data-dir", &data, "--nats-url", &waybill];
     let error = refused(&[&serve[..], &issuer, &["--nats-devices-url", &analyst]].concat());
     assert!(error.contains("WAYBILL_NATS_DEVICES_URL") && error.contains("forbids user analyst to"), "{error}");
 }
@@ -243,6 +250,7 @@ async fn health_shows_details_of_each_part_only_to_admins() {
         "process manager rollout",
         "process manager deadlines",
         "watermark of devices",
+        "secrets",
         "object store",
     ] {
         let part = parts.iter().find(|part| part["name"] == name).unwrap_or_else(|| panic!("{name}: {seen}"));

@@ -5,15 +5,17 @@ use std::process::Command;
 use serde_json::{Value, json};
 use waybill::stack::Process;
 
-use crate::world::{ManualDevice, World, devices};
+use crate::world::{MASTER_KEY, ManualDevice, World, devices};
 
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 8] = [
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",
     "a secret for links that is long enough",
     "--credential-secret",
     "a secret for hashes that is long enough",
+    "--master-key",
+    MASTER_KEY,
 ];
 const DEVICES: usize = 20;
 /// Versions of a device after its first and second boot: half of the devices fall back, half run the new version at the second boot.

@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde_json::json;
 use waybill::api_client::ApiClient;
 
-use crate::world::{MODEL, World, devices, waybill_binary};
+use crate::world::{MASTER_KEY, MODEL, World, devices, waybill_binary};
 
 /// Flags of an API process, while no process applies events to the read models.
-const API_ALONE: [&str; 8] = [
+const API_ALONE: [&str; 10] = [
     "--role",
     "api",
     "--jwt-secret",
@@ -16,6 +16,8 @@ const API_ALONE: [&str; 8] = [
     "a secret for links that is long enough",
     "--credential-secret",
     "a secret for hashes that is long enough",
+    "--master-key",
+    MASTER_KEY,
 ];
 
 #[tokio::test(flavor = "multi_thread")]

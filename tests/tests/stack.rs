@@ -2,6 +2,7 @@
 
 mod callout;
 mod permissions;
+mod refusals;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +54,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 async fn servers_come_back_with_their_data_after_sigkill() {
     let directory = Directory::new();
     let mut stack = start(directory.path()).await;
-    let log = async_nats::jetstream::new(nats(&stack.nats.waybill_url()).await);
+    let log = async_nats::jetstream::new(nats(&stack.nats.admin_url()).await);
     let config = async_nats::jetstream::stream::Config {
         name: "KEPT".into(),
         subjects: vec!["kept.>".into()],
@@ -73,7 +74,7 @@ async fn servers_come_back_with_their_data_after_sigkill() {
     }
 
     assert_eq!((stack.nats.listen(), stack.postgres.url()), (listen, url), "addresses moved");
-    let log = async_nats::jetstream::new(nats(&stack.nats.waybill_url()).await);
+    let log = async_nats::jetstream::new(nats(&stack.nats.admin_url()).await);
     assert_eq!(log.get_stream("KEPT").await.unwrap().cached_info().state.messages, 1);
     stack.stop().await;
     assert!(!stack.postgres.data().join("postmaster.pid").exists(), "PostgreSQL was stopped cleanly");

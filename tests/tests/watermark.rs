@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use waybill::api_client::ApiClient;
 
-use crate::world::{MODEL, ManualDevice, World};
+use crate::world::{MASTER_KEY, MODEL, ManualDevice, World};
 
 /// The shortest possible working clock.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long process managers run without a bridge.
 const DEAF: Duration = Duration::from_secs(8);
-const DEAF_FLAGS: [&str; 8] = [
+const DEAF_FLAGS: [&str; 10] = [
     "--role",
     "process-managers",
     "--jwt-secret",
@@ -20,6 +20,8 @@ const DEAF_FLAGS: [&str; 8] = [
     "a secret for links that is long enough",
     "--credential-secret",
     "a secret for hashes that is long enough",
+    "--master-key",
+    MASTER_KEY,
 ];
 
 /// A device that has booted and has an update.

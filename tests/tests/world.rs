@@ -24,6 +24,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 pub(crate) const TENANT: &str = "default";
 pub(crate) const MODEL: &str = "SF-2024-Pro";
+/// For processes that must be given one.
+pub(crate) const MASTER_KEY: &str = "test:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// A Waybill with its servers. All are stopped and removed when it is dropped.
 pub(crate) struct World {
@@ -50,7 +52,12 @@ impl World {
 
     /// Starts everything; devices need credentials.
     pub(crate) async fn start_closed() -> Self {
-        Self::start_as(NatsOptions::default(), &[], false).await
+        Self::start_closed_with(&[]).await
+    }
+
+    /// The same with further flags of `waybill serve`.
+    pub(crate) async fn start_closed_with(extra: &[&str]) -> Self {
+        Self::start_as(NatsOptions::default(), extra, false).await
     }
 
     /// Starts everything on a nats-server with other settings.
@@ -93,6 +100,15 @@ impl World {
 
     /// Starts a further process with other flags and waits until it is ready.
     pub(crate) async fn another_process(&self, flags: &[&str]) -> Process {
+        self.another_process_at(flags).await.0
+    }
+
+    /// Starts a further process that serves the API; returns its origin, too.
+    pub(crate) async fn another_api(&self, flags: &[&str]) -> (Process, String) {
+        self.another_process_at(&[&["--role", "api"][..], flags].concat()).await
+    }
+
+    async fn another_process_at(&self, flags: &[&str]) -> (Process, String) {
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let process = self.spawn_process(http, &flags, &self.directory.path().join("another.log"));
@@ -101,7 +117,7 @@ impl World {
             reqwest::get(&ready).await.is_ok_and(|reply| reply.status().is_success())
         })
         .await;
-        process
+        (process, format!("http://{http}"))
     }
 
     fn spawn_process(&self, http: SocketAddr, extra: &[String], log: &Path) -> Process {

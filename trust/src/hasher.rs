@@ -4,12 +4,15 @@ use std::fmt;
 
 use domain::TokenHash;
 use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::secret_text::SecretText;
 
 /// Separates these hashes from any other use of the secret.
 const PURPOSE: &[u8] = b"waybill-token-v1";
+
+/// Separates the hashes of certificates from those of tokens: no token has the hash of a certificate.
+const PURPOSE_CERTIFICATE: &[u8] = b"waybill-certificate-v1";
 
 /// Hashes tokens with a secret of the server: HMAC-SHA256. Tokens are random, so no slow hash is needed; without the secret nobody can make
 /// a hash that fits a token, not even by writing to the log.
@@ -27,6 +30,14 @@ impl TokenHasher {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("an HMAC takes keys of any length");
         mac.update(PURPOSE);
         mac.update(token.as_ref().reveal().as_bytes());
+        TokenHash::new(mac.finalize().into_bytes().into())
+    }
+
+    /// The hash of a client certificate in DER. The certificate is no secret; that a device has its private key is proven by TLS.
+    pub fn hash_certificate(&self, der: &[u8]) -> TokenHash {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("an HMAC takes keys of any length");
+        mac.update(PURPOSE_CERTIFICATE);
+        mac.update(&Sha256::digest(der));
         TokenHash::new(mac.finalize().into_bytes().into())
     }
 }
@@ -51,6 +62,16 @@ mod tests {
             serde_json::to_string(&hasher.hash(&token)).unwrap(),
             "\"a762db5917fb1dead0d728b7c2f1c7a43f4e24576ecd25a3ec25aff92cb3b0e8\""
         );
+    }
+
+    #[test]
+    fn a_certificate_has_another_hash_than_any_token() {
+        let hasher = TokenHasher::new(vec![7; 32]);
+        let token = DeviceToken::generate();
+        assert_ne!(hasher.hash_certificate(token.as_ref().reveal().as_bytes()), hasher.hash(&token));
+        assert_eq!(hasher.hash_certificate(b"one"), hasher.hash_certificate(b"one"));
+        assert_ne!(hasher.hash_certificate(b"one"), hasher.hash_certificate(b"other"));
+        assert_ne!(hasher.hash_certificate(b"one"), TokenHasher::new(vec![8; 32]).hash_certificate(b"one"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices.
+//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices, `wbk_…` (an API key) of a program.
 //!
-//! A registration token names its tenant and its id, so that it can be found, and so that firmware needs nothing but the token.
+//! A registration token and an API key name their tenant and their id, so that they can be found, and so that their holder needs nothing
+//! but the token.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{RegistrationTokenId, TenantId};
+use domain::{ApiKeyId, RegistrationTokenId, TenantId};
 use uuid::Uuid;
 
 use crate::secret_text::SecretText;
@@ -13,12 +14,16 @@ use crate::secret_text::SecretText;
 const DEVICE: &str = "wbd_";
 /// Beginning of every registration token.
 const REGISTRATION: &str = "wbr_";
+/// Beginning of every API key.
+const API_KEY: &str = "wbk_";
 /// Random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 /// The same in base64url without padding.
 const RANDOM_DIGITS: usize = 43;
 /// Hex digits of an id in a token.
 const ID_DIGITS: usize = 32;
+/// Hex digits of an id in the part of an API key that anyone may see.
+const PREFIX_DIGITS: usize = 12;
 
 /// A device's token: its password. `wbd_` and 32 random bytes in base64url.
 #[derive(Debug, Clone)]
@@ -29,6 +34,14 @@ pub struct DeviceToken(SecretText);
 pub struct RegistrationToken {
     pub tenant: TenantId,
     pub id: RegistrationTokenId,
+    text: SecretText,
+}
+
+/// A key with which a program uses the API: `wbk_{tenant}_{id}_` and 32 random bytes in base64url.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    pub tenant: TenantId,
+    pub id: ApiKeyId,
     text: SecretText,
 }
 
@@ -45,21 +58,33 @@ impl DeviceToken {
 
 impl RegistrationToken {
     pub fn generate(tenant: TenantId, id: RegistrationTokenId) -> Self {
-        let text = SecretText::new(format!("{REGISTRATION}{tenant}_{}_{}", id.0.simple(), random()));
+        let text = named(REGISTRATION, &tenant, id.0);
         Self { tenant, id, text }
     }
 
     /// The token, if the text has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
-        // A tenant has no underscore; the random part may have some.
-        let mut parts = text.strip_prefix(REGISTRATION)?.splitn(3, '_');
-        let (tenant, id, random) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_id = id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !is_id || !is_random(random) {
-            return None;
-        }
-        let (tenant, id) = (TenantId::new(tenant).ok()?, RegistrationTokenId(Uuid::try_parse(id).ok()?));
-        Some(Self { tenant, id, text: SecretText::new(text) })
+        let (tenant, id) = names_in(REGISTRATION, text)?;
+        Some(Self { tenant, id: RegistrationTokenId(id), text: SecretText::new(text) })
+    }
+}
+
+impl ApiKey {
+    pub fn generate(tenant: TenantId, id: ApiKeyId) -> Self {
+        let text = named(API_KEY, &tenant, id.0);
+        Self { tenant, id, text }
+    }
+
+    /// The key, if the text has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (tenant, id) = names_in(API_KEY, text)?;
+        Some(Self { tenant, id: ApiKeyId(id), text: SecretText::new(text) })
+    }
+
+    /// The beginning of a key, by which people recognise it. It is no secret.
+    pub fn prefix(tenant: &TenantId, id: ApiKeyId) -> String {
+        let digits = id.0.simple().to_string();
+        format!("{API_KEY}{tenant}_{}", &digits[..PREFIX_DIGITS])
     }
 }
 
@@ -73,6 +98,34 @@ impl AsRef<SecretText> for RegistrationToken {
     fn as_ref(&self) -> &SecretText {
         &self.text
     }
+}
+
+impl AsRef<SecretText> for ApiKey {
+    fn as_ref(&self) -> &SecretText {
+        &self.text
+    }
+}
+
+/// A new token with names in it.
+fn named(kind: &str, tenant: &TenantId, id: Uuid) -> SecretText {
+    SecretText::new(format!("{kind}{tenant}_{}_{}", id.simple(), random()))
+}
+
+/// The names in a token, if the text has the form of one.
+fn names_in(kind: &str, text: &str) -> Option<(TenantId, Uuid)> {
+    // A tenant has no underscore; the random part may have some.
+    let mut parts = text.strip_prefix(kind)?.splitn(3, '_');
+    let (tenant, id, random) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_id = id.len() == ID_DIGITS && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !is_id || !is_random(random) {
+        return None;
+    }
+    Some((TenantId::new(tenant).ok()?, Uuid::try_parse(id).ok()?))
+}
+
+/// Whether a text begins like an API key, valid or not.
+pub fn is_api_key(text: &str) -> bool {
+    text.starts_with(API_KEY)
 }
 
 /// Whether a text begins like a token of a device or for devices, valid or not.
@@ -154,11 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn an_api_key_names_its_tenant_and_its_id() {
+        let id = ApiKeyId(Uuid::from_u128(0x018f_4e2a_7f00_7000_8000_0000_0000_0001));
+        let key = ApiKey::generate(acme(), id);
+        let text = key.as_ref().reveal();
+        assert!(text.starts_with(&format!("wbk_acme-2_{}_", id.0.simple())), "{text}");
+        let prefix = ApiKey::prefix(&acme(), id);
+        assert!(prefix == "wbk_acme-2_018f4e2a7f00" && text.starts_with(&prefix), "{prefix}");
+        let read = ApiKey::parse(text).unwrap();
+        assert_eq!((read.tenant, read.id, read.text.reveal()), (acme(), id, text));
+        assert!(is_api_key(text) && !is_token_of_devices(text) && !is_api_key("wbr_x") && !is_api_key("eyJhbGciOi"));
+    }
+
+    #[test]
+    fn tokens_of_one_kind_are_none_of_another() {
+        let api_key = ApiKey::generate(acme(), ApiKeyId(Uuid::nil()));
+        let registration = RegistrationToken::generate(acme(), RegistrationTokenId(Uuid::nil()));
+        assert!(RegistrationToken::parse(api_key.as_ref().reveal()).is_none());
+        assert!(ApiKey::parse(registration.as_ref().reveal()).is_none());
+    }
+
+    #[test]
     fn no_token_prints_itself() {
         let device = DeviceToken::generate();
         let registration = RegistrationToken::generate(acme(), RegistrationTokenId(Uuid::nil()));
-        let shown = format!("{device:?} {registration:?}");
-        assert!(!shown.contains("wbd_") && !shown.contains("wbr_") && shown.contains('…'), "{shown}");
+        let api_key = ApiKey::generate(acme(), ApiKeyId(Uuid::nil()));
+        let shown = format!("{device:?} {registration:?} {api_key:?}");
+        assert!(!shown.contains("wbd_") && !shown.contains("wbr_") && !shown.contains("wbk_"), "{shown}");
+        assert!(shown.contains('…'), "{shown}");
     }
 
     #[test]

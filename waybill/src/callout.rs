@@ -10,6 +10,7 @@ use mqtt_bridge::callout::{self, CalloutOptions, Credentials, Issuer, Revocation
 use runtime::lifecycle::Tasks;
 
 use crate::nats::connect_with_rights;
+use crate::tls::NatsTls;
 
 /// Also the prefix of the replies that nats.conf lets the user of the system account have.
 const SYSTEM: &str = "waybill-system";
@@ -17,6 +18,7 @@ const SYSTEM: &str = "waybill-system";
 /// Where to connect, and what answers depend on.
 pub struct Callout {
     pub auth_url: String,
+    pub tls: NatsTls,
     pub issuer: Arc<Issuer>,
     pub credentials: Arc<dyn Credentials>,
     pub anonymous_devices: bool,
@@ -26,9 +28,9 @@ pub struct Callout {
 impl Callout {
     /// Answers from now on; returns the connection when the MQTT listener was seen to let in exactly whom it should.
     pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<async_nats::Client> {
-        let Self { auth_url, issuer, credentials, anonymous_devices, broker } = self;
+        let Self { auth_url, tls, issuer, credentials, anonymous_devices, broker } = self;
         let (auth, rights) =
-            connect_with_rights(patience, &auth_url, "waybill-auth").await.context("WAYBILL_NATS_AUTH_URL")?;
+            connect_with_rights(patience, &auth_url, &tls, "waybill-auth").await.context("WAYBILL_NATS_AUTH_URL")?;
         let tasks = tasks.clone();
         let options = CalloutOptions { auth: auth.clone(), issuer, credentials, anonymous_devices, broker, tasks };
         rights.or_refused(callout::start(options)).await?;
@@ -40,11 +42,12 @@ impl Callout {
 pub async fn follow_revocations(
     patience: Duration,
     system_url: &str,
+    tls: &NatsTls,
     waybill: async_nats::Client,
     store: EventStore,
     tasks: &Tasks,
 ) -> Result<async_nats::Client> {
-    let system = connect_with_rights(patience, system_url, SYSTEM).await;
+    let system = connect_with_rights(patience, system_url, tls, SYSTEM).await;
     let (system, _) = system.context("WAYBILL_NATS_SYSTEM_URL")?;
     let tasks = tasks.clone();
     callout::follow_revocations(RevocationOptions { store, system: system.clone(), waybill, tasks });

@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
+use crate::edges::EdgeArgs;
+use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
 use crate::{origin, secrets};
 
 /// The parts of Waybill that a process runs.
@@ -37,7 +39,9 @@ pub struct ServeArgs {
     /// Address of the HTTP API; only health and metrics if the role has no API
     #[arg(long, default_value = "127.0.0.1:8240", env = "WAYBILL_HTTP_LISTEN")]
     pub http_listen: SocketAddr,
-    /// nats-server, account WAYBILL, the service's user; commas between several servers of a cluster
+    #[command(flatten)]
+    pub certificate: CertificateArgs,
+    /// nats-server, account WAYBILL, the service's user; tls:// for TLS; commas between several servers of a cluster
     #[arg(
         long,
         default_value = "nats://waybill:waybill@127.0.0.1:4222",
@@ -53,7 +57,9 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub nats_devices_url: String,
-    /// MQTT listener, the bridge's user
+    #[command(flatten)]
+    pub nats_tls: NatsTlsArgs,
+    /// MQTT listener, the bridge's user; mqtts:// for TLS
     #[arg(
         long,
         default_value = "mqtt://bridge-mqtt:bridge@127.0.0.1:1883",
@@ -61,6 +67,8 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub mqtt_url: String,
+    #[command(flatten)]
+    pub mqtt_tls: MqttTlsArgs,
     /// nats-server, account AUTH, the user that answers who may connect as a device; commas between several servers of a cluster
     #[arg(
         long,
@@ -84,7 +92,7 @@ pub struct ServeArgs {
     /// Let in MQTT clients without user and password as any device of any tenant; only with --development
     #[arg(long, env = "WAYBILL_ANONYMOUS_DEVICES")]
     pub anonymous_devices: bool,
-    /// PostgreSQL
+    /// PostgreSQL; for TLS with ?sslmode=verify-full, and &sslrootcert=FILE for a CA of your own
     #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
     /// Directory of firmware files and generated secrets
@@ -114,8 +122,10 @@ pub struct ServeArgs {
     /// directory if absent
     #[arg(long, env = "WAYBILL_CREDENTIAL_SECRET", hide_env_values = true)]
     pub credential_secret: Option<String>,
+    #[command(flatten)]
+    pub master_keys: secrets::MasterKeyArgs,
     /// Origin of download links, as devices reach it; needed by the bridge and if HTTP listens on all addresses [default:
-    /// http://{http-listen}]
+    /// http://{http-listen}, or https:// with --tls-cert]
     #[arg(long, env = "WAYBILL_DOWNLOAD_BASE_URL")]
     pub download_base_url: Option<String>,
     /// Replicas of the streams: missing streams are created with this number, existing ones with another number are refused
@@ -130,6 +140,8 @@ pub struct ServeArgs {
     /// Time after a last will before the device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
+    #[command(flatten)]
+    pub edges: EdgeArgs,
 }
 
 /// The seed of `issuer` in nats.conf. Everybody knows it.
@@ -141,7 +153,13 @@ const REPLICAS_RANGE: RangeInclusive<i64> = 1..=5;
 impl ServeArgs {
     /// Origin of download links.
     pub fn download_origin(&self) -> String {
-        self.download_base_url.clone().unwrap_or_else(|| format!("http://{}", self.http_listen))
+        self.download_base_url.clone().unwrap_or_else(|| self.origin_at(self.http_listen))
+    }
+
+    /// Origin of the API when it listens on this address.
+    pub fn origin_at(&self, address: SocketAddr) -> String {
+        let scheme = if self.certificate.is_given() { "https" } else { "http" };
+        format!("{scheme}://{address}")
     }
 
     /// The secrets that were given.
@@ -154,10 +172,11 @@ impl ServeArgs {
     pub fn check(&self) -> anyhow::Result<()> {
         let is_shared = (self.jwt_secret.is_some() || self.jwks_url.is_some())
             && self.download_secret.is_some()
-            && self.credential_secret.is_some();
+            && self.credential_secret.is_some()
+            && self.master_keys.is_given();
         anyhow::ensure!(
             self.role == Role::All || is_shared,
-            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET (or WAYBILL_JWKS_URL), WAYBILL_DOWNLOAD_SECRET and WAYBILL_CREDENTIAL_SECRET to the same values in each"
+            "processes with a --role must share their secrets: set WAYBILL_JWT_SECRET (or WAYBILL_JWKS_URL), WAYBILL_DOWNLOAD_SECRET, WAYBILL_CREDENTIAL_SECRET and WAYBILL_MASTER_KEYS_FILE (or WAYBILL_MASTER_KEY) to the same values in each"
         );
         self.given_secrets().check()?;
         anyhow::ensure!(
@@ -219,15 +238,25 @@ mod tests {
     use clap::{Args, Command};
 
     use super::{DEVELOPMENT_ISSUER_SEED, Issuer, ServeArgs};
-    use crate::replay::Connection;
+    use crate::connection::Connection;
+    use crate::secret_store;
 
     #[test]
     fn help_shows_no_passwords() {
-        for command in
-            [ServeArgs::augment_args(Command::new("serve")), Connection::augment_args(Command::new("replay"))]
-        {
-            let private =
-                ["nats_url", "nats_devices_url", "nats_auth_url", "nats_system_url", "mqtt_url", "database_url"];
+        for command in [
+            ServeArgs::augment_args(Command::new("serve")),
+            Connection::augment_args(Command::new("replay")),
+            secret_store::Connection::augment_args(Command::new("secrets")),
+        ] {
+            let private = [
+                "nats_url",
+                "nats_devices_url",
+                "nats_auth_url",
+                "nats_system_url",
+                "mqtt_url",
+                "database_url",
+                "master_key",
+            ];
             let is_private =
                 |name: &str| private.contains(&name) || name.ends_with("_secret") || name.ends_with("_seed");
             for arg in command.get_arguments().filter(|arg| is_private(arg.get_id().as_str())) {
@@ -255,12 +284,15 @@ mod tests {
     #[test]
     fn processes_that_share_the_work_are_given_what_they_must_share() {
         let [jwt, download, credential] = ["j", "d", "c"].map(|letter| letter.repeat(32));
-        let secrets = ["--jwt-secret", &jwt, "--download-secret", &download, "--credential-secret", &credential];
+        let shared = ["--jwt-secret", &jwt, "--download-secret", &download, "--credential-secret", &credential];
+        let secrets = [&shared[..], &["--master-keys-file", "keys"]].concat();
         let check = |given: &[&str]| serve_args(given).check().map_err(|error| error.to_string());
         assert_eq!(check(&[]), Ok(()));
         assert!(check(&["--role", "bridge"]).unwrap_err().contains("WAYBILL_JWT_SECRET"));
-        let incomplete = [&["--role", "api"][..], &secrets[..4]].concat();
-        assert!(check(&incomplete).unwrap_err().contains("WAYBILL_CREDENTIAL_SECRET"));
+        for given in [&secrets[..4], &shared] {
+            let incomplete = [&["--role", "api"][..], given].concat();
+            assert!(check(&incomplete).unwrap_err().contains("WAYBILL_CREDENTIAL_SECRET and WAYBILL_MASTER_KEYS_FILE"));
+        }
         assert_eq!(check(&[&["--role", "api"][..], &secrets].concat()), Ok(()));
         assert_eq!(check(&[&["--role", "projections"][..], &secrets].concat()), Ok(()));
         let bridge = [&["--role", "bridge"][..], &secrets].concat();

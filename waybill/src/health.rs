@@ -1,12 +1,14 @@
 //! Health checks of the parts of a process, for `/health/detailed`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::connection::State;
 use chrono::TimeDelta;
 use command_api::{Finding, HealthCheck, PartStatus};
+use event_store::SecretStore;
+use event_store::secrets::{SecretError, SecretsCheck};
 use futures::FutureExt;
 use mqtt_bridge::{Backlog, Bridge};
 use object_store::path::Path;
@@ -15,6 +17,7 @@ use process_managers::{Pulse, PulseOf};
 use projections::Db;
 use projections::watermark::Watermark;
 use runtime::clock;
+use tokio::sync::Mutex;
 
 /// A run of a process manager that takes longer is reported as degraded.
 const LOOK_MAX: Duration = Duration::from_secs(60);
@@ -22,6 +25,10 @@ const LOOK_MAX: Duration = Duration::from_secs(60);
 const BACKLOG_MESSAGES: u64 = 10_000;
 /// Clocks of updates stand still when the watermark of devices lags more.
 const HEARING_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+/// A check of the secrets is reused for this long.
+const SECRETS_INTERVAL: Duration = Duration::from_secs(5);
+/// Most secrets that are opened for a check.
+const SECRETS_LOOKED_AT_MAX: usize = 100;
 
 /// The link for commands to devices, and the backlog of devices' messages.
 pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
@@ -114,6 +121,45 @@ fn watermark(hearing: &Watermark) -> (PartStatus, String) {
             (status, format!("messages of devices are processed up to {} s ago", lag.num_seconds().max(0)))
         }
     }
+}
+
+/// Whether this process has the master keys of the stored secrets: tries to open some.
+pub(crate) fn of_secrets(store: SecretStore) -> HealthCheck {
+    let last: Arc<Mutex<Option<(Instant, Finding)>>> = Arc::default();
+    Arc::new(move || {
+        let (store, last) = (store.clone(), Arc::clone(&last));
+        async move {
+            let mut last = last.lock().await;
+            match &*last {
+                Some((at, finding)) if at.elapsed() < SECRETS_INTERVAL => vec![finding.clone()],
+                _ => {
+                    let finding = secrets(store.check(SECRETS_LOOKED_AT_MAX).await);
+                    *last = Some((Instant::now(), finding.clone()));
+                    vec![finding]
+                }
+            }
+        }
+        .boxed()
+    })
+}
+
+fn secrets(checked: Result<SecretsCheck, SecretError>) -> Finding {
+    let (status, detail) = match checked {
+        Ok(SecretsCheck { readable, unreadable, is_partial }) => {
+            let of_key: Vec<String> = readable.iter().map(|(key, count)| format!("{count} under key {key}")).collect();
+            let of_key = if of_key.is_empty() { "none".to_owned() } else { of_key.join(", ") };
+            let some = if is_partial { " among the first ones" } else { "" };
+            match unreadable.reasons.first() {
+                None => (PartStatus::Up, format!("readable{some}: {of_key}")),
+                Some(reason) => (
+                    PartStatus::Degraded,
+                    format!("{} can't be read{some}, such as: {reason}; readable: {of_key}", unreadable.count),
+                ),
+            }
+        }
+        Err(error) => (PartStatus::Degraded, error.to_string()),
+    };
+    Finding::new("secrets", status, detail)
 }
 
 /// Whether firmware can be stored: tries to store an object.

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use waybill::config::ServeArgs;
+use waybill::connection::Connection;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
-use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, serve, simulate, up};
+use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, secret_store, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and records proof of it")]
@@ -43,7 +44,7 @@ enum Command {
     /// Print events from the log
     Replay {
         #[command(flatten)]
-        connection: replay::Connection,
+        connection: Connection,
         #[command(flatten)]
         args: replay::Args,
     },
@@ -52,6 +53,8 @@ enum Command {
     /// Manage read models
     #[command(subcommand)]
     Projections(projections::Command),
+    /// Manage the sealed secrets of tenants; needs only nats-server and the master keys
+    Secrets(secret_store::Args),
     /// Print the OpenAPI description of the API
     Openapi,
     /// Print the AsyncAPI description of the device protocol and of FEED
@@ -97,6 +100,7 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Replay { connection, args } => replay::run(&connection, &args).await,
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Projections(command) => projections::run(&command).await,
+        Command::Secrets(args) => secret_store::run(&args).await,
         Command::Openapi => openapi::run(),
         Command::Asyncapi => asyncapi::run(),
     }

@@ -2,8 +2,8 @@
 
 use anyhow::{Result, ensure};
 
+use crate::connection::Connection;
 use crate::out;
-use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
+use crate::connection::Connection;
 use crate::eta::Eta;
 use crate::out;
-use crate::replay::Connection;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {

@@ -1,9 +1,5 @@
 //! `waybill replay`: history from the log (or from the archive), up to a position or a time.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, SubsecRound, Utc};
 use domain::campaign::Campaign;
@@ -14,20 +10,14 @@ use domain::group::Group;
 use domain::ledger::Ledger;
 use domain::{AggregateKey, Decider, TenantId};
 use event_store::position::{InvalidPosition, WrittenPosition};
-use event_store::{At, Delivery, EventStore, JetStreamLog, Log, RawRecord, Record};
+use event_store::{At, Delivery, EventStore, Log, RawRecord, Record};
 use futures::StreamExt;
 use projections::Db;
 use projections::archive::{self, Archived};
-use runtime::lifecycle::Tasks;
 use serde_json::{Value, json};
 
-use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};
-use crate::{nats, out, times};
-
-/// Where nats-server is by default.
-const NATS_URL: &str = "nats://waybill:waybill@127.0.0.1:4222";
-/// How long nats-server may take to answer an interactive command.
-const NATS_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::connection::Connection;
+use crate::{out, times};
 
 /// What to replay and how far.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,40 +45,8 @@ pub struct Args {
     pub state: bool,
 }
 
-/// Addresses of the log and the archive.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Connection {
-    /// nats-server, account WAYBILL (default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222)
-    #[arg(long, env = "WAYBILL_NATS_URL", hide_env_values = true)]
-    pub nats_url: Option<String>,
-    /// PostgreSQL, for read models and the archive (default: the one of `waybill up`)
-    #[arg(long, env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
-    /// Data directory of `waybill up`, which has the addresses of its servers
-    #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
-    pub data_dir: PathBuf,
-}
-
 fn parse_position(text: &str) -> Result<u64, InvalidPosition> {
     text.parse::<WrittenPosition>().map(WrittenPosition::sequence)
-}
-
-impl Connection {
-    pub async fn log(&self) -> Result<Arc<dyn Log>> {
-        let of_up = || std::fs::read_to_string(self.data_dir.join(NATS_URL_FILE)).ok();
-        let url = self.nats_url.clone().or_else(of_up).unwrap_or_else(|| NATS_URL.to_owned());
-        let (client, rights) = nats::connect_with_rights(NATS_TIMEOUT, url.trim(), "waybill-tool").await?;
-        Ok(Arc::new(rights.or_refused(JetStreamLog::connect(client, &Tasks::new())).await?))
-    }
-
-    pub fn db(&self) -> Result<Db> {
-        let url = match &self.database_url {
-            Some(url) => url.clone(),
-            None => std::fs::read_to_string(self.data_dir.join(DATABASE_URL_FILE))
-                .context("say where PostgreSQL is: --database-url or WAYBILL_DATABASE_URL")?,
-        };
-        Ok(Db::connect(&url)?)
-    }
 }
 
 impl Args {
@@ -126,7 +84,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
         "device" => {
             id.parse::<domain::DeviceId>()?;
         }
-        "firmware" | "campaign" | "rollout_ledger" | "registration_token" => {
+        "firmware" | "campaign" | "rollout_ledger" | "registration_token" | "api_key" => {
             id.parse::<uuid::Uuid>()?;
         }
         "group" => {
@@ -142,7 +100,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token, api_key"
         ),
     }
     Ok(())

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, KeySource, TokenRules};
+use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, JetStreamLog, Log, streams};
+use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
@@ -26,8 +26,9 @@ use runtime::lifecycle::Tasks;
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::secrets::Secrets;
+use crate::tls::{NatsTls, ServedCertificate};
 use crate::token_keys::HttpKeySource;
-use crate::{health, metrics, nats};
+use crate::{health, known_passwords, metrics, nats};
 
 /// How long the bridge may take to be ready.
 const BRIDGE_START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,6 +40,8 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A serving process.
 pub struct Serving {
     pub http: SocketAddr,
+    /// Of the API.
+    pub origin: String,
     pub store: EventStore,
     pub db: Db,
     pub projections: Projections,
@@ -59,8 +62,11 @@ impl Serving {
 /// Settings that can be checked before any server is asked.
 struct Checked {
     broker: BrokerAddress,
+    certificate: Option<Arc<ServedCertificate>>,
+    nats_tls: NatsTls,
     db: Db,
     secrets: Secrets,
+    keyring: Arc<Keyring>,
     /// Only the bridge needs it.
     issuer: Option<Arc<Issuer>>,
     /// Where the bytes of firmware are.
@@ -68,19 +74,25 @@ struct Checked {
 }
 
 impl Checked {
-    fn of(args: &ServeArgs) -> Result<Self> {
+    async fn of(args: &ServeArgs) -> Result<Self> {
         args.check()?;
-        nats::addresses(&args.nats_url).context("WAYBILL_NATS_URL")?;
-        nats::addresses(&args.nats_devices_url).context("WAYBILL_NATS_DEVICES_URL")?;
-        nats::addresses(&args.nats_auth_url).context("WAYBILL_NATS_AUTH_URL")?;
-        nats::addresses(&args.nats_system_url).context("WAYBILL_NATS_SYSTEM_URL")?;
+        let nats_tls = args.nats_tls.checked()?;
+        nats::check(&args.nats_url, &nats_tls).context("WAYBILL_NATS_URL")?;
+        if args.role.runs(Role::Bridge) {
+            nats::check(&args.nats_devices_url, &nats_tls).context("WAYBILL_NATS_DEVICES_URL")?;
+            nats::check(&args.nats_auth_url, &nats_tls).context("WAYBILL_NATS_AUTH_URL")?;
+            nats::check(&args.nats_system_url, &nats_tls).context("WAYBILL_NATS_SYSTEM_URL")?;
+        }
         let objects = args.data_dir.join("firmware");
         std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
         Ok(Self {
-            broker: nats::broker_address(&args.mqtt_url)?,
+            broker: nats::broker_address(&args.mqtt_url, &args.mqtt_tls)?,
+            certificate: args.certificate.load()?,
+            nats_tls,
             db: Db::connect(&args.database_url).context("WAYBILL_DATABASE_URL")?,
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
+            keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
             issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
             objects,
         })
@@ -105,12 +117,20 @@ struct Parts {
 
 /// Starts the parts of the role and returns when they are ready for requests.
 pub async fn start(args: &ServeArgs) -> Result<Serving> {
-    let checked = Checked::of(args)?;
+    let checked = Checked::of(args).await?;
+    if !args.development {
+        known_passwords::check(args)?;
+    }
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
-        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, "waybill").await.context("WAYBILL_NATS_URL")?;
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, &checked.nats_tls, "waybill")
+            .await
+            .context("WAYBILL_NATS_URL")?;
+    if !args.development {
+        known_passwords::try_others(&args.nats_url, &checked.nats_tls).await?;
+    }
     let replicas = usize::from(args.stream_replicas);
     rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
     let log =
@@ -124,12 +144,14 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     } else {
         Projections::follow(db.clone(), log, &tasks)
     };
-    let checks = vec![health::of_watermark(db.clone())];
+    let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
+    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets)];
     let mut parts = Parts { waybill, store, telemetry, db, projections, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
-    Ok(Serving { http, store, db, projections, tasks, log_tasks })
+    let origin = args.origin_at(http);
+    Ok(Serving { http, origin, store, db, projections, tasks, log_tasks })
 }
 
 async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> Result<()> {
@@ -174,9 +196,10 @@ async fn forward_feed(client: async_nats::Client, log: Arc<dyn Log>, tasks: Task
 }
 
 async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Bridge> {
-    let (devices, rights) = nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_devices_url, "bridge")
-        .await
-        .context("WAYBILL_NATS_DEVICES_URL")?;
+    let (devices, rights) =
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_devices_url, &checked.nats_tls, "bridge")
+            .await
+            .context("WAYBILL_NATS_DEVICES_URL")?;
     let links = DownloadLinks::new(checked.secrets.download.clone(), args.download_origin());
     let bridge = Bridge::start(BridgeOptions {
         devices,
@@ -207,17 +230,22 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
 
 /// Lets devices in, and ends their connections.
 async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<HealthCheck> {
+    let credentials = StoredCredentials::new(parts.store.clone(), checked.secrets.credentials.clone());
+    let credentials = credentials.with_feed(FeedConsumers::new(parts.waybill.clone()));
     let callout = Callout {
         auth_url: args.nats_auth_url.clone(),
+        tls: checked.nats_tls.clone(),
         issuer: checked.issuer.clone().context("the bridge has no WAYBILL_NATS_ISSUER_SEED")?,
-        credentials: Arc::new(StoredCredentials::new(parts.store.clone(), checked.secrets.credentials.clone())),
+        credentials: Arc::new(credentials),
         anonymous_devices: args.anonymous_devices,
         broker: checked.broker.clone(),
     };
     let auth = callout.start(nats::START_TIMEOUT, &parts.tasks).await?;
     let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
     let system = &args.nats_system_url;
-    let system = callout::follow_revocations(nats::START_TIMEOUT, system, waybill, store, &parts.tasks).await?;
+    let system =
+        callout::follow_revocations(nats::START_TIMEOUT, system, &checked.nats_tls, waybill, store, &parts.tasks)
+            .await?;
     Ok(health::of_callout(auth, system))
 }
 
@@ -236,9 +264,15 @@ impl LiveDevices for LiveRows {
 
 /// The API if the role has it; health and metrics always.
 async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<SocketAddr> {
+    let certificate = checked.certificate.clone();
     let state = api_state(args, checked, parts)?;
-    let listener = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
-    let address = listener.local_addr()?;
+    let tcp = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
+    let address = tcp.local_addr()?;
+    let tls = certificate.as_ref().map(ServedCertificate::server_config).transpose()?;
+    if let Some(certificate) = certificate {
+        parts.tasks.spawn("certificate", certificate.follow(parts.tasks.token().clone()));
+    }
+    let listener = HttpListener { tcp, tls };
     if args.role.runs(Role::Api) {
         parts.tasks.spawn("http", command_api::serve(listener, state, parts.tasks.clone()));
     } else {
@@ -259,6 +293,9 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
+        rate_limits: args.edges.rate_limits(),
+        transfer_limits: args.edges.transfer_limits(),
+        trusted_proxies: args.edges.trusted_proxies(),
         ..ApiConfig::new(token_rules(args, secrets.jwt)?, secrets.download, secrets.credentials, args.download_origin())
     };
     Ok(ApiState {

@@ -33,5 +33,4 @@ pub use fleet::{DeviceHandle, DeviceSpec, Fleet, FleetOptions, FleetStatus};
 pub use gauges::DeviceStatus;
 pub use login::{Credential, Hidden, Login};
 pub use pace::Pace;
-pub use register::{Registration, register, registration_token};
 pub use wire::{Command, Info, Presence, Report, ReportStatus, Target, UpdateCommand};

@@ -34,14 +34,15 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts both servers with data under `data_dir`; existing data is used.
+    /// Starts both servers with data under `data_dir`; existing data is used. Both speak TLS if nats-server has certificates.
     pub async fn start(tools: &Tools, data_dir: &Path, nats: NatsOptions) -> Result<Self> {
         let data_dir = DataDir::open(data_dir)?;
         let spawner = Spawner::start();
+        let certificates = nats.certificates.clone();
         let (postgres, nats_dir) = (data_dir.path().join("postgres"), data_dir.path().join("nats"));
         let (nats, postgres) = tokio::try_join!(
             NatsServer::start(tools, &spawner, &nats_dir, nats),
-            Postgres::start(tools, &spawner, &postgres),
+            Postgres::start_with(tools, &spawner, &postgres, certificates.as_deref()),
         )?;
         Ok(Self { nats, postgres, _data_dir: data_dir })
     }

@@ -44,8 +44,8 @@ pub struct Args {
     /// Directory of all data
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
-    /// Whether devices without credentials are let in, as any device
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, env = "WAYBILL_ANONYMOUS_DEVICES")]
+    /// Let in MQTT clients without user and password as any device of any tenant
+    #[arg(long, env = "WAYBILL_ANONYMOUS_DEVICES")]
     pub anonymous_devices: bool,
 }
 
@@ -112,12 +112,12 @@ fn given(extra: &[&str]) -> ServeArgs {
 }
 
 /// Writes all addresses to the data directory, for other commands and for scripts. Some contain passwords.
-fn write_places(data_dir: &Path, stack: &Stack, http: SocketAddr) -> Result<()> {
+fn write_places(data_dir: &Path, stack: &Stack, origin: &str) -> Result<()> {
     for (file, place) in [
         (DATABASE_URL_FILE, stack.postgres.url()),
         (NATS_URL_FILE, stack.nats.waybill_url()),
         (MQTT_ADDRESS_FILE, stack.nats.mqtt_listen().to_string()),
-        (API_URL_FILE, format!("http://{http}")),
+        (API_URL_FILE, origin.to_owned()),
     ] {
         write_private(&data_dir.join(file), place.as_bytes())?;
     }
@@ -144,7 +144,7 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
         started = serve::start(&serve) => started?,
         never = keep_running(&mut stack) => match never {},
     };
-    write_places(&args.data_dir, &stack, serving.http)?;
+    write_places(&args.data_dir, &stack, &serving.origin)?;
     // Otherwise the first reads would find no tables. If the tables can't be created, the reads and the log say why.
     tokio::time::timeout(TABLES_TIMEOUT, serving.projections.started()).await.ok();
     Ok(Running { stack, serving })
@@ -154,10 +154,10 @@ pub async fn start(args: &Args, extra: &[&str]) -> Result<Running> {
 pub async fn run(args: &Args) -> Result<()> {
     let mut running = start(args, &[]).await?;
     let nats = &running.stack.nats;
-    out::tell("Waybill is up, in development mode (no TLS, passwords as in nats.conf).");
-    out::tell(format_args!("  API   http://{}/api/docs", running.serving.http));
+    out::tell("Waybill is up, in development mode (passwords as in nats.conf).");
+    out::tell(format_args!("  API   {}/api/docs", running.serving.origin));
     let let_in = if args.anonymous_devices {
-        "also devices without credentials; WAYBILL_ANONYMOUS_DEVICES=false shuts them out"
+        "also devices without credentials, as any device"
     } else {
         "devices log in with credentials; waybill simulate --register gets them"
     };

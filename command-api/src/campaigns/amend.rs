@@ -42,7 +42,7 @@ pub(crate) async fn replace_campaign(
         return Ok(done.reply(CampaignBody::done(path.campaign_id, &done)?));
     }
     let reason = wanted.reason.clone();
-    let spec = Box::new(wanted.into_spec(clock::now())?);
+    let spec = Box::new(wanted.into_spec(clock::now(), app.tenants.rules(&caller.tenant).await?)?);
     usable_firmware(&app, &caller, spec.firmware_id).await?;
     known_targets(&app, &caller, &spec).await?;
     let before = app.store.load_fresh(&key).await?;

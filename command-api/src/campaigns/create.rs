@@ -40,7 +40,7 @@ pub(crate) async fn create_campaign(
         return Ok(first);
     }
     let reason = wanted.reason.clone();
-    let spec = wanted.into_spec(clock::now())?;
+    let spec = wanted.into_spec(clock::now(), app.tenants.rules(&caller.tenant).await?)?;
     known_targets(&app, &caller, &spec).await?;
     let id = CampaignId(envelope.new_id(&caller));
     created(id, &create(&app, &caller, &envelope, id, spec, reason).await?)
@@ -87,6 +87,9 @@ pub(crate) async fn clone_campaign(
     if let Some(name) = wanted.name {
         spec.name = Sealed::Plain(name);
     }
+    let rules = app.tenants.rules(&caller.tenant).await?;
+    spec.requires_approval |= rules.require_approval;
+    spec.require_digest_report |= rules.require_digest_report;
     spec.ends_at = wanted.ends_at.or(spec.ends_at);
     let ahead = spec.scheduled_start.filter(|start| *start > clock::now());
     spec.scheduled_start = wanted.scheduled_start.or(ahead);

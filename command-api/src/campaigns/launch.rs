@@ -32,7 +32,7 @@ pub(crate) async fn launch(
         Some(done) => done,
         None => {
             let request: CampaignRequest = body::parse(wanted.to_string().as_bytes())?;
-            let spec = request.into_spec(clock::now())?;
+            let spec = request.into_spec(clock::now(), app.tenants.rules(&caller.tenant).await?)?;
             known_targets(app, caller, &spec).await?;
             // Without read models nothing can be planned, and the campaign would stay a draft.
             app.db.ping().await?;

@@ -48,7 +48,7 @@ impl CampaignFilters {
         let firmware_id = firmware.map_err(|_| Problem::bad_request("firmware: not an id of a firmware"))?;
         let firmware_id = firmware_id.map(|id| id.to_string());
         let deleted = includes_deleted(self.include.as_deref())? || self.status.as_deref() == Some("deleted");
-        Ok(CampaignFilter { id: None, deleted, status: self.status, firmware_id, strategy })
+        Ok(CampaignFilter { id: None, deleted, status: self.status, firmware_id, strategy, within: None })
     }
 }
 
@@ -66,7 +66,8 @@ pub(crate) async fn list_campaigns(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<CampaignBody>>, Problem> {
-    let filter = filters.into_filter()?;
+    let mut filter = filters.into_filter()?;
+    filter.within = caller.limits.as_ref().map(|limits| limits.groups.iter().cloned().collect());
     let after = match paging.keys::<2>()? {
         Some([created_at, id]) => Some((Paging::time(created_at)?, id)),
         None => None,

@@ -67,7 +67,7 @@ pub(crate) async fn preview_new_campaign(
     paging: Paging,
     Body(wanted): Body<CampaignRequest>,
 ) -> Result<Json<PreviewBody>, Problem> {
-    let spec = wanted.into_spec(clock::now())?;
+    let spec = wanted.into_spec(clock::now(), app.tenants.rules(&caller.tenant).await?)?;
     let slot = app.previews.slots.of_tenant(&caller.tenant).await?;
     known_targets(&app, &caller, &spec).await?;
     let seed = spec.sample_seed.clone().unwrap_or_else(|| provisional_seed(&caller.tenant, &spec));

@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
 use domain::preconditions::Preconditions;
+use domain::tenant::TenantRules;
 use domain::values::{Percent, Priority, Threshold};
 use domain::window::MaintenanceWindows;
 use domain::{DeviceId, FirmwareId, GroupId, Sealed};
@@ -129,9 +130,12 @@ pub(crate) struct CampaignRequest {
 }
 
 impl CampaignRequest {
-    /// The specification, with every default filled in.
-    pub(super) fn into_spec(self, now: DateTime<Utc>) -> Result<CampaignSpec, Problem> {
+    /// The specification, with every default filled in, as the rules of the tenant ask.
+    pub(super) fn into_spec(self, now: DateTime<Utc>, rules: TenantRules) -> Result<CampaignSpec, Problem> {
         let mut checks = self.check();
+        if rules.require_approval && self.requires_approval == Some(false) {
+            checks.fail("requires_approval", "the rules of the tenant ask for an approval");
+        }
         let waves = self.wave_specs();
         let spec = CampaignSpec {
             name: Sealed::Plain(self.name),
@@ -158,7 +162,7 @@ impl CampaignRequest {
             rate_per_minute: self.rate_per_minute,
             jitter_seconds: self.jitter_seconds.filter(|seconds| *seconds > 0),
             auto_rollback: self.auto_rollback,
-            requires_approval: self.requires_approval.unwrap_or(false),
+            requires_approval: self.requires_approval.unwrap_or(rules.require_approval),
             scheduled_start: self.scheduled_start,
             ends_at: self.ends_at,
             timeout_minutes: self.timeout_minutes.unwrap_or(60),
@@ -167,7 +171,7 @@ impl CampaignRequest {
             priority: self.priority,
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
-            require_digest_report: self.require_digest_report,
+            require_digest_report: self.require_digest_report || rules.require_digest_report,
             preconditions: self.preconditions.filter(|wanted| !wanted.is_empty()),
             maintenance_window: self.maintenance_window.unwrap_or_default(),
         };
@@ -269,7 +273,8 @@ mod tests {
         for (field, value) in more.as_object().unwrap() {
             all[field] = value.clone();
         }
-        crate::http::body::parse::<CampaignRequest>(all.to_string().as_bytes())?.into_spec(DateTime::UNIX_EPOCH)
+        crate::http::body::parse::<CampaignRequest>(all.to_string().as_bytes())?
+            .into_spec(DateTime::UNIX_EPOCH, TenantRules::default())
     }
 
     fn percentages(spec: &CampaignSpec) -> Vec<u8> {

@@ -171,6 +171,7 @@ pub(super) async fn start(
     }
     let loaded = app.store.load_fresh(&key).await?;
     let expected = wanted.expected(app, caller).await?;
+    obeys_rules(app, caller, &loaded.aggregate).await?;
     let (command, firmware) = start_command(app, caller, id, &loaded, wanted.now, expected).await?;
     let step = app.command(caller, &envelope.as_dry_run(), &key, command.clone(), wanted.reason.clone()).await?;
     let status = step.aggregate.status;
@@ -197,6 +198,16 @@ pub(super) async fn start(
         settle_pin(app, caller, envelope, id, firmware).await?;
     }
     reply
+}
+
+/// A draft may be older than the rules of its tenant, and more campaigns may be under way than the tenant may have.
+async fn obeys_rules(app: &App, caller: &Caller, campaign: &Campaign) -> Result<(), Problem> {
+    let rules = app.tenants.rules(&caller.tenant).await?;
+    if rules.require_approval && campaign.spec.as_ref().is_some_and(|spec| !spec.requires_approval) {
+        let detail = "the rules of the tenant ask for an approval: replace the draft with requires_approval: true";
+        return Err(Problem::new(StatusCode::CONFLICT, "approval_required", detail));
+    }
+    if campaign.status.is_live() { Ok(()) } else { app.has_room_for_a_campaign(&caller.tenant).await }
 }
 
 /// The correlation id that a command without one gets: the campaign's.

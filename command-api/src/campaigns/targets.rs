@@ -18,8 +18,9 @@ const IN_FLIGHT_MAX: usize = 256;
 /// Most unknown devices named in a reply.
 const NAMED_MAX: usize = 20;
 
-/// 422 naming devices that were never registered, and groups that don't exist.
+/// 422 naming devices that were never registered, and groups that don't exist; 403 if the caller may not target them.
 pub(super) async fn known_targets(app: &App, caller: &Caller, spec: &CampaignSpec) -> Result<(), Problem> {
+    caller.may_target(spec)?;
     let looks = spec
         .target_devices
         .iter()

@@ -12,6 +12,10 @@ pub(super) const RETURNED: &str = "returned";
 pub(super) const BAD_TOKEN: &str = "bad_token";
 /// The device named another tenant than its token.
 pub(super) const OTHER_TENANT: &str = "other_tenant";
+/// The tenant is suspended or closed.
+pub(super) const TENANT_SHUT: &str = "tenant_shut";
+/// The tenant has as many devices as it may have.
+pub(super) const QUOTA_EXCEEDED: &str = "quota_exceeded";
 /// Too many at once.
 pub(super) const BUSY: &str = "busy";
 
@@ -20,6 +24,8 @@ const OUTCOMES: &[Labels] = &[
     &[("outcome", RETURNED)],
     &[("outcome", BAD_TOKEN)],
     &[("outcome", OTHER_TENANT)],
+    &[("outcome", TENANT_SHUT)],
+    &[("outcome", QUOTA_EXCEEDED)],
     &[("outcome", BUSY)],
     &[("outcome", "registration_token_expired")],
     &[("outcome", "registration_token_revoked")],

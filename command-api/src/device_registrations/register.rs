@@ -27,6 +27,7 @@ use crate::http::problem::ProblemBody;
 use crate::http::{Body, Problem};
 use crate::shown_token::{NOT_CACHED, ShownToken};
 use crate::state::App;
+use crate::tenants::quotas;
 
 /// Largest body, in bytes.
 pub(crate) const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -113,6 +114,7 @@ pub(crate) async fn register_itself(
         return Err(refusal(&registrant, &id, OTHER_TENANT));
     }
     let _place = app.registrations.enter()?;
+    may_register(&app, &registrant, &id).await?;
     let outcome = register(&app, &registrant, &id, registration).await;
     let (credential_id, token) = outcome.map_err(|error| match error {
         ExecuteError::Rejected(rejection) => refusal(&registrant, &id, rejection.code()),
@@ -126,6 +128,18 @@ pub(crate) async fn register_itself(
         mqtt: MqttLogin::of(&registrant.tenant, &id),
     };
     Ok((StatusCode::CREATED, NOT_CACHED, Json(registered)))
+}
+
+/// Refuses devices of a tenant that admits nobody, or that has as many as it may have.
+async fn may_register(app: &App, registrant: &Registrant, id: &DeviceId) -> Result<(), Problem> {
+    if app.tenants.get(&registrant.tenant).await?.admits_callers().is_err() {
+        return Err(refusal(registrant, id, metrics::TENANT_SHUT));
+    }
+    let key = Key::<Device>::new(&registrant.tenant, id);
+    app.has_room_for_device(&key).await.map_err(|problem| match problem.code() {
+        quotas::EXCEEDED => refusal(registrant, id, metrics::QUOTA_EXCEEDED),
+        _ => problem,
+    })
 }
 
 /// The one answer to every device that a token doesn't admit.

@@ -73,6 +73,7 @@ impl FromRequestParts<App> for Registrant {
             return Err(bad_token());
         }
         let actor = Actor::new(format!("registration-token:{}", shown.id)).map_err(Problem::internal)?;
+        app.throttle.admit(&parts.extensions, &shown.tenant, &actor)?;
         Ok(Self { tenant: shown.tenant, token_id: shown.id, token, actor })
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct DevicePatch {
     chirpstack_app_id: Change<String>,
     #[schema(value_type = Option<String>)]
     device_profile_id: Change<String>,
+    #[schema(value_type = Option<String>)]
+    owner: Change<String>,
     reason: Option<String>,
 }
 
@@ -88,6 +90,7 @@ impl DevicePatch {
         checks.timezone(set(&self.timezone).map(String::as_str));
         checks.contact_interval(set(&self.contact_interval_s).copied());
         checks.application_id("chirpstack_app_id", set(&self.chirpstack_app_id).map(String::as_str));
+        checks.owner("owner", set(&self.owner).map(String::as_str));
         let lorawan_dev_eui = match self.lorawan_dev_eui {
             Change::Set(eui) => Change::Set(checks.dev_eui(&eui)),
             other => other,
@@ -111,6 +114,7 @@ impl DevicePatch {
             lorawan_dev_eui,
             chirpstack_app_id: self.chirpstack_app_id,
             device_profile_id: self.device_profile_id,
+            owner: self.owner,
         };
         Ok((patch, versions))
     }
@@ -196,6 +200,9 @@ async fn amend(
         return Ok(done.reply(DeviceBody::done(id, &done)));
     }
     let before = app.store.load_fresh(&key).await?;
+    if !patch.owner.is_keep() {
+        caller.unlimited("a change of the owner")?;
+    }
     let reason = patch.reason.clone();
     let (patch, versions) = patch.checked(id, &before.aggregate)?;
     let wanted_eui = set(&patch.lorawan_dev_eui).cloned();

@@ -50,6 +50,8 @@ pub(crate) struct DeviceRequest {
     pub(crate) lorawan_dev_eui: Option<String>,
     pub(crate) chirpstack_app_id: Option<String>,
     pub(crate) device_profile_id: Option<String>,
+    /// An opaque id, never a name: callers with a grant for their `own` devices see those that have their id here.
+    pub(crate) owner: Option<String>,
     pub(crate) reason: Option<String>,
 }
 
@@ -78,6 +80,7 @@ impl DeviceRequest {
         checks.timezone(self.timezone.as_deref());
         checks.contact_interval(self.contact_interval_s);
         checks.application_id("chirpstack_app_id", self.chirpstack_app_id.as_deref());
+        checks.owner("owner", self.owner.as_deref());
         let lorawan_dev_eui = self.lorawan_dev_eui.map(|eui| checks.dev_eui(&eui));
         let versions = fields::merge_versions(self.versions, self.firmware_version, &mut checks);
         checks.finish()?;
@@ -93,6 +96,7 @@ impl DeviceRequest {
             lorawan_dev_eui,
             chirpstack_app_id: self.chirpstack_app_id,
             device_profile_id: self.device_profile_id,
+            owner: self.owner,
             transport: Transport::default(),
         }
         .reached_by_identity();
@@ -142,6 +146,7 @@ pub(super) async fn register(
     let eui = profile.lorawan_dev_eui.clone();
     let key = Key::<Device>::new(&caller.tenant, &id);
     let command = DeviceCommand::Register { profile, versions };
+    app.has_room_for_device(&key).await?;
     let Some(eui) = eui else {
         let done = app.command(caller, envelope, &key, command, reason).await?;
         return Ok((id, done));

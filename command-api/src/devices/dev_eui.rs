@@ -131,7 +131,11 @@ mod tests {
         let (parts, ()) = Request::post("/devices").body(()).unwrap().into_parts();
         let envelope = Envelope::of(&parts).unwrap();
         let (tenant, actor) = (TenantId::new("acme").unwrap(), Actor::new("user:42").unwrap());
-        (Api::new(), Caller { tenant, actor, roles: vec![], is_kind_stated: true }, envelope)
+        (
+            Api::new(),
+            Caller { tenant, actor, roles: vec![], limited: vec![], limits: None, is_kind_stated: true },
+            envelope,
+        )
     }
 
     async fn register(api: &Api, id: &str) -> DeviceId {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::model::DeviceBody;
+use crate::access::reach;
 use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::query::{includes_deleted, refused};
@@ -35,6 +36,8 @@ pub(crate) struct DeviceFilters {
     device_type: Option<String>,
     device_model: Option<String>,
     hardware_version: Option<String>,
+    /// An opaque id.
+    owner: Option<String>,
     /// Id of a group: the members of a static one, the devices that match the filter of a dynamic one.
     group: Option<String>,
     /// Prefix of the id or name; case is ignored (beyond ASCII as far as PostgreSQL's locale knows).
@@ -102,6 +105,8 @@ impl DeviceFilters {
             device_type: self.device_type,
             device_model: self.device_model,
             hardware_version: self.hardware_version,
+            owner: self.owner,
+            reach: None,
             group: None,
             matching: None,
             prefix: self.q,
@@ -133,6 +138,10 @@ pub(crate) async fn list_devices(
 ) -> Result<Json<List<DeviceBody>>, Problem> {
     let group = filters.group.take().map(group_id).transpose()?;
     let mut filter = filters.into_filter()?;
+    filter.reach = match &caller.limits {
+        Some(limits) => Some(reach::of(&app, &caller.tenant, caller.actor.id(), limits).await?),
+        None => None,
+    };
     let after = paging.keys::<1>()?.map(|[id]| id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;

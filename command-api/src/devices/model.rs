@@ -49,6 +49,8 @@ pub(crate) struct DeviceBody {
     lorawan_dev_eui: Option<String>,
     chirpstack_app_id: Option<String>,
     device_profile_id: Option<String>,
+    /// An opaque id.
+    owner: Option<String>,
     /// `mqtt`, `lorawan` or `ddi`; more may be added.
     transport: String,
     /// State of the copy in a LoRaWAN network server; `not_applicable` if there is none.
@@ -106,6 +108,7 @@ impl DeviceBody {
             lorawan_dev_eui: profile.lorawan_dev_eui,
             chirpstack_app_id: profile.chirpstack_app_id,
             device_profile_id: profile.device_profile_id,
+            owner: profile.owner,
             transport: profile.transport.word().to_owned(),
             sync_state: "not_applicable",
             sync_error: None,
@@ -163,6 +166,7 @@ impl From<DeviceView> for DeviceBody {
             lorawan_dev_eui: row.lorawan_dev_eui,
             chirpstack_app_id: row.chirpstack_app_id,
             device_profile_id: row.device_profile_id,
+            owner: row.owner,
             transport: row.transport.word().to_owned(),
             sync_state: "not_applicable",
             sync_error: None,

@@ -11,6 +11,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::counters::Tally;
+use crate::transfers::{Transfer, paced};
 
 type Chunks = BoxStream<'static, Result<Bytes, object_store::Error>>;
 
@@ -24,18 +25,19 @@ pub(super) async fn open(
     Ok(objects.get_opts(path, options).await?.into_stream())
 }
 
-/// What a response adds to the counts: which parts of the file it has, and the tally.
+/// A download under way, and what its response adds to the counts: which parts of the file it has, and the tally.
 pub(super) struct Share {
+    transfer: Transfer,
     tally: Arc<Tally>,
     from_start: bool,
     to_end: bool,
 }
 
 impl Share {
-    pub(super) fn new(tally: Arc<Tally>, parts: &[Range<u64>], size: u64) -> Self {
+    pub(super) fn new(transfer: Transfer, tally: Arc<Tally>, parts: &[Range<u64>], size: u64) -> Self {
         let from_start = parts.iter().any(|part| part.start == 0);
         let to_end = parts.iter().any(|part| part.end == size);
-        Self { tally, from_start, to_end }
+        Self { transfer, tally, from_start, to_end }
     }
 }
 
@@ -72,23 +74,24 @@ pub(super) fn multipart(
     (Body::from_stream(counted(all, length, share)), length)
 }
 
-/// Counts the bytes sent, and whether all of them were sent.
+/// Sends at the rate of the download; counts the bytes sent, and whether all of them were sent.
 fn counted(
     chunks: Chunks,
     expected: u64,
     share: Share,
 ) -> impl futures::Stream<Item = Result<Bytes, object_store::Error>> {
-    if share.from_start {
-        share.tally.started();
+    let Share { transfer, tally, from_start, to_end } = share;
+    if from_start {
+        tally.started();
     }
     let mut sent = 0;
-    chunks.inspect(move |chunk| match chunk {
+    paced(chunks, transfer).inspect(move |chunk| match chunk {
         Ok(chunk) => {
             let bytes = chunk.len() as u64;
             sent += bytes;
-            share.tally.sent(bytes);
-            if share.to_end && bytes > 0 && sent == expected {
-                share.tally.completed();
+            tally.sent(bytes);
+            if to_end && bytes > 0 && sent == expected {
+                tally.completed();
             }
         }
         Err(error) => tracing::error!(%error, "a download was interrupted"),

@@ -24,6 +24,9 @@ use crate::http::{Path, Problem};
 use crate::links::{Download, LinkError};
 use crate::state::App;
 
+/// The client alone may keep the bytes, as they are.
+const CACHED: &str = "private, no-transform";
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct TokenPath {
@@ -50,11 +53,15 @@ pub(crate) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let link = app.links.read(&path.token, clock::now()).map_err(refused)?;
+    if !app.tenants.get(&link.tenant).await?.lets_devices_in() {
+        return Err(Problem::new(StatusCode::GONE, "tenant_closed", "the tenant is closed"));
+    }
     let device = device_under_way(&app, &link).await?;
     let bytes = still_given_out(&app, &link, device.as_deref()).await?;
     let etag = format!("\"{}\"", bytes.sha256);
     if is_listed(&headers, header::IF_NONE_MATCH, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        let headers = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, CACHED)];
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     let mut response = if method == Method::HEAD {
         with_length(StatusCode::OK, bytes.size, Body::empty())
@@ -99,6 +106,7 @@ async fn send(
 ) -> Result<Response, Problem> {
     let path = object_path(&link.tenant, &link.firmware, &bytes.sha256);
     let size = bytes.size;
+    let transfer = || app.transfers.download(&link.tenant);
     match selection {
         Selection::Unsatisfiable => {
             let detail = format!("the firmware has {size} bytes");
@@ -107,13 +115,13 @@ async fn send(
         Selection::Whole => {
             let whole = 0..size;
             let chunks = body::open(&app.objects, &path, whole.clone()).await.map_err(missing)?;
-            let share = Share::new(tally, std::slice::from_ref(&whole), size);
+            let share = Share::new(transfer()?, tally, std::slice::from_ref(&whole), size);
             Ok(with_length(StatusCode::OK, size, body::single(chunks, size, share)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
             let part = parts[0].clone();
             let chunks = body::open(&app.objects, &path, part.clone()).await.map_err(missing)?;
-            let share = Share::new(tally, &parts, size);
+            let share = Share::new(transfer()?, tally, &parts, size);
             let length = part.end - part.start;
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length, share));
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
@@ -122,7 +130,7 @@ async fn send(
         }
         Selection::Parts(parts) => {
             let boundary = clock::new_id().simple().to_string();
-            let share = Share::new(tally, &parts, size);
+            let share = Share::new(transfer()?, tally, &parts, size);
             let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary, share);
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
             set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
@@ -154,7 +162,7 @@ fn with_length(status: StatusCode, length: u64, body: Body) -> Response {
 fn describe(headers: &mut HeaderMap, etag: &str, bytes: &FirmwareBytes) {
     set(headers, header::ETAG, etag);
     set(headers, header::ACCEPT_RANGES, "bytes");
-    set(headers, header::CACHE_CONTROL, "private, no-transform");
+    set(headers, header::CACHE_CONTROL, CACHED);
     if !headers.contains_key(header::CONTENT_TYPE) {
         set(headers, header::CONTENT_TYPE, "application/octet-stream");
     }

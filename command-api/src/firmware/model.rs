@@ -168,6 +168,11 @@ pub(crate) fn object_path(tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Dig
     ObjectPath::from(format!("{tenant}/{id}/{sha256}"))
 }
 
+/// Where all bytes of a tenant are.
+pub(crate) fn objects_of(tenant: &TenantId) -> ObjectPath {
+    ObjectPath::from(tenant.as_str())
+}
+
 /// Path of an upload until it is validated. No tenant has this name.
 pub(super) fn incoming_path(id: Uuid) -> ObjectPath {
     ObjectPath::from(format!("{INCOMING}/{id}"))

@@ -4,8 +4,6 @@
 //! that fails at any step leaves nothing that can be downloaded.
 
 use axum::extract::State;
-use axum::extract::multipart::{Multipart, MultipartRejection};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::Key;
 use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus, RollbackNeed};
@@ -20,6 +18,7 @@ use super::removal::{self, Kept};
 use crate::auth::Caller;
 use crate::devices::key::claim_for;
 use crate::http::commands::CommandHeaders;
+use crate::http::form::Form;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
 use crate::http::{Done, Envelope, Problem, UnreadCommand, body};
@@ -27,6 +26,9 @@ use crate::state::App;
 
 /// Largest `metadata` part, in bytes.
 const METADATA_MAX_BYTES: usize = 64 * 1024;
+
+/// How much of an unknown part's name a refusal repeats.
+const PART_NAME_SHOWN_CHARS: usize = 64;
 
 /// The parts of an upload.
 #[derive(ToSchema)]
@@ -55,11 +57,9 @@ pub(crate) async fn upload_firmware(
     State(app): State<App>,
     caller: Caller,
     UnreadCommand(envelope): UnreadCommand,
-    form: Result<Multipart, MultipartRejection>,
+    form: Form,
 ) -> Result<Response, Problem> {
-    let form = form.map_err(|rejection| {
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", rejection.body_text())
-    })?;
+    let _transfer = app.transfers.upload(&caller.tenant)?;
     let mut parts = Parts::default();
     let read = parts.read(&app, form).await;
     let (metadata, incoming) = match (read, parts) {
@@ -83,8 +83,8 @@ struct Parts {
 }
 
 impl Parts {
-    async fn read(&mut self, app: &App, mut form: Multipart) -> Result<(), Problem> {
-        while let Some(mut field) = arriving(app, form.next_field()).await? {
+    async fn read(&mut self, app: &App, mut form: Form) -> Result<(), Problem> {
+        while let Some(mut field) = arriving(app, form.next_part()).await? {
             match field.name().unwrap_or_default() {
                 "metadata" if self.metadata.is_none() => {
                     let mut text = Vec::new();
@@ -105,7 +105,10 @@ impl Parts {
                     self.file = Some(receive(app, &mut field).await?);
                 }
                 name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
-                name => return Err(Problem::invalid(name, "no such part; the parts are metadata and file")),
+                name => {
+                    let name: String = name.chars().take(PART_NAME_SHOWN_CHARS).collect();
+                    return Err(Problem::invalid(name, "no such part; the parts are metadata and file"));
+                }
             }
         }
         Ok(())
@@ -128,6 +131,13 @@ async fn store(
     let allowed = match checked {
         Ok(()) => allow(app, caller, envelope, &key, &command).await,
         Err(problem) => Err(problem),
+    };
+    let allowed = match allowed {
+        // The same bytes again change nothing.
+        Ok(would_be) if !would_be.events.is_empty() => {
+            app.has_room_for_bytes(&caller.tenant, incoming.bytes.size).await.map(|()| would_be)
+        }
+        allowed => allowed,
     };
     let outcome = match allowed {
         Ok(would_be) if envelope.dry_run => {

@@ -34,7 +34,7 @@ pub(super) fn correlation_id(headers: &HeaderMap) -> Result<Option<Uuid>, Proble
 }
 
 /// The value of a header that may be given once.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

@@ -261,6 +261,9 @@ impl App {
         envelope.sent.is(request.id.0);
         let reason = request.reason.as_ref().and_then(|reason| reason.plain());
         let lacks_reason = A::wants_reason(&request.command) && reason.is_none_or(|reason| reason.trim().is_empty());
+        if lacks_reason && self.tenants.rules(key.tenant()).await?.require_reason {
+            return Err(Problem::invalid("reason", "is needed: the rules of the tenant ask for one"));
+        }
         if envelope.dry_run {
             let checked = self.store.check(key, &request).await?;
             let position = self.token(checked.position).await?;

@@ -4,11 +4,14 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
+
+/// Where download links lead to.
+const DOWNLOADS: &str = "/d/";
 
 /// Longest wait for a reply to any request but an upload.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,22 +27,35 @@ pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
 
 /// Turns every failure into a problem with the request's path.
 pub(crate) async fn problems(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(problem) = response.extensions().get::<Problem>() {
-        return problem.respond(Some(&path));
-    }
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        let problem =
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method");
-        let mut answer = problem.respond(Some(&path));
-        if let Some(allow) = response.headers().get(header::ALLOW) {
-            answer.headers_mut().insert(header::ALLOW, allow.clone());
+    let path = shown(request.uri().path()).to_owned();
+    let response = next.run(request).await;
+    let problem = match response.extensions().get::<Problem>() {
+        Some(problem) => problem.clone(),
+        None if response.status() == StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path has no such method")
         }
-        return answer;
+        None => return response,
+    };
+    let mut answer = problem.respond(Some(&path));
+    keep(answer.headers_mut(), response.headers());
+    answer
+}
+
+/// A path as a problem may repeat it: without the token of a download link.
+fn shown(path: &str) -> &str {
+    if path.starts_with(DOWNLOADS) { DOWNLOADS } else { path }
+}
+
+/// Keeps the headers that inner layers have added, except those of the body.
+fn keep(headers: &mut HeaderMap, inner: &HeaderMap) {
+    for name in inner.keys().filter(|name| **name != header::CONTENT_LENGTH) {
+        if headers.contains_key(name) {
+            continue;
+        }
+        for value in inner.get_all(name) {
+            headers.append(name.clone(), value.clone());
+        }
     }
-    response
 }
 
 /// The reply for unknown paths.

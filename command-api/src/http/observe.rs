@@ -1,6 +1,6 @@
 //! Observes every request: metrics, one line of the log, a span of its trace.
 //!
-//! Invariant: of the caller's input only the correlation id is shown, and a request is named by its route. Paths contain ids and tokens of
+//! Invariant: of the caller's input only the correlation id and the client's address are shown, and a request is named by its route. Paths contain ids and tokens of
 //! downloads.
 
 use std::sync::{Arc, OnceLock};
@@ -16,8 +16,12 @@ use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
+use crate::client_address::ClientAddress;
+
 /// Routes that monitoring requests all the time.
-const QUIET: [&str; 5] = ["/health", "/health/ready", "/health/detailed", "/metrics", "other"];
+pub(crate) const MONITORING: [&str; 4] = ["/health", "/health/ready", "/health/detailed", "/metrics"];
+/// The route of unknown paths.
+const OTHER: &str = "other";
 
 /// The id of the command that a request became; none for queries.
 #[derive(Debug, Clone, Default)]
@@ -41,18 +45,19 @@ impl SentCommand {
 /// Counts, logs and traces a request.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or(OTHER, MatchedPath::as_str).to_owned();
     let method = method_label(&request);
     let sent = SentCommand::default();
     let correlation = header(request.headers(), "x-correlation-id").and_then(|id| id.parse().ok());
     request.extensions_mut().insert(sent.clone());
+    let client = request.extensions().get::<ClientAddress>().copied();
     let span = span(method, &route, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status(), began.elapsed());
     let ids = Ids { correlation, command: sent.0.get().copied() };
     count(method, &route, status, took);
     finish(&span, status, ids);
-    log(method, &route, status, took, ids);
+    log(method, &route, status, took, ids, client);
     response
 }
 
@@ -63,12 +68,12 @@ fn count(method: &'static str, route: &str, status: StatusCode, took: Duration) 
     metrics::histogram!("waybill_http_request_seconds", "method" => method, "route" => route).record(took);
 }
 
-fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, ids: Ids) {
+fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, ids: Ids, client: Option<ClientAddress>) {
     let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let (correlation, command) =
         (ids.correlation.map(tracing::field::display), ids.command.map(tracing::field::display));
-    let status = status.as_u16();
-    if QUIET.contains(&route) {
+    let (status, client) = (status.as_u16(), client.map(tracing::field::display));
+    if MONITORING.contains(&route) || route == OTHER {
         tracing::debug!(http.method = method, http.route = route, http.status = status, elapsed_ms, "HTTP request");
     } else {
         tracing::info!(
@@ -76,6 +81,7 @@ fn log(method: &'static str, route: &str, status: StatusCode, took: Duration, id
             http.route = route,
             http.status = status,
             elapsed_ms,
+            client.address = client,
             correlation.id = correlation,
             command.id = command,
             "HTTP request"

@@ -54,6 +54,8 @@ mod tests {
             tenant: TenantId::new(tenant).unwrap(),
             actor: Actor::new(format!("user:{user}")).unwrap(),
             roles: vec![],
+            limited: vec![],
+            limits: None,
             is_kind_stated: true,
         };
         let writes = OwnWrites::default();

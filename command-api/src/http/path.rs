@@ -2,7 +2,9 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::{CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, UpdateId};
+use domain::{
+    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -100,4 +102,26 @@ pub(crate) struct CredentialPath {
 pub(crate) struct RegistrationTokenPath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) token_id: RegistrationTokenId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TenantPath {
+    #[param(value_type = String, example = "acme")]
+    pub(crate) tenant_id: TenantId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct MemberPath {
+    /// An actor: `user:{id}`, `key:{id}` or `service:{id}`.
+    #[param(value_type = String, example = "user:42")]
+    pub(crate) member: Actor,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ApiKeyPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) key_id: ApiKeyId,
 }

@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::{Decider, Key};
-use event_store::WrittenPosition;
+use event_store::{Followed, WrittenPosition};
 use projections::WaitError;
 use utoipa::IntoParams;
 
@@ -74,6 +74,18 @@ impl MinPosition {
         let Some(written) = self.0 else { return Ok(()) };
         same_log(app, written).await?;
         is_stored(app, "min_position", written.sequence()).await
+    }
+
+    /// Waits until followed aggregates include the position; without one, the caller's own writes.
+    pub(crate) async fn wait_for_followed<A: Decider>(
+        self,
+        app: &App,
+        caller: &Caller,
+        followed: &Followed<A>,
+    ) -> Result<(), Problem> {
+        self.of_this_log(app).await?;
+        let wanted = self.0.map(WrittenPosition::sequence).or_else(|| app.own_writes.of(caller));
+        Ok(followed.reached(wanted.unwrap_or(0), WAIT_MAX).await?)
     }
 
     /// Waits until the named read models have applied everything up to the position; without one, for the caller's own writes.

@@ -87,6 +87,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", detail)
     }
 
+    /// A refusal with a reason of its own.
+    pub(crate) fn forbidden_as(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
@@ -115,6 +120,13 @@ impl Problem {
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.0.retry_after_s = Some(RETRY_AFTER_S);
+        problem
+    }
+
+    /// The caller has sent or taken too much; when to try again, in seconds.
+    pub(crate) fn too_many_requests(code: &'static str, detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        problem.0.retry_after_s = Some(retry_after_s);
         problem
     }
 

@@ -83,6 +83,7 @@ pub(crate) async fn roll_back_device(
     if device.lifecycle == Lifecycle::Absent {
         return Err(Rejection::DeviceUnknown.into());
     }
+    app.tenants.rules_of_dispatch(&caller.tenant).await?;
     wait_for_head(&app, &[FLEET]).await?;
     let firmware = usable_firmware(&app, &caller, target(&app, &caller, id.as_str(), device, &order).await?).await?;
     let request = Box::new(request(&app, device, firmware, &order.component));

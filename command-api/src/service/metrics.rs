@@ -11,9 +11,9 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::process;
-use crate::device_registrations;
 use crate::http::Problem;
 use crate::state::App;
+use crate::{device_registrations, listen, throttle};
 
 /// Devices and campaigns are counted at most once in this time.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(15);
@@ -27,6 +27,8 @@ pub(crate) type Counted = Mutex<Option<Instant>>;
 pub fn describe() {
     metering::describe(&METRICS);
     device_registrations::describe();
+    listen::describe();
+    throttle::metrics::describe();
 }
 
 const METRICS: [Metric; 6] = [

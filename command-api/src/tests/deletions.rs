@@ -44,6 +44,8 @@ impl Api {
             tenant: tenant(),
             actor: Actor::new("user:42").unwrap(),
             roles: vec![Role::Admin],
+            limited: vec![],
+            limits: None,
             is_kind_stated: true,
         };
         let (parts, ()) = Request::delete("/x").body(()).unwrap().into_parts();

@@ -39,7 +39,14 @@ fn operations() -> Vec<Operation> {
 
 /// A path with ids in place of its parameters.
 pub(super) fn filled(path: &str) -> String {
-    let ids = [("{device_id}", "d-1"), ("{ordinal}", "1"), ("{update_id}", "d-1~1"), ("{wave}", "1"), ("{token}", "x")];
+    let ids = [
+        ("{device_id}", "d-1"),
+        ("{ordinal}", "1"),
+        ("{update_id}", "d-1~1"),
+        ("{wave}", "1"),
+        ("{token}", "x"),
+        ("{tenant_id}", "acme"),
+    ];
     let path = ids.iter().fold(path.to_owned(), |path, (name, id)| path.replace(name, id));
     let parts = path.split('/').map(|part| match part.starts_with('{') {
         true => "00000000-0000-0000-0000-000000000001",

@@ -156,7 +156,8 @@ async fn a_key_belongs_to_one_list_of_devices() {
 fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Value)> {
     let route = |method: Method, route: &str, body: Value| {
         let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1").replace("{group_id}", "hall-3");
-        let path = path.replace("{firmware_id}", firmware).replace("{campaign_id}", campaign);
+        let path =
+            path.replace("{member}", "user:7").replace("{firmware_id}", firmware).replace("{campaign_id}", campaign);
         (method, route.to_owned(), path, body)
     };
     let spec = json!({"name": "c", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true});
@@ -187,12 +188,16 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
         route(Method::POST, "/firmware/{firmware_id}/withdraw", json!({})),
         route(Method::DELETE, "/firmware/{firmware_id}", json!({})),
         route(Method::DELETE, "/devices/{device_id}", json!({})),
+        route(Method::PUT, "/members/{member}", json!({"grants": [{"role": "viewer"}]})),
+        route(Method::DELETE, "/members/{member}", json!({})),
+        route(Method::POST, "/freeze", json!({})),
+        route(Method::POST, "/unfreeze", json!({})),
     ]
 }
 
-/// Routes that other tests cover: they need PostgreSQL, a campaign under way, a second update, a body that isn't JSON, or they show a token
+/// Routes that other tests cover: they need PostgreSQL, another role, a campaign under way, a second update, a body that isn't JSON, or they show a token
 /// once.
-const TOLD_ELSEWHERE: [&str; 20] = [
+const TOLD_ELSEWHERE: [&str; 27] = [
     "DELETE /groups/{group_id}",
     "POST /firmware",
     "POST /devices/import",
@@ -213,6 +218,13 @@ const TOLD_ELSEWHERE: [&str; 20] = [
     "DELETE /devices/{device_id}/credentials/{credential_id}",
     "POST /registration-tokens",
     "DELETE /registration-tokens/{token_id}",
+    "POST /api-keys",
+    "DELETE /api-keys/{key_id}",
+    "POST /tenants",
+    "PATCH /tenants/{tenant_id}",
+    "DELETE /tenants/{tenant_id}",
+    "POST /tenants/{tenant_id}/suspend",
+    "POST /tenants/{tenant_id}/reinstate",
 ];
 
 fn with_reason(mut body: Value, reason: &str) -> Value {

@@ -180,9 +180,9 @@ async fn a_wave_opens_before_its_time_only_by_force_and_for_a_reason() {
 async fn a_campaign_is_seen_as_it_was_at_a_time_or_a_position() {
     let api = Api::new();
     let rollout = Rollout::draft(&api, json!({})).await;
-    let drafted = api.stored().await;
+    let drafted = api.head().await;
     rollout.run(&[1, 9]).await;
-    let running = api.stored().await;
+    let running = api.head().await;
     rollout.tell(CampaignCommand::Finish { result: CampaignResult::Completed, evidence: Evidence::default() }).await;
     let history = api.get(&format!("{}/history", rollout.path)).await.body;
     let planned_at = history["items"][2]["recorded_at"].as_str().unwrap().to_owned();
@@ -194,7 +194,7 @@ async fn a_campaign_is_seen_as_it_was_at_a_time_or_a_position() {
         assert_eq!((then.status.as_u16(), &then.body["status"]), (200, &json!("running")), "{moment}: {}", then.body);
         assert_eq!((&then.body["ended_at"], &then.body["wave"]), (&Value::Null, &json!(1)), "{moment}");
     }
-    let now = rollout.at(&format!("at_position={}", api.stored().await)).await;
+    let now = rollout.at(&format!("at_position={}", api.head().await)).await;
     assert_eq!((&now.body["status"], now.body["ended_at"].is_string()), (&json!("completed"), true), "{}", now.body);
     let before = rollout.at("at_position=1").await;
     assert_eq!(before.status, 404, "{}", before.body);
@@ -207,7 +207,7 @@ async fn the_future_is_refused_for_campaigns_and_devices() {
     let api = Api::new();
     let rollout = Rollout::draft(&api, json!({})).await;
     api.device("d-1").await;
-    let beyond = api.stored().await + 1;
+    let beyond = api.head().await + 1;
     for path in [rollout.path.as_str(), "/devices/d-1"] {
         for (query, field) in [
             ("at_time=2999-01-01T00:00:00Z".to_owned(), "at_time"),

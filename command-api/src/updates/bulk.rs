@@ -121,8 +121,11 @@ async fn update_named(
 ) -> Result<Response, Problem> {
     let order = wanted.order();
     let reason = envelope.reason_with(order.reason.clone())?;
-    let firmware = usable_firmware(app, caller, order.firmware_id).await;
-    let request = firmware.and_then(|firmware| order.request(&app.config, firmware));
+    let request = async {
+        let rules = app.tenants.rules_of_dispatch(&caller.tenant).await?;
+        order.request(&app.config, rules, usable_firmware(app, caller, order.firmware_id).await?)
+    };
+    let request = request.await;
     let owner = envelope.digest_hex();
     // A repeated request gets its first outcomes, even if the firmware has been withdrawn since.
     if let Err(problem) = &request

@@ -3,6 +3,7 @@
 use domain::device::{FirmwareSnapshot, Limits, UpdateKind, UpdateRequest};
 use domain::firmware::Firmware;
 use domain::preconditions::Preconditions;
+use domain::tenant::TenantRules;
 use domain::values::{MINUTES_MAX, Priority};
 use domain::{FirmwareId, Key, RejectionKind};
 use serde::Deserialize;
@@ -66,7 +67,12 @@ pub(super) fn wait_default() -> u32 {
 
 impl UpdateOrder {
     /// The device's command.
-    pub(super) fn request(&self, config: &ApiConfig, firmware: FirmwareSnapshot) -> Result<UpdateRequest, Problem> {
+    pub(super) fn request(
+        &self,
+        config: &ApiConfig,
+        rules: TenantRules,
+        firmware: FirmwareSnapshot,
+    ) -> Result<UpdateRequest, Problem> {
         for (field, minutes) in
             [("timeout_minutes", self.timeout_minutes), ("wait_for_device_minutes", self.wait_for_device_minutes)]
         {
@@ -87,7 +93,7 @@ impl UpdateOrder {
             force_update: self.force_update,
             allow_downgrade: self.allow_downgrade,
             preconditions,
-            require_digest_report: self.require_digest_report,
+            require_digest_report: self.require_digest_report || rules.require_digest_report,
             retry_of: None,
             rolls_back: None,
         })

@@ -79,8 +79,9 @@ async fn request(
     if let Some(done) = app.repeated(caller, envelope, &key).await? {
         return queued(app, &key, id, &done).await;
     }
+    let rules = app.tenants.rules_of_dispatch(&caller.tenant).await?;
     let firmware = usable_firmware(app, caller, order.firmware_id).await?;
-    let request = Box::new(order.request(&app.config, firmware)?);
+    let request = Box::new(order.request(&app.config, rules, firmware)?);
     let done = app.command(caller, envelope, &key, DeviceCommand::RequestUpdate { request }, order.reason).await?;
     queued(app, &key, id, &done).await
 }

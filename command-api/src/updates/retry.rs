@@ -42,6 +42,7 @@ pub(crate) async fn retry_update(
     let loaded = app.store.load_fresh(&key).await?;
     let ended = past::find(&app, &key, &loaded.aggregate, ordinal).await?.ok_or(Rejection::UpdateUnknown)?;
     may_be_retried(&ended)?;
+    let rules = app.tenants.rules_of_dispatch(&caller.tenant).await?;
     let firmware = usable_firmware(&app, &caller, ended.spec.firmware.firmware_id).await?;
     let spec = ended.spec;
     let request = Box::new(UpdateRequest {
@@ -55,7 +56,7 @@ pub(crate) async fn retry_update(
         force_update: spec.force_update,
         allow_downgrade: spec.allow_downgrade,
         preconditions: spec.preconditions,
-        require_digest_report: spec.require_digest_report,
+        require_digest_report: spec.require_digest_report || rules.require_digest_report,
         retry_of: Some(ordinal),
         rolls_back: spec.rolls_back,
     });

@@ -1,6 +1,6 @@
 //! The specification of a campaign. [`super::rules`] has the rules of each field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,12 @@ pub struct CampaignSpec {
 }
 
 impl CampaignSpec {
+    /// Whether its targets are members of these groups and nobody else.
+    pub fn stays_within(&self, groups: &BTreeSet<GroupId>) -> bool {
+        let by_groups = !self.target_all && self.target_devices.is_empty() && self.target_filters.is_empty();
+        by_groups && !self.target_groups.is_empty() && self.target_groups.iter().all(|group| groups.contains(group))
+    }
+
     /// Wave by number, from 1.
     pub fn wave(&self, number: u16) -> Option<&WaveSpec> {
         self.waves.get(usize::from(number).checked_sub(1)?)

@@ -36,6 +36,9 @@ pub struct Profile {
     pub chirpstack_app_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_profile_id: Option<String>,
+    /// An opaque id of who may see the device with a grant for their own devices; the id of an actor without its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     #[serde(default)]
     pub transport: Transport,
 }
@@ -65,6 +68,8 @@ pub struct ProfilePatch {
     pub chirpstack_app_id: Change<String>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub device_profile_id: Change<String>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub owner: Change<String>,
 }
 
 impl Profile {
@@ -82,6 +87,7 @@ impl Profile {
             patch.lorawan_dev_eui.apply_to(&mut next.lorawan_dev_eui),
             patch.chirpstack_app_id.apply_to(&mut next.chirpstack_app_id),
             patch.device_profile_id.apply_to(&mut next.device_profile_id),
+            patch.owner.apply_to(&mut next.owner),
             patch_tags(&patch.tags, &mut next.tags),
         ];
         (next.reached_by_identity(), differs.contains(&true))

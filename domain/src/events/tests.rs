@@ -90,6 +90,9 @@ fn type_name(event: &AnyEvent) -> String {
         AnyEvent::Claim(event) => of(event),
         AnyEvent::Group(event) => of(event),
         AnyEvent::RegistrationToken(event) => of(event),
+        AnyEvent::Tenant(event) => of(event),
+        AnyEvent::Member(event) => of(event),
+        AnyEvent::ApiKey(event) => of(event),
     }
 }
 

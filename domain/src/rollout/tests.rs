@@ -42,6 +42,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         failed_devices: vec![],
         rollback: None,
         zones: vec![],
+        frozen: false,
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Wait {
     Accept,
     /// Another firmware: the campaign's own is withdrawn.
     Firmware,
+    /// The end of the freeze, or of the suspension, of the tenant.
+    Freeze,
     /// The planning of the campaign.
     Plan,
     Soak {
@@ -137,7 +139,7 @@ impl RolloutView {
         if self.failure_gate().is_some() {
             return vec![];
         }
-        let mut waits = self.limits(now);
+        let mut waits = if self.frozen { vec![Wait::Freeze] } else { self.limits(now) };
         if self.is_over(now) {
             waits.extend(self.working(None));
         } else if self.wave_completed {
@@ -151,6 +153,7 @@ impl RolloutView {
     /// Devices that go back now, and those that have yet to come.
     fn rollback_waits(&self, now: DateTime<Utc>) -> Vec<Wait> {
         let Some(rollback) = &self.rollback else { return vec![] };
+        let freeze = self.frozen.then_some(Wait::Freeze);
         let working = self.working(None).or_else(|| {
             (rollback.under_way > 0).then_some(Wait::WorkingDevices { count: rollback.under_way, until: None })
         });
@@ -159,7 +162,7 @@ impl RolloutView {
         let idle = (absent > 0).then_some(Wait::IdleDevices { count: absent, until: Some(until) });
         let rate = self.spec.next_paced(self.paced_until).filter(|next| rollback.ready > 0 && *next > now);
         let rate = rate.map(|until| Wait::Rate { ready: rollback.ready, until });
-        working.into_iter().chain(rate).chain(idle).collect()
+        freeze.into_iter().chain(working).chain(rate).chain(idle).collect()
     }
 
     /// Why ready devices don't begin.
@@ -275,6 +278,7 @@ impl Wait {
             Self::Resume => "resume",
             Self::Accept => "accept",
             Self::Firmware => "firmware",
+            Self::Freeze => "freeze",
             Self::Plan => "plan",
             Self::Soak { .. } => "soak",
             Self::Slots { .. } => "slots",
@@ -301,6 +305,7 @@ impl Wait {
             | Self::Resume
             | Self::Accept
             | Self::Firmware
+            | Self::Freeze
             | Self::Plan
             | Self::Slots { .. } => None,
         }
@@ -317,6 +322,7 @@ impl Wait {
             Self::Resume => "an operator to resume the campaign".to_owned(),
             Self::Accept => "an operator to accept the failures that closed the gate, or to cancel".to_owned(),
             Self::Firmware => "another campaign: the firmware of this one is withdrawn".to_owned(),
+            Self::Freeze => "the end of the freeze: nothing may be dispatched to devices of the tenant".to_owned(),
             Self::Plan => "the plan".to_owned(),
             Self::Soak { wave, until } => format!("the soak of wave {wave} until {}", time(*until)),
             Self::Slots { ready, in_use, max_concurrent_updates } => {

@@ -234,6 +234,7 @@ impl WhatIf {
             failed_devices: self.failed.clone(),
             rollback: None,
             zones: vec![],
+            frozen: false,
         })
     }
 }

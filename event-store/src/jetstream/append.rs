@@ -68,7 +68,7 @@ pub(crate) async fn publish(
 
 fn not_sent(error: &async_nats::RequestError, bytes: usize) -> AppendError {
     match error.kind() {
-        RequestErrorKind::NoResponders => AppendError::Unavailable("the stream has no leader".to_owned()),
+        RequestErrorKind::NoResponders => AppendError::NoLeader,
         RequestErrorKind::MaxPayloadExceeded => AppendError::TooLarge { bytes, max_bytes: RECORD_MAX_BYTES },
         RequestErrorKind::InvalidSubject => AppendError::Refused(error.to_string()),
         RequestErrorKind::TimedOut | RequestErrorKind::Other => AppendError::Ambiguous(error.to_string()),

@@ -30,6 +30,9 @@ const FIRST_TIMEOUTS_MS: [u64; 5] = [250, 500, 750, 1_000, 1_000];
 /// How long the next message of a batch may take.
 const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
+/// Most messages of other programs that one search passes over.
+const STRAYS_MAX: usize = 100;
+
 const NO_MESSAGE_FOUND: u64 = 10_037;
 const STATUS_END_OF_BATCH: u16 = 204;
 const STATUS_NOT_FOUND: u16 = 404;
@@ -146,19 +149,40 @@ pub(crate) fn batch_end(message: &Message) -> Result<Option<BatchEnd>, StoreErro
 }
 
 pub(super) async fn last_sequence(client: &Client, subject: &str) -> Result<u64, StoreError> {
-    #[derive(serde::Deserialize)]
-    struct Found {
-        message: Sequence,
+    let found = find(client, &json!({ "last_by_subj": subject })).await?;
+    Ok(found.map_or(0, |found| found.seq))
+}
+
+/// Sequence number of the first record after another whose subject matches a filter.
+pub(super) async fn next_sequence(client: &Client, filter: &str, after: u64) -> Result<Option<u64>, StoreError> {
+    let mut from = after + 1;
+    for _ in 0..STRAYS_MAX {
+        match find(client, &json!({ "seq": from, "next_by_subj": filter })).await? {
+            // Written by another program.
+            Some(Found { seq, subject }) if subject::parse(&subject).is_none() => from = seq + 1,
+            found => return Ok(found.map(|found| found.seq)),
+        }
     }
+    Err(StoreError::Refused(format!("more than {STRAYS_MAX} messages of other programs follow {after}")))
+}
+
+/// A message that the leader has found.
+#[derive(serde::Deserialize)]
+struct Found {
+    seq: u64,
+    subject: String,
+}
+
+/// Asks the leader for one message.
+async fn find(client: &Client, wanted: &serde_json::Value) -> Result<Option<Found>, StoreError> {
     #[derive(serde::Deserialize)]
-    struct Sequence {
-        seq: u64,
+    struct Answer {
+        message: Found,
     }
     let api = format!("$JS.API.STREAM.MSG.GET.{}", streams::EVENTS);
-    let request = Bytes::from(json!({ "last_by_subj": subject }).to_string());
-    match ask::<Found>(client, api, request).await? {
-        Ok(found) => Ok(found.message.seq),
-        Err(ApiError { err_code: NO_MESSAGE_FOUND, .. }) => Ok(0),
+    match ask::<Answer>(client, api, Bytes::from(wanted.to_string())).await? {
+        Ok(answer) => Ok(Some(answer.message)),
+        Err(ApiError { err_code: NO_MESSAGE_FOUND, .. }) => Ok(None),
         Err(error) => Err(error.into_store_error()),
     }
 }

@@ -1,5 +1,6 @@
 //! What a client of the listener may do: subjects it may publish and subscribe to, in the words of NATS.
 
+use domain::TenantId;
 use serde::Serialize;
 use trust::DeviceLogin;
 
@@ -25,6 +26,11 @@ struct Rule {
     deny: Vec<String>,
 }
 
+/// Prefix of the inboxes that readers of a tenant's feed must use: the usual one would show them the replies of others.
+fn inbox_of(tenant: &TenantId) -> String {
+    format!("_INBOX_{tenant}")
+}
+
 impl Access {
     /// The topics of one device.
     pub(super) fn of_device(DeviceLogin { tenant, device }: &DeviceLogin) -> Self {
@@ -34,6 +40,20 @@ impl Access {
     /// The topics of every device of every tenant.
     pub(super) fn of_any_device() -> Self {
         Self::of("*", "*")
+    }
+
+    /// The public feed of one tenant: live, by direct get, and through its consumers. Replies come to inboxes of the tenant alone.
+    pub(super) fn of_reader(tenant: &TenantId, consumers: &[String]) -> Self {
+        let mut publish = vec![format!("$JS.waybill.API.DIRECT.GET.FEED.feed.{tenant}.>")];
+        publish.push("$JS.waybill.API.STREAM.INFO.FEED".to_owned());
+        for consumer in consumers {
+            publish.push(format!("$JS.waybill.API.CONSUMER.INFO.FEED.{consumer}"));
+            publish.push(format!("$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.{consumer}"));
+            publish.push(format!("$JS.ACK.FEED.{consumer}.>"));
+        }
+        let subscribe = vec![format!("feed.{tenant}.>"), format!("{}.>", inbox_of(tenant))];
+        let allow = |allow| Rule { allow, deny: Vec::new() };
+        Self { publish: allow(publish), subscribe: allow(subscribe) }
     }
 
     pub(super) fn none() -> Self {
@@ -62,6 +82,15 @@ mod tests {
         assert_eq!(publish.deny, ["acme.devices.d-1.commands"]);
         assert_eq!(subscribe.allow, ["acme.devices.d-1.commands", "acme.devices.d-1.firmware.*.*", QOS_1_DELIVERY]);
         assert!(!publish.allow.iter().any(|subject| subject.ends_with("firmware.*.*") || subject.ends_with("d-1.>")));
+    }
+
+    #[test]
+    fn a_reader_has_the_feed_of_one_tenant_only() {
+        let acme = TenantId::new("acme").unwrap();
+        let Access { publish, subscribe } = Access::of_reader(&acme, &["acme_reports".to_owned()]);
+        assert_eq!(subscribe.allow, ["feed.acme.>", "_INBOX_acme.>"]);
+        let others = publish.allow.iter().filter(|subject| !subject.contains("acme"));
+        assert_eq!(others.collect::<Vec<_>>(), ["$JS.waybill.API.STREAM.INFO.FEED"]);
     }
 
     #[test]

@@ -5,16 +5,19 @@ use runtime::clock;
 use serde::Serialize;
 
 use super::access::Access;
-use super::decision::{Admission, Refusal};
+use super::decision::{Admission, Place, Refusal};
 use super::issuer::Issuer;
 use super::question::Question;
 
 /// The account of devices in nats.conf.
 pub(super) const DEVICES_ACCOUNT: &str = "DEVICES";
+/// That of readers of FEED.
+const READERS_ACCOUNT: &str = "ANALYTICS";
 /// Version of NATS' claims.
 const VERSION: u8 = 2;
 /// How nats-server names clients of the listener. It doesn't enforce this on a callout's answer, so [`super::decision`] does.
 const MQTT_CONNECTION: &str = "MQTT";
+const NATS_CONNECTION: &str = "STANDARD";
 /// No limit of NATS.
 const UNLIMITED: i64 = -1;
 
@@ -82,12 +85,16 @@ pub(super) fn answer(
 
 /// The client's own token.
 fn user_token(issuer: &Issuer, user_key: &str, admission: &Admission, now: DateTime<Utc>) -> String {
+    let (account, connection) = match admission.place {
+        Place::Listener => (DEVICES_ACCOUNT, MQTT_CONNECTION),
+        Place::Feed => (READERS_ACCOUNT, NATS_CONNECTION),
+    };
     issuer.token(&Token {
         jti: new_id(),
         iat: now.timestamp(),
         iss: issuer.public_key(),
         sub: user_key,
-        aud: DEVICES_ACCOUNT,
+        aud: account,
         name: &admission.user,
         exp: admission.expires_at.map(|end| end.timestamp()),
         nats: User {
@@ -97,7 +104,7 @@ fn user_token(issuer: &Issuer, user_key: &str, admission: &Admission, now: DateT
             subs: UNLIMITED,
             data: UNLIMITED,
             payload: UNLIMITED,
-            allowed_connection_types: [MQTT_CONNECTION],
+            allowed_connection_types: [connection],
         },
     })
 }

@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use async_nats::Client;
 use chrono::{DateTime, Utc};
+use domain::TenantId;
 use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::{Instant, timeout, timeout_at};
-use trust::DeviceLogin;
-
-use super::answer::DEVICES_ACCOUNT;
 
 /// Asks all servers for connections.
 const PING: &str = "$SYS.REQ.SERVER.PING.CONNZ";
@@ -31,6 +29,27 @@ const KICKS_MAX: usize = 32;
 /// Up to when each server has listed its connections, by its own clock.
 pub(super) type Listed = HashMap<String, DateTime<Utc>>;
 
+/// Whose connections end.
+#[derive(Debug, Default)]
+pub(super) struct Whose {
+    /// Names under which nats-server lists them.
+    pub(super) users: HashSet<String>,
+    /// Everybody of these tenants.
+    pub(super) tenants: HashSet<TenantId>,
+}
+
+impl Whose {
+    pub(super) fn len(&self) -> usize {
+        self.users.len() + self.tenants.len()
+    }
+
+    fn has(&self, user: &str) -> bool {
+        let tenant = || user.split('/').next().and_then(|tenant| TenantId::new(tenant).ok());
+        self.users.contains(user)
+            || (!self.tenants.is_empty() && tenant().is_some_and(|one| self.tenants.contains(&one)))
+    }
+}
+
 /// Requests to the servers.
 #[derive(Clone)]
 pub(super) struct Connections {
@@ -42,7 +61,6 @@ pub(super) struct Connections {
 struct Query {
     /// Names users and accounts.
     auth: bool,
-    acc: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     limit: usize,
@@ -86,11 +104,11 @@ impl Connections {
         Self { system }
     }
 
-    /// Ends all connections of these devices, at every server; `before`: only those that began before the server listed them then.
+    /// Ends all of these connections, at every server; `before`: only those that began before the server listed them then.
     /// Returns up to when the servers have listed them now. Fails if no server answered.
-    pub(super) async fn end(&self, devices: &HashSet<DeviceLogin>, before: Option<&Listed>) -> Result<Listed, String> {
-        let queries = queries(devices);
-        let listed = try_join_all(queries.iter().map(|query| self.end_listed(query, devices, before))).await?;
+    pub(super) async fn end(&self, whose: &Whose, before: Option<&Listed>) -> Result<Listed, String> {
+        let queries = queries(whose);
+        let listed = try_join_all(queries.iter().map(|query| self.end_listed(query, whose, before))).await?;
         let mut earliest = Listed::new();
         for (server, now) in listed.into_iter().flatten() {
             let known = earliest.entry(server).or_insert(now);
@@ -99,12 +117,7 @@ impl Connections {
         Ok(earliest)
     }
 
-    async fn end_listed(
-        &self,
-        query: &Query,
-        devices: &HashSet<DeviceLogin>,
-        before: Option<&Listed>,
-    ) -> Result<Listed, String> {
+    async fn end_listed(&self, query: &Query, whose: &Whose, before: Option<&Listed>) -> Result<Listed, String> {
         let mut listed = Listed::new();
         let inbox = self.system.new_inbox();
         let mut replies = self.system.subscribe(inbox.clone()).await.map_err(|error| error.to_string())?;
@@ -115,8 +128,7 @@ impl Connections {
             let Reply { server: Server { id }, data } = read(&message.payload)?;
             let began = before.and_then(|before| before.get(&id)).copied();
             let is_meant = |connection: &Connection| {
-                began.is_none_or(|began| connection.start <= began)
-                    && connection.authorized_user.parse().is_ok_and(|device| devices.contains(&device))
+                began.is_none_or(|began| connection.start <= began) && whose.has(&connection.authorized_user)
             };
             listed.insert(id.clone(), data.now);
             let meant = self.all_pages(&id, query, data, is_meant).await?;
@@ -166,11 +178,11 @@ impl Connections {
     }
 }
 
-/// One query for each of a few devices; one for all connections if there are more.
-fn queries(devices: &HashSet<DeviceLogin>) -> Vec<Query> {
-    let query = |user| Query { auth: true, acc: DEVICES_ACCOUNT, user, limit: PAGE, offset: 0 };
-    if devices.len() <= ASKED_ALONE_MAX {
-        devices.iter().map(|device| query(Some(device.to_string()))).collect()
+/// One query for each of a few devices; one for all connections if there are more, or whole tenants.
+fn queries(whose: &Whose) -> Vec<Query> {
+    let query = |user| Query { auth: true, user, limit: PAGE, offset: 0 };
+    if whose.tenants.is_empty() && whose.users.len() <= ASKED_ALONE_MAX {
+        whose.users.iter().map(|user| query(Some(user.clone()))).collect()
     } else {
         vec![query(None)]
     }
@@ -190,13 +202,20 @@ mod tests {
 
     #[test]
     fn many_devices_are_looked_for_in_one_list() {
-        let devices = |count: usize| queries(&(0..count).map(|n| format!("acme/d-{n}").parse().unwrap()).collect());
+        let devices = |count: usize| {
+            let users = (0..count).map(|n| format!("acme/d-{n}")).collect();
+            queries(&Whose { users, ..Whose::default() })
+        };
         let mut users: Vec<_> = devices(2).into_iter().map(|query| query.user).collect();
         users.sort();
         assert_eq!(users, [Some("acme/d-0".to_owned()), Some("acme/d-1".to_owned())]);
         assert_eq!(devices(ASKED_ALONE_MAX).len(), ASKED_ALONE_MAX);
         let all = devices(ASKED_ALONE_MAX + 1);
         assert_eq!((all.len(), &all[0].user), (1, &None));
+        let tenants = HashSet::from([TenantId::new("acme").unwrap()]);
+        let whole = Whose { tenants, ..Whose::default() };
+        assert_eq!(queries(&whole).len(), 1);
+        assert!(whole.has("acme/d-9") && !whole.has("rival/d-9") && !whole.has("waybill"));
     }
 
     #[test]

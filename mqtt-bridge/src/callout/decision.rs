@@ -2,11 +2,12 @@
 //! device, and [`admit_device`] decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::TenantId;
 use strum::{EnumIter, IntoStaticStr};
-use trust::{DeviceLogin, DeviceToken};
+use trust::{ApiKey, DeviceLogin, DeviceToken};
 
 use super::access::Access;
-use super::credentials::Found;
+use super::credentials::{Found, FoundKey, Proof};
 use super::issuer::Issuer;
 use super::own_login;
 use super::question::Login;
@@ -17,7 +18,9 @@ const ANONYMOUS: &str = "device";
 /// Who a client says it is.
 #[derive(Debug)]
 pub(super) enum Claim {
-    Device(DeviceLogin, DeviceToken),
+    Device(DeviceLogin, Proof),
+    /// A program that reads the feed of a tenant.
+    Reader(ApiKey),
     /// Any device, in development.
     Anonymous,
     /// Waybill itself, to see whether it is asked.
@@ -28,7 +31,7 @@ pub(super) enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Refusal {
-    /// It doesn't use MQTT.
+    /// It doesn't use MQTT, and shows no API key.
     NotMqtt,
     /// It names no user.
     Anonymous,
@@ -36,6 +39,7 @@ pub(super) enum Refusal {
     WrongUser,
     /// Its client id isn't one of the device.
     WrongClientId,
+    TenantClosed,
     NoDevice,
     Decommissioned,
     /// No credential of the device has this token, or it was revoked.
@@ -47,12 +51,22 @@ pub(super) enum Refusal {
     Busy,
 }
 
+/// Where a client is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The MQTT listener.
+    Listener,
+    /// The public feed, by NATS.
+    Feed,
+}
+
 /// A client that may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Admission {
     /// Under this name nats-server lists the connection.
     pub(super) user: String,
     pub(super) access: Access,
+    pub(super) place: Place,
     /// The server ends the connection then.
     pub(super) expires_at: Option<DateTime<Utc>>,
 }
@@ -61,7 +75,8 @@ impl Claim {
     /// Who a login names, if it has a form that may be let in.
     pub(super) fn of(login: &Login, issuer: &Issuer, anonymous_devices: bool) -> Result<Self, Refusal> {
         if !login.by_mqtt {
-            return Err(Refusal::NotMqtt);
+            let key = ApiKey::parse(&login.password).filter(|key| key.tenant.as_str() == login.user);
+            return key.map(Self::Reader).ok_or(Refusal::NotMqtt);
         }
         if login.user.is_empty() {
             return if anonymous_devices { Ok(Self::Anonymous) } else { Err(Refusal::Anonymous) };
@@ -74,14 +89,18 @@ impl Claim {
         if !device.may_use(&login.client_id) {
             return Err(Refusal::WrongClientId);
         }
-        let token = DeviceToken::parse(&login.password).ok_or(Refusal::WrongToken)?;
-        Ok(Self::Device(device, token))
+        let proof = match &login.certificate {
+            Some(certificate) if login.password.is_empty() => Proof::Certificate(certificate.clone()),
+            _ => Proof::Token(DeviceToken::parse(&login.password).ok_or(Refusal::WrongToken)?),
+        };
+        Ok(Self::Device(device, proof))
     }
 }
 
 /// Decides on a device by what the log knows of it and its token.
 pub(super) fn admit_device(device: &DeviceLogin, found: Found, now: DateTime<Utc>) -> Result<Admission, Refusal> {
     let expires_at = match found {
+        Found::TenantClosed => return Err(Refusal::TenantClosed),
         Found::NoDevice => return Err(Refusal::NoDevice),
         Found::Decommissioned => return Err(Refusal::Decommissioned),
         Found::WrongToken => return Err(Refusal::WrongToken),
@@ -92,16 +111,36 @@ pub(super) fn admit_device(device: &DeviceLogin, found: Found, now: DateTime<Utc
     if expires_at.is_some_and(|end| end.timestamp() <= now.timestamp()) {
         return Err(Refusal::Expired);
     }
-    Ok(Admission { user: device.to_string(), access: Access::of_device(device), expires_at })
+    Ok(Admission { user: device.to_string(), access: Access::of_device(device), place: Place::Listener, expires_at })
+}
+
+/// Decides on a program that wants to read the feed. Every key may read, because every role includes that of a viewer.
+pub(super) fn admit_reader(key: &ApiKey, found: FoundKey, now: DateTime<Utc>) -> Result<Admission, Refusal> {
+    let (expires_at, consumers) = match found {
+        FoundKey::TenantShut => return Err(Refusal::TenantClosed),
+        FoundKey::Wrong => return Err(Refusal::WrongToken),
+        FoundKey::Expired => return Err(Refusal::Expired),
+        FoundKey::Live { expires_at, consumers } => (expires_at, consumers),
+    };
+    if expires_at.is_some_and(|end| end.timestamp() <= now.timestamp()) {
+        return Err(Refusal::Expired);
+    }
+    let access = Access::of_reader(&key.tenant, &consumers);
+    Ok(Admission { user: reader_name(&key.tenant, key.id), access, place: Place::Feed, expires_at })
+}
+
+/// Under this name nats-server lists the connections of a key.
+pub(super) fn reader_name(tenant: &TenantId, key: impl std::fmt::Display) -> String {
+    format!("{tenant}/key:{key}")
 }
 
 pub(super) fn admit_anonymous() -> Admission {
-    Admission { user: ANONYMOUS.to_owned(), access: Access::of_any_device(), expires_at: None }
+    Admission { user: ANONYMOUS.to_owned(), access: Access::of_any_device(), place: Place::Listener, expires_at: None }
 }
 
 pub(super) fn admit_self_check(now: DateTime<Utc>) -> Admission {
     let expires_at = Some(now + TimeDelta::seconds(own_login::CONNECTION_S));
-    Admission { user: own_login::USER.to_owned(), access: Access::none(), expires_at }
+    Admission { user: own_login::USER.to_owned(), access: Access::none(), place: Place::Listener, expires_at }
 }
 
 #[cfg(test)]
@@ -110,7 +149,7 @@ mod tests {
 
     fn login(user: &str, client_id: &str) -> Login {
         let password = DeviceToken::generate().as_ref().reveal().to_owned();
-        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password }
+        Login { by_mqtt: true, client_id: client_id.to_owned(), user: user.to_owned(), password, certificate: None }
     }
 
     /// The user that a login names.
@@ -120,6 +159,7 @@ mod tests {
             Claim::Device(device, _) => device.to_string(),
             Claim::Anonymous => ANONYMOUS.to_owned(),
             Claim::SelfCheck => own_login::USER.to_owned(),
+            Claim::Reader(key) => key.tenant.to_string(),
         })
     }
 
@@ -154,6 +194,10 @@ mod tests {
             assert_eq!(claim(&by_nats, anonymous_devices), Err(Refusal::NotMqtt));
             let by_nats = Login { by_mqtt: false, ..login("acme/d-1", "acme/d-1") };
             assert_eq!(claim(&by_nats, anonymous_devices), Err(Refusal::NotMqtt));
+            let key = format!("wbk_acme_{}_{}", "0".repeat(32), "A".repeat(43));
+            let reader = |user: &str| Login { by_mqtt: false, password: key.clone(), ..login(user, "") };
+            assert_eq!(claim(&reader("acme"), anonymous_devices), Ok("acme".to_owned()));
+            assert_eq!(claim(&reader("rival"), anonymous_devices), Err(Refusal::NotMqtt));
         }
     }
 
@@ -167,6 +211,25 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_takes_the_place_of_a_password() {
+        let issuer = Issuer::from_seed(&Issuer::generate_seed()).unwrap();
+        let proof = |login: &Login| match Claim::of(login, &issuer, false) {
+            Ok(Claim::Device(_, Proof::Token(_))) => "token",
+            Ok(Claim::Device(_, Proof::Certificate(der))) if der == [1] => "certificate",
+            _ => "nothing",
+        };
+        let with_token = login("acme/d-1", "acme/d-1");
+        let with_both = Login { certificate: Some(vec![1]), ..with_token.clone() };
+        let with_certificate = Login { password: String::new(), ..with_both.clone() };
+        let with_nothing = Login { password: String::new(), ..with_token.clone() };
+        let with_wrong_token = Login { password: "x".to_owned(), ..with_both.clone() };
+        let of_another = Login { client_id: "acme/d-2".to_owned(), ..with_certificate.clone() };
+        let all =
+            [&with_token, &with_both, &with_certificate, &with_nothing, &with_wrong_token, &of_another].map(proof);
+        assert_eq!(all, ["token", "token", "certificate", "nothing", "nothing", "nothing"]);
+    }
+
+    #[test]
     fn a_device_with_a_live_credential_is_admitted_until_it_ends() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
         let admitted = |found| admit_device(&d_1(), found, now).map(|admission| admission.expires_at);
@@ -174,6 +237,7 @@ mod tests {
         let end = Some(now + TimeDelta::seconds(1));
         assert_eq!(admitted(Found::Live { expires_at: end }), Ok(end));
         assert_eq!(admitted(Found::Live { expires_at: Some(now) }), Err(Refusal::Expired));
+        assert_eq!(admitted(Found::TenantClosed), Err(Refusal::TenantClosed));
         assert_eq!(admitted(Found::NoDevice), Err(Refusal::NoDevice));
         assert_eq!(admitted(Found::Decommissioned), Err(Refusal::Decommissioned));
         assert_eq!(admitted(Found::WrongToken), Err(Refusal::WrongToken));

@@ -5,9 +5,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 
-/// Largest question, in bytes. It contains the client id, the user and twice the password; MQTT limits each to 64 KB.
+/// Largest question, in bytes. It contains the client id, the user and twice the password; MQTT limits each to 64 KB. A chain of
+/// certificates has some KB.
 const QUESTION_MAX_BYTES: usize = 512 * 1024;
 /// What nats-server calls a client of the MQTT listener.
 const MQTT: &str = "mqtt";
@@ -29,6 +32,8 @@ pub(super) struct Login {
     /// Empty if it names none.
     pub(super) user: String,
     pub(super) password: String,
+    /// The client's certificate in DER, if nats-server has verified it.
+    pub(super) certificate: Option<Vec<u8>>,
 }
 
 /// Why a question can't be answered.
@@ -51,6 +56,22 @@ struct Request {
     user_nkey: String,
     client_info: Client,
     connect_opts: Options,
+    client_tls: Option<Tls>,
+}
+
+/// Certificates that nats-server hasn't verified are in another field, which isn't read.
+#[derive(Deserialize)]
+struct Tls {
+    #[serde(default)]
+    verified_chains: Vec<Vec<String>>,
+}
+
+impl Tls {
+    /// The certificate of the client itself, which every chain begins with.
+    fn certificate(&self) -> Option<Vec<u8>> {
+        let pem = self.verified_chains.first()?.first()?;
+        CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| der.to_vec())
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,6 +111,7 @@ impl Question {
                 client_id: nats.client_info.mqtt_id,
                 user: nats.connect_opts.user,
                 password: nats.connect_opts.pass,
+                certificate: nats.client_tls.and_then(|tls| tls.certificate()),
             },
         })
     }
@@ -131,10 +153,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_verified_certificate_counts() {
+        let pem = "-----BEGIN CERTIFICATE-----\\nAQID\\n-----END CERTIFICATE-----\\n";
+        let asked = |tls: &str| {
+            let claims = format!(
+                r#"{{"nats":{{"server_id":{{"id":"N"}},"user_nkey":"U","client_info":{{}},"connect_opts":{{}},"client_tls":{tls}}}}}"#
+            );
+            Question::read(&token(&claims)).ok().unwrap().login.certificate
+        };
+        assert_eq!(asked(&format!(r#"{{"version":"1.3","verified_chains":[["{pem}","x"]]}}"#)), Some(vec![1, 2, 3]));
+        assert_eq!(asked(&format!(r#"{{"certs":["{pem}"]}}"#)), None);
+        assert_eq!(asked(r#"{"verified_chains":[[]]}"#), None);
+        assert_eq!(asked(r#"{"verified_chains":[["x"]]}"#), None);
+    }
+
+    #[test]
     fn other_messages_are_unreadable() {
         assert_eq!(Question::read(b"").err(), Some(Unreadable::Malformed));
         assert_eq!(Question::read(&token("{}")).err(), Some(Unreadable::Malformed));
         let huge = vec![b'x'; QUESTION_MAX_BYTES + 1];
         assert_eq!(Question::read(&huge).err(), Some(Unreadable::TooLarge(huge.len())));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::hostile_tests::config())]
+
+        #[test]
+        fn no_question_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300), claims in ".{0,200}|[{}\\[\\]\",:a-z0-9]{0,200}") {
+            drop((Question::read(&bytes), Question::read(claims.as_bytes()), Question::read(&token(&claims))));
+            let nested = format!("{}{claims}", "{\"nats\":".repeat(1_000));
+            proptest::prop_assert!(Question::read(&token(&nested)).is_err());
+        }
     }
 }

@@ -15,12 +15,12 @@ use runtime::clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use trust::DeviceLogin;
 use trust::login::NoUsername;
-use trust::{DeviceLogin, DeviceToken};
 
 use super::answer::answer;
-use super::credentials::{Credentials, Found};
-use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_self_check};
+use super::credentials::{Credentials, Found, Proof};
+use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_reader, admit_self_check};
 use super::issuer::Issuer;
 use super::own_login;
 use super::question::Question;
@@ -126,17 +126,27 @@ impl Judge {
             Claim::SelfCheck => Ok(admit_self_check(clock::now())),
             _ if is_busy => Err(Refusal::Busy),
             Claim::Anonymous => Ok(admit_anonymous()),
-            Claim::Device(device, token) => {
+            Claim::Device(device, proof) => {
                 let permit = timeout_at(turn_by, self.look_ups.acquire()).await;
                 let _permit = permit.map_err(|_| Refusal::Busy)?;
-                let found = timeout(LOOK_UP_TIMEOUT, self.look_up(&device, &token)).await;
+                let found = timeout(LOOK_UP_TIMEOUT, self.look_up(&device, &proof)).await;
                 admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())
+            }
+            Claim::Reader(key) => {
+                let permit = timeout_at(turn_by, self.look_ups.acquire()).await;
+                let _permit = permit.map_err(|_| Refusal::Busy)?;
+                let found = timeout(LOOK_UP_TIMEOUT, self.credentials.look_up_key(&key, clock::now())).await;
+                let found = found.map_err(|_| Refusal::Unavailable)?.map_err(|error| {
+                    tracing::debug!(tenant = %key.tenant, error, "an API key can't be looked up");
+                    Refusal::Unavailable
+                })?;
+                admit_reader(&key, found, clock::now())
             }
         }
     }
 
-    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken) -> Result<Found, Refusal> {
-        self.credentials.look_up(device, token, clock::now()).await.map_err(|error| {
+    async fn look_up(&self, device: &DeviceLogin, proof: &Proof) -> Result<Found, Refusal> {
+        self.credentials.look_up(device, proof, clock::now()).await.map_err(|error| {
             tracing::debug!(tenant = %device.tenant, device.id = %device.device, error, "a device can't be looked up");
             Refusal::Unavailable
         })

@@ -1,14 +1,14 @@
 //! Ends the connections of devices whose credentials have ended: nats-server asks only when a client connects.
 //!
 //! One process at a time follows EVENTS, from where the one before it stopped. A credential revoked or a device decommissioned ends all
-//! connections of the device; a device with another live credential connects again. They are ended twice: a client that was being let in
+//! connections of the device, a tenant closed those of all of its devices; a device with another live credential connects again. They are ended twice: a client that was being let in
 //! when the record was stored may not be connected the first time.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_nats::Client;
-use domain::DeviceId;
+use domain::{DeviceId, TenantId};
 use event_store::lease::Lease;
 use event_store::{Delivery, EventStore, RawRecord, Record, StoreError, Subscription};
 use futures::future::BoxFuture;
@@ -19,7 +19,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use trust::DeviceLogin;
 
-use super::connections::{Connections, Listed};
+use super::connections::{Connections, Listed, Whose};
+use super::decision::reader_name;
 use crate::checkpoint::Checkpoint;
 use crate::event_name::name_of;
 
@@ -40,9 +41,11 @@ const SECOND_AFTER: Duration = Duration::from_secs(6);
 /// Pause after servers couldn't be asked.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// The aggregate that has credentials, and the events that end some.
+/// The aggregates that have credentials, the one that has devices, and the events that end credentials.
 const DEVICE: &str = "device";
-const ENDING: [&str; 2] = ["device.credential_revoked", "device.decommissioned"];
+const API_KEY: &str = "api_key";
+const TENANT: &str = "tenant";
+const ENDING: [&str; 4] = ["device.credential_revoked", "device.decommissioned", "api_key.revoked", "tenant.closed"];
 
 pub(super) struct Revocations {
     pub(super) store: EventStore,
@@ -91,7 +94,7 @@ struct Follower {
 }
 
 struct Batch {
-    devices: HashSet<DeviceLogin>,
+    whose: Whose,
     began: u64,
     closes: Instant,
 }
@@ -103,7 +106,7 @@ impl Follower {
         loop {
             let closes = self.batch.as_ref().map(|batch| batch.closes);
             let has_room = self.in_work.len() < BATCHES_MAX;
-            let is_full = self.batch.as_ref().is_some_and(|batch| batch.devices.len() >= BATCH_MAX);
+            let is_full = self.batch.as_ref().is_some_and(|batch| batch.whose.len() >= BATCH_MAX);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(began) = self.in_work.next() => { self.unfinished.remove(&began); }
@@ -123,10 +126,14 @@ impl Follower {
         match delivery {
             Delivery::CaughtUp { position } => self.read_to = self.read_to.max(position),
             Delivery::Record(raw) => {
-                if let Some(device) = ended(&raw) {
+                if let Some(ended) = ended(&raw) {
                     let closes = Instant::now() + BATCH_PAUSE;
-                    let new = || Batch { devices: HashSet::new(), began: raw.position, closes };
-                    self.batch.get_or_insert_with(new).devices.insert(device);
+                    let new = || Batch { whose: Whose::default(), began: raw.position, closes };
+                    let whose = &mut self.batch.get_or_insert_with(new).whose;
+                    match ended {
+                        Ended::User(user) => drop(whose.users.insert(user)),
+                        Ended::Tenant(tenant) => drop(whose.tenants.insert(tenant)),
+                    }
                 }
                 self.read_to = self.read_to.max(raw.position);
             }
@@ -134,9 +141,9 @@ impl Follower {
     }
 
     fn begin(&mut self) {
-        let Some(Batch { devices, began, .. }) = self.batch.take() else { return };
+        let Some(Batch { whose, began, .. }) = self.batch.take() else { return };
         self.unfinished.insert(began);
-        self.in_work.push(end_twice(self.connections.clone(), devices).map(move |()| began).boxed());
+        self.in_work.push(end_twice(self.connections.clone(), whose).map(move |()| began).boxed());
     }
 
     /// The next owner begins with the first batch that isn't finished.
@@ -148,35 +155,46 @@ impl Follower {
     }
 }
 
-async fn end_twice(connections: Connections, devices: HashSet<DeviceLogin>) {
-    let listed = until_ended(&connections, &devices, None).await;
+async fn end_twice(connections: Connections, whose: Whose) {
+    let listed = until_ended(&connections, &whose, None).await;
     sleep(SECOND_AFTER).await;
-    until_ended(&connections, &devices, Some(&listed)).await;
+    until_ended(&connections, &whose, Some(&listed)).await;
 }
 
 /// Repeats until the servers have answered.
-async fn until_ended(connections: &Connections, devices: &HashSet<DeviceLogin>, before: Option<&Listed>) -> Listed {
+async fn until_ended(connections: &Connections, whose: &Whose, before: Option<&Listed>) -> Listed {
     loop {
-        match connections.end(devices, before).await {
+        match connections.end(whose, before).await {
             Ok(listed) => return listed,
             Err(error) => {
-                let devices = devices.len();
-                tracing::warn!(error, devices, "connections of devices without credentials can't be ended yet");
+                let ended = whose.len();
+                tracing::warn!(error, ended, "connections of devices without credentials can't be ended yet");
                 sleep(RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// The device whose credentials a record has ended. A damaged record ends none; loading the device will report it.
-fn ended(raw: &RawRecord) -> Option<DeviceLogin> {
-    if raw.key.kind != DEVICE {
+/// Who may no longer be connected.
+enum Ended {
+    /// The name under which nats-server lists them.
+    User(String),
+    Tenant(TenantId),
+}
+
+/// Whose credentials a record has ended. A damaged record ends none; loading the aggregate will report it.
+fn ended(raw: &RawRecord) -> Option<Ended> {
+    if !matches!(raw.key.kind.as_str(), DEVICE | API_KEY | TENANT) {
         return None;
     }
     let record = Record::decode(raw.position, &raw.body).ok()?;
-    let ends = record.events.iter().any(|stored| ends_credentials(stored.event.get()));
-    let device = DeviceId::new(raw.key.id.clone()).ok()?;
-    ends.then(|| DeviceLogin { tenant: raw.key.tenant.clone(), device })
+    let tenant = raw.key.tenant.clone();
+    record.events.iter().any(|stored| ends_credentials(stored.event.get())).then_some(())?;
+    Some(match raw.key.kind.as_str() {
+        TENANT => Ended::Tenant(tenant),
+        API_KEY => Ended::User(reader_name(&tenant, &raw.key.id)),
+        _ => Ended::User(DeviceLogin { tenant, device: DeviceId::new(raw.key.id.clone()).ok()? }.to_string()),
+    })
 }
 
 fn ends_credentials(event: &str) -> bool {
@@ -198,6 +216,7 @@ mod tests {
     fn a_revocation_and_a_decommissioning_end_connections() {
         assert!(ends_credentials(r#"{"type":"device.credential_revoked","credential_id":"c"}"#));
         assert!(ends_credentials(r#"{"type":"device.decommissioned"}"#));
+        assert!(ends_credentials(r#"{"type":"tenant.closed"}"#) && !ends_credentials(r#"{"type":"tenant.frozen"}"#));
         for other in [r#"{"type":"device.credential_issued"}"#, r#"{"type":"device.recommissioned"}"#, "{}", "[]"] {
             assert!(!ends_credentials(other), "{other}");
         }

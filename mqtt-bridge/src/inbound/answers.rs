@@ -14,6 +14,7 @@ use event_store::{EventStore, ExecuteError, Request, StoreError};
 use runtime::clock;
 
 use crate::command::{self, Links};
+use crate::freeze;
 use crate::install_window::{self, InstallWindow};
 use crate::link::Link;
 use crate::topics::{Channel, DeviceTopic};
@@ -41,7 +42,10 @@ impl Answers {
         device: &DeviceId,
         when_nothing: WhenNothing,
     ) -> Result<(), StoreError> {
-        let aggregate = self.with_usable_command(tenant, device).await?;
+        let aggregate = match self.with_usable_command(tenant, device).await? {
+            Some(aggregate) if freeze::keeps_back(&self.store, tenant, &aggregate, u64::MAX).await? => None,
+            aggregate => aggregate,
+        };
         let now = clock::now();
         let window = match &aggregate {
             Some(aggregate) => install_window::opening(&self.store, tenant, aggregate, u64::MAX, now).await?,

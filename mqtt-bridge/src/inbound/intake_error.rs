@@ -77,6 +77,7 @@ impl From<AppendError> for IntakeError {
             AppendError::Conflict { .. }
             | AppendError::Ambiguous(_)
             | AppendError::Unavailable(_)
+            | AppendError::NoLeader
             | AppendError::NoSpace(_)
             | AppendError::Refused(_) => Self::Unavailable(error.to_string()),
         }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::DeviceRef;
 use super::pending::Hint;
 use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
+use crate::freeze;
 use crate::install_window::{self, InstallWindow};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
@@ -22,6 +23,8 @@ use crate::topics::{Channel, DeviceTopic};
 const REMEMBERED_MAX: u64 = 500_000;
 /// Most changed campaigns that are kept. An evicted one is up to date when the process that knows it has read it again.
 const ADJUSTED_MAX: u64 = 10_000;
+/// Most changed tenants that are kept. An evicted one is up to date as such a campaign is.
+const CHANGED_TENANTS_MAX: u64 = 10_000;
 /// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
 /// Pause after a failure.
@@ -48,6 +51,13 @@ pub(super) fn adjusted() -> Adjusted {
     Cache::new(ADJUSTED_MAX)
 }
 
+/// Tenants that were frozen, unfrozen or changed otherwise, with the position: another process may have done it.
+pub(super) type ChangedTenants = Cache<TenantId, u64>;
+
+pub(super) fn changed_tenants() -> ChangedTenants {
+    Cache::new(CHANGED_TENANTS_MAX)
+}
+
 pub(super) fn memory() -> Memory {
     Cache::new(REMEMBERED_MAX)
 }
@@ -58,6 +68,7 @@ pub(super) struct Deliverer {
     pub(super) links: Arc<dyn Links>,
     pub(super) memory: Memory,
     pub(super) adjusted: Adjusted,
+    pub(super) changed_tenants: ChangedTenants,
 }
 
 /// Result of a delivery.
@@ -90,19 +101,20 @@ impl Deliverer {
     async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: bool) -> Delivered {
         let now = clock::now();
         let last = self.memory.get(device);
-        let window = match self.window(device, aggregate, now).await {
-            Ok(window) => window,
+        let (window, is_kept_back) = match self.circumstances(device, aggregate, now).await {
+            Ok(found) => found,
             Err(error) => return not_loaded(device, &error),
         };
-        let fingerprint = command::fingerprint(aggregate, window);
+        let fingerprint = if is_kept_back { Fingerprint::Nothing } else { command::fingerprint(aggregate, window) };
         let same = last.filter(|last| last.fingerprint == fingerprint);
-        let is_awaited = is_awaited(aggregate);
+        let is_awaited = !is_kept_back && is_awaited(aggregate);
         // Only an unanswered command is sent again.
         let again = force && is_awaited;
         if same.is_some_and(|same| !again && !same.is_ending(now)) {
             return Delivered::Stands { awaited: None };
         }
         let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, window, now) {
+            Ok(_) if is_kept_back => Command::nothing(),
             Ok(command) => command,
             Err(error) => {
                 tracing::error!(device.id = %device.device, %error, "no command can be made for a device");
@@ -123,6 +135,18 @@ impl Deliverer {
                 Delivered::Failed
             }
         }
+    }
+
+    /// When the device may begin to install, and whether it isn't told to begin at all.
+    async fn circumstances(
+        &self,
+        device: &DeviceRef,
+        aggregate: &Device,
+        now: DateTime<Utc>,
+    ) -> Result<(InstallWindow, bool), StoreError> {
+        let changed_at = self.changed_tenants.get(&device.tenant).unwrap_or(0);
+        let is_kept_back = freeze::keeps_back(&self.store, &device.tenant, aggregate, changed_at).await?;
+        Ok((self.window(device, aggregate, now).await?, is_kept_back))
     }
 
     /// When the device may begin to install, as the retained command says it.

@@ -11,6 +11,8 @@ use crate::event_name::name_of;
 const DEVICE: &str = "device";
 /// The aggregate whose windows decide when devices may install.
 const CAMPAIGN: &str = "campaign";
+/// The aggregate that is frozen and unfrozen.
+const TENANT: &str = "tenant";
 const ADJUSTED: &str = "campaign.adjusted";
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
 /// command that was taken back, has a command again.
@@ -42,6 +44,11 @@ pub(super) fn with_other_windows(raw: &RawRecord) -> Option<CampaignId> {
     let record = Record::decode(raw.position, &raw.body).ok()?;
     let is_changed = record.events.iter().any(|stored| changes_windows(stored.event.get()));
     raw.key.id.parse().ok().filter(|_| is_changed).map(CampaignId)
+}
+
+/// Whether a record may have frozen or unfrozen its tenant.
+pub(super) fn is_of_tenant(raw: &RawRecord) -> bool {
+    raw.key.kind == TENANT
 }
 
 fn changes_windows(event: &str) -> bool {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::TenantId;
 use event_store::{Delivery, StoreError, Subscription};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -77,6 +78,7 @@ impl Owner {
                 links: Arc::clone(&outbound.links),
                 memory: memory(),
                 adjusted: deliver::adjusted(),
+                changed_tenants: deliver::changed_tenants(),
             }),
             live_devices: Arc::clone(&outbound.live_devices),
             connections,
@@ -142,9 +144,26 @@ impl Owner {
                     self.deliverer.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
                     self.sweep.request(Instant::now());
                 }
+                if hints::is_of_tenant(&raw) {
+                    self.deliverer.changed_tenants.insert(raw.key.tenant.clone(), raw.position);
+                    self.look_at_all_of(&raw.key.tenant);
+                }
                 self.pending.read_to(raw.position);
             }
         }
+    }
+
+    /// Devices whose command is published come first: it may have to be taken back. The others follow with the sweep.
+    fn look_at_all_of(&mut self, tenant: &TenantId) {
+        let published =
+            self.deliverer.memory.iter().filter(|(device, published)| {
+                device.tenant == *tenant && published.fingerprint != Fingerprint::Nothing
+            });
+        let published: Vec<DeviceRef> = published.map(|(device, _)| DeviceRef::clone(&device)).collect();
+        for device in published {
+            self.pending.add(device, Hint::look_again());
+        }
+        self.sweep.request(Instant::now());
     }
 
     /// A broker that was disconnected may have lost acknowledged messages: all known commands are published again, and recent removals too,

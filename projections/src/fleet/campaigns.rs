@@ -1,11 +1,11 @@
 //! Read model `campaigns`: campaigns as operators list them. Their counts are in the rollout read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::Person;
 use domain::campaign::{CampaignResult, CampaignSpec, CampaignStatus, ENDS_AFTER_DAYS, PauseCause, PlanSummary};
 use domain::change::Change;
 use domain::events::CampaignEvent as E;
 use domain::plan::ExpectedPlan;
+use domain::{GroupId, Person};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -297,7 +297,14 @@ pub struct CampaignFilter {
     pub status: Option<String>,
     pub firmware_id: Option<String>,
     pub strategy: Option<String>,
+    /// Only campaigns whose targets are members of these groups and nobody else.
+    pub within: Option<Vec<GroupId>>,
 }
+
+/// The same as [`domain::campaign::CampaignSpec::stays_within`].
+const STAYS_WITHIN: &str = "(NOT coalesce((t.spec ->> 'target_all')::boolean, false)
+    AND coalesce(t.spec -> 'target_devices', '[]') = '[]' AND coalesce(t.spec -> 'target_filters', '{}') = '{}'
+    AND coalesce(t.spec -> 'target_groups', '[]') <> '[]' AND t.spec -> 'target_groups' <@ $)";
 
 /// Campaigns, newest first.
 pub async fn list(
@@ -313,6 +320,9 @@ pub async fn list(
     select.equals("t.status", filter.status.as_ref());
     select.equals("t.firmware_id", filter.firmware_id.as_ref());
     select.equals("t.strategy", filter.strategy.as_ref());
+    if let Some(groups) = &filter.within {
+        select.filter(STAYS_WITHIN, json!(groups));
+    }
     if !filter.deleted {
         select.filter("t.status <> $ #>> '{}'", "deleted");
     }

@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 
 use super::device_row::DeviceRow;
 use super::groups::GroupRow;
+use super::reach::{self, Reach};
 use super::versions;
 use crate::db::{Db, DbError, ReadTx};
 use crate::row::{ColumnValue as _, Row as _, parse};
@@ -53,6 +54,9 @@ pub struct DeviceFilter {
     pub synced: Option<bool>,
     /// Also decommissioned devices.
     pub decommissioned: bool,
+    pub owner: Option<String>,
+    /// Only what a caller with limited grants may see.
+    pub reach: Option<Reach>,
 }
 
 impl DeviceFilter {
@@ -130,6 +134,7 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
     select.equals("t.device_type", filter.device_type.as_ref());
     select.equals("t.device_model", filter.device_model.as_ref());
     select.equals("t.hardware_version", filter.hardware_version.as_ref());
+    select.equals("t.owner", filter.owner.as_ref());
     if let Some(prefix) = &filter.prefix {
         let begins = |column: &str| {
             format!(
@@ -153,6 +158,9 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
     }
     if !filter.decommissioned {
         select.filter("(t.lifecycle = $ #>> '{}')", "active");
+    }
+    if let Some(reach) = &filter.reach {
+        reach::limit(tx, select, reach).await?;
     }
     select.equals("m.group_id", filter.static_group().map(|group| &group.group_id));
     let of_group = filter.group.as_ref().and_then(|group| group.filter.as_ref());

@@ -30,6 +30,7 @@ pub struct DeviceRow {
     pub lorawan_dev_eui: Option<String>,
     pub chirpstack_app_id: Option<String>,
     pub device_profile_id: Option<String>,
+    pub owner: Option<String>,
     pub transport: Transport,
     pub lifecycle: Lifecycle,
     pub status: Reachability,
@@ -56,7 +57,7 @@ row! {
     DeviceRow = "devices" key { tenant: "text", device_id: "text" }
     columns {
         name, device_type, device_model, manufacturer, hardware_version, firmware_version, timezone,
-        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, transport, lifecycle, status,
+        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, owner, transport, lifecycle, status,
         held, hold_until, live_ordinal, boot_slots, version, position, registered_at
     }
     json { versions, tags, attributes, waiting, between_attempts, sent, tracked }
@@ -81,6 +82,7 @@ impl DeviceRow {
             lorawan_dev_eui: None,
             chirpstack_app_id: None,
             device_profile_id: None,
+            owner: None,
             transport: Transport::default(),
             lifecycle: Lifecycle::Active,
             status: Reachability::NeverSeen,

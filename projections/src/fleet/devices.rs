@@ -70,6 +70,7 @@ fn profile_of(row: &DeviceRow) -> Profile {
         lorawan_dev_eui: row.lorawan_dev_eui.clone(),
         chirpstack_app_id: row.chirpstack_app_id.clone(),
         device_profile_id: row.device_profile_id.clone(),
+        owner: row.owner.clone(),
         transport: row.transport,
     }
 }
@@ -86,6 +87,7 @@ fn set_profile(row: &mut DeviceRow, profile: &Profile) {
     row.lorawan_dev_eui.clone_from(&profile.lorawan_dev_eui);
     row.chirpstack_app_id.clone_from(&profile.chirpstack_app_id);
     row.device_profile_id.clone_from(&profile.device_profile_id);
+    row.owner.clone_from(&profile.owner);
     row.transport = profile.transport;
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
 
+mod api_keys;
 mod archive;
 mod blue_green;
 mod campaigns;

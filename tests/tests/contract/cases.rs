@@ -15,6 +15,7 @@ use futures::StreamExt;
 use runtime::clock;
 use tokio::time::timeout;
 
+pub(super) use super::followed::*;
 use super::lossy::LossyLog;
 use super::tally::{TallyCommand, TallyEvent, add, insist, key, request, request_as, store};
 pub(super) use super::threads::*;

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::AggregateKey;
-use event_store::{AppendError, Log, LogInfo, RawRecord, StoreError, Subscription};
+use domain::{AggregateKey, TenantId};
+use event_store::{AppendError, Log, LogInfo, NextOfType, RawRecord, StoreError, Subscription};
 
 pub(super) struct LossyLog {
     pub(super) inner: Arc<dyn Log>,
@@ -53,5 +53,17 @@ impl Log for LossyLog {
 
     fn subscribe(&self, from_sequence: u64) -> Subscription {
         self.inner.subscribe(from_sequence)
+    }
+
+    fn subscribe_type(&self, kind: &'static str, from_sequence: u64) -> Subscription {
+        self.inner.subscribe_type(kind, from_sequence)
+    }
+
+    async fn next_of_type(&self, kind: &'static str, after: u64) -> Result<NextOfType, StoreError> {
+        self.inner.next_of_type(kind, after).await
+    }
+
+    async fn has_tenant(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        self.inner.has_tenant(tenant).await
     }
 }

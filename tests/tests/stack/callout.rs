@@ -11,13 +11,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{DeviceCommand, Profile};
 use event_store::{EventStore, JetStreamLog, Log};
 use mqtt_bridge::BrokerAddress;
-use mqtt_bridge::callout::{Credentials, Found, Issuer, StoredCredentials};
+use mqtt_bridge::callout::{Credentials, Found, Issuer, Proof, StoredCredentials};
 use rumqttc::QoS;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
-use trust::{DeviceLogin, DeviceToken, TokenHasher};
+use trust::{DeviceLogin, TokenHasher};
 use waybill::callout::{Callout, follow_revocations};
 use waybill::stack::{NatsCluster, NatsOptions, NatsServer, Stack, Tools, free_port};
+use waybill::tls::NatsTls;
 
 use super::{Directory, nats, start};
 use crate::credentials::CredentialOperator;
@@ -59,15 +60,17 @@ impl Listed {
 
 #[async_trait::async_trait]
 impl Credentials for Listed {
-    async fn look_up(&self, device: &DeviceLogin, token: &DeviceToken, _: DateTime<Utc>) -> Result<Found, String> {
+    async fn look_up(&self, device: &DeviceLogin, proof: &Proof, _: DateTime<Utc>) -> Result<Found, String> {
         if self.is_silent.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
         let tokens = self.tokens.lock().unwrap();
         Ok(match tokens.get(&device.to_string()) {
             None => Found::NoDevice,
-            Some((own, expires_at)) if own == token.as_ref().reveal() => Found::Live { expires_at: *expires_at },
-            Some(_) => Found::WrongToken,
+            Some((own, expires_at)) => match proof {
+                Proof::Token(token) if own == token.as_ref().reveal() => Found::Live { expires_at: *expires_at },
+                Proof::Token(_) | Proof::Certificate(_) => Found::WrongToken,
+            },
         })
     }
 }
@@ -76,6 +79,7 @@ fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credenti
     let listener = server.mqtt_listen();
     Callout {
         auth_url: server.auth_url(),
+        tls: NatsTls::default(),
         issuer: Arc::new(Issuer::from_seed(issuer_seed).unwrap()),
         credentials,
         anonymous_devices: false,
@@ -84,6 +88,7 @@ fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credenti
             port: listener.port(),
             user: String::new(),
             password: String::new(),
+            tls: None,
         },
     }
 }
@@ -247,7 +252,9 @@ async fn a_device_at_another_server_is_let_in_and_disconnected() {
     let (store, hasher) = (EventStore::new(log), TokenHasher::new(vec![7; 32]));
     let credentials = StoredCredentials::new(store.clone(), hasher.clone());
     callout(ours, ours.issuer_seed(), Arc::new(credentials)).start(CONNECT_TIMEOUT, &tasks).await.unwrap();
-    follow_revocations(CONNECT_TIMEOUT, &ours.system_url(), waybill, store.clone(), &tasks).await.unwrap();
+    follow_revocations(CONNECT_TIMEOUT, &ours.system_url(), &NatsTls::default(), waybill, store.clone(), &tasks)
+        .await
+        .unwrap();
 
     let operator = CredentialOperator { store, hasher };
     let profile = Profile { device_model: Some("wm-200".into()), ..Profile::default() };

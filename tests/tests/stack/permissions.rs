@@ -28,7 +28,7 @@ async fn start_open(directory: &Path) -> (Stack, Tasks) {
 }
 
 async fn with_streams(server: &NatsServer) -> jetstream::Context {
-    let log = jetstream::new(nats(&server.waybill_url()).await);
+    let log = jetstream::new(nats(&server.admin_url()).await);
     for (name, subject) in [("EVENTS", "ev.>"), ("FEED", "feed.>")] {
         let config = stream::Config {
             name: name.into(),

@@ -7,8 +7,10 @@ use futures::StreamExt;
 
 use super::World;
 
-/// Actors whose records may have no cause: people, and devices on their own initiative, also with a registration token.
-const OF_THEIR_OWN_ACCORD: [&str; 3] = ["user:", "device", "registration-token:"];
+/// Actors whose records may have no cause: people, devices on their own initiative, also with a registration token, and who adopts tenants
+/// that nobody has created.
+const OF_THEIR_OWN_ACCORD: [&str; 5] =
+    ["user:", "device", "registration-token:", "service:api", "process-manager:adoption"];
 /// The clock of silence has no cause, because it follows from missing messages.
 const SILENCE: &str = "process-manager:presence";
 

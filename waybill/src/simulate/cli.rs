@@ -1,6 +1,7 @@
 //! `waybill simulate`: a fleet from the command line.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -14,6 +15,7 @@ use super::known::Server;
 use super::login::{Hidden, Login};
 use super::pace::Pace;
 use super::register::{register, registration_token, revoke_credentials};
+use crate::http_client::HttpClient;
 use crate::out;
 
 /// Interval of status lines.
@@ -25,9 +27,12 @@ pub struct Args {
     /// Number of devices
     #[arg(long, default_value = "100")]
     pub devices: NonZeroUsize,
-    /// MQTT broker
+    /// MQTT broker; mqtts://HOST:PORT for TLS
     #[arg(long, default_value = "127.0.0.1:1883", value_name = "HOST:PORT")]
     pub mqtt: String,
+    /// CA that the certificates of broker, API and downloads must come from, PEM [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Registration token, for which each device gets a credential of its own from --server; --register gets a token by itself
     #[arg(long, env = "WAYBILL_REGISTRATION_TOKEN", hide_env_values = true, conflicts_with = "mqtt_user")]
     pub registration_token: Option<String>,
@@ -161,11 +166,18 @@ impl Args {
         if let Some(problem) = self.mix.problem() {
             bail!(problem);
         }
-        let (host, port) =
-            self.mqtt.rsplit_once(':').with_context(|| format!("--mqtt {} is not HOST:PORT", self.mqtt))?;
+        let (mqtt_tls, place) = match self.mqtt.split_once("://") {
+            Some(("mqtts", place)) => (true, place),
+            Some(("mqtt", place)) => (false, place),
+            Some((scheme, _)) => bail!("--mqtt begins with {scheme}://, must begin with mqtts:// or mqtt://"),
+            None => (false, self.mqtt.as_str()),
+        };
+        let (host, port) = place.rsplit_once(':').with_context(|| format!("--mqtt {} is not HOST:PORT", self.mqtt))?;
         Ok(FleetOptions {
             mqtt_host: host.trim_matches(['[', ']']).to_owned(),
             mqtt_port: port.parse().with_context(|| format!("--mqtt {}: {port} is not a port", self.mqtt))?,
+            mqtt_tls,
+            ca: self.ca.clone(),
             login: self.login(),
             tenant: self.tenant.clone(),
             devices: self.specs(),
@@ -203,7 +215,11 @@ async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) 
     if args.registration_token.is_some() {
         return;
     }
-    match Server::new(args.api(), args.token.clone(), &args.tenant).await {
+    let server = async {
+        let http = HttpClient::trusting(args.ca.as_deref())?;
+        Server::new(http, args.api(), args.token.clone(), &args.tenant).await
+    };
+    match server.await {
         Ok(server) => drop(tasks.spawn("registration", server.watch(devices.to_vec(), tasks.token().clone()))),
         Err(error) => out::note(format_args!(
             "It can't be checked whether the devices are registered: {error:#}. Set --server to the address of the API."
@@ -213,21 +229,23 @@ async fn check_registration(args: &Args, devices: &[DeviceSpec], tasks: &Tasks) 
 
 /// Registers the devices, and returns how they log in: each with a credential of its own, unless another way is given.
 async fn registered(args: &Args, options: &FleetOptions) -> anyhow::Result<Login> {
-    let server = Server::new(args.api(), args.token.clone(), &args.tenant).await?;
+    let server =
+        Server::new(HttpClient::trusting(args.ca.as_deref())?, args.api(), args.token.clone(), &args.tenant).await?;
     let login = match &options.login {
         Login::Anonymous => {
-            let token = registration_token(&server.base, server.token.as_deref(), options.devices.len()).await?;
+            let token =
+                registration_token(&server.http, &server.base, server.token.as_deref(), options.devices.len()).await?;
             own(&server.base, token)
         }
         given => given.clone(),
     };
-    let outcome = register(&server.base, server.token.as_deref(), &options.devices).await?;
+    let outcome = register(&server.http, &server.base, server.token.as_deref(), &options.devices).await?;
     out::note(format_args!("registered {} devices, {} refused", outcome.succeeded, outcome.failed));
     if let Some(error) = outcome.first_error {
         out::note(format_args!("the first one refused: {error}"));
     }
     if let Login::Own { .. } = login {
-        revoke_credentials(&server.base, server.token.as_deref(), &options.devices).await?;
+        revoke_credentials(&server.http, &server.base, server.token.as_deref(), &options.devices).await?;
     }
     Ok(login)
 }
@@ -300,8 +318,15 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_with_tls_has_a_scheme() {
+        let args = Args::parse_from(["simulate", "--mqtt", "mqtts://[::1]:8883", "--ca", "ca.pem"]);
+        let options = args.options().unwrap();
+        assert_eq!((options.mqtt_host.as_str(), options.mqtt_port, options.mqtt_tls), ("::1", 8883, true));
+    }
+
+    #[test]
     fn an_address_or_a_percentage_that_cannot_be_is_refused() {
-        for wrong in [["--mqtt", "nowhere"], ["--mqtt", "host:x"], ["--fail", "101"]] {
+        for wrong in [["--mqtt", "nowhere"], ["--mqtt", "host:x"], ["--mqtt", "ws://host:1"], ["--fail", "101"]] {
             let args = Args::parse_from([&["simulate"], &wrong[..]].concat());
             assert!(args.options().is_err(), "{wrong:?}");
         }

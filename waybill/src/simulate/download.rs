@@ -5,14 +5,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode, Url};
+use hyper::StatusCode;
+use hyper::header::{CONTENT_RANGE, RANGE};
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::firmware::Fetched;
 use super::gauges::Gauges;
+use crate::http_client::{Answer, HttpClient};
 
 /// The downloaded part of an image; the standby slot of the device.
 #[derive(Debug, Default, Clone)]
@@ -74,7 +76,7 @@ pub(super) struct Order {
 /// Shared by all downloads of a fleet.
 #[derive(Debug, Clone)]
 pub(super) struct Downloader {
-    pub(super) http: Client,
+    pub(super) http: HttpClient,
     pub(super) gate: Arc<Semaphore>,
     pub(super) gauges: Arc<Gauges>,
     /// Replaces scheme, host and port of every link.
@@ -90,17 +92,17 @@ impl Downloader {
             return done;
         }
         let Some(url) = self.link(&order.url) else { return failed("the link cannot be read") };
-        let mut request = self.http.get(url);
+        let mut request = self.http.get(url.as_str());
         if from > 0 {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
         match request.send().await {
             Ok(response) => self.receive(response, &standby, &order, from).await,
-            Err(error) => failed(error),
+            Err(error) => failed(format_args!("{error:#}")),
         }
     }
 
-    async fn receive(&self, mut response: Response, standby: &Standby, order: &Order, mut from: u64) -> Fetched {
+    async fn receive(&self, mut response: Answer, standby: &Standby, order: &Order, mut from: u64) -> Fetched {
         match response.status() {
             StatusCode::PARTIAL_CONTENT if starts_at(&response) == Some(from) => {}
             StatusCode::OK => {
@@ -167,7 +169,7 @@ fn share(spread: Duration, bytes: u64, size: u64) -> Duration {
     spread.mul_f64(part.clamp(0.0, 1.0))
 }
 
-fn starts_at(response: &Response) -> Option<u64> {
+fn starts_at(response: &Answer) -> Option<u64> {
     let range = response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
 }

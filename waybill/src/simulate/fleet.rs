@@ -1,6 +1,7 @@
 //! Many devices in one process: started and stopped together, watched, controlled one by one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +23,13 @@ use super::local::{Control, Locals};
 use super::login::{Login, LoginOfFleet};
 use super::pace::Pace;
 use super::wire::FIRMWARE;
+use crate::http_client::HttpClient;
+use crate::tls::trusting;
 
 /// Controls that a device has not handled yet.
 const MAX_CONTROLS: usize = 16;
 /// How long devices may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest a download may go without a byte, and the longest a TCP connection to the file server may take.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection to the file server is kept for the next download.
-const HTTP_IDLE: Duration = Duration::from_secs(5);
 /// Largest difference of a device's pace from the fleet's.
 const PACE_SPREAD: f64 = 0.25;
 
@@ -49,6 +48,10 @@ pub struct DeviceSpec {
 pub struct FleetOptions {
     pub mqtt_host: String,
     pub mqtt_port: u16,
+    /// Whether devices speak TLS with the broker.
+    pub mqtt_tls: bool,
+    /// CA that the certificates of broker and file server must come from, in place of the system's.
+    pub ca: Option<PathBuf>,
     pub login: Login,
     pub tenant: String,
     pub devices: Vec<DeviceSpec>,
@@ -68,6 +71,8 @@ impl Default for FleetOptions {
         Self {
             mqtt_host: "127.0.0.1".to_owned(),
             mqtt_port: 1883,
+            mqtt_tls: false,
+            ca: None,
             login: Login::Anonymous,
             tenant: "default".to_owned(),
             devices: Vec::new(),
@@ -122,7 +127,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts every device; they connect on their own. Fails only if `http_base` is not a URL.
+    /// Starts every device; they connect on their own. Fails only if `http_base` is not a URL, or the CA can't be read.
     pub fn start(options: FleetOptions) -> anyhow::Result<Self> {
         let tasks = Tasks::new();
         let gauges = Arc::new(Gauges::default());
@@ -282,16 +287,11 @@ fn shared(options: &FleetOptions, gauges: &Arc<Gauges>) -> anyhow::Result<Shared
         .as_deref()
         .map(|base| base.parse().with_context(|| format!("{base} is not a URL")))
         .transpose()?;
-    // Devices have no proxy settings, so this machine's are not used.
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .connect_timeout(HTTP_TIMEOUT)
-        .read_timeout(HTTP_TIMEOUT)
-        .pool_idle_timeout(HTTP_IDLE)
-        .build()?;
+    let http = HttpClient::trusting(options.ca.as_deref())?;
+    let tls = options.mqtt_tls.then(|| trusting(options.ca.as_deref())).transpose()?;
     Ok(Shared {
         tenant: options.tenant.as_str().into(),
-        broker: Arc::new(Broker { host: options.mqtt_host.clone(), port: options.mqtt_port }),
+        broker: Arc::new(Broker { host: options.mqtt_host.clone(), port: options.mqtt_port, tls }),
         login: Arc::new(LoginOfFleet::new(&options.login, &http)),
         refusal_told: Arc::default(),
         downloader: Downloader {

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::DeviceSpec;
+use crate::http_client::{Answer, Call, HttpClient};
 use crate::out;
 
 /// Devices that are checked: all devices of a fleet are registered together or not at all.
@@ -21,15 +22,14 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// A server's REST API, for one tenant.
 #[derive(Clone)]
 pub(super) struct Server {
-    http: reqwest::Client,
+    pub(super) http: HttpClient,
     pub(super) base: String,
     pub(super) token: Option<String>,
 }
 
 impl Server {
     /// With a token, or with one from a server in development mode.
-    pub(super) async fn new(base: &str, token: Option<String>, tenant: &str) -> Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    pub(super) async fn new(http: HttpClient, base: &str, token: Option<String>, tenant: &str) -> Result<Self> {
         let base = base.trim_end_matches('/').to_owned();
         let token = match token {
             Some(token) => Some(token),
@@ -43,11 +43,8 @@ impl Server {
         let step = devices.len().div_ceil(SAMPLE).max(1);
         for device in devices.iter().step_by(step).chain(devices.last()) {
             let url = format!("{}/api/v1/devices/{}", self.base, device.device_id);
-            let mut request = self.http.get(&url);
-            if let Some(token) = &self.token {
-                request = request.bearer_auth(token);
-            }
-            match request.send().await.with_context(|| format!("{url} can't be reached"))?.status() {
+            let request = self.http.get(&url).bearer(self.token.as_deref());
+            match sent(request).await.with_context(|| format!("{url} can't be reached"))?.status() {
                 status if status.is_success() => {}
                 StatusCode::NOT_FOUND => return Ok(Some(&device.device_id)),
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => bail!("{url} requires a token: set WAYBILL_TOKEN"),
@@ -89,11 +86,15 @@ fn unregistered(base: &str, device: &str) -> String {
     )
 }
 
+async fn sent(request: Call) -> Result<Answer> {
+    tokio::time::timeout(TIMEOUT, request.send()).await.context("no answer in time")?
+}
+
 /// None if the server isn't in development mode.
-async fn dev_token(http: &reqwest::Client, base: &str, tenant: &str) -> Result<Option<String>> {
+async fn dev_token(http: &HttpClient, base: &str, tenant: &str) -> Result<Option<String>> {
     let url = format!("{base}/api/v1/auth/dev-token");
     let wanted = json!({"user_id": "simulate", "tenant_id": tenant, "roles": ["admin"], "expires_in": 86_400});
-    let reply = http.post(&url).json(&wanted).send().await.with_context(|| format!("{base} can't be reached"))?;
+    let reply = sent(http.post(&url).json(&wanted)?).await.with_context(|| format!("{base} can't be reached"))?;
     if !reply.status().is_success() {
         return Ok(None);
     }

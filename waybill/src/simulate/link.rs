@@ -2,9 +2,11 @@
 //!
 //! Each connection gets a client of its own, because its last will names its session. So no state of an earlier connection remains.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, NetworkOptions, QoS};
+use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport};
+use rustls::ClientConfig;
 
 use super::login::Credential;
 use super::outbox::MAX_MESSAGES;
@@ -25,6 +27,8 @@ pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Broker {
     pub(super) host: String,
     pub(super) port: u16,
+    /// Whom to trust; without it the connection isn't encrypted.
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 pub(super) struct Link {
@@ -48,6 +52,9 @@ impl Link {
             .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES)
             .set_inflight(MAX_INFLIGHT)
             .set_last_will(LastWill::new(will_topic, will, QoS::AtLeastOnce, false));
+        if let Some(tls) = &broker.tls {
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
+        }
         if let Some(Credential { user, password }) = credential {
             options.set_credentials(user.clone(), password.0.clone());
         }

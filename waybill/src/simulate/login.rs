@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{DEVICE_TYPE, shown};
+use crate::http_client::HttpClient;
 
 /// Refusals of the broker in a row after which a device asks for another credential. The broker also refuses while it can't check one.
 pub(super) const REFUSALS_MAX: u32 = 5;
@@ -53,7 +54,7 @@ pub(super) enum LoginOfFleet {
 }
 
 impl LoginOfFleet {
-    pub(super) fn new(login: &Login, http: &reqwest::Client) -> Self {
+    pub(super) fn new(login: &Login, http: &HttpClient) -> Self {
         match login {
             Login::Anonymous => Self::Same(None),
             Login::Shared { user, password } => {
@@ -98,7 +99,7 @@ struct Mqtt {
 /// Registers devices over HTTP.
 #[derive(Debug)]
 pub(super) struct Registrar {
-    http: reqwest::Client,
+    http: HttpClient,
     url: String,
     token: Hidden,
     /// A refusal was shown. The others have the same reason.
@@ -106,7 +107,7 @@ pub(super) struct Registrar {
 }
 
 impl Registrar {
-    pub(super) fn new(http: reqwest::Client, server: &str, token: Hidden) -> Self {
+    pub(super) fn new(http: HttpClient, server: &str, token: Hidden) -> Self {
         Self {
             http,
             url: format!("{}/api/v1/device-registrations", server.trim_end_matches('/')),
@@ -133,7 +134,7 @@ impl Registrar {
     }
 
     async fn register(&self, applicant: &Applicant) -> Result<Credential> {
-        let reply = self.http.post(&self.url).bearer_auth(&self.token.0).json(&body(applicant)).send().await;
+        let reply = self.http.post(&self.url).bearer(Some(&self.token.0)).json(&body(applicant))?.send().await;
         let reply = reply.with_context(|| format!("{} can't be reached", self.url))?;
         let status = reply.status();
         // The text of a success has the credential.

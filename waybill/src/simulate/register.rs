@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::api::{DEVICE_TYPE, shown};
 use super::fleet::DeviceSpec;
+use crate::http_client::HttpClient;
 
 /// Devices whose credentials are revoked at the same time.
 const REVOKED_AT_ONCE: usize = 32;
@@ -15,7 +16,7 @@ const PAGE: usize = 1_000;
 
 /// The outcome of a registration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registration {
+pub(super) struct Registration {
     pub succeeded: u64,
     pub failed: u64,
     /// The server's error for the first refused device.
@@ -31,15 +32,16 @@ struct BulkReply {
 }
 
 /// Registers the devices with the server at `base`. Refused devices are counted; only a failed request is an error.
-pub async fn register(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -> anyhow::Result<Registration> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
+pub(super) async fn register(
+    http: &HttpClient,
+    base: &str,
+    token: Option<&str>,
+    devices: &[DeviceSpec],
+) -> anyhow::Result<Registration> {
     let url = format!("{}/api/v1/devices/bulk", base.trim_end_matches('/'));
     let mut sum = Registration::default();
     for page in devices.chunks(PAGE) {
-        let mut request = http.post(&url).json(&page.iter().map(body).collect::<Vec<_>>());
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
+        let request = http.post(&url).bearer(token).json(&page.iter().map(body).collect::<Vec<_>>())?;
         let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
         let status = response.status();
         let text = response.text().await?;
@@ -56,14 +58,15 @@ pub async fn register(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -
 }
 
 /// A new registration token for this number of devices. The caller must be an administrator.
-pub async fn registration_token(base: &str, token: Option<&str>, devices: usize) -> anyhow::Result<String> {
+pub(super) async fn registration_token(
+    http: &HttpClient,
+    base: &str,
+    token: Option<&str>,
+    devices: usize,
+) -> anyhow::Result<String> {
     let url = format!("{}/api/v1/registration-tokens", base.trim_end_matches('/'));
-    let http = reqwest::Client::builder().no_proxy().build()?;
     let wanted = json!({"devices_max": devices, "reason": "simulated devices"});
-    let mut request = http.post(&url).json(&wanted);
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
+    let request = http.post(&url).bearer(token).json(&wanted)?;
     let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
     let status = response.status();
     // The text of a success has the token.
@@ -73,20 +76,20 @@ pub async fn registration_token(base: &str, token: Option<&str>, devices: usize)
 }
 
 /// Revokes what the devices logged in with in an earlier run: a simulated device loses its memory when the simulator ends.
-pub(super) async fn revoke_credentials(base: &str, token: Option<&str>, devices: &[DeviceSpec]) -> anyhow::Result<()> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
+pub(super) async fn revoke_credentials(
+    http: &HttpClient,
+    base: &str,
+    token: Option<&str>,
+    devices: &[DeviceSpec],
+) -> anyhow::Result<()> {
     let base = format!("{}/api/v1/devices", base.trim_end_matches('/'));
     let revoke = |device: &DeviceSpec| {
         let (http, url) = (http.clone(), format!("{base}/{}/credentials", device.device_id));
         async move {
-            let send = |request: reqwest::RequestBuilder| match token {
-                Some(token) => request.bearer_auth(token).send(),
-                None => request.send(),
-            };
-            let known: Value = send(http.get(&url)).await?.json().await?;
+            let known: Value = http.get(&url).bearer(token).send().await?.json().await?;
             for id in known["items"].as_array().into_iter().flatten().filter_map(|one| one["credential_id"].as_str()) {
                 let reason = json!({"reason": "the simulated device has lost its memory"});
-                send(http.delete(format!("{url}/{id}")).json(&reason)).await?.error_for_status()?;
+                http.delete(&format!("{url}/{id}")).bearer(token).json(&reason)?.send().await?.success()?;
             }
             anyhow::Ok(())
         }

@@ -17,6 +17,8 @@ use super::tools::Tools;
 use crate::secrets;
 
 const TEMPLATE: &str = include_str!("../../../nats.conf");
+/// Directory of certificates in the template.
+const CERTIFICATES_EXAMPLE: &str = "/etc/waybill/tls";
 /// How long a server may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -70,6 +72,12 @@ pub struct NatsOptions {
     pub waybill_max_file_bytes: Option<u64>,
     /// Seed of the issuer, if several servers have the same; without it the directory has its own.
     pub issuer_seed: Option<String>,
+    /// Directory with `server.crt` and `server.key`: clients and devices must speak TLS.
+    pub certificates: Option<PathBuf>,
+    /// Clients, but not devices, must show a certificate of `ca.crt` there.
+    pub verify_clients: bool,
+    /// The same for devices and the bridge's MQTT client.
+    pub verify_devices: bool,
 }
 
 impl Default for NatsOptions {
@@ -84,6 +92,9 @@ impl Default for NatsOptions {
             cluster: None,
             waybill_max_file_bytes: None,
             issuer_seed: None,
+            certificates: None,
+            verify_clients: false,
+            verify_devices: false,
         }
     }
 }
@@ -201,6 +212,10 @@ impl NatsServer {
                     "user_auth" => user("auth", &passwords.auth),
                     "user_sys" => user("sys", &passwords.sys),
                     "issuer" => format!("issuer: {}", self.issuer.public_key()),
+                    "tls" if !options.verify_clients => self.tls_line(given),
+                    "tls_verify" if options.verify_clients => self.tls_line(given),
+                    "mqtt_tls" if !options.verify_devices => self.tls_line(given),
+                    "mqtt_tls_verify" if options.verify_devices => self.tls_line(given),
                     _ => given.to_owned(),
                 },
             })
@@ -209,9 +224,18 @@ impl NatsServer {
             .join("\n")
     }
 
-    /// `nats://user:password@host:port`.
+    /// A line of the template that isn't a remark when the server has certificates.
+    fn tls_line(&self, given: &str) -> String {
+        match &self.options.certificates {
+            Some(own) => given.replacen("# ", "", 1).replace(CERTIFICATES_EXAMPLE, &own.display().to_string()),
+            None => given.to_owned(),
+        }
+    }
+
+    /// `nats://user:password@host:port`, or `tls://`.
     pub fn url(&self, user: &str, password: &str) -> String {
-        format!("nats://{user}:{password}@{}", self.options.listen)
+        let scheme = if self.options.certificates.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://{user}:{password}@{}", self.options.listen)
     }
 
     /// For the service, in account WAYBILL.
@@ -236,7 +260,8 @@ impl NatsServer {
 
     /// For the bridge's MQTT client.
     pub fn mqtt_url(&self) -> String {
-        format!("mqtt://bridge-mqtt:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
+        let scheme = if self.options.certificates.is_some() { "mqtts" } else { "mqtt" };
+        format!("{scheme}://bridge-mqtt:{}@{}", self.options.passwords.bridge, self.options.mqtt_listen)
     }
 
     /// For answers to the server's questions who may connect, in account AUTH.

@@ -4,6 +4,7 @@
 
 mod places;
 mod stale;
+mod tls;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use super::process::Process;
 use super::spawner::{RunAs, Spawner, command};
 use super::tools::Tools;
 use places::Places;
+use tls::PostgresTls;
 
 /// How long starting may take, crash recovery included.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,24 +44,50 @@ pub struct Postgres {
     spawner: Spawner,
     run_as: RunAs,
     places: Places,
+    tls: Option<PostgresTls>,
     process: Option<Process>,
 }
 
 impl Postgres {
     /// Starts PostgreSQL, with its data in `directory` if its user can reach that; creates data and database at the first start.
     pub async fn start(tools: &Tools, spawner: &Spawner, directory: &Path) -> Result<Self> {
+        Self::start_with(tools, spawner, directory, None).await
+    }
+
+    /// The same. With a directory of `server.crt`, `server.key` and `ca.crt` it also listens on a port of this machine, with TLS, if it was
+    /// built with that; see [`Self::has_tls`].
+    pub async fn start_with(
+        tools: &Tools,
+        spawner: &Spawner,
+        directory: &Path,
+        certificates: Option<&Path>,
+    ) -> Result<Self> {
         let run_as = places::user();
         let places = Places::prepare(directory, run_as)?;
-        let mut postgres = Self { tools: tools.clone(), spawner: spawner.clone(), run_as, places, process: None };
+        let mut postgres =
+            Self { tools: tools.clone(), spawner: spawner.clone(), run_as, places, tls: None, process: None };
         postgres.init().await?;
+        if let Some(certificates) = certificates
+            && postgres.is_built_with_tls().await?
+        {
+            postgres.tls = Some(PostgresTls::prepare(certificates, postgres.places.home(), run_as)?);
+        }
         postgres.launch().await?;
         postgres.create_database().await?;
         Ok(postgres)
     }
 
-    /// For sqlx: the socket's directory is given as the host.
+    /// For sqlx: the socket's directory is given as the host. With TLS, an address that checks the certificate.
     pub fn url(&self) -> String {
+        if let Some(tls) = &self.tls {
+            return tls.url(SUPERUSER, DATABASE);
+        }
         format!("postgres://{SUPERUSER}@{}/{DATABASE}", percent_encoded(self.places.socket.as_os_str()))
+    }
+
+    /// Whether it listens with TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Process id of the postmaster, while it runs.
@@ -139,6 +167,14 @@ impl Postgres {
         std::fs::rename(&partial, data).context("the new data directory can't be put in its place")
     }
 
+    async fn is_built_with_tls(&self) -> Result<bool> {
+        let mut postgres = command(&self.program("postgres"), self.run_as);
+        postgres.current_dir("/").arg("-D").arg(&self.places.data).args(["-C", "ssl_library"]);
+        let output = run(postgres).await?;
+        ensure!(output.status.success(), "postgres -C: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(!output.stdout.trim_ascii().is_empty())
+    }
+
     async fn launch(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         for tries in 1.. {
@@ -155,8 +191,8 @@ impl Postgres {
     fn spawn(&self) -> Result<Process> {
         let mut postgres = command(&self.program("postgres"), self.run_as);
         postgres.current_dir("/").arg("-D").arg(&self.places.data);
+        let listening = self.tls.as_ref().map_or_else(|| vec!["listen_addresses=".to_owned()], PostgresTls::settings);
         let settings = [
-            "listen_addresses=".to_owned(),
             format!("unix_socket_directories={}", self.places.socket.display()),
             format!("max_connections={CONNECTIONS_MAX}"),
             format!("shared_buffers={SHARED_BUFFERS}"),
@@ -164,7 +200,7 @@ impl Postgres {
             "timezone=UTC".to_owned(),
             "log_timezone=UTC".to_owned(),
         ];
-        for setting in settings {
+        for setting in listening.into_iter().chain(settings) {
             postgres.arg("-c").arg(setting);
         }
         Process::start("postgres", &self.spawner, postgres, &self.places.log)
@@ -206,8 +242,13 @@ impl Postgres {
         Ok(())
     }
 
+    /// Runs SQL over the socket.
     async fn query(&self, database: &str, sql: &str) -> Result<String> {
         let mut psql = Command::new(self.program("psql"));
+        if let Some(tls) = &self.tls {
+            // Names the socket.
+            psql.args(["-p", &tls.port().to_string()]);
+        }
         psql.arg("-h").arg(&self.places.socket).args(["-U", SUPERUSER, "-d", database, "-XAtc", sql]);
         let output = run(psql).await?;
         ensure!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));

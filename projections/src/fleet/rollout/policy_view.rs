@@ -17,7 +17,7 @@ use super::release::{self, Release};
 use super::rows::{CampaignRollback, CampaignRow, ProgressRow, slot_of};
 use super::{evidence, rollback_view};
 use crate::db::{Db, DbError, ReadTx};
-use crate::fleet::preconditions;
+use crate::fleet::{preconditions, tenants};
 use crate::row::{Row as _, parse, word};
 
 /// Devices that could begin are counted up to here for operators, in all open waves together and in the latest one.
@@ -195,6 +195,7 @@ async fn view_for(
     // Staging counts from the start of the first wave's clocks.
     let opened = waves.get(usize::from(row.wave.max(1)) - 1).and_then(|wave| wave.waits_from);
     let update_round = row.update_round();
+    let lets_dispatch = tenants::lets_dispatch(tx, tenant).await?;
     let rollout = RolloutView {
         status: row.status,
         position: position as u64,
@@ -215,6 +216,7 @@ async fn view_for(
         failed_devices,
         rollback,
         zones,
+        frozen: !lets_dispatch,
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();

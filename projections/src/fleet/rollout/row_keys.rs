@@ -72,7 +72,7 @@ impl RowKeys {
                     }
                 }
             }
-            Events::Plan(_) | Events::Claim | Events::Group(_) | Events::RegistrationToken | Events::Unread => {}
+            Events::Plan(_) | Events::Group(_) | Events::Tenant(_) | Events::Unshown | Events::Unread => {}
         }
     }
 

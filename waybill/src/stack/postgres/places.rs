@@ -55,6 +55,11 @@ impl Places {
         Ok(Self { data: home.join("data"), log: home.join("postgres.log"), socket, socket_apart })
     }
 
+    /// A directory of PostgreSQL's user.
+    pub(super) fn home(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
     /// The lock file beside the socket.
     pub(super) fn socket_lock(&self) -> PathBuf {
         self.socket.join(format!("{SOCKET_NAME}.lock"))

@@ -1,0 +1,25 @@
+//! Tenants: who may use the API at all, and endpoints about them.
+//!
+//! Every process follows all tenants in memory ([`Tenants`]), so that a request costs no look into the log. Tenants belong to those who run
+//! the installation; a freeze belongs to the tenant.
+
+mod amend;
+mod closing;
+mod create;
+mod freeze;
+mod get;
+mod known;
+mod model;
+pub(crate) mod quotas;
+mod requests;
+mod standing;
+
+pub(crate) use amend::{__path_amend_tenant, amend_tenant};
+pub(crate) use closing::{__path_close_tenant, close_tenant};
+pub(crate) use create::{__path_create_tenant, create_tenant};
+pub(crate) use freeze::{__path_freeze, __path_unfreeze, freeze, unfreeze};
+pub(crate) use get::{
+    __path_get_tenant, __path_list_tenants, __path_tenant_history, get_tenant, list_tenants, tenant_history,
+};
+pub(crate) use known::Tenants;
+pub(crate) use standing::{__path_reinstate_tenant, __path_suspend_tenant, reinstate_tenant, suspend_tenant};

@@ -1,0 +1,101 @@
+//! `PATCH /tenants/{id}`: name and rules by the tenant's admins, quotas by those who run the installation.
+
+use axum::extract::State;
+use domain::change::Change;
+use domain::tenant::{QuotasPatch, Tenant, TenantCommand, TenantPatch, TenantRulesPatch};
+use domain::{Key, Sealed};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::model::TenantBody;
+use crate::auth::{Caller, Role};
+use crate::http::commands::CommandHeaders;
+use crate::http::path::TenantPath;
+use crate::http::problem::ProblemBody;
+use crate::http::reply::WithPosition;
+use crate::http::{CommandRequest, Patch, Path, Problem, Reply};
+use crate::state::App;
+
+/// What to change: absent fields stay, `null` clears a name or removes a limit.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(example = json!({"name": "Acme Ltd", "rules": {"require_reason": true}, "reason": "audit 2024"}))]
+pub(crate) struct TenantAmendment {
+    #[schema(value_type = Option<String>)]
+    name: Change<String>,
+    /// Needs role platform_admin.
+    quotas: Option<QuotasAmendment>,
+    rules: Option<RulesAmendment>,
+    reason: Option<String>,
+}
+
+/// Limits to change.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QuotasAmendment {
+    #[schema(value_type = Option<u64>)]
+    devices: Change<u64>,
+    #[schema(value_type = Option<u64>)]
+    firmware_bytes: Change<u64>,
+    #[schema(value_type = Option<u64>)]
+    campaigns: Change<u64>,
+    #[schema(value_type = Option<u64>)]
+    requests_per_minute: Change<u64>,
+}
+
+/// Rules to change.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RulesAmendment {
+    require_reason: Option<bool>,
+    require_approval: Option<bool>,
+    require_digest_report: Option<bool>,
+}
+
+impl TenantAmendment {
+    fn into_patch(self) -> TenantPatch {
+        let name = match self.name {
+            Change::Set(name) => Change::Set(Sealed::Plain(name)),
+            Change::Clear => Change::Clear,
+            Change::Keep => Change::Keep,
+        };
+        let QuotasAmendment { devices, firmware_bytes, campaigns, requests_per_minute } =
+            self.quotas.unwrap_or_default();
+        let RulesAmendment { require_reason, require_approval, require_digest_report } = self.rules.unwrap_or_default();
+        TenantPatch {
+            name,
+            quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
+            rules: TenantRulesPatch { require_reason, require_approval, require_digest_report },
+        }
+    }
+}
+
+/// Change a tenant
+///
+/// A merge-patch: absent fields stay. Admins of the tenant may change its name and its rules; quotas need role platform_admin. A lowered quota
+/// takes nothing away.
+#[utoipa::path(
+    patch, path = "/tenants/{tenant_id}", tag = "tenants", request_body = TenantAmendment,
+    params(TenantPath, CommandHeaders),
+    responses(
+        (status = 200, body = WithPosition<TenantBody>),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn amend_tenant(
+    State(app): State<App>,
+    caller: Caller,
+    Path(TenantPath { tenant_id }): Path<TenantPath>,
+    CommandRequest(envelope, Patch(wanted)): CommandRequest<Patch<TenantAmendment>>,
+) -> Result<Reply<TenantBody>, Problem> {
+    if wanted.quotas.is_some() && !caller.has(Role::PlatformAdmin) {
+        return Err(Problem::forbidden("quotas need the role platform_admin"));
+    }
+    let reason = wanted.reason.clone();
+    let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
+    let command = TenantCommand::Amend { patch: wanted.into_patch() };
+    let done = app.tell_tenant(&caller, &envelope, &key, command, reason).await?;
+    Ok(done.reply(TenantBody::done(&tenant_id, &done)))
+}

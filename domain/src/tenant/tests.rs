@@ -1,0 +1,113 @@
+use super::*;
+use TenantCommand as C;
+use TenantEvent as E;
+
+fn after(commands: &[C]) -> Tenant {
+    let mut tenant = Tenant::default();
+    for command in commands {
+        let events = decided(&tenant, command).unwrap_or_else(|no| panic!("{command:?}: {no}"));
+        events.iter().for_each(|event| tenant.apply(event));
+    }
+    tenant
+}
+
+fn decided(tenant: &Tenant, command: &C) -> Result<Vec<E>, Rejection> {
+    tenant.decide(DateTime::UNIX_EPOCH, command)
+}
+
+fn refused(tenant: &Tenant, command: &C) -> &'static str {
+    decided(tenant, command).expect_err("refused").code()
+}
+
+fn create() -> C {
+    C::Create { spec: TenantSpec::default() }
+}
+
+fn amend(json: &str) -> C {
+    C::Amend { patch: serde_json::from_str(json).unwrap() }
+}
+
+#[test]
+fn an_unknown_tenant_takes_no_callers_and_no_commands() {
+    let nobody = Tenant::default();
+    assert_eq!(nobody.admits_callers(), Err(Shut::Unknown));
+    for command in [amend("{}"), C::Suspend, C::Reinstate, C::Freeze, C::Unfreeze, C::Close] {
+        assert_eq!(refused(&nobody, &command), "tenant_unknown");
+    }
+}
+
+#[test]
+fn a_tenant_is_created_once() {
+    let tenant = after(&[create()]);
+    assert_eq!(tenant.admits_callers(), Ok(()));
+    assert_eq!(refused(&tenant, &create()), "tenant_exists");
+    assert_eq!(decided(&tenant, &C::Adopt), Ok(vec![]));
+}
+
+#[test]
+fn a_tenant_of_an_older_log_is_adopted_once() {
+    let adopted = E::Created { spec: TenantSpec::default(), found: true };
+    assert_eq!(decided(&Tenant::default(), &C::Adopt), Ok(vec![adopted]));
+    assert_eq!(refused(&after(&[C::Adopt]), &create()), "tenant_exists");
+}
+
+#[test]
+fn a_suspended_tenant_takes_no_callers_and_dispatches_nothing_but_its_devices_report() {
+    let tenant = after(&[create(), C::Suspend]);
+    assert_eq!(tenant.admits_callers(), Err(Shut::Suspended));
+    assert!(!tenant.lets_dispatch() && tenant.lets_devices_in());
+    assert_eq!(decided(&tenant, &C::Suspend), Ok(vec![]));
+    let again = after(&[create(), C::Suspend, C::Reinstate]);
+    assert!(again.admits_callers().is_ok() && again.lets_dispatch());
+}
+
+#[test]
+fn a_freeze_stops_dispatch_alone_and_outlives_a_suspension() {
+    let tenant = after(&[create(), C::Freeze]);
+    assert!(tenant.admits_callers().is_ok() && !tenant.lets_dispatch() && tenant.is_frozen());
+    assert_eq!(decided(&tenant, &C::Freeze), Ok(vec![]));
+    let reinstated = after(&[create(), C::Freeze, C::Suspend, C::Reinstate]);
+    assert!(!reinstated.lets_dispatch());
+    assert!(after(&[create(), C::Freeze, C::Unfreeze]).lets_dispatch());
+}
+
+#[test]
+fn a_closed_tenant_stays_closed() {
+    let tenant = after(&[create(), C::Close]);
+    assert_eq!(tenant.admits_callers(), Err(Shut::Closed));
+    assert!(!tenant.lets_dispatch() && !tenant.lets_devices_in());
+    assert_eq!(decided(&tenant, &C::Close), Ok(vec![]));
+    for command in [create(), amend("{}"), C::Suspend, C::Reinstate, C::Freeze, C::Unfreeze] {
+        assert_eq!(refused(&tenant, &command), "tenant_closed", "{command:?}");
+    }
+    assert_eq!(decided(&tenant, &C::Adopt), Ok(vec![]));
+}
+
+#[test]
+fn an_amendment_changes_what_it_names() {
+    let mut tenant =
+        after(&[create(), amend(r#"{"name":"Acme","quotas":{"devices":10},"rules":{"require_reason":true}}"#)]);
+    let events = decided(&tenant, &amend(r#"{"quotas":{"campaigns":2}}"#)).unwrap();
+    events.iter().for_each(|event| tenant.apply(event));
+    let quotas = Quotas { devices: Some(10), campaigns: Some(2), ..Quotas::default() };
+    assert_eq!((tenant.spec.quotas, tenant.spec.rules.require_reason), (quotas, true));
+    assert_eq!(decided(&tenant, &amend(r#"{"quotas":{"devices":10}}"#)), Ok(vec![]));
+    let cleared = tenant.spec.patched(&serde_json::from_str(r#"{"name":null,"quotas":{"devices":null}}"#).unwrap());
+    assert_eq!((cleared.name, cleared.quotas.devices), (None, None));
+}
+
+#[test]
+fn quotas_and_names_have_limits() {
+    let tenant = after(&[create()]);
+    for (json, field) in [
+        (r#"{"name":""}"#, "name"),
+        (r#"{"quotas":{"devices":100000001}}"#, "quotas.devices"),
+        (r#"{"quotas":{"firmware_bytes":1125899906842625}}"#, "quotas.firmware_bytes"),
+        (r#"{"quotas":{"campaigns":100000001}}"#, "quotas.campaigns"),
+        (r#"{"quotas":{"requests_per_minute":0}}"#, "quotas.requests_per_minute"),
+    ] {
+        let Err(Rejection::Invalid { field: found, .. }) = decided(&tenant, &amend(json)) else { panic!("{json}") };
+        assert_eq!(found, field);
+    }
+    assert!(decided(&tenant, &amend(r#"{"quotas":{"devices":0}}"#)).is_ok());
+}

@@ -1,0 +1,162 @@
+//! Secrets of tenants, sealed, in a key-value bucket: what others ask Waybill to keep for them, such as keys of other services.
+//!
+//! Events and commands name a secret by a `domain::SecretRef`; who needs the value asks [`SecretStore::read`] each time and keeps it no
+//! longer than needed, so that a changed secret counts at once. Nothing but the master keys and NATS is needed for that.
+//!
+//! Invariants: the bucket has only values that `trust` sealed, for their tenant and name; the bucket keeps one value per name, so an older
+//! one, or one that was sealed under an older key, is gone; no value is in a log line, an error or an event.
+
+mod error;
+mod keyring;
+mod listing;
+mod rotation;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::jetstream::kv::{Entry, Operation, Store};
+use domain::{SecretName, SecretRef, TenantId};
+use tokio::sync::OnceCell;
+use trust::{OpenError, SecretValue};
+
+use crate::connection;
+use crate::error::StoreError;
+use crate::streams::{SECRET_MARKER_TTL, SECRET_VALUE_MAX_BYTES, SECRETS};
+
+pub use error::{KeyringError, SecretError};
+pub use keyring::Keyring;
+pub use listing::{SecretInfo, SecretsCheck, Unreadable};
+pub use rotation::Rotation;
+
+/// Most secrets of one tenant. Writers look before they write, so concurrent ones may pass it by one each.
+pub const SECRETS_PER_TENANT_MAX: u64 = 100;
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretPlace {
+    pub tenant: TenantId,
+    pub name: SecretName,
+}
+
+/// The secrets of all tenants. Clones share keys and connection.
+#[derive(Clone)]
+pub struct SecretStore {
+    client: Client,
+    keyring: Arc<Keyring>,
+    bucket: Arc<OnceCell<Store>>,
+}
+
+impl SecretPlace {
+    pub fn new(tenant: &TenantId, SecretRef(name): &SecretRef) -> Self {
+        Self { tenant: tenant.clone(), name: name.clone() }
+    }
+
+    /// Key in the bucket.
+    fn key(&self) -> String {
+        format!("{}.{}", self.tenant, self.name)
+    }
+
+    fn parse(key: &str) -> Option<Self> {
+        let (tenant, name) = key.split_once('.')?;
+        Some(Self { tenant: TenantId::new(tenant).ok()?, name: SecretName::new(name).ok()? })
+    }
+}
+
+impl fmt::Display for SecretPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
+impl SecretStore {
+    /// The client is one of account WAYBILL.
+    pub fn new(client: Client, keyring: Arc<Keyring>) -> Self {
+        Self { client, keyring, bucket: Arc::default() }
+    }
+
+    /// The value of a tenant's secret. When it is sealed under a key that this process doesn't know, the keys are read again first.
+    pub async fn read(&self, tenant: &TenantId, secret: &SecretRef) -> Result<SecretValue, SecretError> {
+        let place = SecretPlace::new(tenant, secret);
+        let Some(entry) = self.entry(&place).await? else { return Err(SecretError::Missing(place)) };
+        self.open(place, &entry.value).await
+    }
+
+    /// Keeps a value, in place of the one that the name has. It is sealed under the first key of the file as it is now, so that no value is
+    /// sealed under a key that is about to be removed.
+    pub async fn put(&self, place: &SecretPlace, value: &SecretValue) -> Result<(), SecretError> {
+        let bytes = value.reveal().len();
+        if !(1..=SECRET_VALUE_MAX_BYTES).contains(&bytes) {
+            return Err(SecretError::Size { bytes });
+        }
+        let keys = self.keyring.reread().await?;
+        let others = self.places(Some(&place.tenant), 0).await?;
+        if !others.places.contains(place) && others.total >= SECRETS_PER_TENANT_MAX {
+            return Err(SecretError::TooMany(place.tenant.clone()));
+        }
+        let sealed = keys.seal(&place.tenant, &place.name, value);
+        self.bucket().await?.put(place.key(), sealed.into()).await.map_err(unavailable)?;
+        Ok(())
+    }
+
+    /// Removes a secret; false if there was none. What remains is a mark without a value, for [`SECRET_MARKER_TTL`].
+    pub async fn delete(&self, place: &SecretPlace) -> Result<bool, SecretError> {
+        let Some(entry) = self.entry(place).await? else { return Ok(false) };
+        let purged = self.bucket().await?.purge_expect_revision_with_ttl(
+            place.key(),
+            entry.revision,
+            Duration::from_secs(SECRET_MARKER_TTL.as_secs()),
+        );
+        purged.await.map_err(unavailable)?;
+        Ok(true)
+    }
+
+    /// The entry that a name has now.
+    async fn entry(&self, place: &SecretPlace) -> Result<Option<Entry>, SecretError> {
+        let entry = self.bucket().await?.entry(place.key()).await.map_err(unavailable)?;
+        Ok(entry.filter(|entry| entry.operation == Operation::Put))
+    }
+
+    async fn open(&self, place: SecretPlace, sealed: &[u8]) -> Result<SecretValue, SecretError> {
+        let opened = self.keyring.current().open(&place.tenant, &place.name, sealed);
+        let opened = match opened {
+            Err(OpenError::UnknownKey(key)) => match self.keyring.reread().await {
+                Ok(keys) => keys.open(&place.tenant, &place.name, sealed),
+                Err(error) => {
+                    tracing::error!(%error, "The master keys can't be read again.");
+                    Err(OpenError::UnknownKey(key))
+                }
+            },
+            opened => opened,
+        };
+        opened.map_err(|reason| SecretError::NotOpened { place, reason })
+    }
+
+    async fn bucket(&self) -> Result<&Store, SecretError> {
+        crate::jetstream_api::connected(&self.client)?;
+        let jetstream = connection::jetstream(&self.client);
+        let opened = self.bucket.get_or_try_init(|| async move { jetstream.get_key_value(SECRETS).await }).await;
+        opened.map_err(|error| SecretError::NoBucket(error.to_string()))
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> SecretError {
+    StoreError::Unavailable(error.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_the_bucket_reads_back() {
+        let reference: SecretRef = "secret:chirpstack_key-1".parse().unwrap();
+        let place = SecretPlace::new(&TenantId::new("acme-2").unwrap(), &reference);
+        assert_eq!(place.key(), "acme-2.chirpstack_key-1");
+        assert_eq!(SecretPlace::parse(&place.key()), Some(place));
+        for key in ["acme", "acme.", ".x", "Acme.x", "acme.x.y"] {
+            assert_eq!(SecretPlace::parse(key), None, "{key}");
+        }
+    }
+}

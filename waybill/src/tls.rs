@@ -1,0 +1,11 @@
+//! TLS of a process: the certificate that it shows, and the certificates that it trusts.
+//!
+//! One provider of cryptography, `ring`; TLS 1.2 and 1.3. A CA that is named in the settings is trusted alone, without those of the system.
+
+mod certificate;
+mod pem;
+mod trusted;
+
+pub use certificate::{CertificateArgs, ServedCertificate};
+pub(crate) use trusted::trusting_nobody;
+pub use trusted::{MqttTlsArgs, NatsTls, NatsTlsArgs, client, trusting};
