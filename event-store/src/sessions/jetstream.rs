@@ -119,9 +119,8 @@ impl SessionBucket for JetStreamSessions {
     }
 
     fn changes(&self) -> SessionChanges {
-        let convert = |Delivered { position, message, .. }: Delivered| {
-            entry(&message.subject, position, message.payload)
-        };
+        let convert =
+            |Delivered { position, message, .. }: Delivered| entry(&message.subject, position, message.payload);
         let source = Source { stream: SESSIONS_STREAM, filter: format!("$KV.{SESSIONS}.>"), convert };
         subscribe(self.0.clone(), source, 1).boxed()
     }
