@@ -30,7 +30,7 @@ pub(crate) async fn keep_storing(sessions: Sessions, mut served: oneshot::Receiv
 }
 
 impl Shared {
-    async fn store_uses(&self) {
+    pub(super) async fn store_uses(&self) {
         let exact_to = EXACT_TO.min(self.idle() / 4);
         for (key, held) in self.known.used_since(exact_to, STORED_MAX) {
             let session = Session { used_at: held.used_at, ..held.session };

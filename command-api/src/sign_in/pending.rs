@@ -97,6 +97,6 @@ mod tests {
     fn the_challenge_is_the_digest_of_the_verifier() {
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned();
         let pending = Pending { verifier, ..Pending::new("/", None, clock::now()) };
-        assert_eq!(pending.challenge(), "E9Melhoa2OwvFrEMTJguCMpJGTHRV_7VwGpv4hjA8Zs");
+        assert_eq!(pending.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 }
