@@ -121,7 +121,7 @@ impl SignIn {
 
     /// The session that a request shows; none if it shows none.
     fn shown(&self, parts: &Parts) -> Option<SessionToken> {
-        SessionToken::parse(cookies::read(&parts.headers, &cookies::session_name(self.is_https()))?)
+        SessionToken::parse(cookies::read(&parts.headers, cookies::session_name(self.is_https()))?)
     }
 }
 

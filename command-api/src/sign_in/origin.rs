@@ -15,7 +15,7 @@ pub(super) fn must_be_own(parts: &Parts, public_url: &str) -> Result<(), Problem
     }
     let said = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let is_own = match (said(FETCH_SITE), said(header::ORIGIN.as_str())) {
-        (Some(site), _) if site == "same-origin" => true,
+        (Some("same-origin"), _) => true,
         (_, Some(origin)) => origin == public_url,
         _ => false,
     };

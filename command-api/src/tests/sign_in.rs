@@ -261,7 +261,8 @@ async fn an_answer_must_name_its_issuer_where_the_provider_says_so() {
 #[tokio::test]
 async fn an_id_token_that_is_not_for_this_sign_in_opens_nothing() {
     let past = |claims: &mut Value| claims["exp"] = (claims["iat"].as_i64().unwrap() - 60).into();
-    let cases: Vec<(&str, Box<dyn Fn(&mut Value) + Send>)> = vec![
+    type Change = Box<dyn Fn(&mut Value) + Send>;
+    let cases: Vec<(&str, Change)> = vec![
         ("another nonce", Box::new(|claims| claims["nonce"] = "x".into())),
         ("no nonce", Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("nonce")))),
         ("another audience", Box::new(|claims| claims["aud"] = "other".into())),
