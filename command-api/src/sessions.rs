@@ -16,7 +16,7 @@ use domain::{Actor, TenantId};
 use event_store::sessions::SessionBucket;
 use event_store::{Keyring, StoreError};
 use runtime::clock;
-use trust::{OpenError, Purpose, SecretValue, SessionToken, TokenHasher};
+use trust::{Purpose, SecretValue, SessionToken, TokenHasher};
 
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
@@ -166,12 +166,7 @@ impl Shared {
 
     /// The session in a sealed value. One that doesn't open counts as none: its master key was removed, or it isn't Waybill's.
     async fn open(&self, key: &str, sealed: &[u8]) -> Option<Session> {
-        let opened = match self.keyring.current().open_for(Purpose::Session, &[key], sealed) {
-            Err(OpenError::UnknownKey(_)) => {
-                self.keyring.reread().await.ok()?.open_for(Purpose::Session, &[key], sealed)
-            }
-            opened => opened,
-        };
+        let opened = self.keyring.open(Purpose::Session, &[key], sealed).await;
         let read = opened.map_err(|error| error.to_string());
         let read = read.and_then(|value| serde_json::from_slice(value.reveal()).map_err(|error| error.to_string()));
         read.inspect_err(|error| tracing::warn!(error, "A session can't be read; it counts as ended.")).ok()

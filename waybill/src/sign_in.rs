@@ -32,7 +32,7 @@ pub struct SignInArgs {
     /// File with this secret, in place of it
     #[arg(long, env = "WAYBILL_OIDC_CLIENT_SECRET_FILE")]
     pub oidc_client_secret_file: Option<PathBuf>,
-    /// Origin of the API as people's browsers reach it, such as https://waybill.example.com; required with --oidc-issuer
+    /// Origin of the API as people's browsers reach it, scheme and host; required with --oidc-issuer
     #[arg(long, env = "WAYBILL_PUBLIC_URL")]
     pub public_url: Option<String>,
     /// What is asked of the provider, separated by blanks; with openid

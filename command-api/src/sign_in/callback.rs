@@ -47,7 +47,7 @@ pub(crate) struct CallbackParams {
 pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Result<impl IntoResponse, Problem> {
     let sign_in = set_up(&app)?;
     let said: CallbackParams = query(&parts)?;
-    let pending = sign_in.pending(&parts, &said)?;
+    let pending = sign_in.pending(&parts, &said).await?;
     let _call = sign_in.calls.try_acquire().map_err(|_| unavailable())?;
     let metadata = sign_in.provider.metadata().await?;
     sign_in.check_issuer(&metadata, said.iss.as_deref())?;
@@ -103,9 +103,12 @@ fn code(said: CallbackParams) -> Result<String, Problem> {
 
 impl SignIn {
     /// The sign-in that this browser has begun, if the answer is to it.
-    fn pending(&self, parts: &Parts, said: &CallbackParams) -> Result<Pending, Problem> {
+    async fn pending(&self, parts: &Parts, said: &CallbackParams) -> Result<Pending, Problem> {
         let cookie = cookies::read(&parts.headers, cookies::sign_in_name(self.is_https()));
-        let pending = cookie.and_then(|sealed| Pending::open(sealed, &self.keyring, clock::now()));
+        let pending = match cookie {
+            Some(sealed) => Pending::open(sealed, &self.keyring, clock::now()).await,
+            None => None,
+        };
         let pending =
             pending.ok_or_else(|| begin_again("no sign-in of this browser is under way, or it took too long"))?;
         match &said.state {

@@ -65,9 +65,9 @@ impl Pending {
     }
 
     /// What a cookie has, if it was sealed here and not too long ago.
-    pub(super) fn open(sealed: &str, keyring: &Keyring, now: DateTime<Utc>) -> Option<Self> {
+    pub(super) async fn open(sealed: &str, keyring: &Keyring, now: DateTime<Utc>) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok().filter(|sealed| sealed.len() <= SEALED_MAX_BYTES)?;
-        let text = keyring.current().open_for(Purpose::SignIn, &[], &sealed).ok()?;
+        let text = keyring.open(Purpose::SignIn, &[], &sealed).await.ok()?;
         serde_json::from_slice(text.reveal()).ok().filter(|pending: &Self| now < pending.expires_at)
     }
 }
@@ -78,16 +78,19 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_sign_in_reads_back_until_it_expires() {
+    #[tokio::test]
+    async fn a_sign_in_reads_back_until_it_expires() {
         let key = "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let (keyring, now) = (Keyring::of(key.parse().unwrap()), clock::now());
         let begun = Pending::new("/console/", None, now);
         let sealed = begun.sealed(&keyring).unwrap();
-        let read = Pending::open(&sealed, &keyring, now).unwrap();
+        let read = Pending::open(&sealed, &keyring, now).await.unwrap();
         assert!(read.has_state(&begun.state) && read.has_nonce(&begun.nonce) && !read.has_state(""));
-        assert!(Pending::open(&sealed, &keyring, now + LIFETIME).is_none());
-        assert!(Pending::open(&sealed[1..], &keyring, now).is_none() && Pending::open("", &keyring, now).is_none());
+        assert!(Pending::open(&sealed, &keyring, now + LIFETIME).await.is_none());
+        assert!(
+            Pending::open(&sealed[1..], &keyring, now).await.is_none()
+                && Pending::open("", &keyring, now).await.is_none()
+        );
         let length = begun.verifier.len();
         assert!((43..=128).contains(&length) && begun.challenge().len() == 43, "{length}");
     }
