@@ -15,10 +15,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::{CampaignId, Rejection, UpdateId};
 
-use crate::auth::authenticate;
+use crate::auth::{authenticate, has_header};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 use crate::http::commands::without_tenant;
+use crate::sign_in::{self, SignedIn};
 use crate::state::App;
 
 pub(crate) use table::OPERATIONS;
@@ -30,6 +31,8 @@ pub(crate) enum Access {
     Anyone,
     /// A device with a registration token, which the handler checks.
     Device,
+    /// A person with a web session, whatever their roles.
+    Session,
     /// A caller with at least this role in their tenant.
     Role(Role),
     /// A caller with at least this role in their tenant, or for the device that the path names.
@@ -53,6 +56,9 @@ pub(crate) struct Operation {
     pub(crate) access: Access,
 }
 
+/// The headers that say who calls. An answer to one caller is none to another.
+const CREDENTIALS: HeaderValue = HeaderValue::from_static("Authorization, Cookie, X-API-Key");
+
 type Table = HashMap<(&'static str, &'static str), Access>;
 
 static TABLE: LazyLock<Table> =
@@ -69,7 +75,7 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     let route = parts.extensions.get::<MatchedPath>().cloned();
     let path = route.as_ref().map(|route| without_tenant(route.as_str())).unwrap_or_default();
     let Some(access) = access_of(&method(&parts.method), path) else { return no_such_method(path) };
-    match admitted(&app, &mut parts, access).await {
+    let mut response = match admitted(&app, &mut parts, access).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 parts.extensions.insert(caller);
@@ -77,7 +83,11 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
             next.run(Request::from_parts(parts, body)).await
         }
         Err(problem) => problem.into_response(),
+    };
+    if !matches!(access, Access::Anyone) {
+        response.headers_mut().append(header::VARY, CREDENTIALS);
     }
+    response
 }
 
 /// The caller, if the operation takes one.
@@ -85,10 +95,15 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
     if matches!(access, Access::Anyone | Access::Device) {
         return Ok(None);
     }
+    if access == Access::Session {
+        let signed_in = by_session(app, parts).await?;
+        parts.extensions.insert(signed_in);
+        return Ok(None);
+    }
     let caller = authenticate(app, parts).await?;
     let caller = match access {
         Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
-        Access::Anyone | Access::Device | Access::Platform => caller.need(Role::PlatformAdmin)?,
+        Access::Anyone | Access::Device | Access::Session | Access::Platform => caller.need(Role::PlatformAdmin)?,
         Access::Role(least) | Access::RoleOrPlatform(least) => member(app, parts, caller, least).await?.need(least)?,
         Access::OfDevice(least) => {
             let caller = limited_to(member(app, parts, caller, least).await?, least)?;
@@ -107,6 +122,16 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
         Access::Listing(least) => limited_to(member(app, parts, caller, least).await?, least)?,
     };
     Ok(Some(caller))
+}
+
+/// The person with a session. It may end also when the tenant is shut.
+async fn by_session(app: &App, parts: &Parts) -> Result<SignedIn, Problem> {
+    if has_header(parts) {
+        return Err(Problem::unauthorized("this takes a session, and a header names another caller"));
+    }
+    let signed_in = sign_in::signed_in(app, parts).await?;
+    app.throttle.admit(&parts.extensions, &signed_in.session.tenant, &signed_in.session.actor)?;
+    Ok(signed_in)
 }
 
 /// A caller of the tenant, with what it grants them beside what their token says.

@@ -1,7 +1,8 @@
 //! Authentication: who sent a request. What they may do is in [`crate::access`].
 //!
-//! Callers show a JWT as bearer token, or an API key as bearer token or in `X-API-Key`. No other header says who calls. Tokens of devices open
-//! nothing here; one route alone takes registration tokens ([`crate::device_registrations`]).
+//! Callers show a JWT as bearer token, an API key as bearer token or in `X-API-Key`, or a web session in a cookie ([`crate::sign_in`]). A
+//! header counts before a cookie. Nothing else says who calls. Tokens of devices open nothing here; one route alone takes registration tokens
+//! ([`crate::device_registrations`]).
 
 mod dev_token;
 mod verify;
@@ -14,6 +15,7 @@ pub(crate) use verify::{__path_verify_api_key, __path_verify_token, verify_api_k
 
 pub(crate) use crate::caller::{Caller, DEFAULT_TENANT, Role};
 use crate::http::{Problem, single_header};
+use crate::sign_in;
 use crate::state::App;
 
 /// The bearer token of a request.
@@ -38,17 +40,29 @@ fn shown(parts: &Parts) -> Result<&str, Problem> {
     Err(Problem::bad_request("X-API-Key and Authorization differ: give one of them"))
 }
 
+/// Whether a request says in a header who calls.
+pub(crate) fn has_header(parts: &Parts) -> bool {
+    parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("X-API-Key")
+}
+
 /// Who calls.
 pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+    let caller = if has_header(parts) || !sign_in::shows_session(app, parts) {
+        by_header(app, parts).await?
+    } else {
+        sign_in::signed_in(app, parts).await?.session.caller()
+    };
+    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
+    Ok(caller)
+}
+
+async fn by_header(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let token = shown(parts)?;
     if trust::is_token_of_devices(token) {
         return Err(Problem::unauthorized("tokens of devices don't open the API"));
     }
-    let caller = if trust::is_api_key(token) {
-        app.known_keys()?.verify(&app.config.token_hasher, token)?.caller
-    } else {
-        app.tokens.verify(token).await?
-    };
-    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
-    Ok(caller)
+    if trust::is_api_key(token) {
+        return Ok(app.known_keys()?.verify(&app.config.token_hasher, token)?.caller);
+    }
+    app.tokens.verify(token).await
 }

@@ -36,7 +36,9 @@ mod rollbacks;
 mod router;
 mod serve;
 mod service;
+mod sessions;
 mod shown_token;
+mod sign_in;
 mod state;
 mod tenants;
 #[cfg(test)]
@@ -51,6 +53,8 @@ pub use links::DownloadLinks;
 pub use listen::HttpListener;
 pub use serve::{openapi_json, router, serve, serve_about};
 pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
+pub use sessions::SessionLimits;
+pub use sign_in::{InvalidRoleMap, ProviderHttp, RoleMap, SignInConfig, SignInParts};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES};
 pub use throttle::RateLimits;
 pub use tokens::{KEY_SET_MAX_BYTES, KeySource, TokenRules};

@@ -12,6 +12,7 @@ use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, SecurityRequirement, Server};
 
 use crate::access::{Access, access_of};
+use crate::sign_in::SESSION_COOKIE;
 
 /// Introduction of the description.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.
@@ -64,8 +65,9 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
         }
     }
     api.servers = Some(vec![Server::new("/api/v1"), twin]);
-    api.security =
-        Some(["bearer", "api_key"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
+    api.security = Some(
+        ["bearer", "api_key", "session"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec(),
+    );
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
     let of_devices = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -75,6 +77,9 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     let of_programs = "An API key, `wbk_…`. It may also be sent as bearer token.";
     let api_key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", of_programs));
     let components = api.components.get_or_insert_default();
+    let of_people = "A web session, from `/auth/sign-in`. A request that changes anything must come from the same origin. A header counts before it.";
+    let session = ApiKey::Cookie(ApiKeyValue::with_description(SESSION_COOKIE, of_people));
+    components.add_security_scheme("session", SecurityScheme::ApiKey(session));
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(api_key));
     components.responses.extend(problems::components());
@@ -110,6 +115,10 @@ fn say_access(operation: &mut Operation, access: Option<Access>) {
         Some(Access::Device) => {
             let scheme = SecurityRequirement::new("registration_token", Vec::<String>::new());
             operation.security = Some(vec![scheme]);
+            return;
+        }
+        Some(Access::Session) => {
+            operation.security = Some(vec![SecurityRequirement::new("session", Vec::<String>::new())]);
             return;
         }
         Some(Access::Anyone) if operation.security.is_none() => {

@@ -16,7 +16,7 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed,
-    firmware, groups, members, openapi, registration_tokens, rollbacks, service, tenants, throttle, updates,
+    firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle, updates,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -129,6 +129,10 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(auth::dev_token))
         .routes(routes!(auth::verify_token))
         .routes(routes!(auth::verify_api_key))
+        .routes(routes!(sign_in::start_sign_in))
+        .routes(routes!(sign_in::sign_in_callback))
+        .routes(routes!(sign_in::current_session))
+        .routes(routes!(sign_in::sign_out))
         .routes(routes!(service::service_stats))
         .merge(of_tenants())
         .merge(of_devices())

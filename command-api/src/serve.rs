@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::listen::{HttpListener, Limits, serve_until_stopped};
 use crate::state::{ApiState, App};
-use crate::{api_keys, download, firmware};
+use crate::{api_keys, download, firmware, sessions};
 
 /// The routes over a state; for tests and for other servers.
 pub fn router(state: ApiState) -> Router {
@@ -23,6 +23,10 @@ pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));
     let (_letting_in, let_in) = oneshot::channel();
     tasks.spawn("last uses of API keys", api_keys::keep_storing(app.clone(), let_in));
+    let (_signing_in, signed_in) = oneshot::channel();
+    if let Some(sign_in) = &app.sign_in {
+        tasks.spawn("last uses of sessions", sessions::keep_storing(sign_in.sessions.clone(), signed_in));
+    }
     let limits = Limits::new(app.config.trusted_proxies.clone());
     serve_until_stopped(listener, crate::router::build(app), &tasks, limits).await;
 }

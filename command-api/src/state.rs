@@ -30,6 +30,7 @@ use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
+use crate::sign_in::{SignIn, SignInParts};
 use crate::tenants::Tenants;
 use crate::throttle::{RateLimits, Throttle};
 use crate::tokens::{TokenRules, Tokens};
@@ -53,6 +54,8 @@ pub struct ApiConfig {
     pub development: bool,
     /// Whose bearer tokens are accepted.
     pub tokens: TokenRules,
+    /// How people sign in; none if they can't.
+    pub sign_in: Option<SignInParts>,
     /// Secret of download links.
     pub download_secret: Vec<u8>,
     /// Hashes the tokens of devices.
@@ -89,6 +92,7 @@ impl ApiConfig {
         Self {
             development: false,
             tokens,
+            sign_in: None,
             download_secret,
             token_hasher,
             public_base_url,
@@ -141,6 +145,8 @@ pub(crate) struct Shared {
     /// Gauges that are counted in PostgreSQL.
     pub(crate) counted: Counted,
     pub(crate) tokens: Tokens,
+    /// None where people can't sign in.
+    pub(crate) sign_in: Option<SignIn>,
     pub(crate) tenants: Tenants,
     /// None in a process that serves no API, like the next.
     pub(crate) members: Option<Followed<Member>>,
@@ -184,6 +190,11 @@ impl App {
     fn with(state: ApiState, tasks: Tasks, has_callers: bool) -> Self {
         let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
         let tokens = Tokens::new(&config.tokens);
+        let parts = config.sign_in.clone().filter(|_| has_callers);
+        let sign_in = parts.map(|parts| SignIn::new(parts, config.token_hasher.clone()));
+        if let Some(sign_in) = &sign_in {
+            sign_in.sessions.follow(&tasks);
+        }
         let log = has_callers.then(|| Arc::clone(store.log()));
         let api_keys = log.clone().map(|log| KnownKeys::new(Followed::start(log, &tasks)));
         let members = log.clone().map(|log| Followed::start(log, &tasks));
@@ -205,6 +216,7 @@ impl App {
             checks,
             counted: Counted::default(),
             tokens,
+            sign_in,
             tenants,
             members,
             api_keys,

@@ -23,6 +23,7 @@ mod past;
 mod registrations;
 mod repeats;
 mod rollouts;
+mod sign_in;
 mod tenants;
 mod updates;
 mod uploads;

@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::keys::{KEY_SET_MAX_BYTES, KeySource};
-use self::keys::{Keys, NoKey};
+pub(crate) use self::keys::{Keys, NoKey};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 
 /// How far clocks may differ, in seconds.
-const LEEWAY_S: u64 = 5;
+pub(crate) const LEEWAY_S: u64 = 5;
 /// Longest token, in bytes.
 const TOKEN_MAX_BYTES: usize = 4_096;
 
@@ -190,7 +190,7 @@ fn refused(reason: &str) -> Problem {
 }
 
 /// A reason that reveals neither the secret nor the expected signature.
-fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
+pub(crate) fn reason(kind: &jsonwebtoken::errors::ErrorKind) -> &'static str {
     match kind {
         jsonwebtoken::errors::ErrorKind::ExpiredSignature => "it has expired",
         jsonwebtoken::errors::ErrorKind::ImmatureSignature => "it is not valid yet",

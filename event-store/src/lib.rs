@@ -7,7 +7,8 @@
 //! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
 //! neither position nor version, and its snapshot stores apply events twice.
 //!
-//! Beside the log: telemetry, dead letters, leases, and the sealed secrets of tenants ([`secrets`]).
+//! Beside the log: telemetry, dead letters, leases, the sealed secrets of tenants ([`secrets`]), and the web sessions of people
+//! ([`sessions`]).
 //!
 //! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; every append names an expected sequence
 //! number; a command that stored events answers with its first outcome when sent again.
@@ -34,6 +35,7 @@ pub mod position;
 pub mod record;
 pub mod request;
 pub mod secrets;
+pub mod sessions;
 pub mod store;
 mod stored_event;
 pub mod streams;

@@ -19,7 +19,7 @@ use async_nats::Client;
 use async_nats::jetstream::kv::{Entry, Operation, Store};
 use domain::{SecretName, SecretRef, TenantId};
 use tokio::sync::OnceCell;
-use trust::{OpenError, SecretValue};
+use trust::{Purpose, SecretValue};
 
 use crate::connection;
 use crate::error::StoreError;
@@ -119,17 +119,8 @@ impl SecretStore {
     }
 
     async fn open(&self, place: SecretPlace, sealed: &[u8]) -> Result<SecretValue, SecretError> {
-        let opened = self.keyring.current().open(&place.tenant, &place.name, sealed);
-        let opened = match opened {
-            Err(OpenError::UnknownKey(key)) => match self.keyring.reread().await {
-                Ok(keys) => keys.open(&place.tenant, &place.name, sealed),
-                Err(error) => {
-                    tracing::error!(%error, "The master keys can't be read again.");
-                    Err(OpenError::UnknownKey(key))
-                }
-            },
-            opened => opened,
-        };
+        let parts = [place.tenant.as_str(), place.name.as_str()];
+        let opened = self.keyring.open(Purpose::Secret, &parts, sealed).await;
         opened.map_err(|reason| SecretError::NotOpened { place, reason })
     }
 

@@ -24,6 +24,10 @@ pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
 pub const LEASES: &str = "LEASES";
 /// Key-value bucket of the secrets.
 pub const SECRETS: &str = "SECRETS";
+/// Key-value bucket of the web sessions of people.
+pub const SESSIONS: &str = "SESSIONS";
+/// Stream of this bucket.
+pub(crate) const SESSIONS_STREAM: &str = "KV_SESSIONS";
 
 /// Oldest supported nats-server.
 pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
@@ -41,6 +45,13 @@ pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 pub const SECRET_VALUE_MAX_BYTES: usize = 16 * 1024;
 /// How long a deleted secret leaves a mark.
 pub const SECRET_MARKER_TTL: Duration = Duration::from_secs(60);
+/// How long a session, or the mark of an ended one, is kept after its last change. No session lasts longer, so a process that was cut off
+/// still finds the mark of a session that it knows.
+pub const SESSIONS_MAX_AGE: Duration = Duration::from_secs(DAY_S);
+/// Most bytes of sessions; beyond, no further one begins.
+pub const SESSIONS_MAX_BYTES: i64 = 128 * 1024 * 1024;
+/// Largest sealed session, in bytes.
+pub const SESSION_VALUE_MAX_BYTES: usize = 2 * 1024;
 /// Largest lease, in bytes.
 const LEASE_MAX_BYTES: i32 = 1_024;
 /// How long to wait for JetStream to be ready.
@@ -85,7 +96,7 @@ pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> 
 async fn ensure_now(client: &Client, replicas: usize) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
-    let streams = [events(replicas), feed(replicas), telemetry(replicas), dead_letters(replicas), secrets(replicas)];
+    let streams = [events, feed, telemetry, dead_letters, secrets, sessions].map(|config| config(replicas));
     for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,
@@ -169,6 +180,18 @@ pub fn secrets(replicas: usize) -> Config {
         allow_message_ttl: true,
         subject_delete_marker_ttl: Some(SECRET_MARKER_TTL),
         ..base(&format!("KV_{SECRETS}"), &format!("$KV.{SECRETS}.>"), replicas)
+    }
+}
+
+/// The bucket of the sessions: one value per key, bounded by age and size. When it is full, no session is lost; none begins.
+pub fn sessions(replicas: usize) -> Config {
+    Config {
+        discard: DiscardPolicy::New,
+        max_messages_per_subject: 1,
+        max_age: SESSIONS_MAX_AGE,
+        max_bytes: SESSIONS_MAX_BYTES,
+        max_message_size: (SESSION_VALUE_MAX_BYTES + HEADERS_BYTES) as i32,
+        ..base(SESSIONS_STREAM, &format!("$KV.{SESSIONS}.>"), replicas)
     }
 }
 

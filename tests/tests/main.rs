@@ -45,6 +45,7 @@ mod registrations;
 mod rollbacks;
 mod secrecy;
 mod secrets;
+mod sign_in;
 mod slots;
 mod stack;
 mod starting;

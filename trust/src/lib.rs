@@ -1,4 +1,4 @@
-//! What devices and programs prove themselves with (tokens, their hashes, the names under which devices log in), and how secrets are sealed. No IO.
+//! What devices, programs and browsers prove themselves with (tokens, their hashes, the names under which devices log in), and how secrets are sealed. No IO.
 //!
 //! Invariants: a token is shown once, when it is made, and never stored; what is stored is its [`TokenHasher::hash`]; no token, no secret and
 //! no key prints itself.
@@ -16,7 +16,7 @@ mod token;
 pub use hasher::TokenHasher;
 pub use login::DeviceLogin;
 pub use master_key::{InvalidMasterKeys, KeyId, MasterKey, MasterKeys};
-pub use sealing::{OpenError, sealing_key};
+pub use sealing::{OpenError, Purpose, sealing_key};
 pub use secret_text::SecretText;
 pub use secret_value::SecretValue;
-pub use token::{ApiKey, DeviceToken, RegistrationToken, is_api_key, is_token_of_devices};
+pub use token::{ApiKey, DeviceToken, RegistrationToken, SessionToken, is_api_key, is_token_of_devices};

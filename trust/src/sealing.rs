@@ -1,8 +1,8 @@
-//! Sealed secrets: AES-256-GCM under a master key, bound to tenant and name.
+//! Sealed values: AES-256-GCM under a master key, bound to a purpose and a place. The place of a secret is its tenant and its name.
 //!
 //! Binary form, version 1: the version, the length of the key's id, the id, 12 random bytes (nonce), the encrypted value, 16 bytes of
-//! authentication. Authenticated with it: everything before the nonce, the tenant and the name. So a sealed value that was moved to another
-//! tenant or another name doesn't open.
+//! authentication. Authenticated with it: the purpose, everything before the nonce, and the place. So a sealed value that was moved to
+//! another place, such as another tenant, doesn't open.
 //!
 //! A random nonce must not come twice under one key. After 2^32 values the chance is 2^-33; a secret is sealed when it changes and when
 //! keys are rotated.
@@ -15,12 +15,32 @@ use crate::secret_value::SecretValue;
 
 /// Version of the binary form.
 const VERSION: u8 = 1;
-/// Separates these seals from any other use of a key.
-const PURPOSE: &[u8] = b"waybill-secret";
 /// Bytes of authentication.
 const TAG_BYTES: usize = 16;
 /// Most bytes that sealing adds to a value.
 pub const SEAL_MAX_BYTES: usize = 2 + crate::master_key::KEY_ID_MAX_BYTES + NONCE_LEN + TAG_BYTES;
+
+/// What a value is sealed for. It doesn't open for another purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A secret of a tenant.
+    Secret,
+    /// A web session of a person.
+    Session,
+    /// A sign-in that has begun, in the browser's keeping.
+    SignIn,
+}
+
+impl Purpose {
+    /// Never change these: stored values were sealed with them.
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::Secret => b"waybill-secret",
+            Self::Session => b"waybill-session",
+            Self::SignIn => b"waybill-sign-in",
+        }
+    }
+}
 
 /// Why a sealed value can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,29 +61,39 @@ pub fn sealing_key(sealed: &[u8]) -> Option<KeyId> {
 }
 
 impl MasterKeys {
-    /// Seals a value under the first key.
+    /// Seals a secret of a tenant under the first key.
     pub fn seal(&self, tenant: &TenantId, name: &SecretName, value: &SecretValue) -> Vec<u8> {
-        self.seal_with(rand::random(), tenant, name, value)
+        self.seal_for(Purpose::Secret, &[tenant.as_str(), name.as_str()], value)
     }
 
-    fn seal_with(&self, nonce: [u8; NONCE_LEN], tenant: &TenantId, name: &SecretName, value: &SecretValue) -> Vec<u8> {
+    /// The secret, if one of the keys has sealed it for this tenant and name.
+    pub fn open(&self, tenant: &TenantId, name: &SecretName, sealed: &[u8]) -> Result<SecretValue, OpenError> {
+        self.open_for(Purpose::Secret, &[tenant.as_str(), name.as_str()], sealed)
+    }
+
+    /// Seals a value under the first key. Each part of the place has at most 255 bytes.
+    pub fn seal_for(&self, purpose: Purpose, place: &[&str], value: &SecretValue) -> Vec<u8> {
+        self.seal_with(rand::random(), purpose, place, value)
+    }
+
+    fn seal_with(&self, nonce: [u8; NONCE_LEN], purpose: Purpose, place: &[&str], value: &SecretValue) -> Vec<u8> {
         let key = self.first();
         let id = key.id.as_str().as_bytes();
         let id_bytes = u8::try_from(id.len()).expect("ids of keys are short");
         let header = [&[VERSION, id_bytes], id].concat();
         let mut text = value.reveal().to_vec();
-        let place = Aad::from(authenticated(&header, tenant, name));
+        let place = Aad::from(authenticated(purpose, &header, place));
         let sealed = key.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place, &mut text);
         sealed.expect("AES-GCM takes values up to 64 GiB");
         [&header[..], &nonce, &text].concat()
     }
 
-    /// The value, if one of the keys has sealed it for this tenant and name.
-    pub fn open(&self, tenant: &TenantId, name: &SecretName, sealed: &[u8]) -> Result<SecretValue, OpenError> {
+    /// The value, if one of the keys has sealed it for this purpose and place.
+    pub fn open_for(&self, purpose: Purpose, place: &[&str], sealed: &[u8]) -> Result<SecretValue, OpenError> {
         let Parts { header, key: id, nonce, text } = parts(sealed).ok_or(OpenError::Malformed)?;
         let Some(key) = self.get(&id) else { return Err(OpenError::UnknownKey(id)) };
         let mut text = text.to_vec();
-        let place = Aad::from(authenticated(header, tenant, name));
+        let place = Aad::from(authenticated(purpose, header, place));
         match key.key.open_in_place(Nonce::assume_unique_for_key(nonce), place, &mut text) {
             Ok(value) => Ok(SecretValue::new(&*value)),
             Err(_) => Err(OpenError::Refused(id)),
@@ -87,10 +117,10 @@ fn parts(sealed: &[u8]) -> Option<Parts<'_>> {
 }
 
 /// Each part is preceded by its length, so that two places never give the same bytes.
-fn authenticated(header: &[u8], tenant: &TenantId, name: &SecretName) -> Vec<u8> {
-    let mut bytes = [PURPOSE, header].concat();
-    for part in [tenant.as_str(), name.as_str()] {
-        bytes.push(u8::try_from(part.len()).expect("tenant and name are short"));
+fn authenticated(purpose: Purpose, header: &[u8], place: &[&str]) -> Vec<u8> {
+    let mut bytes = [purpose.word(), header].concat();
+    for part in place {
+        bytes.push(u8::try_from(part.len()).expect("parts of a place are short"));
         bytes.extend_from_slice(part.as_bytes());
     }
     bytes
@@ -122,7 +152,7 @@ mod tests {
     fn the_form_is_fixed() {
         let (tenant, name) = place("acme", "api");
         let keys = keys(&format!("k1:{KEY}"));
-        let sealed = keys.seal_with(nonce(), &tenant, &name, &SecretValue::new(*b"geheim"));
+        let sealed = keys.seal_with(nonce(), Purpose::Secret, &["acme", "api"], &SecretValue::new(*b"geheim"));
         assert_eq!(hex::encode(&sealed), SEALED);
         assert_eq!(keys.open(&tenant, &name, &sealed).unwrap().reveal(), b"geheim");
         assert_eq!(sealing_key(&sealed).unwrap().as_str(), "k1");
@@ -152,6 +182,19 @@ mod tests {
         for (tenant, name) in [("acme", "ap"), ("acm", "api"), ("acme", "api2"), ("api", "acme"), ("acmeapi", "a")] {
             let (tenant, name) = place(tenant, name);
             assert!(matches!(keys.open(&tenant, &name, &sealed), Err(OpenError::Refused(_))), "{tenant}/{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_opens_only_for_its_purpose() {
+        let keys = keys(&format!("k1:{KEY}"));
+        let value = SecretValue::new(*b"geheim");
+        let purposes = [Purpose::Secret, Purpose::Session, Purpose::SignIn];
+        for sealed_for in purposes {
+            let sealed = keys.seal_for(sealed_for, &["a"], &value);
+            for purpose in purposes {
+                assert_eq!(keys.open_for(purpose, &["a"], &sealed).is_ok(), purpose == sealed_for);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices, `wbk_…` (an API key) of a program.
+//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices, `wbk_…` (an API key) of a program, `wbs_…` of a web session.
 //!
 //! A registration token and an API key name their tenant and their id, so that they can be found, and so that their holder needs nothing
 //! but the token.
@@ -16,6 +16,8 @@ const DEVICE: &str = "wbd_";
 const REGISTRATION: &str = "wbr_";
 /// Beginning of every API key.
 const API_KEY: &str = "wbk_";
+/// Beginning of every session's token.
+const SESSION: &str = "wbs_";
 /// Random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 /// The same in base64url without padding.
@@ -43,6 +45,21 @@ pub struct ApiKey {
     pub tenant: TenantId,
     pub id: ApiKeyId,
     text: SecretText,
+}
+
+/// The token of a person's web session: `wbs_` and 32 random bytes in base64url.
+#[derive(Debug, Clone)]
+pub struct SessionToken(SecretText);
+
+impl SessionToken {
+    pub fn generate() -> Self {
+        Self(SecretText::new(format!("{SESSION}{}", random())))
+    }
+
+    /// The token, if the text has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_random(text.strip_prefix(SESSION)?).then(|| Self(SecretText::new(text)))
+    }
 }
 
 impl DeviceToken {
@@ -89,6 +106,12 @@ impl ApiKey {
 }
 
 impl AsRef<SecretText> for DeviceToken {
+    fn as_ref(&self) -> &SecretText {
+        &self.0
+    }
+}
+
+impl AsRef<SecretText> for SessionToken {
     fn as_ref(&self) -> &SecretText {
         &self.0
     }
@@ -225,6 +248,16 @@ mod tests {
         let registration = RegistrationToken::generate(acme(), RegistrationTokenId(Uuid::nil()));
         assert!(RegistrationToken::parse(api_key.as_ref().reveal()).is_none());
         assert!(ApiKey::parse(registration.as_ref().reveal()).is_none());
+    }
+
+    #[test]
+    fn a_session_token_reads_back_and_is_no_other_token() {
+        let token = SessionToken::generate();
+        let text = token.as_ref().reveal();
+        assert_eq!((text.len(), &text[..4]), (47, "wbs_"));
+        assert_eq!(SessionToken::parse(text).unwrap().as_ref().reveal(), text);
+        assert!(DeviceToken::parse(text).is_none() && SessionToken::parse(&format!("{text}A")).is_none());
+        assert!(!format!("{token:?}").contains("wbs_"));
     }
 
     #[test]

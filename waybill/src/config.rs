@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
 use crate::edges::EdgeArgs;
+use crate::sign_in::SignInArgs;
 use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
 use crate::{origin, secrets};
 
@@ -142,6 +143,8 @@ pub struct ServeArgs {
     pub offline_debounce_seconds: u32,
     #[command(flatten)]
     pub edges: EdgeArgs,
+    #[command(flatten)]
+    pub sign_in: SignInArgs,
 }
 
 /// The seed of `issuer` in nats.conf. Everybody knows it.
@@ -184,6 +187,7 @@ impl ServeArgs {
             "WAYBILL_ANONYMOUS_DEVICES lets anybody in as any device: it needs --development"
         );
         self.check_issuer()?;
+        self.sign_in.config(self.development)?;
         if !self.role.runs(Role::Api) && !self.role.runs(Role::Bridge) {
             return Ok(());
         }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, TokenRules};
+use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
+use event_store::sessions::JetStreamSessions;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore, streams};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -25,6 +26,7 @@ use runtime::lifecycle::Tasks;
 
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
+use crate::issuer_http::IssuerHttp;
 use crate::secrets::Secrets;
 use crate::tls::{NatsTls, ServedCertificate};
 use crate::token_keys::HttpKeySource;
@@ -282,6 +284,7 @@ async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result
 }
 
 fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
+    let sign_in = sign_in_parts(args, &checked, parts)?;
     let Checked { secrets, objects: directory, .. } = checked;
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
     let mut checks = parts.checks.clone();
@@ -290,6 +293,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
     }
     let config = ApiConfig {
         development: args.development,
+        sign_in,
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
@@ -309,6 +313,16 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         metrics: parts.metrics.clone(),
         checks,
     })
+}
+
+fn sign_in_parts(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Option<SignInParts>> {
+    let Some(config) = args.sign_in.config(args.development)? else { return Ok(None) };
+    Ok(Some(SignInParts {
+        config,
+        http: Arc::new(IssuerHttp::new()?),
+        bucket: Arc::new(JetStreamSessions::new(parts.waybill.clone())),
+        keyring: Arc::clone(&checked.keyring),
+    }))
 }
 
 fn token_rules(args: &ServeArgs, secret: Vec<u8>) -> Result<TokenRules> {

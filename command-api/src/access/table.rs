@@ -4,6 +4,7 @@ use super::{Access, Operation};
 use crate::caller::Role;
 
 const ANYONE: Access = Access::Anyone;
+const SESSION: Access = Access::Session;
 const DEVICE: Access = Access::Device;
 const VIEWER_OF_DEVICE: Access = Access::OfDevice(Role::Viewer);
 const OPERATOR_OF_DEVICE: Access = Access::OfDevice(Role::Operator);
@@ -46,7 +47,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/api-keys", ADMIN),
     get("/api-keys/{key_id}", ADMIN),
     delete("/api-keys/{key_id}", ADMIN),
+    get("/auth/callback", ANYONE),
     post("/auth/dev-token", ANYONE),
+    get("/auth/session", SESSION),
+    get("/auth/sign-in", ANYONE),
+    post("/auth/sign-out", SESSION),
     post("/auth/verify-api-key", VIEWER),
     post("/auth/verify-token", VIEWER),
     get("/campaigns", LISTED),

@@ -13,9 +13,15 @@ use utoipa::openapi::OpenApi;
 use super::commands::without_tenant;
 use super::problem::Problem;
 use super::query;
+use crate::sign_in;
 
 /// Parameters of one operation, and whether each is a list.
-type Known = HashMap<String, bool>;
+#[derive(Debug, Clone, Default)]
+struct Known {
+    named: HashMap<String, bool>,
+    /// Whether there may be others, because who sends the request isn't the reader of the description.
+    is_open: bool,
+}
 
 /// Parameters of all operations, by method and path. Clones share them.
 #[derive(Clone)]
@@ -30,7 +36,8 @@ impl Parameters {
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
                 let in_query = parameters.filter(|one| one["in"] == "query");
                 let named = in_query.filter_map(|one| Some((one["name"].as_str()?.to_owned(), is_list(one))));
-                known.insert(operation_key(method, path), named.collect());
+                let operation = Known { named: named.collect(), is_open: path == sign_in::CALLBACK };
+                known.insert(operation_key(method, path), operation);
             }
         }
         Self(Arc::new(known))
@@ -64,7 +71,8 @@ pub(crate) async fn refuse_unknown(State(parameters): State<Parameters>, request
 fn check(known: &Known, text: Option<&str>) -> Result<(), Problem> {
     let pairs = query::read(text)?;
     for (index, (name, _)) in pairs.iter().enumerate() {
-        match known.get(name) {
+        match known.named.get(name) {
+            None if known.is_open => {}
             None => return Err(query::refused(name, &unknown(known))),
             Some(false) if pairs[..index].iter().any(|(before, _)| before == name) => {
                 return Err(query::refused(name, "is given twice"));
@@ -76,7 +84,7 @@ fn check(known: &Known, text: Option<&str>) -> Result<(), Problem> {
 }
 
 fn unknown(known: &Known) -> String {
-    let mut names: Vec<&str> = known.keys().map(String::as_str).collect();
+    let mut names: Vec<&str> = known.named.keys().map(String::as_str).collect();
     names.sort_unstable();
     match names.is_empty() {
         true => "no such parameter; this path has none".to_owned(),
@@ -90,7 +98,8 @@ mod tests {
 
     #[test]
     fn parameters_are_known_by_name_and_lists_may_repeat() {
-        let known = Known::from([("id".to_owned(), true), ("limit".to_owned(), false)]);
+        let named = HashMap::from([("id".to_owned(), true), ("limit".to_owned(), false)]);
+        let known = Known { named, is_open: false };
         let check = |text: &str| {
             check(&known, Some(text)).map_err(|problem| (problem.status().as_u16(), problem.errors()[0].field.clone()))
         };

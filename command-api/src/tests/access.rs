@@ -16,6 +16,8 @@ fn takes(access: Access, role: Role) -> bool {
         Access::Anyone => true,
         // Takes tokens of devices alone.
         Access::Device => false,
+        // Takes cookies alone.
+        Access::Session => false,
         Access::Role(least) | Access::OfDevice(least) | Access::OfCampaign(least) | Access::Listing(least) => {
             role.includes(least)
         }
@@ -53,7 +55,9 @@ async fn every_operation_takes_whom_the_table_says() {
             let (found, problem) = status(&api.bearing(token("acme", role)), operation, &path).await;
             match takes(access, role) {
                 true => assert!(![401, 403].contains(&found), "{name} refuses {role:?}: {found} {problem}"),
-                false if access == Access::Device => assert_eq!(found, 401, "{name} takes {role:?}"),
+                false if matches!(access, Access::Device | Access::Session) => {
+                    assert_eq!(found, 401, "{name} takes {role:?}")
+                }
                 false => assert_eq!((found, problem.as_str()), (403, "forbidden"), "{name} takes {role:?}"),
             }
         }

@@ -32,14 +32,14 @@ pub trait KeySource: Send + Sync + 'static {
 
 /// Why there is no key for a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoKey {
+pub(crate) enum NoKey {
     /// The issuer has no such key.
     Unknown,
     /// The issuer's keys were never fetched, or too long ago.
     Unavailable,
 }
 
-pub(super) struct Keys {
+pub(crate) struct Keys {
     source: Arc<dyn KeySource>,
     known: RwLock<Known>,
     /// One fetch at a time.
@@ -61,12 +61,12 @@ struct Key {
 }
 
 impl Keys {
-    pub(super) fn new(source: Arc<dyn KeySource>) -> Self {
+    pub(crate) fn new(source: Arc<dyn KeySource>) -> Self {
         Self { source, known: RwLock::default(), fetching: Mutex::new(()) }
     }
 
     /// The key of a token's header.
-    pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
+    pub(crate) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Arc<DecodingKey>, NoKey> {
         let known = self.known();
         let age = known.age().filter(|age| *age < KEPT_MAX);
         let turn = match (known.find(id, algorithm), age) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::io::AsyncReadExt;
-use trust::MasterKeys;
+use trust::{MasterKeys, OpenError, Purpose, SecretValue};
 
 use super::error::KeyringError;
 
@@ -33,6 +33,20 @@ impl Keyring {
     /// The keys as last read.
     pub fn current(&self) -> Arc<MasterKeys> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A sealed value. When it is sealed under a key that this process doesn't know, the keys are read again first.
+    pub async fn open(&self, purpose: Purpose, place: &[&str], sealed: &[u8]) -> Result<SecretValue, OpenError> {
+        match self.current().open_for(purpose, place, sealed) {
+            Err(OpenError::UnknownKey(key)) => match self.reread().await {
+                Ok(keys) => keys.open_for(purpose, place, sealed),
+                Err(error) => {
+                    tracing::error!(%error, "The master keys can't be read again.");
+                    Err(OpenError::UnknownKey(key))
+                }
+            },
+            opened => opened,
+        }
     }
 
     /// The keys that the file has now. If it can't be read, the keys stay as they are.

@@ -29,6 +29,7 @@ async fn each_user_is_refused_what_its_part_does_not_need() {
                 "$JS.API.STREAM.PURGE.FEED",
                 "$JS.API.STREAM.UPDATE.EVENTS",
                 "$JS.API.STREAM.MSG.DELETE.KV_SECRETS",
+                "$JS.API.STREAM.PURGE.KV_SESSIONS",
                 "$JS.API.STREAM.RESTORE.EVENTS",
                 "$JS.API.STREAM.SNAPSHOT.KV_SECRETS",
                 "$JS.API.STREAM.CREATE.OTHER",

@@ -1,0 +1,30 @@
+//! A session as it is stored, sealed.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{Actor, TenantId};
+use serde::{Deserialize, Serialize};
+
+use crate::caller::Role;
+
+/// Who has signed in, and until when. It has no name and no e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Actor,
+    /// By the groups at the sign-in.
+    pub(crate) roles: Vec<Role>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) expires_at: DateTime<Utc>,
+    /// The last request, to about a minute.
+    pub(crate) used_at: DateTime<Utc>,
+}
+
+impl Session {
+    pub(super) fn idle_end(&self, idle: TimeDelta) -> DateTime<Utc> {
+        self.expires_at.min(self.used_at + idle)
+    }
+
+    pub(super) fn lasts(&self, now: DateTime<Utc>, idle: TimeDelta) -> bool {
+        now < self.idle_end(idle)
+    }
+}
