@@ -30,7 +30,7 @@ pub(crate) async fn run(tools: &Tools, count: usize, report: &mut Report) -> Res
     std::fs::create_dir_all(&directory)?;
     let server = NatsServer::start(tools, &Spawner::start(), &directory, NatsOptions::default()).await?;
     let client = waybill::nats::connect(&server.waybill_url(), "bench").await?;
-    streams::ensure(&client, 1).await?;
+    streams::ensure(&client, 1, streams::Missing::Create).await?;
     let log: Arc<dyn Log> = Arc::new(JetStreamLog::connect(client.clone(), &Tasks::new()).await?);
     let store = EventStore::new(log.clone());
     let keys = Arc::new(register(&store).await?);

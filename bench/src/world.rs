@@ -38,7 +38,7 @@ impl World {
         std::fs::create_dir_all(&directory)?;
         let stack = Stack::start(tools, &directory, NatsOptions::default()).await?;
         let client = waybill::nats::connect(&stack.nats.waybill_url(), "bench").await?;
-        streams::ensure(&client, REPLICAS).await?;
+        streams::ensure(&client, REPLICAS, streams::Missing::Create).await?;
         let db = Db::connect(&stack.postgres.url())?;
         db.migrate().await?;
         db.close().await;

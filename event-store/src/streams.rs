@@ -63,6 +63,14 @@ const HEADERS_BYTES: usize = 4 * 1024;
 const DAY_S: u64 = 24 * 60 * 60;
 const STREAM_NOT_FOUND: u64 = 10_059;
 
+/// What to do about a stream that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    Create,
+    /// Wait, up to a limit, until another process has created it.
+    Wait,
+}
+
 /// Why the streams can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -76,34 +84,43 @@ pub enum SetupError {
     Differs { stream: String, field: &'static str, found: String, wanted: String },
     #[error("stream {stream} is missing and can't be created: {reason}")]
     CannotCreate { stream: String, reason: String },
+    #[error("stream {0} is missing: start a process with the API, which creates it")]
+    Missing(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Checks the server and all streams, and creates the missing ones with this many replicas. Waits, up to a limit, until JetStream is ready.
-pub async fn ensure(client: &Client, replicas: usize) -> Result<(), SetupError> {
+impl SetupError {
+    /// Whether waiting may help.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Missing(_)) || matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+}
+
+/// Checks the server and all streams; missing ones are created with this many replicas, or waited for. Waits, up to a limit, until JetStream
+/// is ready.
+pub async fn ensure(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
     let deadline = Instant::now() + READY_TIMEOUT;
     loop {
-        match ensure_now(client, replicas).await {
-            Err(SetupError::Store(error)) if error.is_unavailable() && Instant::now() < deadline => {
-                sleep(READY_PAUSE).await;
-            }
+        match ensure_now(client, replicas, missing).await {
+            Err(error) if error.may_pass() && Instant::now() < deadline => sleep(READY_PAUSE).await,
             done => return done,
         }
     }
 }
 
-async fn ensure_now(client: &Client, replicas: usize) -> Result<(), SetupError> {
+async fn ensure_now(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
     let streams = [events, feed, telemetry, dead_letters, secrets, sessions].map(|config| config(replicas));
     for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,
-            None => create(client, wanted).await?,
+            None if missing == Missing::Create => create(client, wanted).await?,
+            None => return Err(SetupError::Missing(wanted.name)),
         }
     }
-    ensure_leases(client, replicas).await
+    ensure_leases(client, replicas, missing).await
 }
 
 fn check_server(client: &Client) -> Result<(), SetupError> {
@@ -259,9 +276,13 @@ async fn create(client: &Client, wanted: Config) -> Result<(), SetupError> {
     }
 }
 
-async fn ensure_leases(client: &Client, replicas: usize) -> Result<(), SetupError> {
-    if found(client, &format!("KV_{LEASES}")).await?.is_some() {
+async fn ensure_leases(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
+    let stream = format!("KV_{LEASES}");
+    if found(client, &stream).await?.is_some() {
         return Ok(());
+    }
+    if missing == Missing::Wait {
+        return Err(SetupError::Missing(stream));
     }
     let config = kv::Config {
         bucket: LEASES.to_owned(),

@@ -3,12 +3,19 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use waybill::role_user::RoleUser;
+
 use crate::world::{MODEL, World, devices, waybill_binary};
 
 fn run_replay(world: &World, args: &[&str]) -> std::process::Output {
     std::process::Command::new(waybill_binary())
         .arg("replay")
-        .args(["--nats-url", &world.stack.nats.waybill_url(), "--database-url", &world.stack.postgres.url()])
+        .args([
+            "--nats-url",
+            &world.stack.nats.role_url(RoleUser::Reader),
+            "--database-url",
+            &world.stack.postgres.url(),
+        ])
         .args(args)
         .output()
         .unwrap()

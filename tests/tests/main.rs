@@ -42,6 +42,7 @@ mod previews;
 mod protocol;
 mod read_models;
 mod registrations;
+mod roles;
 mod rollbacks;
 mod secrecy;
 mod secrets;

@@ -6,6 +6,8 @@ mod metrics;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use waybill::role_user::RoleUser;
+
 use crate::directory::Directory;
 use collector::Collector;
 use serde_json::{Value, json};
@@ -117,7 +119,7 @@ async fn a_command_does_not_panic_when_its_output_is_closed() {
     let world = World::start().await;
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
-    let (nats, database) = (world.stack.nats.waybill_url(), world.stack.postgres.url());
+    let (nats, database) = (world.stack.nats.role_url(RoleUser::Reader), world.stack.postgres.url());
     let servers = ["--nats-url", &nats, "--database-url", &database];
     for args in [
         &["openapi"][..],
@@ -145,7 +147,7 @@ async fn a_replay_refuses_an_invalid_or_future_time_or_position() {
     let world = World::start().await;
     let api = world.operator().await;
     api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
-    let (nats, database) = (world.stack.nats.waybill_url(), world.stack.postgres.url());
+    let (nats, database) = (world.stack.nats.role_url(RoleUser::Reader), world.stack.postgres.url());
     let servers = ["--nats-url", &nats, "--database-url", &database];
     for (moment, said) in [
         (["--at", "14:03"], "RFC 3339"),

@@ -7,7 +7,7 @@ use waybill::stack::Process;
 
 use crate::world::{MASTER_KEY, ManualDevice, World, devices};
 
-const SECRETS: [&str; 8] = [
+pub(crate) const SECRETS: [&str; 8] = [
     "--jwt-secret",
     "a secret for tokens that is long enough",
     "--download-secret",

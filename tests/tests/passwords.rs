@@ -61,13 +61,16 @@ async fn passwords_of_nats_conf_are_refused_one_after_the_other() {
     let directory = Directory::new();
     let tools = Tools::locate().unwrap();
     type Change = fn(&mut Passwords, String);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("WAYBILL_NATS_URL has the password of user waybill", |all, own| all.waybill = own),
         ("WAYBILL_NATS_DEVICES_URL has the password of user bridge", |all, own| all.bridge = own),
         ("WAYBILL_NATS_AUTH_URL has the password of user auth", |all, own| all.auth = own),
         ("WAYBILL_NATS_SYSTEM_URL has the password of user sys", |all, own| all.sys = own),
         ("nats-server lets in user admin with the password", |all, own| all.admin = own),
         ("nats-server lets in user analyst with the password", |all, own| all.analyst = own),
+        ("nats-server lets in user waybill-api with the password", |all, own| {
+            all.of_roles.values_mut().for_each(|password| password.clone_from(&own));
+        }),
     ];
     for (number, (wanted, change)) in changes.into_iter().enumerate() {
         let options = NatsOptions { passwords: passwords.clone(), ..NatsOptions::default() };

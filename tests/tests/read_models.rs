@@ -4,6 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use waybill::api_client::ApiClient;
 
+use waybill::role_user::RoleUser;
+
 use crate::world::{MASTER_KEY, MODEL, World, devices, waybill_binary};
 
 /// Flags of an API process, while no process applies events to the read models.
@@ -35,7 +37,7 @@ async fn a_read_model_is_rebuilt_while_serving() {
                 "rebuild",
                 name,
                 "--nats-url",
-                &world.stack.nats.waybill_url(),
+                &world.stack.nats.role_url(RoleUser::Reader),
                 "--database-url",
                 &world.stack.postgres.url(),
             ])

@@ -13,6 +13,8 @@ use trust::{MasterKey, SecretValue};
 use waybill::api_client::ApiClient;
 use waybill::stack::{NatsOptions, Stack, Tools};
 
+use waybill::role_user::RoleUser;
+
 use crate::directory::Directory;
 use crate::world::{World, waybill_binary};
 
@@ -47,7 +49,7 @@ fn key(id: &str) -> String {
 /// Runs `waybill secrets` as an operator does.
 async fn secrets(world: &World, keys: &KeysFile, args: &[&str], input: &str) -> Output {
     let mut command = tokio::process::Command::new(waybill_binary());
-    command.arg("secrets").args(args).args(["--nats-url", &world.stack.nats.waybill_url()]);
+    command.arg("secrets").args(args).args(["--nats-url", &world.stack.nats.role_url(RoleUser::Secrets)]);
     command.args(["--master-keys-file", keys.path()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().unwrap();
@@ -159,7 +161,7 @@ fn place(tenant: &str, name: &str) -> SecretPlace {
 async fn stores(directory: &Directory, keys: &KeysFile) -> (Stack, SecretStore, async_nats::Client) {
     let stack = Stack::start(&Tools::locate().unwrap(), directory.path(), NatsOptions::default()).await.unwrap();
     let client = waybill::nats::connect(&stack.nats.waybill_url(), "waybill-test").await.unwrap();
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let keyring = Arc::new(Keyring::of_file(&keys.0).await.unwrap());
     (stack, SecretStore::new(client.clone(), keyring), client)
 }

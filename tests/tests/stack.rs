@@ -3,6 +3,7 @@
 mod callout;
 mod permissions;
 mod refusals;
+mod roles;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;

@@ -127,8 +127,6 @@ impl World {
             "--development",
             "--http-listen",
             &http.to_string(),
-            "--nats-url",
-            &nats.waybill_url(),
             "--nats-devices-url",
             &nats.devices_url(),
             "--nats-auth-url",
@@ -148,6 +146,9 @@ impl World {
         ]
         .map(str::to_owned)
         .to_vec();
+        if !extra.iter().any(|flag| flag == "--nats-url") {
+            args.extend(["--nats-url".to_owned(), nats.waybill_url()]);
+        }
         args.extend(self.anonymous_devices.then(|| "--anonymous-devices".to_owned()));
         args.extend(extra.iter().cloned());
         Process::run("waybill", &self.spawner, &waybill_binary(), &args, log).unwrap()

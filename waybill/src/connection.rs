@@ -11,6 +11,7 @@ use runtime::lifecycle::Tasks;
 
 use crate::nats;
 use crate::rights::Rights;
+use crate::role_user::RoleUser;
 use crate::tls::NatsTlsArgs;
 use crate::up::{DATABASE_URL_FILE, NATS_URL_FILE};
 
@@ -32,7 +33,7 @@ pub struct Connection {
 /// Address of nats-server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NatsConnection {
-    /// nats-server, account WAYBILL (default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222)
+    /// nats-server, account WAYBILL; user waybill-secrets for `waybill secrets`, else waybill-reader (default: the one of `waybill up`, else nats://waybill:waybill@127.0.0.1:4222)
     #[arg(long, env = "WAYBILL_NATS_URL", hide_env_values = true)]
     pub nats_url: Option<String>,
     /// Data directory of `waybill up`, which has the addresses of its servers
@@ -43,17 +44,17 @@ pub struct NatsConnection {
 }
 
 impl NatsConnection {
-    /// A connection for an interactive command.
-    pub async fn client(&self) -> Result<(async_nats::Client, Rights)> {
+    /// A connection for an interactive command, with the inbox of its user.
+    pub async fn client(&self, user: RoleUser) -> Result<(async_nats::Client, Rights)> {
         let of_up = || std::fs::read_to_string(self.data_dir.join(NATS_URL_FILE)).ok();
         let url = self.nats_url.clone().or_else(of_up).unwrap_or_else(|| NATS_URL.to_owned());
-        nats::connect_with_rights(NATS_TIMEOUT, url.trim(), &self.tls.checked()?, "waybill-tool").await
+        nats::connect_with_rights(NATS_TIMEOUT, url.trim(), &self.tls.checked()?, user.name()).await
     }
 }
 
 impl Connection {
     pub async fn log(&self) -> Result<Arc<dyn Log>> {
-        let (client, rights) = self.nats.client().await?;
+        let (client, rights) = self.nats.client(RoleUser::Reader).await?;
         Ok(Arc::new(rights.or_refused(JetStreamLog::connect(client, &Tasks::new())).await?))
     }
 

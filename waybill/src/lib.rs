@@ -26,6 +26,7 @@ pub mod projections;
 pub mod rebuild;
 pub mod replay;
 pub mod rights;
+pub mod role_user;
 pub mod secret_store;
 pub mod secrets;
 pub mod serve;

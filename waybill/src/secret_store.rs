@@ -14,6 +14,7 @@ use trust::SecretValue;
 use crate::connection::NatsConnection;
 use crate::out;
 use crate::rights::Rights;
+use crate::role_user::RoleUser;
 use crate::secrets::MasterKeyArgs;
 
 /// What to do, and with which servers and keys.
@@ -81,7 +82,7 @@ pub struct Connection {
 impl Connection {
     async fn store(&self) -> Result<(SecretStore, Rights)> {
         let keyring = self.master_keys.keyring(&self.nats.data_dir).await?;
-        let (client, rights) = self.nats.client().await?;
+        let (client, rights) = self.nats.client(RoleUser::Secrets).await?;
         Ok((SecretStore::new(client, Arc::new(keyring)), rights))
     }
 }

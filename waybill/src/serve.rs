@@ -14,8 +14,9 @@ use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::sessions::JetStreamSessions;
+use event_store::streams::{self, Missing};
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore, streams};
+use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
@@ -27,6 +28,7 @@ use runtime::lifecycle::Tasks;
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::issuer_http::IssuerHttp;
+use crate::role_user::connection_name;
 use crate::secrets::Secrets;
 use crate::tls::{NatsTls, ServedCertificate};
 use crate::token_keys::HttpKeySource;
@@ -127,14 +129,16 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
-        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, &checked.nats_tls, "waybill")
+        nats::connect_with_rights(nats::START_TIMEOUT, &args.nats_url, &checked.nats_tls, connection_name(args.role))
             .await
             .context("WAYBILL_NATS_URL")?;
     if !args.development {
         known_passwords::try_others(&args.nats_url, &checked.nats_tls).await?;
     }
     let replicas = usize::from(args.stream_replicas);
-    rights.or_refused(streams::ensure(&waybill, replicas)).await.context("WAYBILL_NATS_URL")?;
+    // Only the API's user may make streams, so processes of other roles wait for them.
+    let missing = if args.role.runs(Role::Api) { Missing::Create } else { Missing::Wait };
+    rights.or_refused(streams::ensure(&waybill, replicas, missing)).await.context("WAYBILL_NATS_URL")?;
     let log =
         rights.or_refused(JetStreamLog::connect(waybill.clone(), &log_tasks)).await.context("WAYBILL_NATS_URL")?;
     let log: Arc<dyn Log> = Arc::new(log);

@@ -28,13 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn a_stream_with_another_configuration_is_refused_and_not_changed() {
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
-    streams::ensure(&client, 1).await.expect("a second start finds the expected configuration");
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create)
+        .await
+        .expect("a second start finds the expected configuration");
 
     let context = jetstream::new(server.admin().await);
     let limited = Config { max_messages_per_subject: 5, ..streams::events(1) };
     context.update_stream(limited).await.unwrap();
-    match streams::ensure(&client, 1).await {
+    match streams::ensure(&client, 1, streams::Missing::Create).await {
         Err(SetupError::Differs { stream, field, found, wanted }) => {
             assert_eq!((&*stream, field, &*found, &*wanted), ("EVENTS", "max_msgs_per_subject", "5", "unlimited"));
         }
@@ -123,7 +125,7 @@ async fn messages_of_no_aggregate_are_skipped() {
 async fn telemetry_is_stored_and_followed() {
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let telemetry = Telemetry::new(client);
     let (tenant, device) = (TenantId::new("acme").unwrap(), DeviceId::new("AA:BB").unwrap());
     let mut stream = telemetry.subscribe(1);
@@ -155,7 +157,7 @@ async fn telemetry_is_stored_and_followed() {
 async fn dead_letters_are_cut_and_stored_with_their_reason() {
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let letters = DeadLetters::new(client.clone());
     let payload = vec![0xff; 100_000];
     let letter = DeadLetter {
@@ -182,7 +184,7 @@ async fn dead_letters_are_listed_newest_first_by_every_filter() {
     const MANY: usize = 3_000;
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let letters = DeadLetters::new(client.clone());
     let (acme, other) = (TenantId::new("acme").unwrap(), TenantId::new("other").unwrap());
     let device = |id: &str| DeviceId::new(id).unwrap();
@@ -256,7 +258,7 @@ async fn a_lease_has_one_owner_at_a_time() {
     const TERM: Duration = Duration::from_millis(800);
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let (one, other) = (Tasks::new(), Tasks::new());
     let first = Lease::acquire(&client, &one, "outbound", "a", TERM).await;
     let waiting = Lease::acquire(&client, &other, "outbound", "b", TERM);
@@ -276,7 +278,7 @@ async fn a_lost_lease_returns_to_its_owner_at_once() {
     const TERM: Duration = Duration::from_secs(30);
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let leases = jetstream::new(client.clone()).get_key_value(streams::LEASES).await.unwrap();
     leases.put("outbound", r#"{"owner":"a","term_ms":30000}"#.into()).await.unwrap();
     let tasks = Tasks::new();
@@ -291,7 +293,7 @@ async fn one_of_two_concurrent_contenders_gets_the_lease() {
     const TERM: Duration = Duration::from_secs(30);
     let server = OneServer::start().await;
     let client = server.client().await;
-    streams::ensure(&client, 1).await.unwrap();
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
     let tasks = Tasks::new();
     let owners: Vec<String> = (0..20).map(|n| format!("owner-{n}")).collect();
     let racing = owners.iter().map(|owner| {

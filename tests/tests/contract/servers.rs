@@ -93,7 +93,7 @@ impl ThreeServers {
 }
 
 async fn open(client: Client, replicas: usize, tasks: &Tasks) -> Arc<dyn Log> {
-    streams::ensure(&client, replicas).await.unwrap();
+    streams::ensure(&client, replicas, streams::Missing::Create).await.unwrap();
     Arc::new(JetStreamLog::connect(client, tasks).await.unwrap())
 }
 

@@ -244,7 +244,7 @@ async fn a_device_at_another_server_is_let_in_and_disconnected() {
     let waybill = waybill::nats::connect(&ours.waybill_url(), "waybill").await.unwrap();
     // A new cluster may still elect its leaders.
     let deadline = Instant::now() + ELECTIONS_MAX;
-    while let Err(error) = event_store::streams::ensure(&waybill, 3).await {
+    while let Err(error) = event_store::streams::ensure(&waybill, 3, event_store::streams::Missing::Create).await {
         assert!(Instant::now() < deadline, "{error}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

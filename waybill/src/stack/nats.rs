@@ -1,5 +1,6 @@
 //! nats-server with the configuration of `nats.conf`.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +15,7 @@ use super::ports::{ensure_free, settled};
 use super::process::Process;
 use super::spawner::{RunAs, Spawner, command};
 use super::tools::Tools;
+use crate::role_user::RoleUser;
 use crate::secrets;
 
 const TEMPLATE: &str = include_str!("../../../nats.conf");
@@ -36,6 +38,8 @@ const ISSUER_SEED_FILE: &str = "issuer-seed";
 #[derive(Debug, Clone)]
 pub struct Passwords {
     pub waybill: String,
+    /// Of the users of single roles, and of commands that people run.
+    pub of_roles: BTreeMap<RoleUser, String>,
     pub analyst: String,
     pub admin: String,
     pub bridge: String,
@@ -49,6 +53,7 @@ impl Default for Passwords {
         let own = |name: &str| name.to_owned();
         Self {
             waybill: own("waybill"),
+            of_roles: RoleUser::ALL.into_iter().map(|user| (user, own(user.name()))).collect(),
             analyst: own("analyst"),
             admin: own("admin"),
             bridge: own("bridge"),
@@ -216,7 +221,10 @@ impl NatsServer {
                     "tls_verify" if options.verify_clients => self.tls_line(given),
                     "mqtt_tls" if !options.verify_devices => self.tls_line(given),
                     "mqtt_tls_verify" if options.verify_devices => self.tls_line(given),
-                    _ => given.to_owned(),
+                    mark => RoleUser::ALL
+                        .into_iter()
+                        .find(|role| role.mark() == mark)
+                        .map_or(given.to_owned(), |role| user(role.name(), &passwords.of_roles[&role])),
                 },
             })
             .chain(options.cluster.clone())
@@ -241,6 +249,11 @@ impl NatsServer {
     /// For the service, in account WAYBILL.
     pub fn waybill_url(&self) -> String {
         self.url("waybill", &self.options.passwords.waybill)
+    }
+
+    /// For a process of one role, or a command that people run, in account WAYBILL.
+    pub fn role_url(&self, user: RoleUser) -> String {
+        self.url(user.name(), &self.options.passwords.of_roles[&user])
     }
 
     /// For consumers of FEED, in account ANALYTICS; JetStream domain `waybill`.
