@@ -29,6 +29,11 @@ pub fn type_of(stored: &StoredEvent, position: u64) -> Result<std::borrow::Cow<'
     Ok(tag.name)
 }
 
+/// The event as it is stored, for readers that don't need its type. Its schema may be older than today's.
+pub fn to_value(stored: &StoredEvent, position: u64) -> Result<Value, StoreError> {
+    serde_json::from_str(stored.event.get()).map_err(|error| corrupt(position, &error))
+}
+
 /// The event in today's schema.
 pub(crate) fn decode<E: EventTypes>(stored: &StoredEvent, position: u64) -> Result<E, StoreError> {
     decode_with(UPCASTERS, stored, position)

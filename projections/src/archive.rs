@@ -3,6 +3,7 @@
 //! Works on raw records, so records that can't be decoded are kept, too. Events aren't stored twice: postgres-es reads them from the
 //! view `events` over this table.
 
+mod audit;
 mod columns;
 mod read;
 
@@ -18,6 +19,7 @@ use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::memory::Memory;
 use crate::read_model::ReadModel;
+pub use audit::{AuditEntry, AuditFilter, AuditPage, Order, audit, entries_at, reached};
 use columns::Columns;
 pub use read::{Archived, records, records_of_campaign, replay};
 

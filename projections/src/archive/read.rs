@@ -33,7 +33,7 @@ pub async fn records(db: &Db, key: &AggregateKey) -> Result<Vec<Archived>, DbErr
 }
 
 /// An aggregate as postgres-es names it.
-fn aggregate_id(tenant: &TenantId, id: &str) -> String {
+pub(super) fn aggregate_id(tenant: &TenantId, id: &str) -> String {
     format!("{tenant}/{id}")
 }
 
@@ -53,7 +53,7 @@ pub async fn records_of_campaign(
 }
 
 /// Whether the tables still have the form before migration 40, with an index on subjects. They serve until the archive is rebuilt.
-async fn is_before_rebuild(tx: &mut ReadTx) -> Result<bool, DbError> {
+pub(super) async fn is_before_rebuild(tx: &mut ReadTx) -> Result<bool, DbError> {
     let sql = "SELECT NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'records'::regclass AND attname = 'aggregate_id')";
     Ok(sqlx::query_scalar(sql).fetch_one(&mut *tx.0).await?)
 }

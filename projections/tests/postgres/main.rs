@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod archive;
+mod audit;
 mod blue_green;
 mod campaigns;
 mod credentials;
