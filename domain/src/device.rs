@@ -20,12 +20,14 @@ mod lifecycle;
 mod mark;
 mod marked;
 mod messages;
+mod origin;
 mod phase;
 mod profile;
 mod progress;
 mod proof;
 mod queue;
 mod readiness;
+mod remedy;
 mod report;
 mod restart;
 #[cfg(test)]
@@ -54,6 +56,7 @@ pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_
 pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
+pub use origin::{Origin, OriginKind, version_origin};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};

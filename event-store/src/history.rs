@@ -3,6 +3,7 @@
 //! A time includes an event if the log had stored it by then, by the log's clock, or if it was decided by then, by the event's own time. So
 //! both times that are shown with an event find it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -165,6 +166,29 @@ impl EventStore {
         }
         listed.truncate(limit);
         Ok(listed)
+    }
+
+    /// The latest events of an aggregate up to a version, at most `limit`, newest first, with unreadable records in their places.
+    pub async fn latest_entries<A: Decider>(
+        &self,
+        key: &Key<A>,
+        to_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry<A::Event>>, StoreError> {
+        // The log is read only forwards.
+        let (mut latest, mut version) = (VecDeque::new(), 0);
+        let mut pages = Pages::to_the_end(self, key.raw()).await?;
+        while version < to_version
+            && let Some(page) = pages.next().await?
+        {
+            for raw in &page {
+                let of_record = entries_of(raw, version + 1);
+                version = of_record.iter().map(Entry::version).max().unwrap_or(version).max(version);
+                latest.extend(of_record.into_iter().filter(|entry| entry.version() <= to_version));
+                latest.drain(..latest.len().saturating_sub(limit));
+            }
+        }
+        Ok(latest.into_iter().rev().collect())
     }
 
     /// How many events an aggregate has, as far as its records can be read.

@@ -53,6 +53,27 @@ impl GateResult {
         }
     }
 
+    /// The measured value and its limit, for people.
+    pub fn sentence(&self) -> String {
+        let Evidence { enrolled, settled, confirmed, failed, staged, .. } = self.evidence;
+        let (part, whole, of, what) = match self.gate {
+            GateKind::Failure => (failed, settled, "settled devices", "failed"),
+            GateKind::Rollback => (failed, settled, "rollbacks", "failed"),
+            GateKind::Success if self.wave.is_none() => {
+                (confirmed + staged, settled, "settled devices", "have staged it")
+            }
+            GateKind::Success => (confirmed, settled, "settled devices", "confirmed"),
+            GateKind::TooFewReached => (settled, enrolled, "enrolled devices", "settled"),
+        };
+        let bound = match self.bound() {
+            Bound::AtMost => "at most",
+            Bound::AtLeast => "at least",
+            Bound::Below => "less than",
+        };
+        let (percent, limit) = (self.measured_percent(), self.limit_percent);
+        format!("{part} of {whole} {of} {what}: {percent} %, and {bound} {limit} % is the rule")
+    }
+
     pub fn bound(&self) -> Bound {
         match self.gate {
             GateKind::Failure => Bound::AtMost,
@@ -113,6 +134,18 @@ mod tests {
         let staged = Evidence { staged: 4, ..evidence() };
         assert_eq!(measured(GateKind::Success, None, staged), (90, Bound::AtLeast));
         assert_eq!(percent(3, 0), 300);
+    }
+
+    #[test]
+    fn a_result_says_what_was_measured_and_the_limit() {
+        let result = |gate, wave| {
+            let verdict = Verdict::Closed;
+            GateResult { gate, wave, verdict, limit_percent: 20, evidence: evidence() }.sentence()
+        };
+        let failure = "6 of 20 settled devices failed: 30 %, and at most 20 % is the rule";
+        assert_eq!(result(GateKind::Failure, Some(1)), failure);
+        let reached = "20 of 50 enrolled devices settled: 40 %, and at least 20 % is the rule";
+        assert_eq!(result(GateKind::TooFewReached, Some(1)), reached);
     }
 
     #[test]

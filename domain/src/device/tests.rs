@@ -4,6 +4,7 @@ mod clocks;
 mod credentials;
 mod digests;
 mod order;
+mod origin;
 mod proof;
 mod properties;
 mod queue;
