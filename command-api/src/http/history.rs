@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::direction::{Direction, HistoryOrder};
 use super::paging::{List, Paging};
 use super::position::MinPosition;
 use super::problem::Problem;
@@ -57,7 +58,7 @@ pub(crate) struct HistoryItem {
 }
 
 impl HistoryItem {
-    fn of<E: Serialize>(entry: Entry<E>, incarnation_ms: u64) -> Result<Self, Problem> {
+    pub(crate) fn of<E: Serialize>(entry: Entry<E>, incarnation_ms: u64) -> Result<Self, Problem> {
         match entry {
             Entry::Event(recorded) => Self::of_event(recorded, incarnation_ms),
             Entry::Unreadable(record) => Ok(Self::of_unreadable(record, incarnation_ms)),
@@ -121,18 +122,23 @@ impl HistoryItem {
     }
 }
 
-/// A page of an aggregate's events, oldest first; 404 with the text `unknown` if it has none.
+/// A page of an aggregate's events, oldest first unless asked otherwise; 404 with the text `unknown` if it has none.
 pub(crate) async fn page<A: Decider>(
     app: &App,
     key: &Key<A>,
     min_position: MinPosition,
+    HistoryOrder { order }: HistoryOrder,
     paging: &Paging,
     unknown: &str,
 ) -> Result<List<HistoryItem>, Problem> {
     min_position.of_this_log(app).await?;
-    let first = paging.first_number()?;
-    let mut entries = app.store.entries(key, first, paging.limit + 1).await?;
-    if entries.is_empty() && first == 1 {
+    let newest_first = order == Some(Direction::Desc);
+    let (first, more) = (paging.after.as_ref().map(|_| paging.first_number()).transpose()?, paging.limit + 1);
+    let mut entries = match newest_first {
+        false => app.store.entries(key, first.unwrap_or(1), more).await?,
+        true => app.store.latest_entries(key, first.unwrap_or(u64::MAX), more).await?,
+    };
+    if entries.is_empty() && first.is_none() {
         return Err(Problem::not_found(unknown));
     }
     let next = entries.get(paging.limit).map(Entry::version);

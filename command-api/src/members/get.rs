@@ -12,7 +12,9 @@ use crate::http::history::{self, HistoryItem};
 use crate::http::path::MemberPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem};
+use crate::http::{
+    Filters, HistoryOrder, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem,
+};
 use crate::state::App;
 
 /// List members
@@ -67,19 +69,19 @@ pub(crate) async fn get_member(
 
 /// List a member's events
 ///
-/// Oldest first, with actors and reasons.
+/// Oldest first unless `order=desc`, with actors and reasons.
 #[utoipa::path(
-    get, path = "/members/{member}/history", tag = "members", params(MemberPath, PageParams),
+    get, path = "/members/{member}/history", tag = "members", params(MemberPath, HistoryOrder, PageParams),
     responses((status = 200, body = List<HistoryItem>))
 )]
 pub(crate) async fn member_history(
     State(app): State<App>,
     caller: Caller,
     Path(path): Path<MemberPath>,
-    Filters(_): Filters<NoFilters>,
+    Filters(order): Filters<HistoryOrder>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<HistoryItem>>, Problem> {
     let key = Key::<Member>::new(&caller.tenant, &MemberId::of(&path.member));
-    history::page(&app, &key, min_position, &paging, "no such member").await.map(Json)
+    history::page(&app, &key, min_position, order, &paging, "no such member").await.map(Json)
 }

@@ -12,7 +12,9 @@ use crate::http::history::{self, HistoryItem};
 use crate::http::path::TenantPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::Found;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem};
+use crate::http::{
+    Filters, HistoryOrder, List, MinPosition, NoFilters, PageParams, Paging, Path, PositionParams, Problem,
+};
 use crate::state::App;
 
 /// List tenants
@@ -58,18 +60,18 @@ pub(crate) async fn get_tenant(
 
 /// List a tenant's events
 ///
-/// Oldest first, with actors and reasons: what was changed, suspended, frozen.
+/// Oldest first unless `order=desc`, with actors and reasons: what was changed, suspended, frozen.
 #[utoipa::path(
-    get, path = "/tenants/{tenant_id}/history", tag = "tenants", params(TenantPath, PageParams),
+    get, path = "/tenants/{tenant_id}/history", tag = "tenants", params(TenantPath, HistoryOrder, PageParams),
     responses((status = 200, body = List<HistoryItem>))
 )]
 pub(crate) async fn tenant_history(
     State(app): State<App>,
     Path(TenantPath { tenant_id }): Path<TenantPath>,
-    Filters(_): Filters<NoFilters>,
+    Filters(order): Filters<HistoryOrder>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<HistoryItem>>, Problem> {
     let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
-    history::page(&app, &key, min_position, &paging, "no such tenant").await.map(Json)
+    history::page(&app, &key, min_position, order, &paging, "no such tenant").await.map(Json)
 }

@@ -159,3 +159,35 @@ async fn an_unreadable_record_is_shown_in_its_place() {
         "a command needs all records of its aggregate"
     );
 }
+
+#[tokio::test]
+async fn a_history_is_read_in_either_order_page_by_page() {
+    let api = Api::new();
+    api.device("d-1").await;
+    api.stores_by_hand("d-1", of_the_future(2)).await;
+    for (version, name) in [(3, "a"), (4, "b"), (5, "c")] {
+        api.stores_by_hand("d-1", rename(version, name)).await;
+    }
+    let pages = async |order: &str| {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = api.get(&format!("/devices/d-1/history?limit=2{order}{cursor}")).await;
+            assert_eq!(page.status, 200, "{}", page.body);
+            let items = page.body["items"].as_array().unwrap();
+            assert!(items.len() <= 2);
+            all.extend(items.iter().map(|item| item["version"].as_u64().unwrap()));
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    };
+    assert_eq!(pages("").await, [1, 2, 3, 4, 5]);
+    assert_eq!(pages("&order=asc").await, [1, 2, 3, 4, 5]);
+    assert_eq!(pages("&order=desc").await, [5, 4, 3, 2, 1]);
+    assert_eq!(api.get("/devices/d-1/history?order=up").await.status, 400);
+    let ascending = api.get("/devices/d-1/history?limit=2").await.body["next_cursor"].as_str().unwrap().to_owned();
+    let other = api.get(&format!("/devices/d-1/history?order=desc&limit=2&cursor={ascending}")).await;
+    assert_eq!(other.status, 400, "a cursor is of one order: {}", other.body);
+    assert_eq!(api.get("/devices/none/history?order=desc").await.status, 404);
+}
