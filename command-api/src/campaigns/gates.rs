@@ -5,7 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::Key;
 use domain::campaign::{Campaign, Evidence, GateResult};
-use event_store::{Entry, EventToken};
+use event_store::{Entry, EventToken, PositionToken};
 use projections::FLEET;
 use runtime::clock;
 use serde::Serialize;
@@ -24,7 +24,8 @@ const EVENTS_READ_MAX: usize = 20_000;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "gate": "failure", "wave": 2, "verdict": "closed", "measured_percent": 33, "bound": "at_most", "limit_percent": 20, "enrolled": 40,
-    "reached": 14, "settled": 12, "confirmed": 8, "failed": 4, "staged": 0, "devices": ["d-7", "d-9"], "position": "1790000000123-42.0",
+    "reached": 14, "settled": 12, "confirmed": 8, "failed": 4, "staged": 0, "devices": ["d-7", "d-9"], "sentence": "4 of 12 settled devices failed: 33 %, and at most 20 % is the rule",
+    "judged_at_position": "1790000000123-41", "position": "1790000000123-42.0",
     "at": "2030-03-07T22:14:09Z",
 }))]
 pub(crate) struct GateBody {
@@ -50,16 +51,24 @@ pub(crate) struct GateBody {
     staged: u32,
     /// The first failed devices, at most 20.
     devices: Vec<String>,
+    /// The measured value and its limit, as a sentence.
+    #[schema(example = "4 of 12 settled devices failed: 33 %, and at most 20 % is the rule")]
+    sentence: String,
     /// Position of the event; null for a current result.
     position: Option<String>,
+    /// The counts show the log up to this position.
+    #[schema(example = "1790000000123-41")]
+    judged_at_position: String,
     at: DateTime<Utc>,
 }
 
 impl GateBody {
-    pub(super) fn of(result: GateResult, position: Option<String>, at: DateTime<Utc>) -> Self {
+    /// `position`: of the event, none for a current result. `incarnation_ms`: of the log.
+    pub(super) fn of(result: GateResult, position: Option<String>, incarnation_ms: u64, at: DateTime<Utc>) -> Self {
         let (measured_percent, bound) = (result.measured_percent(), result.bound().word());
+        let sentence = result.sentence();
         let GateResult { gate, wave, verdict, limit_percent, evidence } = result;
-        let Evidence { enrolled, reached, settled, confirmed, failed, staged, devices, position: _ } = evidence;
+        let Evidence { enrolled, reached, settled, confirmed, failed, staged, devices, position: sequence } = evidence;
         Self {
             gate: gate.word(),
             wave,
@@ -74,7 +83,9 @@ impl GateBody {
             failed,
             staged,
             devices: devices.iter().map(ToString::to_string).collect(),
+            sentence,
             position,
+            judged_at_position: PositionToken { incarnation_ms, sequence }.to_string(),
             at,
         }
     }
@@ -120,7 +131,8 @@ pub(crate) async fn campaign_gates(
     let next = judged.get(paging.limit).map(|(version, _)| *version);
     judged.truncate(paging.limit);
     let items = judged.into_iter().map(|(_, gate)| gate).collect();
-    let now = current.into_iter().map(|result| GateBody::of(result, None, now)).collect();
+    let incarnation_ms = app.incarnation_ms().await?;
+    let now = current.into_iter().map(|result| GateBody::of(result, None, incarnation_ms, now)).collect();
     Ok(Json(GatesBody { now, judged: paging.numbered(items, next, total) }))
 }
 
@@ -134,7 +146,7 @@ async fn judged(app: &App, key: &Key<Campaign>) -> Result<Vec<(u64, GateBody)>, 
         let Entry::Event(recorded) = entry else { continue };
         if let Some(result) = campaign.gate_result(&recorded.event) {
             let position = EventToken { incarnation_ms, position: recorded.position }.to_string();
-            judged.push((recorded.version, GateBody::of(result, Some(position), recorded.recorded_at)));
+            judged.push((recorded.version, GateBody::of(result, Some(position), incarnation_ms, recorded.recorded_at)));
         }
         campaign.apply(&recorded.event);
     }

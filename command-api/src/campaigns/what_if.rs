@@ -180,7 +180,7 @@ async fn body(app: &App, id: CampaignId, history: WhatIf, last: u64) -> Result<W
     let devices_reached = history.reached();
     let shown = |stop: Stop| {
         let position = Some(token(stop.position));
-        StopBody { gate: GateBody::of(stop.result, position, stop.at), devices_reached: stop.reached }
+        StopBody { gate: GateBody::of(stop.result, position, incarnation_ms, stop.at), devices_reached: stop.reached }
     };
     let would_stop = history.would_stop.map(shown);
     let spared = would_stop.as_ref().map_or(0, |stop| devices_reached - stop.devices_reached);
