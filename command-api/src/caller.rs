@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::http::Problem;
 
-/// What a caller may do in a tenant, each role including those before it; `PlatformAdmin` is separate from them.
+/// What a caller may do in a tenant, each role including those before it; `Auditor` and `PlatformAdmin` are separate from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
@@ -18,14 +18,19 @@ pub(crate) enum Role {
     Operator,
     Approver,
     Admin,
+    /// Sees what a viewer sees, and the audit, which names people, keys and members. Admins see it, too.
+    Auditor,
     /// Sees the state of the whole installation and no tenant's data. No other role includes it, and it includes no other.
     PlatformAdmin,
 }
 
 impl Role {
+    /// The roles that a tenant can grant.
+    pub(crate) const OF_TENANTS: [Self; 5] = [Self::Viewer, Self::Operator, Self::Approver, Self::Admin, Self::Auditor];
+
     /// The role of this name that a tenant can grant.
     pub(crate) fn in_tenant(word: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Approver, Self::Admin].into_iter().find(|role| role.word() == word)
+        Self::OF_TENANTS.into_iter().find(|role| role.word() == word)
     }
 
     /// The role as JSON and claims write it.
@@ -35,6 +40,7 @@ impl Role {
             Self::Operator => "operator",
             Self::Approver => "approver",
             Self::Admin => "admin",
+            Self::Auditor => "auditor",
             Self::PlatformAdmin => "platform_admin",
         }
     }
@@ -42,6 +48,8 @@ impl Role {
     pub(crate) fn includes(self, least: Self) -> bool {
         match (self, least) {
             (Self::PlatformAdmin, _) | (_, Self::PlatformAdmin) => self == least,
+            (Self::Auditor, least) => matches!(least, Self::Viewer | Self::Auditor),
+            (held, Self::Auditor) => held == Self::Admin,
             _ => self >= least,
         }
     }

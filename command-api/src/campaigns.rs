@@ -54,4 +54,5 @@ pub(crate) use status::{
     __path_campaign_stats, __path_campaign_status, __path_ota_campaign_status, campaign_stats, campaign_status,
     ota_campaign_status,
 };
+pub(crate) use waits::of_campaign as waits_of_campaign;
 pub(crate) use what_if::{__path_what_if, what_if};

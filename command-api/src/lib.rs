@@ -12,6 +12,7 @@
 
 mod access;
 mod api_keys;
+mod audit;
 mod auth;
 mod caller;
 mod campaigns;
@@ -47,6 +48,7 @@ mod throttle;
 mod tokens;
 mod transfers;
 mod updates;
+mod why;
 
 pub use client_address::{ForwardedHeader, Network, TrustedProxies};
 pub use links::DownloadLinks;

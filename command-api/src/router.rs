@@ -15,8 +15,9 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, api_keys, auth, campaigns, client_address, dead_letters, device_registrations, devices, download, feed,
-    firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle, updates,
+    access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_registrations, devices, download,
+    feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle,
+    updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -36,10 +37,14 @@ fn resources() -> OpenApiRouter<App> {
         ))
         .routes(routes!(devices::device_history))
         .routes(routes!(devices::firmware_history))
+        .routes(routes!(why::device_why))
+        .routes(routes!(why::device_why_not))
         .routes(routes!(devices::list_credentials, devices::issue_credential))
         .routes(routes!(devices::revoke_credential))
         .routes(routes!(registration_tokens::issue_registration_token))
         .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
+        .routes(routes!(audit::list_audit))
+        .routes(routes!(audit::export_audit))
         .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
         .routes(routes!(devices::hold_device))

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use trust::TokenHasher;
 
 use crate::api_keys::KnownKeys;
+use crate::audit::ExportSlots;
 use crate::caller::Caller;
 use crate::campaigns::Previews;
 use crate::client_address::TrustedProxies;
@@ -158,6 +159,8 @@ pub(crate) struct Shared {
     pub(crate) downloads: Counters,
     pub(crate) own_writes: OwnWrites,
     pub(crate) previews: Previews,
+    /// Exports of the audit.
+    pub(crate) exports: ExportSlots,
     /// Of devices that register themselves.
     pub(crate) registrations: RegistrationLimits,
     /// Background tasks, stopped when the process is about to stop.
@@ -226,6 +229,7 @@ impl App {
             downloads: Counters::default(),
             own_writes: OwnWrites::default(),
             previews: Previews::default(),
+            exports: ExportSlots::default(),
             registrations: RegistrationLimits::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),

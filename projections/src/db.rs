@@ -94,6 +94,15 @@ pub(crate) async fn work_at_length<'c>(connection: impl Executor<'c, Database = 
 /// A read transaction of one tenant: one snapshot, without rows of other tenants. Its statements fail when PostgreSQL doesn't answer.
 pub struct ReadTx(pub(crate) Box<Watched>);
 
+impl ReadTx {
+    /// The position of a projection in this snapshot: its rows show the log up to there.
+    pub async fn position(&mut self, projection: &str) -> Result<u64, DbError> {
+        let query = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1").bind(projection);
+        let position: Option<i64> = query.fetch_optional(&mut *self.0).await?;
+        Ok(position.unwrap_or(0) as u64)
+    }
+}
+
 impl Db {
     pub fn connect(url: &str) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)

@@ -16,6 +16,7 @@ const APPROVER_OF_CAMPAIGN: Access = Access::OfCampaign(Role::Approver);
 const VIEWER: Access = Access::Role(Role::Viewer);
 const OPERATOR: Access = Access::Role(Role::Operator);
 const APPROVER: Access = Access::Role(Role::Approver);
+const AUDITOR: Access = Access::Role(Role::Auditor);
 const ADMIN: Access = Access::Role(Role::Admin);
 const PLATFORM: Access = Access::Platform;
 const VIEWER_OR_PLATFORM: Access = Access::RoleOrPlatform(Role::Viewer);
@@ -47,6 +48,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/api-keys", ADMIN),
     get("/api-keys/{key_id}", ADMIN),
     delete("/api-keys/{key_id}", ADMIN),
+    get("/audit", AUDITOR),
+    get("/audit/export", AUDITOR),
     get("/auth/callback", ANYONE),
     post("/auth/dev-token", ANYONE),
     get("/auth/session", SESSION),
@@ -107,6 +110,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/devices/{device_id}/update", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/updates", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/updates/{ordinal}", VIEWER_OF_DEVICE),
+    get("/devices/{device_id}/why", VIEWER_OF_DEVICE),
+    get("/devices/{device_id}/why-not", VIEWER_OF_DEVICE),
     get("/feed/consumers", VIEWER),
     post("/feed/consumers", OPERATOR),
     get("/feed/consumers/{name}", VIEWER),

@@ -51,6 +51,19 @@ impl WaitBody {
         Self { kind: wait.kind().to_owned(), detail: wait.sentence(), wave, until: wait.until(), count }
     }
 
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// As the end of a sentence that begins with *the campaign waits for*.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
+        self.until
+    }
+
     /// Devices that wait for one reason.
     fn of_devices(reason: &str, count: u64, until: Option<DateTime<Utc>>) -> Self {
         let devices = if count == 1 { "device" } else { "devices" };
@@ -63,7 +76,7 @@ impl WaitBody {
 }
 
 /// What the campaign of a row waits for; empty if it has ended or continues by itself.
-pub(super) async fn of_campaign(
+pub(crate) async fn of_campaign(
     tx: &mut ReadTx,
     tenant: &TenantId,
     id: &CampaignId,

@@ -95,6 +95,11 @@ impl Paging {
         List { items, next_cursor, total }
     }
 
+    /// A page whose next one begins after the item with these keys; none on the last page.
+    pub(crate) fn keyed<T>(&self, items: Vec<T>, next: Option<Vec<String>>) -> List<T> {
+        List { items, next_cursor: next.map(|keys| cursor::encode(self.binding, keys)), total: None }
+    }
+
     /// Number of the first item of a numbered page, from 1.
     pub(crate) fn first_number(&self) -> Result<u64, Problem> {
         match &self.after {

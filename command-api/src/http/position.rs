@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::{Decider, Key};
-use event_store::{Followed, WrittenPosition};
+use event_store::{Followed, PositionToken, WrittenPosition};
 use projections::WaitError;
 use utoipa::IntoParams;
 
@@ -48,8 +48,20 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
     }
 }
 
+impl From<PositionToken> for MinPosition {
+    fn from(token: PositionToken) -> Self {
+        Self(Some(token.into()))
+    }
+}
+
+impl From<WrittenPosition> for MinPosition {
+    fn from(written: WrittenPosition) -> Self {
+        Self(Some(written))
+    }
+}
+
 /// Refuses a position of another log.
-pub(super) async fn same_log(app: &App, written: WrittenPosition) -> Result<(), Problem> {
+pub(crate) async fn same_log(app: &App, written: WrittenPosition) -> Result<(), Problem> {
     let Some(incarnation_ms) = written.incarnation_ms() else { return Ok(()) };
     if incarnation_ms == app.incarnation_ms().await? {
         return Ok(());
@@ -59,7 +71,7 @@ pub(super) async fn same_log(app: &App, written: WrittenPosition) -> Result<(), 
 }
 
 /// Refuses a position that the log hasn't reached.
-pub(super) async fn is_stored(app: &App, field: &str, sequence: u64) -> Result<(), Problem> {
+pub(crate) async fn is_stored(app: &App, field: &str, sequence: u64) -> Result<(), Problem> {
     let head = app.store.log().info().await?.last_sequence;
     if sequence <= head {
         return Ok(());

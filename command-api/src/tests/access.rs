@@ -8,7 +8,8 @@ use super::{Api, token};
 use crate::access::{Access, OPERATIONS, Operation};
 use crate::caller::Role;
 
-const ROLES: [Role; 5] = [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::PlatformAdmin];
+const ROLES: [Role; 6] =
+    [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::Auditor, Role::PlatformAdmin];
 
 /// Whether a caller with this role, in the tenant of the request, may do it.
 fn takes(access: Access, role: Role) -> bool {
@@ -73,7 +74,7 @@ async fn no_role_reaches_into_another_tenant() {
             Access::RoleOrPlatform(_) => filled(operation.path),
             _ => format!("/tenants/acme{}", filled(operation.path)),
         };
-        for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
+        for role in Role::OF_TENANTS {
             let found = status(&api.bearing(token("rival", role)), operation, &path).await;
             assert_eq!(found, (404, "not_found".to_owned()), "{} {path} as {role:?} of rival", operation.method);
         }

@@ -27,6 +27,9 @@ struct Logged {
     stored_at: DateTime<Utc>,
 }
 
+/// Whether an event is to be shown.
+type Matches<'a> = Box<dyn Fn(&Logged) -> bool + 'a>;
+
 async fn logged(world: &World) -> Vec<Logged> {
     let (mut all, mut log) = (Vec::new(), world.log.subscribe(1));
     while let Some(Ok(Delivery::Record(raw))) = log.next().await {
@@ -97,7 +100,7 @@ async fn the_audit_shows_the_matching_events_of_the_log_in_either_order() {
     let all = logged(&world).await;
     let last = all.last().unwrap().position.sequence;
     let middle = &all[all.len() / 2];
-    let cases: Vec<(AuditFilter, Box<dyn Fn(&Logged) -> bool>)> = vec![
+    let cases: Vec<(AuditFilter, Matches<'_>)> = vec![
         (AuditFilter::default(), Box::new(|_| true)),
         (
             AuditFilter { actor: Some(middle.actor.clone()), ..AuditFilter::default() },

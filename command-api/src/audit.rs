@@ -1,0 +1,12 @@
+//! The audit: all events of a tenant, listed and exported from the archive, always up to a stated position.
+
+mod csv;
+mod export;
+mod filters;
+mod item;
+mod list;
+mod slots;
+
+pub(crate) use export::{__path_export_audit, export_audit};
+pub(crate) use list::{__path_list_audit, list_audit};
+pub(crate) use slots::ExportSlots;
