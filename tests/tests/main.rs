@@ -53,5 +53,6 @@ mod starting;
 mod tenants;
 mod tls;
 mod watermark;
+mod why;
 mod windows;
 mod world;
