@@ -12,7 +12,7 @@ use super::exchange::word;
 use super::pending::Pending;
 use super::provider::{Metadata, unavailable};
 use super::roles::no_role;
-use super::{SignIn, admitted_by, cookies, has_any_right, query, set_up};
+use super::{SignIn, admitted_by, cookies, has_any_right, query, set_up, standing};
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
@@ -71,11 +71,12 @@ pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Re
     if !has_any_right(&app, caller)? {
         return Err(no_role());
     }
+    let standing = standing(&app, &tenant, &person.actor).await?;
     // The browser's session before this one ends: nobody else may go on with it.
     if let Some(before) = sign_in.shown(&parts) {
         sign_in.sessions.end(&before).await?;
     }
-    let token = sign_in.sessions.begin(&tenant, &person.actor, roles).await?;
+    let token = sign_in.sessions.begin(&tenant, &person.actor, roles, standing).await?;
     let (session, begun) = (cookies::session_name(sign_in.is_https()), cookies::sign_in_name(sign_in.is_https()));
     let cookies = AppendHeaders([
         (header::SET_COOKIE, cookies::kept(session, token.as_ref().reveal(), sign_in.sessions.lifetime())?),

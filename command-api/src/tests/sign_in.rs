@@ -1,5 +1,6 @@
 //! People sign in at an OpenID provider, and use the API with a session.
 
+mod ended;
 mod provider;
 
 use std::collections::HashMap;
