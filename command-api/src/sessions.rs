@@ -85,6 +85,11 @@ impl Sessions {
         self.0.limits.lifetime
     }
 
+    /// Whether this process knows of the ends of sessions.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.known.is_current(STALE_MAX)
+    }
+
     /// The session that a token opens; none if there is none, or not any more. One that this process hasn't heard of, and any while it is
     /// out of contact, is looked up.
     pub(crate) async fn find(&self, token: &SessionToken) -> Result<Option<Session>, Problem> {

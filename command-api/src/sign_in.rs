@@ -11,7 +11,9 @@ mod cookies;
 mod current;
 mod exchange;
 mod id_token;
+pub(crate) mod metrics;
 mod origin;
+mod page;
 mod pending;
 mod provider;
 mod return_to;
@@ -19,6 +21,7 @@ mod roles;
 mod sessions;
 mod sign_out;
 mod start;
+mod watched;
 
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ use trust::{SecretValue, SessionToken, TokenHasher};
 
 use crate::caller::Caller;
 use crate::http::Problem;
+use crate::service::{Finding, PartStatus};
 use crate::sessions::{Session, SessionLimits, Sessions, Standing};
 use crate::state::App;
 
@@ -112,6 +116,18 @@ impl SignIn {
         let used = Cache::builder().max_capacity(USED_MAX).time_to_live(pending::LIFETIME).build();
         let calls = Semaphore::new(PROVIDER_CALLS_MAX);
         Self { config, provider, sessions, keyring, used, calls }
+    }
+
+    /// How it is with sign-in and the sessions, for `/health/detailed`.
+    pub(crate) async fn finding(&self) -> Finding {
+        let (status, detail) = match self.provider.failure().await {
+            _ if !self.sessions.is_current() => {
+                (PartStatus::Down, Some("NATS doesn't answer: sessions can't be checked".to_owned()))
+            }
+            Some(failure) => (PartStatus::Degraded, Some(format!("the OpenID provider can't be used: {failure}"))),
+            None => (PartStatus::Up, None),
+        };
+        Finding::new("sign-in", status, detail)
     }
 
     /// Cookies for HTTPS have a prefix that keeps other hosts from setting them.

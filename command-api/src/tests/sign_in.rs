@@ -2,6 +2,7 @@
 
 mod ended;
 mod provider;
+mod refusals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
