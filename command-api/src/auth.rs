@@ -45,6 +45,11 @@ pub(crate) fn has_header(parts: &Parts) -> bool {
     parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("X-API-Key")
 }
 
+/// Whether these headers have an API key in them, valid or not.
+pub(crate) fn shows_api_key(parts: &Parts) -> bool {
+    shown(parts).is_ok_and(trust::is_api_key)
+}
+
 /// Who calls.
 pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let caller = if has_header(parts) || !sign_in::shows_session(app, parts) {

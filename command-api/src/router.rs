@@ -132,6 +132,8 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(sign_in::start_sign_in))
         .routes(routes!(sign_in::sign_in_callback))
         .routes(routes!(sign_in::current_session))
+        .routes(routes!(sign_in::list_sessions, sign_in::end_sessions))
+        .routes(routes!(sign_in::end_session))
         .routes(routes!(sign_in::sign_out))
         .routes(routes!(service::service_stats))
         .merge(of_tenants())

@@ -1,5 +1,6 @@
 //! Everything over TLS: the API, nats-server, its MQTT listener, PostgreSQL, devices and their downloads.
 
+mod cluster;
 mod devices;
 
 use std::net::SocketAddr;
