@@ -10,6 +10,7 @@ mod credentials;
 mod downloads;
 mod endings;
 mod fleet;
+mod freezes;
 mod going_back;
 mod groups;
 mod isolation;
