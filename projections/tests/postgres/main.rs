@@ -21,6 +21,7 @@ mod pace;
 mod plans;
 mod preconditions;
 mod random;
+mod registration_tokens;
 mod rollback_need;
 mod rollout;
 mod server;
