@@ -1,6 +1,8 @@
 //! Every operation, by every role, in every tenant.
 
 use axum::http::Method;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::Value;
 
 use super::parameters::filled;
@@ -9,6 +11,9 @@ use crate::access::{Access, OPERATIONS, Operation};
 use crate::caller::Role;
 
 const ROLES: [Role; 5] = [Role::Viewer, Role::Operator, Role::Approver, Role::Admin, Role::PlatformAdmin];
+
+/// Requests at the same time: reads wait seconds for a PostgreSQL that isn't there, and only so many devices may register at once.
+const AT_ONCE: usize = 48;
 
 /// Whether a caller with this role, in the tenant of the request, may do it.
 fn takes(access: Access, role: Role) -> bool {
@@ -38,10 +43,23 @@ async fn status(api: &Api, operation: &Operation, path: &str) -> (u16, String) {
     (answer.status.as_u16(), answer.problem().to_owned())
 }
 
+/// The same service for a bearer of each role.
+fn of_roles(api: &Api, tenant: &str, roles: &[Role]) -> Vec<(Role, Api)> {
+    roles.iter().map(|role| (*role, api.bearing(token(tenant, *role)))).collect()
+}
+
+/// Runs all cases, [`AT_ONCE`] at a time.
+async fn run(cases: Vec<BoxFuture<'_, ()>>) {
+    assert!(!cases.is_empty());
+    stream::iter(cases).for_each_concurrent(AT_ONCE, |case| case).await;
+}
+
 #[tokio::test]
 async fn every_operation_takes_whom_the_table_says() {
     let api = Api::new();
     let nobody = api.bearing("");
+    let roles = of_roles(&api, "acme", &ROLES);
+    let mut cases = Vec::new();
     for operation in of_api() {
         let access = operation.access;
         // What is done to a tenant is done to another one.
@@ -49,35 +67,50 @@ async fn every_operation_takes_whom_the_table_says() {
         let path = filled(&operation.path.replace("{tenant_id}", tenant));
         let name = format!("{} {}", operation.method, operation.path);
         if access != Access::Anyone {
-            assert_eq!(status(&nobody, operation, &path).await.0, 401, "{name} without a token");
+            let (nobody, path, name) = (&nobody, path.clone(), name.clone());
+            let case =
+                async move { assert_eq!(status(nobody, operation, &path).await.0, 401, "{name} without a token") };
+            cases.push(case.boxed());
         }
-        for role in ROLES {
-            let (found, problem) = status(&api.bearing(token("acme", role)), operation, &path).await;
-            match takes(access, role) {
-                true => assert!(![401, 403].contains(&found), "{name} refuses {role:?}: {found} {problem}"),
-                false if matches!(access, Access::Device | Access::Session) => {
-                    assert_eq!(found, 401, "{name} takes {role:?}")
+        for (role, bearer) in &roles {
+            let (path, name) = (path.clone(), name.clone());
+            let case = async move {
+                let (found, problem) = status(bearer, operation, &path).await;
+                match takes(access, *role) {
+                    true => assert!(![401, 403].contains(&found), "{name} refuses {role:?}: {found} {problem}"),
+                    false if matches!(access, Access::Device | Access::Session) => {
+                        assert_eq!(found, 401, "{name} takes {role:?}")
+                    }
+                    false => assert_eq!((found, problem.as_str()), (403, "forbidden"), "{name} takes {role:?}"),
                 }
-                false => assert_eq!((found, problem.as_str()), (403, "forbidden"), "{name} takes {role:?}"),
-            }
+            };
+            cases.push(case.boxed());
         }
     }
+    run(cases).await;
 }
 
 #[tokio::test]
 async fn no_role_reaches_into_another_tenant() {
     let api = Api::new();
     let before = api.stored().await;
+    let roles = of_roles(&api, "rival", &[Role::Viewer, Role::Operator, Role::Approver, Role::Admin]);
+    let mut cases = Vec::new();
     for operation in of_api().filter(|one| !matches!(one.access, Access::Anyone | Access::Device | Access::Platform)) {
         let path = match operation.access {
             Access::RoleOrPlatform(_) => filled(operation.path),
             _ => format!("/tenants/acme{}", filled(operation.path)),
         };
-        for role in [Role::Viewer, Role::Operator, Role::Approver, Role::Admin] {
-            let found = status(&api.bearing(token("rival", role)), operation, &path).await;
-            assert_eq!(found, (404, "not_found".to_owned()), "{} {path} as {role:?} of rival", operation.method);
+        for (role, bearer) in &roles {
+            let path = path.clone();
+            let case = async move {
+                let found = status(bearer, operation, &path).await;
+                assert_eq!(found, (404, "not_found".to_owned()), "{} {path} as {role:?} of rival", operation.method);
+            };
+            cases.push(case.boxed());
         }
     }
+    run(cases).await;
     assert_eq!(api.stored().await, before);
 }
 
@@ -85,10 +118,15 @@ async fn no_role_reaches_into_another_tenant() {
 async fn a_tenant_that_nobody_created_opens_nothing() {
     let api = Api::new().bearing(token("nowhere", Role::Admin));
     let before = api.stored().await;
-    for operation in of_api().filter(|one| !matches!(one.access, Access::Anyone | Access::Device | Access::Platform)) {
-        let path = filled(&operation.path.replace("{tenant_id}", "nowhere"));
-        let (found, _) = status(&api, operation, &path).await;
-        assert_eq!(found, 401, "{} {}", operation.method, operation.path);
-    }
+    let cases = of_api().filter(|one| !matches!(one.access, Access::Anyone | Access::Device | Access::Platform));
+    let cases = cases.map(|operation| {
+        let (api, path) = (&api, filled(&operation.path.replace("{tenant_id}", "nowhere")));
+        async move {
+            let (found, _) = status(api, operation, &path).await;
+            assert_eq!(found, 401, "{} {}", operation.method, operation.path);
+        }
+        .boxed()
+    });
+    run(cases.collect()).await;
     assert_eq!(api.stored().await, before);
 }
