@@ -38,7 +38,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::firmware_history))
         .routes(routes!(devices::list_credentials, devices::issue_credential))
         .routes(routes!(devices::revoke_credential))
-        .routes(routes!(registration_tokens::issue_registration_token))
+        .routes(routes!(registration_tokens::list_registration_tokens, registration_tokens::issue_registration_token))
         .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
         .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))

@@ -144,6 +144,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/metrics", ANYONE),
     post("/ota/campaigns/{campaign_id}/execute", OPERATOR_OF_CAMPAIGN),
     get("/ota/campaigns/{campaign_id}/status", VIEWER_OF_CAMPAIGN),
+    get("/registration-tokens", ADMIN),
     post("/registration-tokens", ADMIN),
     get("/registration-tokens/{token_id}", ADMIN),
     delete("/registration-tokens/{token_id}", ADMIN),

@@ -22,6 +22,7 @@ mod pace;
 mod plans;
 mod preconditions;
 mod random;
+mod registration_tokens;
 mod rollback_need;
 mod rollout;
 mod server;
