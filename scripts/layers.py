@@ -22,7 +22,7 @@ ALLOWED = {
 OWNERS = {
     "sqlx": {"projections", "bench"},
     "postgres-es": {"projections"},
-    "axum": {"command-api"},
+    "axum": {"command-api", "bench"},
     "async-nats": {"event-store", "mqtt-bridge", "waybill", "bench", "tests"},
 }
 NOT_IN_DOMAIN = {"tokio", "tokio-util", "futures", "async-trait", "rand", "reqwest", "rumqttc-v4-next", "tracing", "metrics"}

@@ -2,6 +2,7 @@
 //!
 //! `make bench`, or `cargo run --release -p bench -- project` for one scenario. Each scenario is one file.
 
+mod authentication;
 mod baseline;
 mod campaign;
 mod ceilings;
@@ -43,6 +44,8 @@ enum Scenario {
     All,
     /// Commands through the executor against raw publishes with the same expectation and payload
     Executor,
+    /// Commands through the API with each kind of credential: what it costs to find out who has sent them
+    Authentication,
     /// MQTT reports: into the log at the highest rate, and on into the API at half of it
     Load,
     /// Events of a fleet and its campaigns into all read models: catching up, live, rebuild
@@ -155,6 +158,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     let tools = Tools::locate()?;
     if args.runs(Scenario::Executor) {
         executor::run(&tools, args.count(), report).await?;
+    }
+    if args.runs(Scenario::Authentication) {
+        authentication::run(&tools, args.count(), report).await?;
     }
     if args.runs(Scenario::Load) {
         load::run(&tools, args.count(), args.samples(), report).await?;

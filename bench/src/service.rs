@@ -45,7 +45,13 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with the servers of a world, and returns when it is ready.
     pub(crate) async fn start(world: &World) -> Result<Self> {
+        Self::start_with(world, |_| vec![]).await
+    }
+
+    /// The same with further arguments, which may need the origin of the API.
+    pub(crate) async fn start_with(world: &World, more: impl FnOnce(&str) -> Vec<String>) -> Result<Self> {
         let http = format!("127.0.0.1:{}", free_port()?);
+        let base = format!("http://{http}");
         let (stack, data) = (&world.stack, world.directory().join("service"));
         let args = [
             SERVE,
@@ -72,9 +78,8 @@ impl Service {
         ];
         let program: PathBuf = std::env::current_exe()?;
         let log = world.directory().join("waybill.log");
-        let args = args.map(str::to_owned);
+        let args: Vec<String> = args.map(str::to_owned).into_iter().chain(more(&base)).collect();
         let mut process = Process::run(WAYBILL, &Spawner::start(), &program, &args, &log)?;
-        let base = format!("http://{http}");
         ready(&base, &mut process).await.with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
         let api = ApiClient::sign_in(&base, TENANT, &["admin"]).await?;
         Ok(Self { process, api })

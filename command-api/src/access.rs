@@ -2,11 +2,13 @@
 //!
 //! An operation that is not in the table can't be reached. The API description states what the table says.
 
+pub(crate) mod metrics;
 pub(crate) mod reach;
 mod table;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -75,9 +77,11 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     let route = parts.extensions.get::<MatchedPath>().cloned();
     let path = route.as_ref().map(|route| without_tenant(route.as_str())).unwrap_or_default();
     let Some(access) = access_of(&method(&parts.method), path) else { return no_such_method(path) };
+    let began = Instant::now();
     let mut response = match admitted(&app, &mut parts, access).await {
         Ok(caller) => {
             if let Some(caller) = caller {
+                metrics::admitted(metrics::credential(&app, &parts), began.elapsed());
                 parts.extensions.insert(caller);
             }
             next.run(Request::from_parts(parts, body)).await

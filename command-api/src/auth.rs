@@ -1,31 +1,25 @@
 //! Authentication: who sent a request. What they may do is in [`crate::access`].
 //!
 //! Callers show a JWT as bearer token, an API key as bearer token or in `X-API-Key`, or a web session in a cookie ([`crate::sign_in`]). A
-//! header counts before a cookie. Nothing else says who calls. Tokens of devices open nothing here; one route alone takes registration tokens
-//! ([`crate::device_registrations`]).
+//! header counts before a cookie. Nothing else says who calls. Tokens of devices open nothing here, in no scheme; one route alone takes registration
+//! tokens ([`crate::device_registrations`]).
 
 mod dev_token;
+mod schemes;
 mod verify;
 
 use axum::http::header;
 use axum::http::request::Parts;
 
 pub(crate) use dev_token::{__path_dev_token, dev_token};
+use schemes::bearer;
+pub(crate) use schemes::registration_token;
 pub(crate) use verify::{__path_verify_api_key, __path_verify_token, verify_api_key, verify_token};
 
 pub(crate) use crate::caller::{Caller, DEFAULT_TENANT, Role};
 use crate::http::{Problem, single_header};
 use crate::sign_in;
 use crate::state::App;
-
-/// The bearer token of a request.
-pub(crate) fn bearer(parts: &Parts) -> Result<&str, Problem> {
-    let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match header.and_then(|header| header.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        Some(_) | None => Err(Problem::unauthorized("a bearer token is needed")),
-    }
-}
 
 /// The token that a caller shows: a bearer token or an API key.
 fn shown(parts: &Parts) -> Result<&str, Problem> {
@@ -45,6 +39,11 @@ pub(crate) fn has_header(parts: &Parts) -> bool {
     parts.headers.contains_key(header::AUTHORIZATION) || parts.headers.contains_key("X-API-Key")
 }
 
+/// Whether these headers have an API key in them, valid or not.
+pub(crate) fn shows_api_key(parts: &Parts) -> bool {
+    shown(parts).is_ok_and(trust::is_api_key)
+}
+
 /// Who calls.
 pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let caller = if has_header(parts) || !sign_in::shows_session(app, parts) {
@@ -59,7 +58,7 @@ pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Pro
 async fn by_header(app: &App, parts: &Parts) -> Result<Caller, Problem> {
     let token = shown(parts)?;
     if trust::is_token_of_devices(token) {
-        return Err(Problem::unauthorized("tokens of devices don't open the API"));
+        return Err(schemes::of_devices());
     }
     if trust::is_api_key(token) {
         return Ok(app.known_keys()?.verify(&app.config.token_hasher, token)?.caller);

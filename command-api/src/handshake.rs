@@ -3,17 +3,19 @@
 use std::io;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::http::Problem;
+use crate::listen::refusals;
+
 /// Longest time until TLS is agreed.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// First byte of every TLS connection.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// What a client gets that speaks HTTP to a port of HTTPS.
-const SPEAK_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 40\r\nConnection: close\r\n\r\nThis port speaks HTTPS: use an https URL";
 /// Bytes that are read from such a client, so that its connection isn't reset before it reads the answer.
 const PLAIN_MAX_BYTES: u64 = 64 * 1024;
 
@@ -32,7 +34,9 @@ pub(crate) async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> Op
 async fn accepted(acceptor: &TlsAcceptor, mut stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
     let mut first = [0];
     if stream.peek(&mut first).await? == 1 && first[0] != TLS_HANDSHAKE {
-        stream.write_all(SPEAK_HTTPS).await?;
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "https_only", "this port speaks HTTPS: use an https URL");
+        // Browsers ignore that header over HTTP.
+        stream.write_all(&refusals::answer(&problem, false)).await?;
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(PLAIN_MAX_BYTES), &mut tokio::io::sink()).await?;
         return Ok(None);

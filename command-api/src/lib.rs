@@ -27,6 +27,7 @@ mod firmware;
 mod groups;
 mod handshake;
 mod http;
+mod least_rate;
 mod legacy_status;
 pub mod links;
 mod listen;
@@ -51,6 +52,7 @@ mod updates;
 mod why;
 
 pub use client_address::{ForwardedHeader, Network, TrustedProxies};
+pub use least_rate::LeastRate;
 pub use links::DownloadLinks;
 pub use listen::HttpListener;
 pub use serve::{openapi_json, router, serve, serve_about};

@@ -2,6 +2,8 @@
 
 mod connections;
 mod heads;
+pub(crate) mod refusals;
+mod timed_stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,16 +25,19 @@ use tokio_rustls::TlsAcceptor;
 
 use self::connections::Connections;
 pub(crate) use self::connections::describe;
-use self::heads::{Heads, TimedStream, Times};
+use self::heads::Heads;
+use self::timed_stream::{TimedStream, Times};
 use crate::client_address::{ConnectedFrom, TrustedProxies};
 use crate::handshake::shake_hands;
+use crate::least_rate::LeastRate;
 
 /// Longest time from the first byte of a request to the end of its head.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest time without a request. Longer than proxies keep connections, so that none sends a request into a connection that is being closed.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
-/// Longest time in which a client takes nothing of an answer.
-const SEND_SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How fast a client must take answers, such as firmware. The slowest links of devices are some times faster, and what counts is what the
+/// kernel takes, which is in pieces.
+const SENT_LEAST: LeastRate = LeastRate { bytes_per_second: 128, window: Duration::from_secs(120) };
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Largest head of a request: its first line and its headers, in bytes.
@@ -47,22 +52,25 @@ const CONNECTIONS_PER_ADDRESS_MAX: usize = 2_000;
 pub(crate) struct Limits {
     pub(crate) head_time_max: Duration,
     pub(crate) idle_time_max: Duration,
-    pub(crate) send_silence_max: Duration,
+    pub(crate) sent_least: LeastRate,
     pub(crate) connections_max: usize,
     pub(crate) per_address_max: usize,
     /// They may have any number of connections.
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether answers tell browsers to come by HTTPS only.
+    pub(crate) strict_transport: bool,
 }
 
 impl Limits {
-    pub(crate) fn new(trusted_proxies: TrustedProxies) -> Self {
+    pub(crate) fn new(trusted_proxies: TrustedProxies, strict_transport: bool) -> Self {
         Self {
             head_time_max: HEAD_TIME_MAX,
             idle_time_max: IDLE_TIME_MAX,
-            send_silence_max: SEND_SILENCE_MAX,
+            sent_least: SENT_LEAST,
             connections_max: CONNECTIONS_MAX,
             per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
             trusted_proxies,
+            strict_transport,
         }
     }
 }
@@ -84,7 +92,8 @@ pub(crate) async fn serve_until_stopped(
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(limits.idle_time_max);
     server.max_headers(HEADERS_MAX).max_header_size(HEAD_MAX_BYTES);
-    let times = Times { head_max: limits.head_time_max, silence_max: limits.send_silence_max };
+    let Limits { head_time_max: head_max, sent_least: least, strict_transport, .. } = limits;
+    let times = Times { head_max, least, strict_transport };
     let connections = Connections::new(limits);
     let open = GracefulShutdown::new();
     let acceptor = tls.map(TlsAcceptor::from);

@@ -72,7 +72,7 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     let of_devices = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("wbr_…")
-        .description(Some("A registration token: devices register themselves with it, and do nothing else."))
+        .description(Some("A registration token: devices register themselves with it, and do nothing else. Also as `Authorization: GatewayToken wbr_…`."))
         .build();
     let of_programs = "An API key, `wbk_…`. It may also be sent as bearer token.";
     let api_key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", of_programs));

@@ -27,14 +27,14 @@ pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     if let Some(sign_in) = &app.sign_in {
         tasks.spawn("last uses of sessions", sessions::keep_storing(sign_in.sessions.clone(), signed_in));
     }
-    let limits = Limits::new(app.config.trusted_proxies.clone());
+    let limits = Limits::new(app.config.trusted_proxies.clone(), app.config.is_served_by_https());
     serve_until_stopped(listener, crate::router::build(app), &tasks, limits).await;
 }
 
 /// Serves health and metrics alone, for processes of other roles, until the tasks are stopped.
 pub async fn serve_about(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let app = App::without_callers(state, tasks.clone());
-    let limits = Limits::new(app.config.trusted_proxies.clone());
+    let limits = Limits::new(app.config.trusted_proxies.clone(), app.config.is_served_by_https());
     serve_until_stopped(listener, crate::router::build_about(app), &tasks, limits).await;
 }
 

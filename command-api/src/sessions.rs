@@ -6,6 +6,7 @@
 mod follow;
 mod known;
 mod last_uses;
+mod listed;
 mod record;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use crate::http::Problem;
 
 use known::Known;
 pub(crate) use last_uses::keep_storing;
-pub(crate) use record::Session;
+pub(crate) use listed::ListedSession;
+pub(crate) use record::{Session, Standing};
 
 /// How old what is known of sessions may be. It bounds how long an ended session opens a process that has lost its contact with NATS.
 const STALE_MAX: Duration = Duration::from_secs(10);
@@ -83,6 +85,11 @@ impl Sessions {
         self.0.limits.lifetime
     }
 
+    /// Whether this process knows of the ends of sessions.
+    pub(crate) fn is_current(&self) -> bool {
+        self.0.known.is_current(STALE_MAX)
+    }
+
     /// The session that a token opens; none if there is none, or not any more. One that this process hasn't heard of, and any while it is
     /// out of contact, is looked up.
     pub(crate) async fn find(&self, token: &SessionToken) -> Result<Option<Session>, Problem> {
@@ -113,12 +120,13 @@ impl Sessions {
         tenant: &TenantId,
         actor: &Actor,
         roles: Vec<Role>,
+        standing: Standing,
     ) -> Result<SessionToken, Problem> {
         let shared = &*self.0;
         if !shared.known.is_current(STALE_MAX) {
             return Err(unavailable(&StoreError::Unavailable("not followed".to_owned())));
         }
-        let (of_person, of_tenant) = shared.known.of_person(tenant, actor);
+        let (of_person, of_tenant) = shared.known.of_person(tenant, actor, standing.suspensions);
         if of_tenant >= TENANT_SESSIONS_MAX {
             let detail = format!("the tenant has {TENANT_SESSIONS_MAX} sessions, as many as it may have");
             return Err(Problem::new(axum::http::StatusCode::CONFLICT, "too_many_sessions", detail));
@@ -130,7 +138,7 @@ impl Sessions {
         let (token, now) = (SessionToken::generate(), clock::now());
         let expires_at = now + TimeDelta::from_std(shared.limits.lifetime).unwrap_or_default();
         let (tenant, actor) = (tenant.clone(), actor.clone());
-        let session = Session { tenant, actor, roles, created_at: now, expires_at, used_at: now };
+        let session = Session { tenant, actor, roles, created_at: now, expires_at, used_at: now, standing };
         let key = key_of(&shared.hasher, &token);
         let sealed = shared.seal(&key, &session)?;
         shared.bucket.create(&key, sealed.into()).await.map_err(|error| unavailable(&error))?;

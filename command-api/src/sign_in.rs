@@ -11,19 +11,23 @@ mod cookies;
 mod current;
 mod exchange;
 mod id_token;
+pub(crate) mod metrics;
 mod origin;
+mod page;
 mod pending;
 mod provider;
 mod return_to;
 mod roles;
+mod sessions;
 mod sign_out;
 mod start;
+mod watched;
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::TenantId;
+use domain::{Actor, Key, MemberId, TenantId};
 use event_store::Keyring;
 use event_store::sessions::SessionBucket;
 use moka::sync::Cache;
@@ -33,7 +37,8 @@ use trust::{SecretValue, SessionToken, TokenHasher};
 
 use crate::caller::Caller;
 use crate::http::Problem;
-use crate::sessions::{Session, SessionLimits, Sessions};
+use crate::service::{Finding, PartStatus};
+use crate::sessions::{Session, SessionLimits, Sessions, Standing};
 use crate::state::App;
 
 pub(crate) use callback::{__path_sign_in_callback, sign_in_callback};
@@ -42,6 +47,9 @@ pub(crate) use current::{__path_current_session, current_session};
 use provider::Provider;
 pub use provider::ProviderHttp;
 pub use roles::{InvalidRoleMap, RoleMap};
+pub(crate) use sessions::{
+    __path_end_session, __path_end_sessions, __path_list_sessions, end_session, end_sessions, list_sessions,
+};
 pub(crate) use sign_out::{__path_sign_out, sign_out};
 pub(crate) use start::{__path_start_sign_in, start_sign_in};
 
@@ -110,6 +118,18 @@ impl SignIn {
         Self { config, provider, sessions, keyring, used, calls }
     }
 
+    /// How it is with sign-in and the sessions, for `/health/detailed`.
+    pub(crate) async fn finding(&self) -> Finding {
+        let (status, detail) = match self.provider.failure().await {
+            _ if !self.sessions.is_current() => {
+                (PartStatus::Down, Some("NATS doesn't answer: sessions can't be checked".to_owned()))
+            }
+            Some(failure) => (PartStatus::Degraded, Some(format!("the OpenID provider can't be used: {failure}"))),
+            None => (PartStatus::Up, None),
+        };
+        Finding::new("sign-in", status, detail)
+    }
+
     /// Cookies for HTTPS have a prefix that keeps other hosts from setting them.
     fn is_https(&self) -> bool {
         self.config.public_url.starts_with("https://")
@@ -137,8 +157,25 @@ pub(crate) async fn signed_in(app: &App, parts: &Parts) -> Result<SignedIn, Prob
     let token = sign_in.shown(parts).ok_or_else(|| Problem::unauthorized("there is no session: sign in"))?;
     origin::must_be_own(parts, &sign_in.config.public_url)?;
     let session = sign_in.sessions.find(&token).await?;
-    let session = session.ok_or_else(|| Problem::unauthorized("the session has ended: sign in again"))?;
+    let session = match session {
+        Some(session) if stands(app, &session).await? => session,
+        Some(_) | None => return Err(Problem::unauthorized("the session has ended: sign in again")),
+    };
     Ok(SignedIn { session, token })
+}
+
+/// How often a person's rights were taken away at once, as this process knows.
+async fn standing(app: &App, tenant: &TenantId, actor: &Actor) -> Result<Standing, Problem> {
+    app.knows_all_members().await?;
+    let member = app.known_members()?.get(&Key::new(tenant, &MemberId::of(actor)))?;
+    let suspensions = app.tenants.get(tenant).await?.suspensions();
+    Ok(Standing { suspensions, removals: member.map_or(0, |member| member.aggregate.removals) })
+}
+
+/// Whether nothing has ended the session since it began. Who asks for a tenant that is shut is told so by others.
+async fn stands(app: &App, session: &Session) -> Result<bool, Problem> {
+    let is_shut = app.tenants.get(&session.tenant).await?.admits_callers().is_err();
+    Ok(is_shut || standing(app, &session.tenant, &session.actor).await? == session.standing)
 }
 
 /// Whether a request shows a cookie that could be a session.

@@ -29,6 +29,7 @@ use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::Counters;
 use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
+use crate::least_rate::LeastRate;
 use crate::links::DownloadLinks;
 use crate::service::{Counted, HealthCheck};
 use crate::sign_in::{SignIn, SignInParts};
@@ -47,6 +48,8 @@ const MEMBERS_POLL: Duration = Duration::from_millis(10);
 
 /// Longest silence of an uploader by default.
 const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How fast uploads must come by default.
+const UPLOAD_LEAST: LeastRate = LeastRate { bytes_per_second: 1_024, window: Duration::from_secs(60) };
 
 /// Settings of the API.
 #[derive(Clone)]
@@ -67,6 +70,8 @@ pub struct ApiConfig {
     pub max_firmware_bytes: u64,
     /// Longest silence of an uploader.
     pub upload_silence_max: Duration,
+    /// How fast uploads must come.
+    pub upload_least: LeastRate,
     /// How many requests are answered.
     pub rate_limits: RateLimits,
     /// How much is uploaded and downloaded at a time.
@@ -99,6 +104,7 @@ impl ApiConfig {
             public_base_url,
             max_firmware_bytes: FIRMWARE_MAX_BYTES,
             upload_silence_max: UPLOAD_SILENCE_MAX,
+            upload_least: UPLOAD_LEAST,
             rate_limits: RateLimits::default(),
             transfer_limits: TransferLimits::default(),
             trusted_proxies: TrustedProxies::default(),
@@ -106,6 +112,11 @@ impl ApiConfig {
             dispatch_patience_s: limits.dispatch_s,
             store_directory: None,
         }
+    }
+
+    /// Whether clients come by HTTPS.
+    pub(crate) fn is_served_by_https(&self) -> bool {
+        self.public_base_url.starts_with("https://")
     }
 }
 

@@ -24,6 +24,7 @@ mod registrations;
 mod repeats;
 mod rollouts;
 mod sign_in;
+mod slow_uploads;
 mod tenants;
 mod updates;
 mod uploads;

@@ -4,6 +4,7 @@
 //! selects among the keys that are for this algorithm.
 
 mod keys;
+mod verified;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub use self::keys::{KEY_SET_MAX_BYTES, KeySource};
 pub(crate) use self::keys::{Keys, NoKey};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
+use verified::VerifiedTokens;
 
 /// How far clocks may differ, in seconds.
 pub(crate) const LEEWAY_S: u64 = 5;
@@ -62,6 +64,7 @@ pub(crate) struct Tokens {
     keys: Option<Keys>,
     issuer: Option<String>,
     audience: Option<String>,
+    verified: VerifiedTokens,
 }
 
 impl Tokens {
@@ -72,6 +75,7 @@ impl Tokens {
             keys: rules.keys.clone().map(Keys::new),
             issuer: rules.issuer.clone(),
             audience: rules.audience.clone(),
+            verified: VerifiedTokens::default(),
         }
     }
 
@@ -122,6 +126,12 @@ impl Tokens {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(refused("too long"));
         }
+        let digest = VerifiedTokens::digest(token);
+        if let Some(known) = self.verified.get(&digest)
+            && known.is_by(&self.key(&known.header).await?)
+        {
+            return Ok((known.caller.clone(), known.expires_at));
+        }
         let header = jsonwebtoken::decode_header(token).map_err(|error| refused(reason(error.kind())))?;
         // `crit` lists extensions that the verifier must support; this one supports none.
         if header.crit.is_some() {
@@ -136,7 +146,9 @@ impl Tokens {
         let actor = actor.ok_or_else(|| refused("its sub is not an opaque id"))?;
         let roles = data.claims.roles.into_iter().filter_map(|role| serde_json::from_value(role).ok()).collect();
         let expires_at = DateTime::from_timestamp(data.claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        Ok((Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: kind.is_some() }, expires_at))
+        let caller = Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: kind.is_some() };
+        self.verified.put(digest, header, key, &caller, expires_at);
+        Ok((caller, expires_at))
     }
 
     /// A token for a user.

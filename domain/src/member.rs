@@ -90,6 +90,9 @@ pub struct Member {
     pub member: Option<Actor>,
     /// Empty after the removal.
     pub grants: Vec<Grant>,
+    /// How often they were removed.
+    #[serde(default)]
+    pub removals: u64,
 }
 
 crate::aggregate!(Member, "member", MemberCommand, MemberEvent);
@@ -98,9 +101,12 @@ impl Member {
     pub fn apply(&mut self, event: &MemberEvent) {
         match event {
             MemberEvent::Granted { member, grants } => {
-                *self = Self { member: Some(member.clone()), grants: grants.clone() };
+                (self.member, self.grants) = (Some(member.clone()), grants.clone());
             }
-            MemberEvent::Removed {} => self.grants.clear(),
+            MemberEvent::Removed {} => {
+                self.grants.clear();
+                self.removals += 1;
+            }
         }
     }
 

@@ -145,6 +145,21 @@ pub enum RegistrationTokenStatus {
     UsedUp,
 }
 
+impl RegistrationTokenStatus {
+    /// Of a token with this end. The first reason why it admits no further device counts.
+    pub fn of(revoked: bool, expires_at: DateTime<Utc>, is_used_up: bool, now: DateTime<Utc>) -> Self {
+        if revoked {
+            Self::Revoked
+        } else if now >= expires_at {
+            Self::Expired
+        } else if is_used_up {
+            Self::UsedUp
+        } else {
+            Self::Active
+        }
+    }
+}
+
 /// State of a registration token.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RegistrationToken {
@@ -180,13 +195,10 @@ impl RegistrationToken {
     }
 
     pub fn status(&self, now: DateTime<Utc>) -> RegistrationTokenStatus {
-        use RegistrationTokenStatus as S;
-        match self.terms() {
-            _ if self.revoked => S::Revoked,
-            Some(terms) if now >= terms.expires_at => S::Expired,
-            Some(terms) if self.devices.len() >= terms.devices_max as usize => S::UsedUp,
-            Some(_) | None => S::Active,
-        }
+        // Only an issued token can be revoked.
+        let Some(terms) = self.terms() else { return RegistrationTokenStatus::Active };
+        let is_used_up = self.devices.len() >= terms.devices_max as usize;
+        RegistrationTokenStatus::of(self.revoked, terms.expires_at, is_used_up, now)
     }
 
     /// Refuses a device that may not register with it now.

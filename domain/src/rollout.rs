@@ -160,6 +160,8 @@ pub struct RolloutView {
     pub zones: Vec<Option<String>>,
     /// Nothing may be dispatched to devices of its tenant.
     pub frozen: bool,
+    /// When the last time ended in which nothing might be dispatched. What waits for devices waits its whole time again from here.
+    pub released_at: Option<DateTime<Utc>>,
 }
 
 /// A device that failed in at least one attempt.

@@ -236,6 +236,9 @@ pub struct Tenant {
     suspended: bool,
     frozen: bool,
     closed: bool,
+    /// How often it was suspended.
+    #[serde(default)]
+    suspensions: u64,
 }
 
 crate::aggregate!(Tenant, "tenant", TenantCommand, TenantEvent);
@@ -247,7 +250,10 @@ impl Tenant {
                 *self = Self { exists: true, spec: spec.clone(), ..Self::default() }
             }
             TenantEvent::Amended { patch } => self.spec = self.spec.patched(patch),
-            TenantEvent::Suspended {} => self.suspended = true,
+            TenantEvent::Suspended {} => {
+                self.suspended = true;
+                self.suspensions += 1;
+            }
             TenantEvent::Reinstated {} => self.suspended = false,
             TenantEvent::Frozen {} => self.frozen = true,
             TenantEvent::Unfrozen {} => self.frozen = false,
@@ -265,6 +271,11 @@ impl Tenant {
 
     pub fn is_frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// How often it was suspended so far. What people have begun before another suspension is over.
+    pub fn suspensions(&self) -> u64 {
+        self.suspensions
     }
 
     /// Whether its callers may use the API.

@@ -49,7 +49,7 @@ pub const SECRET_MARKER_TTL: Duration = Duration::from_secs(60);
 /// still finds the mark of a session that it knows.
 pub const SESSIONS_MAX_AGE: Duration = Duration::from_secs(DAY_S);
 /// Most bytes of sessions; beyond, no further one begins.
-pub const SESSIONS_MAX_BYTES: i64 = 128 * 1024 * 1024;
+pub const SESSIONS_MAX_BYTES: i64 = 32 * 1024 * 1024;
 /// Largest sealed session, in bytes.
 pub const SESSION_VALUE_MAX_BYTES: usize = 2 * 1024;
 /// Largest lease, in bytes.

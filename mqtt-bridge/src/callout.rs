@@ -16,6 +16,7 @@ mod answer;
 mod connections;
 mod credentials;
 mod decision;
+mod device_limits;
 mod issuer;
 mod own_login;
 mod question;
@@ -31,11 +32,13 @@ use event_store::metering::Labels;
 use runtime::lifecycle::Tasks;
 
 pub use credentials::{Credentials, Found, FoundKey, NoCredentials, Proof, StoredCredentials};
+pub use device_limits::{CONNECTIONS_MAX, CrowdedDevices};
 pub use issuer::{InvalidSeed, Issuer};
 pub use self_check::SelfCheckError;
 
 use crate::link::BrokerAddress;
 use connections::Connections;
+use device_limits::DeviceLimits;
 use responder::{Judge, Responder};
 use revocations::Revocations;
 
@@ -71,16 +74,20 @@ pub enum CalloutError {
     SelfCheck(#[from] SelfCheckError),
 }
 
-/// Answers nats-server from now on; returns when the MQTT listener was seen to let in exactly whom it should.
-pub async fn start(options: CalloutOptions) -> Result<(), CalloutError> {
+/// Answers nats-server from now on; returns when the MQTT listener was seen to let in exactly whom it should, with the devices that are
+/// then found to have too many connections.
+pub async fn start(options: CalloutOptions) -> Result<CrowdedDevices, CalloutError> {
     let CalloutOptions { auth, issuer, credentials, anonymous_devices, broker, tasks } = options;
-    let judge = Judge::new(Arc::clone(&issuer), credentials, anonymous_devices);
+    let crowded = CrowdedDevices::default();
+    let limits = DeviceLimits::new(crowded.clone());
+    let judge = Judge::new(Arc::clone(&issuer), credentials, limits, anonymous_devices);
     let responder = Responder::subscribe(auth, judge).await.map_err(CalloutError::NotSubscribed)?;
     tasks.spawn("mqtt-callout", responder.run(tasks.token().clone()));
     if anonymous_devices {
         tracing::warn!("Devices without credentials are let in, as any device of any tenant.");
     }
-    Ok(self_check::check(&broker, &issuer, anonymous_devices).await?)
+    self_check::check(&broker, &issuer, anonymous_devices).await?;
+    Ok(crowded)
 }
 
 /// Ends the connections of devices whose credentials end, from now on.
@@ -104,6 +111,7 @@ pub(crate) const OUTCOMES: &[Labels] = &[
     &[("outcome", "expired")],
     &[("outcome", "unavailable")],
     &[("outcome", "busy")],
+    &[("outcome", "too_often")],
 ];
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ mod backlog;
 mod durables;
 mod handler;
 mod intake_error;
-mod limits;
 mod merge;
 pub(crate) mod mqtt_msgs;
 mod queues;

@@ -20,6 +20,7 @@ mod freeze;
 mod hostile_tests;
 mod inbound;
 pub mod install_window;
+mod limits;
 mod link;
 pub mod metrics;
 mod outbound;

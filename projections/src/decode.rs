@@ -19,6 +19,7 @@ pub(crate) enum Events {
     Ledger(Vec<LedgerEvent>),
     Group(Vec<GroupEvent>),
     Tenant(Vec<TenantEvent>),
+    RegistrationToken(Vec<RegistrationTokenEvent>),
     /// Of an aggregate that no read model shows. They are decoded to find events that this program doesn't know.
     Unshown,
     /// Not decoded.
@@ -74,9 +75,9 @@ impl Decoded {
             "rollout_ledger" => Events::Ledger(record.decode_events(raw.position)?),
             "group" => Events::Group(record.decode_events(raw.position)?),
             "tenant" => Events::Tenant(record.decode_events(raw.position)?),
+            "registration_token" => Events::RegistrationToken(record.decode_events(raw.position)?),
             "claim" => unshown::<ClaimEvent>(raw, record)?,
             "member" => unshown::<MemberEvent>(raw, record)?,
-            "registration_token" => unshown::<RegistrationTokenEvent>(raw, record)?,
             "api_key" => unshown::<ApiKeyEvent>(raw, record)?,
             other => {
                 let event_type = format!("aggregate {other}");

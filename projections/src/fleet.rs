@@ -16,6 +16,7 @@ pub mod history;
 mod pauses;
 pub mod preconditions;
 pub mod reach;
+pub mod registration_tokens;
 pub mod rollback_need;
 pub mod rollbacks;
 pub mod rollout;
@@ -38,8 +39,9 @@ use crate::decode::{Decoded, Events};
 use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 10] = [
+const TABLE_GROUPS: [&[&str]; 11] = [
     tenants::TABLES,
+    registration_tokens::TABLES,
     devices::TABLES,
     history::TABLES,
     firmware::TABLES,
@@ -60,7 +62,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        9
+        10
     }
 
     fn tables(&self) -> Vec<&'static str> {
@@ -77,7 +79,9 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Group(_) | Events::Tenant(_) | Events::Unshown | Events::Unread => false,
+            Events::Group(_) | Events::Tenant(_) | Events::RegistrationToken(_) | Events::Unshown | Events::Unread => {
+                false
+            }
         }
     }
 
@@ -126,6 +130,7 @@ async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory
     firmware::apply_all(connection, batch).await?;
     groups::apply_all(connection, batch).await?;
     tenants::apply_all(connection, batch).await?;
+    registration_tokens::apply_all(connection, batch).await?;
     campaigns::apply_all(connection, batch).await?;
     rollout::apply(connection, memory, batch, &mut devices).await?;
     versions::apply(connection, &devices).await?;

@@ -39,8 +39,8 @@ pub mod watermark;
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
-    campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, reach, rollback_need,
-    rollbacks, rollout, schedule, selection, tenants, updates, withdrawals,
+    campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, reach,
+    registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, tenants, updates, withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

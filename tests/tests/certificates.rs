@@ -34,19 +34,25 @@ impl Ca {
 
     /// For a server on this machine.
     pub(crate) fn of_server(&self) -> Certificate {
-        self.issue(&NAMES, "waybill", ExtendedKeyUsagePurpose::ServerAuth)
+        self.issue(&NAMES, "waybill", vec![ExtendedKeyUsagePurpose::ServerAuth])
+    }
+
+    /// For a server of a cluster: it is the client of the others, too.
+    pub(crate) fn of_peer(&self) -> Certificate {
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue(&NAMES, "nats-server", usages)
     }
 
     /// For a client with this common name.
     pub(crate) fn of_client(&self, name: &str) -> Certificate {
-        self.issue(&[], name, ExtendedKeyUsagePurpose::ClientAuth)
+        self.issue(&[], name, vec![ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    fn issue(&self, names: &[&str], common_name: &str, usage: ExtendedKeyUsagePurpose) -> Certificate {
+    fn issue(&self, names: &[&str], common_name: &str, usages: Vec<ExtendedKeyUsagePurpose>) -> Certificate {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usages;
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         Certificate { cert: cert.pem(), key: key.serialize_pem() }

@@ -9,7 +9,7 @@ use waybill::stack::NatsOptions;
 
 use crate::world::{MODEL, World};
 
-/// More than the stream of dead letters reserves.
+/// More than the streams of dead letters and of sessions reserve.
 const MAX_FILE_BYTES: u64 = 300 * 1024 * 1024;
 /// Sizes of the messages that fill it, down to less than any event.
 const SIZES_BYTES: [usize; 5] = [900_000, 100_000, 10_000, 1_000, 10];

@@ -44,6 +44,7 @@ async fn furnish(world: &World) -> Vec<(&'static str, String)> {
         ("credential_id", text(&credential["credential_id"])),
         ("token_id", text(&token["token_id"])),
         ("key_id", text(&key["key_id"])),
+        ("session_id", "0190d3a4-0000-7000-8000-000000000001".to_owned()),
         ("name", text(&consumer["name"])),
         ("member", "user:demo".to_owned()),
         ("ordinal", "1".to_owned()),

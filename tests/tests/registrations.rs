@@ -83,6 +83,11 @@ async fn devices_that_register_themselves_are_updated_and_a_revoked_one_is_gone(
     let revoked =
         api.send(Method::DELETE, &format!("/registration-tokens/{token_id}"), Some(&json!({"reason": "made"}))).await;
     assert!(revoked.unwrap().status.is_success());
+    let listed = api.get("/registration-tokens?status=revoked&count=true").await.unwrap();
+    let shown = (&listed["total"], &listed["items"][0]["token_id"], &listed["items"][0]["devices_used"]);
+    assert_eq!(shown, (&json!(1), &json!(token_id), &json!(DEVICES)), "{listed}");
+    assert_eq!(api.get("/registration-tokens?status=active").await.unwrap()["items"], json!([]));
+    assert!(!listed.to_string().contains("wbr_") && !listed.to_string().contains("hash"), "{listed}");
     let credentials = api.get("/devices/d-0/credentials").await.unwrap();
     let credential = credentials["items"][0]["credential_id"].as_str().unwrap();
     let path = format!("/devices/d-0/credentials/{credential}");

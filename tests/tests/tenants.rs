@@ -35,6 +35,10 @@ async fn answer(api: &ApiClient, method: Method, path: &str, body: Value) -> (u1
     (reply.status.as_u16(), problem)
 }
 
+fn ids(page: &Value) -> Vec<&str> {
+    page["items"].as_array().into_iter().flatten().filter_map(|item| item["device_id"].as_str()).collect()
+}
+
 async fn phase(api: &ApiClient, id: &str) -> Value {
     api.send(Method::GET, &format!("/devices/{id}/updates/1"), None).await.unwrap().body["phase"].clone()
 }
@@ -44,15 +48,22 @@ async fn a_freeze_stops_everything_that_would_go_out() {
     let world = World::start().await;
     let api = world.operator().await;
     let firmware = world.firmware(&api, "2.0.0").await;
-    let (begun, silent, next) =
-        (online(&world, &api, "d-0").await, online(&world, &api, "d-1").await, online(&world, &api, "d-2").await);
+    let mut online_ones = Vec::new();
+    for id in ["d-0", "d-1", "d-2"] {
+        online_ones.push(online(&world, &api, id).await);
+    }
     let more = json!({"deployment_strategy": "immediate", "max_concurrent_updates": 2});
     let campaign = world.campaign(&api, &firmware, more).await;
+    // The campaign chooses which two come first.
+    let planned = format!("/campaigns/{campaign}/devices?phase=planned");
+    let planned = world.until_get(&api, &planned, "two are told", |body| ids(body).len() == 1).await;
+    let next = online_ones.remove(online_ones.iter().position(|device| device.id() == ids(&planned)[0]).unwrap());
+    let (silent, begun) = (online_ones.pop().unwrap(), online_ones.pop().unwrap());
     begun.hears("its update", is("ota_update")).await;
     silent.hears("its update", is("ota_update")).await;
     begun.reports(1, 1, "received").await;
     begun.reports(1, 1, "downloading").await;
-    world.until_get(&api, "/devices/d-0/updates/1", "downloading", |body| body["phase"] == "downloading").await;
+    world.until_get(&api, &begun.path("/updates/1"), "downloading", |body| body["phase"] == "downloading").await;
     silent.forgets();
 
     let frozen = api.post("/freeze", &json!({"reason": "incident 7"})).await.unwrap();
@@ -64,15 +75,15 @@ async fn a_freeze_stops_everything_that_would_go_out() {
     silent.says("commands/get", &json!({})).await;
     silent.hears("that there is nothing to do", is("none")).await;
     world
-        .until_get(&api, "/devices/d-1/updates/1", "its grant was taken back", |body| body["phase"] == "waiting")
+        .until_get(&api, &silent.path("/updates/1"), "its grant was taken back", |body| body["phase"] == "waiting")
         .await;
     let status = api.get(&format!("/campaigns/{campaign}/status")).await.unwrap();
     let waits = status["waits_for"].as_array().unwrap();
     assert!(status["status"] == "running" && waits.iter().any(|wait| wait["kind"] == "freeze"), "{status}");
     let refused = (409, "tenant_frozen".to_owned());
     let order = json!({"firmware_id": firmware});
-    assert_eq!(answer(&api, Method::POST, "/devices/d-2/update", order).await, refused);
-    assert_eq!(answer(&api, Method::POST, "/devices/d-2/rollback", json!({"reason": "x"})).await, refused);
+    assert_eq!(answer(&api, Method::POST, &next.path("/update"), order).await, refused);
+    assert_eq!(answer(&api, Method::POST, &next.path("/rollback"), json!({"reason": "x"})).await, refused);
 
     // What has begun runs to its end, and its slot is given to nobody.
     begun.says("commands/get", &json!({})).await;
@@ -81,9 +92,9 @@ async fn a_freeze_stops_everything_that_would_go_out() {
         begun.reports(1, 1, word).await;
     }
     begun.boots("b2", "2.0.0").await;
-    world.until_get(&api, "/devices/d-0/updates/1", "confirmed", |body| body["phase"] == "confirmed").await;
+    world.until_get(&api, &begun.path("/updates/1"), "confirmed", |body| body["phase"] == "confirmed").await;
     tokio::time::sleep(MEANWHILE).await;
-    assert_eq!((phase(&api, "d-1").await, phase(&api, "d-2").await.is_null()), (json!("waiting"), true));
+    assert_eq!((phase(&api, silent.id()).await, phase(&api, next.id()).await.is_null()), (json!("waiting"), true));
 
     let operator = world.operator_of(TENANT, &["operator"]).await;
     assert_eq!(answer(&operator, Method::POST, "/unfreeze", json!({"reason": "x"})).await.0, 403);

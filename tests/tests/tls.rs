@@ -1,5 +1,6 @@
 //! Everything over TLS: the API, nats-server, its MQTT listener, PostgreSQL, devices and their downloads.
 
+mod cluster;
 mod devices;
 
 use std::net::SocketAddr;
@@ -227,8 +228,9 @@ async fn https_refuses_plain_http_and_takes_a_new_certificate_without_a_restart(
         assert_eq!(code, 0, "TLS {version}: {said}");
     }
     let plain = url.replace("https://", "http://");
-    let (code, said) = curl(&ca, &["--write-out", " %{http_code}", &plain]).await;
-    assert_eq!((code, said.as_str()), (0, "This port speaks HTTPS: use an https URL 400"));
+    let (code, said) = curl(&ca, &["--include", "--write-out", " %{http_code}", &plain]).await;
+    assert!(code == 0 && said.ends_with(" 400") && said.contains("this port speaks HTTPS"), "{code}: {said}");
+    assert!(said.contains("application/problem+json") && said.contains("nosniff"), "{said}");
     let post = ["--write-out", " %{http_code}", "--data", &"x".repeat(10_000), &plain];
     assert!(curl(&ca, &post).await.1.ends_with(" 400"));
 

@@ -82,7 +82,8 @@ async fn what_is_staged_is_activated_only_while_the_window_is_open() {
     let wanted = json!({"deployment_strategy": "blue_green", "waves": waves, "maintenance_window": opens_in(-30)});
     let id = world.campaign(&api, &firmware, wanted).await;
     let status = format!("/campaigns/{id}/status");
-    world.until_get(&api, &status, "both have staged", |body| body["status_counts"]["staged"] == 2).await;
+    let have_staged = |body: &Value| body["status_counts"]["staged"] == 2 && kinds(body) == ["operator"];
+    world.until_get(&api, &status, "both have staged, and it waits for an operator", have_staged).await;
     adjust(&api, &id, opens_in(120)).await;
     api.post(&format!("/campaigns/{id}/waves/1/open"), &json!({"reason": "all is well"})).await.unwrap();
     world.until_get(&api, &status, "it waits for its window", |body| kinds(body).contains(&"window")).await;

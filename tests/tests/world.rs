@@ -1,5 +1,6 @@
 //! The harness: a whole Waybill for one test, with operators, devices and failures.
 
+mod cluster;
 mod fleet;
 mod manual_device;
 mod records;
@@ -68,6 +69,7 @@ impl World {
     async fn start_as(nats: NatsOptions, extra: &[&str], anonymous_devices: bool) -> Self {
         let directory = Directory::new();
         let tools = Tools::locate().unwrap();
+        cluster::provide(&tools, directory.path()).await;
         let stack = Stack::start(&tools, directory.path(), nats).await.unwrap();
         let http = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
         let extra = extra.iter().map(|flag| (*flag).to_owned()).collect();

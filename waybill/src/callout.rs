@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use event_store::EventStore;
 use mqtt_bridge::BrokerAddress;
-use mqtt_bridge::callout::{self, CalloutOptions, Credentials, Issuer, RevocationOptions};
+use mqtt_bridge::callout::{self, CalloutOptions, Credentials, CrowdedDevices, Issuer, RevocationOptions};
 use runtime::lifecycle::Tasks;
 
 use crate::nats::connect_with_rights;
@@ -26,15 +26,16 @@ pub struct Callout {
 }
 
 impl Callout {
-    /// Answers from now on; returns the connection when the MQTT listener was seen to let in exactly whom it should.
-    pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<async_nats::Client> {
+    /// Answers from now on; returns the connection when the MQTT listener was seen to let in exactly whom it should, with the devices that
+    /// are then found to have too many connections.
+    pub async fn start(self, patience: Duration, tasks: &Tasks) -> Result<(async_nats::Client, CrowdedDevices)> {
         let Self { auth_url, tls, issuer, credentials, anonymous_devices, broker } = self;
         let (auth, rights) =
             connect_with_rights(patience, &auth_url, &tls, "waybill-auth").await.context("WAYBILL_NATS_AUTH_URL")?;
         let tasks = tasks.clone();
         let options = CalloutOptions { auth: auth.clone(), issuer, credentials, anonymous_devices, broker, tasks };
-        rights.or_refused(callout::start(options)).await?;
-        Ok(auth)
+        let crowded = rights.or_refused(callout::start(options)).await?;
+        Ok((auth, crowded))
     }
 }
 

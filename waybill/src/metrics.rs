@@ -12,6 +12,10 @@ use crate::config::Role;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Bounds of the buckets of times, in seconds: from a command on a fast disk to the longest request.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// The same for finding out who has sent a request, which is mostly arithmetic.
+const ADMISSION_SECONDS: [f64; 14] =
+    [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0, 10.0];
+const ADMISSION: &str = "waybill_http_admission_seconds";
 /// Bounds of the buckets of sizes, in bytes.
 const BYTES: [f64; 8] = [256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0];
 /// The commit of the build, if the builder gives it.
@@ -35,6 +39,8 @@ pub(crate) fn start(role: Role, tasks: &Tasks) -> Option<PrometheusHandle> {
 fn builder() -> Option<PrometheusBuilder> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        // The whole name counts before the end of one.
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(ADMISSION.to_owned()), &ADMISSION_SECONDS))
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES))
         .ok()
 }

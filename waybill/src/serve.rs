@@ -246,12 +246,13 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
         anonymous_devices: args.anonymous_devices,
         broker: checked.broker.clone(),
     };
-    let auth = callout.start(nats::START_TIMEOUT, &parts.tasks).await?;
+    let (auth, crowded) = callout.start(nats::START_TIMEOUT, &parts.tasks).await?;
     let (waybill, store) = (parts.waybill.clone(), parts.store.clone());
     let system = &args.nats_system_url;
     let system =
         callout::follow_revocations(nats::START_TIMEOUT, system, &checked.nats_tls, waybill, store, &parts.tasks)
             .await?;
+    crowded.keep_ending_surplus(system.clone(), &parts.tasks);
     Ok(health::of_callout(auth, system))
 }
 

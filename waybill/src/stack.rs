@@ -17,7 +17,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-pub use cluster::NatsCluster;
+pub use cluster::{NatsCluster, RouteSecrets, route_url};
 pub use data_dir::DataDir;
 pub use nats::{NatsOptions, NatsServer, Passwords};
 pub use ports::{ensure_free, free_port};

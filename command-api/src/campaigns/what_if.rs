@@ -19,6 +19,7 @@ use super::gates::GateBody;
 use super::get;
 use crate::auth::Caller;
 use crate::http::path::CampaignPath;
+use crate::http::position::wait_for_own;
 use crate::http::problem::ProblemBody;
 use crate::http::{Body, MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
@@ -119,8 +120,10 @@ pub(crate) async fn what_if(
     if row.summary.is_none() {
         return Err(domain::Rejection::IllegalInState { command: "evaluated".to_owned(), status: row.status }.into());
     }
-    let archived = app.db.positions().await?.into_iter().find(|(name, _)| name == ARCHIVE).map_or(0, |(_, at)| at);
-    let until = if row.ended_at.is_some() { row.position.min(archived) } else { archived };
+    let shown = app.db.positions().await?.into_iter().find(|(name, _)| name == FLEET).map_or(0, |(_, at)| at);
+    let until = if row.ended_at.is_some() { row.position } else { shown.max(row.position) };
+    // The archive comes later than what callers were shown.
+    wait_for_own(&app, until, &[ARCHIVE]).await?;
     let history = read(&app, &caller, id, limits, until).await?;
     body(&app, id, history, until).await.map(Json)
 }

@@ -90,7 +90,7 @@ impl DeviceRegistrationRequest {
 
 /// Register a device by itself
 ///
-/// With a registration token: `Authorization: Bearer wbr_…`. An unknown device is registered with the token's tags. A known one, such as a
+/// With a registration token: `Authorization: Bearer wbr_…` or `GatewayToken wbr_…`. An unknown device is registered with the token's tags. A known one, such as a
 /// device that lost its memory, gets a further credential if it has none or got its latest with the same token; of two live ones the older
 /// one is replaced. The reply doesn't say why a device is refused: the service's log does.
 #[utoipa::path(

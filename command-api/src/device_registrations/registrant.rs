@@ -10,7 +10,7 @@ use event_store::Loaded;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::metrics::{BAD_TOKEN, BUSY, count};
-use crate::auth::bearer;
+use crate::auth::registration_token;
 use crate::http::Problem;
 use crate::state::App;
 
@@ -64,9 +64,9 @@ impl FromRequestParts<App> for Registrant {
         let _place = app.registrations.enter()?;
         let bad_token = || {
             count(BAD_TOKEN);
-            Problem::unauthorized("a valid registration token is needed: Bearer wbr_…")
+            Problem::unauthorized("a valid registration token is needed: Bearer wbr_… or GatewayToken wbr_…")
         };
-        let shown = trust::RegistrationToken::parse(bearer(parts)?).ok_or_else(bad_token)?;
+        let shown = registration_token(parts).and_then(trust::RegistrationToken::parse).ok_or_else(bad_token)?;
         let key = Key::new(&shown.tenant, &shown.id);
         let token: Arc<Loaded<RegistrationToken>> = app.store.load_fresh(&key).await?;
         if !token.aggregate.is_of(&app.config.token_hasher.hash(&shown)) {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
-use axum::http::header;
+use axum::http::{StatusCode, header};
+use bytes::Bytes;
 use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareBytes};
 use domain::values::Sha256Digest;
@@ -19,11 +20,13 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use runtime::clock;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::filename;
 use super::model::{INCOMING, incoming_path, object_path};
 use crate::http::Problem;
 use crate::http::body::too_large;
+use crate::least_rate::{LeastRate, Progress};
 use crate::state::App;
 
 /// Bytes of one part of a multipart write.
@@ -42,13 +45,13 @@ pub(super) struct Incoming {
 }
 
 /// Stores a part of the upload while measuring it.
-pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming, Problem> {
+pub(super) async fn receive(app: &App, field: &mut Field<'_>, progress: &mut Progress) -> Result<Incoming, Problem> {
     let path = incoming_path(clock::new_id());
     let disposition = field.headers().get(header::CONTENT_DISPOSITION);
     let filename = disposition.and_then(|header| filename::uploaded(header.as_bytes()));
     let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-    match copy(app, &mut writer, field).await {
+    match copy(app, &mut writer, field, progress).await {
         Ok(measured) => {
             let bytes = measured.finish(filename);
             let incoming = Incoming { app: app.clone(), path: Some(path), bytes };
@@ -62,10 +65,15 @@ pub(super) async fn receive(app: &App, field: &mut Field<'_>) -> Result<Incoming
     }
 }
 
-async fn copy(app: &App, writer: &mut WriteMultipart, field: &mut Field<'_>) -> Result<Measured, Problem> {
+async fn copy(
+    app: &App,
+    writer: &mut WriteMultipart,
+    field: &mut Field<'_>,
+    progress: &mut Progress,
+) -> Result<Measured, Problem> {
     let mut measured = Measured::default();
     loop {
-        let Some(chunk) = arriving(app, field.chunk()).await? else { return Ok(measured) };
+        let Some(chunk) = next_chunk(app, field, progress).await? else { return Ok(measured) };
         measured.update(&chunk);
         if measured.size > app.config.max_firmware_bytes {
             return Err(too_large());
@@ -191,6 +199,25 @@ impl Measured {
     }
 }
 
+/// The next bytes of a part; fails if they come too slowly.
+pub(super) async fn next_chunk(
+    app: &App,
+    field: &mut Field<'_>,
+    progress: &mut Progress,
+) -> Result<Option<Bytes>, Problem> {
+    let asked_at = Instant::now();
+    let chunk = arriving(app, field.chunk()).await?;
+    progress.waited(asked_at.elapsed());
+    progress.moved(chunk.as_ref().map_or(0, Bytes::len));
+    if progress.is_too_slow() { Err(too_slow(app.config.upload_least)) } else { Ok(chunk) }
+}
+
+fn too_slow(LeastRate { bytes_per_second, window }: LeastRate) -> Problem {
+    let seconds = window.as_secs();
+    let detail = format!("the upload brought less than {bytes_per_second} bytes per second in {seconds} s");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", detail)
+}
+
 /// The next piece of an upload; fails if none comes in time.
 pub(super) async fn arriving<T>(
     app: &App,
@@ -202,7 +229,7 @@ pub(super) async fn arriving<T>(
 
 /// The problem for an invalid multipart body.
 fn unreadable(error: &MultipartError) -> Problem {
-    if error.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return too_large();
     }
     Problem::bad_request(format!("the upload can't be read: {}", error.body_text()))

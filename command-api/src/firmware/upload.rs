@@ -11,7 +11,7 @@ use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::incoming::{Incoming, arriving, broken_store, discard, receive};
+use super::incoming::{Incoming, arriving, broken_store, discard, next_chunk, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use super::removal::{self, Kept};
@@ -22,6 +22,7 @@ use crate::http::form::Form;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::WithPosition;
 use crate::http::{Done, Envelope, Problem, UnreadCommand, body};
+use crate::least_rate::Progress;
 use crate::state::App;
 
 /// Largest `metadata` part, in bytes.
@@ -49,6 +50,7 @@ pub(crate) struct UploadForm {
     responses(
         (status = 201, body = WithPosition<FirmwareBody>),
         (status = 200, description = "The same bytes existed already", body = WithPosition<FirmwareBody>),
+        (status = 408, description = "It came too slowly", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It exists with other bytes", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A digest differs, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -84,11 +86,12 @@ struct Parts {
 
 impl Parts {
     async fn read(&mut self, app: &App, mut form: Form) -> Result<(), Problem> {
+        let mut progress = Progress::new(app.config.upload_least);
         while let Some(mut field) = arriving(app, form.next_part()).await? {
             match field.name().unwrap_or_default() {
                 "metadata" if self.metadata.is_none() => {
                     let mut text = Vec::new();
-                    while let Some(chunk) = arriving(app, field.chunk()).await? {
+                    while let Some(chunk) = next_chunk(app, &mut field, &mut progress).await? {
                         if text.len() + chunk.len() > METADATA_MAX_BYTES {
                             return Err(Problem::invalid(
                                 "metadata",
@@ -102,7 +105,7 @@ impl Parts {
                     self.metadata = Some(metadata);
                 }
                 "file" if self.file.is_none() => {
-                    self.file = Some(receive(app, &mut field).await?);
+                    self.file = Some(receive(app, &mut field, &mut progress).await?);
                 }
                 name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
                 name => {

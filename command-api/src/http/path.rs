@@ -121,6 +121,12 @@ pub(crate) struct MemberPath {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct SessionPath {
+    pub(crate) session_id: uuid::Uuid,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct ApiKeyPath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) key_id: ApiKeyId,

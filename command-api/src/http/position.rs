@@ -138,8 +138,8 @@ pub(crate) async fn wait_for_head(app: &App, read_models: &[&str]) -> Result<(),
     wait_for_own(app, head, read_models).await
 }
 
-/// Waits while the read models run.
-async fn wait_for_own(app: &App, own: u64, read_models: &[&str]) -> Result<(), Problem> {
+/// Waits while the read models run: for what the caller has stored, or was shown.
+pub(crate) async fn wait_for_own(app: &App, own: u64, read_models: &[&str]) -> Result<(), Problem> {
     let Err(error) = app.projections.wait_if_running(read_models, own, WAIT_MAX).await else { return Ok(()) };
     app.db.ping().await?;
     Err(behind(error))

@@ -70,6 +70,8 @@ pub(crate) struct ProblemBody {
 }
 
 impl Problem {
+    pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
     pub(crate) fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         let (code, detail) = (code.into(), detail.into());
         Self(Box::new(Inner { status, code, detail, errors: vec![], facts: None, retry_after_s: None, size: None }))
@@ -181,6 +183,11 @@ impl Problem {
         self.0.facts.as_ref()
     }
 
+    /// The body without the path of a request.
+    pub(crate) fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.body(None)).unwrap_or_default()
+    }
+
     fn body(&self, instance: Option<&str>) -> ProblemBody {
         let Inner { status, code, detail, errors, facts, .. } = &*self.0;
         ProblemBody {
@@ -198,7 +205,7 @@ impl Problem {
     pub(crate) fn respond(&self, instance: Option<&str>) -> Response {
         let mut response = (self.0.status, Json(self.body(instance))).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, Self::MEDIA_TYPE);
         if let Some(seconds) = self.0.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -21,17 +21,21 @@ const DOCS: &str = "/api/docs";
 pub(crate) async fn add(State(app): State<App>, request: Request, next: Next) -> Response {
     let is_docs = request.uri().path().starts_with(DOCS);
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    set(response.headers_mut(), is_docs, app.config.is_served_by_https());
+    response
+}
+
+/// Adds the headers that an answer doesn't have. `strict_transport` tells browsers to come by HTTPS only.
+pub(crate) fn set(headers: &mut HeaderMap, is_docs: bool, strict_transport: bool) {
     or_set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     or_set(headers, header::REFERRER_POLICY, "no-referrer");
     or_set(headers, header::X_FRAME_OPTIONS, "DENY");
     or_set(headers, header::CONTENT_SECURITY_POLICY, if is_docs { CSP_DOCS } else { CSP });
     // The files of the page have entity tags: a browser asks whether they changed.
     or_set(headers, header::CACHE_CONTROL, if is_docs { "no-cache" } else { "no-store" });
-    if app.config.public_base_url.starts_with("https://") {
+    if strict_transport {
         or_set(headers, header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
-    response
 }
 
 fn or_set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -98,7 +98,7 @@ mod tests {
     fn places_are_bounded_and_come_back() {
         let trusted_proxies =
             TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], ..TrustedProxies::default() };
-        let limits = Limits { connections_max: 5, per_address_max: 2, ..Limits::new(trusted_proxies) };
+        let limits = Limits { connections_max: 5, per_address_max: 2, ..Limits::new(trusted_proxies, false) };
         let connections = Connections::new(limits);
         let enter = |address: &str| connections.enter(address.parse().unwrap());
         let first = [enter("192.0.2.1"), enter("::ffff:192.0.2.1")];

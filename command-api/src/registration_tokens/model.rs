@@ -6,17 +6,18 @@ use chrono::{DateTime, Utc};
 use domain::RegistrationTokenId;
 use domain::registration_token::{RegistrationScope, RegistrationToken, RegistrationTokenStatus};
 use event_store::Origin;
+use projections::registration_tokens::RegistrationTokenRow;
 use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::http::Done;
 
 /// What a registration token allows, and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RegistrationTokenBody {
-    token_id: Uuid,
+    #[schema(value_type = uuid::Uuid)]
+    token_id: String,
     /// `active`, `expired`, `revoked` or `used_up`.
     status: &'static str,
     /// Only devices of this model; null for any.
@@ -30,7 +31,7 @@ pub(crate) struct RegistrationTokenBody {
     expires_at: Option<DateTime<Utc>>,
     devices_max: u32,
     /// Devices that have used it; each counts once.
-    devices_used: usize,
+    devices_used: u64,
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     /// Number of the token's events: its `ETag`.
@@ -53,7 +54,7 @@ impl RegistrationTokenBody {
         let RegistrationScope { device_model, device_type, id_prefix, tags } =
             terms.map(|terms| terms.scope.clone()).unwrap_or_default();
         Self {
-            token_id: id.0,
+            token_id: id.to_string(),
             status: RegistrationTokenStatus::word(token.status(clock::now())),
             device_model,
             device_type,
@@ -61,10 +62,31 @@ impl RegistrationTokenBody {
             tags,
             expires_at: terms.map(|terms| terms.expires_at),
             devices_max: terms.map_or(0, |terms| terms.devices_max),
-            devices_used: token.devices.len(),
+            devices_used: token.devices.len() as u64,
             created_by: origin.map(|origin| origin.by.to_string()),
             created_at: origin.map(|origin| origin.at),
             version,
+        }
+    }
+}
+
+impl From<RegistrationTokenRow> for RegistrationTokenBody {
+    fn from(row: RegistrationTokenRow) -> Self {
+        let status = RegistrationTokenStatus::word(row.status(clock::now()));
+        let RegistrationScope { device_model, device_type, id_prefix, tags } = row.scope;
+        Self {
+            token_id: row.token_id,
+            status,
+            device_model,
+            device_type,
+            id_prefix,
+            tags,
+            expires_at: Some(row.expires_at),
+            devices_max: row.devices_max,
+            devices_used: row.devices_used,
+            created_by: Some(row.created_by),
+            created_at: Some(row.created_at),
+            version: row.version,
         }
     }
 }

@@ -137,11 +137,15 @@ pub(crate) async fn detailed(
 
 async fn components(app: &App) -> Vec<Component> {
     let parts = futures::future::join_all(app.checks.iter().map(|check| timeout(PROBE_TIMEOUT, check())));
-    let (log, database, projections, parts) = tokio::join!(
+    let (log, database, projections, parts, sign_in) = tokio::join!(
         event_log(app),
         probe("PostgreSQL", async { app.db.ping().await.map_err(|error| error.to_string()) }),
         timeout(PROBE_TIMEOUT, app.projections.status()),
         parts,
+        async {
+            let sign_in = app.sign_in.as_ref()?;
+            Some(timeout(PROBE_TIMEOUT, sign_in.finding()).await)
+        },
     );
     let mut components = vec![log, database];
     match projections {
@@ -149,6 +153,10 @@ async fn components(app: &App) -> Vec<Component> {
         Ok(Err(error)) => components.push(Component::new("projections", Some(error.to_string()))),
         Err(_) => components.push(Component::new("projections", Some(NO_ANSWER.to_owned()))),
     }
+    components.extend(sign_in.map(|finding| match finding {
+        Ok(finding) => Component::from(finding),
+        Err(_) => Component::new("sign-in", Some(NO_ANSWER.to_owned())),
+    }));
     for findings in parts {
         match findings {
             Ok(findings) => components.extend(findings.into_iter().map(Component::from)),

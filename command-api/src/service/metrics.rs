@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::process;
 use crate::http::Problem;
 use crate::state::App;
-use crate::{device_registrations, listen, throttle};
+use crate::{access, device_registrations, listen, sign_in, throttle};
 
 /// Devices and campaigns are counted at most once in this time.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(15);
@@ -26,8 +26,10 @@ pub(crate) type Counted = Mutex<Option<Instant>>;
 /// Describes the metrics of the API to the recorder of this process.
 pub fn describe() {
     metering::describe(&METRICS);
+    access::metrics::describe();
     device_registrations::describe();
     listen::describe();
+    sign_in::metrics::describe();
     throttle::metrics::describe();
 }
 

@@ -10,7 +10,9 @@ use domain::{Actor, TenantId};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::sync::Cache;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::listed::id_of;
 use super::record::Session;
 
 /// Most sessions that are followed. Others are looked up at each request.
@@ -28,6 +30,7 @@ pub(super) struct Held {
     pub(super) session: Session,
     pub(super) revision: u64,
     pub(super) used_at: DateTime<Utc>,
+    pub(super) id: Uuid,
 }
 
 pub(super) struct Known {
@@ -79,19 +82,39 @@ impl Known {
         Some(Session { used_at: found.used_at, ..session })
     }
 
-    /// The keys of a person's sessions, the oldest first, and how many sessions their tenant has.
-    pub(super) fn of_person(&self, tenant: &TenantId, actor: &Actor) -> (Vec<String>, usize) {
+    /// The keys of a person's sessions, the oldest first, and how many sessions their tenant has that began after as many suspensions.
+    pub(super) fn of_person(&self, tenant: &TenantId, actor: &Actor, suspensions: u64) -> (Vec<String>, usize) {
         let held = self.lock();
         let mut of_person = Vec::new();
         let mut of_tenant = 0;
         for (key, one) in held.iter().filter(|(_, one)| one.session.tenant == *tenant) {
-            of_tenant += 1;
+            of_tenant += usize::from(one.session.standing.suspensions == suspensions);
             if one.session.actor == *actor {
                 of_person.push((one.session.created_at, key.clone()));
             }
         }
         of_person.sort();
         (of_person.into_iter().map(|(_, key)| key).collect(), of_tenant)
+    }
+
+    /// The sessions of a person, with their last uses as far as they are known here.
+    pub(super) fn listed(&self, tenant: &TenantId, actor: &Actor) -> Vec<(String, Held)> {
+        let held = self.lock();
+        let of_person = held.iter().filter(|(_, one)| one.session.tenant == *tenant && one.session.actor == *actor);
+        of_person.map(|(key, one)| (key.clone(), one.clone())).collect()
+    }
+
+    /// The session of a tenant with this id.
+    pub(super) fn by_id(&self, tenant: &TenantId, id: Uuid) -> Option<(String, Actor)> {
+        let held = self.lock();
+        let (key, found) = held.iter().find(|(_, one)| one.id == id && one.session.tenant == *tenant)?;
+        Some((key.clone(), found.session.actor.clone()))
+    }
+
+    /// Whether this knows all that the leader had at a moment.
+    pub(super) fn is_complete_since(&self, moment: Instant) -> bool {
+        let complete_at = *self.complete_at.lock().unwrap_or_else(PoisonError::into_inner);
+        complete_at.is_some_and(|at| at >= moment)
     }
 
     /// A change of the bucket. None: the session has ended, or can't be read.
@@ -105,7 +128,8 @@ impl Known {
                     return;
                 }
                 let used_at = held.get(&key).map_or(session.used_at, |before| before.used_at.max(session.used_at));
-                held.insert(key, Held { session, revision, used_at });
+                let id = id_of(&key);
+                held.insert(key, Held { session, revision, used_at, id });
             }
         }
     }

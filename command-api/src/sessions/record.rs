@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::caller::Role;
 
+/// How often the person's rights had been taken away at once when the session began. Once more, and the session is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// How often the tenant had been suspended.
+    pub(crate) suspensions: u64,
+    /// How often the person had been removed from its members.
+    pub(crate) removals: u64,
+}
+
 /// Who has signed in, and until when. It has no name and no e-mail address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
@@ -17,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) expires_at: DateTime<Utc>,
     /// The last request, to about a minute.
     pub(crate) used_at: DateTime<Utc>,
+    #[serde(default)]
+    pub(crate) standing: Standing,
 }
 
 impl Session {

@@ -42,7 +42,7 @@ async fn until(condition: impl AsyncFn() -> bool) {
 impl Process {
     async fn begins(&self, person: &str) -> SessionToken {
         let (tenant, actor) = (TenantId::new("acme").unwrap(), Actor::new(format!("user:{person}")).unwrap());
-        self.sessions.begin(&tenant, &actor, vec![Role::Operator]).await.unwrap()
+        self.sessions.begin(&tenant, &actor, vec![Role::Operator], Standing::default()).await.unwrap()
     }
 
     async fn knows(&self, token: &SessionToken) -> bool {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use runtime::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -12,7 +12,7 @@ use super::exchange::word;
 use super::pending::Pending;
 use super::provider::{Metadata, unavailable};
 use super::roles::no_role;
-use super::{SignIn, admitted_by, cookies, has_any_right, query, set_up};
+use super::{SignIn, admitted_by, cookies, has_any_right, metrics, page, query, set_up, standing};
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
@@ -37,17 +37,27 @@ pub(crate) struct CallbackParams {
     get, path = "/auth/callback", tag = "auth", params(CallbackParams),
     responses(
         (status = 303, description = "Signed in: to `return_to`, with the cookie of the session"),
-        (status = 400, description = "No sign-in of this browser is under way, or it was used", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The provider refuses, its ID token isn't valid, or no group has a role", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No OpenID provider is set up", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Roles in several tenants, or too many sessions", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The OpenID provider or the store of sessions can't be used", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "No sign-in of this browser is under way, or it was used", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 403, description = "The provider refuses, its ID token isn't valid, or no group has a role", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 404, description = "No OpenID provider is set up", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 409, description = "Roles in several tenants, or too many sessions", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 503, description = "The OpenID provider or the store of sessions can't be used", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
     )
 )]
-pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Result<impl IntoResponse, Problem> {
-    let sign_in = set_up(&app)?;
-    let said: CallbackParams = query(&parts)?;
-    let pending = sign_in.pending(&parts, &said).await?;
+pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    match signed_in(&app, &parts).await {
+        Ok(answer) => {
+            metrics::signed_in();
+            Ok(answer.into_response())
+        }
+        Err(problem) => page::refused(&parts, problem),
+    }
+}
+
+async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Problem> {
+    let sign_in = set_up(app)?;
+    let said: CallbackParams = query(parts)?;
+    let pending = sign_in.pending(parts, &said).await?;
     let _call = sign_in.calls.try_acquire().map_err(|_| unavailable())?;
     let metadata = sign_in.provider.metadata().await?;
     sign_in.check_issuer(&metadata, said.iss.as_deref())?;
@@ -59,7 +69,7 @@ pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Re
     let id_token = sign_in.exchange(&metadata, &pending, &code).await?;
     let person = sign_in.identity(&id_token, &pending).await?;
     let (tenant, roles) = sign_in.roles_of(&person, &pending)?;
-    admitted_by(&app, &tenant).await?;
+    admitted_by(app, &tenant).await?;
     let caller = Caller {
         tenant: tenant.clone(),
         actor: person.actor.clone(),
@@ -68,14 +78,15 @@ pub(crate) async fn sign_in_callback(State(app): State<App>, parts: Parts) -> Re
         limits: None,
         is_kind_stated: true,
     };
-    if !has_any_right(&app, caller)? {
+    if !has_any_right(app, caller)? {
         return Err(no_role());
     }
+    let standing = standing(app, &tenant, &person.actor).await?;
     // The browser's session before this one ends: nobody else may go on with it.
-    if let Some(before) = sign_in.shown(&parts) {
+    if let Some(before) = sign_in.shown(parts) {
         sign_in.sessions.end(&before).await?;
     }
-    let token = sign_in.sessions.begin(&tenant, &person.actor, roles).await?;
+    let token = sign_in.sessions.begin(&tenant, &person.actor, roles, standing).await?;
     let (session, begun) = (cookies::session_name(sign_in.is_https()), cookies::sign_in_name(sign_in.is_https()));
     let cookies = AppendHeaders([
         (header::SET_COOKIE, cookies::kept(session, token.as_ref().reveal(), sign_in.sessions.lifetime())?),

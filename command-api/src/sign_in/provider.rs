@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::watched::Watched;
 use crate::http::Problem;
 use crate::tokens::{KeySource, Keys};
 
@@ -97,7 +98,7 @@ pub(super) struct Provider {
 
 struct Discovery {
     issuer: String,
-    http: Arc<dyn ProviderHttp>,
+    http: Watched,
     known: RwLock<Option<(Instant, Arc<Metadata>)>>,
     /// When the last fetch failed. One fetch at a time.
     failed_at: Mutex<Option<Instant>>,
@@ -116,10 +117,17 @@ impl KeySource for ProviderKeys {
 
 impl Provider {
     pub(super) fn new(issuer: String, http: Arc<dyn ProviderHttp>) -> Self {
+        let http = Watched::new(http);
         let discovery = Discovery { issuer, http, known: RwLock::default(), failed_at: Mutex::default() };
         let discovery = Arc::new(discovery);
         let keys = Keys::new(Arc::new(ProviderKeys(Arc::clone(&discovery))));
         Self { discovery, keys }
+    }
+
+    /// Why it can't be used now, as far as is known; it is asked if nothing is known of it.
+    pub(super) async fn failure(&self) -> Option<String> {
+        let described = self.discovery.metadata().await;
+        self.discovery.http.failure().or(described.err())
     }
 
     pub(super) async fn metadata(&self) -> Result<Arc<Metadata>, Problem> {

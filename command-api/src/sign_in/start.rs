@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use domain::TenantId;
 use runtime::clock;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::pending::{LIFETIME, Pending};
 use super::return_to::local_path;
-use super::{cookies, query, set_up};
+use super::{cookies, page, query, set_up};
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
 use crate::state::App;
@@ -35,14 +35,21 @@ pub(crate) struct SignInParams {
     get, path = "/auth/sign-in", tag = "auth", params(SignInParams),
     responses(
         (status = 302, description = "To the OpenID provider"),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No OpenID provider is set up", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The OpenID provider can't be used", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 404, description = "No OpenID provider is set up", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
+        (status = 503, description = "The OpenID provider can't be used", content((ProblemBody = "application/problem+json"), (String = "text/html"))),
     )
 )]
-pub(crate) async fn start_sign_in(State(app): State<App>, parts: Parts) -> Result<impl IntoResponse, Problem> {
-    let sign_in = set_up(&app)?;
-    let SignInParams { return_to, tenant } = query(&parts)?;
+pub(crate) async fn start_sign_in(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    match started(&app, &parts).await {
+        Ok(answer) => Ok(answer.into_response()),
+        Err(problem) => page::refused(&parts, problem),
+    }
+}
+
+async fn started(app: &App, parts: &Parts) -> Result<impl IntoResponse, Problem> {
+    let sign_in = set_up(app)?;
+    let SignInParams { return_to, tenant } = query(parts)?;
     let return_to = return_to.as_deref().unwrap_or("/");
     let return_to = local_path(return_to)
         .ok_or_else(|| Problem::bad_request("return_to must be a path of this origin, such as /console/"))?;

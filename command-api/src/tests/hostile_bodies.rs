@@ -253,7 +253,7 @@ async fn answered(api: &Api, sent: &[u8]) -> String {
     let listener = HttpListener { tcp: listener, tls: None };
     let (tasks, router) = (Tasks::new(), api.router.clone());
     let of_server = tasks.clone();
-    let limits = Limits::new(TrustedProxies::default());
+    let limits = Limits::new(TrustedProxies::default(), false);
     tasks.spawn("server", async move { serve_until_stopped(listener, router, &of_server, limits).await });
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent).await.unwrap();

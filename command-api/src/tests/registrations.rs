@@ -78,6 +78,42 @@ async fn an_unknown_device_is_registered_with_the_tags_of_its_token() {
 }
 
 #[tokio::test]
+async fn a_device_shows_its_tokens_in_the_schemes_of_hawkbit() {
+    let api = Api::new();
+    let (devices, token_id) = api.devices(json!({})).await;
+    let with = async |authorization: String, path: &str, body: Value| {
+        let request = Request::post(format!("/api/v1{path}"))
+            .header("Authorization", authorization)
+            .header("Content-Type", "application/json");
+        api.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let answer = with(format!("GatewayToken {}", devices.token), PATH, described("SN-1")).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let credential = answer.body["token"].as_str().unwrap().to_owned();
+    assert_eq!(api.token(&token_id).await["devices_used"], 1);
+    // The credential registers nobody, and neither opens what people and programs use.
+    let stored = api.stored().await;
+    assert_eq!(with(format!("TargetToken {credential}"), PATH, described("SN-2")).await.status, 401);
+    for shown in [format!("GatewayToken {}", devices.token), format!("TargetToken {credential}")] {
+        let refused = with(shown.clone(), "/devices", json!({"device_id": "SN-3"})).await;
+        assert_eq!((refused.status.as_u16(), refused.problem()), (401, "unauthorized"), "{shown}");
+        assert_eq!(refused.body["detail"], "tokens of devices don't open the API");
+    }
+    assert_eq!(api.stored().await, stored);
+}
+
+#[tokio::test]
+async fn registration_tokens_are_listed_by_states_that_there_are() {
+    let api = Api::new();
+    for wrong in ["?status=open", "?state=active", "?status=Active", "?cursor=x", "?limit=0"] {
+        assert_eq!(api.get(&format!("/registration-tokens{wrong}")).await.status, 400, "{wrong}");
+    }
+    // The list is a read.
+    let away = api.get("/registration-tokens?status=used_up&device_model=M").await;
+    assert_eq!(away.status, 503, "{}", away.body);
+}
+
+#[tokio::test]
 async fn a_device_that_lost_its_token_comes_again_and_counts_once() {
     let api = Api::new();
     let (devices, token_id) = api.devices(json!({"devices_max": 1})).await;
@@ -185,7 +221,7 @@ async fn who_has_no_valid_registration_token_is_not_heard() {
         assert_eq!(told, (401, "unauthorized", "Bearer"), "{wrong}");
         assert!(!answer.body.to_string().contains(&wrong), "{}", answer.body);
     }
-    for header in ["", "Basic eDp5", &valid] {
+    for header in ["", "Basic eDp5", &valid, &format!("TargetToken {valid}"), &format!("Basic {valid}")] {
         let request = Request::post(format!("/api/v1{PATH}")).header("Authorization", header);
         assert_eq!(api.send(request.body(Body::from("{}")).unwrap()).await.status, 401, "{header}");
     }

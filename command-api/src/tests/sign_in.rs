@@ -1,6 +1,8 @@
 //! People sign in at an OpenID provider, and use the API with a session.
 
+mod ended;
 mod provider;
+mod refusals;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -34,6 +34,21 @@ fn a_token_leads_to_its_caller() {
     assert!(caller.roles.contains(&Role::Operator));
 }
 
+/// The time of tokens is that of the wall.
+#[test]
+fn a_token_that_was_accepted_ends_in_time() {
+    let tokens = tokens();
+    let leeway = TimeDelta::seconds(LEEWAY_S.cast_signed());
+    let token =
+        tokens.sign("42", &acme(), vec![Role::Operator], clock::now() + TimeDelta::seconds(2) - leeway).unwrap();
+    assert!(wait(tokens.verify(&token)).is_ok() && wait(tokens.verify(&token)).is_ok());
+    let began = std::time::Instant::now();
+    while wait(tokens.verify(&token)).is_ok() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "it doesn't end");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_token_says_the_kind_of_its_caller() {
     let expires_at = clock::now() + TimeDelta::minutes(1);

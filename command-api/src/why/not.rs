@@ -295,9 +295,10 @@ impl Question<'_> {
             let answer = format!("the campaign has excluded the device: {}", reason.word());
             Rule::new("excluded", answer, format!("{}, and another campaign or update", reason.remedy()))
         } else if !status.is_live() || member.ended_at.is_some() {
-            let code = member.code.as_ref().map(|code| format!(" with {code}")).unwrap_or_default();
-            let answer = format!("the update of the campaign ended: {}{code}", member.displayed_phase);
-            Rule::new(member.displayed_phase, answer, format!("another update to firmware {firmware}, or a retry"))
+            // The update also knows what the device did after the end of its campaign.
+            let ended =
+                || Rule::new(member.displayed_phase, format!("the campaign is {}", row.status), "another update");
+            self.former_update(tx, firmware).await?.unwrap_or_else(ended)
         } else {
             let waits_for = waits_of_campaign(tx, &self.caller.tenant, &id, &row, self.now).await?;
             let own = member

@@ -35,6 +35,6 @@ impl RolloutView {
 
     /// When the wait of the open wave for its devices began: after the jitter.
     pub(super) fn wave_waits_from(&self) -> Option<DateTime<Utc>> {
-        self.wave_opened_at.map(|opened_at| opened_at + self.spec.jitter())
+        self.wave_opened_at.map(|opened_at| self.waits_from(opened_at + self.spec.jitter()))
     }
 }

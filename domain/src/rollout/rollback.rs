@@ -99,6 +99,6 @@ impl RolloutView {
 
     /// Devices that haven't come in the time that the campaign gives a device are no longer waited for.
     fn has_waited(&self, rollback: &RollbackView, now: DateTime<Utc>) -> bool {
-        Self::elapsed_minutes(Some(rollback.since), now, self.spec.wait_for_device_minutes)
+        Self::elapsed_minutes(Some(self.waits_from(rollback.since)), now, self.spec.wait_for_device_minutes)
     }
 }

@@ -3,6 +3,7 @@
 mod blue_green;
 mod estimate;
 mod evidence;
+mod freezes;
 mod gates;
 mod grants;
 mod invariants;
@@ -43,6 +44,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         rollback: None,
         zones: vec![],
         frozen: false,
+        released_at: None,
     }
 }
 

@@ -235,6 +235,7 @@ impl WhatIf {
             rollback: None,
             zones: vec![],
             frozen: false,
+            released_at: None,
         })
     }
 }

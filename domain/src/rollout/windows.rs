@@ -37,6 +37,11 @@ impl RolloutView {
         self.zones.iter().filter_map(|zone| opens(zone.as_deref())).min()
     }
 
+    /// From when something waits for devices that began to wait then: they had no chance to begin before the last freeze ended.
+    pub(super) fn waits_from(&self, began: DateTime<Utc>) -> DateTime<Utc> {
+        self.released_at.map_or(began, |released_at| began.max(released_at))
+    }
+
     /// When the open wave has waited long enough for devices that don't come, at the latest at the campaign's end. Only time counts in which
     /// they could begin.
     pub(super) fn wave_wait_ends(&self) -> Option<DateTime<Utc>> {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use async_nats::Client;
+use async_nats::{Client, Subscriber};
 use chrono::{DateTime, Utc};
 use domain::TenantId;
 use futures::future::try_join_all;
@@ -117,12 +117,46 @@ impl Connections {
         Ok(earliest)
     }
 
-    async fn end_listed(&self, query: &Query, whose: &Whose, before: Option<&Listed>) -> Result<Listed, String> {
-        let mut listed = Listed::new();
+    /// Ends the oldest connections of users who have more than `most`, at whichever server. Returns how many.
+    pub(super) async fn end_surplus(&self, whose: &Whose, most: usize) -> Result<usize, String> {
+        let mut by_user: HashMap<String, Vec<(DateTime<Utc>, String, u64)>> = HashMap::new();
+        for query in queries(whose) {
+            let mut replies = self.ask_all(&query).await?;
+            let deadline = Instant::now() + ANSWER_WINDOW;
+            while let Ok(Some(message)) = timeout_at(deadline, replies.next()).await {
+                let Reply { server: Server { id }, data } = read(&message.payload)?;
+                for found in self.all_pages(&id, &query, data, |found| whose.has(&found.authorized_user)).await? {
+                    by_user.entry(found.authorized_user).or_default().push((found.start, id.clone(), found.cid));
+                }
+            }
+        }
+        let surplus = by_user.into_values().flat_map(|mut connections| {
+            connections.sort_unstable();
+            let ended = connections.len().saturating_sub(most);
+            connections.truncate(ended);
+            connections
+        });
+        let surplus: Vec<_> = surplus.collect();
+        let mut kicks = Vec::new();
+        for (_, server, cid) in &surplus {
+            kicks.push(self.kick(server, *cid));
+        }
+        stream::iter(kicks).buffer_unordered(KICKS_MAX).try_collect::<()>().await?;
+        Ok(surplus.len())
+    }
+
+    /// Asks all servers; their answers come to the subscription.
+    async fn ask_all(&self, query: &Query) -> Result<Subscriber, String> {
         let inbox = self.system.new_inbox();
-        let mut replies = self.system.subscribe(inbox.clone()).await.map_err(|error| error.to_string())?;
+        let replies = self.system.subscribe(inbox.clone()).await.map_err(|error| error.to_string())?;
         let asked = self.system.publish_with_reply(PING, inbox, body(query)?.into()).await;
         asked.map_err(|error| error.to_string())?;
+        Ok(replies)
+    }
+
+    async fn end_listed(&self, query: &Query, whose: &Whose, before: Option<&Listed>) -> Result<Listed, String> {
+        let mut listed = Listed::new();
+        let mut replies = self.ask_all(query).await?;
         let deadline = Instant::now() + ANSWER_WINDOW;
         while let Ok(Some(message)) = timeout_at(deadline, replies.next()).await {
             let Reply { server: Server { id }, data } = read(&message.payload)?;
@@ -132,7 +166,7 @@ impl Connections {
             };
             listed.insert(id.clone(), data.now);
             let meant = self.all_pages(&id, query, data, is_meant).await?;
-            let kicks = meant.into_iter().map(|cid| self.kick(&id, cid));
+            let kicks = meant.into_iter().map(|found| self.kick(&id, found.cid));
             stream::iter(kicks).buffer_unordered(KICKS_MAX).try_collect::<()>().await?;
         }
         if listed.is_empty() { Err("no nats-server lists its connections".to_owned()) } else { Ok(listed) }
@@ -145,11 +179,11 @@ impl Connections {
         query: &Query,
         mut page: Page,
         is_meant: impl Fn(&Connection) -> bool,
-    ) -> Result<Vec<u64>, String> {
+    ) -> Result<Vec<Connection>, String> {
         let (mut meant, mut offset) = (Vec::new(), 0);
         loop {
             let length = page.connections.len();
-            meant.extend(page.connections.iter().filter(|connection| is_meant(connection)).map(|found| found.cid));
+            meant.extend(page.connections.into_iter().filter(|connection| is_meant(connection)));
             if length < query.limit {
                 return Ok(meant);
             }

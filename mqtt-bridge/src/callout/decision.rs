@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     Unavailable,
     /// Too many clients want to connect at once, and it has waited too long.
     Busy,
+    /// It has logged in as often as one device may.
+    TooOften,
 }
 
 /// Where a client is let in.

@@ -21,6 +21,7 @@ use trust::login::NoUsername;
 use super::answer::answer;
 use super::credentials::{Credentials, Found, Proof};
 use super::decision::{Admission, Claim, Refusal, admit_anonymous, admit_device, admit_reader, admit_self_check};
+use super::device_limits::DeviceLimits;
 use super::issuer::Issuer;
 use super::own_login;
 use super::question::Question;
@@ -43,6 +44,7 @@ const SHOWN_MAX: usize = 96;
 pub(super) struct Judge {
     issuer: Arc<Issuer>,
     credentials: Arc<dyn Credentials>,
+    limits: DeviceLimits,
     anonymous_devices: bool,
     look_ups: Semaphore,
 }
@@ -102,8 +104,13 @@ async fn respond(client: &Client, judge: &Judge, message: Message, is_busy: bool
 }
 
 impl Judge {
-    pub(super) fn new(issuer: Arc<Issuer>, credentials: Arc<dyn Credentials>, anonymous_devices: bool) -> Self {
-        Self { issuer, credentials, anonymous_devices, look_ups: Semaphore::new(LOOK_UPS_MAX) }
+    pub(super) fn new(
+        issuer: Arc<Issuer>,
+        credentials: Arc<dyn Credentials>,
+        limits: DeviceLimits,
+        anonymous_devices: bool,
+    ) -> Self {
+        Self { issuer, credentials, limits, anonymous_devices, look_ups: Semaphore::new(LOOK_UPS_MAX) }
     }
 
     /// The answer to a question; none if the message isn't one.
@@ -126,11 +133,15 @@ impl Judge {
             Claim::SelfCheck => Ok(admit_self_check(clock::now())),
             _ if is_busy => Err(Refusal::Busy),
             Claim::Anonymous => Ok(admit_anonymous()),
+            // Its own logins have exhausted it, and nobody else's.
+            Claim::Device(device, _) if self.limits.is_exhausted(&device, Instant::now()) => Err(Refusal::TooOften),
             Claim::Device(device, proof) => {
                 let permit = timeout_at(turn_by, self.look_ups.acquire()).await;
                 let _permit = permit.map_err(|_| Refusal::Busy)?;
                 let found = timeout(LOOK_UP_TIMEOUT, self.look_up(&device, &proof)).await;
-                admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())
+                let admission = admit_device(&device, found.map_err(|_| Refusal::Unavailable)??, clock::now())?;
+                self.limits.accepted(&device, &question.login.client_id, Instant::now());
+                Ok(admission)
             }
             Claim::Reader(key) => {
                 let permit = timeout_at(turn_by, self.look_ups.acquire()).await;

@@ -28,9 +28,9 @@ use self::mistakes::{is_about_ended_update, unknown_target};
 use self::throttle::SelfReportThrottle;
 use super::answers::{Answers, WhenNothing};
 use super::intake_error::{IntakeError, Throttled};
-use super::limits::Limit;
 use super::{Arrived, Delivery, Inbound, Unfinished, Verdict};
 use crate::install_window;
+use crate::limits::Limit;
 use crate::topics::{Channel, DeviceTopic};
 use crate::wire::{InfoMessage, StatusReport};
 

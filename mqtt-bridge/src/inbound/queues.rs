@@ -24,9 +24,9 @@ use self::coalesce::Coalesced;
 use self::device_queue::{DeviceQueue, Dropped, Entry, Standing};
 use self::rates::{FORGOTTEN_AFTER, Rates};
 use super::handler::Handled;
-use super::limits::{Limit, REMEMBERED_MAX};
 use super::mqtt_msgs::ACK_WAIT;
 use super::{Ack, Handler, Inbound, Verdict};
+use crate::limits::{Limit, REMEMBERED_MAX};
 
 /// Devices whose messages are handled at the same time.
 pub(crate) const QUEUES: usize = 256;

@@ -19,6 +19,8 @@ pub struct TenantRow {
     /// `active`, `suspended` or `closed`.
     pub status: String,
     pub frozen: bool,
+    /// When the last time ended in which nothing might be dispatched to its devices.
+    pub released_at: Option<DateTime<Utc>>,
     /// The aggregate.
     pub state: Tenant,
     /// Version of the aggregate.
@@ -31,7 +33,7 @@ pub struct TenantRow {
 
 row! {
     TenantRow = "tenants" key { tenant: "text" }
-    columns { name, status, frozen, version, created_by, created_at, updated_at, position }
+    columns { name, status, frozen, released_at, version, created_by, created_at, updated_at, position }
     json { state }
 }
 
@@ -64,12 +66,15 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
 impl TenantRow {
     fn after(before: Option<&Self>, record: &Decoded, state: Tenant) -> Self {
         let by = || (record.record.meta.actor.to_string(), record.at());
+        let is_released = before.is_some_and(|row| !row.state.lets_dispatch()) && state.lets_dispatch();
+        let released_before = before.and_then(|row| row.released_at);
         let (created_by, created_at) = before.map_or_else(by, |row| (row.created_by.clone(), row.created_at));
         Self {
             tenant: record.tenant(),
             name: state.spec.name.as_ref().and_then(|name| name.plain().cloned()),
             status: state.status().word().to_owned(),
             frozen: state.is_frozen(),
+            released_at: if is_released { Some(record.at()) } else { released_before },
             state,
             version: record.record.last_version(),
             created_by,
@@ -139,12 +144,15 @@ fn count(found: Result<i64, sqlx::Error>) -> Result<u64, DbError> {
     Ok(u64::try_from(found?).unwrap_or(0))
 }
 
-/// Whether something may be dispatched to devices of the tenant, in this snapshot. A tenant without a row has not been adopted yet.
-pub(crate) async fn lets_dispatch(tx: &mut ReadTx, tenant: &TenantId) -> Result<bool, DbError> {
-    let found: Option<bool> =
-        sqlx::query_scalar("SELECT status = 'active' AND NOT frozen FROM tenants WHERE tenant = $1")
-            .bind(tenant.as_str())
-            .fetch_optional(&mut *tx.0)
-            .await?;
-    Ok(found.unwrap_or(true))
+/// Whether something may be dispatched to devices of the tenant, in this snapshot, and since when if it once might not. A tenant without a row has
+/// not been adopted yet.
+pub(crate) async fn lets_dispatch(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+) -> Result<(bool, Option<DateTime<Utc>>), DbError> {
+    let found = sqlx::query_as("SELECT status = 'active' AND NOT frozen, released_at FROM tenants WHERE tenant = $1")
+        .bind(tenant.as_str())
+        .fetch_optional(&mut *tx.0)
+        .await?;
+    Ok(found.unwrap_or((true, None)))
 }

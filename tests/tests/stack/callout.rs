@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{DeviceCommand, Profile};
 use event_store::{EventStore, JetStreamLog, Log};
 use mqtt_bridge::BrokerAddress;
-use mqtt_bridge::callout::{Credentials, Found, Issuer, Proof, StoredCredentials};
+use mqtt_bridge::callout::{CONNECTIONS_MAX, Credentials, Found, Issuer, Proof, StoredCredentials};
 use rumqttc::QoS;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
@@ -96,8 +96,58 @@ fn callout(server: &NatsServer, issuer_seed: &str, credentials: Arc<dyn Credenti
 async fn start_with(directory: &Directory, credentials: Arc<dyn Credentials>) -> (Stack, Tasks) {
     let (stack, tasks) = (start(directory.path()).await, Tasks::new());
     let callout = callout(&stack.nats, stack.nats.issuer_seed(), credentials);
-    callout.start(CONNECT_TIMEOUT, &tasks).await.unwrap();
+    let (_, crowded) = callout.start(CONNECT_TIMEOUT, &tasks).await.unwrap();
+    // The user of the system account may have replies under this name only.
+    let system = waybill::nats::connect(&stack.nats.system_url(), "waybill-system").await.unwrap();
+    crowded.keep_ending_surplus(system, &tasks);
     (stack, tasks)
+}
+
+/// More logins than a device may have at once.
+const LOGINS: usize = 200;
+
+/// One device opens connections and logs in as fast as it can, another works, and a stranger guesses the other's token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_logs_in_without_end_is_limited_and_no_other() {
+    let directory = Directory::new();
+    let (loud, calm) = (format!("{TENANT}/loud"), format!("{TENANT}/calm"));
+    let (stack, _tasks) = start_with(&directory, Listed::with(&[(&loud, "a"), (&calm, "b")])).await;
+    let listener = stack.nats.mqtt_listen();
+    let mut calm_one = log_in(listener, &calm, &calm, &token("b")).await.unwrap();
+    let mut connections = Vec::new();
+    for number in 0..2 * CONNECTIONS_MAX {
+        connections.push(log_in(listener, &format!("{loud}/{number}"), &loud, &token("a")).await.unwrap());
+    }
+    let opened = Instant::now();
+    let newest = connections.split_off(CONNECTIONS_MAX);
+    for mut oldest in connections {
+        assert!(oldest.is_ended_within(Duration::from_secs(15)).await, "a connection beyond the limit ends");
+    }
+    println!("surplus connections ended after {:?}", opened.elapsed());
+    for mut kept in newest {
+        assert!(!kept.is_ended_within(Duration::from_millis(50)).await, "the newest stay");
+    }
+
+    let (began, mut accepted) = (Instant::now(), 0);
+    for number in 0..LOGINS {
+        match log_in(listener, &format!("{loud}/{}", number % CONNECTIONS_MAX), &loud, &token("a")).await {
+            Ok(_) => accepted += 1,
+            Err(refused) => {
+                assert!(refused.contains("NotAuthorized"), "{refused}");
+                break;
+            }
+        }
+    }
+    println!("{accepted} more logins were accepted within {:?}", began.elapsed());
+    assert!(accepted < LOGINS, "the logins of a device have a rate");
+    // Guesses count for nobody, so the device itself comes in, also while the loud one is refused.
+    for _ in 0..LOGINS {
+        assert!(log_in(listener, &calm, &calm, &token("c")).await.is_err());
+    }
+    let publishing = Instant::now();
+    calm_one.publish(&format!("{TENANT}/devices/calm/status"), "{}", false).await;
+    println!("beside it a message was taken within {:?}", publishing.elapsed());
+    log_in(listener, &format!("{calm}/again"), &calm, &token("b")).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

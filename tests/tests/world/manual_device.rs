@@ -81,6 +81,15 @@ impl ManualDevice {
         self.says(&format!("updates/{ordinal}/status"), &json!({"attempt": attempt, "status": status})).await;
     }
 
+    pub(crate) fn id(&self) -> &str {
+        &self.device
+    }
+
+    /// Path of the API for the device, followed by `rest`.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/devices/{}{rest}", self.device)
+    }
+
     /// Sends all messages of an update, up to the boot that proves the version.
     pub(crate) async fn installs(&self, ordinal: u64, attempt: u64, boot: &str, version: &str) {
         for word in ["received", "downloading", "verifying", "installing", "rebooting"] {

@@ -1,7 +1,8 @@
 //! Three nats-servers on loopback, for tests on a replicated log.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,17 +18,40 @@ use super::tools::Tools;
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(60);
 const ELECTION_POLL: Duration = Duration::from_millis(100);
 
+/// The user of routes.
+const ROUTE_USER: &str = "route";
+
+/// By what the servers of a cluster know one another.
+#[derive(Debug, Clone)]
+pub struct RouteSecrets {
+    pub password: String,
+    /// Directory with `ca.crt`, and `server.crt` and `server.key` for both ends of a route.
+    pub certificates: PathBuf,
+}
+
 /// A cluster that this process has started.
 pub struct NatsCluster {
     pub servers: Vec<NatsServer>,
+    routes: Vec<u16>,
 }
 
 impl NatsCluster {
-    /// Starts `count` servers as one cluster, and waits until they have a leader.
+    /// Starts `count` servers as one cluster, and waits until they have a leader. Anybody on this machine could be a server of it.
     pub async fn start(tools: &Tools, directory: &Path, count: usize) -> Result<Self> {
+        Self::start_with(tools, directory, count, None).await
+    }
+
+    /// The same, of servers that know one another.
+    pub async fn start_with(
+        tools: &Tools,
+        directory: &Path,
+        count: usize,
+        secrets: Option<&RouteSecrets>,
+    ) -> Result<Self> {
         let spawner = Spawner::start();
         let routes: Vec<u16> = (0..count).map(|_| free_port()).collect::<Result<_>>()?;
-        let urls: Vec<String> = routes.iter().map(|port| format!("nats-route://127.0.0.1:{port}")).collect();
+        let passwords = secrets.map(|secrets| secrets.password.as_str());
+        let urls: Vec<String> = routes.iter().map(|port| route_url(*port, passwords)).collect();
         let any = || -> Result<SocketAddr> { Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?))) };
         let issuer_seed = Issuer::generate_seed();
         let mut servers = Vec::new();
@@ -39,8 +63,9 @@ impl NatsCluster {
                 server_name: format!("waybill-{index}"),
                 cluster: Some(format!(
                     // Without pings a server that hangs gets one read in three for minutes; see docs/runbook.md.
-                    "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", ping_interval: \"1s\", ping_max: 2, routes: [{}] }}",
-                    urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", ")
+                    "cluster {{ name: waybill, listen: \"127.0.0.1:{route}\", ping_interval: \"1s\", ping_max: 2, routes: [{}] {} }}",
+                    urls.iter().map(|url| format!("\"{url}\"")).collect::<Vec<_>>().join(", "),
+                    secrets.map(RouteSecrets::blocks).unwrap_or_default()
                 )),
                 issuer_seed: Some(issuer_seed.clone()),
                 ..NatsOptions::default()
@@ -49,12 +74,25 @@ impl NatsCluster {
             server.spawn()?;
             servers.push(server);
         }
-        let mut cluster = Self { servers };
+        let mut cluster = Self { servers, routes };
         for server in &mut cluster.servers {
             server.ready().await?;
         }
         cluster.wait_for_meta_leader().await?;
         Ok(cluster)
+    }
+
+    /// The port of a server that other servers connect to.
+    pub fn route_port(&self, index: usize) -> Option<u16> {
+        self.routes.get(index).copied()
+    }
+
+    /// Names of the servers to which a server has a route.
+    pub async fn routes_of(&self, server: &NatsServer) -> Result<Vec<String>> {
+        let found = self.monitor(server, "routez").await.context("nats-server doesn't answer")?;
+        let routes = found["routes"].as_array().context("nats-server lists no routes")?;
+        let names: BTreeSet<&str> = routes.iter().filter_map(|route| route["remote_name"].as_str()).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// Addresses of all servers, as one list of a client.
@@ -130,4 +168,25 @@ impl NatsCluster {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().ok()?;
         http.get(url).send().await.ok()?.json().await.ok()
     }
+}
+
+impl RouteSecrets {
+    /// `authorization {}` and `tls {}` of a `cluster {}` block.
+    pub fn blocks(&self) -> String {
+        let file = |name: &str| self.certificates.join(name).display().to_string();
+        format!(
+            "\nauthorization {{ user: {ROUTE_USER}, password: \"{}\" }}\n\
+             tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
+            self.password,
+            file("server.crt"),
+            file("server.key"),
+            file("ca.crt")
+        )
+    }
+}
+
+/// The address of a route, with a password or without.
+pub fn route_url(port: u16, password: Option<&str>) -> String {
+    let login = password.map(|password| format!("{ROUTE_USER}:{password}@")).unwrap_or_default();
+    format!("nats-route://{login}127.0.0.1:{port}")
 }

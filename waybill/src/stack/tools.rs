@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Oldest supported PostgreSQL.
 const POSTGRES_VERSION_MIN: u32 = 15;
 /// Oldest supported nats-server: major and minor.
 const NATS_VERSION_MIN: (u32, u32) = (2, 12);
+/// How often a program is asked for its version, if it is killed before it answers.
+const VERSION_TRIES: u32 = 5;
 
 /// The programs of the servers.
 #[derive(Debug, Clone)]
@@ -67,12 +69,22 @@ fn check_postgres(bin: &Path) -> Result<u32> {
     Ok(major)
 }
 
+/// What a program prints as its version. One that is killed meanwhile is asked again.
 fn version(program: &Path) -> Result<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .output()
-        .with_context(|| format!("{} can't be run: run `make setup`", program.display()))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    for _ in 0..VERSION_TRIES {
+        let output = Command::new(program)
+            .arg("--version")
+            .output()
+            .with_context(|| format!("{} can't be run: run `make setup`", program.display()))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        if output.status.code().is_some() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{} --version ended with {}: {}", program.display(), output.status, said.trim());
+        }
+    }
+    bail!("{} --version was killed {VERSION_TRIES} times", program.display())
 }
 
 /// The numbers of the first word that looks like a version.
@@ -86,7 +98,31 @@ fn numbers(text: &str) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{Path, PathBuf, numbers, version};
+
+    /// A program that says its version, at the first call after `first`.
+    fn program(directory: &Path, first: &str) -> PathBuf {
+        std::fs::create_dir_all(directory).unwrap();
+        let (program, asked) = (directory.join("server"), directory.join("asked"));
+        let asked = asked.display();
+        let text = format!("#!/bin/sh\n[ -e '{asked}' ] || {{ touch '{asked}'; {first}; }}\necho server: v2.15.1\n");
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        program
+    }
+
+    #[test]
+    fn a_program_that_was_killed_is_asked_again_and_one_that_fails_is_not() {
+        let directory = std::env::temp_dir().join(format!("waybill-version-{}", std::process::id()));
+        let killed = version(&program(&directory.join("killed"), "kill -KILL $$"));
+        let failed = version(&program(&directory.join("failed"), "echo no such library >&2; exit 3"));
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(killed.unwrap(), "server: v2.15.1\n");
+        let failed = failed.unwrap_err().to_string();
+        assert!(failed.contains("exit status: 3") && failed.ends_with("no such library"), "{failed}");
+    }
 
     #[test]
     fn versions_are_found_in_what_programs_print() {

@@ -176,6 +176,24 @@ async fn a_new_key_is_fetched_when_a_token_names_it_and_an_old_one_ends() {
     assert_eq!(issuer.fetches(), 2);
 }
 
+/// The signature of a known token isn't calculated again, so the key must be the same one, not only one of the same name.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_accepted_ends_with_its_key() {
+    let issuer = Issuer::with(vec![public(&rsa(1), Algorithm::RS256, "a")]);
+    let tokens = tokens(&issuer);
+    let token = signed(&rsa(1), Algorithm::RS256, Some("a"), &claims());
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let forged = format!("{head}.{}{}", if signature.starts_with('A') { "B" } else { "A" }, &signature[1..]);
+    for _ in 0..2 {
+        assert_eq!((status(&tokens, &token).await, status(&tokens, &forged).await), (200, 401));
+    }
+    tokio::time::advance(REFRESH_AFTER).await;
+    assert_eq!((status(&tokens, &token).await, issuer.fetches()), (200, 2), "the same keys, fetched again");
+    issuer.publishes(Some(vec![public(&rsa(2), Algorithm::RS256, "a")]));
+    tokio::time::advance(REFRESH_AFTER).await;
+    assert_eq!((status(&tokens, &token).await, issuer.fetches()), (401, 3));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_issuer_that_is_away_shuts_nobody_out_for_a_day() {
     let issuer = Arc::new(Issuer::default());

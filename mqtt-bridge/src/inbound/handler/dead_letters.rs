@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::super::Inbound;
-use super::super::limits::{Bucket, Limit, REMEMBERED_MAX, Rate};
+use crate::limits::{Bucket, Limit, REMEMBERED_MAX, Rate};
 
 /// Enough to see what is wrong with a device. With the largest dead letters 35 MB a day.
 const DEVICE_RATE: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };

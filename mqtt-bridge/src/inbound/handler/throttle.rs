@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::super::intake_error::Throttled;
-use super::super::limits::{Bucket, REMEMBERED_MAX, Rate};
+use crate::limits::{Bucket, REMEMBERED_MAX, Rate};
 
 /// A throttled message counts as unprocessed, and clocks of silence warn after a minute, so the interval is shorter. A boot loop writes
 /// 630,000 records a year, each of about 300 bytes.

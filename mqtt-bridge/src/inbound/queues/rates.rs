@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::limits::{Bucket, Rate};
 use super::coalesce::Kind;
+use crate::limits::{Bucket, Rate};
 
 /// A whole update within a second has three of these, each perhaps twice: ten such updates at once, then about one each second.
 const PRESENCE: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };

@@ -23,7 +23,12 @@ impl Fold<'_> {
                 Ok(())
             }
             // The members of a plan are written by [`super::written_plan`].
-            Events::Plan(_) | Events::Group(_) | Events::Tenant(_) | Events::Unshown | Events::Unread => Ok(()),
+            Events::Plan(_)
+            | Events::Group(_)
+            | Events::Tenant(_)
+            | Events::RegistrationToken(_)
+            | Events::Unshown
+            | Events::Unread => Ok(()),
         }
     }
 

@@ -195,7 +195,7 @@ async fn view_for(
     // Staging counts from the start of the first wave's clocks.
     let opened = waves.get(usize::from(row.wave.max(1)) - 1).and_then(|wave| wave.waits_from);
     let update_round = row.update_round();
-    let lets_dispatch = tenants::lets_dispatch(tx, tenant).await?;
+    let (lets_dispatch, released_at) = tenants::lets_dispatch(tx, tenant).await?;
     let rollout = RolloutView {
         status: row.status,
         position: position as u64,
@@ -217,6 +217,7 @@ async fn view_for(
         rollback,
         zones,
         frozen: !lets_dispatch,
+        released_at,
         spec: row.spec,
     };
     let waits_from = waves.iter().map(|wave| wave.waits_from).collect();

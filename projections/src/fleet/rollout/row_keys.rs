@@ -72,7 +72,12 @@ impl RowKeys {
                     }
                 }
             }
-            Events::Plan(_) | Events::Group(_) | Events::Tenant(_) | Events::Unshown | Events::Unread => {}
+            Events::Plan(_)
+            | Events::Group(_)
+            | Events::Tenant(_)
+            | Events::RegistrationToken(_)
+            | Events::Unshown
+            | Events::Unread => {}
         }
     }
 

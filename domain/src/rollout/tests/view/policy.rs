@@ -20,6 +20,7 @@ impl View {
             rollback: self.rollback_view(now),
             zones: vec![],
             frozen: false,
+            released_at: None,
         }
     }
 

@@ -7,16 +7,16 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 /// Devices kept by one limit. Above that the oldest are evicted, and their limit starts again.
-pub(super) const REMEMBERED_MAX: u64 = 500_000;
+pub(crate) const REMEMBERED_MAX: u64 = 500_000;
 
 /// At most once in an interval, per subject.
-pub(super) struct Limit {
+pub(crate) struct Limit {
     seen: Cache<u64, ()>,
     hasher: RandomState,
 }
 
 impl Limit {
-    pub(super) fn once_in(interval: Duration) -> Self {
+    pub(crate) fn once_in(interval: Duration) -> Self {
         Self {
             seen: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(interval).build(),
             hasher: RandomState::new(),
@@ -24,40 +24,40 @@ impl Limit {
     }
 
     /// Whether it was recorded within the interval.
-    pub(super) fn is_over(&self, subject: &impl Hash) -> bool {
+    pub(crate) fn is_over(&self, subject: &impl Hash) -> bool {
         self.seen.contains_key(&self.hasher.hash_one(subject))
     }
 
     /// Records an occurrence. Call it after the message was applied, so that a redelivered message is not dropped.
-    pub(super) fn record(&self, subject: &impl Hash) {
+    pub(crate) fn record(&self, subject: &impl Hash) {
         self.seen.insert(self.hasher.hash_one(subject), ());
     }
 }
 
 /// `burst` at once, then one in each interval.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
-    pub(super) burst: u32,
-    pub(super) interval: Duration,
+pub(crate) struct Rate {
+    pub(crate) burst: u32,
+    pub(crate) interval: Duration,
 }
 
 impl Rate {
     /// Time until the whole burst is available again.
-    pub(super) fn refill(self) -> Duration {
+    pub(crate) fn refill(self) -> Duration {
         self.interval * self.burst
     }
 }
 
 /// What was taken from one rate. A new bucket is full.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// When the bucket is full again.
     full_at: Option<Instant>,
 }
 
 impl Bucket {
     /// Takes one, if available.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
         let there_is_one = self.ready_at(rate, now) <= now;
         if there_is_one {
             self.charge(rate, now);
@@ -66,13 +66,13 @@ impl Bucket {
     }
 
     /// Takes one in any case. The bucket never becomes negative.
-    pub(super) fn charge(&mut self, rate: Rate, now: Instant) {
+    pub(crate) fn charge(&mut self, rate: Rate, now: Instant) {
         let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + rate.interval;
         self.full_at = Some(full_at.min(now + rate.refill()));
     }
 
     /// When the next one is available, now at the earliest.
-    pub(super) fn ready_at(&self, rate: Rate, now: Instant) -> Instant {
+    pub(crate) fn ready_at(&self, rate: Rate, now: Instant) -> Instant {
         let all_but_one = rate.interval * rate.burst.saturating_sub(1);
         self.full_at.and_then(|full_at| full_at.checked_sub(all_but_one)).map_or(now, |ready_at| ready_at.max(now))
     }
