@@ -1,4 +1,4 @@
-//! The chain of causes of an event, walked through the log: from the event back to the request of a person, or to what a device did by itself.
+//! Chains of causes, walked through the log: from an event back to the request of a person, or to what a device did by itself.
 //!
 //! Every record names the one that led to it (ADR 23). Records of the device itself are in memory, those of other aggregates come from the
 //! archive.
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::AggregateKey;
-use event_store::{Entry, EventToken, Recorded};
+use event_store::{Entry, EventToken, Position, Recorded};
 use projections::ReadTx;
 use projections::archive::{AuditEntry, entries_at};
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub(crate) struct LinkBody {
     correlation_id: Uuid,
 }
 
-/// A chain of causes.
+/// Chains of causes, joined, in the order of the log.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct ChainBody {
     /// From the first cause to the event that is explained.
@@ -55,58 +55,76 @@ pub(crate) struct ChainBody {
 /// The events of a device, by the sequence number of their record.
 pub(super) type OwnEvents = BTreeMap<u64, Vec<Recorded<Value>>>;
 
-/// Walks the chain of causes of one event of a device.
-pub(super) async fn of_event(
-    tx: &mut ReadTx,
-    incarnation_ms: u64,
-    key: &AggregateKey,
-    own: &OwnEvents,
-    event: &Recorded<Value>,
-) -> Result<ChainBody, Problem> {
-    let mut chain = ChainBody::default();
-    let mut last = event.clone();
-    let mut of = key.clone();
-    let mut record: Vec<Recorded<Value>> = own.get(&event.position.sequence).cloned().unwrap_or_default();
-    loop {
-        // Within a record each event follows from those before it, if they have the same cause.
-        let is_before = |one: &&Recorded<Value>| {
-            let of_thread = (one.meta.correlation_id, one.meta.causation_position);
-            one.position <= last.position && of_thread == (last.meta.correlation_id, last.meta.causation_position)
-        };
-        chain.links.extend(record.iter().filter(is_before).rev().map(|event| link(incarnation_ms, &of, event)));
-        let Some(cause) = last.meta.causation_position else {
-            // Older records name a cause without its position.
-            chain.is_cut = last.meta.causation_id.is_some();
-            break;
-        };
-        if chain.links.len() >= LINKS_MAX || cause >= last.position.sequence {
-            chain.is_cut = true;
-            break;
+/// The device whose events are explained.
+pub(super) struct Walked<'a> {
+    pub(super) incarnation_ms: u64,
+    pub(super) key: &'a AggregateKey,
+    pub(super) own: &'a OwnEvents,
+}
+
+impl Walked<'_> {
+    /// Walks the chains of causes of some events of the device, and joins them: causes are shared by most.
+    pub(super) async fn chain_of(&self, tx: &mut ReadTx, events: &[Recorded<Value>]) -> Result<ChainBody, Problem> {
+        let (mut links, mut is_cut) = (BTreeMap::new(), false);
+        for event in events.iter().rev() {
+            is_cut |= self.walk(tx, event, &mut links).await?;
         }
-        if let Some(events) = own.get(&cause) {
-            (of, record) = (key.clone(), events.clone());
-        } else {
-            let entries = entries_at(tx, &key.tenant, cause).await?;
-            let events = entries.into_iter().filter_map(|AuditEntry { key, entry }| match entry {
-                Entry::Event(event) => Some((key, event)),
-                Entry::Unreadable(_) => None,
-            });
-            let (keys, events): (Vec<_>, Vec<_>) = events.unzip();
-            let Some(first) = keys.into_iter().next() else {
-                chain.is_cut = true;
-                break;
-            };
-            (of, record) = (first, events);
-        }
-        let continues = |one: &&Recorded<Value>| one.meta.correlation_id == last.meta.correlation_id;
-        let Some(next) = record.iter().rfind(continues).or(record.last()).cloned() else {
-            chain.is_cut = true;
-            break;
-        };
-        last = next;
+        Ok(ChainBody { links: links.into_values().collect(), is_cut })
     }
-    chain.links.reverse();
-    Ok(chain)
+
+    /// Walks from one event until a cause is known already. Returns whether the first cause was not reached.
+    async fn walk(
+        &self,
+        tx: &mut ReadTx,
+        event: &Recorded<Value>,
+        links: &mut BTreeMap<Position, LinkBody>,
+    ) -> Result<bool, Problem> {
+        let mut last = event.clone();
+        let mut of = self.key.clone();
+        let mut record = self.own.get(&event.position.sequence).cloned().unwrap_or_default();
+        while !links.contains_key(&last.position) {
+            // Within a record each event follows from those before it, if they have the same cause.
+            let is_before = |one: &&Recorded<Value>| {
+                let of_thread = (one.meta.correlation_id, one.meta.causation_position);
+                one.position <= last.position && of_thread == (last.meta.correlation_id, last.meta.causation_position)
+            };
+            let before = record.iter().filter(is_before);
+            links.extend(before.map(|event| (event.position, link(self.incarnation_ms, &of, event))));
+            let Some(cause) = last.meta.causation_position else {
+                // Older records name a cause without its position.
+                return Ok(last.meta.causation_id.is_some());
+            };
+            if links.len() >= LINKS_MAX || cause >= last.position.sequence {
+                return Ok(true);
+            }
+            match self.record_at(tx, cause).await? {
+                Some(found) => (of, record) = found,
+                None => return Ok(true),
+            }
+            let continues = |one: &&Recorded<Value>| one.meta.correlation_id == last.meta.correlation_id;
+            let Some(next) = record.iter().rfind(continues).or(record.last()).cloned() else { return Ok(true) };
+            last = next;
+        }
+        Ok(false)
+    }
+
+    /// What can be read of a record, with the aggregate that it is of.
+    async fn record_at(
+        &self,
+        tx: &mut ReadTx,
+        sequence: u64,
+    ) -> Result<Option<(AggregateKey, Vec<Recorded<Value>>)>, Problem> {
+        if let Some(events) = self.own.get(&sequence) {
+            return Ok(Some((self.key.clone(), events.clone())));
+        }
+        let entries = entries_at(tx, &self.key.tenant, sequence).await?;
+        let events = entries.into_iter().filter_map(|AuditEntry { key, entry }| match entry {
+            Entry::Event(event) => Some((key, event)),
+            Entry::Unreadable(_) => None,
+        });
+        let (keys, events): (Vec<_>, Vec<_>) = events.unzip();
+        Ok(keys.into_iter().next().map(|key| (key, events)))
+    }
 }
 
 fn link(incarnation_ms: u64, key: &AggregateKey, event: &Recorded<Value>) -> LinkBody {

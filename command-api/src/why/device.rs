@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::chain::{self, ChainBody, OwnEvents};
+use super::chain::{ChainBody, OwnEvents, Walked};
 use super::sentence;
 use crate::auth::Caller;
 use crate::http::past::MomentParams;
@@ -140,21 +140,19 @@ impl Story<'_> {
         let (version, origin) = version_origin(self.events.iter().map(|recorded| &recorded.event), &component);
         let explained = origin.and_then(|Origin { event, .. }| self.events[event].event.update());
         let latest = self.latest_update(explained.map(|update| update.ordinal));
-        let incarnation_ms = self.app.incarnation_ms().await?;
         let mut tx = self.app.db.read(&self.key.raw().tenant).await?;
-        let own = self.own()?;
+        let incarnation_ms = self.app.incarnation_ms().await?;
+        let walked = Walked { incarnation_ms, key: self.key.raw(), own: &self.own()? };
         let chain = match origin {
-            Some(Origin { event, .. }) => {
-                chain::of_event(&mut tx, incarnation_ms, self.key.raw(), &own, &value_of(&self.events[event])?).await?
-            }
+            Some(Origin { event, .. }) => walked.chain_of(&mut tx, &self.leading_to(event)?).await?,
             None => ChainBody::default(),
         };
         let latest_update = match latest {
             None => None,
             Some((ordinal, event)) => {
-                let event = value_of(event)?;
-                let chain = chain::of_event(&mut tx, incarnation_ms, self.key.raw(), &own, &event).await?;
-                Some(LatestUpdate { update_id: self.id(ordinal), answer: sentence::of_event(&event.event), chain })
+                let answer = sentence::of_event(&value_of(&self.events[event])?.event);
+                let chain = walked.chain_of(&mut tx, &self.leading_to(event)?).await?;
+                Some(LatestUpdate { update_id: self.id(ordinal), answer, chain })
             }
         };
         let is_rollback = explained.is_some_and(|update| self.is_rollback(update.ordinal));
@@ -196,13 +194,21 @@ impl Story<'_> {
     }
 
     /// The latest event of the latest update, unless that is the one with this ordinal.
-    fn latest_update(&self, explained: Option<u32>) -> Option<(u32, &Recorded<DeviceEvent>)> {
+    fn latest_update(&self, explained: Option<u32>) -> Option<(u32, usize)> {
         let ordinal = self.last_ordinal().filter(|last| Some(*last) != explained)?;
-        let is_of = |recorded: &&Recorded<DeviceEvent>| {
+        let is_of = |recorded: &Recorded<DeviceEvent>| {
             let update = recorded.event.update();
             update.is_some_and(|update| update.ordinal == ordinal) && recorded.event.phase().is_some()
         };
-        self.events.iter().rfind(is_of).map(|event| (ordinal, event))
+        self.events.iter().rposition(is_of).map(|event| (ordinal, event))
+    }
+
+    /// An event, after the earlier ones of the same update: attempts have causes of their own.
+    fn leading_to(&self, event: usize) -> Result<Vec<Recorded<Value>>, Problem> {
+        let ordinal_of = |recorded: &Recorded<DeviceEvent>| recorded.event.update().map(|update| update.ordinal);
+        let ordinal = ordinal_of(&self.events[event]);
+        let earlier = self.events[..event].iter().filter(|one| ordinal.is_some() && ordinal_of(one) == ordinal);
+        earlier.chain([&self.events[event]]).map(value_of).collect()
     }
 
     /// The events by their records.
