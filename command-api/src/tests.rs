@@ -59,6 +59,8 @@ use crate::{ApiConfig, ApiState};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two polls.
 const POLL: Duration = Duration::from_millis(10);
+/// How long a read waits for a PostgreSQL that isn't there.
+const POSTGRES_WAIT: Duration = Duration::from_millis(100);
 const SECRET: [u8; 32] = [1; 32];
 /// Largest firmware in these tests, in bytes.
 const FIRMWARE_MAX_BYTES: u64 = 100_000;
@@ -141,7 +143,7 @@ impl Api {
         let store = EventStore::new(log.clone());
         TENANTS.into_iter().for_each(|tenant| futures::executor::block_on(create_tenant(&store, tenant)));
         // No server listens there.
-        let db = Db::connect("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let db = Db::connect_within("postgres://nobody@127.0.0.1:1/none", POSTGRES_WAIT).unwrap();
         let projections = Projections::follow(db.clone(), log, &Tasks::new());
         let mut config = ApiConfig {
             development: true,

@@ -105,12 +105,17 @@ impl ReadTx {
 
 impl Db {
     pub fn connect(url: &str) -> Result<Self, DbError> {
+        Self::connect_within(url, ACQUIRE_TIMEOUT)
+    }
+
+    /// The same, with another time that a request may wait for a connection.
+    pub fn connect_within(url: &str, wait_max: Duration) -> Result<Self, DbError> {
         let options = PgConnectOptions::from_str(url)
             // The error leaves out the address, because it contains a password.
             .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
             .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())])
             .options(KEEPALIVES);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(wait_max);
         Ok(Self { lines: Lines::open(pool, options), made: Arc::default() })
     }
 

@@ -281,7 +281,8 @@ async fn tables_are_used_only_after_every_migration_also_one_that_arrived_late()
         db.read(&world.tenant).await.map(drop)
     };
     read().await.unwrap();
-    let forget = "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) - 1 FROM _sqlx_migrations)";
+    let last_but_one = "SELECT version FROM _sqlx_migrations ORDER BY version DESC OFFSET 1 LIMIT 1";
+    let forget = &format!("DELETE FROM _sqlx_migrations WHERE version = ({last_but_one})");
     assert_eq!(sqlx::query(forget).execute(&admin).await.unwrap().rows_affected(), 1);
     let unmade = read().await.unwrap_err();
     assert!(matches!(unmade, DbError::NotMade(_)), "{unmade:?}");
