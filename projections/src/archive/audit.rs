@@ -273,7 +273,7 @@ impl AuditFilter {
         let entries = match stored.events() {
             Ok(events) => events.into_iter().filter(|event| self.includes(&key, event)).map(Entry::Event).collect(),
             Err(_) if self.is_of_body() => vec![],
-            Err(unreadable) => vec![Entry::Unreadable(unreadable)],
+            Err(unreadable) => vec![Entry::Unreadable(*unreadable)],
         };
         entries.into_iter().map(|entry| AuditEntry { key: key.clone(), entry }).collect()
     }
@@ -326,14 +326,10 @@ fn read(row: &PgRow) -> Result<Stored, DbError> {
 
 impl Stored {
     /// Its events as they are stored, or what is known about a record that can't be read.
-    fn events(self) -> Result<Vec<Recorded<Value>>, Unreadable> {
+    fn events(self) -> Result<Vec<Recorded<Value>>, Box<Unreadable>> {
         let Self { position, stored_at, record, .. } = self;
-        let unreadable = |error: StoreError, version: u64, meta: Option<_>| Unreadable {
-            sequence: position,
-            version,
-            stored_at,
-            meta,
-            error,
+        let unreadable = |error: StoreError, version: u64, meta: Option<_>| {
+            Box::new(Unreadable { sequence: position, version, stored_at, meta, error })
         };
         let record = record.map_err(|error| unreadable(error, 0, None))?;
         let event = |(index, stored): (usize, &StoredEvent)| -> Result<Recorded<Value>, StoreError> {
