@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -156,10 +157,10 @@ fn address_of(text: &str) -> Option<IpAddr> {
 }
 
 /// Adds the [`ClientAddress`] to a request. One that came by no connection has the address 0.0.0.0.
-pub(crate) async fn resolve(State(app): State<crate::state::App>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn resolve(State(proxies): State<Arc<TrustedProxies>>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<ConnectedFrom>().map(|from| from.0.ip());
     let connection = connection.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    let client = app.config.trusted_proxies.client(connection, request.headers());
+    let client = proxies.client(connection, request.headers());
     request.extensions_mut().insert(client);
     next.run(request).await
 }

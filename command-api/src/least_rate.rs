@@ -69,7 +69,7 @@ mod tests {
         Progress::new(LeastRate { bytes_per_second: 10, window: 4 * SECOND })
     }
 
-    /// Whether a client that sends so many bytes after each second of waiting is too slow within a minute.
+    /// Whether a client is ended within a minute that sends this number of bytes after each second of waiting.
     fn is_ended(bytes: usize) -> bool {
         let mut progress = progress();
         (0..60).any(|_| {

@@ -1,5 +1,7 @@
 //! Every route, in one place.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -219,10 +221,10 @@ fn surrounded(app: App, known: Parameters, router: Router<App>) -> Router {
         .layer(from_fn_with_state(known, parameters::refuse_unknown))
         .fallback(guard::fallback)
         .layer(CatchPanicLayer::custom(guard::panicked))
-        .layer(from_fn_with_state(app.clone(), throttle::throttle))
+        .layer(from_fn_with_state(Arc::clone(&app.throttle), throttle::throttle))
         .layer(from_fn(guard::problems))
         .layer(from_fn_with_state(app.clone(), security_headers::add))
         .layer(from_fn(observe::observe))
-        .layer(from_fn_with_state(app.clone(), client_address::resolve))
+        .layer(from_fn_with_state(Arc::new(app.config.trusted_proxies.clone()), client_address::resolve))
         .with_state(app)
 }

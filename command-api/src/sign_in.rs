@@ -21,13 +21,12 @@ mod roles;
 mod sessions;
 mod sign_out;
 mod start;
+mod visitor;
 mod watched;
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use domain::{Actor, Key, MemberId, TenantId};
 use event_store::Keyring;
 use event_store::sessions::SessionBucket;
 use moka::sync::Cache;
@@ -35,11 +34,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use trust::{SecretValue, SessionToken, TokenHasher};
 
-use crate::caller::Caller;
 use crate::http::Problem;
 use crate::service::{Finding, PartStatus};
-use crate::sessions::{Session, SessionLimits, Sessions, Standing};
-use crate::state::App;
+use crate::sessions::{SessionLimits, Sessions};
 
 pub(crate) use callback::{__path_sign_in_callback, sign_in_callback};
 pub(crate) use cookies::SESSION_COOKIE;
@@ -52,6 +49,8 @@ pub(crate) use sessions::{
 };
 pub(crate) use sign_out::{__path_sign_out, sign_out};
 pub(crate) use start::{__path_start_sign_in, start_sign_in};
+pub(crate) use visitor::{SignedIn, shows_session, signed_in};
+use visitor::{admitted_by, has_any_right, set_up, standing};
 
 /// The provider's answers come to this route; it chooses the parameters.
 pub(crate) const CALLBACK: &str = "/auth/callback";
@@ -101,13 +100,6 @@ pub(crate) struct SignIn {
     calls: Semaphore,
 }
 
-/// A person with a session. The handler gets it from [`crate::access`].
-#[derive(Clone)]
-pub(crate) struct SignedIn {
-    pub(crate) session: Session,
-    token: SessionToken,
-}
-
 impl SignIn {
     pub(crate) fn new(parts: SignInParts, hasher: TokenHasher) -> Self {
         let SignInParts { config, http, bucket, keyring } = parts;
@@ -142,66 +134,6 @@ impl SignIn {
     /// The session that a request shows; none if it shows none.
     fn shown(&self, parts: &Parts) -> Option<SessionToken> {
         SessionToken::parse(cookies::read(&parts.headers, cookies::session_name(self.is_https()))?)
-    }
-}
-
-/// Sign-in, if it is set up.
-fn set_up(app: &App) -> Result<&SignIn, Problem> {
-    let not_set_up = || Problem::not_found("sign-in isn't set up: this service has no OpenID provider");
-    app.sign_in.as_ref().ok_or_else(not_set_up)
-}
-
-/// The person whose session a request shows. One that changes anything must come from this origin.
-pub(crate) async fn signed_in(app: &App, parts: &Parts) -> Result<SignedIn, Problem> {
-    let sign_in = app.sign_in.as_ref().ok_or_else(|| Problem::unauthorized("a bearer token is needed"))?;
-    let token = sign_in.shown(parts).ok_or_else(|| Problem::unauthorized("there is no session: sign in"))?;
-    origin::must_be_own(parts, &sign_in.config.public_url)?;
-    let session = sign_in.sessions.find(&token).await?;
-    let session = match session {
-        Some(session) if stands(app, &session).await? => session,
-        Some(_) | None => return Err(Problem::unauthorized("the session has ended: sign in again")),
-    };
-    Ok(SignedIn { session, token })
-}
-
-/// How often a person's rights were taken away at once, as this process knows.
-async fn standing(app: &App, tenant: &TenantId, actor: &Actor) -> Result<Standing, Problem> {
-    app.knows_all_members().await?;
-    let member = app.known_members()?.get(&Key::new(tenant, &MemberId::of(actor)))?;
-    let suspensions = app.tenants.get(tenant).await?.suspensions();
-    Ok(Standing { suspensions, removals: member.map_or(0, |member| member.aggregate.removals) })
-}
-
-/// Whether nothing has ended the session since it began. Who asks for a tenant that is shut is told so by others.
-async fn stands(app: &App, session: &Session) -> Result<bool, Problem> {
-    let is_shut = app.tenants.get(&session.tenant).await?.admits_callers().is_err();
-    Ok(is_shut || standing(app, &session.tenant, &session.actor).await? == session.standing)
-}
-
-/// Whether a request shows a cookie that could be a session.
-pub(crate) fn shows_session(app: &App, parts: &Parts) -> bool {
-    app.sign_in.as_ref().is_some_and(|sign_in| sign_in.shown(parts).is_some())
-}
-
-/// What the tenant lets somebody do who has no role by their groups.
-fn has_any_right(app: &App, caller: Caller) -> Result<bool, Problem> {
-    let caller = app.with_grants(caller)?;
-    Ok(!caller.roles.is_empty() || !caller.limited.is_empty())
-}
-
-/// Refuses people of a tenant that doesn't exist or is shut.
-async fn admitted_by(app: &App, tenant: &TenantId) -> Result<(), Problem> {
-    app.tenants.admit(tenant).await.map_err(|problem| match problem.status().as_u16() {
-        401 => Problem::forbidden_as("tenant_unknown", "your tenant is not known here"),
-        _ => problem,
-    })
-}
-
-impl FromRequestParts<App> for SignedIn {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("the operation takes no session"))
     }
 }
 

@@ -163,7 +163,7 @@ pub(crate) struct Shared {
     /// None in a process that serves no API, like the next.
     pub(crate) members: Option<Followed<Member>>,
     pub(crate) api_keys: Option<KnownKeys>,
-    pub(crate) throttle: Throttle,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) transfers: Transfers,
     pub(crate) links: DownloadLinks,
     /// Counts of downloads that aren't in PostgreSQL yet.
@@ -215,7 +215,8 @@ impl App {
         let followed = log.map(|log| Followed::start(log, &tasks));
         let tenants = Tenants::new(followed, store.clone(), config.development);
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
-        let (throttle, transfers) = (Throttle::new(config.rate_limits), Transfers::new(config.transfer_limits));
+        let (throttle, transfers) =
+            (Arc::new(Throttle::new(config.rate_limits)), Transfers::new(config.transfer_limits));
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();
         Self(Arc::new(Shared {

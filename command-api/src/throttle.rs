@@ -21,7 +21,6 @@ use self::buckets::{Buckets, Standing};
 use crate::client_address::ClientAddress;
 use crate::http::Problem;
 use crate::http::observe::MONITORING;
-use crate::state::App;
 
 /// The header of API keys.
 const API_KEY: &str = "x-api-key";
@@ -102,14 +101,14 @@ fn too_many(standing: &Standing) -> Problem {
 }
 
 /// Counts requests and adds the headers.
-pub(crate) async fn throttle(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn throttle(State(limits): State<Arc<Throttle>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     if MONITORING.contains(&route.as_str()) {
         return next.run(request).await;
     }
     let standings = Standings::default();
     let client = request.extensions().get().copied().unwrap_or(ClientAddress(IpAddr::from([0, 0, 0, 0])));
-    let count_address = || app.throttle.count_address(&standings, client);
+    let count_address = || limits.count_address(&standings, client);
     request.extensions_mut().insert(standings.clone());
     let mut response = if route != DOWNLOAD && !has_credential(request.headers()) {
         match count_address() {

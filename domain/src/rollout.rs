@@ -377,7 +377,8 @@ impl RolloutView {
         }
     }
 
-    fn elapsed_minutes(since: Option<DateTime<Utc>>, now: DateTime<Utc>, minutes: u32) -> bool {
-        since.is_some_and(|since| now >= since + TimeDelta::minutes(minutes.into()))
+    /// When the soak of the open wave is over.
+    fn soak_ends(&self, since: DateTime<Utc>) -> DateTime<Utc> {
+        since + TimeDelta::minutes(self.spec.soak_minutes(self.wave).into())
     }
 }

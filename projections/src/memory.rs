@@ -31,7 +31,7 @@ impl Memory {
     }
 }
 
-/// Rows of one table, in two generations: a row that isn't used while half of the memory is filled anew is forgotten.
+/// Rows of one table, in two generations. When the young one is full it becomes the old one, and rows that were not used since are forgotten.
 pub(crate) struct Remembered<R> {
     young: HashMap<Vec<String>, Arc<R>>,
     old: HashMap<Vec<String>, Arc<R>>,

@@ -178,7 +178,7 @@ impl StatusBoard {
         self.news.send_modify(|count| *count += 1);
     }
 
-    /// It has written rows of a record that is behind its position already.
+    /// It has written the rows of a deferred record. Its position is the same as before.
     pub(crate) fn wrote_beside(&self, name: &str, parked: usize) {
         self.change(name, |entry| (entry.parked, entry.progressed) = (parked, true));
         self.news.send_modify(|count| *count += 1);

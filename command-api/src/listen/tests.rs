@@ -112,7 +112,7 @@ async fn who_takes_nothing_of_an_answer_is_let_go() {
     assert!(taken.len() < LARGE_BYTES);
 }
 
-/// Asks for a large answer and reads so many bytes at a time, with a pause after each, to its end; how many it got.
+/// Asks for a large answer and reads it to its end, in pieces of `at_a_time` bytes with a pause after each. Returns how many bytes it got.
 async fn taken(mut stream: TcpStream, at_a_time: usize, pause: Duration) -> usize {
     stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     let (mut piece, mut all) = (vec![0; at_a_time], 0);

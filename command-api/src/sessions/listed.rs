@@ -46,7 +46,7 @@ impl Sessions {
         actor: &Actor,
         standing: Standing,
     ) -> Result<Vec<ListedSession>, Problem> {
-        self.is_complete().await?;
+        self.wait_until_complete().await?;
         let (now, idle) = (clock::now(), self.0.idle());
         let mut listed: Vec<_> = (self.0.known.listed(tenant, actor).into_iter())
             .map(|(_, held)| ListedSession {
@@ -61,7 +61,7 @@ impl Sessions {
 
     /// Ends all sessions of a person; how many there were.
     pub(crate) async fn end_all(&self, tenant: &TenantId, actor: &Actor) -> Result<usize, Problem> {
-        self.is_complete().await?;
+        self.wait_until_complete().await?;
         let keys = self.0.known.listed(tenant, actor);
         for (key, _) in &keys {
             self.end_key(key).await?;
@@ -76,7 +76,7 @@ impl Sessions {
         id: Uuid,
         may: impl FnOnce(&Actor) -> bool,
     ) -> Result<bool, Problem> {
-        self.is_complete().await?;
+        self.wait_until_complete().await?;
         match self.0.known.by_id(tenant, id) {
             Some((key, actor)) if may(&actor) => self.end_key(&key).await.map(|()| true),
             Some(_) | None => Ok(false),
@@ -84,7 +84,7 @@ impl Sessions {
     }
 
     /// Waits until this process knows every session that began before this call, in any process.
-    async fn is_complete(&self) -> Result<(), Problem> {
+    async fn wait_until_complete(&self) -> Result<(), Problem> {
         let asked = Instant::now();
         while !self.0.known.is_complete_since(asked) {
             if asked.elapsed() >= COMPLETE_WITHIN {

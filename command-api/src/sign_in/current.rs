@@ -34,7 +34,7 @@ pub(crate) struct SessionBody {
     /// In the whole tenant: by the groups at the sign-in, and by what the tenant grants.
     roles: Vec<Role>,
     limited_roles: Vec<LimitedRoleBody>,
-    /// Whatever is done.
+    /// When it ends at the latest, however often it is used.
     expires_at: DateTime<Utc>,
     /// Without a further request.
     idle_expires_at: DateTime<Utc>,

@@ -40,7 +40,7 @@ pub(crate) struct ListedSessionBody {
     created_at: DateTime<Utc>,
     /// The last request, to about a minute.
     used_at: DateTime<Utc>,
-    /// Whatever is done.
+    /// When it ends at the latest, however often it is used.
     expires_at: DateTime<Utc>,
     /// By the groups at the sign-in.
     roles: Vec<Role>,

@@ -1,6 +1,7 @@
 //! People sign in at an OpenID provider, and use the API with a session.
 
 mod ended;
+mod other_providers;
 mod provider;
 mod refusals;
 
@@ -86,12 +87,8 @@ impl Service {
         };
         let api = Api::with_config(|config| config.sign_in = Some(parts));
         let service = Self { api, bucket, provider };
-        let is_up = async || {
-            let sign_in = service.api.app.sign_in.as_ref().unwrap();
-            sign_in.sessions.find(&trust::SessionToken::generate()).await.is_ok()
-        };
-        until("sessions are followed", is_up, |is_up| *is_up).await;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let follows = async || service.api.app.sign_in.as_ref().unwrap().sessions.is_current();
+        until("sessions are followed", follows, |follows| *follows).await;
         service
     }
 
@@ -427,77 +424,4 @@ async fn nobody_goes_on_with_a_session_from_before_the_sign_in() {
     assert_eq!(service.signs_in(&mut browser).await.status, 303);
     assert_eq!(service.get("/api/v1/auth/session", &first).await.status, 401, "the one before has ended");
     assert_eq!(service.get("/api/v1/auth/session", &browser).await.status, 200);
-}
-
-#[tokio::test]
-async fn what_cannot_be_known_is_503_and_opens_nothing() {
-    let provider = Provider::default().with_groups(&["/ops"]);
-    provider.set_away(true);
-    let service = Service::start(provider).await;
-    let mut browser = Browser::default();
-    let answer = service.get(CONSOLE, &browser).await;
-    assert_eq!((told(&answer), answer.header("retry-after")), ((503, "provider_unavailable"), "2"));
-    service.provider.set_away(false);
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-
-    let asked = service.begins(&mut browser, CONSOLE).await;
-    let (state, code) = (asked["state"].clone(), service.provider.lets_in(asked));
-    service.provider.set_away(true);
-    let answer = service.comes_back(&mut browser, &[("code", &code), ("state", &state)]).await;
-    assert_eq!(told(&answer), (503, "provider_unavailable"));
-    service.provider.set_away(false);
-
-    service.bucket.set_away(true);
-    assert_eq!(told(&service.signs_in(&mut browser).await), (503, "sessions_unavailable"));
-    browser.0.insert(SESSION.to_owned(), trust::SessionToken::generate().as_ref().reveal().to_owned());
-    assert_eq!(told(&service.get("/api/v1/auth/session", &browser).await), (503, "sessions_unavailable"));
-    service.bucket.set_away(false);
-    assert_eq!(service.get("/api/v1/auth/session", &browser).await.status, 401);
-}
-
-#[tokio::test]
-async fn a_provider_that_describes_another_one_is_not_used() {
-    type Change = fn(&mut Value);
-    let cases: [(&str, Change); 4] = [
-        ("another issuer", |said| said["issuer"] = format!("{ISSUER}/").into()),
-        ("a weaker connection", |said| said["token_endpoint"] = "http://id.example.com/token".into()),
-        ("no PKCE with S256", |said| said["code_challenge_methods_supported"] = json!(["plain"])),
-        ("no keys", |said| drop(said.as_object_mut().unwrap().remove("jwks_uri"))),
-    ];
-    for (name, change) in cases {
-        let service = Service::start(Provider::default().describing(change)).await;
-        assert_eq!(told(&service.get(CONSOLE, &Browser::default()).await), (503, "provider_unavailable"), "{name}");
-    }
-}
-
-#[tokio::test]
-async fn a_client_shows_its_secret_as_the_provider_wants() {
-    let shown = async |provider: Provider, secret: Option<&str>| {
-        let secret = secret.map(SecretValue::new);
-        let service = Service::with(provider.with_groups(&["/ops"]), |config| config.client_secret = secret).await;
-        assert_eq!(service.signs_in(&mut Browser::default()).await.status, 303);
-        let (authorization, form) = service.provider.shown().remove(0);
-        (authorization.is_some(), form.get("client_id").cloned(), form.get("client_secret").cloned())
-    };
-    let taking = |method: &'static str| {
-        Provider::default().describing(move |said| said["token_endpoint_auth_methods_supported"] = json!([method]))
-    };
-    let (id, secret) = (Some(CLIENT.to_owned()), Some(SECRET.to_owned()));
-    assert_eq!(shown(Provider::default(), Some(SECRET)).await, (true, None, None));
-    assert_eq!(shown(taking("client_secret_basic"), Some(SECRET)).await, (true, None, None));
-    assert_eq!(shown(taking("client_secret_post"), Some(SECRET)).await, (false, id.clone(), secret));
-    assert_eq!(shown(Provider::default(), None).await, (false, id, None));
-}
-
-#[tokio::test]
-async fn without_a_provider_nobody_signs_in() {
-    let api = Api::new();
-    let get = async |path: &str| {
-        let cookie = format!("{SESSION}={}", trust::SessionToken::generate().as_ref().reveal());
-        api.send(Request::get(path).header(header::COOKIE, cookie).body(Body::empty()).unwrap()).await
-    };
-    assert_eq!(told(&get(CONSOLE).await), (404, "not_found"));
-    assert_eq!(get("/api/v1/auth/callback?code=1&state=2").await.status, 404);
-    assert_eq!(get("/api/v1/auth/session").await.status, 401);
-    assert_eq!(get("/api/v1/devices/d-1/history").await.status, 401);
 }

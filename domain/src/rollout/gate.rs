@@ -56,8 +56,7 @@ impl RolloutView {
             (None, SuccessGate::Open) => Some(RolloutStep::PassGate { wave, evidence }),
             (None, SuccessGate::Undecided) => None,
             (Some(since), SuccessGate::Open) => {
-                let over =
-                    counts.enrolled == 0 || Self::elapsed_minutes(Some(since), now, self.spec.soak_minutes(wave));
+                let over = counts.enrolled == 0 || now >= self.soak_ends(since);
                 (over && !self.next_wave_waits_for_window(now)).then_some(RolloutStep::CompleteWave { wave, evidence })
             }
             // A device that begins during the soak is not a regression.

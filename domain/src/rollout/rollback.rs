@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{RolloutStep, RolloutView};
 use crate::campaign::{Evidence, GateKind, RollbackEvidence};
@@ -41,7 +41,7 @@ pub(super) fn decide(view: &RolloutView, rollback: &RollbackView, now: DateTime<
     }
     let mut steps = vec![RolloutStep::CancelUpdates];
     let devices_max = view.spec.paced(view.paced_until, now).min(view.rollbacks_within_slots(rollback));
-    let none_left = rollback.waiting == 0 || (rollback.ready == 0 && view.has_waited(rollback, now));
+    let none_left = rollback.waiting == 0 || (rollback.ready == 0 && now >= view.rollback_wait_ends(rollback));
     if devices_max > 0 {
         steps.push(RolloutStep::Grant { devices_max });
     } else if view.is_at_rest() && rollback.under_way == 0 && none_left {
@@ -97,8 +97,8 @@ impl RolloutView {
         self.free_slots().min(rollback.ready)
     }
 
-    /// Devices that haven't come in the time that the campaign gives a device are no longer waited for.
-    fn has_waited(&self, rollback: &RollbackView, now: DateTime<Utc>) -> bool {
-        Self::elapsed_minutes(Some(self.waits_from(rollback.since)), now, self.spec.wait_for_device_minutes)
+    /// When devices that haven't come are no longer waited for: after the time that the campaign gives a device.
+    pub(super) fn rollback_wait_ends(&self, rollback: &RollbackView) -> DateTime<Utc> {
+        self.waits_from(rollback.since) + TimeDelta::minutes(self.spec.wait_for_device_minutes.into())
     }
 }

@@ -1,7 +1,7 @@
 //! What a campaign waits for, computed from the same view that [`decide`](super::decide) uses. If no step is decided for a running
 //! campaign, this says why.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::gate::SuccessGate;
@@ -157,7 +157,7 @@ impl RolloutView {
         let working = self.working(None).or_else(|| {
             (rollback.under_way > 0).then_some(Wait::WorkingDevices { count: rollback.under_way, until: None })
         });
-        let until = rollback.since + TimeDelta::minutes(self.spec.wait_for_device_minutes.into());
+        let until = self.rollback_wait_ends(rollback);
         let absent = rollback.waiting.saturating_sub(rollback.ready);
         let idle = (absent > 0).then_some(Wait::IdleDevices { count: absent, until: Some(until) });
         let rate = self.spec.next_paced(self.paced_until).filter(|next| rollback.ready > 0 && *next > now);
@@ -200,7 +200,7 @@ impl RolloutView {
         let undecided = self.success_gate(counts, now) == SuccessGate::Undecided;
         let mut waits = Vec::new();
         if let Some(since) = self.soaking_since {
-            let until = since + TimeDelta::minutes(self.spec.soak_minutes(self.wave).into());
+            let until = self.soak_ends(since);
             let soaks = until > now && counts.enrolled > 0;
             waits.extend(soaks.then_some(Wait::Soak { wave: self.wave, until }));
             let window = self.next_opening(now).filter(|_| !soaks && self.next_wave_waits_for_window(now));

@@ -33,3 +33,19 @@ fn a_soak_goes_on_during_a_freeze() {
     assert!(completes(soaked), "what runs the new version shows how it does");
     assert!(soaked == 0 || !completes(soaked - 1));
 }
+
+#[test]
+fn after_a_freeze_a_rollback_waits_its_whole_time_again_and_says_so() {
+    let wave = Counts { enrolled: 10, reached: 10, confirmed: 10, gate_settled: 10, ..Counts::default() };
+    let mut view = running(wave, Counts::default());
+    view.status = CampaignStatus::RollingBack;
+    view.spec.wait_for_device_minutes = 60;
+    view.rollback = Some(RollbackView { since: at(0), waiting: 2, rolled_back: 8, ..RollbackView::default() });
+    view.released_at = Some(at(600));
+    let finishes = |minute: i64| {
+        let finishes = |step: &RolloutStep| matches!(step, RolloutStep::FinishRollback { .. });
+        decide(&view, at(minute)).iter().any(finishes)
+    };
+    assert!(!finishes(659) && finishes(660));
+    assert_eq!(waits(&view, None, at(601)), [Wait::IdleDevices { count: 2, until: Some(at(660)) }]);
+}

@@ -167,6 +167,14 @@ impl CampaignRow {
     }
 }
 
+/// Counts of each wave, in order.
+pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId) -> Result<Vec<ProgressRow>, DbError> {
+    let columns = ProgressRow::columns_of("t");
+    let sql = format!("SELECT {columns} FROM campaign_progress t WHERE tenant = $1 AND campaign_id = $2 ORDER BY wave");
+    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(ProgressRow::read).collect()
+}
+
 /// The slot of a row with the columns `device_id`, `wave` and `rank`.
 pub(super) fn slot_of(row: &PgRow) -> Result<SlotGrant, DbError> {
     Ok(SlotGrant {

@@ -7,8 +7,7 @@ use domain::{CampaignId, TenantId};
 use sqlx::types::Json;
 
 use super::member_state::EXCLUDED;
-use super::policy_view::progress;
-use super::rows::ProgressRow;
+use super::rows::{ProgressRow, progress};
 use crate::db::{DbError, ReadTx};
 
 /// Totals over the members of a campaign.
