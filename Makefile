@@ -26,12 +26,12 @@ up: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill up
 
 test: build
-	@scripts/setup-provider
+	@scripts/setup-clients
 	cargo test --quiet --workspace
 
 # The same with many more cases for property tests and larger matrices; takes hours.
 test-long: build
-	@scripts/setup-provider
+	@scripts/setup-clients
 	WAYBILL_TEST_LONG=1 cargo test --quiet --workspace
 
 check: setup

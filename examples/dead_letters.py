@@ -1,7 +1,4 @@
-"""Prints the messages of devices that Waybill could not process, with the reason. Runs as written while `make up` runs:
-
-    python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
-    .venv/bin/python examples/dead_letters.py
+"""Prints the messages of devices that Waybill could not process, with the reason. See README.md for how to run it.
 
 Needs the service's NATS user. `--subject 'dead.default.>'` shows those of one tenant, `dead._.>` those whose tenant is not known. Those of one
 tenant are also at GET /api/v1/dead-letters.

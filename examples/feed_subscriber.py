@@ -1,21 +1,16 @@
-"""Follows Waybill's public feed: first stored events, then new ones. Runs as written while `make up` runs:
-
-    python3 -m venv .venv && .venv/bin/pip install -r examples/requirements.txt
-    .venv/bin/python examples/feed_subscriber.py --from 1
+"""Follows Waybill's public feed: first stored events, then new ones. See README.md for how to run it.
 
 Each message is one CloudEvents 1.0 event in NATS binary mode: its attributes are headers (ce-id, ce-type, ce-time, ...), its body is
 JSON. The subject is feed.{tenant}.{aggregate}.{event}, so `--subject 'feed.default.campaign.>'` follows one tenant's campaigns.
 
-Messages are read by direct get, which needs no consumer on the server: store the last sequence number and continue after it. Or by a
-durable consumer, which stores the position on the server and delivers one tenant's events only; create one over REST, then pull from it:
-
-    curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"name":"reports","filter":"campaign.*"}' $B/api/v1/feed/consumers
-    .venv/bin/python examples/feed_subscriber.py --consumer default_reports
+Messages are read by direct get, which needs no consumer on the server: store the last sequence number and continue after it. With
+`--consumer` they come from a durable consumer, which stores the position on the server and delivers one tenant's events only.
 """
 
 import argparse
 import asyncio
 import json
+import os
 
 import nats
 import nats.errors
@@ -85,9 +80,9 @@ async def pull(args: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Prints Waybill's public feed")
-    parser.add_argument("--server", default="nats://127.0.0.1:4222")
-    parser.add_argument("--user", default="analyst")
-    parser.add_argument("--password", default="analyst")
+    parser.add_argument("--server", default=os.environ.get("NATS_URL", "nats://127.0.0.1:4222"))
+    parser.add_argument("--user", default=os.environ.get("NATS_USER", "analyst"))
+    parser.add_argument("--password", default=os.environ.get("NATS_PASSWORD", "analyst"))
     parser.add_argument("--subject", default="feed.>")
     parser.add_argument("--from", dest="start", type=int, default=1, help="sequence number of the feed to begin at")
     parser.add_argument("--consumer", help="pull from this consumer, such as default_reports, instead")

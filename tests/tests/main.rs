@@ -18,6 +18,7 @@ mod contract;
 mod credentials;
 mod devices_login;
 mod directory;
+mod documentation;
 mod downloads;
 mod edges;
 mod faults;

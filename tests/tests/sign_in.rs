@@ -42,7 +42,7 @@ impl Provider {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
         assert!(
             home.join("node_modules/oidc-provider").exists(),
-            "the provider isn't there: run scripts/setup-provider"
+            "the provider isn't there: run scripts/setup-clients"
         );
         let (directory, port) = (Directory::new(), free_port().unwrap());
         let args = [home.join("provider.mjs").display().to_string(), port.to_string(), redirect_uri.to_owned()];

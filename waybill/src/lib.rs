@@ -22,6 +22,7 @@ pub mod nats;
 pub mod openapi;
 pub mod origin;
 pub mod out;
+pub mod postman;
 pub mod projections;
 pub mod rebuild;
 pub mod replay;

@@ -10,7 +10,7 @@ use waybill::config::ServeArgs;
 use waybill::connection::Connection;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
-use waybill::{asyncapi, demo, logs, openapi, out, projections, rebuild, replay, secret_store, serve, simulate, up};
+use waybill::{asyncapi, demo, logs, openapi, out, postman, projections, rebuild, replay, secret_store, serve, simulate, up};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and records proof of it")]
@@ -59,6 +59,8 @@ enum Command {
     Openapi,
     /// Print the AsyncAPI description of the device protocol and of FEED
     Asyncapi,
+    /// Print a Postman collection of the API
+    Postman,
 }
 
 fn main() -> ExitCode {
@@ -103,5 +105,6 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Secrets(args) => secret_store::run(&args).await,
         Command::Openapi => openapi::run(),
         Command::Asyncapi => asyncapi::run(),
+        Command::Postman => postman::run(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{DirEntry, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
@@ -9,6 +10,10 @@ use sha2::{Digest, Sha256};
 const LOCK_FILE: &str = "lock";
 /// Marks a directory that may be emptied, because its content is temporary.
 const DISPOSABLE_FILE: &str = "disposable";
+/// How long a lock is waited for: its holder may be about to end, and a process that another thread of this one is starting holds a copy
+/// of all that is open until it runs its own program.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 /// Hex digits of a path's short name.
 const SHORT_NAME_LEN: usize = 16;
 
@@ -27,15 +32,17 @@ impl DataDir {
         let path = path.canonicalize()?;
         let lock = File::options().create(true).append(true).open(path.join(LOCK_FILE));
         let lock = lock.with_context(|| format!("the data directory {} can't be written to", path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                bail!(
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path, _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+                Err(TryLockError::WouldBlock) => bail!(
                     "another Waybill uses {}: stop it, or name another directory (WAYBILL_DATA_DIR; for the demo --data-dir)",
                     path.display()
-                )
+                ),
+                Err(TryLockError::Error(error)) => return Err(error).context("the data directory can't be locked"),
             }
-            Err(TryLockError::Error(error)) => Err(error).context("the data directory can't be locked"),
         }
     }
 
