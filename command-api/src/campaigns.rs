@@ -15,6 +15,8 @@ mod list;
 mod members;
 mod model;
 mod parts;
+#[cfg(test)]
+mod pictures;
 mod preview;
 mod preview_body;
 mod preview_plan;

@@ -10,7 +10,9 @@ use waybill::config::ServeArgs;
 use waybill::connection::Connection;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
-use waybill::{asyncapi, demo, logs, openapi, out, postman, projections, rebuild, replay, secret_store, serve, simulate, up};
+use waybill::{
+    asyncapi, demo, logs, openapi, out, postman, projections, rebuild, replay, secret_store, serve, simulate, up,
+};
 
 #[derive(Parser)]
 #[command(name = "waybill", version, about = "Delivers firmware to fleets of IoT devices and records proof of it")]

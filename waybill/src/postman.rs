@@ -93,7 +93,8 @@ fn variables(api: &Api, operations: &[Operation]) -> Vec<Value> {
 
 /// After each reply: the fields that are named as ids in paths become variables.
 fn remember(operations: &[Operation]) -> Result<String> {
-    let mut names: Vec<&str> = operations.iter().flat_map(|operation| operation.path_names()).filter(|name| name.ends_with("_id")).collect();
+    let mut names: Vec<&str> =
+        operations.iter().flat_map(|operation| operation.path_names()).filter(|name| name.ends_with("_id")).collect();
     names.sort_unstable();
     names.dedup();
     Ok(REMEMBER.replace("NAMES", &serde_json::to_string(&names)?))

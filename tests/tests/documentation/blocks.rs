@@ -34,7 +34,10 @@ pub(super) fn documents() -> Vec<String> {
     let of = |directory: &str| {
         let entries = std::fs::read_dir(root().join(directory)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".md")).map(|name| Path::new(directory).join(name).display().to_string()).collect::<Vec<_>>()
+        names
+            .filter(|name| name.ends_with(".md"))
+            .map(|name| Path::new(directory).join(name).display().to_string())
+            .collect::<Vec<_>>()
     };
     ["", "docs", "examples"].into_iter().flat_map(of).collect()
 }

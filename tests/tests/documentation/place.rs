@@ -40,7 +40,17 @@ impl Place {
         let spawner = Spawner::start();
         let addresses = [(); 3].map(|()| format!("127.0.0.1:{}", free_port().unwrap()));
         let data = directory.path().join(".waybill");
-        let args = ["up", "--data-dir", &data.display().to_string(), "--http-listen", &addresses[0], "--mqtt-listen", &addresses[1], "--nats-listen", &addresses[2]];
+        let args = [
+            "up",
+            "--data-dir",
+            &data.display().to_string(),
+            "--http-listen",
+            &addresses[0],
+            "--mqtt-listen",
+            &addresses[1],
+            "--nats-listen",
+            &addresses[2],
+        ];
         let log = directory.path().join("up.log");
         let mut up = Process::run("waybill", &spawner, &waybill_binary(), &args.map(str::to_owned), &log).unwrap();
         let deadline = Instant::now() + START_MAX;
@@ -85,7 +95,16 @@ impl Place {
             script = script.replace(documented, own);
         }
         let (file, log) = (path.join(format!("{name}.sh")), path.join(format!("{name}.log")));
-        std::fs::write(&file, format!("cd {}\nexport PATH={}:$PATH SEED={}\n{script}", path.display(), tools_path(), path.join("seed.sh").display())).unwrap();
+        std::fs::write(
+            &file,
+            format!(
+                "cd {}\nexport PATH={}:$PATH SEED={}\n{script}",
+                path.display(),
+                tools_path(),
+                path.join("seed.sh").display()
+            ),
+        )
+        .unwrap();
         let args = [file.display().to_string()];
         let mut process = Process::run("bash", &self.spawner, Path::new("/bin/bash"), &args, &log).unwrap();
         let deadline = Instant::now() + DOCUMENT_MAX;

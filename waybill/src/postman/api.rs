@@ -79,7 +79,8 @@ impl Api {
     pub(super) fn operations(&self) -> Result<Vec<Operation>> {
         let paths = self.0["paths"].as_object().context("the description has no paths")?;
         let of_path = |(path, item): (&String, &Value)| {
-            let of_method = |method: &'static str| item.get(method).map(|found| self.operation(path, item, method, found));
+            let of_method =
+                |method: &'static str| item.get(method).map(|found| self.operation(path, item, method, found));
             METHODS.into_iter().filter_map(of_method).collect::<Vec<_>>()
         };
         paths.iter().flat_map(of_path).collect()
@@ -103,7 +104,10 @@ impl Api {
         let prefix = own.or_else(|| self.0["servers"][0]["url"].as_str()).unwrap_or_default().trim_end_matches('/');
         let parameters = |place: &str| -> Result<Vec<Parameter>> {
             let all = found["parameters"].as_array().into_iter().flatten();
-            all.map(|parameter| self.resolved(parameter)).filter(|parameter| parameter["in"] == place).map(Parameter::new).collect()
+            all.map(|parameter| self.resolved(parameter))
+                .filter(|parameter| parameter["in"] == place)
+                .map(Parameter::new)
+                .collect()
         };
         let responses = found["responses"].as_object().with_context(|| format!("{id} has no responses"))?;
         Ok(Operation {
@@ -128,7 +132,9 @@ impl Api {
     }
 
     fn is_stream(&self, responses: &Map<String, Value>) -> bool {
-        let streams = |reply: &Value| self.resolved(reply)["content"].as_object().is_some_and(|content| content.contains_key(STREAM));
+        let streams = |reply: &Value| {
+            self.resolved(reply)["content"].as_object().is_some_and(|content| content.contains_key(STREAM))
+        };
         responses.contains_key(SWITCHING) || responses.values().any(streams)
     }
 }

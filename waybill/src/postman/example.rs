@@ -47,7 +47,8 @@ fn at_depth(api: &Api, schema: &Value, depth: usize) -> Value {
 }
 
 fn object(api: &Api, schema: &Value, depth: usize) -> Value {
-    let required = |name: &String| schema["required"].as_array().is_some_and(|names| names.iter().any(|other| other == name));
+    let required =
+        |name: &String| schema["required"].as_array().is_some_and(|names| names.iter().any(|other| other == name));
     let fields = schema["properties"].as_object().into_iter().flatten();
     let shown = fields.filter(|(name, field)| required(name) || api.resolved(field).get("example").is_some());
     Value::Object(shown.map(|(name, field)| (name.clone(), at_depth(api, field, depth + 1))).collect::<Map<_, _>>())

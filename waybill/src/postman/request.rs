@@ -70,7 +70,9 @@ fn body(api: &Api, media_type: &str, schema: &Value) -> Result<Value> {
         let parts = api.resolved(schema)["properties"].as_object().into_iter().flatten();
         let parts = parts.map(|(name, part)| match part["format"].as_str() {
             Some("binary") => Ok(json!({ "key": name, "type": "file", "src": FILE })),
-            _ => Ok(json!({ "key": name, "type": "text", "value": pretty(&example::of(api, part))?, "contentType": JSON })),
+            _ => Ok(
+                json!({ "key": name, "type": "text", "value": pretty(&example::of(api, part))?, "contentType": JSON }),
+            ),
         });
         return Ok(json!({ "mode": "formdata", "formdata": parts.collect::<Result<Vec<_>>>()? }));
     }

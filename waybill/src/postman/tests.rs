@@ -15,8 +15,10 @@ fn api() -> Api {
 fn every_request_of_the_api_is_in_the_collection_and_can_be_sent() {
     let api = api();
     let made = collection(&api).unwrap();
-    let variables: BTreeSet<&str> = made["variable"].as_array().unwrap().iter().map(|v| v["key"].as_str().unwrap()).collect();
-    let items: Vec<&Value> = made["item"].as_array().unwrap().iter().flat_map(|folder| folder["item"].as_array().unwrap()).collect();
+    let variables: BTreeSet<&str> =
+        made["variable"].as_array().unwrap().iter().map(|v| v["key"].as_str().unwrap()).collect();
+    let items: Vec<&Value> =
+        made["item"].as_array().unwrap().iter().flat_map(|folder| folder["item"].as_array().unwrap()).collect();
     let sent: BTreeSet<(String, String)> = items
         .iter()
         .map(|item| (item["request"]["method"].to_string().to_lowercase(), item["request"]["url"]["raw"].to_string()))
