@@ -68,6 +68,7 @@ pub use update_spec::{
 };
 
 use crate::decider::Decider;
+use crate::few::Few;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
@@ -179,13 +180,13 @@ pub struct Device {
     pub hold: Option<Hold>,
     pub credentials: Credentials,
     /// By ordinal: all updates that have not ended, and the latest that have.
-    pub updates: BTreeMap<u32, Update>,
+    pub updates: Few<u32, Update>,
     pub last_ordinal: u32,
     /// Highest ordinal that was dispatched.
     pub last_told: u32,
-    pub confirmed: BTreeMap<String, ConfirmedFirmware>,
+    pub confirmed: Few<String, ConfirmedFirmware>,
     /// The latest update of each campaign on this device.
-    pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,
+    pub campaigns: Few<CampaignId, CampaignUpdate>,
 }
 
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
