@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{Desired, Device, Phase};
 use domain::{CampaignId, Key, TenantId};
 use event_store::{EventStore, StoreError};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use runtime::clock;
 use tokio::time::Instant;
@@ -19,8 +20,9 @@ use crate::install_window::{self, InstallWindow};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
 
-/// Most devices whose last command is kept. The command of an evicted device is published again at the next hint.
-const REMEMBERED_MAX: u64 = 500_000;
+/// Most devices whose last command is kept, in some 450 bytes each: more than have an update under way. The command of an evicted device is
+/// published again at the next hint.
+const REMEMBERED_MAX: u64 = 100_000;
 /// Most changed campaigns that are kept. An evicted one is up to date when the process that knows it has read it again.
 const ADJUSTED_MAX: u64 = 10_000;
 /// Most changed tenants that are kept. An evicted one is up to date as such a campaign is.
@@ -59,7 +61,8 @@ pub(super) fn changed_tenants() -> ChangedTenants {
 }
 
 pub(super) fn memory() -> Memory {
-    Cache::new(REMEMBERED_MAX)
+    // The default policy keeps devices whose updates have ended, if they were used more often.
+    Cache::builder().max_capacity(REMEMBERED_MAX).eviction_policy(EvictionPolicy::lru()).build()
 }
 
 pub(super) struct Deliverer {
