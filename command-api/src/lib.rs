@@ -18,6 +18,7 @@ mod caller;
 mod campaigns;
 mod client_address;
 mod dead_letters;
+mod device_commands;
 mod device_registrations;
 mod devices;
 mod download;

@@ -17,7 +17,8 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_registrations, devices, download,
+    access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
+    devices, download,
     feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle,
     updates, why,
 };
@@ -49,6 +50,9 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(audit::export_audit))
         .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
+        .routes(routes!(device_commands::list_device_commands, device_commands::send_device_command))
+        .routes(routes!(device_commands::get_device_command))
+        .routes(routes!(device_commands::cancel_device_command))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::hold_devices))
@@ -101,6 +105,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(updates::ota_status))
         .routes(routes!(updates::list_device_updates))
         .routes(routes!(updates::get_device_update))
+        .routes(routes!(updates::update_log))
         .routes(routes!(updates::list_updates))
         .routes(routes!(updates::get_update))
         .routes(routes!(updates::cancel_update))

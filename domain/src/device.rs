@@ -28,6 +28,7 @@ mod proof;
 mod queue;
 mod readiness;
 mod remedy;
+mod remote_command;
 mod report;
 mod restart;
 #[cfg(test)]
@@ -62,6 +63,11 @@ pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};
 pub use queue::OVERTAKEN;
 pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness, idle_in};
+pub use remote_command::{
+    COMMAND_EXPIRY_DEFAULT_S, COMMAND_EXPIRY_MAX_S, COMMAND_NAME_MAX_BYTES, COMMAND_PARAMS_MAX_BYTES, COMMAND_REBOOT,
+    COMMAND_WORK_S, COMMANDS_ENDED_KEPT_MAX, COMMANDS_OPEN_MAX, CommandData, CommandReport, CommandReportStatus,
+    CommandState, RemoteCommand, RemoteCommands, WantedCommand,
+};
 pub use update::Update;
 pub use update_spec::{
     BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
@@ -186,6 +192,8 @@ pub struct Device {
     pub confirmed: BTreeMap<String, ConfirmedFirmware>,
     /// The latest update of each campaign on this device.
     pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,
+    /// Commands beside the updates.
+    pub commands: RemoteCommands,
 }
 
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
@@ -236,6 +244,10 @@ impl Decider for Device {
             (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock, seq }) => {
                 Ok(self.expire(now, (*ordinal, *attempt, *phase, *seq), *clock))
             }
+            (Lifecycle::Active, C::RequestCommand { wanted }) => self.request_command(now, wanted),
+            (Lifecycle::Active, C::CancelCommand { n }) => self.cancel_command(now, *n),
+            (Lifecycle::Active, C::ExpireCommand { n }) => Ok(self.expire_command(now, *n)),
+            (Lifecycle::Active, C::ReportCommand { report, arrival }) => Ok(self.report_command(now, report, *arrival)),
             (Lifecycle::Active, C::Report { report, arrival }) => Ok(self.report(now, report, *arrival)),
             (Lifecycle::Active, C::ReportPresence { presence, arrival }) => {
                 Ok(self.report_presence(now, presence, *arrival))

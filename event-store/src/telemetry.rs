@@ -30,6 +30,8 @@ pub enum TelemetryKind {
     Progress,
     /// Measurements; `data` is the device's object as sent.
     Measurements,
+    /// A piece of the log of an update; `data` has the update's ordinal and the text.
+    Log,
 }
 
 /// Body of a telemetry message.

@@ -5,6 +5,7 @@
 
 pub mod campaigns;
 pub mod deadlines;
+pub mod device_commands;
 mod device_now;
 mod device_queries;
 mod device_row;
@@ -39,10 +40,11 @@ use crate::decode::{Decoded, Events};
 use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
 
-const TABLE_GROUPS: [&[&str]; 11] = [
+const TABLE_GROUPS: [&[&str]; 12] = [
     tenants::TABLES,
     registration_tokens::TABLES,
     devices::TABLES,
+    device_commands::TABLES,
     history::TABLES,
     firmware::TABLES,
     groups::TABLES,
@@ -127,6 +129,7 @@ async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory
     let mut devices = devices::load(connection, memory, batch).await?;
     history::apply(connection, memory, batch, &mut devices).await?;
     devices::apply(batch, &mut devices);
+    device_commands::apply_all(connection, batch).await?;
     firmware::apply_all(connection, batch).await?;
     groups::apply_all(connection, batch).await?;
     tenants::apply_all(connection, batch).await?;

@@ -119,7 +119,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
             continue;
         }
         match record.kind {
-            TelemetryKind::Contact => {}
+            TelemetryKind::Contact | TelemetryKind::Log => {}
             TelemetryKind::Measurements => {
                 let row = latest_of(message, &record, data);
                 if latest.get(&row.key()).is_none_or(|known| !is_older(record.place, known.broker_ms, known.delivery)) {
@@ -277,9 +277,9 @@ fn note_session(row: &mut PresenceRow, data: &Value, delivery: u64) {
     }
 }
 
-/// Whether there were any readings. Progress has none.
+/// Whether there were any readings. Progress and logs have none.
 fn note_readings(row: &mut PresenceRow, record: &TelemetryRecord, data: &Value) -> bool {
-    if record.kind == TelemetryKind::Progress {
+    if matches!(record.kind, TelemetryKind::Progress | TelemetryKind::Log) {
         return false;
     }
     let battery_level = reading(&data["battery_level"], BATTERY_PERCENT);

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
-use domain::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
+use domain::device::{CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
 use domain::group::GroupKind;
 use domain::values::{Priority, Transport};
 use serde::Serialize;
@@ -143,6 +143,8 @@ macro_rules! words {
 words!(
     CampaignStatus,
     CodeClass,
+    CommandReportStatus,
+    CommandState,
     Exclusion,
     GroupKind,
     Lifecycle,

@@ -263,7 +263,7 @@ struct LiveRows(Db);
 impl LiveDevices for LiveRows {
     async fn live_devices(&self, after: Option<&DeviceRef>, limit: usize) -> Result<Vec<DeviceRef>, String> {
         let after = after.map(|after| (&after.tenant, &after.device));
-        let found = projections::devices::with_live_update(&self.0, after, limit).await;
+        let found = projections::devices::with_retained_command(&self.0, after, limit).await;
         let devices = found.map_err(|error| error.to_string())?;
         Ok(devices.into_iter().map(|(tenant, device)| DeviceRef { tenant, device }).collect())
     }

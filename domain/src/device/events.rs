@@ -11,6 +11,7 @@ use super::mark::Mark;
 use super::messages::{OfflineCause, ReportStatus};
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
+use super::remote_command::{CommandData, CommandReportStatus};
 use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::ids::{Actor, CredentialId, RegistrationTokenId};
 use crate::sealed::Sealed;
@@ -344,6 +345,71 @@ pub enum DeviceEvent {
     /// A report on an update that had ended, or a report older than one that was applied.
     #[serde(rename = "update.reported_late")]
     UpdateReportedLate { update: UpdateRef, status: String },
+
+    #[serde(rename = "command.queued")]
+    CommandQueued {
+        /// Counts the commands of the device from 1.
+        n: u32,
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        params: Option<CommandData>,
+        expires_in_s: u32,
+        /// The end of that time.
+        expires_at: DateTime<Utc>,
+    },
+    /// The device is told to run it.
+    #[serde(rename = "command.sent")]
+    CommandSent { n: u32 },
+    #[serde(rename = "command.accepted")]
+    CommandAccepted {
+        n: u32,
+        /// The boot that the device had reported last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        /// Without an end until then it has failed.
+        work_until: DateTime<Utc>,
+    },
+    #[serde(rename = "command.done")]
+    CommandDone {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<CommandData>,
+        /// A `reboot`: this new boot shows that it is done. Absent if the device has reported it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+    },
+    #[serde(rename = "command.failed")]
+    CommandFailed {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<CommandData>,
+    },
+    #[serde(rename = "command.refused")]
+    CommandRefused {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+    },
+    #[serde(rename = "command.expired")]
+    CommandExpired { n: u32 },
+    #[serde(rename = "command.cancelled")]
+    CommandCancelled {
+        n: u32,
+        /// The reason, if it was not cancelled by a request for this command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A device has reported another end of a command that had ended.
+    #[serde(rename = "command.reported_late")]
+    CommandReportedLate { n: u32, status: CommandReportStatus },
 }
 
 fn is_false(value: &bool) -> bool {
@@ -390,4 +456,13 @@ crate::event_types!(DeviceEvent {
     UpdateCancelled => "update.cancelled" v 1,
     UpdateCancelRefused => "update.cancel_refused" v 1,
     UpdateReportedLate => "update.reported_late" v 1,
+    CommandQueued => "command.queued" v 1,
+    CommandSent => "command.sent" v 1,
+    CommandAccepted => "command.accepted" v 1,
+    CommandDone => "command.done" v 1,
+    CommandFailed => "command.failed" v 1,
+    CommandRefused => "command.refused" v 1,
+    CommandExpired => "command.expired" v 1,
+    CommandCancelled => "command.cancelled" v 1,
+    CommandReportedLate => "command.reported_late" v 1,
 });

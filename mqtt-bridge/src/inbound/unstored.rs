@@ -67,7 +67,7 @@ fn unstored(message: Message) -> Option<Inbound> {
         }
     };
     let goes_down =
-        matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::FirmwareChunk { .. }));
+        matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. }));
     let payload = message.payload;
     (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none() })
 }
@@ -109,6 +109,7 @@ mod tests {
                 "no consumer stores this message"
             );
             assert_eq!(arrived("acme.devices.d-1.commands", qos), None, "a command");
+            assert_eq!(arrived("acme.devices.d-1.run", qos), None, "another command");
         }
     }
 

@@ -4,7 +4,7 @@ use domain::device::{DeviceEvent as E, Lifecycle, Phase, Profile, Reachability, 
 use domain::values::FIRMWARE_COMPONENT;
 use sqlx::PgConnection;
 
-pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_live_update};
+pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_retained_command};
 pub use super::device_row::DeviceRow;
 use crate::db::DbError;
 use crate::decode::Decoded;
