@@ -16,6 +16,7 @@ mod causation;
 mod certificates;
 mod contract;
 mod credentials;
+mod device_commands;
 mod devices_login;
 mod directory;
 mod downloads;
