@@ -8,12 +8,14 @@ mod admin;
 mod allowed;
 mod apply;
 mod codes;
+mod command_queue;
 mod commands;
 mod credentials;
 mod decision;
 mod desired;
 mod digest;
 mod eligibility;
+mod event_types;
 mod events;
 mod expiry;
 mod lifecycle;
@@ -48,6 +50,7 @@ pub use codes::{
     CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
     CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
+pub use command_queue::{COMMANDS_ENDED_KEPT_MAX, COMMANDS_OPEN_MAX, RemoteCommand, RemoteCommands};
 pub use commands::{Clock, DeviceCommand, Grant, UpdateRequest};
 pub use credentials::{
     CREDENTIALS_LIVE_MAX, Credential, Credentials, ENDED_CREDENTIALS_KEPT_MAX, NewCredential, SelfRegistration,
@@ -65,8 +68,7 @@ pub use queue::OVERTAKEN;
 pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness, idle_in};
 pub use remote_command::{
     COMMAND_EXPIRY_DEFAULT_S, COMMAND_EXPIRY_MAX_S, COMMAND_NAME_MAX_BYTES, COMMAND_PARAMS_MAX_BYTES, COMMAND_REBOOT,
-    COMMAND_WORK_S, COMMANDS_ENDED_KEPT_MAX, COMMANDS_OPEN_MAX, CommandData, CommandReport, CommandReportStatus,
-    CommandState, RemoteCommand, RemoteCommands, WantedCommand,
+    COMMAND_WORK_S, CommandData, CommandReport, CommandReportStatus, CommandState, WantedCommand,
 };
 pub use update::Update;
 pub use update_spec::{

@@ -24,8 +24,8 @@ macro_rules! words {
 use crate::api_key::ApiKeyStatus;
 use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
 use crate::device::{
-    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, UpdateOperation,
-    WaitReason,
+    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability,
+    ReportStatus, UpdateKind, UpdateOperation, WaitReason,
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;

@@ -9,9 +9,9 @@ mod info;
 mod presence;
 mod report;
 mod run;
-mod update_log;
 #[cfg(test)]
 mod tests;
+mod update_log;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;

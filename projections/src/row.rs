@@ -4,7 +4,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
-use domain::device::{CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
+use domain::device::{
+    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason,
+};
 use domain::group::GroupKind;
 use domain::values::{Priority, Transport};
 use serde::Serialize;

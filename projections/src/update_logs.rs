@@ -70,12 +70,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
     Ok(())
 }
 
-async fn keep_latest(
-    connection: &mut PgConnection,
-    tenant: &str,
-    device: &str,
-    ordinal: i64,
-) -> Result<(), DbError> {
+async fn keep_latest(connection: &mut PgConnection, tenant: &str, device: &str, ordinal: i64) -> Result<(), DbError> {
     sqlx::query(
         "DELETE FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3 AND piece <= (
            SELECT piece FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3
@@ -122,7 +117,9 @@ pub async fn remove_old(db: &Db, limit: usize) -> Result<bool, DbError> {
         "received_at <= now() - make_interval(days => $2)",
         "$2 > 0 AND tenant IN (SELECT tenant FROM tenants WHERE status = 'closed')",
     ] {
-        let sql = format!("DELETE FROM update_logs WHERE ctid = ANY (ARRAY(SELECT ctid FROM update_logs WHERE {condition} LIMIT $1))");
+        let sql = format!(
+            "DELETE FROM update_logs WHERE ctid = ANY (ARRAY(SELECT ctid FROM update_logs WHERE {condition} LIMIT $1))"
+        );
         let removed = sqlx::query(&sql).bind(limit as i64).bind(KEPT_DAYS).execute(&mut *tx).await?;
         is_full |= removed.rows_affected() >= limit as u64;
     }

@@ -45,7 +45,10 @@ async fn a_command_is_run_once_whatever_fails() {
         assert_eq!(send(&api, "d-1", &json!({"name": "reboot"})).await, n);
     }
     let ninth = api.send(Method::POST, "/devices/d-1/commands", Some(&wanted)).await.unwrap();
-    assert_eq!((ninth.status.as_u16(), ninth.body["type"].as_str().unwrap().ends_with("command_queue_full")), (409, true));
+    assert_eq!(
+        (ninth.status.as_u16(), ninth.body["type"].as_str().unwrap().ends_with("command_queue_full")),
+        (409, true)
+    );
     for n in 3..=8 {
         let reply = api.post(&format!("/devices/d-1/commands/{n}/cancel"), &json!({})).await.unwrap();
         assert_eq!(reply["state"], "cancelled", "{reply}");
@@ -111,7 +114,8 @@ async fn expires(world: &World, api: &ApiClient, device: &crate::world::ManualDe
     let late = world.until_get(api, &path, "a late end", |body| body["late_status"] == "done").await;
     assert_eq!(late["state"], "expired", "{late}");
     device.answers_run(99, &json!({"status": "done"})).await;
-    let unknown = |body: &Value| body["items"].as_array().unwrap().iter().any(|item| item["reason"] == "no_such_command");
+    let unknown =
+        |body: &Value| body["items"].as_array().unwrap().iter().any(|item| item["reason"] == "no_such_command");
     world.until_get(api, "/devices/d-1/dead-letters", "a dead letter", unknown).await;
 }
 
@@ -159,7 +163,8 @@ async fn the_log_of_an_update_can_be_read() {
     let reply = api.http().get(format!("{}/api/v1{path}", world.base())).bearer_auth(api.token()).send().await.unwrap();
     assert_eq!(reply.headers()["x-content-type-options"], "nosniff");
     assert_eq!(reply.headers()["content-type"], "application/json");
-    let reasons = |body: &Value, wanted: &str| body["items"].as_array().unwrap().iter().any(|item| item["reason"] == wanted);
+    let reasons =
+        |body: &Value, wanted: &str| body["items"].as_array().unwrap().iter().any(|item| item["reason"] == wanted);
     let both = |body: &Value| reasons(body, "malformed") && reasons(body, "no_such_update");
     world.until_get(&api, "/devices/d-1/dead-letters", "two dead letters", both).await;
     let unknown = api.send(Method::GET, "/devices/d-1/updates/7/log", None).await.unwrap();

@@ -14,9 +14,7 @@ use crate::auth::Caller;
 use crate::devices::find;
 use crate::http::path::DevicePath;
 use crate::http::query::refused;
-use crate::http::{
-    Direction, FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem, ReadOfOne,
-};
+use crate::http::{Direction, FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -35,9 +33,8 @@ impl FilterSet for DeviceCommandFilters {}
 impl DeviceCommandFilters {
     fn into_filter(self) -> Result<DeviceCommandFilter, Problem> {
         let words = || CommandState::all().map(CommandState::word).collect::<Vec<_>>().join(", ");
-        let known = |word: &str| {
-            CommandState::from_word(word).ok_or_else(|| refused("state", &format!("one of {}", words())))
-        };
+        let known =
+            |word: &str| CommandState::from_word(word).ok_or_else(|| refused("state", &format!("one of {}", words())));
         let state = self.state.as_deref().map(known).transpose()?;
         Ok(DeviceCommandFilter { n: None, state, oldest_first: self.order == Some(Direction::Asc) })
     }

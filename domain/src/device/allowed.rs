@@ -49,7 +49,7 @@ pub fn allowed_commands(lifecycle: Lifecycle, held: bool) -> Vec<DeviceOperation
     match (lifecycle, held) {
         (Lifecycle::Active, false) => {
             vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack, O::Command]
-        },
+        }
         (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release, O::Command],
         (Lifecycle::Absent | Lifecycle::Decommissioned, _) => vec![],
     }

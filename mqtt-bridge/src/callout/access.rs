@@ -65,10 +65,7 @@ impl Access {
     fn of(tenant: &str, device: &str) -> Self {
         let subscribed = down_subjects(tenant, device).into_iter().chain([QOS_1_DELIVERY.to_owned()]);
         Self {
-            publish: Rule {
-                allow: up_subjects(tenant, device),
-                deny: command_subjects(tenant, device).to_vec(),
-            },
+            publish: Rule { allow: up_subjects(tenant, device), deny: command_subjects(tenant, device).to_vec() },
             subscribe: Rule { allow: subscribed.collect(), deny: Vec::new() },
         }
     }
@@ -83,7 +80,8 @@ mod tests {
         let Access { publish, subscribe } = Access::of_device(&"acme/d-1".parse().unwrap());
         assert!(publish.allow.iter().all(|subject| subject.starts_with("acme.devices.d-1")));
         assert_eq!(publish.deny, ["acme.devices.d-1.commands", "acme.devices.d-1.run"]);
-        let [commands, run, chunks] = ["commands", "run", "firmware.*.*"].map(|topic| format!("acme.devices.d-1.{topic}"));
+        let [commands, run, chunks] =
+            ["commands", "run", "firmware.*.*"].map(|topic| format!("acme.devices.d-1.{topic}"));
         assert_eq!(subscribe.allow, [commands, run, chunks, QOS_1_DELIVERY.to_owned()]);
         assert!(!publish.allow.iter().any(|subject| subject.ends_with("firmware.*.*") || subject.ends_with("d-1.>")));
     }

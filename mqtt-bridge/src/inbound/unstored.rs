@@ -66,8 +66,7 @@ fn unstored(message: Message) -> Option<Inbound> {
             (DeviceTopic::from_subject(&message.subject), Arrived::Unstored)
         }
     };
-    let goes_down =
-        matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. }));
+    let goes_down = matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. }));
     let payload = message.payload;
     (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none() })
 }

@@ -159,10 +159,11 @@ impl Owner {
 
     /// Devices whose command is published come first: it may have to be taken back. The others follow with the sweep.
     fn look_at_all_of(&mut self, tenant: &TenantId) {
-        let published =
-            self.deliverer.memory.iter().filter(|(key, published)| {
-                key.0.tenant == *tenant && published.fingerprint != Fingerprint::Nothing
-            });
+        let published = self
+            .deliverer
+            .memory
+            .iter()
+            .filter(|(key, published)| key.0.tenant == *tenant && published.fingerprint != Fingerprint::Nothing);
         let published: Vec<DeviceRef> = published.map(|(key, _)| key.0.clone()).collect();
         for device in published {
             self.pending.add(device, Hint::look_again());

@@ -68,21 +68,16 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
             rows.put(DeviceCommandRow::queued(record, n, name, params.as_ref(), *expires_at));
         }
         let key = key(record, n);
-        let row =
-            rows.get_mut(&key).ok_or_else(|| DbError::Invalid(format!("command {n} of {} is unknown", record.raw.key)))?;
+        let row = rows
+            .get_mut(&key)
+            .ok_or_else(|| DbError::Invalid(format!("command {n} of {} is unknown", record.raw.key)))?;
         row.apply(record, event);
     }
     rows.save(connection).await
 }
 
 impl DeviceCommandRow {
-    fn queued(
-        record: &Decoded,
-        n: u32,
-        name: &str,
-        params: Option<&CommandData>,
-        expires_at: DateTime<Utc>,
-    ) -> Self {
+    fn queued(record: &Decoded, n: u32, name: &str, params: Option<&CommandData>, expires_at: DateTime<Utc>) -> Self {
         Self {
             tenant: record.tenant(),
             device_id: record.id(),
@@ -151,7 +146,8 @@ pub async fn list(
     limit: usize,
     count: bool,
 ) -> Result<Page<DeviceCommandRow>, DbError> {
-    let (order, beyond) = if filter.oldest_first { ("t.n", "t.n > ($)::bigint") } else { ("t.n DESC", "t.n < ($)::bigint") };
+    let (order, beyond) =
+        if filter.oldest_first { ("t.n", "t.n > ($)::bigint") } else { ("t.n DESC", "t.n < ($)::bigint") };
     let mut select = Select::new(DeviceCommandRow::columns_of("t"), "device_commands t", order);
     select.filter("t.device_id = $ #>> '{}'", device_id);
     if let Some(n) = filter.n {
@@ -176,12 +172,7 @@ pub struct DueCommand {
 
 /// Commands whose time is over, at most `limit`. A device that works on one may have reported its end: that counts if it is read up to the
 /// watermark.
-pub async fn due(
-    db: &Db,
-    watermark: &Watermark,
-    now: DateTime<Utc>,
-    limit: usize,
-) -> Result<Vec<DueCommand>, DbError> {
+pub async fn due(db: &Db, watermark: &Watermark, now: DateTime<Utc>, limit: usize) -> Result<Vec<DueCommand>, DbError> {
     let mut tx = db.read_all().await?;
     let rows = sqlx::query(
         "SELECT tenant, device_id, n FROM device_commands

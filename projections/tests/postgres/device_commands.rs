@@ -1,10 +1,10 @@
 //! Commands beside updates: their rows, pages and clocks.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::Sealed;
 use domain::device::{
     CommandReport, CommandReportStatus as R, CommandState as S, Device, DeviceCommand, OfflineCause, WantedCommand,
 };
-use domain::Sealed;
 use projections::device_commands::{self, DeviceCommandFilter, DeviceCommandRow, DueCommand};
 use projections::devices;
 use projections::watermark::Watermark;

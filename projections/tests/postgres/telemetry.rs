@@ -128,7 +128,13 @@ impl Hearing {
     }
 
     /// The same with a place in the broker's order.
-    pub(crate) async fn hears_as(&self, id: &str, kind: TelemetryKind, data: &str, (incarnation_ms, sequence): (u64, u64)) {
+    pub(crate) async fn hears_as(
+        &self,
+        id: &str,
+        kind: TelemetryKind,
+        data: &str,
+        (incarnation_ms, sequence): (u64, u64),
+    ) {
         let place = Some(BrokerPlace { incarnation_ms, sequence });
         let position = self.heard.say_as(id, kind, data, place).await;
         self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();

@@ -64,14 +64,16 @@ async fn old_pieces_and_those_of_a_closed_tenant_are_removed() {
     let age = "UPDATE update_logs SET received_at = now() - interval '30 days' WHERE text IN ('0', '1')";
     sqlx::query(age).execute(&admin).await.unwrap();
     assert_eq!(texts(&hearing, 1).await, ["2", "3", "4"], "what is too old isn't shown");
-    let stored = async || -> i64 { sqlx::query_scalar("SELECT count(*) FROM update_logs").fetch_one(&admin).await.unwrap() };
+    let stored =
+        async || -> i64 { sqlx::query_scalar("SELECT count(*) FROM update_logs").fetch_one(&admin).await.unwrap() };
     assert_eq!(stored().await, 5);
     assert!(update_logs::remove_old(&world.db, 1).await.unwrap(), "there is more");
     assert!(!update_logs::remove_old(&world.db, 100).await.unwrap());
     assert_eq!(stored().await, 3);
 
     let tenant: TenantId = world.tenant.clone();
-    let row = "INSERT INTO tenants (tenant, status, frozen, state, version, created_by, created_at, updated_at, position)
+    let row =
+        "INSERT INTO tenants (tenant, status, frozen, state, version, created_by, created_at, updated_at, position)
                VALUES ($1, 'closed', false, '{}', 1, 'test', $2, $2, 1)
                ON CONFLICT (tenant) DO UPDATE SET status = 'closed'";
     sqlx::query(row).bind(tenant.as_str()).bind(clock::now()).execute(&admin).await.unwrap();

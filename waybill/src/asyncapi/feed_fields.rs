@@ -34,7 +34,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("devices", "How many; in evidence, some of the devices that failed."),
     ("ends_at", "When the campaign ends at the latest."),
     ("enrolled", "Devices of the wave or campaign."),
-    ("expires_at", "When the credential ends, absent if it lasts until it is revoked; or until when the device may accept the command."),
+    (
+        "expires_at",
+        "When the credential ends, absent if it lasts until it is revoked; or until when the device may accept the command.",
+    ),
     ("evidence", "The counts on which the decision is based."),
     ("excluded", "Devices that were left out, counted by reason."),
     ("failed", "Devices whose update failed, as the gates count."),

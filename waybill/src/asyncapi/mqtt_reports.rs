@@ -68,10 +68,17 @@ pub(super) fn messages() -> Map<String, Value> {
 }
 
 pub(super) fn schemas() -> Map<String, Value> {
-    [("RunReport", run_report()), ("Report", report()), ("Presence", presence()), ("Info", info()), ("Telemetry", telemetry()), ("Code", code())]
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into_iter()
-        .collect()
+    [
+        ("RunReport", run_report()),
+        ("Report", report()),
+        ("Presence", presence()),
+        ("Info", info()),
+        ("Telemetry", telemetry()),
+        ("Code", code()),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .into_iter()
+    .collect()
 }
 
 fn message(summary: &str, payload: Value, examples: &[Value]) -> Value {

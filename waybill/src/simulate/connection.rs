@@ -178,7 +178,8 @@ impl Device {
                 return Err(Ended::Lost);
             }
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                let topics = ["commands", "run"].map(|suffix| SubscribeFilter::new(self.topic(suffix), QoS::AtMostOnce));
+                let topics =
+                    ["commands", "run"].map(|suffix| SubscribeFilter::new(self.topic(suffix), QoS::AtMostOnce));
                 client.try_subscribe_many(topics).map_err(|_| Ended::Lost)?;
             }
             Ok(Event::Incoming(Packet::SubAck(ack))) => {

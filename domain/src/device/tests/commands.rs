@@ -120,7 +120,10 @@ fn a_ninth_open_command_is_refused() {
 
 #[test]
 fn commands_need_mqtt_and_end_with_the_device() {
-    let patch = ProfilePatch { lorawan_dev_eui: crate::change::Change::Set("70b3d57ed0000001".to_owned()), ..ProfilePatch::default() };
+    let patch = ProfilePatch {
+        lorawan_dev_eui: crate::change::Change::Set("70b3d57ed0000001".to_owned()),
+        ..ProfilePatch::default()
+    };
     let lorawan = DeviceCommand::Amend { patch, versions: BTreeMap::new() };
     given([registered(), vec![lorawan]].concat()).when(run("report", 60)).refused("commands_need_mqtt");
     let two = with(&[run("report", 60), run("reboot", 60)]);

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_forgotten_rate_was_full() {
-        let kinds = [Kind::Presence, Kind::Report, Kind::Info, Kind::Measurements, Kind::RunReport, Kind::Log, Kind::Other];
+        let kinds =
+            [Kind::Presence, Kind::Report, Kind::Info, Kind::Measurements, Kind::RunReport, Kind::Log, Kind::Other];
         for kind in kinds {
             assert!(rate(kind).refill() <= FORGOTTEN_AFTER, "{kind:?}");
         }

@@ -1,7 +1,7 @@
 //! How a device runs commands beside its updates: each once, and again the same answer.
 
-use super::super::run_message::{LastRun, Run, RunCommand, RunReport, RunStatus};
 use super::super::flash::Stage;
+use super::super::run_message::{LastRun, Run, RunCommand, RunReport, RunStatus};
 use super::{Action, BUSY, Firmware, UNSUPPORTED};
 
 impl Firmware {

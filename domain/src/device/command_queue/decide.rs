@@ -5,13 +5,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    COMMAND_REBOOT, COMMAND_WORK_S, COMMANDS_OPEN_MAX, CommandReport, CommandReportStatus, CommandState, RemoteCommand,
-    WantedCommand,
-};
+use super::{COMMANDS_OPEN_MAX, RemoteCommand};
 use crate::device::codes::CODE_TIMED_OUT;
 use crate::device::decision::Decision;
 use crate::device::mark::Arrival;
+use crate::device::remote_command::{
+    COMMAND_REBOOT, COMMAND_WORK_S, CommandReport, CommandReportStatus, CommandState, WantedCommand,
+};
 use crate::device::{Device, DeviceEvent as E, Exclusion, Lifecycle, Presence, Reachability};
 use crate::ids::ORDINAL_MAX;
 use crate::rejection::Rejection;
