@@ -110,7 +110,7 @@ pub(crate) fn up_subjects(tenant: &str, device: &str) -> Vec<String> {
     std::iter::once(format!("{tenant}.{DEVICES}.{device}")).chain(below).collect()
 }
 
-/// The subjects of commands to a device, which it may not publish to. Chunks of a firmware aren't among those that it may.
+/// The subjects of commands to a device. It may not publish to them, although they match what it may publish to.
 pub(crate) fn command_subjects(tenant: &str, device: &str) -> [String; 2] {
     ["commands", "run"].map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"))
 }

@@ -256,7 +256,7 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
     Ok(health::of_callout(auth, system))
 }
 
-/// Devices with an update under way, from the read models.
+/// Devices with an update or a command under way, from the read models.
 struct LiveRows(Db);
 
 #[async_trait::async_trait]

@@ -229,4 +229,14 @@ mod tests {
         pending.add(device("d-1"), Hint::look_again());
         assert_eq!(pending.followed(), 10);
     }
+
+    #[test]
+    fn each_topic_is_repeated_for_itself() {
+        let mut pending = Pending::default();
+        pending.add(device("d-1"), Hint::repeat(Channel::Run, 7));
+        pending.add(device("d-1"), Hint::at(9));
+        let (_, hint) = pending.take().unwrap();
+        assert!(hint.force.includes(Channel::Run) && !hint.force.includes(Channel::Commands));
+        assert_eq!((hint.from, hint.to), (7, 9));
+    }
 }
