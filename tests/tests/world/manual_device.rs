@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, TENANT, World};
 
+/// Largest packet of a device, in bytes: more than any message may have.
+const PACKET_MAX_BYTES: usize = 64 * 1024;
+
 /// Messages on the device's command topic, in order: the payload and whether it was a retained copy.
 type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
@@ -36,7 +39,7 @@ impl World {
         let address = self.stack.nats.mqtt_listen();
         let mut options =
             MqttOptions::new(format!("device-{device}-{number}"), (address.ip().to_string(), address.port()));
-        options.set_keep_alive(5);
+        options.set_keep_alive(5).set_max_packet_size(PACKET_MAX_BYTES, PACKET_MAX_BYTES);
         let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
         for topic in ["commands", "run"] {
             client.subscribe(format!("{TENANT}/devices/{device}/{topic}"), QoS::AtMostOnce).await.unwrap();
