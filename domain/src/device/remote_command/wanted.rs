@@ -47,7 +47,7 @@ impl WantedCommand {
         found
     }
 
-    pub(super) fn check(&self) -> Result<(), Rejection> {
+    pub(in crate::device) fn check(&self) -> Result<(), Rejection> {
         match self.violations().into_iter().next() {
             Some((field, reason)) => Err(Rejection::Invalid { field: field.to_owned(), reason }),
             None => Ok(()),
