@@ -11,6 +11,7 @@ mod devices;
 mod executor;
 mod fleet;
 mod levels;
+mod live;
 mod load;
 mod mqtt;
 mod play;
@@ -52,6 +53,8 @@ enum Scenario {
     Project,
     /// Whole campaigns with instant devices: updates per second and CPU time of each
     Campaign,
+    /// A thousand clients of live messages: how soon they hear of an event, and what they cost the writers
+    Live,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -67,7 +70,7 @@ struct Args {
     /// Commands or messages per measurement of the executor and of MQTT [default: 20000, quick: 2000]
     #[arg(long)]
     count: Option<usize>,
-    /// Devices of the fleet [default: 100000, campaigns 10000 and 100000; quick: 2000, campaigns 500]
+    /// Devices of the fleet [default: 100000, campaigns 10000 and 100000, live 5000; quick: 2000, campaigns and live 500]
     #[arg(long)]
     devices: Option<usize>,
     /// Where the results are written to as JSON
@@ -97,6 +100,11 @@ impl Args {
 
     fn devices(&self) -> usize {
         self.devices.unwrap_or(if self.quick { 2_000 } else { 100_000 })
+    }
+
+    /// Devices that are updated while there are clients, and without them.
+    fn updated_live(&self) -> usize {
+        self.devices.unwrap_or(if self.quick { 500 } else { 5_000 })
     }
 
     /// Sizes of campaigns. Several sizes show how the time per device grows.
@@ -172,6 +180,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
         for devices in args.campaigns() {
             campaign::run(&tools, devices, report).await?;
         }
+    }
+    if args.runs(Scenario::Live) {
+        live::run(&tools, args.updated_live(), report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

@@ -18,8 +18,8 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_registrations, devices, download,
-    feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle,
-    updates, why,
+    feed, firmware, groups, live, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants,
+    throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -55,6 +55,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::release_devices))
         .routes(routes!(dead_letters::device_dead_letters))
         .routes(routes!(dead_letters::list_dead_letters))
+        .routes(routes!(live::event_stream))
+        .routes(routes!(live::event_socket))
         .routes(routes!(feed::list_consumers, feed::create_consumer))
         .routes(routes!(feed::get_consumer, feed::delete_consumer))
         .routes(routes!(groups::list_groups, groups::create_group))
@@ -134,6 +136,7 @@ fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
 fn public() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(auth::dev_token))
+        .routes(routes!(live::issue_stream_ticket))
         .routes(routes!(auth::verify_token))
         .routes(routes!(auth::verify_api_key))
         .routes(routes!(sign_in::start_sign_in))

@@ -31,6 +31,7 @@ use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::least_rate::LeastRate;
 use crate::links::DownloadLinks;
+use crate::live::{Hub, StreamSlots, TicketParts};
 use crate::service::{Counted, HealthCheck};
 use crate::sign_in::{SignIn, SignInParts};
 use crate::tenants::Tenants;
@@ -60,6 +61,8 @@ pub struct ApiConfig {
     pub tokens: TokenRules,
     /// How people sign in; none if they can't.
     pub sign_in: Option<SignInParts>,
+    /// Where tickets of streams are kept; none if no process issues any.
+    pub tickets: Option<TicketParts>,
     /// Secret of download links.
     pub download_secret: Vec<u8>,
     /// Hashes the tokens of devices.
@@ -99,6 +102,7 @@ impl ApiConfig {
             development: false,
             tokens,
             sign_in: None,
+            tickets: None,
             download_secret,
             token_hasher,
             public_base_url,
@@ -172,6 +176,9 @@ pub(crate) struct Shared {
     pub(crate) previews: Previews,
     /// Exports of the audit.
     pub(crate) exports: ExportSlots,
+    /// Follows the log for all streams of live messages.
+    pub(crate) live: Hub,
+    pub(crate) streams: StreamSlots,
     /// Of devices that register themselves.
     pub(crate) registrations: RegistrationLimits,
     /// Background tasks, stopped when the process is about to stop.
@@ -217,6 +224,7 @@ impl App {
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
         let (throttle, transfers) =
             (Arc::new(Throttle::new(config.rate_limits)), Transfers::new(config.transfer_limits));
+        let live = Hub::new(Arc::clone(store.log()), tasks.clone());
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();
         Self(Arc::new(Shared {
@@ -242,6 +250,8 @@ impl App {
             own_writes: OwnWrites::default(),
             previews: Previews::default(),
             exports: ExportSlots::default(),
+            live,
+            streams: StreamSlots::default(),
             registrations: RegistrationLimits::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),

@@ -30,6 +30,7 @@ mod groups;
 mod hostile;
 mod identity;
 mod isolation;
+mod live;
 mod login;
 mod members;
 mod misbehaviours;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TokenRules};
+use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TicketParts, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
@@ -290,6 +290,10 @@ async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result
 
 fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
     let sign_in = sign_in_parts(args, &checked, parts)?;
+    let tickets = TicketParts {
+        bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
+        keyring: Arc::clone(&checked.keyring),
+    };
     let Checked { secrets, objects: directory, .. } = checked;
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
     let mut checks = parts.checks.clone();
@@ -299,6 +303,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
     let config = ApiConfig {
         development: args.development,
         sign_in,
+        tickets: Some(tickets),
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),

@@ -9,6 +9,7 @@ const DEVICE: Access = Access::Device;
 const VIEWER_OF_DEVICE: Access = Access::OfDevice(Role::Viewer);
 const OPERATOR_OF_DEVICE: Access = Access::OfDevice(Role::Operator);
 const LISTED: Access = Access::Listing(Role::Viewer);
+const STREAM: Access = Access::Stream(Role::Viewer);
 const OPERATOR_OF_TARGETS: Access = Access::Listing(Role::Operator);
 const VIEWER_OF_CAMPAIGN: Access = Access::OfCampaign(Role::Viewer);
 const OPERATOR_OF_CAMPAIGN: Access = Access::OfCampaign(Role::Operator);
@@ -58,6 +59,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     delete("/auth/sessions/{session_id}", LISTED),
     get("/auth/sign-in", ANYONE),
     post("/auth/sign-out", SESSION),
+    post("/auth/stream-ticket", STREAM),
     post("/auth/verify-api-key", VIEWER),
     post("/auth/verify-token", VIEWER),
     get("/campaigns", LISTED),
@@ -115,6 +117,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/devices/{device_id}/updates/{ordinal}", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/why", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/why-not", VIEWER_OF_DEVICE),
+    get("/events/stream", STREAM),
+    get("/events/ws", STREAM),
     get("/feed/consumers", VIEWER),
     post("/feed/consumers", OPERATOR),
     get("/feed/consumers/{name}", VIEWER),
