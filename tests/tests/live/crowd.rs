@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::listener::Listener;
@@ -22,7 +22,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 async fn a_thousand_clients_of_a_campaign_hear_of_each_change_in_time() {
     let world = World::start().await;
     let admin = world.operator().await;
-    admin.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
+    admin
+        .post("/devices", &json!({"device_id": "d-1", "device_model": MODEL, "firmware_version": "1.0.0"}))
+        .await
+        .unwrap();
     let firmware = world.firmware(&admin, "2.0.0").await;
     let campaign = world.campaign(&admin, &firmware, json!({})).await;
     world.campaign_is(&admin, &campaign, &["running"]).await;
@@ -46,7 +49,7 @@ async fn a_thousand_clients_of_a_campaign_hear_of_each_change_in_time() {
     }
     let mut took = Vec::with_capacity(CLIENTS * ROUNDS);
     for round in 0..ROUNDS {
-        let (verb, body) = if round % 2 == 0 { ("pause", json!({"reason": "x"})) } else { ("resume", Value::Null) };
+        let (verb, body) = if round % 2 == 0 { ("pause", json!({"reason": "x"})) } else { ("resume", json!({})) };
         // A time before the event is stored, so the measured times are too long rather than too short.
         let asked = Instant::now();
         let reply = admin.post(&format!("/campaigns/{campaign}/{verb}"), &body).await.unwrap();
