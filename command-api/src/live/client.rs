@@ -17,6 +17,8 @@ use crate::http::Problem;
 
 /// Pause between two looks whether the client may still have the stream.
 const GUARD_INTERVAL: Duration = Duration::from_secs(2);
+/// One in this many looks asks the read models, too.
+const REACH_EVERY: u64 = 2;
 /// How soon clients come back after the end of a stream, in milliseconds. Spread, so that not all come at once.
 const RETRY_MS: std::ops::Range<u32> = 200..2_000;
 /// How soon clients come back that may not have the stream any more. They are refused then.
@@ -29,6 +31,7 @@ pub(super) struct Client {
     messages: Receiver<Arc<Message>>,
     verdict: Arc<Verdict>,
     looks: Interval,
+    looked: u64,
     /// What the service has ended it for.
     pub(super) ended: Option<End>,
     is_over: bool,
@@ -40,7 +43,7 @@ impl Client {
         let Subscription { first, messages, verdict } = subscription;
         let mut looks = interval_at(Instant::now() + GUARD_INTERVAL, GUARD_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { guard, first: first.into(), messages, verdict, looks, ended: None, is_over: false, _slot: slot }
+        Self { guard, first: first.into(), messages, verdict, looks, looked: 0, ended: None, is_over: false, _slot: slot }
     }
 
     /// The next message; none after the last one.
@@ -58,7 +61,8 @@ impl Client {
                 biased;
                 () = stop.cancelled() => return Some(self.end(End::Stopping, "stopping")),
                 _ = self.looks.tick() => {
-                    if let Err(problem) = self.guard.check().await {
+                    self.looked += 1;
+                    if let Err(problem) = self.guard.check(self.looked.is_multiple_of(REACH_EVERY)).await {
                         return Some(self.refused(&problem));
                     }
                 }
