@@ -43,7 +43,17 @@ impl Client {
         let Subscription { first, messages, verdict } = subscription;
         let mut looks = interval_at(Instant::now() + GUARD_INTERVAL, GUARD_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { guard, first: first.into(), messages, verdict, looks, looked: 0, ended: None, is_over: false, _slot: slot }
+        Self {
+            guard,
+            first: first.into(),
+            messages,
+            verdict,
+            looks,
+            looked: 0,
+            ended: None,
+            is_over: false,
+            _slot: slot,
+        }
     }
 
     /// The next message; none after the last one.
