@@ -52,7 +52,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, report: &mut Report) -> R
     let alone = fleet.release("Without clients").await?;
     let without = played(&world, &service, &fleet, &alone, 0..devices).await?;
     let release = fleet.release("With clients").await?;
-    let mut crowd = Crowd::gather(&service, &release).await?;
+    let mut crowd = Crowd::gather(&service, &release, &tasks).await?;
     let with = played(&world, &service, &fleet, &release, devices..2 * devices).await?;
     // The last message comes a quarter of a second after the last event.
     tokio::time::sleep(QUIET_PAUSE).await;
@@ -132,14 +132,13 @@ struct Heard {
 struct Crowd {
     heard: UnboundedReceiver<Heard>,
     leaving: Arc<AtomicBool>,
-    tasks: Tasks,
 }
 
 impl Crowd {
-    async fn gather(service: &Service, release: &Release) -> Result<Self> {
+    async fn gather(service: &Service, release: &Release, tasks: &Tasks) -> Result<Self> {
         let url = format!("{}/api/v1/events/stream?campaign_id={}", service.api.base(), release.campaign);
         let (sender, heard) = unbounded_channel();
-        let (leaving, tasks) = (Arc::new(AtomicBool::new(false)), Tasks::new());
+        let leaving = Arc::new(AtomicBool::new(false));
         for _ in 0..CLIENTS / AT_ONCE {
             let open = || async {
                 anyhow::Ok(
@@ -151,7 +150,7 @@ impl Crowd {
                 tasks.spawn("client", listening);
             }
         }
-        Ok(Self { heard, leaving, tasks })
+        Ok(Self { heard, leaving })
     }
 
     /// How old the oldest event of each message can have been: no older than the last one of the message before.
@@ -190,7 +189,6 @@ impl Crowd {
 
     fn leave(self) {
         self.leaving.store(true, Ordering::Relaxed);
-        self.tasks.token().cancel();
     }
 }
 
@@ -199,6 +197,9 @@ async fn listen(mut response: Response, heard: UnboundedSender<Heard>, leaving: 
     let (mut text, mut before) = (String::new(), None);
     while let Ok(Some(chunk)) = response.chunk().await {
         let at = clock::now();
+        if leaving.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         text.push_str(std::str::from_utf8(&chunk)?);
         while let Some((event, rest)) = text.split_once("\n\n") {
             let (last, rest) = (stored_at(event)?, rest.to_owned());
