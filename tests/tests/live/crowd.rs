@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use runtime::lifecycle::Tasks;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -30,13 +31,13 @@ async fn a_thousand_clients_of_a_campaign_hear_of_each_change_in_time() {
     let campaign = world.campaign(&admin, &firmware, json!({})).await;
     world.campaign_is(&admin, &campaign, &["running"]).await;
     let (heard, mut times) = mpsc::unbounded_channel();
-    let query = format!("?campaign_id={campaign}");
+    let (query, tasks) = (format!("?campaign_id={campaign}"), Tasks::new());
     for _ in 0..CLIENTS / AT_ONCE {
         let opened = join_all((0..AT_ONCE).map(|_| Listener::open(&admin, &query))).await;
         for mut client in opened {
             client.until("hello").await;
             let heard = heard.clone();
-            tokio::spawn(async move {
+            tasks.spawn("client", async move {
                 while let Some(message) = client.read().await {
                     if message["type"] != "changes" {
                         continue;
