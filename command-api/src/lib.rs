@@ -42,6 +42,7 @@ mod sessions;
 mod shown_token;
 mod sign_in;
 mod state;
+mod statistics;
 mod tenants;
 #[cfg(test)]
 mod tests;

@@ -18,8 +18,8 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_registrations, devices, download,
-    feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle,
-    updates, why,
+    feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, statistics, tenants,
+    throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -39,6 +39,7 @@ fn resources() -> OpenApiRouter<App> {
         ))
         .routes(routes!(devices::device_history))
         .routes(routes!(devices::firmware_history))
+        .routes(routes!(devices::device_telemetry))
         .routes(routes!(why::device_why))
         .routes(routes!(why::device_why_not))
         .routes(routes!(devices::list_credentials, devices::issue_credential))
@@ -90,6 +91,10 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::campaign_status))
         .routes(routes!(campaigns::ota_campaign_status))
         .routes(routes!(campaigns::campaign_stats))
+        .routes(routes!(statistics::tenant_stats))
+        .routes(routes!(statistics::version_stats))
+        .routes(routes!(statistics::campaign_failures))
+        .routes(routes!(statistics::firmware_downloads))
         .routes(routes!(campaigns::campaign_devices))
         .routes(routes!(campaigns::campaign_device))
         .routes(routes!(campaigns::campaign_gates))

@@ -11,6 +11,7 @@ use domain::member::Member;
 use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
+use event_store::telemetry::Telemetry;
 use event_store::{EventStore, Followed, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
@@ -128,6 +129,8 @@ pub struct ApiState {
     pub db: Db,
     /// Dead letters of devices; none without NATS.
     pub dead_letters: Option<DeadLetters>,
+    /// What devices measured; none without NATS.
+    pub telemetry: Option<Telemetry>,
     /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
     /// The store of the firmware's bytes.
@@ -149,6 +152,7 @@ pub(crate) struct Shared {
     pub(crate) projections: Projections,
     pub(crate) db: Db,
     pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
@@ -202,7 +206,18 @@ impl App {
     }
 
     fn with(state: ApiState, tasks: Tasks, has_callers: bool) -> Self {
-        let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
+        let ApiState {
+            store,
+            projections,
+            db,
+            dead_letters,
+            telemetry,
+            feed_consumers,
+            objects,
+            config,
+            metrics,
+            checks,
+        } = state;
         let tokens = Tokens::new(&config.tokens);
         let parts = config.sign_in.clone().filter(|_| has_callers);
         let sign_in = parts.map(|parts| SignIn::new(parts, config.token_hasher.clone()));
@@ -224,6 +239,7 @@ impl App {
             projections,
             db,
             dead_letters,
+            telemetry,
             feed_consumers,
             objects,
             config,

@@ -162,6 +162,7 @@ impl Api {
             projections,
             db,
             dead_letters: None,
+            telemetry: None,
             feed_consumers: None,
             objects: objects.clone(),
             config,

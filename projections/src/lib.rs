@@ -23,6 +23,7 @@ mod memory;
 pub mod metrics;
 mod migrations;
 mod models;
+mod observations;
 pub mod presence;
 pub mod previews;
 mod read_model;
@@ -40,7 +41,8 @@ pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
     campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, reach,
-    registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, tenants, updates, withdrawals,
+    registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, statistics, tenants, updates,
+    withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

@@ -180,7 +180,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(wire: Option<Json<Box<RawValue>>>) 
 }
 
 /// Removes NUL, which PostgreSQL refuses in texts. A device may send one.
-fn storable_text(text: &str) -> String {
+pub(crate) fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -312,6 +312,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         projections: parts.projections.clone(),
         db: parts.db.clone(),
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
+        telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
         objects,
         config,

@@ -28,6 +28,7 @@ mod rollback_need;
 mod rollout;
 mod server;
 mod starts;
+mod statistics;
 mod sweeps;
 mod telemetry;
 mod trouble;

@@ -26,7 +26,7 @@ const WRITES: [(&str, &[RoleUser]); 13] = [
     ("elsewhere", &[]),
 ];
 /// Requests that change or open what no role needs.
-const REQUESTS: [(&str, &[RoleUser]); 11] = [
+const REQUESTS: [(&str, &[RoleUser]); 12] = [
     ("$JS.API.STREAM.DELETE.EVENTS", &[]),
     ("$JS.API.STREAM.PURGE.FEED", &[]),
     ("$JS.API.STREAM.UPDATE.EVENTS", &[]),
@@ -35,6 +35,7 @@ const REQUESTS: [(&str, &[RoleUser]); 11] = [
     ("$JS.API.STREAM.CREATE.EVENTS", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.DELETE.FEED.acme_x", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.CREATE.TELEMETRY", &[RoleUser::Projections]),
+    ("$JS.API.DIRECT.GET.TELEMETRY", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.CREATE.KV_SECRETS", &[]),
     ("$JS.API.CONSUMER.CREATE.KV_SESSIONS", &[RoleUser::Api]),
     ("$JS.API.STREAM.MSG.GET.KV_SESSIONS", &[RoleUser::Api]),

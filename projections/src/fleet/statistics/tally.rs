@@ -1,0 +1,249 @@
+//! What the events of a batch add to the sums of a tenant.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use domain::campaign::CampaignStatus;
+use domain::device::{Outcome, Phase, UpdateKind};
+use sqlx::PgConnection;
+
+use super::populations::{PopulationRow, places};
+use super::standing::Standing;
+use super::tenant::{NOW, StatisticsRow};
+use super::times::Times;
+use crate::db::DbError;
+use crate::decode::Decoded;
+use crate::fleet::updates::UpdateRow;
+use crate::memory::Memory;
+use crate::observations::{Observations, Seen};
+use crate::row::Row as _;
+use crate::table::Rows;
+
+/// Times from the first `received` to the confirmation, beside those of phases.
+pub const TOTAL: &str = "total";
+/// Phase of a confirmed update whose device has fallen back, as operators see it.
+const REGRESSED: &str = "regressed";
+
+/// What is counted, and which of it.
+type Counter = (&'static str, &'static str);
+
+#[derive(Default)]
+struct Sums {
+    counts: HashMap<Counter, i64>,
+    times: HashMap<&'static str, Times>,
+}
+
+impl Sums {
+    fn add(&mut self, counter: Counter, number: i64) {
+        *self.counts.entry(counter).or_default() += number;
+    }
+
+    fn took(&mut self, what: &'static str, time: TimeDelta) {
+        self.times.entry(what).or_default().add(time.num_milliseconds());
+    }
+}
+
+#[derive(Default)]
+struct OfTenant {
+    now: Sums,
+    days: BTreeMap<NaiveDate, Sums>,
+    /// By the key of the row.
+    populations: HashMap<Vec<String>, PopulationRow>,
+}
+
+/// An update before an event.
+pub(crate) struct UpdateBefore {
+    phase: Phase,
+    since: DateTime<Utc>,
+    attempt: u16,
+    is_regressed: bool,
+}
+
+impl UpdateBefore {
+    pub(crate) fn of(update: &UpdateRow) -> Self {
+        let timed = &update.timed;
+        Self {
+            phase: timed.phase(),
+            since: timed.phase_since,
+            attempt: timed.state.attempt,
+            is_regressed: update.regressed_at.is_some(),
+        }
+    }
+
+    /// Attempts beyond the first.
+    fn more_attempts_than(&self, before: &Self) -> u16 {
+        self.attempt.saturating_sub(before.attempt.max(1))
+    }
+
+    fn word(&self) -> &'static str {
+        if self.is_regressed { REGRESSED } else { self.phase.word() }
+    }
+}
+
+/// What the records of a batch add.
+#[derive(Default)]
+pub(crate) struct Tally {
+    tenants: HashMap<String, OfTenant>,
+    observations: Observations,
+}
+
+impl Tally {
+    fn of(&mut self, record: &Decoded) -> &mut OfTenant {
+        let tenant = record.raw.key.tenant.as_str();
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.to_owned(), OfTenant::default());
+        }
+        self.tenants.entry(tenant.to_owned()).or_default()
+    }
+
+    /// A record changed where its device counts.
+    pub(crate) fn device(&mut self, record: &Decoded, before: Option<Standing>, now: Option<Standing>) {
+        if before == now {
+            return;
+        }
+        let at_s = record.at().timestamp();
+        let tenant = record.raw.key.tenant.as_str();
+        let sums = self.of(record);
+        for (standing, number) in before.iter().map(|was| (was, -1)).chain(now.iter().map(|is| (is, 1))) {
+            sums.now.add(("device", standing.status), number);
+        }
+        if let (Some(before), Some(now)) = (&before, &now)
+            && before.kind == now.kind
+            && before.versions == now.versions
+        {
+            return;
+        }
+        for (standing, number) in before.iter().map(|was| (was, -1)).chain(now.iter().map(|is| (is, 1))) {
+            for (component, version) in &standing.versions {
+                for row in places(tenant, component, &standing.kind, version, at_s) {
+                    sums.populations.entry(row.key()).or_insert(row).devices += number;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn update_queued(&mut self, record: &Decoded, update: &UpdateRow) {
+        self.observations.add(record.at(), Seen::Requested { kind: kind_of(update) });
+        let sums = self.of(record);
+        sums.now.add(("update", update.timed.phase().word()), 1);
+        sums.days.entry(record.at().date_naive()).or_default().add((kind_of(update), "requested"), 1);
+    }
+
+    /// `has_moved`: the event brought it to a phase, be it the same again.
+    pub(crate) fn update_changed(
+        &mut self,
+        record: &Decoded,
+        before: &UpdateBefore,
+        update: &UpdateRow,
+        has_moved: bool,
+    ) {
+        let now = UpdateBefore::of(update);
+        let kind = kind_of(update);
+        self.observe(record.at(), before, update, has_moved);
+        let sums = self.of(record);
+        if before.word() != now.word() {
+            sums.now.add(("update", before.word()), -1);
+            sums.now.add(("update", now.word()), 1);
+        }
+        let day = sums.days.entry(record.at().date_naive()).or_default();
+        if has_moved {
+            day.took(before.phase.word(), record.at() - before.since);
+        }
+        if let Phase::Ended(outcome) = now.phase
+            && has_moved
+        {
+            day.add((kind, outcome.word()), 1);
+            if let Some(worked) = worked(update, outcome) {
+                day.took(TOTAL, worked);
+            }
+        }
+        let more_attempts = now.more_attempts_than(before);
+        if more_attempts > 0 {
+            day.add((kind, "retries"), more_attempts.into());
+        }
+        if now.is_regressed && !before.is_regressed {
+            day.add((kind, REGRESSED), 1);
+        }
+    }
+
+    /// The same for the metrics of the process.
+    fn observe(&mut self, at: DateTime<Utc>, before: &UpdateBefore, update: &UpdateRow, has_moved: bool) {
+        let now = UpdateBefore::of(update);
+        let kind = kind_of(update);
+        let mut seen = |what| self.observations.add(at, what);
+        if has_moved {
+            seen(Seen::Left { phase: before.phase.word(), after: (at - before.since).to_std().unwrap_or_default() });
+        }
+        if let Phase::Ended(outcome) = now.phase
+            && has_moved
+        {
+            seen(Seen::Ended { kind, outcome });
+            if let Some(worked) = worked(update, outcome) {
+                seen(Seen::Confirmed { after: worked.to_std().unwrap_or_default() });
+            }
+        }
+        (0..now.more_attempts_than(before)).for_each(|_| seen(Seen::Retried { kind }));
+        if now.is_regressed && !before.is_regressed {
+            seen(Seen::Regressed);
+        }
+    }
+
+    /// A record changed a campaign's status; none before it was created.
+    pub(crate) fn campaign(&mut self, record: &Decoded, before: Option<CampaignStatus>, now: Option<CampaignStatus>) {
+        if before == now {
+            return;
+        }
+        let sums = self.of(record);
+        for (status, number) in before.map(|was| (was, -1)).into_iter().chain(now.map(|is| (is, 1))) {
+            sums.now.add(("campaign", status.word()), number);
+        }
+    }
+
+    pub(crate) async fn save(self, connection: &mut PgConnection, memory: &mut Memory) -> Result<(), DbError> {
+        memory.observations.append(self.observations);
+        let (mut periods, mut populations) = (Vec::new(), HashMap::new());
+        for (tenant, sums) in self.tenants {
+            let days = sums.days.into_iter().map(|(day, sums)| (day.to_string(), sums));
+            for (period, sums) in days.chain([(NOW.to_owned(), sums.now)]) {
+                periods.push((StatisticsRow::empty(tenant.clone(), period), sums));
+            }
+            populations.extend(sums.populations);
+        }
+        periods.retain(|(_, sums)| !sums.counts.is_empty() || !sums.times.is_empty());
+        if !periods.is_empty() {
+            let keys = periods.iter().map(|(row, _)| row.key()).collect();
+            let mut rows = Rows::<StatisticsRow>::recall(connection, memory, keys).await?;
+            for (empty, sums) in periods {
+                let key = empty.key();
+                let mut row = rows.get(&key).cloned().unwrap_or(empty);
+                row.add(&sums.counts, &sums.times);
+                rows.put(row);
+            }
+            rows.keep(connection, memory).await?;
+        }
+        if !populations.is_empty() {
+            let mut rows =
+                Rows::<PopulationRow>::recall(connection, memory, populations.keys().cloned().collect()).await?;
+            for (key, mut change) in populations {
+                change.devices += rows.get(&key).map_or(0, |row| row.devices);
+                rows.put(change);
+            }
+            rows.keep(connection, memory).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How long a confirmed update took from the device's first answer, without the time in which it could not go on.
+fn worked(update: &UpdateRow, outcome: Outcome) -> Option<TimeDelta> {
+    let timed = &update.timed;
+    let is_confirmed = outcome == Outcome::Confirmed && update.kind == UpdateKind::Update;
+    is_confirmed.then(|| Some(timed.ended_at? - timed.reached_at? - timed.idle())).flatten()
+}
+
+fn kind_of(update: &UpdateRow) -> &'static str {
+    match update.kind {
+        UpdateKind::Update => "update",
+        UpdateKind::Rollback => "rollback",
+    }
+}
