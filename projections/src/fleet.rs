@@ -159,6 +159,7 @@ async fn apply_to_devices(
         let before = may_count_otherwise.then(|| Standing::of(device)).flatten();
         history::apply(record, device, &mut history);
         devices::apply(record, device);
+        tally.failed_on(record, device.hardware_version.as_ref());
         if may_count_otherwise {
             tally.device(record, before, Standing::of(device));
         }

@@ -199,6 +199,7 @@ async fn sums_equal_a_fold_of_the_log_and_a_rebuild_gives_the_same() {
         let runs: Vec<_> = by_model.groups.iter().map(|group| (group.version.as_str(), group.devices)).collect();
         assert_eq!((runs, by_model.devices), (vec![("1.0.0", 5), ("2.0.0", 1)], 6));
         assert_eq!(by_model.groups[0].grouped, ["M"]);
+        drop(tx);
         // Another tenant sees nothing of it.
         let other = TenantId::new("other").unwrap();
         let mut tx = world.db.read(&other).await.unwrap();

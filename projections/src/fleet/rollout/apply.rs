@@ -112,8 +112,7 @@ impl Fold<'_> {
                 (member.ordinal, member.before_retry) = (Some(update.ordinal), None);
                 member.apply(event, record.at());
                 if event.failure_code().is_some() {
-                    let device = self.devices.get(&[record.tenant(), record.id()]);
-                    member.failed_hardware = device.and_then(|device| device.hardware_version.clone());
+                    member.failed_hardware = self.tally.hardware_at(record);
                 }
             }
             self.count(&key, record.reference(), &before);

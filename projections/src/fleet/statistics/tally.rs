@@ -85,6 +85,8 @@ impl UpdateBefore {
 pub(crate) struct Tally {
     tenants: HashMap<String, OfTenant>,
     observations: Observations,
+    /// The hardware version of the device in records with a failure, by position.
+    hardware: HashMap<u64, String>,
 }
 
 impl Tally {
@@ -94,6 +96,18 @@ impl Tally {
             self.tenants.insert(tenant.to_owned(), OfTenant::default());
         }
         self.tenants.entry(tenant.to_owned()).or_default()
+    }
+
+    /// Remembers the hardware of a device that reports a failure: later records of the batch may change it.
+    pub(crate) fn failed_on(&mut self, record: &Decoded, hardware_version: Option<&String>) {
+        if record.device_events().iter().any(|event| event.failure_code().is_some()) {
+            self.hardware.extend(hardware_version.map(|version| (record.raw.position, version.clone())));
+        }
+    }
+
+    /// The hardware of the device that reports a failure in a record.
+    pub(crate) fn hardware_at(&self, record: &Decoded) -> Option<String> {
+        self.hardware.get(&record.raw.position).cloned()
     }
 
     /// A record changed where its device counts.
