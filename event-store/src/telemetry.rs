@@ -22,7 +22,7 @@ use crate::jetstream_api::stream_info;
 use crate::log::{LogInfo, Subscription};
 use crate::streams::{TELEMETRY, TELEMETRY_MAX_BYTES};
 
-pub use page::{From, LOOKED_AT_MAX, TelemetryPage};
+pub use page::{LOOKED_AT_MAX, PageStart, TelemetryPage};
 
 /// Kind of a telemetry message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ impl Telemetry {
         &self,
         tenant: &TenantId,
         device: &DeviceId,
-        from: From,
+        from: PageStart,
         until: Option<DateTime<Utc>>,
         limit: usize,
         wanted: impl Fn(&TelemetryMessage, TelemetryRecord) -> Option<T>,

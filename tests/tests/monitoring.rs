@@ -186,9 +186,8 @@ async fn prometheus_reads_every_metric_that_dashboards_and_rules_name() {
     let missing: Vec<&String> = named.difference(&known).collect();
     assert!(missing.is_empty(), "not in /metrics: {missing:?}");
 
-    let ended = r#"sum(waybill_updates_ended_total{kind="update",outcome="confirmed"})"#;
-    world.until("Prometheus has read it", async || prometheus.value(ended).await == Some(3.0)).await;
     for (query, wanted) in [
+        (r#"sum(waybill_updates_ended_total{kind="update",outcome="confirmed"})"#, 3.0),
         (r#"sum(waybill_updates_ended_total{kind="update",outcome="failed"})"#, 1.0),
         (r#"sum(waybill_updates_requested_total{kind="update"})"#, 4.0),
         ("sum(waybill_update_seconds_count)", 3.0),
@@ -196,7 +195,7 @@ async fn prometheus_reads_every_metric_that_dashboards_and_rules_name() {
         ("max(waybill_updates_in_flight)", 0.0),
         (r#"up{job="waybill"}"#, 1.0),
     ] {
-        assert_eq!(prometheus.value(query).await, Some(wanted), "{query}");
+        world.until(&format!("{query} is {wanted}"), async || prometheus.value(query).await == Some(wanted)).await;
     }
     for query in queries() {
         prometheus.value(&query).await;

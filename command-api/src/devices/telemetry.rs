@@ -9,7 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Key;
 use domain::device::Device;
-use event_store::telemetry::{From as PageFrom, TelemetryKind, TelemetryMessage, TelemetryRecord};
+use event_store::telemetry::{PageStart, TelemetryKind, TelemetryMessage, TelemetryRecord};
 use projections::presence::readings::{Reading, latest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,8 +100,8 @@ pub(crate) async fn device_telemetry(
         return Err(refused("name", &format!("has 1 to {NAME_MAX_BYTES} bytes")));
     }
     let begin = match paging.keys::<1>()? {
-        Some([sequence]) => PageFrom::After(Paging::number::<i64>(sequence)?.max(0) as u64),
-        None => from.map_or(PageFrom::After(0), PageFrom::Time),
+        Some([sequence]) => PageStart::After(Paging::number::<i64>(sequence)?.max(0) as u64),
+        None => from.map_or(PageStart::After(0), PageStart::Time),
     };
     min_position.of_this_log(&app).await?;
     let (tenant, device) = (&caller.tenant, &path.device_id);

@@ -28,7 +28,7 @@ const MESSAGE_TIMEOUT: Duration = REQUEST_TIMEOUT;
 
 /// Where a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum PageStart {
     /// At the first message that was stored at this time or later.
     Time(DateTime<Utc>),
     /// After this sequence number; 0: at the first message that is kept.
@@ -48,7 +48,7 @@ pub struct TelemetryPage<T> {
 pub(super) async fn read<T>(
     client: &Client,
     (tenant, device): (&TenantId, &DeviceId),
-    from: From,
+    from: PageStart,
     until: Option<DateTime<Utc>>,
     limit: usize,
     wanted: impl Fn(&TelemetryMessage, TelemetryRecord) -> Option<T>,
@@ -79,10 +79,10 @@ pub(super) async fn read<T>(
     }
 }
 
-fn start_of(from: From) -> Value {
+fn start_of(from: PageStart) -> Value {
     match from {
-        From::Time(time) => json!({ "start_time": time.to_rfc3339() }),
-        From::After(sequence) => json!({ "seq": sequence + 1 }),
+        PageStart::Time(time) => json!({ "start_time": time.to_rfc3339() }),
+        PageStart::After(sequence) => json!({ "seq": sequence + 1 }),
     }
 }
 

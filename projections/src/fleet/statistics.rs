@@ -10,8 +10,10 @@ mod standing;
 mod tally;
 pub mod tenant;
 pub mod times;
+mod update_standing;
 
 pub(crate) use standing::Standing;
-pub(crate) use tally::{Tally, UpdateBefore};
+pub(crate) use tally::Tally;
+pub(crate) use update_standing::UpdateStanding;
 
 pub(crate) const TABLES: &[&str] = &["statistics", "device_populations", "campaign_failures"];

@@ -13,7 +13,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::device_now::DeviceNow;
 use super::pauses;
-use super::statistics::{Tally, UpdateBefore};
+use super::statistics::{Tally, UpdateStanding};
 use super::timed_update::TimedUpdate;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
@@ -95,7 +95,7 @@ pub(crate) fn apply(
     let Some(update) = event.update() else { return Ok(()) };
     if let E::UpdateQueued { spec, wait_until, .. } = event {
         let row = UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) };
-        tally.update_queued(record, &row);
+        tally.update_queued(record, &row.standing());
         rows.put(row);
         return Ok(());
     }
@@ -103,9 +103,9 @@ pub(crate) fn apply(
         .get_mut(&key_of(record, update.ordinal))
         .ok_or_else(|| DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key)))?;
     let windows = windows.filter(|_| row.kind == UpdateKind::Update);
-    let before = UpdateBefore::of(row);
+    let before = row.standing();
     let has_moved = row.apply(event, record.at(), windows);
-    tally.update_changed(record, &before, row, has_moved);
+    tally.update_changed(record, &before, &row.standing(), has_moved);
     (row.seq, row.position) = (seq, record.raw.position);
     Ok(())
 }
@@ -156,6 +156,20 @@ impl UpdateRow {
         }
         self.due_at = self.next_check(at, windows);
         has_moved
+    }
+
+    /// Where it counts.
+    fn standing(&self) -> UpdateStanding {
+        let timed = &self.timed;
+        let worked = timed.ended_at.zip(timed.reached_at).map(|(ended, reached)| ended - reached - timed.idle());
+        UpdateStanding {
+            kind: self.kind,
+            phase: timed.phase(),
+            phase_since: timed.phase_since,
+            attempt: timed.state.attempt,
+            is_regressed: self.regressed_at.is_some(),
+            worked,
+        }
     }
 
     /// Other windows hold from `at` on: in its campaign, or because its device is in another zone.

@@ -88,24 +88,32 @@ struct Folded {
     times: BTreeMap<String, Times>,
 }
 
+/// An update of the fold.
+struct Update {
+    kind: &'static str,
+    state: UpdateState,
+    since: DateTime<Utc>,
+    reached_at: Option<DateTime<Utc>>,
+}
+
 fn fold(events: &[(TenantId, String, DateTime<Utc>, DeviceEvent)]) -> Folded {
     let mut folded = Folded::default();
     let mut add = |name: String, number: i64| *folded.counts.entry(name).or_default() += number;
-    let mut updates: BTreeMap<(String, u32), (&str, UpdateState, DateTime<Utc>, Option<DateTime<Utc>>)> =
-        BTreeMap::new();
+    let mut updates = BTreeMap::new();
     for (_, device, at, event) in events {
-        let Some(update) = event.update() else { continue };
+        let Some(of) = event.update() else { continue };
+        let key = (device.clone(), of.ordinal);
         if let DeviceEvent::UpdateQueued { spec, .. } = event {
             let kind = if spec.kind == UpdateKind::Rollback { "rollback" } else { "update" };
             add(format!("{kind}.requested"), 1);
-            updates.insert((device.clone(), update.ordinal), (kind, UpdateState::queued(), *at, None));
+            updates.insert(key, Update { kind, state: UpdateState::queued(), since: *at, reached_at: None });
             continue;
         }
-        let (kind, state, since, reached) = updates.get_mut(&(device.clone(), update.ordinal)).unwrap();
-        let (before, attempt) = (state.phase, state.attempt);
-        let has_moved = state.apply(event);
-        if attempt > 0 && state.attempt > attempt {
-            add(format!("{kind}.retries"), (state.attempt - attempt).into());
+        let update: &mut Update = updates.get_mut(&key).unwrap();
+        let (kind, before, attempt) = (update.kind, update.state.phase, update.state.attempt);
+        let has_moved = update.state.apply(event);
+        if attempt > 0 && update.state.attempt > attempt {
+            add(format!("{kind}.retries"), (update.state.attempt - attempt).into());
         }
         if matches!(event, DeviceEvent::VersionRegressed { .. }) {
             add(format!("{kind}.regressed"), 1);
@@ -113,18 +121,13 @@ fn fold(events: &[(TenantId, String, DateTime<Utc>, DeviceEvent)]) -> Folded {
         if !has_moved {
             continue;
         }
-        let took = |time: TimeDelta| time.num_milliseconds();
-        folded.times.entry(before.word().to_owned()).or_default().add(took(*at - *since));
-        *since = *at;
-        *reached = reached.or(state.reached.then_some(*at));
-        if let Phase::Ended(outcome) = state.phase {
+        folded.times.entry(before.word().to_owned()).or_default().add((*at - update.since).num_milliseconds());
+        update.since = *at;
+        update.reached_at = update.reached_at.or(update.state.reached.then_some(*at));
+        if let Phase::Ended(outcome) = update.state.phase {
             add(format!("{kind}.{}", outcome.word()), 1);
-            if outcome == Outcome::Confirmed && *kind == "update" {
-                let total = folded.times.entry(TOTAL.to_owned()).or_default();
-                total.number += 1;
-                if let Some(reached) = reached {
-                    total.milliseconds += took(*at - *reached) as u64;
-                }
+            if let Some(reached_at) = update.reached_at.filter(|_| outcome == Outcome::Confirmed && kind == "update") {
+                folded.times.entry(TOTAL.to_owned()).or_default().add((*at - reached_at).num_milliseconds());
             }
         }
     }

@@ -9,20 +9,15 @@ use sqlx::PgConnection;
 
 use super::populations::{PopulationRow, places};
 use super::standing::Standing;
-use super::tenant::{NOW, StatisticsRow};
+use super::tenant::{NOW, StatisticsRow, TOTAL};
 use super::times::Times;
+use super::update_standing::{REGRESSED, UpdateStanding};
 use crate::db::DbError;
 use crate::decode::Decoded;
-use crate::fleet::updates::UpdateRow;
 use crate::memory::Memory;
 use crate::observations::{Observations, Seen};
 use crate::row::Row as _;
 use crate::table::Rows;
-
-/// Times from the first `received` to the confirmation, beside those of phases.
-pub const TOTAL: &str = "total";
-/// Phase of a confirmed update whose device has fallen back, as operators see it.
-const REGRESSED: &str = "regressed";
 
 /// What is counted, and which of it.
 type Counter = (&'static str, &'static str);
@@ -51,35 +46,6 @@ struct OfTenant {
     populations: HashMap<Vec<String>, PopulationRow>,
 }
 
-/// An update before an event.
-pub(crate) struct UpdateBefore {
-    phase: Phase,
-    since: DateTime<Utc>,
-    attempt: u16,
-    is_regressed: bool,
-}
-
-impl UpdateBefore {
-    pub(crate) fn of(update: &UpdateRow) -> Self {
-        let timed = &update.timed;
-        Self {
-            phase: timed.phase(),
-            since: timed.phase_since,
-            attempt: timed.state.attempt,
-            is_regressed: update.regressed_at.is_some(),
-        }
-    }
-
-    /// Attempts beyond the first.
-    fn more_attempts_than(&self, before: &Self) -> u16 {
-        self.attempt.saturating_sub(before.attempt.max(1))
-    }
-
-    fn word(&self) -> &'static str {
-        if self.is_regressed { REGRESSED } else { self.phase.word() }
-    }
-}
-
 /// What the records of a batch add.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -95,7 +61,7 @@ impl Tally {
         if !self.tenants.contains_key(tenant) {
             self.tenants.insert(tenant.to_owned(), OfTenant::default());
         }
-        self.tenants.entry(tenant.to_owned()).or_default()
+        self.tenants.get_mut(tenant).unwrap_or_else(|| unreachable!("it is there by now"))
     }
 
     /// Remembers the hardware of a device that reports a failure: later records of the batch may change it.
@@ -136,38 +102,36 @@ impl Tally {
         }
     }
 
-    pub(crate) fn update_queued(&mut self, record: &Decoded, update: &UpdateRow) {
-        self.observations.add(record.at(), Seen::Requested { kind: kind_of(update) });
+    pub(crate) fn update_queued(&mut self, record: &Decoded, update: &UpdateStanding) {
+        let kind = update.kind_word();
+        self.observations.add(record.at(), Seen::Requested { kind });
         let sums = self.of(record);
-        sums.now.add(("update", update.timed.phase().word()), 1);
-        sums.days.entry(record.at().date_naive()).or_default().add((kind_of(update), "requested"), 1);
+        sums.now.add(("update", update.phase_word()), 1);
+        sums.days.entry(record.at().date_naive()).or_default().add((kind, "requested"), 1);
     }
 
     /// `has_moved`: the event brought it to a phase, be it the same again.
     pub(crate) fn update_changed(
         &mut self,
         record: &Decoded,
-        before: &UpdateBefore,
-        update: &UpdateRow,
+        before: &UpdateStanding,
+        now: &UpdateStanding,
         has_moved: bool,
     ) {
-        let now = UpdateBefore::of(update);
-        let kind = kind_of(update);
-        self.observe(record.at(), before, update, has_moved);
+        let (at, kind) = (record.at(), now.kind_word());
+        self.observe(at, before, now, has_moved);
         let sums = self.of(record);
-        if before.word() != now.word() {
-            sums.now.add(("update", before.word()), -1);
-            sums.now.add(("update", now.word()), 1);
+        if before.phase_word() != now.phase_word() {
+            sums.now.add(("update", before.phase_word()), -1);
+            sums.now.add(("update", now.phase_word()), 1);
         }
-        let day = sums.days.entry(record.at().date_naive()).or_default();
+        let day = sums.days.entry(at.date_naive()).or_default();
         if has_moved {
-            day.took(before.phase.word(), record.at() - before.since);
+            day.took(before.phase.word(), at - before.phase_since);
         }
-        if let Phase::Ended(outcome) = now.phase
-            && has_moved
-        {
+        if let (Phase::Ended(outcome), true) = (now.phase, has_moved) {
             day.add((kind, outcome.word()), 1);
-            if let Some(worked) = worked(update, outcome) {
+            if let Some(worked) = confirmed_after(now) {
                 day.took(TOTAL, worked);
             }
         }
@@ -181,18 +145,16 @@ impl Tally {
     }
 
     /// The same for the metrics of the process.
-    fn observe(&mut self, at: DateTime<Utc>, before: &UpdateBefore, update: &UpdateRow, has_moved: bool) {
-        let now = UpdateBefore::of(update);
-        let kind = kind_of(update);
+    fn observe(&mut self, at: DateTime<Utc>, before: &UpdateStanding, now: &UpdateStanding, has_moved: bool) {
+        let kind = now.kind_word();
         let mut seen = |what| self.observations.add(at, what);
         if has_moved {
-            seen(Seen::Left { phase: before.phase.word(), after: (at - before.since).to_std().unwrap_or_default() });
+            let after = (at - before.phase_since).to_std().unwrap_or_default();
+            seen(Seen::Left { phase: before.phase.word(), after });
         }
-        if let Phase::Ended(outcome) = now.phase
-            && has_moved
-        {
+        if let (Phase::Ended(outcome), true) = (now.phase, has_moved) {
             seen(Seen::Ended { kind, outcome });
-            if let Some(worked) = worked(update, outcome) {
+            if let Some(worked) = confirmed_after(now) {
                 seen(Seen::Confirmed { after: worked.to_std().unwrap_or_default() });
             }
         }
@@ -248,16 +210,8 @@ impl Tally {
     }
 }
 
-/// How long a confirmed update took from the device's first answer, without the time in which it could not go on.
-fn worked(update: &UpdateRow, outcome: Outcome) -> Option<TimeDelta> {
-    let timed = &update.timed;
-    let is_confirmed = outcome == Outcome::Confirmed && update.kind == UpdateKind::Update;
-    is_confirmed.then(|| Some(timed.ended_at? - timed.reached_at? - timed.idle())).flatten()
-}
-
-fn kind_of(update: &UpdateRow) -> &'static str {
-    match update.kind {
-        UpdateKind::Update => "update",
-        UpdateKind::Rollback => "rollback",
-    }
+/// How long an update took that is confirmed; none of a rollback.
+fn confirmed_after(update: &UpdateStanding) -> Option<TimeDelta> {
+    let is_confirmed = update.phase == Phase::Ended(Outcome::Confirmed) && update.kind == UpdateKind::Update;
+    update.worked.filter(|_| is_confirmed)
 }

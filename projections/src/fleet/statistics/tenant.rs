@@ -8,7 +8,8 @@ use super::times::Times;
 use crate::db::{DbError, ReadTx};
 use crate::row::{Row as _, row};
 
-pub use super::tally::TOTAL;
+/// Times from the first `received` to the confirmation, beside those of phases.
+pub const TOTAL: &str = "total";
 
 /// The period of what is at the checkpoint. It sorts after every day.
 pub(super) const NOW: &str = "now";
@@ -48,11 +49,10 @@ impl StatisticsRow {
 
     /// The counts of one thing, by which of it.
     pub fn counts_of(&self, what: &str) -> impl Iterator<Item = (&str, u64)> {
-        let named = self.counts.iter().filter_map(move |(name, number)| {
+        self.counts.iter().filter_map(move |(name, number)| {
             let (of, which) = name.split_once('.')?;
             (of == what).then_some((which, (*number).max(0) as u64))
-        });
-        named
+        })
     }
 
     pub fn count(&self, what: &str, which: &str) -> u64 {
