@@ -27,11 +27,13 @@ up: build
 
 test: build
 	@scripts/setup-clients
+	@scripts/setup-prometheus
 	cargo test --quiet --workspace
 
 # The same with many more cases for property tests and larger matrices; takes hours.
 test-long: build
 	@scripts/setup-clients
+	@scripts/setup-prometheus
 	WAYBILL_TEST_LONG=1 cargo test --quiet --workspace
 
 check: setup

@@ -2,11 +2,14 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +21,17 @@ TIME_MAX_S = 180
 START_MAX_S = 60
 REQUEST_MAX_S = 35
 BOUNDARY = "waybill-fuzz"
+# Answers without end: only their heads are read.
+STREAMS = ["/events/stream", "/events/ws"]
+STREAM_REQUESTS = 60
+STREAM_PARAMETERS = {
+    "campaign_id": ["", "x", "{campaign_id}", "018f4e2a-7f00-7000-8000-000000000001"],
+    "device_id": ["", "fuzz-1", "nobody", "a b", "\0", "d" * 300, "ü"],
+    "types": ["", "device.held", "device.held,update.failed", "nothing", ","],
+    "last_event_id": ["", "1", "0-0", "1700000000000-1", "1999999999999-5", "9" * 30, "-", "1-2-3"],
+    "ticket": ["", "wbt_x", "wbt_" + "A" * 43],
+    "unknown": ["1"],
+}
 # Operations whose requests may wait some seconds get fewer examples, never none.
 SLOW = ["start", "execute", "preview", "what-if", "feed/consumers"]
 SLOW_EXAMPLES = 5
@@ -109,6 +123,30 @@ def configuration(description: dict, named: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fuzz_streams(api: Api, description: dict, named: dict[str, str]) -> int:
+    """Opens streams with generated parameters and headers; no 5xx, and no status that the description doesn't have."""
+    chosen, failed = random.Random(SEED), 0
+    for path, item in description["paths"].items():
+        known = item.get("get", {}).get("responses", {})
+        for _ in range(STREAM_REQUESTS if path.endswith(tuple(STREAMS)) else 0):
+            names = chosen.sample(sorted(STREAM_PARAMETERS), chosen.randint(0, 3))
+            pairs = [(name, chosen.choice(STREAM_PARAMETERS[name]).format(**{"campaign_id": ""} | named)) for name in names]
+            request = urllib.request.Request(f"{api.base}{path}?{urllib.parse.urlencode(pairs)}")
+            if chosen.random() < 0.9:
+                request.add_header("Authorization", f"Bearer {api.token}")
+            if chosen.random() < 0.3:
+                request.add_header("Last-Event-ID", urllib.parse.quote(chosen.choice(STREAM_PARAMETERS["last_event_id"])))
+            try:
+                with urllib.request.urlopen(request, timeout=REQUEST_MAX_S) as reply:
+                    status = reply.status
+            except urllib.error.HTTPError as refused:
+                status = refused.code
+            if str(status) not in known or status >= 500:
+                print(f"fuzz-api: {request.full_url} {request.headers} answers {status}", file=sys.stderr)
+                failed = 1
+    return failed
+
+
 def fuzz(directory: Path, api: Api, description: dict, named: dict[str, str], left_s: float) -> int:
     (directory / "openapi.json").write_text(json.dumps(description))
     (directory / "schemathesis.toml").write_text(configuration(description, named))
@@ -118,6 +156,7 @@ def fuzz(directory: Path, api: Api, description: dict, named: dict[str, str], le
     # One worker: requests then come in the order of the seed, and Python 3.11 doesn't parse its own sources in several threads.
     command += ["--max-examples", str(EXAMPLES), "--seed", SEED, "--generation-database", "none", "--workers", "1"]
     command += ["--request-timeout", str(REQUEST_MAX_S), "--warnings", "off", "--no-color", "--no-shrink"]
+    command += ["--exclude-path-regex", "|".join(f"{path}$" for path in STREAMS)]
     try:
         return subprocess.run(command, cwd=directory, timeout=left_s).returncode
     except subprocess.TimeoutExpired:
@@ -139,6 +178,7 @@ def main() -> int:
             # First any ids, then those of resources that exist.
             for named in [{}, resources(api)]:
                 failed |= fuzz(directory, api, description, named, TIME_MAX_S - (time.monotonic() - began))
+                failed |= fuzz_streams(api, description, named)
             if failed:
                 print((directory / "waybill.log").read_text()[-4000:], file=sys.stderr)
             print(f"fuzz-api: {time.monotonic() - began:.0f} s")

@@ -111,6 +111,16 @@ fn cut(name: &str) -> &str {
     name.get(..THREAD_NAME_BYTES).unwrap_or(name)
 }
 
+/// How long the processors have had nothing to do since the system's start, in milliseconds, summed over all of them.
+pub(crate) fn idle_ms() -> f64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let of_all = text.lines().find_map(|line| line.strip_prefix("cpu "));
+    // proc(5): user, nice, system, idle, iowait.
+    let idle =
+        of_all.map(|line| line.split_whitespace().skip(3).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum());
+    idle.unwrap_or(0.0) * 1_000.0 / TICKS_PER_SECOND
+}
+
 /// Name and CPU time of each living thread of this process.
 fn own_threads() -> Vec<(String, f64)> {
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return vec![] };

@@ -23,13 +23,15 @@ const fn below(what: &'static str, limit: f64, unit: &'static str, measured_by: 
     Level { what, wanted: Wanted::Below, limit, unit, measured_by }
 }
 
-const LEVELS: [Level; 14] = [
+const LEVELS: [Level; 17] = [
     below("authentication, share of a command in the API", 10.0, "%", Some("authentication.share")),
     below("authentication, p99", 1.0, "ms", Some("authentication.time.p99")),
     below("device API under load, p95", 200.0, "ms", Some("load.read_of_device.p95")),
     below("device API under load, p99 (goal)", 20.0, "ms", Some("load.read_of_device.p99")),
     below("campaign progress behind at full speed, longest", 1_000.0, "ms", Some("campaign.behind.p100")),
     below("campaign progress behind at full speed, p99 (goal)", 100.0, "ms", Some("campaign.behind.p99")),
+    below("campaign progress behind at half speed, longest", 1_000.0, "ms", Some("campaign.paced.behind.p100")),
+    below("campaign progress behind at half speed, p99 (goal)", 100.0, "ms", Some("campaign.paced.behind.p99")),
     below("status query, p99", 100.0, "ms", Some("queries.campaign_status.p99")),
     Level {
         what: "devices registered in one tenant",
@@ -40,7 +42,8 @@ const LEVELS: [Level; 14] = [
     },
     below("happy path of an update (1 MiB, LAN)", 120_000.0, "ms", None),
     below("webhook to read model", 1_000.0, "ms", None),
-    below("live updates", 500.0, "ms", None),
+    below("live updates to 1,000 clients, p99", 500.0, "ms", Some("live.first_change.p99")),
+    below("live updates to 1,000 clients at full speed, p99", 500.0, "ms", Some("live.under_load.p99")),
     below("alert", 10_000.0, "ms", None),
     below("ChirpStack sync when reachable, p95", 2_000.0, "ms", None),
     below("console page with 1,000,000 devices, p95", 100.0, "ms", None),

@@ -11,8 +11,11 @@ mod devices;
 mod executor;
 mod fleet;
 mod levels;
+mod live;
 mod load;
 mod mqtt;
+mod mqtt_campaign;
+mod mqtt_devices;
 mod play;
 mod point_reads;
 mod project;
@@ -36,6 +39,9 @@ use report::Report;
 /// Runs in which a ratio must be worse than the baseline to count.
 const RUNS_MAX: usize = 3;
 
+/// Devices with a connection each.
+const MQTT_DEVICES: usize = 2_000;
+
 /// Warnings about slow statements are off: slow statements are expected here.
 const LOG_LEVEL: &str = "warn,sqlx=error";
 
@@ -52,6 +58,10 @@ enum Scenario {
     Project,
     /// Whole campaigns with instant devices: updates per second and CPU time of each
     Campaign,
+    /// A campaign over MQTT with a connection for each device
+    MqttCampaign,
+    /// A thousand clients of live messages: how soon they hear of an event, and what they cost the writers
+    Live,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -67,7 +77,7 @@ struct Args {
     /// Commands or messages per measurement of the executor and of MQTT [default: 20000, quick: 2000]
     #[arg(long)]
     count: Option<usize>,
-    /// Devices of the fleet [default: 100000, campaigns 10000 and 100000; quick: 2000, campaigns 500]
+    /// Devices of the fleet [default: 100000, campaigns 10000 and 100000, over MQTT 2000, live 5000; quick: 2000, campaigns and live 500]
     #[arg(long)]
     devices: Option<usize>,
     /// Where the results are written to as JSON
@@ -97,6 +107,11 @@ impl Args {
 
     fn devices(&self) -> usize {
         self.devices.unwrap_or(if self.quick { 2_000 } else { 100_000 })
+    }
+
+    /// Devices that are updated while there are clients, and without them.
+    fn updated_live(&self) -> usize {
+        self.devices.unwrap_or(if self.quick { 500 } else { 5_000 })
     }
 
     /// Sizes of campaigns. Several sizes show how the time per device grows.
@@ -172,6 +187,13 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
         for devices in args.campaigns() {
             campaign::run(&tools, devices, report).await?;
         }
+    }
+    // Its ratio says nothing that the campaign's doesn't.
+    if args.runs(Scenario::MqttCampaign) && !args.quick {
+        mqtt_campaign::run(&tools, args.devices.unwrap_or(MQTT_DEVICES), report).await?;
+    }
+    if args.runs(Scenario::Live) {
+        live::run(&tools, args.updated_live(), report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

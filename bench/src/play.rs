@@ -25,16 +25,26 @@ impl Fleet {
     /// A campaign over some devices: plan, grants, and the updates of the online ones, up to the given number.
     pub(crate) async fn play(&self, name: &str, devices: Range<usize>, updates_max: usize) -> Result<CampaignId> {
         let release = self.release(name).await?;
-        self.start(&release).await?;
-        let entries = self.write_plan(&release, devices).await?;
+        self.play_release(&release, devices, updates_max).await?;
+        Ok(release.campaign)
+    }
+
+    /// The same of a campaign that is drafted.
+    pub(crate) async fn play_release(
+        &self,
+        release: &Release,
+        devices: Range<usize>,
+        updates_max: usize,
+    ) -> Result<()> {
+        self.start(release).await?;
+        let entries = self.write_plan(release, devices).await?;
         let online = |entry: &&PlanEntry| number_of(&entry.device).is_some_and(|n| !is_offline(n));
         let slots: Vec<SlotGrant> = entries.iter().filter(online).take(updates_max).map(slot).collect();
         for (seen_version, grants) in (0..).zip(slots.chunks(GRANT_DEVICES_MAX)) {
-            self.grant(&release, seen_version, grants).await?;
-            let release = &release;
+            self.grant(release, seen_version, grants).await?;
             for_each(grants, |slot| self.begin_and_update(release, slot, seen_version + 1)).await?;
         }
-        Ok(release.campaign)
+        Ok(())
     }
 
     async fn write_plan(&self, release: &Release, devices: Range<usize>) -> Result<Vec<PlanEntry>> {

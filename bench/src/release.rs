@@ -14,6 +14,8 @@ use crate::fleet::{Fleet, MODEL, NEW_VERSION, actor};
 
 /// Bytes of the image, which no device downloads.
 const IMAGE_BYTES: u64 = 1_048_576;
+/// With a rate, devices begin in batches that are due about as often as the rollout's manager looks.
+const BATCHES_PER_MINUTE: u32 = 300;
 /// Concurrent updates of the campaign.
 pub(crate) const CONCURRENT: u32 = 500;
 
@@ -25,15 +27,21 @@ pub(crate) struct Release {
 }
 
 impl Fleet {
-    /// Registers the firmware and drafts a campaign over all devices, in one wave.
+    /// Registers the firmware and drafts a campaign over all devices, in one wave, as fast as it can be.
     pub(crate) async fn release(&self, name: &str) -> Result<Release> {
+        self.release_at(name, None).await
+    }
+
+    /// The same with a rate of updates.
+    pub(crate) async fn release_at(&self, name: &str, rate_per_minute: Option<u32>) -> Result<Release> {
         let firmware_id = FirmwareId::derive(&self.tenant, MODEL, "firmware", NEW_VERSION);
         let key = Key::<Firmware>::new(&self.tenant, &firmware_id);
         self.operate(&key, register()).await?;
         let firmware = self.store.load_fresh(&key).await?;
         let facts = firmware.aggregate.snapshot_for_new_work(firmware_id)?;
         let campaign = CampaignId(clock::new_id());
-        let spec = spec(name, firmware_id)?;
+        let batch_size = rate_per_minute.map(|rate| (rate / BATCHES_PER_MINUTE).max(1));
+        let spec = CampaignSpec { rate_per_minute, batch_size, ..spec(name, firmware_id)? };
         let command = CampaignCommand::Create { id: campaign, spec: Box::new(spec.clone()) };
         self.operate(&Key::<Campaign>::new(&self.tenant, &campaign), command).await?;
         Ok(Release { campaign, spec, facts })

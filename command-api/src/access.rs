@@ -21,6 +21,7 @@ use crate::auth::{authenticate, has_header};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 use crate::http::commands::without_tenant;
+use crate::live::{self, StreamCaller};
 use crate::sign_in::{self, SignedIn};
 use crate::state::App;
 
@@ -43,6 +44,8 @@ pub(crate) enum Access {
     OfCampaign(Role),
     /// A caller with at least this role in their tenant, or for some devices; the handler keeps to these.
     Listing(Role),
+    /// The same for streams of live messages, which a ticket opens, too.
+    Stream(Role),
     /// Those who run the installation.
     Platform,
     /// A caller with at least this role in the tenant of the path, or those who run the installation.
@@ -104,7 +107,15 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
         parts.extensions.insert(signed_in);
         return Ok(None);
     }
-    let caller = authenticate(app, parts).await?;
+    let caller = match access {
+        Access::Stream(_) => {
+            let opened_by = live::opened_by(app, parts).await?;
+            let caller = opened_by.caller.clone();
+            parts.extensions.insert(opened_by);
+            caller
+        }
+        _ => authenticate(app, parts).await?,
+    };
     let caller = match access {
         Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
         Access::Anyone | Access::Device | Access::Session | Access::Platform => caller.need(Role::PlatformAdmin)?,
@@ -123,7 +134,7 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
             }
             caller
         }
-        Access::Listing(least) => limited_to(member(app, parts, caller, least).await?, least)?,
+        Access::Listing(least) | Access::Stream(least) => limited_to(member(app, parts, caller, least).await?, least)?,
     };
     Ok(Some(caller))
 }
@@ -149,7 +160,7 @@ async fn member(app: &App, parts: &mut Parts, caller: Caller, least: Role) -> Re
 }
 
 /// The caller, limited to the devices for which they have the role if they don't have it in the whole tenant.
-fn limited_to(mut caller: Caller, least: Role) -> Result<Caller, Problem> {
+pub(crate) fn limited_to(mut caller: Caller, least: Role) -> Result<Caller, Problem> {
     caller.limits = caller.limits_of(least).filter(|_| !caller.has(least));
     if caller.limits.is_some() { Ok(caller) } else { caller.need(least) }
 }
@@ -197,6 +208,14 @@ fn no_such_method(path: &str) -> Response {
 fn method(method: &Method) -> String {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     method.as_str().to_ascii_lowercase()
+}
+
+impl FromRequestParts<App> for StreamCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("the operation is no stream"))
+    }
 }
 
 /// The caller whom [`admit`] has let through.

@@ -4,6 +4,7 @@
 //! header counts before a cookie. Nothing else says who calls. Tokens of devices open nothing here, in no scheme; one route alone takes registration
 //! tokens ([`crate::device_registrations`]).
 
+mod credential;
 mod dev_token;
 mod schemes;
 mod verify;
@@ -11,6 +12,7 @@ mod verify;
 use axum::http::header;
 use axum::http::request::Parts;
 
+pub(crate) use credential::Credential;
 pub(crate) use dev_token::{__path_dev_token, dev_token};
 use schemes::bearer;
 pub(crate) use schemes::registration_token;
@@ -46,22 +48,31 @@ pub(crate) fn shows_api_key(parts: &Parts) -> bool {
 
 /// Who calls.
 pub(crate) async fn authenticate(app: &App, parts: &Parts) -> Result<Caller, Problem> {
-    let caller = if has_header(parts) || !sign_in::shows_session(app, parts) {
-        by_header(app, parts).await?
-    } else {
-        sign_in::signed_in(app, parts).await?.session.caller()
-    };
-    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
-    Ok(caller)
+    identify(app, parts).await.map(|(caller, _)| caller)
 }
 
-async fn by_header(app: &App, parts: &Parts) -> Result<Caller, Problem> {
+/// Who calls, and by what.
+pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<(Caller, Credential), Problem> {
+    let (caller, credential) = if has_header(parts) || !sign_in::shows_session(app, parts) {
+        by_header(app, parts).await?
+    } else {
+        let signed_in = sign_in::signed_in(app, parts).await?;
+        (signed_in.session.caller(), Credential::Session { key: signed_in.key(app)? })
+    };
+    app.throttle.admit(&parts.extensions, &caller.tenant, &caller.actor)?;
+    Ok((caller, credential))
+}
+
+async fn by_header(app: &App, parts: &Parts) -> Result<(Caller, Credential), Problem> {
     let token = shown(parts)?;
     if trust::is_token_of_devices(token) {
         return Err(schemes::of_devices());
     }
     if trust::is_api_key(token) {
-        return Ok(app.known_keys()?.verify(&app.config.token_hasher, token)?.caller);
+        let holder = app.known_keys()?.verify(&app.config.token_hasher, token)?;
+        let credential = Credential::ApiKey { tenant: holder.caller.tenant.clone(), id: holder.id };
+        return Ok((holder.caller, credential));
     }
-    app.tokens.verify(token).await
+    let (caller, expires_at) = app.tokens.verify_until(token).await?;
+    Ok((caller, Credential::Token { expires_at }))
 }

@@ -40,7 +40,7 @@ pub(crate) use control::{
 pub(crate) use create::{__path_clone_campaign, __path_create_campaign, clone_campaign, create_campaign};
 pub(crate) use delete::{__path_delete_campaign, delete_campaign};
 pub(crate) use gates::{__path_campaign_gates, campaign_gates};
-pub(crate) use get::{__path_get_campaign, get_campaign};
+pub(crate) use get::{__path_get_campaign, get_campaign, row as campaign_row};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use launch::launch;
 pub(crate) use list::{__path_list_campaigns, list_campaigns};

@@ -56,7 +56,7 @@ pub(crate) struct LetterBody {
     at: DateTime<Utc>,
     /// Null if the topic names no device.
     device_id: Option<String>,
-    /// The reason: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
+    /// The reason: `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `no_such_command`,
     /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected`, `broken`; more may be added. Null for dead letters of
     /// earlier versions.
     reason: Option<&'static str>,
@@ -116,7 +116,7 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 /// List dead letters
 ///
 /// Messages of devices that could not be processed, or only in part, newest first. They are kept for 30 days; the rate per device is
-/// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`,
+/// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `no_such_command`,
 /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "devices", params(LetterFilters, PageParams),

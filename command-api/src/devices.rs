@@ -17,6 +17,7 @@ mod known;
 mod list;
 mod model;
 mod reading;
+mod telemetry;
 
 pub(crate) use amend::{__path_amend_device, __path_replace_device, amend_device, replace_device};
 pub(crate) use bulk::{__path_register_devices, BULK_MAX_BYTES, register_devices};
@@ -35,3 +36,4 @@ pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};
 pub(crate) use reading::find;
+pub(crate) use telemetry::{__path_device_telemetry, device_telemetry};

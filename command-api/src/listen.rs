@@ -6,22 +6,26 @@ pub(crate) mod refusals;
 mod timed_stream;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use runtime::lifecycle::Tasks;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::connections::Connections;
 pub(crate) use self::connections::describe;
@@ -38,6 +42,11 @@ const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 /// How fast a client must take answers, such as firmware. The slowest links of devices are some times faster, and what counts is what the
 /// kernel takes, which is in pieces.
 const SENT_LEAST: LeastRate = LeastRate { bytes_per_second: 128, window: Duration::from_secs(120) };
+/// Bytes of answers that a socket holds and has not sent. What a client doesn't read waits here only so far, so that a stream of messages sees
+/// who doesn't keep up.
+const UNSENT_MAX_BYTES: u32 = 32 * 1024;
+/// Longest time in which a peer acknowledges nothing of what was sent to it. Then it is gone.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// Largest head of a request: its first line and its headers, in bytes.
@@ -95,7 +104,7 @@ pub(crate) async fn serve_until_stopped(
     let Limits { head_time_max: head_max, sent_least: least, strict_transport, .. } = limits;
     let times = Times { head_max, least, strict_transport };
     let connections = Connections::new(limits);
-    let open = GracefulShutdown::new();
+    let open = TaskTracker::new();
     let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let (stream, from) = tokio::select! {
@@ -103,21 +112,20 @@ pub(crate) async fn serve_until_stopped(
             () = tasks.token().cancelled() => break,
         };
         let Some(place) = connections.enter(from.ip()) else { continue };
-        // Replies are small; if this fails, they are only slower.
-        stream.set_nodelay(true).ok();
-        let (server, watcher, acceptor, router) = (server.clone(), open.watcher(), acceptor.clone(), router.clone());
+        set_options(&stream);
+        let (server, is_open, acceptor, router) = (server.clone(), open.token(), acceptor.clone(), router.clone());
         let stop = tasks.token().clone();
         tasks.spawn("http connection", async move {
-            let _place = place;
+            let (_place, _is_open) = (place, is_open);
             let ended = match acceptor {
                 None => {
                     let (service, stream) = connection(router, stream, from, times);
-                    watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
+                    answer(&server, service, stream, &stop).await
                 }
                 Some(acceptor) => match stop.run_until_cancelled(shake_hands(&acceptor, stream)).await.flatten() {
                     Some(stream) => {
                         let (service, stream) = connection(router, stream, from, times);
-                        watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
+                        answer(&server, service, stream, &stop).await
                     }
                     None => return,
                 },
@@ -128,7 +136,38 @@ pub(crate) async fn serve_until_stopped(
         });
     }
     drop(tcp);
-    open.shutdown().await;
+    open.close();
+    open.wait().await;
+}
+
+/// Answers requests until the client leaves or, when the tasks are stopped, until the open request is answered. Ends when a WebSocket begins.
+async fn answer<S, V>(
+    server: &http1::Builder,
+    service: V,
+    stream: TimedStream<S>,
+    stop: &CancellationToken,
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: Service<hyper::Request<Incoming>, Response = hyper::Response<heads::Answer>, Error = std::convert::Infallible>,
+{
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    tokio::select! {
+        ended = &mut connection => return ended,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Options that make answers quicker and notice who is gone. If they can't be set, all of it only takes longer.
+fn set_options(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true).ok();
+    #[cfg(target_os = "linux")]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT_MAX_BYTES).ok();
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)).ok();
+    }
 }
 
 /// The service of a connection, and its stream with a limit for heads.
@@ -153,7 +192,14 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin>(
         request.extensions_mut().insert(ConnectedFrom(from));
         let answering = heads.answering();
         let answer = router.call(request);
-        async move { answer.await.map(|response| response.map(|body| heads::Answer::new(body, answering))) }
+        let heads = heads.clone();
+        async move {
+            let response = answer.await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                heads.no_more();
+            }
+            Ok(response.map(|body| heads::Answer::new(body, answering)))
+        }
     });
     (service, stream)
 }

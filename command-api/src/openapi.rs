@@ -110,6 +110,10 @@ fn say_access(operation: &mut Operation, access: Option<Access>) {
         Some(Access::Listing(role)) => {
             format!("Needs role {}; one that is limited to some devices keeps to these.", role.word())
         }
+        Some(Access::Stream(role)) => format!(
+            "Needs role {}; one that is limited to some devices opens streams of these and of campaigns that target its groups.",
+            role.word()
+        ),
         Some(Access::Platform) => "Needs role platform_admin.".to_owned(),
         Some(Access::RoleOrPlatform(role)) => format!("Needs role {} in the tenant, or platform_admin.", role.word()),
         Some(Access::Device) => {

@@ -17,9 +17,9 @@ use crate::http::parameters::{self, Parameters};
 use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
-    access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_registrations, devices, download,
-    feed, firmware, groups, members, openapi, registration_tokens, rollbacks, service, sign_in, tenants, throttle,
-    updates, why,
+    access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
+    devices, download, feed, firmware, groups, live, members, openapi, registration_tokens, rollbacks, service,
+    sign_in, statistics, tenants, throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -39,6 +39,7 @@ fn resources() -> OpenApiRouter<App> {
         ))
         .routes(routes!(devices::device_history))
         .routes(routes!(devices::firmware_history))
+        .routes(routes!(devices::device_telemetry))
         .routes(routes!(why::device_why))
         .routes(routes!(why::device_why_not))
         .routes(routes!(devices::list_credentials, devices::issue_credential))
@@ -49,12 +50,17 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(audit::export_audit))
         .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
+        .routes(routes!(device_commands::list_device_commands, device_commands::send_device_command))
+        .routes(routes!(device_commands::get_device_command))
+        .routes(routes!(device_commands::cancel_device_command))
         .routes(routes!(devices::hold_device))
         .routes(routes!(devices::release_device))
         .routes(routes!(devices::hold_devices))
         .routes(routes!(devices::release_devices))
         .routes(routes!(dead_letters::device_dead_letters))
         .routes(routes!(dead_letters::list_dead_letters))
+        .routes(routes!(live::event_stream))
+        .routes(routes!(live::event_socket))
         .routes(routes!(feed::list_consumers, feed::create_consumer))
         .routes(routes!(feed::get_consumer, feed::delete_consumer))
         .routes(routes!(groups::list_groups, groups::create_group))
@@ -90,6 +96,10 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::campaign_status))
         .routes(routes!(campaigns::ota_campaign_status))
         .routes(routes!(campaigns::campaign_stats))
+        .routes(routes!(statistics::tenant_stats))
+        .routes(routes!(statistics::version_stats))
+        .routes(routes!(statistics::campaign_failures))
+        .routes(routes!(statistics::firmware_downloads))
         .routes(routes!(campaigns::campaign_devices))
         .routes(routes!(campaigns::campaign_device))
         .routes(routes!(campaigns::campaign_gates))
@@ -101,6 +111,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(updates::ota_status))
         .routes(routes!(updates::list_device_updates))
         .routes(routes!(updates::get_device_update))
+        .routes(routes!(updates::update_log))
         .routes(routes!(updates::list_updates))
         .routes(routes!(updates::get_update))
         .routes(routes!(updates::cancel_update))
@@ -134,6 +145,7 @@ fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
 fn public() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(auth::dev_token))
+        .routes(routes!(live::issue_stream_ticket))
         .routes(routes!(auth::verify_token))
         .routes(routes!(auth::verify_api_key))
         .routes(routes!(sign_in::start_sign_in))

@@ -102,16 +102,41 @@ impl Sessions {
         {
             return Ok(Some(session));
         }
+        self.look_up(&key, now).await
+    }
+
+    /// Asks the bucket.
+    async fn look_up(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Session>, Problem> {
+        let shared = &*self.0;
         if !shared.known.may_look() {
             let detail = "too many unknown sessions are looked up now";
             return Err(Problem::unavailable("sessions_unavailable", detail));
         }
-        let Some(found) = shared.bucket.get(&key).await.map_err(|error| unavailable(&error))? else { return Ok(None) };
+        let Some(found) = shared.bucket.get(key).await.map_err(|error| unavailable(&error))? else { return Ok(None) };
         let session = match found.value {
-            Some(value) => shared.open(&key, &value).await,
+            Some(value) => shared.open(key, &value).await,
             None => None,
         };
         Ok(session.filter(|session| session.lasts(now, shared.idle())))
+    }
+
+    /// The key of a session in the bucket.
+    pub(crate) fn key(&self, token: &SessionToken) -> String {
+        key_of(&self.0.hasher, token)
+    }
+
+    /// The session with this key, if it lasts. This is no use of it.
+    pub(crate) async fn standing(&self, key: &str) -> Result<Option<Session>, Problem> {
+        let (shared, now) = (&*self.0, clock::now());
+        if shared.known.has_ended(key) {
+            return Ok(None);
+        }
+        if shared.known.is_current(STALE_MAX)
+            && let Some(session) = shared.known.get(key)
+        {
+            return Ok(Some(session).filter(|session| session.lasts(now, shared.idle())));
+        }
+        self.look_up(key, now).await
     }
 
     /// Begins a session for a person. Their oldest ones end if they have too many.

@@ -49,7 +49,7 @@ pub(crate) use sessions::{
 };
 pub(crate) use sign_out::{__path_sign_out, sign_out};
 pub(crate) use start::{__path_start_sign_in, start_sign_in};
-pub(crate) use visitor::{SignedIn, shows_session, signed_in};
+pub(crate) use visitor::{SignedIn, must_be_opened_here, must_stand, shows_session, signed_in};
 use visitor::{admitted_by, has_any_right, set_up, standing};
 
 /// The provider's answers come to this route; it chooses the parameters.

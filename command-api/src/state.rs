@@ -11,6 +11,7 @@ use domain::member::Member;
 use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
+use event_store::telemetry::Telemetry;
 use event_store::{EventStore, Followed, PositionToken, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
@@ -31,6 +32,7 @@ use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::least_rate::LeastRate;
 use crate::links::DownloadLinks;
+use crate::live::{Hub, StreamSlots, TicketParts};
 use crate::service::{Counted, HealthCheck};
 use crate::sign_in::{SignIn, SignInParts};
 use crate::tenants::Tenants;
@@ -60,6 +62,8 @@ pub struct ApiConfig {
     pub tokens: TokenRules,
     /// How people sign in; none if they can't.
     pub sign_in: Option<SignInParts>,
+    /// Where tickets of streams are kept; none if no process issues any.
+    pub tickets: Option<TicketParts>,
     /// Secret of download links.
     pub download_secret: Vec<u8>,
     /// Hashes the tokens of devices.
@@ -99,6 +103,7 @@ impl ApiConfig {
             development: false,
             tokens,
             sign_in: None,
+            tickets: None,
             download_secret,
             token_hasher,
             public_base_url,
@@ -128,6 +133,8 @@ pub struct ApiState {
     pub db: Db,
     /// Dead letters of devices; none without NATS.
     pub dead_letters: Option<DeadLetters>,
+    /// What devices measured; none without NATS.
+    pub telemetry: Option<Telemetry>,
     /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
     /// The store of the firmware's bytes.
@@ -149,6 +156,7 @@ pub(crate) struct Shared {
     pub(crate) projections: Projections,
     pub(crate) db: Db,
     pub(crate) dead_letters: Option<DeadLetters>,
+    pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
@@ -172,6 +180,9 @@ pub(crate) struct Shared {
     pub(crate) previews: Previews,
     /// Exports of the audit.
     pub(crate) exports: ExportSlots,
+    /// Follows the log for all streams of live messages.
+    pub(crate) live: Hub,
+    pub(crate) streams: StreamSlots,
     /// Of devices that register themselves.
     pub(crate) registrations: RegistrationLimits,
     /// Background tasks, stopped when the process is about to stop.
@@ -202,7 +213,18 @@ impl App {
     }
 
     fn with(state: ApiState, tasks: Tasks, has_callers: bool) -> Self {
-        let ApiState { store, projections, db, dead_letters, feed_consumers, objects, config, metrics, checks } = state;
+        let ApiState {
+            store,
+            projections,
+            db,
+            dead_letters,
+            telemetry,
+            feed_consumers,
+            objects,
+            config,
+            metrics,
+            checks,
+        } = state;
         let tokens = Tokens::new(&config.tokens);
         let parts = config.sign_in.clone().filter(|_| has_callers);
         let sign_in = parts.map(|parts| SignIn::new(parts, config.token_hasher.clone()));
@@ -217,6 +239,7 @@ impl App {
         let links = DownloadLinks::new(config.download_secret.clone(), config.public_base_url.clone());
         let (throttle, transfers) =
             (Arc::new(Throttle::new(config.rate_limits)), Transfers::new(config.transfer_limits));
+        let live = Hub::new(Arc::clone(store.log()), tasks.clone());
         let started = Instant::now();
         let incarnation_ms = OnceCell::new();
         Self(Arc::new(Shared {
@@ -224,6 +247,7 @@ impl App {
             projections,
             db,
             dead_letters,
+            telemetry,
             feed_consumers,
             objects,
             config,
@@ -242,6 +266,8 @@ impl App {
             own_writes: OwnWrites::default(),
             previews: Previews::default(),
             exports: ExportSlots::default(),
+            live,
+            streams: StreamSlots::default(),
             registrations: RegistrationLimits::default(),
             tasks,
             read_models_seen: AtomicBool::new(false),

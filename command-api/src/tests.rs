@@ -162,6 +162,7 @@ impl Api {
             projections,
             db,
             dead_letters: None,
+            telemetry: None,
             feed_consumers: None,
             objects: objects.clone(),
             config,
@@ -188,7 +189,9 @@ impl Api {
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        // A stream of messages has no end.
+        let is_stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let bytes = if is_stream { vec![] } else { axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec() };
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, bytes, body }
     }

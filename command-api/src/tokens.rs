@@ -117,11 +117,12 @@ impl Tokens {
     }
 
     /// The caller that a token stands for.
+    #[cfg(test)]
     pub(crate) async fn verify(&self, token: &str) -> Result<Caller, Problem> {
         self.verify_until(token).await.map(|(caller, _)| caller)
     }
 
-    /// The same, with the end of the token.
+    /// The caller that a token stands for, and the end of the token.
     pub(crate) async fn verify_until(&self, token: &str) -> Result<(Caller, DateTime<Utc>), Problem> {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(refused("too long"));

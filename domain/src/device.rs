@@ -8,12 +8,14 @@ mod admin;
 mod allowed;
 mod apply;
 mod codes;
+mod command_queue;
 mod commands;
 mod credentials;
 mod decision;
 mod desired;
 mod digest;
 mod eligibility;
+mod event_types;
 mod events;
 mod expiry;
 mod lifecycle;
@@ -28,6 +30,7 @@ mod proof;
 mod queue;
 mod readiness;
 mod remedy;
+mod remote_command;
 mod report;
 mod restart;
 #[cfg(test)]
@@ -47,6 +50,7 @@ pub use codes::{
     CODE_DIGEST_MISSING, CODE_MAX_BYTES, CODE_SILENT, CODE_TIMED_OUT, CODE_VERSION_REGRESSED, CODE_WINDOW_CLOSED,
     CODE_WRONG_BYTES, CodeClass, IMAGE_ATTEMPTS_MAX, class_of, is_code,
 };
+pub use command_queue::{COMMANDS_ENDED_KEPT_MAX, COMMANDS_OPEN_MAX, RemoteCommand, RemoteCommands};
 pub use commands::{Clock, DeviceCommand, Grant, UpdateRequest};
 pub use credentials::{
     CREDENTIALS_LIVE_MAX, Credential, Credentials, ENDED_CREDENTIALS_KEPT_MAX, NewCredential, SelfRegistration,
@@ -62,12 +66,17 @@ pub use profile::{Profile, ProfilePatch};
 pub use progress::{REASON_DIGEST_MISSING, UpdateState};
 pub use queue::OVERTAKEN;
 pub use readiness::{Availability, Clocks, Conditions, PendingUpdate, Readiness, idle_in};
+pub use remote_command::{
+    COMMAND_EXPIRY_DEFAULT_S, COMMAND_EXPIRY_MAX_S, COMMAND_NAME_MAX_BYTES, COMMAND_PARAMS_MAX_BYTES, COMMAND_REBOOT,
+    COMMAND_WORK_S, CommandData, CommandReport, CommandReportStatus, CommandState, WantedCommand,
+};
 pub use update::Update;
 pub use update_spec::{
     BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
 };
 
 use crate::decider::Decider;
+use crate::few::Few;
 use crate::ids::{CampaignId, DeviceId, FirmwareId};
 use crate::rejection::Rejection;
 use crate::thread::{Aim, Point, Step, Thread};
@@ -179,13 +188,15 @@ pub struct Device {
     pub hold: Option<Hold>,
     pub credentials: Credentials,
     /// By ordinal: all updates that have not ended, and the latest that have.
-    pub updates: BTreeMap<u32, Update>,
+    pub updates: Few<u32, Update>,
     pub last_ordinal: u32,
     /// Highest ordinal that was dispatched.
     pub last_told: u32,
-    pub confirmed: BTreeMap<String, ConfirmedFirmware>,
+    pub confirmed: Few<String, ConfirmedFirmware>,
     /// The latest update of each campaign on this device.
-    pub campaigns: BTreeMap<CampaignId, CampaignUpdate>,
+    pub campaigns: Few<CampaignId, CampaignUpdate>,
+    /// Commands beside the updates.
+    pub commands: RemoteCommands,
 }
 
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
@@ -236,6 +247,10 @@ impl Decider for Device {
             (Lifecycle::Active, C::Expire { ordinal, attempt, phase, clock, seq }) => {
                 Ok(self.expire(now, (*ordinal, *attempt, *phase, *seq), *clock))
             }
+            (Lifecycle::Active, C::RequestCommand { wanted }) => self.request_command(now, wanted),
+            (Lifecycle::Active, C::CancelCommand { n }) => self.cancel_command(now, *n),
+            (Lifecycle::Active, C::ExpireCommand { n }) => Ok(self.expire_command(now, *n)),
+            (Lifecycle::Active, C::ReportCommand { report, arrival }) => Ok(self.report_command(now, report, *arrival)),
             (Lifecycle::Active, C::Report { report, arrival }) => Ok(self.report(now, report, *arrival)),
             (Lifecycle::Active, C::ReportPresence { presence, arrival }) => {
                 Ok(self.report_presence(now, presence, *arrival))

@@ -66,6 +66,9 @@ pub fn ends(name: &str) -> Option<&'static str> {
     match name {
         "update.confirmed" | "update.failed" | "update.timed_out" | "update.rejected" | "update.expired"
         | "update.superseded" | "update.cancelled" => Some("the update"),
+        "command.done" | "command.failed" | "command.refused" | "command.expired" | "command.cancelled" => {
+            Some("the command")
+        }
         "campaign.finished" | "campaign.cancelled" | "campaign.deleted" => Some("the campaign"),
         "device.decommissioned" => Some("the device's service"),
         "firmware.deleted" => Some("the firmware"),

@@ -12,6 +12,7 @@ pub mod claim;
 pub mod decider;
 pub mod device;
 pub mod events;
+pub mod few;
 pub mod firmware;
 pub mod group;
 pub mod ids;

@@ -25,20 +25,19 @@ pub struct PlanCandidate {
 ///
 /// The sample is `ceil(eligible × rollout_percentage)`, at least one device; the waves' percentages are cumulative over it and end with
 /// 100. The first wave may be given as a number of devices.
-pub fn plan(seed: &str, candidates: Vec<PlanCandidate>, spec: &CampaignSpec) -> Vec<PlanEntry> {
-    let mut keyed: Vec<([u8; 32], PlanCandidate)> =
-        candidates.into_iter().map(|candidate| (rank_key(seed, &candidate.device), candidate)).collect();
-    keyed.sort_by(|(left, a), (right, b)| left.cmp(right).then_with(|| a.device.cmp(&b.device)));
-    let eligible = keyed.iter().filter(|(_, candidate)| candidate.excluded.is_none()).count() as u64;
+pub fn plan(seed: &str, mut candidates: Vec<PlanCandidate>, spec: &CampaignSpec) -> Vec<PlanEntry> {
+    // Sorted in place: a plan may have a million devices. No two of them have the same digest.
+    candidates.sort_by_cached_key(|candidate| rank_key(seed, &candidate.device));
+    let eligible = candidates.iter().filter(|candidate| candidate.excluded.is_none()).count() as u64;
     let sampled = spec.rollout_percentage.of_rounded_up(eligible);
     let mut wave_ends: Vec<u64> = spec.waves.iter().map(|wave| wave.percentage.of_rounded_up(sampled)).collect();
     if let (Some(size), Some(first)) = (spec.canary_size, wave_ends.first_mut()) {
         *first = u64::from(size).min(sampled);
     }
     let mut next: u64 = 0;
-    keyed
+    candidates
         .into_iter()
-        .map(|(_, candidate)| {
+        .map(|candidate| {
             let eligible = candidate.excluded.is_none();
             let excluded = candidate.excluded.or((next >= sampled).then_some(Exclusion::NotSampled));
             let rank = if eligible { next } else { 0 };

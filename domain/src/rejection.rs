@@ -69,6 +69,13 @@ rejections! {
     CancelTooLate { phase: String } => Conflict, "cancel_too_late", "the update is {phase} and can no longer be cancelled";
     OrdinalsExhausted => Conflict, "ordinals_exhausted", "the device has used up its update ordinals";
 
+    CommandUnknown => Unknown, "command_unknown", "no such command";
+    CommandQueueFull { open_max: u32 } => Conflict, "command_queue_full", "the device has {open_max} commands that have not ended, as many as it may have";
+    CommandAccepted => Conflict, "command_accepted", "the device has accepted the command, so it can no longer be cancelled";
+    CommandEnded { state: String } => Conflict, "command_ended", "the command has ended: {state}";
+    CommandsNeedMqtt { transport: String } => Conflict, "commands_need_mqtt", "the device is reached by {transport}, and commands are sent over MQTT only";
+    CommandNumbersExhausted => Conflict, "command_numbers_exhausted", "the device has used up its command numbers";
+
     CredentialUnknown => Unknown, "credential_unknown", "no such credential";
     TooManyCredentials { credentials: Vec<CredentialId> } => Conflict, "too_many_credentials", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
     /// Only the token with which a device has registered may add to its live credentials.

@@ -24,8 +24,8 @@ macro_rules! words {
 use crate::api_key::ApiKeyStatus;
 use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
 use crate::device::{
-    CodeClass, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability, ReportStatus, UpdateKind, UpdateOperation,
-    WaitReason,
+    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability,
+    ReportStatus, UpdateKind, UpdateOperation, WaitReason,
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
@@ -40,6 +40,8 @@ words!(
     Bound,
     CampaignStatus,
     CodeClass,
+    CommandReportStatus,
+    CommandState,
     Day,
     DeviceOperation,
     Exclusion,
@@ -79,6 +81,8 @@ mod tests {
         agrees(ApiKeyStatus::all(), ApiKeyStatus::word);
         agrees(CampaignStatus::all(), CampaignStatus::word);
         agrees(CodeClass::all(), CodeClass::word);
+        agrees(CommandReportStatus::all(), CommandReportStatus::word);
+        agrees(CommandState::all(), CommandState::word);
         agrees(Day::all(), Day::word);
         agrees(Exclusion::all(), Exclusion::word);
         agrees(FirmwareStatus::all(), FirmwareStatus::word);

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{AggregateKey, Decider};
+use moka::policy::EvictionPolicy;
 
 use crate::context::Loaded;
 
@@ -40,7 +41,11 @@ pub(crate) struct Cache(moka::sync::Cache<AggregateKey, Entry>);
 
 impl Cache {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self(moka::sync::Cache::builder().max_capacity(max_bytes).weigher(|_, entry: &Entry| entry.weight).build())
+        let weight = |_: &AggregateKey, entry: &Entry| entry.weight;
+        // The default policy doesn't take in an entry that was used less often than those that would have to go. In a large fleet a device
+        // that begins its update could be read from the log again for its next commands.
+        let policy = EvictionPolicy::lru();
+        Self(moka::sync::Cache::builder().max_capacity(max_bytes).weigher(weight).eviction_policy(policy).build())
     }
 
     pub(crate) fn get<A: Decider>(&self, key: &AggregateKey) -> Option<Arc<Loaded<A>>> {
@@ -95,4 +100,37 @@ fn weight<A: Decider>(loaded: &Loaded<A>) -> u32 {
     let commands = loaded.recent.len() * COMMAND_BYTES;
     let bytes = ENTRY_BYTES + loaded.bytes + commands + loaded.threads.len() * THREAD_BYTES;
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use cqrs_es::Aggregate as _;
+    use domain::TenantId;
+    use domain::device::Device;
+
+    use super::*;
+
+    #[test]
+    fn an_aggregate_that_was_just_used_is_kept_however_often_others_were() {
+        const KEPT: usize = 100;
+        let cache = Cache::new((KEPT * ENTRY_BYTES) as u64);
+        let key = |n: usize| AggregateKey {
+            tenant: TenantId::new("acme").unwrap(),
+            kind: Device::TYPE.to_owned(),
+            id: format!("d-{n}"),
+        };
+        let device = Arc::<Loaded<Device>>::default();
+        for n in (0..KEPT).cycle().take(10 * KEPT) {
+            cache.put(&key(n), &device);
+            cache.0.run_pending_tasks();
+            assert!(cache.get::<Device>(&key(n)).is_some());
+        }
+        for n in KEPT..2 * KEPT {
+            cache.put(&key(n), &device);
+            cache.0.run_pending_tasks();
+            assert!(cache.get::<Device>(&key(n)).is_some(), "{n}");
+        }
+        assert!(cache.get::<Device>(&key(0)).is_none());
+        assert!(cache.0.weighted_size() <= (KEPT * ENTRY_BYTES) as u64);
+    }
 }

@@ -6,6 +6,7 @@
 //! [`forwarder`] writes the messages to the stream.
 
 mod campaign;
+mod command;
 pub mod consumers;
 mod data;
 mod device;

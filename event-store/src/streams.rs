@@ -29,6 +29,11 @@ pub const SESSIONS: &str = "SESSIONS";
 /// Stream of this bucket.
 pub(crate) const SESSIONS_STREAM: &str = "KV_SESSIONS";
 
+/// Key-value bucket of the tickets of streams.
+pub const TICKETS: &str = "TICKETS";
+/// Stream of this bucket.
+pub(crate) const TICKETS_STREAM: &str = "KV_TICKETS";
+
 /// Oldest supported nats-server.
 pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
 /// How long FEED keeps its messages.
@@ -52,6 +57,10 @@ pub const SESSIONS_MAX_AGE: Duration = Duration::from_secs(DAY_S);
 pub const SESSIONS_MAX_BYTES: i64 = 32 * 1024 * 1024;
 /// Largest sealed session, in bytes.
 pub const SESSION_VALUE_MAX_BYTES: usize = 2 * 1024;
+/// How long a ticket, or the mark of a used one, is kept. No ticket lasts longer.
+pub const TICKETS_MAX_AGE: Duration = Duration::from_secs(120);
+/// Most bytes of tickets; beyond, no further one is issued.
+pub const TICKETS_MAX_BYTES: i64 = 64 * 1024 * 1024;
 /// Largest lease, in bytes.
 const LEASE_MAX_BYTES: i32 = 1_024;
 /// How long to wait for JetStream to be ready.
@@ -112,7 +121,7 @@ pub async fn ensure(client: &Client, replicas: usize, missing: Missing) -> Resul
 async fn ensure_now(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
-    let streams = [events, feed, telemetry, dead_letters, secrets, sessions].map(|config| config(replicas));
+    let streams = [events, feed, telemetry, dead_letters, secrets, sessions, tickets].map(|config| config(replicas));
     for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,
@@ -209,6 +218,15 @@ pub fn sessions(replicas: usize) -> Config {
         max_bytes: SESSIONS_MAX_BYTES,
         max_message_size: (SESSION_VALUE_MAX_BYTES + HEADERS_BYTES) as i32,
         ..base(SESSIONS_STREAM, &format!("$KV.{SESSIONS}.>"), replicas)
+    }
+}
+
+/// The bucket of the tickets: one value per key, for a short time.
+pub fn tickets(replicas: usize) -> Config {
+    Config {
+        max_age: TICKETS_MAX_AGE,
+        max_bytes: TICKETS_MAX_BYTES,
+        ..Config { name: TICKETS_STREAM.to_owned(), subjects: vec![format!("$KV.{TICKETS}.>")], ..sessions(replicas) }
     }
 }
 

@@ -4,6 +4,8 @@
 //! the messages are watermarks (`telemetry.heard`). A watermark says up to which time messages of devices have been processed. Everything
 //! that follows from those messages is stored before it.
 
+mod page;
+
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +22,8 @@ use crate::jetstream_api::stream_info;
 use crate::log::{LogInfo, Subscription};
 use crate::streams::{TELEMETRY, TELEMETRY_MAX_BYTES};
 
+pub use page::{LOOKED_AT_MAX, PageStart, TelemetryPage};
+
 /// Kind of a telemetry message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,6 +34,8 @@ pub enum TelemetryKind {
     Progress,
     /// Measurements; `data` is the device's object as sent.
     Measurements,
+    /// A piece of the log of an update; `data` has the update's ordinal and the text.
+    Log,
 }
 
 /// Body of a telemetry message.
@@ -142,6 +148,20 @@ impl Telemetry {
         record: &TelemetryRecord,
     ) -> Result<u64, AppendError> {
         self.store(format!("telemetry.{tenant}.{device}"), record).await
+    }
+
+    /// Messages of a device in the order in which they were stored, as far as they are kept: up to `limit` for which `wanted` gives something, until
+    /// one was stored after `until`. A page looks at [`LOOKED_AT_MAX`] messages at most.
+    pub async fn page<T>(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        from: PageStart,
+        until: Option<DateTime<Utc>>,
+        limit: usize,
+        wanted: impl Fn(&TelemetryMessage, TelemetryRecord) -> Option<T>,
+    ) -> Result<TelemetryPage<T>, StoreError> {
+        page::read(&self.client, (tenant, device), from, until, limit, wanted).await
     }
 
     /// Stores a watermark after the messages that it covers.

@@ -4,14 +4,17 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use domain::device::{Desired, Device, Update, UpdateKind};
+use domain::device::{COMMAND_PARAMS_MAX_BYTES, Desired, Device, Update, UpdateKind};
 use domain::{DeviceId, TenantId, UpdateId};
+use serde::Serialize;
 
 use crate::install_window::InstallWindow;
-use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL};
+use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage};
 
 /// Largest command, in bytes: what the smallest devices can take.
 pub const COMMAND_MAX_BYTES: usize = 1_024;
+/// Largest command to run beside updates, in bytes: parameters of 4 KiB, and what names them.
+pub const RUN_MAX_BYTES: usize = COMMAND_PARAMS_MAX_BYTES + 512;
 /// Longest link to a firmware, in bytes. Leaves room for two signatures.
 pub const URL_MAX_BYTES: usize = 200;
 /// How long a command and its link are valid, in seconds.
@@ -57,6 +60,9 @@ pub enum Fingerprint {
         seq: u64,
         attempt: u16,
     },
+    Run {
+        n: u32,
+    },
 }
 
 /// A complete command.
@@ -81,8 +87,8 @@ impl Command {
 pub enum CommandError {
     #[error("the link has {bytes} bytes, at most {URL_MAX_BYTES} fit into a command")]
     LinkTooLong { bytes: usize },
-    #[error("the command has {bytes} bytes, at most {COMMAND_MAX_BYTES} are allowed")]
-    TooLarge { bytes: usize },
+    #[error("the command has {bytes} bytes, at most {max_bytes} are allowed")]
+    TooLarge { bytes: usize, max_bytes: usize },
     #[error("the command can't be written: {0}")]
     Unwritable(String),
 }
@@ -101,11 +107,11 @@ pub fn desired(
         Desired::Nothing => Ok(Command::nothing()),
         Desired::Cancel(update) => {
             let order = order(id, update, CommandName::Cancel, InstallWindow::Always);
-            Ok(Command { fingerprint, payload: encode(&order)?, expires_at: None })
+            Ok(Command { fingerprint, payload: encode(&order, COMMAND_MAX_BYTES)?, expires_at: None })
         }
         Desired::Activate(update) => {
             let order = order(id, update, CommandName::Activate, window);
-            Ok(Command { fingerprint, payload: encode(&order)?, expires_at: None })
+            Ok(Command { fingerprint, payload: encode(&order, COMMAND_MAX_BYTES)?, expires_at: None })
         }
         Desired::Install(update) => {
             let expires_at = now.trunc_subsecs(0) + TimeDelta::seconds(COMMAND_TTL_S);
@@ -113,7 +119,7 @@ pub fn desired(
             if url.len() > URL_MAX_BYTES {
                 return Err(CommandError::LinkTooLong { bytes: url.len() });
             }
-            let payload = encode(&install(id, update, url, window, now, expires_at))?;
+            let payload = encode(&install(id, update, url, window, now, expires_at), COMMAND_MAX_BYTES)?;
             Ok(Command { fingerprint, payload, expires_at: Some(expires_at) })
         }
     }
@@ -130,9 +136,21 @@ pub fn fingerprint(device: &Device, window: InstallWindow) -> Fingerprint {
     }
 }
 
+/// The command that a device should run beside its updates.
+pub fn run(device: &Device, now: DateTime<Utc>) -> Result<Command, CommandError> {
+    let Some(command) = device.desired_command() else { return Ok(Command::nothing()) };
+    let payload = encode(&RunMessage::of(command, now), RUN_MAX_BYTES)?;
+    Ok(Command { fingerprint: run_fingerprint(device), payload, expires_at: None })
+}
+
+/// Its identity.
+pub fn run_fingerprint(device: &Device) -> Fingerprint {
+    device.desired_command().map_or(Fingerprint::Nothing, |command| Fingerprint::Run { n: command.n })
+}
+
 /// The answer to a device that asks while there is nothing to do.
 pub fn none(now: DateTime<Utc>) -> Result<Bytes, CommandError> {
-    encode(&CommandMessage::none(now.trunc_subsecs(0)))
+    encode(&CommandMessage::none(now.trunc_subsecs(0)), COMMAND_MAX_BYTES)
 }
 
 fn install(
@@ -188,10 +206,10 @@ fn update_id(id: &DeviceId, update: &Update) -> String {
     UpdateId { device: id.clone(), ordinal: update.ordinal }.to_string()
 }
 
-fn encode(message: &CommandMessage) -> Result<Bytes, CommandError> {
+fn encode(message: &impl Serialize, max_bytes: usize) -> Result<Bytes, CommandError> {
     let bytes = serde_json::to_vec(message).map_err(|error| CommandError::Unwritable(error.to_string()))?;
-    if bytes.len() > COMMAND_MAX_BYTES {
-        return Err(CommandError::TooLarge { bytes: bytes.len() });
+    if bytes.len() > max_bytes {
+        return Err(CommandError::TooLarge { bytes: bytes.len(), max_bytes });
     }
     Ok(bytes.into())
 }

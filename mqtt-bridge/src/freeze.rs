@@ -1,6 +1,6 @@
 //! Whether a device is told to begin: not while nothing may be dispatched to its tenant. What it has begun goes on.
 
-use domain::device::{Desired, Device, Phase};
+use domain::device::{CommandState, Desired, Device, Phase};
 use domain::tenant::Tenant;
 use domain::{Key, TenantId};
 use event_store::{EventStore, StoreError};
@@ -12,9 +12,21 @@ pub(crate) async fn keeps_back(
     device: &Device,
     position: u64,
 ) -> Result<bool, StoreError> {
-    if !is_to_begin(device) {
-        return Ok(false);
-    }
+    if is_to_begin(device) { is_frozen(store, tenant, position).await } else { Ok(false) }
+}
+
+/// The same for its command to run beside updates: what it hasn't accepted waits.
+pub(crate) async fn keeps_back_run(
+    store: &EventStore,
+    tenant: &TenantId,
+    device: &Device,
+    position: u64,
+) -> Result<bool, StoreError> {
+    let is_to_begin = device.desired_command().is_some_and(|command| command.state == CommandState::Sent);
+    if is_to_begin { is_frozen(store, tenant, position).await } else { Ok(false) }
+}
+
+async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
     let key = Key::<Tenant>::new(tenant, tenant);
     let known = store.load(&key).await?;
     let state = if known.last_sequence >= position { known } else { store.load_fresh(&key).await? };

@@ -6,7 +6,8 @@ use proptest::test_runner::RngSeed;
 
 use crate::topics::DeviceTopic;
 use crate::wire::{
-    InfoMessage, MEASUREMENTS_MAX_BYTES, MESSAGE_MAX_BYTES, Measurements, PresenceMessage, StatusReport,
+    InfoMessage, LogPiece, MEASUREMENTS_MAX_BYTES, MESSAGE_MAX_BYTES, Measurements, PresenceMessage, RunReport,
+    StatusReport,
 };
 
 /// Cases of each test; in a long test run 20 times as many.
@@ -15,10 +16,11 @@ const CASES: u32 = 1_000;
 const REASON_MAX_BYTES: usize = 1_024;
 
 /// Messages as devices send them, to be changed.
-const VALID: [&str; 4] = [
+const VALID: [&str; 5] = [
     r#"{"v":1,"attempt":2,"status":"failed","code":"flash_write_failed","message":"sector 7","progress":40,"bytes":1024,"seq":9,"ts":"2027-01-15T08:00:00Z","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}"#,
     r#"{"v":1,"status":"online","firmware_version":"1.2.3","battery_level":80.5,"signal_strength":-70,"boot_id":7,"external_power":true,"ts":1800000000}"#,
     r#"{"v":1,"device_model":"M1","hardware_version":"1.2","versions":{"firmware":"1.0.0","modem":"2"},"slots":2,"protocol":1}"#,
+    r#"{"status":"failed","code":"x_no_space","message":"sector 7","result":{"lines":[1,{"a":null}]}}"#,
     r#"{"ts":"2027-01-15T08:00:00Z","temperature":21.5,"list":[1,2,{"a":null}]}"#,
 ];
 
@@ -70,7 +72,12 @@ fn read(payload: &[u8]) -> Vec<String> {
     });
     let info = InfoMessage::read(payload).and_then(|info| info.to_info().map(drop));
     let measurements = Measurements::read(payload).map(drop);
-    [report, presence, info, measurements]
+    let run = RunReport::read(payload).and_then(|report| {
+        drop((report.ignored(), report.to_report(7)?));
+        Ok(())
+    });
+    drop(LogPiece::read(payload));
+    [report, presence, info, measurements, run]
         .into_iter()
         .filter_map(|read| read.err().map(|error| error.to_string()))
         .collect()
@@ -128,7 +135,7 @@ fn known_bad_messages_are_read_as_malformed_or_ignored() {
         }
     }
     for message in VALID {
-        assert!(read(message.as_bytes()).len() < 4, "{message} is something");
+        assert!(read(message.as_bytes()).len() < 5, "{message} is something");
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::command::COMMAND_MAX_BYTES;
+use crate::command::{COMMAND_MAX_BYTES, RUN_MAX_BYTES};
 use crate::topics::DeviceTopic;
 
 /// Publishes without PUBACK at once, over all devices.
@@ -172,7 +172,7 @@ async fn one_connection(
     name: &'static str,
     sender: &watch::Sender<Option<AsyncClient>>,
 ) -> String {
-    let max_packet_bytes = COMMAND_MAX_BYTES + PACKET_OVERHEAD_BYTES;
+    let max_packet_bytes = COMMAND_MAX_BYTES.max(RUN_MAX_BYTES) + PACKET_OVERHEAD_BYTES;
     let mut options =
         MqttOptions::new(format!("waybill-{name}-{}", clock::new_id()), (address.host.clone(), address.port));
     options

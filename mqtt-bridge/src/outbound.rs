@@ -1,8 +1,9 @@
 //! Publishes commands to devices. Level-triggered: an event is only a hint that a device's command may have changed.
 //!
 //! One process at a time publishes commands; a lease decides which. The owner follows EVENTS from where the previous owner stopped, so no
-//! hint is lost. For each named device it loads the aggregate and publishes the current command, retained. A regular sweep over the devices
-//! with live updates renews links and corrects missing commands. A device never has two publishes under way.
+//! hint is lost. For each named device it loads the aggregate and publishes the current command of its update, and the one that it should run
+//! beside it, both retained. A regular sweep over the devices with live updates or a command under way renews links and corrects missing
+//! commands. A device is never processed twice at the same time.
 
 mod deliver;
 mod hints;
@@ -36,7 +37,7 @@ pub struct DeviceRef {
     pub device: DeviceId,
 }
 
-/// Lists devices with live updates; may lag a little. May fail: commands are published without it.
+/// Lists devices with live updates or a command under way; may lag a little. May fail: commands are published without it.
 #[async_trait]
 pub trait LiveDevices: Send + Sync + 'static {
     /// The devices after `after` in the order of tenant and id, at most `limit`. Fewer mean that there are no more.

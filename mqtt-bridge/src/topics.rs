@@ -24,8 +24,14 @@ pub enum Channel {
     Commands,
     /// From the device: asks for its command again.
     CommandsGet,
+    /// To the device, retained: a command to run beside its updates.
+    Run,
+    /// From the device: a report on such a command.
+    RunStatus { n: u32 },
     /// From the device: a report on an update.
     UpdateStatus { ordinal: u32 },
+    /// From the device: a piece of the log of an update.
+    UpdateLog { ordinal: u32 },
     /// From the device, and its last will: presence and proof.
     Status,
     /// From the device: its description.
@@ -53,13 +59,14 @@ pub struct UnknownTopic(pub String);
 
 /// Topics of three levels below a device that it may publish to: those of the protocol and the likeliest mistakes. Not all of them, because
 /// `firmware/{ordinal}/{offset}` has chunks of firmware to devices.
-const THREE_LEVELS: [&str; 9] = [
+const THREE_LEVELS: [&str; 10] = [
     "*.*.status",
     "*.*.get",
     "updates.*.*",
     "update.*.*",
     "commands.*.*",
     "command.*.*",
+    "run.*.*",
     "status.*.*",
     "info.*.*",
     "telemetry.*.*",
@@ -103,9 +110,14 @@ pub(crate) fn up_subjects(tenant: &str, device: &str) -> Vec<String> {
     std::iter::once(format!("{tenant}.{DEVICES}.{device}")).chain(below).collect()
 }
 
+/// The subjects of commands to a device. It may not publish to them, although they match what it may publish to.
+pub(crate) fn command_subjects(tenant: &str, device: &str) -> [String; 2] {
+    ["commands", "run"].map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"))
+}
+
 /// The subjects of commands and of chunks of a firmware, to a device.
-pub(crate) fn down_subjects(tenant: &str, device: &str) -> [String; 2] {
-    ["commands", "firmware.*.*"].map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"))
+pub(crate) fn down_subjects(tenant: &str, device: &str) -> [String; 3] {
+    ["commands", "run", "firmware.*.*"].map(|channel| format!("{tenant}.{DEVICES}.{device}.{channel}"))
 }
 
 /// The subjects under which nats-server stores retained messages of up-channels.
@@ -149,6 +161,9 @@ impl DeviceTopic {
         let channel = match rest.as_slice() {
             ["commands"] => Channel::Commands,
             ["commands", "get"] => Channel::CommandsGet,
+            ["run"] => Channel::Run,
+            ["run", n, "status"] => Channel::RunStatus { n: parse_ordinal(n)? },
+            ["updates", ordinal, "log"] => Channel::UpdateLog { ordinal: parse_ordinal(ordinal)? },
             ["updates", ordinal, "status"] => Channel::UpdateStatus { ordinal: parse_ordinal(ordinal)? },
             ["status"] => Channel::Status,
             ["info"] => Channel::Info,
@@ -169,7 +184,10 @@ impl fmt::Display for DeviceTopic {
         match self.channel {
             Channel::Commands => f.write_str("commands"),
             Channel::CommandsGet => f.write_str("commands/get"),
+            Channel::Run => f.write_str("run"),
+            Channel::RunStatus { n } => write!(f, "run/{n}/status"),
             Channel::UpdateStatus { ordinal } => write!(f, "updates/{ordinal}/status"),
+            Channel::UpdateLog { ordinal } => write!(f, "updates/{ordinal}/log"),
             Channel::Status => f.write_str("status"),
             Channel::Info => f.write_str("info"),
             Channel::Telemetry => f.write_str("telemetry"),
@@ -235,10 +253,13 @@ mod tests {
         prop_oneof![
             Just(Channel::Commands),
             Just(Channel::CommandsGet),
+            Just(Channel::Run),
             Just(Channel::Status),
             Just(Channel::Info),
             Just(Channel::Telemetry),
             ordinal.clone().prop_map(|ordinal| Channel::UpdateStatus { ordinal }),
+            ordinal.clone().prop_map(|ordinal| Channel::UpdateLog { ordinal }),
+            ordinal.clone().prop_map(|n| Channel::RunStatus { n }),
             ordinal.clone().prop_map(|ordinal| Channel::FirmwareGet { ordinal }),
             (ordinal, any::<u64>()).prop_map(|(ordinal, offset)| Channel::FirmwareChunk { ordinal, offset }),
         ]
@@ -269,7 +290,7 @@ mod tests {
             prop_assert_eq!(&DeviceTopic::parse(&topic.to_string()), &Ok(topic.clone()));
             prop_assert_eq!(&DeviceTopic::from_stored_subject(&topic.to_stored_subject()), &Ok(topic.clone()));
             let stored = stored_filters().map(|(_, filter)| filter);
-            let may_come = channel != Channel::Commands;
+            let may_come = !matches!(channel, Channel::Commands | Channel::Run);
             prop_assert_eq!(caught(&stored, &topic.to_stored_subject()), usize::from(may_come));
             let chunk = matches!(channel, Channel::FirmwareChunk { .. });
             let subject = topic.to_string().replace('/', ".");

@@ -8,8 +8,10 @@ mod command;
 mod info;
 mod presence;
 mod report;
+mod run;
 #[cfg(test)]
 mod tests;
+mod update_log;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -20,10 +22,12 @@ pub use command::{CommandMessage, CommandName, Kind, Signature};
 pub use info::InfoMessage;
 pub use presence::{Contact, PresenceMessage, PresenceWord};
 pub use report::{CODE_UNKNOWN, Progress, StatusReport};
+pub use run::{RESULT_MAX_BYTES, RunMessage, RunReport};
+pub use update_log::{LOG_PIECE_MAX_BYTES, LogPiece};
 
 /// Version of the protocol.
 pub const PROTOCOL: u16 = 1;
-/// Largest message on any topic but `telemetry`, in bytes.
+/// Largest message on any topic but `telemetry` and `updates/{ordinal}/log`, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 8 * 1024;
 /// Largest `telemetry` message, in bytes.
 pub const MEASUREMENTS_MAX_BYTES: usize = 32 * 1024;

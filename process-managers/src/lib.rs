@@ -6,6 +6,7 @@
 
 mod adoption;
 mod causes;
+mod command_deadlines;
 mod deadlines;
 mod drift;
 mod gates;
@@ -18,6 +19,7 @@ mod reconciler;
 mod rollout;
 mod schedule;
 mod slots;
+mod update_logs;
 mod watermark_lag;
 mod withdrawals;
 mod written_plans;
@@ -41,6 +43,8 @@ pub struct Options {
     pub presence_interval: Duration,
     /// Pause between two searches for tenants of an older log.
     pub adoption_interval: Duration,
+    /// Pause between two removals of old logs of updates.
+    pub log_removal_interval: Duration,
     /// A last will counts if no message has come for this long after it.
     pub offline_debounce: Duration,
     /// Silence after which a device without a contact interval counts as offline.
@@ -58,6 +62,7 @@ impl Default for Options {
             deadline_interval: Duration::from_millis(500),
             presence_interval: Duration::from_secs(5),
             adoption_interval: Duration::from_secs(600),
+            log_removal_interval: Duration::from_secs(600),
             offline_debounce: Duration::from_secs(45),
             silence: Duration::from_secs(24 * 3_600),
             retry_backoff: Duration::from_secs(30),
@@ -102,6 +107,14 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
     tasks.spawn(
         "deadline process manager",
         reconciler::run(context.clone(), tasks.token().clone(), deadlines::RECONCILER),
+    );
+    tasks.spawn(
+        "command deadline process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), command_deadlines::RECONCILER),
+    );
+    tasks.spawn(
+        "update log process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), update_logs::RECONCILER),
     );
     tasks.spawn(
         "precondition process manager",

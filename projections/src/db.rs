@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::TenantId;
 use runtime::lifecycle::Tasks;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Executor, Postgres, Row as _, Transaction};
+use sqlx::{Connection as _, Executor, Postgres, Row as _, Transaction};
 
 pub use crate::db_error::DbError;
 use crate::line::{Line, Lines, Watched};
@@ -20,6 +20,8 @@ const CONNECTIONS_MAX: u32 = 32;
 const READER_CONNECTIONS_MAX: u32 = 2;
 /// How long a request may wait for a connection before PostgreSQL counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A connection that was used so recently is used again without a question to PostgreSQL.
+const TRUSTED_FOR: Duration = Duration::from_millis(250);
 /// How long the connections of a stopping process may take to finish their work.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause between two checks whether they have finished.
@@ -75,6 +77,27 @@ pub(crate) async fn settle(
     }
 }
 
+/// Settings of all pools.
+fn pool_options(connections_max: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        // Before each use the library would ask PostgreSQL whether it answers. That is only needed after a pause: a restart of PostgreSQL
+        // takes longer than this.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                let is_alive = meta.idle_for < TRUSTED_FOR || connection.ping().await.is_ok();
+                Ok(is_alive)
+            })
+        })
+        // Otherwise each connection would keep the memory of its largest statement for good: connections take turns, and projectors send
+        // statements of megabytes.
+        .after_release(|connection, _| {
+            connection.shrink_buffers();
+            Box::pin(async { Ok(true) })
+        })
+}
+
 fn lock_name(name: &str) -> String {
     format!("waybill:{name}")
 }
@@ -115,7 +138,7 @@ impl Db {
             .map_err(|error| DbError::Invalid(format!("no address of PostgreSQL: {error}")))?
             .options([("statement_timeout", STATEMENT_TIMEOUT_MS.to_string())])
             .options(KEEPALIVES);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(wait_max);
+        let pool = pool_options(CONNECTIONS_MAX).acquire_timeout(wait_max);
         Ok(Self { lines: Lines::open(pool, options), made: Arc::default() })
     }
 
@@ -235,10 +258,7 @@ impl Db {
     pub(crate) fn reader_pool(&self, tenant: &TenantId) -> PgPool {
         let options = PgConnectOptions::clone(self.lines.connect_options())
             .options([("role", "waybill_reader"), ("waybill.tenant", tenant.as_str())]);
-        PgPoolOptions::new()
-            .max_connections(READER_CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options)
+        pool_options(READER_CONNECTIONS_MAX).acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
     }
 
     /// Locks a name until the transaction ends. If another process has the lock, the error says which.

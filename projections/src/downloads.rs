@@ -1,14 +1,18 @@
-//! Table `download_counters`: downloads of each firmware, outside campaigns and per campaign.
+//! Table `download_counters`: downloads of each firmware, outside campaigns and per campaign. By day and by device: [`by_day`].
 //!
 //! Filled by the processes that serve downloads, not from EVENTS: never rebuilt, never compared. Invariant: a flush counts once, also
 //! when it is sent again.
 
-use domain::{CampaignId, FirmwareId, TenantId};
+mod by_day;
+
+use domain::{CampaignId, DeviceId, FirmwareId, TenantId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use crate::db::{Db, DbError, ReadTx};
+
+pub use by_day::{DownloadGroup, DownloadedBy, grouped, of_days};
 
 /// How long the latest flush of a process that sends no more is kept, in days.
 const FLUSHES_KEPT_DAYS: i32 = 7;
@@ -31,6 +35,8 @@ pub struct Counted {
     pub firmware: FirmwareId,
     /// None for a download outside campaigns.
     pub campaign: Option<CampaignId>,
+    /// None for a link that was made for no device.
+    pub device: Option<DeviceId>,
     pub downloads: Downloads,
 }
 
@@ -48,6 +54,7 @@ pub async fn add(db: &Db, flush: Flush, counted: &[Counted]) -> Result<(), DbErr
     let mut tx = db.write_durably().await?;
     if is_new(&mut tx, flush).await? {
         add_all(&mut tx, counted).await?;
+        by_day::add(&mut tx, flush.number, counted).await?;
     }
     Ok(tx.commit().await?)
 }

@@ -5,6 +5,7 @@
 
 pub mod campaigns;
 pub mod deadlines;
+pub mod device_commands;
 mod device_now;
 mod device_queries;
 mod device_row;
@@ -22,6 +23,7 @@ pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
 pub mod selection;
+pub mod statistics;
 mod sweep;
 pub mod tenants;
 mod timed_update;
@@ -34,15 +36,18 @@ use async_trait::async_trait;
 use domain::events::{FirmwareEvent, PlanEvent};
 use sqlx::PgConnection;
 
+use self::statistics::Standing;
 use crate::db::DbError;
 use crate::decode::{Decoded, Events};
 use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
+use crate::table::Rows;
 
-const TABLE_GROUPS: [&[&str]; 11] = [
+const TABLE_GROUPS: [&[&str]; 13] = [
     tenants::TABLES,
     registration_tokens::TABLES,
     devices::TABLES,
+    device_commands::TABLES,
     history::TABLES,
     firmware::TABLES,
     groups::TABLES,
@@ -51,6 +56,7 @@ const TABLE_GROUPS: [&[&str]; 11] = [
     rollout::TABLES,
     versions::TABLES,
     rollbacks::TABLES,
+    statistics::TABLES,
 ];
 
 pub(crate) struct FleetModel;
@@ -62,7 +68,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        10
+        11
     }
 
     fn tables(&self) -> Vec<&'static str> {
@@ -125,16 +131,41 @@ impl ReadModel for FleetModel {
 
 async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory: &mut Memory) -> Result<(), DbError> {
     let mut devices = devices::load(connection, memory, batch).await?;
-    history::apply(connection, memory, batch, &mut devices).await?;
-    devices::apply(batch, &mut devices);
+    let mut tally = statistics::Tally::default();
+    apply_to_devices(connection, memory, batch, &mut devices, &mut tally).await?;
+    device_commands::apply_all(connection, batch).await?;
     firmware::apply_all(connection, batch).await?;
     groups::apply_all(connection, batch).await?;
     tenants::apply_all(connection, batch).await?;
     registration_tokens::apply_all(connection, batch).await?;
     campaigns::apply_all(connection, batch).await?;
-    rollout::apply(connection, memory, batch, &mut devices).await?;
-    versions::apply(connection, &devices).await?;
+    rollout::apply(connection, memory, batch, &mut devices, &mut tally).await?;
+    tally.save(connection, memory).await?;
+    versions::apply(connection, memory, &devices).await?;
     devices.keep(connection, memory).await?;
     rollbacks::apply(connection, batch).await?;
     pauses::apply(connection, batch).await
+}
+
+/// What runs on devices with its history, their other fields, and where they count.
+async fn apply_to_devices(
+    connection: &mut PgConnection,
+    memory: &mut Memory,
+    batch: &[Decoded],
+    devices: &mut Rows<devices::DeviceRow>,
+    tally: &mut statistics::Tally,
+) -> Result<(), DbError> {
+    let mut history = history::load(connection, memory, batch, devices).await?;
+    for record in batch.iter().filter(|record| !record.device_events().is_empty()) {
+        let Some(device) = devices.get_mut(&[record.tenant(), record.id()]) else { continue };
+        let may_count_otherwise = Standing::may_change(record);
+        let before = may_count_otherwise.then(|| Standing::of(device)).flatten();
+        history::apply(record, device, &mut history);
+        devices::apply(record, device);
+        tally.failed_on(record, device.hardware_version.as_ref());
+        if may_count_otherwise {
+            tally.device(record, before, Standing::of(device));
+        }
+    }
+    history.keep(connection, memory).await
 }

@@ -3,7 +3,7 @@
 //! A read model is one projector with one checkpoint: rows and checkpoint change in one transaction, so the rows always reflect a
 //! prefix of the log (`runner`); only the members of a plan are written later, before anybody reads them. There are `fleet` (a file for each
 //! table with its row, its `apply` and its queries), [`archive`] and [`presence`]; no other crate uses their tables. Everything here can be
-//! dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), except data from TELEMETRY ([`presence`]), the counters of [`downloads`],
+//! dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), except data from TELEMETRY ([`presence`], [`update_logs`]), the counters of [`downloads`],
 //! the rows of [`previews`], and the last uses in [`api_key_uses`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
@@ -23,6 +23,7 @@ mod memory;
 pub mod metrics;
 mod migrations;
 mod models;
+mod observations;
 pub mod presence;
 pub mod previews;
 mod read_model;
@@ -34,13 +35,15 @@ mod sql;
 mod status_board;
 mod supervisor;
 mod table;
+pub mod update_logs;
 pub mod watermark;
 
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
-    campaigns, deadlines, devices, firmware, firmware_catalog, groups, history, preconditions, reach,
-    registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, tenants, updates, withdrawals,
+    campaigns, deadlines, device_commands, devices, firmware, firmware_catalog, groups, history, preconditions, reach,
+    registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, statistics, tenants, updates,
+    withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

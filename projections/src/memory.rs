@@ -8,6 +8,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::observations::Observations;
 use crate::row::Row;
 
 /// Most rows of one table that are remembered. More than those of all updates that are usually under way; some 20 MB for all tables.
@@ -17,6 +18,8 @@ const ROWS_MAX: usize = 8_192;
 #[derive(Default)]
 pub(crate) struct Memory {
     tables: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// Of the records since the latest commit; not part of what is forgotten.
+    pub(crate) observations: Observations,
 }
 
 impl Memory {

@@ -1,5 +1,7 @@
 //! Read models `device_presence`, `update_progress` and `telemetry_latest`, filled from TELEMETRY: messages of devices that aren't events.
 
+pub mod readings;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
 
+use self::readings::Readings;
 use crate::db::{Db, DbError};
 use crate::row::{Row as _, parse, row};
 use crate::sql::latest_of_updates;
@@ -86,6 +89,8 @@ struct LatestRow {
     device_id: String,
     at: DateTime<Utc>,
     data: Value,
+    /// The latest value of each name.
+    readings: Readings,
     broker_ms: u64,
     delivery: u64,
 }
@@ -95,7 +100,7 @@ row! {
     columns {
         at, broker_ms, delivery
     }
-    json { data }
+    json { data, readings }
 }
 
 /// Applies telemetry in order. Messages that can't be decoded are skipped.
@@ -119,12 +124,18 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
             continue;
         }
         match record.kind {
-            TelemetryKind::Contact => {}
+            TelemetryKind::Contact | TelemetryKind::Log => {}
             TelemetryKind::Measurements => {
-                let row = latest_of(message, &record, data);
-                if latest.get(&row.key()).is_none_or(|known| !is_older(record.place, known.broker_ms, known.delivery)) {
-                    latest.put(row);
+                let mut row = latest_of(message, &record, data);
+                let known = latest.get(&row.key());
+                let mut readings = known.map(|known| known.readings.clone()).unwrap_or_default();
+                readings::note(&mut readings, &row.data, row.at);
+                if let Some(known) = known
+                    && is_older(record.place, known.broker_ms, known.delivery)
+                {
+                    row = known.clone();
                 }
+                latest.put(LatestRow { readings, ..row });
             }
             TelemetryKind::Progress => {
                 let Some(row) = progress_of(message, &record) else { continue };
@@ -157,7 +168,7 @@ fn numbers(place: Option<BrokerPlace>) -> (u64, u64) {
 fn latest_of(message: &TelemetryMessage, record: &TelemetryRecord, data: Value) -> LatestRow {
     let (broker_ms, delivery) = numbers(record.place);
     let (tenant, device_id) = (message.tenant.to_string(), message.device.to_string());
-    LatestRow { tenant, device_id, at: record.received_at, data, broker_ms, delivery }
+    LatestRow { tenant, device_id, at: record.received_at, data, readings: Readings::new(), broker_ms, delivery }
 }
 
 fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<ProgressRow> {
@@ -277,9 +288,9 @@ fn note_session(row: &mut PresenceRow, data: &Value, delivery: u64) {
     }
 }
 
-/// Whether there were any readings. Progress has none.
+/// Whether there were any readings. Progress and logs have none.
 fn note_readings(row: &mut PresenceRow, record: &TelemetryRecord, data: &Value) -> bool {
-    if record.kind == TelemetryKind::Progress {
+    if matches!(record.kind, TelemetryKind::Progress | TelemetryKind::Log) {
         return false;
     }
     let battery_level = reading(&data["battery_level"], BATTERY_PERCENT);

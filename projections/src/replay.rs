@@ -159,6 +159,7 @@ impl Target {
     ) -> Result<Result<(), String>, DbError> {
         let mut savepoint = connection.begin().await?;
         let done = apply_at_once(self.model, &mut savepoint, records, &mut self.memory).await;
+        self.memory.observations.discard();
         if done.is_err() {
             self.memory.forget();
         }

@@ -4,7 +4,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
-use domain::device::{CodeClass, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason};
+use domain::device::{
+    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason,
+};
 use domain::group::GroupKind;
 use domain::values::{Priority, Transport};
 use serde::Serialize;
@@ -143,6 +145,8 @@ macro_rules! words {
 words!(
     CampaignStatus,
     CodeClass,
+    CommandReportStatus,
+    CommandState,
     Exclusion,
     GroupKind,
     Lifecycle,
@@ -180,7 +184,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(wire: Option<Json<Box<RawValue>>>) 
 }
 
 /// Removes NUL, which PostgreSQL refuses in texts. A device may send one.
-fn storable_text(text: &str) -> String {
+pub(crate) fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

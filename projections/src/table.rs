@@ -309,6 +309,33 @@ impl Select {
         Ok((rows?, more, total))
     }
 
+    /// The numbers of rows with the same values of `columns`, the largest first, each with the number of all rows. `$` in the columns is
+    /// `value`, as a text.
+    pub(crate) async fn grouped(
+        mut self,
+        tx: &mut ReadTx,
+        columns: &[String],
+        value: &str,
+        limit: usize,
+    ) -> Result<Vec<PgRow>, DbError> {
+        self.values.push(Value::from(value));
+        let value = format!("(${} #>> '{{}}')", self.values.len());
+        let shown: Vec<String> = columns.iter().map(|column| column.replace('$', &value)).collect();
+        let numbers: Vec<String> = (1..=columns.len()).map(|number| number.to_string()).collect();
+        let sql = format!(
+            "SELECT {}, count(*), (sum(count(*)) OVER ())::bigint FROM {} WHERE {} GROUP BY {numbers} ORDER BY count(*) DESC, {numbers} LIMIT {limit}",
+            shown.join(", "),
+            self.from,
+            self.condition(),
+            numbers = numbers.join(", "),
+        );
+        let mut query = sqlx::query(&sql);
+        for value in &self.values {
+            query = query.bind(value);
+        }
+        Ok(query.fetch_all(&mut *tx.0).await?)
+    }
+
     async fn count(&self, tx: &mut ReadTx) -> Result<u64, DbError> {
         let sql = format!("SELECT count(*) FROM {} WHERE {}", self.from, self.condition());
         let mut query = sqlx::query_scalar::<_, i64>(&sql);

@@ -19,4 +19,4 @@ pub use master_key::{InvalidMasterKeys, KeyId, MasterKey, MasterKeys};
 pub use sealing::{OpenError, Purpose, sealing_key};
 pub use secret_text::SecretText;
 pub use secret_value::SecretValue;
-pub use token::{ApiKey, DeviceToken, RegistrationToken, SessionToken, is_api_key, is_token_of_devices};
+pub use token::{ApiKey, DeviceToken, RegistrationToken, SessionToken, StreamTicket, is_api_key, is_token_of_devices};

@@ -29,6 +29,8 @@ pub enum Purpose {
     Session,
     /// A sign-in that has begun, in the browser's keeping.
     SignIn,
+    /// A ticket that opens one stream.
+    StreamTicket,
 }
 
 impl Purpose {
@@ -38,6 +40,7 @@ impl Purpose {
             Self::Secret => b"waybill-secret",
             Self::Session => b"waybill-session",
             Self::SignIn => b"waybill-sign-in",
+            Self::StreamTicket => b"waybill-stream-ticket",
         }
     }
 }
@@ -189,7 +192,7 @@ mod tests {
     fn a_value_opens_only_for_its_purpose() {
         let keys = keys(&format!("k1:{KEY}"));
         let value = SecretValue::new(*b"geheim");
-        let purposes = [Purpose::Secret, Purpose::Session, Purpose::SignIn];
+        let purposes = [Purpose::Secret, Purpose::Session, Purpose::SignIn, Purpose::StreamTicket];
         for sealed_for in purposes {
             let sealed = keys.seal_for(sealed_for, &["a"], &value);
             for purpose in purposes {

@@ -1,4 +1,5 @@
-//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices, `wbk_…` (an API key) of a program, `wbs_…` of a web session.
+//! The tokens: `wbd_…` of a device, `wbr_…` for the registration of devices, `wbk_…` (an API key) of a program, `wbs_…` of a web session,
+//! `wbt_…` (a ticket) for one stream of live messages.
 //!
 //! A registration token and an API key name their tenant and their id, so that they can be found, and so that their holder needs nothing
 //! but the token.
@@ -18,6 +19,8 @@ const REGISTRATION: &str = "wbr_";
 const API_KEY: &str = "wbk_";
 /// Beginning of every session's token.
 const SESSION: &str = "wbs_";
+/// Beginning of every ticket.
+const TICKET: &str = "wbt_";
 /// Random bytes of a token.
 const RANDOM_BYTES: usize = 32;
 /// The same in base64url without padding.
@@ -50,6 +53,21 @@ pub struct ApiKey {
 /// The token of a person's web session: `wbs_` and 32 random bytes in base64url.
 #[derive(Debug, Clone)]
 pub struct SessionToken(SecretText);
+
+/// A ticket that opens one stream of live messages, once: `wbt_` and 32 random bytes in base64url.
+#[derive(Debug, Clone)]
+pub struct StreamTicket(SecretText);
+
+impl StreamTicket {
+    pub fn generate() -> Self {
+        Self(SecretText::new(format!("{TICKET}{}", random())))
+    }
+
+    /// The ticket, if the text has the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_random(text.strip_prefix(TICKET)?).then(|| Self(SecretText::new(text)))
+    }
+}
 
 impl SessionToken {
     pub fn generate() -> Self {
@@ -112,6 +130,12 @@ impl AsRef<SecretText> for DeviceToken {
 }
 
 impl AsRef<SecretText> for SessionToken {
+    fn as_ref(&self) -> &SecretText {
+        &self.0
+    }
+}
+
+impl AsRef<SecretText> for StreamTicket {
     fn as_ref(&self) -> &SecretText {
         &self.0
     }
@@ -258,6 +282,16 @@ mod tests {
         assert_eq!(SessionToken::parse(text).unwrap().as_ref().reveal(), text);
         assert!(DeviceToken::parse(text).is_none() && SessionToken::parse(&format!("{text}A")).is_none());
         assert!(!format!("{token:?}").contains("wbs_"));
+    }
+
+    #[test]
+    fn a_ticket_reads_back_and_is_no_other_token() {
+        let ticket = StreamTicket::generate();
+        let text = ticket.as_ref().reveal();
+        assert_eq!((text.len(), &text[..4]), (47, "wbt_"));
+        assert_eq!(StreamTicket::parse(text).unwrap().as_ref().reveal(), text);
+        assert!(SessionToken::parse(text).is_none() && StreamTicket::parse(&format!("{text}A")).is_none());
+        assert!(!format!("{ticket:?}").contains("wbt_"));
     }
 
     #[test]

@@ -15,6 +15,10 @@ const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 /// The same for finding out who has sent a request, which is mostly arithmetic.
 const ADMISSION_SECONDS: [f64; 14] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0, 10.0];
+/// The same for updates and their phases: from an instant simulated device to one that is reached once a week.
+const UPDATE_SECONDS: [f64; 14] =
+    [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0, 259_200.0, 604_800.0];
+const UPDATES: [&str; 2] = ["waybill_update_seconds", "waybill_update_phase_seconds"];
 const ADMISSION: &str = "waybill_http_admission_seconds";
 /// Bounds of the buckets of sizes, in bytes.
 const BYTES: [f64; 8] = [256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0];
@@ -41,6 +45,12 @@ fn builder() -> Option<PrometheusBuilder> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         // The whole name counts before the end of one.
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(ADMISSION.to_owned()), &ADMISSION_SECONDS))
+        .and_then(|builder| {
+            let matchers = UPDATES.map(|name| Matcher::Full(name.to_owned()));
+            matchers
+                .into_iter()
+                .try_fold(builder, |builder, name| builder.set_buckets_for_metric(name, &UPDATE_SECONDS))
+        })
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES))
         .ok()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TokenRules};
+use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TicketParts, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
@@ -256,14 +256,14 @@ async fn start_callout(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Re
     Ok(health::of_callout(auth, system))
 }
 
-/// Devices with an update under way, from the read models.
+/// Devices with an update or a command under way, from the read models.
 struct LiveRows(Db);
 
 #[async_trait::async_trait]
 impl LiveDevices for LiveRows {
     async fn live_devices(&self, after: Option<&DeviceRef>, limit: usize) -> Result<Vec<DeviceRef>, String> {
         let after = after.map(|after| (&after.tenant, &after.device));
-        let found = projections::devices::with_live_update(&self.0, after, limit).await;
+        let found = projections::devices::with_retained_command(&self.0, after, limit).await;
         let devices = found.map_err(|error| error.to_string())?;
         Ok(devices.into_iter().map(|(tenant, device)| DeviceRef { tenant, device }).collect())
     }
@@ -290,6 +290,10 @@ async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result
 
 fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
     let sign_in = sign_in_parts(args, &checked, parts)?;
+    let tickets = TicketParts {
+        bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
+        keyring: Arc::clone(&checked.keyring),
+    };
     let Checked { secrets, objects: directory, .. } = checked;
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
     let mut checks = parts.checks.clone();
@@ -299,6 +303,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
     let config = ApiConfig {
         development: args.development,
         sign_in,
+        tickets: Some(tickets),
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
         store_directory: Some(directory),
@@ -312,6 +317,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         projections: parts.projections.clone(),
         db: parts.db.clone(),
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
+        telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
         objects,
         config,

@@ -23,6 +23,7 @@ mod login;
 mod outbox;
 mod pace;
 mod register;
+mod run_message;
 mod wire;
 
 pub use behaviour::{Behaviour, Mix};
@@ -33,4 +34,5 @@ pub use fleet::{DeviceHandle, DeviceSpec, Fleet, FleetOptions, FleetStatus};
 pub use gauges::DeviceStatus;
 pub use login::{Credential, Hidden, Login};
 pub use pace::Pace;
+pub use run_message::{LastRun, Run, RunCommand, RunReport, RunStatus};
 pub use wire::{Command, Info, Presence, Report, ReportStatus, Target, UpdateCommand};

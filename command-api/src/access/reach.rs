@@ -10,12 +10,12 @@ use crate::http::Problem;
 use crate::state::App;
 
 /// What a device that is out of reach is: the same as one that doesn't exist.
-pub(super) fn unknown() -> Problem {
+pub(crate) fn unknown() -> Problem {
     Problem::not_found("no such device")
 }
 
 /// Refuses a device that is not among those of the caller, by the read models.
-pub(super) async fn must_reach(app: &App, caller: &Caller, limits: &DeviceLimits, device: &str) -> Result<(), Problem> {
+pub(crate) async fn must_reach(app: &App, caller: &Caller, limits: &DeviceLimits, device: &str) -> Result<(), Problem> {
     let reach = Some(of(app, &caller.tenant, caller.actor.id(), limits).await?);
     let filter = DeviceFilter { ids: vec![device.to_owned()], reach, decommissioned: true, ..DeviceFilter::default() };
     let mut tx = app.db.read(&caller.tenant).await?;
@@ -24,7 +24,7 @@ pub(super) async fn must_reach(app: &App, caller: &Caller, limits: &DeviceLimits
 }
 
 /// Refuses a campaign that can have devices out of the caller's groups.
-pub(super) async fn must_cover(
+pub(crate) async fn must_cover(
     app: &App,
     caller: &Caller,
     limits: &DeviceLimits,

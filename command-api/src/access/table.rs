@@ -9,6 +9,7 @@ const DEVICE: Access = Access::Device;
 const VIEWER_OF_DEVICE: Access = Access::OfDevice(Role::Viewer);
 const OPERATOR_OF_DEVICE: Access = Access::OfDevice(Role::Operator);
 const LISTED: Access = Access::Listing(Role::Viewer);
+const STREAM: Access = Access::Stream(Role::Viewer);
 const OPERATOR_OF_TARGETS: Access = Access::Listing(Role::Operator);
 const VIEWER_OF_CAMPAIGN: Access = Access::OfCampaign(Role::Viewer);
 const OPERATOR_OF_CAMPAIGN: Access = Access::OfCampaign(Role::Operator);
@@ -58,6 +59,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     delete("/auth/sessions/{session_id}", LISTED),
     get("/auth/sign-in", ANYONE),
     post("/auth/sign-out", SESSION),
+    post("/auth/stream-ticket", STREAM),
     post("/auth/verify-api-key", VIEWER),
     post("/auth/verify-token", VIEWER),
     get("/campaigns", LISTED),
@@ -72,6 +74,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/campaigns/{campaign_id}/clone", OPERATOR_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/devices", VIEWER_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/devices/{device_id}", VIEWER_OF_CAMPAIGN),
+    get("/campaigns/{campaign_id}/failures", VIEWER_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/gates", VIEWER_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/history", VIEWER_OF_CAMPAIGN),
     post("/campaigns/{campaign_id}/pause", OPERATOR_OF_CAMPAIGN),
@@ -98,6 +101,10 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     put("/devices/{device_id}", OPERATOR_OF_DEVICE),
     patch("/devices/{device_id}", OPERATOR_OF_DEVICE),
     delete("/devices/{device_id}", OPERATOR_OF_DEVICE),
+    get("/devices/{device_id}/commands", VIEWER_OF_DEVICE),
+    post("/devices/{device_id}/commands", OPERATOR_OF_DEVICE),
+    get("/devices/{device_id}/commands/{n}", VIEWER_OF_DEVICE),
+    post("/devices/{device_id}/commands/{n}/cancel", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/credentials", VIEWER_OF_DEVICE),
     post("/devices/{device_id}/credentials", OPERATOR_OF_DEVICE),
     delete("/devices/{device_id}/credentials/{credential_id}", OPERATOR_OF_DEVICE),
@@ -110,11 +117,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/devices/{device_id}/release", OPERATOR_OF_DEVICE),
     post("/devices/{device_id}/rollback", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/rollbacks", VIEWER_OF_DEVICE),
+    get("/devices/{device_id}/telemetry", VIEWER_OF_DEVICE),
     post("/devices/{device_id}/update", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/updates", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/updates/{ordinal}", VIEWER_OF_DEVICE),
+    get("/devices/{device_id}/updates/{ordinal}/log", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/why", VIEWER_OF_DEVICE),
     get("/devices/{device_id}/why-not", VIEWER_OF_DEVICE),
+    get("/events/stream", STREAM),
+    get("/events/ws", STREAM),
     get("/feed/consumers", VIEWER),
     post("/feed/consumers", OPERATOR),
     get("/feed/consumers/{name}", VIEWER),
@@ -125,6 +136,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     delete("/firmware/{firmware_id}", ADMIN),
     post("/firmware/{firmware_id}/deprecate", OPERATOR),
     get("/firmware/{firmware_id}/download", VIEWER),
+    get("/firmware/{firmware_id}/downloads", VIEWER),
     get("/firmware/{firmware_id}/history", VIEWER),
     post("/firmware/{firmware_id}/withdraw", OPERATOR),
     post("/freeze", OPERATOR),
@@ -155,7 +167,9 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     delete("/registration-tokens/{token_id}", ADMIN),
     get("/rollbacks", VIEWER),
     get("/service/stats", ANYONE),
+    get("/stats", LISTED),
     get("/stats/campaigns/{campaign_id}", VIEWER_OF_CAMPAIGN),
+    get("/stats/versions", LISTED),
     get("/tenants", PLATFORM),
     post("/tenants", PLATFORM),
     get("/tenants/{tenant_id}", VIEWER_OR_PLATFORM),

@@ -53,7 +53,7 @@ pub(crate) async fn get_campaign(
 }
 
 /// The campaign's row, with the transaction that read it; 404 when the log has no such campaign.
-pub(super) async fn row(
+pub(crate) async fn row(
     app: &App,
     caller: &Caller,
     id: CampaignId,

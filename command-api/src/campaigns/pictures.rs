@@ -35,7 +35,7 @@ fn plan(body: &Value) -> (CampaignSpec, Vec<u32>) {
     let request: CampaignRequest = serde_json::from_value(whole).unwrap();
     let spec = request.into_spec(DateTime::UNIX_EPOCH, TenantRules::default()).unwrap();
     let device = |n: usize| PlanCandidate {
-        device: DeviceId::parse(&format!("d-{n}")).unwrap(),
+        device: DeviceId::new(format!("d-{n}")).unwrap(),
         excluded: None,
         from_version: None,
     };

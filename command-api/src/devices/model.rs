@@ -75,7 +75,7 @@ pub(crate) struct DeviceBody {
     current_update: Option<UpdateLink>,
     /// Waiting updates, by ordinal.
     waiting_updates: Vec<UpdateLink>,
-    /// Commands that would change it: `amend`, `decommission`, `hold`, `release`, `update`, `roll_back`. Other facts may still refuse one.
+    /// Commands that would change it: `amend`, `decommission`, `hold`, `release`, `update`, `roll_back`, `command`. Other facts may still refuse one.
     allowed_commands: Vec<&'static str>,
     /// Number of the device's events: its `ETag`.
     version: u64,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{CampaignId, FirmwareId, TenantId};
+use domain::{CampaignId, DeviceId, FirmwareId, TenantId};
 use projections::downloads::{Counted, Downloads};
 use tokio::sync::Notify;
 
@@ -22,6 +22,7 @@ pub(super) struct CountedBy {
     pub(super) tenant: TenantId,
     pub(super) firmware: FirmwareId,
     pub(super) campaign: Option<CampaignId>,
+    pub(super) device: Option<DeviceId>,
 }
 
 /// Counts since the last flush.
@@ -69,7 +70,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// The tally of a download. If there are too many, the download is counted only in a metric.
+    /// The tally of a download. If there are too many, the download is counted without its device, or only in a metric.
     pub(super) fn tally(&self, by: CountedBy) -> Arc<Tally> {
         let mut tallies = self.lock();
         if let Some(tally) = tallies.get(&by) {
@@ -79,6 +80,10 @@ impl Counters {
             self.crowded.notify_one();
         }
         if tallies.len() >= TALLIES_MAX {
+            let without_device = CountedBy { device: None, ..by };
+            if let Some(tally) = tallies.get(&without_device) {
+                return Arc::clone(tally);
+            }
             metrics::counter!("waybill_downloads_uncounted_total").increment(1);
             return Arc::default();
         }
@@ -91,8 +96,8 @@ impl Counters {
         self.lock().retain(|by, tally| {
             let downloads = tally.take();
             if downloads != Downloads::default() {
-                let CountedBy { tenant, firmware, campaign } = by.clone();
-                taken.push(Counted { tenant, firmware, campaign, downloads });
+                let CountedBy { tenant, firmware, campaign, device } = by.clone();
+                taken.push(Counted { tenant, firmware, campaign, device, downloads });
             }
             // A tally that a download holds, or has just released, stays.
             Arc::get_mut(tally).is_none_or(|tally| !tally.is_empty())
@@ -119,7 +124,7 @@ mod tests {
 
     fn by(firmware: usize) -> CountedBy {
         let firmware = FirmwareId(Uuid::from_u128(firmware as u128));
-        CountedBy { tenant: TenantId::new("acme").unwrap(), firmware, campaign: None }
+        CountedBy { tenant: TenantId::new("acme").unwrap(), firmware, campaign: None, device: None }
     }
 
     fn counts(counters: &Counters) -> Vec<(u64, u64, u64)> {

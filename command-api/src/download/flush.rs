@@ -94,7 +94,7 @@ mod tests {
 
     fn count(counters: &Counters, bytes: u64) {
         let (tenant, firmware) = (TenantId::new("acme").unwrap(), FirmwareId(Uuid::from_u128(1)));
-        counters.tally(CountedBy { tenant, firmware, campaign: None }).sent(bytes);
+        counters.tally(CountedBy { tenant, firmware, campaign: None, device: None }).sent(bytes);
     }
 
     fn flush_of(flusher: &Flusher) -> (u64, u64) {

@@ -142,7 +142,8 @@ async fn send(
 /// The tally of this download.
 fn tally(app: &App, link: &Download, device: Option<&Device>) -> Arc<Tally> {
     let campaign = campaign_of(device, link);
-    app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign })
+    let device = link.attempt.as_ref().map(|attempt| attempt.device.clone());
+    app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign, device })
 }
 
 fn missing(error: object_store::Error) -> Problem {

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use domain::values::is_usable_time;
 use projections::Page;
 use serde::Serialize;
@@ -120,6 +120,11 @@ impl Paging {
     pub(crate) fn time(text: &str) -> Result<String, Problem> {
         let time = text.parse::<DateTime<Utc>>().ok().filter(|time| is_usable_time(*time));
         time.map(|time| time.to_rfc3339()).ok_or_else(|| Problem::bad_request(FOREIGN_CURSOR))
+    }
+
+    /// A day in the cursor, as PostgreSQL can compare it.
+    pub(crate) fn day(text: &str) -> Result<NaiveDate, Problem> {
+        text.parse().map_err(|_| Problem::bad_request(FOREIGN_CURSOR))
     }
 
     /// The keys of the cursor, if it has as many as the list sorts by.

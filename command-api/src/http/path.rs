@@ -43,6 +43,15 @@ pub(crate) struct DeviceUpdatePath {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
+pub(crate) struct DeviceCommandPath {
+    #[param(value_type = String, example = "d-1")]
+    pub(crate) device_id: DeviceId,
+    /// The command's number within its device, from 1.
+    pub(crate) n: u32,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct UpdatePath {
     /// `{device_id}~{ordinal}`
     #[param(value_type = String, example = "d-1~17")]

@@ -15,6 +15,8 @@ pub(super) struct Heads(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     is_answering: AtomicBool,
+    /// The connection is a WebSocket from now on.
+    is_upgraded: AtomicBool,
     requests: AtomicU64,
 }
 
@@ -28,9 +30,14 @@ impl Heads {
         Answering(self.clone())
     }
 
-    /// Whether no request is being answered.
+    /// No request comes any more, because the connection becomes a WebSocket.
+    pub(super) fn no_more(&self) {
+        self.0.is_upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no request is being answered, and one may come.
     pub(super) fn is_awaited(&self) -> bool {
-        !self.0.is_answering.load(Ordering::Relaxed)
+        !self.0.is_upgraded.load(Ordering::Relaxed) && !self.0.is_answering.load(Ordering::Relaxed)
     }
 
     /// Requests that the service was given.

@@ -8,16 +8,18 @@ use utoipa::ToSchema;
 use crate::state::App;
 
 /// Features of this version.
-const CAPABILITIES: [&str; 9] = [
+const CAPABILITIES: [&str; 11] = [
     "devices",
     "devices.bulk",
     "devices.history",
+    "devices.telemetry",
     "firmware",
     "firmware.ranges",
     "updates",
     "campaigns.immediate",
     "campaigns.staged",
     "campaigns.canary",
+    "statistics",
 ];
 
 #[derive(Debug, Serialize, ToSchema)]

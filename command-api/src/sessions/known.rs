@@ -82,6 +82,13 @@ impl Known {
         Some(Session { used_at: found.used_at, ..session })
     }
 
+    /// A session with its last use here.
+    pub(super) fn get(&self, key: &str) -> Option<Session> {
+        let held = self.lock();
+        let found = held.get(key)?;
+        Some(Session { used_at: found.used_at.max(found.session.used_at), ..found.session.clone() })
+    }
+
     /// The keys of a person's sessions, the oldest first, and how many sessions their tenant has that began after as many suspensions.
     pub(super) fn of_person(&self, tenant: &TenantId, actor: &Actor, suspensions: u64) -> (Vec<String>, usize) {
         let held = self.lock();

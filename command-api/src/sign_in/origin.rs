@@ -13,6 +13,11 @@ pub(super) fn must_be_own(parts: &Parts, public_url: &str) -> Result<(), Problem
     if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method) {
         return Ok(());
     }
+    must_be_named(parts, public_url)
+}
+
+/// Refuses a request of any method, unless the browser says that it comes from this origin.
+pub(super) fn must_be_named(parts: &Parts, public_url: &str) -> Result<(), Problem> {
     let said = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let is_own = match (said(FETCH_SITE), said(header::ORIGIN.as_str())) {
         (Some("same-origin"), _) => true,

@@ -18,6 +18,26 @@ pub(crate) struct SignedIn {
     pub(super) token: SessionToken,
 }
 
+impl SignedIn {
+    /// The session's key in the bucket of sessions.
+    pub(crate) fn key(&self, app: &App) -> Result<String, Problem> {
+        Ok(set_up(app)?.sessions.key(&self.token))
+    }
+}
+
+/// Refuses a session that has ended since it was shown. This is no request of the person, so an idle session ends.
+pub(crate) async fn must_stand(app: &App, key: &str) -> Result<(), Problem> {
+    match set_up(app)?.sessions.standing(key).await? {
+        Some(session) if stands(app, &session).await? => Ok(()),
+        Some(_) | None => Err(Problem::unauthorized("the session has ended: sign in again")),
+    }
+}
+
+/// Refuses a WebSocket that another page opens. Browsers name the page's origin, and let any page open one.
+pub(crate) fn must_be_opened_here(app: &App, parts: &Parts) -> Result<(), Problem> {
+    origin::must_be_named(parts, &set_up(app)?.config.public_url)
+}
+
 /// Sign-in, if it is set up.
 pub(super) fn set_up(app: &App) -> Result<&SignIn, Problem> {
     let not_set_up = || Problem::not_found("sign-in isn't set up: this service has no OpenID provider");

@@ -46,6 +46,14 @@ pub(crate) struct Tenants {
     requests: Requests,
 }
 
+fn must_be_open(tenant: &Tenant) -> Result<(), Problem> {
+    tenant.admits_callers().map_err(|shut| match shut {
+        Shut::Unknown => Problem::unauthorized("the tenant of the token is not known"),
+        Shut::Suspended => Problem::forbidden_as("tenant_suspended", "the tenant is suspended"),
+        Shut::Closed => Problem::forbidden_as("tenant_closed", "the tenant is closed"),
+    })
+}
+
 fn created_by_itself() -> TenantCommand {
     TenantCommand::Create { spec: TenantSpec::default() }
 }
@@ -82,11 +90,12 @@ impl Tenants {
         if let Some(limit) = known.spec.quotas.requests_per_minute {
             self.requests.count(tenant, limit)?;
         }
-        known.admits_callers().map_err(|shut| match shut {
-            Shut::Unknown => Problem::unauthorized("the tenant of the token is not known"),
-            Shut::Suspended => Problem::forbidden_as("tenant_suspended", "the tenant is suspended"),
-            Shut::Closed => Problem::forbidden_as("tenant_closed", "the tenant is closed"),
-        })
+        must_be_open(&known)
+    }
+
+    /// Refuses a tenant that has been shut. No request is counted.
+    pub(crate) async fn must_be_open(&self, tenant: &TenantId) -> Result<(), Problem> {
+        must_be_open(&*self.get(tenant).await?)
     }
 
     /// The rules for what is dispatched to a device at once. Refused while nothing may be dispatched.

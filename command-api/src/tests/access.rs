@@ -19,9 +19,11 @@ fn takes(access: Access, role: Role) -> bool {
         Access::Device => false,
         // Takes cookies alone.
         Access::Session => false,
-        Access::Role(least) | Access::OfDevice(least) | Access::OfCampaign(least) | Access::Listing(least) => {
-            role.includes(least)
-        }
+        Access::Role(least)
+        | Access::OfDevice(least)
+        | Access::OfCampaign(least)
+        | Access::Listing(least)
+        | Access::Stream(least) => role.includes(least),
         Access::Platform => role == Role::PlatformAdmin,
         Access::RoleOrPlatform(least) => role == Role::PlatformAdmin || role.includes(least),
     }

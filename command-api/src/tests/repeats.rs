@@ -156,6 +156,7 @@ async fn a_key_belongs_to_one_list_of_devices() {
 fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Value)> {
     let route = |method: Method, route: &str, body: Value| {
         let path = route.replace("{device_id}", "d-1").replace("{update_id}", "d-1~1").replace("{group_id}", "hall-3");
+        let path = path.replace("{n}", "1");
         let path =
             path.replace("{member}", "user:7").replace("{firmware_id}", firmware).replace("{campaign_id}", campaign);
         (method, route.to_owned(), path, body)
@@ -176,6 +177,8 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
         route(Method::PUT, "/groups/{group_id}", json!({"name": "b"})),
         route(Method::POST, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
         route(Method::DELETE, "/groups/{group_id}/members", json!({"device_ids": ["d-1"]})),
+        route(Method::POST, "/devices/{device_id}/commands", json!({"name": "report"})),
+        route(Method::POST, "/devices/{device_id}/commands/{n}/cancel", json!({})),
         route(Method::POST, "/devices/{device_id}/update", json!({"firmware_id": firmware})),
         route(Method::POST, "/devices/bulk/update", json!({"device_ids": ["d-5"], "firmware_id": firmware})),
         route(Method::POST, "/updates/{update_id}/cancel", json!({})),

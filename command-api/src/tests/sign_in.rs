@@ -1,6 +1,7 @@
 //! People sign in at an OpenID provider, and use the API with a session.
 
 mod ended;
+mod live;
 mod other_providers;
 mod provider;
 mod refusals;

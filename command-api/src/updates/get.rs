@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use domain::device::Device;
 use domain::{DeviceId, Key};
-use projections::FLEET;
-use projections::updates::UpdateFilter;
+use projections::updates::{UpdateFilter, UpdateView};
+use projections::{FLEET, ReadTx};
 use runtime::clock;
 
 use super::model::UpdateBody;
@@ -55,14 +55,25 @@ async fn get(
 ) -> Result<Json<UpdateBody>, Problem> {
     let key = Key::<Device>::new(&caller.tenant, &device);
     min_position.wait(app, caller, &[FLEET]).await?;
-    let mut reading = ReadOfOne::waited(app, &[FLEET], &key);
+    find_of_device(app, caller, &key, &device, ordinal).await.map(|(_, view)| Json(view.into()))
+}
+
+/// The update's row, and the transaction that it was read in. 404 if the log doesn't know it either.
+pub(super) async fn find_of_device(
+    app: &App,
+    caller: &Caller,
+    key: &Key<Device>,
+    device: &DeviceId,
+    ordinal: u32,
+) -> Result<(ReadTx, UpdateView), Problem> {
+    let mut reading = ReadOfOne::waited(app, &[FLEET], key);
     let filter =
         UpdateFilter { device_id: Some(device.to_string()), ordinal: Some(ordinal), ..UpdateFilter::default() };
     loop {
         let mut tx = app.db.read(&caller.tenant).await?;
         let page = projections::updates::list(&mut tx, &filter, clock::now(), None, 1, false).await?;
         if let Some(view) = page.items.into_iter().next() {
-            return Ok(Json(view.into()));
+            return Ok((tx, view));
         }
         drop(tx);
         reading.look_again("no such update", |device| (1..=device.last_ordinal).contains(&ordinal)).await?;

@@ -30,7 +30,16 @@ impl DeviceEvent {
             | Self::WentOffline { .. }
             | Self::InfoReported { .. }
             | Self::VersionsReported { .. }
-            | Self::ReportedLate { .. } => None,
+            | Self::ReportedLate { .. }
+            | Self::CommandQueued { .. }
+            | Self::CommandSent { .. }
+            | Self::CommandAccepted { .. }
+            | Self::CommandDone { .. }
+            | Self::CommandFailed { .. }
+            | Self::CommandRefused { .. }
+            | Self::CommandExpired { .. }
+            | Self::CommandCancelled { .. }
+            | Self::CommandReportedLate { .. } => None,
             Self::VersionRegressed { update, .. }
             | Self::UpdateQueued { update, .. }
             | Self::UpdateWaiting { update, .. }

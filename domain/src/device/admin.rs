@@ -75,6 +75,7 @@ impl Device {
             reason: reason.clone(),
             mark: None,
         })
+        .chain(self.commands_of_decommissioned())
         .chain([DeviceEvent::Decommissioned {}])
         .collect()
     }

@@ -28,6 +28,7 @@ pub enum DeviceOperation {
     Release,
     Update,
     RollBack,
+    Command,
 }
 
 impl UpdateState {
@@ -46,8 +47,10 @@ impl UpdateState {
 pub fn allowed_commands(lifecycle: Lifecycle, held: bool) -> Vec<DeviceOperation> {
     use DeviceOperation as O;
     match (lifecycle, held) {
-        (Lifecycle::Active, false) => vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack],
-        (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release],
+        (Lifecycle::Active, false) => {
+            vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack, O::Command]
+        }
+        (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release, O::Command],
         (Lifecycle::Absent | Lifecycle::Decommissioned, _) => vec![],
     }
 }

@@ -85,6 +85,7 @@ impl Device {
             }
             E::VersionRegressed { component, .. } => drop(self.confirmed.remove(component)),
             E::UpdateQueued { update, spec, wait_until } => self.add_update(update, spec, *wait_until),
+            other if other.remote_command().is_some() => self.commands.apply(other),
             other => self.apply_update(other),
         }
         if let Some(mark) = event.mark() {

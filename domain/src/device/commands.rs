@@ -10,6 +10,7 @@ use super::mark::Arrival;
 use super::messages::{Info, OfflineCause, Presence, Report};
 use super::phase::Phase;
 use super::profile::{Profile, ProfilePatch};
+use super::remote_command::{CommandReport, WantedCommand};
 use super::update_spec::{CampaignRef, FirmwareSnapshot, Limits, UpdateKind};
 use crate::ids::{CampaignId, CredentialId, FirmwareId};
 use crate::preconditions::Preconditions;
@@ -129,6 +130,23 @@ pub enum DeviceCommand {
         /// [`Update::seq`](super::Update::seq) as the sender knows it. Any later event of the update makes the command outdated.
         seq: u64,
     },
+    /// A command for the device to run beside its updates.
+    RequestCommand {
+        wanted: WantedCommand,
+    },
+    /// Takes a command back that the device has not accepted.
+    CancelCommand {
+        n: u32,
+    },
+    /// The time of a command is over, as far as the sender knows.
+    ExpireCommand {
+        n: u32,
+    },
+    ReportCommand {
+        report: CommandReport,
+        #[serde(skip)]
+        arrival: Arrival,
+    },
     Report {
         report: Report,
         #[serde(skip)]
@@ -162,6 +180,7 @@ impl DeviceCommand {
     #[must_use]
     pub fn arrived(mut self, how: Arrival) -> Self {
         if let Self::Report { arrival, .. }
+        | Self::ReportCommand { arrival, .. }
         | Self::ReportPresence { arrival, .. }
         | Self::ReportInfo { arrival, .. }
         | Self::ReportOffline { arrival, .. } = &mut self
@@ -176,6 +195,13 @@ impl DeviceCommand {
 impl From<Report> for DeviceCommand {
     fn from(report: Report) -> Self {
         Self::Report { report, arrival: Arrival::default() }
+    }
+}
+
+/// Without a place in the broker's order.
+impl From<CommandReport> for DeviceCommand {
+    fn from(report: CommandReport) -> Self {
+        Self::ReportCommand { report, arrival: Arrival::default() }
     }
 }
 

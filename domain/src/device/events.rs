@@ -11,6 +11,7 @@ use super::mark::Mark;
 use super::messages::{OfflineCause, ReportStatus};
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
+use super::remote_command::{CommandData, CommandReportStatus};
 use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::ids::{Actor, CredentialId, RegistrationTokenId};
 use crate::sealed::Sealed;
@@ -344,50 +345,73 @@ pub enum DeviceEvent {
     /// A report on an update that had ended, or a report older than one that was applied.
     #[serde(rename = "update.reported_late")]
     UpdateReportedLate { update: UpdateRef, status: String },
+
+    #[serde(rename = "command.queued")]
+    CommandQueued {
+        /// Counts the commands of the device from 1.
+        n: u32,
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        params: Option<CommandData>,
+        expires_in_s: u32,
+        /// The end of that time.
+        expires_at: DateTime<Utc>,
+    },
+    /// The device is told to run it.
+    #[serde(rename = "command.sent")]
+    CommandSent { n: u32 },
+    #[serde(rename = "command.accepted")]
+    CommandAccepted {
+        n: u32,
+        /// The boot that the device had reported last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+        /// Without an end until then it has failed.
+        work_until: DateTime<Utc>,
+    },
+    #[serde(rename = "command.done")]
+    CommandDone {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<CommandData>,
+        /// A `reboot`: this new boot shows that it is done. Absent if the device has reported it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        boot_id: Option<String>,
+    },
+    #[serde(rename = "command.failed")]
+    CommandFailed {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<CommandData>,
+    },
+    #[serde(rename = "command.refused")]
+    CommandRefused {
+        n: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<Sealed<String>>,
+    },
+    #[serde(rename = "command.expired")]
+    CommandExpired { n: u32 },
+    #[serde(rename = "command.cancelled")]
+    CommandCancelled {
+        n: u32,
+        /// The reason, if it was not cancelled by a request for this command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A device has reported another end of a command that had ended.
+    #[serde(rename = "command.reported_late")]
+    CommandReportedLate { n: u32, status: CommandReportStatus },
 }
 
 fn is_false(value: &bool) -> bool {
     !value
 }
-
-crate::event_types!(DeviceEvent {
-    Registered => "device.registered" v 1,
-    Recommissioned => "device.recommissioned" v 1,
-    Amended => "device.amended" v 1,
-    Decommissioned => "device.decommissioned" v 1,
-    Held => "device.held" v 1,
-    Released => "device.released" v 1,
-    CredentialIssued => "device.credential_issued" v 1,
-    CredentialRevoked => "device.credential_revoked" v 1,
-    CameOnline => "device.came_online" v 1,
-    WentOffline => "device.went_offline" v 1,
-    InfoReported => "device.info_reported" v 1,
-    VersionsReported => "device.versions_reported" v 1,
-    ReportedLate => "device.reported_late" v 1,
-    VersionRegressed => "device.version_regressed" v 1,
-    UpdateQueued => "update.queued" v 1,
-    UpdateWaiting => "update.waiting" v 1,
-    UpdateDispatched => "update.dispatched" v 1,
-    UpdateAccepted => "update.accepted" v 1,
-    UpdateDeferred => "update.deferred" v 1,
-    UpdateDownloading => "update.downloading" v 1,
-    UpdateVerifying => "update.verifying" v 1,
-    UpdateDigestReported => "update.digest_reported" v 1,
-    UpdateDigestMissing => "update.digest_missing" v 1,
-    UpdateInstalling => "update.installing" v 1,
-    UpdateStaged => "update.staged" v 1,
-    UpdateActivating => "update.activating" v 1,
-    UpdateRebooting => "update.rebooting" v 1,
-    UpdateSessionSeen => "update.session_seen" v 1,
-    UpdateAttemptFailed => "update.attempt_failed" v 1,
-    UpdateConfirmed => "update.confirmed" v 1,
-    UpdateFailed => "update.failed" v 1,
-    UpdateTimedOut => "update.timed_out" v 1,
-    UpdateRejected => "update.rejected" v 1,
-    UpdateExpired => "update.expired" v 1,
-    UpdateSuperseded => "update.superseded" v 1,
-    UpdateCancelling => "update.cancelling" v 1,
-    UpdateCancelled => "update.cancelled" v 1,
-    UpdateCancelRefused => "update.cancel_refused" v 1,
-    UpdateReportedLate => "update.reported_late" v 1,
-});

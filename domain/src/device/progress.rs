@@ -179,6 +179,15 @@ impl DeviceEvent {
             | E::VersionRegressed { .. }
             | E::UpdateSessionSeen { .. }
             | E::UpdateDigestReported { .. }
+            | E::CommandQueued { .. }
+            | E::CommandSent { .. }
+            | E::CommandAccepted { .. }
+            | E::CommandDone { .. }
+            | E::CommandFailed { .. }
+            | E::CommandRefused { .. }
+            | E::CommandExpired { .. }
+            | E::CommandCancelled { .. }
+            | E::CommandReportedLate { .. }
             | E::UpdateReportedLate { .. } => return None,
         })
     }

@@ -51,6 +51,7 @@ impl Device {
         let mut decision = Decision::of_message(self, now, arrival.mark);
         decision.contact(presence.session.as_deref());
         decision.observe(presence);
+        decision.end_reboot(presence);
         decision.begin_next_own();
         if arrival.overtakes && arrival.mark.is_some() && !decision.is_marked() {
             let (trial, versions) = (decision.device.trial, BTreeMap::new());
@@ -145,6 +146,7 @@ impl Decision {
         let Device { applied, reachability, .. } = &self.device;
         if *reachability != Reachability::Online && !applied.is_late(self.mark, applied.status) {
             self.push(E::CameOnline { session: session.map(str::to_owned), mark: None });
+            self.send_next_command();
         }
     }
 

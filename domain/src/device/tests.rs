@@ -1,6 +1,7 @@
 //! Given/when/then tables and properties of the Device aggregate. Events are compared in short form: [`said`].
 
 mod clocks;
+mod commands;
 mod credentials;
 mod digests;
 mod order;

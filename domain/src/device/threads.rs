@@ -3,7 +3,7 @@
 use super::commands::{Clock, DeviceCommand};
 use super::events::DeviceEvent;
 use super::{Device, Update};
-use crate::ids::CampaignId;
+use crate::ids::{CampaignId, ORDINAL_MAX};
 use crate::thread::{Aim, Point, Step, StepKind, Thread};
 
 /// Ordinals begin at 1: no update has this thread.
@@ -14,8 +14,18 @@ const CAME_ONLINE: Point = Point(0);
 const QUEUED: Point = Point(1);
 /// The device answered for the first time: the working clock runs.
 const REACHED: Point = Point(2);
+/// Threads from here on belong to commands, by their numbers. Ordinals and numbers are smaller.
+const COMMANDS: u32 = 1 << 31;
+const _: () = assert!(ORDINAL_MAX < COMMANDS);
+
+fn of_command(n: u32) -> Thread {
+    Thread(COMMANDS | n)
+}
 
 pub(super) fn step(event: &DeviceEvent) -> Option<Step> {
+    if let Some(n) = event.remote_command() {
+        return Some(Step::goes_on(of_command(n)));
+    }
     let thread = Thread(event.update()?.ordinal);
     let taken_over = match event {
         DeviceEvent::UpdateQueued { spec, .. } => spec.retry_of,
@@ -48,7 +58,9 @@ impl Device {
             | C::Hold { .. }
             | C::Release
             | C::IssueCredential { .. }
+            | C::RequestCommand { .. }
             | C::RevokeCredential { .. } => Aim::whole(),
+            C::CancelCommand { n } | C::ExpireCommand { n } => Aim::at(vec![of_command(*n)]),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),
             C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } => self.update_of(grant.campaign.id),
             C::Withdraw { campaign } | C::CancelForCampaign { campaign, .. } => self.update_of(*campaign),
@@ -68,6 +80,7 @@ impl Device {
             }
             C::MarkOffline { .. } => Aim::any().from(PRESENCE, &[CAME_ONLINE]),
             C::Report { .. }
+            | C::ReportCommand { .. }
             | C::ReportPresence { .. }
             | C::ReportOffline { .. }
             | C::ReportInfo { .. }
@@ -83,6 +96,7 @@ impl Device {
     pub(super) fn knows(&self, thread: Thread) -> bool {
         let Thread(ordinal) = thread;
         thread == PRESENCE
+            || (ordinal >= COMMANDS && self.commands.get(ordinal - COMMANDS).is_some())
             || self.updates.contains_key(&ordinal)
             || self.confirmed.values().any(|confirmed| confirmed.update.ordinal == ordinal)
     }

@@ -37,6 +37,8 @@ reasons! {
     NoSuchUpdate => "no_such_update";
     /// A report on an attempt that was never made.
     NoSuchAttempt => "no_such_attempt";
+    /// A report on a command that the device was never given.
+    NoSuchCommand => "no_such_command";
     /// The message was applied without optional values that are invalid.
     PartlyIgnored => "partly_ignored";
     /// The message was published with QoS 0; the protocol asks for QoS 1.

@@ -6,7 +6,7 @@ use domain::device::{DeviceEvent, Profile, ProfilePatch};
 use serde_json::{Value, json};
 
 use super::data::{V1, object, word};
-use super::{Public, update};
+use super::{Public, command, update};
 
 impl Public for DeviceEvent {
     fn public(&self, id: &str) -> Option<(u16, Value)> {
@@ -30,6 +30,7 @@ impl Public for DeviceEvent {
             })),
             Self::VersionsReported { versions, trial, .. } => json!({ "versions": versions, "trial": trial }),
             Self::ReportedLate { versions, .. } => json!({ "versions": versions }),
+            of_a_command if of_a_command.remote_command().is_some() => command::public(of_a_command),
             of_an_update => return update::public(id, of_an_update).map(|data| (V1, data)),
         };
         Some((V1, with_id(id, data)))

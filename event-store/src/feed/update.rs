@@ -64,7 +64,16 @@ fn details(event: &DeviceEvent) -> Value {
         | E::WentOffline { .. }
         | E::InfoReported { .. }
         | E::VersionsReported { .. }
-        | E::ReportedLate { .. } => Value::Null,
+        | E::ReportedLate { .. }
+        | E::CommandQueued { .. }
+        | E::CommandSent { .. }
+        | E::CommandAccepted { .. }
+        | E::CommandDone { .. }
+        | E::CommandFailed { .. }
+        | E::CommandRefused { .. }
+        | E::CommandExpired { .. }
+        | E::CommandCancelled { .. }
+        | E::CommandReportedLate { .. } => Value::Null,
     }
 }
 

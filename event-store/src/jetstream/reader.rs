@@ -19,8 +19,8 @@ use crate::log::Delivery;
 
 /// Messages fetched ahead.
 const FETCH_MESSAGES: usize = 2_000;
-/// Bytes fetched ahead.
-const FETCH_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes fetched ahead: some of the largest records, and more than the next batch of a projection.
+const FETCH_BYTES: usize = 4 * 1024 * 1024;
 /// A silence of twice this long means that the consumer is gone.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long one fetch waits for messages.

@@ -14,24 +14,38 @@ use crate::error::{AppendError, StoreError};
 use crate::jetstream::append::publish;
 use crate::jetstream::reader::{Delivered, Source, subscribe};
 use crate::jetstream_api::{ApiError, ask};
-use crate::streams::{SESSION_VALUE_MAX_BYTES, SESSIONS, SESSIONS_STREAM};
+use crate::streams::{SESSION_VALUE_MAX_BYTES, SESSIONS, SESSIONS_STREAM, TICKETS, TICKETS_STREAM};
 
 const NO_MESSAGE_FOUND: u64 = 10_037;
 /// The header by which key-value clients tell that a key has no value.
 const OPERATION: &str = "KV-Operation";
 
-/// The sessions of all people. Clones share the connection.
+/// The sessions of all people, or the tickets of streams. Clones share the connection.
 #[derive(Clone)]
-pub struct JetStreamSessions(Client);
+pub struct JetStreamSessions {
+    client: Client,
+    bucket: &'static str,
+    stream: &'static str,
+}
 
 impl JetStreamSessions {
     /// The client is one of account WAYBILL.
     pub fn new(client: Client) -> Self {
-        Self(client)
+        Self { client, bucket: SESSIONS, stream: SESSIONS_STREAM }
+    }
+
+    /// The bucket of the tickets of streams, which has the same form.
+    pub fn of_tickets(client: Client) -> Self {
+        Self { client, bucket: TICKETS, stream: TICKETS_STREAM }
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.bucket)
     }
 
     async fn store(&self, key: &str, headers: HeaderMap, value: Bytes) -> Result<(), AppendError> {
-        let stored = publish(&self.0, SESSIONS_STREAM, subject(key), headers, value, SESSION_VALUE_MAX_BYTES).await;
+        let stored =
+            publish(&self.client, self.stream, self.subject(key), headers, value, SESSION_VALUE_MAX_BYTES).await;
         stored.map(drop)
     }
 
@@ -48,8 +62,8 @@ impl JetStreamSessions {
             #[serde(default)]
             data: String,
         }
-        let api = format!("$JS.API.STREAM.MSG.GET.{SESSIONS_STREAM}");
-        match ask::<Answer>(&self.0, api, Bytes::from(wanted.to_string())).await? {
+        let api = format!("$JS.API.STREAM.MSG.GET.{}", self.stream);
+        match ask::<Answer>(&self.client, api, Bytes::from(wanted.to_string())).await? {
             Ok(Answer { message: Found { seq, subject, data } }) => {
                 let corrupt = |error| StoreError::Corrupt { position: seq, reason: format!("no base64: {error}") };
                 let value = STANDARD.decode(data).map_err(corrupt)?;
@@ -59,10 +73,6 @@ impl JetStreamSessions {
             Err(error) => Err(error.into_store_error()),
         }
     }
-}
-
-fn subject(key: &str) -> String {
-    format!("$KV.{SESSIONS}.{key}")
 }
 
 fn entry(subject: &str, revision: u64, value: Bytes) -> Result<SessionEntry, StoreError> {
@@ -84,7 +94,7 @@ fn not_stored(error: AppendError) -> StoreError {
         AppendError::TooLarge { bytes, max_bytes } => StoreError::TooLarge { bytes, max_bytes },
         AppendError::Refused(reason) => StoreError::Refused(reason),
         AppendError::Ambiguous(reason) | AppendError::Unavailable(reason) => StoreError::Unavailable(reason),
-        AppendError::NoLeader => StoreError::Unavailable("the bucket of sessions has no leader".to_owned()),
+        AppendError::NoLeader => StoreError::Unavailable("the bucket has no leader".to_owned()),
     }
 }
 
@@ -109,19 +119,19 @@ impl SessionBucket for JetStreamSessions {
     }
 
     async fn get(&self, key: &str) -> Result<Option<SessionEntry>, StoreError> {
-        let found = self.find(json!({ "last_by_subj": subject(key) })).await?;
+        let found = self.find(json!({ "last_by_subj": self.subject(key) })).await?;
         Ok(found.filter(|entry| entry.value.is_some()))
     }
 
     async fn next_after(&self, revision: u64) -> Result<Option<u64>, StoreError> {
-        let wanted = json!({ "seq": revision + 1, "next_by_subj": format!("$KV.{SESSIONS}.>") });
+        let wanted = json!({ "seq": revision + 1, "next_by_subj": self.subject(">") });
         Ok(self.find(wanted).await?.map(|entry| entry.revision))
     }
 
     fn changes(&self) -> SessionChanges {
         let convert =
             |Delivered { position, message, .. }: Delivered| entry(&message.subject, position, message.payload);
-        let source = Source { stream: SESSIONS_STREAM, filter: format!("$KV.{SESSIONS}.>"), convert };
-        subscribe(self.0.clone(), source, 1).boxed()
+        let source = Source { stream: self.stream, filter: self.subject(">"), convert };
+        subscribe(self.client.clone(), source, 1).boxed()
     }
 }

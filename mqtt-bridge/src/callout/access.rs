@@ -4,7 +4,7 @@ use domain::TenantId;
 use serde::Serialize;
 use trust::DeviceLogin;
 
-use crate::topics::{down_subjects, up_subjects};
+use crate::topics::{command_subjects, down_subjects, up_subjects};
 
 /// nats-server itself subscribes to this for a client that subscribes with QoS 1. Clients can't subscribe to it.
 const QOS_1_DELIVERY: &str = "$MQTT.sub.>";
@@ -63,10 +63,10 @@ impl Access {
 
     /// Only the bridge sends commands and chunks of a firmware.
     fn of(tenant: &str, device: &str) -> Self {
-        let [commands, chunks] = down_subjects(tenant, device);
+        let subscribed = down_subjects(tenant, device).into_iter().chain([QOS_1_DELIVERY.to_owned()]);
         Self {
-            publish: Rule { allow: up_subjects(tenant, device), deny: vec![commands.clone()] },
-            subscribe: Rule { allow: vec![commands, chunks, QOS_1_DELIVERY.to_owned()], deny: Vec::new() },
+            publish: Rule { allow: up_subjects(tenant, device), deny: command_subjects(tenant, device).to_vec() },
+            subscribe: Rule { allow: subscribed.collect(), deny: Vec::new() },
         }
     }
 }
@@ -79,8 +79,10 @@ mod tests {
     fn a_device_has_its_own_topics_only() {
         let Access { publish, subscribe } = Access::of_device(&"acme/d-1".parse().unwrap());
         assert!(publish.allow.iter().all(|subject| subject.starts_with("acme.devices.d-1")));
-        assert_eq!(publish.deny, ["acme.devices.d-1.commands"]);
-        assert_eq!(subscribe.allow, ["acme.devices.d-1.commands", "acme.devices.d-1.firmware.*.*", QOS_1_DELIVERY]);
+        assert_eq!(publish.deny, ["acme.devices.d-1.commands", "acme.devices.d-1.run"]);
+        let [commands, run, chunks] =
+            ["commands", "run", "firmware.*.*"].map(|topic| format!("acme.devices.d-1.{topic}"));
+        assert_eq!(subscribe.allow, [commands, run, chunks, QOS_1_DELIVERY.to_owned()]);
         assert!(!publish.allow.iter().any(|subject| subject.ends_with("firmware.*.*") || subject.ends_with("d-1.>")));
     }
 

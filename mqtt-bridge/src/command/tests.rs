@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use domain::FirmwareId;
-use domain::device::{Device, DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec};
+use domain::device::{
+    COMMAND_NAME_MAX_BYTES, Device, DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec,
+};
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
 use serde_json::Value;
@@ -176,4 +180,50 @@ fn nothing_to_do_is_an_empty_payload_or_none_for_one_who_asks() {
     assert_eq!((command.payload.len(), command.fingerprint), (0, Fingerprint::Nothing));
     let wanted = serde_json::json!({"v": 1, "command": "none", "time": "2026-09-21T14:13:20Z"});
     assert_eq!(json(&none(NOW).unwrap()), wanted);
+}
+
+/// A device with one command under way.
+fn told(params: &Value) -> Device {
+    let mut device = Device::default();
+    let expires_at = NOW + TimeDelta::days(7);
+    let params = params.as_object().cloned().map(domain::Sealed::Plain);
+    let (n, name, expires_in_s) = (ORDINAL_MAX, "x".repeat(COMMAND_NAME_MAX_BYTES), 604_800);
+    for event in [
+        DeviceEvent::Registered { profile: Profile::default(), versions: BTreeMap::new() },
+        DeviceEvent::CommandQueued { n, name, params, expires_in_s, expires_at },
+        DeviceEvent::CommandSent { n },
+    ] {
+        device.apply(&event);
+    }
+    device
+}
+
+#[test]
+fn the_largest_command_beside_updates_fits() {
+    let text = "x".repeat(COMMAND_PARAMS_MAX_BYTES - r#"{"text":""}"#.len());
+    let command = run(&told(&serde_json::json!({ "text": text })), NOW).unwrap();
+    assert!(command.payload.len() <= RUN_MAX_BYTES, "{}", command.payload.len());
+    assert_eq!(command.fingerprint, Fingerprint::Run { n: ORDINAL_MAX });
+    let sent: Value = serde_json::from_slice(&command.payload).unwrap();
+    assert_eq!(
+        (&sent["v"], &sent["params"]["text"], &sent["expires_in_s"]),
+        (&1.into(), &text.into(), &604_800.into())
+    );
+}
+
+#[test]
+fn a_command_beside_updates_is_there_until_it_has_ended() {
+    let mut device = told(&Value::Null);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&run(&device, NOW).unwrap().payload).unwrap()["params"],
+        serde_json::json!({})
+    );
+    let accepted = DeviceEvent::CommandAccepted { n: ORDINAL_MAX, boot_id: None, work_until: NOW };
+    device.apply(&accepted);
+    assert_eq!(run_fingerprint(&device), Fingerprint::Run { n: ORDINAL_MAX });
+    device.apply(&DeviceEvent::CommandExpired { n: ORDINAL_MAX });
+    assert_eq!(run(&device, NOW), Ok(Command::nothing()));
+    let mut gone = told(&Value::Null);
+    gone.apply(&DeviceEvent::Decommissioned {});
+    assert_eq!(run(&gone, NOW), Ok(Command::nothing()));
 }

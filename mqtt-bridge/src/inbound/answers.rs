@@ -61,7 +61,22 @@ impl Answers {
             (Err(error), _) => Err(error),
         };
         match payload {
-            Ok(payload) => self.publish(tenant, device, payload).await,
+            Ok(payload) => self.publish(tenant, device, Channel::Commands, payload).await,
+            Err(error) => tracing::error!(device.id = %device, %error, "no command can be made for a device"),
+        }
+        Ok(())
+    }
+
+    /// Sends the command that the device should run beside its updates, if there is one.
+    pub(super) async fn send_run(&self, tenant: &TenantId, device: &DeviceId) -> Result<(), StoreError> {
+        let aggregate = Arc::clone(&self.store.load(&Key::<Device>::new(tenant, device)).await?.aggregate);
+        if aggregate.desired_command().is_none()
+            || freeze::keeps_back_run(&self.store, tenant, &aggregate, u64::MAX).await?
+        {
+            return Ok(());
+        }
+        match command::run(&aggregate, clock::now()) {
+            Ok(command) => self.publish(tenant, device, Channel::Run, command.payload).await,
             Err(error) => tracing::error!(device.id = %device, %error, "no command can be made for a device"),
         }
         Ok(())
@@ -97,8 +112,8 @@ impl Answers {
         Ok((is_retired && !status.is_given_out(Some(update))).then_some(id))
     }
 
-    async fn publish(&self, tenant: &TenantId, device: &DeviceId, payload: Bytes) {
-        let topic = DeviceTopic::new(tenant, device, Channel::Commands);
+    async fn publish(&self, tenant: &TenantId, device: &DeviceId, channel: Channel, payload: Bytes) {
+        let topic = DeviceTopic::new(tenant, device, channel);
         let outcome = match self.link.publish(&topic, payload, false).await {
             Ok(()) => "sent",
             Err(error) => {

@@ -6,7 +6,9 @@
 mod contact;
 mod dead_letters;
 mod mistakes;
+mod run;
 mod throttle;
+mod update_log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +120,8 @@ impl Handler {
     /// Dead-letters a report above the limit of different reports at once.
     pub(super) async fn refuse_excess(&self, message: &Inbound) -> Verdict {
         let detail = "more different reports at once than are kept of one device";
-        self.dead_letter(message, "report", DeadLetterReason::TooMany, detail).await
+        let kind = message.topic.as_ref().map_or("other", |topic| kind(topic.channel));
+        self.dead_letter(message, kind, DeadLetterReason::TooMany, detail).await
     }
 
     /// Processes a message; returns its ignored values.
@@ -139,12 +142,15 @@ impl Handler {
             Channel::CommandsGet => {
                 self.seen_online(topic, delivery).await?;
                 self.answers.send(&topic.tenant, &topic.device, WhenNothing::SayNone).await?;
+                self.answers.send_run(&topic.tenant, &topic.device).await?;
                 Ok(None)
             }
             Channel::FirmwareGet { .. } => {
                 Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, "firmware is served over HTTP only so far"))
             }
-            Channel::Commands | Channel::FirmwareChunk { .. } => {
+            Channel::RunStatus { n } => self.run_report(topic, n, payload, delivery).await,
+            Channel::UpdateLog { ordinal } => self.update_log(topic, ordinal, payload, delivery).await,
+            Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. } => {
                 Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, "not a topic for devices to publish to"))
             }
         }
@@ -332,6 +338,8 @@ fn kind(channel: Channel) -> &'static str {
         Channel::Info => "info",
         Channel::Telemetry => "telemetry",
         Channel::CommandsGet => "commands_get",
-        Channel::Commands | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. } => "other",
+        Channel::RunStatus { .. } => "run_report",
+        Channel::UpdateLog { .. } => "log",
+        Channel::Commands | Channel::Run | Channel::FirmwareGet { .. } | Channel::FirmwareChunk { .. } => "other",
     }
 }

@@ -66,8 +66,7 @@ fn unstored(message: Message) -> Option<Inbound> {
             (DeviceTopic::from_subject(&message.subject), Arrived::Unstored)
         }
     };
-    let goes_down =
-        matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::FirmwareChunk { .. }));
+    let goes_down = matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. }));
     let payload = message.payload;
     (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none() })
 }
@@ -109,6 +108,7 @@ mod tests {
                 "no consumer stores this message"
             );
             assert_eq!(arrived("acme.devices.d-1.commands", qos), None, "a command");
+            assert_eq!(arrived("acme.devices.d-1.run", qos), None, "another command");
         }
     }
 

@@ -4,23 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{Desired, Device, Phase};
+use domain::device::{CommandState, Desired, Device, Phase, Reachability};
 use domain::{CampaignId, Key, TenantId};
 use event_store::{EventStore, StoreError};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use runtime::clock;
 use tokio::time::Instant;
 
 use super::DeviceRef;
-use super::pending::Hint;
-use crate::command::{self, COMMAND_TTL_S, Command, Fingerprint, Links};
+use super::pending::{Force, Hint};
+use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint, Links};
 use crate::freeze;
 use crate::install_window::{self, InstallWindow};
 use crate::link::{Link, NotPublished};
 use crate::topics::{Channel, DeviceTopic};
 
-/// Most devices whose last command is kept. The command of an evicted device is published again at the next hint.
-const REMEMBERED_MAX: u64 = 500_000;
+/// Most topics whose last command is kept, in some 450 bytes each: more than have something under way. The command of an evicted one is
+/// published again at the next hint.
+const REMEMBERED_MAX: u64 = 100_000;
 /// Most changed campaigns that are kept. An evicted one is up to date when the process that knows it has read it again.
 const ADJUSTED_MAX: u64 = 10_000;
 /// Most changed tenants that are kept. An evicted one is up to date as such a campaign is.
@@ -30,7 +32,7 @@ const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
 /// Pause after a failure.
 pub(super) const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
-/// The published command of a device, as far as this owner knows.
+/// The published command of a topic, as far as this owner knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     pub(super) fingerprint: Fingerprint,
@@ -41,8 +43,8 @@ pub(super) struct Published {
     pub(super) at: Instant,
 }
 
-/// The last published command of each device.
-pub(super) type Memory = Cache<DeviceRef, Published>;
+/// The last published command of each topic: [`Channel::Commands`] and [`Channel::Run`] of each device.
+pub(super) type Memory = Cache<(DeviceRef, Channel), Published>;
 
 /// Campaigns that were changed while they run, with the position: another process may have changed them.
 pub(super) type Adjusted = Cache<(TenantId, CampaignId), u64>;
@@ -59,7 +61,8 @@ pub(super) fn changed_tenants() -> ChangedTenants {
 }
 
 pub(super) fn memory() -> Memory {
-    Cache::new(REMEMBERED_MAX)
+    // The default policy keeps devices whose updates have ended, if they were used more often.
+    Cache::builder().max_capacity(REMEMBERED_MAX).eviction_policy(EvictionPolicy::lru()).build()
 }
 
 pub(super) struct Deliverer {
@@ -74,11 +77,36 @@ pub(super) struct Deliverer {
 /// Result of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivered {
-    /// The current command is published. `awaited`: how often it has been sent, if the device has not answered it yet.
-    Stands { awaited: Option<u32> },
+    /// The current commands are published.
+    Stands { awaited: Unanswered },
     /// To be retried.
     Failed,
 }
+
+/// How often the command of each topic has been sent, if the device has not answered it yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    commands: Option<u32>,
+    run: Option<u32>,
+}
+
+impl Unanswered {
+    pub(super) fn each(self) -> impl Iterator<Item = (Channel, u32)> {
+        let both = [(Channel::Commands, self.commands), (Channel::Run, self.run)];
+        both.into_iter().filter_map(|(channel, sent)| Some((channel, sent?)))
+    }
+}
+
+/// The command that a topic should have.
+struct Wanted {
+    channel: Channel,
+    fingerprint: Fingerprint,
+    /// The device has not answered it yet.
+    is_awaited: bool,
+}
+
+/// Not published; to be retried.
+struct NotDelivered;
 
 impl Deliverer {
     pub(super) async fn deliver(self: Arc<Self>, device: DeviceRef, hint: Hint) -> (DeviceRef, Delivered) {
@@ -98,41 +126,88 @@ impl Deliverer {
         Ok(Arc::clone(&loaded.aggregate))
     }
 
-    async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: bool) -> Delivered {
+    async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: Force) -> Delivered {
         let now = clock::now();
-        let last = self.memory.get(device);
         let (window, is_kept_back) = match self.circumstances(device, aggregate, now).await {
             Ok(found) => found,
             Err(error) => return not_loaded(device, &error),
         };
-        let fingerprint = if is_kept_back { Fingerprint::Nothing } else { command::fingerprint(aggregate, window) };
-        let same = last.filter(|last| last.fingerprint == fingerprint);
-        let is_awaited = !is_kept_back && is_awaited(aggregate);
-        // Only an unanswered command is sent again.
-        let again = force && is_awaited;
-        if same.is_some_and(|same| !again && !same.is_ending(now)) {
-            return Delivered::Stands { awaited: None };
+        let of_update = Wanted {
+            channel: Channel::Commands,
+            fingerprint: if is_kept_back { Fingerprint::Nothing } else { command::fingerprint(aggregate, window) },
+            is_awaited: !is_kept_back && is_awaited(aggregate),
+        };
+        let make = || command::desired(&device.tenant, &device.device, aggregate, &*self.links, window, now);
+        let commands = self.bring_up_to_date(device, of_update, force, make, now).await;
+        let run = match self.publish_run(device, aggregate, force, now).await {
+            Ok(run) => run,
+            Err(error) => return not_loaded(device, &error),
+        };
+        match (commands, run) {
+            (Ok(commands), Ok(run)) => Delivered::Stands { awaited: Unanswered { commands, run } },
+            _ => Delivered::Failed,
         }
-        let command = match command::desired(&device.tenant, &device.device, aggregate, &*self.links, window, now) {
-            Ok(_) if is_kept_back => Command::nothing(),
+    }
+
+    /// Publishes the command that the device should run beside its updates. Nothing is done for a device that never had one.
+    async fn publish_run(
+        &self,
+        device: &DeviceRef,
+        aggregate: &Device,
+        force: Force,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Option<u32>, NotDelivered>, StoreError> {
+        if aggregate.commands.last_n == 0 {
+            return Ok(Ok(None));
+        }
+        let changed_at = self.changed_tenants.get(&device.tenant).unwrap_or(0);
+        let is_kept_back = freeze::keeps_back_run(&self.store, &device.tenant, aggregate, changed_at).await?;
+        let wanted = Wanted {
+            channel: Channel::Run,
+            fingerprint: if is_kept_back { Fingerprint::Nothing } else { command::run_fingerprint(aggregate) },
+            is_awaited: !is_kept_back && is_run_awaited(aggregate),
+        };
+        Ok(self.bring_up_to_date(device, wanted, force, || command::run(aggregate, now), now).await)
+    }
+
+    /// Publishes the command of a topic if it isn't the last published one, or must be sent again. Returns how often it has been sent, if it
+    /// was sent now and is awaited.
+    async fn bring_up_to_date(
+        &self,
+        device: &DeviceRef,
+        wanted: Wanted,
+        force: Force,
+        make: impl FnOnce() -> Result<Command, CommandError>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<u32>, NotDelivered> {
+        let Wanted { channel, fingerprint, is_awaited } = wanted;
+        let key = (device.clone(), channel);
+        let same = self.memory.get(&key).filter(|last| last.fingerprint == fingerprint);
+        // Only an unanswered command is sent again.
+        let again = force.includes(channel) && is_awaited;
+        if same.is_some_and(|same| !again && !same.is_ending(now)) {
+            return Ok(None);
+        }
+        let made = if fingerprint == Fingerprint::Nothing { Ok(Command::nothing()) } else { make() };
+        let command = match made {
             Ok(command) => command,
             Err(error) => {
                 tracing::error!(device.id = %device.device, %error, "no command can be made for a device");
-                return Delivered::Stands { awaited: None };
+                return Ok(None);
             }
         };
         let sent = same.map_or(1, |same| same.sent.saturating_add(1));
-        match self.send(device, &command).await {
+        match self.send(device, channel, &command).await {
             Ok(()) => {
                 let published = Published { fingerprint, expires_at: command.expires_at, sent, at: Instant::now() };
-                self.memory.insert(device.clone(), published);
-                Delivered::Stands { awaited: is_awaited.then_some(sent) }
+                self.memory.insert(key, published);
+                Ok(is_awaited.then_some(sent))
             }
             Err(error) => {
                 // It may or may not have been published.
-                self.memory.invalidate(device);
+                self.memory.invalidate(&key);
                 tracing::debug!(device.id = %device.device, %error, "command not published");
-                Delivered::Failed
+                Err(NotDelivered)
             }
         }
     }
@@ -162,8 +237,8 @@ impl Deliverer {
         Ok(InstallWindow::retained(opening))
     }
 
-    async fn send(&self, device: &DeviceRef, command: &Command) -> Result<(), NotPublished> {
-        let topic = DeviceTopic::new(&device.tenant, &device.device, Channel::Commands);
+    async fn send(&self, device: &DeviceRef, channel: Channel, command: &Command) -> Result<(), NotPublished> {
+        let topic = DeviceTopic::new(&device.tenant, &device.device, channel);
         let published = self.link.publish(&topic, command.payload.clone(), true).await;
         let outcome = if published.is_ok() { "sent" } else { "failed" };
         let kind = match command.fingerprint {
@@ -171,6 +246,7 @@ impl Deliverer {
             Fingerprint::Install { .. } => "install",
             Fingerprint::Activate { .. } => "activate",
             Fingerprint::Cancel { .. } => "cancel",
+            Fingerprint::Run { .. } => "run",
         };
         metrics::counter!("waybill_mqtt_commands_total", "kind" => kind, "outcome" => outcome).increment(1);
         published
@@ -182,7 +258,7 @@ impl Deliverer {
 fn not_loaded(device: &DeviceRef, error: &StoreError) -> Delivered {
     if error.is_final() {
         tracing::error!(device.id = %device.device, %error, "a device can't be loaded, so it gets no command");
-        return Delivered::Stands { awaited: None };
+        return Delivered::Stands { awaited: Unanswered::default() };
     }
     metrics::counter!("waybill_mqtt_devices_not_loaded_total").increment(1);
     tracing::debug!(device.id = %device.device, %error, "a device can't be loaded now");
@@ -205,6 +281,12 @@ fn is_awaited(device: &Device) -> bool {
     }
 }
 
+/// A device that counts as offline gets its command with its next subscription.
+fn is_run_awaited(device: &Device) -> bool {
+    let is_sent = device.desired_command().is_some_and(|command| command.state == CommandState::Sent);
+    is_sent && device.reachability == Reachability::Online
+}
+
 #[cfg(test)]
 mod tests {
     use domain::{DeviceId, TenantId};
@@ -217,6 +299,6 @@ mod tests {
         let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
         assert_eq!(not_loaded(&device, &newer), Delivered::Failed);
         let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
-        assert_eq!(not_loaded(&device, &damaged), Delivered::Stands { awaited: None });
+        assert_eq!(not_loaded(&device, &damaged), Delivered::Stands { awaited: Unanswered::default() });
     }
 }

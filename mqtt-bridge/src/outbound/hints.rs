@@ -16,13 +16,15 @@ const TENANT: &str = "tenant";
 const ADJUSTED: &str = "campaign.adjusted";
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
 /// command that was taken back, has a command again.
-const WITHOUT_EFFECT: [&str; 6] = [
+const WITHOUT_EFFECT: [&str; 8] = [
     "update.queued",
     "update.downloading",
     "update.verifying",
     "update.installing",
     "update.rebooting",
     "update.reported_late",
+    "command.queued",
+    "command.reported_late",
 ];
 
 /// The device whose command a record may have changed. Damaged records are not hints: loading the device will report them.
@@ -64,8 +66,8 @@ fn changes_windows(event: &str) -> bool {
 
 fn matters(event: &str) -> bool {
     let Some(name) = name_of(event) else { return false };
-    let of_command = name.starts_with("update.") || name == "device.decommissioned" || name == "device.recommissioned";
-    of_command && !WITHOUT_EFFECT.contains(&name.as_ref())
+    let of_command = ["update.", "command.", "device.decommissioned", "device.recommissioned"];
+    of_command.iter().any(|begin| name.starts_with(begin)) && !WITHOUT_EFFECT.contains(&name.as_ref())
 }
 
 #[cfg(test)]
@@ -91,6 +93,7 @@ mod tests {
         assert!(matters(r#"{"type":"update.dispatched","update":{"ordinal":1,"attempt":1}}"#));
         assert!(matters(r#"{"type":"update.some_day_new"}"#));
         assert!(matters(r#"{"type":"device.decommissioned"}"#));
+        assert!(matters(r#"{"type":"command.sent","n":1}"#) && !matters(r#"{"type":"command.queued","n":1}"#));
         for other in [r#"{"type":"update.downloading"}"#, r#"{"type":"device.came_online"}"#, "{}", "[]"] {
             assert!(!matters(other), "{other}");
         }

@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{self, Delivered, Deliverer, FAILURE_PAUSE, memory};
 use super::hints::{self, hint};
-use super::pending::{Hint, Pending};
+use super::pending::{Hint, NO_POSITION, Pending};
 use super::retries::{Awaited, Retries};
 use super::{DeviceRef, LiveDevices, Outbound};
 use crate::checkpoint::Checkpoint;
 use crate::command::Fingerprint;
 use crate::link::{Connections, Link};
+use crate::topics::Channel;
 
 /// Without it all hints are followed again, which is slow but harmless.
 const CHECKPOINT: &str = "mqtt-outbound-position";
@@ -125,8 +126,11 @@ impl Owner {
         match delivered {
             Delivered::Stands { awaited } => {
                 let from = self.pending.done(device.clone());
-                if let Some(sent) = awaited {
-                    self.retries.expect_answer(Awaited { device, from }, sent, Instant::now());
+                for (channel, sent) in awaited.each() {
+                    // A command beside updates may stay unanswered for days. After a change of owners a sweep finds it.
+                    let from = if channel == Channel::Run { NO_POSITION } else { from };
+                    let awaited = Awaited { device: device.clone(), channel, from };
+                    self.retries.expect_answer(awaited, sent, Instant::now());
                 }
             }
             Delivered::Failed => self.pending.failed(device, Instant::now() + FAILURE_PAUSE),
@@ -155,11 +159,12 @@ impl Owner {
 
     /// Devices whose command is published come first: it may have to be taken back. The others follow with the sweep.
     fn look_at_all_of(&mut self, tenant: &TenantId) {
-        let published =
-            self.deliverer.memory.iter().filter(|(device, published)| {
-                device.tenant == *tenant && published.fingerprint != Fingerprint::Nothing
-            });
-        let published: Vec<DeviceRef> = published.map(|(device, _)| DeviceRef::clone(&device)).collect();
+        let published = self
+            .deliverer
+            .memory
+            .iter()
+            .filter(|(key, published)| key.0.tenant == *tenant && published.fingerprint != Fingerprint::Nothing);
+        let published: Vec<DeviceRef> = published.map(|(key, _)| key.0.clone()).collect();
         for device in published {
             self.pending.add(device, Hint::look_again());
         }
@@ -176,7 +181,7 @@ impl Owner {
         let standing: HashSet<DeviceRef> = memory
             .iter()
             .filter(|(_, published)| published.fingerprint != Fingerprint::Nothing || published.at.elapsed() < LOSABLE)
-            .map(|(device, _)| DeviceRef::clone(&device))
+            .map(|(key, _)| key.0.clone())
             .collect();
         memory.invalidate_all();
         tracing::info!(devices = standing.len(), "MQTT broker is back; publishing all current commands");
@@ -214,8 +219,8 @@ impl Owner {
     async fn on_tick(&mut self) {
         let now = Instant::now();
         self.pending.wake(now);
-        while let Some(Awaited { device, from }) = self.retries.take_due(now) {
-            self.pending.add(device, Hint::repeat(from));
+        while let Some(Awaited { device, channel, from }) = self.retries.take_due(now) {
+            self.pending.add(device, Hint::repeat(channel, from));
         }
         if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.pending.has_room() {
             self.sweep = Sweep::Asking { page: self.ask(None), again: false };

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use tokio::time::Instant;
 
 use super::DeviceRef;
+use crate::topics::Channel;
 
 /// Most devices that wait at the same time. Above that no hints are read.
 pub(super) const PENDING_MAX: usize = 20_000;
@@ -20,29 +21,54 @@ pub(super) struct Hint {
     pub(super) from: u64,
     /// Newest record that the device must be loaded with.
     pub(super) to: u64,
-    /// Publish the command even if it was published before.
-    pub(super) force: bool,
+    pub(super) force: Force,
+}
+
+/// Topics whose command is published even if it was published before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Force {
+    commands: bool,
+    run: bool,
+}
+
+impl Force {
+    pub(super) fn of(channel: Channel) -> Self {
+        Self { commands: channel == Channel::Commands, run: channel == Channel::Run }
+    }
+
+    pub(super) fn includes(self, channel: Channel) -> bool {
+        match channel {
+            Channel::Commands => self.commands,
+            Channel::Run => self.run,
+            _ => false,
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.commands |= other.commands;
+        self.run |= other.run;
+    }
 }
 
 impl Hint {
     pub(super) fn at(position: u64) -> Self {
-        Self { from: position, to: position, force: false }
+        Self { from: position, to: position, force: Force::default() }
     }
 
     /// Schedules the device again, without a record of the log.
     pub(super) fn look_again() -> Self {
-        Self { from: NO_POSITION, to: 0, force: false }
+        Self { from: NO_POSITION, to: 0, force: Force::default() }
     }
 
     /// Schedules publishing again after a record.
-    pub(super) fn repeat(from: u64) -> Self {
-        Self { from, to: 0, force: true }
+    pub(super) fn repeat(channel: Channel, from: u64) -> Self {
+        Self { from, to: 0, force: Force::of(channel) }
     }
 
     fn merge(&mut self, other: Self) {
         self.from = self.from.min(other.from);
         self.to = self.to.max(other.to);
-        self.force |= other.force;
+        self.force.merge(other.force);
     }
 }
 
@@ -161,7 +187,7 @@ mod tests {
         let mut pending = Pending::default();
         hinted(&mut pending, "d-1", 5);
         hinted(&mut pending, "d-1", 9);
-        assert_eq!(pending.take(), Some((device("d-1"), Hint { from: 5, to: 9, force: false })));
+        assert_eq!(pending.take(), Some((device("d-1"), Hint { from: 5, to: 9, force: Force::default() })));
         assert_eq!(pending.take(), None);
     }
 
@@ -202,5 +228,15 @@ mod tests {
         let mut pending = Pending::reading_from(10);
         pending.add(device("d-1"), Hint::look_again());
         assert_eq!(pending.followed(), 10);
+    }
+
+    #[test]
+    fn each_topic_is_repeated_for_itself() {
+        let mut pending = Pending::default();
+        pending.add(device("d-1"), Hint::repeat(Channel::Run, 7));
+        pending.add(device("d-1"), Hint::at(9));
+        let (_, hint) = pending.take().unwrap();
+        assert!(hint.force.includes(Channel::Run) && !hint.force.includes(Channel::Commands));
+        assert_eq!((hint.from, hint.to), (7, 9));
     }
 }

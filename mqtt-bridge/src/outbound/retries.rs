@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::DeviceRef;
+use crate::topics::Channel;
 
 /// First wait for an answer; doubles up to the longest.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -20,6 +21,8 @@ const WAITING_MAX: usize = 200_000;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Awaited {
     pub(super) device: DeviceRef,
+    /// The topic of the unanswered command.
+    pub(super) channel: Channel,
     /// Oldest record that its command follows from.
     pub(super) from: u64,
 }
@@ -62,7 +65,7 @@ mod tests {
     #[tokio::test]
     async fn each_wait_is_longer() {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
-        let awaited = Awaited { device, from: 7 };
+        let awaited = Awaited { device, channel: Channel::Commands, from: 7 };
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.expect_answer(awaited.clone(), 1, now);
         retries.expect_answer(awaited.clone(), 2, now);
@@ -77,9 +80,9 @@ mod tests {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
         let (mut retries, now) = (Retries::default(), Instant::now());
         assert_eq!(retries.followed(20), 20);
-        retries.expect_answer(Awaited { device: device.clone(), from: NO_POSITION }, 1, now);
+        retries.expect_answer(Awaited { device: device.clone(), channel: Channel::Run, from: NO_POSITION }, 1, now);
         assert_eq!(retries.followed(20), 20, "a sweep finds commands that no hint names");
-        retries.expect_answer(Awaited { device, from: 7 }, 1, now);
+        retries.expect_answer(Awaited { device, channel: Channel::Commands, from: 7 }, 1, now);
         assert_eq!(retries.followed(20), 6);
         while retries.take_due(now + ANSWER_WAIT).is_some() {}
         assert_eq!(retries.followed(20), 20);

@@ -197,8 +197,8 @@ pub async fn get(tx: &mut ReadTx, tenant: &TenantId, device_id: &str) -> Result<
     row.as_ref().map(read).transpose()
 }
 
-/// Devices of all tenants with an update that has begun, after `after` in the order of tenant and id.
-pub async fn with_live_update(
+/// Devices of all tenants with an update that has begun or a command under way, after `after` in the order of tenant and id.
+pub async fn with_retained_command(
     db: &Db,
     after: Option<(&TenantId, &DeviceId)>,
     limit: usize,
@@ -206,7 +206,11 @@ pub async fn with_live_update(
     let mut tx = db.read_all().await?;
     let (tenant, device) = after.map_or(("", ""), |(tenant, device)| (tenant.as_str(), device.as_str()));
     let sql = format!(
-        "SELECT tenant, device_id FROM updates WHERE {HAS_BEGUN} AND (tenant, device_id) > ($1, $2)
+        "(SELECT tenant, device_id FROM updates WHERE {HAS_BEGUN} AND (tenant, device_id) > ($1, $2)
+          ORDER BY tenant, device_id LIMIT $3)
+         UNION
+         (SELECT tenant, device_id FROM device_commands WHERE state IN ('sent', 'accepted') AND (tenant, device_id) > ($1, $2)
+          ORDER BY tenant, device_id LIMIT $3)
          ORDER BY tenant, device_id LIMIT $3"
     );
     let rows = sqlx::query(&sql).bind(tenant).bind(device).bind(limit as i64).fetch_all(&mut *tx.0).await?;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::device::{Availability, FirmwareSnapshot, Hold, Lifecycle, Outcome, Reachability};
+use domain::few::Few;
 use domain::values::Transport;
 use domain::version::TargetVersion;
 use serde::{Deserialize, Serialize};
@@ -44,9 +45,9 @@ pub struct DeviceRow {
     pub between_attempts: BTreeSet<u32>,
     pub boot_slots: Option<u8>,
     /// Updates that may still change what runs, by ordinal.
-    pub(crate) sent: BTreeMap<u32, Sent>,
+    pub(crate) sent: Few<u32, Sent>,
     /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
-    pub(crate) tracked: BTreeMap<u32, TrackedUpdate>,
+    pub(crate) tracked: Few<u32, TrackedUpdate>,
     /// Version and position of the latest event that changed this row. An event that changed only an update is in that update's row.
     pub version: u64,
     pub position: u64,
@@ -92,8 +93,8 @@ impl DeviceRow {
             waiting: Vec::new(),
             between_attempts: BTreeSet::new(),
             boot_slots: None,
-            sent: BTreeMap::new(),
-            tracked: BTreeMap::new(),
+            sent: Few::default(),
+            tracked: Few::default(),
             version: 0,
             position: 0,
             registered_at: at,

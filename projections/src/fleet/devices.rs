@@ -4,7 +4,7 @@ use domain::device::{DeviceEvent as E, Lifecycle, Phase, Profile, Reachability, 
 use domain::values::FIRMWARE_COMPONENT;
 use sqlx::PgConnection;
 
-pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_live_update};
+pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_retained_command};
 pub use super::device_row::DeviceRow;
 use crate::db::DbError;
 use crate::decode::Decoded;
@@ -35,20 +35,17 @@ pub(crate) async fn load(
     Ok(rows)
 }
 
-/// Applies records in order. What runs is set by [`super::history`].
-pub(crate) fn apply(batch: &[Decoded], rows: &mut Rows<DeviceRow>) {
-    for record in batch {
-        let Some(row) = rows.get_mut(&[record.tenant(), record.id()]) else { continue };
-        for event in record.device_events() {
-            apply_event(row, event);
-            let is_moved = apply_place(row, event);
-            // An update's row has the version, too, and most events of an update change only that row.
-            if is_moved || event.update().is_none() {
-                (row.version, row.position) = (record.record.last_version(), record.raw.position);
-            }
+/// Applies a record of the device. What runs is set by [`super::history`].
+pub(crate) fn apply(record: &Decoded, row: &mut DeviceRow) {
+    for event in record.device_events() {
+        apply_event(row, event);
+        let is_moved = apply_place(row, event);
+        // An update's row has the version, too, and most events of an update change only that row.
+        if is_moved || event.update().is_none() {
+            (row.version, row.position) = (record.record.last_version(), record.raw.position);
         }
-        row.firmware_version = row.versions.get(FIRMWARE_COMPONENT).cloned();
     }
+    row.firmware_version = row.versions.get(FIRMWARE_COMPONENT).cloned();
 }
 
 fn new_row(record: &Decoded, profile: &Profile) -> DeviceRow {

@@ -49,24 +49,23 @@ row! {
 
 pub(crate) const TABLES: &[&str] = &["device_firmware_history"];
 
-/// Applies records in order: sets what the devices run, and records each change.
-pub(crate) async fn apply(
+/// The entries of the devices of a batch that it may settle.
+pub(crate) async fn load(
     connection: &mut PgConnection,
     memory: &mut Memory,
     batch: &[Decoded],
-    devices: &mut Rows<DeviceRow>,
-) -> Result<(), DbError> {
-    let of_devices = || batch.iter().filter(|record| !record.device_events().is_empty());
-    let open = of_devices().filter_map(|record| devices.get(&[record.tenant(), record.id()]));
-    let mut history =
-        Rows::<HistoryRow>::recall(connection, memory, open.flat_map(DeviceRow::open_entries).collect()).await?;
-    for record in of_devices() {
-        let Some(device) = devices.get_mut(&[record.tenant(), record.id()]) else { continue };
-        for change in device.apply_versions(record.raw.position, record.device_events()) {
-            write(&mut history, record, change);
-        }
+    devices: &Rows<DeviceRow>,
+) -> Result<Rows<HistoryRow>, DbError> {
+    let of_devices = batch.iter().filter(|record| !record.device_events().is_empty());
+    let open = of_devices.filter_map(|record| devices.get(&[record.tenant(), record.id()]));
+    Rows::recall(connection, memory, open.flat_map(DeviceRow::open_entries).collect()).await
+}
+
+/// Applies a record of the device: sets what it runs, and records each change.
+pub(crate) fn apply(record: &Decoded, device: &mut DeviceRow, history: &mut Rows<HistoryRow>) {
+    for change in device.apply_versions(record.raw.position, record.device_events()) {
+        write(history, record, change);
     }
-    history.keep(connection, memory).await
 }
 
 fn write(history: &mut Rows<HistoryRow>, record: &Decoded, change: Change) {

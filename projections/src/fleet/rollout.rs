@@ -53,6 +53,7 @@ pub(crate) use written_plan::{campaign_key, write as write_plan};
 use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::device_row::DeviceRow;
+use crate::fleet::statistics::Tally;
 use crate::memory::Memory;
 use crate::table::Rows;
 
@@ -64,8 +65,9 @@ pub(crate) async fn apply(
     memory: &mut Memory,
     batch: &[Decoded],
     devices: &mut Rows<DeviceRow>,
+    tally: &mut Tally,
 ) -> Result<(), DbError> {
-    let mut fold = fold::Fold::load(connection, memory, batch, devices).await?;
+    let mut fold = fold::Fold::load(connection, memory, batch, devices, tally).await?;
     for record in batch {
         fold.apply(record)?;
     }

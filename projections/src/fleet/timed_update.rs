@@ -28,11 +28,11 @@ impl TimedUpdate {
         Self { state: UpdateState::queued(), phase_since: at, reached_at: None, idle_s: 0.0, ended_at: None }
     }
 
-    /// `windows`: those of its campaign.
-    pub(crate) fn apply(&mut self, event: &DeviceEvent, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
+    /// Whether the event brought it to a phase, be it the same again. `windows`: those of its campaign.
+    pub(crate) fn apply(&mut self, event: &DeviceEvent, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> bool {
         let before = self.state.phase;
         if !self.state.apply(event) {
-            return;
+            return false;
         }
         if self.reached_at.is_some() {
             self.stand_still(idle_in(before, self.phase_since, at, windows));
@@ -40,6 +40,7 @@ impl TimedUpdate {
         self.phase_since = at;
         self.reached_at = self.reached_at.or_else(|| self.state.reached.then_some(at));
         self.ended_at = self.state.phase.is_ended().then_some(at);
+        true
     }
 
     /// Other windows hold from `at` on. The time before that keeps what it was: [`idle_in`] will count all of the phase by the new windows.

@@ -13,6 +13,7 @@ use sqlx::{PgConnection, Row as _};
 
 use super::device_now::DeviceNow;
 use super::pauses;
+use super::statistics::{Tally, UpdateStanding};
 use super::timed_update::TimedUpdate;
 use crate::db::{DbError, ReadTx};
 use crate::decode::Decoded;
@@ -89,17 +90,22 @@ pub(crate) fn apply(
     seq: u64,
     event: &E,
     windows: Option<DeviceWindows<'_>>,
+    tally: &mut Tally,
 ) -> Result<(), DbError> {
     let Some(update) = event.update() else { return Ok(()) };
     if let E::UpdateQueued { spec, wait_until, .. } = event {
-        rows.put(UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) });
+        let row = UpdateRow { seq, ..new_row(record, update.ordinal, spec, *wait_until) };
+        tally.update_queued(record, &row.standing());
+        rows.put(row);
         return Ok(());
     }
     let row = rows
         .get_mut(&key_of(record, update.ordinal))
         .ok_or_else(|| DbError::Invalid(format!("update {} of {} was never queued", update.ordinal, record.raw.key)))?;
     let windows = windows.filter(|_| row.kind == UpdateKind::Update);
-    row.apply(event, record.at(), windows);
+    let before = row.standing();
+    let has_moved = row.apply(event, record.at(), windows);
+    tally.update_changed(record, &before, &row.standing(), has_moved);
     (row.seq, row.position) = (seq, record.raw.position);
     Ok(())
 }
@@ -135,8 +141,9 @@ fn new_row(record: &Decoded, ordinal: u32, spec: &UpdateSpec, wait_until: DateTi
 }
 
 impl UpdateRow {
-    fn apply(&mut self, event: &E, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) {
-        self.timed.apply(event, at, windows);
+    /// Whether the event brought it to a phase, be it the same again.
+    fn apply(&mut self, event: &E, at: DateTime<Utc>, windows: Option<DeviceWindows<'_>>) -> bool {
+        let has_moved = self.timed.apply(event, at, windows);
         match event {
             E::UpdateAttemptFailed { message, .. }
             | E::UpdateFailed { message, .. }
@@ -148,6 +155,21 @@ impl UpdateRow {
             _ => {}
         }
         self.due_at = self.next_check(at, windows);
+        has_moved
+    }
+
+    /// Where it counts.
+    fn standing(&self) -> UpdateStanding {
+        let timed = &self.timed;
+        let worked = timed.ended_at.zip(timed.reached_at).map(|(ended, reached)| ended - reached - timed.idle());
+        UpdateStanding {
+            kind: self.kind,
+            phase: timed.phase(),
+            phase_since: timed.phase_since,
+            attempt: timed.state.attempt,
+            is_regressed: self.regressed_at.is_some(),
+            worked,
+        }
     }
 
     /// Other windows hold from `at` on: in its campaign, or because its device is in another zone.

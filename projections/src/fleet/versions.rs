@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 
 use super::device_row::DeviceRow;
 use crate::db::{DbError, ReadTx};
+use crate::memory::Memory;
 use crate::row::row;
 use crate::table::Rows;
 
@@ -33,7 +34,11 @@ row! {
 pub(crate) const TABLES: &[&str] = &["device_version_counts"];
 
 /// Adds a batch's changes of devices to the counts.
-pub(crate) async fn apply(connection: &mut PgConnection, devices: &Rows<DeviceRow>) -> Result<(), DbError> {
+pub(crate) async fn apply(
+    connection: &mut PgConnection,
+    memory: &mut Memory,
+    devices: &Rows<DeviceRow>,
+) -> Result<(), DbError> {
     let mut changes: BTreeMap<[&str; 3], (i64, i64)> = BTreeMap::new();
     for (before, now) in devices.changes() {
         if before.is_some_and(|before| before.versions == now.versions && before.lifecycle == now.lifecycle) {
@@ -47,7 +52,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, devices: &Rows<DeviceRo
         return Ok(());
     }
     let keys = changes.keys().map(|key| key.map(str::to_owned).to_vec());
-    let mut rows = Rows::<VersionCountRow>::load(connection, keys.collect()).await?;
+    let mut rows = Rows::<VersionCountRow>::recall(connection, memory, keys.collect()).await?;
     let mut any_is_gone = false;
     for (key, (active, decommissioned)) in changes {
         let [tenant, component, version] = key.map(str::to_owned);
@@ -58,7 +63,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, devices: &Rows<DeviceRo
         any_is_gone |= (active, decommissioned) == (0, 0);
         rows.put(VersionCountRow { tenant, component, version, active, decommissioned });
     }
-    rows.save(connection).await?;
+    rows.keep(connection, memory).await?;
     if any_is_gone {
         sqlx::query("DELETE FROM device_version_counts WHERE active = 0 AND decommissioned = 0")
             .execute(connection)

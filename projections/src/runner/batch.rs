@@ -6,10 +6,11 @@ use event_store::{Delivery, RawRecord, StoreError, Subscription};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
-/// Most records of a batch, for a projection that lags.
-const RECORDS_MAX: usize = 10_000;
+/// Most records of a batch, for a projection that lags. Larger ones cost hardly less per record, and need their memory in this process and in
+/// PostgreSQL: decoded records, the rows that they touch, and the statements with these rows take some twenty times the bytes of the records.
+const RECORDS_MAX: usize = 2_500;
 /// Bytes after which a batch is closed.
-const BYTES_MAX: usize = 8 * 1024 * 1024;
+const BYTES_MAX: usize = 2 * 1024 * 1024;
 /// With this many records a batch doesn't wait for more.
 const RECORDS_ENOUGH: usize = 500;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use event_store::{Log, StoreError};
+use runtime::clock;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Sweep;
@@ -170,9 +171,11 @@ impl Owner<'_> {
     }
 
     async fn commit(&mut self, records: &[Decoded], aside: &Aside, last: u64) -> Result<(), DbError> {
+        self.memory.observations.discard();
         let done = self.try_commit(records, aside, last).await;
-        if done.is_err() {
-            self.memory.forget();
+        match &done {
+            Ok(()) => self.memory.observations.count(clock::now()),
+            Err(_) => self.memory.forget(),
         }
         done
     }

@@ -16,7 +16,7 @@ use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
 use crate::db::{Db, DbError, settle};
 use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
-use crate::{presence, watermark};
+use crate::{presence, update_logs, watermark};
 
 /// Version of the form of the rows from TELEMETRY.
 pub(crate) const PRESENCE_VERSION: i32 = 1;
@@ -176,7 +176,10 @@ async fn try_apply(
     messages: &[TelemetryMessage],
 ) -> Result<Result<(), String>, DbError> {
     let mut savepoint = connection.begin().await?;
-    let done = presence::apply(&mut savepoint, messages).await;
+    let done = match presence::apply(&mut savepoint, messages).await {
+        Ok(()) => update_logs::apply(&mut savepoint, messages).await,
+        error => error,
+    };
     settle(savepoint, done).await
 }
 

@@ -8,6 +8,7 @@ use projections::{campaigns, devices, history, rollout, updates};
 use runtime::clock;
 
 use crate::fleet::{World, device};
+use crate::statistics::check_sums;
 
 /// Rounds after which a campaign must have moved.
 const TICKS_MAX: usize = 60;
@@ -88,6 +89,7 @@ pub(crate) async fn check_counts(world: &World, id: &CampaignId, max: u32) {
     assert!(otherwise.is_empty(), "{otherwise:?}");
     let otherwise: Vec<String> = sqlx::query_scalar(VERSIONS_OTHERWISE).fetch_all(&world.admin().await).await.unwrap();
     assert!(otherwise.is_empty(), "versions: {otherwise:?}");
+    check_sums(world).await;
     let Some(view) = rollout::view(&world.db, &world.tenant, id, clock::now()).await.unwrap() else { return };
     let total = view.rollout.total();
     assert!(total.in_use <= max, "{} slots in use", total.in_use);

@@ -8,7 +8,7 @@ use crate::fleet::World;
 
 fn counted(tenant: &TenantId, firmware: FirmwareId, campaign: Option<CampaignId>, started: u64) -> Counted {
     let downloads = Downloads { started, completed: started - 1, bytes: 100 * started };
-    Counted { tenant: tenant.clone(), firmware, campaign, downloads }
+    Counted { tenant: tenant.clone(), firmware, campaign, device: None, downloads }
 }
 
 fn new_ids() -> (FirmwareId, CampaignId, CampaignId) {

@@ -91,15 +91,15 @@ impl TelemetryLog for LatestTelemetry {
 }
 
 /// A world with the projection over TELEMETRY.
-struct Hearing {
-    world: World,
+pub(crate) struct Hearing {
+    pub(crate) world: World,
     heard: LatestTelemetry,
-    tasks: Tasks,
+    pub(crate) tasks: Tasks,
     projections: Projections,
 }
 
 impl Hearing {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let world = World::start().await;
         world.settles().await;
         assert!(world.tasks.shutdown(PATIENCE).await);
@@ -122,13 +122,19 @@ impl Hearing {
     }
 
     /// Sends the message and waits until it is applied.
-    async fn hears(&self, id: &str, kind: TelemetryKind, data: &str) {
+    pub(crate) async fn hears(&self, id: &str, kind: TelemetryKind, data: &str) {
         let position = self.heard.say(id, kind, data).await;
         self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();
     }
 
     /// The same with a place in the broker's order.
-    async fn hears_as(&self, id: &str, kind: TelemetryKind, data: &str, (incarnation_ms, sequence): (u64, u64)) {
+    pub(crate) async fn hears_as(
+        &self,
+        id: &str,
+        kind: TelemetryKind,
+        data: &str,
+        (incarnation_ms, sequence): (u64, u64),
+    ) {
         let place = Some(BrokerPlace { incarnation_ms, sequence });
         let position = self.heard.say_as(id, kind, data, place).await;
         self.projections.wait_for(&[projections::PRESENCE], position, PATIENCE).await.unwrap();

@@ -1,6 +1,7 @@
 //! The requests of an attacker, from the API's description.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::{Delivery, Log};
 use futures::StreamExt;
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 
 use super::secrets::Attacker;
 use crate::world::World;
+
+/// Longest silence of a stream that is waited for.
+const STREAM_READ_MAX: Duration = Duration::from_millis(400);
 
 /// One operation with a path of the tenant.
 pub(super) struct Tried {
@@ -77,7 +81,7 @@ impl Walk<'_> {
         let request = self.world_request(tried);
         let reply = request.send().await.unwrap();
         let status = reply.status().as_u16();
-        let text = reply.text().await.unwrap();
+        let text = text_of(reply).await;
         let asked = format!("{} {}", tried.method, tried.path);
         // A reply may repeat the path that was asked for.
         let told = text.replace(&tried.path, "");
@@ -100,6 +104,18 @@ impl Walk<'_> {
         let request = self.attacker.signs(request);
         if tried.takes_body { request.json(&json!({})) } else { request }
     }
+}
+
+/// The body; of a stream without end, what comes within a short time.
+async fn text_of(mut reply: reqwest::Response) -> String {
+    if reply.headers().get("content-type").is_none_or(|kind| kind != "text/event-stream") {
+        return reply.text().await.unwrap();
+    }
+    let mut text = Vec::new();
+    while let Ok(Ok(Some(chunk))) = tokio::time::timeout(STREAM_READ_MAX, reply.chunk()).await {
+        text.extend(chunk);
+    }
+    String::from_utf8(text).unwrap()
 }
 
 /// Records of a tenant after a position.

@@ -157,8 +157,12 @@ async fn a_device_has_its_own_topics_only() {
     let mut device = log_in(stack.nats.mqtt_listen(), "acme/d-1", "acme/d-1", &token("a")).await.unwrap();
     let filters = [
         ("acme/devices/d-1/commands", true),
+        ("acme/devices/d-1/run", true),
         ("acme/devices/d-1/firmware/1/+", true),
         ("acme/devices/d-2/commands", false),
+        ("acme/devices/d-2/run", false),
+        ("acme/devices/+/run", false),
+        ("acme/devices/d-1/run/+/status", false),
         ("acme/devices/+/commands", false),
         ("+/devices/d-1/commands", false),
         ("rival/devices/d-1/commands", false),
@@ -178,17 +182,25 @@ async fn a_device_has_its_own_topics_only() {
     let config = jetstream::consumer::pull::Config { durable_name: Some("all".into()), ..Default::default() };
     // Without a consumer the server keeps nothing.
     inside.get_stream("$MQTT_msgs").await.unwrap().create_consumer(config).await.unwrap();
-    for topic in
-        ["acme/devices/d-2/status", "rival/devices/d-1/status", "acme/devices/d-1/commands", "ev/3/acme/device/d-1"]
-    {
+    for topic in [
+        "acme/devices/d-2/status",
+        "acme/devices/d-2/run/1/status",
+        "acme/devices/d-2/updates/1/log",
+        "rival/devices/d-1/status",
+        "acme/devices/d-1/commands",
+        "acme/devices/d-1/run",
+        "ev/3/acme/device/d-1",
+    ] {
         for retain in [false, true] {
             device.publish(topic, "x", retain).await;
         }
     }
     let kept = async |stream: &str| inside.get_stream(stream).await.unwrap().cached_info().state.messages;
     assert_eq!((kept("$MQTT_msgs").await, kept("$MQTT_rmsgs").await), (0, 0));
-    device.publish("acme/devices/d-1/status", "x", false).await;
-    assert_eq!(kept("$MQTT_msgs").await, 1);
+    for topic in ["status", "run/1/status", "updates/1/log"] {
+        device.publish(&format!("acme/devices/d-1/{topic}"), "x", false).await;
+    }
+    assert_eq!(kept("$MQTT_msgs").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,6 +248,7 @@ async fn a_device_may_subscribe_to_commands_and_chunks_only() {
     let (client, mut events) = device(&stack.nats, "d-1");
     let filters = [
         ("acme/devices/d-1/commands", true),
+        ("acme/devices/d-1/run", true),
         ("acme/devices/d-1/firmware/1/+", true),
         ("acme/devices/d-1/status", false),
         ("acme/devices/d-1/#", false),
@@ -282,6 +283,7 @@ async fn a_device_may_publish_below_its_own_topic_except_commands_and_chunks() {
     let down = [
         "acme/devices/d-1/commands",
         "acme/devices/d-2/commands",
+        "acme/devices/d-1/run",
         "acme/devices/d-1/firmware/1/0",
         "ev/3/acme/device/d-1",
     ];
@@ -292,6 +294,9 @@ async fn a_device_may_publish_below_its_own_topic_except_commands_and_chunks() {
         "acme/devices/d-1/commands/get",
         "acme/devices/d-1/firmware/1",
         "acme/devices/d-1/firmware/1/get",
+        "acme/devices/d-1/run/1/status",
+        "acme/devices/d-1/run/1/state",
+        "acme/devices/d-1/updates/1/log",
         "acme/devices/d-1/update/1/status",
         "acme/devices/d-1/updates/1/progress",
         "acme/devices/d-1/updates/1/status/done",
@@ -323,8 +328,10 @@ async fn the_bridge_does_not_receive_commands() {
     let tasks = Tasks::new();
     tasks.spawn("bridge", async move { while of_bridge.poll().await.is_ok() {} });
     // With QoS 1, so that it has passed once it is acknowledged.
-    let sent = bridge.publish_tracked("acme/devices/d-1/commands", "x", PublishOptions::new(QoS::AtLeastOnce)).await;
-    within("a PUBACK", sent.unwrap().wait_completion_async()).await.unwrap();
+    for topic in ["acme/devices/d-1/commands", "acme/devices/d-1/run"] {
+        let sent = bridge.publish_tracked(topic, "x", PublishOptions::new(QoS::AtLeastOnce)).await;
+        within("a PUBACK", sent.unwrap().wait_completion_async()).await.unwrap();
+    }
     let (client, mut events) = device(&stack.nats, "d-1");
     tasks.spawn("device", async move { while events.poll().await.is_ok() {} });
     client.publish("acme/devices/d-1/status", "x", PublishOptions::new(QoS::AtMostOnce)).await.unwrap();

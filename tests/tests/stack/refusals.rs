@@ -46,6 +46,7 @@ async fn each_user_is_refused_what_its_part_does_not_need() {
             url: nats.devices_url(),
             publishes: &[
                 "acme.devices.d-1.commands",
+                "acme.devices.d-1.run",
                 "acme.devices.d-1.status",
                 "$MQTT.msgs.acme.devices.d-1.status",
                 "$JS.API.STREAM.DELETE.$MQTT_msgs",
@@ -56,7 +57,12 @@ async fn each_user_is_refused_what_its_part_does_not_need() {
                 "$JS.API.CONSUMER.CREATE.$MQTT_rmsgs.x",
                 "_INBOX.somebody.1",
             ],
-            subscribes: &["*.devices.*.commands", "acme.devices.d-1.commands"],
+            subscribes: &[
+                "*.devices.*.commands",
+                "acme.devices.d-1.commands",
+                "*.devices.*.run",
+                "acme.devices.d-1.run",
+            ],
         },
         Attempts {
             url: nats.auth_url(),

@@ -10,7 +10,7 @@ use waybill::role_user::RoleUser;
 use super::{Directory, nats, start};
 
 /// Everything that is written in account WAYBILL: a subject of each kind, with the users that may publish to it.
-const WRITES: [(&str, &[RoleUser]); 13] = [
+const WRITES: [(&str, &[RoleUser]); 14] = [
     ("ev.3.acme.device.d-1", &[RoleUser::Api, RoleUser::ProcessManagers, RoleUser::Bridge]),
     ("feed.acme.campaign.started", &[RoleUser::Projections]),
     ("telemetry.acme.d-1", &[RoleUser::Bridge]),
@@ -22,11 +22,12 @@ const WRITES: [(&str, &[RoleUser]); 13] = [
     ("$KV.LEASES.mqtt-revocations-position", &[RoleUser::Bridge]),
     ("$KV.SECRETS.acme.network", &[RoleUser::Secrets]),
     ("$KV.SESSIONS.acme.s-1", &[RoleUser::Api]),
+    ("$KV.TICKETS.t-1", &[RoleUser::Api]),
     ("$KV.LEASES.write-probe", &[RoleUser::Api, RoleUser::Projections, RoleUser::ProcessManagers, RoleUser::Bridge]),
     ("elsewhere", &[]),
 ];
 /// Requests that change or open what no role needs.
-const REQUESTS: [(&str, &[RoleUser]); 11] = [
+const REQUESTS: [(&str, &[RoleUser]); 13] = [
     ("$JS.API.STREAM.DELETE.EVENTS", &[]),
     ("$JS.API.STREAM.PURGE.FEED", &[]),
     ("$JS.API.STREAM.UPDATE.EVENTS", &[]),
@@ -35,9 +36,11 @@ const REQUESTS: [(&str, &[RoleUser]); 11] = [
     ("$JS.API.STREAM.CREATE.EVENTS", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.DELETE.FEED.acme_x", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.CREATE.TELEMETRY", &[RoleUser::Projections]),
+    ("$JS.API.DIRECT.GET.TELEMETRY", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.CREATE.KV_SECRETS", &[]),
     ("$JS.API.CONSUMER.CREATE.KV_SESSIONS", &[RoleUser::Api]),
     ("$JS.API.STREAM.MSG.GET.KV_SESSIONS", &[RoleUser::Api]),
+    ("$JS.API.STREAM.MSG.GET.KV_TICKETS", &[RoleUser::Api]),
 ];
 /// How long to wait before it counts as silence.
 const SILENCE: Duration = Duration::from_millis(300);

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, TENANT, World};
 
+/// Largest packet of a device, in bytes: more than any message may have.
+const PACKET_MAX_BYTES: usize = 64 * 1024;
+
 /// Messages on the device's command topic, in order: the payload and whether it was a retained copy.
 type Heard = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
 
@@ -17,6 +20,8 @@ pub(crate) struct ManualDevice {
     client: AsyncClient,
     device: String,
     heard: Heard,
+    /// The same on its topic `run`.
+    runs: Heard,
     tasks: Tasks,
 }
 
@@ -34,18 +39,20 @@ impl World {
         let address = self.stack.nats.mqtt_listen();
         let mut options =
             MqttOptions::new(format!("device-{device}-{number}"), (address.ip().to_string(), address.port()));
-        options.set_keep_alive(5);
+        options.set_keep_alive(5).set_max_packet_size(PACKET_MAX_BYTES, PACKET_MAX_BYTES);
         let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
-        let topic = format!("{TENANT}/devices/{device}/commands");
-        client.subscribe(topic, QoS::AtMostOnce).await.unwrap();
-        let (heard, tasks) = (Heard::default(), Tasks::new());
-        let (sink, stop) = (heard.clone(), tasks.token().clone());
+        for topic in ["commands", "run"] {
+            client.subscribe(format!("{TENANT}/devices/{device}/{topic}"), QoS::AtMostOnce).await.unwrap();
+        }
+        let (heard, runs, tasks) = (Heard::default(), Heard::default(), Tasks::new());
+        let (sink, sink_of_runs, stop) = (heard.clone(), runs.clone(), tasks.token().clone());
         tasks.spawn("device", async move {
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     event = events.poll() => match event {
                         Ok(Event::Incoming(Packet::Publish(publish))) => {
+                            let sink = if publish.topic.ends_with(b"/run") { &sink_of_runs } else { &sink };
                             sink.lock().unwrap().push((publish.payload.to_vec(), publish.retain));
                         }
                         Ok(_) => {}
@@ -54,7 +61,7 @@ impl World {
                 }
             }
         });
-        ManualDevice { client, device: device.to_owned(), heard, tasks }
+        ManualDevice { client, device: device.to_owned(), heard, runs, tasks }
     }
 }
 
@@ -115,13 +122,32 @@ impl ManualDevice {
     /// Discards the messages so far.
     pub(crate) fn forgets(&self) {
         self.heard.lock().unwrap().clear();
+        self.runs.lock().unwrap().clear();
     }
 
     /// Waits for an expected command among those received; returns whether it was a retained copy, too.
     pub(crate) async fn hears(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, bool) {
+        self.hears_on(&self.heard, what, wanted).await
+    }
+
+    /// The same on its topic `run`. An empty payload is null.
+    pub(crate) async fn hears_run(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, bool) {
+        self.hears_on(&self.runs, what, wanted).await
+    }
+
+    pub(crate) fn has_heard_run(&self) -> bool {
+        !self.runs.lock().unwrap().is_empty()
+    }
+
+    /// Answers a command that it runs beside its updates.
+    pub(crate) async fn answers_run(&self, n: u64, message: &Value) {
+        self.says(&format!("run/{n}/status"), message).await;
+    }
+
+    async fn hears_on(&self, heard: &Heard, what: &str, wanted: impl Fn(&Value) -> bool) -> (Value, bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let heard = self.heard.lock().unwrap().clone();
+            let heard = heard.lock().unwrap().clone();
             let commands =
                 heard.iter().map(|(bytes, retained)| (serde_json::from_slice(bytes).unwrap_or(Value::Null), *retained));
             if let Some(found) = commands.into_iter().find(|(command, _)| wanted(command)) {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::{DeviceId, TenantId};
 use mqtt_bridge::topics::{Channel, DeviceTopic};
-use mqtt_bridge::wire::{MEASUREMENTS_MAX_BYTES, MESSAGE_MAX_BYTES};
+use mqtt_bridge::wire::{LOG_PIECE_MAX_BYTES, MEASUREMENTS_MAX_BYTES, MESSAGE_MAX_BYTES};
 use serde_json::{Map, Value, json};
 
 use super::{Part, in_channel, messages_of, mqtt_commands, mqtt_reports};
@@ -18,6 +18,7 @@ const TENANT: &str = "tenant";
 const DEVICE: &str = "device";
 const ORDINAL: u32 = 17;
 const OFFSET: u64 = 4_096;
+const NUMBER: u32 = 3;
 
 /// The sender on a channel, if it is used today.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,8 +68,11 @@ pub(super) fn channels() -> impl Iterator<Item = Channel> {
     use Channel as C;
     successors(Some(C::Commands), |channel| match channel {
         C::Commands => Some(C::CommandsGet),
-        C::CommandsGet => Some(C::UpdateStatus { ordinal: ORDINAL }),
-        C::UpdateStatus { .. } => Some(C::Status),
+        C::CommandsGet => Some(C::Run),
+        C::Run => Some(C::RunStatus { n: NUMBER }),
+        C::RunStatus { .. } => Some(C::UpdateStatus { ordinal: ORDINAL }),
+        C::UpdateStatus { .. } => Some(C::UpdateLog { ordinal: ORDINAL }),
+        C::UpdateLog { .. } => Some(C::Status),
         C::Status => Some(C::Info),
         C::Info => Some(C::Telemetry),
         C::Telemetry => Some(C::FirmwareGet { ordinal: ORDINAL }),
@@ -80,11 +84,12 @@ pub(super) fn channels() -> impl Iterator<Item = Channel> {
 /// The topic with its variable levels in braces.
 pub(super) fn address(channel: Channel) -> Result<String> {
     let topic = DeviceTopic::new(&TenantId::new(TENANT)?, &DeviceId::new(DEVICE)?, channel).to_string();
-    let (ordinal, offset) = (ORDINAL.to_string(), OFFSET.to_string());
+    let (ordinal, offset, n) = (ORDINAL.to_string(), OFFSET.to_string(), NUMBER.to_string());
     let level = |level: &str| match level {
         TENANT | DEVICE => format!("{{{level}}}"),
         number if number == ordinal => "{ordinal}".to_owned(),
         number if number == offset => "{offset}".to_owned(),
+        number if number == n => "{n}".to_owned(),
         other => other.to_owned(),
     };
     Ok(topic.split('/').map(level).collect::<Vec<_>>().join("/"))
@@ -115,6 +120,32 @@ fn describe(channel: Channel) -> Described {
             operation: "askForCommand",
             text: "Asks for the command again, with a fresh link. The answer comes on `commands`, not retained.".to_owned(),
             messages: &["commandsGet"],
+        },
+        Channel::Run => Described {
+            name: "run",
+            way: Way::ToDevice,
+            operation: "run",
+            text: "A command to run beside updates, such as `reboot`. One at a time; retained until it has ended, then empty. Subscribe as to \
+                   `commands`; `commands/get` brings it again, too."
+                .to_owned(),
+            messages: &["run", "cleared"],
+        },
+        Channel::RunStatus { .. } => from_device(
+            "runStatus",
+            "runReport",
+            "How the command of this number is going. Keep the number in flash: a command whose number isn't higher is answered with its last \
+             status, and never run again.",
+            &["runReport"],
+        ),
+        Channel::UpdateLog { .. } => Described {
+            name: "updateLog",
+            way: Way::FromDevice,
+            operation: "log",
+            text: format!(
+                "A piece of the log of an update, as text. At most {LOG_PIECE_MAX_BYTES} bytes; the latest 64 pieces of an update are kept, for 30 \
+                 days. QoS 1, never retained."
+            ),
+            messages: &["log"],
         },
         Channel::UpdateStatus { .. } => from_device(
             "updateStatus",
@@ -172,6 +203,7 @@ fn parameters(address: &str) -> Map<String, Value> {
         ("tenant", format!("`[a-z0-9][a-z0-9-]*`, at most {TENANT_ID_MAX_BYTES} bytes."), "acme"),
         ("device", format!("`[A-Za-z0-9][A-Za-z0-9_:-]*`, at most {DEVICE_ID_MAX_BYTES} bytes; case matters."), "d-1"),
         ("ordinal", format!("Number of the update, counted per device from 1 to {ORDINAL_MAX}."), "17"),
+        ("n", format!("Number of the command, counted per device from 1 to {ORDINAL_MAX}."), "3"),
         ("offset", "First byte of the chunk.".to_owned(), "4096"),
     ];
     known

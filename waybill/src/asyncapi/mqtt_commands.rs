@@ -1,10 +1,11 @@
 //! Commands to devices. The bridge's own wire types write the examples; a test checks the schemas against them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::device::{COMMAND_EXPIRY_MAX_S, COMMAND_NAME_MAX_BYTES};
 use domain::ids::ORDINAL_MAX;
 use domain::values::VERSION_MAX_BYTES;
-use mqtt_bridge::command::{COMMAND_MAX_BYTES, COMMAND_TTL_S, URL_MAX_BYTES};
-use mqtt_bridge::wire::{CommandMessage, CommandName, Kind, PROTOCOL, Signature};
+use mqtt_bridge::command::{COMMAND_MAX_BYTES, COMMAND_TTL_S, RUN_MAX_BYTES, URL_MAX_BYTES};
+use mqtt_bridge::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage, Signature};
 use serde_json::{Map, Value, json};
 
 use super::schema_ref;
@@ -36,6 +37,16 @@ pub(super) fn messages() -> Map<String, Value> {
         ("activate", message("Activate", "Run what is staged.", &[activate()])),
         ("none", none),
         ("cleared", cleared),
+        (
+            "run",
+            json!({
+                "summary": "Run this command, once.",
+                "description": format!("At most {RUN_MAX_BYTES} bytes."),
+                "contentType": "application/json",
+                "payload": schema_ref("Run"),
+                "examples": [{ "payload": run() }],
+            }),
+        ),
     ]
     .map(|(name, message)| (name.to_owned(), message))
     .into_iter()
@@ -48,6 +59,7 @@ pub(super) fn schemas() -> Map<String, Value> {
         ("Cancel", cancel_schema()),
         ("Activate", activate_schema()),
         ("None", none_schema()),
+        ("Run", run_schema()),
     ]
     .map(|(name, schema)| (name.to_owned(), schema))
     .into_iter()
@@ -135,6 +147,23 @@ fn none_schema() -> Value {
         "command": { "type": "string", "const": "none" },
         "time": { "type": "string", "format": "date-time", "description": "The server's clock." },
     }))
+}
+
+fn run_schema() -> Value {
+    object(json!({
+        "v": protocol(),
+        "n": { "type": "integer", "minimum": 1, "maximum": ORDINAL_MAX, "description": "Number of the command on this device; keep it in flash." },
+        "name": { "type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": COMMAND_NAME_MAX_BYTES, "description": "`reboot`, `report`, `collect_logs`, or one of the firmware's own. Answer `refused` with `unsupported` to any other." },
+        "params": { "type": "object", "description": "For the command; empty if it has none." },
+        "expires_in_s": { "type": "integer", "minimum": 0, "maximum": COMMAND_EXPIRY_MAX_S, "description": "Seconds in which to accept it, from when this message was sent. A retained copy may be older." },
+        "expires_at": { "type": "string", "format": "date-time", "description": "The same moment, for a device with a clock." },
+    }))
+}
+
+pub(super) fn run() -> RunMessage {
+    let params = json!({ "lines": 200 }).as_object().cloned().unwrap_or_default();
+    let (n, name, expires_in_s) = (3, "collect_logs".to_owned(), 3_600);
+    RunMessage { v: PROTOCOL, n, name, params, expires_in_s, expires_at: sent_at() + TimeDelta::seconds(expires_in_s) }
 }
 
 pub(super) fn install() -> CommandMessage {

@@ -4,6 +4,7 @@
 use domain::device::CODE_MAX_BYTES;
 use domain::ids::ORDINAL_MAX;
 use domain::values::{SHORT_TEXT_MAX_CHARS, TAGS_MAX, VERSION_MAX_BYTES};
+use mqtt_bridge::wire::{LOG_PIECE_MAX_BYTES, RESULT_MAX_BYTES};
 use serde_json::{Map, Value, json};
 
 use super::schema_ref;
@@ -48,6 +49,15 @@ pub(super) fn messages() -> Map<String, Value> {
     [
         ("commandsGet", message(asks, json!({ "description": "Any payload; usually an empty object." }), &[json!({})])),
         ("report", message("Progress of an update.", schema_ref("Report"), &report_examples())),
+        ("runReport", message("How a command is going.", schema_ref("RunReport"), &run_report_examples())),
+        (
+            "log",
+            json!({
+                "summary": "A piece of a log.",
+                "contentType": "text/plain",
+                "payload": { "type": "string", "minLength": 1, "maxLength": LOG_PIECE_MAX_BYTES },
+            }),
+        ),
         ("presence", message("Presence and proof.", schema_ref("Presence"), &presence_examples())),
         ("info", message("Description of the device.", schema_ref("Info"), &info_examples())),
         ("telemetry", message("Measurements.", schema_ref("Telemetry"), &telemetry_examples())),
@@ -58,10 +68,17 @@ pub(super) fn messages() -> Map<String, Value> {
 }
 
 pub(super) fn schemas() -> Map<String, Value> {
-    [("Report", report()), ("Presence", presence()), ("Info", info()), ("Telemetry", telemetry()), ("Code", code())]
-        .map(|(name, schema)| (name.to_owned(), schema))
-        .into_iter()
-        .collect()
+    [
+        ("RunReport", run_report()),
+        ("Report", report()),
+        ("Presence", presence()),
+        ("Info", info()),
+        ("Telemetry", telemetry()),
+        ("Code", code()),
+    ]
+    .map(|(name, schema)| (name.to_owned(), schema))
+    .into_iter()
+    .collect()
 }
 
 fn message(summary: &str, payload: Value, examples: &[Value]) -> Value {
@@ -76,6 +93,28 @@ pub(super) fn report_examples() -> Vec<Value> {
         json!({ "attempt": 1, "status": "deferred", "code": "low_battery", "retry_after_s": 3_600 }),
         json!({ "attempt": 2, "status": "failed", "code": "digest_mismatch", "message": "after 1048576 bytes", "ts": 1_769_860_900 }),
     ]
+}
+
+pub(super) fn run_report_examples() -> Vec<Value> {
+    vec![
+        json!({ "status": "accepted" }),
+        json!({ "status": "done", "message": "200 lines", "result": { "lines": 200 } }),
+        json!({ "status": "refused", "code": "unsupported" }),
+        json!({ "status": "failed", "code": "x_flash_worn", "message": "sector 7" }),
+    ]
+}
+
+fn run_report() -> Value {
+    json!({
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": { "type": "string", "enum": ["accepted", "done", "failed", "refused"] },
+            "code": schema_ref("Code"),
+            "message": { "type": "string", "description": "Cut to 256 characters." },
+            "result": { "type": "object", "description": format!("At most {RESULT_MAX_BYTES} bytes; a larger one is left out.") },
+        },
+    })
 }
 
 pub(super) fn presence_examples() -> Vec<Value> {

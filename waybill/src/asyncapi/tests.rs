@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use domain::device::{ReportStatus, is_code};
 use mqtt_bridge::topics::stored_filters;
-use mqtt_bridge::wire::{CommandMessage, InfoMessage, Measurements, PresenceMessage, PresenceWord, StatusReport};
+use mqtt_bridge::wire::{
+    CommandMessage, InfoMessage, Measurements, PresenceMessage, PresenceWord, RunReport, StatusReport,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -66,8 +68,9 @@ fn what_is_received_is_read_and_no_command_is() {
         assert_eq!(readers(address), 1, "{address}");
         received += 1;
     }
-    assert_eq!(received, 5);
+    assert_eq!(received, 7);
     assert_eq!(readers("{tenant}/devices/{device}/commands"), 0);
+    assert_eq!(readers("{tenant}/devices/{device}/run"), 0);
 }
 
 #[test]
@@ -91,6 +94,13 @@ fn examples_of_reports_are_read_by_the_bridge() {
         assert_eq!(read.device_time().is_some(), example.get("ts").is_some(), "{example}");
         assert_eq!(read.progress(&report).progress.is_some(), example.get("progress").is_some(), "{example}");
     }
+    for example in mqtt_reports::run_report_examples() {
+        let read = RunReport::read(&bytes(&example)).unwrap();
+        let report = read.to_report(3).unwrap();
+        assert_eq!(report.status.word(), example["status"]);
+        assert_eq!(report.code.as_deref(), example["code"].as_str(), "{example}");
+        assert_eq!(read.ignored(), None, "{example}");
+    }
     for example in mqtt_reports::presence_examples() {
         let read = PresenceMessage::read(&bytes(&example)).unwrap();
         let (presence, contact) = (read.to_presence().unwrap(), read.to_contact().unwrap());
@@ -113,6 +123,7 @@ fn examples_and_schemas_have_the_same_fields() {
     let schemas = mqtt_reports::schemas();
     let all = [
         ("Report", mqtt_reports::report_examples()),
+        ("RunReport", mqtt_reports::run_report_examples()),
         ("Presence", mqtt_reports::presence_examples()),
         ("Info", mqtt_reports::info_examples()),
     ];

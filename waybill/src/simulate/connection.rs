@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, ConnectionError, Event, Packet, QoS, SubscribeReasonCode};
+use rumqttc::{AsyncClient, ConnectionError, Event, Packet, QoS, SubscribeFilter, SubscribeReasonCode};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use runtime::clock;
 use super::device::{Device, random_id};
 use super::link::{DISCONNECT_TIMEOUT, Link};
 use super::login::{Applicant, Credential, LoginOfFleet};
+use super::run_message::Run;
 use super::wire::{Absence, Command};
 
 /// From the first byte to the subscription; if a broker takes longer, the attempt ends.
@@ -177,7 +178,9 @@ impl Device {
                 return Err(Ended::Lost);
             }
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                client.try_subscribe(self.topic("commands"), QoS::AtMostOnce).map_err(|_| Ended::Lost)?;
+                let topics =
+                    ["commands", "run"].map(|suffix| SubscribeFilter::new(self.topic(suffix), QoS::AtMostOnce));
+                client.try_subscribe_many(topics).map_err(|_| Ended::Lost)?;
             }
             Ok(Event::Incoming(Packet::SubAck(ack))) => {
                 if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
@@ -189,7 +192,11 @@ impl Device {
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 self.shared.gauges.commands.add(1);
-                let actions = self.firmware.on_command(Command::parse(&publish.payload), clock::now());
+                let actions = if publish.topic.ends_with(b"/run") {
+                    self.firmware.on_run(Run::parse(&publish.payload))
+                } else {
+                    self.firmware.on_command(Command::parse(&publish.payload), clock::now())
+                };
                 self.perform(actions);
             }
             Ok(Event::Incoming(Packet::PubAck(ack))) => {

@@ -235,6 +235,8 @@ impl Device {
                     self.shared.gauges.reports.add(1);
                     self.publish_json(&format!("updates/{ordinal}/status"), &report, false);
                 }
+                Action::RunReport { n, report } => self.publish_json(&format!("run/{n}/status"), &report, false),
+                Action::Log { ordinal, text } => self.publish(&format!("updates/{ordinal}/log"), text.into(), false),
                 Action::PublishStatus => {
                     if let Some(session) = &self.session {
                         let presence = self.firmware.presence(session);

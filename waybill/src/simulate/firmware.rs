@@ -8,6 +8,7 @@
 mod boot;
 mod orders;
 mod reports;
+mod run;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -21,6 +22,7 @@ use super::behaviour::Behaviour;
 use super::flash::{Flash, Stage};
 use super::login::Credential;
 use super::pace::Pace;
+use super::run_message::RunReport;
 use super::wire::{FIRMWARE, Info, Presence, Report};
 
 pub(super) const BOOT_FAILED: &str = "boot_failed";
@@ -40,6 +42,16 @@ pub enum Action {
     Report {
         ordinal: u64,
         report: Report,
+    },
+    /// A report on a command that isn't an update's.
+    RunReport {
+        n: u64,
+        report: RunReport,
+    },
+    /// A piece of the log of an update.
+    Log {
+        ordinal: u64,
+        text: String,
     },
     /// Publish `status`, if connected; every connection begins with one.
     PublishStatus,

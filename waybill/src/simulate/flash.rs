@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Serialize;
 
 use super::login::Credential;
+use super::run_message::LastRun;
 use super::wire::{LastUpdate, ReportStatus, Target, UpdateCommand};
 
 /// Installs that are kept per device.
@@ -132,6 +133,8 @@ pub struct Flash {
     pub seq: u64,
     pub job: Option<Job>,
     pub last_update: Option<LastUpdate>,
+    /// The command beside updates that was run last.
+    pub last_run: Option<LastRun>,
     pub installs: VecDeque<Install>,
     pub install_count: u32,
     /// Installs of a pair (ordinal, attempt) that had been installed before. A correct firmware has none.

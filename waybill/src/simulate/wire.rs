@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The only protocol version that this firmware supports.
-const PROTOCOL: u64 = 1;
+pub(super) const PROTOCOL: u64 = 1;
 /// The component of a command that names none.
 pub(super) const FIRMWARE: &str = "firmware";
 /// Bytes of the largest command that this device accepts, as in its `info`.

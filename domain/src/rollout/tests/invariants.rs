@@ -64,7 +64,7 @@ impl Rollout {
             return;
         };
         assert_eq!(truth.status, CampaignStatus::RollingBack, "device {place} goes back");
-        let update = &device.updates[&ordinal];
+        let update = device.update(ordinal).unwrap();
         let running = &device.versions["firmware"];
         let goes_on = rollback.state.attempt > 0 || update.told_before;
         assert!(goes_on || running == truth.version, "device {place} is rolled back from {running}");

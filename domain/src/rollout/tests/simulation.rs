@@ -259,6 +259,6 @@ fn a_retry_gives_each_failed_device_a_new_update() {
     world.calm_down();
     let retried = total(&world);
     assert_eq!((retried.confirmed, retried.failed, retried.gate_failed), (FLEET as u32, 0, 1));
-    let retry = &world.devices[0].updates[&world.devices[0].last_ordinal];
+    let retry = world.devices[0].update(world.devices[0].last_ordinal).unwrap();
     assert_eq!(retry.spec.retry_of, Some(retry.ordinal - 1));
 }

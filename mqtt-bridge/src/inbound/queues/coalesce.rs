@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::{Arrived, Inbound};
 use crate::topics::Channel;
-use crate::wire::{InfoMessage, PresenceMessage, PresenceWord, StatusReport};
+use crate::wire::{InfoMessage, PresenceMessage, PresenceWord, RunReport, StatusReport};
 
 /// Each kind of message has a rate of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub(super) enum Kind {
     Report,
     Info,
     Measurements,
+    /// A report on a command beside updates.
+    RunReport,
+    /// A piece of a log.
+    Log,
     /// A request for the command, or an unknown topic.
     Other,
 }
@@ -27,7 +31,7 @@ pub(super) enum CoalesceKey {
     Info,
     Measurements,
     Asks,
-    /// A hash of update, attempt, status, code and digest; progress is not included.
+    /// A hash of update, attempt, status, code and digest, progress is not included; of command, status and code; or of a piece of a log.
     Report(u64),
     /// A message that can't be parsed.
     Unreadable,
@@ -55,6 +59,8 @@ impl Kind {
             Self::Report => "report",
             Self::Info => "info",
             Self::Measurements => "telemetry",
+            Self::RunReport => "run_report",
+            Self::Log => "log",
             Self::Other => "other",
         }
     }
@@ -71,6 +77,8 @@ impl Coalesced for Arc<Inbound> {
             Ok(Channel::UpdateStatus { .. }) => Kind::Report,
             Ok(Channel::Info) => Kind::Info,
             Ok(Channel::Telemetry) => Kind::Measurements,
+            Ok(Channel::RunStatus { .. }) => Kind::RunReport,
+            Ok(Channel::UpdateLog { .. }) => Kind::Log,
             _ => Kind::Other,
         }
     }
@@ -94,6 +102,8 @@ fn coalesce_key(channel: Channel, payload: &[u8]) -> CoalesceKey {
         Channel::Info if InfoMessage::read(payload).is_ok_and(|message| message.to_info().is_ok()) => CoalesceKey::Info,
         Channel::Telemetry => CoalesceKey::Measurements,
         Channel::CommandsGet => CoalesceKey::Asks,
+        Channel::RunStatus { n } => run_report(n, payload),
+        Channel::UpdateLog { ordinal } => hashed((ordinal, payload)),
         _ => CoalesceKey::Unreadable,
     }
 }
@@ -112,9 +122,20 @@ fn report(ordinal: u32, payload: &[u8]) -> CoalesceKey {
     let Ok(Ok(report)) = StatusReport::read(payload).map(|message| message.to_report(ordinal)) else {
         return CoalesceKey::Unreadable;
     };
+    let sha256 = report.sha256.map(|sha256| sha256.to_string());
+    hashed((report.ordinal, report.attempt, report.status.word(), report.code, sha256))
+}
+
+fn run_report(n: u32, payload: &[u8]) -> CoalesceKey {
+    match RunReport::read(payload).and_then(|message| message.to_report(n)) {
+        Ok(report) => hashed((n, report.status.word(), report.code)),
+        Err(_) => CoalesceKey::Unreadable,
+    }
+}
+
+fn hashed(content: impl Hash) -> CoalesceKey {
     let mut hasher = DefaultHasher::new();
-    (report.ordinal, report.attempt, report.status.word(), report.code).hash(&mut hasher);
-    report.sha256.map(|sha256| sha256.to_string()).hash(&mut hasher);
+    content.hash(&mut hasher);
     CoalesceKey::Report(hasher.finish())
 }
 
@@ -136,6 +157,12 @@ mod tests {
             assert_ne!(half, other);
         }
         assert_eq!(key(1, "{"), CoalesceKey::Unreadable);
+        let run = |n, json: &str| coalesce_key(Channel::RunStatus { n }, json.as_bytes());
+        let done = run(1, r#"{"status":"done","message":"a"}"#);
+        assert_eq!(done, run(1, r#"{"status":"done","message":"b"}"#));
+        assert_ne!(done, run(2, r#"{"status":"done"}"#));
+        let log = |text: &str| coalesce_key(Channel::UpdateLog { ordinal: 1 }, text.as_bytes());
+        assert!(log("a") == log("a") && log("a") != log("b"));
     }
 
     #[test]

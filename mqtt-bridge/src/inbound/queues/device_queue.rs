@@ -16,7 +16,7 @@ use super::rates::{self, Rates};
 const GRANTED_MAX: usize = 24;
 /// The same for measurements, which never replace each other: the whole burst of the rate.
 const MEASUREMENTS_MAX: usize = rates::MEASUREMENTS.burst as usize;
-/// Different reports above the rate.
+/// Different reports of a kind above the rate.
 const WAITING_MAX: usize = 32;
 /// Reports beyond that on their way to the dead letters.
 const EXCESS_MAX: usize = 4;
@@ -92,7 +92,7 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
             return None;
         }
         let kind = message.kind();
-        if kind == Kind::Report {
+        if matches!(kind, Kind::Report | Kind::RunReport) {
             // A report is decided on after the device's earlier self-reports.
             self.entries.iter_mut().for_each(|entry| entry.make_due(now));
         }
@@ -135,8 +135,9 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
     }
 
     fn add(&mut self, message: M, key: CoalesceKey, now: Instant) -> Option<(M, Dropped)> {
+        let kind = message.kind();
         let count = |standing: Standing| {
-            let alike = |entry: &&Entry<M>| entry.message.kind() == Kind::Report && entry.standing == standing;
+            let alike = |entry: &&Entry<M>| entry.message.kind() == kind && entry.standing == standing;
             self.entries.iter().filter(alike).count()
         };
         let standing = match key {

@@ -15,6 +15,10 @@ const REPORT: Rate = Rate { burst: 120, interval: Duration::from_millis(100) };
 const INFO: Rate = Rate { burst: 30, interval: Duration::from_secs(1) };
 /// Ten each second, and a burst after a time without connection.
 pub(super) const MEASUREMENTS: Rate = Rate { burst: 240, interval: Duration::from_millis(100) };
+/// Three for each of eight commands, each perhaps twice.
+const RUN_REPORT: Rate = Rate { burst: 60, interval: Duration::from_secs(1) };
+/// Half a mebibyte at once, then 8 KiB each second.
+const LOG: Rate = Rate { burst: 30, interval: Duration::from_secs(2) };
 /// After each connect.
 const OTHER: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };
 
@@ -24,7 +28,7 @@ pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Used rates of one device.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rates {
-    buckets: [Bucket; 5],
+    buckets: [Bucket; 7],
 }
 
 impl Rates {
@@ -44,6 +48,8 @@ fn index(kind: Kind) -> usize {
         Kind::Info => 2,
         Kind::Measurements => 3,
         Kind::Other => 4,
+        Kind::RunReport => 5,
+        Kind::Log => 6,
     }
 }
 
@@ -53,6 +59,8 @@ fn rate(kind: Kind) -> Rate {
         Kind::Report => REPORT,
         Kind::Info => INFO,
         Kind::Measurements => MEASUREMENTS,
+        Kind::RunReport => RUN_REPORT,
+        Kind::Log => LOG,
         Kind::Other => OTHER,
     }
 }
@@ -63,7 +71,9 @@ mod tests {
 
     #[test]
     fn a_forgotten_rate_was_full() {
-        for kind in [Kind::Presence, Kind::Report, Kind::Info, Kind::Measurements, Kind::Other] {
+        let kinds =
+            [Kind::Presence, Kind::Report, Kind::Info, Kind::Measurements, Kind::RunReport, Kind::Log, Kind::Other];
+        for kind in kinds {
             assert!(rate(kind).refill() <= FORGOTTEN_AFTER, "{kind:?}");
         }
     }

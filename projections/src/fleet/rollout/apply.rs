@@ -1,5 +1,6 @@
 //! What each record changes in the rows of campaigns.
 
+use domain::campaign::CampaignStatus;
 use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent};
 
 use super::fold::Fold;
@@ -10,7 +11,13 @@ use crate::fleet::updates;
 impl Fold<'_> {
     pub(super) fn apply(&mut self, record: &Decoded) -> Result<(), DbError> {
         match &record.events {
-            Events::Campaign(events) => events.iter().try_for_each(|event| self.apply_campaign(record, event)),
+            Events::Campaign(events) => {
+                let before = self.status_of(record);
+                events.iter().try_for_each(|event| self.apply_campaign(record, event))?;
+                let now = self.status_of(record);
+                self.tally.campaign(record, before, now);
+                Ok(())
+            }
             Events::Device(events) => (record.record.first_version()..)
                 .zip(events)
                 .try_for_each(|(version, event)| self.apply_device(record, version, event)),
@@ -30,6 +37,11 @@ impl Fold<'_> {
             | Events::Unshown
             | Events::Unread => Ok(()),
         }
+    }
+
+    /// The status of the record's campaign.
+    fn status_of(&self, record: &Decoded) -> Option<CampaignStatus> {
+        self.campaigns.get(&[record.tenant(), record.id()]).map(|row| row.status)
     }
 
     fn apply_grant(&mut self, record: &Decoded, event: &LedgerEvent) {
@@ -83,7 +95,7 @@ impl Fold<'_> {
         let follows = row.is_some_and(|row| row.spec.maintenance_window.follow_devices());
         let zone = if follows { self.zone(&[record.tenant(), record.id()]) } else { None };
         let windows = row.and_then(|row| row.windows_for(zone.as_deref()));
-        updates::apply(&mut self.updates, record, version, event, windows)?;
+        updates::apply(&mut self.updates, record, version, event, windows, self.tally)?;
         if let (Some(key), Some(before), Some(update)) = (member, before, event.update()) {
             if let Some(member) = self.members.get_mut(&key)
                 && let Some(of_rollback) = member.is_of_rollback(event, update.ordinal)
@@ -99,6 +111,9 @@ impl Fold<'_> {
                 }
                 (member.ordinal, member.before_retry) = (Some(update.ordinal), None);
                 member.apply(event, record.at());
+                if event.failure_code().is_some() {
+                    member.failed_hardware = self.tally.hardware_at(record);
+                }
             }
             self.count(&key, record.reference(), &before);
         }

@@ -12,6 +12,8 @@ use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::fleet::device_row::DeviceRow;
+use crate::fleet::statistics::Tally;
+use crate::fleet::statistics::failures::FailureChanges;
 use crate::fleet::updates::{self, UpdateRow};
 use crate::memory::Memory;
 use crate::row::Row as _;
@@ -24,6 +26,8 @@ pub(super) struct Fold<'d> {
     pub(super) members: Rows<MemberRow>,
     pub(super) updates: Rows<UpdateRow>,
     pub(super) devices: &'d mut Rows<DeviceRow>,
+    pub(super) failures: FailureChanges,
+    pub(super) tally: &'d mut Tally,
     /// Devices that have moved to another zone in the batch.
     pub(super) zones: HashMap<[String; 2], Option<String>>,
 }
@@ -35,6 +39,7 @@ impl<'d> Fold<'d> {
         memory: &mut Memory,
         batch: &[Decoded],
         devices: &'d mut Rows<DeviceRow>,
+        tally: &'d mut Tally,
     ) -> Result<Self, DbError> {
         // What occupies a device decides whether its members of other campaigns may begin.
         let occupied = batch.iter().filter(|record| {
@@ -56,7 +61,8 @@ impl<'d> Fold<'d> {
         let planned = touched.campaigns.iter().filter_map(|key| campaigns.get(key));
         let progress_keys = planned.filter(|row| row.plan.is_some()).flat_map(CampaignRow::wave_keys);
         let progress = Rows::recall(connection, memory, progress_keys.collect()).await?;
-        Ok(Self { progress, members, updates, devices, campaigns, zones: HashMap::new() })
+        let failures = FailureChanges::default();
+        Ok(Self { progress, members, updates, devices, failures, tally, campaigns, zones: HashMap::new() })
     }
 
     /// Writes all rows but those of the devices.
@@ -67,6 +73,7 @@ impl<'d> Fold<'d> {
             let device = self.devices.get(&member.device_key()).map(DeviceRow::occupancy);
             member.set_readiness(device, update, campaign);
         }
+        self.failures.save(connection).await?;
         self.campaigns.keep(connection, memory).await?;
         self.progress.keep(connection, memory).await?;
         self.members.keep(connection, memory).await?;
@@ -98,6 +105,7 @@ impl<'d> Fold<'d> {
     pub(super) fn count(&mut self, key: &[String], by: RecordRef, before: &Contribution) {
         let Some(after) = self.contribution(key) else { return };
         let Some(wave_key) = self.members.get(key).map(MemberRow::wave_key) else { return };
+        self.failures.add(&wave_key, before.failure.as_ref(), after.failure.as_ref());
         if let Some(progress) = self.progress.get_mut(&wave_key) {
             progress.change(before, &after);
             progress.changed_by(by, before, &after);

@@ -4,7 +4,9 @@ use domain::device::{Outcome, Phase};
 use domain::rollout::Counts;
 
 use super::rows::MemberRow;
+use crate::fleet::statistics::failures::Failure;
 use crate::fleet::updates::UpdateRow;
+use crate::row::storable_text;
 use crate::table::Rows;
 
 /// Phase of a member whose update doesn't exist yet.
@@ -42,7 +44,7 @@ pub(super) struct Contribution {
     /// It would end with its campaign.
     pub(super) planned: bool,
     /// Of a member that counts as failed.
-    pub(super) failure: Option<String>,
+    pub(super) failure: Option<Failure>,
 }
 
 impl<'a> MemberState<'a> {
@@ -119,6 +121,18 @@ impl<'a> MemberState<'a> {
         worked.filter(|_| self.is_confirmed()).map_or(0, |worked| worked.num_milliseconds().max(0))
     }
 
+    /// What it has in common with other failed members.
+    fn failure(&self) -> Failure {
+        let member = self.member;
+        let queued_from = self.update.map(|update| update.from_version.as_ref());
+        let text = |text: Option<&String>| text.map(|text| storable_text(text)).unwrap_or_default();
+        Failure {
+            code: member.code.as_deref().map_or_else(|| "unknown".to_owned(), storable_text),
+            hardware_version: text(member.failed_hardware.as_ref()),
+            from_version: text(queued_from.unwrap_or(member.from_version.as_ref())),
+        }
+    }
+
     pub(super) fn contribution(&self) -> Contribution {
         let member = self.member;
         let ended = |outcome| u32::from(self.outcome() == Some(outcome));
@@ -151,7 +165,7 @@ impl<'a> MemberState<'a> {
             confirmed_ms: self.confirmed_ms(),
             phase: member.excluded.is_none().then(|| self.displayed_phase()),
             planned: member.is_planned(),
-            failure: self.is_failed().then(|| member.code.clone().unwrap_or_else(|| "unknown".to_owned())),
+            failure: self.is_failed().then(|| self.failure()),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::predicates::{NOT_BEGUN_AGAIN, PLANNED, retried};
 use super::rows::{CampaignRow, MemberRow, ProgressRow};
 use crate::db::DbError;
 use crate::fleet::device_row::DeviceRow;
+use crate::fleet::statistics::failures::FailureChanges;
 use crate::fleet::updates::UpdateRow;
 use crate::read_model::SWEEP_PAGE_ROWS;
 use crate::row::Row as _;
@@ -112,6 +113,7 @@ async fn change_page(
     let devices = Rows::<DeviceRow>::load(connection, device_keys).await?;
     let latest = members.iter().filter_map(MemberRow::latest_update).collect();
     let updates = Rows::<UpdateRow>::load(connection, latest).await?;
+    let mut failures = FailureChanges::default();
     for (before, member) in members.iter().zip(&mut changed) {
         let update = member.update_key().and_then(|key| updates.get(&key));
         let device = devices.get(&member.device_key()).map(DeviceRow::occupancy);
@@ -119,12 +121,15 @@ async fn change_page(
         let state = |member| MemberState::find(member, &updates, campaign.planned_outcome);
         let (before, after) = (state(before), state(member));
         if let Some(progress) = progress.get_mut(&member.wave_key()) {
-            progress.change(&before.contribution(), &after.contribution());
+            let (before, after) = (before.contribution(), after.contribution());
+            progress.change(&before, &after);
+            failures.add(&member.wave_key(), before.failure.as_ref(), after.failure.as_ref());
         }
     }
     let mut rows = Rows::<MemberRow>::default();
     members.into_iter().for_each(|member| rows.know(member));
     changed.into_iter().for_each(|member| rows.put(member));
     rows.save(connection).await?;
+    failures.save(connection).await?;
     progress.save(connection).await
 }

@@ -276,6 +276,8 @@ pub(super) struct MemberRow {
     pub late_confirmed: bool,
     /// Code of its latest failure.
     pub code: Option<String>,
+    /// The hardware version of its device at that time.
+    pub failed_hardware: Option<String>,
     /// Set while it is to be retried and has no new update yet.
     pub before_retry: Option<PastOutcome>,
     /// Its latest update that takes it back, how that ended, and in which round of the campaign.
@@ -300,7 +302,7 @@ row! {
     MemberRow = "rollout_members" key { tenant: "text", plan: "text", device_id: "text" }
     columns {
         campaign_id, rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
-        grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code,
+        grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code, failed_hardware,
         staged, ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
         rollback_accepted, rollback_code
     }
@@ -334,6 +336,7 @@ impl MemberRow {
             regressed_at: None,
             late_confirmed: false,
             code: None,
+            failed_hardware: None,
             before_retry: None,
             rollback_ordinal: None,
             rollback_outcome: None,

@@ -32,8 +32,8 @@ impl ProgressRow {
             after.phase.into_iter().for_each(|phase| add(&mut self.phases, phase, 1));
         }
         if before.failure != after.failure {
-            before.failure.iter().for_each(|code| add(&mut self.failures, code, -1));
-            after.failure.iter().for_each(|code| add(&mut self.failures, code, 1));
+            before.failure.iter().for_each(|failure| add(&mut self.failures, &failure.code, -1));
+            after.failure.iter().for_each(|failure| add(&mut self.failures, &failure.code, 1));
         }
     }
 

@@ -11,6 +11,7 @@ impl Firmware {
     pub fn on_boot(&mut self, boot_id: String, now: DateTime<Utc>) -> Vec<Action> {
         self.forget(boot_id);
         let mut out = Vec::new();
+        self.finish_run(&mut out);
         match self.stage() {
             None | Some(Stage::Staged) => {}
             Some(Stage::Unanswered) => out.push(Action::After { timer: Timer::Answer, delay: self.pace.late }),

@@ -1,8 +1,9 @@
-//! Tests of the device protocol's rules, on the state machine alone: [`rules`] and [`windows`] for a correct device, [`mishaps`] for the others. A
+//! Tests of the device protocol's rules, on the state machine alone: [`rules`], [`runs`] and [`windows`] for a correct device, [`mishaps`] for the others. A
 //! [`Bench`] carries out the firmware's actions at once.
 
 mod mishaps;
 mod rules;
+mod runs;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use super::super::behaviour::Behaviour;
 use super::super::flash::Flash;
 use super::super::pace::Pace;
+use super::super::run_message::{Run, RunCommand, RunStatus};
 use super::super::wire::{ActivateCommand, Command, ReportStatus, Target, UpdateCommand};
 use super::*;
 use ReportStatus::{Completed, Downloading, Installing, Rebooting, Received, Verifying};
@@ -66,6 +68,8 @@ struct Bench {
     waiting: Option<Timer>,
     fetch: Vec<Fetched>,
     boots: u32,
+    runs: Vec<(u64, RunStatus)>,
+    logs: usize,
 }
 
 impl Bench {
@@ -86,6 +90,8 @@ impl Bench {
             waiting: None,
             fetch: Vec::new(),
             boots: 0,
+            runs: Vec::new(),
+            logs: 0,
         };
         bench.boot();
         bench
@@ -124,6 +130,8 @@ impl Bench {
                     self.codes.extend(report.code);
                     self.reports.push((ordinal, report.attempt, report.status));
                 }
+                Action::RunReport { n, report } => self.runs.push((n, report.status)),
+                Action::Log { .. } => self.logs += 1,
                 Action::AskCommand => self.asked += 1,
                 Action::After { timer, .. } if self.hold == Some(timer) => self.waiting = Some(timer),
                 // Repeating timers and timers far in the future are fired only by the tests about them.

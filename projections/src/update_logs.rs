@@ -1,0 +1,128 @@
+//! Table `update_logs`: pieces of the logs of updates, filled from TELEMETRY.
+//!
+//! Kept for [`KEPT_DAYS`], and of each update the latest [`PIECES_MAX`]. Rows of a closed tenant are removed. Never rebuilt, never compared.
+
+use chrono::{DateTime, Utc};
+use event_store::telemetry::{TelemetryKind, TelemetryMessage};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+
+use crate::db::{Db, DbError, ReadTx};
+use crate::table::{Page, Select};
+
+/// How long a piece is kept, in days.
+pub const KEPT_DAYS: i32 = 30;
+/// Most pieces of one update; the oldest go first.
+pub const PIECES_MAX: i64 = 64;
+
+/// A piece of the log of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPieceRow {
+    /// Pieces of later messages have higher numbers.
+    pub piece: u64,
+    pub received_at: DateTime<Utc>,
+    pub text: String,
+}
+
+/// The data of a telemetry message.
+#[derive(Deserialize)]
+struct Piece {
+    ordinal: u32,
+    text: String,
+}
+
+/// Adds the pieces of a batch, in order, and removes those that are too many.
+pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
+    let mut touched = Vec::new();
+    for message in batch {
+        let Ok(record) = message.decode() else { continue };
+        if record.kind != TelemetryKind::Log {
+            continue;
+        }
+        let Ok(piece) = serde_json::from_str::<Piece>(record.data.get()) else { continue };
+        let (broker_ms, delivery) = match record.place {
+            Some(place) => (place.incarnation_ms, place.sequence),
+            // Published with QoS 0: the position in TELEMETRY distinguishes it.
+            None => (0, message.position),
+        };
+        sqlx::query(
+            "INSERT INTO update_logs (tenant, device_id, ordinal, broker_ms, delivery, received_at, text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        )
+        .bind(message.tenant.as_str())
+        .bind(message.device.as_str())
+        .bind(i64::from(piece.ordinal))
+        .bind(broker_ms as i64)
+        .bind(delivery as i64)
+        .bind(record.received_at)
+        .bind(piece.text.replace('\0', "\u{fffd}"))
+        .execute(&mut *connection)
+        .await?;
+        touched.push((message.tenant.to_string(), message.device.to_string(), i64::from(piece.ordinal)));
+    }
+    touched.sort();
+    touched.dedup();
+    for (tenant, device, ordinal) in touched {
+        keep_latest(connection, &tenant, &device, ordinal).await?;
+    }
+    Ok(())
+}
+
+async fn keep_latest(connection: &mut PgConnection, tenant: &str, device: &str, ordinal: i64) -> Result<(), DbError> {
+    sqlx::query(
+        "DELETE FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3 AND piece <= (
+           SELECT piece FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3
+           ORDER BY piece DESC OFFSET $4 LIMIT 1)",
+    )
+    .bind(tenant)
+    .bind(device)
+    .bind(ordinal)
+    .bind(PIECES_MAX)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Pieces of the log of an update, in the order in which they arrived.
+pub async fn list(
+    tx: &mut ReadTx,
+    device_id: &str,
+    ordinal: u32,
+    after: Option<u64>,
+    limit: usize,
+    count: bool,
+) -> Result<Page<LogPieceRow>, DbError> {
+    let mut select = Select::new("t.piece, t.received_at, t.text".to_owned(), "update_logs t", "t.piece");
+    select.filter("t.device_id = $ #>> '{}'", device_id);
+    select.filter("t.ordinal = ($)::bigint", json!(ordinal));
+    select.require(format!("t.received_at > now() - make_interval(days => {KEPT_DAYS})"));
+    let after = after.map(|piece| ("t.piece > ($)::bigint".to_owned(), vec![Value::from(piece)]));
+    let (items, more, total) = select.page(tx, after, limit, count, read).await?;
+    let next = items.last().filter(|_| more).map(|row| vec![row.piece.to_string()]);
+    Ok(Page { items, next, total })
+}
+
+fn read(row: &PgRow) -> Result<LogPieceRow, DbError> {
+    let piece = row.try_get::<i64, _>("piece")? as u64;
+    Ok(LogPieceRow { piece, received_at: row.try_get("received_at")?, text: row.try_get("text")? })
+}
+
+/// Removes pieces that are too old and those of closed tenants, at most `limit` of each; returns whether there may be more.
+pub async fn remove_old(db: &Db, limit: usize) -> Result<bool, DbError> {
+    let mut tx = db.write_durably().await?;
+    let mut is_full = false;
+    for condition in [
+        "received_at <= now() - make_interval(days => $2)",
+        "$2 > 0 AND tenant IN (SELECT tenant FROM tenants WHERE status = 'closed')",
+    ] {
+        let sql = format!(
+            "DELETE FROM update_logs WHERE ctid = ANY (ARRAY(SELECT ctid FROM update_logs WHERE {condition} LIMIT $1))"
+        );
+        let removed = sqlx::query(&sql).bind(limit as i64).bind(KEPT_DAYS).execute(&mut *tx).await?;
+        is_full |= removed.rows_affected() >= limit as u64;
+    }
+    tx.commit().await?;
+    Ok(is_full)
+}
