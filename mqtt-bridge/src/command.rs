@@ -89,6 +89,8 @@ pub enum CommandError {
     LinkTooLong { bytes: usize },
     #[error("the command has {bytes} bytes, at most {max_bytes} are allowed")]
     TooLarge { bytes: usize, max_bytes: usize },
+    #[error("the command's parameters are sealed and can't be read")]
+    SealedParams,
     #[error("the command can't be written: {0}")]
     Unwritable(String),
 }
@@ -139,7 +141,8 @@ pub fn fingerprint(device: &Device, window: InstallWindow) -> Fingerprint {
 /// The command that a device should run beside its updates.
 pub fn run(device: &Device, now: DateTime<Utc>) -> Result<Command, CommandError> {
     let Some(command) = device.desired_command() else { return Ok(Command::nothing()) };
-    let payload = encode(&RunMessage::of(command, now), RUN_MAX_BYTES)?;
+    let message = RunMessage::of(command, now).ok_or(CommandError::SealedParams)?;
+    let payload = encode(&message, RUN_MAX_BYTES)?;
     Ok(Command { fingerprint: run_fingerprint(device), payload, expires_at: None })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::DeviceId;
 use domain::device::{Device, DeviceOperation, Lifecycle, allowed_commands};
-use domain::values::FIRMWARE_COMPONENT;
+use domain::values::{FIRMWARE_COMPONENT, Transport};
 use event_store::Origin;
 use projections::devices::DeviceView;
 use runtime::clock;
@@ -133,14 +133,14 @@ impl DeviceBody {
     /// Shows a hold, unless it has ended by that time.
     pub(crate) fn held_at(mut self, device: &Device, now: DateTime<Utc>) -> Self {
         self.held = device.is_held(now);
-        self.allowed_commands = allowed(device.lifecycle, self.held);
+        self.allowed_commands = allowed(device.lifecycle, device.profile.transport, self.held);
         self.hold_until = device.hold.filter(|_| self.held).and_then(|hold| hold.until);
         self
     }
 }
 
-fn allowed(lifecycle: Lifecycle, held: bool) -> Vec<&'static str> {
-    allowed_commands(lifecycle, held).into_iter().map(DeviceOperation::word).collect()
+fn allowed(lifecycle: Lifecycle, transport: Transport, held: bool) -> Vec<&'static str> {
+    allowed_commands(lifecycle, transport, held).into_iter().map(DeviceOperation::word).collect()
 }
 
 impl From<DeviceView> for DeviceBody {
@@ -179,7 +179,7 @@ impl From<DeviceView> for DeviceBody {
             signal_strength: view.signal_strength,
             battery_level: view.battery_level,
             groups: Some(view.groups),
-            allowed_commands: allowed(row.lifecycle, held),
+            allowed_commands: allowed(row.lifecycle, row.transport, held),
             version: row.version,
             registered_at: Some(row.registered_at),
         }

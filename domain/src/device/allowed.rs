@@ -7,6 +7,7 @@ use super::Lifecycle;
 use super::phase::{Outcome, Phase};
 use super::progress::UpdateState;
 use super::report::past_return;
+use crate::values::Transport;
 
 /// A command of an operator on an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
@@ -44,23 +45,25 @@ impl UpdateState {
 }
 
 /// Commands that would change a device. Other facts may still refuse one.
-pub fn allowed_commands(lifecycle: Lifecycle, held: bool) -> Vec<DeviceOperation> {
+pub fn allowed_commands(lifecycle: Lifecycle, transport: Transport, held: bool) -> Vec<DeviceOperation> {
     use DeviceOperation as O;
-    match (lifecycle, held) {
-        (Lifecycle::Active, false) => {
-            vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack, O::Command]
-        }
-        (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release, O::Command],
-        (Lifecycle::Absent | Lifecycle::Decommissioned, _) => vec![],
+    let mut allowed = match (lifecycle, held) {
+        (Lifecycle::Active, false) => vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack],
+        (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release],
+        (Lifecycle::Absent | Lifecycle::Decommissioned, _) => return vec![],
+    };
+    if transport == Transport::Mqtt {
+        allowed.push(O::Command);
     }
+    allowed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Decider;
-    use crate::device::ReportStatus as S;
     use crate::device::tests::*;
+    use crate::device::{DeviceCommand, ReportStatus as S, WantedCommand};
 
     #[test]
     fn an_update_can_be_cancelled_as_long_as_its_device_can_drop_it() {
@@ -79,6 +82,23 @@ mod tests {
             let events = device.decide(at(0), &cancel(1)).map(|events| events.len());
             let allowed = update.allowed_commands().contains(&UpdateOperation::Cancel);
             assert_eq!(allowed, matches!(events, Ok(1..)), "while {:?}", update.phase);
+        }
+    }
+
+    #[test]
+    fn only_a_device_on_mqtt_can_be_given_a_command() {
+        let wanted = WantedCommand { name: "report".to_owned(), params: serde_json::Map::new(), expires_in_s: 60 };
+        let command = DeviceCommand::RequestCommand { wanted };
+        for (past, &transport) in [registered(), vec![register(), DeviceCommand::Decommission]]
+            .iter()
+            .flat_map(|past| Transport::VARIANTS.iter().map(move |transport| (past, transport)))
+        {
+            let mut device = state_of(past);
+            device.profile.transport = transport;
+            for held in [false, true] {
+                let allowed = allowed_commands(device.lifecycle, transport, held).contains(&DeviceOperation::Command);
+                assert_eq!(allowed, device.decide(at(0), &command).is_ok(), "{transport:?}, held: {held}");
+            }
         }
     }
 

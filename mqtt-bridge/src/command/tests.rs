@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use domain::FirmwareId;
 use domain::device::{
     COMMAND_NAME_MAX_BYTES, Device, DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec,
 };
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
-use serde_json::Value;
+use domain::{FirmwareId, Sealed};
+use serde_json::{Map, Value};
 
 use super::*;
 
@@ -184,9 +184,12 @@ fn nothing_to_do_is_an_empty_payload_or_none_for_one_who_asks() {
 
 /// A device with one command under way.
 fn told(params: &Value) -> Device {
+    told_as_kept(params.as_object().cloned().map(Sealed::Plain))
+}
+
+fn told_as_kept(params: Option<Sealed<Map<String, Value>>>) -> Device {
     let mut device = Device::default();
     let expires_at = NOW + TimeDelta::days(7);
-    let params = params.as_object().cloned().map(domain::Sealed::Plain);
     let (n, name, expires_in_s) = (ORDINAL_MAX, "x".repeat(COMMAND_NAME_MAX_BYTES), 604_800);
     for event in [
         DeviceEvent::Registered { profile: Profile::default(), versions: BTreeMap::new() },
@@ -209,6 +212,12 @@ fn the_largest_command_beside_updates_fits() {
         (&sent["v"], &sent["params"]["text"], &sent["expires_in_s"]),
         (&1.into(), &text.into(), &604_800.into())
     );
+}
+
+#[test]
+fn a_command_with_unreadable_parameters_is_not_sent() {
+    let device = told_as_kept(Some(Sealed::Sealed { sealed: "x".to_owned() }));
+    assert_eq!(run(&device, NOW), Err(CommandError::SealedParams));
 }
 
 #[test]

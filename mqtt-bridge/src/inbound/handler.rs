@@ -52,6 +52,9 @@ const QOS_ZERO: &str =
 const RETAINED: &str =
     "published retained: the broker repeats it to each later subscriber, when it may no longer be true";
 
+/// Detail of dead letters for pieces of logs.
+const LOG_TOO_FAST: &str = "more pieces of logs than are taken of one device: 60 at once, then one each second";
+
 pub(crate) struct Handler {
     store: EventStore,
     telemetry: Telemetry,
@@ -117,10 +120,13 @@ impl Handler {
         handled
     }
 
-    /// Dead-letters a report above the limit of different reports at once.
+    /// Dead-letters a report above the limit of different reports at once, or a piece of a log above its rate.
     pub(super) async fn refuse_excess(&self, message: &Inbound) -> Verdict {
-        let detail = "more different reports at once than are kept of one device";
         let kind = message.topic.as_ref().map_or("other", |topic| kind(topic.channel));
+        let detail = match &message.topic {
+            Ok(topic) if matches!(topic.channel, Channel::UpdateLog { .. }) => LOG_TOO_FAST,
+            _ => "more different reports at once than are kept of one device",
+        };
         self.dead_letter(message, kind, DeadLetterReason::TooMany, detail).await
     }
 

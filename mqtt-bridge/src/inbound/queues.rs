@@ -1,8 +1,8 @@
 //! Queues of messages: messages of one device are handled in order of arrival, those of different devices in parallel.
 //!
 //! A fixed number of queues, chosen by a hash of tenant and device, each with one worker that serves its devices in turn. The reader never
-//! waits for them. For each device a queue has a bounded [`device_queue`]: messages above its rate wait there, or are replaced by newer
-//! ones. So one device never has many unacknowledged messages at the broker, and the others are served as usual.
+//! waits for them. For each device a queue has a bounded [`device_queue`]: messages above its rate wait there, are replaced by newer ones, or
+//! are dropped. So one device never has many unacknowledged messages at the broker, and the others are served as usual.
 
 mod coalesce;
 mod device_queue;
@@ -264,7 +264,7 @@ async fn serve(queue: &Queue, handler: &Handler, device: u64, entry: Entry<Arc<I
     }
 }
 
-/// Acknowledges a message that a newer one has replaced.
+/// Acknowledges a message that a newer one has replaced, or that is one too many.
 async fn drop_message(message: &Arc<Inbound>, why: Dropped) {
     let (kind, reason) = (message.kind().label(), why.label());
     metrics::counter!("waybill_mqtt_over_rate_total", "kind" => kind, "reason" => reason).increment(1);

@@ -27,17 +27,22 @@ pub struct RunMessage {
 }
 
 impl RunMessage {
-    /// Rounded up, so that it is never 0 while the command is open.
-    pub fn of(command: &RemoteCommand, now: DateTime<Utc>) -> Self {
+    /// None if its parameters are sealed: without them it would be another command. The seconds are rounded up, so that they are never 0 while
+    /// the command is open.
+    pub fn of(command: &RemoteCommand, now: DateTime<Utc>) -> Option<Self> {
+        let params = match &command.params {
+            Some(params) => params.plain()?.clone(),
+            None => Map::new(),
+        };
         let left_ms = (command.expires_at - now).num_milliseconds().max(0);
-        Self {
+        Some(Self {
             v: PROTOCOL,
             n: command.n,
             name: command.name.clone(),
-            params: command.params.as_ref().and_then(Sealed::plain).cloned().unwrap_or_default(),
+            params,
             expires_in_s: left_ms.div_euclid(1_000) + i64::from(left_ms % 1_000 > 0),
             expires_at: command.expires_at.trunc_subsecs(0),
-        }
+        })
     }
 }
 
@@ -108,12 +113,12 @@ mod tests {
             accepted_boot: None,
             is_contradicted: false,
         };
-        let sent = serde_json::to_value(RunMessage::of(&command, now)).unwrap();
+        let sent = serde_json::to_value(RunMessage::of(&command, now).unwrap()).unwrap();
         let wanted = json!({
             "v": 1, "n": 3, "name": "reboot", "params": {}, "expires_in_s": 2, "expires_at": "2024-10-04T00:00:01Z",
         });
         assert_eq!(sent, wanted);
-        assert_eq!(RunMessage::of(&command, now + TimeDelta::days(1)).expires_in_s, 0);
+        assert_eq!(RunMessage::of(&command, now + TimeDelta::days(1)).unwrap().expires_in_s, 0);
     }
 
     #[test]

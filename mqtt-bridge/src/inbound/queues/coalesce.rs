@@ -69,10 +69,12 @@ impl Kind {
 impl Coalesced for Arc<Inbound> {
     fn kind(&self) -> Kind {
         // A message that the broker doesn't store never replaces one that it stores.
-        if self.arrived != Arrived::Stored && !matches!(&self.topic, Ok(topic) if topic.channel == Channel::Telemetry) {
+        let channel = self.topic.as_ref().map(|topic| topic.channel);
+        let replaces_none = matches!(channel, Ok(Channel::Telemetry | Channel::UpdateLog { .. }));
+        if self.arrived != Arrived::Stored && !replaces_none {
             return Kind::Other;
         }
-        match self.topic.as_ref().map(|topic| topic.channel) {
+        match channel {
             Ok(Channel::Status) => Kind::Presence,
             Ok(Channel::UpdateStatus { .. }) => Kind::Report,
             Ok(Channel::Info) => Kind::Info,
@@ -141,7 +143,26 @@ fn hashed(content: impl Hash) -> CoalesceKey {
 
 #[cfg(test)]
 mod tests {
+    use domain::{DeviceId, TenantId};
+
     use super::*;
+    use crate::inbound::Ack;
+    use crate::topics::DeviceTopic;
+
+    #[test]
+    fn only_what_replaces_nothing_has_its_rate_with_any_quality_of_service() {
+        let kind = |channel, arrived| {
+            let topic = DeviceTopic::new(&TenantId::new("acme").unwrap(), &DeviceId::new("d-1").unwrap(), channel);
+            let payload = bytes::Bytes::from_static(b"text");
+            Arc::new(Inbound { topic: Ok(topic), arrived, payload, delivery: None, ack: Ack::none() }).kind()
+        };
+        for arrived in [Arrived::Stored, Arrived::Unstored, Arrived::Retained] {
+            assert_eq!(kind(Channel::UpdateLog { ordinal: 1 }, arrived), Kind::Log);
+            assert_eq!(kind(Channel::Telemetry, arrived), Kind::Measurements);
+        }
+        assert_eq!(kind(Channel::UpdateStatus { ordinal: 1 }, Arrived::Stored), Kind::Report);
+        assert_eq!(kind(Channel::UpdateStatus { ordinal: 1 }, Arrived::Unstored), Kind::Other);
+    }
 
     #[test]
     fn reports_with_different_content_have_different_keys() {

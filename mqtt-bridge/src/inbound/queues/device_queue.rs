@@ -1,7 +1,8 @@
-//! Messages of one device that wait: within its rate in order of arrival, above it only those that no newer message replaces.
+//! Messages of one device that wait: within its rate in order of arrival, above it only those that no newer message replaces. Pieces of logs
+//! above the rate never wait, because they would delay the device's reports.
 //!
-//! Invariants: of messages with the same key the newest is always kept until it is taken; a queue keeps at most [`KEPT_MAX`] messages of a
-//! kind, except measurements; an empty queue can be dropped without loss.
+//! Invariants: of messages with the same key the newest is always kept until it is taken, except pieces of logs; a queue keeps at most
+//! [`KEPT_MAX`] messages of a kind, except measurements and pieces of logs; an empty queue can be dropped without loss.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,9 +17,11 @@ use super::rates::{self, Rates};
 const GRANTED_MAX: usize = 24;
 /// The same for measurements, which never replace each other: the whole burst of the rate.
 const MEASUREMENTS_MAX: usize = rates::MEASUREMENTS.burst as usize;
+/// The same for pieces of logs.
+const LOGS_MAX: usize = rates::LOG.burst as usize;
 /// Different reports of a kind above the rate.
 const WAITING_MAX: usize = 32;
-/// Reports beyond that on their way to the dead letters.
+/// Reports beyond that, and pieces of logs above the rate, on their way to the dead letters.
 const EXCESS_MAX: usize = 4;
 /// Messages of one kind. Of those that replace each other one per key waits; a kind has at most three such keys.
 pub(super) const KEPT_MAX: usize = GRANTED_MAX + WAITING_MAX + EXCESS_MAX + 3;
@@ -33,7 +36,7 @@ pub(super) enum Standing {
     Waiting,
     /// Taken once, throttled and put back.
     Throttled { until: Instant },
-    /// Above the limit of different reports.
+    /// Above the limit of different reports, or a piece of a log above the rate.
     Excess,
 }
 
@@ -44,7 +47,7 @@ pub(super) enum Dropped {
     Rate,
     /// Throttled, and a newer one has the same key.
     Throttled,
-    /// More different reports than are kept.
+    /// More different reports than are kept, or more pieces of logs than the rate allows.
     TooMany,
 }
 
@@ -140,13 +143,15 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
             let alike = |entry: &&Entry<M>| entry.message.kind() == kind && entry.standing == standing;
             self.entries.iter().filter(alike).count()
         };
-        let standing = match key {
-            CoalesceKey::Report(_) if count(Standing::Excess) >= EXCESS_MAX => {
-                return Some((message, Dropped::TooMany));
-            }
-            CoalesceKey::Report(_) if count(Standing::Waiting) >= WAITING_MAX => Standing::Excess,
-            _ => Standing::Waiting,
+        let is_excess = match key {
+            _ if kind == Kind::Log => true,
+            CoalesceKey::Report(_) => count(Standing::Waiting) >= WAITING_MAX,
+            _ => false,
         };
+        if is_excess && count(Standing::Excess) >= EXCESS_MAX {
+            return Some((message, Dropped::TooMany));
+        }
+        let standing = if is_excess { Standing::Excess } else { Standing::Waiting };
         self.entries.push_back(Entry { key: Some(key), ..Entry::new(message, standing, now) });
         None
     }
@@ -236,7 +241,11 @@ impl<M: Coalesced + Clone> DeviceQueue<M> {
 }
 
 fn granted_max(kind: Kind) -> usize {
-    if kind == Kind::Measurements { MEASUREMENTS_MAX } else { GRANTED_MAX }
+    match kind {
+        Kind::Measurements => MEASUREMENTS_MAX,
+        Kind::Log => LOGS_MAX,
+        _ => GRANTED_MAX,
+    }
 }
 
 impl<M> Entry<M> {

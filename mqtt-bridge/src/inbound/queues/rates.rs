@@ -16,9 +16,9 @@ const INFO: Rate = Rate { burst: 30, interval: Duration::from_secs(1) };
 /// Ten each second, and a burst after a time without connection.
 pub(super) const MEASUREMENTS: Rate = Rate { burst: 240, interval: Duration::from_millis(100) };
 /// Three for each of eight commands, each perhaps twice.
-const RUN_REPORT: Rate = Rate { burst: 60, interval: Duration::from_secs(1) };
-/// Half a mebibyte at once, then 8 KiB each second.
-const LOG: Rate = Rate { burst: 30, interval: Duration::from_secs(2) };
+const RUN_REPORT: Rate = Rate { burst: 60, interval: Duration::from_millis(100) };
+/// Nearly all that is kept of an update at once, then 16 KiB each second.
+pub(super) const LOG: Rate = Rate { burst: 60, interval: Duration::from_secs(1) };
 /// After each connect.
 const OTHER: Rate = Rate { burst: 60, interval: Duration::from_millis(500) };
 

@@ -30,6 +30,10 @@ fn report(number: u64, word: u64) -> Note {
     Note(number, Kind::Report, CoalesceKey::Report(word))
 }
 
+fn piece(number: u64) -> Note {
+    Note(number, Kind::Log, CoalesceKey::Report(number))
+}
+
 struct Device {
     queue: DeviceQueue<Note>,
     now: Instant,
@@ -120,6 +124,25 @@ fn measurements_from_a_time_offline_are_kept() {
         device.says(Note(number, Kind::Measurements, CoalesceKey::Measurements));
     }
     assert_eq!((device.works().len(), device.dropped.len()), (200, 0));
+}
+
+#[test]
+fn a_report_after_too_many_pieces_of_a_log_is_taken_at_once() {
+    let mut device = Device::new();
+    (0..70).for_each(|number| device.says(piece(number)));
+    device.says(report(70, 7));
+    let (burst, kept) = (LOGS_MAX as u64, (LOGS_MAX + EXCESS_MAX) as u64);
+    assert_eq!(device.dropped, (kept..70).map(|number| (number, Dropped::TooMany)).collect::<Vec<_>>());
+    let taken: Vec<_> =
+        std::iter::from_fn(|| device.queue.next(device.now)).map(|entry| (entry.message.0, entry.standing)).collect();
+    let granted = (0..burst).map(|number| (number, Standing::Granted));
+    let refused = (burst..kept).map(|number| (number, Standing::Excess));
+    assert_eq!(taken, granted.chain(refused).chain([(70, Standing::Granted)]).collect::<Vec<_>>());
+    device.passes(rates::LOG.interval);
+    device.says(piece(71));
+    device.says(piece(72));
+    let standings = [device.queue.next(device.now), device.queue.next(device.now)].map(|next| next.unwrap().standing);
+    assert_eq!(standings, [Standing::Granted, Standing::Excess]);
 }
 
 #[test]
