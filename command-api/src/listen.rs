@@ -27,8 +27,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connections::Connections;
 pub(crate) use self::connections::describe;
+use self::connections::{Connections, Place};
 use self::heads::Heads;
 use self::timed_stream::{TimedStream, Times};
 use crate::client_address::{ConnectedFrom, TrustedProxies};
@@ -84,6 +84,13 @@ impl Limits {
     }
 }
 
+/// The place of a request's connection among the open ones, which every request has. What goes on after its connection was handed over, as a
+/// WebSocket does, keeps it and so still counts.
+#[derive(Clone)]
+pub(crate) struct ConnectionPlace {
+    _place: Arc<Place>,
+}
+
 /// Where requests come from.
 pub struct HttpListener {
     pub tcp: TcpListener,
@@ -112,19 +119,20 @@ pub(crate) async fn serve_until_stopped(
             () = tasks.token().cancelled() => break,
         };
         let Some(place) = connections.enter(from.ip()) else { continue };
+        let place = ConnectionPlace { _place: Arc::new(place) };
         set_options(&stream);
         let (server, is_open, acceptor, router) = (server.clone(), open.token(), acceptor.clone(), router.clone());
         let stop = tasks.token().clone();
         tasks.spawn("http connection", async move {
-            let (_place, _is_open) = (place, is_open);
+            let _is_open = is_open;
             let ended = match acceptor {
                 None => {
-                    let (service, stream) = connection(router, stream, from, times);
+                    let (service, stream) = connection(router, stream, from, place, times);
                     answer(&server, service, stream, &stop).await
                 }
                 Some(acceptor) => match stop.run_until_cancelled(shake_hands(&acceptor, stream)).await.flatten() {
                     Some(stream) => {
-                        let (service, stream) = connection(router, stream, from, times);
+                        let (service, stream) = connection(router, stream, from, place, times);
                         answer(&server, service, stream, &stop).await
                     }
                     None => return,
@@ -170,11 +178,12 @@ fn set_options(stream: &TcpStream) {
     }
 }
 
-/// The service of a connection, and its stream with a limit for heads.
+/// The service of a connection, which keeps its place, and its stream with a limit for heads.
 fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     router: Router,
     stream: S,
     from: SocketAddr,
+    place: ConnectionPlace,
     times: Times,
 ) -> (
     impl Service<
@@ -190,6 +199,7 @@ fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectedFrom(from));
+        request.extensions_mut().insert(place.clone());
         let answering = heads.answering();
         let answer = router.call(request);
         let heads = heads.clone();

@@ -3,7 +3,8 @@
 //!
 //! One reader a process (`reader.rs`) follows the log while there is a stream, for a short time after the last one, and from a bounded part
 //! of the past on, from which streams are resumed (`backlog.rs`). The hub (`hub.rs`) gives each change to the topics that it belongs to. A
-//! topic gathers its changes to at most four messages a second (`coalescer.rs`), each of which is made once for all of its streams.
+//! topic gathers its changes to at most four messages a second (`coalescer.rs`), each of which is made once for all of its streams and waits for
+//! each client in a queue (`queue.rs`).
 //!
 //! Invariants: a message names what changed and never shows it; every queue is bounded, and a client that doesn't keep up is told to read
 //! anew and closed, so it slows nobody; a stream ends within seconds after whoever opened it may no longer have it (`guard.rs`).
@@ -19,6 +20,7 @@ mod message;
 mod metrics;
 mod opened_by;
 mod opening;
+mod queue;
 mod reader;
 mod slots;
 mod socket;

@@ -1,6 +1,7 @@
 //! The latest changes, from which streams are resumed. Pure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::change::Change;
 
@@ -10,7 +11,7 @@ pub(super) const CHANGES_MAX: usize = 20_000;
 /// All changes after a position.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
-    changes: VecDeque<Change>,
+    changes: VecDeque<Arc<Change>>,
     /// Nothing after this position is missing.
     complete_after: u64,
 }
@@ -26,16 +27,16 @@ impl Backlog {
         {
             self.complete_after = self.complete_after.max(oldest.position);
         }
-        self.changes.push_back(change);
+        self.changes.push_back(Arc::new(change));
     }
 
-    /// The changes after a position; none if some of them are no longer kept.
-    pub(super) fn after(&self, position: u64) -> Option<impl Iterator<Item = &Change>> {
+    /// The changes after a position; none if some of them are no longer kept. They are shared, so that whoever looks through them needs no lock.
+    pub(super) fn after(&self, position: u64) -> Option<Vec<Arc<Change>>> {
         if position < self.complete_after {
             return None;
         }
         let first = self.changes.partition_point(|change| change.position <= position);
-        Some(self.changes.range(first..))
+        Some(self.changes.range(first..).cloned().collect())
     }
 }
 
@@ -60,7 +61,7 @@ mod tests {
     }
 
     fn after(backlog: &Backlog, position: u64) -> Option<Vec<u64>> {
-        backlog.after(position).map(|changes| changes.map(|change| change.position).collect())
+        backlog.after(position).map(|changes| changes.iter().map(|change| change.position).collect())
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::guard::Guard;
-use super::hub::{Subscription, Verdict};
+use super::hub::Subscription;
 use super::message::{Message, ResyncReason};
 use super::metrics::{self, End};
+use super::queue::Taker;
 use super::slots::StreamSlot;
 use crate::http::Problem;
 
@@ -28,8 +28,7 @@ const RETRY_REFUSED_MS: u32 = 5_000;
 pub(super) struct Client {
     guard: Guard,
     first: VecDeque<Arc<Message>>,
-    messages: Receiver<Arc<Message>>,
-    verdict: Arc<Verdict>,
+    messages: Taker,
     looks: Interval,
     looked: u64,
     /// What the service has ended it for.
@@ -40,20 +39,10 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(guard: Guard, subscription: Subscription, slot: StreamSlot) -> Self {
-        let Subscription { first, messages, verdict } = subscription;
+        let Subscription { first, messages } = subscription;
         let mut looks = interval_at(Instant::now() + GUARD_INTERVAL, GUARD_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self {
-            guard,
-            first: first.into(),
-            messages,
-            verdict,
-            looks,
-            looked: 0,
-            ended: None,
-            is_over: false,
-            _slot: slot,
-        }
+        Self { guard, first: first.into(), messages, looks, looked: 0, ended: None, is_over: false, _slot: slot }
     }
 
     /// The next message; none after the last one.
@@ -76,13 +65,7 @@ impl Client {
                         return Some(self.refused(&problem));
                     }
                 }
-                message = self.messages.recv() => {
-                    return Some(match (self.verdict.get(), message) {
-                        (Some(reason), _) => self.resync(reason),
-                        (None, Some(message)) => message,
-                        (None, None) => self.resync(ResyncReason::OtherLog),
-                    });
-                }
+                next = self.messages.next() => return Some(next.unwrap_or_else(|reason| self.resync(reason))),
             }
         }
     }

@@ -4,15 +4,12 @@
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_store::{Log, PositionToken, RawRecord};
 use runtime::clock;
 use runtime::lifecycle::Tasks;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -21,12 +18,14 @@ use super::change::{Change, changes_of};
 use super::coalescer::Coalescer;
 use super::message::{Message, ResyncReason};
 use super::metrics;
+use super::queue::{Given, Giver, Taker, queue};
 use super::topic::{Place, Topic};
 
 /// Longest silence of a stream.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Most messages that wait for a client: four seconds' worth. What is on its way to it isn't among them.
-const QUEUE_MAX: usize = 16;
+/// Most topics of a place, so of one campaign, device or tenant: so many streams with different filters. A change is compared with each of them
+/// while all other streams wait.
+pub(super) const TOPICS_MAX: usize = 64;
 /// How long the log is followed without a stream.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -74,27 +73,17 @@ struct State {
 struct Streams {
     topic: Topic,
     coalescer: Coalescer,
-    clients: Vec<Client>,
+    clients: Vec<Giver>,
     sent_at: Instant,
     /// As in [`State::due`].
     due: Instant,
 }
 
-struct Client {
-    messages: Sender<Arc<Message>>,
-    verdict: Arc<Verdict>,
-}
-
-/// Why a client gets no further messages.
-#[derive(Default)]
-pub(super) struct Verdict(AtomicU8);
-
 /// A client's part of a stream.
 pub(super) struct Subscription {
     /// What it is told first.
     pub(super) first: Vec<Arc<Message>>,
-    pub(super) messages: Receiver<Arc<Message>>,
-    pub(super) verdict: Arc<Verdict>,
+    pub(super) messages: Taker,
 }
 
 /// From where on a client is told.
@@ -107,16 +96,13 @@ pub(super) enum Start {
     Anew(ResyncReason),
 }
 
-impl Verdict {
-    fn is(&self, reason: ResyncReason) {
-        let code = ResyncReason::ALL.iter().position(|one| *one == reason).map_or(0, |at| at as u8 + 1);
-        self.0.store(code, Ordering::Release);
-    }
-
-    pub(super) fn get(&self) -> Option<ResyncReason> {
-        let code = usize::from(self.0.load(Ordering::Acquire));
-        code.checked_sub(1).and_then(|at| ResyncReason::ALL.get(at).copied())
-    }
+/// Why there is no subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotOpened {
+    /// No reader is ready.
+    NotFollowed,
+    /// Its place has as many topics as it may have, and this would be another one.
+    TooManyTopics,
 }
 
 impl Hub {
@@ -199,7 +185,7 @@ impl Shared {
     pub(super) fn fail(&self) {
         let mut state = self.lock();
         for client in state.topics.values().flat_map(|streams| &streams.clients) {
-            client.verdict.is(ResyncReason::OtherLog);
+            client.end(ResyncReason::OtherLog);
         }
         self.forget(&mut state);
         self.progress.send_modify(|progress| progress.failures += 1);
@@ -215,20 +201,22 @@ impl Shared {
         self.lock().position()
     }
 
-    /// A stream of a topic; none if no reader is ready.
-    pub(super) fn subscribe(&self, topic: &Topic, from: Start, now: Instant) -> Option<Subscription> {
+    /// A stream of a topic. What it missed is looked through without the lock: it is told before what comes after it.
+    pub(super) fn subscribe(&self, topic: &Topic, from: Start, now: Instant) -> Result<Subscription, NotOpened> {
         let mut state = self.lock();
         if !state.is_ready {
-            return None;
+            return Err(NotOpened::NotFollowed);
         }
-        let first = state.first_messages(topic, from, now);
-        let (sender, messages) = channel(QUEUE_MAX);
-        let verdict = Arc::new(Verdict::default());
-        let client = Client { messages: sender, verdict: Arc::clone(&verdict) };
+        if !state.has_room(topic, now) {
+            return Err(NotOpened::TooManyTopics);
+        }
+        let (position, missed) = (state.position(), state.missed(from));
+        let (client, messages) = queue();
         state.add(topic, client, now);
         drop(state);
         self.opened.notify_one();
-        Some(Subscription { first: first.into_iter().map(Arc::new).collect(), messages, verdict })
+        let first = first_messages(topic, position, missed, now).into_iter().map(Arc::new).collect();
+        Ok(Subscription { first, messages })
     }
 }
 
@@ -237,29 +225,32 @@ impl State {
         PositionToken { incarnation_ms: self.incarnation_ms, sequence: self.through }
     }
 
-    fn first_messages(&self, topic: &Topic, from: Start, now: Instant) -> Vec<Message> {
-        let position = self.position();
-        let resync = |reason| {
-            metrics::resync(reason);
-            vec![Message::hello(position, false), Message::resync(position, reason)]
-        };
-        let after = match from {
-            Start::Now => return vec![Message::hello(position, true)],
-            Start::Anew(reason) => return resync(reason),
-            Start::After(after) => after,
-        };
-        let Some(missed) = self.backlog.after(after) else { return resync(ResyncReason::TooOld) };
-        let mut coalescer = Coalescer::default();
-        for change in missed {
-            topic.tells(change).iter().for_each(|told| coalescer.add(change, told));
-        }
-        match coalescer.take(now) {
-            Some(batch) => vec![Message::hello(position, false), Message::changes(position, &batch)],
-            None => vec![Message::hello(position, true)],
+    /// What changed since a client was told for the last time.
+    fn missed(&self, from: Start) -> Result<Vec<Arc<Change>>, ResyncReason> {
+        match from {
+            Start::Now => Ok(vec![]),
+            Start::After(after) => self.backlog.after(after).ok_or(ResyncReason::TooOld),
+            Start::Anew(reason) => Err(reason),
         }
     }
 
-    fn add(&mut self, topic: &Topic, client: Client, now: Instant) {
+    /// Whether a stream of a topic may be added. Topics whose clients have all left make room.
+    fn has_room(&mut self, topic: &Topic, now: Instant) -> bool {
+        let Some(ids) = self.by_place.get(&topic.place()) else { return true };
+        if ids.len() < TOPICS_MAX || ids.iter().any(|id| self.has(*id, topic)) {
+            return true;
+        }
+        let is_left = |id: &u64| self.topics.get(id).is_some_and(Streams::is_left);
+        let Some(left) = ids.iter().copied().find(is_left) else { return false };
+        self.remove(left, now);
+        true
+    }
+
+    fn has(&self, id: u64, topic: &Topic) -> bool {
+        self.topics.get(&id).is_some_and(|streams| streams.topic == *topic)
+    }
+
+    fn add(&mut self, topic: &Topic, client: Giver, now: Instant) {
         self.idle_since = None;
         let ids = self.by_place.entry(topic.place()).or_default();
         if let Some(id) = ids.iter().find(|id| self.topics.get(id).is_some_and(|streams| streams.topic == *topic)) {
@@ -335,7 +326,36 @@ impl State {
     }
 }
 
+/// What a client is told first, at a position.
+fn first_messages(
+    topic: &Topic,
+    position: PositionToken,
+    missed: Result<Vec<Arc<Change>>, ResyncReason>,
+    now: Instant,
+) -> Vec<Message> {
+    let missed = match missed {
+        Ok(missed) => missed,
+        Err(reason) => {
+            metrics::resync(reason);
+            return vec![Message::hello(position, false), Message::resync(position, reason)];
+        }
+    };
+    let mut coalescer = Coalescer::default();
+    for change in &missed {
+        topic.tells(change).iter().for_each(|told| coalescer.add(change, told));
+    }
+    match coalescer.take(now) {
+        Some(batch) => vec![Message::hello(position, false), Message::changes(position, &batch)],
+        None => vec![Message::hello(position, true)],
+    }
+}
+
 impl Streams {
+    /// Whether no client is there any more.
+    fn is_left(&self) -> bool {
+        self.clients.iter().all(Giver::is_left)
+    }
+
     fn reschedule(&mut self, id: u64, all: &mut BTreeSet<(Instant, u64)>, now: Instant) {
         let due = self.coalescer.due(now).unwrap_or(self.sent_at + HEARTBEAT);
         if due != self.due {
@@ -347,14 +367,13 @@ impl Streams {
 
     /// Gives a message to every client that keeps up. Nobody is waited for.
     fn give(&mut self, message: &Arc<Message>) {
-        self.clients.retain(|client| match client.messages.try_send(Arc::clone(message)) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_)) => {
-                client.verdict.is(ResyncReason::TooSlow);
+        self.clients.retain(|client| match client.give(message) {
+            Given::Waits => true,
+            Given::TooSlow => {
                 metrics::left_behind();
                 false
             }
-            Err(TrySendError::Closed(_)) => false,
+            Given::Left => false,
         });
         metrics::messages(message.is_heartbeat, self.clients.len());
     }

@@ -24,8 +24,6 @@ pub(super) enum ResyncReason {
 }
 
 impl ResyncReason {
-    pub(super) const ALL: [Self; 4] = [Self::TooSlow, Self::TooOld, Self::Future, Self::OtherLog];
-
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::TooSlow => "too_slow",

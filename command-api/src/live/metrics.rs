@@ -28,6 +28,8 @@ pub(super) enum End {
     Refused,
     /// It can't be found out whether they may.
     Unavailable,
+    /// The client of a WebSocket answers no ping.
+    Silent,
 }
 
 const METRICS: [Metric; 6] = [
@@ -50,7 +52,7 @@ const METRICS: [Metric; 6] = [
     Metric::Counter(
         ENDED,
         "Streams of live messages that the service ended, by reason.",
-        &[&[("reason", "stopping")], &[("reason", "refused")], &[("reason", "unavailable")]],
+        &[&[("reason", "stopping")], &[("reason", "refused")], &[("reason", "unavailable")], &[("reason", "silent")]],
     ),
     Metric::Histogram(
         DELAY,
@@ -99,6 +101,7 @@ pub(super) fn ended(end: End) {
         End::Stopping => "stopping",
         End::Refused => "refused",
         End::Unavailable => "unavailable",
+        End::Silent => "silent",
     };
     metrics::counter!(ENDED, "reason" => reason).increment(1);
 }

@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::client::Client;
 use super::guard::Guard;
-use super::hub::Start;
+use super::hub::{NotOpened, Start, TOPICS_MAX};
 use super::message::ResyncReason;
 use super::metrics::Transport;
 use super::opened_by::StreamCaller;
+use super::slots::RETRY_AFTER_S;
 use super::topic::{Scope, Topic};
 use crate::caller::{Caller, Role};
 use crate::http::query::refused;
@@ -121,11 +122,21 @@ pub(super) async fn open(
             None => Start::Now,
             Some(last) => place_of(app, last).await?,
         };
-        if let Some(subscription) = app.live.0.subscribe(&guard.topic, from, Instant::now()) {
-            return Ok(Client::new(guard, subscription, slot));
+        match app.live.0.subscribe(&guard.topic, from, Instant::now()) {
+            Ok(subscription) => return Ok(Client::new(guard, subscription, slot)),
+            Err(NotOpened::NotFollowed) => {}
+            Err(NotOpened::TooManyTopics) => return Err(too_many_topics()),
         }
     }
     Err(Problem::unavailable("starting", "the event log is not followed yet"))
+}
+
+fn too_many_topics() -> Problem {
+    let detail = format!(
+        "the open streams of this campaign, device or tenant have {TOPICS_MAX} different filters, as many as they may have: \
+         leave out `types`, or name those of an open stream"
+    );
+    Problem::too_many_requests("too_many_streams", detail, RETRY_AFTER_S)
 }
 
 /// From where on a client is told that has everything up to a position.

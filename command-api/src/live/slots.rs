@@ -13,7 +13,7 @@ const PROCESS_MAX: usize = 5_000;
 /// Most streams of one tenant at the same time, in one process.
 const TENANT_MAX: usize = 2_000;
 /// When a tenant may try again, in seconds.
-const RETRY_AFTER_S: u32 = 10;
+pub(super) const RETRY_AFTER_S: u32 = 10;
 
 /// The open streams. Clones share them.
 #[derive(Clone, Default)]

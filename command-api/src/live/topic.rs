@@ -68,10 +68,12 @@ impl Topic {
     /// What the topic tells of a change: nothing if the change is none of its own. In the tenant's topic, an update of a campaign is a change of
     /// its device and of the campaign.
     pub(super) fn tells<'a>(&self, change: &'a Change) -> Vec<Told<'a>> {
-        let is_seen = change.tenant == self.tenant && (self.with_restricted || !change.kind.is_restricted());
+        if change.tenant != self.tenant || (change.kind.is_restricted() && !self.with_restricted) {
+            return vec![];
+        }
         let wanted = |name: &&Arc<str>| self.types.is_empty() || self.types.contains(&***name);
         let types: Vec<&Arc<str>> = change.types.iter().filter(wanted).collect();
-        if !is_seen || types.is_empty() {
+        if types.is_empty() {
             return vec![];
         }
         let own = |types| Told { kind: change.kind, id: &change.id, types };

@@ -8,6 +8,7 @@ use event_store::MemoryLog;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::live::queue::QUEUE_MAX;
 use crate::live::topic::Scope;
 
 fn record(position: u64, device: &str) -> RawRecord {
@@ -34,7 +35,8 @@ fn hub() -> Hub {
     let hub = Hub::new(Arc::new(MemoryLog::new()), Tasks::new());
     assert!(hub.0.claims_reader() && !hub.0.claims_reader(), "one reader");
     hub.0.begin(1_790_000_000_123, 10);
-    assert!(hub.0.subscribe(&topic("d-1"), Start::Now, Instant::now()).is_none(), "nobody reads yet");
+    let early = hub.0.subscribe(&topic("d-1"), Start::Now, Instant::now());
+    assert_eq!(early.err(), Some(NotOpened::NotFollowed), "nobody reads yet");
     hub.0.ready();
     hub
 }
@@ -47,14 +49,16 @@ fn json_of(message: &Message) -> Value {
 fn who_does_not_keep_up_is_left_behind_and_others_go_on() {
     let (hub, begun) = (hub(), Instant::now());
     let slow = hub.0.subscribe(&topic("d-1"), Start::Now, begun).unwrap();
-    let mut fast = hub.0.subscribe(&topic("d-1"), Start::Now, begun).unwrap();
+    let fast = hub.0.subscribe(&topic("d-1"), Start::Now, begun).unwrap();
+    let mut first = None;
     for n in 0..2 * QUEUE_MAX as u64 {
         hub.0.apply(&record(11 + n, "d-1"), begun + n as u32 * Duration::from_secs(1));
-        let message = fast.messages.try_recv().unwrap();
+        let message = fast.messages.try_next().unwrap().unwrap();
+        first.get_or_insert(Arc::downgrade(&message));
         assert_eq!(json_of(&message)["position"], format!("1790000000123-{}", 11 + n));
     }
-    assert_eq!((slow.verdict.get(), fast.verdict.get()), (Some(ResyncReason::TooSlow), None));
-    assert_eq!(slow.messages.len(), QUEUE_MAX, "what waits is bounded");
+    assert_eq!(slow.messages.try_next().and_then(Result::err), Some(ResyncReason::TooSlow));
+    assert!(first.unwrap().upgrade().is_none(), "what waited for it is dropped");
 }
 
 #[test]
@@ -83,13 +87,13 @@ fn a_stream_is_resumed_from_what_is_kept_and_told_when_it_cannot_be() {
 #[test]
 fn a_silent_stream_has_a_heartbeat_and_the_reader_ends_after_the_last_stream() {
     let (hub, begun) = (hub(), Instant::now());
-    let mut stream = hub.0.subscribe(&topic("d-1"), Start::Now, begun).unwrap();
+    let stream = hub.0.subscribe(&topic("d-1"), Start::Now, begun).unwrap();
     hub.0.apply(&record(11, "d-2"), begun);
     let due = hub.0.send_due(begun);
     assert_eq!(due, begun + HEARTBEAT);
-    assert!(stream.messages.try_recv().is_err(), "another device");
+    assert!(stream.messages.try_next().is_none(), "another device");
     hub.0.send_due(due);
-    let heartbeat = json_of(&stream.messages.try_recv().unwrap());
+    let heartbeat = json_of(&stream.messages.try_next().unwrap().unwrap());
     assert_eq!(heartbeat, json!({"type": "heartbeat", "position": "1790000000123-11"}));
     assert!(!hub.0.ends_when_idle(due + 2 * LINGER));
     drop(stream);
@@ -97,4 +101,22 @@ fn a_silent_stream_has_a_heartbeat_and_the_reader_ends_after_the_last_stream() {
     hub.0.send_due(left_at);
     assert!(!hub.0.ends_when_idle(left_at + LINGER / 2) && hub.0.ends_when_idle(left_at + LINGER));
     assert!(hub.0.claims_reader(), "the next stream starts another reader");
+}
+
+#[test]
+fn a_place_has_a_number_of_different_filters_and_whoever_leaves_makes_room() {
+    let (hub, now) = (hub(), Instant::now());
+    let open = |device: &str, filter: usize| {
+        let filtered = Topic { types: [format!("type-{filter}")].into(), ..topic(device) };
+        hub.0.subscribe(&filtered, Start::Now, now)
+    };
+    let mut opened: Vec<_> = (0..TOPICS_MAX).map(|filter| open("d-1", filter).unwrap()).collect();
+    assert_eq!(open("d-1", TOPICS_MAX).err(), Some(NotOpened::TooManyTopics));
+    opened.push(open("d-1", 0).unwrap());
+    assert!(open("d-2", TOPICS_MAX).is_ok(), "another place");
+    drop(opened.remove(7));
+    opened.push(open("d-1", TOPICS_MAX).unwrap());
+    assert_eq!(open("d-1", 7).err(), Some(NotOpened::TooManyTopics));
+    let of_place = hub.0.lock().by_place[&topic("d-1").place()].len();
+    assert_eq!(of_place, TOPICS_MAX, "who left is forgotten");
 }
