@@ -35,7 +35,8 @@ struct Piece {
 
 /// Adds the pieces of a batch, in order, and removes those that are too many.
 pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessage]) -> Result<(), DbError> {
-    let mut touched = Vec::new();
+    let (mut tenants, mut devices, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut brokers, mut deliveries, mut times, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for message in batch {
         let Ok(record) = message.decode() else { continue };
         if record.kind != TelemetryKind::Log {
@@ -47,38 +48,54 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
             // Published with QoS 0: the position in TELEMETRY distinguishes it.
             None => (0, message.position),
         };
-        sqlx::query(
-            "INSERT INTO update_logs (tenant, device_id, ordinal, broker_ms, delivery, received_at, text)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-        )
-        .bind(message.tenant.as_str())
-        .bind(message.device.as_str())
-        .bind(i64::from(piece.ordinal))
-        .bind(broker_ms as i64)
-        .bind(delivery as i64)
-        .bind(record.received_at)
-        .bind(piece.text.replace('\0', "\u{fffd}"))
-        .execute(&mut *connection)
-        .await?;
-        touched.push((message.tenant.to_string(), message.device.to_string(), i64::from(piece.ordinal)));
+        tenants.push(message.tenant.to_string());
+        devices.push(message.device.to_string());
+        ordinals.push(i64::from(piece.ordinal));
+        brokers.push(broker_ms as i64);
+        deliveries.push(delivery as i64);
+        times.push(record.received_at);
+        texts.push(piece.text.replace('\0', "\u{fffd}"));
     }
-    touched.sort();
-    touched.dedup();
-    for (tenant, device, ordinal) in touched {
-        keep_latest(connection, &tenant, &device, ordinal).await?;
+    if tenants.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    sqlx::query(
+        "INSERT INTO update_logs (tenant, device_id, ordinal, broker_ms, delivery, received_at, text)
+         SELECT tenant, device_id, ordinal, broker_ms, delivery, received_at, text
+         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::text[]) WITH ORDINALITY
+           AS p (tenant, device_id, ordinal, broker_ms, delivery, received_at, text, place)
+         ORDER BY place ON CONFLICT DO NOTHING",
+    )
+    .bind(&tenants)
+    .bind(&devices)
+    .bind(&ordinals)
+    .bind(&brokers)
+    .bind(&deliveries)
+    .bind(&times)
+    .bind(&texts)
+    .execute(&mut *connection)
+    .await?;
+    keep_latest(connection, &tenants, &devices, &ordinals).await
 }
 
-async fn keep_latest(connection: &mut PgConnection, tenant: &str, device: &str, ordinal: i64) -> Result<(), DbError> {
+/// Of each update that got pieces.
+async fn keep_latest(
+    connection: &mut PgConnection,
+    tenants: &[String],
+    devices: &[String],
+    ordinals: &[i64],
+) -> Result<(), DbError> {
     sqlx::query(
-        "DELETE FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3 AND piece <= (
-           SELECT piece FROM update_logs WHERE tenant = $1 AND device_id = $2 AND ordinal = $3
-           ORDER BY piece DESC OFFSET $4 LIMIT 1)",
+        "DELETE FROM update_logs l USING (
+           SELECT tenant, device_id, ordinal,
+             (SELECT piece FROM update_logs k WHERE k.tenant = t.tenant AND k.device_id = t.device_id AND k.ordinal = t.ordinal
+              ORDER BY piece DESC OFFSET $4 LIMIT 1) AS last
+           FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (tenant, device_id, ordinal)) t) old
+         WHERE l.tenant = old.tenant AND l.device_id = old.device_id AND l.ordinal = old.ordinal AND l.piece <= old.last",
     )
-    .bind(tenant)
-    .bind(device)
-    .bind(ordinal)
+    .bind(tenants)
+    .bind(devices)
+    .bind(ordinals)
     .bind(PIECES_MAX)
     .execute(connection)
     .await?;

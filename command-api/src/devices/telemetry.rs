@@ -9,6 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Key;
 use domain::device::Device;
+use domain::values::is_usable_time;
 use event_store::telemetry::{PageStart, TelemetryKind, TelemetryMessage, TelemetryRecord};
 use projections::presence::readings::{Reading, latest};
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,11 @@ pub(crate) async fn device_telemetry(
     let TelemetryParams { from, to, name } = params;
     if paging.count {
         return Err(refused("count", "telemetry isn't counted"));
+    }
+    for (name, time) in [("from", from), ("to", to)] {
+        if time.is_some_and(|time| !is_usable_time(time)) {
+            return Err(refused(name, "is too far away"));
+        }
     }
     if name.as_deref().is_some_and(|name| name.is_empty() || name.len() > NAME_MAX_BYTES) {
         return Err(refused("name", &format!("has 1 to {NAME_MAX_BYTES} bytes")));

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 /// Most tallies at a time, about 2 MiB.
 const TALLIES_MAX: usize = 10_000;
+/// Room beyond it for downloads that are counted without their device, so that none is lost while the database is away.
+const WITHOUT_DEVICE_MAX: usize = 1_000;
 /// From this number on each new tally requests a flush at once, which makes room.
 const TALLIES_CROWDED: usize = TALLIES_MAX / 2;
 
@@ -81,8 +83,8 @@ impl Counters {
         }
         if tallies.len() >= TALLIES_MAX {
             let without_device = CountedBy { device: None, ..by };
-            if let Some(tally) = tallies.get(&without_device) {
-                return Arc::clone(tally);
+            if tallies.contains_key(&without_device) || tallies.len() < TALLIES_MAX + WITHOUT_DEVICE_MAX {
+                return Arc::clone(tallies.entry(without_device).or_default());
             }
             metrics::counter!("waybill_downloads_uncounted_total").increment(1);
             return Arc::default();
@@ -178,11 +180,17 @@ mod tests {
             assert_eq!(counters.crowded().now_or_never().is_some(), firmware > TALLIES_CROWDED, "{firmware}");
             counters.tally(by(firmware)).started();
         }
-        counters.tally(by(TALLIES_MAX)).started();
+        // Then those of a firmware count together, and beyond the room for these not at all.
+        let beyond = TALLIES_MAX + WITHOUT_DEVICE_MAX;
+        for firmware in TALLIES_MAX..=beyond {
+            let device = Some(DeviceId::new("d-1").unwrap());
+            counters.tally(CountedBy { device, ..by(firmware) }).started();
+        }
         counters.tally(by(0)).started();
         let taken = counters.take();
-        assert_eq!(taken.len(), TALLIES_MAX);
-        assert_eq!(taken.iter().map(|row| row.downloads.started).sum::<u64>(), TALLIES_MAX as u64 + 1);
+        assert_eq!(taken.len(), beyond);
+        assert!(taken.iter().all(|row| row.device.is_none()));
+        assert_eq!(taken.iter().map(|row| row.downloads.started).sum::<u64>(), beyond as u64 + 1);
         counters.tally(by(TALLIES_MAX)).started();
         assert_eq!(counts(&counters), [(1, 0, 0)]);
     }

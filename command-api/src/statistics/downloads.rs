@@ -81,6 +81,6 @@ pub(crate) async fn firmware_downloads(
         return Err(Problem::not_found("no such firmware"));
     }
     let mut tx = app.db.read(&caller.tenant).await?;
-    let page = grouped(&mut tx, &path.firmware_id, &by, after.as_deref(), paging.limit).await?;
+    let page = grouped(&mut tx, &path.firmware_id, &by, after.as_deref(), paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DownloadGroupBody::from)))
 }

@@ -50,7 +50,8 @@ pub(crate) async fn update_log(
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<LogPieceBody>>, Problem> {
-    let after = paging.keys::<1>()?.map(|[piece]| Paging::number::<u32>(piece)).transpose()?.map(u64::from);
+    let after =
+        paging.keys::<1>()?.map(|[piece]| Paging::number::<i64>(piece)).transpose()?.map(|piece| piece.max(0) as u64);
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let (mut tx, _) = find_of_device(&app, &caller, &key, &path.device_id, path.ordinal).await?;

@@ -110,6 +110,7 @@ pub async fn grouped(
     by: &[DownloadedBy],
     after: Option<&[String]>,
     limit: usize,
+    count: bool,
 ) -> Result<Page<DownloadGroup>, DbError> {
     let has = |wanted| by.contains(&wanted);
     let (table, order) = match (has(DownloadedBy::Device), has(DownloadedBy::Day)) {
@@ -146,7 +147,7 @@ pub async fn grouped(
         }
         Ok(group)
     };
-    let (items, more, total) = select.page(tx, after, limit, false, read).await?;
+    let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items.last().filter(|_| more).map(|group| {
         let keys = order.iter().map(|by| match by {
             DownloadedBy::Day => group.day.map(|day| day.to_string()).unwrap_or_default(),

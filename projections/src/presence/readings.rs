@@ -34,9 +34,12 @@ pub(super) fn note(readings: &mut Readings, data: &Value, at: DateTime<Utc>) {
             readings.insert(name.clone(), Reading { value: value.clone(), at });
         }
     }
-    while readings.len() > NAMES_MAX {
-        let oldest = readings.iter().min_by_key(|(_, reading)| reading.at).map(|(name, _)| name.clone());
-        oldest.map(|name| readings.remove(&name));
+    let Some(too_many) = readings.len().checked_sub(NAMES_MAX).filter(|count| *count > 0) else { return };
+    // A message may have thousands of names, so they are put in order once.
+    let mut by_age: Vec<_> = readings.iter().map(|(name, reading)| (reading.at, name.clone())).collect();
+    by_age.sort();
+    for (_, name) in &by_age[..too_many] {
+        readings.remove(name);
     }
 }
 
@@ -73,6 +76,9 @@ mod tests {
         }
         assert_eq!(readings.len(), NAMES_MAX);
         assert_eq!((value(&readings, "battery"), value(&readings, "n0")), (None, Some(json!(0))));
+        let many: serde_json::Map<_, _> = (0..5_000).map(|n| (format!("m{n}"), json!(n))).collect();
+        note(&mut readings, &Value::Object(many), at(90));
+        assert_eq!((readings.len(), value(&readings, "n0")), (NAMES_MAX, None));
         note(&mut readings, &json!([1, 2]), at(100));
         assert_eq!(readings.len(), NAMES_MAX, "no object");
     }

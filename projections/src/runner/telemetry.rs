@@ -21,6 +21,8 @@ use crate::{presence, update_logs, watermark};
 /// Version of the form of the rows from TELEMETRY.
 pub(crate) const PRESENCE_VERSION: i32 = 1;
 const ENTRIES_MAX: usize = 2_000;
+/// A batch also ends when its messages have this many bytes.
+const BATCH_MAX_BYTES: usize = 2 * 1_024 * 1_024;
 const LINGER: Duration = Duration::from_millis(20);
 /// Without messages the checkpoint's row is written this often, which also checks that this owner still has it.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -187,7 +189,8 @@ async fn try_apply(
 async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<TelemetryEntry>, Option<u64>), RunEnd> {
     let mut entries = Vec::new();
     let mut patience = TOUCH_INTERVAL;
-    while entries.len() < ENTRIES_MAX {
+    let mut bytes = 0;
+    while entries.len() < ENTRIES_MAX && bytes < BATCH_MAX_BYTES {
         match tokio::time::timeout(patience, source.next()).await {
             Err(_) => break,
             Ok(None) => return Err(RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned()))),
@@ -197,6 +200,9 @@ async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<Teleme
             Ok(Some(Err(error))) => return Err(super::halt(error)),
             Ok(Some(Ok(Delivery::CaughtUp { position }))) => return Ok((entries, Some(position))),
             Ok(Some(Ok(Delivery::Record(entry)))) => {
+                if let TelemetryEntry::Message(message) = &entry {
+                    bytes += message.body.len();
+                }
                 entries.push(entry);
                 patience = LINGER;
             }

@@ -285,7 +285,7 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
         sqlx::query(&sql).execute(&mut *admin).await.unwrap();
     }
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    let day = downloads::grouped(&mut tx, &firmware, &[], None, 10).await.unwrap().items;
+    let day = downloads::grouped(&mut tx, &firmware, &[], None, 10, false).await.unwrap().items;
     let all = Downloads { started: 8, completed: 8, bytes: 36 };
     assert_eq!(day.iter().map(|group| group.downloads).collect::<Vec<_>>(), [all, all]);
     let (yesterday, today) = (day[0].day.unwrap(), day[1].day.unwrap());
@@ -293,7 +293,8 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
     for by in [vec![DownloadedBy::Device], vec![DownloadedBy::Day, DownloadedBy::Device]] {
         let (mut found, mut after) = (Vec::new(), None::<Vec<String>>);
         loop {
-            let page = downloads::grouped(&mut tx, &firmware, &by, after.as_deref(), 2).await.unwrap();
+            let page = downloads::grouped(&mut tx, &firmware, &by, after.as_deref(), 2, true).await.unwrap();
+            assert_eq!(page.total, Some(3 * by.len() as u64));
             found.extend(page.items);
             after = page.next;
             if after.is_none() {
@@ -312,5 +313,11 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
         }
     }
     let mut tx = world.db.read(&TenantId::new("other").unwrap()).await.unwrap();
-    assert!(downloads::grouped(&mut tx, &firmware, &[DownloadedBy::Device], None, 10).await.unwrap().items.is_empty());
+    assert!(
+        downloads::grouped(&mut tx, &firmware, &[DownloadedBy::Device], None, 10, false)
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }
