@@ -14,7 +14,7 @@ async fn register(api: &ApiClient, id: &str) {
 /// Sends a command; returns its number.
 async fn send(api: &ApiClient, id: &str, command: &Value) -> u64 {
     let reply = api.send(Method::POST, &format!("/devices/{id}/commands"), Some(command)).await.unwrap();
-    assert_eq!(reply.status, 202, "{}", reply.body);
+    assert_eq!(reply.status, 201, "{}", reply.body);
     reply.body["n"].as_u64().unwrap()
 }
 

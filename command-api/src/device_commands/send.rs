@@ -48,7 +48,7 @@ fn default_expiry() -> u32 {
     params(DevicePath, CommandHeaders),
     responses(
         (status = 200, description = "A dry run", body = WithPosition<DeviceCommandBody>),
-        (status = 202, description = "Queued, or sent already", body = WithPosition<DeviceCommandBody>),
+        (status = 201, description = "Queued, or sent already", body = WithPosition<DeviceCommandBody>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "8 commands have not ended, the device is not reached over MQTT, or decommissioned", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
@@ -76,7 +76,7 @@ pub(crate) async fn send_device_command(
         None => super::get::body(&app, &caller, &key, &path.device_id, n).await?,
     };
     let reply = done.reply(body);
-    Ok(if done.dry_run { reply } else { reply.accepted(location(&path.device_id, n)) })
+    Ok(if done.dry_run { reply } else { reply.created(location(&path.device_id, n)) })
 }
 
 fn queued(events: &[DeviceEvent]) -> Result<u32, Problem> {

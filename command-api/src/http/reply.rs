@@ -79,14 +79,6 @@ impl<T> Reply<T> {
         self.location = Some(location);
         self
     }
-
-    /// What was asked for is still to be done by others: 202 with the path where it can be followed.
-    #[must_use]
-    pub(crate) fn accepted(mut self, location: String) -> Self {
-        self.status = StatusCode::ACCEPTED;
-        self.location = Some(location);
-        self
-    }
 }
 
 impl<T: Serialize> IntoResponse for Reply<T> {

@@ -154,7 +154,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
     api.device("d-1").await;
     let order = json!({"firmware_id": rollout.firmware});
     assert_eq!(api.post("/devices/d-1/update", order).await.status, 201);
-    assert_eq!(api.post("/devices/d-1/commands", json!({"name": "report"})).await.status, 202);
+    assert_eq!(api.post("/devices/d-1/commands", json!({"name": "report"})).await.status, 201);
     assert_eq!(api.post("/groups", json!({"group_id": "hall-3", "name": "Hall 3"})).await.status, 201);
     let token = api.post("/registration-tokens", json!({"devices_max": 1})).await;
     let device = api.bearing(token.body["token"].as_str().unwrap());
