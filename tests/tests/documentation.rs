@@ -14,11 +14,14 @@ use blocks::{Block, Run};
 use place::Place;
 
 /// Documents with blocks, in the order in which they run: what one changes is there for the next.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "examples/README.md",
     "docs/campaigns.md",
     "docs/groups.md",
+    "docs/statistics.md",
+    "docs/live.md",
+    "docs/monitoring.md",
     "docs/audit.md",
     "docs/device-protocol.md",
     "docs/security.md",

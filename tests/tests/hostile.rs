@@ -32,6 +32,8 @@ async fn furnish(world: &World) -> Vec<(&'static str, String)> {
     let token = acme.post("/registration-tokens", &json!({"devices_max": 3})).await.unwrap();
     let key = acme.post("/api-keys", &json!({"roles": ["viewer"], "label": format!("Key {MARK}")})).await.unwrap();
     let consumer = acme.post("/feed/consumers", &json!({"name": format!("c-{MARK}")})).await.unwrap();
+    let command = json!({"name": "report", "params": {"note": MARK}});
+    let command = acme.post(&format!("/devices/{device}/commands"), &command).await.unwrap();
     world.settles().await;
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     vec![
@@ -48,6 +50,7 @@ async fn furnish(world: &World) -> Vec<(&'static str, String)> {
         ("name", text(&consumer["name"])),
         ("member", "user:demo".to_owned()),
         ("ordinal", "1".to_owned()),
+        ("n", command["n"].to_string()),
         ("wave", "1".to_owned()),
         ("token", "x".to_owned()),
     ]

@@ -23,7 +23,7 @@ use request::Expect;
 
 const SCHEMA: &str = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json";
 const DESCRIPTION: &str = "Every request of Waybill's API, generated from docs/openapi.json.\n\n\
-    Set `url` to your Waybill. In development mode the collection gets itself a token; otherwise set `access_token` to one of yours, or to an API \
+    Set `url` to your Waybill. In development mode the collection gets itself a token of `tenant`; otherwise set `access_token` to one of yours, or to an API \
     key. The first folder is a campaign from upload to cancel and can be run as a whole. The others have every request, by subject; ids in \
     their paths are those that earlier replies named. Live streams (`/events/…`) don't end and are left out.";
 /// The device that the collection registers.
@@ -83,7 +83,7 @@ fn campaign(api: &Api, operations: &[Operation]) -> Result<Value> {
 
 /// One variable for each parameter of a path, with its example, beside the address and the token. The device is one that nobody else uses.
 fn variables(api: &Api, operations: &[Operation]) -> Vec<Value> {
-    let own = [("url", json!(URL)), ("access_token", json!(""))];
+    let own = [("url", json!(URL)), ("access_token", json!("")), ("tenant", json!("default"))];
     let of_paths = operations.iter().flat_map(|operation| &operation.path_parameters);
     let mut of_paths: BTreeMap<&str, Value> =
         of_paths.map(|parameter| (parameter.name.as_str(), parameter.example(api))).collect();

@@ -16,7 +16,7 @@ use crate::http::Problem;
 /// The `metadata` part of an upload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "Frame", "version": "2.1.0", "device_model": "SF-2024-Pro", "requires_version": ">=1.4.0"}))]
+#[schema(example = json!({"name": "Frame", "version": "2.1.0", "device_model": "SF-2024-Pro", "requires_version": ">=1.0.0"}))]
 pub(crate) struct UploadMetadata {
     name: String,
     /// Such as `2.1.0` or `2.1.0+b7`. These differences don't make another version: a leading `v`, leading zeros, missing parts, and a

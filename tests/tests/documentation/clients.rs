@@ -16,7 +16,7 @@ impl Place {
         // Any file will do as a firmware.
         std::fs::write(self.directory.path().join("firmware.bin"), "a firmware").unwrap();
         let script = format!(
-            "node {} run {} --env-var url=http://{} --working-dir . --timeout-request {REQUEST_MAX_MS} --color off --disable-unicode --reporters cli --reporter-cli-no-success-assertions\n",
+            "node {} run {} --env-var url=http://{} --env-var tenant=postman --working-dir . --timeout-request {REQUEST_MAX_MS} --color off --disable-unicode --reporters cli --reporter-cli-no-success-assertions\n",
             newman.display(),
             collection.display(),
             self.addresses[0],

@@ -51,6 +51,8 @@ fi
 source ./seeded
 CORRELATION=$(get "/api/v1/campaigns/$C/history?limit=50" | jq -r '[.items[] | select(.type == "campaign.started")][0].correlation_id')
 ID=$CORRELATION
+WAYBILL=$B
+CAMPAIGN=$C
 
 # A campaign that runs and whose devices are switched off; another one for each call.
 count=0
@@ -73,3 +75,5 @@ device_registers_itself() {
     REGISTRATION_TOKEN=$(post /api/v1/registration-tokens '{"devices_max":5,"device_model":"SF-2024-Pro","reason":"seed"}' | jq -r .token)
     curl() { command curl --fail-with-body --show-error "${@//https:\/\/waybill.example.com/$B}"; }
 }
+# Streams don't end by themselves.
+for_two_seconds() { curl() { timeout 2 curl --fail-with-body --show-error "$@" || [ $? = 124 ]; }; }

@@ -1,6 +1,6 @@
 // A token for development, once. Elsewhere set `access_token`.
 if (!pm.collectionVariables.get("access_token")) {
-  const body = { user_id: "postman", expires_in: 3600 };
+  const body = { user_id: "postman", tenant_id: pm.variables.get("tenant"), expires_in: 3600 };
   pm.sendRequest(
     {
       url: pm.variables.replaceIn("{{url}}/api/v1/auth/dev-token"),
