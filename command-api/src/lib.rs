@@ -38,6 +38,7 @@ mod openapi;
 mod registration_tokens;
 mod rollbacks;
 mod router;
+mod semaphores;
 mod serve;
 mod service;
 mod sessions;

@@ -1,12 +1,10 @@
 //! Limits how many exports run at the same time: a few in a process, and fewer of one tenant. An export keeps its slot until its last byte.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
 use domain::TenantId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::Problem;
+use crate::semaphores::Semaphores;
 
 /// Most exports of a process at the same time.
 const PROCESS_MAX: usize = 8;
@@ -14,11 +12,7 @@ const PROCESS_MAX: usize = 8;
 const TENANT_MAX: usize = 2;
 
 /// The exports that a process may run.
-pub(crate) struct ExportSlots {
-    process: Arc<Semaphore>,
-    /// One semaphore for each tenant with exports.
-    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
-}
+pub(crate) struct ExportSlots(Semaphores);
 
 /// Kept while an export runs.
 pub(super) struct ExportSlot {
@@ -28,7 +22,7 @@ pub(super) struct ExportSlot {
 
 impl Default for ExportSlots {
     fn default() -> Self {
-        Self { process: Arc::new(Semaphore::new(PROCESS_MAX)), tenants: Mutex::default() }
+        Self(Semaphores::new(PROCESS_MAX, TENANT_MAX))
     }
 }
 
@@ -39,21 +33,10 @@ impl ExportSlots {
             let detail = format!("this process runs {max} exports {whose} already, as many as it may");
             Problem::unavailable("exports_busy", detail)
         };
-        let of_tenant = self.tenant(tenant).try_acquire_owned();
+        let of_tenant = self.0.of_tenant(tenant).try_acquire_owned();
         let _tenant = of_tenant.map_err(|_| busy(TENANT_MAX, "of this tenant"))?;
-        let _process = self.process.clone().try_acquire_owned().map_err(|_| busy(PROCESS_MAX, "of all tenants"))?;
+        let _process = self.0.of_process().try_acquire_owned().map_err(|_| busy(PROCESS_MAX, "of all tenants"))?;
         Ok(ExportSlot { _tenant, _process })
-    }
-
-    fn tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(semaphore) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return semaphore;
-        }
-        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let semaphore = Arc::new(Semaphore::new(TENANT_MAX));
-        tenants.insert(tenant.clone(), Arc::downgrade(&semaphore));
-        semaphore
     }
 }
 

@@ -1,7 +1,6 @@
 //! Limits how many previews are computed at the same time: a few in a process, and one of each tenant, so that no tenant delays the others.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::TenantId;
@@ -9,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::http::Problem;
+use crate::semaphores::Semaphores;
 
 /// Most previews that a process computes at the same time.
 const PROCESS_MAX: usize = 2;
@@ -17,11 +17,8 @@ const TENANT_MAX: usize = 1;
 /// How long a request waits for each of its slots.
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(5);
 
-pub(super) struct Slots {
-    process: Arc<Semaphore>,
-    /// One semaphore for each tenant whose previews are computed or wait.
-    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
-}
+/// The previews that a process may compute.
+pub(super) struct Slots(Semaphores);
 
 /// Kept while a tenant's preview is checked and computed.
 pub(super) struct TenantSlot {
@@ -36,31 +33,20 @@ pub(super) struct BothSlots {
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { process: Arc::new(Semaphore::new(PROCESS_MAX)), tenants: Mutex::default() }
+        Self(Semaphores::new(PROCESS_MAX, TENANT_MAX))
     }
 }
 
 impl Slots {
     /// Takes the slot of a tenant; 503 if it stays taken.
     pub(super) async fn of_tenant(&self, tenant: &TenantId) -> Result<TenantSlot, Problem> {
-        wait(self.tenant(tenant), TENANT_MAX, "of this tenant").await.map(|_tenant| TenantSlot { _tenant })
+        wait(self.0.of_tenant(tenant), TENANT_MAX, "of this tenant").await.map(|_tenant| TenantSlot { _tenant })
     }
 
     /// Takes a slot of the process, too; 503 if all stay taken.
     pub(super) async fn with_process(&self, tenant: TenantSlot) -> Result<BothSlots, Problem> {
-        let process = wait(self.process.clone(), PROCESS_MAX, "of all tenants").await?;
+        let process = wait(self.0.of_process(), PROCESS_MAX, "of all tenants").await?;
         Ok(BothSlots { _tenant: tenant, _process: process })
-    }
-
-    fn tenant(&self, tenant: &TenantId) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(semaphore) = tenants.get(tenant).and_then(Weak::upgrade) {
-            return semaphore;
-        }
-        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
-        let semaphore = Arc::new(Semaphore::new(TENANT_MAX));
-        tenants.insert(tenant.clone(), Arc::downgrade(&semaphore));
-        semaphore
     }
 }
 
@@ -93,6 +79,5 @@ mod tests {
         let again = slots.with_process(slots.of_tenant(&one).await.unwrap()).await.unwrap();
         drop((again, second));
         slots.of_tenant(&third).await.unwrap();
-        assert_eq!(slots.tenants.lock().unwrap().len(), 1, "tenants without previews are forgotten");
     }
 }
