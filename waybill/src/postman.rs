@@ -86,7 +86,7 @@ fn variables(api: &Api, operations: &[Operation]) -> Vec<Value> {
     let own = [("url", json!(URL)), ("access_token", json!("")), ("tenant", json!("default"))];
     let of_paths = operations.iter().flat_map(|operation| &operation.path_parameters);
     let mut of_paths: BTreeMap<&str, Value> =
-        of_paths.map(|parameter| (parameter.name.as_str(), parameter.example(api))).collect();
+        of_paths.map(|parameter| (parameter.name.as_str(), example::of_parameter(api, parameter))).collect();
     of_paths.insert(request::DEVICE_ID, json!(DEVICE));
     own.into_iter().chain(of_paths).map(|(key, value)| json!({ "key": key, "value": text(&value) })).collect()
 }

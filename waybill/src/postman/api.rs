@@ -3,8 +3,6 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
-use super::example;
-
 const METHODS: [&str; 5] = ["post", "get", "put", "patch", "delete"];
 /// Media types of replies that don't end.
 const STREAM: &str = "text/event-stream";
@@ -42,16 +40,12 @@ pub(super) struct Parameter {
     pub name: String,
     pub description: String,
     pub is_required: bool,
-    schema: Value,
-    given: Option<Value>,
+    pub schema: Value,
+    /// Its own example.
+    pub given: Option<Value>,
 }
 
 impl Parameter {
-    /// A value that fits.
-    pub(super) fn example(&self, api: &Api) -> Value {
-        self.given.clone().unwrap_or_else(|| example::of(api, &self.schema))
-    }
-
     fn new(parameter: &Value) -> Result<Self> {
         Ok(Self {
             name: text(parameter, "name").context("a parameter without a name")?,

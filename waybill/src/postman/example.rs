@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::api::Api;
+use super::api::{Api, Parameter};
 
 /// Schemas are followed so deep; deeper ones are null.
 const DEPTH_MAX: usize = 8;
@@ -12,6 +12,11 @@ const TIME: &str = "2099-01-01T00:00:00Z";
 /// A value of the schema: of an object the fields that are required or have an example.
 pub(super) fn of(api: &Api, schema: &Value) -> Value {
     at_depth(api, schema, 0)
+}
+
+/// A value of a parameter.
+pub(super) fn of_parameter(api: &Api, parameter: &Parameter) -> Value {
+    parameter.given.clone().unwrap_or_else(|| of(api, &parameter.schema))
 }
 
 fn at_depth(api: &Api, schema: &Value, depth: usize) -> Value {

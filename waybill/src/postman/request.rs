@@ -61,7 +61,8 @@ fn in_path(segment: &str) -> String {
 /// Optional ones are there and switched off.
 fn in_query(api: &Api, parameter: &Parameter) -> Value {
     let variable = parameter.name.ends_with("_id") && parameter.is_required;
-    let value = if variable { format!("{{{{{}}}}}", parameter.name) } else { text(&parameter.example(api)) };
+    let value =
+        if variable { format!("{{{{{}}}}}", parameter.name) } else { text(&example::of_parameter(api, parameter)) };
     json!({ "key": parameter.name, "value": value, "description": parameter.description, "disabled": !parameter.is_required })
 }
 
