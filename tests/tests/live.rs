@@ -180,7 +180,7 @@ async fn resumes_without_a_gap(admin: &ApiClient, campaign: &str) {
         assert_eq!(up_to_date.next().await["type"], "hello");
         assert!(up_to_date.is_silent(Duration::from_millis(300)).await);
     }
-    // What can't be resumed: the client reads anew, and the stream goes on.
+    // What can't be resumed: the client reads everything again, and the stream goes on.
     let (created, _) = last.split_once('-').unwrap();
     for (position, reason) in [(format!("{created}-99999999"), "future"), ("1700000000000-1".to_owned(), "other_log")] {
         let mut stream =
@@ -323,7 +323,7 @@ async fn rights_that_end_end_streams(world: &World, admin: &ApiClient, campaign:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_client_is_told_to_read_anew_and_slows_nobody() {
+async fn a_slow_client_is_told_to_read_again_and_slows_nobody() {
     let world = World::start().await;
     let admin = world.operator().await;
     let devices: Vec<_> = (0..MANY)

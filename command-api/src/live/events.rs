@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use super::metrics::Transport;
-use super::opened_by::StreamCaller;
 use super::opening::{StreamFilters, StreamTypes, open};
+use super::stream_caller::StreamCaller;
 use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::{Filters, Problem};
@@ -23,7 +23,7 @@ const UNBUFFERED: (&str, HeaderValue) = ("x-accel-buffering", HeaderValue::from_
 ///
 /// Server-sent events of a campaign, a device or the whole tenant. A message says what changed at which position, never the rows: read what you show
 /// again with `min_position`. `changes` comes at most four times a second, `heartbeat` after 15 s of silence. `resync` says that changes are missing:
-/// read everything anew; after reason `too_slow` the stream is closed. `end` comes before the service closes it. Come back with `Last-Event-ID`, which is a position.
+/// read everything again; after reason `too_slow` the stream is closed. `end` comes before the service closes it. Come back with `Last-Event-ID`, which is a position.
 #[utoipa::path(
     get, path = "/events/stream", tag = "events", params(StreamFilters, StreamTypes, ("Last-Event-ID" = Option<String>, Header, description = "The position up to which the client has everything")),
     responses(

@@ -1,10 +1,10 @@
-//! Whether whoever opened a stream may still have it.
+//! Whether the caller who opened a stream may still have it.
 
 use domain::campaign::{Campaign, CampaignStatus};
 use domain::device::Device;
 use domain::{CampaignId, DeviceId, Key, Rejection};
 
-use super::opened_by::StreamCaller;
+use super::stream_caller::StreamCaller;
 use super::topic::{Scope, Topic};
 use crate::access::{limited_to, reach};
 use crate::caller::{Caller, DeviceLimits, Role};

@@ -16,13 +16,11 @@ use tokio::time::Instant;
 use super::backlog::Backlog;
 use super::change::{Change, changes_of};
 use super::coalescer::Coalescer;
-use super::message::{Message, ResyncReason};
+use super::message::{HEARTBEAT, Message, ResyncReason};
 use super::metrics;
 use super::queue::{Given, Giver, Taker, queue};
 use super::topic::{Place, Topic};
 
-/// Longest silence of a stream.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most topics of a place, so of one campaign, device or tenant: so many streams with different filters. A change is compared with each of them
 /// while all other streams wait.
 pub(super) const TOPICS_MAX: usize = 64;
@@ -92,8 +90,8 @@ pub(super) enum Start {
     Now,
     /// It has what was stored up to here, and this is in the log.
     After(u64),
-    /// It must read anew.
-    Anew(ResyncReason),
+    /// It must read everything again.
+    ReadAgain(ResyncReason),
 }
 
 /// Why there is no subscription.
@@ -181,7 +179,7 @@ impl Shared {
         is_idle
     }
 
-    /// The reader has failed: every client must read anew, and opens another stream.
+    /// The reader has failed: every client must read everything again, and opens another stream.
     pub(super) fn fail(&self) {
         let mut state = self.lock();
         for client in state.topics.values().flat_map(|streams| &streams.clients) {
@@ -230,7 +228,7 @@ impl State {
         match from {
             Start::Now => Ok(vec![]),
             Start::After(after) => self.backlog.after(after).ok_or(ResyncReason::TooOld),
-            Start::Anew(reason) => Err(reason),
+            Start::ReadAgain(reason) => Err(reason),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A message of a stream, made once for all who get it.
 
+use std::time::Duration;
+
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -7,9 +9,11 @@ use event_store::PositionToken;
 use serde::Serialize;
 
 use super::coalescer::Batch;
-use super::hub::HEARTBEAT;
 
-/// Why a client must read everything anew.
+/// Longest silence of a stream.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Why a client must read everything again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ResyncReason {

@@ -24,7 +24,7 @@ pub(super) enum Transport {
 pub(super) enum End {
     /// The process stops.
     Stopping,
-    /// Whoever opened it may no longer have it.
+    /// Its caller may no longer have it.
     Refused,
     /// It can't be found out whether they may.
     Unavailable,
@@ -45,7 +45,7 @@ const METRICS: [Metric; 6] = [
     ),
     Metric::Counter(
         RESYNCS,
-        "Clients that were told to read everything anew, by reason.",
+        "Clients that were told to read everything again, by reason.",
         &[&[("reason", "too_slow")], &[("reason", "too_old")], &[("reason", "future")], &[("reason", "other_log")]],
     ),
     Metric::Counter(LEFT_BEHIND, "Clients that did not keep up and get no further messages.", PLAIN),

@@ -3,22 +3,15 @@
 use axum::http::header;
 use axum::http::request::Parts;
 
+use super::stream_caller::StreamCaller;
 use super::ticket;
 use crate::auth::{Credential, has_header, identify};
-use crate::caller::Caller;
 use crate::http::{Problem, query};
 use crate::sign_in;
 use crate::state::App;
 
 /// The parameter that shows a ticket.
 pub(super) const TICKET: &str = "ticket";
-
-/// A caller without the grants of their tenant, which may change while the stream is open.
-#[derive(Debug, Clone)]
-pub(crate) struct StreamCaller {
-    pub(crate) caller: Caller,
-    pub(crate) credential: Credential,
-}
 
 /// Who opens a stream. A ticket counts alone, and is used up.
 pub(crate) async fn opened_by(app: &App, parts: &Parts) -> Result<StreamCaller, Problem> {

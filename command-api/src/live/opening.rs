@@ -15,8 +15,8 @@ use super::guard::Guard;
 use super::hub::{NotOpened, Start, TOPICS_MAX};
 use super::message::ResyncReason;
 use super::metrics::Transport;
-use super::opened_by::StreamCaller;
 use super::slots::RETRY_AFTER_S;
+use super::stream_caller::StreamCaller;
 use super::topic::{Scope, Topic};
 use crate::caller::{Caller, Role};
 use crate::http::query::refused;
@@ -143,11 +143,11 @@ fn too_many_topics() -> Problem {
 async fn place_of(app: &App, last: WrittenPosition) -> Result<Start, Problem> {
     let (position, sequence) = (app.live.0.position(), last.sequence());
     if last.incarnation_ms().is_some_and(|other| other != position.incarnation_ms) {
-        return Ok(Start::Anew(ResyncReason::OtherLog));
+        return Ok(Start::ReadAgain(ResyncReason::OtherLog));
     }
     if sequence > position.sequence {
         if sequence > app.store.log().info().await?.last_sequence {
-            return Ok(Start::Anew(ResyncReason::Future));
+            return Ok(Start::ReadAgain(ResyncReason::Future));
         }
         app.live.reached(sequence).await?;
     }

@@ -10,7 +10,7 @@ use super::message::{Message, ResyncReason};
 /// Most messages that wait for a client: four seconds' worth. What is on its way to it isn't among them.
 pub(super) const QUEUE_MAX: usize = 16;
 
-/// The end of the hub. Whoever drops it ends the stream.
+/// The end of the hub. Dropping it ends the stream.
 pub(super) struct Giver(Arc<Queue>);
 
 /// The end of the client.

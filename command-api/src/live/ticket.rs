@@ -1,6 +1,6 @@
 //! `POST /auth/stream-ticket`: a ticket with which a browser or a WebSocket opens one stream, where no header can be set.
 //!
-//! A ticket is kept sealed in a bucket of NATS, under its keyed hash, so any process takes it. Whoever replaces its value first, at the
+//! A ticket is kept sealed in a bucket of NATS, under its keyed hash, so any process takes it. The first process that replaces its value, at the
 //! revision that was read, has used it: it counts once in all processes together.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use trust::{Purpose, SecretValue, StreamTicket};
 use utoipa::ToSchema;
 
-use super::opened_by::StreamCaller;
+use super::stream_caller::StreamCaller;
 use crate::auth::Credential;
 use crate::caller::{Caller, Role};
 use crate::http::Problem;

@@ -81,7 +81,7 @@ fn a_stream_is_resumed_from_what_is_kept_and_told_when_it_cannot_be() {
     assert_eq!(first(Start::After(17)).len(), 1, "nothing was missed");
     let resync = first(Start::After(9));
     assert_eq!((&resync[1]["type"], &resync[1]["reason"]), (&json!("resync"), &json!("too_old")));
-    assert_eq!(first(Start::Anew(ResyncReason::OtherLog))[1]["reason"], "other_log");
+    assert_eq!(first(Start::ReadAgain(ResyncReason::OtherLog))[1]["reason"], "other_log");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_silent_stream_has_a_heartbeat_and_the_reader_ends_after_the_last_stream() {
 }
 
 #[test]
-fn a_place_has_a_number_of_different_filters_and_whoever_leaves_makes_room() {
+fn a_place_has_a_number_of_different_filters_and_a_client_that_leaves_makes_room() {
     let (hub, now) = (hub(), Instant::now());
     let open = |device: &str, filter: usize| {
         let filtered = Topic { types: [format!("type-{filter}")].into(), ..topic(device) };
