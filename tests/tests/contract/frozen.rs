@@ -3,13 +3,19 @@
 use std::time::{Duration, Instant};
 
 use event_store::ExecuteError;
+use event_store::connection::{CONNECT_TIMEOUT, PING_INTERVAL, REQUEST_TIMEOUT};
 
 use super::crash::Writing;
 use super::servers::ThreeServers;
 use super::tally::{add, insist, key, request, store};
 
-/// Time in which a client leaves a frozen server: three pings, one attempt to reconnect to it, and a margin.
-const LEFT_WITHIN: Duration = Duration::from_secs(7);
+/// Time in which a client leaves a frozen server: it has just been heard, three pings, one attempt to reconnect to it, the request that was
+/// sent to it last, and a margin for a machine that has other work. The library's own times are minutes.
+const LEFT_WITHIN: Duration = PING_INTERVAL
+    .saturating_mul(4)
+    .saturating_add(CONNECT_TIMEOUT)
+    .saturating_add(REQUEST_TIMEOUT)
+    .saturating_add(Duration::from_secs(5));
 /// How long commands are sent: longer than nats-server may take to elect a leader, 9 s.
 const SENT_FOR: Duration = Duration::from_secs(10);
 
