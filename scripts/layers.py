@@ -9,12 +9,14 @@ ALLOWED = {
     "runtime": set(),
     "domain": set(),
     "trust": {"domain"},
+    "chirpstack": set(),
     "event-store": {"runtime", "domain", "trust"},
     "projections": BASE,
-    "process-managers": BASE | {"projections"},
-    "mqtt-bridge": BASE | {"trust"},
-    "command-api": BASE | {"trust", "projections"},
-    "waybill": BASE | {"trust", "projections", "process-managers", "mqtt-bridge", "command-api"},
+    "process-managers": BASE | {"projections", "chirpstack"},
+    "mqtt-bridge": BASE | {"trust", "chirpstack"},
+    "command-api": BASE | {"trust", "projections", "chirpstack"},
+    "fake-chirpstack": {"chirpstack"},
+    "waybill": BASE | {"trust", "chirpstack", "projections", "process-managers", "mqtt-bridge", "command-api"},
     "bench": None,
     "tests": None,
 }
@@ -23,6 +25,8 @@ OWNERS = {
     "sqlx": {"projections", "bench"},
     "postgres-es": {"projections"},
     "axum": {"command-api", "bench"},
+    "tonic": {"chirpstack", "fake-chirpstack"},
+    "prost": {"chirpstack", "fake-chirpstack"},
     "async-nats": {"event-store", "mqtt-bridge", "waybill", "bench", "tests"},
 }
 NOT_IN_DOMAIN = {"tokio", "tokio-util", "futures", "async-trait", "rand", "reqwest", "rumqttc-v4-next", "tracing", "metrics"}

