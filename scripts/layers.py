@@ -9,7 +9,7 @@ ALLOWED = {
     "runtime": set(),
     "domain": set(),
     "trust": {"domain"},
-    "chirpstack": set(),
+    "chirpstack": {"runtime"},
     "event-store": {"runtime", "domain", "trust"},
     "projections": BASE,
     "process-managers": BASE | {"projections", "chirpstack"},

@@ -9,6 +9,7 @@
 pub mod application;
 mod client;
 mod connection;
+mod connector;
 pub mod device;
 pub mod device_keys;
 pub mod device_profile;

@@ -55,7 +55,7 @@ mod transfers;
 mod updates;
 mod why;
 
-pub use client_address::{ForwardedHeader, Network, TrustedProxies};
+pub use client_address::{ForwardedHeader, TrustedProxies};
 pub use least_rate::LeastRate;
 pub use links::DownloadLinks;
 pub use listen::HttpListener;

@@ -1,6 +1,7 @@
 //! Settings of the API's edges: how much is answered to whom, and which proxies are believed.
 
-use command_api::{ForwardedHeader, Network, RateLimits, TransferLimits, TrustedProxies};
+use command_api::{ForwardedHeader, RateLimits, TransferLimits, TrustedProxies};
+use runtime::network::Network;
 
 /// Limits of one process. 0 is no limit.
 #[derive(Debug, Clone, clap::Args)]

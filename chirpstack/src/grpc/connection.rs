@@ -3,13 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use runtime::outward::{self, Outward};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
+use super::connector::Connector;
+
 /// How long a call may take when the caller says nothing else.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the connection may take, TLS included.
+const CONNECT_TIMEOUT: Duration = outward::CONNECT_TIMEOUT.saturating_add(Duration::from_secs(1));
 /// A connection that is silent for so long is asked whether it is alive.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the answer to that may take.
@@ -60,12 +63,14 @@ pub struct Connection {
     pub extra_ca_pem: Option<String>,
     /// How long a call may take.
     pub call_timeout: Duration,
+    /// Where a tenant's address may lead.
+    pub outward: Outward,
 }
 
 impl Connection {
     #[must_use]
-    pub fn new(url: &str, api_key: ApiKey) -> Self {
-        Self { url: url.to_owned(), api_key, extra_ca_pem: None, call_timeout: CALL_TIMEOUT }
+    pub fn new(url: &str, api_key: ApiKey, outward: Outward) -> Self {
+        Self { url: url.to_owned(), api_key, extra_ca_pem: None, call_timeout: CALL_TIMEOUT, outward }
     }
 
     /// A channel that connects with its first call and again whenever it broke. Needs a runtime of tokio.
@@ -84,15 +89,14 @@ impl Connection {
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
+            .keep_alive_while_idle(true);
         let endpoint = match is_tls {
             true => endpoint
                 .tls_config(self.tls())
                 .map_err(|_| InvalidConnection("the certificate authority can't be used".to_owned()))?,
             false => endpoint,
         };
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint.connect_with_connector_lazy(Connector(self.outward.clone())))
     }
 
     fn tls(&self) -> ClientTlsConfig {
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_key_is_shown_nowhere() -> Result<(), InvalidConnection> {
-        let connection = Connection::new("http://127.0.0.1:8080", ApiKey::new("top-secret")?);
+        let connection = Connection::new("http://127.0.0.1:8080", ApiKey::new("top-secret")?, Outward::default());
         assert!(!format!("{connection:?}").contains("top-secret"));
         assert!(!format!("{:?}", connection.api_key.bearer()).contains("top-secret"));
         Ok(())
@@ -121,9 +125,11 @@ mod tests {
         assert!(ApiKey::new("").is_err());
         assert!(ApiKey::new("two\nlines").is_err());
         for url in ["", "ftp://host", "host:8080", "http://a b", &format!("http://{}", "h".repeat(URL_BYTES_MAX))] {
-            assert!(Connection::new(url, ApiKey::new("key")?).channel().is_err(), "{url}");
+            assert!(Connection::new(url, ApiKey::new("key")?, Outward::default()).channel().is_err(), "{url}");
         }
-        assert!(Connection::new("https://chirpstack.example", ApiKey::new("key")?).channel().is_ok());
+        assert!(
+            Connection::new("https://chirpstack.example", ApiKey::new("key")?, Outward::default()).channel().is_ok()
+        );
         Ok(())
     }
 }
