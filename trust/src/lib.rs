@@ -1,4 +1,5 @@
-//! What devices, programs and browsers prove themselves with (tokens, their hashes, the names under which devices log in), and how secrets are sealed. No IO.
+//! What devices, programs and browsers prove themselves with (tokens, their hashes, the names under which devices log in), and how secrets are sealed; and how
+//! signatures of firmware are checked. No IO.
 //!
 //! Invariants: a token is shown once, when it is made, and never stored; what is stored is its [`TokenHasher::hash`]; no token, no secret and
 //! no key prints itself.
@@ -11,6 +12,7 @@ pub mod master_key;
 pub mod sealing;
 mod secret_text;
 mod secret_value;
+pub mod signatures;
 mod token;
 
 pub use hasher::TokenHasher;
