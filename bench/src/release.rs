@@ -90,7 +90,7 @@ fn register() -> FirmwareCommand {
         sha256: Sha256Digest::of(NEW_VERSION.as_bytes()),
         filename: None,
     };
-    FirmwareCommand::Register { metadata: Box::new(metadata), bytes }
+    FirmwareCommand::Register { metadata: Box::new(metadata), bytes, signatures: vec![] }
 }
 
 fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {

@@ -1,6 +1,7 @@
 //! The Firmware aggregate: one version for one device model and component. Its bytes live in the object store under their SHA-256.
 
 mod metadata;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
+pub use signature::{FirmwareSignature, KeyFingerprint, SIGNATURES_MAX, SignaturePolicy, SignatureScheme};
 
 use crate::decider::Decider;
 use crate::device::{FirmwareSnapshot, Update};
@@ -26,6 +28,9 @@ pub enum FirmwareEvent {
     /// The same bytes were uploaded again after deletion.
     #[serde(rename = "firmware.restored")]
     Restored { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
+    /// A key signed it. Whether the key is trusted is decided when the firmware is to go out.
+    #[serde(rename = "firmware.signed")]
+    Signed { signature: FirmwareSignature },
     #[serde(rename = "firmware.deprecated")]
     Deprecated {},
     #[serde(rename = "firmware.withdrawn")]
@@ -48,6 +53,7 @@ pub enum FirmwareEvent {
 crate::event_types!(FirmwareEvent {
     Registered => "firmware.registered" v 1,
     Restored => "firmware.restored" v 1,
+    Signed => "firmware.signed" v 1,
     Deprecated => "firmware.deprecated" v 1,
     Withdrawn => "firmware.withdrawn" v 1,
     Pinned => "firmware.pinned" v 1,
@@ -58,11 +64,25 @@ crate::event_types!(FirmwareEvent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum FirmwareCommand {
-    Register { metadata: Box<FirmwareMetadata>, bytes: FirmwareBytes },
+    Register {
+        metadata: Box<FirmwareMetadata>,
+        bytes: FirmwareBytes,
+        /// Checked by the sender, as in `Sign`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        signatures: Vec<FirmwareSignature>,
+    },
+    /// The sender has checked each signature with its key.
+    Sign {
+        signatures: Vec<FirmwareSignature>,
+    },
     Deprecate,
     Withdraw,
-    Pin { campaign: CampaignId },
-    Unpin { campaign: CampaignId },
+    Pin {
+        campaign: CampaignId,
+    },
+    Unpin {
+        campaign: CampaignId,
+    },
     Delete(Deletion),
 }
 
@@ -120,6 +140,9 @@ pub struct Firmware {
     pub pinned_by: BTreeSet<CampaignId>,
     /// It was withdrawn. A deletion does not revoke that.
     pub withdrawn: bool,
+    /// In the order in which they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<FirmwareSignature>,
 }
 
 /// The firmware itself.
@@ -137,6 +160,7 @@ impl Firmware {
                 self.withdrawn = false;
                 self.content = Some(((**metadata).clone(), bytes.clone()));
             }
+            FirmwareEvent::Signed { signature } => self.signatures.push(signature.clone()),
             FirmwareEvent::Deprecated {} => self.status = FirmwareStatus::Deprecated,
             FirmwareEvent::Withdrawn {} => {
                 self.status = FirmwareStatus::Withdrawn;
@@ -148,11 +172,15 @@ impl Firmware {
         }
     }
 
-    /// The snapshot for a new update, or why the firmware may not be used for one.
-    pub fn snapshot_for_new_work(&self, id: FirmwareId) -> Result<FirmwareSnapshot, Rejection> {
+    /// The snapshot for a new update of a tenant with this policy, or why the firmware may not be used for one.
+    pub fn snapshot_for_new_work(
+        &self,
+        id: FirmwareId,
+        policy: &SignaturePolicy,
+    ) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
             (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => {
-                Ok(metadata.snapshot(id, bytes))
+                Ok(FirmwareSnapshot { unsigned: policy.refuses(&self.signatures), ..metadata.snapshot(id, bytes) })
             }
             (FirmwareStatus::Withdrawn, _) => Err(Rejection::FirmwareWithdrawn),
             (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),
@@ -181,7 +209,22 @@ impl Firmware {
         }
     }
 
-    fn register(&self, metadata: &FirmwareMetadata, bytes: &FirmwareBytes) -> Result<Vec<FirmwareEvent>, Rejection> {
+    fn register(
+        &self,
+        metadata: &FirmwareMetadata,
+        bytes: &FirmwareBytes,
+        signatures: &[FirmwareSignature],
+    ) -> Result<Vec<FirmwareEvent>, Rejection> {
+        let mut events = self.register_bytes(metadata, bytes)?;
+        events.extend(self.sign(signatures)?);
+        Ok(events)
+    }
+
+    fn register_bytes(
+        &self,
+        metadata: &FirmwareMetadata,
+        bytes: &FirmwareBytes,
+    ) -> Result<Vec<FirmwareEvent>, Rejection> {
         let Some((_, known)) = &self.content else {
             return Ok(vec![FirmwareEvent::Registered { metadata: Box::new(metadata.clone()), bytes: bytes.clone() }]);
         };
@@ -198,6 +241,18 @@ impl Firmware {
     }
 }
 
+impl Firmware {
+    /// Signatures that it doesn't have yet. One key signs once in a scheme.
+    fn sign(&self, signatures: &[FirmwareSignature]) -> Result<Vec<FirmwareEvent>, Rejection> {
+        let mut known: BTreeSet<_> = self.signatures.iter().map(|one| (one.scheme.word(), one.key)).collect();
+        let new: Vec<_> = signatures.iter().filter(|one| known.insert((one.scheme.word(), one.key))).collect();
+        if known.len() > SIGNATURES_MAX {
+            return Err(Rejection::TooManySignatures);
+        }
+        Ok(new.into_iter().map(|one| FirmwareEvent::Signed { signature: one.clone() }).collect())
+    }
+}
+
 impl Decider for Firmware {
     type Command = FirmwareCommand;
     type Id = FirmwareId;
@@ -210,14 +265,17 @@ impl Decider for Firmware {
         use FirmwareCommand as C;
         use FirmwareStatus as S;
         match (self.status, command) {
-            (_, C::Register { metadata, bytes }) => self.register(metadata, bytes),
+            (_, C::Register { metadata, bytes, signatures }) => self.register(metadata, bytes, signatures),
             (S::Absent, _) => Err(Rejection::FirmwareUnknown),
             (_, C::Unpin { campaign }) if self.pinned_by.contains(campaign) => {
                 Ok(vec![FirmwareEvent::Unpinned { campaign: *campaign }])
             }
             (_, C::Unpin { .. }) => Ok(vec![]),
             (S::Deleted, C::Delete(_)) => Ok(vec![]),
-            (S::Deleted, C::Deprecate | C::Withdraw | C::Pin { .. }) => Err(Rejection::FirmwareDeleted),
+            (S::Deleted, C::Sign { .. } | C::Deprecate | C::Withdraw | C::Pin { .. }) => {
+                Err(Rejection::FirmwareDeleted)
+            }
+            (S::Active | S::Deprecated | S::Withdrawn, C::Sign { signatures }) => self.sign(signatures),
             (S::Active, C::Deprecate) => Ok(vec![FirmwareEvent::Deprecated {}]),
             (S::Deprecated, C::Deprecate) | (S::Withdrawn, C::Withdraw) => Ok(vec![]),
             (S::Withdrawn, C::Deprecate | C::Pin { .. }) => Err(Rejection::FirmwareWithdrawn),

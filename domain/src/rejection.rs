@@ -97,6 +97,8 @@ rejections! {
     TenantUnknown => Unknown, "tenant_unknown", "no such tenant";
     TenantExists => Conflict, "tenant_exists", "a tenant with this id exists";
     TenantFrozen => Conflict, "tenant_frozen", "the tenant is frozen: nothing is dispatched to its devices";
+    TooFewTrustedKeys { required: u8, trusted: usize } => Conflict, "too_few_trusted_keys", "{required} signatures are asked for and {trusted} keys are trusted: trust the keys first";
+    TooManyTrustedKeys => Conflict, "too_many_trusted_keys", "the tenant trusts as many keys as it may";
     TenantClosed => Conflict, "tenant_closed", "the tenant is closed, and a closed tenant stays closed";
     ApiKeyUnknown => Unknown, "api_key_unknown", "no such API key";
     ApiKeyExists => Conflict, "api_key_exists", "an API key with this id exists";
@@ -107,6 +109,7 @@ rejections! {
     FirmwareUnknown => Unknown, "firmware_unknown", "no such firmware";
     FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
+    TooManySignatures => Conflict, "too_many_signatures", "the firmware has as many signatures as it may";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
     /// Nobody has looked for devices that could go back to it.
     FirmwareRollbackNeedUnknown => Conflict, "firmware_changed", "the firmware was changed meanwhile: ask again";

@@ -6,6 +6,7 @@
 mod chirpstack;
 #[cfg(test)]
 mod tests;
+mod trusted_keys;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,12 @@ pub use chirpstack::{
     AUTO_IMPORT_MAX, CA_MAX_BYTES, ChirpStackConnection, ChirpStackMqtt, EVENT_TOPIC_DEFAULT, WEBHOOK_HEADER_DEFAULT,
     is_application_id,
 };
+pub use trusted_keys::{REQUIRED_SIGNATURES_MAX, TRUSTED_KEYS_MAX, TrustedKey, TrustedKeys};
 
 use crate::campaign::Violation;
 use crate::change::Change;
 use crate::decider::Decider;
+use crate::firmware::{KeyFingerprint, SignaturePolicy};
 use crate::ids::TenantId;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
@@ -74,6 +77,9 @@ pub struct TenantRules {
     /// Every update needs the device's own report of the SHA-256 of what it received.
     #[serde(skip_serializing_if = "is_default")]
     pub require_digest_report: bool,
+    /// Different trusted keys that must have signed a firmware before it goes out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub require_signatures: u8,
 }
 
 /// A change of [`TenantRules`].
@@ -86,6 +92,8 @@ pub struct TenantRulesPatch {
     pub require_approval: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_digest_report: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_signatures: Option<u8>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -126,11 +134,13 @@ impl TenantSpec {
         firmware_bytes.apply_to(&mut next.quotas.firmware_bytes);
         campaigns.apply_to(&mut next.quotas.campaigns);
         requests_per_minute.apply_to(&mut next.quotas.requests_per_minute);
-        let TenantRulesPatch { require_reason, require_approval, require_digest_report } = patch.rules;
+        let TenantRulesPatch { require_reason, require_approval, require_digest_report, require_signatures } =
+            patch.rules;
         let rules = &mut next.rules;
         rules.require_reason = require_reason.unwrap_or(rules.require_reason);
         rules.require_approval = require_approval.unwrap_or(rules.require_approval);
         rules.require_digest_report = require_digest_report.unwrap_or(rules.require_digest_report);
+        rules.require_signatures = require_signatures.unwrap_or(rules.require_signatures);
         next
     }
 
@@ -151,6 +161,9 @@ impl TenantSpec {
             if quota.is_some_and(|quota| quota > max) {
                 add(field, format!("at most {max}"));
             }
+        }
+        if self.rules.require_signatures > REQUIRED_SIGNATURES_MAX {
+            add("rules.require_signatures", format!("at most {REQUIRED_SIGNATURES_MAX}"));
         }
         // With none, nobody could raise it again.
         if requests_per_minute == Some(0) {
@@ -188,6 +201,16 @@ pub enum TenantEvent {
     ChirpStackConnected { connection: Box<ChirpStackConnection> },
     #[serde(rename = "tenant.chirpstack_disconnected")]
     ChirpStackDisconnected {},
+    /// Signatures of firmware by this key count from now on.
+    #[serde(rename = "tenant.key_trusted")]
+    KeyTrusted {
+        fingerprint: KeyFingerprint,
+        #[serde(flatten)]
+        key: TrustedKey,
+    },
+    /// They count no longer.
+    #[serde(rename = "tenant.key_distrusted")]
+    KeyDistrusted { fingerprint: KeyFingerprint },
 }
 
 crate::event_types!(TenantEvent {
@@ -200,6 +223,8 @@ crate::event_types!(TenantEvent {
     Closed => "tenant.closed" v 1,
     ChirpStackConnected => "tenant.chirpstack_connected" v 1,
     ChirpStackDisconnected => "tenant.chirpstack_disconnected" v 1,
+    KeyTrusted => "tenant.key_trusted" v 1,
+    KeyDistrusted => "tenant.key_distrusted" v 1,
 });
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -227,6 +252,15 @@ pub enum TenantCommand {
     },
     /// What is over there stays.
     DisconnectChirpStack,
+    /// The sender has checked that the fingerprint is the key's.
+    TrustKey {
+        fingerprint: KeyFingerprint,
+        key: TrustedKey,
+    },
+    /// What it alone has signed no longer goes out, where the tenant asks for signatures.
+    DistrustKey {
+        fingerprint: KeyFingerprint,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
@@ -264,6 +298,9 @@ pub struct Tenant {
     /// How often a connection was set.
     #[serde(default)]
     chirpstack_revision: u64,
+    /// Signatures by others don't count.
+    #[serde(default, skip_serializing_if = "TrustedKeys::is_empty")]
+    pub trusted_keys: TrustedKeys,
 }
 
 crate::aggregate!(Tenant, "tenant", TenantCommand, TenantEvent);
@@ -288,6 +325,10 @@ impl Tenant {
                 self.chirpstack_revision += 1;
             }
             TenantEvent::ChirpStackDisconnected {} => self.chirpstack = None,
+            TenantEvent::KeyTrusted { fingerprint, key } => {
+                self.trusted_keys.0.insert(*fingerprint, key.clone());
+            }
+            TenantEvent::KeyDistrusted { fingerprint } => drop(self.trusted_keys.0.remove(fingerprint)),
         }
     }
 
@@ -335,6 +376,11 @@ impl Tenant {
         !self.frozen && self.status() == TenantStatus::Active
     }
 
+    /// Which signatures a firmware needs before it goes out.
+    pub fn signature_policy(&self) -> SignaturePolicy {
+        self.trusted_keys.policy(self.spec.rules.require_signatures)
+    }
+
     /// Whether its devices may log in. Those of a suspended tenant may: what they report is proof.
     pub fn lets_devices_in(&self) -> bool {
         !self.closed
@@ -348,13 +394,14 @@ impl Decider for Tenant {
     fn wants_reason(command: &TenantCommand) -> bool {
         use TenantCommand as C;
         match command {
-            C::Suspend | C::Freeze | C::Unfreeze | C::Close => true,
+            C::Suspend | C::Freeze | C::Unfreeze | C::Close | C::DistrustKey { .. } => true,
             C::Create { .. }
             | C::Adopt
             | C::Amend { .. }
             | C::Reinstate
             | C::ConnectChirpStack { .. }
-            | C::DisconnectChirpStack => false,
+            | C::DisconnectChirpStack
+            | C::TrustKey { .. } => false,
         }
     }
 
@@ -367,6 +414,7 @@ impl Decider for Tenant {
             C::Create { .. } if self.exists => Err(Rejection::TenantExists),
             C::Create { spec } => {
                 checked(spec)?;
+                self.can_be_signed(spec)?;
                 Ok(vec![E::Created { spec: spec.clone(), found: false }])
             }
             C::Adopt => once(self.exists, E::Created { spec: TenantSpec::default(), found: true }),
@@ -376,6 +424,9 @@ impl Decider for Tenant {
             C::Amend { patch } => {
                 let next = self.spec.patched(patch);
                 checked(&next)?;
+                if next.rules.require_signatures > self.spec.rules.require_signatures {
+                    self.can_be_signed(&next)?;
+                }
                 once(next == self.spec, E::Amended { patch: patch.clone() })
             }
             C::Suspend => once(self.suspended, E::Suspended {}),
@@ -388,11 +439,36 @@ impl Decider for Tenant {
                 once(self.chirpstack.as_ref() == Some(connection), connected)
             }
             C::DisconnectChirpStack => once(self.chirpstack.is_none(), E::ChirpStackDisconnected {}),
+            C::TrustKey { fingerprint, key } => self.trust(*fingerprint, key),
+            C::DistrustKey { fingerprint } => {
+                once(!self.trusted_keys.0.contains_key(fingerprint), E::KeyDistrusted { fingerprint: *fingerprint })
+            }
         }
     }
 
     fn exists(&self) -> bool {
         self.exists
+    }
+}
+
+impl Tenant {
+    fn trust(&self, fingerprint: KeyFingerprint, key: &TrustedKey) -> Result<Vec<TenantEvent>, Rejection> {
+        let name = key.name.as_ref().and_then(Sealed::plain);
+        if name.is_some_and(|name| !is_short_text(name)) {
+            let reason = format!("1 to {SHORT_TEXT_MAX_CHARS} characters without control characters");
+            return Err(Rejection::Invalid { field: "name".to_owned(), reason });
+        }
+        match self.trusted_keys.0.get(&fingerprint) {
+            Some(known) if known == key => Ok(vec![]),
+            None if self.trusted_keys.0.len() >= TRUSTED_KEYS_MAX => Err(Rejection::TooManyTrustedKeys),
+            _ => Ok(vec![TenantEvent::KeyTrusted { fingerprint, key: key.clone() }]),
+        }
+    }
+
+    /// More signatures than there are trusted keys would keep everything back.
+    fn can_be_signed(&self, spec: &TenantSpec) -> Result<(), Rejection> {
+        let (required, trusted) = (spec.rules.require_signatures, self.trusted_keys.0.len());
+        if usize::from(required) > trusted { Err(Rejection::TooFewTrustedKeys { required, trusted }) } else { Ok(()) }
     }
 }
 

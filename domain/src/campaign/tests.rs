@@ -86,6 +86,7 @@ pub(crate) fn facts() -> FirmwareSnapshot {
         requires_version: None,
         requires_reboot: true,
         rollback_allowed: true,
+        unsigned: false,
     }
 }
 

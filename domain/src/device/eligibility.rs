@@ -111,6 +111,9 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: 
     if overrides.stages && device.boot_slots.is_none_or(|slots| slots < SLOTS_TO_STAGE) {
         return Some(Exclusion::NoStandbySlot);
     }
+    if firmware.unsigned {
+        return Some(Exclusion::Unsigned);
+    }
     let running = device.versions.get(&firmware.component).map(String::as_str);
     if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, overrides)) {
         return Some(reason);

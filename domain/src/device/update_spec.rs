@@ -34,6 +34,9 @@ pub struct FirmwareSnapshot {
     /// Whether devices that run it may go back.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub rollback_allowed: bool,
+    /// It lacks signatures that the tenant asks for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsigned: bool,
 }
 
 fn yes() -> bool {

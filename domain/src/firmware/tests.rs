@@ -42,7 +42,7 @@ fn uploaded_again_after(events: &[FirmwareEvent]) -> Result<Vec<FirmwareEvent>, 
     let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
     firmware.apply(&registered());
     events.iter().for_each(|event| firmware.apply(event));
-    firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes })
+    firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Register { metadata, bytes, signatures: vec![] })
 }
 
 #[test]
@@ -82,4 +82,52 @@ fn a_firmware_that_devices_could_go_back_to_is_deleted_only_by_force() {
     firmware.apply(&registered());
     let withdrawn = firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::Withdraw);
     assert_eq!(withdrawn, Ok(vec![FirmwareEvent::Withdrawn {}]), "nothing prevents it");
+}
+
+fn signature(key: &str, scheme: SignatureScheme) -> FirmwareSignature {
+    FirmwareSignature { scheme, key: KeyFingerprint(Sha256Digest::of(key.as_bytes())), signature: "AA==".to_owned() }
+}
+
+#[test]
+fn a_key_signs_a_firmware_once_in_each_scheme() {
+    use SignatureScheme::{CosignBundle, Manifest};
+    let sign = |firmware: &Firmware, signatures: &[FirmwareSignature]| {
+        let command = FirmwareCommand::Sign { signatures: signatures.to_vec() };
+        firmware.decide(DateTime::UNIX_EPOCH, &command)
+    };
+    let (one, two) = (signature("one", Manifest), signature("one", CosignBundle));
+    assert_eq!(sign(&Firmware::default(), &[one.clone()]), Err(Rejection::FirmwareUnknown));
+    let mut firmware = Firmware::default();
+    firmware.apply(&registered());
+    let events = sign(&firmware, &[one.clone(), one.clone(), two.clone()]).unwrap();
+    let signed = |signature: &FirmwareSignature| FirmwareEvent::Signed { signature: signature.clone() };
+    assert_eq!(events, [signed(&one), signed(&two)]);
+    events.iter().for_each(|event| firmware.apply(event));
+    assert_eq!(sign(&firmware, &[two.clone()]), Ok(vec![]));
+    for n in firmware.signatures.len()..SIGNATURES_MAX {
+        let more = sign(&firmware, &[signature(&n.to_string(), Manifest)]).unwrap();
+        more.iter().for_each(|event| firmware.apply(event));
+    }
+    assert_eq!(sign(&firmware, &[signature("surplus", Manifest)]), Err(Rejection::TooManySignatures));
+    assert_eq!(sign(&firmware, &[one]), Ok(vec![]));
+    firmware.apply(&DELETED);
+    assert_eq!(sign(&firmware, &[two]), Err(Rejection::FirmwareDeleted));
+}
+
+#[test]
+fn signatures_come_with_the_upload_or_later() {
+    let FirmwareEvent::Registered { metadata, bytes } = registered() else { unreachable!() };
+    let signatures = vec![signature("one", SignatureScheme::Manifest)];
+    let command = FirmwareCommand::Register { metadata, bytes, signatures: signatures.clone() };
+    let events = Firmware::default().decide(DateTime::UNIX_EPOCH, &command).unwrap();
+    assert_eq!(events, [registered(), FirmwareEvent::Signed { signature: signatures[0].clone() }]);
+    let mut firmware = Firmware::default();
+    firmware.apply(&registered());
+    assert_eq!(firmware.decide(DateTime::UNIX_EPOCH, &command).unwrap(), events[1..], "the same bytes, signed now");
+    events[1..].iter().for_each(|event| firmware.apply(event));
+    let id = FirmwareId(uuid::Uuid::from_u128(7));
+    let trusting =
+        |key: &str| SignaturePolicy { required: 1, trusted: [KeyFingerprint(Sha256Digest::of(key.as_bytes()))].into() };
+    let unsigned = |policy: &SignaturePolicy| firmware.snapshot_for_new_work(id, policy).unwrap().unsigned;
+    assert!(!unsigned(&SignaturePolicy::default()) && !unsigned(&trusting("one")) && unsigned(&trusting("two")));
 }

@@ -135,3 +135,42 @@ fn a_connection_has_a_revision_and_is_used_while_the_tenant_is_active() {
     assert_eq!(tenant.chirpstack_revision(), 2);
     assert_eq!(decided(&tenant, &C::DisconnectChirpStack), Ok(vec![]));
 }
+
+fn key(name: &str) -> (KeyFingerprint, TrustedKey) {
+    let fingerprint = KeyFingerprint(crate::values::Sha256Digest::of(name.as_bytes()));
+    (fingerprint, TrustedKey { public_key: name.to_owned(), name: Some(Sealed::Plain(name.to_owned())) })
+}
+
+fn trust(name: &str) -> C {
+    let (fingerprint, key) = key(name);
+    C::TrustKey { fingerprint, key }
+}
+
+#[test]
+fn signatures_are_asked_for_once_there_are_keys() {
+    let asks = |count: u8| amend(&format!(r#"{{"rules":{{"require_signatures":{count}}}}}"#));
+    assert_eq!(refused(&after(&[create()]), &asks(1)), "too_few_trusted_keys");
+    let tenant = after(&[create(), trust("one"), trust("two")]);
+    assert_eq!(refused(&tenant, &asks(3)), "too_few_trusted_keys");
+    assert_eq!(refused(&tenant, &asks(9)), "invalid");
+    assert_eq!(tenant.signature_policy().required, 0);
+    let tenant = after(&[create(), trust("one"), trust("two"), asks(2), C::DistrustKey { fingerprint: key("one").0 }]);
+    let policy = tenant.signature_policy();
+    assert_eq!((policy.required, policy.trusted), (2, [key("two").0].into()), "a key that leaked goes at once");
+    assert!(decided(&tenant, &amend(r#"{"name":"Acme"}"#)).is_ok(), "other changes are possible");
+    assert!(decided(&tenant, &asks(1)).is_ok());
+}
+
+#[test]
+fn keys_are_trusted_once_and_their_number_is_bounded() {
+    let mut commands = vec![create()];
+    commands.extend((0..TRUSTED_KEYS_MAX).map(|n| trust(&n.to_string())));
+    let tenant = after(&commands);
+    assert_eq!(refused(&tenant, &trust("surplus")), "too_many_trusted_keys");
+    assert_eq!(decided(&tenant, &trust("0")), Ok(vec![]));
+    let (fingerprint, renamed) = (key("0").0, TrustedKey { name: None, ..key("0").1 });
+    assert_eq!(decided(&tenant, &C::TrustKey { fingerprint, key: renamed }).unwrap().len(), 1);
+    assert_eq!(decided(&tenant, &C::DistrustKey { fingerprint: key("surplus").0 }), Ok(vec![]));
+    let unnamed = TrustedKey { name: Some(Sealed::Plain("\n".to_owned())), ..key("x").1 };
+    assert_eq!(refused(&after(&[create()]), &C::TrustKey { fingerprint: key("x").0, key: unnamed }), "invalid");
+}

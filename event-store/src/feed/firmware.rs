@@ -10,6 +10,7 @@ impl Public for FirmwareEvent {
     fn public(&self, id: &str) -> Option<(u16, Value)> {
         let mut data = match self {
             Self::Registered { metadata, bytes } | Self::Restored { metadata, bytes } => description(metadata, bytes),
+            Self::Signed { signature } => json!({ "scheme": signature.scheme.word(), "key": signature.key }),
             Self::Deprecated {} | Self::Withdrawn {} | Self::Deleted { .. } => json!({}),
             Self::Pinned { campaign } | Self::Unpinned { campaign } => json!({ "campaign_id": campaign }),
         };

@@ -28,6 +28,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
             requires_version: None,
             requires_reboot: true,
             rollback_allowed: true,
+        unsigned: false,
         },
         campaign: None,
         priority: Priority::Normal,

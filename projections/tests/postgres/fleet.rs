@@ -172,7 +172,7 @@ impl World {
             filename: None,
         };
         let metadata = Box::new(serde_json::from_value(metadata).unwrap());
-        let done = self.tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes }).await.unwrap();
+        let done = self.tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes, signatures: vec![] }).await.unwrap();
         done.aggregate.snapshot_for_new_work(id).unwrap()
     }
 

@@ -44,7 +44,7 @@ async fn for_good(world: &World, version: &str) -> FirmwareSnapshot {
     }));
     let (md5, sha1, sha256) = ("0".repeat(32), "0".repeat(40), Sha256Digest::of(version.as_bytes()));
     let bytes = FirmwareBytes { size: 3, md5, sha1, sha256, filename: None };
-    let command = FirmwareCommand::Register { metadata: metadata.unwrap(), bytes };
+    let command = FirmwareCommand::Register { metadata: metadata.unwrap(), bytes, signatures: vec![] };
     world.tell::<Firmware>(&id, command).await.unwrap().aggregate.snapshot_for_new_work(id).unwrap()
 }
 
